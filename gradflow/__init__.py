@@ -1,0 +1,51 @@
+"""What happens to gradients on their way back through a recurrent network.
+
+Every public name is resolved on first use (PEP 562), so that ``import gradflow`` costs nothing and a help
+text needs no numpy.
+"""
+
+from typing import TYPE_CHECKING, Any
+
+from gradflow.tables import lookup
+
+__version__ = "0.1.0"
+
+# The public API: every name here, where it lives, and nothing else. Commands call these very names.
+API = {
+    "compare": "gradflow.analysis.flow:compare",
+    "power": "gradflow.analysis.powers:power",
+    "random_matrix": "gradflow.linalg.ensembles:random_matrix",
+    "read_array": "gradflow.readers.arrays:read_array",
+    "read_arrays": "gradflow.readers.arrays:read_arrays",
+    "read_matrix": "gradflow.readers.arrays:read_matrix",
+    "to_text": "gradflow.render.render:render",
+    "Flow": "gradflow.analysis.flow:Flow",
+    "Powers": "gradflow.analysis.powers:Powers",
+    "GradflowError": "gradflow.errors:GradflowError",
+}
+
+__all__ = ["__version__", *API]
+
+if TYPE_CHECKING:
+    from gradflow.analysis.flow import Flow as Flow
+    from gradflow.analysis.flow import compare as compare
+    from gradflow.analysis.powers import Powers as Powers
+    from gradflow.analysis.powers import power as power
+    from gradflow.errors import GradflowError as GradflowError
+    from gradflow.linalg.ensembles import random_matrix as random_matrix
+    from gradflow.readers.arrays import read_array as read_array
+    from gradflow.readers.arrays import read_arrays as read_arrays
+    from gradflow.readers.arrays import read_matrix as read_matrix
+    from gradflow.render.render import render as to_text  # noqa: F401
+
+
+def __getattr__(name: str) -> Any:
+    if name not in API:
+        raise AttributeError(f"module 'gradflow' has no attribute {name!r}")
+    value = lookup(API, name, "name")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

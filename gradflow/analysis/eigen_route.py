@@ -1,0 +1,51 @@
+"""The way to Wⁿ by QΛⁿQ⁻¹: what it costs in digits, and when to say that it cannot be trusted."""
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from gradflow.linalg.norms import frobenius_norm
+from gradflow.linalg.powers import Power
+from gradflow.linalg.scaled import Scaled, elementwise_power, number_power, shifted
+from gradflow.linalg.spectrum import EPS, Spectrum
+
+# A relative error worth a warning, and the κ(Q)·eps·n past which one must come whatever was measured.
+UNTRUSTED, LOST = 1e-6, 1e-2
+
+
+def eigen_route_error(eigen: Spectrum, exponent: int, steps: int, power: Scaled) -> float | None:
+    """Return ‖QΛⁿQ⁻¹ − Wⁿ‖ / ‖Wⁿ‖, Frobenius; None where there is no Q⁻¹ or Wⁿ is 0."""
+    size = frobenius_norm(power.array)
+    if eigen.vectors is None or size == 0.0:
+        return None
+    radius = eigen.radius or 1.0
+    try:
+        inverse = np.linalg.inv(eigen.vectors)
+    except np.linalg.LinAlgError:
+        return None
+    grown = number_power(radius, steps)
+    route = (eigen.vectors * elementwise_power(eigen.values / radius, steps)) @ inverse
+    offset = grown.exponent + exponent * steps - power.exponent
+    error = frobenius_norm(shifted(route * grown.mantissa, offset) - power.array) / size
+    return error if math.isfinite(error) else None
+
+
+def warnings(
+    eigen: Spectrum, condition: float | None, route: float | None, last: Power, steps: int
+) -> Iterator[str]:
+    """Yield what to beware of: where the eigen route, or rounding itself, costs digits."""
+    if condition is None:
+        yield (
+            f"W is not diagonalizable ({int(eigen.defective.sum())} eigenvalues lack eigenvectors): there is "
+            "no QΛQ⁻¹ and nothing here comes from it. W^n is from scaled squaring."
+        )
+    elif (route or 0.0) > UNTRUSTED or condition * EPS * steps > LOST:
+        seen = "it could not be had" if route is None else f"here it is off by a relative {route:.1e}"
+        yield (
+            f"The eigen route QΛ^nQ⁻¹ cannot be trusted: κ(Q) = {condition:.1e} and n = {steps} may cost all "
+            f"its digits; {seen}. W^n is from scaled squaring."
+        )
+    # The bound is a worst case: where the eigen route, another way altogether, agrees, it was not met.
+    if UNTRUSTED < last.error < math.inf and not (route is not None and route <= UNTRUSTED):
+        yield f"Rounding over {steps} steps may have moved W^n by a relative {last.error:.1e}."

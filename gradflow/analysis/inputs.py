@@ -1,0 +1,81 @@
+"""The inputs that every cell of a comparison is fed: normal draws, or somebody's data."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gradflow.errors import DataError, UsageError
+from gradflow.readers.arrays import read_array
+from gradflow.readers.given import given_array
+
+STEPS, FEATURES = 100, 32
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Inputs of ``steps`` × ``features``; ``data`` (batch, steps, features) is None for normal draws."""
+
+    steps: int
+    features: int
+    scale: float
+    seed: int
+    data: NDArray[np.float64] | None
+
+    @classmethod
+    def of(
+        cls,
+        source: str | Path | ArrayLike | None,
+        *,
+        key: str | None,
+        steps: int | None,
+        features: int | None,
+        scale: float,
+        seed: int,
+    ) -> "Inputs":
+        """Read what was given and check it against the number of steps and features asked for.
+
+        Raises
+        ------
+        UsageError
+            For a number under 1, or more steps or other features than the data have.
+        DataError
+            For data that cannot be read or are complex.
+        """
+        for name, value in (("steps", steps), ("features", features)):
+            if value is not None and value < 1:
+                raise UsageError(f"{name} {value}: expected at least 1")
+        if seed < 0:
+            raise UsageError(f"seed {seed}: expected 0 or more")
+        if not np.isfinite(scale):
+            raise UsageError(f"input scale {scale}: expected a finite number")
+        if source is None:
+            if key is not None:
+                raise UsageError(f"key {key!r} picks an array of an input file (--input): none was given")
+            return cls(steps or STEPS, features or FEATURES, scale, seed, None)
+        data = _batch(source, key)
+        _, length, width = data.shape
+        if steps is not None and steps > length:
+            raise UsageError(f"steps {steps}: the input has {length}; expected at most that")
+        if features is not None and features != width:
+            raise UsageError(f"features {features}: the input has {width}; leave --features out")
+        return cls(steps or length, width, scale, seed, data[:, : steps or length])
+
+    def draw(self, draw: int) -> NDArray[np.float64]:
+        """Return the inputs of one draw, shape (steps, features): a batch is gone through in turn."""
+        if self.data is None:
+            generator = np.random.default_rng([self.seed, draw, 0])
+            return self.scale * generator.standard_normal((self.steps, self.features))
+        return self.scale * self.data[draw % len(self.data)]
+
+
+def _batch(source: str | Path | ArrayLike, key: str | None) -> NDArray[np.float64]:
+    if isinstance(source, str | Path):
+        data = read_array(source, key, dimensions=(2, 3))
+    else:
+        data = given_array(source, "input", (2, 3))
+    if np.iscomplexobj(data):
+        raise DataError("the input is complex: expected real numbers, a step a row")
+    batch: NDArray[np.float64] = data[None] if data.ndim == 2 else data
+    return batch

@@ -1,0 +1,284 @@
+"""What the powers of one matrix do: decay, growth, transients, and which eigenvalue decides."""
+
+import math
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gradflow.analysis.claim import Claim, check_claim
+from gradflow.analysis.eigen_route import eigen_route_error, warnings
+from gradflow.analysis.growth import transient_growth
+from gradflow.analysis.regime import REGIMES, classify, conclusion, spectral_radius
+from gradflow.errors import UsageError
+from gradflow.linalg.ensembles import random_matrix
+from gradflow.linalg.floating import LEVELS
+from gradflow.linalg.kreiss import kreiss_constant
+from gradflow.linalg.norms import departure_from_normality, spectral_norm
+from gradflow.linalg.numerical_radius import numerical_radius
+from gradflow.linalg.powers import matrix_power, successive_powers, table_steps
+from gradflow.linalg.scaled import Scaled, ScaledNumber, shifted
+from gradflow.linalg.spectrum import Spectrum, spectrum
+from gradflow.readers.arrays import read_matrix
+from gradflow.readers.given import given_array, told
+from gradflow.record import Matrix, Record, column, scalar, table
+from gradflow.record import matrix as grid
+
+KREISS_SIZE = 200
+ENTRIES_SIZE = 16
+LARGEST_STEPS = 10**18
+RANDOM_SIZE = 10
+
+
+@dataclass(frozen=True, eq=False)
+class Norms:
+    """The norm of each power."""
+
+    step: list[int] = column("exponent k")
+    log10_norm: NDArray[np.float64] = column("log₁₀ ‖Wᵏ‖₂", log10=True, levels=LEVELS)
+    norm: NDArray[np.float64] = column("‖Wᵏ‖₂; none where a double cannot hold it")
+    log10_spectral: NDArray[np.float64] = column(
+        "k·log₁₀ ρ, what the spectral radius alone predicts", log10=True
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Eigenvalues:
+    """The eigenvalues, largest modulus first."""
+
+    index: list[int] = column("rank by modulus, from 1")
+    re: NDArray[np.float64] = column("real part")
+    im: NDArray[np.float64] = column("imaginary part")
+    modulus: NDArray[np.float64] = column("|λ|")
+    angle: NDArray[np.float64] = column("argument", unit="radian")
+    condition: NDArray[np.float64] = column(
+        "1/|yᴴx| for unit left and right eigenvectors; inf where defective"
+    )
+    log10_power: NDArray[np.float64] = column("log₁₀ |λ|ⁿ", log10=True)
+    half_life: NDArray[np.float64] = column("steps until |λ|ᵏ is halved; inf where it never is", unit="step")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Powers(Record):
+    """What the powers of a square matrix W do, up to Wⁿ."""
+
+    command: ClassVar[str] = "power"
+    verdicts: ClassVar[tuple[str, ...]] = REGIMES
+
+    size: int = scalar("rows and columns of W")
+    spectral_radius: float = scalar("ρ, the largest |λ|: decides the long run")
+    spectral_radius_error: float = scalar("how far rounding may have moved ρ (first order)")
+    norm: float = scalar("‖W‖₂, the largest growth in one step")
+    numerical_radius: float = scalar("largest |x*Wx| over unit x: ‖Wᵏ‖ ≤ 2wᵏ")
+    departure_from_normality: float = scalar("Henrici, Frobenius: 0 for a normal matrix")
+    diagonalizable: bool = scalar("whether W = QΛQ⁻¹ exists")
+    eigenvector_condition: float | None = scalar("κ(Q), unit columns: digits that QΛⁿQ⁻¹ loses")
+    kreiss_constant: float | None = scalar("K ≤ sup‖Wᵏ‖ ≤ e·n·K; found from below; inf: unbounded")
+    regime: str = scalar("what Wⁿ does as n grows")
+    peak_step: int = scalar("step in 0…n with the largest norm", unit="step")
+    peak_log10_norm: float = scalar("log₁₀ of that norm: over 0 is growth")
+    log10_norm: float = scalar("log₁₀ ‖Wⁿ‖₂, from scaled squaring")
+    power_error: float | None = scalar("bound on the relative rounding error of Wⁿ (first order)")
+    eigen_route_error: float | None = scalar("relative difference of QΛⁿQ⁻¹ from Wⁿ")
+    claim_holds: bool | None = scalar("whether the decomposition that was claimed is right")
+    claim_residual: float | None = scalar("‖WQ − QΛ‖/‖W‖‖Q‖ of the claim, Frobenius")
+    claim_slip: str | None = scalar("what would make the claim right")
+    conclusion: str = scalar("in words", prose=True)
+
+    norms: Norms = table("norm of every power", index="step", value="log10_norm")
+    eigenvalues: Eigenvalues = table("eigenvalues of W", index="index")
+    claim: Claim | None = table("the claimed eigenpairs, one by one", index="index")
+    power: Matrix | None = grid("Wⁿ from scaled squaring; entries under 1e-248 of the largest may read 0")
+    vectors: Matrix | None = grid("Q, the eigenvectors as columns of norm 1")
+    values: Matrix | None = grid("Λ, the eigenvalues on the diagonal")
+
+    def held(self) -> frozenset[str]:
+        """Return the regime."""
+        return frozenset({self.regime})
+
+
+def power(
+    matrix: str | ArrayLike | None = None,
+    *,
+    key: str | None = None,
+    steps: int = 30,
+    random: str | None = None,
+    size: int | None = None,
+    gain: float = 1.0,
+    seed: int = 0,
+    kreiss: bool = False,
+    entries: bool = False,
+    claim_vectors: str | ArrayLike | None = None,
+    claim_values: str | ArrayLike | None = None,
+    map: Callable[..., Iterable[Any]] = map,
+) -> Powers:
+    """Compute what the powers of a matrix do, and say which eigenvalue decides it.
+
+    Wⁿ comes from scaled squaring, which neither over- nor underflows; the eigendecomposition explains it.
+
+    Parameters
+    ----------
+    matrix : str or array-like (n, n), optional
+        A literal (``"0.58 0.24; 0.24 0.72"``), a file, ``-`` for standard input, or an array. Exactly one of
+        ``matrix`` and ``random``.
+    key : str, optional
+        Which array of a file with several, with slices: ``"weight_hh[128:256]"``.
+    steps : int
+        n, from 0 to 10¹⁸.
+    random : str, optional
+        A random matrix instead: ginibre, uniform, symmetric, orthogonal or jordan, of ``size`` rows.
+    size, gain, seed : int, float, int
+        See `gradflow.random_matrix`; the size is 10 unless given.
+    kreiss : bool
+        Compute the Kreiss constant past 200 rows too.
+    entries : bool
+        Carry the matrices past 16 rows too.
+    claim_vectors, claim_values : str or array-like, optional
+        Q and Λ of a decomposition that somebody states, to be checked; both or neither.
+    map : callable
+        Applies the norm to each power in turn; a caller may watch progress through it.
+
+    Raises
+    ------
+    UsageError
+        For a matrix that is not square, steps out of range, or options that contradict each other.
+    DataError
+        For a matrix that cannot be read.
+
+    Examples
+    --------
+    >>> result = power("0.58 0.24; 0.24 0.72", steps=30)
+    >>> result.regime, round(result.spectral_radius, 12), result.power.entries.round(8).tolist()
+    ('vanishing', 0.9, [[0.01526082, 0.02034776], [0.02034776, 0.02713034]])
+    """
+    params = {
+        "matrix": told(matrix), "key": key, "steps": steps, "random": random, "size": size, "gain": gain,
+        "seed": seed, "kreiss": kreiss, "entries": entries,
+        "claim_vectors": told(claim_vectors), "claim_values": told(claim_values),
+    }  # fmt: skip
+    if not 0 <= steps <= LARGEST_STEPS:
+        raise UsageError(f"steps {steps}: expected an integer from 0 to 10^18")
+    if (claim_vectors is None) != (claim_values is None):
+        raise UsageError("a claimed decomposition needs both its vectors and its values")
+    square = _square(matrix, key, random, size, gain, seed)
+    verdict = None
+    if claim_vectors is not None and claim_values is not None:
+        stated = (_array(claim_vectors, "claimed vectors"), _array(claim_values, "claimed values"))
+        verdict = check_claim(square, *stated)
+    scaled = Scaled.of(square)
+    eigen = spectrum(scaled.array)
+    listed = table_steps(steps)
+    sizes = list(map(lambda _, power: spectral_norm(power), listed, successive_powers(scaled, listed)))
+    logs = [size.log10() for size in sizes]
+    last = matrix_power(scaled, steps)
+    radius = spectral_radius(eigen, scaled.exponent, listed, logs)
+    regime = classify(eigen, radius, listed, logs)
+    growth = transient_growth(scaled, listed, logs)
+    condition = float(np.linalg.cond(eigen.vectors)) if eigen.vectors is not None else None
+    route = eigen_route_error(eigen, scaled.exponent, steps, last.value)
+    shown = entries or len(square) <= ENTRIES_SIZE
+    return Powers(
+        params=params,
+        notes=tuple(warnings(eigen, condition, route, last, steps)),
+        size=len(square),
+        spectral_radius=radius.value,
+        spectral_radius_error=radius.error,
+        norm=spectral_norm(scaled).value(),
+        numerical_radius=ScaledNumber(numerical_radius(scaled.array), scaled.exponent).value(),
+        departure_from_normality=ScaledNumber(
+            departure_from_normality(scaled.array, eigen.values, eigen.vectors), scaled.exponent
+        ).value(),
+        diagonalizable=eigen.diagonalizable,
+        eigenvector_condition=condition,
+        kreiss_constant=_kreiss(square, regime, radius.value, kreiss),
+        regime=regime,
+        peak_step=growth.peak_step,
+        peak_log10_norm=growth.peak_log10_norm,
+        log10_norm=logs[-1],
+        power_error=last.error if math.isfinite(last.error) else None,
+        eigen_route_error=route,
+        claim_holds=verdict.holds if verdict else None,
+        claim_residual=verdict.residual if verdict else None,
+        claim_slip=verdict.slip if verdict else None,
+        conclusion=conclusion(regime, eigen, radius, growth),
+        norms=Norms(
+            step=listed,
+            log10_norm=np.array(logs),
+            norm=np.array([size.value() for size in sizes]),
+            log10_spectral=_log10_powers(radius.value, listed),
+        ),
+        eigenvalues=_eigenvalues(eigen, scaled.exponent, steps),
+        claim=verdict.table if verdict else None,
+        power=_grid(last.value) if shown else None,
+        vectors=Matrix(eigen.vectors) if shown and eigen.vectors is not None else None,
+        values=_grid(Scaled(np.diag(_real_if_real(eigen.values)), scaled.exponent)) if shown else None,
+    )
+
+
+def _array(source: str | ArrayLike, name: str) -> NDArray[Any]:
+    return read_matrix(source) if isinstance(source, str) else given_array(source, name, (1, 2))
+
+
+def _square(
+    source: str | ArrayLike | None,
+    key: str | None,
+    random: str | None,
+    size: int | None,
+    gain: float,
+    seed: int,
+) -> NDArray[Any]:
+    """Return W from whichever of the two sources was given."""
+    if source is None and random is not None:
+        return random_matrix(random, RANDOM_SIZE if size is None else size, gain=gain, seed=seed)
+    if source is None or random is not None:
+        raise UsageError("expected exactly one of a matrix (--matrix) and a random ensemble (--random)")
+    if size is not None:
+        raise UsageError(f"size {size} goes with a random ensemble (--random): a matrix has its own")
+    matrix = read_matrix(source, key) if isinstance(source, str) else given_array(source, "matrix")
+    if matrix.shape[0] != matrix.shape[1]:
+        raise UsageError(
+            f"the matrix is {'×'.join(map(str, matrix.shape))}: expected a square one; "
+            "pick a square block of it with --key 'NAME[rows, columns]'"
+        )
+    return matrix
+
+
+def _log10_powers(modulus: float, steps: list[int]) -> NDArray[np.float64]:
+    """Return k·log₁₀ of a modulus for each k, with 0⁰ = 1."""
+    log10 = math.log10(modulus) if modulus > 0 else -math.inf
+    return np.array([k * log10 if k else 0.0 for k in steps])
+
+
+def _eigenvalues(eigen: Spectrum, exponent: int, steps: int) -> Eigenvalues:
+    values = shifted(eigen.values, exponent)
+    modulus = np.abs(values)
+    errors = shifted(eigen.errors, exponent)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        half_life = np.where(modulus > 0, math.log(2) / -np.log(modulus), 0.0)
+    return Eigenvalues(
+        index=list(range(1, len(values) + 1)),
+        re=values.real,
+        im=values.imag,
+        modulus=modulus,
+        angle=np.angle(values),
+        condition=eigen.conditions,
+        log10_power=np.array([_log10_powers(size, [steps])[0] for size in modulus]),
+        half_life=np.where(modulus < 1 - errors, half_life, np.inf),
+    )
+
+
+def _kreiss(square: NDArray[Any], regime: str, radius: float, wanted: bool) -> float | None:
+    if regime in ("exploding", "polynomial"):
+        return math.inf
+    return kreiss_constant(square, radius) if wanted or len(square) <= KREISS_SIZE else None
+
+
+def _grid(scaled: Scaled) -> Matrix:
+    collapsed = scaled.collapsed()
+    return Matrix(collapsed.array, collapsed.exponent)
+
+
+def _real_if_real(values: NDArray[np.complex128]) -> NDArray[Any]:
+    return values.real if not values.imag.any() else values

@@ -1,0 +1,8 @@
+"""Cells: parameters, one step, and its Jacobian as a factor. One file a cell."""
+
+from gradflow.tables import Table
+
+CELLS: Table = {
+    "rnn": "gradflow.cells.rnn:RNN",
+    "lstm": "gradflow.cells.lstm:LSTM",
+}

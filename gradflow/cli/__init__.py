@@ -1,0 +1,11 @@
+"""The command line. A command is a signature and a few lines: no mathematics, no printing, no exit.
+
+A new command is one new file and one line here.
+"""
+
+from gradflow.tables import Table
+
+COMMANDS: Table = {
+    "power": "gradflow.cli.power:power",
+    "compare": "gradflow.cli.compare:compare",
+}

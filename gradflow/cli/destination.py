@@ -1,0 +1,96 @@
+"""Where a result goes: stdout, or a file that is either written whole or left as it was."""
+
+import os
+import stat
+import sys
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import NamedTuple
+
+from gradflow.errors import DataError
+
+
+class Destination(NamedTuple):
+    """A file, or stdout where ``path`` is None or ``-``."""
+
+    path: str | None
+
+    @property
+    def is_file(self) -> bool:
+        """Whether it is a file."""
+        return self.path not in (None, "-")
+
+    def check(self) -> None:
+        """Refuse what cannot be written before the work is done for it.
+
+        Raises
+        ------
+        DataError
+            For a directory, or a file in a directory that is not there or not writable.
+        """
+        if not self.is_file:
+            return
+        target = Path(str(self.path)).resolve()
+        if target.is_dir():
+            raise DataError(f"cannot write {self.path!r}: it is a directory; expected a file name")
+        if not target.parent.is_dir():
+            raise DataError(
+                f"cannot write {self.path!r}: there is no directory {str(target.parent)!r}; make it first"
+            )
+        if not os.access(target.parent if _replaceable(target) else target, os.W_OK):
+            raise DataError(f"cannot write {self.path!r}: permission denied")
+
+    def write(self, text: str, encoding: str = "utf-8") -> None:
+        """Write all of ``text``, or nothing.
+
+        Raises
+        ------
+        DataError
+            Where the system refuses; an older file is then still there.
+        """
+        data = text.encode(encoding, "replace")
+        if not self.is_file:
+            sys.stdout.flush()
+            sys.stdout.buffer.write(data)
+            sys.stdout.flush()
+            return
+        target = Path(str(self.path)).resolve()
+        try:
+            if _replaceable(target):
+                _replace(target, data)
+            else:  # a device or a pipe is written to, never replaced
+                target.write_bytes(data)
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise DataError(f"cannot write {self.path!r}: {error.strerror}") from error
+
+
+def _replaceable(target: Path) -> bool:
+    return not target.exists() or target.is_file()
+
+
+def _replace(target: Path, data: bytes) -> None:
+    """Write a temporary file beside the target, then rename it over the target in one step."""
+    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(name, _mode(target))
+        os.replace(name, target)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(name)
+        raise
+
+
+def _mode(target: Path) -> int:
+    """Return the permissions of the file that was there, or those that a new one gets."""
+    if target.exists():
+        return stat.S_IMODE(target.stat().st_mode)
+    mask = os.umask(0)
+    os.umask(mask)
+    return 0o666 & ~mask

@@ -1,0 +1,120 @@
+"""From a record to stdout or a file: its format, its notes, and the gate that decides the exit code."""
+
+import functools
+import inspect
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import typer
+
+from gradflow.cli import options
+from gradflow.cli.destination import Destination
+from gradflow.cli.screen import has_color, has_unicode, tell, watched, width_of
+from gradflow.errors import UsageError
+from gradflow.render import FORMATS
+from gradflow.render.style import ROWS, Style
+from gradflow.tables import lookup, unknown
+
+VERDICT_HOLDS = 3
+SUFFIXES = {f".{name}": name for name in FORMATS} | {".txt": "table"}
+
+
+class Request(NamedTuple):
+    """How a person wants the result; the fields are the options that every command has."""
+
+    format: options.Format = None
+    output: options.Output = None
+    table: options.Table = None
+    rows: options.Rows = ROWS
+    all_rows: options.AllRows = False
+    fail_on: options.FailOn = None
+    quiet: options.Quiet = False
+
+    def chosen_format(self) -> str:
+        """Return the format: as asked, else by the file's suffix, else by GRADFLOW_FORMAT, else a table.
+
+        Raises
+        ------
+        UsageError
+            For an unknown format or suffix.
+        """
+        suffix = Path(self.output).suffix.lower() if self.output else ""
+        if self.format is None and suffix and suffix not in SUFFIXES:
+            raise UsageError(
+                f"{self.output!r}: {suffix!r} names no format; expected {', '.join(SUFFIXES)}, or -f FORMAT"
+            )
+        name = self.format or SUFFIXES.get(suffix) or os.environ.get("GRADFLOW_FORMAT") or "table"
+        if name not in FORMATS:
+            raise UsageError(unknown("format", name, FORMATS))
+        return name
+
+    def check(self, verdicts: tuple[str, ...]) -> None:
+        """Refuse what cannot be done before the work is done for it."""
+        if self.table is not None and self.chosen_format() == "json":
+            raise UsageError(
+                f"--table {self.table}: json carries every table; expected -f csv, tsv, jsonl, table or md"
+            )
+        for verdict in self.fail_on or ():
+            if verdict not in verdicts:
+                raise UsageError(f"--fail-on: {unknown('verdict', verdict, verdicts)}")
+        Destination(self.output).check()
+
+
+def emits(verdicts: Callable[[], tuple[str, ...]]) -> Callable[[Callable[..., Any]], Callable[..., None]]:
+    """Make a command of a function that returns a record: it gets every option of `Request`, and a ``map``.
+
+    Parameters
+    ----------
+    verdicts : callable
+        Returns the verdicts that ``--fail-on`` may name; called only when the command runs.
+    """
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., None]:
+        @functools.wraps(command)
+        def run(**arguments: Any) -> None:
+            request = Request(**{name: arguments.pop(name) for name in Request._fields})
+            request.check(verdicts())
+            emit(command(**arguments, map=watched(request.quiet)), request)
+
+        own = [p for p in inspect.signature(command).parameters.values() if p.name != "map"]
+        shared = list(inspect.signature(Request).parameters.values())
+        run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
+        run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *shared)}
+        return run
+
+    return decorate
+
+
+def emit(record: Any, request: Request) -> None:
+    """Render a record, write it where it is wanted, and exit with 3 where a verdict of the gate holds."""
+    name = request.chosen_format()
+    renderer = lookup(FORMATS, name, "format")
+    destination = Destination(request.output)
+    text = renderer.render(record, _style(request, destination))
+    # Machine formats are UTF-8 by their own rules; a table is in whatever the terminal speaks.
+    terminal = name == "table" and not destination.is_file
+    destination.write(text, (sys.stdout.encoding or "utf-8") if terminal else "utf-8")
+    if not renderer.CARRIES_NOTES and not request.quiet:
+        for note in record.notes:
+            tell(f"note: {note}")
+    held = sorted(set(request.fail_on or ()) & record.held())
+    if held:
+        if not request.quiet:
+            tell(f"gradflow: --fail-on: the verdict is {', '.join(held)}")
+        raise typer.Exit(VERDICT_HOLDS)
+
+
+def _style(request: Request, destination: Destination) -> Style:
+    rows = None if request.all_rows else request.rows
+    if destination.is_file:
+        return Style(table=request.table, rows=rows)
+    return Style(
+        table=request.table,
+        rows=rows,
+        width=width_of(sys.stdout),
+        color=has_color(sys.stdout),
+        unicode=has_unicode(sys.stdout),
+    )

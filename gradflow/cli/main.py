@@ -1,0 +1,101 @@
+"""The commands as one program: exceptions become exit codes, a lost pipe is silent, Ctrl-C is 130."""
+
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from typing import Annotated
+
+import typer
+
+from gradflow import __version__
+from gradflow.cli import COMMANDS
+from gradflow.cli.screen import tell
+from gradflow.errors import GradflowError
+from gradflow.tables import lookup
+
+BUG, INTERRUPTED, PIPE_LOST = 70, 130, 141
+
+# Plain help: rich's boxes cost twice the start-up, and read [128:256] in an example as markup.
+app = typer.Typer(
+    name="gradflow",
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+    no_args_is_help=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        sys.stdout.write(f"gradflow {__version__}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def gradflow(
+    version: Annotated[
+        bool,
+        typer.Option("-V", "--version", help="Show the version and exit.", callback=_version, is_eager=True),
+    ] = False,
+) -> None:
+    """What happens to gradients on their way back through a recurrent network.
+
+    \b
+    Examples:
+      gradflow compare rnn lstm
+      gradflow power -m "0.58 0.24; 0.24 0.72"
+    """
+
+
+for _name in COMMANDS:
+    app.command(_name)(lookup(COMMANDS, _name, "command"))
+
+
+def main() -> None:
+    """Run the command line and exit."""
+    code = run(sys.argv[1:])
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        code = PIPE_LOST
+    if code == PIPE_LOST:
+        # whatever Python still wants to flush at its end goes nowhere, without a word
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    sys.exit(code)
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command line and return its exit code; what went wrong is one line on stderr."""
+    try:
+        code = app(args=list(arguments), prog_name="gradflow", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except typer.TyperException as error:
+        context = getattr(error, "ctx", None)
+        path = context.command_path if context else "gradflow"
+        tell(
+            f"{path}: {error.format_message()} (try {path} --help)"
+            if error.format_message()
+            else f"try {path} --help"
+        )
+        return error.exit_code
+    except GradflowError as error:
+        _trace()
+        tell(f"gradflow: {error}")
+        return error.exit_code
+    except BrokenPipeError:
+        return PIPE_LOST
+    except (KeyboardInterrupt, typer.Abort):
+        return INTERRUPTED
+    except Exception as error:
+        _trace()
+        tell(
+            f"gradflow: {type(error).__name__}: {error}; this is a bug in gradflow {__version__}: please "
+            "report it with the command at the project's issue tracker (GRADFLOW_DEBUG=1 shows where)"
+        )
+        return BUG
+
+
+def _trace() -> None:
+    if os.environ.get("GRADFLOW_DEBUG"):
+        traceback.print_exc()

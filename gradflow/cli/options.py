@@ -1,0 +1,48 @@
+"""Every option that more than one command takes, written once."""
+
+from typing import Annotated, Any
+
+import typer
+
+from gradflow.render import FORMATS
+
+SHOW = "How to show the result"
+
+
+def option(*flags: str, help: str, **more: Any) -> Any:
+    """Return an option whose default is shown in the help."""
+    return typer.Option(*flags, help=help, show_default=more.pop("show_default", True), **more)
+
+
+Key = Annotated[
+    str | None,
+    option(
+        "--key", metavar="NAME", help="Array of a file with several, with numpy slices: 'weight_hh[128:256]'."
+    ),
+]
+Seed = Annotated[int, option("--seed", metavar="N", min=0, help="Seed of everything random.")]
+
+Format = Annotated[
+    str | None,
+    option(
+        "-f", "--format", envvar="GRADFLOW_FORMAT", show_envvar=False, metavar="FORMAT",
+        help=f"{'|'.join(FORMATS)}; table unless -o FILE says otherwise. Also GRADFLOW_FORMAT.",
+    ),
+]  # fmt: skip
+Output = Annotated[
+    str | None,
+    option("-o", "--output", metavar="FILE", help="Write the result to a file, format by its suffix."),
+]
+Table = Annotated[
+    str | None,
+    option("--table", metavar="NAME", help="The table or matrix to show; csv, tsv, jsonl hold one."),
+]
+Rows = Annotated[int, option("--rows", metavar="N", min=1, help="About how many rows of a table are shown.")]
+AllRows = Annotated[bool, option("--all-rows", help="Show every row.", show_default=False)]
+FailOn = Annotated[
+    list[str] | None,
+    option("--fail-on", metavar="VERDICT", help="Exit with 3 if this verdict holds; may be given again."),
+]
+Quiet = Annotated[
+    bool, option("-q", "--quiet", help="No progress and no notes on stderr.", show_default=False)
+]

@@ -1,0 +1,66 @@
+"""``gradflow power``."""
+
+from typing import Annotated, Any
+
+import gradflow
+from gradflow.cli.emit import emits
+from gradflow.cli.options import Key, Seed, option
+from gradflow.linalg import ENSEMBLES
+
+
+@emits(lambda: gradflow.Powers.verdicts)
+def power(
+    matrix: Annotated[
+        str | None,
+        option(
+            "-m",
+            "--matrix",
+            metavar="LITERAL|FILE|-",
+            help="W: '0.58 0.24; 0.24 0.72', a file, or - for stdin.",
+        ),
+    ] = None,
+    key: Key = None,
+    steps: Annotated[
+        int, option("-n", "--steps", metavar="N", help="n, the exponent: from 0 to 10^18.")
+    ] = 30,
+    random: Annotated[
+        str | None, option("--random", metavar="ENSEMBLE", help=f"A random W instead: {'|'.join(ENSEMBLES)}.")
+    ] = None,
+    size: Annotated[
+        int | None, option("--size", metavar="N", help="Rows of the random W; 10 unless given.")
+    ] = None,
+    gain: Annotated[
+        float, option("--gain", metavar="G", help="Scale of the random W; the eigenvalue of a jordan block.")
+    ] = 1.0,
+    seed: Seed = 0,
+    kreiss: Annotated[
+        bool, option("--kreiss", help="Kreiss constant past 200 rows too.", show_default=False)
+    ] = False,
+    entries: Annotated[
+        bool, option("--entries", help="Matrices past 16 rows too.", show_default=False)
+    ] = False,
+    claim_vectors: Annotated[
+        str | None,
+        option("--claim-vectors", metavar="Q", help="Check a stated decomposition W = QΛQ⁻¹: its Q,"),
+    ] = None,
+    claim_values: Annotated[
+        str | None, option("--claim-values", metavar="Λ", help="and its Λ, as a list or a diagonal matrix.")
+    ] = None,
+    *,
+    map: Any,
+) -> Any:
+    """Powers of a matrix, and what decides them.
+
+    Does W^n vanish or explode, how fast, by way of which peak, and because of which eigenvalue?
+
+    \b
+    Examples:
+      gradflow power -m "0.58 0.24; 0.24 0.72" -n 30
+      gradflow power -m model.safetensors --key 'lstm.weight_hh_l0[128:256]'
+      gradflow power -m W.npy --table power -f csv | gradflow power -m -
+      gradflow power --random ginibre --size 200 --gain 1.1 --fail-on exploding
+    """
+    return gradflow.power(
+        matrix, key=key, steps=steps, random=random, size=size, gain=gain, seed=seed, kreiss=kreiss,
+        entries=entries, claim_vectors=claim_vectors, claim_values=claim_values, map=map,
+    )  # fmt: skip

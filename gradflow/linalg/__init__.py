@@ -1,0 +1,14 @@
+"""Matrices only; knows no cell.
+
+The table of random ensembles stands at the door, so that a help text can list it without numpy.
+"""
+
+from gradflow.tables import Table
+
+ENSEMBLES: Table = {
+    "ginibre": "gradflow.linalg.ensembles:ginibre",
+    "uniform": "gradflow.linalg.ensembles:uniform",
+    "symmetric": "gradflow.linalg.ensembles:symmetric",
+    "orthogonal": "gradflow.linalg.ensembles:orthogonal",
+    "jordan": "gradflow.linalg.ensembles:jordan",
+}

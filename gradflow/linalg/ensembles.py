@@ -1,0 +1,80 @@
+"""Random matrices, one function an ensemble; each gets size, gain and a generator.
+
+Except for ``jordan`` the ``gain`` is the standard deviation of the entries times the square root of the size,
+so that the spectral radius tends to ``gain`` (``ginibre``, ``uniform``, ``orthogonal``) or to twice that
+(``symmetric``) as the size grows (circular law: Girko 1984; semicircle: Wigner 1958).
+"""
+
+from __future__ import annotations  # numpy.random is loaded by those who draw, not by an annotation
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradflow.errors import UsageError
+from gradflow.linalg import ENSEMBLES
+from gradflow.tables import lookup
+
+Matrix = NDArray[np.float64]
+
+
+def random_matrix(ensemble: str, size: int, *, gain: float = 1.0, seed: int = 0) -> Matrix:
+    """Return a random matrix of shape (size, size).
+
+    Parameters
+    ----------
+    ensemble : str
+        A name in ``gradflow.linalg.ENSEMBLES``.
+    size : int
+        Rows and columns, at least 1.
+    gain : float
+        Scale: see the module's first paragraph. For ``jordan`` it is the eigenvalue itself.
+    seed : int
+        The same seed gives the same matrix.
+
+    Raises
+    ------
+    UsageError
+        For an unknown ensemble, a size under 1 or a gain that is not finite.
+
+    Examples
+    --------
+    >>> random_matrix("jordan", 2, gain=0.9)
+    array([[0.9, 1. ],
+           [0. , 0.9]])
+    """
+    if size < 1:
+        raise UsageError(f"size {size}: expected at least 1")
+    if not np.isfinite(gain):
+        raise UsageError(f"gain {gain}: expected a finite number")
+    make = lookup(ENSEMBLES, ensemble, "random matrix")
+    matrix: Matrix = make(size, gain, np.random.default_rng(seed))
+    return matrix
+
+
+def ginibre(size: int, gain: float, generator: np.random.Generator) -> Matrix:
+    """Return independent normal entries (Ginibre 1965)."""
+    return generator.standard_normal((size, size)) * (gain / np.sqrt(size))
+
+
+def uniform(size: int, gain: float, generator: np.random.Generator) -> Matrix:
+    """Return independent uniform entries; torch's default recurrent weights have gain 1/√3."""
+    bound = gain * np.sqrt(3.0 / size)
+    return generator.uniform(-bound, bound, (size, size))
+
+
+def symmetric(size: int, gain: float, generator: np.random.Generator) -> Matrix:
+    """Return a symmetric matrix with normal entries (Gaussian orthogonal ensemble)."""
+    square = ginibre(size, gain, generator)
+    return np.asarray((square + square.T) / np.sqrt(2.0))
+
+
+def orthogonal(size: int, gain: float, generator: np.random.Generator) -> Matrix:
+    """Return ``gain`` times an orthogonal matrix from the Haar measure (Mezzadri 2007)."""
+    q, r = np.linalg.qr(generator.standard_normal((size, size)))
+    signs = np.where(np.diag(r) < 0, -1.0, 1.0)
+    return np.asarray(gain * q * signs, dtype=np.float64)
+
+
+def jordan(size: int, gain: float, generator: np.random.Generator) -> Matrix:  # noqa: ARG001 - not random
+    """Return the Jordan block with eigenvalue ``gain``: the extreme of transient growth."""
+    return gain * np.eye(size) + np.eye(size, k=1)

@@ -1,0 +1,145 @@
+"""What every analysis returns: scalars, named tables and matrices, each with its meaning.
+
+A record is a frozen dataclass. What a field is (scalar, table, column, matrix), its unit and what it means
+stand in the field's metadata; a renderer walks the fields and knows no analysis.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from importlib import import_module
+from typing import Any, ClassVar, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+Scalar = bool | int | float | str | None
+
+
+class ScalarMeaning(NamedTuple):
+    """What one number (or word) of the summary says; ``prose`` is a sentence for people."""
+
+    description: str
+    unit: str = ""
+    prose: bool = False
+
+
+class ColumnMeaning(NamedTuple):
+    """What one column of a table says.
+
+    ``log10`` columns hold the decimal logarithm of what a person wants to read. ``levels`` are the values
+    whose crossing a reader must not miss when rows are left out.
+    """
+
+    description: str
+    unit: str = ""
+    log10: bool = False
+    levels: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True)
+class TableMeaning:
+    """What a table says, and how a person reads it best.
+
+    ``across`` names the column whose values stand side by side (one cell beside the other); ``index`` the
+    column that then runs downwards, and ``value`` the one that fills the grid. Without ``index`` each column
+    of the table becomes a row. ``value`` alone names the column whose peak and crossings are always shown.
+    """
+
+    description: str
+    index: str = ""
+    across: str = ""
+    value: str = ""
+
+
+class MatrixMeaning(NamedTuple):
+    """What a matrix says."""
+
+    description: str
+
+
+Meaning = TypeVar("Meaning", ScalarMeaning, ColumnMeaning, TableMeaning, MatrixMeaning)
+
+
+def scalar(description: str, unit: str = "", *, prose: bool = False) -> Any:
+    """Declare a scalar of a record's summary; None stands for "there is none"."""
+    return field(metadata={"meaning": ScalarMeaning(description, unit, prose)})
+
+
+def column(description: str, unit: str = "", *, log10: bool = False, levels: Sequence[float] = ()) -> Any:
+    """Declare a column of a table: an array, or a sequence where entries may be None."""
+    return field(metadata={"meaning": ColumnMeaning(description, unit, log10, tuple(levels))})
+
+
+def table(description: str, *, index: str = "", across: str = "", value: str = "") -> Any:
+    """Declare a table of a record; None stands for a table that was not asked for."""
+    return field(default=None, metadata={"meaning": TableMeaning(description, index, across, value)})
+
+
+def matrix(description: str) -> Any:
+    """Declare a matrix of a record; None stands for a matrix that there is not."""
+    return field(default=None, metadata={"meaning": MatrixMeaning(description)})
+
+
+class Matrix(NamedTuple):
+    """A grid of numbers ``entries * 2**exponent2``, entries of shape (rows, columns)."""
+
+    entries: NDArray[Any]
+    exponent2: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Record:
+    """Root of all results: what was asked (``params``), what came out, and what to beware of (``notes``)."""
+
+    command: ClassVar[str]
+    verdicts: ClassVar[tuple[str, ...]] = ()
+
+    params: Mapping[str, Any]
+    notes: tuple[str, ...] = ()
+
+    def held(self) -> frozenset[str]:
+        """Return those of the ``verdicts`` that hold."""
+        return frozenset()
+
+    def __repr__(self) -> str:
+        shown = ", ".join(f"{name}={value!r}" for name, (_, value) in described(self, ScalarMeaning).items())
+        return f"{type(self).__name__}({shown})"
+
+    def _repr_html_(self) -> str:
+        # By name, and only in a notebook: a record knows no renderer, the public door knows one.
+        html: str = import_module("gradflow").to_text(self, "html")
+        return html
+
+
+def described(holder: Any, kind: type[Meaning]) -> dict[str, tuple[Meaning, Any]]:
+    """Return the fields of ``holder`` that carry a meaning of ``kind``: name to (meaning, value)."""
+    return {name: (meaning, getattr(holder, name)) for name, meaning in meanings(type(holder), kind).items()}
+
+
+def meanings(holder: type[Any], kind: type[Meaning]) -> dict[str, Meaning]:
+    """Return the fields of a record or table class that carry a meaning of ``kind``.
+
+    Examples
+    --------
+    >>> @dataclass(frozen=True)
+    ... class Norms:
+    ...     step: list[int] = column("power of the matrix")
+    >>> meanings(Norms, ColumnMeaning)["step"].description
+    'power of the matrix'
+    """
+    return {
+        item.name: item.metadata["meaning"]
+        for item in fields(holder)
+        if isinstance(item.metadata.get("meaning"), kind)
+    }
+
+
+def plain(value: Any) -> Any:
+    """Return a numpy scalar as the Python object it stands for, anything else as it is.
+
+    Examples
+    --------
+    >>> plain(np.float32(0.5)), plain(None)
+    (0.5, None)
+    """
+    return value.item() if isinstance(value, np.generic) else value

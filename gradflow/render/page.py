@@ -1,0 +1,160 @@
+"""What people are shown, whatever draws it: titled grids of text."""
+
+import math
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+from gradflow.analysis.words import decimal
+from gradflow.record import Matrix, MatrixMeaning, Record, ScalarMeaning, described, plain
+from gradflow.render.selection import Rows, matrices, one, tables
+from gradflow.render.sparkline import sparkline
+from gradflow.render.style import Style
+from gradflow.render.thinning import thinned
+
+NONE = "–"
+
+
+class Block(NamedTuple):
+    """A titled grid of text; a rule is drawn above the rows in ``rules``; ``words`` are columns of text."""
+
+    title: str
+    header: list[str]
+    rows: list[list[str]]
+    rules: frozenset[int] = frozenset()
+    words: frozenset[int] = frozenset({0})
+    remark: str = ""
+
+
+def blocks(record: Record, style: Style) -> list[Block]:
+    """Return what there is to show: the summary, the tables, the matrices; or only what was asked for."""
+    if style.table is not None:
+        chosen = one(record, style.table)
+        if isinstance(chosen, Matrix):
+            return [_matrix(style.table, matrices(record)[style.table][0], chosen)]
+        return [_summary(record)] if style.table == "summary" else [_table(chosen, style)]
+    shown = [_summary(record)]
+    pending = list(tables(record).values())
+    while pending:
+        table = pending.pop(0)
+        if not table.meaning.across:
+            shown.append(_table(table, style))
+            continue
+        beside = [other for other in pending if other.meaning.across == table.meaning.across]
+        pending = [other for other in pending if other not in beside]
+        shown.append(_across(table, beside, style))
+    return shown + [_matrix(name, meaning, matrix) for name, (meaning, matrix) in matrices(record).items()]
+
+
+def prose(record: Record) -> list[str]:
+    """Return the sentences of the summary."""
+    return [
+        str(value) for meaning, value in described(record, ScalarMeaning).values() if meaning.prose and value
+    ]
+
+
+def text(value: Any) -> str:
+    """Return one value as a person reads it.
+
+    Examples
+    --------
+    >>> text(0.1 + 0.2), text(True), text(None), text(math.inf), text(2 - 1j)
+    ('0.3', 'yes', '–', 'inf', '2-1j')
+    """
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return NONE
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, complex):
+        return f"{value:.4g}"
+    return str(value)
+
+
+def _summary(record: Record) -> Block:
+    # What there is not, nobody misses in a table for people; JSON has it as null.
+    rows = [
+        [name, text(plain(value)), meaning.description + (f" [{meaning.unit}]" if meaning.unit else "")]
+        for name, (meaning, value) in described(record, ScalarMeaning).items()
+        if value is not None and not meaning.prose
+    ]
+    return Block(f"gradflow {record.command}", ["", "", ""], rows, words=frozenset({0, 2}))
+
+
+def _table(table: Rows, style: Style) -> Block:
+    values = [table.column(table.meaning.value)] if table.meaning.value else []
+    levels = table.columns[table.meaning.value].levels if table.meaning.value else ()
+    places = thinned(len(table.rows), style.rows, values, levels)
+    words = [
+        k
+        for k, name in enumerate(table.columns)
+        if any(isinstance(entry, str) for entry in table.column(name))
+    ]
+    return Block(
+        f"{table.name}: {table.meaning.description}",
+        list(table.columns),
+        [[text(entry) for entry in table.rows[place]] for place in places],
+        words=frozenset(words),
+        remark=_left_out(len(places), len(table.rows)),
+    )
+
+
+def _across(main: Rows, beside: Sequence[Rows], style: Style) -> Block:
+    """One column for each value of ``across``: the index running down, what it amounts to under it."""
+    meaning = main.meaning
+    names = list(dict.fromkeys(main.column(meaning.across)))
+    rows: list[list[str]] = []
+    remark = ""
+    if meaning.index:
+        series = _series(main, names)
+        index = list(dict.fromkeys(main.column(meaning.index)))
+        value = main.columns[meaning.value]
+        places = thinned(len(index), style.rows, series, value.levels)
+        ends = (min(map(_low, series)), max(map(max, series)))
+        rows.append(["", *(sparkline(values, ends, unicode=style.unicode) for values in series)])
+        shape = decimal if value.log10 else text
+        rows += [[str(index[place]), *(shape(values[place]) for values in series)] for place in places]
+        remark = _left_out(len(places), len(index))
+    else:
+        beside = [main, *beside]
+    start = len(rows)
+    for table in beside:
+        rows += _fields(table, names)
+    rules = frozenset({start} if 0 < start < len(rows) else ())
+    header = [meaning.index, *map(str, names)]
+    return Block(f"{main.name}: {meaning.description}", header, rows, rules, remark=remark)
+
+
+def _series(table: Rows, names: Sequence[str]) -> list[list[float]]:
+    """Return the values of each of ``names``, in the order of the index."""
+    across, values = table.column(table.meaning.across), table.column(table.meaning.value)
+    return [[value for name, value in zip(across, values, strict=True) if name == one] for one in names]
+
+
+def _fields(table: Rows, names: Sequence[str]) -> list[list[str]]:
+    """Return each column of a table as a row, one entry for each of ``names``."""
+    order = [table.column(table.meaning.across).index(name) for name in names]
+    return [
+        [
+            f"{name} [{column.unit}]" if column.unit else name,
+            *(text(table.column(name)[place]) for place in order),
+        ]
+        for name, column in table.columns.items()
+        if name != table.meaning.across
+    ]
+
+
+def _matrix(name: str, meaning: MatrixMeaning, matrix: Matrix) -> Block:
+    factor = f" × 2^{matrix.exponent2}" if matrix.exponent2 else ""
+    rows = [[text(plain(entry)) for entry in row] for row in matrix.entries]
+    return Block(
+        f"{name}{factor}: {meaning.description}", [""] * matrix.entries.shape[1], rows, words=frozenset()
+    )
+
+
+def _left_out(shown: int, count: int) -> str:
+    return f"{shown} of {count} rows; --all-rows shows every one" if shown < count else ""
+
+
+def _low(values: Sequence[float]) -> float:
+    return min((value for value in values if math.isfinite(value)), default=0.0)
