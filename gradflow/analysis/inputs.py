@@ -66,8 +66,8 @@ class Inputs:
         """Return the inputs of one draw, shape (steps, features): a batch is gone through in turn."""
         if self.data is None:
             generator = np.random.default_rng([self.seed, draw, 0])
-            return self.scale * generator.standard_normal((self.steps, self.features))
-        return self.scale * self.data[draw % len(self.data)]
+            return np.asarray(self.scale * generator.standard_normal((self.steps, self.features)))
+        return np.asarray(self.scale * self.data[draw % len(self.data)])
 
 
 def _batch(source: str | Path | ArrayLike, key: str | None) -> NDArray[np.float64]:

@@ -153,16 +153,16 @@ def power(
     >>> result.regime, round(result.spectral_radius, 12), result.power.entries.round(8).tolist()
     ('vanishing', 0.9, [[0.01526082, 0.02034776], [0.02034776, 0.02713034]])
     """
-    params = {
-        "matrix": told(matrix), "key": key, "steps": steps, "random": random, "size": size, "gain": gain,
-        "seed": seed, "kreiss": kreiss, "entries": entries,
-        "claim_vectors": told(claim_vectors), "claim_values": told(claim_values),
-    }  # fmt: skip
     if not 0 <= steps <= LARGEST_STEPS:
         raise UsageError(f"steps {steps}: expected an integer from 0 to 10^18")
     if (claim_vectors is None) != (claim_values is None):
         raise UsageError("a claimed decomposition needs both its vectors and its values")
     square = _square(matrix, key, random, size, gain, seed)
+    params = {
+        "matrix": told(matrix), "key": key, "steps": steps, "random": random, "size": size, "gain": gain,
+        "seed": seed, "kreiss": kreiss, "entries": entries,
+        "claim_vectors": told(claim_vectors), "claim_values": told(claim_values),
+    }  # fmt: skip
     verdict = None
     if claim_vectors is not None and claim_values is not None:
         stated = (_array(claim_vectors, "claimed vectors"), _array(claim_values, "claimed values"))

@@ -3,7 +3,6 @@
 import os
 import stat
 import sys
-import tempfile
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
@@ -73,6 +72,8 @@ def _replaceable(target: Path) -> bool:
 
 def _replace(target: Path, data: bytes) -> None:
     """Write a temporary file beside the target, then rename it over the target in one step."""
+    import tempfile  # here, for a start-up that writes no file should not pay for it
+
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:

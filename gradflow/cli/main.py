@@ -52,8 +52,8 @@ for _name in COMMANDS:
     app.command(_name)(lookup(COMMANDS, _name, "command"))
 
 
-def main() -> None:
-    """Run the command line and exit."""
+def program() -> None:
+    """Run the command line and exit with its code."""
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()

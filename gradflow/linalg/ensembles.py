@@ -53,7 +53,7 @@ def random_matrix(ensemble: str, size: int, *, gain: float = 1.0, seed: int = 0)
 
 def ginibre(size: int, gain: float, generator: np.random.Generator) -> Matrix:
     """Return independent normal entries (Ginibre 1965)."""
-    return generator.standard_normal((size, size)) * (gain / np.sqrt(size))
+    return np.asarray(generator.standard_normal((size, size)) * (gain / np.sqrt(size)))
 
 
 def uniform(size: int, gain: float, generator: np.random.Generator) -> Matrix:

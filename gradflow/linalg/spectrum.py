@@ -6,6 +6,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradflow.linalg.powers import matrix_power
+from gradflow.linalg.scaled import Scaled
+
 EPS = float(np.finfo(np.float64).eps)
 Complex = NDArray[np.complex128]
 
@@ -17,8 +20,8 @@ class Spectrum:
     Attributes
     ----------
     values : array (n,), complex
-    vectors : array (n, n) or None
-        Right eigenvectors as columns of norm 1; None where W is not diagonalizable.
+    vectors, inverse : array (n, n) or None
+        Right eigenvectors Q as columns of norm 1, and Q⁻¹; None where W is not diagonalizable.
     conditions : array (n,)
         Condition number 1/|yᴴx| of each eigenvalue (Wilkinson 1965); inf where it is defective.
     errors : array (n,)
@@ -29,6 +32,7 @@ class Spectrum:
 
     values: Complex
     vectors: NDArray[Any] | None
+    inverse: NDArray[Any] | None
     conditions: NDArray[np.float64]
     errors: NDArray[np.float64]
     defective: NDArray[np.bool_]
@@ -67,11 +71,15 @@ def spectrum(matrix: NDArray[Any]) -> Spectrum:
     if np.array_equal(matrix, matrix.conj().T):
         return _hermitian(matrix)
     values, vectors = np.linalg.eig(matrix)
+    vectors = _oriented(vectors)
+    # In LAPACK's own order: a triangular W has triangular Q, and pivoting a reordered one costs its digits.
+    inverse = _inverse(vectors)
     order = _order(values)
-    values, vectors = values[order].astype(np.complex128), _oriented(vectors[:, order])
+    values, vectors = values[order].astype(np.complex128), vectors[:, order]
+    inverse = inverse[order] if inverse is not None else None
     count, scale = len(values), float(np.linalg.norm(matrix))
     exact = not np.tril(matrix, -1).any() or not np.triu(matrix, 1).any()
-    conditions = _conditions(matrix, values, vectors)
+    conditions = _conditions(matrix, values, inverse)
     errors = np.zeros(count) if exact else count * EPS * scale * conditions
     defective = np.zeros(count, dtype=bool)
     for members in _clusters(values, errors):
@@ -79,20 +87,23 @@ def spectrum(matrix: NDArray[Any]) -> Spectrum:
             mean, error = values[members].mean(), 0.0 if exact else 10 * count * EPS * scale
             values[members] = mean.real if abs(mean.imag) <= error else mean
             conditions[members], errors[members], defective[members] = np.inf, error, True
-    if defective.all() and not np.linalg.matrix_power(matrix / scale, count).any():
+    if defective.all() and not matrix_power(Scaled(matrix), count).value.array.any():
         values[:], errors[:] = 0.0, 0.0  # nilpotent, and seen to be
-    return Spectrum(values, None if defective.any() else vectors, conditions, errors, defective)
+    if defective.any() or inverse is None:
+        return Spectrum(values, None, None, conditions, errors, defective)
+    return Spectrum(values, vectors, inverse, conditions, errors, defective)
 
 
 def _hermitian(matrix: NDArray[Any]) -> Spectrum:
     values, vectors = np.linalg.eigh(matrix)
     order = _order(values)
-    count = len(values)
+    count, vectors = len(values), _oriented(vectors[:, order])
     diagonal = np.count_nonzero(matrix - np.diag(np.diag(matrix))) == 0
     error = 0.0 if diagonal else count * EPS * float(np.abs(values).max())
     return Spectrum(
         values[order].astype(np.complex128),
-        _oriented(vectors[:, order]),
+        vectors,
+        vectors.conj().T,
         np.ones(count),
         np.full(count, error),
         np.zeros(count, dtype=bool),
@@ -115,14 +126,23 @@ def _oriented(vectors: NDArray[Any]) -> NDArray[Any]:
     return oriented
 
 
-def _conditions(matrix: NDArray[Any], values: Complex, vectors: NDArray[Any]) -> NDArray[np.float64]:
-    """1/|yᴴx| for unit left and right eigenvectors y, x; the rows of the inverse of X hold the y."""
+def _inverse(vectors: NDArray[Any]) -> NDArray[Any] | None:
+    """Return X⁻¹, or None where X is singular even in floating point."""
     try:
         with np.errstate(all="ignore"):
-            conditions = np.linalg.norm(np.linalg.inv(vectors), axis=1)
-    except np.linalg.LinAlgError:  # X is singular: take y and x as null vectors, one eigenvalue at a time
-        conditions = np.array([_null_condition(matrix - value * np.eye(len(values))) for value in values])
-    return np.where(np.isfinite(conditions), np.maximum(conditions, 1.0), np.inf)
+            inverse: NDArray[Any] = np.linalg.inv(vectors)
+    except np.linalg.LinAlgError:
+        return None
+    return inverse if np.isfinite(inverse).all() else None
+
+
+def _conditions(matrix: NDArray[Any], values: Complex, inverse: NDArray[Any] | None) -> NDArray[np.float64]:
+    """Return 1/|yᴴx| for unit left and right eigenvectors y, x: the rows of X⁻¹ are the y over yᴴx."""
+    if inverse is not None:
+        return np.asarray(np.maximum(np.linalg.norm(inverse, axis=1), 1.0))
+    # X is singular: take y and x as null vectors, one eigenvalue at a time.
+    nulls = (_null_condition(matrix - value * np.eye(len(values))) for value in values)
+    return np.array(list(nulls), dtype=np.float64)
 
 
 def _null_condition(singular: NDArray[Any]) -> float:

@@ -1,0 +1,83 @@
+import numpy as np
+import pytest
+
+from gradflow.analysis.claim import check_claim
+from tests.truths import EXERCISE
+
+Q = np.array([[0.8, 0.6], [-0.6, 0.8]])
+VALUES = np.array([0.4, 0.9])
+# not normal, so Q⁻¹ is not the transpose: W = QΛQ⁻¹
+OBLIQUE = np.array([[1.0, 1.0, 0.0], [0.0, 2.0, 1.0], [1.0, 0.0, 1.0]])
+OBLIQUE_VALUES = np.array([0.5, -0.3, 0.9])
+OBLIQUE_W = OBLIQUE @ np.diag(OBLIQUE_VALUES) @ np.linalg.inv(OBLIQUE)
+
+
+def test_the_sheets_own_decomposition_is_found_wrong():
+    sheet = np.array([[0.8, -0.6], [0.6, 0.8]])
+    np.testing.assert_allclose(sheet @ np.diag(VALUES) @ sheet.T, [[0.58, -0.24], [-0.24, 0.72]], atol=1e-15)
+    verdict = check_claim(EXERCISE, sheet, VALUES)
+    assert not verdict.holds
+    assert not any(verdict.table.holds)
+    assert "Q and Q⁻¹ are swapped" in verdict.slip
+    assert "transpose" in verdict.slip
+
+
+@pytest.mark.parametrize("values", [VALUES, VALUES[None], VALUES[:, None], np.diag(VALUES)])
+def test_a_right_claim_holds_in_every_form_of_lambda(values):
+    verdict = check_claim(EXERCISE, Q, values)
+    assert verdict.holds
+    assert verdict.slip is None
+    assert verdict.residual < 1e-15
+
+
+def test_columns_of_any_length_and_sign_are_eigenvectors():
+    assert check_claim(EXERCISE, Q * [-3.0, 1e5], VALUES).holds
+
+
+@pytest.mark.parametrize(
+    ("vectors", "values", "slip"),
+    [
+        (np.linalg.inv(OBLIQUE), OBLIQUE_VALUES, "swapped"),
+        (OBLIQUE.T, OBLIQUE_VALUES, "transposed"),
+        (OBLIQUE, OBLIQUE_VALUES[[1, 2, 0]], "permuted"),
+        (OBLIQUE, OBLIQUE_VALUES * [1, -1, 1], "sign of some eigenvalues"),
+        (np.abs(OBLIQUE) * [[-1, 1, 1], [1, 1, 1], [1, 1, 1]], OBLIQUE_VALUES, "sign of some entries"),
+        (OBLIQUE.T, OBLIQUE_VALUES[[2, 1, 0]], "permuted against Λ, and Q transposed"),
+    ],
+)
+def test_each_slip_is_named(vectors, values, slip):
+    verdict = check_claim(OBLIQUE_W, vectors, values)
+    assert not verdict.holds
+    assert slip in verdict.slip
+
+
+def test_only_the_wrong_column_fails():
+    wrong = OBLIQUE.copy()
+    wrong[0, 1] += 0.3
+    verdict = check_claim(OBLIQUE_W, wrong, OBLIQUE_VALUES)
+    assert verdict.table.holds == [True, False, True]
+    assert "which columns fail" in verdict.slip
+
+
+def test_rounded_numbers_are_told_from_wrong_ones():
+    verdict = check_claim(OBLIQUE_W, OBLIQUE, OBLIQUE_VALUES + np.array([3e-4, -2e-4, 1e-4]))
+    assert not verdict.holds
+    assert "rounded numbers" in verdict.slip
+
+
+def test_dependent_columns_are_no_decomposition_though_each_is_an_eigenvector():
+    verdict = check_claim(EXERCISE, Q[:, [1, 1]], VALUES[[1, 1]])
+    assert not verdict.holds
+    assert "not independent" in verdict.slip
+
+
+def test_own_values_show_what_a_column_would_have():
+    verdict = check_claim(EXERCISE, Q, VALUES[::-1])
+    np.testing.assert_allclose(verdict.table.re_true, VALUES, rtol=1e-14)
+
+
+def test_complex_pairs():
+    turn = np.array([[0.0, -0.5], [0.5, 0.0]])
+    vectors = np.array([[1, 1], [-1j, 1j]])
+    assert check_claim(turn, vectors, np.array([0.5j, -0.5j])).holds
+    assert "permuted" in check_claim(turn, vectors, np.array([-0.5j, 0.5j])).slip

@@ -1,0 +1,240 @@
+import json
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import gradflow
+from gradflow.analysis.trajectory import linearize, run
+from gradflow.cells.rnn import RNN
+from gradflow.cells.spec import parse_cell
+from gradflow.errors import DataError, NumericalError, UsageError
+from gradflow.linalg.norms import spectral_norm
+from gradflow.linalg.products import backward_products
+from tests.slow import product_log10_norms
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-11, 1e11], ids=["near 1", "far under", "far over"])
+@pytest.mark.parametrize("spec", ["rnn:activation=identity", "rnn:gain=0.5", "lstm"])
+def test_products_against_sixty_digits_far_out_of_range(spec, scale):
+    cell = parse_cell(spec).make(3, 2, np.random.default_rng(0))
+    factors = linearize(cell, np.random.default_rng(1).standard_normal((50, 2)))
+    dense = [scale * factor.todense() for factor in factors]
+    expected = product_log10_norms(dense)
+    scaled = [RNNLike(matrix) for matrix in dense]
+    found = [spectral_norm(product).log10() for product in backward_products(scaled)]
+    np.testing.assert_allclose(found, expected, atol=1e-11)
+    assert scale == 1.0 or abs(found[-1]) > 400
+
+
+class RNNLike:
+    """A factor that is a dense matrix, to carry any scale."""
+
+    def __init__(self, matrix):
+        self.matrix, self.size = matrix, len(matrix)
+
+    def rmatmat(self, block):
+        return self.matrix.T @ block
+
+
+def test_the_order_of_the_factors_is_backpropagations():
+    generator = np.random.default_rng(5)
+    first, second, third = generator.standard_normal((3, 4, 4))
+    products = list(backward_products([RNNLike(first), RNNLike(second), RNNLike(third)]))
+    np.testing.assert_allclose(products[0].array.T, third, rtol=1e-14)
+    np.testing.assert_allclose(products[1].array.T, third @ second, rtol=1e-13)
+    np.testing.assert_allclose(products[2].array.T, third @ second @ first, rtol=1e-13)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.integers(0, 10**6), st.sampled_from(["tanh", "sigmoid"]), st.floats(0.1, 5.0), st.integers(1, 12))
+def test_pascanus_bound_is_never_exceeded(seed, activation, gain, hidden):
+    # (γ σ_max(W))^k with γ = 1 for tanh and 1/4 for the sigmoid (Pascanu et al. 2013)
+    generator = np.random.default_rng(seed)
+    cell = parse_cell(f"rnn:activation={activation},gain={gain}").make(hidden, 2, generator)
+    measured = run(cell, generator.standard_normal((20, 2)))
+    slope = {"tanh": 1.0, "sigmoid": 0.25}[activation]
+    bound = math.log10(slope * np.linalg.norm(cell.weight_hh, 2))
+    lags = np.arange(1, 21)
+    assert np.all(measured.log10_norms <= lags * bound + 1e-12)
+    assert np.all(measured.log10_step_norms <= bound + 1e-13)
+
+
+@pytest.mark.parametrize("spec", ["rnn:gain=1.3", "lstm:forget_bias=1"])
+def test_norms_are_submultiplicative_in_the_single_steps(spec):
+    generator = np.random.default_rng(2)
+    measured = run(parse_cell(spec).make(8, 3, generator), generator.standard_normal((60, 3)))
+    assert np.all(measured.log10_norms <= np.cumsum(measured.log10_step_norms) + 1e-12)
+
+
+@pytest.mark.parametrize(("gain", "expected"), [(1.5, 0.065217), (2.0, 0.154724), (3.0, 0.310249)])
+def test_rate_of_a_large_random_tanh_network_is_the_mean_field_one(gain, expected):
+    # λ₁ = ½ ln(g² ∫Dz sech⁴(√q z)); the finite-size bias is about −4/N (Engelken et al. 2023)
+    size, rates = 200, []
+    for seed in range(4):
+        generator = np.random.default_rng(seed)
+        weights = gain * generator.standard_normal((size, size)) / np.sqrt(size)
+        cell = RNN(np.zeros((size, 1)), weights, np.zeros(size))
+        measured = run(cell, np.zeros((400, 1)), state=generator.standard_normal(size))
+        rates.append((measured.log10_norms[299] - measured.log10_norms[49]) / 250 * math.log(10))
+    # the four rates' own scatter bounds the error of their mean
+    error = np.std(rates, ddof=1) / 2
+    assert np.mean(rates) == pytest.approx(expected - 4 / size, abs=4 * error + 2 / size)
+
+
+def test_rate_under_white_noise_is_the_mean_field_one():
+    size, generator = 300, np.random.default_rng(0)
+    weights = generator.standard_normal((size, size)) / np.sqrt(size)
+    cell = RNN(np.eye(size), weights, np.zeros(size))
+    measured = run(cell, generator.standard_normal((200, size)))
+    rate = (measured.log10_norms[149] - measured.log10_norms[29]) / 120 * math.log(10)
+    assert rate == pytest.approx(-0.459549, abs=0.03)
+
+
+def test_torch_default_linearised_rate():
+    # gain 1/√3: −0.5493 nats a step where nothing saturates. At the zero state the product is W^k, and the
+    # edge of a finite spectrum lies a little outside the circle: the mean of ln|λ| has ½ less than ln gain.
+    cell = parse_cell("rnn").make(400, 1, np.random.default_rng(1))
+    _, factor = RNN(np.zeros((400, 1)), cell.weight_hh, np.zeros(400)).step(np.zeros(400), np.zeros(1))
+    mean = np.linalg.slogdet(factor.todense())[1] / 400
+    assert mean + 0.5 == pytest.approx(-0.5493, abs=0.02)
+
+
+def test_the_record_is_what_single_runs_give():
+    result = gradflow.compare("rnn", "lstm:forget_bias=1", hidden=5, steps=12, seeds=3, features=2, seed=7)
+    for place, spec in enumerate(["rnn", "lstm:forget_bias=1"]):
+        logs = []
+        for draw in range(3):
+            cell = parse_cell(spec).make(5, 2, np.random.default_rng([7, draw, 1]))
+            logs.append(run(cell, np.random.default_rng([7, draw, 0]).standard_normal((12, 2))).log10_norms)
+        rows = slice(12 * place, 12 * place + 12)
+        np.testing.assert_array_equal(result.flow.log10_norm[rows], np.median(logs, axis=0))
+        rates = [(log[11] - log[5]) / 6 * math.log(10) for log in logs]
+        assert result.cells.rate[place] == pytest.approx(np.median(rates), rel=1e-12)
+        low, high = np.quantile(rates, [0.05, 0.95])
+        assert result.cells.rate_low[place] == pytest.approx(low, rel=1e-12)
+        assert result.cells.rate_high[place] == pytest.approx(high, rel=1e-12)
+    assert result.cells.state_size == [5, 10]
+    assert result.flow.lag == [*range(1, 13)] * 2
+
+
+def test_a_further_cell_does_not_change_the_others():
+    alone = gradflow.compare("lstm", hidden=4, steps=10, seeds=2)
+    beside = gradflow.compare("rnn", "lstm", hidden=4, steps=10, seeds=2)
+    np.testing.assert_array_equal(beside.flow.log10_norm[10:], alone.flow.log10_norm)
+
+
+def test_rate_half_life_and_horizons_of_a_known_decay():
+    # W = 0.9 I, identity activation: norm 0.9^k exactly, smallest normal float16 2^-14
+    result = measured_decay(0.9, 1000)
+    assert result.cells.rate[0] == pytest.approx(math.log(0.9), rel=1e-12)
+    assert result.cells.half_life[0] == pytest.approx(math.log(2) / -math.log(0.9), rel=1e-12)
+    assert result.cells.horizon_float16 == [math.ceil(14 * math.log(2) / -math.log(0.9))]
+    assert result.cells.horizon_float32 == [math.ceil(126 * math.log(2) / -math.log(0.9))]
+    assert result.cells.horizon_bfloat16 == result.cells.horizon_float32
+    assert result.cells.verdict == ["vanishing"]
+
+
+@pytest.mark.parametrize(
+    ("factor", "steps", "verdict"),
+    [
+        (0.9, 20, "stable"),
+        (0.9, 60, "vanishing"),
+        (1.1, 20, "stable"),
+        (1.1, 60, "exploding"),
+        (1.0, 500, "stable"),
+    ],
+)
+def test_verdict_compares_the_last_lag_with_the_first(factor, steps, verdict):
+    result = measured_decay(factor, steps)
+    assert result.cells.verdict == [verdict]
+    assert result.held() == {verdict}
+
+
+def test_growth_has_horizons_too():
+    result = measured_decay(2.0, 200)
+    assert result.cells.horizon_float16 == [16]  # 65504 < 2^16
+    assert result.cells.horizon_float32 == [128]
+    assert math.isinf(result.cells.half_life[0])
+
+
+def measured_decay(factor, steps):
+    """The record for a cell whose product is exactly factor^k, by way of an orthogonal W and no input."""
+    return gradflow.compare(
+        f"rnn:activation=identity,init=orthogonal,gain={factor}",
+        hidden=4,
+        seeds=2,
+        input=np.zeros((steps, 3)),
+    )
+
+
+def test_inputs_from_an_array_a_file_and_a_batch(tmp_path):
+    data = np.random.default_rng(3).standard_normal((2, 15, 4))
+    np.save(tmp_path / "one.npy", data[0])
+    np.save(tmp_path / "batch.npy", data)
+    given_array = gradflow.compare("rnn", hidden=3, seeds=2, input=data[0])
+    from_file = gradflow.compare("rnn", hidden=3, seeds=2, input=tmp_path / "one.npy")
+    np.testing.assert_array_equal(given_array.flow.log10_norm, from_file.flow.log10_norm)
+    assert from_file.params["steps"] == 15
+    assert from_file.params["features"] == 4
+    batch = gradflow.compare("rnn", hidden=3, seeds=2, input=tmp_path / "batch.npy")
+    assert not np.array_equal(batch.flow.log10_norm, from_file.flow.log10_norm)
+    shorter = gradflow.compare("rnn", hidden=3, seeds=2, steps=6, input=data[0])
+    assert shorter.flow.lag == [1, 2, 3, 4, 5, 6]
+
+
+def test_input_scale_multiplies_the_inputs():
+    data = np.random.default_rng(3).standard_normal((10, 4))
+    scaled = gradflow.compare("lstm", hidden=3, seeds=1, input=data, input_scale=2.0)
+    doubled = gradflow.compare("lstm", hidden=3, seeds=1, input=2.0 * data)
+    np.testing.assert_array_equal(scaled.flow.log10_norm, doubled.flow.log10_norm)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "options", "part"),
+    [
+        ((), {}, "no cell"),
+        (("rnn", "rnn"), {}, "'rnn' is named twice"),
+        (("rnn",), {"hidden": 0}, "hidden 0"),
+        (("rnn",), {"seeds": 0}, "seeds 0"),
+        (("rnn",), {"steps": 0}, "steps 0"),
+        (("rnn",), {"features": -1}, "features -1"),
+        (("rnn",), {"seed": -1}, "seed -1"),
+        (("rnn",), {"input_scale": math.nan}, "input scale nan"),
+        (("rnn",), {"key": "x"}, "'x'"),
+        (("rnn",), {"input": np.zeros((5, 2)), "steps": 6}, "steps 6: the input has 5"),
+        (("rnn",), {"input": np.zeros((5, 2)), "features": 3}, "features 3: the input has 2"),
+    ],
+)
+def test_bad_usage_is_refused_with_the_value(arguments, options, part):
+    with pytest.raises(UsageError, match=part):
+        gradflow.compare(*arguments, **options)
+
+
+@pytest.mark.parametrize("data", [np.zeros(3), np.full((3, 2), np.nan), np.zeros((2, 2)) * 1j, [["a", "b"]]])
+def test_bad_inputs_are_refused(data):
+    with pytest.raises(DataError):
+        gradflow.compare("rnn", input=data)
+
+
+def test_a_trajectory_that_leaves_the_range_says_at_which_step():
+    with pytest.raises(NumericalError, match=r"at step \d+ of 3000.*lower the gain"):
+        gradflow.compare("rnn:activation=identity,gain=9", hidden=4, seeds=1, steps=3000)
+
+
+def test_exact_zeros_among_the_seeds_keep_quantiles_without_nan():
+    result = gradflow.compare("rnn:activation=relu,gain=0.3", hidden=2, steps=60, seeds=7)
+    for name in ("log10_norm", "log10_norm_low", "log10_norm_high", "log10_step_norm"):
+        values = getattr(result.flow, name)
+        assert not np.isnan(values).any()
+    assert result.flow.log10_norm_low[-1] == -math.inf
+    parsed = json.loads(gradflow.to_text(result, "json"))
+    assert parsed["tables"]["flow"][-1]["log10_norm_low"] is None
+
+
+def test_notebooks_get_html():
+    html = gradflow.compare("rnn", hidden=3, steps=5, seeds=1)._repr_html_()
+    assert html.count("<table>") == 2
+    assert "verdict" in html

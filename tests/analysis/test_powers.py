@@ -1,0 +1,242 @@
+import math
+
+import numpy as np
+import pytest
+
+import gradflow
+from gradflow.errors import DataError, UsageError
+from tests.truths import (
+    CAT_MAP,
+    EXERCISE,
+    FIBONACCI_90,
+    LOG_GOLDEN,
+    hippo_legs,
+    jordan_norm,
+    kreiss_two_by_two,
+    similar,
+)
+
+
+def test_the_exercise():
+    result = gradflow.power(EXERCISE, steps=30)
+    expected = [[0.01526082, 0.02034776], [0.02034776, 0.02713034]]
+    np.testing.assert_allclose(result.power.entries, expected, atol=5e-9)
+    assert result.spectral_radius == pytest.approx(0.9, rel=1e-15)
+    np.testing.assert_allclose(result.eigenvalues.re, [0.9, 0.4], rtol=1e-15)
+    np.testing.assert_allclose(np.abs(result.vectors.entries), [[0.6, 0.8], [0.8, 0.6]], atol=1e-15)
+    assert (result.regime, result.diagonalizable, result.kreiss_constant) == ("vanishing", True, 1.0)
+    assert result.departure_from_normality == 0.0
+    assert result.eigen_route_error < 1e-13
+    assert "every |λ| is under 1" in result.conclusion
+    assert "λ₁ = 0.9" in result.conclusion
+
+
+def test_scaled_orthogonal():
+    result = gradflow.power(0.9 * gradflow.random_matrix("orthogonal", 6), steps=100)
+    assert 10**result.log10_norm == pytest.approx(2.65614e-5, rel=1e-6)
+    assert result.norms.norm[-1] == pytest.approx(0.9**100, rel=1e-12)
+    assert result.departure_from_normality < 1e-14
+
+
+def test_fibonacci():
+    result = gradflow.power("1 1; 1 0", steps=90)
+    assert result.power.entries[0, 1] == pytest.approx(FIBONACCI_90, rel=1e-15)
+    assert math.log(result.spectral_radius) == pytest.approx(LOG_GOLDEN, rel=1e-15)
+    assert result.regime == "exploding"
+
+
+def test_cat_map():
+    result = gradflow.power(CAT_MAP, steps=1)
+    rates = np.log(result.eigenvalues.modulus)
+    np.testing.assert_allclose(rates, [0.9624236501, -0.9624236501], atol=5e-11)
+
+
+@pytest.mark.parametrize(("eigenvalue", "steps", "peak"), [(0.9, 30, 9), (0.99, 300, 99)])
+def test_a_jordan_block_grows_before_it_decays(eigenvalue, steps, peak):
+    result = gradflow.power([[eigenvalue, 1], [0, eigenvalue]], steps=steps)
+    assert result.regime == "vanishing"
+    assert result.peak_step == peak
+    assert 10**result.peak_log10_norm == pytest.approx(jordan_norm(eigenvalue, peak), rel=1e-12)
+    assert 10**result.log10_norm == pytest.approx(jordan_norm(eigenvalue, steps), rel=1e-11)
+    assert result.kreiss_constant == pytest.approx(kreiss_two_by_two(eigenvalue, 1.0), rel=1e-9)
+    assert not result.diagonalizable
+    assert result.eigenvector_condition is None
+    assert result.eigen_route_error is None
+    assert result.vectors is None
+    assert any("not diagonalizable" in note for note in result.notes)
+    assert f"at step {peak}" in result.conclusion
+
+
+def test_a_peak_between_listed_steps_is_found():
+    # between 1000 and n only some steps are listed; the peak of λ = 0.9998 lies at n ≈ −1/ln λ ≈ 4999
+    eigenvalue = 0.9998
+    best = max(range(4000, 6000), key=lambda k: jordan_norm(eigenvalue, k))
+    result = gradflow.power([[eigenvalue, 1], [0, eigenvalue]], steps=10**6)
+    assert result.peak_step == pytest.approx(best, abs=2)
+    assert 10**result.peak_log10_norm == pytest.approx(jordan_norm(eigenvalue, best), rel=1e-9)
+
+
+def test_all_eigenvalues_one_is_not_the_identity():
+    result = gradflow.power("1 1; 0 1", steps=1000)
+    assert result.regime == "polynomial"
+    assert result.norms.norm[-1] == pytest.approx(jordan_norm(1.0, 1000), rel=1e-12)
+    assert "All eigenvalues are 1, and yet W is not the identity" in result.conclusion
+    assert math.isinf(result.kreiss_constant)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "part"),
+    [
+        (np.eye(3), "W is the identity"),
+        (np.roll(np.eye(5), 1, axis=0), "every |λ| is 1"),
+        (np.diag([1.0, 0.5]), "dies out"),
+        (np.diag([-1.0, 0.5]), "λ₁ = -1"),
+    ],
+)
+def test_preserving(matrix, part):
+    result = gradflow.power(matrix, steps=50)
+    assert result.regime == "preserving"
+    assert part in result.conclusion
+    assert result.log10_norm == pytest.approx(0, abs=1e-12)
+
+
+def test_exploding_needs_one_eigenvalue_alone():
+    result = gradflow.power(np.diag([1.1, 0.5, 0.2]), steps=10)
+    assert result.regime == "exploding"
+    assert "The 2 with |λ| under 1" in result.conclusion
+    assert result.peak_step == 10
+
+
+def test_a_nilpotent_shift():
+    result = gradflow.power(np.eye(10, k=1), steps=12)
+    assert result.regime == "nilpotent"
+    assert result.norms.norm.tolist() == [1.0] * 10 + [0.0] * 3
+    assert result.norms.log10_norm[-1] == -math.inf
+    assert not result.diagonalizable
+    assert result.eigen_route_error is None
+    assert "exactly 0 from step 10 on" in result.conclusion
+
+
+def test_just_under_one_vanishes_and_rounding_about_one_does_not():
+    assert gradflow.power([[1 - 1e-15]], steps=1).regime == "vanishing"
+    assert gradflow.power([[1 + 3e-16]], steps=1).regime == "exploding"
+    for seed in range(5):
+        assert gradflow.power(gradflow.random_matrix("orthogonal", 40, seed=seed)).regime == "preserving"
+
+
+def test_a_hidden_unit_jordan_block_is_polynomial():
+    matrix = similar(np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.3]]), 3, orthogonal=True)
+    result = gradflow.power(matrix, steps=500)
+    assert result.regime == "polynomial"
+    assert result.spectral_radius == pytest.approx(1.0, abs=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("size", "error_from", "error_to", "warned"),
+    [(16, 1e-14, 1e-11, False), (32, 1e-8, 1e-3, True), (64, 1e-3, 10, True)],
+)
+def test_hippo_warns_where_the_eigen_route_is_lost_though_nothing_grows(size, error_from, error_to, warned):
+    result = gradflow.power(hippo_legs(size), steps=20, entries=True)
+    assert error_from < result.eigen_route_error < error_to
+    assert any("cannot be trusted" in note for note in result.notes) == warned
+    assert result.eigenvector_condition > 1e10
+    assert result.norms.log10_norm.max() <= 1e-14
+    assert (result.regime, result.peak_step, result.kreiss_constant) == ("vanishing", 0, 1.0)
+
+
+@pytest.mark.parametrize(("base", "steps"), [(0.5, 10**6), (2.0, 10**18)])
+def test_range(base, steps):
+    result = gradflow.power(base * np.eye(2), steps=steps)
+    assert result.log10_norm == pytest.approx(steps * math.log10(base), rel=1e-14)
+    assert result.power.exponent2 != 0
+    assert math.isnan(result.norms.norm[-1]) if base < 1 else math.isinf(result.norms.norm[-1])
+    assert len(result.norms.step) < 1700
+
+
+def test_zeroth_power():
+    result = gradflow.power(EXERCISE, steps=0)
+    np.testing.assert_array_equal(result.power.entries, np.eye(2))
+    assert result.norms.step == [0]
+    assert result.norms.log10_spectral.tolist() == [0.0]
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200, 1e-307])
+def test_entries_at_the_ends_of_the_range(scale):
+    result = gradflow.power(scale * EXERCISE, steps=3)
+    assert result.spectral_radius == pytest.approx(0.9 * scale, rel=1e-13)
+    assert result.norm == pytest.approx(0.9 * scale, rel=1e-13)
+    assert result.numerical_radius == pytest.approx(0.9 * scale, rel=1e-13)
+    assert result.log10_norm == pytest.approx(3 * math.log10(0.9 * scale), rel=1e-12)
+
+
+def test_spectral_part_of_the_norms_and_half_lives():
+    result = gradflow.power([[0.5, 1.0], [0.0, 0.25]], steps=8)
+    np.testing.assert_allclose(result.norms.log10_spectral, np.arange(9) * math.log10(0.5), rtol=1e-14)
+    np.testing.assert_allclose(result.eigenvalues.half_life, [1.0, 0.5], rtol=1e-14)
+    np.testing.assert_allclose(result.eigenvalues.log10_power, [8 * math.log10(0.5), 8 * math.log10(0.25)])
+    assert result.norms.log10_norm[1:].min() > result.norms.log10_spectral[1:].min()
+
+
+def test_complex_matrices():
+    turn = np.array([[0, 1j], [1j, 0]]) * 0.5
+    result = gradflow.power(turn, steps=4)
+    np.testing.assert_allclose(result.power.entries, np.eye(2) / 16, atol=1e-17)
+    assert result.regime == "vanishing"
+    np.testing.assert_allclose(np.abs(result.eigenvalues.im), 0.5)
+
+
+def test_claimed_and_own_decomposition_agree():
+    matrix = gradflow.random_matrix("ginibre", 5)
+    result = gradflow.power(matrix)
+    again = gradflow.power(matrix, claim_vectors=result.vectors.entries, claim_values=result.values.entries)
+    assert again.claim_holds is True
+    assert again.claim_slip is None
+    assert all(again.claim.holds)
+
+
+def test_past_sixteen_rows_matrices_are_left_out_unless_asked_for():
+    matrix = gradflow.random_matrix("ginibre", 17)
+    assert gradflow.power(matrix).power is None
+    assert gradflow.power(matrix, entries=True).power.entries.shape == (17, 17)
+    assert gradflow.power(matrix[:16, :16]).power.entries.shape == (16, 16)
+
+
+def test_past_two_hundred_rows_the_kreiss_constant_waits_to_be_asked_for():
+    matrix = 0.5 * gradflow.random_matrix("orthogonal", 201)
+    assert gradflow.power(matrix, steps=1).kreiss_constant is None
+    assert gradflow.power(matrix, steps=1, kreiss=True).kreiss_constant == 1.0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        ({}, "exactly one"),
+        ({"matrix": EXERCISE, "random": "ginibre"}, "exactly one"),
+        ({"matrix": EXERCISE, "size": 3}, "size 3"),
+        ({"matrix": EXERCISE, "steps": -1}, "steps -1"),
+        ({"matrix": EXERCISE, "steps": 10**18 + 1}, "steps 1000000000000000001"),
+        ({"matrix": "1 2 3; 4 5 6"}, "2×3"),
+        ({"matrix": EXERCISE, "claim_values": "1 2"}, "both"),
+        ({"matrix": EXERCISE, "claim_vectors": "1 2; 3 4", "claim_values": "1 2 3"}, "1×3"),
+        ({"matrix": EXERCISE, "claim_vectors": "1 2 3; 3 4 5", "claim_values": "1 2"}, "2×3"),
+        ({"random": "ginibre", "size": 0}, "size 0"),
+        ({"random": "gaussian"}, "unknown random matrix 'gaussian'"),
+    ],
+)
+def test_bad_usage_is_refused_with_the_value(arguments, part):
+    with pytest.raises(UsageError, match=part):
+        gradflow.power(**arguments)
+
+
+@pytest.mark.parametrize(
+    "matrix", [[[1.0, math.nan], [0.0, 1.0]], [[math.inf]], np.zeros((0, 0)), [["a"]], [[1, 2], [3]]]
+)
+def test_bad_entries_are_refused(matrix):
+    with pytest.raises(DataError):
+        gradflow.power(matrix)
+
+
+def test_notebooks_get_html_with_matrices():
+    html = gradflow.power(EXERCISE)._repr_html_()
+    assert html.count("<table>") == 6
+    assert "0.0203478" in html
