@@ -1,0 +1,17 @@
+"""Bytes → named arrays: one file per container, in the order in which they are tried.
+
+A reader is a module with ``recognizes(source)``, which looks at the content and never at the suffix, and
+``read(source)``, which returns the named arrays; where the format allows, no more is read yet than shapes.
+"""
+
+from gradflow.tables import Table
+
+READERS: Table = {
+    "npy": "gradflow.readers.npy",
+    "npz": "gradflow.readers.npz",
+    "safetensors": "gradflow.readers.safetensors",
+    "matlab": "gradflow.readers.matlab",
+    "matrix_market": "gradflow.readers.matrix_market",
+    "json": "gradflow.readers.json_text",
+    "text": "gradflow.readers.text",
+}

@@ -1,0 +1,132 @@
+"""The one entry: a file, standard input or a literal → arrays of float64 or complex128."""
+
+import os
+import re
+from collections.abc import Collection, Iterable
+
+from gradflow.errors import DataError
+from gradflow.readers import READERS
+from gradflow.readers.messages import reading, shown
+from gradflow.readers.numerals import is_number
+from gradflow.readers.selection import select
+from gradflow.readers.source import Source, from_bytes, open_source
+from gradflow.readers.stored import Numbers, StoredArray
+from gradflow.readers.unread import refusal
+from gradflow.tables import lookup
+
+# what may be typed in place of a file
+LITERALS = ("json", "text")
+
+
+def read_arrays(source: str | os.PathLike[str]) -> dict[str, StoredArray]:
+    """Return the arrays of a file by name, none of them read yet where the format allows.
+
+    Parameters
+    ----------
+    source : str or path-like
+        A file, recognised by its content, or ``"-"`` for standard input.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, no reader knows it, or it is damaged.
+    """
+    origin = open_source(source)
+    with reading(origin.name):
+        return _recognized(origin, READERS)
+
+
+def read_array(
+    source: str | os.PathLike[str], key: str | None = None, *, dimensions: Collection[int] = (2,)
+) -> Numbers:
+    """Return one array of a file: new, writable, C-contiguous, float64 or complex128, all entries finite.
+
+    Parameters
+    ----------
+    source : str or path-like
+        A file, or ``"-"`` for standard input.
+    key : str, optional
+        Which array, by name, or by name and numpy slices: ``"weight_hh_l0[128:256]"``. Needed only where
+        there are several.
+    dimensions : collection of int, optional
+        How many dimensions it may have.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, it holds several arrays and no key says which, or the entries are not
+        finite numbers that float64 holds exactly.
+    UsageError
+        If the key names no array, or no part of it.
+    """
+    origin = open_source(source)
+    with reading(origin.name):
+        arrays = _recognized(origin, READERS)
+    return _selected(origin, arrays, key, dimensions)
+
+
+def read_matrix(text: str, key: str | None = None) -> Numbers:
+    """Return the matrix that ``text`` writes out, or that lies in the file of that name.
+
+    What parses as a literal is one; ``./5`` is the file where ``5`` is the number.
+
+    Parameters
+    ----------
+    text : str
+        A literal (``"0.58 0.24; 0.24 0.72"``, ``"[[0.58, 0.24], [0.24, 0.72]]"``), a file, or ``"-"``.
+    key : str, optional
+        As for `read_array`.
+
+    Raises
+    ------
+    DataError
+        If it is neither a literal nor a readable file, and as for `read_array`.
+    UsageError
+        As for `read_array`.
+
+    Examples
+    --------
+    >>> read_matrix("0.58 0.24; 0.24 0.72")
+    array([[0.58, 0.24],
+           [0.24, 0.72]])
+    >>> read_matrix("0.9")
+    array([[0.9]])
+    """
+    if text == "-":
+        return read_array(text, key)
+    try:
+        # bytes that the system could not decode stay what they were: no literal, perhaps a file's name
+        literal = from_bytes(shown(text, 40), os.fsencode(text))
+        arrays = _recognized(literal, LITERALS)
+    except DataError as no_literal:
+        try:
+            open_source(text)
+        except DataError as no_file:
+            raise DataError(_neither(text, no_file, no_literal)) from no_literal
+        return read_array(text, key)
+    return _selected(literal, arrays, key, (2,))
+
+
+def _recognized(source: Source, kinds: Iterable[str]) -> dict[str, StoredArray]:
+    """Return what the first of the readers that knows ``source`` finds in it."""
+    for kind in kinds:
+        reader = lookup(READERS, kind, "reader")
+        if reader.recognizes(source):
+            arrays: dict[str, StoredArray] = reader.read(source)
+            return arrays
+    raise DataError(refusal(source))
+
+
+def _selected(
+    source: Source, arrays: dict[str, StoredArray], key: str | None, dimensions: Collection[int]
+) -> Numbers:
+    with reading(source.name):
+        stored, window = select(arrays, key)
+    return stored.numbers(window, dimensions)
+
+
+def _neither(text: str, no_file: DataError, no_literal: DataError) -> str:
+    """Return why ``text`` is no file and, where it looks like numbers, why it is no literal."""
+    if text.lstrip()[:1] in ("[", "{") or any(is_number(token) for token in re.split(r"[\s,;]+", text)):
+        return f"{shown(text, 40)} as a literal: {no_literal}; as a file: {no_file}"
+    return f"{no_file}; expected a file, - for standard input, or a literal such as '0.58 0.24; 0.24 0.72'"

@@ -1,0 +1,116 @@
+"""Real writers of every format, what every refusal must look like, and a measure of memory."""
+
+import io
+import json
+import tracemalloc
+from contextlib import contextmanager
+
+import numpy as np
+import pytest
+import safetensors.numpy
+import scipy.io
+import scipy.sparse
+
+from gradflow.errors import DataError
+
+
+def written(save, *arguments, **named):
+    stream = io.BytesIO()
+    save(stream, *arguments, **named)
+    return stream.getvalue()
+
+
+def mat(variables, **options):
+    """Return a .mat without the time that its header bears, for mutations are counted from the bytes."""
+    return b"MATLAB 5.0 MAT-file".ljust(116) + written(scipy.io.savemat, variables, **options)[116:]
+
+
+def complex_pairs(values):
+    if np.isrealobj(values):
+        return values.tolist()
+    return [[{"re": entry.real, "im": entry.imag} for entry in row] for row in values]
+
+
+# one for every entry of READERS: matrix → bytes
+WRITERS = {
+    "npy": lambda matrix: written(np.save, matrix),
+    "npz": lambda matrix: written(np.savez_compressed, weight=matrix),
+    "safetensors": lambda matrix: safetensors.numpy.save({"weight": np.ascontiguousarray(matrix)}),
+    "matlab": lambda matrix: mat({"weight": matrix}, do_compression=True),
+    "matrix_market": lambda matrix: written(scipy.io.mmwrite, matrix, precision=17),
+    "json": lambda matrix: json.dumps(complex_pairs(matrix)).encode(),
+    "text": lambda matrix: written(np.savetxt, matrix),
+}
+
+# small files with more of a format's features than one matrix has
+FEATURES = {
+    "safetensors": safetensors.numpy.save({"a": np.eye(2, dtype=np.float16), "b": np.arange(3)}),
+    "matlab": mat(
+        {"c": np.eye(2) * 1j, "s": scipy.sparse.csc_array(np.eye(3)), "t": "text", "b": np.eye(2) > 0}
+    ),
+    "matrix_market": b"%%MatrixMarket matrix coordinate complex hermitian\n% c\n2 2 2\n1 1 3 0\n2 1 1 -1\n",
+    "json": b'{"a": [1, 2], "m": {"p": {"entries": [[{"re": 1, "im": 2}]], "exponent2": 3}}}',
+    "text": b"a;b\n1;2\n3+1j;4 # c\n",
+}
+
+
+@pytest.fixture
+def writers():
+    return WRITERS
+
+
+@pytest.fixture
+def examples():
+    """Return small files of a format."""
+
+    def examples(kind):
+        plain = WRITERS[kind](np.array([[0.5, -2.0], [1e-9, 4.0]]))
+        return [plain, FEATURES[kind]] if kind in FEATURES else [plain]
+
+    return examples
+
+
+@pytest.fixture
+def memory_below():
+    """Check that what runs inside never holds more than so many bytes of Python's and numpy's memory."""
+
+    @contextmanager
+    def memory_below(bound):
+        tracemalloc.start()
+        try:
+            yield
+            peak = tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+        assert peak < bound
+
+    return memory_below
+
+
+@pytest.fixture
+def place(tmp_path):
+    """Write bytes to a new file and return its path."""
+
+    def place(content, name="input"):
+        path = tmp_path / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        return path
+
+    return place
+
+
+@pytest.fixture
+def refused():
+    """Call, and check that the error is the right leaf, one printable line, and says every word."""
+
+    def refused(call, *words, error=DataError):
+        with pytest.raises(error) as caught:
+            call()
+        message = str(caught.value)
+        assert message.isprintable()
+        assert len(message) < 1000
+        for word in words:
+            assert word in message
+        return message
+
+    return refused
