@@ -26,14 +26,16 @@ class ScalarMeaning(NamedTuple):
 class ColumnMeaning(NamedTuple):
     """What one column of a table says.
 
-    ``log10`` columns hold the decimal logarithm of what a person wants to read. ``levels`` are the values
-    whose crossing a reader must not miss when rows are left out.
+    ``log10`` columns hold the decimal logarithm of what a person wants to read; ``log10_in`` names such a
+    column where it says the same of numbers that a double may not hold. ``levels`` are the values whose
+    crossing a reader must not miss when rows are left out.
     """
 
     description: str
     unit: str = ""
     log10: bool = False
     levels: tuple[float, ...] = ()
+    log10_in: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,9 +67,16 @@ def scalar(description: str, unit: str = "", *, prose: bool = False) -> Any:
     return field(metadata={"meaning": ScalarMeaning(description, unit, prose)})
 
 
-def column(description: str, unit: str = "", *, log10: bool = False, levels: Sequence[float] = ()) -> Any:
+def column(
+    description: str,
+    unit: str = "",
+    *,
+    log10: bool = False,
+    levels: Sequence[float] = (),
+    log10_in: str = "",
+) -> Any:
     """Declare a column of a table: an array, or a sequence where entries may be None."""
-    return field(metadata={"meaning": ColumnMeaning(description, unit, log10, tuple(levels))})
+    return field(metadata={"meaning": ColumnMeaning(description, unit, log10, tuple(levels), log10_in)})
 
 
 def table(description: str, *, index: str = "", across: str = "", value: str = "") -> Any:

@@ -38,7 +38,7 @@ class Norms:
 
     step: list[int] = column("exponent k")
     log10_norm: NDArray[np.float64] = column("log₁₀ ‖Wᵏ‖₂", log10=True, levels=LEVELS)
-    norm: NDArray[np.float64] = column("‖Wᵏ‖₂; none where a double cannot hold it")
+    norm: NDArray[np.float64] = column("‖Wᵏ‖₂; none where a double cannot hold it", log10_in="log10_norm")
     log10_spectral: NDArray[np.float64] = column(
         "k·log₁₀ ρ, what the spectral radius alone predicts", log10=True
     )

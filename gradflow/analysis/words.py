@@ -9,7 +9,7 @@ def decimal(log10: float) -> str:
     Examples
     --------
     >>> decimal(-1233.01886), decimal(0.0), decimal(-math.inf)
-    ('9.574e-1234', '1', '0')
+    ('9.575e-1234', '1', '0')
     """
     if not math.isfinite(log10):
         return "0" if log10 < 0 else "inf"

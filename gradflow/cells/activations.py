@@ -14,8 +14,8 @@ def sigmoid(z: Array) -> Array:
 
     Examples
     --------
-    >>> float(sigmoid(np.array(-700.0)))
-    9.859676543759771e-305
+    >>> bool(sigmoid(np.array(-700.0)) == np.exp(-700.0))
+    True
     """
     tail = np.exp(-np.abs(z))
     return np.where(z >= 0, 1.0, tail) / (1.0 + tail)

@@ -30,7 +30,7 @@ class Scaled:
     >>> for _ in range(12):
     ...     product = product @ product
     >>> round(product.log10_largest(), 6)
-    -1233.01886
+    -1233.018862
     """
 
     array: NDArray[Any]

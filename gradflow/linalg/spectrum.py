@@ -139,7 +139,8 @@ def _inverse(vectors: NDArray[Any]) -> NDArray[Any] | None:
 def _conditions(matrix: NDArray[Any], values: Complex, inverse: NDArray[Any] | None) -> NDArray[np.float64]:
     """Return 1/|yᴴx| for unit left and right eigenvectors y, x: the rows of X⁻¹ are the y over yᴴx."""
     if inverse is not None:
-        return np.asarray(np.maximum(np.linalg.norm(inverse, axis=1), 1.0))
+        largest = np.abs(inverse).max(axis=1)  # up to 1e292 next to a defective matrix: its square overflows
+        return np.asarray(np.maximum(largest * np.linalg.norm(inverse / largest[:, None], axis=1), 1.0))
     # X is singular: take y and x as null vectors, one eigenvalue at a time.
     nulls = (_null_condition(matrix - value * np.eye(len(values))) for value in values)
     return np.array(list(nulls), dtype=np.float64)

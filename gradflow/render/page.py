@@ -93,10 +93,21 @@ def _table(table: Rows, style: Style) -> Block:
     return Block(
         f"{table.name}: {table.meaning.description}",
         list(table.columns),
-        [[text(entry) for entry in table.rows[place]] for place in places],
+        [_entries(table, table.rows[place]) for place in places],
         words=frozenset(words),
         remark=_left_out(len(places), len(table.rows)),
     )
+
+
+def _entries(table: Rows, row: Sequence[Any]) -> list[str]:
+    """Return a row as a person reads it: a number that no double holds, from its logarithm."""
+    known = dict(zip(table.columns, row, strict=True))
+    return [
+        decimal(known[column.log10_in])
+        if column.log10_in and not math.isfinite(entry) and math.isfinite(known[column.log10_in])
+        else text(entry)
+        for (_, column), entry in zip(table.columns.items(), row, strict=True)
+    ]
 
 
 def _across(main: Rows, beside: Sequence[Rows], style: Style) -> Block:

@@ -18,7 +18,7 @@ def sparkline(
     Examples
     --------
     >>> sparkline([0.0, 1.0, 2.0, 3.0], (0.0, 3.0), unicode=False, width=4)
-    '_-+#'
+    '_-*#'
     """
     marks = BLOCKS if unicode else ASCII
     low, high = ends

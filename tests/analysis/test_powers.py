@@ -117,6 +117,15 @@ def test_a_nilpotent_shift():
     assert "exactly 0 from step 10 on" in result.conclusion
 
 
+@pytest.mark.parametrize("coupling", [1.0, 100.0, 1e-9, 1e150])
+def test_a_two_by_two_shift_of_any_size_is_nilpotent(coupling):
+    result = gradflow.power([[0, coupling], [0, 0]], steps=5)
+    assert (result.regime, result.diagonalizable, result.spectral_radius) == ("nilpotent", False, 0.0)
+    assert result.norm == pytest.approx(coupling, rel=1e-15)
+    assert result.kreiss_constant == pytest.approx(kreiss_two_by_two(0.0, coupling), rel=1e-9)
+    assert result.norms.log10_norm[2:].tolist() == [-math.inf] * 4
+
+
 def test_just_under_one_vanishes_and_rounding_about_one_does_not():
     assert gradflow.power([[1 - 1e-15]], steps=1).regime == "vanishing"
     assert gradflow.power([[1 + 3e-16]], steps=1).regime == "exploding"
