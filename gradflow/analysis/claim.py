@@ -59,7 +59,7 @@ def check_claim(matrix: NDArray[Any], vectors: NDArray[Any], values: NDArray[Any
     >>> W = np.array([[0.58, 0.24], [0.24, 0.72]])
     >>> Q = np.array([[0.8, -0.6], [0.6, 0.8]])
     >>> check_claim(W, Q, np.array([0.4, 0.9])).slip
-    'Q and Q⁻¹ are swapped: W = Q⁻¹ΛQ (Q is orthogonal, so Q⁻¹ is its transpose)'
+    'The claimed decomposition is wrong: Q and Q⁻¹ are swapped, W = Q⁻¹ΛQ (Q⁻¹ is the transpose of Q here).'
     """
     diagonal = _diagonal(values, len(matrix))
     if vectors.shape != matrix.shape:
@@ -71,13 +71,22 @@ def check_claim(matrix: NDArray[Any], vectors: NDArray[Any], values: NDArray[Any
     independent = np.linalg.matrix_rank(vectors) == len(matrix)
     if residual <= TOLERANCE and all(table.holds) and independent:
         return Verdict(True, residual, None, table)
+    return Verdict(False, residual, _slip(matrix, vectors, diagonal, residual, independent), table)
+
+
+def _slip(
+    matrix: NDArray[Any], vectors: NDArray[Any], values: NDArray[Any], residual: float, independent: bool
+) -> str:
+    """Return what is wrong with a claim that does not hold."""
+    wrong = "The claimed decomposition is wrong"
     if not independent:
-        return Verdict(False, residual, "the columns of Q are not independent: Q⁻¹ does not exist", table)
-    slips = (text for text, q, d in _slips(matrix, vectors, diagonal) if _residual(matrix, q, d) <= TOLERANCE)
-    slip = next(slips, None)
-    if slip is None and residual <= ROUNDED:
-        slip = f"rounded numbers: the claim is right to a relative {residual:.1e}"
-    return Verdict(False, residual, slip or "none that is known: see which columns fail", table)
+        return f"{wrong}: the columns of Q are not independent, so Q⁻¹ does not exist."
+    for text, q, d in _slips(matrix, vectors, values):
+        if _residual(matrix, q, d) <= TOLERANCE:
+            return f"{wrong}: {text}."
+    if residual <= ROUNDED:
+        return f"The claimed decomposition has rounded numbers: it is right to a relative {residual:.1e}."
+    return f"{wrong}, and by no slip that is known: see which columns fail."
 
 
 def _slips(
@@ -86,13 +95,13 @@ def _slips(
     """Yield (what would have happened, the Q and Λ then meant), the likeliest first."""
     inverse = np.linalg.inv(vectors)
     orthogonal = np.allclose(inverse, vectors.conj().T, atol=TOLERANCE)
-    remark = " (Q is orthogonal, so Q⁻¹ is its transpose)" if orthogonal else ""
+    remark = " (Q⁻¹ is the transpose of Q here)" if orthogonal else ""
     for suffix, q in (("", vectors), (", and Q and Q⁻¹ swapped", inverse), (", and Q transposed", vectors.T)):
         own = _own_values(matrix, q)
         if q is inverse:
-            yield f"Q and Q⁻¹ are swapped: W = Q⁻¹ΛQ{remark}", q, values
+            yield f"Q and Q⁻¹ are swapped, W = Q⁻¹ΛQ{remark}", q, values
         elif q is not vectors:
-            yield "Q is transposed: its rows are the eigenvectors", q, values
+            yield "Q is transposed, its rows are the eigenvectors", q, values
         yield f"the columns of Q are permuted against Λ{suffix}", q, _nearest_order(values, own)
         yield (
             f"the sign of some eigenvalues is wrong{suffix}",

@@ -84,7 +84,7 @@ class Powers(Record):
     eigen_route_error: float | None = scalar("relative difference of QΛⁿQ⁻¹ from Wⁿ")
     claim_holds: bool | None = scalar("whether the decomposition that was claimed is right")
     claim_residual: float | None = scalar("‖WQ − QΛ‖/‖W‖‖Q‖ of the claim, Frobenius")
-    claim_slip: str | None = scalar("what would make the claim right")
+    claim_slip: str | None = scalar("what is wrong with the claim, and the likely slip", prose=True)
     conclusion: str = scalar("in words", prose=True)
 
     norms: Norms = table("norm of every power", index="step", value="log10_norm")
