@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-ANGLES = 32
-TOLERANCE = 1e-9
+ANGLES, CLIMB = 8, 30
+# The relative excess that the level set is sought at, and the relative slope at which a hill is climbed.
+TOLERANCE, SLOPE = 1e-9, 1e-9
 
 
 def numerical_radius(matrix: NDArray[Any]) -> float:
@@ -53,15 +54,20 @@ def _highest(matrix: NDArray[Any], angles: NDArray[Any]) -> tuple[float, float]:
 
 
 def _climbed(matrix: NDArray[Any], angle: float, radius: float) -> float:
-    """Climb to the local maximum: turn by the angle of x*Wx, x being the leading eigenvector of H(θ)."""
-    for _ in range(100):
+    """Climb to a maximum of h(θ), the largest eigenvalue of H(θ), by the secant method on h′(θ) = 0.
+
+    With x the leading eigenvector, e^{iθ}x*Wx = h − ih′; turning by its argument is the first step.
+    """
+    previous, slope_before = angle, 0.0
+    for turn in range(CLIMB):
         turned = np.exp(1j * angle) * matrix
         _, vectors = np.linalg.eigh((turned + turned.conj().T) / 2)
-        point = complex(vectors[:, -1].conj() @ matrix @ vectors[:, -1])
-        angle = -float(np.angle(point))
-        if abs(point) <= radius * (1 + 4e-16):
-            return max(radius, abs(point))
-        radius = abs(point)
+        point = complex(vectors[:, -1].conj() @ turned @ vectors[:, -1])
+        radius, slope = max(radius, abs(point)), -point.imag
+        if abs(slope) <= SLOPE * abs(point) or (turn and slope == slope_before):
+            break
+        ahead = (angle - previous) * slope / (slope_before - slope) if turn else -float(np.angle(point))
+        previous, slope_before, angle = angle, slope, angle + ahead
     return radius
 
 
