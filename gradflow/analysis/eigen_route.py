@@ -31,8 +31,8 @@ def warnings(
     """Yield what to beware of: where the eigen route, or rounding itself, costs digits."""
     if condition is None:
         yield (
-            f"W is not diagonalizable ({int(eigen.defective.sum())} eigenvalues lack eigenvectors): there is "
-            "no QΛQ⁻¹ and nothing here comes from it. W^n is from scaled squaring."
+            f"W is not diagonalizable ({int(eigen.defective.sum())} of {len(eigen.values)} eigenvalues are "
+            "defective): there is no QΛQ⁻¹ and nothing here comes from it. W^n is from scaled squaring."
         )
     elif (route or 0.0) > UNTRUSTED or condition * EPS * steps > LOST:
         seen = "it could not be had" if route is None else f"here it is off by a relative {route:.1e}"

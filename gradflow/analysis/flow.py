@@ -69,8 +69,8 @@ class Flow(Record):
     command: ClassVar[str] = "compare"
     verdicts: ClassVar[tuple[str, ...]] = VERDICTS
 
-    steps: int = scalar("steps T, the largest lag", unit="step")
-    seeds: int = scalar("independent draws of weights (and of inputs, unless they are given)")
+    steps: int = scalar("T, the largest lag")
+    seeds: int = scalar("draws of weights, and of inputs unless given")
     features: int = scalar("features of an input")
     hidden: int = scalar("hidden size of each cell")
     conclusion: str = scalar("in words", prose=True)

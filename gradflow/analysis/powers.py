@@ -69,19 +69,19 @@ class Powers(Record):
 
     size: int = scalar("rows and columns of W")
     spectral_radius: float = scalar("ρ, the largest |λ|: decides the long run")
-    spectral_radius_error: float = scalar("how far rounding may have moved ρ (first order)")
+    spectral_radius_error: float = scalar("how far rounding may have moved ρ")
     norm: float = scalar("‖W‖₂, the largest growth in one step")
-    numerical_radius: float = scalar("largest |x*Wx| over unit x: ‖Wᵏ‖ ≤ 2wᵏ")
-    departure_from_normality: float = scalar("Henrici, Frobenius: 0 for a normal matrix")
+    numerical_radius: float = scalar("w, the largest |x*Wx|: ‖Wᵏ‖ ≤ 2wᵏ")
+    departure_from_normality: float = scalar("Henrici, Frobenius; 0: W is normal")
     diagonalizable: bool = scalar("whether W = QΛQ⁻¹ exists")
-    eigenvector_condition: float | None = scalar("κ(Q), unit columns: digits that QΛⁿQ⁻¹ loses")
-    kreiss_constant: float | None = scalar("K ≤ sup‖Wᵏ‖ ≤ e·n·K; found from below; inf: unbounded")
+    eigenvector_condition: float | None = scalar("κ(Q): the digits that QΛⁿQ⁻¹ may lose")
+    kreiss_constant: float | None = scalar("K ≤ sup‖Wᵏ‖ ≤ e·size·K, from below")
     regime: str = scalar("what Wⁿ does as n grows")
-    peak_step: int = scalar("step in 0…n with the largest norm", unit="step")
+    peak_step: int = scalar("step in 0…n with the largest norm")
     peak_log10_norm: float = scalar("log₁₀ of that norm: over 0 is growth")
     log10_norm: float = scalar("log₁₀ ‖Wⁿ‖₂, from scaled squaring")
-    power_error: float | None = scalar("bound on the relative rounding error of Wⁿ (first order)")
-    eigen_route_error: float | None = scalar("relative difference of QΛⁿQ⁻¹ from Wⁿ")
+    power_error: float | None = scalar("bound on the rounding error of Wⁿ")
+    eigen_route_error: float | None = scalar("relative gap of QΛⁿQ⁻¹ from Wⁿ")
     claim_holds: bool | None = scalar("whether the decomposition that was claimed is right")
     claim_residual: float | None = scalar("‖WQ − QΛ‖/‖W‖‖Q‖ of the claim, Frobenius")
     claim_slip: str | None = scalar("what is wrong with the claim, and the likely slip", prose=True)
@@ -233,7 +233,10 @@ def _square(
     if source is None and random is not None:
         return random_matrix(random, RANDOM_SIZE if size is None else size, gain=gain, seed=seed)
     if source is None or random is not None:
-        raise UsageError("expected exactly one of a matrix (--matrix) and a random ensemble (--random)")
+        raise UsageError(
+            "expected exactly one of a matrix and a random ensemble, "
+            "as in -m '0.58 0.24; 0.24 0.72' or --random ginibre"
+        )
     if size is not None:
         raise UsageError(f"size {size} goes with a random ensemble (--random): a matrix has its own")
     matrix = read_matrix(source, key) if isinstance(source, str) else given_array(source, "matrix")
