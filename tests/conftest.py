@@ -1,0 +1,6 @@
+"""One BLAS thread a worker, said before numpy is loaded: two that spin for one core take a hundredfold."""
+
+import os
+
+for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+    os.environ[_name] = "1"
