@@ -155,7 +155,8 @@ def _null_condition(singular: NDArray[Any]) -> float:
 def _clusters(values: Complex, errors: NDArray[np.float64]) -> list[NDArray[np.intp]]:
     """Return groups of eigenvalues that rounding may have split, the widest first, then their parts."""
     distance = np.abs(values[:, None] - values)
-    reach = np.minimum(errors[:, None], errors)
+    # Generously, for these are only candidates: the parts of one block lie a few errors apart.
+    reach = 10 * np.maximum(errors[:, None], errors)
     pending = _components(np.arange(len(values)), distance <= reach)
     clusters = []
     while pending:
@@ -196,11 +197,12 @@ def _one_defective(matrix: NDArray[Any], cluster: Complex, exact: bool) -> bool:
         rounding = (10 * size * EPS) ** (1 / count) * float(np.linalg.norm(matrix))
         if np.abs(cluster - mean).max() > rounding:
             return False
-        if _nullity(np.linalg.matrix_power(shifted / norm, count)) < count:
+        if _nullity(np.linalg.matrix_power(shifted / norm, count), 10 * size * EPS) < count:
             return False
-    return _nullity(shifted / norm) < count
+    # A coupling of the block under this is rounding of an ill-conditioned basis.
+    return _nullity(shifted / norm, 10 * EPS if exact else 1000 * size * EPS) < count
 
 
-def _nullity(matrix: NDArray[Any]) -> int:
+def _nullity(matrix: NDArray[Any], tolerance: float) -> int:
     singular = np.linalg.svd(matrix, compute_uv=False)
-    return int(np.count_nonzero(singular < 10 * len(matrix) * EPS))
+    return int(np.count_nonzero(singular < tolerance))
