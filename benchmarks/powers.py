@@ -9,11 +9,11 @@ from timing import PINNED, medians, report
 
 os.environ.update(PINNED)  # before numpy loads its BLAS
 
-import numpy as np  # noqa: E402
+import numpy as np
 
-import gradflow  # noqa: E402
-from gradflow.linalg.powers import matrix_power  # noqa: E402
-from gradflow.linalg.scaled import Scaled  # noqa: E402
+import gradflow
+from gradflow.linalg.powers import matrix_power
+from gradflow.linalg.scaled import Scaled
 
 SIZE, STEPS, ROUNDS = 1000, 10**12, 5
 

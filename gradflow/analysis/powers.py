@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 from gradflow.analysis.claim import Claim, check_claim
 from gradflow.analysis.eigen_route import eigen_route_error, warnings
 from gradflow.analysis.growth import transient_growth
-from gradflow.analysis.regime import REGIMES, classify, conclusion, spectral_radius
+from gradflow.analysis.regime import REGIMES, Radius, classify, conclusion, spectral_radius
 from gradflow.errors import UsageError
 from gradflow.linalg.ensembles import random_matrix
 from gradflow.linalg.floating import LEVELS
@@ -19,7 +19,7 @@ from gradflow.linalg.kreiss import kreiss_constant
 from gradflow.linalg.norms import departure_from_normality, spectral_norm
 from gradflow.linalg.numerical_radius import numerical_radius
 from gradflow.linalg.powers import matrix_power, successive_powers, table_steps
-from gradflow.linalg.scaled import Scaled, ScaledNumber, shifted
+from gradflow.linalg.scaled import LOG10_2, Scaled, number, shifted
 from gradflow.linalg.spectrum import Spectrum, spectrum
 from gradflow.readers.arrays import read_matrix
 from gradflow.readers.given import given_array, told
@@ -68,11 +68,11 @@ class Powers(Record):
     verdicts: ClassVar[tuple[str, ...]] = REGIMES
 
     size: int = scalar("rows and columns of W")
-    spectral_radius: float = scalar("ρ, the largest |λ|: decides the long run")
-    spectral_radius_error: float = scalar("how far rounding may have moved ρ")
-    norm: float = scalar("‖W‖₂, the largest growth in one step")
-    numerical_radius: float = scalar("w, the largest |x*Wx|: ‖Wᵏ‖ ≤ 2wᵏ")
-    departure_from_normality: float = scalar("Henrici, Frobenius; 0: W is normal")
+    spectral_radius: float | None = scalar("ρ, the largest |λ|: decides the long run")
+    spectral_radius_error: float | None = scalar("how far rounding may have moved ρ")
+    norm: float | None = scalar("‖W‖₂, the largest growth in one step")
+    numerical_radius: float | None = scalar("w, the largest |x*Wx|: ‖Wᵏ‖ ≤ 2wᵏ")
+    departure_from_normality: float | None = scalar("Henrici, Frobenius; 0: W is normal")
     diagonalizable: bool = scalar("whether W = QΛQ⁻¹ exists")
     eigenvector_condition: float | None = scalar("κ(Q): the digits that QΛⁿQ⁻¹ may lose")
     kreiss_constant: float | None = scalar("K ≤ sup‖Wᵏ‖ ≤ e·size·K, from below")
@@ -183,16 +183,16 @@ def power(
         params=params,
         notes=tuple(warnings(eigen, condition, route, last, steps)),
         size=len(square),
-        spectral_radius=radius.value,
-        spectral_radius_error=radius.error,
-        norm=spectral_norm(scaled).value(),
-        numerical_radius=ScaledNumber(numerical_radius(scaled.array), scaled.exponent).value(),
-        departure_from_normality=ScaledNumber(
+        spectral_radius=number(radius.value, scaled.exponent).held(),
+        spectral_radius_error=number(radius.error, scaled.exponent).held(),
+        norm=spectral_norm(scaled).held(),
+        numerical_radius=number(numerical_radius(scaled.array), scaled.exponent).held(),
+        departure_from_normality=number(
             departure_from_normality(scaled.array, eigen.values, eigen.vectors), scaled.exponent
-        ).value(),
+        ).held(),
         diagonalizable=eigen.diagonalizable,
         eigenvector_condition=condition,
-        kreiss_constant=_kreiss(square, regime, radius.value, kreiss),
+        kreiss_constant=_kreiss(square, regime, radius, kreiss),
         regime=regime,
         peak_step=growth.peak_step,
         peak_log10_norm=growth.peak_log10_norm,
@@ -207,7 +207,7 @@ def power(
             step=listed,
             log10_norm=np.array(logs),
             norm=np.array([size.value() for size in sizes]),
-            log10_spectral=_log10_powers(radius.value, listed),
+            log10_spectral=_log10_powers(radius.log10(), listed),
         ),
         eigenvalues=_eigenvalues(eigen, scaled.exponent, steps),
         claim=verdict.table if verdict else None,
@@ -248,34 +248,36 @@ def _square(
     return matrix
 
 
-def _log10_powers(modulus: float, steps: list[int]) -> NDArray[np.float64]:
-    """Return k·log₁₀ of a modulus for each k, with 0⁰ = 1."""
-    log10 = math.log10(modulus) if modulus > 0 else -math.inf
+def _log10_powers(log10: float, steps: list[int]) -> NDArray[np.float64]:
+    """Return k·log10 for each k, with 0⁰ = 1."""
     return np.array([k * log10 if k else 0.0 for k in steps])
 
 
 def _eigenvalues(eigen: Spectrum, exponent: int, steps: int) -> Eigenvalues:
-    values = shifted(eigen.values, exponent)
-    modulus = np.abs(values)
-    errors = shifted(eigen.errors, exponent)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        half_life = np.where(modulus > 0, math.log(2) / -np.log(modulus), 0.0)
+    with np.errstate(divide="ignore", over="ignore", under="ignore"):
+        values = shifted(eigen.values, exponent)
+        logs = np.log10(np.abs(eigen.values)) + exponent * LOG10_2
+        # the error of |λ| in log₁₀: what is 1 to rounding has no half-life
+        within = np.abs(logs) <= eigen.errors / np.where(eigen.values == 0, 1.0, np.abs(eigen.values))
+        half_life = np.where((logs < 0) & ~within, LOG10_2 / -logs, np.inf)
     return Eigenvalues(
         index=list(range(1, len(values) + 1)),
         re=values.real,
         im=values.imag,
-        modulus=modulus,
+        modulus=np.abs(values),
         angle=np.angle(values),
         condition=eigen.conditions,
-        log10_power=np.array([_log10_powers(size, [steps])[0] for size in modulus]),
-        half_life=np.where(modulus < 1 - errors, half_life, np.inf),
+        log10_power=np.array([_log10_powers(log, [steps])[0] for log in logs.tolist()]),
+        half_life=half_life,
     )
 
 
-def _kreiss(square: NDArray[Any], regime: str, radius: float, wanted: bool) -> float | None:
+def _kreiss(square: NDArray[Any], regime: str, radius: Radius, wanted: bool) -> float | None:
     if regime in ("exploding", "polynomial"):
         return math.inf
-    return kreiss_constant(square, radius) if wanted or len(square) <= KREISS_SIZE else None
+    # where ρ < 1 is out of range it is far from 1, and how far does not matter
+    inside = number(radius.value, radius.exponent).held() or 0.0
+    return kreiss_constant(square, inside) if wanted or len(square) <= KREISS_SIZE else None
 
 
 def _grid(scaled: Scaled) -> Matrix:

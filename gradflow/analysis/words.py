@@ -14,7 +14,7 @@ def decimal(log10: float) -> str:
     if not math.isfinite(log10):
         return "0" if log10 < 0 else "inf"
     if -4 <= log10 < 6:
-        return f"{10.0**log10:.4g}"
+        return f"{10.0**log10:.6g}"
     if abs(log10) >= 1e12:  # no digit of the mantissa is left
         return f"10^{log10:.6g}"
     exponent = math.floor(log10)

@@ -49,13 +49,11 @@ class Destination(NamedTuple):
             Where the system refuses; an older file is then still there.
         """
         data = text.encode(encoding, "replace")
-        if not self.is_file:
-            sys.stdout.flush()
-            sys.stdout.buffer.write(data)
-            sys.stdout.flush()
-            return
-        target = Path(str(self.path)).resolve()
         try:
+            if not self.is_file:
+                _write_stdout(data)
+                return
+            target = Path(str(self.path)).resolve()
             if _replaceable(target):
                 _replace(target, data)
             else:  # a device or a pipe is written to, never replaced
@@ -63,7 +61,15 @@ class Destination(NamedTuple):
         except BrokenPipeError:
             raise
         except OSError as error:
-            raise DataError(f"cannot write {self.path!r}: {error.strerror}") from error
+            raise DataError(f"cannot write {self.path or 'stdout'!r}: {error.strerror}") from error
+
+
+def _write_stdout(data: bytes) -> None:
+    sys.stdout.flush()
+    rest = memoryview(data)
+    while rest:  # an unbuffered stream may take less than it is given
+        rest = rest[sys.stdout.buffer.write(rest) :]
+    sys.stdout.flush()
 
 
 def _replaceable(target: Path) -> bool:

@@ -18,7 +18,7 @@ from gradflow.render import FORMATS
 from gradflow.render.style import ROWS, Style
 from gradflow.tables import lookup, unknown
 
-VERDICT_HOLDS = 3
+VERDICT_HOLDS, PIPE_LOST = 3, 141
 SUFFIXES = {f".{name}": name for name in FORMATS} | {".txt": "table"}
 
 
@@ -96,7 +96,10 @@ def emit(record: Any, request: Request) -> None:
     text = renderer.render(record, _style(request, destination))
     # Machine formats are UTF-8 by their own rules; a table is in whatever the terminal speaks.
     terminal = name == "table" and not destination.is_file
-    destination.write(text, (sys.stdout.encoding or "utf-8") if terminal else "utf-8")
+    try:
+        destination.write(text, (sys.stdout.encoding or "utf-8") if terminal else "utf-8")
+    except BrokenPipeError:  # caught here, for typer makes it exit code 1
+        raise typer.Exit(PIPE_LOST) from None
     if not renderer.CARRIES_NOTES and not request.quiet:
         for note in record.notes:
             tell(f"note: {note}")

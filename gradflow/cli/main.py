@@ -4,17 +4,19 @@ import os
 import sys
 import traceback
 from collections.abc import Sequence
+from io import TextIOWrapper
 from typing import Annotated
 
 import typer
 
 from gradflow import __version__
 from gradflow.cli import COMMANDS
+from gradflow.cli.emit import PIPE_LOST
 from gradflow.cli.screen import tell
 from gradflow.errors import GradflowError
 from gradflow.tables import lookup
 
-BUG, INTERRUPTED, PIPE_LOST = 70, 130, 141
+CANNOT_WRITE, BUG, INTERRUPTED = 1, 70, 130
 
 # Plain help: rich's boxes cost twice the start-up, and read [128:256] in an example as markup.
 app = typer.Typer(
@@ -57,43 +59,52 @@ def program() -> None:
     code = run(sys.argv[1:])
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
-        code = PIPE_LOST
-    if code == PIPE_LOST:
+    except (OSError, AttributeError):
+        code = code or CANNOT_WRITE
+    if code in (PIPE_LOST, CANNOT_WRITE):
         # whatever Python still wants to flush at its end goes nowhere, without a word
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - to the end of the process
     sys.exit(code)
 
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; what went wrong is one line on stderr."""
+    if sys.stdout is None:
+        tell("gradflow: stdout is closed: expected somewhere to write the result, give -o FILE or a pipe")
+        return CANNOT_WRITE
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a terminal of few letters is no reason to stop
     try:
         code = app(args=list(arguments), prog_name="gradflow", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except typer.TyperException as error:
         context = getattr(error, "ctx", None)
         path = context.command_path if context else "gradflow"
-        tell(
-            f"{path}: {error.format_message()} (try {path} --help)"
-            if error.format_message()
-            else f"try {path} --help"
-        )
+        tell(f"{path}: {error.format_message()} (try {path} --help)".replace(":  (", ": ("))
         return error.exit_code
     except GradflowError as error:
         _trace()
         tell(f"gradflow: {error}")
         return error.exit_code
-    except BrokenPipeError:
-        return PIPE_LOST
+    except SystemExit as end:  # typer's own: 0 after a completion, 1 where a help text meets a lost pipe
+        return PIPE_LOST if end.code else 0
+    except OSError as error:
+        tell(f"gradflow: cannot write to {error.filename or 'stdout'}: {error.strerror}")
+        return CANNOT_WRITE
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except Exception as error:
         _trace()
-        tell(
-            f"gradflow: {type(error).__name__}: {error}; this is a bug in gradflow {__version__}: please "
-            "report it with the command at the project's issue tracker (GRADFLOW_DEBUG=1 shows where)"
-        )
+        tell(_bug(error))
         return BUG
+
+
+def _bug(error: Exception) -> str:
+    return (
+        f"gradflow: {type(error).__name__}: {error}; this is a bug in gradflow {__version__}: please report "
+        "it with the command at the project's issue tracker (GRADFLOW_DEBUG=1 shows where)"
+    )
 
 
 def _trace() -> None:

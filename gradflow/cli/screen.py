@@ -42,14 +42,14 @@ def has_unicode(stream: TextIO) -> bool:
 
 
 def tell(text: str) -> None:
-    """Write a line to stderr, whatever letters its encoding lacks."""
-    encoding = sys.stderr.encoding or "ascii"
-    sys.stderr.write(f"{text}\n".encode(encoding, "replace").decode(encoding))
+    """Write a line to stderr."""
+    if sys.stderr:
+        sys.stderr.write(f"{text}\n")
 
 
 def watched(quiet: bool) -> Callable[..., Iterable[Any]]:
     """Return a ``map`` that shows a bar on stderr, if that is a terminal and the work is long."""
-    return map if quiet or not sys.stderr.isatty() else _with_bar
+    return map if quiet or not (sys.stderr and sys.stderr.isatty()) else _with_bar
 
 
 def _with_bar(function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterator[Any]:

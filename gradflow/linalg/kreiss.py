@@ -6,14 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 RADII, ANGLES, STARTS = 8, 8, 3
+EPS, TINY = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
 
 
-def kreiss_constant(matrix: NDArray[Any], radius: float) -> float:
+def kreiss_constant(matrix: NDArray[Any], radius: float) -> float | None:
     """Return K(W) = sup over |z| > 1 of (|z| − 1)‖(z − W)⁻¹‖, where K ≤ sup‖Wᵏ‖ ≤ e·n·K.
 
     The supremum is sought from a grid of starting points by quasi-Newton steps: a lower bound that is sharp
     where the grid has found the right hill; sup‖Wᵏ‖ bounds it from above (Kreiss 1962; Trefethen
-    & Embree 2005, chapter 18).
+    & Embree 2005, chapter 18). None where z − W is singular to rounding at the best z.
 
     Parameters
     ----------
@@ -33,7 +34,8 @@ def kreiss_constant(matrix: NDArray[Any], radius: float) -> float:
     points = _grid(matrix, max(1.0 - radius, 1e-7), norm)
     heights = _heights(matrix, points)
     best = points[np.argsort(-heights)[:STARTS]]
-    return max(1.0, *(_climbed(matrix, point) for point in best))
+    tops = [_climbed(matrix, point) for point in best]
+    return None if None in tops else max(1.0, *(top for top in tops if top is not None))
 
 
 def _grid(matrix: NDArray[Any], margin: float, norm: float) -> NDArray[np.float64]:
@@ -43,7 +45,8 @@ def _grid(matrix: NDArray[Any], margin: float, norm: float) -> NDArray[np.float6
     leading = eigenvalues[np.argsort(-np.abs(eigenvalues))[:ANGLES]]
     angles = np.concatenate([np.angle(leading), np.linspace(-np.pi, np.pi, 2 * ANGLES, endpoint=False)])
     distinct = sorted({round(abs(angle) if real else angle, 3) for angle in angles.tolist()})
-    logs = np.linspace(np.log(margin / 4), np.log(4 * norm), RADII)
+    # Past |z| = ‖W‖ all is about 1; and of a huge W the terms (|z| − 1)‖Wᵏ‖/|z|ᵏ⁺¹, k < n, peak by |z| = n + 1.
+    logs = np.linspace(np.log(margin / 4), np.log(min(4 * norm, 100.0 * len(matrix))), RADII)
     return np.array([(log, angle) for log in logs for angle in distinct])
 
 
@@ -53,40 +56,42 @@ def _heights(matrix: NDArray[Any], points: NDArray[np.float64]) -> NDArray[np.fl
     heights = []
     for log, angle in points:
         shifted = (1 + np.exp(log)) * np.exp(1j * angle) * identity - matrix
-        heights.append(log - np.log(np.linalg.svd(shifted, compute_uv=False)[-1]))
+        heights.append(log - np.log(max(np.linalg.svd(shifted, compute_uv=False)[-1], TINY)))
     return np.array(heights)
 
 
-def _height(matrix: NDArray[Any], point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+def _height(matrix: NDArray[Any], point: NDArray[np.float64]) -> tuple[float, NDArray[np.float64], bool]:
     """Return log((|z| − 1)‖(z − W)⁻¹‖) and its gradient, from the smallest singular triple of z − W."""
     excess, turn = np.exp(point[0]), np.exp(1j * point[1])
     z = (1 + excess) * turn
     u, singular, vh = np.linalg.svd(z * np.eye(len(matrix)) - matrix)
-    overlap = complex(u[:, -1].conj() @ vh[-1].conj()) / singular[-1]
+    smallest = max(float(singular[-1]), TINY)
+    overlap = complex(u[:, -1].conj() @ vh[-1].conj()) / smallest
     gradient = np.array([1 - (overlap * turn * excess).real, -(overlap * 1j * z).real])
-    return float(point[0] - np.log(singular[-1])), gradient
+    certain = smallest > 1000 * len(matrix) * EPS * singular[0]
+    return float(point[0] - np.log(smallest)), gradient, certain
 
 
-def _climbed(matrix: NDArray[Any], point: NDArray[np.float64]) -> float:
+def _climbed(matrix: NDArray[Any], point: NDArray[np.float64]) -> float | None:
     """Return (|z| − 1)‖(z − W)⁻¹‖ at the hilltop above ``point``: BFGS in two variables."""
     inverse = np.eye(2) * 0.1
-    height, gradient = _height(matrix, point)
+    height, gradient, certain = _height(matrix, point)
     for _ in range(60):
         step, length = inverse @ gradient, 1.0
-        while length > 1e-8:
+        while certain and length > 1e-8:
             moved = point + length * step
-            higher, slope = _height(matrix, moved)
+            higher, slope, sure = _height(matrix, moved)
             if higher > height:
                 break
             length /= 4
         else:
             break
         gain, delta, bend = higher - height, length * step, gradient - slope
-        point, height, gradient = moved, higher, slope
+        point, height, gradient, certain = moved, higher, slope, sure
         if gain < 1e-13:
             break
         curvature = float(delta @ bend)
         if curvature > 0:
             turn = np.eye(2) - np.outer(delta, bend) / curvature
             inverse = turn @ inverse @ turn.T + np.outer(delta, delta) / curvature
-    return float(np.exp(height))
+    return float(np.exp(height)) if certain else None

@@ -90,6 +90,11 @@ class ScaledNumber(NamedTuple):
             return math.log10(value)
         return math.log10(self.mantissa) + self.exponent * LOG10_2
 
+    def held(self) -> float | None:
+        """Return the number as a double, or None where a double cannot hold it."""
+        value = self.value()
+        return value if math.isfinite(value) else None
+
     def times(self, other: "ScaledNumber") -> "ScaledNumber":
         """Return the product."""
         return number(self.mantissa * other.mantissa, self.exponent + other.exponent)

@@ -59,10 +59,7 @@ def read_array(
     UsageError
         If the key names no array, or no part of it.
     """
-    origin = open_source(source)
-    with reading(origin.name):
-        arrays = _recognized(origin, READERS)
-    return _selected(origin, arrays, key, dimensions)
+    return _read(open_source(source), key, dimensions)
 
 
 def read_matrix(text: str, key: str | None = None) -> Numbers:
@@ -100,11 +97,17 @@ def read_matrix(text: str, key: str | None = None) -> Numbers:
         arrays = _recognized(literal, LITERALS)
     except DataError as no_literal:
         try:
-            open_source(text)
+            file = open_source(text)  # once: a pipe can be read but once
         except DataError as no_file:
             raise DataError(_neither(text, no_file, no_literal)) from no_literal
-        return read_array(text, key)
+        return _read(file, key, (2,))
     return _selected(literal, arrays, key, (2,))
+
+
+def _read(source: Source, key: str | None, dimensions: Collection[int]) -> Numbers:
+    with reading(source.name):
+        arrays = _recognized(source, READERS)
+    return _selected(source, arrays, key, dimensions)
 
 
 def _recognized(source: Source, kinds: Iterable[str]) -> dict[str, StoredArray]:

@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 from gradflow.analysis.words import decimal
 from gradflow.record import Matrix, MatrixMeaning, Record, ScalarMeaning, described, plain
-from gradflow.render.selection import Rows, matrices, one, tables
-from gradflow.render.sparkline import sparkline
+from gradflow.render.selection import SUMMARY, Rows, matrices, one, tables
+from gradflow.render.sparkline import WIDTH, sparkline
 from gradflow.render.style import Style
 from gradflow.render.thinning import thinned
 
-NONE = "–"
+NONE = "-"
+WIDE = 60  # columns of a screen from which sparklines have their full width
 
 
 class Block(NamedTuple):
@@ -31,7 +32,9 @@ def blocks(record: Record, style: Style) -> list[Block]:
         chosen = one(record, style.table)
         if isinstance(chosen, Matrix):
             return [_matrix(style.table, matrices(record)[style.table][0], chosen)]
-        return [_summary(record)] if style.table == "summary" else [_table(chosen, style)]
+        if style.table == SUMMARY:
+            return [_summary(record)]
+        return [_across(chosen, [], style) if chosen.meaning.across else _table(chosen, style)]
     shown = [_summary(record)]
     pending = list(tables(record).values())
     while pending:
@@ -58,7 +61,7 @@ def text(value: Any) -> str:
     Examples
     --------
     >>> text(0.1 + 0.2), text(True), text(None), text(math.inf), text(2 - 1j)
-    ('0.3', 'yes', '–', 'inf', '2-1j')
+    ('0.3', 'yes', '-', 'inf', '2-1j')
     """
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return NONE
@@ -122,7 +125,9 @@ def _across(main: Rows, beside: Sequence[Rows], style: Style) -> Block:
         value = main.columns[meaning.value]
         places = thinned(len(index), style.rows, series, value.levels)
         ends = (min(map(_low, series)), max(map(max, series)))
-        rows.append(["", *(sparkline(values, ends, unicode=style.unicode) for values in series)])
+        width = WIDTH if style.width is None or style.width >= WIDE else WIDTH // 2
+        marks = (sparkline(values, ends, unicode=style.unicode, width=width) for values in series)
+        rows.append(["", *marks])
         shape = decimal if value.log10 else text
         rows += [[str(index[place]), *(shape(values[place]) for values in series)] for place in places]
         remark = _left_out(len(places), len(index))

@@ -41,7 +41,7 @@ def render(record: Record, style: Style) -> str:
 
 
 def _grid(block: Block, style: Style) -> list[str]:
-    """Return the lines of the grid: as it is; else with its text wrapped; else in parts, none of them cut."""
+    """Return the lines of the grid: as it is; else with its text wrapped; else in parts, no number cut."""
     columns = list(range(len(block.header)))
     widths = [max(_width(row[k]) for row in [block.header, *block.rows]) for k in columns]
     screen = style.width or _total(widths, GAPS[0])
@@ -50,13 +50,26 @@ def _grid(block: Block, style: Style) -> list[str]:
             return _lines(block, columns, widths, gap, style)
     texts = sorted(block.words - {0})
     if texts:
-        widths[texts[-1]] = max(widths[texts[-1]] - _total(widths, gap) + screen, NARROWEST)
-        return _lines(block, columns, widths, gap, style)
+        room = widths[texts[-1]] - _total(widths, gap) + screen
+        if room >= NARROWEST:
+            widths[texts[-1]] = room
+            return _lines(block, columns, widths, gap, style)
     if not any(block.header):
+        if texts:  # what a number means is left to a wider screen
+            return _lines(block, columns[:-1], _narrowed(block, widths, gap, screen), gap, style)
         name = block.title.partition(":")[0].split()[0]
-        return [f"  too wide for this screen: --table {name} -f csv has it"]
+        return [f"  too wide: --table {name} -f csv has it"]
+    widths = _narrowed(block, widths, gap, screen)
     parts = [_lines(block, part, widths, gap, style) for part in _parts(widths, gap, screen)]
     return [line for part in parts for line in (*part, "")][:-1]
+
+
+def _narrowed(block: Block, widths: Sequence[int], gap: int, screen: int) -> list[int]:
+    """Return the widths that the entries need alone: names wrap, numbers do not."""
+    numbers = [max((_width(row[k]) for row in block.rows), default=1) for k in range(1, len(widths))]
+    numbers = [max(width, 4) for width in numbers]
+    left = screen - 1 - gap - max(numbers, default=0)
+    return [min(widths[0], max(left, NARROWEST // 2)), *numbers]
 
 
 def _parts(widths: Sequence[int], gap: int, limit: int) -> list[list[int]]:
@@ -87,7 +100,7 @@ def _row(
     block: Block, row: Sequence[str], columns: Sequence[int], widths: Sequence[int], gap: int, style: Style
 ) -> list[str]:
     """Return one row, on more than one line where a text is wrapped."""
-    entries = [_wrapped(row[k], widths[k]) if k in block.words else [row[k]] for k in columns]
+    entries = [_wrapped(row[k], widths[k]) for k in columns]
     lines = []
     for level in range(max(map(len, entries))):
         parts = [entry[level] if level < len(entry) else "" for entry in entries]

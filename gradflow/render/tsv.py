@@ -9,4 +9,4 @@ CARRIES_NOTES = False
 
 def render(record: Record, style: Style) -> str:
     """Return the table that was asked for, or the main one."""
-    return delimited(record, style, "\\t")
+    return delimited(record, style, "\t")

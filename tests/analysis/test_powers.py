@@ -103,7 +103,7 @@ def test_preserving(matrix, part):
 def test_exploding_needs_one_eigenvalue_alone():
     result = gradflow.power(np.diag([1.1, 0.5, 0.2]), steps=10)
     assert result.regime == "exploding"
-    assert "The 2 with |λ| under 1" in result.conclusion
+    assert "2 of the 3 eigenvalues are under 1" in result.conclusion
     assert result.peak_step == 10
 
 
@@ -122,7 +122,10 @@ def test_a_two_by_two_shift_of_any_size_is_nilpotent(coupling):
     result = gradflow.power([[0, coupling], [0, 0]], steps=5)
     assert (result.regime, result.diagonalizable, result.spectral_radius) == ("nilpotent", False, 0.0)
     assert result.norm == pytest.approx(coupling, rel=1e-15)
-    assert result.kreiss_constant == pytest.approx(kreiss_two_by_two(0.0, coupling), rel=1e-9)
+    if coupling < 1e10:
+        assert result.kreiss_constant == pytest.approx(kreiss_two_by_two(0.0, coupling), rel=1e-9)
+    else:
+        assert result.kreiss_constant is None  # z − W is singular to rounding
     assert result.norms.log10_norm[2:].tolist() == [-math.inf] * 4
 
 
