@@ -3,24 +3,37 @@
 import sys
 
 from gradflow import __version__
-
-INTERRUPTED = 130
+from gradflow.cli.ending import CANNOT_WRITE, INTERRUPTED, PIPE_LOST, leave, tell
 
 
 def main() -> None:
     """Run the command line and exit."""
     try:
-        if sys.argv[1:] in (["--version"], ["-V"]) and sys.stdout:
-            # answered here, for typer alone takes four times as long
+        leave(_run(sys.argv[1:]))
+    except KeyboardInterrupt:  # while modules are loaded
+        leave(INTERRUPTED)
+
+
+def _run(arguments: list[str]) -> int:
+    if sys.stdout is None:
+        tell("gradflow: stdout is closed: expected somewhere to write the result, give it a file or a pipe")
+        return CANNOT_WRITE
+    if arguments in (["--version"], ["-V"]):  # answered here, for typer alone takes four times as long
+        try:
             sys.stdout.write(f"gradflow {__version__}\n")
-            sys.stdout.flush()
-            return
-        from gradflow.cli.main import program
-    except KeyboardInterrupt:
-        sys.exit(INTERRUPTED)
-    except OSError as error:
-        sys.exit(f"gradflow: cannot write to stdout: {error.strerror}")
-    program()
+        except OSError as error:
+            return _unwritten(error)
+        return 0
+    from gradflow.cli.main import run
+
+    return run(arguments)
+
+
+def _unwritten(error: OSError) -> int:
+    if isinstance(error, BrokenPipeError):
+        return PIPE_LOST
+    tell(f"gradflow: cannot write to stdout: {error.strerror}")
+    return CANNOT_WRITE
 
 
 if __name__ == "__main__":

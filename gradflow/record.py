@@ -45,18 +45,21 @@ class TableMeaning:
     ``across`` names the column whose values stand side by side (one cell beside the other); ``index`` the
     column that then runs downwards, and ``value`` the one that fills the grid. Without ``index`` each column
     of the table becomes a row. ``value`` alone names the column whose peak and crossings are always shown.
+    ``absent`` is what to do where a record lacks the table.
     """
 
     description: str
     index: str = ""
     across: str = ""
     value: str = ""
+    absent: str = ""
 
 
 class MatrixMeaning(NamedTuple):
-    """What a matrix says."""
+    """What a matrix says; ``absent`` is what to do where a record lacks it."""
 
     description: str
+    absent: str = ""
 
 
 Meaning = TypeVar("Meaning", ScalarMeaning, ColumnMeaning, TableMeaning, MatrixMeaning)
@@ -79,14 +82,14 @@ def column(
     return field(metadata={"meaning": ColumnMeaning(description, unit, log10, tuple(levels), log10_in)})
 
 
-def table(description: str, *, index: str = "", across: str = "", value: str = "") -> Any:
+def table(description: str, *, index: str = "", across: str = "", value: str = "", absent: str = "") -> Any:
     """Declare a table of a record; None stands for a table that was not asked for."""
-    return field(default=None, metadata={"meaning": TableMeaning(description, index, across, value)})
+    return field(default=None, metadata={"meaning": TableMeaning(description, index, across, value, absent)})
 
 
-def matrix(description: str) -> Any:
+def matrix(description: str, *, absent: str = "") -> Any:
     """Declare a matrix of a record; None stands for a matrix that there is not."""
-    return field(default=None, metadata={"meaning": MatrixMeaning(description)})
+    return field(default=None, metadata={"meaning": MatrixMeaning(description, absent)})
 
 
 class Matrix(NamedTuple):

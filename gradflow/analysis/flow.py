@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gradflow.analysis import FLOW_VERDICTS
 from gradflow.analysis.inputs import Inputs
 from gradflow.analysis.trajectory import Run, run
 from gradflow.analysis.words import decimal
@@ -19,7 +20,6 @@ from gradflow.linalg.scaled import from_log10
 from gradflow.readers.given import told
 from gradflow.record import Record, column, scalar, table
 
-VERDICTS = ("vanishing", "stable", "exploding")
 # Between these the norm at the last lag, relative to that at lag 1, counts as stable.
 STABLE = (1e-2, 1e2)
 QUANTILES = (0.05, 0.5, 0.95)
@@ -67,7 +67,7 @@ class Flow(Record):
     """Gradient flow through cells that were fed the same inputs."""
 
     command: ClassVar[str] = "compare"
-    verdicts: ClassVar[tuple[str, ...]] = VERDICTS
+    verdicts: ClassVar[tuple[str, ...]] = FLOW_VERDICTS
 
     steps: int = scalar("T, the largest lag")
     seeds: int = scalar("draws of weights, and of inputs unless given")

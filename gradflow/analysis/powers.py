@@ -8,10 +8,11 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gradflow.analysis import REGIMES
 from gradflow.analysis.claim import Claim, check_claim
 from gradflow.analysis.eigen_route import eigen_route_error, warnings
 from gradflow.analysis.growth import transient_growth
-from gradflow.analysis.regime import REGIMES, Radius, classify, conclusion, spectral_radius
+from gradflow.analysis.regime import Radius, classify, conclusion, spectral_radius
 from gradflow.errors import UsageError
 from gradflow.linalg.ensembles import random_matrix
 from gradflow.linalg.floating import LEVELS
@@ -29,6 +30,8 @@ from gradflow.record import matrix as grid
 KREISS_SIZE = 200
 ENTRIES_SIZE = 16
 LARGEST_STEPS = 10**18
+ASK = f"past {ENTRIES_SIZE} rows give --entries"
+NO_BASIS = "; there is none where W is not diagonalizable"
 RANDOM_SIZE = 10
 
 
@@ -89,10 +92,14 @@ class Powers(Record):
 
     norms: Norms = table("norm of every power", index="step", value="log10_norm")
     eigenvalues: Eigenvalues = table("eigenvalues of W", index="index")
-    claim: Claim | None = table("the claimed eigenpairs, one by one", index="index")
-    power: Matrix | None = grid("Wⁿ from scaled squaring; entries under 1e-248 of the largest may read 0")
-    vectors: Matrix | None = grid("Q, the eigenvectors as columns of norm 1")
-    values: Matrix | None = grid("Λ, the eigenvalues on the diagonal")
+    claim: Claim | None = table(
+        "the claimed eigenpairs, one by one", index="index", absent="give --claim-vectors and --claim-values"
+    )
+    power: Matrix | None = grid(
+        "Wⁿ from scaled squaring; entries under 1e-248 of the largest may read 0", absent=ASK
+    )
+    vectors: Matrix | None = grid("Q, the eigenvectors as columns of norm 1", absent=ASK + NO_BASIS)
+    values: Matrix | None = grid("Λ, the eigenvalues on the diagonal", absent=ASK)
 
     def held(self) -> frozenset[str]:
         """Return the regime."""
@@ -159,8 +166,9 @@ def power(
         raise UsageError("a claimed decomposition needs both its vectors and its values")
     square = _square(matrix, key, random, size, gain, seed)
     params = {
-        "matrix": told(matrix), "key": key, "steps": steps, "random": random, "size": size, "gain": gain,
-        "seed": seed, "kreiss": kreiss, "entries": entries,
+        "matrix": told(matrix), "key": key, "steps": steps, "random": random,
+        "size": len(square) if random else None, "gain": gain, "seed": seed,
+        "kreiss": kreiss, "entries": entries,
         "claim_vectors": told(claim_vectors), "claim_values": told(claim_values),
     }  # fmt: skip
     verdict = None

@@ -11,7 +11,6 @@ from gradflow.analysis.words import decimal
 from gradflow.linalg.scaled import LOG10_2, number
 from gradflow.linalg.spectrum import Spectrum
 
-REGIMES = ("vanishing", "exploding", "preserving", "polynomial", "nilpotent")
 # Up to this many steps rounding moves a norm by far less than MARGIN (in log₁₀).
 CERTAIN_STEPS = 1000
 
@@ -49,7 +48,7 @@ def spectral_radius(spectrum: Spectrum, exponent: int, steps: list[int], log10_n
 
 
 def classify(spectrum: Spectrum, radius: Radius, steps: list[int], log10_norms: list[float]) -> str:
-    """Return the regime, one of `REGIMES`.
+    """Return the regime, one of `gradflow.analysis.REGIMES`.
 
     Where the error of ρ leaves it open, a norm under 1 settles it: ρᵏ ≤ ‖Wᵏ‖ < 1.
     """

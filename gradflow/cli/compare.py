@@ -5,12 +5,13 @@ from typing import Annotated, Any
 import typer
 
 import gradflow
+from gradflow.analysis import FLOW_VERDICTS
 from gradflow.cells import CELLS
 from gradflow.cli.emit import emits
 from gradflow.cli.options import Key, Seed, option
 
 
-@emits(lambda: gradflow.Flow.verdicts)
+@emits(FLOW_VERDICTS)
 def compare(
     cells: Annotated[
         list[str],
@@ -52,6 +53,10 @@ def compare(
     \b
     Options of rnn:  activation=tanh|sigmoid|relu|identity  init=torch|orthogonal  gain=1
     Options of lstm: forget_bias=B  init=torch|orthogonal  gain=1
+
+    \b
+    Tables:   flow (main), cells, summary
+    Verdicts: vanishing, stable, exploding
     """
     return gradflow.compare(
         *cells, hidden=hidden, steps=steps, seed=seed, seeds=seeds, features=features, input=input, key=key,

@@ -30,7 +30,7 @@ class Destination(NamedTuple):
         """
         if not self.is_file:
             return
-        target = Path(str(self.path)).resolve()
+        target = _target(str(self.path))
         if target.is_dir():
             raise DataError(f"cannot write {self.path!r}: it is a directory; expected a file name")
         if not target.parent.is_dir():
@@ -53,7 +53,7 @@ class Destination(NamedTuple):
             if not self.is_file:
                 _write_stdout(data)
                 return
-            target = Path(str(self.path)).resolve()
+            target = _target(str(self.path))
             if _replaceable(target):
                 _replace(target, data)
             else:  # a device or a pipe is written to, never replaced
@@ -70,6 +70,12 @@ def _write_stdout(data: bytes) -> None:
     while rest:  # an unbuffered stream may take less than it is given
         rest = rest[sys.stdout.buffer.write(rest) :]
     sys.stdout.flush()
+
+
+def _target(path: str) -> Path:
+    """Return the file itself where ``path`` is a link to one; a device or a pipe as it was named."""
+    named = Path(path)
+    return named.resolve() if not named.exists() or named.is_file() else named
 
 
 def _replaceable(target: Path) -> bool:

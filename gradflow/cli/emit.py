@@ -12,13 +12,14 @@ import typer
 
 from gradflow.cli import options
 from gradflow.cli.destination import Destination
-from gradflow.cli.screen import has_color, has_unicode, tell, watched, width_of
+from gradflow.cli.ending import PIPE_LOST, VERDICT_HOLDS, tell
+from gradflow.cli.screen import has_color, has_unicode, watched, width_of
 from gradflow.errors import UsageError
+from gradflow.printable import printable
 from gradflow.render import FORMATS
 from gradflow.render.style import ROWS, Style
 from gradflow.tables import lookup, unknown
 
-VERDICT_HOLDS, PIPE_LOST = 3, 141
 SUFFIXES = {f".{name}": name for name in FORMATS} | {".txt": "table"}
 
 
@@ -46,14 +47,18 @@ class Request(NamedTuple):
             raise UsageError(
                 f"{self.output!r}: {suffix!r} names no format; expected {', '.join(SUFFIXES)}, or -f FORMAT"
             )
-        name = self.format or SUFFIXES.get(suffix) or os.environ.get("GRADFLOW_FORMAT") or "table"
+        name = self.format or SUFFIXES.get(suffix)
+        if name is None:
+            name = os.environ.get("GRADFLOW_FORMAT") or "table"
+            if name not in FORMATS:
+                raise UsageError(f"GRADFLOW_FORMAT: {unknown('format', name, FORMATS)}")
         if name not in FORMATS:
             raise UsageError(unknown("format", name, FORMATS))
         return name
 
     def check(self, verdicts: tuple[str, ...]) -> None:
         """Refuse what cannot be done before the work is done for it."""
-        if self.table is not None and self.chosen_format() == "json":
+        if self.chosen_format() == "json" and self.table is not None:
             raise UsageError(
                 f"--table {self.table}: json carries every table; expected -f csv, tsv, jsonl, table or md"
             )
@@ -63,20 +68,20 @@ class Request(NamedTuple):
         Destination(self.output).check()
 
 
-def emits(verdicts: Callable[[], tuple[str, ...]]) -> Callable[[Callable[..., Any]], Callable[..., None]]:
+def emits(verdicts: tuple[str, ...]) -> Callable[[Callable[..., Any]], Callable[..., None]]:
     """Make a command of a function that returns a record: it gets every option of `Request`, and a ``map``.
 
     Parameters
     ----------
-    verdicts : callable
-        Returns the verdicts that ``--fail-on`` may name; called only when the command runs.
+    verdicts : tuple of str
+        What ``--fail-on`` may name.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., None]:
         @functools.wraps(command)
         def run(**arguments: Any) -> None:
             request = Request(**{name: arguments.pop(name) for name in Request._fields})
-            request.check(verdicts())
+            request.check(verdicts)
             emit(command(**arguments, map=watched(request.quiet)), request)
 
         own = [p for p in inspect.signature(command).parameters.values() if p.name != "map"]
@@ -102,7 +107,7 @@ def emit(record: Any, request: Request) -> None:
         raise typer.Exit(PIPE_LOST) from None
     if not renderer.CARRIES_NOTES and not request.quiet:
         for note in record.notes:
-            tell(f"note: {note}")
+            tell(printable(f"note: {note}"))
     held = sorted(set(request.fail_on or ()) & record.held())
     if held:
         if not request.quiet:

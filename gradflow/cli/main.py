@@ -11,12 +11,10 @@ import typer
 
 from gradflow import __version__
 from gradflow.cli import COMMANDS
-from gradflow.cli.emit import PIPE_LOST
-from gradflow.cli.screen import tell
+from gradflow.cli.ending import BUG, CANNOT_WRITE, INTERRUPTED, PIPE_LOST, tell
 from gradflow.errors import GradflowError
+from gradflow.printable import printable
 from gradflow.tables import lookup
-
-CANNOT_WRITE, BUG, INTERRUPTED = 1, 70, 130
 
 # Plain help: rich's boxes cost twice the start-up, and read [128:256] in an example as markup.
 app = typer.Typer(
@@ -54,24 +52,8 @@ for _name in COMMANDS:
     app.command(_name)(lookup(COMMANDS, _name, "command"))
 
 
-def program() -> None:
-    """Run the command line and exit with its code."""
-    code = run(sys.argv[1:])
-    try:
-        sys.stdout.flush()
-    except (OSError, AttributeError):
-        code = code or CANNOT_WRITE
-    if code in (PIPE_LOST, CANNOT_WRITE):
-        # whatever Python still wants to flush at its end goes nowhere, without a word
-        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - to the end of the process
-    sys.exit(code)
-
-
 def run(arguments: Sequence[str]) -> int:
     """Run one command line and return its exit code; what went wrong is one line on stderr."""
-    if sys.stdout is None:
-        tell("gradflow: stdout is closed: expected somewhere to write the result, give -o FILE or a pipe")
-        return CANNOT_WRITE
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")  # a terminal of few letters is no reason to stop
@@ -79,25 +61,36 @@ def run(arguments: Sequence[str]) -> int:
         code = app(args=list(arguments), prog_name="gradflow", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except typer.TyperException as error:
-        context = getattr(error, "ctx", None)
-        path = context.command_path if context else "gradflow"
-        tell(f"{path}: {error.format_message()} (try {path} --help)".replace(":  (", ": ("))
+        tell(_usage(error))
         return error.exit_code
     except GradflowError as error:
         _trace()
-        tell(f"gradflow: {error}")
+        tell(printable(f"gradflow: {error}"))
         return error.exit_code
     except SystemExit as end:  # typer's own: 0 after a completion, 1 where a help text meets a lost pipe
         return PIPE_LOST if end.code else 0
     except OSError as error:
-        tell(f"gradflow: cannot write to {error.filename or 'stdout'}: {error.strerror}")
+        tell(printable(f"gradflow: cannot write to {error.filename or 'stdout'}: {error.strerror}"))
+        return CANNOT_WRITE
+    except MemoryError as error:
+        tell(f"gradflow: {error or 'out of memory'}: expected less than the machine has; make it smaller")
         return CANNOT_WRITE
     except (KeyboardInterrupt, typer.Abort):
         return INTERRUPTED
     except Exception as error:
         _trace()
-        tell(_bug(error))
+        tell(printable(_bug(error)))
         return BUG
+
+
+def _usage(error: typer.TyperException) -> str:
+    """Return what is wrong with a call; a call of nothing at all is answered with the help."""
+    message = error.format_message()
+    if message.startswith("Usage: "):
+        return message
+    context = getattr(error, "ctx", None)
+    path = context.command_path if context else "gradflow"
+    return printable(f"{path}: {message} (try {path} --help)")
 
 
 def _bug(error: Exception) -> str:

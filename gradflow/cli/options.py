@@ -25,7 +25,9 @@ Seed = Annotated[int, option("--seed", metavar="N", min=0, help="Seed of everyth
 Format = Annotated[
     str | None,
     option(
-        "-f", "--format", envvar="GRADFLOW_FORMAT", show_envvar=False, metavar="FORMAT",
+        "-f",
+        "--format",
+        metavar="FORMAT",
         help=f"{'|'.join(FORMATS)}; table unless -o FILE says otherwise. Also GRADFLOW_FORMAT.",
     ),
 ]  # fmt: skip

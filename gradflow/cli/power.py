@@ -3,12 +3,13 @@
 from typing import Annotated, Any
 
 import gradflow
+from gradflow.analysis import REGIMES
 from gradflow.cli.emit import emits
 from gradflow.cli.options import Key, Seed, option
 from gradflow.linalg import ENSEMBLES
 
 
-@emits(lambda: gradflow.Powers.verdicts)
+@emits(REGIMES)
 def power(
     matrix: Annotated[
         str | None,
@@ -59,6 +60,11 @@ def power(
       gradflow power -m model.safetensors --key 'lstm.weight_hh_l0[128:256]'
       gradflow power -m W.npy --table power -f csv | gradflow power -m -
       gradflow power --random ginibre --size 200 --gain 1.1 --fail-on exploding
+
+    \b
+    Tables:   norms (main), eigenvalues, claim, summary
+    Matrices: power, vectors, values
+    Verdicts: vanishing, exploding, preserving, polynomial, nilpotent
     """
     return gradflow.power(
         matrix, key=key, steps=steps, random=random, size=size, gain=gain, seed=seed, kreiss=kreiss,

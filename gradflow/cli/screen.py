@@ -41,12 +41,6 @@ def has_unicode(stream: TextIO) -> bool:
     return True
 
 
-def tell(text: str) -> None:
-    """Write a line to stderr."""
-    if sys.stderr:
-        sys.stderr.write(f"{text}\n")
-
-
 def watched(quiet: bool) -> Callable[..., Iterable[Any]]:
     """Return a ``map`` that shows a bar on stderr, if that is a terminal and the work is long."""
     return map if quiet or not (sys.stderr and sys.stderr.isatty()) else _with_bar

@@ -15,6 +15,7 @@ from gradflow.linalg import ENSEMBLES
 from gradflow.tables import lookup
 
 Matrix = NDArray[np.float64]
+LARGEST_SIZE = 10**6  # already 8 TB
 
 
 def random_matrix(ensemble: str, size: int, *, gain: float = 1.0, seed: int = 0) -> Matrix:
@@ -42,8 +43,8 @@ def random_matrix(ensemble: str, size: int, *, gain: float = 1.0, seed: int = 0)
     array([[0.9, 1. ],
            [0. , 0.9]])
     """
-    if size < 1:
-        raise UsageError(f"size {size}: expected at least 1")
+    if not 1 <= size <= LARGEST_SIZE:
+        raise UsageError(f"size {size}: expected 1 to {LARGEST_SIZE}")
     if not np.isfinite(gain):
         raise UsageError(f"gain {gain}: expected a finite number")
     make = lookup(ENSEMBLES, ensemble, "random matrix")

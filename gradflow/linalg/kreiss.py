@@ -45,7 +45,7 @@ def _grid(matrix: NDArray[Any], margin: float, norm: float) -> NDArray[np.float6
     leading = eigenvalues[np.argsort(-np.abs(eigenvalues))[:ANGLES]]
     angles = np.concatenate([np.angle(leading), np.linspace(-np.pi, np.pi, 2 * ANGLES, endpoint=False)])
     distinct = sorted({round(abs(angle) if real else angle, 3) for angle in angles.tolist()})
-    # Past |z| = ‖W‖ all is about 1; and of a huge W the terms (|z| − 1)‖Wᵏ‖/|z|ᵏ⁺¹, k < n, peak by |z| = n + 1.
+    # Past |z| = ‖W‖ all is about 1; and of a huge W the terms (|z| − 1)‖Wᵏ‖/|z|ᵏ⁺¹, k < n, peak by n + 1.
     logs = np.linspace(np.log(margin / 4), np.log(min(4 * norm, 100.0 * len(matrix))), RADII)
     return np.array([(log, angle) for log in logs for angle in distinct])
 

@@ -100,7 +100,14 @@ def _document(text: str) -> Any:
         ) from error
     except ValueError as error:
         raise DataError(f"ambiguous JSON: {error}; expected each name once") from error
-    return values[0] if len(values) == 1 else values
+    if len(values) > 1 or (values and _is_row(values[0])):
+        return values
+    return values[0]
+
+
+def _is_row(value: Any) -> bool:
+    """Return whether a whole document is one row, which is a matrix as it is in text."""
+    return isinstance(value, list) and all(_is_number(entry) or _is_complex(entry) for entry in value)
 
 
 def _arrays(source: str, path: str, node: Any) -> Iterator[tuple[str, StoredArray]]:

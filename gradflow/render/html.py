@@ -2,6 +2,7 @@
 
 from html import escape
 
+from gradflow.printable import printable
 from gradflow.record import Record
 from gradflow.render.page import Block, blocks, prose
 from gradflow.render.style import Style
@@ -14,7 +15,7 @@ def render(record: Record, style: Style) -> str:
     parts = [_block(block) for block in blocks(record, style)]
     if style.table is None:
         parts += [f"<p>{escape(sentence)}</p>" for sentence in prose(record)]
-        parts += [f"<p><em>{escape(note)}</em></p>" for note in record.notes]
+        parts += [f"<p><em>{escape(printable(note))}</em></p>" for note in record.notes]
     return "<div>\n" + "\n".join(parts) + "\n</div>\n"
 
 

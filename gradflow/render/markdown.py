@@ -2,6 +2,7 @@
 
 import re
 
+from gradflow.printable import printable
 from gradflow.record import Record
 from gradflow.render.page import Block, blocks, prose
 from gradflow.render.style import Style
@@ -14,7 +15,7 @@ def render(record: Record, style: Style) -> str:
     parts = [_block(block) for block in blocks(record, style)]
     if style.table is None:
         parts += [_escaped(sentence) + "\n" for sentence in prose(record)]
-        parts += [f"> {_escaped(note)}\n" for note in record.notes]
+        parts += [f"> {_escaped(printable(note))}\n" for note in record.notes]
     return "\n".join(parts)
 
 

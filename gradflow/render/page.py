@@ -5,14 +5,14 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from gradflow.analysis.words import decimal
+from gradflow.printable import printable
 from gradflow.record import Matrix, MatrixMeaning, Record, ScalarMeaning, described, plain
 from gradflow.render.selection import SUMMARY, Rows, matrices, one, tables
-from gradflow.render.sparkline import WIDTH, sparkline
+from gradflow.render.sparkline import sparkline
 from gradflow.render.style import Style
 from gradflow.render.thinning import thinned
 
 NONE = "-"
-WIDE = 60  # columns of a screen from which sparklines have their full width
 
 
 class Block(NamedTuple):
@@ -50,9 +50,8 @@ def blocks(record: Record, style: Style) -> list[Block]:
 
 def prose(record: Record) -> list[str]:
     """Return the sentences of the summary."""
-    return [
-        str(value) for meaning, value in described(record, ScalarMeaning).values() if meaning.prose and value
-    ]
+    sentences = [value for meaning, value in described(record, ScalarMeaning).values() if meaning.prose]
+    return [printable(str(sentence)) for sentence in sentences if sentence]
 
 
 def text(value: Any) -> str:
@@ -71,7 +70,7 @@ def text(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, complex):
         return f"{value:.4g}"
-    return str(value)
+    return printable(str(value))
 
 
 def _summary(record: Record) -> Block:
@@ -125,9 +124,7 @@ def _across(main: Rows, beside: Sequence[Rows], style: Style) -> Block:
         value = main.columns[meaning.value]
         places = thinned(len(index), style.rows, series, value.levels)
         ends = (min(map(_low, series)), max(map(max, series)))
-        width = WIDTH if style.width is None or style.width >= WIDE else WIDTH // 2
-        marks = (sparkline(values, ends, unicode=style.unicode, width=width) for values in series)
-        rows.append(["", *marks])
+        rows.append(["", *(sparkline(values, ends, unicode=style.unicode) for values in series)])
         shape = decimal if value.log10 else text
         rows += [[str(index[place]), *(shape(values[place]) for values in series)] for place in places]
         remark = _left_out(len(places), len(index))
@@ -137,7 +134,7 @@ def _across(main: Rows, beside: Sequence[Rows], style: Style) -> Block:
     for table in beside:
         rows += _fields(table, names)
     rules = frozenset({start} if 0 < start < len(rows) else ())
-    header = [meaning.index, *map(str, names)]
+    header = [meaning.index, *map(text, names)]
     return Block(f"{main.name}: {meaning.description}", header, rows, rules, remark=remark)
 
 

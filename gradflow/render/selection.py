@@ -13,6 +13,7 @@ from gradflow.record import (
     ScalarMeaning,
     TableMeaning,
     described,
+    meanings,
     plain,
 )
 from gradflow.tables import unknown
@@ -73,7 +74,11 @@ def one(record: Record, name: str | None) -> Rows | Matrix:
     grids = matrices(record)
     if name in grids:
         return grids[name][1]
-    raise UsageError(f"the result has no such part: {unknown('table', name, [*found, *grids, SUMMARY])}")
+    absent = {key: meaning.absent for key, meaning in meanings(type(record), TableMeaning).items()}
+    absent |= {key: meaning.absent for key, meaning in meanings(type(record), MatrixMeaning).items()}
+    if name in absent:
+        raise UsageError(f"the result has no {name!r}: {absent[name]}")
+    raise UsageError(f"the result has no such part: {unknown('table', name, [*absent, SUMMARY])}")
 
 
 def grid(matrix: Matrix) -> list[list[Any]]:

@@ -56,7 +56,7 @@ def _grid(block: Block, style: Style) -> list[str]:
             return _lines(block, columns, widths, gap, style)
     if not any(block.header):
         if texts:  # what a number means is left to a wider screen
-            return _lines(block, columns[:-1], _narrowed(block, widths, gap, screen), gap, style)
+            return _lines(block, columns[:-1], _narrowed(block, widths[:-1], gap, screen), gap, style)
         name = block.title.partition(":")[0].split()[0]
         return [f"  too wide: --table {name} -f csv has it"]
     widths = _narrowed(block, widths, gap, screen)

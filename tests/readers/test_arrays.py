@@ -161,8 +161,13 @@ def test_neither_literal_nor_file_says_why(text, words, refused):
     refused(lambda: read_matrix(text), *words)
 
 
+@pytest.mark.parametrize("text", ["[1, 2]", "1 2", "[[1, 2]]"])
+def test_one_row_is_a_matrix_in_json_as_in_text(text):
+    np.testing.assert_array_equal(read_matrix(text), [[1, 2]])
+
+
 def test_literal_that_parses_is_refused_as_such(refused):
-    refused(lambda: read_matrix("[1, 2]"), "'[1, 2]': ", "dimensions, not 1")
+    refused(lambda: read_matrix("[[[1]]]"), "'[[[1]]]': ", "dimensions, not 3")
     refused(lambda: read_matrix("[[1, NaN]]"), "'[[1, NaN]]': ", "entry (0, 1)")
 
 

@@ -119,7 +119,7 @@ def test_exponent_that_is_no_whole_number_is_refused(exponent, place, refused):
         ('{"a":' * 100_000, ["nested too deep"]),
         ("[]", ["no numeric arrays"]),
         ('{"a": "b"}', ["no numeric arrays"]),
-        ("[1, 2]", ["expected 2 dimensions, not 1"]),
+        ("[[[1, 2]]]", ["expected 2 dimensions, not 3"]),
     ],
 )
 def test_refusals_say_where(text, words, place, refused):
