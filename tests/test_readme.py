@@ -34,7 +34,8 @@ def check_same(printed, shown):
         except ValueError:
             assert found == expected
         else:
-            assert float(found) == pytest.approx(number, rel=2e-5) or max(float(found), number) < 1e-12
+            rounding = max(abs(float(found)), abs(number)) < 1e-12
+            assert rounding or float(found) == pytest.approx(number, rel=2e-5)
 
 
 def test_the_python_example_runs(capsys):

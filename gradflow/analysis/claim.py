@@ -1,5 +1,6 @@
 """Is an eigendecomposition that somebody states right, and if not, what was the slip?"""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -8,11 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.errors import UsageError
+from gradflow.linalg.norms import frobenius_norm
+from gradflow.linalg.scaled import shifted
+from gradflow.linalg.spectrum import EPS
 from gradflow.record import column
 
-# A stated decomposition is exact to what was written down; a wrong one is off in the first digits.
-TOLERANCE = 1e-6
-ROUNDED = 1e-2
+# A right decomposition is right to rounding, one of rounded numbers to some digits; a wrong one is off in the
+# first. Columns count as dependent where Q⁻¹ has no digit left.
+TOLERANCE, ROUNDED, DEPENDENT = 1e-9, 1e-2, 1e14
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +26,7 @@ class Claim:
     index: list[int] = column("column of Q, from 1")
     re: NDArray[np.float64] = column("claimed eigenvalue, real part")
     im: NDArray[np.float64] = column("claimed eigenvalue, imaginary part")
-    residual: NDArray[np.float64] = column("‖Wq − λq‖ / (‖W‖‖q‖)")
+    residual: NDArray[np.float64] = column("‖Wq − λq‖/(‖W‖‖q‖)")
     holds: list[bool] = column("whether that is rounding")
     re_true: NDArray[np.float64] = column("q*Wq/q*q: the eigenvalue q would have, real part")
     im_true: NDArray[np.float64] = column("the same, imaginary part")
@@ -32,7 +36,7 @@ class Verdict(NamedTuple):
     """Whether W = QΛQ⁻¹, how far off it is, and the likely slip (None where it holds)."""
 
     holds: bool
-    residual: float
+    residual: float | None
     slip: str | None
     table: Claim
 
@@ -66,12 +70,18 @@ def check_claim(matrix: NDArray[Any], vectors: NDArray[Any], values: NDArray[Any
         raise UsageError(
             f"claimed vectors are {_shape(vectors)}: expected {_shape(matrix)}, one eigenvector a column"
         )
-    table = _columns(matrix, vectors, diagonal)
-    residual = _residual(matrix, vectors, diagonal)
-    independent = np.linalg.matrix_rank(vectors) == len(matrix)
-    if residual <= TOLERANCE and all(table.holds) and independent:
+    lengths = np.linalg.norm(vectors, axis=0)
+    # A column may have any length and W any size: neither changes what is right.
+    stated, vectors = vectors, vectors / np.where(lengths > 0, lengths, 1.0)
+    exponent = math.frexp(float(np.abs(matrix).max()) or 1.0)[1]
+    matrix, scaled = shifted(matrix, -exponent), shifted(diagonal, -exponent)
+    table = _columns(matrix, vectors, scaled, exponent)
+    independent = bool(np.linalg.cond(vectors) < DEPENDENT)
+    residual = _residual(matrix, vectors, scaled) if independent else math.inf
+    if independent and residual <= TOLERANCE and all(table.holds):
         return Verdict(True, residual, None, table)
-    return Verdict(False, residual, _slip(matrix, vectors, diagonal, residual, independent), table)
+    slip = _slip(matrix, stated, scaled, residual, independent)
+    return Verdict(False, residual if independent else None, slip, table)
 
 
 def _slip(
@@ -94,7 +104,7 @@ def _slips(
 ) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
     """Yield (what would have happened, the Q and Λ then meant), the likeliest first."""
     inverse = np.linalg.inv(vectors)
-    orthogonal = np.allclose(inverse, vectors.conj().T, atol=TOLERANCE)
+    orthogonal = np.allclose(inverse, vectors.conj().T, atol=ROUNDED)
     remark = " (Q⁻¹ is the transpose of Q here)" if orthogonal else ""
     for suffix, q in (("", vectors), (", and Q and Q⁻¹ swapped", inverse), (", and Q transposed", vectors.T)):
         own = _own_values(matrix, q)
@@ -115,7 +125,9 @@ def _own_values(matrix: NDArray[Any], vectors: NDArray[Any]) -> NDArray[Any]:
     """Return q*Wq/q*q, the eigenvalue of each column if it is an eigenvector."""
     # i, k entries of a vector, j column
     left = vectors.conj()
-    own: NDArray[Any] = np.einsum("ij,ik,kj->j", left, matrix, vectors) / np.einsum("ij,ij->j", left, vectors)
+    own: NDArray[Any] = np.einsum("ij,ik,kj->j", left, matrix, vectors) / np.maximum(
+        np.einsum("ij,ij->j", left, vectors).real, EPS
+    )
     return own
 
 
@@ -139,32 +151,36 @@ def _signs_mended(matrix: NDArray[Any], vectors: NDArray[Any], values: NDArray[A
     for k, value in enumerate(values):
         true = eigenvectors[:, int(np.argmin(np.abs(eigenvalues - value)))]
         size = np.linalg.norm(vectors[:, k])
-        if np.allclose(np.abs(vectors[:, k]), size * np.abs(true), atol=TOLERANCE * float(size)):
+        if np.allclose(np.abs(vectors[:, k]), size * np.abs(true), atol=1e-6 * float(size)):
             mended[:, k] = size * true
     return mended
 
 
-def _columns(matrix: NDArray[Any], vectors: NDArray[Any], values: NDArray[Any]) -> Claim:
-    norms = np.linalg.norm(matrix, 2) * np.linalg.norm(vectors, axis=0)
+def _columns(matrix: NDArray[Any], vectors: NDArray[Any], values: NDArray[Any], exponent: int) -> Claim:
+    """Judge each column q of norm 1 by ‖Wq − λq‖: against |λ|, or against rounding in W where λ is small."""
     gaps = np.linalg.norm(matrix @ vectors - vectors * values, axis=0)
-    residuals = np.where(norms > 0, gaps / np.where(norms > 0, norms, 1), np.where(gaps > 0, np.inf, 0.0))
-    with np.errstate(invalid="ignore"):
-        own = _own_values(matrix, vectors)
+    rounding = 100 * len(matrix) * EPS * float(np.linalg.norm(matrix))
+    empty = np.linalg.norm(vectors, axis=0) == 0
+    own = shifted(_own_values(matrix, vectors), exponent)
+    claimed = shifted(values, exponent)
     return Claim(
         index=list(range(1, len(values) + 1)),
-        re=values.real,
-        im=values.imag,
-        residual=residuals,
-        holds=[bool(residual <= TOLERANCE) for residual in residuals],
+        re=claimed.real,
+        im=claimed.imag,
+        residual=gaps / (float(np.linalg.norm(matrix, 2)) or 1.0),
+        holds=[bool(held) for held in (gaps <= TOLERANCE * np.abs(values) + rounding) & ~empty],
         re_true=own.real,
         im_true=own.imag,
     )
 
 
 def _residual(matrix: NDArray[Any], vectors: NDArray[Any], values: NDArray[Any]) -> float:
-    scale = np.linalg.norm(matrix) * np.linalg.norm(vectors)
-    gap = float(np.linalg.norm(matrix @ vectors - vectors * values))
-    return gap / float(scale) if scale else gap
+    """Return ‖W − QΛQ⁻¹‖/‖W‖, Frobenius."""
+    try:
+        gap = frobenius_norm(matrix - np.linalg.solve(vectors.T, (vectors * values).T).T)
+    except np.linalg.LinAlgError:
+        return math.inf
+    return gap / (frobenius_norm(matrix) or 1.0)
 
 
 def _diagonal(values: NDArray[Any], size: int) -> NDArray[Any]:

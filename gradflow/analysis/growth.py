@@ -1,12 +1,15 @@
 """Transient growth: how large the powers of a matrix become before the long run sets in."""
 
 import math
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 from gradflow.analysis.words import decimal
 from gradflow.linalg.norms import spectral_norm
 from gradflow.linalg.powers import matrix_power
 from gradflow.linalg.scaled import Scaled
+from gradflow.linalg.spectrum import EPS
 
 # A difference of two log₁₀ norms that is more than rounding.
 MARGIN = 1e-9
@@ -33,21 +36,34 @@ class Growth(NamedTuple):
 
 
 def transient_growth(matrix: Scaled, steps: list[int], logs: list[float]) -> Growth:
-    """Return the peak of ‖Wᵏ‖ over 0…n; between two listed steps it is sought by ternary search."""
-    top = max(logs)
-    place = next(i for i, log in enumerate(logs) if log >= top - 1e-12)  # the first of equals, to rounding
-    peak, height = steps[place], logs[place]
-    if 0 < place < len(steps) - 1 and steps[place + 1] - steps[place - 1] > 2:
-        low, high = steps[place - 1], steps[place + 1]
-        while high - low > 2:
-            left, right = low + (high - low) // 3, high - (high - low) // 3
-            if _log10_norm(matrix, left) < _log10_norm(matrix, right):
-                low = left
-            else:
-                high = right
-        height, peak = max((_log10_norm(matrix, k), k) for k in (peak, *range(low, high + 1)))
+    """Return the peak of ‖Wᵏ‖ over 0…n: exact to step 1000; between later listed steps it is searched for.
+
+    The search halves the gaps beside the highest listed step, odd steps too; it may miss a peak elsewhere.
+    """
+    size = len(matrix.array)
+    # Rounding over k steps may lift ‖Wᵏ‖ by k·n·eps: no higher than that does not outdo an earlier step.
+    top = max(log - k * size * EPS for k, log in zip(steps, logs, strict=True))
+    place = next(i for i, log in enumerate(logs) if log >= top - 1e-12)
+    best = (logs[place], -steps[place])
+    for before, after in pairwise(steps[max(place - 2, 0) : place + 3]):
+        best = max(best, *_searched(matrix, before, after)) if after - before > 1 else best
     zero = next((k for k, log in zip(steps, logs, strict=True) if log == -math.inf), None)
-    return Growth(steps[-1], logs[-1], peak, height, zero)
+    return Growth(steps[-1], logs[-1], -best[1], best[0], zero)
+
+
+def _searched(matrix: Scaled, low: int, high: int) -> Iterator[tuple[float, int]]:
+    """Yield (log₁₀ norm, −step) at steps that close in by thirds on a peak, each with its neighbour."""
+
+    def height(step: int) -> tuple[float, int]:
+        return _log10_norm(matrix, step), -step
+
+    first_step, last_step = low, high
+    while high - low > 2:
+        left, right = low + (high - low) // 3, high - (high - low) // 3
+        first, second = max(height(left), height(left + 1)), max(height(right), height(right - 1))
+        yield from (first, second)
+        low, high = (left, high) if first[0] < second[0] else (low, right)
+    yield from (height(step) for step in range(low - 2, high + 3) if first_step <= step <= last_step)
 
 
 def _log10_norm(matrix: Scaled, steps: int) -> float:

@@ -1,7 +1,7 @@
 """What the powers of one matrix do: decay, growth, transients, and which eigenvalue decides."""
 
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -17,7 +17,7 @@ from gradflow.errors import UsageError
 from gradflow.linalg.ensembles import random_matrix
 from gradflow.linalg.floating import LEVELS
 from gradflow.linalg.kreiss import kreiss_constant
-from gradflow.linalg.norms import departure_from_normality, spectral_norm
+from gradflow.linalg.norms import departure_from_normality, frobenius_norm, spectral_norm
 from gradflow.linalg.numerical_radius import numerical_radius
 from gradflow.linalg.powers import matrix_power, successive_powers, table_steps
 from gradflow.linalg.scaled import LOG10_2, Scaled, number, shifted
@@ -83,10 +83,10 @@ class Powers(Record):
     peak_step: int = scalar("step in 0…n with the largest norm")
     peak_log10_norm: float = scalar("log₁₀ of that norm: over 0 is growth")
     log10_norm: float = scalar("log₁₀ ‖Wⁿ‖₂, from scaled squaring")
-    power_error: float | None = scalar("bound on the rounding error of Wⁿ")
+    power_error: float | None = scalar("two ways to Wⁿ differ by, relative")
     eigen_route_error: float | None = scalar("relative gap of QΛⁿQ⁻¹ from Wⁿ")
     claim_holds: bool | None = scalar("whether the decomposition that was claimed is right")
-    claim_residual: float | None = scalar("‖WQ − QΛ‖/‖W‖‖Q‖ of the claim, Frobenius")
+    claim_residual: float | None = scalar("‖W − QΛQ⁻¹‖/‖W‖ of the claim, Frobenius")
     claim_slip: str | None = scalar("what is wrong with the claim, and the likely slip", prose=True)
     conclusion: str = scalar("in words", prose=True)
 
@@ -178,18 +178,20 @@ def power(
     scaled = Scaled.of(square)
     eigen = spectrum(scaled.array)
     listed = table_steps(steps)
-    sizes = list(map(lambda _, power: spectral_norm(power), listed, successive_powers(scaled, listed)))
+    powers = _Last(successive_powers(scaled, listed))
+    sizes = list(map(lambda _, power: spectral_norm(power), listed, powers))
     logs = [size.log10() for size in sizes]
-    last = matrix_power(scaled, steps)
-    radius = spectral_radius(eigen, scaled.exponent, listed, logs)
-    regime = classify(eigen, radius, listed, logs)
+    last = powers.last
+    error = _relative_gap(last, matrix_power(scaled, steps).value)
+    radius = spectral_radius(eigen, scaled)
+    regime = classify(eigen, radius)
     growth = transient_growth(scaled, listed, logs)
     condition = float(np.linalg.cond(eigen.vectors)) if eigen.vectors is not None else None
-    route = eigen_route_error(eigen, scaled.exponent, steps, last.value)
+    route = eigen_route_error(eigen, scaled.exponent, steps, last)
     shown = entries or len(square) <= ENTRIES_SIZE
     return Powers(
         params=params,
-        notes=tuple(warnings(eigen, condition, route, last, steps)),
+        notes=tuple(warnings(eigen, condition, route, error, steps)),
         size=len(square),
         spectral_radius=number(radius.value, scaled.exponent).held(),
         spectral_radius_error=number(radius.error, scaled.exponent).held(),
@@ -205,7 +207,7 @@ def power(
         peak_step=growth.peak_step,
         peak_log10_norm=growth.peak_log10_norm,
         log10_norm=logs[-1],
-        power_error=last.error if math.isfinite(last.error) else None,
+        power_error=error,
         eigen_route_error=route,
         claim_holds=verdict.holds if verdict else None,
         claim_residual=verdict.residual if verdict else None,
@@ -219,7 +221,7 @@ def power(
         ),
         eigenvalues=_eigenvalues(eigen, scaled.exponent, steps),
         claim=verdict.table if verdict else None,
-        power=_grid(last.value) if shown else None,
+        power=_grid(last) if shown else None,
         vectors=Matrix(eigen.vectors) if shown and eigen.vectors is not None else None,
         values=_grid(Scaled(np.diag(_real_if_real(eigen.values)), scaled.exponent)) if shown else None,
     )
@@ -227,6 +229,29 @@ def power(
 
 def _array(source: str | ArrayLike, name: str) -> NDArray[Any]:
     return read_matrix(source) if isinstance(source, str) else given_array(source, name, (1, 2))
+
+
+class _Last:
+    """Hands on the powers one by one and remembers the last of them."""
+
+    def __init__(self, powers: Iterator[Scaled]) -> None:
+        self._powers = powers
+        self.last: Scaled
+
+    def __iter__(self) -> Iterator[Scaled]:
+        for power in self._powers:
+            self.last = power
+            yield power
+
+
+def _relative_gap(one: Scaled, other: Scaled) -> float | None:
+    """Return ‖A − B‖/‖A‖, Frobenius: what two ways to one matrix tell of its rounding error."""
+    size = frobenius_norm(one.array)
+    with np.errstate(over="ignore"):
+        gap = frobenius_norm(one.array - shifted(other.array, other.exponent - one.exponent))
+    if not size:
+        return 0.0 if not gap else None
+    return gap / size if math.isfinite(gap) else None
 
 
 def _square(

@@ -6,21 +6,30 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.analysis.growth import MARGIN, Growth
+from gradflow.analysis.growth import Growth
 from gradflow.analysis.words import decimal
-from gradflow.linalg.scaled import LOG10_2, number
+from gradflow.linalg.norms import frobenius_norm, spectral_norm
+from gradflow.linalg.powers import Power
+from gradflow.linalg.scaled import LOG10_2, Scaled, number
 from gradflow.linalg.spectrum import Spectrum
 
-# Up to this many steps rounding moves a norm by far less than MARGIN (in log₁₀).
-CERTAIN_STEPS = 1000
+# What is nearer to 1 than this, to rounding, is on the unit circle.
+CIRCLE = 1e-6
+DOUBLINGS = 10
 
 
 class Radius(NamedTuple):
-    """The spectral radius ρ = value · 2^exponent, and in these units how far rounding may have moved it."""
+    """The spectral radius ρ in units of 2^exponent, and the bounds that rounding leaves for it."""
 
     value: float
-    error: float
+    low: float
+    high: float
     exponent: int
+
+    @property
+    def error(self) -> float:
+        """How far rounding may have moved ρ."""
+        return max(self.high - self.value, self.value - self.low, 0.0)
 
     def one(self) -> float:
         """Return 1 in these units."""
@@ -31,41 +40,53 @@ class Radius(NamedTuple):
         return number(self.value, self.exponent).log10()
 
 
-def spectral_radius(spectrum: Spectrum, exponent: int, steps: list[int], log10_norms: list[float]) -> Radius:
-    """Return ρ with its error: first order in the eigenvalues, and cut by ρ ≤ ‖Wᵏ‖^(1/k), which always holds.
+def spectral_radius(spectrum: Spectrum, matrix: Scaled) -> Radius:
+    """Return ρ between the bounds that rounding leaves for it.
+
+    To first order they are the eigenvalues' own errors; they are cut by what always holds of the powers
+    k = 1, 2, 4 … 1024: |tr Wᵏ|/n ≤ ρᵏ ≤ ‖Wᵏ‖. So they do not hang on how many steps were asked for.
 
     Parameters
     ----------
     spectrum : Spectrum
-        Of W / 2**exponent.
-    steps, log10_norms : list
-        Exponents k and log₁₀ ‖Wᵏ‖.
+    matrix : Scaled
+        W, with the exponent that the eigenvalues are in units of.
     """
-    bounds = [log / k for k, log in zip(steps, log10_norms, strict=True) if 0 < k <= CERTAIN_STEPS]
-    bound = 10.0 ** (min(bounds) - exponent * LOG10_2) if bounds else math.inf
-    reach = min(float((np.abs(spectrum.values) + spectrum.errors).max()), bound)
-    return Radius(spectrum.radius, max(reach - spectrum.radius, float(spectrum.errors[0])), exponent)
+    moduli = np.abs(spectrum.values)
+    low = max(float((moduli - spectrum.errors)[0]), 0.0)
+    high = float((moduli + spectrum.errors).max())
+    if spectrum.errors.any():
+        power, size = Power(Scaled(matrix.array)), len(moduli)
+        for doubling in range(DOUBLINGS + 1):
+            steps = 1 << doubling
+            norm = spectral_norm(power.value).log10()
+            high = min(high, 10.0 ** (norm / steps)) if norm > -math.inf else high
+            trace = abs(complex(np.trace(power.value.array)))
+            if trace > 10 * size * power.error * frobenius_norm(power.value.array):
+                low = max(low, 10.0 ** (number(trace / size, power.value.exponent).log10() / steps))
+            power = power @ power
+    # a bound that rounding itself has pushed past ρ says no more than ρ
+    return Radius(spectrum.radius, min(low, spectrum.radius), max(high, spectrum.radius), matrix.exponent)
 
 
-def classify(spectrum: Spectrum, radius: Radius, steps: list[int], log10_norms: list[float]) -> str:
-    """Return the regime, one of `gradflow.analysis.REGIMES`.
-
-    Where the error of ρ leaves it open, a norm under 1 settles it: ρᵏ ≤ ‖Wᵏ‖ < 1.
-    """
+def classify(spectrum: Spectrum, radius: Radius) -> str:
+    """Return the regime, one of `gradflow.analysis.REGIMES`; ``undecided`` where rounding leaves it open."""
     if not spectrum.values.any() and not spectrum.errors.any():
         return "nilpotent"
-    if radius.value > radius.one() + radius.error:
+    if radius.low > radius.one():
         return "exploding"
-    seen = (log for k, log in zip(steps, log10_norms, strict=True) if 0 < k <= CERTAIN_STEPS)
-    if radius.value < radius.one() - radius.error or any(log < -MARGIN for log in seen):
+    if radius.high < radius.one():
         return "vanishing"
+    if radius.error > CIRCLE * radius.one():
+        return "undecided"
     return "polynomial" if spectrum.defective[on_circle(spectrum, radius)].any() else "preserving"
 
 
 def on_circle(spectrum: Spectrum, radius: Radius) -> NDArray[np.bool_]:
     """Return which eigenvalues share the largest modulus, to rounding."""
-    modulus = np.abs(spectrum.values)
-    return modulus >= radius.value * (1 - 1e-12) - spectrum.errors - min(radius.error, 1e-6)
+    near = np.minimum(spectrum.errors, CIRCLE * radius.value) + min(radius.error, CIRCLE * radius.value)
+    circle: NDArray[np.bool_] = np.abs(spectrum.values) >= radius.value * (1 - 1e-12) - near
+    return circle
 
 
 def conclusion(regime: str, spectrum: Spectrum, radius: Radius, growth: Growth) -> str:
@@ -76,11 +97,13 @@ def conclusion(regime: str, spectrum: Spectrum, radius: Radius, growth: Growth) 
 def _leading(spectrum: Spectrum, radius: Radius) -> str:
     """Name the deciding eigenvalue: as it is, as a conjugate pair, or by its modulus if far out of range."""
     value = complex(spectrum.values[0])
+    paired = np.any(np.abs(spectrum.values - value.conjugate()) <= 1e-12 * abs(value))
     if radius.exponent:
         return f"|λ₁| = {decimal(radius.log10())}"
     if abs(value.imag) <= spectrum.errors[0]:
         return f"λ₁ = {value.real:.6g}"
-    return f"λ₁ = {value.real:.6g} {'±' if len(spectrum.values) > 1 else '+'} {abs(value.imag):.6g}i"
+    sign = "±" if paired else "-" if value.imag < 0 else "+"
+    return f"λ₁ = {value.real:.6g} {sign} {abs(value.imag):.6g}i"
 
 
 def _vanishing(spectrum: Spectrum, radius: Radius) -> str:
@@ -108,20 +131,20 @@ def _exploding(spectrum: Spectrum, radius: Radius) -> str:
 
 def _preserving(spectrum: Spectrum, radius: Radius) -> str:
     circle = on_circle(spectrum, radius)
-    if circle.all() and np.all(np.abs(spectrum.values - radius.one()) <= spectrum.errors + radius.error):
+    if np.all(spectrum.values == radius.one()) and not spectrum.errors.any():
         return "W^n stays: every eigenvalue is 1 and W is diagonalizable, so W is the identity and so is W^n."
     if circle.all():
-        return "W^n neither vanishes nor explodes: every |λ| is 1 and W is diagonalizable."
+        return "To rounding every |λ| is 1, and W is diagonalizable: W^n neither vanishes nor explodes."
     return (
-        f"W^n neither vanishes nor explodes: {_leading(spectrum, radius)} has |λ| = 1 and decides; what lies "
-        f"along the {int(np.count_nonzero(~circle))} eigenvalues with |λ| under 1 dies out."
+        f"W^n neither vanishes nor explodes: {_leading(spectrum, radius)} has |λ| = 1 to rounding and "
+        f"decides; what lies along the {int(np.count_nonzero(~circle))} with |λ| under 1 dies out."
     )
 
 
 def _polynomial(spectrum: Spectrum, radius: Radius) -> str:
     circle = on_circle(spectrum, radius)
     order = int(np.count_nonzero(spectrum.defective & circle)) - 1
-    same = np.all(np.abs(spectrum.values - radius.one()) <= spectrum.errors + radius.error)
+    same = np.all(np.abs(spectrum.values - radius.one()) <= spectrum.errors + min(radius.error, CIRCLE))
     opening = (
         "All eigenvalues are 1, and yet W is not the identity, for it is not diagonalizable"
         if same
@@ -135,10 +158,19 @@ def _nilpotent(spectrum: Spectrum, radius: Radius) -> str:  # noqa: ARG001 - one
     return f"W is nilpotent: every eigenvalue is 0, and W^k is exactly 0 at step {size} at the latest."
 
 
+def _undecided(spectrum: Spectrum, radius: Radius) -> str:
+    low, high = (decimal(number(bound, radius.exponent).log10()) for bound in (radius.low, radius.high))
+    return (
+        f"Rounding leaves open what W^n does in the long run: {_leading(spectrum, radius)} is computed, but "
+        f"W is so far from normal that any ρ from {low} to {high} is as good."
+    )
+
+
 SENTENCES = {
     "vanishing": _vanishing,
     "exploding": _exploding,
     "preserving": _preserving,
     "polynomial": _polynomial,
     "nilpotent": _nilpotent,
+    "undecided": _undecided,
 }

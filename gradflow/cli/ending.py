@@ -16,7 +16,8 @@ def leave(code: int) -> NoReturn:
         code = PIPE_LOST
         _silence(1)
     except OSError as error:
-        tell(f"gradflow: cannot write to stdout: {error.strerror}")
+        if code != CANNOT_WRITE:  # else it was said when it was tried first
+            tell(f"gradflow: cannot write to stdout: {error.strerror}")
         code = CANNOT_WRITE
         _silence(1)
     try:

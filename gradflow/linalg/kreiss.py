@@ -5,7 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-RADII, ANGLES, STARTS = 8, 8, 3
+RADII, ANGLES, STARTS, LEADING = 8, 8, 4, 24
+NEAREST = -18.4  # log(1e-8): so near to the unit circle the limit itself is reached to 8 digits
 EPS, TINY = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
 
 
@@ -34,15 +35,15 @@ def kreiss_constant(matrix: NDArray[Any], radius: float) -> float | None:
     points = _grid(matrix, max(1.0 - radius, 1e-7), norm)
     heights = _heights(matrix, points)
     best = points[np.argsort(-heights)[:STARTS]]
-    tops = [_climbed(matrix, point) for point in best]
-    return None if None in tops else max(1.0, *(top for top in tops if top is not None))
+    tops = [top for point in best if (top := _climbed(matrix, point)) is not None]
+    return max(1.0, *tops) if tops else None
 
 
 def _grid(matrix: NDArray[Any], margin: float, norm: float) -> NDArray[np.float64]:
     """Return points (log(|z| − 1), angle) around the unit circle, among them the eigenvalues' own angles."""
     real = np.isrealobj(matrix)
     eigenvalues = np.linalg.eigvals(matrix)
-    leading = eigenvalues[np.argsort(-np.abs(eigenvalues))[:ANGLES]]
+    leading = eigenvalues[np.argsort(-np.abs(eigenvalues))[:LEADING]]
     angles = np.concatenate([np.angle(leading), np.linspace(-np.pi, np.pi, 2 * ANGLES, endpoint=False)])
     distinct = sorted({round(abs(angle) if real else angle, 3) for angle in angles.tolist()})
     # Past |z| = ‖W‖ all is about 1; and of a huge W the terms (|z| − 1)‖Wᵏ‖/|z|ᵏ⁺¹, k < n, peak by n + 1.
@@ -80,6 +81,7 @@ def _climbed(matrix: NDArray[Any], point: NDArray[np.float64]) -> float | None:
         step, length = inverse @ gradient, 1.0
         while certain and length > 1e-8:
             moved = point + length * step
+            moved[0] = max(moved[0], NEAREST)
             higher, slope, sure = _height(matrix, moved)
             if higher > height:
                 break

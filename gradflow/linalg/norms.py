@@ -26,8 +26,9 @@ def spectral_norm(matrix: Scaled) -> ScaledNumber:
 
 
 def frobenius_norm(array: NDArray[Any]) -> float:
-    """Return the root of the sum of the squared moduli of the entries."""
-    return float(np.linalg.norm(array))
+    """Return the root of the sum of the squared moduli of the entries, of any size."""
+    largest = float(np.max(np.abs(array), initial=0.0))
+    return largest * float(np.linalg.norm(array / largest)) if 0 < largest < np.inf else largest
 
 
 def departure_from_normality(

@@ -29,28 +29,29 @@ def numerical_radius(matrix: NDArray[Any]) -> float:
     """
     if np.array_equal(matrix, matrix.conj().T):
         return float(np.abs(np.linalg.eigvalsh(matrix)).max())
-    span = np.pi if np.isrealobj(matrix) else 2 * np.pi  # a real matrix is its own mirror image
-    angles = np.arange(ANGLES) * (span / (ANGLES - 1 if span == np.pi else ANGLES))
-    radius, best = _highest(matrix, angles)
-    while radius > 0.0:
-        radius = _climbed(matrix, best, radius)
-        crossings = _crossings(matrix, radius * (1 + TOLERANCE), best)
+    angles = np.arange(ANGLES) * (2 * np.pi / ANGLES)
+    heights = _heights(matrix, angles)
+    best, lowest = float(angles[np.argmax(heights)]), float(angles[np.argmin(heights)])
+    radius = 0.0
+    while True:
+        climbed = _climbed(matrix, best, radius)
+        if climbed <= radius * (1 + TOLERANCE):
+            return max(climbed, radius)
+        radius = climbed
+        crossings = _crossings(matrix, radius * (1 + TOLERANCE), lowest)
         if not len(crossings):
-            break
+            return radius
         middles = crossings + np.diff(crossings, append=crossings[0] + 2 * np.pi) / 2
-        higher, best = _highest(matrix, middles)
-        if higher <= radius * (1 + TOLERANCE):
-            break
-        radius = higher
-    return radius
+        heights = _heights(matrix, middles)
+        best = float(middles[np.argmax(heights)])
+        if heights.max() <= radius * (1 + TOLERANCE):
+            return radius
 
 
-def _highest(matrix: NDArray[Any], angles: NDArray[Any]) -> tuple[float, float]:
-    """Return the largest eigenvalue of H over all the angles, and its angle."""
+def _heights(matrix: NDArray[Any], angles: NDArray[Any]) -> NDArray[Any]:
+    """Return h(θ), the largest eigenvalue of H(θ), at each angle."""
     turned = np.exp(1j * angles)[:, None, None] * matrix
-    tops = np.linalg.eigvalsh((turned + turned.conj().swapaxes(1, 2)) / 2)[:, -1]
-    best = int(np.argmax(tops))
-    return float(tops[best]), float(angles[best])
+    return np.linalg.eigvalsh((turned + turned.conj().swapaxes(1, 2)) / 2)[:, -1]
 
 
 def _climbed(matrix: NDArray[Any], angle: float, radius: float) -> float:
@@ -71,20 +72,20 @@ def _climbed(matrix: NDArray[Any], angle: float, radius: float) -> float:
     return radius
 
 
-def _crossings(matrix: NDArray[Any], level: float, best: float) -> NDArray[Any]:
-    """Return the sorted angles θ at which H(θ) has the eigenvalue ``level``.
+def _crossings(matrix: NDArray[Any], level: float, lowest: float) -> NDArray[Any]:
+    """Return sorted angles θ, all at which H(θ) has the eigenvalue ``level`` among them.
 
-    With θ = best + 2·atan(s) − π, (1 + s²)(H(θ) − level) is a quadratic in s with Hermitian coefficients;
-    its real eigenvalues s are the angles.
+    With θ = lowest + π + 2·atan(s), (1 + s²)(H(θ) − level) is a quadratic in s with Hermitian coefficients;
+    its real eigenvalues s are the angles. At s = ∞ lies the angle where h is lowest, so that the leading
+    coefficient is far from singular. A root counts as real generously: one too many does no harm.
     """
     size = len(matrix)
-    turned = np.exp(1j * (best - np.pi)) * matrix
+    turned = np.exp(1j * (lowest + np.pi)) * matrix
     hermitian = (turned + turned.conj().T) / 2
     skew = 1j * (turned - turned.conj().T)
     identity = level * np.eye(size)
-    leading = -(hermitian + identity)
-    lower = np.linalg.solve(leading, np.hstack([hermitian - identity, skew]))
+    lower = np.linalg.solve(-(hermitian + identity), np.hstack([hermitian - identity, skew]))
     companion = np.block([[np.zeros((size, size)), np.eye(size)], [-lower[:, :size], -lower[:, size:]]])
     roots = np.linalg.eigvals(companion)
-    real = roots.real[np.abs(roots.imag) <= 1e-7 * (1 + np.abs(roots))]
-    return np.sort((best - np.pi + 2 * np.arctan(real)) % (2 * np.pi))
+    real = roots.real[np.abs(roots.imag) <= 1e-3 * (1 + np.abs(roots))]
+    return np.sort((lowest + np.pi + 2 * np.arctan(real)) % (2 * np.pi))

@@ -63,34 +63,67 @@ def matrix_power(matrix: Scaled, steps: int) -> Power:
 
 
 def table_steps(steps: int) -> list[int]:
-    """Return the exponents worth listing up to ``steps``: each to 1000, then ten a decade, and ``steps``.
+    """Return the exponents worth listing: each to 1000, then ten pairs a decade, and ``steps`` itself.
+
+    Pairs of an even and an odd step, for the powers of some matrices alternate.
 
     Examples
     --------
     >>> table_steps(3), table_steps(2000)[-4:]
-    ([0, 1, 2, 3], [1000, 1250, 1600, 2000])
+    ([0, 1, 2, 3], [1251, 1600, 1601, 2000])
     """
-    beyond = (track << doubling for doubling in range(steps.bit_length()) for track in TRACKS)
+    beyond = [track << doubling for doubling in range(steps.bit_length()) for track in TRACKS]
+    beyond += [k + 1 for k in beyond]
     return sorted({*range(min(steps, CONSECUTIVE) + 1), *(k for k in beyond if k <= steps), steps})
 
 
 def successive_powers(matrix: Scaled, steps: Sequence[int]) -> Iterator[Scaled]:
-    """Yield W^k for each k of increasing ``steps``, each from the ones before where one product does it.
+    """Yield W^k for each k of increasing ``steps``: one by one to 1000, from there on by squaring.
 
-    The last one always comes from `matrix_power`, so that it is bit for bit what `matrix_power` returns.
+    Squaring alone loses a transient: it keeps eps·‖W^(k/2)‖², which step by step is damped. So each power
+    past 1000 grows from one of the last five hundred that were reached step by step.
     """
-    wanted, previous, last = set(steps), -1, steps[-1]
+    wanted = set(steps)
+    bases = {k >> _doublings(k) for k in steps if k > CONSECUTIVE}
     kept: dict[int, Scaled] = {}
-    power = Scaled(matrix.array)
-    for k in steps:
-        if k == previous + 1 and k > 1 and k != last:
+    power = Scaled(np.eye(len(matrix.array), dtype=matrix.array.dtype))
+    for k in range(min(steps[-1], CONSECUTIVE) + 1):
+        if k:
             power = power @ matrix
-        elif k % 2 == 0 and k // 2 in kept and k != last:
-            half = kept.pop(k // 2)
-            power = half @ half
-        else:
-            power = matrix_power(matrix, k).value
-        if k > CONSECUTIVE // 2 and 2 * k in wanted:
+        if k in bases:
             kept[k] = power
-        previous = k
-        yield power
+        if k in wanted:
+            yield power
+    reached = min(steps[-1], CONSECUTIVE)
+    for k in steps:
+        if k > CONSECUTIVE:
+            half = kept.get(k // 2) if k % 2 == 0 else None
+            if k == reached + 1:
+                power = power @ matrix
+            elif half:
+                power = half @ half
+            else:
+                power = _climbed(kept, matrix, k)
+            if 2 * k in wanted:
+                kept[k] = power
+            reached = k
+            yield power
+
+
+def _doublings(step: int) -> int:
+    """Return how often ``step`` must be halved to be at most CONSECUTIVE."""
+    doublings = 0
+    while step >> doublings > CONSECUTIVE:
+        doublings += 1
+    return doublings
+
+
+def _climbed(kept: dict[int, Scaled], matrix: Scaled, step: int) -> Scaled:
+    """Return W^step from the power of its leading bits, bit by bit."""
+    doublings = _doublings(step)
+    power = kept[step >> doublings]
+    for place in reversed(range(doublings)):
+        power = power @ power
+        if step >> place & 1:
+            power = power @ matrix
+    return power

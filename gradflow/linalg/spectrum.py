@@ -1,15 +1,18 @@
 """Eigenvalues with their condition numbers, and whether a matrix can be diagonalized at all."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradflow.linalg.norms import frobenius_norm
 from gradflow.linalg.powers import matrix_power
 from gradflow.linalg.scaled import Scaled
 
 EPS = float(np.finfo(np.float64).eps)
+# Backward errors of LAPACK in units of n·eps·‖W‖, and the ratio of a row to its column worth balancing.
+ROUNDING, UNEVEN = 10, 16.0
 Complex = NDArray[np.complex128]
 
 
@@ -70,44 +73,74 @@ def spectrum(matrix: NDArray[Any]) -> Spectrum:
     """
     if np.array_equal(matrix, matrix.conj().T):
         return _hermitian(matrix)
-    values, vectors = np.linalg.eig(matrix)
-    vectors = _oriented(vectors)
+    exact = not np.tril(matrix, -1).any() or not np.triu(matrix, 1).any()
+    scales = np.ones(len(matrix)) if exact else _balancing(matrix)
+    balanced = matrix * scales / scales[:, None]
+    values, vectors = np.linalg.eig(balanced)
     # In LAPACK's own order: a triangular W has triangular Q, and pivoting a reordered one costs its digits.
     inverse = _inverse(vectors)
     order = _order(values)
     values, vectors = values[order].astype(np.complex128), vectors[:, order]
     inverse = inverse[order] if inverse is not None else None
-    count, scale = len(values), float(np.linalg.norm(matrix))
-    exact = not np.tril(matrix, -1).any() or not np.triu(matrix, 1).any()
+    found = _judged(balanced, values, inverse, exact)
+    if found.defective.any() or inverse is None:
+        return found
+    vectors, inverse = _unbalanced(vectors, inverse, scales)
+    conditions = np.maximum(np.linalg.norm(inverse, axis=1), 1.0)
+    return replace(found, vectors=vectors, inverse=inverse, conditions=conditions)
+
+
+def _judged(matrix: NDArray[Any], values: Complex, inverse: NDArray[Any] | None, exact: bool) -> Spectrum:
+    """Return the eigenvalues with their errors, defective clusters replaced by their means."""
+    count, scale = len(values), frobenius_norm(matrix)
     conditions = _conditions(matrix, values, inverse)
-    errors = np.zeros(count) if exact else count * EPS * scale * conditions
+    rounding = 0.0 if exact else ROUNDING * count * EPS * scale
+    errors = rounding * conditions if rounding else np.zeros(count)
     defective = np.zeros(count, dtype=bool)
     for members in _clusters(values, errors):
         if not defective[members].all() and _one_defective(matrix, values[members], exact):
-            mean, error = values[members].mean(), 0.0 if exact else 10 * count * EPS * scale
-            values[members] = mean.real if abs(mean.imag) <= error else mean
-            conditions[members], errors[members], defective[members] = np.inf, error, True
+            mean = values[members].mean()
+            values[members] = mean.real if abs(mean.imag) <= rounding else mean
+            conditions[members], errors[members], defective[members] = np.inf, rounding, True
     if defective.all() and not matrix_power(Scaled(matrix), count).value.array.any():
         values[:], errors[:] = 0.0, 0.0  # nilpotent, and seen to be
-    if defective.any() or inverse is None:
-        return Spectrum(values, None, None, conditions, errors, defective)
-    return Spectrum(values, vectors, inverse, conditions, errors, defective)
+    return Spectrum(values, None, None, conditions, errors, defective)
+
+
+def _balancing(matrix: NDArray[Any]) -> NDArray[np.float64]:
+    """Return powers of two D for which D⁻¹WD has rows and columns of like size (Parlett & Reinsch 1969)."""
+    sizes = np.abs(matrix) * (1 - np.eye(len(matrix)))
+    rows, columns = sizes.sum(axis=1), sizes.sum(axis=0)
+    both = (rows > 0) & (columns > 0)
+    ratio = rows[both] / columns[both]
+    if not both.any() or (ratio.max() < UNEVEN and ratio.min() > 1 / UNEVEN):
+        return np.ones(len(matrix))
+    from scipy.linalg import matrix_balance  # here, for it costs more than all else and few matrices need it
+
+    _, (scales, _) = matrix_balance(matrix, permute=False, separate=True)
+    return np.asarray(scales, dtype=np.float64)
+
+
+def _unbalanced(
+    vectors: NDArray[Any], inverse: NDArray[Any], scales: NDArray[np.float64]
+) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return Q with columns of norm 1 and a fixed sign, and Q⁻¹, in the matrix's own basis."""
+    turned = scales[:, None] * vectors
+    rows = np.argmax(np.abs(turned).round(12), axis=0)
+    pivots = turned[rows, np.arange(len(turned))]
+    # the largest entry becomes real and positive: the sign is free, so it is fixed
+    factors = np.linalg.norm(turned, axis=0) * pivots / np.abs(pivots)
+    return turned / factors + 0.0, factors[:, None] * inverse / scales + 0.0
 
 
 def _hermitian(matrix: NDArray[Any]) -> Spectrum:
     values, vectors = np.linalg.eigh(matrix)
-    order = _order(values)
-    count, vectors = len(values), _oriented(vectors[:, order])
+    order, count = _order(values), len(values)
+    vectors, inverse = _unbalanced(vectors[:, order], vectors[:, order].conj().T, np.ones(count))
     diagonal = np.count_nonzero(matrix - np.diag(np.diag(matrix))) == 0
-    error = 0.0 if diagonal else count * EPS * float(np.abs(values).max())
-    return Spectrum(
-        values[order].astype(np.complex128),
-        vectors,
-        vectors.conj().T,
-        np.ones(count),
-        np.full(count, error),
-        np.zeros(count, dtype=bool),
-    )
+    error = 0.0 if diagonal else ROUNDING * count * EPS * float(np.abs(values).max())
+    ones, none = np.ones(count), np.zeros(count, dtype=bool)
+    return Spectrum(values[order].astype(np.complex128), vectors, inverse, ones, error * ones, none)
 
 
 def _order(values: NDArray[Any]) -> NDArray[np.intp]:
@@ -116,14 +149,6 @@ def _order(values: NDArray[Any]) -> NDArray[np.intp]:
     scale = modulus.max(initial=0.0) or 1.0
     angle = np.angle(values)
     return np.lexsort((-angle, np.abs(angle).round(9), -(modulus / scale).round(12)))
-
-
-def _oriented(vectors: NDArray[Any]) -> NDArray[Any]:
-    """Turn each column so that its largest entry is real and positive: the sign is free, so fix it."""
-    rows = np.argmax(np.abs(vectors).round(12), axis=0)
-    pivots = vectors[rows, np.arange(vectors.shape[1])]
-    oriented: NDArray[Any] = vectors / (pivots / np.abs(pivots)) + 0.0  # no -0
-    return oriented
 
 
 def _inverse(vectors: NDArray[Any]) -> NDArray[Any] | None:
@@ -142,8 +167,8 @@ def _conditions(matrix: NDArray[Any], values: Complex, inverse: NDArray[Any] | N
         largest = np.abs(inverse).max(axis=1)  # up to 1e292 next to a defective matrix: its square overflows
         return np.asarray(np.maximum(largest * np.linalg.norm(inverse / largest[:, None], axis=1), 1.0))
     # X is singular: take y and x as null vectors, one eigenvalue at a time.
-    nulls = (_null_condition(matrix - value * np.eye(len(values))) for value in values)
-    return np.array(list(nulls), dtype=np.float64)
+    nulls = {value: _null_condition(matrix - value * np.eye(len(values))) for value in set(values.tolist())}
+    return np.array([nulls[value] for value in values.tolist()], dtype=np.float64)
 
 
 def _null_condition(singular: NDArray[Any]) -> float:
@@ -156,7 +181,7 @@ def _clusters(values: Complex, errors: NDArray[np.float64]) -> list[NDArray[np.i
     """Return groups of eigenvalues that rounding may have split, the widest first, then their parts."""
     distance = np.abs(values[:, None] - values)
     # Generously, for these are only candidates: the parts of one block lie a few errors apart.
-    reach = 10 * np.maximum(errors[:, None], errors)
+    reach = np.maximum(errors[:, None], errors)
     pending = _components(np.arange(len(values)), distance <= reach)
     clusters = []
     while pending:
@@ -194,7 +219,7 @@ def _one_defective(matrix: NDArray[Any], cluster: Complex, exact: bool) -> bool:
     if norm == 0.0:
         return False
     if not exact:
-        rounding = (10 * size * EPS) ** (1 / count) * float(np.linalg.norm(matrix))
+        rounding = (10 * size * EPS) ** (1 / count) * frobenius_norm(matrix)
         if np.abs(cluster - mean).max() > rounding:
             return False
         if _nullity(np.linalg.matrix_power(shifted / norm, count), 10 * size * EPS) < count:

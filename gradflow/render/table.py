@@ -34,7 +34,8 @@ def render(record: Record, style: Style) -> str:
     for block in blocks(record, style):
         lines += [_painted(line, BOLD, style) for line in _wrapped(block.title, style.width)]
         lines += _grid(block, style)
-        lines += [_painted("  " + block.remark, DIM, style), ""] if block.remark else [""]
+        remark = _wrapped("  " + block.remark, style.width) if block.remark else []
+        lines += [*(_painted(line, DIM, style) for line in remark), ""]
     for sentence in prose(record) if style.table is None else ():
         lines += _wrapped(sentence, style.width)
     return "\n".join(lines).rstrip("\n") + "\n"

@@ -81,3 +81,24 @@ def test_complex_pairs():
     vectors = np.array([[1, 1], [-1j, 1j]])
     assert check_claim(turn, vectors, np.array([0.5j, -0.5j])).holds
     assert "permuted" in check_claim(turn, vectors, np.array([-0.5j, 0.5j])).slip
+
+
+@pytest.mark.parametrize(
+    ("matrix", "vectors", "values"),
+    [
+        ([[0.9, 1.0], [0.0, 0.9]], [[1.0, 1.0], [0.0, 1e-8]], [0.9, 0.9]),
+        ([[1.0, 0.0], [0.0, 1e-7]], np.eye(2), [1.0, 5e-7]),
+        ([[1.0, 0.0], [0.0, -3e-7]], np.eye(2), [1.0, 3e-7]),
+        (1e-200 * EXERCISE, Q, [7e-201, 1e-201]),
+        (EXERCISE, [[0.8, 0.0], [-0.6, 0.0]], VALUES),
+    ],
+)
+def test_a_wrong_claim_is_not_passed_for_its_size(matrix, vectors, values):
+    verdict = check_claim(np.array(matrix), np.array(vectors), np.array(values))
+    assert not verdict.holds
+    assert verdict.slip
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_a_right_claim_holds_at_any_size_of_w_and_length_of_q(scale):
+    assert check_claim(scale * EXERCISE, Q * [1.0, 1e-20], scale * VALUES).holds

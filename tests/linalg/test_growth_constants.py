@@ -86,3 +86,18 @@ def test_two_equal_hills_far_apart_are_both_seen():
     low, high = np.array([[1.0, 0.4], [0.0, 1.0]]), np.array([[-1.0, 0.41], [0.0, -1.0]])
     matrix = np.block([[low, np.zeros((2, 2))], [np.zeros((2, 2)), high]])
     assert numerical_radius(matrix) == pytest.approx(1.205, rel=1e-12)
+
+
+@pytest.mark.parametrize("size", [2, 5, 12])
+def test_numerical_radius_is_global_over_many_matrices(size):
+    angles = np.exp(1j * np.linspace(0, 2 * np.pi, 361))[:, None, None]
+    for seed in range(150):
+        matrix = np.random.default_rng(seed).standard_normal((size, size))
+        turned = angles * matrix
+        swept = np.linalg.eigvalsh((turned + turned.conj().swapaxes(1, 2)) / 2)[:, -1].max()
+        assert numerical_radius(matrix) >= swept * (1 - 1e-13)
+
+
+def test_numerical_radius_of_an_ellipse():
+    # the range of a 2×2 matrix is an ellipse with foci at its eigenvalues 3 ± i√2 and minor axis 1
+    assert numerical_radius(np.array([[3.0, 1.0], [-2.0, 3.0]])) == pytest.approx(np.sqrt(12.375), rel=1e-13)

@@ -1,0 +1,247 @@
+"""Help that is complete, true and plain: every option, every cell's options, examples that parse."""
+
+import inspect
+import re
+import shlex
+import subprocess
+
+import pytest
+import typer
+
+import gradflow
+from gradflow.cells import CELLS
+from gradflow.cells.activations import ACTIVATIONS
+from gradflow.cells.initialization import INITIALIZATIONS
+from gradflow.cells.spec import parse_cell
+from gradflow.cli import COMMANDS
+from gradflow.cli.main import app
+from gradflow.linalg import ENSEMBLES
+from gradflow.record import MatrixMeaning, TableMeaning, meanings
+from gradflow.render import FORMATS
+from gradflow.tables import lookup
+
+PROGRAM = typer.main.get_command(app)
+OPTIONS = [
+    (name, parameter)
+    for name, command in [("", PROGRAM), *PROGRAM.commands.items()]
+    for parameter in command.get_params(command.make_context(name or "gradflow", [], resilient_parsing=True))
+]
+NAMES = [f"{name or 'gradflow'} {parameter.opts[-1]}" for name, parameter in OPTIONS]
+ALL = ["", *COMMANDS]
+
+
+def words(text):
+    """Return help as one line, for a sentence may stand on several."""
+    return " ".join(text.split())
+
+
+def examples(text):
+    """Return the command lines of the Examples section, each pipe's parts one by one."""
+    section = re.split(r"\n\s*\n", text.split("Examples:\n")[1])[0]
+    lines = [line.strip() for line in section.splitlines()]
+    assert lines
+    return [part for line in lines for part in parts(shlex.split(line))]
+
+
+def parts(tokens):
+    found = [[]]
+    for token in tokens:
+        if token == "|":
+            found.append([])
+        else:
+            found[-1].append(token)
+    return found
+
+
+@pytest.fixture
+def calls(monkeypatch):
+    """Replace both analyses with ones that note how they were called and go no further."""
+
+    class ParsedError(gradflow.GradflowError):
+        exit_code = 99
+
+    made = []
+
+    def noted(*arguments, **options):
+        made.append((arguments, options))
+        raise ParsedError("parsed")
+
+    for name in COMMANDS:
+        monkeypatch.setattr(gradflow, name, noted)
+    return made
+
+
+def test_the_program_has_the_commands_of_its_table():
+    assert list(PROGRAM.commands) == list(COMMANDS)
+
+
+@pytest.mark.parametrize("flag", ["-h", "--help"])
+@pytest.mark.parametrize("name", ALL)
+def test_help_exits_0_on_stdout_with_usage_and_examples(cli, name, flag):
+    outcome = cli(*filter(None, [name]), flag)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.startswith(f"Usage: gradflow {name}".rstrip())
+    assert "Examples:\n" in outcome.out
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_help_exits_0_with_no_line_over_80_columns_but_the_lines_to_be_copied(cli, name):
+    outcome = cli(*filter(None, [name]), "-h")
+    assert outcome.code == 0
+    for line in outcome.out.splitlines():
+        assert len(line) <= 80 or line.lstrip().startswith(("gradflow ", "Options of "))
+
+
+def test_no_command_exits_2_with_the_help_and_nothing_else_on_stderr(cli):
+    outcome = cli()
+    assert outcome.code == 2
+    assert (outcome.out or outcome.err).strip() == cli("-h").out.strip()
+
+
+@pytest.mark.parametrize(("name", "parameter"), OPTIONS, ids=NAMES)
+def test_option_has_a_text_and_help_exits_0_with_both(cli, name, parameter):
+    assert parameter.help
+    text = cli(*filter(None, [name]), "-h").out
+    if parameter.param_type_name == "argument":
+        assert re.search(rf"(?m)^  {re.escape(parameter.metavar)}  ", text)
+    for flag in parameter.opts if parameter.param_type_name == "option" else ():
+        assert re.search(rf"(?m)^  (?:-\w, )?{re.escape(flag)}[ ,\n]", text)
+    assert words(parameter.help) in words(text)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_input_of_the_function_is_an_option_of_the_command_with_the_same_default(name):
+    function = inspect.signature(getattr(gradflow, name)).parameters
+    options = {parameter.name: parameter for parameter in PROGRAM.commands[name].params}
+    for parameter in function.values():
+        if parameter.name == "map":
+            continue
+        assert parameter.name in options
+        if parameter.default is not parameter.empty:
+            assert options[parameter.name].default == parameter.default
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_default_of_an_option_exits_0_in_the_help(cli, name):
+    text = words(cli(name, "-h").out)
+    for parameter in PROGRAM.commands[name].params:
+        if isinstance(parameter.default, int | float) and not isinstance(parameter.default, bool):
+            assert re.search(
+                rf"{parameter.opts[-1]} .*?\[default: {re.escape(str(parameter.default))}[\];]", text
+            )
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_formats_exit_0_in_the_help(cli, name):
+    text = words(cli(name, "-h").out)
+    assert "|".join(FORMATS) in text
+    assert "GRADFLOW_FORMAT" in text
+
+
+def test_ensembles_exit_0_in_the_help_of_power(cli):
+    assert "|".join(ENSEMBLES) in cli("power", "-h").out
+
+
+def listed(text, title):
+    """Return the names that a help text lists after ``title``."""
+    found = re.search(rf"(?m)^ *{title}: +(.*)$", text)
+    return re.findall(r"[\w-]+", found[1].replace(" (main)", "")) if found else []
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_verdicts_of_the_gate_exit_0_in_the_help_as_they_are(cli, name):
+    record = inspect.signature(getattr(gradflow, name)).return_annotation
+    verdicts = getattr(gradflow, getattr(record, "__name__", record)).verdicts
+    assert listed(cli(name, "-h").out, "Verdicts") == list(verdicts)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_tables_and_matrices_that_can_be_named_exit_0_in_the_help_as_they_are(cli, name):
+    record = inspect.signature(getattr(gradflow, name)).return_annotation
+    kind = getattr(gradflow, getattr(record, "__name__", record))
+    text = cli(name, "-h").out
+    assert listed(text, "Tables") == [*meanings(kind, TableMeaning), "summary"]
+    assert listed(text, "Matrices") == list(meanings(kind, MatrixMeaning))
+    assert f"{next(iter(meanings(kind, TableMeaning)))} (main)" in text
+
+
+def test_cells_and_exactly_their_options_exit_0_in_the_help_of_compare(cli):
+    text = cli("compare", "-h").out
+    told = dict(re.findall(r"(?m)^ *Options of (\w+): +(.*)$", text))
+    assert list(told) == list(CELLS)
+    for name, line in told.items():
+        signature = inspect.signature(lookup(CELLS, name, "cell").random)
+        taken = [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
+        assert sorted(option.partition("=")[0] for option in line.split()) == sorted(taken)
+
+
+def test_choices_of_a_cell_exit_0_in_the_help_of_compare_as_they_are(cli):
+    line = dict(re.findall(r"(?m)^ *Options of (\w+): +(.*)$", cli("compare", "-h").out))["rnn"]
+    told = dict(option.split("=") for option in line.split())
+    assert told["activation"].split("|") == list(ACTIVATIONS)
+    assert told["init"].split("|") == list(INITIALIZATIONS)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_examples_in_the_help_parse_and_reach_the_analysis(cli, calls, name):
+    found = examples(cli(*filter(None, [name]), "-h").out)
+    for program, *arguments in found:
+        assert program == "gradflow"
+        outcome = cli(*arguments)
+        assert (outcome.code, outcome.err) == (99, "gradflow: parsed\n"), arguments
+        assert not name or arguments[0] == name
+        if arguments[0] == "compare":
+            assert all(parse_cell(cell) for cell in calls[-1][0])
+    assert len(calls) == len(found)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_examples_in_the_help_that_need_no_file_exit_0_or_3(cli, name):
+    ran = 0
+    for _, *arguments in examples(cli(*filter(None, [name]), "-h").out):
+        if any(token.endswith((".npy", ".safetensors")) or token == "-" for token in arguments):
+            continue
+        small = {"power": ["-n", 5], "compare": ["--hidden", 2, "--steps", 3, "--seeds", 1]}[arguments[0]]
+        if "--size" in arguments:
+            small += ["--size", 5]
+        outcome = cli(*arguments, *small, "-q")
+        assert outcome.code == (3 if "--fail-on" in arguments else 0), outcome.err
+        ran += 1
+    assert ran
+
+
+@pytest.mark.parametrize("name", ALL)
+@pytest.mark.parametrize("variable", ["TERM", "GITHUB_ACTIONS", "PY_COLORS"])
+def test_help_in_a_pipe_exits_0_with_no_colour_codes(process, name, variable):
+    outcome = process(*filter(None, [name]), "-h", env={variable: "xterm-256color"})
+    assert (outcome.code, outcome.err) == (0, "")
+    assert b"\x1b" not in outcome.raw
+
+
+def test_completion_of_bash_exits_0_with_the_commands(process):
+    outcome = complete(process, "gradflow ", 1)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.split() == list(COMMANDS)
+
+
+@pytest.mark.parametrize(("begun", "word"), [("po", "power"), ("com", "compare")])
+def test_completion_of_a_begun_command_exits_0_with_it(process, begun, word):
+    assert complete(process, f"gradflow {begun}", 1).out.split() == [word]
+
+
+def test_completion_of_a_begun_option_exits_0_with_those_that_go_on_so(process):
+    outcome = complete(process, "gradflow power --claim", 2)
+    assert sorted(outcome.out.split()) == ["--claim-values", "--claim-vectors"]
+
+
+def test_completion_script_of_bash_exits_0_and_is_bash(process, cli):
+    outcome = process(env={"_GRADFLOW_COMPLETE": "source_bash"})
+    assert outcome.code == 0
+    assert "gradflow" in outcome.out
+    checked = subprocess.run(["bash", "-n"], input=outcome.raw, capture_output=True, check=False)
+    assert (checked.returncode, checked.stderr) == (0, b"")
+
+
+def complete(process, line, word):
+    env = {"_GRADFLOW_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(word)}
+    return process(env=env)

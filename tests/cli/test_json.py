@@ -1,0 +1,211 @@
+"""JSON is one RFC 8259 object that holds all: what was asked, what came out, and zeros and infinities too."""
+
+import inspect
+import json
+import math
+
+import pytest
+
+import gradflow
+
+SMALL = ("--hidden", 3, "--seeds", 2, "--features", 2)
+CASES = {
+    "exercise": ("power", "-m", "0.58 0.24; 0.24 0.72"),
+    "no-steps": ("power", "-m", "0.58 0.24; 0.24 0.72", "-n", 0),
+    "zero": ("power", "-m", "0 0; 0 0"),
+    "nilpotent": ("power", "-m", "0 1; 0 0"),
+    "identity": ("power", "-m", "1 0; 0 1"),
+    "polynomial": ("power", "-m", "1 1; 0 1"),
+    "transient": ("power", "-m", "0.99 1e6; 0 0.99"),
+    "explosion": ("power", "-m", "2", "-n", 5000),
+    "decay": ("power", "-m", "0.5 0; 0 0.5", "-n", 10**6),
+    "unthinkable": ("power", "-m", "1e308 1e308; 1e308 1e308", "-n", 10**18),
+    "tiny": ("power", "-m", "5e-324 0; 0 1e-320", "-n", 3),
+    "rotation": ("power", "-m", "0 -1; 1 0"),
+    "complex": ("power", "-m", "1+2j 3; 4 5-1j", "-n", 1),
+    "random": ("power", "--random", "ginibre"),
+    "without-matrices": ("power", "--random", "uniform", "--size", 17),
+    "claim": (
+        "power", "-m", "0.58 0.24; 0.24 0.72",
+        "--claim-vectors", "0.8 -0.6; 0.6 0.8", "--claim-values", "0.4 0.9",
+    ),
+    "impossible-claim": ("power", "-m", "0 0; 0 0", "--claim-vectors", "0 1; 0 1", "--claim-values", "1 0"),
+    "cells": ("compare", "rnn", "lstm", "--steps", 6, *SMALL),
+    "dead-cell": ("compare", "rnn:gain=0", "--steps", 4, *SMALL),
+    "decaying-cell": ("compare", "rnn:activation=identity,gain=1e-9", "--steps", 50, *SMALL),
+    "exploding-cell": ("compare", "rnn:activation=identity,gain=1e9", "--steps", 30, *SMALL),
+}  # fmt: skip
+MAIN = {"power": "norms", "compare": "flow"}
+
+
+@pytest.fixture(params=CASES)
+def case(request, cli):
+    outcome = cli(*CASES[request.param], "-f", "json")
+    assert outcome.code == 0, outcome.err
+    return CASES[request.param], outcome
+
+
+def test_json_exits_0_with_one_strict_object_on_stdout(case):
+    command, outcome = case
+    result = outcome.object
+    assert list(result)[:5] == ["schema", "version", "params", "summary", "tables"]
+    assert result["schema"] == f"gradflow.{command[0]}/1"
+    assert result["version"] == gradflow.__version__
+    assert isinstance(result["notes"], list)
+    assert isinstance(result["matrices"], dict)
+
+
+def test_json_exits_0_with_the_main_table_first_and_each_row_an_object_of_the_same_columns(case):
+    command, outcome = case
+    tables = outcome.object["tables"]
+    assert next(iter(tables)) == MAIN[command[0]]
+    for rows in tables.values():
+        assert rows
+        assert all(list(row) == list(rows[0]) for row in rows)
+
+
+def test_json_exits_0_with_every_norm_finite_as_a_logarithm_or_an_exact_zero(case):
+    command, outcome = case
+    for row in outcome.object["tables"][MAIN[command[0]]]:
+        log10, norm = row["log10_norm"], row["norm"]
+        if log10 is None:
+            assert norm == 0
+        elif -307 < log10 < 308:
+            assert math.isclose(norm, 10**log10, rel_tol=1e-12)
+        else:
+            assert norm is None or 0 < norm < 3e-308
+
+
+def test_json_exits_0_with_floats_in_shortest_round_trip_form(case):
+    texts = []
+
+    def noted(text):
+        texts.append(text)
+        return float(text)
+
+    json.loads(case[1].out, parse_float=noted)
+    assert texts
+    assert [repr(float(text)) for text in texts] == texts
+
+
+def test_json_exits_0_with_all_inputs_and_defaults_in_params(case):
+    command, outcome = case
+    parameters = inspect.signature(getattr(gradflow, command[0])).parameters
+    params = outcome.object["params"]
+    assert set(params) == set(parameters) - {"map"}
+    given = {str(flag).lstrip("-") for flag in command}
+    for name in ("seed", "gain", "input_scale", "kreiss", "hidden", "seeds"):
+        if name in params and name not in given:
+            assert params[name] == parameters[name].default
+
+
+def test_json_exits_0_with_params_that_give_the_same_bytes_again(cli, case):
+    command, outcome = case
+    params = outcome.object["params"]
+    again = [command[0], *params.pop("cells", ())]
+    for name, value in params.items():
+        if value is not None and value is not False:
+            again += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
+    repeated = cli(*again, "-f", "json")
+    assert repeated.code == 0
+    assert repeated.raw == outcome.raw
+
+
+def test_json_exits_0_with_every_option_as_it_was_given(cli):
+    outcome = cli(
+        "power", "--random", "jordan", "--size", 3, "--gain", 0.5, "--seed", 7, "--steps", 4, "--kreiss",
+        "--entries", "-f", "json",
+    )  # fmt: skip
+    assert outcome.code == 0
+    assert outcome.object["params"] == {
+        "matrix": None, "key": None, "steps": 4, "random": "jordan", "size": 3, "gain": 0.5, "seed": 7,
+        "kreiss": True, "entries": True, "claim_vectors": None, "claim_values": None,
+    }  # fmt: skip
+
+
+def test_json_exits_0_with_the_default_size_of_a_random_matrix_in_params(cli):
+    result = cli("power", "--random", "ginibre", "-f", "json").object
+    assert result["params"]["size"] == result["summary"]["size"] == 10
+
+
+def test_json_exits_0_with_the_defaults_of_compare_in_params(cli):
+    result = cli("compare", "rnn", "--hidden", 2, "--seeds", 1, "-f", "json").object
+    assert result["params"] == {
+        "cells": ["rnn"], "hidden": 2, "steps": 100, "seed": 0, "seeds": 1, "features": 32, "input": None,
+        "key": None, "input_scale": 1.0,
+    }  # fmt: skip
+    assert len(result["tables"]["flow"]) == 100
+
+
+def test_exact_zero_exits_0_with_log10_norm_null_and_norm_0(cli):
+    result = cli(*CASES["nilpotent"], "-f", "json").object
+    norms = {row["step"]: (row["log10_norm"], row["norm"]) for row in result["tables"]["norms"]}
+    assert norms == {k: (0.0, 1.0) if k < 2 else (None, 0.0) for k in range(31)}
+    assert result["summary"]["log10_norm"] is None
+
+
+def test_exact_zero_of_a_cell_exits_0_with_log10_norm_null_and_norm_0(cli):
+    rows = cli(*CASES["dead-cell"], "-f", "json").object["tables"]["flow"]
+    assert [(row["log10_norm"], row["norm"]) for row in rows] == [(None, 0.0)] * 4
+
+
+def test_explosion_past_a_double_exits_0_with_norm_null_and_its_logarithm(cli):
+    rows = cli(*CASES["explosion"], "-f", "json").object["tables"]["norms"]
+    assert rows[-1]["step"] == 5000
+    for row in rows:
+        assert math.isclose(row["log10_norm"], row["step"] * math.log10(2), rel_tol=1e-14)
+        assert row["norm"] == (2.0 ** row["step"] if row["step"] < 1024 else None)
+
+
+def test_decay_past_a_double_exits_0_with_norm_null_and_its_logarithm(cli):
+    last = cli(*CASES["decay"], "-f", "json").object["tables"]["norms"][-1]
+    assert last["step"] == 10**6
+    assert last["norm"] is None
+    assert math.isclose(last["log10_norm"], -301029.9956639812, rel_tol=1e-12)
+
+
+def test_decay_of_a_cell_past_a_double_exits_0_with_norm_null_and_its_logarithm(cli):
+    last = cli(*CASES["decaying-cell"], "-f", "json").object["tables"]["flow"][-1]
+    assert last["lag"] == 50
+    assert last["norm"] is None
+    assert last["log10_norm"] < 50 * -9 + 50 * math.log10(2)
+
+
+def test_unbounded_kreiss_constant_exits_0_with_null(cli):
+    assert cli(*CASES["polynomial"], "-f", "json").object["summary"]["kreiss_constant"] is None
+    assert cli(*CASES["explosion"], "-f", "json").object["summary"]["kreiss_constant"] is None
+
+
+def test_complex_entries_exit_0_as_re_and_im(cli):
+    power = cli(*CASES["complex"], "-f", "json").object["matrices"]["power"]
+    assert power["exponent2"] == 0
+    assert power["entries"] == [
+        [{"re": 1.0, "im": 2.0}, {"re": 3.0, "im": 0.0}],
+        [{"re": 4.0, "im": 0.0}, {"re": 5.0, "im": -1.0}],
+    ]
+
+
+def test_matrix_past_a_double_exits_0_as_entries_and_a_power_of_two(cli):
+    power = cli("power", "-m", "2 0; 0 2", "-n", 5000, "-f", "json").object["matrices"]["power"]
+    for row, column, expected in ((0, 0, 2**5000), (1, 1, 2**5000), (0, 1, 0)):
+        entry = power["entries"][row][column]
+        assert entry.is_integer()
+        assert int(entry) * 2 ** power["exponent2"] == expected
+
+
+def test_matrices_past_16_rows_exit_0_left_out_unless_entries_asks(cli):
+    command = CASES["without-matrices"]
+    assert cli(*command, "-f", "json").object["matrices"] == {}
+    asked = cli(*command, "--entries", "-f", "json").object["matrices"]
+    assert [len(asked[name]["entries"]) for name in ("power", "values")] == [17, 17]
+
+
+def test_json_of_a_file_name_that_is_no_text_exits_0_in_valid_utf_8(cli, tmp_path):
+    path = tmp_path / "w\udcff\U0001f600.txt"
+    path.write_text("0.5")
+    result = cli("power", "-m", path, "-f", "json").object
+    assert result["params"]["matrix"].endswith("\U0001f600.txt")
+
+
+def test_json_with_a_table_named_exits_2_for_it_carries_all(refused):
+    refused(2, "power", "-m", "1", "-f", "json", "--table", "norms", says=["json", "csv"])

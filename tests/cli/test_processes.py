@@ -1,0 +1,186 @@
+"""What only a process can show: lost pipes, Ctrl-C, closed and full streams, a bar on a terminal."""
+
+import errno
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from gradflow.cli import screen
+
+POWER = ("power", "-m", "0.58 0.24; 0.24 0.72")
+# more than any pipe holds: 10 000 rows
+LONG = "compare rnn --steps 10000 --hidden 1 --features 1 --seeds 1"
+COMPARE = ("compare", "rnn", "lstm", "--hidden", 3, "--steps", 6, "--seeds", 3, "--features", 2)
+
+
+def test_console_script_and_module_exit_0_with_the_same_bytes(process):
+    script = Path(sys.executable).with_name("gradflow")
+    assert process(*POWER, command=[script]) == process(*POWER)
+
+
+@pytest.mark.parametrize("name", ["csv", "json", "table --all-rows", "md --all-rows"])
+def test_reader_gone_exits_141_with_nothing_on_stderr(bash, name):
+    outcome = bash(f"gradflow {LONG} -f {name} | head -c 10 >/dev/null; echo ${{PIPESTATUS[0]}}")
+    assert (outcome.out, outcome.err) == ("141\n", "")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [POWER, (*POWER, "-f", "json"), (*POWER, "-o", "/dev/stdout"), ("-h",), ("power", "-h"), ("-V",)],
+)
+def test_reader_gone_before_the_first_byte_exits_141_with_nothing_on_stderr(started, arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    child = started(*arguments, stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.PIPE)
+    os.close(writer)
+    err = child.communicate(timeout=30)[1]
+    assert (child.returncode, err) == (141, b"")
+
+
+def test_reader_of_errors_gone_exits_2_or_141_with_nothing_on_stdout(started):
+    reader, writer = os.pipe()
+    os.close(reader)
+    child = started("power", "-m", "1 2 3", stdout=subprocess.PIPE, stderr=writer)
+    os.close(writer)
+    assert child.communicate(timeout=30)[0] == b""
+    assert child.returncode in (2, 141)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code"), [("-m 0.5", 0), ("-m '1 2 3'", 2), ("-m '1 1; 0 1'", 0), ("--stpes 3", 2)]
+)
+def test_closed_stderr_exits_with_the_same_code(bash, arguments, code):
+    assert bash(f"gradflow power {arguments} 2>&-").code == code
+
+
+@pytest.mark.parametrize("arguments", ["power -m 0.5", "power -m 0.5 -f csv", "power -h", "-V"])
+def test_closed_stdout_exits_1_with_one_line_on_stderr(bash, arguments):
+    outcome = bash(f"gradflow {arguments} >&-")
+    assert outcome.code == 1, outcome.err
+    assert outcome.err.startswith("gradflow: ")
+    assert outcome.err.count("\n") == 1
+    assert "bug" not in outcome.err
+
+
+@pytest.mark.parametrize("arguments", ["power -m 0.5", "power -m 0.5 -f csv", "power -h", "-V"])
+def test_full_stdout_exits_1_with_one_line_on_stderr(bash, arguments):
+    outcome = bash(f"gradflow {arguments} >/dev/full")
+    assert outcome.code == 1, outcome.err
+    assert outcome.err.startswith("gradflow: ")
+    assert outcome.err.count("\n") == 1
+    assert "No space left" in outcome.err
+    assert "bug" not in outcome.err
+
+
+def test_closed_stdin_exits_1_with_one_line_on_stderr(bash):
+    outcome = bash("gradflow power -m - <&-")
+    assert (outcome.code, outcome.raw) == (1, b"")
+    assert outcome.err.startswith("gradflow: standard input")
+    assert outcome.err.count("\n") == 1
+
+
+def test_process_substitution_exits_0_as_a_file(bash):
+    outcome = bash("gradflow power -m <(echo 0.5) -n 3 --table power -f csv")
+    assert (outcome.code, outcome.out, outcome.err) == (0, "0.125\n", "")
+
+
+@pytest.fixture
+def pipe(tmp_path):
+    """Return a named pipe, and a way to open it that waits for its reader and for no one else."""
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+
+    def opened():
+        limit = time.monotonic() + 30
+        while True:
+            try:
+                return open(os.open(path, os.O_WRONLY | os.O_NONBLOCK), "wb")
+            except OSError as error:
+                if error.errno != errno.ENXIO or time.monotonic() > limit:
+                    raise
+            time.sleep(0.02)
+
+    return path, opened
+
+
+def test_ctrl_c_in_a_long_run_exits_130_with_nothing_on_either_stream(started, pipe):
+    path, opened = pipe
+    options = ("--input", path, "--hidden", 400, "--seeds", 50)
+    child = started("compare", "lstm", *options, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with opened() as stream:
+        stream.write(b"1 2\n" * 5000)
+    time.sleep(0.5)  # it has all that it reads, and works
+    assert child.poll() is None
+    child.send_signal(signal.SIGINT)
+    out, err = child.communicate(timeout=30)
+    assert (child.returncode, out, err) == (130, b"", b"")
+
+
+def test_ctrl_c_while_waiting_for_input_exits_130_with_nothing_on_either_stream(started, pipe):
+    path, opened = pipe
+    child = started("compare", "lstm", "--input", path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    with opened():
+        assert child.poll() is None
+        child.send_signal(signal.SIGINT)
+        out, err = child.communicate(timeout=30)
+    assert (child.returncode, out, err) == (130, b"", b"")
+
+
+@pytest.mark.parametrize("module", ["typer", "gradflow.cli.power", "numpy"])
+def test_ctrl_c_while_loading_exits_130_with_nothing_on_either_stream(process, module):
+    code = (
+        "import sys\n"
+        "class Pressed:\n"
+        "    def find_spec(name, path, target=None):\n"
+        f"        if name == {module!r}: raise KeyboardInterrupt\n"
+        "sys.meta_path.insert(0, Pressed)\n"
+        "sys.argv = ['gradflow', 'power', '-m', '1']\n"
+        "from gradflow.__main__ import main\n"
+        "main()\n"
+    )
+    outcome = process(command=[sys.executable, "-c", code])
+    assert (outcome.code, outcome.raw, outcome.err) == (130, b"", "")
+
+
+def test_long_work_exits_0_with_a_bar_on_a_terminal_and_the_result_alone_on_stdout(terminal):
+    arguments = ("compare", "rnn", "--steps", 400, "--seeds", 90, "--hidden", 24, "-f", "csv")
+    outcome = terminal(*arguments, on=("stderr",))
+    assert outcome.code == 0
+    assert "/90" in outcome.err
+    assert "\x1b[" in outcome.err
+    assert [len(row) for row in outcome.rows()] == [len(outcome.rows()[0])] * 401
+    assert "\x1b" not in outcome.out
+
+
+@pytest.fixture
+def at_once(monkeypatch):
+    """Let any work be long enough for a bar."""
+    monkeypatch.setattr(screen, "PATIENCE", -1.0)
+
+
+def test_bar_exits_0_on_stderr_alone(cli, at_once):
+    outcome = cli(*COMPARE, "-f", "json", terminals=("stderr",))
+    assert outcome.code == 0
+    assert "6" in outcome.err
+    assert outcome.raw == cli(*COMPARE, "-f", "json").raw
+
+
+@pytest.mark.parametrize(
+    ("options", "terminals"), [((), ()), ((), ("stdout",)), (("-q",), ("stdout", "stderr"))]
+)
+def test_without_a_terminal_on_stderr_or_quiet_exits_0_with_no_bar(cli, at_once, options, terminals):
+    outcome = cli(*COMPARE, "-f", "csv", *options, terminals=terminals)
+    assert (outcome.code, outcome.err) == (0, "")
+
+
+def test_bar_of_a_failure_exits_1_and_leaves_the_message_on_the_last_line(cli, at_once, plain):
+    outcome = cli("compare", "rnn", "rnn:activation=identity,gain=1e300", "--seeds", 2, terminals=("stderr",))
+    assert (outcome.code, outcome.raw) == (1, b"")
+    last = plain(outcome.err).rstrip("\n").splitlines()[-1]
+    assert last.lstrip("\r").startswith("gradflow: rnn:activation=identity,gain=1e300: the state leaves")
+    assert outcome.err.count("\x1b[?25l") == outcome.err.count("\x1b[?25h")

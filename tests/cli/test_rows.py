@@ -1,0 +1,114 @@
+"""A long table is thinned for people, and never loses its first row, its last, its peak and its crossings."""
+
+import re
+from itertools import pairwise
+
+import pytest
+
+# ground truth: ‖W^k‖ grows first, peaks at step 9, and falls under 1 later
+JORDAN = ("power", "-m", "0.9 1; 0 0.9", "-n", 200)
+COMPARE = ("compare", "rnn:gain=2", "lstm", "--hidden", 4, "--steps", 120, "--seeds", 2, "--features", 2)
+FORMATS = ["table", "md"]
+
+
+def numbered(text, title):
+    """Return the first numbers of the rows of the block under ``title``."""
+    block = re.split(rf"^(?:### )?{title}: .*$", text, maxsplit=1, flags=re.MULTILINE)[1]
+    first = []
+    for line in block.splitlines():
+        if re.match(r"(### )?\w+( × 2\^-?\d+)?: ", line):
+            break
+        found = re.match(r"[| ]*(\d+)(?=[| ])", line)
+        if found and "rows; " not in line:
+            first.append(int(found[1]))
+    return first
+
+
+def crossings(logs, level=0.0):
+    """Return where ``logs`` are clearly on the other side of ``level`` than where they last were clearly."""
+    clear = [k for k, log in enumerate(logs) if abs(log - level) > 1e-6]
+    return [k for last, k in pairwise(clear) if (logs[last] > level) != (logs[k] > level)]
+
+
+@pytest.fixture
+def logs(cli):
+    rows = cli(*JORDAN, "-f", "json").object["tables"]["norms"]
+    assert [row["step"] for row in rows] == list(range(201))
+    return [row["log10_norm"] for row in rows]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("rows", [(), ("--rows", 7), ("--rows", 4), ("--rows", 2), ("--rows", 1)])
+def test_thinned_table_exits_0_with_first_last_peak_and_crossing(cli, logs, rows, name):
+    outcome = cli(*JORDAN, *rows, "-f", name)
+    assert outcome.code == 0
+    shown = numbered(outcome.out, "norms")
+    assert shown == sorted(set(shown))
+    (crossing,) = crossings(logs)
+    assert {0, 9, crossing, 200} <= set(shown)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("rows", [8, 20, 50])
+def test_thinned_table_exits_0_with_about_as_many_rows_as_asked(cli, name, rows):
+    outcome = cli(*JORDAN, "--rows", rows, "-f", name)
+    assert outcome.code == 0
+    shown = numbered(outcome.out, "norms")
+    assert rows / 2 <= len(shown) <= rows
+    assert f"{len(shown)} of 201 rows" in outcome.out
+
+
+def test_without_rows_asked_a_readable_number_exits_0(cli):
+    shown = numbered(cli(*JORDAN).out, "norms")
+    assert 10 <= len(shown) <= 40
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_all_rows_exits_0_with_every_row_and_no_remark(cli, name):
+    outcome = cli(*JORDAN, "--all-rows", "-f", name)
+    assert outcome.code == 0
+    assert numbered(outcome.out, "norms") == list(range(201))
+    assert "--all-rows" not in outcome.out
+
+
+def test_more_rows_than_there_are_exit_0_as_all_rows(cli):
+    assert cli(*JORDAN, "--rows", 1000) == cli(*JORDAN, "--all-rows")
+
+
+@pytest.mark.parametrize("name", ["json", "jsonl", "csv", "tsv"])
+def test_machine_format_exits_0_with_every_row_whatever_rows_says(cli, name):
+    outcome = cli(*JORDAN, "--rows", 3, "-f", name)
+    assert outcome.code == 0, outcome.err
+    assert outcome.raw == cli(*JORDAN, "-f", name).raw
+
+
+def test_long_run_exits_0_with_its_last_step_and_its_peak(cli):
+    command = ("power", "-m", "0.999 1; 0 0.999", "-n", 10**6)
+    outcome = cli(*command)
+    assert outcome.code == 0
+    rows = cli(*command, "-f", "json").object["tables"]["norms"]
+    peak = max(rows, key=lambda row: row["log10_norm"])
+    assert {0, peak["step"], 10**6} <= set(numbered(outcome.out, "norms"))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("rows", [(), ("--rows", 3)])
+def test_thinned_comparison_exits_0_with_first_last_and_each_cell_s_peak_and_crossing(cli, rows, name):
+    outcome = cli(*COMPARE, *rows, "-f", name)
+    assert outcome.code == 0
+    flow = cli(*COMPARE, "-f", "json").object["tables"]["flow"]
+    expected = {1, 120}
+    for cell in ("rnn:gain=2", "lstm"):
+        logs = [row["log10_norm"] for row in flow if row["cell"] == cell]
+        assert len(logs) == 120
+        expected |= {logs.index(max(logs)) + 1, *(place + 1 for place in crossings(logs))}
+    assert expected <= set(numbered(outcome.out, "flow"))
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_main_table_alone_exits_0_with_the_rows_that_it_has_among_the_others(cli, name):
+    alone = cli(*COMPARE, "--table", "flow", "--rows", 12, "-f", name)
+    assert alone.code == 0
+    shown = numbered(alone.out, "flow")
+    assert {1, 120} <= set(shown)
+    assert shown == numbered(cli(*COMPARE, "--rows", 12, "-f", name).out, "flow")

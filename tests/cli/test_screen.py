@@ -1,0 +1,216 @@
+"""What a table becomes on a screen, in a pipe, and where letters are few: drawn to fit, and no number cut."""
+
+import re
+import unicodedata
+
+import pytest
+
+from gradflow.render.sparkline import ASCII
+
+POWER = ("power", "-m", "0.58 0.24; 0.24 0.72")
+COMPLEX = ("power", "-m", "0.1+2j 3; 4j -5-1j")
+COMPARE = ("compare", "rnn", "lstm", "--hidden", 3, "--steps", 40, "--seeds", 2)
+LONG = (
+    "compare", "rnn:activation=relu,gain=1.1,init=orthogonal", "lstm:forget_bias=1", "--hidden", 3,
+    "--steps", 5, "--seeds", 2,
+)  # fmt: skip
+LARGE = ("power", "--random", "ginibre", "--size", 16)
+COMMANDS = {"power": POWER, "complex": COMPLEX, "compare": COMPARE, "long": LONG, "large": LARGE}
+NUMBER = re.compile(r"[+-]?(?:\d+\.?\d*(?:e[+-]?\d+)?j?|inf|nan)(?:[+-]\d+\.?\d*(?:e[+-]?\d+)?j)?")
+SCREENS = [40, 80, 200]
+COLUMNS = [40, 60, 80, 120, 200]
+ASCII_ALSO = ["ascii", "latin-1", "cp1252", "cp437", "utf-8"]
+
+
+def widest(text):
+    def width(line):
+        wide = sum(unicodedata.east_asian_width(letter) in "WF" for letter in line)
+        return len(line) + wide - sum(bool(unicodedata.combining(letter)) for letter in line)
+
+    return max(width(line) for line in text.splitlines())
+
+
+def numbers(text):
+    """Return the words of the text that are numbers."""
+    return {word for word in text.split() if NUMBER.fullmatch(word)}
+
+
+@pytest.fixture
+def screen(cli, monkeypatch):
+    """Run a command line whose stdout is a screen of so many columns, as COLUMNS says."""
+
+    def screen(*arguments, columns):
+        with monkeypatch.context() as patch:
+            patch.setenv("COLUMNS", str(columns))
+            return cli(*arguments)
+
+    return screen
+
+
+@pytest.mark.parametrize("columns", SCREENS)
+@pytest.mark.parametrize("command", ["power", "compare"])
+def test_terminal_exits_0_with_no_line_longer_than_it_and_no_number_cut(terminal, cli, command, columns):
+    outcome = terminal(*COMMANDS[command], columns=columns, env={"NO_COLOR": "1"})
+    assert (outcome.code, outcome.err) == (0, "")
+    assert widest(outcome.out) <= columns
+    main = cli(*COMMANDS[command], "--table", {"power": "norms", "compare": "flow"}[command])
+    assert numbers(main.out) <= numbers(outcome.out) <= numbers(cli(*COMMANDS[command]).out)
+
+
+@pytest.mark.parametrize("columns", COLUMNS)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_columns_exits_0_with_no_line_longer_than_they_say(screen, command, columns):
+    outcome = screen(*COMMANDS[command], columns=columns)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert widest(outcome.out) <= columns
+
+
+@pytest.mark.parametrize("columns", COLUMNS)
+@pytest.mark.parametrize("command", COMMANDS)
+def test_columns_exits_0_with_no_number_cut(screen, cli, command, columns):
+    outcome = screen(*COMMANDS[command], columns=columns)
+    assert outcome.code == 0
+    assert numbers(outcome.out) <= numbers(cli(*COMMANDS[command]).out)
+    assert "…" not in outcome.out.replace("0…n", "")
+
+
+@pytest.mark.parametrize("columns", COLUMNS)
+@pytest.mark.parametrize(
+    ("command", "part"),
+    [
+        *(("power", part) for part in ("norms", "eigenvalues", "summary", "power", "vectors")),
+        *(("large", part) for part in ("norms", "eigenvalues", "summary")),
+        *(("compare", part) for part in ("flow", "cells", "summary")),
+    ],
+)
+def test_columns_exits_0_with_every_number_of_a_table(screen, cli, command, part, columns):
+    arguments = (*COMMANDS[command], "--table", part)
+    outcome, wide = screen(*arguments, columns=columns), cli(*arguments)
+    assert outcome.code == 0
+    if part == "summary":  # a description, which a narrow screen may leave out, may hold a number too
+        values = numbers("\n".join(line.split()[1] for line in wide.out.splitlines()))
+        assert values
+        assert values <= numbers(outcome.out) <= numbers(wide.out)
+    else:
+        assert numbers(outcome.out) == numbers(wide.out)
+
+
+@pytest.mark.parametrize("columns", [20, 40])
+def test_matrix_wider_than_the_screen_exits_0_and_says_where_all_of_it_is(screen, columns):
+    outcome = screen(*LARGE, columns=columns)
+    assert outcome.code == 0
+    assert "--table power" in re.sub(r"\s+", " ", outcome.out)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_off_a_terminal_exits_0_at_its_natural_width_with_nothing_cut(cli, screen, command):
+    outcome = cli(*COMMANDS[command])
+    assert outcome.code == 0
+    assert outcome == screen(*COMMANDS[command], columns=10000)
+    assert widest(outcome.out) > 80
+    assert "…" not in outcome.out.replace("0…n", "")
+
+
+@pytest.mark.parametrize("columns", ["", "0", "-5", "wide", "8e1"])
+def test_columns_that_are_no_width_exit_0_at_the_natural_width(screen, cli, columns):
+    assert screen(*POWER, columns=columns) == cli(*POWER)
+
+
+@pytest.mark.parametrize("name", ["md", "html"])
+def test_columns_exits_0_and_leaves_markdown_and_html_as_they_are(screen, cli, name):
+    assert screen(*POWER, "-f", name, columns=40) == cli(*POWER, "-f", name)
+
+
+def test_in_a_pipe_exits_0_with_the_same_table_however_wide_the_terminal_on_stderr(terminal, process):
+    outcome = terminal(*POWER, columns=40, on=("stderr",))
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.raw == process(*POWER).raw
+
+
+@pytest.mark.parametrize(
+    ("env", "colored"),
+    [
+        ({}, True),
+        ({"NO_COLOR": "1"}, False),
+        ({"NO_COLOR": ""}, True),
+        ({"TERM": "dumb"}, False),
+        ({"TERM": "dumb", "FORCE_COLOR": "1"}, True),
+        ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
+    ],
+)
+def test_terminal_exits_0_with_colours_only_where_they_are_welcome(terminal, plain, env, colored):
+    outcome = terminal(*POWER, columns=80, env=env)
+    assert outcome.code == 0
+    assert ("\x1b[" in outcome.out) == colored
+    assert "\x1b" not in plain(outcome.out)
+
+
+@pytest.mark.parametrize(
+    ("env", "colored"), [({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": ""}, False)]
+)
+def test_pipe_exits_0_with_colours_only_where_they_are_forced(cli, monkeypatch, plain, env, colored):
+    without = cli(*POWER).out
+    for name, value in env.items():
+        monkeypatch.setenv(name, value)
+    outcome = cli(*POWER)
+    assert outcome.code == 0
+    assert ("\x1b[" in outcome.out) == colored
+    assert plain(outcome.out) == without
+
+
+@pytest.mark.parametrize("command", [POWER, COMPARE], ids=["power", "compare"])
+def test_colours_exit_0_and_take_no_place(screen, monkeypatch, plain, command):
+    without = screen(*command, columns=60)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    outcome = screen(*command, columns=60)
+    assert outcome.out != without.out
+    assert plain(outcome.out) == without.out
+
+
+@pytest.mark.parametrize("encoding", ASCII_ALSO)
+@pytest.mark.parametrize(
+    "arguments",
+    [POWER, COMPARE, ("power", "-m", "1 1; 0 1"), ("power", "-h"), ("compare", "-h"), ("-h",)],
+    ids=["power", "compare", "note", "power-help", "compare-help", "help"],
+)
+def test_stream_of_few_letters_exits_0_with_the_same_numbers(cli, arguments, encoding):
+    outcome = cli(*arguments, encoding=encoding)
+    assert outcome.code == 0
+    assert "Traceback" not in outcome.err
+    text = outcome.raw.decode(encoding, "replace")
+    assert len(text.splitlines()) == len(cli(*arguments).out.splitlines())
+    assert numbers(text) == numbers(cli(*arguments).out)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_error_on_a_stderr_of_few_letters_exits_2_on_one_line(cli, encoding):
+    outcome = cli("power", "-m", "1 2 3", encoding=encoding)
+    assert (outcome.code, outcome.raw) == (2, b"")
+    assert re.fullmatch(r"gradflow: the matrix is 1.3: .*\n", outcome.err)
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+@pytest.mark.parametrize("arguments", [POWER, ("power", "-h"), ("power", "-m", "1 2 3")])
+def test_process_of_few_letters_exits_with_the_same_code_and_no_traceback(process, arguments, encoding):
+    outcome = process(*arguments, env={"PYTHONIOENCODING": encoding})
+    assert outcome.code == process(*arguments).code
+    assert "Traceback" not in outcome.err
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
+def test_rules_and_curves_exit_0_in_marks_that_the_stream_has(cli, encoding):
+    outcome = cli(*COMPARE, encoding=encoding)
+    assert outcome.code == 0
+    lines = outcome.raw.decode(encoding).splitlines()
+    (title,) = [place for place, line in enumerate(lines) if line.startswith("flow: ")]
+    rule, curves = lines[title + 2 : title + 4]
+    assert set(rule) == {" ", "-"}
+    assert set(curves) <= {" ", *ASCII}
+    assert len(set("".join(curves.split()))) > 2
+
+
+def test_missing_number_exits_0_with_a_mark_that_ascii_has(cli):
+    outcome = cli("compare", "lstm", "--hidden", 2, "--steps", 3, "--seeds", 1, encoding="ascii")
+    assert outcome.code == 0
+    (row,) = [line for line in outcome.out.splitlines() if "horizon_float32" in line]
+    assert "?" not in row

@@ -1,0 +1,113 @@
+"""The result on stdout, everything else on stderr, and the same bytes again."""
+
+import pytest
+
+from gradflow.render import FORMATS
+
+POWER = ("power", "-m", "0.58 0.24; 0.24 0.72")
+NILPOTENT = ("power", "-m", "0 1; 0 0")  # not diagonalizable: a note says so
+COMPARE = ("compare", "rnn", "lstm", "--hidden", 3, "--steps", 6, "--seeds", 2, "--features", 2)
+MACHINE = [name for name in FORMATS if name != "table"]
+NOTE = "not diagonalizable"
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("command", [POWER, COMPARE], ids=["power", "compare"])
+def test_result_exits_0_on_stdout_with_nothing_on_stderr(cli, command, name):
+    outcome = cli(*command, "-f", name)
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.out.endswith("\n")
+    assert outcome.out.strip()
+
+
+def test_without_a_format_a_table_exits_0_on_stdout(cli):
+    assert cli(*POWER) == cli(*POWER, "-f", "table")
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_note_exits_0_and_stands_on_stderr_or_in_the_result_and_not_in_both(cli, name):
+    outcome = cli(*NILPOTENT, "-f", name)
+    assert outcome.code == 0
+    assert (NOTE in outcome.out) != (NOTE in outcome.err)
+
+
+@pytest.mark.parametrize("name", ["table", "jsonl", "csv", "tsv"])
+def test_note_exits_0_on_stderr_as_a_line_of_its_own(cli, name):
+    outcome = cli(*NILPOTENT, "-f", name)
+    assert outcome.code == 0
+    assert outcome.err.startswith("note: ")
+    assert outcome.err.count("\n") == 1
+
+
+def test_note_exits_0_inside_json_with_nothing_on_stderr(cli):
+    outcome = cli(*NILPOTENT, "-f", "json")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert NOTE in outcome.object["notes"][0]
+
+
+@pytest.mark.parametrize("name", FORMATS)
+def test_quiet_exits_0_with_the_same_stdout_and_nothing_on_stderr(cli, name):
+    outcome = cli(*NILPOTENT, "-f", name, "-q")
+    assert (outcome.code, outcome.err) == (0, "")
+    assert outcome.raw == cli(*NILPOTENT, "-f", name).raw
+
+
+def test_quiet_gate_exits_3_with_nothing_on_stderr(cli):
+    outcome = cli(*NILPOTENT, "-q", "--fail-on", "nilpotent")
+    assert (outcome.code, outcome.err) == (3, "")
+
+
+def test_quiet_error_exits_2_and_is_still_told_on_stderr(refused):
+    refused(2, "power", "-m", "1 2 3", "-q", says=["1×3"])
+
+
+@pytest.mark.parametrize("name", MACHINE)
+def test_machine_format_exits_0_with_no_escape_code_on_stdout_even_with_force_color(cli, monkeypatch, name):
+    for command in (NILPOTENT, COMPARE):
+        without = cli(*command, "-f", name)
+        with monkeypatch.context() as patch:
+            patch.setenv("FORCE_COLOR", "1")
+            outcome = cli(*command, "-f", name)
+        assert outcome.code == 0
+        assert b"\x1b" not in outcome.raw
+        assert outcome.raw == without.raw
+
+
+@pytest.mark.parametrize("name", MACHINE)
+def test_machine_format_exits_0_with_the_same_bytes_on_a_narrow_terminal(cli, monkeypatch, name):
+    without = cli(*COMPARE, "-f", name)
+    monkeypatch.setenv("COLUMNS", "20")
+    monkeypatch.setenv("TERM", "xterm-256color")
+    outcome = cli(*COMPARE, "-f", name, terminals=("stdout", "stderr"))
+    assert outcome.code == 0
+    assert outcome.raw == without.raw
+
+
+@pytest.mark.parametrize("name", MACHINE)
+def test_machine_format_exits_0_in_utf_8_whatever_stdout_speaks(cli, name):
+    outcome = cli(*NILPOTENT, "-f", name, encoding="ascii")
+    assert outcome.code == 0
+    assert outcome.raw == cli(*NILPOTENT, "-f", name).raw
+
+
+@pytest.mark.parametrize("name", ["table", "json", "csv"])
+@pytest.mark.parametrize("command", [NILPOTENT, COMPARE], ids=["power", "compare"])
+def test_same_command_exits_0_with_the_same_bytes_in_another_process(process, command, name):
+    first, second = (process(*command, "-f", name, env={"PYTHONHASHSEED": seed}) for seed in "12")
+    assert first.code == 0
+    assert first == second
+
+
+@pytest.mark.parametrize("command", [("power", "--random", "ginibre"), COMPARE], ids=["power", "compare"])
+def test_another_seed_exits_0_with_other_numbers(cli, command):
+    default, same, other = (cli(*command, "-f", "csv", *seed) for seed in ((), ("--seed", 0), ("--seed", 1)))
+    assert (default.code, other.code) == (0, 0)
+    assert default == same
+    assert default.raw != other.raw
+
+
+def test_two_cells_exit_0_with_the_numbers_that_each_has_alone(cli):
+    options = ("--hidden", 3, "--steps", 5, "--seeds", 2, "-f", "jsonl")
+    both = cli("compare", "rnn", "lstm", *options)
+    assert both.code == 0
+    assert both.lines == [line for cell in ("rnn", "lstm") for line in cli("compare", cell, *options).lines]

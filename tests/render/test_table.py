@@ -1,0 +1,118 @@
+"""A table for people: its numbers are the record's, its columns are aligned, its marks are the screen's."""
+
+import math
+import re
+from decimal import Decimal
+
+import numpy as np
+import pytest
+
+from gradflow.record import ColumnMeaning, MatrixMeaning, ScalarMeaning, TableMeaning, described
+from gradflow.render.page import blocks
+from gradflow.render.style import Style
+
+DIGITS = 4  # a person is shown at least so many
+REAL = re.compile(r"[+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
+
+
+def floats(record):
+    """Return all numbers of a record, and the log₁₀ of those that it carries by their logarithm."""
+    values, logs = [], []
+    for _, value in described(record, ScalarMeaning).values():
+        values.append(value)
+    for _, table in described(record, TableMeaning).values():
+        for meaning, entries in described(table, ColumnMeaning).values() if table is not None else ():
+            values += list(entries)
+            logs += list(entries) if meaning.log10 else []
+    for _, grid in described(record, MatrixMeaning).values():
+        values += list(grid.entries.ravel()) if grid is not None else []
+    kept = np.array([value for value in values if isinstance(value, complex | np.number | int | float)])
+    return np.concatenate([kept.real, kept.imag]).astype(float), np.array(logs, dtype=float)
+
+
+def close(text, values, logs):
+    """Return whether a number as shown is one of ``values``, or 10 to one of ``logs``, as far as shown."""
+    shown, half = float(text), 0.5001 * 10.0 ** (1 - DIGITS)
+    with np.errstate(invalid="ignore"):
+        near = math.isfinite(shown) and bool((abs(values - shown) <= half * abs(shown)).any())
+        log10 = float(Decimal(text).copy_abs().log10()) if shown else -math.inf
+        return near or (shown > 0 and bool((abs(logs - log10) <= half / math.log(10)).any()))
+
+
+def numbers(text):
+    """Return the real numbers in an entry of a table, a complex one in its two parts."""
+    if re.fullmatch(r"[+-]?[\d.]+(e[+-]?\d+)?([+-][\d.]+(e[+-]?\d+)?)?j?", text) is None:
+        return []
+    return REAL.findall(text)
+
+
+@pytest.mark.parametrize("style", [Style(), Style(rows=None), Style(rows=5)])
+def test_every_number_shown_is_one_of_the_record_s_at_the_precision_shown(record, style):
+    values, logs = floats(record)
+    seen = 0
+    for block in blocks(record, style):
+        for row in block.rows:
+            for place, entry in enumerate(row):
+                if place in block.words and place > 0:
+                    continue
+                for number in numbers(entry):
+                    seen += 1
+                    assert close(number, values, logs), (block.title, row, number)
+    assert seen > 5
+
+
+@pytest.mark.parametrize("width", [None, 40, 80, 200])
+def test_every_number_of_the_page_stands_in_the_text(record, draw, width):
+    words = set(draw(record, "table", Style(width=width, rows=8)).split())
+    for block in blocks(record, Style(rows=8)):
+        if not any(block.header) and width is not None and "gradflow" not in block.title:
+            continue  # a matrix, which a narrow screen may leave out
+        for row in block.rows:
+            for place, entry in enumerate(row):
+                if place not in block.words and any(letter.isdigit() for letter in entry):
+                    assert entry in words
+
+
+def test_colour_changes_no_letter(record, draw):
+    colored = draw(record, "table", Style(color=True))
+    assert re.sub(r"\x1b\[\d+m", "", colored) == draw(record, "table")
+
+
+def test_colour_is_always_put_back(record, draw):
+    for line in draw(record, "table", Style(color=True)).splitlines():
+        codes = re.findall(r"\x1b\[(\d+)m", line)
+        assert codes[1::2] == ["0"] * (len(codes) // 2)
+        assert len(codes) % 2 == 0
+
+
+def test_ascii_needs_no_other_marks_for_rules_and_sparklines(record, draw):
+    assert not set("─▁▂▃▄▅▆▇█") & set(draw(record, "table", Style(unicode=False)))
+
+
+def test_columns_end_together(records, draw):
+    lines = draw(records["exercise"], "table", Style(table="norms", rows=None)).splitlines()
+    header, body = lines[1], lines[3:34]
+    ends = [match.end() for match in re.finditer(r"\S+", header)]
+    assert len(body) == 31
+    for line in body:
+        assert [match.end() for match in re.finditer(r"\S+", line)] == ends
+
+
+def test_no_line_has_blanks_at_its_end(record, draw):
+    for width in (None, 40, 80):
+        assert not re.search(r"(?m)[ \t]+$", draw(record, "table", Style(width=width)))
+
+
+def test_no_text_brings_a_control_character_or_another_line(made_up, draw, hostile):
+    text = draw(made_up(hostile), "table")
+    assert all(letter.isprintable() or letter == "\n" for letter in text)
+    assert len(text.splitlines()) == len(draw(made_up(), "table").splitlines())
+
+
+def test_nothing_missing_is_shown_as_a_number(made_up, draw):
+    lines = draw(made_up(), "table", Style(table="parts")).splitlines()
+    rows = [line.split()[1:3] for line in lines if line.split()[:1] == ["plain"]]
+    none = rows[0][1]
+    assert not any(letter.isdigit() for letter in none)
+    assert none not in ("inf", "-inf", "nan", "0")
+    assert rows == [["0.5", none], ["inf", none], ["-inf", none], [none, none]]
