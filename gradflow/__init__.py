@@ -20,7 +20,7 @@ API = {
     "read_matrix": "gradflow.readers.arrays:read_matrix",
     "to_text": "gradflow.render.render:render",
     "Flow": "gradflow.analysis.flow:Flow",
-    "Powers": "gradflow.analysis.powers:Powers",
+    "Powers": "gradflow.analysis.powers_record:Powers",
     "GradflowError": "gradflow.errors:GradflowError",
 }
 
@@ -29,8 +29,8 @@ __all__ = ["__version__", *API]
 if TYPE_CHECKING:
     from gradflow.analysis.flow import Flow as Flow
     from gradflow.analysis.flow import compare as compare
-    from gradflow.analysis.powers import Powers as Powers
     from gradflow.analysis.powers import power as power
+    from gradflow.analysis.powers_record import Powers as Powers
     from gradflow.errors import GradflowError as GradflowError
     from gradflow.linalg.ensembles import random_matrix as random_matrix
     from gradflow.readers.arrays import read_array as read_array

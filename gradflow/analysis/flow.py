@@ -1,7 +1,7 @@
 """How the norm of ∂s_T/∂s_{T−k} shrinks or grows with the lag k, cell beside cell on the same inputs."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -121,7 +121,7 @@ def compare(
     input_scale : float
         Multiplies the inputs.
     map : callable
-        Applies the measurement to each (cell, seed); a caller may watch it or run it in parallel.
+        Applies the measurement to each (cell, seed) in order; a caller may watch it, or run it in threads.
 
     Raises
     ------
@@ -168,6 +168,7 @@ def compare(
             "input_scale": input_scale,
             "input": told(input),
         },
+        notes=tuple(_notes(inputs, results, seeds)),
         steps=inputs.steps,
         seeds=seeds,
         features=inputs.features,
@@ -176,6 +177,18 @@ def compare(
         flow=flow,
         cells=summary,
     )
+
+
+def _notes(inputs: Inputs, results: list[Run], seeds: int) -> Iterator[str]:
+    """Yield what to beware of: inputs left unused, slopes too small for a double."""
+    if inputs.data is not None and len(inputs.data) > seeds > 0:
+        yield f"Of the {len(inputs.data)} input sequences the first {seeds} are used, one a seed."
+    lost = sum(run.underflows for run in results)
+    if lost:
+        yield (
+            f"In {lost} places units are so saturated that a derivative is under 1e-308 and counts as 0: "
+            "norms that are 0, or drop at once, are owed to inputs or weights far out of scale."
+        )
 
 
 def _specs(cells: Sequence[str]) -> list[CellSpec]:

@@ -1,21 +1,19 @@
 """What the powers of one matrix do: decay, growth, transients, and which eigenvalue decides."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
-from typing import Any, ClassVar
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gradflow.analysis import REGIMES
-from gradflow.analysis.claim import Claim, check_claim
+from gradflow.analysis.claim import Verdict, check_claim
 from gradflow.analysis.eigen_route import eigen_route_error, warnings
 from gradflow.analysis.growth import transient_growth
+from gradflow.analysis.powers_record import ENTRIES_SIZE, Eigenvalues, Norms, Powers
 from gradflow.analysis.regime import Radius, classify, conclusion, spectral_radius
 from gradflow.errors import UsageError
 from gradflow.linalg.ensembles import random_matrix
-from gradflow.linalg.floating import LEVELS
 from gradflow.linalg.kreiss import kreiss_constant
 from gradflow.linalg.norms import departure_from_normality, frobenius_norm, spectral_norm
 from gradflow.linalg.numerical_radius import numerical_radius
@@ -24,86 +22,11 @@ from gradflow.linalg.scaled import LOG10_2, Scaled, number, shifted
 from gradflow.linalg.spectrum import Spectrum, spectrum
 from gradflow.readers.arrays import read_matrix
 from gradflow.readers.given import given_array, told
-from gradflow.record import Matrix, Record, column, scalar, table
-from gradflow.record import matrix as grid
+from gradflow.record import Matrix
 
 KREISS_SIZE = 200
-ENTRIES_SIZE = 16
 LARGEST_STEPS = 10**18
-ASK = f"past {ENTRIES_SIZE} rows give --entries"
-NO_BASIS = "; there is none where W is not diagonalizable"
 RANDOM_SIZE = 10
-
-
-@dataclass(frozen=True, eq=False)
-class Norms:
-    """The norm of each power."""
-
-    step: list[int] = column("exponent k")
-    log10_norm: NDArray[np.float64] = column("log₁₀ ‖Wᵏ‖₂", log10=True, levels=LEVELS)
-    norm: NDArray[np.float64] = column("‖Wᵏ‖₂; none where a double cannot hold it", log10_in="log10_norm")
-    log10_spectral: NDArray[np.float64] = column(
-        "k·log₁₀ ρ, what the spectral radius alone predicts", log10=True
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class Eigenvalues:
-    """The eigenvalues, largest modulus first."""
-
-    index: list[int] = column("rank by modulus, from 1")
-    re: NDArray[np.float64] = column("real part")
-    im: NDArray[np.float64] = column("imaginary part")
-    modulus: NDArray[np.float64] = column("|λ|")
-    angle: NDArray[np.float64] = column("argument", unit="radian")
-    condition: NDArray[np.float64] = column(
-        "1/|yᴴx| for unit left and right eigenvectors; inf where defective"
-    )
-    log10_power: NDArray[np.float64] = column("log₁₀ |λ|ⁿ", log10=True)
-    half_life: NDArray[np.float64] = column("steps until |λ|ᵏ is halved; inf where it never is", unit="step")
-
-
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Powers(Record):
-    """What the powers of a square matrix W do, up to Wⁿ."""
-
-    command: ClassVar[str] = "power"
-    verdicts: ClassVar[tuple[str, ...]] = REGIMES
-
-    size: int = scalar("rows and columns of W")
-    spectral_radius: float | None = scalar("ρ, the largest |λ|: decides the long run")
-    spectral_radius_error: float | None = scalar("how far rounding may have moved ρ")
-    norm: float | None = scalar("‖W‖₂, the largest growth in one step")
-    numerical_radius: float | None = scalar("w, the largest |x*Wx|: ‖Wᵏ‖ ≤ 2wᵏ")
-    departure_from_normality: float | None = scalar("Henrici, Frobenius; 0: W is normal")
-    diagonalizable: bool = scalar("whether W = QΛQ⁻¹ exists")
-    eigenvector_condition: float | None = scalar("κ(Q): the digits that QΛⁿQ⁻¹ may lose")
-    kreiss_constant: float | None = scalar("K ≤ sup‖Wᵏ‖ ≤ e·size·K, from below")
-    regime: str = scalar("what Wⁿ does as n grows")
-    peak_step: int = scalar("step in 0…n with the largest norm")
-    peak_log10_norm: float = scalar("log₁₀ of that norm: over 0 is growth")
-    log10_norm: float = scalar("log₁₀ ‖Wⁿ‖₂, from scaled squaring")
-    power_error: float | None = scalar("two ways to Wⁿ differ by, relative")
-    eigen_route_error: float | None = scalar("relative gap of QΛⁿQ⁻¹ from Wⁿ")
-    claim_holds: bool | None = scalar("whether the decomposition that was claimed is right")
-    claim_residual: float | None = scalar("‖W − QΛQ⁻¹‖/‖W‖ of the claim, Frobenius")
-    claim_slip: str | None = scalar("what is wrong with the claim, and the likely slip", prose=True)
-    conclusion: str = scalar("in words", prose=True)
-
-    norms: Norms = table("norm of every power", index="step", value="log10_norm")
-    eigenvalues: Eigenvalues = table("eigenvalues of W", index="index")
-    claim: Claim | None = table(
-        "the claimed eigenpairs, one by one", index="index", absent="give --claim-vectors and --claim-values"
-    )
-    power: Matrix | None = grid(
-        "Wⁿ from scaled squaring; entries under 1e-248 of the largest may read 0", absent=ASK
-    )
-    vectors: Matrix | None = grid("Q, the eigenvectors as columns of norm 1", absent=ASK + NO_BASIS)
-    values: Matrix | None = grid("Λ, the eigenvalues on the diagonal", absent=ASK)
-
-    def held(self) -> frozenset[str]:
-        """Return the regime."""
-        return frozenset({self.regime})
 
 
 def power(
@@ -162,6 +85,8 @@ def power(
     """
     if not 0 <= steps <= LARGEST_STEPS:
         raise UsageError(f"steps {steps}: expected an integer from 0 to 10^18")
+    if sum(isinstance(source, str) and source == "-" for source in (matrix, claim_vectors, claim_values)) > 1:
+        raise UsageError("standard input (-) can be read once: give the other matrices as files or literals")
     if (claim_vectors is None) != (claim_values is None):
         raise UsageError("a claimed decomposition needs both its vectors and its values")
     square = _square(matrix, key, random, size, gain, seed)
@@ -175,6 +100,19 @@ def power(
     if claim_vectors is not None and claim_values is not None:
         stated = (_array(claim_vectors, "claimed vectors"), _array(claim_values, "claimed values"))
         verdict = check_claim(square, *stated)
+    return _measured(square, steps, params, verdict, map, kreiss=kreiss, entries=entries)
+
+
+def _measured(
+    square: NDArray[Any],
+    steps: int,
+    params: Mapping[str, Any],
+    verdict: Verdict | None,
+    map: Callable[..., Iterable[Any]],
+    *,
+    kreiss: bool,
+    entries: bool,
+) -> Powers:
     scaled = Scaled.of(square)
     eigen = spectrum(scaled.array)
     listed = table_steps(steps)
@@ -264,6 +202,8 @@ def _square(
 ) -> NDArray[Any]:
     """Return W from whichever of the two sources was given."""
     if source is None and random is not None:
+        if key is not None:
+            raise UsageError(f"key {key!r} picks an array of a file (--matrix): a random matrix has none")
         return random_matrix(random, RANDOM_SIZE if size is None else size, gain=gain, seed=seed)
     if source is None or random is not None:
         raise UsageError(

@@ -1,5 +1,6 @@
 """One cell along one input: its Jacobian factors, and the norms of their products by lag."""
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -18,6 +19,7 @@ class Run(NamedTuple):
     log10_step_norms: NDArray[np.float64]
     log10_norms: NDArray[np.float64]
     state_size: int
+    underflows: int  # how often numbers under 1e-308 had to be counted as 0
 
 
 def run(cell: Cell, inputs: NDArray[np.float64], name: str = "cell", state: ArrayLike | None = None) -> Run:
@@ -35,25 +37,33 @@ def run(cell: Cell, inputs: NDArray[np.float64], name: str = "cell", state: Arra
     NumericalError
         Where the state leaves the range of a double, with the step.
     """
-    factors = linearize(cell, inputs, name, state)
+    lost: list[str] = []
+    factors = linearize(cell, inputs, name, state, lambda kind, _: lost.append(kind))
     steps = [spectral_norm(Scaled.of(factor.todense())).log10() for factor in reversed(factors)]
     norms = [spectral_norm(product).log10() for product in backward_products(factors)]
-    return Run(np.array(steps), np.array(norms), cell.state_size)
+    return Run(np.array(steps), np.array(norms), cell.state_size, len(lost))
 
 
 def linearize(
-    cell: Cell, inputs: NDArray[np.float64], name: str = "cell", state: ArrayLike | None = None
+    cell: Cell,
+    inputs: NDArray[np.float64],
+    name: str = "cell",
+    state: ArrayLike | None = None,
+    underflow: Callable[[str, int], object] = lambda kind, flag: None,  # noqa: ARG005
 ) -> list[Factor]:
-    """Return the Jacobian factor of each step along ``inputs``, starting at ``state`` (0 unless given)."""
+    """Return the Jacobian factor of each step along ``inputs``, starting at ``state`` (0 unless given).
+
+    ``underflow`` is called, as `numpy.seterrcall` has it, where a gate or a slope is too small for a double.
+    """
     current = np.zeros(cell.state_size) if state is None else np.asarray(state, dtype=np.float64)
     factors = []
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", under="call", call=underflow):
         for step, x in enumerate(inputs, 1):
             current, factor = cell.step(current, x)
             if not np.isfinite(current).all():
                 raise NumericalError(
                     f"{name}: the state leaves the range of a double at step {step} of {len(inputs)}; "
-                    "expected a bounded trajectory: lower the gain or the number of steps"
+                    "expected a bounded trajectory: lower the gain, the inputs or the number of steps"
                 )
             factors.append(factor)
     return factors

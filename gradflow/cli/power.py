@@ -64,8 +64,7 @@ def power(
     \b
     Tables:   norms (main), eigenvalues, claim, summary
     Matrices: power, vectors, values
-    Verdicts: vanishing, exploding, preserving, polynomial, nilpotent,
-              undecided
+    Verdicts: vanishing, exploding, preserving, polynomial, nilpotent, undecided
     """
     return gradflow.power(
         matrix, key=key, steps=steps, random=random, size=size, gain=gain, seed=seed, kreiss=kreiss,

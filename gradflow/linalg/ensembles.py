@@ -45,6 +45,8 @@ def random_matrix(ensemble: str, size: int, *, gain: float = 1.0, seed: int = 0)
     """
     if not 1 <= size <= LARGEST_SIZE:
         raise UsageError(f"size {size}: expected 1 to {LARGEST_SIZE}")
+    if seed < 0:
+        raise UsageError(f"seed {seed}: expected 0 or more")
     if not np.isfinite(gain):
         raise UsageError(f"gain {gain}: expected a finite number")
     make = lookup(ENSEMBLES, ensemble, "random matrix")

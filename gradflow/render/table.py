@@ -59,7 +59,7 @@ def _grid(block: Block, style: Style) -> list[str]:
         if texts:  # what a number means is left to a wider screen
             return _lines(block, columns[:-1], _narrowed(block, widths[:-1], gap, screen), gap, style)
         name = block.title.partition(":")[0].split()[0]
-        return [f"  too wide: --table {name} -f csv has it"]
+        return [f"  too wide: see --table {name} -f csv"]
     widths = _narrowed(block, widths, gap, screen)
     parts = [_lines(block, part, widths, gap, style) for part in _parts(widths, gap, screen)]
     return [line for part in parts for line in (*part, "")][:-1]

@@ -242,3 +242,14 @@ def test_notebooks_get_html():
     html = gradflow.compare("rnn", hidden=3, steps=5, seeds=1)._repr_html_()
     assert html.count("<table>") == 2
     assert "verdict" in html
+
+
+def test_slopes_too_small_for_a_double_are_owned_up_to():
+    saturated = gradflow.compare("rnn", hidden=8, steps=20, seeds=2, input_scale=1000.0)
+    assert any("under 1e-308" in note for note in saturated.notes)
+    assert gradflow.compare("rnn", "lstm", hidden=8, steps=20, seeds=2).notes == ()
+
+
+def test_sequences_left_unused_are_told():
+    result = gradflow.compare("rnn", hidden=3, seeds=2, input=np.zeros((5, 4, 3)))
+    assert any("5 input sequences the first 2" in note for note in result.notes)
