@@ -26,7 +26,8 @@ OPTIONS = [
     for name, command in [("", PROGRAM), *PROGRAM.commands.items()]
     for parameter in command.get_params(command.make_context(name or "gradflow", [], resilient_parsing=True))
 ]
-NAMES = [f"{name or 'gradflow'} {parameter.opts[-1]}" for name, parameter in OPTIONS]
+# the longest spelling: click keeps those of --help in no fixed order
+NAMES = [f"{name or 'gradflow'} {max(parameter.opts, key=len)}" for name, parameter in OPTIONS]
 ALL = ["", *COMMANDS]
 
 
