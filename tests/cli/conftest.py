@@ -103,10 +103,10 @@ def cli(monkeypatch):
 
 
 @pytest.fixture
-def refused(cli):
+def check_refused(cli):
     """Run, and check what every refusal is: its code, silence on stdout, one printable line on stderr."""
 
-    def refused(code, *arguments, says=(), stdin=b""):
+    def check_refused(code, *arguments, says=(), stdin=b""):
         outcome = cli(*arguments, stdin=stdin)
         assert outcome.code == code, outcome.err
         assert outcome.raw == b""
@@ -119,7 +119,7 @@ def refused(cli):
             assert word in line
         return line
 
-    return refused
+    return check_refused
 
 
 @pytest.fixture

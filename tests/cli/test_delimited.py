@@ -163,10 +163,10 @@ def flat(entries):
 
 
 @pytest.mark.parametrize("name", ["csv", "tsv", "jsonl"])
-def test_matrix_past_a_double_exits_1_and_names_json_on_stderr(refused, name):
-    refused(1, "power", "-m", "2 0; 0 1", "-n", 5000, *POWER, "-f", name, says=["json"])
+def test_matrix_past_a_double_exits_1_and_names_json_on_stderr(check_refused, name):
+    check_refused(1, "power", "-m", "2 0; 0 1", "-n", 5000, *POWER, "-f", name, says=["json"])
 
 
 @pytest.mark.parametrize("name", ["csv", "tsv", "jsonl", "table", "md"])
-def test_matrix_left_out_for_its_size_exits_2_and_names_the_option_that_brings_it(refused, name):
-    refused(2, "power", "--random", "ginibre", "--size", 17, *POWER, "-f", name, says=["--entries"])
+def test_matrix_left_out_for_its_size_exits_2_and_names_the_option_that_brings_it(check_refused, name):
+    check_refused(2, "power", "--random", "ginibre", "--size", 17, *POWER, "-f", name, says=["--entries"])

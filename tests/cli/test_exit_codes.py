@@ -88,20 +88,20 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("case", USAGE)
-def test_wrong_call_exits_2_and_says_what_and_which_value_on_stderr(refused, case):
+def test_wrong_call_exits_2_and_says_what_and_which_value_on_stderr(check_refused, case):
     arguments, says = USAGE[case]
-    refused(2, *arguments, says=says)
+    check_refused(2, *arguments, says=says)
 
 
-def test_not_square_exits_2_and_says_the_shape_on_stderr(refused, tmp_path):
+def test_not_square_exits_2_and_says_the_shape_on_stderr(check_refused, tmp_path):
     (tmp_path / "w.txt").write_text("1 2 3\n4 5 6\n")
-    refused(2, "power", "-m", tmp_path / "w.txt", says=["2×3", "--key"])
+    check_refused(2, "power", "-m", tmp_path / "w.txt", says=["2×3", "--key"])
 
 
 @pytest.mark.parametrize("case", DATA)
-def test_unusable_data_exit_1_and_say_what_and_which_value_on_stderr(refused, case):
+def test_unusable_data_exit_1_and_say_what_and_which_value_on_stderr(check_refused, case):
     arguments, stdin, says = DATA[case]
-    refused(1, *arguments, stdin=stdin, says=says)
+    check_refused(1, *arguments, stdin=stdin, says=says)
 
 
 @pytest.mark.parametrize("case", LARGE)
@@ -158,25 +158,27 @@ def test_debug_exits_with_the_same_code_and_shows_the_traceback_on_stderr(cli, m
     ("error", "code"), [(UsageError("so"), 2), (DataError("so"), 1), (NumericalError("so"), 1)]
 )
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_leaf_of_the_errors_exits_with_its_own_code(refused, monkeypatch, command, error, code):
+def test_every_leaf_of_the_errors_exits_with_its_own_code(check_refused, monkeypatch, command, error, code):
     def failing(*arguments, **options):
         raise error
 
     monkeypatch.setattr(gradflow, command, failing)
-    assert refused(code, *COMMANDS[command]) == "gradflow: so"
+    assert check_refused(code, *COMMANDS[command]) == "gradflow: so"
 
 
 @pytest.mark.parametrize(
     "error", [RuntimeError("of a test"), ValueError(), KeyError("k"), ZeroDivisionError("a\nb")]
 )
 @pytest.mark.parametrize("command", COMMANDS)
-def test_bug_exits_70_and_says_so_and_where_to_report_it_on_stderr(refused, monkeypatch, command, error):
+def test_bug_exits_70_and_says_so_and_where_to_report_it_on_stderr(
+    check_refused, monkeypatch, command, error
+):
     def failing(*arguments, **options):
         raise error
 
     monkeypatch.setattr(gradflow, command, failing)
     says = [type(error).__name__, "bug", "report", gradflow.__version__, "GRADFLOW_DEBUG=1"]
-    refused(70, *COMMANDS[command], says=says)
+    check_refused(70, *COMMANDS[command], says=says)
 
 
 def test_bug_under_debug_exits_70_with_the_traceback_on_stderr(cli, monkeypatch):
@@ -240,8 +242,8 @@ def test_gate_on_any_of_several_cells_exits_3(cli):
     assert cli("compare", level, dead, *options, "--fail-on", "vanishing").code == 3
 
 
-def test_failure_before_the_verdict_exits_1_and_not_3(refused):
-    refused(1, "power", "-m", "nowhere.npy", "--fail-on", "vanishing")
+def test_failure_before_the_verdict_exits_1_and_not_3(check_refused):
+    check_refused(1, "power", "-m", "nowhere.npy", "--fail-on", "vanishing")
 
 
 @pytest.mark.parametrize("flag", ["-V", "--version"])

@@ -207,5 +207,5 @@ def test_json_of_a_file_name_that_is_no_text_exits_0_in_valid_utf_8(cli, tmp_pat
     assert result["params"]["matrix"].endswith("\U0001f600.txt")
 
 
-def test_json_with_a_table_named_exits_2_for_it_carries_all(refused):
-    refused(2, "power", "-m", "1", "-f", "json", "--table", "norms", says=["json", "csv"])
+def test_json_with_a_table_named_exits_2_for_it_carries_all(check_refused):
+    check_refused(2, "power", "-m", "1", "-f", "json", "--table", "norms", says=["json", "csv"])

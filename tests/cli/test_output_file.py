@@ -94,38 +94,42 @@ def test_empty_format_of_the_environment_exits_0_as_if_unset(cli, monkeypatch):
     assert cli(*POWER) == expected
 
 
-def test_unknown_format_of_the_environment_exits_2_and_names_the_variable_on_stderr(refused, monkeypatch):
+def test_unknown_format_of_the_environment_exits_2_and_names_the_variable_on_stderr(
+    check_refused, monkeypatch
+):
     monkeypatch.setenv("GRADFLOW_FORMAT", "jsn")
-    refused(2, *POWER, says=["'jsn'", "'json'", "GRADFLOW_FORMAT"])
+    check_refused(2, *POWER, says=["'jsn'", "'json'", "GRADFLOW_FORMAT"])
 
 
-def test_unknown_suffix_exits_2_before_any_work_and_lists_the_known_on_stderr(refused, idle, tmp_path):
-    refused(2, *POWER, "-o", tmp_path / "result.xlsx", says=[".xlsx", ".json", ".csv"])
+def test_unknown_suffix_exits_2_before_any_work_and_lists_the_known_on_stderr(check_refused, idle, tmp_path):
+    check_refused(2, *POWER, "-o", tmp_path / "result.xlsx", says=[".xlsx", ".json", ".csv"])
     assert idle == []
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("command", [POWER, ("compare", "rnn")])
-def test_missing_directory_exits_1_before_any_work_and_names_it_on_stderr(refused, idle, tmp_path, command):
-    refused(1, *command, "-o", tmp_path / "nowhere" / "result.json", says=["nowhere"])
+def test_missing_directory_exits_1_before_any_work_and_names_it_on_stderr(
+    check_refused, idle, tmp_path, command
+):
+    check_refused(1, *command, "-o", tmp_path / "nowhere" / "result.json", says=["nowhere"])
     assert idle == []
     assert os.listdir(tmp_path) == []
 
 
-def test_directory_exits_1_before_any_work_and_is_named_on_stderr(refused, idle, tmp_path):
+def test_directory_exits_1_before_any_work_and_is_named_on_stderr(check_refused, idle, tmp_path):
     (tmp_path / "results").mkdir()
-    refused(1, *POWER, "-o", tmp_path / "results", says=["results", "directory"])
+    check_refused(1, *POWER, "-o", tmp_path / "results", says=["results", "directory"])
     assert idle == []
 
 
-def test_unknown_format_exits_2_before_any_work(refused, idle, old):
-    refused(2, *POWER, "-f", "jsn", "-o", old, says=["jsn"])
+def test_unknown_format_exits_2_before_any_work(check_refused, idle, old):
+    check_refused(2, *POWER, "-f", "jsn", "-o", old, says=["jsn"])
     assert idle == []
     assert untouched(old)
 
 
-def test_unknown_verdict_exits_2_before_any_work(refused, idle, old):
-    refused(2, *POWER, "--fail-on", "vanshing", "-o", old, says=["vanshing"])
+def test_unknown_verdict_exits_2_before_any_work(check_refused, idle, old):
+    check_refused(2, *POWER, "--fail-on", "vanshing", "-o", old, says=["vanshing"])
     assert idle == []
     assert untouched(old)
 
@@ -140,8 +144,8 @@ def test_unknown_verdict_exits_2_before_any_work(refused, idle, old):
         (1, ("compare", "rnn:activation=identity,gain=1e300")),
     ],
 )
-def test_failure_exits_1_or_2_and_leaves_the_old_file_as_it_was(refused, old, code, command):
-    refused(code, *command, "-o", old)
+def test_failure_exits_1_or_2_and_leaves_the_old_file_as_it_was(check_refused, old, code, command):
+    check_refused(code, *command, "-o", old)
     assert untouched(old)
 
 
@@ -155,12 +159,14 @@ def test_bug_exits_70_and_leaves_the_old_file_as_it_was(cli, monkeypatch, old):
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_full_disk_exits_1_with_the_reason_on_stderr_and_leaves_the_old_file(refused, monkeypatch, old, step):
+def test_full_disk_exits_1_with_the_reason_on_stderr_and_leaves_the_old_file(
+    check_refused, monkeypatch, old, step
+):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, step, full)
-    refused(1, *POWER, "-o", old, says=[str(old), "No space left on device"])
+    check_refused(1, *POWER, "-o", old, says=[str(old), "No space left on device"])
     assert untouched(old)
 
 

@@ -57,8 +57,8 @@ def test_quiet_gate_exits_3_with_nothing_on_stderr(cli):
     assert (outcome.code, outcome.err) == (3, "")
 
 
-def test_quiet_error_exits_2_and_is_still_told_on_stderr(refused):
-    refused(2, "power", "-m", "1 2 3", "-q", says=["1×3"])
+def test_quiet_error_exits_2_and_is_still_told_on_stderr(check_refused):
+    check_refused(2, "power", "-m", "1 2 3", "-q", says=["1×3"])
 
 
 @pytest.mark.parametrize("name", MACHINE)

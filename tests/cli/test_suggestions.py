@@ -63,14 +63,14 @@ VALID = {
 
 
 @pytest.mark.parametrize("case", SLIPS)
-def test_slip_exits_2_and_the_nearest_name_stands_on_stderr(refused, case):
+def test_slip_exits_2_and_the_nearest_name_stands_on_stderr(check_refused, case):
     arguments, name = SLIPS[case]
-    line = refused(2, *arguments)
+    line = check_refused(2, *arguments)
     asked = line.replace(", ", " ").partition("Valid:")[0]
     assert name in [word.strip("'?().,;:") for word in asked.split()], line
 
 
 @pytest.mark.parametrize("case", VALID)
-def test_unknown_name_exits_2_and_all_valid_ones_stand_on_stderr(refused, case):
+def test_unknown_name_exits_2_and_all_valid_ones_stand_on_stderr(check_refused, case):
     arguments, names = VALID[case]
-    refused(2, *arguments, says=names)
+    check_refused(2, *arguments, says=names)

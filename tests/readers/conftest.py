@@ -100,10 +100,10 @@ def place(tmp_path):
 
 
 @pytest.fixture
-def refused():
+def check_refused():
     """Call, and check that the error is the right leaf, one printable line, and says every word."""
 
-    def refused(call, *words, error=DataError):
+    def check_refused(call, *words, error=DataError):
         with pytest.raises(error) as caught:
             call()
         message = str(caught.value)
@@ -113,4 +113,4 @@ def refused():
             assert word in message
         return message
 
-    return refused
+    return check_refused

@@ -21,18 +21,18 @@ def several(tmp_path):
     return path
 
 
-def test_several_arrays_are_listed(several, refused):
-    refused(
+def test_several_arrays_are_listed(several, check_refused):
+    check_refused(
         lambda: read_array(several),
         "several.npz: holds 4 arrays; choose one with --key NAME: 'weight' (4, 4) float64, 'cube' (2, 3, 4)",
     )
 
 
-def test_long_lists_are_cut(tmp_path, refused):
+def test_long_lists_are_cut(tmp_path, check_refused):
     np.savez(tmp_path / "many.npz", **{f"a{index}": np.eye(2) for index in range(50)})
-    message = refused(lambda: read_array(tmp_path / "many.npz"), "'a19' (2, 2) float64 and 30 more")
+    message = check_refused(lambda: read_array(tmp_path / "many.npz"), "'a19' (2, 2) float64 and 30 more")
     assert "'a20'" not in message
-    refused(
+    check_refused(
         lambda: read_array(tmp_path / "many.npz", "a4_9"),
         "did you mean 'a49'",
         "and 30 more",
@@ -96,28 +96,28 @@ def test_exact_name_wins_over_a_part(several):
         ("weight[１]", ["is no index"]),
     ],
 )
-def test_bad_key_is_a_usage_error(key, words, several, refused):
-    refused(lambda: read_array(several, key), "several.npz: ", *words, error=UsageError)
+def test_bad_key_is_a_usage_error(key, words, several, check_refused):
+    check_refused(lambda: read_array(several, key), "several.npz: ", *words, error=UsageError)
 
 
-def test_parts_that_cannot_be_used(several, refused):
-    refused(lambda: read_array(several, "weight[5:]"), "'weight[5:]'", "shape (0, 4)", "no entries")
-    refused(lambda: read_array(several, "weight[0]"), "'weight[0]'", "expected 2 dimensions, not 1")
-    refused(
+def test_parts_that_cannot_be_used(several, check_refused):
+    check_refused(lambda: read_array(several, "weight[5:]"), "'weight[5:]'", "shape (0, 4)", "no entries")
+    check_refused(lambda: read_array(several, "weight[0]"), "'weight[0]'", "expected 2 dimensions, not 1")
+    check_refused(
         lambda: read_array(several, "cube"),
         "shape (2, 3, 4)",
         "expected 2 dimensions, not 3",
         "--key 'cube[0]'",
     )
-    refused(lambda: read_array(several, "cube", dimensions=(1, 2)), "expected 1 or 2")
+    check_refused(lambda: read_array(several, "cube", dimensions=(1, 2)), "expected 1 or 2")
 
 
-def test_wrong_entry_is_named_with_its_part(tmp_path, refused):
+def test_wrong_entry_is_named_with_its_part(tmp_path, check_refused):
     matrix = np.zeros((4, 4))
     matrix[2, 3] = np.inf
     np.savez(tmp_path / "w.npz", w=matrix)
-    refused(lambda: read_array(tmp_path / "w.npz"), "entry (2, 3) (counted from 0) of 'w' is inf")
-    refused(
+    check_refused(lambda: read_array(tmp_path / "w.npz"), "entry (2, 3) (counted from 0) of 'w' is inf")
+    check_refused(
         lambda: read_array(tmp_path / "w.npz", "w[2:]"), "entry (0, 3) (counted from 0) of 'w[2:]' is inf"
     )
     np.testing.assert_array_equal(read_array(tmp_path / "w.npz", "w[:2]"), np.zeros((2, 4)))
@@ -157,8 +157,8 @@ def test_file_is_read_with_its_key(several):
         ("\udcff.npy", ["'\\udcff.npy'", "no such file"]),
     ],
 )
-def test_neither_literal_nor_file_says_why(text, words, refused):
-    refused(lambda: read_matrix(text), *words)
+def test_neither_literal_nor_file_says_why(text, words, check_refused):
+    check_refused(lambda: read_matrix(text), *words)
 
 
 @pytest.mark.parametrize("text", ["[1, 2]", "1 2", "[[1, 2]]"])
@@ -166,51 +166,53 @@ def test_one_row_is_a_matrix_in_json_as_in_text(text):
     np.testing.assert_array_equal(read_matrix(text), [[1, 2]])
 
 
-def test_literal_that_parses_is_refused_as_such(refused):
-    refused(lambda: read_matrix("[[[1]]]"), "'[[[1]]]': ", "dimensions, not 3")
-    refused(lambda: read_matrix("[[1, NaN]]"), "'[[1, NaN]]': ", "entry (0, 1)")
+def test_literal_that_parses_is_refused_as_such(check_refused):
+    check_refused(lambda: read_matrix("[[[1]]]"), "'[[[1]]]': ", "dimensions, not 3")
+    check_refused(lambda: read_matrix("[[1, NaN]]"), "'[[1, NaN]]': ", "entry (0, 1)")
 
 
-def test_places_that_cannot_be_read(tmp_path, place, refused):
-    refused(lambda: read_arrays(tmp_path / "none"), "none: no such file")
-    refused(lambda: read_arrays(tmp_path), "is a directory")
-    refused(lambda: read_arrays(place(b"", "hollow")), "hollow: is empty")
-    refused(lambda: read_arrays(place(b"1", "file") / "inside"), "Not a directory")
-    refused(lambda: read_arrays(tmp_path / "new\nline"), "new\\nline", "no such file")
+def test_places_that_cannot_be_read(tmp_path, place, check_refused):
+    check_refused(lambda: read_arrays(tmp_path / "none"), "none: no such file")
+    check_refused(lambda: read_arrays(tmp_path), "is a directory")
+    check_refused(lambda: read_arrays(place(b"", "hollow")), "hollow: is empty")
+    check_refused(lambda: read_arrays(place(b"1", "file") / "inside"), "Not a directory")
+    check_refused(lambda: read_arrays(tmp_path / "new\nline"), "new\\nline", "no such file")
 
 
-def test_unreadable_file_is_refused(place, refused, monkeypatch):
+def test_unreadable_file_is_refused(place, check_refused, monkeypatch):
     def forbidden(*arguments):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("builtins.open", forbidden)
-    refused(lambda: read_arrays(place(b"1", "secret")), "secret: could not be read: Permission denied")
+    check_refused(lambda: read_arrays(place(b"1", "secret")), "secret: could not be read: Permission denied")
 
 
-def test_too_little_memory_is_an_error_like_others(place, refused, monkeypatch):
+def test_too_little_memory_is_an_error_like_others(place, check_refused, monkeypatch):
     def exhausted(*arguments):
         raise MemoryError
 
     monkeypatch.setattr("gradflow.readers.text.parse", exhausted)
-    refused(lambda: read_array(place("1 2")), "input: does not fit in this machine's memory")
+    check_refused(lambda: read_array(place("1 2")), "input: does not fit in this machine's memory")
 
 
-def test_standard_input_that_is_empty_or_closed(monkeypatch, refused):
+def test_standard_input_that_is_empty_or_closed(monkeypatch, check_refused):
     monkeypatch.setattr(sys, "stdin", SimpleNamespace(buffer=io.BytesIO(b"")))
-    refused(lambda: read_matrix("-"), "standard input: is empty")
+    check_refused(lambda: read_matrix("-"), "standard input: is empty")
     monkeypatch.setattr(sys, "stdin", None)
-    refused(lambda: read_matrix("-"), "standard input: is closed")
+    check_refused(lambda: read_matrix("-"), "standard input: is closed")
 
 
-def test_endless_pipe_is_refused(monkeypatch, refused):
+def test_endless_pipe_is_refused(monkeypatch, check_refused):
     monkeypatch.setenv("GRADFLOW_MAX_BYTES", "5000000")
-    refused(lambda: read_arrays("/dev/zero"), "/dev/zero: what comes out of the pipe", "GRADFLOW_MAX_BYTES")
+    check_refused(
+        lambda: read_arrays("/dev/zero"), "/dev/zero: what comes out of the pipe", "GRADFLOW_MAX_BYTES"
+    )
 
 
 @pytest.mark.parametrize("limit", ["4 GB", "-1", "1e9", "9" * 30])
-def test_limit_that_is_no_number_is_a_usage_error(limit, place, monkeypatch, refused):
+def test_limit_that_is_no_number_is_a_usage_error(limit, place, monkeypatch, check_refused):
     monkeypatch.setenv("GRADFLOW_MAX_BYTES", limit)
-    refused(lambda: read_array(place("1 2")), "GRADFLOW_MAX_BYTES", "expected", error=UsageError)
+    check_refused(lambda: read_array(place("1 2")), "GRADFLOW_MAX_BYTES", "expected", error=UsageError)
 
 
 @pytest.mark.parametrize(
@@ -223,8 +225,8 @@ def test_limit_that_is_no_number_is_a_usage_error(limit, place, monkeypatch, ref
         (b"\x00\x00\x00\x00binary", ["not a text file", "gradflow reads: npy, npz, safetensors, matlab"]),
     ],
 )
-def test_containers_known_but_not_read(content, words, place, refused):
-    refused(lambda: read_arrays(place(content)), "input: ", *words)
+def test_containers_known_but_not_read(content, words, place, check_refused):
+    check_refused(lambda: read_arrays(place(content)), "input: ", *words)
 
 
 def test_source_names_are_one_line(place):

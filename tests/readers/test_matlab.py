@@ -137,20 +137,20 @@ def sparse(rows=(0, 1), starts=(0, 1, 2), values=(5, 6), shape=(2, 2)):
         (file(compressed(element(GOOD, "f8"))), ["not what it declares"]),
     ],
 )
-def test_hostile_file_is_refused(content, words, place, refused):
-    refused(lambda: read_array(place(content)), "input: ", *words)
+def test_hostile_file_is_refused(content, words, place, check_refused):
+    check_refused(lambda: read_array(place(content)), "input: ", *words)
 
 
-def test_inflated_bomb_takes_no_memory(place, refused, monkeypatch, memory_below):
+def test_inflated_bomb_takes_no_memory(place, check_refused, monkeypatch, memory_below):
     bomb = file(compressed(variable(element(bytes(2**25), "u1"), shape=(2, 2))))
     liar = file(compressed(variable(element(bytes(2**25), "u1")), declared=100))
     monkeypatch.setenv("GRADFLOW_MAX_BYTES", "1000000")
     paths = place(bomb, "bomb"), place(liar, "liar")
     with memory_below(2**20):
-        refused(lambda: read_array(paths[0]), "bomb: 'w'", "GRADFLOW_MAX_BYTES")
-        refused(lambda: read_array(paths[1]), "liar: 'w'", "not what it declares")
+        check_refused(lambda: read_array(paths[0]), "bomb: 'w'", "GRADFLOW_MAX_BYTES")
+        check_refused(lambda: read_array(paths[1]), "liar: 'w'", "not what it declares")
 
 
-def test_version_7_3_says_how_to_save(place, refused):
+def test_version_7_3_says_how_to_save(place, check_refused):
     content = b"MATLAB 7.3 MAT-file, Platform: GLNXA64".ljust(512) + b"\x89HDF\r\n\x1a\n"
-    refused(lambda: read_array(place(content)), "HDF5", "-v7")
+    check_refused(lambda: read_array(place(content)), "HDF5", "-v7")

@@ -90,5 +90,5 @@ def test_sizes_are_known_before_the_entries_are_read(place):
         (ARRAY.encode() + b"1 1\n\xff\n", ["not a text file"]),
     ],
 )
-def test_hostile_file_is_refused(text, words, place, refused):
-    refused(lambda: read_array(place(text)), "input: ", *words)
+def test_hostile_file_is_refused(text, words, place, check_refused):
+    check_refused(lambda: read_array(place(text)), "input: ", *words)

@@ -93,9 +93,9 @@ def test_only_the_right_reader_recognizes(kind, writers, place):
     assert set(claims) <= {kind, "text"}
 
 
-def test_truncated_file_is_refused_in_one_line(kind, writers, place, refused):
+def test_truncated_file_is_refused_in_one_line(kind, writers, place, check_refused):
     content = writers[kind](MATRIX)
-    refused(lambda: read_array(place(content[: len(content) * 2 // 3])), "input: ")
+    check_refused(lambda: read_array(place(content[: len(content) * 2 // 3])), "input: ")
 
 
 def test_reading_loads_no_scipy(kind, writers, place):

@@ -135,8 +135,8 @@ def test_head_may_end_inside_a_character(place):
         (" \n", ["holds no numbers"]),
     ],
 )
-def test_refusals_say_where(text, words, place, refused):
-    refused(lambda: read_array(place(text)), "input: ", *words)
+def test_refusals_say_where(text, words, place, check_refused):
+    check_refused(lambda: read_array(place(text)), "input: ", *words)
 
 
 @pytest.mark.parametrize(
@@ -150,13 +150,15 @@ def test_refusals_say_where(text, words, place, refused):
         b"\xff\xfe1",
     ],
 )
-def test_what_is_no_text_is_told_what_is_read(content, place, refused):
-    refused(lambda: read_array(place(content)), "not a text file", "npy, npz, safetensors")
+def test_what_is_no_text_is_told_what_is_read(content, place, check_refused):
+    check_refused(lambda: read_array(place(content)), "not a text file", "npy, npz, safetensors")
 
 
-def test_bad_byte_beyond_the_head_is_refused(place, refused):
-    refused(lambda: read_array(place(b"1 2\n" * 10000 + b"\0")), "not a text file", "character 40000 is null")
-    refused(lambda: read_array(place(b"1 2\n" * 10000 + b"\xff")), "not a text file", "byte 40000")
+def test_bad_byte_beyond_the_head_is_refused(place, check_refused):
+    check_refused(
+        lambda: read_array(place(b"1 2\n" * 10000 + b"\0")), "not a text file", "character 40000 is null"
+    )
+    check_refused(lambda: read_array(place(b"1 2\n" * 10000 + b"\xff")), "not a text file", "byte 40000")
 
 
 @given(
