@@ -28,8 +28,8 @@ class Claim:
     im: NDArray[np.float64] = column("claimed eigenvalue, imaginary part")
     residual: NDArray[np.float64] = column("‖Wq − λq‖/(‖W‖‖q‖)")
     holds: list[bool] = column("whether that is rounding")
-    re_true: NDArray[np.float64] = column("q*Wq/q*q: the eigenvalue q would have, real part")
-    im_true: NDArray[np.float64] = column("the same, imaginary part")
+    rayleigh_re: NDArray[np.float64] = column("Rayleigh quotient q*Wq/q*q, real part")
+    rayleigh_im: NDArray[np.float64] = column("Rayleigh quotient, imaginary part")
 
 
 class Verdict(NamedTuple):
@@ -169,8 +169,8 @@ def _columns(matrix: NDArray[Any], vectors: NDArray[Any], values: NDArray[Any], 
         im=claimed.imag,
         residual=gaps / (float(np.linalg.norm(matrix, 2)) or 1.0),
         holds=[bool(held) for held in (gaps <= TOLERANCE * np.abs(values) + rounding) & ~empty],
-        re_true=own.real,
-        im_true=own.imag,
+        rayleigh_re=own.real,
+        rayleigh_im=own.imag,
     )
 
 

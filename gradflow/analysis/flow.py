@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradflow.analysis import FLOW_VERDICTS
-from gradflow.analysis.inputs import Inputs
+from gradflow.analysis.inputs import LARGEST, Inputs
 from gradflow.analysis.trajectory import Run, run
 from gradflow.analysis.words import decimal
 from gradflow.cells.spec import CellSpec, parse_cell
@@ -20,8 +20,9 @@ from gradflow.linalg.scaled import from_log10
 from gradflow.readers.given import told
 from gradflow.record import Record, column, scalar, table
 
-# Between these the norm at the last lag, relative to that at lag 1, counts as stable.
-STABLE = (1e-2, 1e2)
+# Stable is a rate at which a gradient changes by less than this factor over T steps, at least 100.
+STABLE, LEAST_STEPS = 100.0, 100
+NOTHING = 1e-9  # nats per step that are rounding
 QUANTILES = (0.05, 0.5, 0.95)
 
 
@@ -59,7 +60,7 @@ class Cells:
     horizon_float32: list[int | None] = column("first lag outside float32's normal numbers", unit="step")
     horizon_float16: list[int | None] = column("first lag outside float16's normal numbers", unit="step")
     horizon_bfloat16: list[int | None] = column("first lag outside bfloat16's normal numbers", unit="step")
-    verdict: list[str] = column("last lag's norm against lag 1's: stable from 1/100 to 100 times")
+    verdict: list[str] = column("stable: at this rate within a factor of 100 over T steps, at least 100")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -142,8 +143,8 @@ def compare(
     """
     specs = _specs(cells)
     for name, value in (("hidden", hidden), ("seeds", seeds)):
-        if value < 1:
-            raise UsageError(f"{name} {value}: expected at least 1")
+        if not isinstance(value, int) or not 1 <= value <= LARGEST:
+            raise UsageError(f"{name} {value}: expected an integer from 1 to {LARGEST}")
     inputs = Inputs.of(input, key=key, steps=steps, features=features, scale=input_scale, seed=seed)
     jobs = [(spec, draw) for spec in specs for draw in range(seeds)]
 
@@ -185,15 +186,15 @@ def _notes(inputs: Inputs, results: list[Run], seeds: int) -> Iterator[str]:
         yield f"Of the {len(inputs.data)} input sequences the first {seeds} are used, one a seed."
     lost = sum(run.underflows for run in results)
     if lost:
-        yield (
-            f"In {lost} places units are so saturated that a derivative is under 1e-308 and counts as 0: "
-            "norms that are 0, or drop at once, are owed to inputs or weights far out of scale."
-        )
+        yield (f"In {lost} places a unit is so saturated that a derivative is under 1e-308 and counts as 0.")
 
 
 def _specs(cells: Sequence[str]) -> list[CellSpec]:
     if not cells:
         raise UsageError("no cell was named: expected one or more, as in: rnn lstm")
+    wrong = [cell for cell in cells if not isinstance(cell, str)]
+    if wrong:
+        raise UsageError(f"cell {wrong[0]!r} is no name: give names one by one, as in compare('rnn', 'lstm')")
     twice = [cell for cell in cells if cells.count(cell) > 1]
     if twice:
         raise UsageError(f"cell {twice[0]!r} is named twice: give each once, or with other options")
@@ -260,27 +261,25 @@ def _cells(specs: list[CellSpec], runs: list[list[Run]]) -> Cells:
         horizon_float32=horizons["float32"],
         horizon_float16=horizons["float16"],
         horizon_bfloat16=horizons["bfloat16"],
-        verdict=[_verdict(median) for median in medians],
+        verdict=[_verdict(float(r), len(medians[0])) for r in rate],
     )
 
 
-def _verdict(log10_norms: NDArray[np.float64]) -> str:
-    first, last = float(log10_norms[0]), float(log10_norms[-1])
-    if last == -math.inf:
+def _verdict(rate: float, steps: int) -> str:
+    """Return the verdict on a rate; short runs are judged as if they went on to 100 steps."""
+    limit = math.log(STABLE) / max(steps, LEAST_STEPS)
+    if rate < -limit:
         return "vanishing"
-    low, high = (math.log10(end) for end in STABLE)
-    if last - first < low:
-        return "vanishing"
-    return "exploding" if last - first > high else "stable"
+    return "exploding" if rate > limit else "stable"
 
 
 def _sentence(summary: Cells, flow: Lags, k: int, steps: int) -> str:
     """Say in words what became of one cell's gradient."""
     last = float(flow.log10_norm[(k + 1) * steps - 1])
     rate, half_life = float(summary.rate[k]), float(summary.half_life[k])
-    pace = f", halved every {half_life:.3g} steps" if 0 < half_life < math.inf else ""
-    if rate > 0:
+    pace = f", halved every {half_life:.3g} steps" if 0 < half_life < math.inf and rate < -NOTHING else ""
+    if rate > NOTHING:
         pace = f", doubled every {math.log(2) / rate:.3g} steps"
     horizon = summary.horizon_float32[k]
-    reach = f"; float32 loses it at lag {horizon}" if horizon else ""
+    reach = f"; outside float32's normal numbers from lag {horizon}" if horizon else ""
     return f"{summary.cell[k]} is {summary.verdict[k]}: {decimal(last)} at lag {steps}{pace}{reach}."

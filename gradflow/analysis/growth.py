@@ -24,14 +24,16 @@ class Growth(NamedTuple):
     peak_log10_norm: float
     zero_from: int | None
 
-    def sentence(self) -> str:
-        """Return the transient growth and the last norm in words."""
+    def sentence(self, endless: bool) -> str:
+        """Return the transient growth and the last norm in words; ``endless``: growth is what is expected."""
         if self.zero_from is not None:
             return f"W^k is exactly 0 from step {self.zero_from} on."
         last = f"‖W^{self.steps}‖ = {decimal(self.log10_norm)}."
         if 0 < self.peak_step < self.steps and self.peak_log10_norm > MARGIN:
             peak = f"{decimal(self.peak_log10_norm)} at step {self.peak_step}"
             return f"First it grows: ‖W^k‖ peaks at {peak}. {last}"
+        if self.peak_step == self.steps > 0 and self.peak_log10_norm > MARGIN and not endless:
+            return f"But up to step {self.steps} it has grown. {last}"
         return last
 
 

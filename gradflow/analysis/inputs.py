@@ -11,6 +11,7 @@ from gradflow.readers.arrays import read_array
 from gradflow.readers.given import given_array
 
 STEPS, FEATURES = 100, 32
+LARGEST = 10**8  # of anything that is held in memory
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,8 +45,8 @@ class Inputs:
             For data that cannot be read or are complex.
         """
         for name, value in (("steps", steps), ("features", features)):
-            if value is not None and value < 1:
-                raise UsageError(f"{name} {value}: expected at least 1")
+            if value is not None and not (isinstance(value, int) and 1 <= value <= LARGEST):
+                raise UsageError(f"{name} {value}: expected an integer from 1 to {LARGEST}")
         if seed < 0:
             raise UsageError(f"seed {seed}: expected 0 or more")
         if not np.isfinite(scale):

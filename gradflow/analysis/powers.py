@@ -83,7 +83,7 @@ def power(
     >>> result.regime, round(result.spectral_radius, 12), result.power.entries.round(8).tolist()
     ('vanishing', 0.9, [[0.01526082, 0.02034776], [0.02034776, 0.02713034]])
     """
-    if not 0 <= steps <= LARGEST_STEPS:
+    if not isinstance(steps, int) or not 0 <= steps <= LARGEST_STEPS:
         raise UsageError(f"steps {steps}: expected an integer from 0 to 10^18")
     if sum(isinstance(source, str) and source == "-" for source in (matrix, claim_vectors, claim_values)) > 1:
         raise UsageError("standard input (-) can be read once: give the other matrices as files or literals")
@@ -124,12 +124,13 @@ def _measured(
     radius = spectral_radius(eigen, scaled)
     regime = classify(eigen, radius)
     growth = transient_growth(scaled, listed, logs)
+    constant = _kreiss(square, regime, radius, kreiss)
     condition = float(np.linalg.cond(eigen.vectors)) if eigen.vectors is not None else None
     route = eigen_route_error(eigen, scaled.exponent, steps, last)
     shown = entries or len(square) <= ENTRIES_SIZE
     return Powers(
         params=params,
-        notes=tuple(warnings(eigen, condition, route, error, steps)),
+        notes=(*warnings(eigen, condition, route, error, steps), *_unknown(constant, kreiss, square)),
         size=len(square),
         spectral_radius=number(radius.value, scaled.exponent).held(),
         spectral_radius_error=number(radius.error, scaled.exponent).held(),
@@ -140,7 +141,7 @@ def _measured(
         ).held(),
         diagonalizable=eigen.diagonalizable,
         eigenvector_condition=condition,
-        kreiss_constant=_kreiss(square, regime, radius, kreiss),
+        kreiss_constant=constant,
         regime=regime,
         peak_step=growth.peak_step,
         peak_log10_norm=growth.peak_log10_norm,
@@ -251,6 +252,11 @@ def _kreiss(square: NDArray[Any], regime: str, radius: Radius, wanted: bool) -> 
     # where ρ < 1 is out of range it is far from 1, and how far does not matter
     inside = number(radius.value, radius.exponent).held() or 0.0
     return kreiss_constant(square, inside) if wanted or len(square) <= KREISS_SIZE else None
+
+
+def _unknown(constant: float | None, wanted: bool, square: NDArray[Any]) -> Iterator[str]:
+    if constant is None and (wanted or len(square) <= KREISS_SIZE):
+        yield "The Kreiss constant cannot be had: where it is attained z − W is singular to rounding."
 
 
 def _grid(scaled: Scaled) -> Matrix:

@@ -77,9 +77,7 @@ class Powers(Record):
     claim: Claim | None = table(
         "the claimed eigenpairs, one by one", index="index", absent="give --claim-vectors and --claim-values"
     )
-    power: Matrix | None = grid(
-        "Wⁿ from scaled squaring; entries under 1e-248 of the largest may read 0", absent=ASK
-    )
+    power: Matrix | None = grid("Wⁿ, entry by entry", absent=ASK)
     vectors: Matrix | None = grid("Q, the eigenvectors as columns of norm 1", absent=ASK + NO_BASIS)
     values: Matrix | None = grid("Λ, the eigenvalues on the diagonal", absent=ASK)
 

@@ -91,7 +91,8 @@ def on_circle(spectrum: Spectrum, radius: Radius) -> NDArray[np.bool_]:
 
 def conclusion(regime: str, spectrum: Spectrum, radius: Radius, growth: Growth) -> str:
     """Return what happens as n grows and which eigenvalue decides it, in words."""
-    return " ".join(part for part in (SENTENCES[regime](spectrum, radius), growth.sentence()) if part)
+    endless = regime in ("exploding", "polynomial")
+    return f"{SENTENCES[regime](spectrum, radius)} {growth.sentence(endless)}"
 
 
 def _leading(spectrum: Spectrum, radius: Radius) -> str:
@@ -155,7 +156,7 @@ def _polynomial(spectrum: Spectrum, radius: Radius) -> str:
 
 def _nilpotent(spectrum: Spectrum, radius: Radius) -> str:  # noqa: ARG001 - one signature for all
     size = len(spectrum.values)
-    return f"W is nilpotent: every eigenvalue is 0, and W^k is exactly 0 at step {size} at the latest."
+    return f"W is nilpotent: every eigenvalue is 0, and after at most {size} steps so is W^k."
 
 
 def _undecided(spectrum: Spectrum, radius: Radius) -> str:

@@ -13,6 +13,7 @@ from gradflow.render.style import Style
 from gradflow.render.thinning import thinned
 
 NONE = "-"
+FLAT = 0.01  # a curve that moves less than this is drawn as a line
 
 
 class Block(NamedTuple):
@@ -123,7 +124,8 @@ def _across(main: Rows, beside: Sequence[Rows], style: Style) -> Block:
         index = list(dict.fromkeys(main.column(meaning.index)))
         value = main.columns[meaning.value]
         places = thinned(len(index), style.rows, series, value.levels)
-        ends = (min(map(_low, series)), max(map(max, series)))
+        low, high = min(map(_low, series)), max(map(max, series))
+        ends = (low, max(high, low + FLAT))
         rows.append(["", *(sparkline(values, ends, unicode=style.unicode) for values in series)])
         shape = decimal if value.log10 else text
         rows += [[str(index[place]), *(shape(values[place]) for values in series)] for place in places]

@@ -73,7 +73,7 @@ def test_dependent_columns_are_no_decomposition_though_each_is_an_eigenvector():
 
 def test_own_values_show_what_a_column_would_have():
     verdict = check_claim(EXERCISE, Q, VALUES[::-1])
-    np.testing.assert_allclose(verdict.table.re_true, VALUES, rtol=1e-14)
+    np.testing.assert_allclose(verdict.table.rayleigh_re, VALUES, rtol=1e-14)
 
 
 def test_complex_pairs():
