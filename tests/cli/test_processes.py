@@ -125,6 +125,7 @@ def test_ctrl_c_while_waiting_for_input_exits_130_with_nothing_on_either_stream(
     path, opened = pipe
     child = started("compare", "lstm", "--input", path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with opened():
+        time.sleep(0.5)  # it waits in read: a signal just before that call would wait with it
         assert child.poll() is None
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=30)
