@@ -124,6 +124,12 @@ def compare(
     map : callable
         Applies the measurement to each (cell, seed) in order; a caller may watch it, or run it in threads.
 
+    Returns
+    -------
+    Flow
+        The tables ``flow`` (a row for each cell and lag) and ``cells`` (a row for each cell) with their columns
+        as arrays or lists, ``conclusion`` and ``notes``.
+
     Raises
     ------
     UsageError

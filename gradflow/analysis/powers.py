@@ -18,7 +18,7 @@ from gradflow.linalg.kreiss import kreiss_constant
 from gradflow.linalg.norms import departure_from_normality, frobenius_norm, spectral_norm
 from gradflow.linalg.numerical_radius import numerical_radius
 from gradflow.linalg.powers import matrix_power, successive_powers, table_steps
-from gradflow.linalg.scaled import LOG10_2, Scaled, number, shifted
+from gradflow.linalg.scaled import LOG10_2, Scaled, ScaledNumber, number, shifted
 from gradflow.linalg.spectrum import Spectrum, spectrum
 from gradflow.readers.arrays import read_matrix
 from gradflow.readers.given import given_array, told
@@ -69,6 +69,13 @@ def power(
         Q and Λ of a decomposition that somebody states, to be checked; both or neither.
     map : callable
         Applies the norm to each power in turn; a caller may watch progress through it.
+
+    Returns
+    -------
+    Powers
+        The summary as attributes (``regime``, ``spectral_radius``, ``peak_step``, …), the tables ``norms``,
+        ``eigenvalues`` and ``claim`` with their columns as arrays, the matrices ``power``, ``vectors`` and
+        ``values`` as ``entries`` times 2 to the ``exponent2``, and ``notes``.
 
     Raises
     ------
@@ -152,12 +159,7 @@ def _measured(
         claim_residual=verdict.residual if verdict else None,
         claim_slip=verdict.slip if verdict else None,
         conclusion=conclusion(regime, eigen, radius, growth),
-        norms=Norms(
-            step=listed,
-            log10_norm=np.array(logs),
-            norm=np.array([size.value() for size in sizes]),
-            log10_spectral=_log10_powers(radius.log10(), listed),
-        ),
+        norms=_norms(listed, sizes, radius),
         eigenvalues=_eigenvalues(eigen, scaled.exponent, steps),
         claim=verdict.table if verdict else None,
         power=_grid(last) if shown else None,
@@ -220,6 +222,15 @@ def _square(
             "pick a square block of it with --key 'NAME[rows, columns]'"
         )
     return matrix
+
+
+def _norms(steps: list[int], sizes: list[ScaledNumber], radius: Radius) -> Norms:
+    return Norms(
+        step=steps,
+        log10_norm=np.array([size.log10() for size in sizes]),
+        norm=np.array([size.value() for size in sizes]),
+        log10_spectral=_log10_powers(radius.log10(), steps),
+    )
 
 
 def _log10_powers(log10: float, steps: list[int]) -> NDArray[np.float64]:
