@@ -127,7 +127,7 @@ def compare(
     Returns
     -------
     Flow
-        The tables ``flow`` (a row for each cell and lag) and ``cells`` (a row for each cell) with their columns
+        The tables ``flow`` (a row a cell and lag) and ``cells`` (a row a cell) with their columns
         as arrays or lists, ``conclusion`` and ``notes``.
 
     Raises
