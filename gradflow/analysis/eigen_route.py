@@ -31,13 +31,13 @@ def warnings(
     if condition is None:
         yield (
             f"W is not diagonalizable ({int(eigen.defective.sum())} of {len(eigen.values)} eigenvalues are "
-            "defective): there is no QΛQ⁻¹ and nothing here comes from it. W^n is from scaled squaring."
+            "defective): there is no QΛQ⁻¹ and nothing here comes from it. W^n is from scaled products."
         )
     elif (route or 0.0) > UNTRUSTED or condition * EPS * steps > LOST:
         seen = "it could not be had" if route is None else f"here it is off by a relative {route:.1e}"
         yield (
             f"The eigen route QΛ^nQ⁻¹ cannot be trusted: κ(Q) = {condition:.1e} and n = {steps} may cost all "
-            f"its digits; {seen}. W^n is from scaled squaring."
+            f"its digits; {seen}. W^n is from scaled products."
         )
     if error is None or error > UNTRUSTED:
         size = "by more than themselves" if error is None else f"by a relative {error:.1e}"

@@ -12,11 +12,11 @@ from numpy.typing import ArrayLike, NDArray
 from gradflow.analysis import FLOW_VERDICTS
 from gradflow.analysis.inputs import LARGEST, Inputs
 from gradflow.analysis.trajectory import Run, run
-from gradflow.analysis.words import decimal
 from gradflow.cells.spec import CellSpec, parse_cell
 from gradflow.errors import UsageError
 from gradflow.linalg.floating import FORMATS, LEVELS, outside
 from gradflow.linalg.scaled import from_log10
+from gradflow.printable import decimal
 from gradflow.readers.given import told
 from gradflow.record import Record, column, scalar, table
 

@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import NamedTuple
 
-from gradflow.analysis.words import decimal
 from gradflow.linalg.norms import spectral_norm
 from gradflow.linalg.powers import matrix_power
 from gradflow.linalg.scaled import Scaled
 from gradflow.linalg.spectrum import EPS
+from gradflow.printable import decimal
 
 # A difference of two log₁₀ norms that is more than rounding.
 MARGIN = 1e-9

@@ -46,7 +46,8 @@ def power(
 ) -> Powers:
     """Compute what the powers of a matrix do, and say which eigenvalue decides it.
 
-    Wⁿ comes from scaled squaring, which neither over- nor underflows; the eigendecomposition explains it.
+    Wⁿ comes from scaled products, step by step and then by squaring, which neither over- nor underflow; the
+    eigendecomposition explains it.
 
     Parameters
     ----------

@@ -64,7 +64,7 @@ class Powers(Record):
     regime: str = scalar("what Wⁿ does as n grows")
     peak_step: int = scalar("step in 0…n with the largest norm")
     peak_log10_norm: float = scalar("log₁₀ of that norm: over 0 is growth")
-    log10_norm: float = scalar("log₁₀ ‖Wⁿ‖₂, from scaled squaring")
+    log10_norm: float = scalar("log₁₀ ‖Wⁿ‖₂, from scaled products")
     power_error: float | None = scalar("two ways to Wⁿ differ by, relative")
     eigen_route_error: float | None = scalar("relative gap of QΛⁿQ⁻¹ from Wⁿ")
     claim_holds: bool | None = scalar("whether the decomposition that was claimed is right")

@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.analysis.growth import Growth
-from gradflow.analysis.words import decimal
 from gradflow.linalg.norms import frobenius_norm, spectral_norm
 from gradflow.linalg.powers import Power
 from gradflow.linalg.scaled import LOG10_2, Scaled, number
 from gradflow.linalg.spectrum import Spectrum
+from gradflow.printable import decimal
 
 # What is nearer to 1 than this, to rounding, is on the unit circle.
 CIRCLE = 1e-6

@@ -5,9 +5,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradflow.linalg.spectrum import EPS
+
 RADII, ANGLES, STARTS, LEADING = 8, 8, 4, 24
 NEAREST = -18.4  # log(1e-8): so near to the unit circle the limit itself is reached to 8 digits
-EPS, TINY = float(np.finfo(np.float64).eps), float(np.finfo(np.float64).tiny)
+TINY = float(np.finfo(np.float64).tiny)
 
 
 def kreiss_constant(matrix: NDArray[Any], radius: float) -> float | None:

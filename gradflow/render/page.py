@@ -4,8 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from gradflow.analysis.words import decimal
-from gradflow.printable import printable
+from gradflow.printable import decimal, printable
 from gradflow.record import Matrix, MatrixMeaning, Record, ScalarMeaning, described, plain
 from gradflow.render.selection import SUMMARY, Rows, matrices, one, tables
 from gradflow.render.sparkline import sparkline

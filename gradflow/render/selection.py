@@ -1,6 +1,5 @@
 """The tables and matrices of a record as rows of plain values."""
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from gradflow.errors import NumericalError, UsageError
@@ -67,7 +66,10 @@ def one(record: Record, name: str | None) -> Rows | Matrix:
     if name is None:
         return next(iter(found.values()))
     if name == SUMMARY:
-        columns = {key: ColumnMeaning(meaning.description) for key, (meaning, _) in _scalars(record)}
+        columns = {
+            key: ColumnMeaning(meaning.description)
+            for key, (meaning, _) in described(record, ScalarMeaning).items()
+        }
         return Rows(SUMMARY, TableMeaning("scalars"), columns, [list(summary(record).values())])
     if name in found:
         return found[name]
@@ -96,10 +98,6 @@ def grid(matrix: Matrix) -> list[list[Any]]:
             "expected a smaller power here: -f json carries entries and exponent"
         )
     return [[plain(entry) for entry in row] for row in scaled.array]
-
-
-def _scalars(record: Record) -> Iterator[tuple[str, tuple[ScalarMeaning, Any]]]:
-    yield from described(record, ScalarMeaning).items()
 
 
 def _rows(name: str, meaning: TableMeaning, value: Any) -> Rows:
