@@ -19,7 +19,7 @@ API = {
     "read_arrays": "gradflow.readers.arrays:read_arrays",
     "read_matrix": "gradflow.readers.arrays:read_matrix",
     "to_text": "gradflow.render.render:render",
-    "Flow": "gradflow.analysis.flow:Flow",
+    "Flow": "gradflow.analysis.flow_record:Flow",
     "Powers": "gradflow.analysis.powers_record:Powers",
     "GradflowError": "gradflow.errors:GradflowError",
 }
@@ -27,8 +27,8 @@ API = {
 __all__ = ["__version__", *API]
 
 if TYPE_CHECKING:
-    from gradflow.analysis.flow import Flow as Flow
     from gradflow.analysis.flow import compare as compare
+    from gradflow.analysis.flow_record import Flow as Flow
     from gradflow.analysis.powers import power as power
     from gradflow.analysis.powers_record import Powers as Powers
     from gradflow.errors import GradflowError as GradflowError

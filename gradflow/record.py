@@ -42,7 +42,7 @@ class ColumnMeaning(NamedTuple):
 class TableMeaning:
     """What a table says, and how a person reads it best.
 
-    ``across`` names the column whose values stand side by side (one cell beside the other); ``index`` the
+    ``across`` names the columns whose values stand side by side (one cell beside the other); ``index`` the
     column that then runs downwards, and ``value`` the one that fills the grid. Without ``index`` each column
     of the table becomes a row. ``value`` alone names the column whose peak and crossings are always shown.
     ``absent`` is what to do where a record lacks the table.
@@ -50,7 +50,7 @@ class TableMeaning:
 
     description: str
     index: str = ""
-    across: str = ""
+    across: tuple[str, ...] = ()
     value: str = ""
     absent: str = ""
 
@@ -82,9 +82,13 @@ def column(
     return field(metadata={"meaning": ColumnMeaning(description, unit, log10, tuple(levels), log10_in)})
 
 
-def table(description: str, *, index: str = "", across: str = "", value: str = "", absent: str = "") -> Any:
+def table(
+    description: str, *, index: str = "", across: Sequence[str] = (), value: str = "", absent: str = ""
+) -> Any:
     """Declare a table of a record; None stands for a table that was not asked for."""
-    return field(default=None, metadata={"meaning": TableMeaning(description, index, across, value, absent)})
+    return field(
+        default=None, metadata={"meaning": TableMeaning(description, index, tuple(across), value, absent)}
+    )
 
 
 def matrix(description: str, *, absent: str = "") -> Any:

@@ -1,7 +1,14 @@
 """One file per question, each with its own record type.
 
-The words of the verdicts stand at the door, so that a help text can list them without numpy.
+The words that a person may ask with, and those of the verdicts, stand at the door, so that a help text can
+list them without numpy.
 """
 
 REGIMES = ("vanishing", "exploding", "preserving", "polynomial", "nilpotent", "undecided")
 FLOW_VERDICTS = ("vanishing", "stable", "exploding")
+
+VIEWS = ("backward", "forward")
+NORMS = ("2", "fro", "min", "cond")
+BLOCKS = ("state", "hh", "hc", "ch", "cc", "direct")
+DTYPES = ("float64", "float32")
+INPUTS = ("normal", "zero", "constant")

@@ -1,89 +1,29 @@
-"""How the norm of ∂s_T/∂s_{T−k} shrinks or grows with the lag k, cell beside cell on the same inputs."""
+"""How the norm of a Jacobian product shrinks or grows with the lag, cell beside cell on the same inputs."""
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from gradflow.analysis import FLOW_VERDICTS
+from gradflow.analysis import BLOCKS, DTYPES, NORMS, VIEWS
+from gradflow.analysis.flow_record import Flow
+from gradflow.analysis.flow_tables import cell_table, lag_table
+from gradflow.analysis.flow_words import conclusion, notes
+from gradflow.analysis.gates import gate_table
 from gradflow.analysis.inputs import LARGEST, Inputs
-from gradflow.analysis.trajectory import Run, run
+from gradflow.analysis.measure import Measured, Question, measure
+from gradflow.analysis.pair_map import pair_table
+from gradflow.analysis.paths import path_tables
+from gradflow.analysis.view import View, check_combination, parse_lags
 from gradflow.cells.spec import CellSpec, parse_cell
 from gradflow.errors import UsageError
-from gradflow.linalg.floating import FORMATS, LEVELS, outside
-from gradflow.linalg.scaled import from_log10
-from gradflow.printable import decimal
 from gradflow.readers.given import told
-from gradflow.record import Record, column, scalar, table
+from gradflow.tables import unknown
 
-# Stable is a rate at which a gradient changes by less than this factor over T steps, at least 100.
-STABLE, LEAST_STEPS = 100.0, 100
-NOTHING = 1e-9  # nats per step that are rounding
-QUANTILES = (0.05, 0.5, 0.95)
-
-
-@dataclass(frozen=True, eq=False)
-class Lags:
-    """The Jacobian product at every lag."""
-
-    cell: list[str] = column("the cell, as it was asked for")
-    lag: list[int] = column("steps k that the gradient has travelled back", unit="step")
-    log10_step_norm: NDArray[np.float64] = column(
-        "log₁₀ ‖∂s_{t+1}/∂s_t‖₂ of the one step at that lag", log10=True
-    )
-    log10_norm: NDArray[np.float64] = column("log₁₀ ‖∂s_T/∂s_{T−k}‖₂, median", log10=True, levels=LEVELS)
-    log10_norm_low: NDArray[np.float64] = column("its 5 % quantile over seeds", log10=True)
-    log10_norm_high: NDArray[np.float64] = column("its 95 % quantile over seeds", log10=True)
-    norm: NDArray[np.float64] = column(
-        "‖∂s_T/∂s_{T−k}‖₂, median; none where a double cannot hold it", log10_in="log10_norm"
-    )
-
-
-@dataclass(frozen=True, eq=False)
-class Cells:
-    """What the flow amounts to, a row for each cell."""
-
-    cell: list[str] = column("the cell, as it was asked for")
-    state_size: list[int] = column("numbers in the whole state")
-    rate: NDArray[np.float64] = column(
-        "growth over the second half of the lags, median", unit="nats per step"
-    )
-    rate_low: NDArray[np.float64] = column("its 5 % quantile over seeds", unit="nats per step")
-    rate_high: NDArray[np.float64] = column("its 95 % quantile over seeds", unit="nats per step")
-    half_life: NDArray[np.float64] = column(
-        "steps in which that rate halves a gradient; inf: never", unit="step"
-    )
-    horizon_float32: list[int | None] = column("first lag outside float32's normal numbers", unit="step")
-    horizon_float16: list[int | None] = column("first lag outside float16's normal numbers", unit="step")
-    horizon_bfloat16: list[int | None] = column("first lag outside bfloat16's normal numbers", unit="step")
-    verdict: list[str] = column("stable: at this rate within a factor of 100 over T steps, at least 100")
-
-
-@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
-class Flow(Record):
-    """Gradient flow through cells that were fed the same inputs."""
-
-    command: ClassVar[str] = "compare"
-    verdicts: ClassVar[tuple[str, ...]] = FLOW_VERDICTS
-
-    steps: int = scalar("T, the largest lag")
-    seeds: int = scalar("draws of weights, and of inputs unless given")
-    features: int = scalar("features of an input")
-    hidden: int = scalar("hidden size of each cell")
-    conclusion: str = scalar("in words", prose=True)
-
-    flow: Lags = table(
-        "norm of ∂s_T/∂s_{T−k} by lag k: median over seeds", index="lag", across="cell", value="log10_norm"
-    )
-    cells: Cells = table("what it amounts to", across="cell")
-
-    def held(self) -> frozenset[str]:
-        """Return the verdicts of all the cells."""
-        return frozenset(self.cells.verdict)
+AT_ONCE = 2**21  # numbers in the products of one batch
+STEPS_FOR_MAP = 2000  # already two million pairs
 
 
 def compare(
@@ -95,49 +35,86 @@ def compare(
     features: int | None = None,
     input: str | Path | ArrayLike | None = None,
     key: str | None = None,
+    input_format: str | None = None,
     input_scale: float = 1.0,
+    norm: str | Sequence[str] = "2",
+    block: str | Sequence[str] = "state",
+    view: str = "backward",
+    lags: str | Sequence[int] = "all",
+    pair_map: bool = False,
+    paths: bool = False,
+    exact: bool = False,
+    dtype: str = "float64",
     map: Callable[..., Iterable[Any]] = map,
 ) -> Flow:
-    """Compute the norm of the Jacobian product ∂s_T/∂s_{T−k} for every lag k, for each cell.
+    """Compute the norms of the Jacobian product ∂s_T/∂s_{T−k} for every lag k, for each cell.
 
-    The state s is the whole state of the cell, [h; c] for an LSTM: whoever multiplies ∂h'/∂h alone is off by
-    eighty orders of magnitude after a hundred steps.
+    The state s is the whole state of the cell, [h; c] for an LSTM, of all layers for a stack: whoever
+    multiplies ∂h'/∂h alone is off by eighty orders of magnitude after a hundred steps.
 
     Parameters
     ----------
     cells : str
-        ``NAME[:option=value,...]``, as in ``"lstm:forget_bias=1"``.
+        ``NAME[:option=value,...]``, as in ``"lstm:forget_bias=1"`` or ``"gru:layers=2"``.
     hidden : int
-        Hidden size.
+        Hidden size, of each layer.
     steps : int, optional
         T; 100, or the length of ``input``.
     seed, seeds : int
         Weights are drawn ``seeds`` times, all derived from ``seed``.
     features : int, optional
-        Features of the standard normal inputs; 32, or those of ``input``.
-    input : path or array-like (T, features) or (batch, T, features), optional
-        Inputs to use instead, the same for every cell; a batch is spread over the seeds.
+        Features of the inputs; 32, or those of ``input``.
+    input : str, path or array-like (T, features) or (batch, T, features), optional
+        ``normal`` (the default), ``zero`` or ``constant`` (every feature 1); or a file or data, the same for
+        every cell; a batch is spread over the seeds.
     key : str, optional
         Which array of an input file with several.
+    input_format : str, optional
+        ``cifar10-rows`` or ``cifar10-pixels``: the input is a file of CIFAR-10's binary release, each image
+        32 steps of 96 features or 1024 steps of 3, scaled to [0, 1].
     input_scale : float
         Multiplies the inputs.
+    norm : str or sequence of str
+        ``2`` (spectral), ``fro`` (Frobenius), ``min`` (the smallest singular value), ``cond`` (condition
+        number).
+    block : str or sequence of str
+        ``state``, all of the product; ``hh``, ``hc``, ``ch``, ``cc``, blocks of the true product, hc being
+        ∂h/∂c; ``direct``, the product of the gates that keep the state alone, an approximation.
+    view : str
+        ``backward``, ∂s_T/∂s_{T−k}, or ``forward``, ∂s_k/∂s_0.
+    lags : str or sequence of int
+        ``all``, ``log`` (√2 apart) or a list. Few lags of a large cell are measured without forming a
+        product.
+    pair_map : bool
+        Add the table ``map``: the first of the norms for every pair of steps.
+    paths : bool
+        Add the tables ``paths`` and ``path_means``: the four terms of ∂c_t/∂c_{t−1} in an LSTM.
+    exact : bool
+        Take no shortcut: every product whole, every norm from all singular values.
+    dtype : str
+        ``float64`` or ``float32``, for everything from the weights on.
     map : callable
-        Applies the measurement to each (cell, seed) in order; a caller may watch it, or run it in threads.
+        Applies the measurement to each batch of draws in order; a caller may watch it, or run it in threads.
 
     Returns
     -------
     Flow
-        The tables ``flow`` (a row a cell and lag) and ``cells`` (a row a cell) with their columns
-        as arrays or lists, ``conclusion`` and ``notes``.
+        The tables ``flow`` (a row a cell and lag), ``cells`` (a row a cell), ``gates`` and those asked for,
+        with their columns as arrays or lists, ``conclusion`` and ``notes``. A state that leaves the range of
+        a double ends its trajectory: ``cells.blow_up_step`` says where, and lags count from the step before.
 
     Raises
     ------
     UsageError
-        For an unknown cell or option, or a number out of range.
+        For an unknown cell, option, norm or block, or a number out of range.
     DataError
         For inputs that cannot be read.
     NumericalError
-        Where a state leaves the range of a double.
+        Where a single Jacobian leaves the range of a double.
+
+    References
+    ----------
+    Pascanu, Mikolov & Bengio 2013, section 2, for the product and its bound.
 
     Examples
     --------
@@ -151,18 +128,45 @@ def compare(
     for name, value in (("hidden", hidden), ("seeds", seeds)):
         if not isinstance(value, int) or not 1 <= value <= LARGEST:
             raise UsageError(f"{name} {value}: expected an integer from 1 to {LARGEST}")
-    inputs = Inputs.of(input, key=key, steps=steps, features=features, scale=input_scale, seed=seed)
-    jobs = [(spec, draw) for spec in specs for draw in range(seeds)]
+    inputs = Inputs.of(
+        input, key=key, format=input_format, steps=steps, features=features, scale=input_scale, seed=seed,
+        count=seeds,
+    )  # fmt: skip
+    question = Question(
+        View(
+            _one("view", view, VIEWS),
+            _several("block", block, BLOCKS),
+            _several("norm", norm, NORMS),
+            parse_lags(lags, inputs.steps),
+            exact,
+        ),
+        pair_map,
+        paths,
+    )
+    _check(question, inputs.steps)
+    kind = np.dtype(_one("dtype", dtype, DTYPES))
 
-    def measure(job: tuple[CellSpec, int]) -> Run:
-        spec, draw = job
+    def answer(job: tuple[CellSpec, range]) -> list[Measured]:
+        spec, draws = job
         # Seeded alike for every cell, so that two variants of one cell share their draw.
-        cell = spec.make(hidden, inputs.features, np.random.default_rng([seed, draw, 1]))
-        return run(cell, inputs.draw(draw), spec.text)
+        made = [spec.make(hidden, inputs.features, np.random.default_rng([seed, draw, 1])) for draw in draws]
+        try:
+            return measure(
+                [one.astype(kind) for one in made], [inputs.draw(k).astype(kind) for k in draws], question
+            )
+        except UsageError as error:
+            raise UsageError(f"cell {spec.text!r}: {error}") from None
 
-    results = list(map(measure, jobs))
-    runs = [results[k * seeds : (k + 1) * seeds] for k in range(len(specs))]
-    flow, summary = _lags(specs, runs), _cells(specs, runs)
+    jobs = [(spec, draws) for spec in specs for draws in _batches(spec, hidden, inputs, seeds, question)]
+    answers = list(map(answer, jobs))
+    found: dict[str, list[Measured]] = {spec.text: [] for spec in specs}
+    for (spec, _), several in zip(jobs, answers, strict=True):
+        found[spec.text] += several
+    flow, summary = lag_table(found, question.view), cell_table(found, question.view, inputs.steps)
+    means, steps_of_paths = path_tables(
+        list(found), [[one.paths for one in draws] for draws in found.values()]
+    )
+    maps = [[one.pairs for one in draws if one.pairs is not None] for draws in found.values()]
     return Flow(
         params={
             "cells": list(cells),
@@ -172,27 +176,74 @@ def compare(
             "seeds": seeds,
             "features": inputs.features,
             "key": key,
+            "input_format": input_format,
             "input_scale": input_scale,
             "input": told(input),
+            "norm": list(question.view.norms),
+            "block": list(question.view.blocks),
+            "view": view,
+            "lags": lags if isinstance(lags, str) else list(question.view.lags),
+            "map": pair_map,
+            "paths": paths,
+            "exact": exact,
+            "dtype": dtype,
         },
-        notes=tuple(_notes(inputs, results, seeds)),
+        notes=tuple(notes(inputs, found, seeds, question.view)),
         steps=inputs.steps,
         seeds=seeds,
         features=inputs.features,
         hidden=hidden,
-        conclusion=" ".join(_sentence(summary, flow, k, inputs.steps) for k in range(len(specs))),
+        view=view,
+        conclusion=conclusion(flow, summary),
         flow=flow,
         cells=summary,
+        gates=gate_table(list(found), [[one.gates for one in draws] for draws in found.values()]),
+        path_means=means,
+        paths=steps_of_paths,
+        map=pair_table(list(found), maps) if pair_map else None,
     )
 
 
-def _notes(inputs: Inputs, results: list[Run], seeds: int) -> Iterator[str]:
-    """Yield what to beware of: inputs left unused, slopes too small for a double."""
-    if inputs.data is not None and len(inputs.data) > seeds > 0:
-        yield f"Of the {len(inputs.data)} input sequences the first {seeds} are used, one a seed."
-    lost = sum(run.underflows for run in results)
-    if lost:
-        yield (f"In {lost} places a unit is so saturated that a derivative is under 1e-308 and counts as 0.")
+def _batches(spec: CellSpec, hidden: int, inputs: Inputs, seeds: int, question: Question) -> Iterator[range]:
+    """Yield the draws that go together: as many as are quick, as few as fit."""
+    size = spec.make(hidden, inputs.features, np.random.default_rng(0)).state_size
+    fitting = AT_ONCE // (size * max(size, inputs.steps)) if question.batchable(size) else 1
+    for first in range(0, seeds, max(fitting, 1)):
+        yield range(first, min(first + max(fitting, 1), seeds))
+
+
+def _check(question: Question, steps: int) -> None:
+    """Refuse what cannot be had.
+
+    Raises
+    ------
+    UsageError
+        For the smallest singular value of a block, and for a map that is too large or of another norm.
+    """
+    check_combination(question.view)
+    if not question.pair_map:
+        return
+    if steps > STEPS_FOR_MAP:
+        raise UsageError(f"map of {steps} steps: expected at most {STEPS_FOR_MAP}, a row for every pair")
+    norm, block = question.view.norms[0], question.view.blocks[0]
+    if norm not in ("2", "fro") or block == "direct":
+        raise UsageError(
+            f"map of norm {norm!r} of block {block!r}: expected norm 2 or fro, of a block of the product"
+        )
+
+
+def _one(kind: str, value: str, valid: Sequence[str]) -> str:
+    if value not in valid:
+        raise UsageError(unknown(kind, str(value), valid))
+    return value
+
+
+def _several(kind: str, values: str | Sequence[str], valid: Sequence[str]) -> tuple[str, ...]:
+    """Return the names asked for, as a list or as text with commas, each once."""
+    given = values.split(",") if isinstance(values, str) else [str(value) for value in values]
+    if not given:
+        raise UsageError(f"{kind}: none was named; expected {', '.join(valid)}")
+    return tuple(dict.fromkeys(_one(kind, value.strip(), valid) for value in given))
 
 
 def _specs(cells: Sequence[str]) -> list[CellSpec]:
@@ -205,87 +256,3 @@ def _specs(cells: Sequence[str]) -> list[CellSpec]:
     if twice:
         raise UsageError(f"cell {twice[0]!r} is named twice: give each once, or with other options")
     return [parse_cell(cell) for cell in cells]
-
-
-def quantiles(values: Sequence[ArrayLike]) -> NDArray[np.float64]:
-    """Return the 5 %, 50 % and 95 % quantiles over the first axis, where −inf stands for an exact 0.
-
-    Examples
-    --------
-    >>> quantiles([-np.inf, 0.0, 1.0]).round(9).tolist()
-    [-inf, 0.0, 0.9]
-    """
-    with np.errstate(invalid="ignore"):
-        found = np.quantile(np.asarray(values), QUANTILES, axis=0)
-    # Between −inf and a number any weight gives −inf, where the formula gives nan.
-    return np.where(np.isnan(found), -np.inf, found)
-
-
-def _lags(specs: list[CellSpec], runs: list[list[Run]]) -> Lags:
-    norms = [quantiles([run.log10_norms for run in several]) for several in runs]
-    steps = [quantiles([run.log10_step_norms for run in several])[1] for several in runs]
-    count = len(steps[0])
-    median = np.concatenate([norm[1] for norm in norms])
-    return Lags(
-        cell=[spec.text for spec in specs for _ in range(count)],
-        lag=[lag for _ in specs for lag in range(1, count + 1)],
-        log10_step_norm=np.concatenate(steps),
-        log10_norm=median,
-        log10_norm_low=np.concatenate([norm[0] for norm in norms]),
-        log10_norm_high=np.concatenate([norm[2] for norm in norms]),
-        norm=np.array([from_log10(float(log)) for log in median]),
-    )
-
-
-def _rate(log10_norms: NDArray[np.float64]) -> float:
-    """Return the growth in nats per step over the second half of the lags; lag 0 is the identity."""
-    logs = np.concatenate([[0.0], log10_norms])
-    last, middle = len(log10_norms), len(log10_norms) // 2
-    if math.isinf(logs[last]):
-        return -math.inf
-    return float((logs[last] - logs[middle]) / (last - middle) * math.log(10))
-
-
-def _cells(specs: list[CellSpec], runs: list[list[Run]]) -> Cells:
-    low, rate, high = quantiles(
-        [[_rate(run.log10_norms) for run in several] for several in zip(*runs, strict=True)]
-    )
-    medians = [quantiles([run.log10_norms for run in several])[1] for several in runs]
-    horizons = {
-        name: [
-            next((lag for lag, log in enumerate(median, 1) if outside(log, ends)), None) for median in medians
-        ]
-        for name, ends in FORMATS.items()
-    }
-    return Cells(
-        cell=[spec.text for spec in specs],
-        state_size=[several[0].state_size for several in runs],
-        rate=rate,
-        rate_low=low,
-        rate_high=high,
-        half_life=np.array([math.log(2) / -r if r < 0 else math.inf for r in rate]),
-        horizon_float32=horizons["float32"],
-        horizon_float16=horizons["float16"],
-        horizon_bfloat16=horizons["bfloat16"],
-        verdict=[_verdict(float(r), len(medians[0])) for r in rate],
-    )
-
-
-def _verdict(rate: float, steps: int) -> str:
-    """Return the verdict on a rate; short runs are judged as if they went on to 100 steps."""
-    limit = math.log(STABLE) / max(steps, LEAST_STEPS)
-    if rate < -limit:
-        return "vanishing"
-    return "exploding" if rate > limit else "stable"
-
-
-def _sentence(summary: Cells, flow: Lags, k: int, steps: int) -> str:
-    """Say in words what became of one cell's gradient."""
-    last = float(flow.log10_norm[(k + 1) * steps - 1])
-    rate, half_life = float(summary.rate[k]), float(summary.half_life[k])
-    pace = f", halved every {half_life:.3g} steps" if 0 < half_life < math.inf and rate < -NOTHING else ""
-    if rate > NOTHING:
-        pace = f", doubled every {math.log(2) / rate:.3g} steps"
-    horizon = summary.horizon_float32[k]
-    reach = f"; outside float32's normal numbers from lag {horizon}" if horizon else ""
-    return f"{summary.cell[k]} is {summary.verdict[k]}: {decimal(last)} at lag {steps}{pace}{reach}."

@@ -1,4 +1,4 @@
-"""The inputs that every cell of a comparison is fed: normal draws, or somebody's data."""
+"""The inputs that every cell of a comparison is fed: normal draws, zeros, ones, or somebody's data."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,9 +6,12 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from gradflow.analysis import INPUTS
 from gradflow.errors import DataError, UsageError
+from gradflow.readers import INPUT_FORMATS
 from gradflow.readers.arrays import read_array
 from gradflow.readers.given import given_array
+from gradflow.tables import lookup
 
 STEPS, FEATURES = 100, 32
 LARGEST = 10**8  # of anything that is held in memory
@@ -16,12 +19,13 @@ LARGEST = 10**8  # of anything that is held in memory
 
 @dataclass(frozen=True, eq=False)
 class Inputs:
-    """Inputs of ``steps`` × ``features``; ``data`` (batch, steps, features) is None for normal draws."""
+    """Inputs of ``steps`` × ``features``; ``data`` (batch, steps, features) is None where ``kind`` tells."""
 
     steps: int
     features: int
     scale: float
     seed: int
+    kind: str
     data: NDArray[np.float64] | None
 
     @classmethod
@@ -30,12 +34,16 @@ class Inputs:
         source: str | Path | ArrayLike | None,
         *,
         key: str | None,
+        format: str | None,
         steps: int | None,
         features: int | None,
         scale: float,
         seed: int,
+        count: int,
     ) -> "Inputs":
         """Read what was given and check it against the number of steps and features asked for.
+
+        ``count`` sequences are needed at most.
 
         Raises
         ------
@@ -51,27 +59,39 @@ class Inputs:
             raise UsageError(f"seed {seed}: expected 0 or more")
         if not np.isfinite(scale):
             raise UsageError(f"input scale {scale}: expected a finite number")
-        if source is None:
-            if key is not None:
-                raise UsageError(f"key {key!r} picks an array of an input file (--input): none was given")
-            return cls(steps or STEPS, features or FEATURES, scale, seed, None)
-        data = _batch(source, key)
+        if source is None or (isinstance(source, str) and source in INPUTS):
+            for name, chosen in (("key", key), ("input format", format)):
+                if chosen is not None:
+                    raise UsageError(f"{name} {chosen!r} is for an input file (--input): none was given")
+            return cls(steps or STEPS, features or FEATURES, scale, seed, source or INPUTS[0], None)
+        data = _batch(source, key, format, count)
         _, length, width = data.shape
         if steps is not None and steps > length:
             raise UsageError(f"steps {steps}: the input has {length}; expected at most that")
         if features is not None and features != width:
             raise UsageError(f"features {features}: the input has {width}; leave --features out")
-        return cls(steps or length, width, scale, seed, data[:, : steps or length])
+        return cls(steps or length, width, scale, seed, "data", data[:, : steps or length])
 
     def draw(self, draw: int) -> NDArray[np.float64]:
         """Return the inputs of one draw, shape (steps, features): a batch is gone through in turn."""
-        if self.data is None:
+        if self.data is not None:
+            return np.asarray(self.scale * self.data[draw % len(self.data)])
+        if self.kind == "normal":
             generator = np.random.default_rng([self.seed, draw, 0])
             return np.asarray(self.scale * generator.standard_normal((self.steps, self.features)))
-        return np.asarray(self.scale * self.data[draw % len(self.data)])
+        return np.full((self.steps, self.features), self.scale if self.kind == "constant" else 0.0)
 
 
-def _batch(source: str | Path | ArrayLike, key: str | None) -> NDArray[np.float64]:
+def _batch(
+    source: str | Path | ArrayLike, key: str | None, format: str | None, count: int
+) -> NDArray[np.float64]:
+    """Return data as (batch, steps, features)."""
+    if format is not None:
+        read = lookup(INPUT_FORMATS, format, "input format")
+        if not isinstance(source, str | Path) or key is not None:
+            raise UsageError(f"input format {format!r}: expected a file as --input, and no key")
+        images: NDArray[np.float64] = read(source, count)
+        return images
     if isinstance(source, str | Path):
         data = read_array(source, key, dimensions=(2, 3))
     else:

@@ -1,69 +1,46 @@
-"""One cell along one input: its Jacobian factors, and the norms of their products by lag."""
+"""A cell along inputs: its states as far as they go, and the Jacobians of its steps."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
-from gradflow.cells.base import Cell
-from gradflow.errors import NumericalError
-from gradflow.linalg.norms import spectral_norm
-from gradflow.linalg.products import Factor, backward_products
-from gradflow.linalg.scaled import Scaled
+from gradflow.cells.base import Array, Cell, StepFactor
 
 
-class Run(NamedTuple):
-    """One cell with one draw of weights: ``log10_step_norms`` and ``log10_norms`` of shape (T,), by lag."""
+@dataclass(frozen=True, eq=False)
+class Trajectory:
+    """Where a cell went, and how each step depends on the one before; leading axes as the cell has them."""
 
-    log10_step_norms: NDArray[np.float64]
-    log10_norms: NDArray[np.float64]
-    state_size: int
-    underflows: int  # how often numbers under 1e-308 had to be counted as 0
+    cell: Cell
+    inputs: Array  # (..., T, input_size)
+    states: Array  # (..., T + 1, state_size)
+    factor: StepFactor  # with an axis of T points
+    blow_up: int | None  # the step, from 1, at which a state left the range of a double
+    underflow: bool  # whether a derivative was under 1e-308 and counts as 0
+
+    @property
+    def steps(self) -> int:
+        """T, the steps whose states are finite."""
+        return int(self.inputs.shape[-2])
 
 
-def run(cell: Cell, inputs: NDArray[np.float64], name: str = "cell", state: ArrayLike | None = None) -> Run:
-    """Run a cell along ``inputs`` of shape (T, features) and measure its Jacobians by lag.
+def follow(cell: Cell, inputs: Array, initial: Array | None = None) -> Trajectory:
+    """Run a cell along inputs (..., T, input_size) from ``initial`` (or 0) while states are finite.
 
-    Parameters
-    ----------
-    name : str
-        What to call the cell in a message.
-    state : array (state_size,), optional
-        Initial state, 0 unless given.
-
-    Raises
-    ------
-    NumericalError
-        Where the state leaves the range of a double, with the step.
+    Examples
+    --------
+    >>> from gradflow.cells.rnn import RNN
+    >>> cell = RNN(np.ones((1, 1)), np.array([[1e200]]), np.zeros(1), "identity")
+    >>> follow(cell, np.ones((9, 1))).blow_up
+    3
     """
     lost: list[str] = []
-    factors = linearize(cell, inputs, name, state, lambda kind, _: lost.append(kind))
-    steps = [spectral_norm(Scaled.of(factor.todense())).log10() for factor in reversed(factors)]
-    norms = [spectral_norm(product).log10() for product in backward_products(factors)]
-    return Run(np.array(steps), np.array(norms), cell.state_size, len(lost))
-
-
-def linearize(
-    cell: Cell,
-    inputs: NDArray[np.float64],
-    name: str = "cell",
-    state: ArrayLike | None = None,
-    underflow: Callable[[str, int], object] = lambda kind, flag: None,  # noqa: ARG005
-) -> list[Factor]:
-    """Return the Jacobian factor of each step along ``inputs``, starting at ``state`` (0 unless given).
-
-    ``underflow`` is called, as `numpy.seterrcall` has it, where a gate or a slope is too small for a double.
-    """
-    current = np.zeros(cell.state_size) if state is None else np.asarray(state, dtype=np.float64)
-    factors = []
-    with np.errstate(over="ignore", invalid="ignore", under="call", call=underflow):
-        for step, x in enumerate(inputs, 1):
-            current, factor = cell.step(current, x)
-            if not np.isfinite(current).all():
-                raise NumericalError(
-                    f"{name}: the state leaves the range of a double at step {step} of {len(inputs)}; "
-                    "expected a bounded trajectory: lower the gain, the inputs or the number of steps"
-                )
-            factors.append(factor)
-    return factors
+    with np.errstate(over="ignore", invalid="ignore", under="call", call=lambda kind, _: lost.append(kind)):
+        states = cell.run(inputs, initial)
+        # finite at every step but not for every seed: the first to leave ends them all
+        finite = np.isfinite(states).all(axis=(*range(states.ndim - 2), -1))
+        blow_up = None if finite.all() else int(np.argmin(finite))
+        if blow_up is not None:
+            inputs, states = inputs[..., : blow_up - 1, :], states[..., :blow_up, :]
+        factor = cell.linearize(states, inputs)
+    return Trajectory(cell, inputs, states, factor, blow_up, bool(lost))

@@ -5,4 +5,5 @@ from gradflow.tables import Table
 CELLS: Table = {
     "rnn": "gradflow.cells.rnn:RNN",
     "lstm": "gradflow.cells.lstm:LSTM",
+    "gru": "gradflow.cells.gru:GRU",
 }

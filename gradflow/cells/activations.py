@@ -1,12 +1,12 @@
 """Activation functions with derivatives that keep their digits far out in the tails."""
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
 
 
 def sigmoid(z: Array) -> Array:
@@ -39,7 +39,7 @@ def relu(z: Array) -> Array:
 
 def relu_slope(z: Array) -> Array:
     """Return 1 where z > 0, else 0 (at 0 too, as the frameworks have it)."""
-    return (z > 0).astype(np.float64)
+    return (z > 0).astype(z.dtype)
 
 
 def identity(z: Array) -> Array:
@@ -53,15 +53,16 @@ def identity_slope(z: Array) -> Array:
 
 
 class Activation(NamedTuple):
-    """An elementwise function of the pre-activation z, and its derivative as a function of z."""
+    """An elementwise function of z, its derivative as a function of z, and the derivative's maximum."""
 
     value: Callable[[Array], Array]
     slope: Callable[[Array], Array]
+    steepest: float
 
 
 ACTIVATIONS = {
-    "tanh": Activation(np.tanh, tanh_slope),
-    "sigmoid": Activation(sigmoid, sigmoid_slope),
-    "relu": Activation(relu, relu_slope),
-    "identity": Activation(identity, identity_slope),
+    "tanh": Activation(np.tanh, tanh_slope, 1.0),
+    "sigmoid": Activation(sigmoid, sigmoid_slope, 0.25),
+    "relu": Activation(relu, relu_slope, 1.0),
+    "identity": Activation(identity, identity_slope, 1.0),
 }

@@ -1,25 +1,119 @@
-"""What a cell is: parameters, a step, and the step's Jacobian as a factor."""
+"""What a cell is: parameters, a step, its Jacobian as a factor, and its gates.
+
+Axes: weights may have leading axes, one draw of weights after the other. Vectors then have shape
+(..., points, n): for each draw several points, at each of which the same formula is evaluated. A step along
+a trajectory is one point; the Jacobians of a whole trajectory are taken at all its points in one call.
+"""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable
-from typing import ClassVar
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields, replace
+from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.linalg.products import Factor
+from gradflow.errors import DataError
+from gradflow.linalg.products import Factor, transposed
 
-Array = NDArray[np.float64]
+Array = NDArray[Any]
+Index = slice | NDArray[np.intp]
+
+
+class Gate(NamedTuple):
+    """What a gate does, and the range that it can take; ``retains``: it multiplies what was before."""
+
+    role: str
+    low: float
+    high: float
+    retains: bool = False
+
+
+class GateValues(NamedTuple):
+    """The values of one gate of one layer (counted from 1) along a trajectory, shape (..., T, H)."""
+
+    layer: int
+    name: str
+    gate: Gate
+    values: Array
+
+
+class CellPaths(NamedTuple):
+    """What ∂c_t/∂c_{t−1} is the sum of, for t = 2 … T.
+
+    They are diag(direct) and, for each gate, diag(into) (weight diag(delta) + diag(peephole)).
+
+    δ = o_{t−1}⊙sech²c_{t−1} is what c_{t−1} does to h_{t−1}, with o_{t−1} held fixed (exercise 5-3d).
+    """
+
+    direct: Array  # (..., T − 1, H)
+    delta: Array  # (..., T − 1, H)
+    into: dict[str, Array]  # (..., T − 1, H) by gate
+    weight: dict[str, Array]  # (..., H, H) by gate
+    peephole: dict[str, Array]  # (..., H) by gate, where there are any
+
+
+class StepFactor(Factor):
+    """∂(next state)/∂(state) of a step, and what a layer above another needs: ∂(next state)/∂(input).
+
+    A dataclass of arrays; those named in ``per_point`` have an axis of points until `at` picks one.
+    """
+
+    per_point: ClassVar[tuple[str, ...]]
+
+    def at(self, point: int) -> Self:
+        """Return the factor at one point of a trajectory."""
+        return replace(self, **{name: getattr(self, name)[..., point, :] for name in self.per_point})  # type: ignore[type-var]
+
+    @abstractmethod
+    def input_matmat(self, block: Array) -> Array:
+        """Return J_x X for a block X of shape (..., input_size, m)."""
+
+    @abstractmethod
+    def input_rmatmat(self, block: Array) -> Array:
+        """Return J_xᵀ Y for a block Y of shape (..., n, m)."""
 
 
 class Cell(ABC):
     """A recurrent cell with its weights; its state s is one vector, whatever it is made of.
 
-    A cell is made of given weights by its constructor, or of fresh ones by ``random(hidden_size, input_size,
-    generator, **options)``, whose keyword-only parameters are what a person may give after the cell's name.
+    A cell is a dataclass whose arrays are its weights, made of given ones by its constructor, or of fresh
+    ones by ``random(hidden_size, input_size, generator, **options)``, whose keyword-only parameters are what
+    a person may give after the cell's name.
     """
 
     random: ClassVar[Callable[..., "Cell"]]
+
+    def __post_init__(self) -> None:
+        for name, weight in self.weights().items():
+            wrong = np.argwhere(~np.isfinite(weight))
+            if len(wrong):
+                place = tuple(int(k) for k in wrong[0])
+                raise DataError(
+                    f"{type(self).__name__}: {name}{list(place)} is {weight[place]}; expected finite weights"
+                )
+
+    def weights(self) -> dict[str, Array]:
+        """Return the arrays that the cell is made of, by name."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
+        return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
+
+    def with_weights(self, change: Callable[[Sequence[Array]], Array], others: Sequence[Self] = ()) -> Self:
+        """Return a cell whose every weight ``change`` makes of that weight of this and other cells."""
+        made = {
+            name: change([weight, *(getattr(other, name) for other in others)])
+            for name, weight in self.weights().items()
+        }
+        return replace(self, **made)  # type: ignore[type-var]
+
+    def astype(self, dtype: np.dtype[Any]) -> Self:
+        """Return the same cell with weights of another type."""
+        return self.with_weights(lambda weights: weights[0].astype(dtype))
+
+    @property
+    @abstractmethod
+    def parts(self) -> Mapping[str, Index]:
+        """Where the parts stand in the state: ``h``, the output, and ``c``, the cell state, if any."""
 
     @property
     @abstractmethod
@@ -28,15 +122,62 @@ class Cell(ABC):
 
     @property
     @abstractmethod
-    def input_size(self) -> int:
-        """Features of an input."""
+    def output_size(self) -> int:
+        """Numbers in what a layer above gets to see."""
 
     @abstractmethod
-    def step(self, state: Array, x: Array) -> tuple[Array, Factor]:
-        """Return the next state, shape (state_size,), and ∂(next state)/∂(state) as a factor.
+    def drive(self, inputs: Array) -> Array:
+        """Return what inputs (..., points, input_size) add to the pre-activations, biases and all."""
+
+    @abstractmethod
+    def step(self, state: Array, drive: Array) -> Array:
+        """Return the next state, shape (..., points, state_size), like ``state``."""
+
+    @abstractmethod
+    def linearize(self, states: Array, inputs: Array) -> StepFactor:
+        """Return the Jacobians of all steps of a trajectory as one factor with an axis of points.
 
         Parameters
         ----------
-        state : array (state_size,)
-        x : array (input_size,)
+        states : array (..., T + 1, state_size)
+            As `run` returns them.
+        inputs : array (..., T, input_size)
         """
+
+    def gates(self, states: Array, inputs: Array) -> list[GateValues]:  # noqa: ARG002 - for those who have some
+        """Return the values of every gate at every step; arguments as in `linearize`."""
+        return []
+
+    def layered(self, states: Array, inputs: Array) -> list[tuple["Cell", Array, Array]]:
+        """Return each layer with its own states and inputs, the lowest first; arguments as in `linearize`."""
+        return [(self, states, inputs)]
+
+    def paths(self, states: Array, inputs: Array) -> "CellPaths | None":  # noqa: ARG002
+        """Return what ∂c_t/∂c_{t−1} is made of, where there is a cell state; arguments as in `linearize`."""
+        return None
+
+    def step_bound(self) -> Array | None:
+        """Return what ‖∂s'/∂s‖ never exceeds, shape (...); None where that is not known."""
+        return None
+
+    def run(self, inputs: Array, initial: Array | None = None) -> Array:
+        """Return the states along inputs (..., T, input_size), the initial one first: (..., T + 1, n)."""
+        drive = self.drive(inputs)
+        states = np.zeros((*drive.shape[:-2], drive.shape[-2] + 1, self.state_size), drive.dtype)
+        if initial is not None:
+            states[..., 0, :] = initial
+        for t in range(drive.shape[-2]):
+            states[..., t + 1 : t + 2, :] = self.step(states[..., t : t + 1, :], drive[..., t : t + 1, :])
+        return states
+
+
+def affine(weight: Array, vectors: Array) -> Array:
+    """Return W v for weights (..., m, n) and vectors (..., points, n) as (..., points, m)."""
+    result: Array = vectors @ transposed(weight)
+    return result
+
+
+def scaled_rows(scale: Array, block: Array) -> Array:
+    """Return diag(scale) X for scale (..., n) and a block (..., n, m)."""
+    result: Array = scale[..., None] * block
+    return result

@@ -11,54 +11,108 @@ from gradflow.linalg.ensembles import orthogonal as orthogonal_matrix
 from gradflow.tables import unknown
 
 Array = NDArray[np.float64]
+Generator = np.random.Generator
+Sizes = tuple[int, int, int]  # H rows of a gate, R numbers that the recurrent weights see, I features
 
 
 class Weights(NamedTuple):
-    """``weight_ih`` (G·H, I), ``weight_hh`` (G·H, H) and ``bias`` (G·H): G gates, H hidden, I input size.
-
-    The bias is the sum of the two that torch keeps.
-    """
+    """``weight_ih`` (G·H, I), ``weight_hh`` (G·H, R), and the two biases (G·H) that torch keeps."""
 
     weight_ih: Array
     weight_hh: Array
-    bias: Array
+    bias_ih: Array
+    bias_hh: Array
 
 
-def torch(
-    gates: int, hidden_size: int, input_size: int, gain: float, generator: np.random.Generator
-) -> Weights:
-    """Return torch's default: everything uniform on ±1/√H; ``gain`` multiplies the recurrent weights.
+def torch(gates: int, sizes: Sizes, gain: float, generator: Generator) -> Weights:
+    """Return torch's default: everything uniform on ±1/√H.
 
     The recurrent weights' gain in the sense of random-matrix theory is then gain/√3.
     """
-    bound = 1.0 / np.sqrt(hidden_size)
-    rows = gates * hidden_size
+    hidden, recurrent, features = sizes
+    bound, rows = 1.0 / np.sqrt(hidden), gates * hidden
     return Weights(
-        weight_ih=generator.uniform(-bound, bound, (rows, input_size)),
-        weight_hh=gain * generator.uniform(-bound, bound, (rows, hidden_size)),
-        bias=generator.uniform(-bound, bound, rows) + generator.uniform(-bound, bound, rows),
+        weight_ih=generator.uniform(-bound, bound, (rows, features)),
+        weight_hh=gain * generator.uniform(-bound, bound, (rows, recurrent)),
+        bias_ih=generator.uniform(-bound, bound, rows),
+        bias_hh=generator.uniform(-bound, bound, rows),
     )
 
 
-def orthogonal(
-    gates: int, hidden_size: int, input_size: int, gain: float, generator: np.random.Generator
-) -> Weights:
-    """Return torch's default with orthogonal recurrent weights, gate by gate, times ``gain`` (Saxe 2014)."""
-    default = torch(gates, hidden_size, input_size, 1.0, generator)
-    blocks = [orthogonal_matrix(hidden_size, gain, generator) for _ in range(gates)]
-    return Weights(default.weight_ih, np.vstack(blocks), default.bias)
+def keras(gates: int, sizes: Sizes, gain: float, generator: Generator) -> Weights:
+    """Return Keras' default: Glorot's uniform inputs, recurrent weights with orthonormal columns, no bias.
+
+    The gates share one orthogonal matrix (G·H, R): Keras draws its kernel whole, so a gate alone is not
+    orthogonal (Glorot & Bengio 2010, eq. 16; Saxe et al. 2014). A forget bias of 1 is the cell's own affair.
+    """
+    hidden, recurrent, features = sizes
+    rows = gates * hidden
+    bound = np.sqrt(6.0 / (features + rows))
+    return Weights(
+        weight_ih=generator.uniform(-bound, bound, (rows, features)),
+        weight_hh=orthonormal(rows, recurrent, gain, generator),
+        bias_ih=np.zeros(rows),
+        bias_hh=np.zeros(rows),
+    )
 
 
-INITIALIZATIONS: dict[str, Callable[[int, int, int, float, np.random.Generator], Weights]] = {
+def ginibre(gates: int, sizes: Sizes, gain: float, generator: Generator) -> Weights:
+    """Return normal weights: recurrent ones of variance gain²/R, inputs of 1/I; no bias.
+
+    What mean-field theory speaks of: an input of variance 1 adds noise of variance 1 to every unit
+    (Sompolinsky et al. 1988).
+    """
+    hidden, recurrent, features = sizes
+    rows = gates * hidden
+    return Weights(
+        weight_ih=generator.standard_normal((rows, features)) / np.sqrt(features),
+        weight_hh=generator.standard_normal((rows, recurrent)) * (gain / np.sqrt(recurrent)),
+        bias_ih=np.zeros(rows),
+        bias_hh=np.zeros(rows),
+    )
+
+
+def orthogonal(gates: int, sizes: Sizes, gain: float, generator: Generator) -> Weights:
+    """Return torch's default with recurrent weights that are orthogonal gate by gate (Saxe et al. 2014)."""
+    hidden, recurrent, _ = sizes
+    default = torch(gates, sizes, 1.0, generator)
+    blocks = [orthonormal(hidden, recurrent, gain, generator) for _ in range(gates)]
+    return default._replace(weight_hh=np.vstack(blocks))
+
+
+def identity(gates: int, sizes: Sizes, gain: float, generator: Generator) -> Weights:
+    """Return the identity for every gate, inputs of standard deviation 0.001, no bias.
+
+    With ``rnn:activation=relu`` this is the IRNN of Le, Jaitly & Hinton (2015), section 2.
+    """
+    hidden, recurrent, features = sizes
+    rows = gates * hidden
+    return Weights(
+        weight_ih=0.001 * generator.standard_normal((rows, features)),
+        weight_hh=np.tile(gain * np.eye(hidden, recurrent), (gates, 1)),
+        bias_ih=np.zeros(rows),
+        bias_hh=np.zeros(rows),
+    )
+
+
+def chrono(gates: int, sizes: Sizes, gain: float, generator: Generator) -> Weights:
+    """Return torch's default without biases; the cell spreads those of its gates (`chrono_bias`)."""
+    default = torch(gates, sizes, gain, generator)
+    return default._replace(bias_ih=0.0 * default.bias_ih, bias_hh=0.0 * default.bias_hh)
+
+
+INITIALIZATIONS: dict[str, Callable[[int, Sizes, float, Generator], Weights]] = {
     "torch": torch,
+    "keras": keras,
+    "ginibre": ginibre,
     "orthogonal": orthogonal,
+    "identity": identity,
+    "chrono": chrono,
 }
 
 
-def fresh_weights(
-    init: str, gates: int, hidden_size: int, input_size: int, gain: float, generator: np.random.Generator
-) -> Weights:
-    """Return the weights of the initialization named ``init``.
+def fresh_weights(init: str, gates: int, sizes: Sizes, gain: float, generator: Generator) -> Weights:
+    """Return the weights of the initialization named ``init``; ``gain`` multiplies the recurrent ones.
 
     Raises
     ------
@@ -67,4 +121,29 @@ def fresh_weights(
     """
     if init not in INITIALIZATIONS:
         raise UsageError(unknown("init", init, INITIALIZATIONS))
-    return INITIALIZATIONS[init](gates, hidden_size, input_size, gain, generator)
+    return INITIALIZATIONS[init](gates, sizes, gain, generator)
+
+
+def chrono_bias(hidden_size: int, horizon: float, generator: Generator) -> Array:
+    """Return log(u), u uniform on [1, T_max − 1]: memories spread up to T_max.
+
+    Tallec & Ollivier 2018, eq. 16; T_max is ``horizon``.
+
+    Raises
+    ------
+    UsageError
+        For a horizon T_max under 2.
+    """
+    if not horizon >= 2:
+        raise UsageError(f"horizon {horizon:g}: expected 2 steps or more, the longest dependence to be kept")
+    return np.log(generator.uniform(1.0, horizon - 1.0, hidden_size))
+
+
+def orthonormal(rows: int, columns: int, gain: float, generator: Generator) -> Array:
+    """Return ``gain`` times a random matrix with orthonormal columns, or rows where there are fewer."""
+    if rows == columns:
+        return orthogonal_matrix(rows, gain, generator)
+    if rows < columns:
+        return orthonormal(columns, rows, gain, generator).T
+    q, r = np.linalg.qr(generator.standard_normal((rows, columns)))
+    return np.asarray(gain * q * np.where(np.diag(r) < 0, -1.0, 1.0))

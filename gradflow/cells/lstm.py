@@ -1,96 +1,68 @@
-"""Long short-term memory with a forget gate (Hochreiter & Schmidhuber 1997; Gers et al. 2000).
+"""Long short-term memory (Hochreiter & Schmidhuber 1997; Gers et al. 2000), with its common variants.
 
 i = σ(W_i x + U_i h + b_i)    f = σ(W_f x + U_f h + b_f)
 g = tanh(W_g x + U_g h + b_g) o = σ(W_o x + U_o h + b_o)
 c' = f⊙c + i⊙g                h' = o⊙tanh c'
+
+peephole:        i and f see p_i⊙c and p_f⊙c as well, o sees p_o⊙c' (Gers & Schmidhuber 2000; Graves 2013,
+eq. 7–11) coupled:         i = 1 − f, and no input gate of its own (Greff et al. 2017, variant CIFG)
+forget_gate=off: f = 1 (Hochreiter & Schmidhuber 1997)
+projection:      h' = P(o⊙tanh c') (Sak et al. 2014)
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradflow.cells.activations import sigmoid, sigmoid_slope, tanh_slope
-from gradflow.cells.base import Cell
-from gradflow.cells.initialization import fresh_weights
+from gradflow.cells.base import Array, Cell, CellPaths, Gate, GateValues, affine
+from gradflow.cells.initialization import chrono_bias, fresh_weights
+from gradflow.cells.lstm_factor import LSTMFactor
+from gradflow.errors import UsageError
 
-Array = NDArray[np.float64]
+GATES = {
+    "i": Gate("lets the candidate in", 0.0, 1.0),
+    "f": Gate("keeps the cell state", 0.0, 1.0, retains=True),
+    "g": Gate("is the candidate", -1.0, 1.0),
+    "o": Gate("lets the cell state out", 0.0, 1.0),
+}
 
 
-@dataclass(frozen=True, eq=False)
-class LSTMFactor:
-    """∂[h'; c']/∂[h; c], of shape (2H, 2H), as the six vectors and the weights that make it.
+class Point(NamedTuple):
+    """Everything that one evaluation of the formulas gives; arrays (..., points, H)."""
 
-    With M = diag(i′g)U_i + diag(f′c)U_f + diag(i g′)U_g, s = o⊙sech²c' and q = o′⊙tanh c':
-
-        ∂c'/∂c = diag(f)        ∂c'/∂h = M
-        ∂h'/∂c = diag(s f)      ∂h'/∂h = diag(s) M + diag(q) U_o
-    """
-
-    forget: Array  # (H,) f
-    into_cell: Array  # (3, H): i′g, f′c, i g′, the rows of M before U_i, U_f, U_g
-    through_cell: Array  # (H,) s
-    through_output: Array  # (H,) q
-    weight_hh: Array  # (4H, H)
-
-    @property
-    def size(self) -> int:
-        """2H."""
-        return 2 * len(self.forget)
-
-    def _mixed(self) -> tuple[Array, Array]:
-        """Return M and U_o, both (H, H)."""
-        count = len(self.forget)
-        gates = self.weight_hh.reshape(4, count, count)
-        # g gate, i row, j column
-        return np.einsum("gi,gij->ij", self.into_cell, gates[:3]), gates[3]
-
-    def matmat(self, block: Array) -> Array:
-        """Return J [X_h; X_c]."""
-        mixed, output = self._mixed()
-        hidden, cell = np.split(block, 2)
-        into = mixed @ hidden + self.forget[:, None] * cell
-        out = self.through_cell[:, None] * into + self.through_output[:, None] * (output @ hidden)
-        return np.vstack([out, into])
-
-    def rmatmat(self, block: Array) -> Array:
-        """Return Jᵀ [Y_h; Y_c]."""
-        mixed, output = self._mixed()
-        hidden, cell = np.split(block, 2)
-        into = self.through_cell[:, None] * hidden + cell
-        out = mixed.T @ into + output.T @ (self.through_output[:, None] * hidden)
-        return np.vstack([out, self.forget[:, None] * into])
-
-    def todense(self) -> Array:
-        """Return J."""
-        mixed, output = self._mixed()
-        through = self.through_cell[:, None]
-        return np.block(
-            [
-                [through * mixed + self.through_output[:, None] * output, through * np.diag(self.forget)],
-                [mixed, np.diag(self.forget)],
-            ]
-        )
+    z: dict[str, Array]  # pre-activations of the gates there are
+    gates: dict[str, Array]  # i, f, g, o
+    before: Array  # c
+    cell: Array  # c'
 
 
 @dataclass(frozen=True, eq=False)
 class LSTM(Cell):
-    """An LSTM cell; its state is [h; c], shape (2H,), both halves of it.
+    """An LSTM cell; its state is [h; c], both of them.
 
     Attributes
     ----------
-    weight_ih : array (4H, I)
-        Rows stacked i, f, g, o.
-    weight_hh : array (4H, H)
-    bias : array (4H,)
+    weight_ih : array (..., G·H, I)
+        Rows stacked i, f, g, o, save for a gate that there is not.
+    weight_hh : array (..., G·H, R)
+        R is H, or the size of the projection.
+    bias : array (..., G·H)
+    peephole : array (..., P, H), optional
+        p_i, p_f, p_o as rows, save for a gate that there is not.
+    weight_hr : array (..., R, H), optional
+        The projection P.
+    coupled, forget_gate : bool
+        Whether i = 1 − f, and whether there is a forget gate.
 
     Examples
     --------
     With all weights 0 the forget bias alone decides; σ(0) = 1/2:
 
-    >>> cell = LSTM(np.zeros((4, 1)), np.zeros((4, 1)), np.zeros(4))
-    >>> _, factor = cell.step(np.zeros(2), np.zeros(1))
-    >>> factor.todense()
+    >>> cell, nothing = LSTM(np.zeros((4, 1)), np.zeros((4, 1)), np.zeros(4)), np.zeros((1, 1))
+    >>> cell.linearize(cell.run(nothing), nothing).at(0).todense()
     array([[0.  , 0.25],
            [0.  , 0.5 ]])
     """
@@ -98,31 +70,139 @@ class LSTM(Cell):
     weight_ih: Array
     weight_hh: Array
     bias: Array
+    peephole: Array | None = None
+    weight_hr: Array | None = None
+    coupled: bool = False
+    forget_gate: bool = True
+
+    @property
+    def gate_names(self) -> list[str]:
+        """The gates that have weights, in their order."""
+        absent = {"i"} if self.coupled else set() if self.forget_gate else {"f"}
+        return [name for name in GATES if name not in absent]
+
+    @property
+    def hidden_size(self) -> int:
+        """H, the size of c and of each gate."""
+        return int(self.weight_hh.shape[-2]) // len(self.gate_names)
+
+    @property
+    def output_size(self) -> int:
+        """H, or the size of the projection."""
+        return int(self.weight_hh.shape[-1])
 
     @property
     def state_size(self) -> int:
-        """2H."""
-        return 2 * int(self.weight_hh.shape[1])
+        """H + R."""
+        return self.output_size + self.hidden_size
 
     @property
-    def input_size(self) -> int:
-        """I."""
-        return int(self.weight_ih.shape[1])
+    def parts(self) -> Mapping[str, slice]:
+        """[h; c]."""
+        return {"h": slice(0, self.output_size), "c": slice(self.output_size, self.state_size)}
 
-    def step(self, state: Array, x: Array) -> tuple[Array, LSTMFactor]:
-        """Return [h'; c'] and its Jacobian by [h; c]."""
-        h, c = np.split(state, 2)
-        z_i, z_f, z_g, z_o = np.split(self.weight_hh @ h + self.weight_ih @ x + self.bias, 4)
-        i, f, g, o = sigmoid(z_i), sigmoid(z_f), np.tanh(z_g), sigmoid(z_o)
-        cell = f * c + i * g
-        factor = LSTMFactor(
-            forget=f,
-            into_cell=np.stack([sigmoid_slope(z_i) * g, sigmoid_slope(z_f) * c, i * tanh_slope(z_g)]),
-            through_cell=o * tanh_slope(cell),
-            through_output=sigmoid_slope(z_o) * np.tanh(cell),
-            weight_hh=self.weight_hh,
+    def drive(self, inputs: Array) -> Array:
+        """Return W x + b of all gates."""
+        return affine(self.weight_ih, inputs) + self.bias[..., None, :]
+
+    def _evaluate(self, state: Array, drive: Array) -> Point:
+        h, before = state[..., : self.output_size], state[..., self.output_size :]
+        stacked = affine(self.weight_hh, h) + drive
+        # gate, unit: one sigmoid over all gates is quicker than one for each
+        z = stacked.reshape(*stacked.shape[:-1], -1, self.hidden_size)
+        place = {name: k for k, name in enumerate(self.gate_names)}
+        peephole = self.peepholes()
+        for name in ("i", "f"):
+            if name in peephole:
+                z[..., place[name], :] += peephole[name] * before
+        opened = sigmoid(z)
+        f = opened[..., place["f"], :] if "f" in place else np.ones_like(before)
+        i = opened[..., place["i"], :] if "i" in place else sigmoid(-z[..., place["f"], :])
+        g = np.tanh(z[..., place["g"], :])
+        cell = f * before + i * g
+        o = opened[..., place["o"], :]
+        if "o" in peephole:
+            z[..., place["o"], :] += peephole["o"] * cell
+            o = sigmoid(z[..., place["o"], :])
+        named = {name: z[..., k, :] for name, k in place.items()}
+        return Point(named, {"i": i, "f": f, "g": g, "o": o}, before, cell)
+
+    def peepholes(self) -> dict[str, Array]:
+        """Return the peepholes by gate, each (..., 1, H); empty where there are none."""
+        if self.peephole is None:
+            return {}
+        names = [name for name in self.gate_names if name != "g"]
+        return {name: self.peephole[..., k, None, :] for k, name in enumerate(names)}
+
+    def step(self, state: Array, drive: Array) -> Array:
+        """Return [h'; c']."""
+        _, gates, _, cell = self._evaluate(state, drive)
+        shown = gates["o"] * np.tanh(cell)
+        output = shown if self.weight_hr is None else affine(self.weight_hr, shown)
+        return np.concatenate([output, cell], axis=-1)
+
+    def linearize(self, states: Array, inputs: Array) -> LSTMFactor:
+        """Return ∂[h'; c']/∂[h; c] at every step."""
+        point = self._evaluate(states[..., :-1, :], self.drive(inputs))
+        into_cell, peephole, o = self._into_cell(point), self.peepholes(), point.gates["o"]
+        kept = point.gates["f"] + sum(
+            peephole[name] * into_cell[name] for name in into_cell if name in peephole
         )
-        return np.concatenate([o * np.tanh(cell), cell]), factor
+        through_output = sigmoid_slope(point.z["o"]) * np.tanh(point.cell)
+        return LSTMFactor(
+            kept=kept,
+            into_cell=np.stack(list(into_cell.values())),
+            through_cell=o * tanh_slope(point.cell) + peephole.get("o", 0.0) * through_output,
+            through_output=through_output,
+            weight_hh=self.weight_hh,
+            weight_ih=self.weight_ih,
+            weight_hr=self.weight_hr,
+        )
+
+    @staticmethod
+    def _into_cell(point: Point) -> dict[str, Array]:
+        """Return ∂c'/∂z of each gate there is, before it has reached the output gate."""
+        z, (i, _, g, _) = point.z, point.gates.values()
+        into = {}
+        if "i" in z:
+            into["i"] = sigmoid_slope(z["i"]) * g
+        if "f" in z:  # coupled, what is kept is not let in
+            into["f"] = sigmoid_slope(z["f"]) * (point.before if "i" in z else point.before - g)
+        into["g"] = i * tanh_slope(z["g"])
+        return into
+
+    def gates(self, states: Array, inputs: Array) -> list[GateValues]:
+        """Return i, f, g, o at every step, the fixed ones too."""
+        found = self._evaluate(states[..., :-1, :], self.drive(inputs)).gates
+        return [GateValues(1, name, GATES[name], values) for name, values in found.items()]
+
+    def paths(self, states: Array, inputs: Array) -> CellPaths:
+        """Return the direct path and those through f, i and g; a gate that is fixed has none."""
+        point = self._evaluate(states[..., :-1, :], self.drive(inputs))
+        _, f, g, o = point.gates.values()
+        into = self._into_cell(point)
+        if self.coupled:  # one gate, two roles: what it lets go of, and what it lets in
+            slope = sigmoid_slope(point.z["f"])
+            into |= {"f": slope * point.before, "i": -slope * g}
+        rows = {name: k for k, name in enumerate(self.gate_names)}
+        size, peephole = self.hidden_size, self.peepholes()
+        weight = {}
+        for name in into:
+            first = size * rows.get(name, rows.get("f", 0))
+            weight[name] = self.weight_hh[..., first : first + size, :]
+            if self.weight_hr is not None:
+                weight[name] = weight[name] @ self.weight_hr
+        return CellPaths(
+            direct=f[..., 1:, :],
+            delta=(o * tanh_slope(point.cell))[..., :-1, :],
+            into={name: a[..., 1:, :] for name, a in into.items()},
+            weight=weight,
+            peephole={
+                name: peephole["f" if self.coupled else name][..., 0, :]
+                for name in into
+                if ("f" if self.coupled else name) in peephole and name != "g"
+            },
+        )
 
     @classmethod
     def random(
@@ -132,11 +212,64 @@ class LSTM(Cell):
         generator: np.random.Generator,
         *,
         forget_bias: float | None = None,
+        peephole: bool = False,
+        coupled: bool = False,
+        forget_gate: bool = True,
+        projection: int | None = None,
         init: str = "torch",
         gain: float = 1.0,
+        horizon: float = 100.0,
     ) -> "LSTM":
-        """Return a cell with fresh weights; ``forget_bias`` replaces the forget gate's random bias."""
-        weights = fresh_weights(init, 4, hidden_size, input_size, gain, generator)
+        """Return a cell with fresh weights; ``forget_bias`` replaces the forget gate's own.
+
+        Peepholes are uniform on ±1/√H, and so is a projection, as torch has it.
+        """
+        if coupled and not forget_gate:
+            raise UsageError("coupled=on ties the input gate to the forget gate: expected forget_gate=on")
+        if projection is not None and projection > hidden_size:
+            raise UsageError(f"projection={projection}: expected at most the hidden size, {hidden_size}")
+        sizes = (hidden_size, projection or hidden_size, input_size)
+        absent = "i" if coupled else "" if forget_gate else "f"
+        names = [name for name in GATES if name != absent]
+        weights = fresh_weights(init, len(names), sizes, gain, generator)
+        bias = weights.bias_ih + weights.bias_hh
+        by_gate = dict(zip(names, bias.reshape(len(names), hidden_size), strict=True))
+        _set_biases(by_gate, init, forget_bias, horizon, generator)
+
+        def uniform(rows: int, size: int) -> Array:
+            return np.asarray(generator.uniform(-1.0, 1.0, (rows, hidden_size)) / np.sqrt(size))
+
+        return cls(
+            weights.weight_ih,
+            weights.weight_hh,
+            bias,
+            uniform(len(names) - 1, hidden_size) if peephole else None,
+            uniform(projection, hidden_size) if projection else None,
+            coupled,
+            forget_gate,
+        )
+
+
+def _set_biases(
+    by_gate: dict[str, Array],
+    init: str,
+    forget_bias: float | None,
+    horizon: float,
+    generator: np.random.Generator,
+) -> None:
+    """Set the biases that an initialization or a person wants otherwise, in place."""
+    if "f" not in by_gate and (forget_bias is not None or init == "chrono"):
+        wish = "init=chrono" if init == "chrono" else "forget_bias"
+        raise UsageError(
+            f"{wish} sets the forget gate's bias, and forget_gate=off leaves none; leave one out"
+        )
+    if init == "chrono":
         if forget_bias is not None:
-            weights.bias.reshape(4, hidden_size)[1] = forget_bias
-        return cls(weights.weight_ih, weights.weight_hh, weights.bias)
+            raise UsageError("init=chrono sets the forget bias itself: leave forget_bias out")
+        by_gate["f"][:] = chrono_bias(len(by_gate["f"]), horizon, generator)
+        if "i" in by_gate:
+            by_gate["i"][:] = -by_gate["f"]
+    elif init == "keras" and "f" in by_gate:  # unit_forget_bias (Jozefowicz et al. 2015)
+        by_gate["f"][:] = 1.0
+    if forget_bias is not None:
+        by_gate["f"][:] = forget_bias

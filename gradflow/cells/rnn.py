@@ -1,42 +1,60 @@
 """The simple recurrent network (Elman 1990): h' = φ(W h + U x + b)."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradflow.cells.activations import ACTIVATIONS
-from gradflow.cells.base import Cell
+from gradflow.cells.base import Array, Cell, StepFactor, affine, scaled_rows
 from gradflow.cells.initialization import fresh_weights
 from gradflow.errors import UsageError
+from gradflow.linalg.products import transposed
 from gradflow.tables import unknown
-
-Array = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
-class RNNFactor:
+class RNNFactor(StepFactor):
     """∂h'/∂h = diag(φ′) W (exercise 5-1a: y = σ(Wx) has the Jacobian diag(σ′)W)."""
 
-    slope: Array  # (H,)
-    weight_hh: Array  # (H, H)
+    slope: Array  # (..., H)
+    weight_hh: Array  # (..., H, H)
+    weight_ih: Array  # (..., H, I)
+
+    per_point: ClassVar[tuple[str, ...]] = ("slope",)
 
     @property
     def size(self) -> int:
         """H."""
-        return len(self.slope)
+        return int(self.slope.shape[-1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the weights."""
+        return self.weight_hh.dtype
 
     def matmat(self, block: Array) -> Array:
         """Return diag(φ′) (W X)."""
-        return self.slope[:, None] * (self.weight_hh @ block)
+        return scaled_rows(self.slope, self.weight_hh @ block)
 
     def rmatmat(self, block: Array) -> Array:
         """Return Wᵀ (diag(φ′) Y)."""
-        return self.weight_hh.T @ (self.slope[:, None] * block)
+        result: Array = transposed(self.weight_hh) @ scaled_rows(self.slope, block)
+        return result
 
     def todense(self) -> Array:
         """Return diag(φ′) W."""
-        return self.slope[:, None] * self.weight_hh
+        return scaled_rows(self.slope, self.weight_hh)
+
+    def input_matmat(self, block: Array) -> Array:
+        """Return diag(φ′) (U X)."""
+        return scaled_rows(self.slope, self.weight_ih @ block)
+
+    def input_rmatmat(self, block: Array) -> Array:
+        """Return Uᵀ (diag(φ′) Y)."""
+        result: Array = transposed(self.weight_ih) @ scaled_rows(self.slope, block)
+        return result
 
 
 @dataclass(frozen=True, eq=False)
@@ -45,18 +63,18 @@ class RNN(Cell):
 
     Attributes
     ----------
-    weight_ih : array (H, I)
-    weight_hh : array (H, H)
-    bias : array (H,)
+    weight_ih : array (..., H, I)
+    weight_hh : array (..., H, H)
+    bias : array (..., H)
     activation : str
         tanh, sigmoid, relu or identity.
 
     Examples
     --------
     >>> cell = RNN(np.zeros((1, 1)), np.array([[2.0]]), np.zeros(1))
-    >>> state, factor = cell.step(np.array([0.957504024077]), np.zeros(1))
-    >>> state.round(6), factor.todense().round(6)
-    (array([0.957504]), array([[0.166372]]))
+    >>> states = cell.run(np.zeros((3, 1)), initial=np.array([0.957504024077]))
+    >>> cell.linearize(states, np.zeros((3, 1))).at(0).todense().round(6)
+    array([[0.166372]])
     """
 
     weight_ih: Array
@@ -65,24 +83,42 @@ class RNN(Cell):
     activation: str = "tanh"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.activation not in ACTIVATIONS:
             raise UsageError(unknown("activation", self.activation, ACTIVATIONS))
 
     @property
-    def state_size(self) -> int:
-        """H."""
-        return len(self.weight_hh)
+    def parts(self) -> Mapping[str, slice]:
+        """All is output."""
+        return {"h": slice(0, self.state_size)}
 
     @property
-    def input_size(self) -> int:
-        """I."""
-        return int(self.weight_ih.shape[1])
+    def state_size(self) -> int:
+        """H."""
+        return int(self.weight_hh.shape[-1])
 
-    def step(self, state: Array, x: Array) -> tuple[Array, RNNFactor]:
-        """Return φ(W h + U x + b) and its Jacobian by h."""
-        activation = ACTIVATIONS[self.activation]
-        z = self.weight_hh @ state + self.weight_ih @ x + self.bias
-        return activation.value(z), RNNFactor(activation.slope(z), self.weight_hh)
+    @property
+    def output_size(self) -> int:
+        """H."""
+        return self.state_size
+
+    def drive(self, inputs: Array) -> Array:
+        """Return U x + b."""
+        return affine(self.weight_ih, inputs) + self.bias[..., None, :]
+
+    def step(self, state: Array, drive: Array) -> Array:
+        """Return φ(W h + U x + b)."""
+        return ACTIVATIONS[self.activation].value(affine(self.weight_hh, state) + drive)
+
+    def linearize(self, states: Array, inputs: Array) -> RNNFactor:
+        """Return diag(φ′) W at every step."""
+        z = affine(self.weight_hh, states[..., :-1, :]) + self.drive(inputs)
+        return RNNFactor(ACTIVATIONS[self.activation].slope(z), self.weight_hh, self.weight_ih)
+
+    def step_bound(self) -> Array:
+        """Return γ σ_max(W), γ the steepest slope of the activation (Pascanu et al. 2013, section 2.1)."""
+        norms = np.linalg.norm(self.weight_hh, 2, axis=(-2, -1))
+        return np.asarray(ACTIVATIONS[self.activation].steepest * norms)
 
     @classmethod
     def random(
@@ -95,6 +131,10 @@ class RNN(Cell):
         init: str = "torch",
         gain: float = 1.0,
     ) -> "RNN":
-        """Return a cell with fresh weights: ``init`` torch or orthogonal, times ``gain``."""
-        weights = fresh_weights(init, 1, hidden_size, input_size, gain, generator)
-        return cls(weights.weight_ih, weights.weight_hh, weights.bias, activation)
+        """Return a cell with fresh weights; ``gain`` multiplies the recurrent ones."""
+        if init == "chrono":
+            raise UsageError(
+                "init 'chrono' spreads the bias of a gate, and an rnn has none; expected lstm or gru"
+            )
+        weights = fresh_weights(init, 1, (hidden_size, hidden_size, input_size), gain, generator)
+        return cls(weights.weight_ih, weights.weight_hh, weights.bias_ih + weights.bias_hh, activation)

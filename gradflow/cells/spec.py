@@ -1,32 +1,43 @@
-"""Cells as a person names them: ``rnn``, ``lstm:forget_bias=1``, ``rnn:activation=relu,gain=1.2``."""
+"""Cells as a person names them: ``rnn``, ``lstm:forget_bias=1``, ``gru:layers=2,reset=before``."""
 
 import inspect
 import math
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import NamedTuple, get_args
 
 import numpy as np
 
 from gradflow.cells import CELLS
 from gradflow.cells.base import Cell
+from gradflow.cells.stack import Stack
 from gradflow.errors import UsageError
 from gradflow.tables import lookup, unknown
 
+Value = float | int | bool | str
+SWITCH = {"on": True, "off": False}
+
 
 class CellSpec(NamedTuple):
-    """A cell's class and options, as read from ``text``."""
+    """A cell's class, its number of layers and its options, as read from ``text``."""
 
     text: str
     kind: type[Cell]
-    options: Mapping[str, float | str]
+    layers: int
+    options: Mapping[str, Value]
 
     def make(self, hidden_size: int, input_size: int, generator: np.random.Generator) -> Cell:
-        """Return a cell with fresh weights."""
-        return self.kind.random(hidden_size, input_size, generator, **self.options)
+        """Return a cell with fresh weights, or a stack of them, drawn from the lowest layer up."""
+        try:
+            made = [self.kind.random(hidden_size, input_size, generator, **self.options)]
+            for _ in range(self.layers - 1):
+                made.append(self.kind.random(hidden_size, made[-1].output_size, generator, **self.options))
+        except UsageError as error:
+            raise UsageError(f"cell {self.text!r}: {error}") from None
+        return made[0] if self.layers == 1 else Stack(tuple(made))
 
 
 def parse_cell(text: str) -> CellSpec:
-    """Read ``NAME[:option=value,...]``.
+    """Read ``NAME[:option=value,...]``; every cell takes ``layers`` beside the options of its ``random``.
 
     Raises
     ------
@@ -35,18 +46,14 @@ def parse_cell(text: str) -> CellSpec:
 
     Examples
     --------
-    >>> spec = parse_cell("lstm:forget_bias=1,init=orthogonal")
-    >>> spec.kind.__name__, spec.options
-    ('LSTM', {'forget_bias': 1.0, 'init': 'orthogonal'})
+    >>> spec = parse_cell("lstm:forget_bias=1,peephole=on,layers=2")
+    >>> spec.kind.__name__, spec.layers, spec.options
+    ('LSTM', 2, {'forget_bias': 1.0, 'peephole': True})
     """
     name, colon, rest = text.partition(":")
     kind: type[Cell] = lookup(CELLS, name, "cell")
-    valid = {
-        parameter.name: parameter
-        for parameter in inspect.signature(kind.random).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }
-    options: dict[str, float | str] = {}
+    valid = cell_options(kind)
+    options: dict[str, Value] = {}
     for item in rest.split(",") if colon else []:
         option, equals, value = (part.strip() for part in item.partition("="))
         if not equals or not value:
@@ -55,13 +62,34 @@ def parse_cell(text: str) -> CellSpec:
             raise UsageError(f"cell {text!r}: {unknown('option', option, valid)}")
         if option in options:
             raise UsageError(f"cell {text!r}: option {option!r} is given twice")
-        options[option] = _converted(text, option, value, valid[option].annotation)
-    return CellSpec(text, kind, options)
+        options[option] = _converted(text, option, value, valid[option])
+    layers = options.pop("layers", 1)
+    return CellSpec(text, kind, int(layers), options)
 
 
-def _converted(text: str, option: str, value: str, annotation: object) -> float | str:
-    if annotation is str:
+def cell_options(kind: type[Cell]) -> dict[str, object]:
+    """Return what a person may give after a cell's name: option to type."""
+    own = {
+        parameter.name: parameter.annotation
+        for parameter in inspect.signature(kind.random).parameters.values()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    return {**own, "layers": int}
+
+
+def _converted(text: str, option: str, value: str, annotation: object) -> Value:
+    """Return a value as the type that its option is annotated with."""
+    kinds = get_args(annotation) or (annotation,)
+    if str in kinds:
         return value
+    if bool in kinds:
+        if value not in SWITCH:
+            raise UsageError(f"cell {text!r}: {option} is {value!r}, expected on or off")
+        return SWITCH[value]
+    if int in kinds:
+        if not (value.isdecimal() and 1 <= int(value) <= 10**6):
+            raise UsageError(f"cell {text!r}: {option} is {value!r}, expected an integer from 1 to 1000000")
+        return int(value)
     try:
         number = float(value)
     except ValueError:

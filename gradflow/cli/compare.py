@@ -5,10 +5,11 @@ from typing import Annotated, Any
 import typer
 
 import gradflow
-from gradflow.analysis import FLOW_VERDICTS
+from gradflow.analysis import BLOCKS, DTYPES, FLOW_VERDICTS, INPUTS, NORMS, VIEWS
 from gradflow.cells import CELLS
 from gradflow.cli.emit import emits
 from gradflow.cli.options import Key, Seed, option
+from gradflow.readers import INPUT_FORMATS
 
 
 @emits(FLOW_VERDICTS)
@@ -31,11 +32,44 @@ def compare(
     input: Annotated[
         str | None,
         option(
-            "--input", metavar="FILE|-", help="Inputs, T×features or batch×T×features; else standard normal."
+            "--input",
+            metavar="FILE|-|KIND",
+            help=f"Inputs, T×features or batch×T×features, one a seed; or {', '.join(INPUTS)}.",
         ),
     ] = None,
     key: Key = None,
+    input_format: Annotated[
+        str | None,
+        option("--input-format", metavar="FORMAT", help=f"{'|'.join(INPUT_FORMATS)}: what no content tells."),
+    ] = None,
     input_scale: Annotated[float, option("--input-scale", metavar="A", help="Multiplies the inputs.")] = 1.0,
+    norm: Annotated[
+        list[str] | None,
+        option("--norm", metavar="NORM", help=f"{'|'.join(NORMS)}, several with commas; 2 unless given."),
+    ] = None,
+    block: Annotated[
+        list[str] | None,
+        option(
+            "--block", metavar="BLOCK", help=f"{'|'.join(BLOCKS)}, several with commas; state unless given."
+        ),
+    ] = None,
+    view: Annotated[
+        str, option("--view", metavar="VIEW", help="backward: ∂s_T/∂s_T-k; forward: ∂s_k/∂s_0.")
+    ] = VIEWS[0],
+    lags: Annotated[str, option("--lags", metavar="LAGS", help="all, log, or a list: 1,10,100.")] = "all",
+    pair_map: Annotated[
+        bool, option("--map", help="The norm for every pair of steps: table map.", show_default=False)
+    ] = False,
+    paths: Annotated[
+        bool,
+        option(
+            "--paths",
+            help="The terms of ∂c_t/∂c_t-1 of an lstm: tables path_means, paths.",
+            show_default=False,
+        ),
+    ] = False,
+    exact: Annotated[bool, option("--exact", help="No shortcut of any kind.", show_default=False)] = False,
+    dtype: Annotated[str, option("--dtype", metavar="DTYPE", help=" or ".join(DTYPES) + ".")] = DTYPES[0],
     *,
     map: Any,
 ) -> Any:
@@ -45,20 +79,30 @@ def compare(
 
     \b
     Examples:
-      gradflow compare rnn lstm
-      gradflow compare lstm lstm:forget_bias=1 lstm:forget_bias=3 --steps 200
-      gradflow compare rnn:init=orthogonal,gain=1.1 rnn:activation=relu
+      gradflow compare rnn lstm gru
+      gradflow compare lstm lstm:forget_bias=1 lstm:init=chrono,horizon=200 --steps 200
+      gradflow compare rnn:activation=relu,init=identity rnn:init=orthogonal,gain=1.1
+      gradflow compare lstm:layers=2 --block hh,cc,direct --norm 2,fro
       gradflow compare rnn lstm --input features.npy --hidden 128 -f csv
+      gradflow compare lstm --input data_batch_1.bin --input-format cifar10-rows
 
     \b
-    Options of rnn:  activation=tanh|sigmoid|relu|identity  init=torch|orthogonal  gain=1
-    Options of lstm: forget_bias=B  init=torch|orthogonal  gain=1
+    Options of every cell: layers=1  gain=1
+      init=torch|keras|ginibre|orthogonal|identity|chrono (horizon=100: longest memory)
+    Options of rnn:  activation=tanh|sigmoid|relu|identity
+    Options of lstm: forget_bias=B  peephole=on|off  coupled=on|off  forget_gate=on|off
+      projection=N
+    Options of gru:  update_bias=B  reset=after|before
 
     \b
-    Tables:   flow (main), cells, summary
+    Blocks:   hc is ∂h/∂c; direct is ∏ diag(f) alone, an approximation
+    Norms:    2 spectral, fro Frobenius, min smallest singular value, cond
+    Tables:   flow (main), cells, gates, path_means, paths, map, summary
     Verdicts: vanishing, stable, exploding
     """
     return gradflow.compare(
         *cells, hidden=hidden, steps=steps, seed=seed, seeds=seeds, features=features, input=input, key=key,
-        input_scale=input_scale, map=map,
+        input_format=input_format, input_scale=input_scale, norm=",".join(norm or NORMS[:1]),
+        block=",".join(block or BLOCKS[:1]), view=view, lags=lags, pair_map=pair_map, paths=paths,
+        exact=exact, dtype=dtype, map=map,
     )  # fmt: skip

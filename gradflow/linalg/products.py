@@ -1,46 +1,87 @@
-"""Products of many matrices that are never formed: each factor only knows how to act."""
+"""Matrices that are never formed: each factor of a product only knows how to act."""
 
-from collections.abc import Iterator, Sequence
-from typing import Any, Protocol
+from abc import ABC, abstractmethod
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.linalg.scaled import Scaled
+Array = NDArray[Any]
 
 
-class Factor(Protocol):
-    """A matrix J of shape (n, n) that acts on blocks of columns without being formed."""
+class UnresolvedError(ArithmeticError):
+    """A matrix is so near a singular one that its inverse has no digit right."""
+
+
+class Factor(ABC):
+    """A matrix J of shape (..., n, n) that acts on blocks of columns.
+
+    A factor defines its action (`matmat` and `rmatmat`) or its entries (`todense`), whichever is cheaper;
+    each follows from the other. Leading axes, if any, run over independent matrices.
+    """
 
     @property
+    @abstractmethod
     def size(self) -> int:
         """Rows and columns n."""
 
-    def matmat(self, block: NDArray[Any]) -> NDArray[Any]:
-        """Return J X for a block X of shape (n, m)."""
+    def matmat(self, block: Array) -> Array:
+        """Return J X for a block X of shape (..., n, m)."""
+        result: Array = self.todense() @ block
+        return result
 
-    def rmatmat(self, block: NDArray[Any]) -> NDArray[Any]:
-        """Return Jᵀ Y for a block Y of shape (n, m)."""
+    def rmatmat(self, block: Array) -> Array:
+        """Return Jᵀ Y for a block Y of shape (..., n, m)."""
+        result: Array = transposed(self.todense()) @ block
+        return result
 
-    def todense(self) -> NDArray[Any]:
-        """Return J itself, shape (n, n)."""
+    def todense(self) -> Array:
+        """Return J itself, shape (..., n, n)."""
+        return self.matmat(np.eye(self.size, dtype=self.dtype))
+
+    @property
+    @abstractmethod
+    def dtype(self) -> np.dtype[Any]:
+        """Of the entries."""
+
+    def solve(self, block: Array) -> Array:
+        """Return J⁻¹ X.
+
+        Raises
+        ------
+        numpy.linalg.LinAlgError
+            Where J is singular.
+        UnresolvedError
+            Where J is singular to rounding.
+        """
+        scale, even = self._equilibrated()
+        return solved(even, scale * block)
+
+    def rsolve(self, block: Array) -> Array:
+        """Return J⁻ᵀ Y; raises as `solve` does."""
+        scale, even = self._equilibrated()
+        result: Array = scale * solved(transposed(even), block)
+        return result
+
+    def _equilibrated(self) -> tuple[Array, Array]:
+        """Return D and D J, rows near 1 by powers of two: a saturated unit must not spoil the pivots."""
+        dense = self.todense()
+        largest = np.abs(dense).max(axis=-1, keepdims=True)
+        scale = np.ldexp(np.ones_like(largest), -np.frexp(largest)[1])
+        return scale, scale * dense
 
 
-def backward_products(factors: Sequence[Factor]) -> Iterator[Scaled]:
-    """Yield (J_T)ᵀ, (J_T J_{T−1})ᵀ, … (J_T ⋯ J_1)ᵀ for factors J_1 … J_T.
+def transposed(matrix: Array) -> Array:
+    """Return the matrices of shape (..., m, n) as (..., n, m)."""
+    return np.swapaxes(matrix, -1, -2)
 
-    What backpropagation does to a gradient at the end, one step further back each time. The transpose is
-    kept because a step further back then acts from the left; norms are the same.
 
-    Examples
-    --------
-    >>> from gradflow.cells.rnn import RNN
-    >>> cell = RNN(np.zeros((1, 1)), np.array([[0.5]]), np.zeros(1), "identity")
-    >>> _, factor = cell.step(np.zeros(1), np.zeros(1))
-    >>> [float(product.array[0, 0]) for product in backward_products([factor] * 3)]
-    [0.5, 0.25, 0.125]
-    """
-    product = Scaled(np.eye(factors[-1].size))
-    for factor in reversed(factors):
-        product = Scaled.of(factor.rmatmat(product.array), product.exponent)
-        yield product
+def solved(matrix: Array, block: Array) -> Array:
+    """Return A⁻¹ X for A of shape (n, n); raises as `Factor.solve` does."""
+    inverse = np.linalg.inv(matrix)
+    lost = np.finfo(matrix.dtype).eps * np.linalg.norm(matrix, 1) * np.linalg.norm(inverse, 1)
+    if lost > 1.0:
+        raise UnresolvedError(
+            f"singular to rounding: condition number {lost / np.finfo(matrix.dtype).eps:.1e}"
+        )
+    return np.linalg.solve(matrix, block)

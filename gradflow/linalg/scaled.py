@@ -132,6 +132,24 @@ def elementwise_power(values: NDArray[Any], steps: int) -> NDArray[Any]:
     return result
 
 
+def log10_of(mantissas: NDArray[Any], exponents: NDArray[Any] | int = 0) -> NDArray[np.float64]:
+    """Return log₁₀ of ``mantissas * 2**exponents``, elementwise; −inf for an exact 0.
+
+    Examples
+    --------
+    >>> log10_of(np.array([1.0, 0.5, 0.0]), np.array([0, -1999, 7])).round(6).tolist()
+    [0.0, -602.059991, -inf]
+    """
+    mantissas = np.asarray(mantissas, np.float64)
+    fractions, shifts = np.frexp(mantissas)
+    shifts = shifts + np.asarray(exponents, np.int64)
+    inside = (shifts > -1021) & (shifts <= 1024)
+    with np.errstate(divide="ignore", over="ignore", under="ignore"):
+        whole = np.log10(np.ldexp(fractions, np.clip(shifts, -1021, 1024)))
+        apart = np.log10(fractions) + shifts * LOG10_2
+    return np.asarray(np.where(inside | (fractions == 0), whole, apart))
+
+
 def from_log10(log10: float) -> float:
     """Return 10**log10 as a double: inf if it is too large, nan if it is too small but not 0.
 

@@ -15,3 +15,9 @@ READERS: Table = {
     "json": "gradflow.readers.json_text",
     "text": "gradflow.readers.text",
 }
+
+# Formats that no content gives away, so that a person has to name them: sequences (batch, steps, features).
+INPUT_FORMATS: Table = {
+    "cifar10-rows": "gradflow.readers.cifar10:read_rows",
+    "cifar10-pixels": "gradflow.readers.cifar10:read_pixels",
+}

@@ -115,47 +115,67 @@ def _entries(table: Rows, row: Sequence[Any]) -> list[str]:
 def _across(main: Rows, beside: Sequence[Rows], style: Style) -> Block:
     """One column for each value of ``across``: the index running down, what it amounts to under it."""
     meaning = main.meaning
-    names = list(dict.fromkeys(main.column(meaning.across)))
+    keys = list(dict.fromkeys(_keys(main)))
     rows: list[list[str]] = []
     remark = ""
     if meaning.index:
-        series = _series(main, names)
+        series = _series(main, keys)
         index = list(dict.fromkeys(main.column(meaning.index)))
         value = main.columns[meaning.value]
-        places = thinned(len(index), style.rows, series, value.levels)
-        low, high = min(map(_low, series)), max(map(max, series))
+        whole = [[one.get(place, math.nan) for place in index] for one in series]
+        places = thinned(len(index), style.rows, whole, value.levels)
+        low, high = min(map(_low, whole), default=0.0), max(map(_high, whole), default=0.0)
         ends = (low, max(high, low + FLAT))
-        rows.append(["", *(sparkline(values, ends, unicode=style.unicode) for values in series)])
+        rows.append(["", *(sparkline(list(one.values()), ends, unicode=style.unicode) for one in series)])
         shape = decimal if value.log10 else text
-        rows += [[str(index[place]), *(shape(values[place]) for values in series)] for place in places]
+        rows += [
+            [str(index[place]), *(NONE if math.isnan(one[place]) else shape(one[place]) for one in whole)]
+            for place in places
+        ]
         remark = _left_out(len(places), len(index))
     else:
         beside = [main, *beside]
     start = len(rows)
     for table in beside:
-        rows += _fields(table, names)
+        rows += _fields(table, keys)
     rules = frozenset({start} if 0 < start < len(rows) else ())
-    header = [meaning.index, *map(text, names)]
+    header = [meaning.index, *_labels(keys)]
     return Block(f"{main.name}: {meaning.description}", header, rows, rules, remark=remark)
 
 
-def _series(table: Rows, names: Sequence[str]) -> list[list[float]]:
-    """Return the values of each of ``names``, in the order of the index."""
-    across, values = table.column(table.meaning.across), table.column(table.meaning.value)
-    return [[value for name, value in zip(across, values, strict=True) if name == one] for one in names]
+def _keys(table: Rows) -> list[tuple[Any, ...]]:
+    """Return what tells the series apart, row by row."""
+    return list(zip(*(table.column(name) for name in table.meaning.across), strict=True))
 
 
-def _fields(table: Rows, names: Sequence[str]) -> list[list[str]]:
-    """Return each column of a table as a row, one entry for each of ``names``."""
-    order = [table.column(table.meaning.across).index(name) for name in names]
-    return [
+def _labels(keys: Sequence[tuple[Any, ...]]) -> list[str]:
+    """Return a heading for each series: its name, and whatever else is not the same for all."""
+    varying = [0, *(k for k in range(1, len(keys[0]) if keys else 0) if len({key[k] for key in keys}) > 1)]
+    return [" ".join(text(key[k]) for k in varying) for key in keys]
+
+
+def _series(table: Rows, keys: Sequence[tuple[Any, ...]]) -> list[dict[Any, float]]:
+    """Return the values of each series by index; one may be shorter than another."""
+    found: dict[tuple[Any, ...], dict[Any, float]] = {key: {} for key in keys}
+    columns = _keys(table), table.column(table.meaning.index), table.column(table.meaning.value)
+    for key, index, value in zip(*columns, strict=True):
+        found[key][index] = value
+    return list(found.values())
+
+
+def _fields(table: Rows, keys: Sequence[tuple[Any, ...]]) -> list[list[str]]:
+    """Return each column of a table as a row, one entry for each series."""
+    known = _keys(table)
+    order = [known.index(key) if key in known else None for key in keys]
+    rows = [
         [
             f"{name} [{column.unit}]" if column.unit else name,
-            *(text(table.column(name)[place]) for place in order),
+            *(NONE if place is None else text(table.column(name)[place]) for place in order),
         ]
         for name, column in table.columns.items()
-        if name != table.meaning.across
+        if name not in table.meaning.across
     ]
+    return [row for row in rows if set(row[1:]) != {NONE}]  # what there is not, nobody misses here
 
 
 def _matrix(name: str, meaning: MatrixMeaning, matrix: Matrix) -> Block:
@@ -172,3 +192,7 @@ def _left_out(shown: int, count: int) -> str:
 
 def _low(values: Sequence[float]) -> float:
     return min((value for value in values if math.isfinite(value)), default=0.0)
+
+
+def _high(values: Sequence[float]) -> float:
+    return max((value for value in values if math.isfinite(value)), default=0.0)

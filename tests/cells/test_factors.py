@@ -6,11 +6,30 @@ import pytest
 from gradflow.cells import CELLS
 from gradflow.cells.activations import ACTIVATIONS
 from gradflow.cells.spec import parse_cell
+from gradflow.cells.stack import Stack
+from gradflow.errors import DataError
 from tests.slow import central_differences
 
 VARIANTS = {
-    "rnn": ["rnn", *(f"rnn:activation={name}" for name in ACTIVATIONS), "rnn:init=orthogonal,gain=1.5"],
-    "lstm": ["lstm", "lstm:forget_bias=2", "lstm:init=orthogonal,gain=2"],
+    "rnn": [
+        "rnn",
+        *(f"rnn:activation={name}" for name in ACTIVATIONS),
+        "rnn:init=orthogonal,gain=1.5",
+        "rnn:layers=3",
+    ],
+    "lstm": [
+        "lstm",
+        "lstm:forget_bias=2",
+        "lstm:init=orthogonal,gain=2",
+        "lstm:peephole=on",
+        "lstm:coupled=on",
+        "lstm:forget_gate=off",
+        "lstm:projection=2",
+        "lstm:projection=5,peephole=on,coupled=on",
+        "lstm:layers=2",
+        "lstm:layers=3,projection=3,peephole=on",
+    ],
+    "gru": ["gru", "gru:update_bias=1", "gru:reset=before", "gru:layers=2", "gru:reset=before,layers=2"],
 }
 SPECS = [spec for variants in VARIANTS.values() for spec in variants]
 
@@ -19,40 +38,117 @@ def test_every_cell_is_tested_here():
     assert set(VARIANTS) == set(CELLS)
 
 
+SIZE, FEATURES, STEPS = 5, 3, 4
+
+
 @pytest.fixture(params=SPECS)
-def stepped(request):
-    """A cell, a state, an input, and the factor at that state."""
+def walked(request):
+    """A cell, its states from a random one, its inputs, and its factor at every step."""
     generator = np.random.default_rng(11)
-    cell = parse_cell(request.param).make(5, 3, generator)
-    state, x = generator.standard_normal(cell.state_size), generator.standard_normal(3)
-    return cell, state, x, cell.step(state, x)[1]
+    cell = parse_cell(request.param).make(SIZE, FEATURES, generator)
+    inputs = generator.standard_normal((STEPS, FEATURES))
+    states = cell.run(inputs, generator.standard_normal(cell.state_size))
+    return cell, states, inputs, cell.linearize(states, inputs)
 
 
-def test_factor_is_the_derivative_of_the_step(stepped):
-    cell, state, x, factor = stepped
-    expected = central_differences(lambda s: cell.step(s, x)[0], state)
-    np.testing.assert_allclose(factor.todense(), expected, atol=2e-10)
+def test_factor_is_the_derivative_of_the_step(walked):
+    cell, states, inputs, factor = walked
+    for t in range(STEPS):
+        expected = central_differences(lambda s, t=t: cell.run(inputs[t : t + 1], s)[1], states[t])
+        np.testing.assert_allclose(factor.at(t).todense(), expected, atol=2e-9)
 
 
-def test_matmat_and_rmatmat_are_the_dense_matrix_and_its_transpose(stepped):
-    cell, _, _, factor = stepped
-    block = np.random.default_rng(1).standard_normal((cell.state_size, 4))
-    np.testing.assert_allclose(factor.matmat(block), factor.todense() @ block, atol=1e-14)
-    np.testing.assert_allclose(factor.rmatmat(block), factor.todense().T @ block, atol=1e-14)
-    assert factor.size == cell.state_size
+def test_input_factor_is_the_derivative_by_the_input(walked):
+    cell, states, inputs, factor = walked
+    if isinstance(cell, Stack):
+        with pytest.raises(NotImplementedError):
+            factor.at(0).input_matmat(np.eye(FEATURES))
+        return
+    for t in range(STEPS):
+        expected = central_differences(lambda x, t=t: cell.run(x[None], states[t])[1], inputs[t])
+        np.testing.assert_allclose(factor.at(t).input_matmat(np.eye(FEATURES)), expected, atol=2e-9)
+        found = factor.at(t).input_rmatmat(np.eye(cell.state_size))
+        np.testing.assert_allclose(found, expected.T, atol=2e-9)
 
 
-def test_adjoint_by_the_dot_test(stepped):
-    cell, _, _, factor = stepped
-    generator = np.random.default_rng(2)
-    u, v = generator.standard_normal((2, cell.state_size, 1))
-    forward, backward = (v.T @ factor.matmat(u)).item(), (factor.rmatmat(v).T @ u).item()
-    assert forward == pytest.approx(backward, rel=1e-13, abs=1e-14)
+@pytest.mark.parametrize("columns", [1, 40], ids=["narrow", "wide"])
+def test_matmat_and_rmatmat_are_the_dense_matrix_and_its_transpose(walked, columns):
+    cell, _, _, factor = walked
+    block = np.random.default_rng(1).standard_normal((cell.state_size, columns))
+    last = factor.at(STEPS - 1)
+    np.testing.assert_allclose(last.matmat(block), last.todense() @ block, atol=1e-13)
+    np.testing.assert_allclose(last.rmatmat(block), last.todense().T @ block, atol=1e-13)
+    assert last.size == cell.state_size
 
 
-def test_step_keeps_its_shapes(stepped):
-    cell, state, x, factor = stepped
-    following, _ = cell.step(state, x)
-    assert following.shape == (cell.state_size,)
-    assert factor.todense().shape == (cell.state_size, cell.state_size)
-    assert cell.input_size == 3
+def test_adjoint_by_the_dot_test(walked):
+    cell, _, _, factor = walked
+    u, v = np.random.default_rng(2).standard_normal((2, cell.state_size, 1))
+    forward, backward = (v.T @ factor.at(1).matmat(u)).item(), (factor.at(1).rmatmat(v).T @ u).item()
+    assert forward == pytest.approx(backward, rel=1e-12, abs=1e-13)
+
+
+def test_solve_and_rsolve_undo_matmat_and_rmatmat(walked):
+    cell, _, _, factor = walked
+    last = factor.at(STEPS - 1)
+    block = np.random.default_rng(3).standard_normal((cell.state_size, 2))
+    condition = np.linalg.cond(last.todense())
+    if condition > 1e12:  # relu: a dead unit is a row of zeros
+        with pytest.raises(np.linalg.LinAlgError):
+            last.solve(block)
+        with pytest.raises(np.linalg.LinAlgError):
+            last.rsolve(block)
+        assert "relu" in str(cell)
+        return
+    allowed = 100 * condition * np.finfo(float).eps
+    np.testing.assert_allclose(last.matmat(last.solve(block)), block, atol=allowed)
+    np.testing.assert_allclose(last.rmatmat(last.rsolve(block)), block, atol=allowed)
+
+
+def test_a_batch_of_draws_is_what_each_is_alone(walked):
+    cell, _, _, _ = walked
+    other = cell.with_weights(lambda weights: 0.5 * weights[0])
+    together = cell.with_weights(np.stack, [other])
+    inputs = np.random.default_rng(4).standard_normal((2, STEPS, FEATURES))
+    states = together.run(inputs)
+    factor = together.linearize(states, inputs).at(2)
+    block = np.random.default_rng(5).standard_normal((2, cell.state_size, 3))
+    for k, alone in enumerate([cell, other]):
+        own = alone.run(inputs[k])
+        np.testing.assert_allclose(states[k], own, rtol=0, atol=1e-14)
+        one = alone.linearize(own, inputs[k]).at(2)
+        np.testing.assert_allclose(factor.todense()[k], one.todense(), atol=1e-14)
+        np.testing.assert_allclose(factor.matmat(block)[k], one.matmat(block[k]), atol=1e-13)
+        np.testing.assert_allclose(factor.rmatmat(block)[k], one.rmatmat(block[k]), atol=1e-13)
+
+
+def test_float32_stays_float32(walked):
+    cell, _, inputs, _ = walked
+    single = cell.astype(np.dtype("float32"))
+    states = single.run(inputs.astype(np.float32))
+    factor = single.linearize(states, inputs.astype(np.float32)).at(0)
+    block = np.eye(cell.state_size, dtype=np.float32)
+    kinds = {states.dtype, factor.todense().dtype, factor.matmat(block).dtype, factor.rmatmat(block).dtype}
+    assert kinds == {np.dtype("float32")}
+    assert factor.dtype == np.float32
+    np.testing.assert_allclose(states, cell.run(inputs), atol=1e-4)
+
+
+def test_parts_cover_the_state_once(walked):
+    cell, states, _, _ = walked
+    places = np.concatenate([np.arange(cell.state_size)[part] for part in cell.parts.values()])
+    assert sorted(places) == list(range(cell.state_size))
+    assert states.shape == (STEPS + 1, cell.state_size)
+
+
+@pytest.mark.parametrize("spec", ["rnn", "lstm", "gru", "lstm:layers=2"])
+def test_a_weight_that_is_not_finite_is_refused_with_its_place(spec):
+    cell = parse_cell(spec).make(2, 2, np.random.default_rng(0))
+
+    def spoiled(weights):
+        broken = weights[0].copy()
+        broken.flat[1] = np.nan
+        return broken
+
+    with pytest.raises(DataError, match=r"weight_ih\[0, 1\] is nan; expected finite"):
+        cell.with_weights(spoiled)

@@ -5,9 +5,22 @@ import math
 import numpy as np
 import pytest
 
-from gradflow.analysis.trajectory import linearize, run
+from gradflow.analysis.measure import Question, measure
+from gradflow.analysis.trajectory import follow
+from gradflow.analysis.view import View
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
+
+
+def run(cell, inputs, state=None):
+    """The cell measured along inputs, spectral norm of the whole state at every lag."""
+    lags = tuple(range(1, len(inputs) + 1))
+    question = Question(View("backward", ("state",), ("2",), lags, False))
+    return measure([cell], [inputs], question, state)[0]
+
+
+def norms(cell, inputs, state=None):
+    return run(cell, inputs, state).log10_norms["state", "2"]
 
 
 def sigma(z):
@@ -23,8 +36,9 @@ def bias_only(forget=0.0, i=0.0, g=0.0, o=0.0, hidden=3):
 def blocks(cell, steps, state=None):
     """The four blocks of the product of all the steps' Jacobians."""
     product = np.eye(cell.state_size)
-    for factor in linearize(cell, np.zeros((steps, 1)), state=state):
-        product = factor.matmat(product)
+    factor = follow(cell, np.zeros((steps, 1)), state).factor
+    for t in range(steps):
+        product = factor.at(t).matmat(product)
     (hh, hc), (ch, cc) = ([*np.split(half, 2, axis=1)] for half in np.split(product, 2))
     return hh, hc, ch, cc
 
@@ -41,7 +55,7 @@ def test_whole_state_of_a_bias_only_lstm():
     f, i, g, o = sigma(1.0), 0.5, math.tanh(0.5), 0.5
     c = sum(f**k * i * g for k in range(50))
     expected = f**50 * math.sqrt(1 + o**2 * math.cosh(c) ** -4)
-    found = run(bias_only(1.0, g=0.5), np.zeros((50, 1))).log10_norms[-1]
+    found = norms(bias_only(1.0, g=0.5), np.zeros((50, 1)))[-1]
     assert 10**found == pytest.approx(expected, rel=1e-12)
     assert 10**found == pytest.approx(1.627773754713e-07, rel=1e-12)
 
@@ -68,7 +82,7 @@ def test_lstm_eigenvalues_at_the_zero_state():
     size, generator = 5, np.random.default_rng(4)
     weight_hh = generator.standard_normal((4 * size, size))
     bias = np.repeat([0.3, 1.2, 0.0, -0.4], size)
-    _, factor = LSTM(np.zeros((4 * size, 1)), weight_hh, bias).step(np.zeros(2 * size), np.zeros(1))
+    factor = follow(LSTM(np.zeros((4 * size, 1)), weight_hh, bias), np.zeros((1, 1))).factor.at(0)
     recurrent = weight_hh.reshape(4, size, size)[2]
     expected = np.append(sigma(1.2) + sigma(0.3) * sigma(-0.4) * np.linalg.eigvals(recurrent), np.zeros(size))
     found = np.linalg.eigvals(factor.todense())
@@ -83,17 +97,18 @@ def test_scalar_tanh_fixed_point():
     for _ in range(60):
         fixed = math.tanh(2 * fixed)
     assert fixed == pytest.approx(0.957504024077, abs=5e-13)
-    measured = run(cell, np.zeros((40, 1)), state=[fixed])
+    measured = run(cell, np.zeros((40, 1)), state=np.array([fixed]))
     assert 10 ** measured.log10_step_norms[0] == pytest.approx(0.166372087751674, rel=1e-13)
-    assert measured.log10_norms[-1] * math.log(10) / 40 == pytest.approx(-1.793528506542228, rel=1e-13)
+    assert measured.log10_norms["state", "2"][-1] * math.log(10) / 40 == pytest.approx(
+        -1.793528506542228, rel=1e-13
+    )
 
 
 def test_identity_cell_with_positive_state_passes_everything():
     cell = RNN(np.zeros((4, 1)), np.eye(4), np.zeros(4), "relu")
-    measured = run(cell, np.zeros((300, 1)), state=np.ones(4))
-    np.testing.assert_array_equal(measured.log10_norms, 0)
+    np.testing.assert_array_equal(norms(cell, np.zeros((300, 1)), np.ones(4)), 0)
 
 
 def test_dead_relu_is_an_exact_zero_not_a_nan():
     cell = RNN(np.zeros((2, 1)), np.eye(2), -np.ones(2), "relu")
-    assert run(cell, np.zeros((5, 1))).log10_norms.tolist() == [-math.inf] * 5
+    assert norms(cell, np.zeros((5, 1))).tolist() == [-math.inf] * 5

@@ -1,0 +1,112 @@
+"""The record of a comparison: its tables and what their columns mean."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradflow.analysis import FLOW_VERDICTS
+from gradflow.analysis.gates import Gates
+from gradflow.analysis.pair_map import PairMap
+from gradflow.analysis.paths import PathMeans, Paths
+from gradflow.linalg.floating import LEVELS
+from gradflow.record import Record, column, scalar, table
+
+SERIES = ("cell", "block", "kind")
+
+
+@dataclass(frozen=True, eq=False)
+class Lags:
+    """The Jacobian product at every lag; of the forward view lag k is that of the first k steps."""
+
+    cell: list[str] = column("the cell, as it was asked for")
+    lag: list[int] = column("steps k that the gradient has travelled", unit="step")
+    log10_step_norm: NDArray[np.float64] = column(
+        "log₁₀ ‖∂s_{t+1}/∂s_t‖₂ of the one step at that lag", log10=True
+    )
+    log10_norm: NDArray[np.float64] = column("log₁₀ of the product's norm, median", log10=True, levels=LEVELS)
+    log10_norm_low: NDArray[np.float64] = column("its 5 % quantile over seeds", log10=True)
+    log10_norm_high: NDArray[np.float64] = column("its 95 % quantile over seeds", log10=True)
+    norm: NDArray[np.float64] = column(
+        "the product's norm, median; none where a double cannot hold it", log10_in="log10_norm"
+    )
+    block: list[str] = column(
+        "the block of the product: state is all of it; direct is ∏ diag(f), an approximation"
+    )
+    kind: list[str] = column(
+        "2: spectral, fro: Frobenius, min: smallest singular value, cond: condition number"
+    )
+    log10_bound: NDArray[np.float64] = column(
+        "log₁₀ of what theory bounds the norm by, median; none where no bound is known", log10=True
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Cells:
+    """What the flow amounts to, a row for each cell, block and norm."""
+
+    cell: list[str] = column("the cell, as it was asked for")
+    state_size: list[int] = column("numbers in the whole state")
+    rate: NDArray[np.float64] = column(
+        "growth over the second half of the lags, median", unit="nats per step"
+    )
+    rate_low: NDArray[np.float64] = column("its 5 % quantile over seeds", unit="nats per step")
+    rate_high: NDArray[np.float64] = column("its 95 % quantile over seeds", unit="nats per step")
+    half_life: NDArray[np.float64] = column(
+        "steps in which that rate halves a gradient; inf: never", unit="step"
+    )
+    horizon_float32: list[int | None] = column("first lag outside float32's normal numbers", unit="step")
+    horizon_float16: list[int | None] = column("first lag outside float16's normal numbers", unit="step")
+    horizon_bfloat16: list[int | None] = column("first lag outside bfloat16's normal numbers", unit="step")
+    verdict: list[str | None] = column(
+        "stable: at this rate within a factor of 100 over T steps, at least 100"
+    )
+    block: list[str] = column("the block of the product")
+    kind: list[str] = column("which norm of it")
+    blow_up_step: list[int | None] = column("step at which a state leaves the range of a double", unit="step")
+    norm_error: NDArray[np.float64] = column("bound of what shortcuts may cost a norm, relative")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Flow(Record):
+    """Gradient flow through cells that were fed the same inputs."""
+
+    command: ClassVar[str] = "compare"
+    verdicts: ClassVar[tuple[str, ...]] = FLOW_VERDICTS
+
+    steps: int = scalar("T, the largest lag")
+    seeds: int = scalar("draws of weights, and of inputs unless given")
+    features: int = scalar("features of an input")
+    hidden: int = scalar("hidden size of each cell")
+    view: str = scalar("backward: ∂s_T/∂s_{T−k}; forward: ∂s_k/∂s_0")
+    conclusion: str = scalar("in words", prose=True)
+
+    flow: Lags = table(
+        "norm of the Jacobian product by lag k: median over seeds",
+        index="lag",
+        across=SERIES,
+        value="log10_norm",
+    )
+    cells: Cells = table("what it amounts to", across=SERIES)
+    gates: Gates | None = table(
+        "what the gates do: medians over seeds",
+        across=("cell", "layer", "gate"),
+        absent="none of the cells has gates",
+    )
+    path_means: PathMeans | None = table(
+        "the terms of ∂c_t/∂c_{t−1}, averaged over steps",
+        absent="ask for it with --paths (paths=True), with a cell that has a cell state: lstm",
+    )
+    paths: Paths | None = table(
+        "the terms of ∂c_t/∂c_{t−1} at every step",
+        value="log10_norm",
+        absent="ask for it with --paths (paths=True), with a cell that has a cell state: lstm",
+    )
+    map: PairMap | None = table(
+        "norm of ∂s_t/∂s_k for every pair", value="log10_norm", absent="ask for it with --map (pair_map=True)"
+    )
+
+    def held(self) -> frozenset[str]:
+        """Return the verdicts of all the rows; a condition number has none."""
+        return frozenset(verdict for verdict in self.cells.verdict if verdict)

@@ -1,0 +1,136 @@
+"""From many draws to the tables of a comparison: quantiles over seeds, rates, horizons, verdicts."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from gradflow.analysis.flow_record import Cells, Lags
+from gradflow.analysis.measure import Measured, Series
+from gradflow.analysis.quantiles import median, quantiles
+from gradflow.analysis.view import View
+from gradflow.cells.base import Array
+from gradflow.linalg.floating import FORMATS, outside
+from gradflow.linalg.scaled import from_log10
+
+# Stable is a rate at which a gradient changes by less than this factor over T steps, at least 100.
+STABLE, LEAST_STEPS = 100.0, 100
+
+Draws = Mapping[str, Sequence[Measured]]  # by cell
+
+
+class _Part(NamedTuple):
+    """One series of one cell over all its draws, at the lags that every draw reaches."""
+
+    cell: str
+    series: Series
+    draws: Sequence[Measured]
+    lags: list[int]
+
+    def over_draws(self, values: Sequence[Array]) -> Array:
+        """Return (draws, lags) of arrays that run over all lags."""
+        places = [lag - 1 for lag in self.lags]
+        return np.array([one[places] for one in values], np.float64)
+
+    def norms(self) -> Array:
+        """Return log₁₀ of the norms, (draws, lags)."""
+        return self.over_draws([draw.log10_norms[self.series] for draw in self.draws])
+
+
+def _parts(found: Draws, view: View) -> Iterator[_Part]:
+    for cell, draws in found.items():
+        steps = min(draw.steps for draw in draws)
+        lags = [lag for lag in view.lags if lag <= steps]
+        for block in view.blocks:
+            for norm in view.norms:
+                yield _Part(cell, (block, norm), draws, lags)
+
+
+def lag_table(found: Draws, view: View) -> Lags:
+    """Return the table of norms by lag."""
+    rows = []
+    for part in _parts(found, view):
+        low, middle, high = quantiles(part.norms())
+        steps = median(part.over_draws([draw.log10_step_norms for draw in part.draws]))
+        nothing = np.full(part.draws[0].steps, np.nan)
+        bounds = median(part.over_draws([draw.log10_bounds.get(part.series, nothing) for draw in part.draws]))
+        rows.append((part, steps, middle, low, high, bounds))
+    every = [part for part, *_ in rows for _ in part.lags]
+    steps, middle, low, high, bounds = (np.concatenate([row[k] for row in rows]) for k in range(1, 6))
+    return Lags(
+        cell=[part.cell for part in every],
+        lag=[lag for part, *_ in rows for lag in part.lags],
+        log10_step_norm=steps,
+        log10_norm=middle,
+        log10_norm_low=low,
+        log10_norm_high=high,
+        norm=np.array([from_log10(float(log)) for log in middle]),
+        block=[part.series[0] for part in every],
+        kind=[part.series[1] for part in every],
+        log10_bound=bounds,
+    )
+
+
+def cell_table(found: Draws, view: View, steps: int) -> Cells:
+    """Return what each series of each cell amounts to; ``steps`` is T as it was asked for."""
+    parts = list(_parts(found, view))
+    low, rate, high = (np.array(values) for values in zip(*(_rates(part) for part in parts), strict=True))
+    medians = [median(part.norms()) for part in parts]
+    horizons = {
+        name: [_horizon(part, logs, ends) for part, logs in zip(parts, medians, strict=True)]
+        for name, ends in FORMATS.items()
+    }
+    blown = [_first(draw.blow_up for draw in part.draws) for part in parts]
+    return Cells(
+        cell=[part.cell for part in parts],
+        state_size=[part.draws[0].state_size for part in parts],
+        rate=rate,
+        rate_low=low,
+        rate_high=high,
+        half_life=np.array([math.log(2) / -r if r < 0 else math.inf for r in rate]),
+        horizon_float32=horizons["float32"],
+        horizon_float16=horizons["float16"],
+        horizon_bfloat16=horizons["bfloat16"],
+        verdict=[_verdict(part, float(r), steps, at) for part, r, at in zip(parts, rate, blown, strict=True)],
+        block=[part.series[0] for part in parts],
+        kind=[part.series[1] for part in parts],
+        blow_up_step=blown,
+        norm_error=np.array([max(draw.error for draw in part.draws) for part in parts]),
+    )
+
+
+def _rates(part: _Part) -> Array:
+    """Return the quantiles of the growth in nats per step over the second half of the lags."""
+    if not part.lags:
+        return np.full(3, np.nan)
+    last = part.lags[-1]
+    first = max((lag for lag in part.lags if 2 * lag <= last), default=0)
+    logs = part.norms()
+    # lag 0 is the identity
+    start = logs[:, part.lags.index(first)] if first else np.zeros(len(logs))
+    ended = np.isinf(logs[:, -1])
+    with np.errstate(invalid="ignore"):
+        growth = np.where(ended, logs[:, -1], (logs[:, -1] - start) / (last - first) * math.log(10))
+    return quantiles(growth)
+
+
+def _horizon(part: _Part, logs: Array, ends: tuple[float, float]) -> int | None:
+    """Return the first lag outside a format; a condition number is no gradient and has none."""
+    if part.series[1] == "cond":
+        return None
+    return next((lag for lag, log in zip(part.lags, logs, strict=True) if outside(log, ends)), None)
+
+
+def _verdict(part: _Part, rate: float, steps: int, blow_up: int | None) -> str | None:
+    """Return the verdict on a rate; short runs are judged as if they went on to 100 steps."""
+    if part.series[1] == "cond":
+        return None
+    limit = math.log(STABLE) / max(steps, LEAST_STEPS)
+    if blow_up is not None or rate > limit:
+        return "exploding"
+    return "vanishing" if rate < -limit else "stable"
+
+
+def _first(steps: Iterator[int | None]) -> int | None:
+    return min((step for step in steps if step is not None), default=None)

@@ -1,0 +1,108 @@
+"""What the gates of a cell do: where they stand, how often at an end, how long they remember."""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradflow.analysis.quantiles import median
+from gradflow.cells.base import Array, Gate, GateValues
+from gradflow.record import column
+
+EDGE = (
+    0.1  # a value is saturated in this share of the range at either end (Karpathy et al. 2015, section 4.2)
+)
+
+
+class GateSummary(NamedTuple):
+    """One gate of one layer over all units and steps of one draw."""
+
+    layer: int
+    name: str
+    gate: Gate
+    mean: float
+    low: float
+    high: float
+    saturated: float
+    time_constant: float
+
+
+@dataclass(frozen=True, eq=False)
+class Gates:
+    """Every gate of every layer: medians over seeds of what each has over units and steps."""
+
+    cell: list[str] = column("the cell, as it was asked for")
+    layer: list[int] = column("the layer, from 1")
+    gate: list[str] = column("the gate's letter")
+    role: list[str] = column("what it does")
+    range_low: list[float] = column("the least that it can be")
+    range_high: list[float] = column("the most that it can be")
+    always_positive: list[bool] = column("whether its range is above 0")
+    mean: NDArray[np.float64] = column("mean over units and steps")
+    low: NDArray[np.float64] = column("5 % quantile over units and steps")
+    high: NDArray[np.float64] = column("95 % quantile over units and steps")
+    saturated: NDArray[np.float64] = column("share within a tenth of the range from either end")
+    time_constant: NDArray[np.float64] = column(
+        "−1/mean ln f: steps in which the gate alone keeps 1/e", unit="step"
+    )
+
+
+def summarized(values: GateValues, draw: int | None) -> GateSummary:
+    """Return the summary of one draw's gate; ``draw`` picks it where the values have a leading axis."""
+    layer, name, gate, every = values
+    one = every if draw is None else every[draw]
+    reach = EDGE * (gate.high - gate.low)
+    low, high = np.quantile(one, (0.05, 0.95))
+    at_end = (one < gate.low + reach) | (one > gate.high - reach)
+    return GateSummary(
+        layer,
+        name,
+        gate,
+        float(one.mean()),
+        float(low),
+        float(high),
+        float(at_end.mean()),
+        _time_constant(gate, one),
+    )
+
+
+def _time_constant(gate: Gate, values: Array) -> float:
+    """Return −1/⟨ln f⟩, 0 where the gate shuts entirely, inf where it never does; nan for other gates."""
+    if not gate.retains:
+        return math.nan
+    with np.errstate(divide="ignore"):
+        mean = float(np.log(values).mean())
+    return math.inf if mean == 0 else -1.0 / mean
+
+
+def gate_table(cells: Sequence[str], summaries: Sequence[Sequence[Sequence[GateSummary]]]) -> Gates | None:
+    """Return the table of the cells' gates (cell, draw, gate), or None where no cell has any."""
+    rows = [
+        (cell, several)
+        for cell, draws in zip(cells, summaries, strict=True)
+        for several in zip(*draws, strict=True)  # one gate over all draws
+    ]
+    if not rows:
+        return None
+    first = [several[0] for _, several in rows]
+
+    def medians(name: str) -> NDArray[np.float64]:
+        return median(np.array([[getattr(one, name) for one in several] for _, several in rows]).T)
+
+    return Gates(
+        cell=[cell for cell, _ in rows],
+        layer=[one.layer for one in first],
+        gate=[one.name for one in first],
+        role=[one.gate.role for one in first],
+        range_low=[one.gate.low for one in first],
+        range_high=[one.gate.high for one in first],
+        always_positive=[one.gate.low >= 0 for one in first],
+        mean=medians("mean"),
+        low=medians("low"),
+        high=medians("high"),
+        saturated=medians("saturated"),
+        time_constant=medians("time_constant"),
+    )

@@ -1,0 +1,133 @@
+"""Everything that is measured of one cell: along one input, for one draw of weights or many at once."""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from gradflow.analysis.bounds import log10_bounds
+from gradflow.analysis.gates import GateSummary, summarized
+from gradflow.analysis.pair_map import pair_log10_norms
+from gradflow.analysis.paths import path_norms
+from gradflow.analysis.trajectory import Trajectory, follow
+from gradflow.analysis.view import (
+    BATCHED,
+    View,
+    product_log10_norms,
+    retained_log10_norms,
+    step_log10_norms,
+)
+from gradflow.cells.base import Array, Cell
+from gradflow.errors import UsageError
+
+Series = tuple[str, str]  # block, norm
+
+
+class Question(NamedTuple):
+    """What is to be measured: the view, and the tables that are not for everybody."""
+
+    view: View
+    pair_map: bool = False
+    paths: bool = False
+
+    def batchable(self, state_size: int) -> bool:
+        """Return whether many draws of a cell of that size can go as one."""
+        apart = self.view.exact or self.pair_map or self.paths or {"min", "cond"} & set(self.view.norms)
+        return state_size <= BATCHED and not apart
+
+
+class Measured(NamedTuple):
+    """One draw. Arrays (T,) run by lag, up to the last finite step; nan at lags not asked for."""
+
+    log10_step_norms: Array
+    log10_norms: dict[Series, Array]
+    log10_bounds: dict[Series, Array]
+    error: float  # bound of what shortcuts may cost a norm, relative
+    state_size: int
+    blow_up: int | None
+    underflow: bool
+    gates: list[GateSummary]
+    paths: list[Array]
+    pairs: Array | None
+
+    @property
+    def steps(self) -> int:
+        """How many lags there are."""
+        return len(self.log10_step_norms)
+
+
+def measure(
+    cells: Sequence[Cell], inputs: Sequence[Array], question: Question, initial: Array | None = None
+) -> list[Measured]:
+    """Run several draws of one cell, each along its own inputs (T, features), and measure them.
+
+    All start from ``initial``, 0 unless given. Small ones go as one batch, unless a state leaves the range
+    of a double: then each goes as far as it can.
+    """
+    if not question.batchable(cells[0].state_size):
+        return [
+            _measured(follow(cell, x, initial), question, draw=None)
+            for cell, x in zip(cells, inputs, strict=True)
+        ]
+    trajectory = follow(cells[0].with_weights(np.stack, cells[1:]), np.stack(inputs), initial)
+    if trajectory.blow_up is not None and len(cells) > 1:
+        return [measure([cell], [x], question, initial)[0] for cell, x in zip(cells, inputs, strict=True)]
+    every = _measured_norms(trajectory, question.view)
+    return [_measured(trajectory, question, draw, every) for draw in range(len(cells))]
+
+
+class _Norms(NamedTuple):
+    """Arrays (..., T), the draws being the leading axis if there is one."""
+
+    steps: Array
+    norms: dict[Series, Array]
+    bounds: dict[Series, Array]
+    error: float
+
+
+def _measured_norms(trajectory: Trajectory, view: View) -> _Norms:
+    gates = trajectory.cell.gates(trajectory.states, trajectory.inputs)
+    retaining = [gate.values for gate in gates if gate.gate.retains]
+    retained = np.concatenate(retaining, axis=-1) if retaining else None
+    norms: dict[Series, Array] = {}
+    bounds: dict[Series, Array] = {}
+    error = 0.0
+    for block in view.blocks:
+        if block == "direct":
+            if retained is None:
+                raise UsageError(
+                    "block 'direct': the cell has no gate that keeps its state; expected lstm or gru"
+                )
+            found = retained_log10_norms(retained, view)
+        else:
+            found, rest = product_log10_norms(trajectory, view, block)
+            error = max(error, rest)
+        norms |= {(block, norm): values for norm, values in found.items()}
+        limits = log10_bounds(trajectory, view, block, retained)
+        bounds |= {(block, norm): values for norm, values in limits.items()}
+    return _Norms(step_log10_norms(trajectory, view), norms, bounds, error)
+
+
+def _measured(
+    trajectory: Trajectory, question: Question, draw: int | None, every: _Norms | None = None
+) -> Measured:
+    """Return what one draw shows; ``draw`` is its place where the trajectory has several."""
+    every = every or _measured_norms(trajectory, question.view)
+    place = ... if draw is None else draw
+    gates = trajectory.cell.gates(trajectory.states, trajectory.inputs)
+    return Measured(
+        log10_step_norms=every.steps[place],
+        log10_norms={series: values[place] for series, values in every.norms.items()},
+        log10_bounds={series: values[place] for series, values in every.bounds.items()},
+        error=every.error,
+        state_size=trajectory.cell.state_size,
+        blow_up=trajectory.blow_up,
+        underflow=trajectory.underflow,
+        gates=[summarized(gate, draw) for gate in gates] if trajectory.steps else [],
+        paths=path_norms(trajectory) if question.paths else [],
+        pairs=_pairs(trajectory, question.view) if question.pair_map else None,
+    )
+
+
+def _pairs(trajectory: Trajectory, view: View) -> Array:
+    return pair_log10_norms(trajectory, view.blocks[0], view.norms[0], exact=view.exact)

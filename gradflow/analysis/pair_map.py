@@ -1,0 +1,89 @@
+"""‖∂s_t/∂s_k‖ of every pair of steps k < t."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradflow.analysis.quantiles import median
+from gradflow.analysis.trajectory import Trajectory
+from gradflow.analysis.view import BATCHED, part_of
+from gradflow.cells.base import Array
+from gradflow.linalg.chain import chain_norms
+from gradflow.linalg.scaled import log10_of
+from gradflow.linalg.singular import gram_values
+from gradflow.record import column
+
+
+@dataclass(frozen=True, eq=False)
+class PairMap:
+    """A row for every pair; median over seeds."""
+
+    cell: list[str] = column("the cell, as it was asked for")
+    t: list[int] = column("the later step", unit="step")
+    k: list[int] = column("the earlier step, 0 being the initial state", unit="step")
+    log10_norm: NDArray[np.float64] = column("log₁₀ ‖∂s_t/∂s_k‖", log10=True)
+
+
+def pair_log10_norms(trajectory: Trajectory, block: str, norm: str, *, exact: bool) -> Array:
+    """Return log₁₀ ‖∂s_t/∂s_k‖ at [t, k] for k < t ≤ T, nan elsewhere; the trajectory is one draw's."""
+    if trajectory.cell.state_size <= BATCHED and not exact:
+        return _stacked(trajectory, block, norm)
+    return _chains(trajectory, block, norm, exact=exact)
+
+
+def _stacked(trajectory: Trajectory, block: str, norm: str) -> Array:
+    """All products that end at t go one step on together."""
+    factor, steps = trajectory.factor, trajectory.steps
+    part = part_of(trajectory.cell, block, "forward")
+    unit = np.eye(factor.size, dtype=factor.dtype)[:, part.start]
+    found = np.full((steps + 1, steps + 1), np.nan)
+    products, exponents = np.empty((0, *unit.shape), unit.dtype), np.empty(0, np.int64)
+    for t in range(1, steps + 1):
+        products, exponents = np.concatenate([products, unit[None]]), np.append(exponents, 0)
+        # p product, i row, j column: one multiplication with all columns side by side
+        wide = products.transpose(1, 0, 2).reshape(factor.size, -1)
+        moved = factor.at(t - 1).matmat(wide).reshape(factor.size, t, -1).transpose(1, 0, 2)
+        shifts = np.frexp(np.abs(moved).max(axis=(1, 2)))[1]
+        products, exponents = np.ldexp(moved, -shifts[:, None, None]), exponents + shifts
+        found[t, :t] = log10_of(_sizes(products[:, part.rows], norm), exponents)
+    return found
+
+
+def _sizes(products: Array, norm: str) -> Array:
+    if norm == "fro":
+        return np.asarray(np.sqrt(np.einsum("pij,pij->p", products, products)))
+    return np.sqrt(np.maximum(gram_values(products)[..., -1], 0.0))
+
+
+def _chains(trajectory: Trajectory, block: str, norm: str, *, exact: bool) -> Array:
+    """One chain back from each t: large products lose their rank on the way, each at its own pace."""
+    factor, steps = trajectory.factor, trajectory.steps
+    part = part_of(trajectory.cell, block, "backward")
+    unit = np.eye(factor.size, dtype=factor.dtype)[:, part.start]
+    found = np.full((steps + 1, steps + 1), np.nan)
+    for t in range(1, steps + 1):
+
+        def back(k: int, columns: Array, last: int = t) -> Array:
+            return factor.at(last - 1 - k).rmatmat(columns)
+
+        norms = chain_norms(back, t, unit, rows=part.rows, exact=exact)
+        found[t, :t] = (norms.frobenius if norm == "fro" else norms.two)[::-1]
+    return found
+
+
+def pair_table(cells: Sequence[str], maps: Sequence[Sequence[Array]]) -> PairMap:
+    """Return the table of maps by cell and draw, as far as every draw goes."""
+    rows: list[tuple[str, Array, Array, Array]] = []
+    for cell, draws in zip(cells, maps, strict=True):
+        steps = min(len(one) for one in draws)
+        later, earlier = np.tril_indices(steps, -1)
+        values = median([one[later, earlier] for one in draws])
+        rows.append((cell, later, earlier, values))
+    return PairMap(
+        cell=[cell for cell, later, _, _ in rows for _ in later],
+        t=[int(t) for _, later, _, _ in rows for t in later],
+        k=[int(k) for _, _, earlier, _ in rows for k in earlier],
+        log10_norm=np.concatenate([values for *_, values in rows]),
+    )

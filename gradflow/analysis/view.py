@@ -1,0 +1,241 @@
+"""Which product of Jacobians is meant and which part of it, and the engine that suits it.
+
+With P the product of the steps between two states, block ``xy`` is ∂x/∂y for x, y among h and c: a block of
+the true product, never a product of blocks. The backward view has P_k = J_T ⋯ J_{T−k+1}, what backpropagation
+sees of the state k steps ago; the forward view P_k = J_k ⋯ J_1, what became of the first state.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from gradflow.analysis.trajectory import Trajectory
+from gradflow.cells.base import Array, Cell, Index, StepFactor
+from gradflow.errors import UsageError
+from gradflow.linalg.batch import batch_norms
+from gradflow.linalg.chain import TOLERANCE, Norms, chain_norms
+from gradflow.linalg.matrix_free import matrix_free_norms
+from gradflow.linalg.products import UnresolvedError
+from gradflow.linalg.singular import LeadingSingularValue, gram_norm, gram_values
+
+BATCHED = 64  # state sizes up to which many seeds go as one batch
+# A matrix-free lag costs about this many passes of a product's cost a row, as measured from n = 512 up.
+PASSES = 150
+
+
+class View(NamedTuple):
+    """What is asked about every product: ``norms`` of the blocks, at ``lags`` from 1, ascending."""
+
+    direction: str
+    blocks: tuple[str, ...]
+    norms: tuple[str, ...]
+    lags: tuple[int, ...]
+    exact: bool
+
+    def order(self, steps: int) -> range:
+        """Return the places of the factors as the lag grows."""
+        return range(steps) if self.direction == "forward" else range(steps - 1, -1, -1)
+
+
+class Part(NamedTuple):
+    """A block as it is carried: Y_0 has the unit vectors ``start``, and ``rows`` of Y are measured."""
+
+    start: Index
+    rows: Index
+
+
+def part_of(cell: Cell, block: str, direction: str) -> Part:
+    """Return how a block is carried: backward the transposed product, forward the product itself.
+
+    Raises
+    ------
+    UsageError
+        Where the cell has no such part of its state.
+    """
+    parts = dict(cell.parts)
+    if block == "state":
+        return Part(slice(None), slice(None))
+    missing = sorted(set(block) - set(parts))
+    if missing:
+        raise UsageError(f"block {block!r}: the state has no part {missing[0]!r}, only {', '.join(parts)}")
+    to, of = (parts[name] for name in block)
+    return Part(of, to) if direction == "forward" else Part(to, of)
+
+
+def product_log10_norms(trajectory: Trajectory, view: View, block: str) -> tuple[dict[str, Array], float]:
+    """Return log₁₀ of each norm asked for, shape (..., T) by lag, nan at lags not asked for, and its error.
+
+    The error bounds what shortcuts may cost, relative; rounding is not in it.
+    """
+    part = part_of(trajectory.cell, block, view.direction)
+    found: dict[str, Array] = {}
+    error = 0.0
+    if set(view.norms) - {"min"}:
+        norms = _forward_norms(trajectory, view, part)
+        found |= {"2": norms.two, "fro": norms.frobenius}
+        error = norms.error
+    if {"min", "cond"} & set(view.norms):
+        inverse, rest = _inverse_log10_norms(trajectory, view)
+        found["min"] = -inverse
+        error = max(error, rest)
+        if "cond" in view.norms:
+            # a product that is exactly singular has no finite condition, even where it is 0
+            found["cond"] = np.where(np.isinf(inverse), np.inf, found.get("2", inverse) + inverse)
+    return {name: found[name] for name in view.norms}, error
+
+
+def _forward_norms(trajectory: Trajectory, view: View, part: Part) -> Norms:
+    """Return the norms of the product itself by the engine that suits its size."""
+    factor, steps = trajectory.factor, trajectory.steps
+    places = view.order(steps)
+    act, react = (StepFactor.matmat, StepFactor.rmatmat)[:: 1 if view.direction == "forward" else -1]
+
+    def along(k: int, block: Array) -> Array:
+        return act(factor.at(places[k]), block)
+
+    def back(k: int, block: Array) -> Array:
+        return react(factor.at(places[k]), block)
+
+    start = np.eye(factor.size, dtype=factor.dtype)[:, part.start]
+    if trajectory.states.ndim > 2:
+        seeds = len(trajectory.states)
+        return batch_norms(along, steps, np.broadcast_to(start, (seeds, *start.shape)), rows=part.rows)
+    lags = [lag for lag in view.lags if lag <= steps]
+    if view.norms == ("2",) and not view.exact and lags and PASSES * sum(lags) < factor.size * lags[-1]:
+        return matrix_free_norms(along, back, steps, lags, start, rows=part.rows)
+    wanted = frozenset(lags)
+    return chain_norms(along, steps, start, rows=part.rows, wanted=wanted.__contains__, exact=view.exact)
+
+
+def _inverse_log10_norms(trajectory: Trajectory, view: View) -> tuple[Array, float]:
+    """Return log₁₀ ‖P⁻¹‖₂ by lag, 1/σ_min: inf from a singular step on, nan from one singular to rounding.
+
+    The product itself has lost its small singular values to rounding after a few steps; the product of the
+    inverses has them as its largest.
+    """
+    factor, steps = trajectory.factor, trajectory.steps
+    places = view.order(steps)
+    act = StepFactor.rsolve if view.direction == "forward" else StepFactor.solve
+    ends: list[tuple[int, float]] = []
+
+    def along(k: int, block: Array) -> Array:
+        try:
+            return act(factor.at(places[k]), block)
+        except np.linalg.LinAlgError:
+            ends.append((k, np.inf))
+        except UnresolvedError:
+            ends.append((k, np.nan))
+        return np.zeros_like(block)
+
+    start = np.eye(factor.size, dtype=factor.dtype)
+    norms = chain_norms(along, steps, start, wanted=frozenset(view.lags).__contains__, exact=view.exact)
+    two = norms.two.copy()
+    for k, value in ends[:1]:
+        two[k:] = value
+    return two, norms.error
+
+
+def step_log10_norms(trajectory: Trajectory, view: View) -> Array:
+    """Return log₁₀ ‖J‖₂ of the one step at each lag, shape (..., T)."""
+    factor, places = trajectory.factor, view.order(trajectory.steps)
+    if view.exact or factor.size <= BATCHED:
+        largest = [_dense_norm(factor.at(place), exact=view.exact) for place in places]
+        shape = trajectory.states.shape[:-2]
+        norms = np.stack(largest, axis=-1) if largest else np.empty((*shape, 0))
+    else:
+        leading = LeadingSingularValue(np.random.default_rng(0), TOLERANCE[factor.dtype.itemsize])
+        norms = np.array([_leading_norm(leading, factor.at(place)) for place in places])
+    with np.errstate(divide="ignore"):
+        return np.log10(norms)
+
+
+def _dense_norm(factor: StepFactor, *, exact: bool) -> Array:
+    dense = factor.todense()
+    if exact:
+        return np.asarray(np.linalg.norm(dense, 2, axis=(-2, -1)))
+    # by a power of two near 1, for squares of small entries are 0
+    largest = np.abs(dense).max(axis=(-2, -1), keepdims=True)
+    shift = np.frexp(largest)[1]
+    squares = gram_values(np.ldexp(dense, -shift))[..., -1]
+    return np.asarray(np.ldexp(np.sqrt(np.maximum(squares, 0.0)), shift[..., 0, 0]))
+
+
+def _leading_norm(leading: LeadingSingularValue, factor: StepFactor) -> float:
+    shape = (factor.size, factor.size)
+    found = leading.of_operator(_on_vectors(factor.matmat), _on_vectors(factor.rmatmat), shape, factor.dtype)
+    return found.value if found.error <= leading.tolerance else gram_norm(factor.todense())
+
+
+def _on_vectors(action: Callable[[Array], Array]) -> Callable[[Array], Array]:
+    return lambda vector: action(vector[:, None])[:, 0]
+
+
+def retained_log10_norms(retained: Array, view: View) -> dict[str, Array]:
+    """Return log₁₀ of the norms of ∏ diag(f) alone: the carousel, the direct path of exercise 5-3(c).
+
+    An approximation of the block cc, for it leaves out that every gate depends on the state.
+
+    Parameters
+    ----------
+    retained : array (..., T, H)
+        The gate that multiplies what was before, at every step.
+    """
+    with np.errstate(divide="ignore"):
+        steps = np.log10(retained[..., list(view.order(retained.shape[-2])), :])
+    logs = np.cumsum(steps, axis=-2)
+    high, low = logs.max(axis=-1), logs.min(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        apart = np.where(np.isinf(high)[..., None], -np.inf, logs - high[..., None])
+        fro = high + 0.5 * np.log10(np.sum(10.0 ** (2 * apart), axis=-1))
+    cond = np.where(np.isinf(low), np.inf, high - np.where(np.isinf(low), 0.0, low))
+    found = {"2": high, "fro": np.where(np.isinf(high), high, fro), "min": low, "cond": cond}
+    return {name: found[name] for name in view.norms}
+
+
+def check_combination(view: View) -> None:
+    """Refuse what cannot be had.
+
+    Raises
+    ------
+    UsageError
+        For the smallest singular value of a block: it is lost to rounding, and the inverse's blocks are
+        others.
+    """
+    lost = {"min", "cond"} & set(view.norms)
+    others = set(view.blocks) - {"state", "direct"}
+    if lost and others:
+        raise UsageError(
+            f"norm {sorted(lost)[0]!r} of block {sorted(others)[0]!r}: its small singular values are lost to "
+            "rounding after a few steps; expected block state or direct"
+        )
+
+
+def parse_lags(lags: str | Sequence[int], steps: int) -> tuple[int, ...]:
+    """Return the lags asked for: ``all``, ``log`` (√2 apart), or a list as text or numbers.
+
+    Raises
+    ------
+    UsageError
+        For a lag that is no integer from 1 to ``steps``.
+
+    Examples
+    --------
+    >>> parse_lags("log", 20), parse_lags("5,10", 20)
+    ((1, 2, 3, 4, 6, 8, 11, 16, 20), (5, 10))
+    """
+    if lags == "all":
+        return tuple(range(1, steps + 1))
+    if lags == "log":
+        spaced = {round(2 ** (k / 2)) for k in range(2 * steps.bit_length())}
+        return tuple(sorted({lag for lag in spaced if lag <= steps} | {steps}))
+    try:
+        given = [int(lag) for lag in (lags.split(",") if isinstance(lags, str) else lags)]
+    except (TypeError, ValueError):
+        raise UsageError(f"lags {lags!r}: expected all, log or integers, as in 1,10,100") from None
+    wrong = [lag for lag in given if not 1 <= lag <= steps]
+    if wrong or not given:
+        raise UsageError(
+            f"lags {wrong[0] if wrong else 'of an empty list'}: expected 1 to {steps}, the steps"
+        )
+    return tuple(sorted(set(given)))

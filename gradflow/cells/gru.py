@@ -1,0 +1,229 @@
+"""The gated recurrent unit (Cho et al. 2014), with the reset gate before or after the recurrent weights.
+
+r = σ(W_r x + U_r h + b_r)    z = σ(W_z x + U_z h + b_z)
+after:  n = tanh(W_n x + b_n + r⊙(U_n h + b_hn))    as torch, Keras and cuDNN have it
+before: n = tanh(W_n x + b_n + U_n(r⊙h))            Cho et al. 2014, eq. 8
+h' = (1 − z)⊙n + z⊙h
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, NamedTuple
+
+import numpy as np
+
+from gradflow.cells.activations import sigmoid, sigmoid_slope, tanh_slope
+from gradflow.cells.base import Array, Cell, Gate, GateValues, StepFactor, affine, scaled_rows
+from gradflow.cells.initialization import chrono_bias, fresh_weights
+from gradflow.errors import UsageError
+from gradflow.linalg.products import transposed
+from gradflow.tables import unknown
+
+GATES = {
+    "r": Gate("lets the candidate see h", 0.0, 1.0),
+    "z": Gate("keeps the state h", 0.0, 1.0, retains=True),
+    "n": Gate("is the candidate", -1.0, 1.0),
+}
+RESETS = ("after", "before")
+
+
+@dataclass(frozen=True, eq=False)
+class GRUFactor(StepFactor):
+    """∂h'/∂h = diag(z) + diag((h − n)z′) U_z + diag((1 − z)n′) ∂(pre-activation of n)/∂h, the last being
+
+    after:  diag(r) U_n + diag(v r′) U_r, v = U_n h + b_hn
+    before: U_n (diag(r) + diag(h r′) U_r)
+    """
+
+    kept: Array  # (..., H) z
+    update: Array  # (..., H) (h − n)z′
+    candidate: Array  # (..., H) (1 − z)n′
+    reset: Array  # (..., H) r
+    reset_slope: Array  # (..., H) v r′, or h r′
+    weight_hh: Array  # (..., 3H, H)
+    weight_ih: Array  # (..., 3H, I)
+    before: bool
+
+    per_point: ClassVar[tuple[str, ...]] = ("kept", "update", "candidate", "reset", "reset_slope")
+
+    @property
+    def size(self) -> int:
+        """H."""
+        return int(self.kept.shape[-1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the weights."""
+        return self.weight_hh.dtype
+
+    def todense(self) -> Array:
+        """Return J."""
+        through_reset, through_update, through_candidate = np.split(self.weight_hh, 3, axis=-2)
+        places = np.arange(self.size)
+        if self.before:
+            inner = scaled_rows(self.reset_slope, through_reset)
+            inner[..., places, places] += self.reset
+            dense = scaled_rows(self.candidate, through_candidate @ inner)
+            dense += scaled_rows(self.update, through_update)
+        else:
+            scales = self.candidate * self.reset_slope, self.update, self.candidate * self.reset
+            gates = self.weight_hh.reshape(*self.weight_hh.shape[:-2], 3, self.size, self.size)
+            # g gate, i row, j column
+            dense = np.einsum("g...i,...gij->...ij", np.stack(scales), gates)
+        dense[..., places, places] += self.kept
+        return dense
+
+    def input_matmat(self, block: Array) -> Array:
+        """Return ∂h'/∂x X."""
+        reset, update, candidate = np.split(self.weight_ih @ block, 3, axis=-2)
+        slope = scaled_rows(self.reset_slope, reset)
+        if self.before:
+            slope = self.weight_hh[..., -self.size :, :] @ slope
+        return scaled_rows(self.update, update) + scaled_rows(self.candidate, candidate + slope)
+
+    def input_rmatmat(self, block: Array) -> Array:
+        """Return (∂h'/∂x)ᵀ Y."""
+        candidate = scaled_rows(self.candidate, block)
+        slope = transposed(self.weight_hh[..., -self.size :, :]) @ candidate if self.before else candidate
+        stacked = [scaled_rows(self.reset_slope, slope), scaled_rows(self.update, block), candidate]
+        result: Array = transposed(self.weight_ih) @ np.concatenate(stacked, axis=-2)
+        return result
+
+
+class Point(NamedTuple):
+    """Everything that one evaluation of the formulas gives; arrays (..., points, H)."""
+
+    z: dict[str, Array]  # pre-activations
+    gates: dict[str, Array]  # r, z, n
+    seen: Array  # what the reset gate multiplies: U_n h + b_hn, or h
+
+
+@dataclass(frozen=True, eq=False)
+class GRU(Cell):
+    """A gated recurrent unit; its state is h, shape (H,).
+
+    Attributes
+    ----------
+    weight_ih : array (..., 3H, I)
+        Rows stacked r, z, n.
+    weight_hh : array (..., 3H, H)
+    bias : array (..., 3H)
+        Of r and z the sum of the two that torch keeps; of n the one outside the reset gate.
+    bias_hn : array (..., H), optional
+        The bias inside the reset gate: with ``reset`` after alone.
+    reset : str
+        after or before.
+
+    Examples
+    --------
+    With all weights 0 half of the state is kept:
+
+    >>> cell, nothing = GRU(np.zeros((3, 1)), np.zeros((3, 1)), np.zeros(3)), np.zeros((1, 1))
+    >>> cell.linearize(cell.run(nothing), nothing).at(0).todense()
+    array([[0.5]])
+    """
+
+    weight_ih: Array
+    weight_hh: Array
+    bias: Array
+    bias_hn: Array | None = None
+    reset: str = "after"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.reset not in RESETS:
+            raise UsageError(unknown("reset", self.reset, RESETS))
+
+    @property
+    def parts(self) -> Mapping[str, slice]:
+        """All is output."""
+        return {"h": slice(0, self.state_size)}
+
+    @property
+    def state_size(self) -> int:
+        """H."""
+        return int(self.weight_hh.shape[-1])
+
+    @property
+    def output_size(self) -> int:
+        """H."""
+        return self.state_size
+
+    def drive(self, inputs: Array) -> Array:
+        """Return W x + b of all gates."""
+        return affine(self.weight_ih, inputs) + self.bias[..., None, :]
+
+    def _evaluate(self, state: Array, drive: Array) -> Point:
+        size = self.state_size
+        if self.reset == "before":
+            z_r, z_z = np.split(
+                affine(self.weight_hh[..., : 2 * size, :], state) + drive[..., : 2 * size], 2, axis=-1
+            )
+            r, seen = sigmoid(z_r), state
+            inner = affine(self.weight_hh[..., 2 * size :, :], r * state)
+        else:
+            recurrent = affine(self.weight_hh, state)
+            z_r, z_z = np.split(recurrent[..., : 2 * size] + drive[..., : 2 * size], 2, axis=-1)
+            r, seen = sigmoid(z_r), recurrent[..., 2 * size :]
+            if self.bias_hn is not None:
+                seen = seen + self.bias_hn[..., None, :]
+            inner = r * seen
+        z_n = drive[..., 2 * size :] + inner
+        return Point({"r": z_r, "z": z_z, "n": z_n}, {"r": r, "z": sigmoid(z_z), "n": np.tanh(z_n)}, seen)
+
+    def step(self, state: Array, drive: Array) -> Array:
+        """Return (1 − z)⊙n + z⊙h."""
+        _, gates, _ = self._evaluate(state, drive)
+        result: Array = gates["n"] + gates["z"] * (state - gates["n"])
+        return result
+
+    def linearize(self, states: Array, inputs: Array) -> GRUFactor:
+        """Return ∂h'/∂h at every step."""
+        state = states[..., :-1, :]
+        z, gates, seen = self._evaluate(state, self.drive(inputs))
+        return GRUFactor(
+            kept=gates["z"],
+            update=(state - gates["n"]) * sigmoid_slope(z["z"]),
+            # 1 − z as σ(−z) keeps its digits where z is near 1
+            candidate=sigmoid(-z["z"]) * tanh_slope(z["n"]),
+            reset=gates["r"],
+            reset_slope=seen * sigmoid_slope(z["r"]),
+            weight_hh=self.weight_hh,
+            weight_ih=self.weight_ih,
+            before=self.reset == "before",
+        )
+
+    def gates(self, states: Array, inputs: Array) -> list[GateValues]:
+        """Return r, z, n at every step."""
+        found = self._evaluate(states[..., :-1, :], self.drive(inputs)).gates
+        return [GateValues(1, name, GATES[name], values) for name, values in found.items()]
+
+    @classmethod
+    def random(
+        cls,
+        hidden_size: int,
+        input_size: int,
+        generator: np.random.Generator,
+        *,
+        reset: str = "after",
+        update_bias: float | None = None,
+        init: str = "torch",
+        gain: float = 1.0,
+        horizon: float = 100.0,
+    ) -> "GRU":
+        """Return a cell with fresh weights; ``update_bias`` replaces the update gate's own.
+
+        A high update bias keeps the old state, as a high forget bias does in an LSTM.
+        """
+        weights = fresh_weights(init, 3, (hidden_size, hidden_size, input_size), gain, generator)
+        inside = weights.bias_hh[2 * hidden_size :].copy()
+        bias = weights.bias_ih + weights.bias_hh
+        bias[2 * hidden_size :] -= inside
+        if init == "chrono":
+            if update_bias is not None:
+                raise UsageError("init=chrono sets the update bias itself: leave update_bias out")
+            bias[hidden_size : 2 * hidden_size] = chrono_bias(hidden_size, horizon, generator)
+        elif update_bias is not None:
+            bias[hidden_size : 2 * hidden_size] = update_bias
+        after = reset == "after"
+        return cls(weights.weight_ih, weights.weight_hh, bias, inside if after else None, reset)

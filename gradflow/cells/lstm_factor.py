@@ -1,0 +1,141 @@
+"""The Jacobian of an LSTM step as the vectors and the weights that make it."""
+
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gradflow.cells.base import Array, StepFactor, scaled_rows
+from gradflow.linalg.products import solved, transposed
+
+FEW = 8  # a block is narrow that has fewer than size/FEW columns
+
+
+@dataclass(frozen=True, eq=False)
+class LSTMFactor(StepFactor):
+    """∂[h'; c']/∂[h; c], of shape (R + H, R + H).
+
+    With M = Σ diag(a)U over the gates that feed the cell (a = ∂c'/∂z: i′g, f′c, i g′ for i, f, g),
+    s = o⊙sech²c' and q = o′⊙tanh c', and k = f plus what the peepholes add:
+
+        ∂c'/∂c = diag(k)        ∂c'/∂h = M
+        ∂h'/∂c = diag(s k)      ∂h'/∂h = diag(s) M + diag(q) U_o
+
+    and a projection P from the left where there is one.
+    """
+
+    kept: Array  # (..., H) k
+    into_cell: Array  # (G − 1, ..., H): a of each gate but o, in the order of the weights
+    through_cell: Array  # (..., H) s
+    through_output: Array  # (..., H) q
+    weight_hh: Array  # (..., G·H, R)
+    weight_ih: Array  # (..., G·H, I)
+    weight_hr: Array | None  # (..., R, H)
+
+    per_point: ClassVar[tuple[str, ...]] = ("kept", "into_cell", "through_cell", "through_output")
+
+    @property
+    def size(self) -> int:
+        """R + H."""
+        return int(self.weight_hh.shape[-1] + self.kept.shape[-1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the weights."""
+        return self.weight_hh.dtype
+
+    def _mixed(self, weights: Array) -> tuple[Array, Array]:
+        """Return M and U_o, both (..., H, columns), of recurrent or input weights."""
+        count, rows = self.kept.shape[-1], weights.shape[-2]
+        gates = weights.reshape(*weights.shape[:-2], rows // count, count, weights.shape[-1])
+        # g gate, i row, j column
+        return np.einsum("g...i,...gij->...ij", self.into_cell, gates[..., :-1, :, :]), gates[..., -1, :, :]
+
+    def _split(self, block: Array) -> tuple[Array, Array]:
+        outputs = self.weight_hh.shape[-1]
+        return block[..., :outputs, :], block[..., outputs:, :]
+
+    def _shown(self, into: Array, direct: Array) -> Array:
+        """Return [h'; c'] of a change ``into`` of c' and a change ``direct`` of the output gate's z."""
+        out = scaled_rows(self.through_cell, into) + scaled_rows(self.through_output, direct)
+        return np.concatenate([out if self.weight_hr is None else self.weight_hr @ out, into], axis=-2)
+
+    def _traced(self, block: Array) -> tuple[Array, Array]:
+        """Return the adjoint of `_shown`: what [Y_h; Y_c] asks of c', and of the output gate's z."""
+        hidden, cell = self._split(block)
+        if self.weight_hr is not None:
+            hidden = transposed(self.weight_hr) @ hidden
+        return scaled_rows(self.through_cell, hidden) + cell, scaled_rows(self.through_output, hidden)
+
+    def matmat(self, block: Array) -> Array:
+        """Return J [X_h; X_c]."""
+        hidden, cell = self._split(block)
+        into, direct = self._spread(self.weight_hh, hidden)
+        return self._shown(into + scaled_rows(self.kept, cell), direct)
+
+    def _spread(self, weights: Array, block: Array) -> tuple[Array, Array]:
+        """Return M X and U_o X for recurrent or input weights."""
+        if block.shape[-1] * FEW < self.size:  # narrow: to scale what comes out costs less than to form M
+            moved = weights @ block
+            gates = moved.reshape(*moved.shape[:-2], -1, self.kept.shape[-1], moved.shape[-1])
+            # g gate, i unit, m column
+            return np.einsum("g...i,...gim->...im", self.into_cell, gates[..., :-1, :, :]), gates[
+                ..., -1, :, :
+            ]
+        mixed, output = self._mixed(weights)
+        return mixed @ block, output @ block
+
+    def rmatmat(self, block: Array) -> Array:
+        """Return Jᵀ [Y_h; Y_c]."""
+        into, direct = self._traced(block)
+        result = np.empty_like(block)
+        hidden, cell = self._split(result)
+        hidden[...] = self._gathered(self.weight_hh, into, direct)
+        np.multiply(self.kept[..., None], into, out=cell)
+        return result
+
+    def _gathered(self, weights: Array, into: Array, direct: Array) -> Array:
+        """Return Mᵀ ``into`` + U_oᵀ ``direct`` for recurrent or input weights."""
+        if into.shape[-1] * FEW < self.size:  # narrow: to scale it for each gate costs less than to form M
+            parts = [scaled_rows(a, into) for a in self.into_cell]
+            return np.asarray(transposed(weights) @ np.concatenate([*parts, direct], axis=-2))
+        mixed, output = self._mixed(weights)
+        return np.asarray(transposed(mixed) @ into + transposed(output) @ direct)
+
+    def input_matmat(self, block: Array) -> Array:
+        """Return ∂[h'; c']/∂x X."""
+        return self._shown(*self._spread(self.weight_ih, block))
+
+    def input_rmatmat(self, block: Array) -> Array:
+        """Return (∂[h'; c']/∂x)ᵀ Y."""
+        return self._gathered(self.weight_ih, *self._traced(block))
+
+    def solve(self, block: Array) -> Array:
+        """Return J⁻¹ Y by elimination: Y_h − s⊙Y_c = q⊙U_o X_h, Y_c = M X_h + k⊙X_c.
+
+        Formed densely, a q far under s would be rounded away with all of U_o.
+        """
+        if self.weight_hr is not None:
+            return super().solve(block)
+        self._check_invertible()
+        mixed, output = self._mixed(self.weight_hh)
+        shown, into = self._split(block)
+        rest = (shown - scaled_rows(self.through_cell, into)) / self.through_output[..., None]
+        hidden = solved(output, rest)
+        return np.concatenate([hidden, (into - mixed @ hidden) / self.kept[..., None]], axis=-2)
+
+    def rsolve(self, block: Array) -> Array:
+        """Return J⁻ᵀ Y by the same elimination."""
+        if self.weight_hr is not None:
+            return super().rsolve(block)
+        self._check_invertible()
+        mixed, output = self._mixed(self.weight_hh)
+        hidden, cell = self._split(block)
+        into = cell / self.kept[..., None]
+        rest = solved(transposed(output), hidden - transposed(mixed) @ into)
+        shown = rest / self.through_output[..., None]
+        return np.concatenate([shown, into - scaled_rows(self.through_cell, shown)], axis=-2)
+
+    def _check_invertible(self) -> None:
+        if not (np.all(self.kept) and np.all(self.through_output)):
+            raise np.linalg.LinAlgError("Singular matrix")

@@ -1,0 +1,186 @@
+"""Layers of cells, each fed with the output of the one below; the state is that of all layers together."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradflow.cells.base import Array, Cell, GateValues, StepFactor
+
+
+@dataclass(frozen=True, eq=False)
+class StackFactor(StepFactor):
+    """The Jacobian of all layers: block lower triangular, for a layer moves those above at once."""
+
+    layers: tuple[StepFactor, ...]
+    outputs: tuple[int, ...]  # how many numbers of each layer's state the next one sees
+
+    per_point: ClassVar[tuple[str, ...]] = ()
+
+    def at(self, point: int) -> Self:
+        """Return the factor at one point of a trajectory."""
+        return replace(self, layers=tuple(layer.at(point) for layer in self.layers))
+
+    @property
+    def size(self) -> int:
+        """The sum over the layers."""
+        return sum(layer.size for layer in self.layers)
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the weights."""
+        return self.layers[0].dtype
+
+    def _split(self, block: Array) -> list[Array]:
+        bounds = accumulate((layer.size for layer in self.layers), initial=0)
+        return [block[..., low:high, :] for low, high in pairwise(bounds)]
+
+    def matmat(self, block: Array) -> Array:
+        """Return J X, from the lowest layer up."""
+        moved: list[Array] = []
+        for k, (layer, part) in enumerate(zip(self.layers, self._split(block), strict=True)):
+            change = layer.matmat(part)
+            if k:
+                change = change + layer.input_matmat(moved[-1][..., : self.outputs[k - 1], :])
+            moved.append(change)
+        return np.concatenate(moved, axis=-2)
+
+    def rmatmat(self, block: Array) -> Array:
+        """Return Jᵀ Y, from the highest layer down."""
+        asked = self._asked(self._split(block))
+        return np.concatenate(
+            [layer.rmatmat(part) for layer, part in zip(self.layers, asked, strict=True)], axis=-2
+        )
+
+    def _asked(self, parts: Sequence[Array]) -> list[Array]:
+        """Return what is asked of each layer's new state: directly, and by the layer above it."""
+        asked = list(parts)
+        for k in range(len(parts) - 1, 0, -1):
+            below = asked[k - 1].copy()
+            below[..., : self.outputs[k - 1], :] += self.layers[k].input_rmatmat(asked[k])
+            asked[k - 1] = below
+        return asked
+
+    def solve(self, block: Array) -> Array:
+        """Return J⁻¹ X: a layer's new state is given, so what it does to the one above is known at once."""
+        parts = self._split(block)
+        found = []
+        for k, (layer, part) in enumerate(zip(self.layers, parts, strict=True)):
+            own = part - layer.input_matmat(parts[k - 1][..., : self.outputs[k - 1], :]) if k else part
+            found.append(layer.solve(own))
+        return np.concatenate(found, axis=-2)
+
+    def rsolve(self, block: Array) -> Array:
+        """Return J⁻ᵀ Y."""
+        asked = [layer.rsolve(part) for layer, part in zip(self.layers, self._split(block), strict=True)]
+        found = [part.copy() for part in asked]
+        for k in range(1, len(asked)):
+            found[k - 1][..., : self.outputs[k - 1], :] -= self.layers[k].input_rmatmat(asked[k])
+        return np.concatenate(found, axis=-2)
+
+    def input_matmat(self, block: Array) -> Array:
+        """Not needed: a stack stands on no stack."""
+        raise NotImplementedError
+
+    def input_rmatmat(self, block: Array) -> Array:
+        """Not needed either."""
+        raise NotImplementedError
+
+
+@dataclass(frozen=True, eq=False)
+class Stack(Cell):
+    """Layers, the lowest first; the state is [s_1; s_2; …].
+
+    Examples
+    --------
+    >>> from gradflow.cells.rnn import RNN
+    >>> layer = RNN(np.ones((1, 1)), np.array([[0.5]]), np.zeros(1), "identity")
+    >>> pair, nothing = Stack((layer, layer)), np.zeros((1, 1))
+    >>> pair.linearize(pair.run(nothing), nothing).at(0).todense()
+    array([[0.5, 0. ],
+           [0.5, 0.5]])
+    """
+
+    layers: tuple[Cell, ...]
+
+    def weights(self) -> dict[str, Array]:
+        """Return the weights of all layers by ``layer1.name``."""
+        return {
+            f"layer{k}.{name}": w
+            for k, layer in enumerate(self.layers, 1)
+            for name, w in layer.weights().items()
+        }
+
+    def with_weights(self, change: Callable[[Sequence[Array]], Array], others: Sequence[Self] = ()) -> Self:
+        """Return a stack of layers with changed weights."""
+        layers = [
+            layer.with_weights(change, [o.layers[k] for o in others]) for k, layer in enumerate(self.layers)
+        ]
+        return replace(self, layers=tuple(layers))
+
+    @property
+    def parts(self) -> Mapping[str, NDArray[np.intp]]:
+        """The parts of all layers, layer after layer."""
+        names = self.layers[0].parts
+        starts = accumulate((layer.state_size for layer in self.layers), initial=0)
+        offsets = list(zip(starts, self.layers, strict=False))
+        return {
+            name: np.concatenate(
+                [start + np.arange(layer.state_size)[layer.parts[name]] for start, layer in offsets]
+            )
+            for name in names
+        }
+
+    @property
+    def state_size(self) -> int:
+        """The sum over the layers."""
+        return sum(layer.state_size for layer in self.layers)
+
+    @property
+    def output_size(self) -> int:
+        """That of the highest layer."""
+        return self.layers[-1].output_size
+
+    def drive(self, inputs: Array) -> Array:
+        """Not to be had: a layer is driven by the one below."""
+        raise NotImplementedError
+
+    def step(self, state: Array, drive: Array) -> Array:
+        """Not to be had either."""
+        raise NotImplementedError
+
+    def run(self, inputs: Array, initial: Array | None = None) -> Array:
+        """Return the states, layer by layer: each runs along the whole output of the one below."""
+        states: list[Array] = []
+        start = 0
+        for layer in self.layers:
+            own = None if initial is None else initial[..., start : start + layer.state_size]
+            states.append(layer.run(inputs, own))
+            inputs, start = states[-1][..., 1:, : layer.output_size], start + layer.state_size
+        return np.concatenate(states, axis=-1)
+
+    def layered(self, states: Array, inputs: Array) -> list[tuple[Cell, Array, Array]]:
+        """Return each layer with its own states, and the output of the layer below as its inputs."""
+        found: list[tuple[Cell, Array, Array]] = []
+        start = 0
+        for layer in self.layers:
+            own = states[..., start : start + layer.state_size]
+            found.append((layer, own, inputs))
+            inputs, start = own[..., 1:, : layer.output_size], start + layer.state_size
+        return found
+
+    def linearize(self, states: Array, inputs: Array) -> StackFactor:
+        """Return the Jacobians of all layers at every step."""
+        layers = tuple(layer.linearize(own, fed) for layer, own, fed in self.layered(states, inputs))
+        return StackFactor(layers, tuple(layer.output_size for layer in self.layers))
+
+    def gates(self, states: Array, inputs: Array) -> list[GateValues]:
+        """Return the gates of every layer."""
+        return [
+            gate._replace(layer=k)
+            for k, (layer, own, fed) in enumerate(self.layered(states, inputs), 1)
+            for gate in layer.gates(own, fed)
+        ]

@@ -1,0 +1,146 @@
+"""Norms of Y_k = A_k ⋯ A_1 Y_0 for k = 1, 2, …: one long product of large matrices, every norm on the way."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradflow.errors import NumericalError
+from gradflow.linalg.compression import Compressible
+from gradflow.linalg.scaled import number
+from gradflow.linalg.singular import Found, LeadingSingularValue
+
+Array = NDArray[Any]
+Action = Callable[[int, Array], Array]  # k from 0, block → A_{k+1} block
+
+FIRST, RATIO = 10, 1.3  # the lag of the first compression, and each next one
+RETURNS = 3  # how often what was dropped may come back before nothing is dropped any more
+SMALL, LARGE = 2.0**-16, 2.0**16  # between which a product is left as it is
+ALLOWED = {8: 2e-6, 4: 1e-3}  # bytes of a number → share that may be dropped: half its square is the error
+TOLERANCE = {8: 1e-12, 4: 1e-6}
+
+
+@dataclass(frozen=True, eq=False)
+class Norms:
+    """``two`` and ``frobenius`` of every product, as log₁₀, −inf for 0; ``error`` bounds all, relative."""
+
+    two: Array
+    frobenius: Array
+    error: float
+
+
+def chain_norms(
+    act: Action,
+    steps: int,
+    start: Array,
+    *,
+    rows: slice | Array = slice(None),
+    wanted: Callable[[int], bool] = lambda lag: True,  # noqa: ARG005
+    exact: bool = False,
+    generator: np.random.Generator | None = None,
+) -> Norms:
+    """Return the norms of ``rows`` of every product.
+
+    Parameters
+    ----------
+    act : callable
+        ``act(k, block)`` returns A_{k+1} X for a block X of shape (n, m).
+    steps : int
+        How many products.
+    start : array (n, r)
+        Y_0.
+    rows : slice or index array
+        The rows whose norm is meant; the product itself is carried whole.
+    wanted : callable
+        Whether the norms at a lag, from 1, are asked for; those of others are nan.
+    exact : bool
+        No shortcut: nothing dropped, every norm from all singular values.
+    generator : numpy.random.Generator, optional
+        For start vectors and probes; a fixed one unless given.
+
+    Raises
+    ------
+    NumericalError
+        Where an entry leaves the range of a double within one step.
+
+    Examples
+    --------
+    >>> halves = chain_norms(lambda k, block: 0.5 * block, 2000, np.eye(30))
+    >>> float(halves.two[-1].round(6))
+    -602.059991
+    """
+    return _Chain(act, steps, start, rows, wanted, exact, generator or np.random.default_rng(0)).norms()
+
+
+class _Chain:
+    """The loop: act, measure, rescale, and now and then compress."""
+
+    def __init__(
+        self,
+        act: Action,
+        steps: int,
+        start: Array,
+        rows: slice | Array,
+        wanted: Callable[[int], bool],
+        exact: bool,
+        generator: np.random.Generator,
+    ) -> None:
+        self.act, self.steps, self.rows, self.wanted = act, steps, rows, wanted
+        self.exact, self.generator = exact, generator
+        self.product = Compressible(np.array(start), start.shape[1])
+        unknown = [-np.inf if wanted(lag + 1) else np.nan for lag in range(steps)]
+        self.two, self.frobenius = np.array(unknown), np.array(unknown)
+        self.error = 0.0
+        self.allowed = ALLOWED[start.dtype.itemsize]
+        self.leading = LeadingSingularValue(generator, TOLERANCE[start.dtype.itemsize])
+
+    def norms(self) -> Norms:
+        """Run the chain; where the probes speak, go back to the last full product and on without shortcut."""
+        full, lag, due, returns = (0, self.product.copy()), 0, FIRST, 0
+        while lag < self.steps:
+            if lag >= due and not self.exact:
+                if not self.product.dropped.size:
+                    full = (lag, self.product.copy())
+                due = self._compress(lag)
+            self.product.block = self.act(lag, self.product.block)
+            whole, seen, dropped = self.product.sizes(self.rows)
+            if not np.isfinite(whole):
+                raise NumericalError(
+                    f"the Jacobian at lag {lag + 1} leaves the range of a double within one step"
+                )
+            if whole == 0.0:
+                break
+            if dropped <= self.allowed * seen:
+                self._measure(lag, seen, dropped)
+                lag += 1
+                if not SMALL < whole < LARGE:
+                    self.product.rescale(whole)
+                continue
+            returns += 1
+            due = lag + 1 if returns < RETURNS else self.steps
+            lag, self.product = full[0], full[1].copy()
+            self.leading.vector = None
+        return Norms(self.two, self.frobenius, self.error)
+
+    def _compress(self, lag: int) -> int:
+        """Compress if it is worth it, and return the lag at which to try again."""
+        worth = self.product.compress(self.allowed, self.generator)
+        if worth:
+            self.leading.turn(self.product.kept[self.rows])
+        return max(lag + 1, int(lag * (RATIO if worth else RATIO**2)))
+
+    def _measure(self, lag: int, size: float, dropped: float) -> None:
+        """Note the norms at one lag, given the Frobenius norms of what is kept and of what was dropped."""
+        if not size or not self.wanted(lag + 1):
+            return
+        found = self._leading(self.product.kept[self.rows])
+        self.error = max(self.error, found.error + (dropped / size) ** 2 / 2)
+        self.two[lag] = number(found.value, self.product.exponent).log10()
+        self.frobenius[lag] = number(size, self.product.exponent).log10()
+
+    def _leading(self, seen: Array) -> Found:
+        if self.exact:
+            return Found(float(np.linalg.norm(seen, 2)), len(seen) * float(np.finfo(seen.dtype).eps))
+        return self.leading.of(seen)

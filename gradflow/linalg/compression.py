@@ -1,0 +1,87 @@
+"""A long product in fewer columns: what it has lost the rank for is cut off, and watched from then on.
+
+Y (n × r) is known up to an orthogonal matrix from the right, which no norm sees. QR with column pivoting of
+Yᵀ (Golub & Van Loan 2013, section 5.4.2) brings it into a form whose columns fall off as the singular values
+do; those under ``CUT`` of the whole are dropped. Dropping columns E changes Y Yᵀ by E Eᵀ, so a norm changes
+by the *square* of what was dropped: ‖E‖ ≤ δ‖Y‖ costs a relative error of δ²/2 at most.
+
+What was dropped may grow back beside what was kept, if the leading directions die later. So a few Gaussian
+combinations E G go on through all later factors: ‖E G‖ estimates ‖E‖, too small by the factor
+`CAUTION` with a probability under 1e-6 (for a fixed E, χ² with `PROBES` degrees of freedom).
+"""
+
+from dataclasses import dataclass
+from math import sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+
+PROBES = 8
+CAUTION = 8.0
+CUT = 2e-2  # of what is allowed, so that there is room to grow
+WORTH = 0.9  # a form with more columns than this share is no gain
+
+
+@dataclass
+class Compressible:
+    """The columns kept and, behind them, the probes of all those dropped: one block (n, width + probes)."""
+
+    block: Array
+    width: int
+    exponent: int = 0
+
+    @property
+    def kept(self) -> Array:
+        """The columns that are known, shape (n, width)."""
+        return self.block[:, : self.width]
+
+    @property
+    def dropped(self) -> Array:
+        """Gaussian combinations of the columns dropped, shape (n, PROBES), or (n, 0) where none were."""
+        return self.block[:, self.width :]
+
+    def copy(self) -> "Compressible":
+        """Return the same product, free to be changed."""
+        return Compressible(self.block, self.width, self.exponent)
+
+    def rescale(self, size: float) -> None:
+        """Divide by the power of two that is nearest above ``size``, and remember it."""
+        shift = int(np.frexp(size)[1])
+        self.block = np.ldexp(self.block, -shift)
+        self.exponent += shift
+
+    def compress(self, allowed: float, generator: np.random.Generator) -> bool:
+        """Drop columns down to ``CUT`` times ``allowed``; return whether that was worth it."""
+        from scipy.linalg import (
+            qr,  # for long products of large matrices alone: its import takes a quarter second
+        )
+
+        triangle, order = qr(self.kept.T, mode="r", pivoting=True, check_finite=False)
+        squares = np.asarray(np.sum(triangle**2, axis=1, dtype=np.float64))
+        tails = np.sqrt(np.cumsum(squares[::-1])[::-1])
+        width = int(np.count_nonzero(tails > CUT * allowed * tails[0]))
+        if width > WORTH * self.width:
+            return False
+        noise = generator.standard_normal((len(triangle) - width, PROBES)).astype(triangle.dtype)
+        block = np.empty((len(self.block), width + PROBES), self.block.dtype)
+        block[order, :width] = triangle[:width].T
+        block[order, width:] = triangle[width:].T @ noise
+        if self.dropped.size:
+            block[:, width:] += self.dropped
+        self.block, self.width = block, width
+        return True
+
+    def sizes(self, rows: slice | Array) -> tuple[float, float, float]:
+        """Return Frobenius norms: of all, of ``rows`` of what is kept, and a bound of those dropped."""
+        whole = float(np.vdot(self.block, self.block))
+        seen = self.dropped[rows]
+        lost = float(np.vdot(seen, seen)) if seen.size else 0.0
+        if isinstance(rows, slice) and rows == slice(None):
+            kept = max(whole - lost, 0.0)
+        else:
+            shown = self.kept[rows]
+            kept = float(np.vdot(shown, shown))
+        return sqrt(whole), sqrt(kept), CAUTION * sqrt(lost / PROBES)

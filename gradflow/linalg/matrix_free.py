@@ -1,0 +1,106 @@
+"""‖A_k ⋯ A_1‖₂ at a few lags k without ever forming a product: for matrices too large to multiply.
+
+Every step of the iteration runs along the whole chain and back, so a lag k costs about k·n² where the product
+costs n³ at every step on the way.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from gradflow.linalg.chain import TOLERANCE, Action, Norms
+from gradflow.linalg.products import Array
+from gradflow.linalg.scaled import number
+from gradflow.linalg.singular import LeadingSingularValue
+
+MOST = 120  # Lanczos steps; what is not settled by then is given with the error that it has
+
+
+def matrix_free_norms(
+    act: Action,
+    react: Action,
+    steps: int,
+    lags: Sequence[int],
+    start: Array,
+    *,
+    rows: slice | Array = slice(None),
+    generator: np.random.Generator | None = None,
+) -> Norms:
+    """Return the spectral norm of ``rows`` of Y_k = A_k ⋯ A_1 Y_0 at the given lags; nan at all others.
+
+    Parameters
+    ----------
+    act, react : callable
+        ``act(k, block)`` returns A_{k+1} X, ``react(k, block)`` its adjoint A_{k+1}ᵀ X.
+    steps : int
+        The largest lag there could be.
+    lags : sequence of int
+        Ascending.
+    start : array (n, r)
+        Y_0.
+    rows : slice or index array
+        The rows whose norm is meant.
+    generator : numpy.random.Generator, optional
+        For start vectors; a fixed one unless given.
+
+    Examples
+    --------
+    >>> half = lambda k, block: 0.5 * block
+    >>> matrix_free_norms(half, half, 3, [1, 3], np.eye(40)).two.round(6).tolist()
+    [-0.30103, nan, -0.90309]
+    """
+    chain = _ScaledChain(act, react, start, rows)
+    leading = LeadingSingularValue(generator or np.random.default_rng(0), TOLERANCE[start.dtype.itemsize])
+    found, error = np.full(steps, np.nan), 0.0
+    shape = (len(start[:, :1][rows]), start.shape[1])
+    for lag in lags:
+        chain.extend(lag, leading.vector)
+        if chain.exhausted:
+            found[lag - 1] = -np.inf
+            continue
+        value, rest = leading.of_operator(chain.matvec, chain.rmatvec, shape, start.dtype, MOST)
+        found[lag - 1] = number(value, sum(chain.shifts)).log10()
+        error = max(error, rest)
+    return Norms(found, np.full(steps, np.nan), error)
+
+
+class _ScaledChain:
+    """The product as an operator, scaled at each factor so that its leading vector stays near 1."""
+
+    def __init__(self, act: Action, react: Action, start: Array, rows: slice | Array) -> None:
+        self.act, self.react, self.start, self.rows = act, react, start, rows
+        self.shifts: list[int] = []
+        self.exhausted = False  # the product is exactly 0 from here on
+
+    def extend(self, lag: int, vector: Array | None) -> None:
+        """Take in the factors up to ``lag``, their scales as a vector sees them."""
+        if vector is None:
+            noise = np.random.default_rng(1).standard_normal((self.start.shape[1],))
+            vector = noise.astype(self.start.dtype)
+        block = self._along(vector)
+        while len(self.shifts) < lag and not self.exhausted:
+            block = self.act(len(self.shifts), block)
+            size = float(np.abs(block).max())
+            self.exhausted = size == 0.0
+            self.shifts.append(int(np.frexp(size)[1]))
+            block = np.ldexp(block, -self.shifts[-1])
+
+    def _along(self, vector: Array) -> Array:
+        block = self.start @ vector[:, None]
+        for k, shift in enumerate(self.shifts):
+            block = np.ldexp(self.act(k, block), -shift)
+        return block
+
+    def matvec(self, vector: Array) -> Array:
+        """Return the rows of the scaled product times a vector."""
+        result: Array = self._along(vector)[self.rows, 0]
+        return result
+
+    def rmatvec(self, vector: Array) -> Array:
+        """Return its adjoint times a vector."""
+        block = np.zeros((len(self.start), 1), self.start.dtype)
+        block[self.rows, 0] = vector
+        for k in reversed(range(len(self.shifts))):
+            block = self.react(k, np.ldexp(block, -self.shifts[k]))
+        result: Array = (self.start.T @ block)[:, 0]
+        return result

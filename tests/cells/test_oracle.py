@@ -1,0 +1,64 @@
+"""Every cell, option and number of layers against torch's autograd, in float64 (see tests/oracles)."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from gradflow.cells import CELLS
+from gradflow.cells.spec import cell_options, parse_cell
+from gradflow.cells.stack import Stack
+
+ORACLE = np.load(Path(__file__).parents[1] / "oracles" / "torch_cells.npz")
+CASES = sorted({name.partition("|")[0] for name in ORACLE.files})
+# options that change the formulas; the others only say which weights are drawn
+FORMULAS = {"activation", "peephole", "coupled", "forget_gate", "projection", "reset", "layers"}
+
+
+def restored(case):
+    """The cell of a case, made of the weights that torch had."""
+    spec = parse_cell(case)
+    flags = {name: value for name, value in spec.options.items() if name not in ("peephole", "projection")}
+    layers = []
+    for k in range(spec.layers):
+        start = f"{case}|layer{k}."
+        weights = {name.removeprefix(start): ORACLE[name] for name in ORACLE.files if name.startswith(start)}
+        layers.append(spec.kind(**weights, **flags))
+    return layers[0] if len(layers) == 1 else Stack(tuple(layers))
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_states_jacobians_and_product_are_those_of_torch(case):
+    cell, inputs = restored(case), ORACLE[f"{case}|inputs"]
+    states = cell.run(inputs, ORACLE[f"{case}|initial"])
+    np.testing.assert_allclose(states[1:], ORACLE[f"{case}|states"], rtol=0, atol=1e-14)
+    factor, product = cell.linearize(states, inputs), np.eye(cell.state_size)
+    for t, expected in enumerate(ORACLE[f"{case}|jacobians"]):
+        assert relative_difference(factor.at(t).todense(), expected) < 1e-12
+        product = factor.at(t).matmat(product)
+    assert relative_difference(product, ORACLE[f"{case}|product"]) < 1e-12
+
+
+def relative_difference(found, expected):
+    return np.linalg.norm(found - expected) / np.linalg.norm(expected)
+
+
+def test_every_cell_and_every_option_that_changes_a_formula_is_among_the_cases():
+    seen = {
+        (name, option)
+        for name in CELLS
+        for case in CASES
+        if case.split(":")[0] == name
+        for option in options(case)
+    }
+    wanted = {(name, option) for name in CELLS for option in cell_options_of(name) if option in FORMULAS}
+    assert seen >= wanted
+    assert {case.split(":")[0] for case in CASES} == set(CELLS)
+
+
+def options(case):
+    return [item.split("=")[0] for item in case.partition(":")[2].split(",") if item]
+
+
+def cell_options_of(name):
+    return cell_options(parse_cell(name).kind)
