@@ -18,11 +18,11 @@ from gradflow.analysis.pair_map import pair_table
 from gradflow.analysis.paths import path_tables
 from gradflow.analysis.view import View, check_combination, parse_lags
 from gradflow.cells.spec import CellSpec, parse_cell
-from gradflow.errors import UsageError
+from gradflow.errors import NumericalError, UsageError
 from gradflow.readers.given import told
 from gradflow.tables import unknown
 
-AT_ONCE = 2**21  # numbers in the products of one batch
+AT_ONCE = 2**19  # numbers in the products of one batch
 STEPS_FOR_MAP = 2000  # already two million pairs
 
 
@@ -154,8 +154,8 @@ def compare(
             return measure(
                 [one.astype(kind) for one in made], [inputs.draw(k).astype(kind) for k in draws], question
             )
-        except UsageError as error:
-            raise UsageError(f"cell {spec.text!r}: {error}") from None
+        except (UsageError, NumericalError) as error:
+            raise type(error)(f"cell {spec.text!r}: {error}") from None
 
     jobs = [(spec, draws) for spec in specs for draws in _batches(spec, hidden, inputs, seeds, question)]
     answers = list(map(answer, jobs))
@@ -179,11 +179,11 @@ def compare(
             "input_format": input_format,
             "input_scale": input_scale,
             "input": told(input),
-            "norm": list(question.view.norms),
-            "block": list(question.view.blocks),
+            "norm": ",".join(question.view.norms),
+            "block": ",".join(question.view.blocks),
             "view": view,
-            "lags": lags if isinstance(lags, str) else list(question.view.lags),
-            "map": pair_map,
+            "lags": lags if lags in ("all", "log") else ",".join(f"{lag}" for lag in question.view.lags),
+            "pair_map": pair_map,
             "paths": paths,
             "exact": exact,
             "dtype": dtype,

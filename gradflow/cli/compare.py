@@ -44,15 +44,11 @@ def compare(
     ] = None,
     input_scale: Annotated[float, option("--input-scale", metavar="A", help="Multiplies the inputs.")] = 1.0,
     norm: Annotated[
-        list[str] | None,
-        option("--norm", metavar="NORM", help=f"{'|'.join(NORMS)}, several with commas; 2 unless given."),
-    ] = None,
+        str, option("--norm", metavar="NORM", help=f"{'|'.join(NORMS)}, or several with commas.")
+    ] = NORMS[0],
     block: Annotated[
-        list[str] | None,
-        option(
-            "--block", metavar="BLOCK", help=f"{'|'.join(BLOCKS)}, several with commas; state unless given."
-        ),
-    ] = None,
+        str, option("--block", metavar="BLOCK", help=f"{'|'.join(BLOCKS)}, or several with commas.")
+    ] = BLOCKS[0],
     view: Annotated[
         str, option("--view", metavar="VIEW", help="backward: ∂s_T/∂s_T-k; forward: ∂s_k/∂s_0.")
     ] = VIEWS[0],
@@ -87,12 +83,11 @@ def compare(
       gradflow compare lstm --input data_batch_1.bin --input-format cifar10-rows
 
     \b
-    Options of every cell: layers=1  gain=1
-      init=torch|keras|ginibre|orthogonal|identity|chrono (horizon=100: longest memory)
+    Options of all:  layers=1  gain=1  init=torch|keras|ginibre|orthogonal|identity|chrono
     Options of rnn:  activation=tanh|sigmoid|relu|identity
-    Options of lstm: forget_bias=B  peephole=on|off  coupled=on|off  forget_gate=on|off
-      projection=N
-    Options of gru:  update_bias=B  reset=after|before
+    Options of lstm: forget_bias=B  peephole=off  coupled=off  forget_gate=on  projection=N  horizon=100
+    Options of gru:  update_bias=B  reset=after|before  horizon=100
+    (horizon is the longest memory that init=chrono spreads over)
 
     \b
     Blocks:   hc is ∂h/∂c; direct is ∏ diag(f) alone, an approximation
@@ -102,7 +97,6 @@ def compare(
     """
     return gradflow.compare(
         *cells, hidden=hidden, steps=steps, seed=seed, seeds=seeds, features=features, input=input, key=key,
-        input_format=input_format, input_scale=input_scale, norm=",".join(norm or NORMS[:1]),
-        block=",".join(block or BLOCKS[:1]), view=view, lags=lags, pair_map=pair_map, paths=paths,
-        exact=exact, dtype=dtype, map=map,
+        input_format=input_format, input_scale=input_scale, norm=norm, block=block, view=view, lags=lags,
+        pair_map=pair_map, paths=paths, exact=exact, dtype=dtype, map=map,
     )  # fmt: skip

@@ -41,8 +41,7 @@ def batch_norms(act: Action, steps: int, start: Array, *, rows: slice | Array = 
     pending: list[tuple[int, Array, Array]] = []
     for lag in range(steps):
         block = act(lag, block)
-        # s seed, i row, j column
-        whole = np.sqrt(np.einsum("sij,sij->s", block, block))
+        whole = np.abs(block).max(axis=(1, 2))
         if not np.isfinite(whole).all():
             raise NumericalError(
                 f"the Jacobian at lag {lag + 1} leaves the range of a double within one step"
@@ -64,6 +63,10 @@ def _measure(pending: list[tuple[int, Array, Array]], two: Array, frobenius: Arr
     blocks = np.stack([block for _, block, _ in pending])
     exponents = np.stack([exponent for _, _, exponent in pending])
     lags = [lag for lag, _, _ in pending]
+    # A block may be far smaller than the whole: near 1 its squares neither under- nor overflow.
+    shifts = np.frexp(np.abs(blocks).max(axis=(2, 3), initial=0.0))[1]
+    blocks, exponents = np.ldexp(blocks, -shifts[..., None, None]), exponents + shifts
     largest = np.sqrt(np.maximum(gram_values(blocks)[..., -1], 0.0))
+    # l lag, s seed, i row, j column
     two[:, lags] = log10_of(largest, exponents).T
     frobenius[:, lags] = log10_of(np.sqrt(np.einsum("lsij,lsij->ls", blocks, blocks)), exponents).T

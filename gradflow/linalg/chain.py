@@ -135,9 +135,12 @@ class _Chain:
         """Note the norms at one lag, given the Frobenius norms of what is kept and of what was dropped."""
         if not size or not self.wanted(lag + 1):
             return
-        found = self._leading(self.product.kept[self.rows])
+        # A block may be far smaller than the whole: near 1 its squares neither under- nor overflow.
+        shift = 0 if SMALL < size < LARGE else int(np.frexp(size)[1])
+        seen = self.product.kept[self.rows]
+        found = self._leading(np.ldexp(seen, -shift) if shift else seen)
         self.error = max(self.error, found.error + (dropped / size) ** 2 / 2)
-        self.two[lag] = number(found.value, self.product.exponent).log10()
+        self.two[lag] = number(found.value, self.product.exponent + shift).log10()
         self.frobenius[lag] = number(size, self.product.exponent).log10()
 
     def _leading(self, seen: Array) -> Found:

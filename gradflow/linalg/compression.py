@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradflow.linalg.norms import frobenius_norm
+
 Array = NDArray[Any]
 
 PROBES = 8
@@ -76,12 +78,10 @@ class Compressible:
 
     def sizes(self, rows: slice | Array) -> tuple[float, float, float]:
         """Return Frobenius norms: of all, of ``rows`` of what is kept, and a bound of those dropped."""
-        whole = float(np.vdot(self.block, self.block))
-        seen = self.dropped[rows]
-        lost = float(np.vdot(seen, seen)) if seen.size else 0.0
+        whole = frobenius_norm(self.block)
+        lost = frobenius_norm(self.dropped[rows]) if self.dropped.size else 0.0
         if isinstance(rows, slice) and rows == slice(None):
-            kept = max(whole - lost, 0.0)
+            kept = sqrt(max(whole**2 - lost**2, 0.0)) if lost else whole
         else:
-            shown = self.kept[rows]
-            kept = float(np.vdot(shown, shown))
-        return sqrt(whole), sqrt(kept), CAUTION * sqrt(lost / PROBES)
+            kept = frobenius_norm(self.kept[rows])
+        return whole, kept, CAUTION * lost / sqrt(PROBES)

@@ -1,11 +1,14 @@
 """Norms of one matrix: the spectral norm, and how far the matrix is from normal."""
 
+from math import sqrt
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.linalg.scaled import Scaled, ScaledNumber, number
+
+SAFE = 1e-30, 1e30  # squares between which none of weight can have under- or overflowed
 
 
 def spectral_norm(matrix: Scaled) -> ScaledNumber:
@@ -27,6 +30,9 @@ def spectral_norm(matrix: Scaled) -> ScaledNumber:
 
 def frobenius_norm(array: NDArray[Any]) -> float:
     """Return the root of the sum of the squared moduli of the entries, of any size."""
+    square = float(np.vdot(array, array).real)
+    if SAFE[0] < square < SAFE[1]:
+        return sqrt(square)
     largest = float(np.max(np.abs(array), initial=0.0))
     return largest * float(np.linalg.norm(array / largest)) if 0 < largest < np.inf else largest
 

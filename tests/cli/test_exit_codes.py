@@ -59,9 +59,6 @@ DATA = {
     "several-arrays": (("power", "-m", "-"), b'{"a": [[1]], "b": [[2, 3]]}', ["a", "b", "--key", "(1, 2)"]),
     "complex-input": (("compare", "rnn", "--input", "-"), b"1 2j\n3 4\n", ["complex"]),
     "no-input-file": (("compare", "rnn", "--input", "nowhere.npy"), b"", ["nowhere.npy"]),
-    "state-out-of-range": (
-        ("compare", "rnn:activation=identity,gain=1e300", "--seeds", 1), b"", ["rnn:activation", "step"],
-    ),
 }  # fmt: skip
 # what nobody has the memory for
 LARGE = {

@@ -11,8 +11,9 @@ import typer
 import gradflow
 from gradflow.cells import CELLS
 from gradflow.cells.activations import ACTIVATIONS
+from gradflow.cells.gru import RESETS
 from gradflow.cells.initialization import INITIALIZATIONS
-from gradflow.cells.spec import parse_cell
+from gradflow.cells.spec import SWITCH, cell_options, parse_cell
 from gradflow.cli import COMMANDS
 from gradflow.cli.main import app
 from gradflow.linalg import ENSEMBLES
@@ -169,18 +170,22 @@ def test_tables_and_matrices_that_can_be_named_exit_0_in_the_help_as_they_are(cl
 def test_cells_and_exactly_their_options_exit_0_in_the_help_of_compare(cli):
     text = cli("compare", "-h").out
     told = dict(re.findall(r"(?m)^ *Options of (\w+): +(.*)$", text))
+    shared = told.pop("all")
     assert list(told) == list(CELLS)
     for name, line in told.items():
-        signature = inspect.signature(lookup(CELLS, name, "cell").random)
-        taken = [p.name for p in signature.parameters.values() if p.kind is p.KEYWORD_ONLY]
-        assert sorted(option.partition("=")[0] for option in line.split()) == sorted(taken)
+        taken = cell_options(lookup(CELLS, name, "cell"))
+        assert sorted(option.partition("=")[0] for option in f"{shared} {line}".split()) == sorted(taken)
 
 
 def test_choices_of_a_cell_exit_0_in_the_help_of_compare_as_they_are(cli):
-    line = dict(re.findall(r"(?m)^ *Options of (\w+): +(.*)$", cli("compare", "-h").out))["rnn"]
-    told = dict(option.split("=") for option in line.split())
+    lines = dict(re.findall(r"(?m)^ *Options of (\w+): +(.*)$", cli("compare", "-h").out))
+    told = dict(option.split("=") for line in lines.values() for option in line.split())
     assert told["activation"].split("|") == list(ACTIVATIONS)
     assert told["init"].split("|") == list(INITIALIZATIONS)
+    assert told["reset"].split("|") == list(RESETS)
+    signature = inspect.signature(lookup(CELLS, "lstm", "cell").random)
+    for name in ("peephole", "coupled", "forget_gate"):
+        assert SWITCH[told[name]] == signature.parameters[name].default
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -200,7 +205,7 @@ def test_examples_in_the_help_parse_and_reach_the_analysis(cli, calls, name):
 def test_examples_in_the_help_that_need_no_file_exit_0_or_3(cli, name):
     ran = 0
     for _, *arguments in examples(cli(*filter(None, [name]), "-h").out):
-        if any(token.endswith((".npy", ".safetensors")) or token == "-" for token in arguments):
+        if any(token.endswith((".npy", ".safetensors", ".bin")) or token == "-" for token in arguments):
             continue
         small = {"power": ["-n", 5], "compare": ["--hidden", 2, "--steps", 3, "--seeds", 1]}[arguments[0]]
         if "--size" in arguments:

@@ -141,7 +141,6 @@ def test_unknown_verdict_exits_2_before_any_work(check_refused, idle, old):
         (1, ("power", "-m", "1 nan")),
         (2, (*POWER, "--table", "nroms")),
         (1, TOO_LARGE),
-        (1, ("compare", "rnn:activation=identity,gain=1e300")),
     ],
 )
 def test_failure_exits_1_or_2_and_leaves_the_old_file_as_it_was(check_refused, old, code, command):

@@ -149,12 +149,12 @@ def test_ctrl_c_while_loading_exits_130_with_nothing_on_either_stream(process, m
 
 
 def test_long_work_exits_0_with_a_bar_on_a_terminal_and_the_result_alone_on_stdout(terminal):
-    arguments = ("compare", "rnn", "--steps", 400, "--seeds", 90, "--hidden", 24, "-f", "csv")
+    arguments = ("compare", "rnn", "--steps", 150, "--seeds", 90, "--hidden", 80, "-f", "csv")
     outcome = terminal(*arguments, on=("stderr",))
     assert outcome.code == 0
     assert "/90" in outcome.err
     assert "\x1b[" in outcome.err
-    assert [len(row) for row in outcome.rows()] == [len(outcome.rows()[0])] * 401
+    assert [len(row) for row in outcome.rows()] == [len(outcome.rows()[0])] * 151
     assert "\x1b" not in outcome.out
 
 
@@ -179,9 +179,9 @@ def test_without_a_terminal_on_stderr_or_quiet_exits_0_with_no_bar(cli, at_once,
     assert (outcome.code, outcome.err) == (0, "")
 
 
-def test_bar_of_a_failure_exits_1_and_leaves_the_message_on_the_last_line(cli, at_once, plain):
-    outcome = cli("compare", "rnn", "rnn:activation=identity,gain=1e300", "--seeds", 2, terminals=("stderr",))
-    assert (outcome.code, outcome.raw) == (1, b"")
+def test_bar_of_a_failure_exits_2_and_leaves_the_message_on_the_last_line(cli, at_once, plain):
+    outcome = cli("compare", "lstm", "rnn", "--block", "cc", terminals=("stderr",))
+    assert (outcome.code, outcome.raw) == (2, b"")
     last = plain(outcome.err).rstrip("\n").splitlines()[-1]
-    assert last.lstrip("\r").startswith("gradflow: rnn:activation=identity,gain=1e300: the state leaves")
+    assert last.lstrip("\r").startswith("gradflow: cell 'rnn': block 'cc'")
     assert outcome.err.count("\x1b[?25l") == outcome.err.count("\x1b[?25h")
