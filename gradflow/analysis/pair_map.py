@@ -35,16 +35,16 @@ def pair_log10_norms(trajectory: Trajectory, block: str, norm: str, *, exact: bo
 
 def _stacked(trajectory: Trajectory, block: str, norm: str) -> Array:
     """All products that end at t go one step on together."""
-    factor, steps = trajectory.factor, trajectory.steps
+    steps, size = trajectory.steps, trajectory.size
     part = part_of(trajectory.cell, block, "forward")
-    unit = np.eye(factor.size, dtype=factor.dtype)[:, part.start]
+    unit = np.eye(size, dtype=trajectory.dtype)[:, part.start]
     found = np.full((steps + 1, steps + 1), np.nan)
     products, exponents = np.empty((0, *unit.shape), unit.dtype), np.empty(0, np.int64)
     for t in range(1, steps + 1):
         products, exponents = np.concatenate([products, unit[None]]), np.append(exponents, 0)
         # p product, i row, j column: one multiplication with all columns side by side
-        wide = products.transpose(1, 0, 2).reshape(factor.size, -1)
-        moved = factor.at(t - 1).matmat(wide).reshape(factor.size, t, -1).transpose(1, 0, 2)
+        wide = products.transpose(1, 0, 2).reshape(size, -1)
+        moved = trajectory.jacobian(t - 1).matmat(wide).reshape(size, t, -1).transpose(1, 0, 2)
         shifts = np.frexp(np.abs(moved).max(axis=(1, 2)))[1]
         products, exponents = np.ldexp(moved, -shifts[:, None, None]), exponents + shifts
         found[t, :t] = log10_of(_sizes(products[:, part.rows], norm), exponents)
@@ -59,14 +59,14 @@ def _sizes(products: Array, norm: str) -> Array:
 
 def _chains(trajectory: Trajectory, block: str, norm: str, *, exact: bool) -> Array:
     """One chain back from each t: large products lose their rank on the way, each at its own pace."""
-    factor, steps = trajectory.factor, trajectory.steps
+    steps, size = trajectory.steps, trajectory.size
     part = part_of(trajectory.cell, block, "backward")
-    unit = np.eye(factor.size, dtype=factor.dtype)[:, part.start]
+    unit = np.eye(size, dtype=trajectory.dtype)[:, part.start]
     found = np.full((steps + 1, steps + 1), np.nan)
     for t in range(1, steps + 1):
 
         def back(k: int, columns: Array, last: int = t) -> Array:
-            return factor.at(last - 1 - k).rmatmat(columns)
+            return trajectory.jacobian(last - 1 - k).rmatmat(columns)
 
         norms = chain_norms(back, t, unit, rows=part.rows, exact=exact)
         found[t, :t] = (norms.frobenius if norm == "fro" else norms.two)[::-1]

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +15,7 @@ from gradflow.linalg.singular import LeadingSingularValue
 from gradflow.record import column
 
 PATHS = ("direct", "f", "i", "g")
+TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,42 +72,54 @@ def terms(paths: CellPaths, name: str) -> Iterator[Array]:
         yield into[:, None] * through
 
 
+class _Layer(NamedTuple):
+    """One layer of one cell: norms and shares of shape (draws, T − 1, 4)."""
+
+    cell: str
+    layer: int
+    norms: Array
+    shares: Array
+
+
 def path_tables(
     cells: Sequence[str], norms: Sequence[Sequence[list[Array]]]
 ) -> tuple[PathMeans | None, Paths | None]:
     """Return the tables (means, steps) of norms by cell, draw and layer; None where there are none."""
-    means: list[tuple[Any, ...]] = []
-    steps: list[tuple[Any, ...]] = []
-    for cell, draws in zip(cells, norms, strict=True):
-        for layer, several in enumerate(zip(*draws, strict=True), 1):
-            count = min(len(one) for one in several)
-            if not count:
-                continue
-            every = np.stack([one[:count] for one in several])  # draw, step, path
-            shares = every / np.maximum(every.sum(axis=-1, keepdims=True), np.finfo(np.float64).tiny)
-            norm, share = median(every), median(shares)
-            averaged = median(every.mean(axis=1)), median(shares.mean(axis=1))
-            means += [
-                (cell, layer, path, *values)
-                for path, *values in zip(PATHS, *map(np.ndarray.tolist, averaged), strict=True)
-            ]
-            steps += [
-                (cell, layer, step + 2, path, float(norm[step, k]), float(share[step, k]))
-                for step in range(count)
-                for k, path in enumerate(PATHS)
-            ]
-    if not steps:
+    found = [
+        _layer(cell, number, several)
+        for cell, draws in zip(cells, norms, strict=True)
+        for number, several in enumerate(zip(*draws, strict=True), 1)
+    ]
+    layers = [layer for layer in found if layer.norms.shape[1]]
+    if not layers:
         return None, None
-    of_means, of_steps = (
-        [[*values] for values in zip(*means, strict=True)],
-        [[*v] for v in zip(*steps, strict=True)],
+    means = PathMeans(
+        cell=[layer.cell for layer in layers for _ in PATHS],
+        layer=[layer.layer for layer in layers for _ in PATHS],
+        path=[path for _ in layers for path in PATHS],
+        log10_norm=_log10([median(layer.norms.mean(axis=1)) for layer in layers]),
+        share=np.concatenate([median(layer.shares.mean(axis=1)) for layer in layers]),
     )
-    *names, norms, shares = of_means
-    averaged = PathMeans(*names, log10_norm=_log10(norms), share=np.array(shares))
-    *names, norms, shares = of_steps
-    return averaged, Paths(*names, log10_norm=_log10(norms), share=np.array(shares))
+    rows = [
+        (layer, step + 2, path) for layer in layers for step in range(layer.norms.shape[1]) for path in PATHS
+    ]
+    return means, Paths(
+        cell=[layer.cell for layer, _, _ in rows],
+        layer=[layer.layer for layer, _, _ in rows],
+        step=[step for _, step, _ in rows],
+        path=[path for _, _, path in rows],
+        log10_norm=_log10([median(layer.norms).ravel() for layer in layers]),
+        share=np.concatenate([median(layer.shares).ravel() for layer in layers]),
+    )
 
 
-def _log10(norms: Sequence[float]) -> NDArray[np.float64]:
+def _layer(cell: str, number: int, several: Sequence[Array]) -> _Layer:
+    """Return the norms of one layer over all draws, as far as every draw goes, and their shares."""
+    steps = min(len(one) for one in several)
+    norms = np.stack([one[:steps] for one in several])
+    return _Layer(cell, number, norms, norms / np.maximum(norms.sum(axis=-1, keepdims=True), TINY))
+
+
+def _log10(norms: Sequence[Array]) -> NDArray[np.float64]:
     with np.errstate(divide="ignore"):
-        return np.log10(np.array(norms, np.float64))
+        return np.asarray(np.log10(np.concatenate(norms)))

@@ -1,27 +1,59 @@
 """A cell along inputs: its states as far as they go, and the Jacobians of its steps."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from gradflow.cells.base import Array, Cell, StepFactor
 
+STRETCH = 64  # steps that are linearized at once: many enough to be quick, few enough to stay in the cache
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(eq=False)
 class Trajectory:
     """Where a cell went, and how each step depends on the one before; leading axes as the cell has them."""
 
     cell: Cell
     inputs: Array  # (..., T, input_size)
     states: Array  # (..., T + 1, state_size)
-    factor: StepFactor  # with an axis of T points
     blow_up: int | None  # the step, from 1, at which a state left the range of a double
-    underflow: bool  # whether a derivative was under 1e-308 and counts as 0
+    underflow: bool  # whether a gate or a derivative was under 1e-308 and counts as 0
+    _stretch: tuple[int, StepFactor] | None = field(default=None, repr=False)
 
     @property
     def steps(self) -> int:
         """T, the steps whose states are finite."""
         return int(self.inputs.shape[-2])
+
+    @property
+    def size(self) -> int:
+        """Numbers in the state."""
+        return int(self.states.shape[-1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the states."""
+        return self.states.dtype
+
+    def jacobian(self, place: int) -> StepFactor:
+        """Return ∂s_{place+1}/∂s_place as a factor, place from 0 to T − 1.
+
+        A stretch of neighbours is linearized with it and kept until another is asked for, so that all
+        Jacobians of a long trajectory never take memory together.
+        """
+        first = place - place % STRETCH
+        if self._stretch is None or self._stretch[0] != first:
+            last = min(first + STRETCH, self.steps)
+            with np.errstate(over="ignore", under="call", call=self._note_underflow):
+                factor = self.cell.linearize(
+                    self.states[..., first : last + 1, :], self.inputs[..., first:last, :]
+                )
+            self._stretch = first, factor
+        return self._stretch[1].at(place - first)
+
+    def _note_underflow(self, kind: str, flag: int) -> None:  # noqa: ARG002 - as numpy.seterrcall has it
+        self.underflow = True
 
 
 def follow(cell: Cell, inputs: Array, initial: Array | None = None) -> Trajectory:
@@ -37,10 +69,9 @@ def follow(cell: Cell, inputs: Array, initial: Array | None = None) -> Trajector
     lost: list[str] = []
     with np.errstate(over="ignore", invalid="ignore", under="call", call=lambda kind, _: lost.append(kind)):
         states = cell.run(inputs, initial)
-        # finite at every step but not for every seed: the first to leave ends them all
-        finite = np.isfinite(states).all(axis=(*range(states.ndim - 2), -1))
-        blow_up = None if finite.all() else int(np.argmin(finite))
-        if blow_up is not None:
-            inputs, states = inputs[..., : blow_up - 1, :], states[..., :blow_up, :]
-        factor = cell.linearize(states, inputs)
-    return Trajectory(cell, inputs, states, factor, blow_up, bool(lost))
+    # finite at every step but not for every seed: the first to leave ends them all
+    finite = np.isfinite(states).all(axis=(*range(states.ndim - 2), -1))
+    blow_up = None if finite.all() else int(np.argmin(finite))
+    if blow_up is not None:
+        inputs, states = inputs[..., : blow_up - 1, :], states[..., :blow_up, :]
+    return Trajectory(cell, inputs, states, blow_up, bool(lost))

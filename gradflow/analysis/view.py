@@ -19,7 +19,7 @@ from gradflow.linalg.matrix_free import matrix_free_norms
 from gradflow.linalg.products import UnresolvedError
 from gradflow.linalg.singular import LeadingSingularValue, gram_norm, gram_values
 
-BATCHED = 64  # state sizes up to which many seeds go as one batch
+BATCHED = 24  # state sizes up to which many seeds go as one batch
 # A matrix-free lag costs about this many passes of a product's cost a row, as measured from n = 512 up.
 PASSES = 150
 
@@ -87,22 +87,22 @@ def product_log10_norms(trajectory: Trajectory, view: View, block: str) -> tuple
 
 def _forward_norms(trajectory: Trajectory, view: View, part: Part) -> Norms:
     """Return the norms of the product itself by the engine that suits its size."""
-    factor, steps = trajectory.factor, trajectory.steps
+    steps = trajectory.steps
     places = view.order(steps)
-    act, react = (StepFactor.matmat, StepFactor.rmatmat)[:: 1 if view.direction == "forward" else -1]
+    act, react = ("matmat", "rmatmat")[:: 1 if view.direction == "forward" else -1]
 
     def along(k: int, block: Array) -> Array:
-        return act(factor.at(places[k]), block)
+        return np.asarray(getattr(trajectory.jacobian(places[k]), act)(block))
 
     def back(k: int, block: Array) -> Array:
-        return react(factor.at(places[k]), block)
+        return np.asarray(getattr(trajectory.jacobian(places[k]), react)(block))
 
-    start = np.eye(factor.size, dtype=factor.dtype)[:, part.start]
+    start = np.eye(trajectory.size, dtype=trajectory.dtype)[:, part.start]
     if trajectory.states.ndim > 2:
         seeds = len(trajectory.states)
         return batch_norms(along, steps, np.broadcast_to(start, (seeds, *start.shape)), rows=part.rows)
     lags = [lag for lag in view.lags if lag <= steps]
-    if view.norms == ("2",) and not view.exact and lags and PASSES * sum(lags) < factor.size * lags[-1]:
+    if view.norms == ("2",) and not view.exact and lags and PASSES * sum(lags) < trajectory.size * lags[-1]:
         return matrix_free_norms(along, back, steps, lags, start, rows=part.rows)
     wanted = frozenset(lags)
     return chain_norms(along, steps, start, rows=part.rows, wanted=wanted.__contains__, exact=view.exact)
@@ -114,21 +114,21 @@ def _inverse_log10_norms(trajectory: Trajectory, view: View) -> tuple[Array, flo
     The product itself has lost its small singular values to rounding after a few steps; the product of the
     inverses has them as its largest.
     """
-    factor, steps = trajectory.factor, trajectory.steps
+    steps = trajectory.steps
     places = view.order(steps)
-    act = StepFactor.rsolve if view.direction == "forward" else StepFactor.solve
+    act = "rsolve" if view.direction == "forward" else "solve"
     ends: list[tuple[int, float]] = []
 
     def along(k: int, block: Array) -> Array:
         try:
-            return act(factor.at(places[k]), block)
+            return np.asarray(getattr(trajectory.jacobian(places[k]), act)(block))
         except np.linalg.LinAlgError:
             ends.append((k, np.inf))
         except UnresolvedError:
             ends.append((k, np.nan))
         return np.zeros_like(block)
 
-    start = np.eye(factor.size, dtype=factor.dtype)
+    start = np.eye(trajectory.size, dtype=trajectory.dtype)
     norms = chain_norms(along, steps, start, wanted=frozenset(view.lags).__contains__, exact=view.exact)
     two = norms.two.copy()
     for k, value in ends[:1]:
@@ -138,14 +138,14 @@ def _inverse_log10_norms(trajectory: Trajectory, view: View) -> tuple[Array, flo
 
 def step_log10_norms(trajectory: Trajectory, view: View) -> Array:
     """Return log₁₀ ‖J‖₂ of the one step at each lag, shape (..., T)."""
-    factor, places = trajectory.factor, view.order(trajectory.steps)
-    if view.exact or factor.size <= BATCHED:
-        largest = [_dense_norm(factor.at(place), exact=view.exact) for place in places]
+    places = view.order(trajectory.steps)
+    if view.exact or trajectory.size <= BATCHED:
+        largest = [_dense_norm(trajectory.jacobian(place), exact=view.exact) for place in places]
         shape = trajectory.states.shape[:-2]
         norms = np.stack(largest, axis=-1) if largest else np.empty((*shape, 0))
     else:
-        leading = LeadingSingularValue(np.random.default_rng(0), TOLERANCE[factor.dtype.itemsize])
-        norms = np.array([_leading_norm(leading, factor.at(place)) for place in places])
+        leading = LeadingSingularValue(np.random.default_rng(0), TOLERANCE[trajectory.dtype.itemsize])
+        norms = np.array([_leading_norm(leading, trajectory.jacobian(place)) for place in places])
     with np.errstate(divide="ignore"):
         return np.log10(norms)
 

@@ -63,7 +63,11 @@ class StepFactor(Factor):
 
     def at(self, point: int) -> Self:
         """Return the factor at one point of a trajectory."""
-        return replace(self, **{name: getattr(self, name)[..., point, :] for name in self.per_point})  # type: ignore[type-var]
+        # not by dataclasses.replace: a long chain asks for every step's factor, many times over
+        chosen = object.__new__(type(self))
+        vars(chosen).update(vars(self))
+        vars(chosen).update({name: getattr(self, name)[..., point, :] for name in self.per_point})
+        return chosen
 
     @abstractmethod
     def input_matmat(self, block: Array) -> Array:

@@ -33,7 +33,7 @@ GATES = {
 class Point(NamedTuple):
     """Everything that one evaluation of the formulas gives; arrays (..., points, H)."""
 
-    z: dict[str, Array]  # pre-activations of the gates there are
+    z: Array  # (..., points, G, H): pre-activations of the gates that have weights
     gates: dict[str, Array]  # i, f, g, o
     before: Array  # c
     cell: Array  # c'
@@ -124,8 +124,7 @@ class LSTM(Cell):
         if "o" in peephole:
             z[..., place["o"], :] += peephole["o"] * cell
             o = sigmoid(z[..., place["o"], :])
-        named = {name: z[..., k, :] for name, k in place.items()}
-        return Point(named, {"i": i, "f": f, "g": g, "o": o}, before, cell)
+        return Point(z, {"i": i, "f": f, "g": g, "o": o}, before, cell)
 
     def peepholes(self) -> dict[str, Array]:
         """Return the peepholes by gate, each (..., 1, H); empty where there are none."""
@@ -144,11 +143,12 @@ class LSTM(Cell):
     def linearize(self, states: Array, inputs: Array) -> LSTMFactor:
         """Return ∂[h'; c']/∂[h; c] at every step."""
         point = self._evaluate(states[..., :-1, :], self.drive(inputs))
-        into_cell, peephole, o = self._into_cell(point), self.peepholes(), point.gates["o"]
+        slope, peephole, o = self._slopes(point), self.peepholes(), point.gates["o"]
+        into_cell = self._into_cell(point, slope)
         kept = point.gates["f"] + sum(
             peephole[name] * into_cell[name] for name in into_cell if name in peephole
         )
-        through_output = sigmoid_slope(point.z["o"]) * np.tanh(point.cell)
+        through_output = slope["o"] * np.tanh(point.cell)
         return LSTMFactor(
             kept=kept,
             into_cell=np.stack(list(into_cell.values())),
@@ -159,16 +159,22 @@ class LSTM(Cell):
             weight_hr=self.weight_hr,
         )
 
+    def _slopes(self, point: Point) -> dict[str, Array]:
+        """Return the derivative of each gate that has weights."""
+        slopes = sigmoid_slope(point.z)
+        named = {name: slopes[..., k, :] for k, name in enumerate(self.gate_names)}
+        return named | {"g": tanh_slope(point.z[..., self.gate_names.index("g"), :])}
+
     @staticmethod
-    def _into_cell(point: Point) -> dict[str, Array]:
+    def _into_cell(point: Point, slope: dict[str, Array]) -> dict[str, Array]:
         """Return ∂c'/∂z of each gate there is, before it has reached the output gate."""
-        z, (i, _, g, _) = point.z, point.gates.values()
+        i, _, g, _ = point.gates.values()
         into = {}
-        if "i" in z:
-            into["i"] = sigmoid_slope(z["i"]) * g
-        if "f" in z:  # coupled, what is kept is not let in
-            into["f"] = sigmoid_slope(z["f"]) * (point.before if "i" in z else point.before - g)
-        into["g"] = i * tanh_slope(z["g"])
+        if "i" in slope:
+            into["i"] = slope["i"] * g
+        if "f" in slope:  # coupled, what is kept is not let in
+            into["f"] = slope["f"] * (point.before if "i" in slope else point.before - g)
+        into["g"] = i * slope["g"]
         return into
 
     def gates(self, states: Array, inputs: Array) -> list[GateValues]:
@@ -180,10 +186,10 @@ class LSTM(Cell):
         """Return the direct path and those through f, i and g; a gate that is fixed has none."""
         point = self._evaluate(states[..., :-1, :], self.drive(inputs))
         _, f, g, o = point.gates.values()
-        into = self._into_cell(point)
+        slope = self._slopes(point)
+        into = self._into_cell(point, slope)
         if self.coupled:  # one gate, two roles: what it lets go of, and what it lets in
-            slope = sigmoid_slope(point.z["f"])
-            into |= {"f": slope * point.before, "i": -slope * g}
+            into |= {"f": slope["f"] * point.before, "i": -slope["f"] * g}
         rows = {name: k for k, name in enumerate(self.gate_names)}
         size, peephole = self.hidden_size, self.peepholes()
         weight = {}

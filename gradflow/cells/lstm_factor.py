@@ -8,7 +8,7 @@ import numpy as np
 from gradflow.cells.base import Array, StepFactor, scaled_rows
 from gradflow.linalg.products import solved, transposed
 
-FEW = 8  # a block is narrow that has fewer than size/FEW columns
+FEW = 5  # columns under which a block is narrow
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +75,7 @@ class LSTMFactor(StepFactor):
 
     def _spread(self, weights: Array, block: Array) -> tuple[Array, Array]:
         """Return M X and U_o X for recurrent or input weights."""
-        if block.shape[-1] * FEW < self.size:  # narrow: to scale what comes out costs less than to form M
+        if block.shape[-1] < FEW:  # to scale what comes out costs less than to form M
             moved = weights @ block
             gates = moved.reshape(*moved.shape[:-2], -1, self.kept.shape[-1], moved.shape[-1])
             # g gate, i unit, m column
@@ -96,7 +96,7 @@ class LSTMFactor(StepFactor):
 
     def _gathered(self, weights: Array, into: Array, direct: Array) -> Array:
         """Return Mᵀ ``into`` + U_oᵀ ``direct`` for recurrent or input weights."""
-        if into.shape[-1] * FEW < self.size:  # narrow: to scale it for each gate costs less than to form M
+        if into.shape[-1] < FEW:  # to scale it for each gate costs less than to form M
             parts = [scaled_rows(a, into) for a in self.into_cell]
             return np.asarray(transposed(weights) @ np.concatenate([*parts, direct], axis=-2))
         mixed, output = self._mixed(weights)

@@ -21,9 +21,10 @@ from gradflow.linalg.norms import frobenius_norm
 
 Array = NDArray[Any]
 
-PROBES = 8
-CAUTION = 8.0
-CUT = 2e-2  # of what is allowed, so that there is room to grow
+PROBES = 4
+CAUTION = 40.0
+CUT = 5e-3  # of what is allowed, so that there is room to grow
+SMALL = 64  # rows or columns up to which singular values themselves are as cheap
 WORTH = 0.9  # a form with more columns than this share is no gain
 
 
@@ -57,23 +58,17 @@ class Compressible:
 
     def compress(self, allowed: float, generator: np.random.Generator) -> bool:
         """Drop columns down to ``CUT`` times ``allowed``; return whether that was worth it."""
-        from scipy.linalg import (
-            qr,  # for long products of large matrices alone: its import takes a quarter second
-        )
-
-        triangle, order = qr(self.kept.T, mode="r", pivoting=True, check_finite=False)
-        squares = np.asarray(np.sum(triangle**2, axis=1, dtype=np.float64))
+        ordered = _ordered(self.kept)
+        squares = np.asarray(np.sum(ordered**2, axis=0, dtype=np.float64))
         tails = np.sqrt(np.cumsum(squares[::-1])[::-1])
         width = int(np.count_nonzero(tails > CUT * allowed * tails[0]))
         if width > WORTH * self.width:
             return False
-        noise = generator.standard_normal((len(triangle) - width, PROBES)).astype(triangle.dtype)
-        block = np.empty((len(self.block), width + PROBES), self.block.dtype)
-        block[order, :width] = triangle[:width].T
-        block[order, width:] = triangle[width:].T @ noise
-        if self.dropped.size:
-            block[:, width:] += self.dropped
-        self.block, self.width = block, width
+        dropped = ordered[:, width:]
+        noise = generator.standard_normal((dropped.shape[1], PROBES)).astype(dropped.dtype)
+        probes = dropped @ noise
+        self.block = np.hstack([ordered[:, :width], probes + self.dropped if self.dropped.size else probes])
+        self.width = width
         return True
 
     def sizes(self, rows: slice | Array) -> tuple[float, float, float]:
@@ -85,3 +80,17 @@ class Compressible:
         else:
             kept = frobenius_norm(self.kept[rows])
         return whole, kept, CAUTION * lost / sqrt(PROBES)
+
+
+def _ordered(columns: Array) -> Array:
+    """Return Y Q for an orthogonal Q, so that the columns fall off as the singular values do."""
+    if min(columns.shape) <= SMALL:
+        left, values, _ = np.linalg.svd(columns, full_matrices=False)
+        return np.asarray(left * values)
+    # Here, not above: small products do without scipy, whose import takes a quarter of a second.
+    from scipy.linalg import qr
+
+    triangle, order = qr(columns.T, mode="r", pivoting=True, check_finite=False)
+    result = np.empty((len(columns), len(triangle)), columns.dtype)
+    result[order] = triangle.T
+    return result

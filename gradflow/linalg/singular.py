@@ -11,7 +11,7 @@ from gradflow.linalg.products import transposed
 Array = NDArray[Any]
 Product = Callable[[Array], Array]
 
-GRAM = 24  # columns up to which the Gram matrix is quicker than any iteration
+GRAM = 48  # columns up to which the Gram matrix is quicker than any iteration
 NOISE = 0.01  # relative: what lets a direction be found that the last start had nothing of
 MOST = 64  # Lanczos steps after which the Gram matrix is taken instead
 
@@ -45,7 +45,7 @@ class LeadingSingularValue:
     3.0
     """
 
-    def __init__(self, generator: np.random.Generator, tolerance: float = 1e-12) -> None:
+    def __init__(self, generator: np.random.Generator, tolerance: float = 1e-11) -> None:
         self.generator, self.tolerance = generator, tolerance
         self.vector: Array | None = None
         self.left: Array | None = None
@@ -108,13 +108,14 @@ class LeadingSingularValue:
 
     def _judge(self, bidiagonal: Array, beta: float) -> tuple[float, float, Array, Array]:
         """Return the largest singular value so far, its relative error, and its vectors, right and left."""
-        x, values, yt = np.linalg.svd(bidiagonal)
-        top = float(values[0])
+        squares, right = np.linalg.eigh(bidiagonal.T @ bidiagonal)
+        top = float(np.sqrt(max(squares[-1], 0.0)))
         if not top:
-            return 0.0, 0.0, yt[0], x[:, 0]
-        residual = beta * abs(float(x[-1, 0]))
-        gap = top - float(values[1]) if len(values) > 1 else top
-        return top, min(residual, residual**2 / gap if gap else np.inf) / top, yt[0], x[:, 0]
+            return 0.0, 0.0, right[:, -1], right[:, -1]
+        left = bidiagonal @ right[:, -1] / top
+        residual = beta * abs(float(left[-1]))
+        gap = top - float(np.sqrt(max(squares[-2], 0.0))) if len(squares) > 1 else top
+        return top, min(residual, residual**2 / gap if gap else np.inf) / top, right[:, -1], left
 
     def _start(self, columns: int, dtype: np.dtype[Any]) -> Array:
         noise = self.generator.standard_normal(columns)

@@ -73,7 +73,7 @@ def test_torch_default_linearised_rate():
     # gain 1/√3: −0.5493 nats a step where nothing saturates. At the zero state the product is W^k, and the
     # edge of a finite spectrum lies a little outside the circle: the mean of ln|λ| has ½ less than ln gain.
     cell = parse_cell("rnn").make(400, 1, np.random.default_rng(1))
-    factor = follow(RNN(np.zeros((400, 1)), cell.weight_hh, np.zeros(400)), np.zeros((1, 1))).factor.at(0)
+    factor = follow(RNN(np.zeros((400, 1)), cell.weight_hh, np.zeros(400)), np.zeros((1, 1))).jacobian(0)
     mean = np.linalg.slogdet(factor.todense())[1] / 400
     assert mean + 0.5 == pytest.approx(-0.5493, abs=0.02)
 

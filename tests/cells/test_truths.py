@@ -36,9 +36,9 @@ def bias_only(forget=0.0, i=0.0, g=0.0, o=0.0, hidden=3):
 def blocks(cell, steps, state=None):
     """The four blocks of the product of all the steps' Jacobians."""
     product = np.eye(cell.state_size)
-    factor = follow(cell, np.zeros((steps, 1)), state).factor
+    trajectory = follow(cell, np.zeros((steps, 1)), state)
     for t in range(steps):
-        product = factor.at(t).matmat(product)
+        product = trajectory.jacobian(t).matmat(product)
     (hh, hc), (ch, cc) = ([*np.split(half, 2, axis=1)] for half in np.split(product, 2))
     return hh, hc, ch, cc
 
@@ -82,7 +82,7 @@ def test_lstm_eigenvalues_at_the_zero_state():
     size, generator = 5, np.random.default_rng(4)
     weight_hh = generator.standard_normal((4 * size, size))
     bias = np.repeat([0.3, 1.2, 0.0, -0.4], size)
-    factor = follow(LSTM(np.zeros((4 * size, 1)), weight_hh, bias), np.zeros((1, 1))).factor.at(0)
+    factor = follow(LSTM(np.zeros((4 * size, 1)), weight_hh, bias), np.zeros((1, 1))).jacobian(0)
     recurrent = weight_hh.reshape(4, size, size)[2]
     expected = np.append(sigma(1.2) + sigma(0.3) * sigma(-0.4) * np.linalg.eigvals(recurrent), np.zeros(size))
     found = np.linalg.eigvals(factor.todense())
