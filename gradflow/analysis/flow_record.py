@@ -89,11 +89,7 @@ class Flow(Record):
         value="log10_norm",
     )
     cells: Cells = table("what it amounts to", across=SERIES)
-    gates: Gates | None = table(
-        "what the gates do: medians over seeds",
-        across=("cell", "layer", "gate"),
-        absent="none of the cells has gates",
-    )
+    gates: Gates | None = table("what the gates do: medians over seeds", absent="none of the cells has gates")
     path_means: PathMeans | None = table(
         "the terms of ∂c_t/∂c_{t−1}, averaged over steps",
         absent="ask for it with --paths (paths=True), with a cell that has a cell state: lstm",

@@ -18,16 +18,21 @@ EDGE = (
 
 
 class GateSummary(NamedTuple):
-    """One gate of one layer over all units and steps of one draw."""
+    """One gate of one layer over all units and steps; each array has the draws' axes, if there are any."""
 
     layer: int
     name: str
     gate: Gate
-    mean: float
-    low: float
-    high: float
-    saturated: float
-    time_constant: float
+    mean: Array
+    low: Array
+    high: Array
+    saturated: Array
+    time_constant: Array
+
+    def of(self, draw: int | None) -> "GateSummary":
+        """Return that of one draw, by its place where there are several."""
+        place = ... if draw is None else draw
+        return self._replace(**{name: getattr(self, name)[place] for name in self._fields[3:]})
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,32 +55,30 @@ class Gates:
     )
 
 
-def summarized(values: GateValues, draw: int | None) -> GateSummary:
-    """Return the summary of one draw's gate; ``draw`` picks it where the values have a leading axis."""
+def summarized(values: GateValues) -> GateSummary:
+    """Return the summary of a gate for all draws at once."""
     layer, name, gate, every = values
-    one = every if draw is None else every[draw]
-    reach = EDGE * (gate.high - gate.low)
-    low, high = np.quantile(one, (0.05, 0.95))
-    at_end = (one < gate.low + reach) | (one > gate.high - reach)
+    reach, over = EDGE * (gate.high - gate.low), (-2, -1)  # steps and units
+    at_end = (every < gate.low + reach) | (every > gate.high - reach)
+    low, high = np.quantile(every, (0.05, 0.95), axis=over)
     return GateSummary(
         layer,
         name,
         gate,
-        float(one.mean()),
-        float(low),
-        float(high),
-        float(at_end.mean()),
-        _time_constant(gate, one),
+        every.mean(axis=over),
+        low,
+        high,
+        at_end.mean(axis=over),
+        _time_constant(gate, every),
     )
 
 
-def _time_constant(gate: Gate, values: Array) -> float:
+def _time_constant(gate: Gate, values: Array) -> Array:
     """Return −1/⟨ln f⟩, 0 where the gate shuts entirely, inf where it never does; nan for other gates."""
     if not gate.retains:
-        return math.nan
+        return np.full(values.shape[:-2], math.nan)
     with np.errstate(divide="ignore"):
-        mean = float(np.log(values).mean())
-    return math.inf if mean == 0 else -1.0 / mean
+        return np.asarray(np.abs(1.0 / np.log(values).mean(axis=(-2, -1))))
 
 
 def gate_table(cells: Sequence[str], summaries: Sequence[Sequence[Sequence[GateSummary]]]) -> Gates | None:

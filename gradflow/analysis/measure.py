@@ -83,10 +83,12 @@ class _Norms(NamedTuple):
     norms: dict[Series, Array]
     bounds: dict[Series, Array]
     error: float
+    gates: list[GateSummary]
 
 
 def _measured_norms(trajectory: Trajectory, view: View) -> _Norms:
     gates = trajectory.cell.gates(trajectory.states, trajectory.inputs)
+    summaries = [summarized(gate) for gate in gates] if trajectory.steps else []
     retaining = [gate.values for gate in gates if gate.gate.retains]
     retained = np.concatenate(retaining, axis=-1) if retaining else None
     norms: dict[Series, Array] = {}
@@ -105,7 +107,7 @@ def _measured_norms(trajectory: Trajectory, view: View) -> _Norms:
         norms |= {(block, norm): values for norm, values in found.items()}
         limits = log10_bounds(trajectory, view, block, retained)
         bounds |= {(block, norm): values for norm, values in limits.items()}
-    return _Norms(step_log10_norms(trajectory, view), norms, bounds, error)
+    return _Norms(step_log10_norms(trajectory, view), norms, bounds, error, summaries)
 
 
 def _measured(
@@ -114,7 +116,6 @@ def _measured(
     """Return what one draw shows; ``draw`` is its place where the trajectory has several."""
     every = every or _measured_norms(trajectory, question.view)
     place = ... if draw is None else draw
-    gates = trajectory.cell.gates(trajectory.states, trajectory.inputs)
     return Measured(
         log10_step_norms=every.steps[place],
         log10_norms={series: values[place] for series, values in every.norms.items()},
@@ -123,7 +124,7 @@ def _measured(
         state_size=trajectory.cell.state_size,
         blow_up=trajectory.blow_up,
         underflow=trajectory.underflow,
-        gates=[summarized(gate, draw) for gate in gates] if trajectory.steps else [],
+        gates=[gate.of(draw) for gate in every.gates],
         paths=path_norms(trajectory) if question.paths else [],
         pairs=_pairs(trajectory, question.view) if question.pair_map else None,
     )

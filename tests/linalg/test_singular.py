@@ -1,0 +1,148 @@
+"""The leading singular value of matrices that change: known values, abrupt and slow changes, the fallback."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gradflow.linalg import singular
+from gradflow.linalg.singular import LeadingSingularValue
+
+# What the class promises when nothing else is said; n·eps of rounding is under a hundredth of it.
+TOLERANCE = 1e-11
+
+
+def searcher(seed=0):
+    return LeadingSingularValue(np.random.default_rng(seed), TOLERANCE)
+
+
+def assert_right(found, expected):
+    """Right to the tolerance, and the error it states bounds the true one (with 1e-12 for rounding)."""
+    assert found.value == pytest.approx(expected, rel=TOLERANCE)
+    assert abs(found.value / expected - 1) <= found.error + 1e-12
+
+
+def turned(values, seed=0):
+    """A matrix with these singular values and no basis in plain sight."""
+    generator = np.random.default_rng(seed)
+    left, _ = np.linalg.qr(generator.standard_normal((len(values), len(values))))
+    right, _ = np.linalg.qr(generator.standard_normal((len(values), len(values))))
+    return left * values @ right.T
+
+
+@pytest.mark.parametrize("size", [10, 24, 25, 40, 100, 200])
+@pytest.mark.parametrize(
+    "values",
+    [
+        lambda n: np.linspace(1, 3, n),
+        lambda n: 2.0 ** -np.arange(n),
+        lambda n: np.r_[3.0, np.ones(n - 1)],
+        lambda n: np.r_[3.0, 3.0, np.linspace(0, 1, n - 2)],
+        lambda n: 3.0 - 1e-9 * np.arange(n),
+        lambda n: np.r_[3.0, 3.0 * (1 - 1e-13) * np.ones(n - 1)],
+    ],
+    ids=["even", "geometric", "one_apart", "double", "cluster", "orthogonal_to_rounding"],
+)
+def test_a_known_largest_singular_value_is_found(size, values):
+    values = values(size)
+    assert_right(searcher().of(np.diag(values)), values.max())
+    assert_right(searcher().of(turned(values)), values.max())
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.integers(0, 10**6), st.integers(1, 90), st.integers(1, 90))
+def test_rectangular_matrices_have_the_norm_of_the_full_decomposition(seed, rows, columns):
+    matrix = np.random.default_rng(seed).standard_normal((rows, columns))
+    assert_right(searcher(seed).of(matrix), np.linalg.norm(matrix, 2))
+
+
+def test_a_slowly_rotating_matrix_is_followed():
+    size, leading = 60, searcher()
+    angles = 0.05 * np.arange(40)
+    base = turned(np.linspace(0.5, 2, size))
+    for angle in angles:
+        rotation = np.eye(size)
+        rotation[:2, :2] = [[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]]
+        assert_right(leading.of(base @ rotation), 2.0)
+
+
+@pytest.mark.parametrize("size", [40, 100, 200])
+@pytest.mark.parametrize("seed", range(5))
+def test_a_leading_vector_that_jumps_to_an_orthogonal_one_is_found(size, seed):
+    values = np.r_[2.0, 1.0, np.linspace(0, 0.9, size - 2)]
+    leading = searcher(seed)
+    for shift in (0, 0, 0, 7, 7, 7, 1):
+        assert_right(leading.of(np.diag(np.roll(values, shift))), 2.0)
+
+
+@pytest.mark.parametrize("size", [40, 100, 400])
+@pytest.mark.parametrize("closeness", [1e-2, 1e-3, 1e-4, 1e-6])
+@pytest.mark.parametrize("rest", [0.001, 0.5, 0.9])
+def test_two_singular_values_that_cross_slowly_give_the_larger_at_once(size, closeness, rest):
+    # The residual of the pair that used to lead is small too: it must not be taken for the largest one.
+    others = rest * np.linspace(0.1, 1, size - 2)
+    for seed in range(5):
+        leading = searcher(seed)
+        for _ in range(4):
+            leading.of(np.diag(np.r_[1.0, 1 - 30 * closeness, others]))
+        assert_right(leading.of(np.diag(np.r_[1.0, 1 + closeness, others])), 1 + closeness)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (5, 90), (90, 5), (30, 90), (90, 30), (60, 60)])
+def test_rank_one_and_zero(shape):
+    generator = np.random.default_rng(1)
+    left, right = generator.standard_normal(shape[0]), generator.standard_normal(shape[1])
+    leading = searcher()
+    expected = np.linalg.norm(left) * np.linalg.norm(right)
+    assert_right(leading.of(np.outer(left, right)), expected)
+    assert leading.of(np.zeros(shape)).value == 0
+    # and it has not lost its way afterwards
+    assert_right(leading.of(np.outer(left, right)), expected)
+
+
+def test_a_turn_of_the_basis_keeps_the_search_right():
+    generator, leading = np.random.default_rng(2), searcher()
+    matrix = turned(np.linspace(0.1, 2, 50))
+    basis, _ = np.linalg.qr(generator.standard_normal((50, 50)))
+    assert_right(leading.of(matrix), 2.0)
+    leading.turn((matrix @ basis)[:, :40])
+    kept = (matrix @ basis)[:, :40]
+    assert_right(leading.of(kept), np.linalg.norm(kept, 2))
+
+
+def test_a_search_that_is_cut_short_falls_back_on_all_singular_values(monkeypatch):
+    # 60 values within a relative 1e-4 are not told apart in three steps of Lanczos
+    monkeypatch.setattr(singular, "MOST", 3)
+    monkeypatch.setattr(LeadingSingularValue.of_operator, "__defaults__", (3,))
+    grams = []
+    monkeypatch.setattr(
+        singular, "gram_norm", lambda matrix, plain=singular.gram_norm: grams.append(1) or plain(matrix)
+    )
+    values = np.linspace(2 - 1e-4, 2, 60)
+    assert_right(searcher().of(turned(values)), 2.0)
+    assert grams
+
+
+def test_an_operator_cut_short_owns_up_to_its_error():
+    values = np.linspace(1, 2, 80)
+    matrix = turned(values)
+    found = searcher().of_operator(matrix.__matmul__, matrix.T.__matmul__, matrix.shape, matrix.dtype, 4)
+    assert found.error > TOLERANCE
+    assert 0 < 1 - found.value / 2 <= found.error
+
+
+@pytest.mark.parametrize("gap", [1e-12, 1e-9, 1e-6, 1e-4])
+def test_a_long_search_among_values_close_together_stays_under_the_norm(gap):
+    # what is left after each orthogonalisation is small, and must be orthogonal all the same
+    values = 1 - gap * np.arange(200) ** 2 / 200
+    matrix = turned(values)
+    found = searcher().of_operator(matrix.__matmul__, matrix.T.__matmul__, matrix.shape, matrix.dtype, 120)
+    assert found.value <= 1 + 1e-12
+    assert 1 - found.value <= found.error + 1e-12
+
+
+def test_float32_is_right_to_its_own_precision():
+    matrix = turned(np.linspace(0.1, 2, 90)).astype(np.float32)
+    leading = LeadingSingularValue(np.random.default_rng(0), 1e-6)
+    # n·eps of float32
+    assert leading.of(matrix).value == pytest.approx(2.0, rel=90 * 1.2e-7)
