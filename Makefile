@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format bench clean
+.PHONY: demo test check format bench oracles clean
 .DELETE_ON_ERROR:
 
 demo: .venv/core
@@ -21,9 +21,15 @@ format: .venv/check
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/core
+bench: .venv/bench
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/powers.py
+	$(BIN)/python benchmarks/engine.py
+	$(BIN)/python benchmarks/flow.py
+
+# Reference values by real frameworks, for tests that do without them.
+oracles: .venv/bench
+	$(BIN)/python tests/oracles/torch_cells.py
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -36,6 +42,6 @@ clean:
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-.venv/test .venv/check: .venv/%: .venv/bin/python pyproject.toml
+.venv/test .venv/check .venv/bench: .venv/%: .venv/bin/python pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@

@@ -40,8 +40,8 @@ class Gates:
     """Every gate of every layer: medians over seeds of what each has over units and steps."""
 
     cell: list[str] = column("the cell, as it was asked for")
-    layer: list[int] = column("the layer, from 1")
     gate: list[str] = column("the gate's letter")
+    layer: list[int] = column("the layer, from 1")
     role: list[str] = column("what it does")
     range_low: list[float] = column("the least that it can be")
     range_high: list[float] = column("the most that it can be")
@@ -97,8 +97,8 @@ def gate_table(cells: Sequence[str], summaries: Sequence[Sequence[Sequence[GateS
 
     return Gates(
         cell=[cell for cell, _ in rows],
-        layer=[one.layer for one in first],
         gate=[one.name for one in first],
+        layer=[one.layer for one in first],
         role=[one.gate.role for one in first],
         range_low=[one.gate.low for one in first],
         range_high=[one.gate.high for one in first],

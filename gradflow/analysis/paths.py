@@ -23,8 +23,8 @@ class PathMeans:
     """What each path carries on average over the steps; medians over seeds."""
 
     cell: list[str] = column("the cell, as it was asked for")
-    layer: list[int] = column("the layer, from 1")
     path: list[str] = column("direct, or by way of the gate f, i or g (the candidate)")
+    layer: list[int] = column("the layer, from 1")
     log10_norm: NDArray[np.float64] = column(
         "log₁₀ of the term's spectral norm, its mean over steps", log10=True
     )
@@ -36,9 +36,9 @@ class Paths:
     """What each path carries at every step, from the second on; medians over seeds."""
 
     cell: list[str] = column("the cell, as it was asked for")
+    path: list[str] = column("direct, or by way of the gate f, i or g (the candidate)")
     layer: list[int] = column("the layer, from 1")
     step: list[int] = column("the step t, from 2", unit="step")
-    path: list[str] = column("direct, or by way of the gate f, i or g (the candidate)")
     log10_norm: NDArray[np.float64] = column("log₁₀ of the term's spectral norm", log10=True)
     share: NDArray[np.float64] = column("the norm's share of the four norms' sum")
 

@@ -16,6 +16,7 @@ CARRIES_NOTES = False
 
 GAPS = (2, 1)  # blanks between two columns: the narrow gap where the wide one does not fit
 NARROWEST = 16  # columns that a wrapped text gets at least
+LONGEST_PIECE = 10  # columns that a piece of a name may ask for
 BOLD, DIM = "1", "2"
 RED, GREEN, YELLOW = "31", "32", "33"
 COLORS = {
@@ -61,24 +62,31 @@ def _grid(block: Block, style: Style) -> list[str]:
         name = block.title.partition(":")[0].split()[0]
         return [f"  too wide: see --table {name} -f csv"]
     widths = _narrowed(block, widths, gap, screen)
-    parts = [_lines(block, part, widths, gap, style) for part in _parts(widths, gap, screen)]
+    names = next((k for k in columns if k not in block.words), 1) or 1  # leading columns that name a row
+    if _total(widths[:names], gap) > screen // 2:
+        names = 1
+    parts = [_lines(block, part, widths, gap, style) for part in _parts(widths, gap, screen, names)]
     return [line for part in parts for line in (*part, "")][:-1]
 
 
 def _narrowed(block: Block, widths: Sequence[int], gap: int, screen: int) -> list[int]:
     """Return the widths that the entries need alone: names wrap, numbers do not."""
     numbers = [max((_width(row[k]) for row in block.rows), default=1) for k in range(1, len(widths))]
-    numbers = [max(width, 4) for width in numbers]
+    pieces = [max(_width(piece) for piece in _broken(name).split()) for name in block.header[1:] if name]
+    numbers = [
+        max(width, min(piece, LONGEST_PIECE), 4)
+        for width, piece in zip(numbers, pieces or [0] * len(numbers), strict=True)
+    ]
     left = screen - 1 - gap - max(numbers, default=0)
     return [min(widths[0], max(left, NARROWEST // 2)), *numbers]
 
 
-def _parts(widths: Sequence[int], gap: int, limit: int) -> list[list[int]]:
-    """Return groups of columns that fit into ``limit``, each starting with the first column."""
-    parts = [[0]]
-    for k in range(1, len(widths)):
-        if len(parts[-1]) > 1 and _total([widths[j] for j in (*parts[-1], k)], gap) > limit:
-            parts.append([0])
+def _parts(widths: Sequence[int], gap: int, limit: int, names: int) -> list[list[int]]:
+    """Return groups of columns that fit into ``limit``, each starting with those that name a row."""
+    parts = [[*range(names)]]
+    for k in range(names, len(widths)):
+        if len(parts[-1]) > names and _total([widths[j] for j in (*parts[-1], k)], gap) > limit:
+            parts.append([*range(names)])
         parts[-1].append(k)
     return parts
 
@@ -102,6 +110,13 @@ def _row(
 ) -> list[str]:
     """Return one row, on more than one line where a text is wrapped."""
     entries = [_wrapped(row[k], widths[k]) for k in columns]
+    if row is block.header:
+        entries = [
+            [part.replace("_ ", "_") for part in _wrapped(_broken(row[k]), widths[k])]
+            if _width(row[k]) > widths[k]
+            else [row[k]]
+            for k in columns
+        ]
     lines = []
     for level in range(max(map(len, entries))):
         parts = [entry[level] if level < len(entry) else "" for entry in entries]
@@ -124,6 +139,11 @@ def _painted(text: str, code: str, style: Style) -> str:
 
 def _wrapped(text: str, width: int | None) -> list[str]:
     return [text] if width is None or _width(text) <= width else wrap(text, width)
+
+
+def _broken(name: str) -> str:
+    """Return the name of a column with room for a break after each underscore."""
+    return name.replace("_", "_ ")
 
 
 def _total(widths: Sequence[int], gap: int) -> int:
