@@ -87,7 +87,7 @@ class _Norms(NamedTuple):
 
 
 def _measured_norms(trajectory: Trajectory, view: View) -> _Norms:
-    gates = trajectory.cell.gates(trajectory.states, trajectory.inputs)
+    gates = trajectory.gates()
     summaries = [summarized(gate) for gate in gates] if trajectory.steps else []
     retaining = [gate.values for gate in gates if gate.gate.retains]
     retained = np.concatenate(retaining, axis=-1) if retaining else None

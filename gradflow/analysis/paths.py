@@ -49,7 +49,8 @@ def path_norms(trajectory: Trajectory) -> list[Array]:
     The trajectory is one draw's. Layers without a cell state are left out.
     """
     layers = trajectory.cell.layered(trajectory.states, trajectory.inputs)
-    found = [cell.paths(states, inputs) for cell, states, inputs in layers]
+    with np.errstate(over="ignore", under="ignore"):
+        found = [cell.paths(states, inputs) for cell, states, inputs in layers]
     return [_norms(paths) for paths in found if paths is not None]
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from gradflow.cells.base import Array, Cell, StepFactor
+from gradflow.cells.base import Array, Cell, GateValues, StepFactor
 
 STRETCH = 64  # steps that are linearized at once: many enough to be quick, few enough to stay in the cache
 
@@ -36,12 +36,22 @@ class Trajectory:
         """Of the states."""
         return self.states.dtype
 
+    def gates(self) -> list[GateValues]:
+        """Return the values of every gate of every layer, each (..., T, H)."""
+        with np.errstate(over="ignore", under="ignore"):  # an open gate is open, however far
+            return self.cell.gates(self.states, self.inputs)
+
     def jacobian(self, place: int) -> StepFactor:
         """Return ∂s_{place+1}/∂s_place as a factor, place from 0 to T − 1.
 
         A stretch of neighbours is linearized with it and kept until another is asked for, so that all
         Jacobians of a long trajectory never take memory together.
         """
+        first, factor = self.stretch(place)
+        return factor.at(place - first)
+
+    def stretch(self, place: int) -> tuple[int, StepFactor]:
+        """Return the first of the neighbours of ``place``, and their Jacobians as one factor with points."""
         first = place - place % STRETCH
         if self._stretch is None or self._stretch[0] != first:
             last = min(first + STRETCH, self.steps)
@@ -50,7 +60,7 @@ class Trajectory:
                     self.states[..., first : last + 1, :], self.inputs[..., first:last, :]
                 )
             self._stretch = first, factor
-        return self._stretch[1].at(place - first)
+        return self._stretch
 
     def _note_underflow(self, kind: str, flag: int) -> None:  # noqa: ARG002 - as numpy.seterrcall has it
         self.underflow = True

@@ -5,19 +5,19 @@ the true product, never a product of blocks. The backward view has P_k = J_T ⋯
 sees of the state k steps ago; the forward view P_k = J_k ⋯ J_1, what became of the first state.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.trajectory import Trajectory
+from gradflow.analysis.trajectory import STRETCH, Trajectory
 from gradflow.cells.base import Array, Cell, Index, StepFactor
 from gradflow.errors import UsageError
 from gradflow.linalg.batch import batch_norms
 from gradflow.linalg.chain import TOLERANCE, Norms, chain_norms
 from gradflow.linalg.matrix_free import matrix_free_norms
 from gradflow.linalg.products import UnresolvedError
-from gradflow.linalg.singular import LeadingSingularValue, gram_norm, gram_values
+from gradflow.linalg.singular import gram_values, leading_singular_values
 
 BATCHED = 24  # state sizes up to which many seeds go as one batch
 # A matrix-free lag costs about this many passes of a product's cost a row, as measured from n = 512 up.
@@ -81,7 +81,8 @@ def product_log10_norms(trajectory: Trajectory, view: View, block: str) -> tuple
         error = max(error, rest)
         if "cond" in view.norms:
             # a product that is exactly singular has no finite condition, even where it is 0
-            found["cond"] = np.where(np.isinf(inverse), np.inf, found.get("2", inverse) + inverse)
+            singular = np.isinf(inverse)
+            found["cond"] = np.where(singular, np.inf, found["2"] + np.where(singular, 0.0, inverse))
     return {name: found[name] for name in view.norms}, error
 
 
@@ -138,16 +139,15 @@ def _inverse_log10_norms(trajectory: Trajectory, view: View) -> tuple[Array, flo
 
 def step_log10_norms(trajectory: Trajectory, view: View) -> Array:
     """Return log₁₀ ‖J‖₂ of the one step at each lag, shape (..., T)."""
-    places = view.order(trajectory.steps)
+    steps = trajectory.steps
     if view.exact or trajectory.size <= BATCHED:
-        largest = [_dense_norm(trajectory.jacobian(place), exact=view.exact) for place in places]
-        shape = trajectory.states.shape[:-2]
-        norms = np.stack(largest, axis=-1) if largest else np.empty((*shape, 0))
+        largest = [_dense_norm(trajectory.jacobian(place), exact=view.exact) for place in range(steps)]
+        norms = np.stack(largest, axis=-1) if largest else np.empty((*trajectory.states.shape[:-2], 0))
     else:
-        leading = LeadingSingularValue(np.random.default_rng(0), TOLERANCE[trajectory.dtype.itemsize])
-        norms = np.array([_leading_norm(leading, trajectory.jacobian(place)) for place in places])
+        found = [_stretch_norms(trajectory, first) for first in range(0, steps, STRETCH)]
+        norms = np.concatenate(found) if found else np.empty(0)
     with np.errstate(divide="ignore"):
-        return np.log10(norms)
+        return np.asarray(np.log10(norms[..., list(view.order(steps))]))
 
 
 def _dense_norm(factor: StepFactor, *, exact: bool) -> Array:
@@ -161,14 +161,16 @@ def _dense_norm(factor: StepFactor, *, exact: bool) -> Array:
     return np.asarray(np.ldexp(np.sqrt(np.maximum(squares, 0.0)), shift[..., 0, 0]))
 
 
-def _leading_norm(leading: LeadingSingularValue, factor: StepFactor) -> float:
-    shape = (factor.size, factor.size)
-    found = leading.of_operator(_on_vectors(factor.matmat), _on_vectors(factor.rmatmat), shape, factor.dtype)
-    return found.value if found.error <= leading.tolerance else gram_norm(factor.todense())
-
-
-def _on_vectors(action: Callable[[Array], Array]) -> Callable[[Array], Array]:
-    return lambda vector: action(vector[:, None])[:, 0]
+def _stretch_norms(trajectory: Trajectory, first: int) -> Array:
+    """Return the norms of a stretch of Jacobians, one draw's, all iterated upon at once."""
+    _, factor = trajectory.stretch(first)
+    each, count = factor.each(), min(STRETCH, trajectory.steps - first)
+    tolerance = TOLERANCE[factor.dtype.itemsize]
+    shape = (factor.size, count)
+    norms, errors = leading_singular_values(each.matmat, each.rmatmat, shape, factor.dtype, tolerance)
+    for k in np.flatnonzero(errors > tolerance):
+        norms[k] = _dense_norm(factor.at(int(k)), exact=False)
+    return norms
 
 
 def retained_log10_norms(retained: Array, view: View) -> dict[str, Array]:

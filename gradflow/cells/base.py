@@ -56,7 +56,8 @@ class CellPaths(NamedTuple):
 class StepFactor(Factor):
     """∂(next state)/∂(state) of a step, and what a layer above another needs: ∂(next state)/∂(input).
 
-    A dataclass of arrays; those named in ``per_point`` have an axis of points until `at` picks one.
+    A dataclass of arrays. Those named in ``per_point`` have shape (..., points, n) along a trajectory. It
+    acts once they are columns: (..., n, 1) when `at` has picked a point, (..., n, points) after `each`.
     """
 
     per_point: ClassVar[tuple[str, ...]]
@@ -66,7 +67,14 @@ class StepFactor(Factor):
         # not by dataclasses.replace: a long chain asks for every step's factor, many times over
         chosen = object.__new__(type(self))
         vars(chosen).update(vars(self))
-        vars(chosen).update({name: getattr(self, name)[..., point, :] for name in self.per_point})
+        vars(chosen).update({name: getattr(self, name)[..., point, :, None] for name in self.per_point})
+        return chosen
+
+    def each(self) -> Self:
+        """Return a factor that acts on each column of a block by its own point: J_p x_p for all p."""
+        chosen = object.__new__(type(self))
+        vars(chosen).update(vars(self))
+        vars(chosen).update({name: np.swapaxes(getattr(self, name), -1, -2) for name in self.per_point})
         return chosen
 
     @abstractmethod
@@ -178,10 +186,4 @@ class Cell(ABC):
 def affine(weight: Array, vectors: Array) -> Array:
     """Return W v for weights (..., m, n) and vectors (..., points, n) as (..., points, m)."""
     result: Array = vectors @ transposed(weight)
-    return result
-
-
-def scaled_rows(scale: Array, block: Array) -> Array:
-    """Return diag(scale) X for scale (..., n) and a block (..., n, m)."""
-    result: Array = scale[..., None] * block
     return result

@@ -13,7 +13,7 @@ from typing import Any, ClassVar, NamedTuple
 import numpy as np
 
 from gradflow.cells.activations import sigmoid, sigmoid_slope, tanh_slope
-from gradflow.cells.base import Array, Cell, Gate, GateValues, StepFactor, affine, scaled_rows
+from gradflow.cells.base import Array, Cell, Gate, GateValues, StepFactor, affine
 from gradflow.cells.initialization import chrono_bias, fresh_weights
 from gradflow.errors import UsageError
 from gradflow.linalg.products import transposed
@@ -25,6 +25,7 @@ GATES = {
     "n": Gate("is the candidate", -1.0, 1.0),
 }
 RESETS = ("after", "before")
+FEW = 5  # columns under which forming the Jacobian does not pay
 
 
 @dataclass(frozen=True, eq=False)
@@ -35,11 +36,11 @@ class GRUFactor(StepFactor):
     before: U_n (diag(r) + diag(h r′) U_r)
     """
 
-    kept: Array  # (..., H) z
-    update: Array  # (..., H) (h − n)z′
-    candidate: Array  # (..., H) (1 − z)n′
-    reset: Array  # (..., H) r
-    reset_slope: Array  # (..., H) v r′, or h r′
+    kept: Array  # (..., H, 1) z
+    update: Array  # (..., H, 1) (h − n)z′
+    candidate: Array  # (..., H, 1) (1 − z)n′
+    reset: Array  # (..., H, 1) r
+    reset_slope: Array  # (..., H, 1) v r′, or h r′
     weight_hh: Array  # (..., 3H, H)
     weight_ih: Array  # (..., 3H, I)
     before: bool
@@ -49,7 +50,7 @@ class GRUFactor(StepFactor):
     @property
     def size(self) -> int:
         """H."""
-        return int(self.kept.shape[-1])
+        return int(self.weight_hh.shape[-1])
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -61,31 +62,63 @@ class GRUFactor(StepFactor):
         through_reset, through_update, through_candidate = np.split(self.weight_hh, 3, axis=-2)
         places = np.arange(self.size)
         if self.before:
-            inner = scaled_rows(self.reset_slope, through_reset)
-            inner[..., places, places] += self.reset
-            dense = scaled_rows(self.candidate, through_candidate @ inner)
-            dense += scaled_rows(self.update, through_update)
+            inner = self.reset_slope * through_reset
+            inner[..., places, places] += self.reset[..., 0]
+            dense = self.candidate * (through_candidate @ inner)
+            dense += self.update * through_update
         else:
             scales = self.candidate * self.reset_slope, self.update, self.candidate * self.reset
             gates = self.weight_hh.reshape(*self.weight_hh.shape[:-2], 3, self.size, self.size)
             # g gate, i row, j column
-            dense = np.einsum("g...i,...gij->...ij", np.stack(scales), gates)
-        dense[..., places, places] += self.kept
-        return dense
+            dense = np.einsum("g...i,...gij->...ij", np.stack(scales)[..., 0], gates)
+        dense[..., places, places] += self.kept[..., 0]
+        return np.asarray(dense)
+
+    def matmat(self, block: Array) -> Array:
+        """Return J X, gate by gate where the columns are few or each has its own point."""
+        if not self._by_gate(block):
+            return super().matmat(block)
+        if self.before:
+            reset, update = np.split(self.weight_hh[..., : -self.size, :] @ block, 2, axis=-2)
+            inner = self.reset * block + self.reset_slope * reset
+            candidate = self.weight_hh[..., -self.size :, :] @ inner
+        else:
+            reset, update, candidate = np.split(self.weight_hh @ block, 3, axis=-2)
+            candidate = self.reset * candidate + self.reset_slope * reset
+        moved = self.update * update + self.candidate * candidate
+        return np.asarray(self.kept * block + moved)
+
+    def rmatmat(self, block: Array) -> Array:
+        """Return Jᵀ Y, as `matmat` does."""
+        if not self._by_gate(block):
+            return super().rmatmat(block)
+        candidate, update = self.candidate * block, self.update * block
+        if self.before:
+            inner = transposed(self.weight_hh[..., -self.size :, :]) @ candidate
+            asked, direct = [self.reset_slope * inner, update], self.reset * inner
+            weights = self.weight_hh[..., : -self.size, :]
+        else:
+            asked = [self.reset_slope * candidate, update, self.reset * candidate]
+            direct, weights = np.zeros(1, block.dtype), self.weight_hh
+        through_gates = transposed(weights) @ np.concatenate(asked, axis=-2)
+        return np.asarray(self.kept * block + direct + through_gates)
+
+    def _by_gate(self, block: Array) -> bool:
+        return bool(block.shape[-1] < FEW or self.kept.shape[-1] > 1)
 
     def input_matmat(self, block: Array) -> Array:
         """Return ∂h'/∂x X."""
         reset, update, candidate = np.split(self.weight_ih @ block, 3, axis=-2)
-        slope = scaled_rows(self.reset_slope, reset)
+        slope = self.reset_slope * reset
         if self.before:
             slope = self.weight_hh[..., -self.size :, :] @ slope
-        return scaled_rows(self.update, update) + scaled_rows(self.candidate, candidate + slope)
+        return np.asarray(self.update * update + self.candidate * (candidate + slope))
 
     def input_rmatmat(self, block: Array) -> Array:
         """Return (∂h'/∂x)ᵀ Y."""
-        candidate = scaled_rows(self.candidate, block)
+        candidate = self.candidate * block
         slope = transposed(self.weight_hh[..., -self.size :, :]) @ candidate if self.before else candidate
-        stacked = [scaled_rows(self.reset_slope, slope), scaled_rows(self.update, block), candidate]
+        stacked = [self.reset_slope * slope, self.update * block, candidate]
         result: Array = transposed(self.weight_ih) @ np.concatenate(stacked, axis=-2)
         return result
 

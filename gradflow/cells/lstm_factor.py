@@ -5,10 +5,10 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gradflow.cells.base import Array, StepFactor, scaled_rows
+from gradflow.cells.base import Array, StepFactor
 from gradflow.linalg.products import solved, transposed
 
-FEW = 5  # columns under which a block is narrow
+FEW = 5  # columns under which forming the mixture of the gates does not pay
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,10 +24,10 @@ class LSTMFactor(StepFactor):
     and a projection P from the left where there is one.
     """
 
-    kept: Array  # (..., H) k
-    into_cell: Array  # (G − 1, ..., H): a of each gate but o, in the order of the weights
-    through_cell: Array  # (..., H) s
-    through_output: Array  # (..., H) q
+    kept: Array  # (..., H, 1) k
+    into_cell: Array  # (G − 1, ..., H, 1): a of each gate but o, in the order of the weights
+    through_cell: Array  # (..., H, 1) s
+    through_output: Array  # (..., H, 1) q
     weight_hh: Array  # (..., G·H, R)
     weight_ih: Array  # (..., G·H, I)
     weight_hr: Array | None  # (..., R, H)
@@ -37,19 +37,29 @@ class LSTMFactor(StepFactor):
     @property
     def size(self) -> int:
         """R + H."""
-        return int(self.weight_hh.shape[-1] + self.kept.shape[-1])
+        return int(self.weight_hh.shape[-1]) + self._count()
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """Of the weights."""
         return self.weight_hh.dtype
 
+    def _count(self) -> int:
+        """Return H, of which the rows of the last gate alone are known to be."""
+        return int(self.weight_hh.shape[-2]) // (len(self.into_cell) + 1)
+
     def _mixed(self, weights: Array) -> tuple[Array, Array]:
         """Return M and U_o, both (..., H, columns), of recurrent or input weights."""
-        count, rows = self.kept.shape[-1], weights.shape[-2]
+        count, rows = self._count(), weights.shape[-2]
         gates = weights.reshape(*weights.shape[:-2], rows // count, count, weights.shape[-1])
         # g gate, i row, j column
-        return np.einsum("g...i,...gij->...ij", self.into_cell, gates[..., :-1, :, :]), gates[..., -1, :, :]
+        return np.einsum("g...i,...gij->...ij", self.into_cell[..., 0], gates[..., :-1, :, :]), gates[
+            ..., -1, :, :
+        ]
+
+    def _by_gate(self, block: Array) -> bool:
+        """Return whether to do without M: it costs more than a few columns, and `each` column has its own."""
+        return bool(block.shape[-1] < FEW or self.kept.shape[-1] > 1)
 
     def _split(self, block: Array) -> tuple[Array, Array]:
         outputs = self.weight_hh.shape[-1]
@@ -57,7 +67,7 @@ class LSTMFactor(StepFactor):
 
     def _shown(self, into: Array, direct: Array) -> Array:
         """Return [h'; c'] of a change ``into`` of c' and a change ``direct`` of the output gate's z."""
-        out = scaled_rows(self.through_cell, into) + scaled_rows(self.through_output, direct)
+        out = self.through_cell * into + self.through_output * direct
         return np.concatenate([out if self.weight_hr is None else self.weight_hr @ out, into], axis=-2)
 
     def _traced(self, block: Array) -> tuple[Array, Array]:
@@ -65,23 +75,21 @@ class LSTMFactor(StepFactor):
         hidden, cell = self._split(block)
         if self.weight_hr is not None:
             hidden = transposed(self.weight_hr) @ hidden
-        return scaled_rows(self.through_cell, hidden) + cell, scaled_rows(self.through_output, hidden)
+        return self.through_cell * hidden + cell, self.through_output * hidden
 
     def matmat(self, block: Array) -> Array:
         """Return J [X_h; X_c]."""
         hidden, cell = self._split(block)
         into, direct = self._spread(self.weight_hh, hidden)
-        return self._shown(into + scaled_rows(self.kept, cell), direct)
+        return self._shown(into + self.kept * cell, direct)
 
     def _spread(self, weights: Array, block: Array) -> tuple[Array, Array]:
         """Return M X and U_o X for recurrent or input weights."""
-        if block.shape[-1] < FEW:  # to scale what comes out costs less than to form M
-            moved = weights @ block
-            gates = moved.reshape(*moved.shape[:-2], -1, self.kept.shape[-1], moved.shape[-1])
+        if self._by_gate(block):
             # g gate, i unit, m column
-            return np.einsum("g...i,...gim->...im", self.into_cell, gates[..., :-1, :, :]), gates[
-                ..., -1, :, :
-            ]
+            gates = np.split(weights @ block, len(self.into_cell) + 1, axis=-2)
+            into = [a * z for a, z in zip(self.into_cell, gates[:-1], strict=True)]
+            return np.sum(into, axis=0), gates[-1]
         mixed, output = self._mixed(weights)
         return mixed @ block, output @ block
 
@@ -91,13 +99,13 @@ class LSTMFactor(StepFactor):
         result = np.empty_like(block)
         hidden, cell = self._split(result)
         hidden[...] = self._gathered(self.weight_hh, into, direct)
-        np.multiply(self.kept[..., None], into, out=cell)
+        cell[...] = self.kept * into
         return result
 
     def _gathered(self, weights: Array, into: Array, direct: Array) -> Array:
         """Return Mᵀ ``into`` + U_oᵀ ``direct`` for recurrent or input weights."""
-        if into.shape[-1] < FEW:  # to scale it for each gate costs less than to form M
-            parts = [scaled_rows(a, into) for a in self.into_cell]
+        if self._by_gate(into):
+            parts = [a * into for a in self.into_cell]
             return np.asarray(transposed(weights) @ np.concatenate([*parts, direct], axis=-2))
         mixed, output = self._mixed(weights)
         return np.asarray(transposed(mixed) @ into + transposed(output) @ direct)
@@ -120,9 +128,9 @@ class LSTMFactor(StepFactor):
         self._check_invertible()
         mixed, output = self._mixed(self.weight_hh)
         shown, into = self._split(block)
-        rest = (shown - scaled_rows(self.through_cell, into)) / self.through_output[..., None]
+        rest = (shown - self.through_cell * into) / self.through_output
         hidden = solved(output, rest)
-        return np.concatenate([hidden, (into - mixed @ hidden) / self.kept[..., None]], axis=-2)
+        return np.concatenate([hidden, (into - mixed @ hidden) / self.kept], axis=-2)
 
     def rsolve(self, block: Array) -> Array:
         """Return J⁻ᵀ Y by the same elimination."""
@@ -131,10 +139,10 @@ class LSTMFactor(StepFactor):
         self._check_invertible()
         mixed, output = self._mixed(self.weight_hh)
         hidden, cell = self._split(block)
-        into = cell / self.kept[..., None]
+        into = cell / self.kept
         rest = solved(transposed(output), hidden - transposed(mixed) @ into)
-        shown = rest / self.through_output[..., None]
-        return np.concatenate([shown, into - scaled_rows(self.through_cell, shown)], axis=-2)
+        shown = rest / self.through_output
+        return np.concatenate([shown, into - self.through_cell * shown], axis=-2)
 
     def _check_invertible(self) -> None:
         if not (np.all(self.kept) and np.all(self.through_output)):

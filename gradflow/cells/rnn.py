@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gradflow.cells.activations import ACTIVATIONS
-from gradflow.cells.base import Array, Cell, StepFactor, affine, scaled_rows
+from gradflow.cells.base import Array, Cell, StepFactor, affine
 from gradflow.cells.initialization import fresh_weights
 from gradflow.errors import UsageError
 from gradflow.linalg.products import transposed
@@ -18,7 +18,7 @@ from gradflow.tables import unknown
 class RNNFactor(StepFactor):
     """∂h'/∂h = diag(φ′) W (exercise 5-1a: y = σ(Wx) has the Jacobian diag(σ′)W)."""
 
-    slope: Array  # (..., H)
+    slope: Array  # (..., H, 1)
     weight_hh: Array  # (..., H, H)
     weight_ih: Array  # (..., H, I)
 
@@ -27,7 +27,7 @@ class RNNFactor(StepFactor):
     @property
     def size(self) -> int:
         """H."""
-        return int(self.slope.shape[-1])
+        return int(self.weight_hh.shape[-1])
 
     @property
     def dtype(self) -> np.dtype[Any]:
@@ -36,24 +36,24 @@ class RNNFactor(StepFactor):
 
     def matmat(self, block: Array) -> Array:
         """Return diag(φ′) (W X)."""
-        return scaled_rows(self.slope, self.weight_hh @ block)
+        return np.asarray(self.slope * (self.weight_hh @ block))
 
     def rmatmat(self, block: Array) -> Array:
         """Return Wᵀ (diag(φ′) Y)."""
-        result: Array = transposed(self.weight_hh) @ scaled_rows(self.slope, block)
+        result: Array = transposed(self.weight_hh) @ (self.slope * block)
         return result
 
     def todense(self) -> Array:
         """Return diag(φ′) W."""
-        return scaled_rows(self.slope, self.weight_hh)
+        return np.asarray(self.slope * self.weight_hh)
 
     def input_matmat(self, block: Array) -> Array:
         """Return diag(φ′) (U X)."""
-        return scaled_rows(self.slope, self.weight_ih @ block)
+        return np.asarray(self.slope * (self.weight_ih @ block))
 
     def input_rmatmat(self, block: Array) -> Array:
         """Return Uᵀ (diag(φ′) Y)."""
-        result: Array = transposed(self.weight_ih) @ scaled_rows(self.slope, block)
+        result: Array = transposed(self.weight_ih) @ (self.slope * block)
         return result
 
 

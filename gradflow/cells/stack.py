@@ -24,6 +24,10 @@ class StackFactor(StepFactor):
         """Return the factor at one point of a trajectory."""
         return replace(self, layers=tuple(layer.at(point) for layer in self.layers))
 
+    def each(self) -> Self:
+        """Return a factor that acts on every column of a block by its own point."""
+        return replace(self, layers=tuple(layer.each() for layer in self.layers))
+
     @property
     def size(self) -> int:
         """The sum over the layers."""

@@ -121,7 +121,7 @@ class _Chain:
             returns += 1
             due = lag + 1 if returns < RETURNS else self.steps
             lag, self.product = full[0], full[1].copy()
-            self.leading.vector = None
+            self.leading.rights = None
         return Norms(self.two, self.frobenius, self.error)
 
     def _compress(self, lag: int) -> int:

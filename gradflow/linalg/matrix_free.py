@@ -54,12 +54,12 @@ def matrix_free_norms(
     found, error = np.full(steps, np.nan), 0.0
     shape = (len(start[:, :1][rows]), start.shape[1])
     for lag in lags:
-        chain.extend(lag, leading.vector)
+        chain.extend(lag, None if leading.rights is None else leading.rights[0])
         if chain.exhausted:
             found[lag - 1] = -np.inf
             continue
         value, rest = leading.of_operator(chain.matvec, chain.rmatvec, shape, start.dtype, MOST)
-        found[lag - 1] = number(value, sum(chain.shifts)).log10()
+        found[lag - 1] = number(value, sum(chain.shifts) + chain.last_shift).log10()
         error = max(error, rest)
     return Norms(found, np.full(steps, np.nan), error)
 
@@ -70,6 +70,7 @@ class _ScaledChain:
     def __init__(self, act: Action, react: Action, start: Array, rows: slice | Array) -> None:
         self.act, self.react, self.start, self.rows = act, react, start, rows
         self.shifts: list[int] = []
+        self.last_shift = 0  # of the rows that are measured: they may be far smaller than the whole
         self.exhausted = False  # the product is exactly 0 from here on
 
     def extend(self, lag: int, vector: Array | None) -> None:
@@ -84,6 +85,7 @@ class _ScaledChain:
             self.exhausted = size == 0.0
             self.shifts.append(int(np.frexp(size)[1]))
             block = np.ldexp(block, -self.shifts[-1])
+        self.last_shift = int(np.frexp(np.abs(block[self.rows]).max(initial=0.0))[1])
 
     def _along(self, vector: Array) -> Array:
         block = self.start @ vector[:, None]
@@ -93,13 +95,13 @@ class _ScaledChain:
 
     def matvec(self, vector: Array) -> Array:
         """Return the rows of the scaled product times a vector."""
-        result: Array = self._along(vector)[self.rows, 0]
+        result: Array = np.ldexp(self._along(vector)[self.rows, 0], -self.last_shift)
         return result
 
     def rmatvec(self, vector: Array) -> Array:
         """Return its adjoint times a vector."""
         block = np.zeros((len(self.start), 1), self.start.dtype)
-        block[self.rows, 0] = vector
+        block[self.rows, 0] = np.ldexp(vector, -self.last_shift)
         for k in reversed(range(len(self.shifts))):
             block = self.react(k, np.ldexp(block, -self.shifts[k]))
         result: Array = (self.start.T @ block)[:, 0]

@@ -78,7 +78,13 @@ def transposed(matrix: Array) -> Array:
 
 def solved(matrix: Array, block: Array) -> Array:
     """Return A⁻¹ X for A of shape (n, n); raises as `Factor.solve` does."""
-    inverse = np.linalg.inv(matrix)
+    size = np.abs(matrix)
+    if not (size.any(axis=0).all() and size.any(axis=1).all()):
+        raise np.linalg.LinAlgError("a row or a column is 0")
+    try:
+        inverse = np.linalg.inv(matrix)
+    except np.linalg.LinAlgError:  # a pivot is 0, but whether it was before rounding nobody knows
+        raise UnresolvedError("singular to rounding") from None
     lost = np.finfo(matrix.dtype).eps * np.linalg.norm(matrix, 1) * np.linalg.norm(inverse, 1)
     if lost > 1.0:
         raise UnresolvedError(

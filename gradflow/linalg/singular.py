@@ -12,7 +12,10 @@ Array = NDArray[Any]
 Product = Callable[[Array], Array]
 
 GRAM = 48  # columns up to which the Gram matrix is quicker than any iteration
-NOISE = 0.01  # relative: what lets a direction be found that the last start had nothing of
+# What a search starts from: the last three leading vectors, for the second may overtake the first, and noise,
+# so that a direction is found that no start had anything of.
+REMEMBERED, NOISE = np.array([1.0, 0.3, 0.1]), 0.2
+EACH_MOST = 200  # Lanczos steps for many operators at once, which cost little each
 MOST = 64  # Lanczos steps after which the Gram matrix is taken instead
 
 
@@ -27,8 +30,8 @@ class LeadingSingularValue:
     """Largest singular values of A_1, A_2, … (each m × r, r the same until `turn` says otherwise).
 
     Golub–Kahan–Lanczos with full reorthogonalisation (Golub & Kahan 1965; Golub & Van Loan 2013, section
-    10.4), started from the last right singular vector and a little noise. It stops when the residual ρ of the
-    singular pair says that the value is right: the error is at most ρ, and at most ρ²/gap (Parlett 1998,
+    10.4), started from the last leading singular vectors and a little noise. It stops when the residual ρ of
+    the singular pair says that the value is right: the error is at most ρ, and at most ρ²/gap (Parlett 1998,
     section 11.7). After `MOST` steps the eigenvalues of the Gram matrix answer.
 
     Parameters
@@ -47,16 +50,14 @@ class LeadingSingularValue:
 
     def __init__(self, generator: np.random.Generator, tolerance: float = 1e-11) -> None:
         self.generator, self.tolerance = generator, tolerance
-        self.vector: Array | None = None
-        self.left: Array | None = None
+        self.rights: Array | None = None  # the last leading singular vectors, as rows
+        self.lefts: Array | None = None
         self.steps = 0
 
     def turn(self, matrix: Array) -> None:
         """Say that the next matrices have another basis of columns: ``matrix`` is the last one, in it."""
-        if self.left is not None:
-            self.vector = transposed(matrix) @ self.left
-            size = float(np.sqrt(self.vector @ self.vector))
-            self.vector = self.vector / size if size else None
+        if self.lefts is not None:
+            self.rights = self.lefts @ matrix
 
     def of(self, matrix: Array) -> Found:
         """Return the largest singular value of a matrix (m, r) that is at hand."""
@@ -82,46 +83,64 @@ class LeadingSingularValue:
         right, left = np.empty((most + 1, columns), dtype), np.empty((most, rows), dtype)
         bidiagonal = np.zeros((most, most))
         right[0] = self._start(columns, dtype)
-        value, error, mixture, ending = 0.0, np.inf, np.ones(1), np.ones(1)
+        value, error, ritz = 0.0, np.inf, np.ones((1, 1))
         due = max(1, self.steps - 2)
         for k in range(most):
             u = matvec(right[k])
-            u -= left[:k].T @ (left[:k] @ u)
-            alpha = float(np.sqrt(u @ u))
+            u, alpha = _orthogonalized(u, left[:k])
             bidiagonal[k, k] = alpha
             left[k] = u / alpha if alpha else u
             v = rmatvec(left[k])
-            v -= right[: k + 1].T @ (right[: k + 1] @ v)
-            beta = float(np.sqrt(v @ v))
+            v, beta = _orthogonalized(v, right[: k + 1])
             # Judging costs as much as several steps: about when the last search ended, and then now and then.
             if k >= due or k + 1 == most or beta <= self.tolerance * alpha:
-                value, error, mixture, ending = self._judge(bidiagonal[: k + 1, : k + 1], beta)
+                value, error, ritz = self._judge(bidiagonal[: k + 1, : k + 1], beta)
                 if error <= self.tolerance:
                     break
                 due = k + 1 + k // 6
             if k + 1 < most:
                 bidiagonal[k, k + 1] = beta
                 right[k + 1] = v / beta if beta else v
-        self.vector, self.left = mixture @ right[: len(mixture)], ending @ left[: len(ending)]
-        self.steps = len(mixture)
+        count = ritz.shape[1]
+        self.rights = (ritz @ right[:count]).astype(dtype)
+        self.lefts = (ritz @ bidiagonal[:count, :count].T @ left[:count]).astype(dtype)
+        self.steps = count
         return Found(value, error)
 
-    def _judge(self, bidiagonal: Array, beta: float) -> tuple[float, float, Array, Array]:
-        """Return the largest singular value so far, its relative error, and its vectors, right and left."""
-        squares, right = np.linalg.eigh(bidiagonal.T @ bidiagonal)
+    def _judge(self, bidiagonal: Array, beta: float) -> tuple[float, float, Array]:
+        """Return the largest singular value so far, its relative error, and the leading right vectors."""
+        squares, vectors = np.linalg.eigh(bidiagonal.T @ bidiagonal)
+        leading = vectors[:, : -1 - len(REMEMBERED) : -1].T
         top = float(np.sqrt(max(squares[-1], 0.0)))
         if not top:
-            return 0.0, 0.0, right[:, -1], right[:, -1]
-        left = bidiagonal @ right[:, -1] / top
-        residual = beta * abs(float(left[-1]))
+            return 0.0, 0.0, leading
+        residual = beta * abs(float(bidiagonal[-1, -1] * vectors[-1, -1])) / top
         gap = top - float(np.sqrt(max(squares[-2], 0.0))) if len(squares) > 1 else top
-        return top, min(residual, residual**2 / gap if gap else np.inf) / top, right[:, -1], left
+        return top, min(residual, residual**2 / gap if gap else np.inf) / top, leading
 
     def _start(self, columns: int, dtype: np.dtype[Any]) -> Array:
-        noise = self.generator.standard_normal(columns)
-        noise /= np.sqrt(noise @ noise)
-        start = noise if self.vector is None else self.vector + NOISE * noise
+        start = self.generator.standard_normal(columns)
+        start *= NOISE / np.sqrt(start @ start)
+        if self.rights is not None:
+            lengths = np.sqrt(np.sum(self.rights**2, axis=1))
+            weights = REMEMBERED[: len(lengths)] / np.where(lengths > 0, lengths, 1.0)
+            start += weights @ self.rights
         return np.asarray(start / np.sqrt(start @ start), dtype)
+
+
+def _orthogonalized(vector: Array, basis: Array) -> tuple[Array, float]:
+    """Return a vector without its part in the span of orthonormal rows, and its length.
+
+    Once is not enough where nearly all of it goes: what is left is then rounding, which lies anywhere. Where
+    that goes the same way nothing is left.
+    """
+    for _ in range(3):
+        within = basis @ vector
+        vector = vector - within @ basis
+        length = float(np.sqrt(vector @ vector))
+        if within @ within <= 100 * length**2:
+            return vector, length
+    return np.zeros_like(vector), 0.0
 
 
 def gram_norm(matrix: Array) -> float:
@@ -134,3 +153,71 @@ def gram_values(matrices: Array) -> Array:
     tall = matrices.shape[-2] > matrices.shape[-1]
     gram = transposed(matrices) @ matrices if tall else matrices @ transposed(matrices)
     return np.linalg.eigvalsh(gram)
+
+
+def leading_singular_values(
+    matvecs: Product, rmatvecs: Product, shape: tuple[int, int], dtype: np.dtype[Any], tolerance: float
+) -> tuple[Array, Array]:
+    """Return the largest singular values of p operators on n numbers at once, and their relative errors.
+
+    Golub–Kahan–Lanczos on all of them in step, without reorthogonalisation: a lost orthogonality repeats Ritz
+    values that have converged, and leaves them right (Paige 1980). What has not converged after `EACH_MOST`
+    steps has a larger error than ``tolerance``.
+
+    Parameters
+    ----------
+    matvecs, rmatvecs : callable
+        Take vectors (n, p) as columns to A_p v_p and A_pᵀ u_p.
+    shape : tuple of int
+        (n, p).
+    """
+    eps = float(np.finfo(dtype).eps)
+    v = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    v /= _lengths(v)
+    u, beta = np.zeros_like(v), np.zeros(shape[1], dtype)
+    alphas: list[Array] = []
+    betas: list[Array] = []
+    due, values, errors = 12, np.zeros(shape[1]), np.full(shape[1], np.inf)
+    while len(alphas) < EACH_MOST and np.any(errors > tolerance):
+        u = matvecs(v) - beta * u
+        alpha = _lengths(u)
+        u = _over(u, alpha)
+        w = rmatvecs(u) - alpha * v
+        beta = _lengths(w)
+        # so short a rest is half rounding, and would spoil what follows: such an operator stands still
+        v = _over(w, np.where(beta > np.sqrt(eps) * alpha, beta, 0.0))
+        alphas.append(alpha)
+        betas.append(beta)
+        if len(alphas) >= due:
+            values, errors = _judged(np.array(alphas, np.float64), np.array(betas, np.float64))
+            due += due // 4
+    return values, errors
+
+
+def _judged(alphas: Array, betas: Array) -> tuple[Array, Array]:
+    """Return the largest Ritz values of bidiagonals (k, p), and what their residuals say of their errors."""
+    size = np.maximum(np.maximum(alphas, betas).max(axis=0), np.finfo(np.float64).tiny)
+    alphas, betas = (alphas / size).T, (betas / size).T  # p, k
+    count = alphas.shape[1]
+    places = np.arange(count)
+    bidiagonal = np.zeros((len(alphas), count, count))
+    bidiagonal[:, places, places] = alphas
+    bidiagonal[:, places[:-1], places[1:]] = betas[:, :-1]
+    squares, right = np.linalg.eigh(transposed(bidiagonal) @ bidiagonal)
+    top, second = np.sqrt(np.maximum(squares[:, -1], 0.0)), np.sqrt(np.maximum(squares[:, -2], 0.0))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        residual = betas[:, -1] * np.abs(alphas[:, -1] * right[:, -1, -1] / top)
+        errors = np.fmin(residual, residual**2 / (top - second)) / top
+    return top * size, np.where(top > 0, errors, 0.0)
+
+
+def _lengths(columns: Array) -> Array:
+    """Return the norms of columns (n, p) whose squares may under- or overflow."""
+    largest = np.abs(columns).max(axis=0)
+    scale = np.ldexp(np.ones_like(largest), np.frexp(largest)[1])
+    return np.asarray(scale * np.sqrt(np.sum((columns / scale) ** 2, axis=0)))
+
+
+def _over(columns: Array, lengths: Array) -> Array:
+    """Return the columns at length 1, a column of zeros as it is."""
+    return np.asarray(np.divide(columns, lengths, out=np.zeros_like(columns), where=lengths > 0))

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import gradflow
 from gradflow.analysis.measure import Question, measure
 from gradflow.analysis.view import View, parse_lags
+from gradflow.cells.gru import GRU
 from gradflow.cells.rnn import RNN
 from gradflow.cells.spec import parse_cell
 from gradflow.errors import UsageError
@@ -19,6 +20,7 @@ from gradflow.render import FORMATS
 EPS = np.finfo(float).eps
 SPECS = ["rnn", "lstm", "gru", "gru:reset=before", "lstm:layers=2", "lstm:projection=2,peephole=on"]
 LARGE = ["rnn", "lstm:forget_bias=1", "gru", "lstm:layers=2", "lstm:projection=20,peephole=on"]
+WIDTH = {"rnn": 90, "gru": 70, "lstm:layers=2": 20}  # 45 for others: 65 numbers or more in the state
 DIRECTIONS = ["backward", "forward"]
 
 
@@ -29,7 +31,9 @@ def drawn(spec, hidden, steps, seed=0, features=3, scale=1.0):
     return cell, scale * generator.standard_normal((steps, features))
 
 
-def asked(cell, inputs, *, direction="backward", block="state", norm="2", lags=None, exact=False, initial=None):
+def asked(
+    cell, inputs, *, direction="backward", block="state", norm="2", lags=None, exact=False, initial=None
+):
     """log₁₀ of one norm of one block of one draw at every lag."""
     lags = lags or tuple(range(1, len(inputs) + 1))
     question = Question(View(direction, (block,), (norm,), lags, exact))
@@ -86,7 +90,7 @@ def test_every_block_has_the_norms_of_the_dense_product(spec, direction):
 @pytest.mark.parametrize("direction", DIRECTIONS)
 @pytest.mark.parametrize("spec", LARGE)
 def test_blocks_of_states_beyond_a_batch_have_the_norms_of_the_dense_product(spec, direction):
-    cell, inputs = drawn(spec, 90 if "lstm" not in spec else 45, 16)
+    cell, inputs = drawn(spec, WIDTH.get(spec, 45), 16)
     assert cell.state_size > 64
     every = products([factor.todense() for factor in jacobians(cell, inputs)], direction)
     for block in blocks_of(cell):
@@ -108,7 +112,9 @@ def test_few_lags_of_a_large_cell_have_the_norms_of_the_dense_product(block, dir
 
 def test_few_lags_of_a_large_orthogonal_network_do_not_exceed_its_bound():
     # singular values close to one another: ‖J‖ = max φ′ to their spread, and never more than 1
-    result = gradflow.compare("rnn:init=orthogonal", hidden=512, steps=10, lags="1,2", seeds=1, input_scale=0.03)
+    result = gradflow.compare(
+        "rnn:init=orthogonal", hidden=512, steps=10, lags="1,2", seeds=1, input_scale=0.03
+    )
     exact = gradflow.compare(
         "rnn:init=orthogonal", hidden=512, steps=2, lags="1,2", seeds=1, input_scale=0.03, view="forward"
     )
@@ -120,81 +126,109 @@ def test_few_lags_of_a_large_orthogonal_network_do_not_exceed_its_bound():
 # The smallest singular value ---------------------------------------------------------------------
 
 
-def exact_matrix(array):
-    return mpmath.matrix(np.asarray(array).tolist())
+def exact_step(cell, state, x):
+    """One step of a cell by the formulas of its papers, all in the digits of mpmath; lists in, a list out."""
 
+    def times(weight, vector):
+        return list(mpmath.matrix(weight.tolist()) * mpmath.matrix(vector))
 
-def exact_diagonal(vector):
-    return mpmath.diag([mpmath.mpf(float(v)) for v in vector])
+    def sigma(z):
+        return 1 / (1 + mpmath.exp(-z))
 
-
-def exact_jacobian(factor):
-    """A factor's matrix without a rounding, from the vectors and weights that make it."""
-    if type(factor).__name__ == "RNNFactor":
-        return exact_diagonal(factor.slope) * exact_matrix(factor.weight_hh)
-    if type(factor).__name__ == "GRUFactor":
-        reset, update, candidate = (exact_matrix(w) for w in np.split(factor.weight_hh, 3))
-        if factor.before:
-            inner = candidate * (exact_diagonal(factor.reset) + exact_diagonal(factor.reset_slope) * reset)
+    moved = [a + b for a, b in zip(times(cell.weight_ih, x), cell.bias.tolist(), strict=True)]
+    if isinstance(cell, RNN):
+        phi = {"tanh": mpmath.tanh, "sigmoid": sigma}[cell.activation]
+        return [phi(a + b) for a, b in zip(moved, times(cell.weight_hh, state), strict=True)]
+    if isinstance(cell, GRU):
+        size = len(state)
+        seen = times(cell.weight_hh, state)
+        r, z = ([sigma(moved[k + m] + seen[k + m]) for k in range(size)] for m in (0, size))
+        if cell.reset == "before":
+            inner = times(cell.weight_hh[2 * size :], [a * b for a, b in zip(r, state, strict=True)])
         else:
-            inner = exact_diagonal(factor.reset) * candidate + exact_diagonal(factor.reset_slope) * reset
-        kept, moved = exact_diagonal(factor.kept), exact_diagonal(factor.update) * update
-        return kept + moved + exact_diagonal(factor.candidate) * inner
-    *gates, output = np.split(factor.weight_hh, len(factor.into_cell) + 1)
-    mixed = mpmath.zeros(*gates[0].shape)
-    for vector, weight in zip(factor.into_cell, gates, strict=True):
-        mixed += exact_diagonal(vector) * exact_matrix(weight)
-    kept, shown = exact_diagonal(factor.kept), exact_diagonal(factor.through_cell)
-    upper = shown * mixed + exact_diagonal(factor.through_output) * exact_matrix(output), shown * kept
-    if factor.weight_hr is not None:
-        upper = tuple(exact_matrix(factor.weight_hr) * block for block in upper)
-    rows = [[*upper[0].tolist()[k], *upper[1].tolist()[k]] for k in range(upper[0].rows)]
-    rows += [[*mixed.tolist()[k], *kept.tolist()[k]] for k in range(kept.rows)]
-    return mpmath.matrix(rows)
+            inner = [r[k] * (seen[2 * size + k] + cell.bias_hn[k]) for k in range(size)]
+        n = [mpmath.tanh(moved[2 * size + k] + inner[k]) for k in range(size)]
+        return [(1 - z[k]) * n[k] + z[k] * state[k] for k in range(size)]
+    size = cell.output_size
+    h, c = state[:size], state[size:]
+    names = [name for name in "ifgo" if not (name == "i" and cell.coupled)]
+    names = [name for name in names if name != "f" or cell.forget_gate]
+    peephole = cell.peephole if cell.peephole is not None else np.zeros((4, len(c)))
+    peeps = dict(zip([name for name in names if name != "g"], peephole.tolist(), strict=False))
+    seen = [a + b for a, b in zip(moved, times(cell.weight_hh, h), strict=True)]
+    z = {name: seen[k * len(c) : (k + 1) * len(c)] for k, name in enumerate(names)}
+    cells, shown = [], []
+    for k, before in enumerate(c):
+        f = sigma(z["f"][k] + peeps["f"][k] * before) if cell.forget_gate else mpmath.mpf(1)
+        i = 1 - f if cell.coupled else sigma(z["i"][k] + peeps["i"][k] * before)
+        cells.append(f * before + i * mpmath.tanh(z["g"][k]))
+        shown.append(sigma(z["o"][k] + peeps["o"][k] * cells[-1]) * mpmath.tanh(cells[-1]))
+    return [*(shown if cell.weight_hr is None else times(cell.weight_hr, shown)), *cells]
 
 
-def exact_singular_values(factors, direction, lags):
-    """log₁₀ of the largest and smallest singular value of P_k at some lags, in 800 digits."""
-    with mpmath.workdps(800):
-        matrices = [exact_jacobian(factor) for factor in factors]
-        product, found = mpmath.eye(matrices[0].rows), {}
-        for k, matrix in enumerate(matrices if direction == "forward" else reversed(matrices), 1):
-            product = matrix * product if direction == "forward" else product * matrix
-            if k in lags:
-                values = mpmath.svd_r(product, compute_uv=False)
-                found[k] = float(mpmath.log10(max(values))), float(mpmath.log10(min(values)))
-        return found
+def exact_jacobian(cell, state, x):
+    """∂s'/∂s by a difference so small that half of the digits are right."""
+    step = mpmath.mpf(10) ** (-mpmath.mp.dps // 2)
+    state, x = [mpmath.mpf(v) for v in state.tolist()], [mpmath.mpf(v) for v in x.tolist()]
+    base, columns = exact_step(cell, state, x), []
+    for k in range(len(state)):
+        moved = exact_step(cell, [*state[:k], state[k] + step, *state[k + 1 :]], x)
+        columns.append([(a - b) / step for a, b in zip(moved, base, strict=True)])
+    return mpmath.matrix(columns).T
 
 
-@pytest.mark.parametrize("direction", DIRECTIONS)
+def exact_ends(matrices, direction):
+    """log₁₀ of the largest and the smallest singular value of the whole product."""
+    product = mpmath.eye(matrices[0].rows)
+    for matrix in matrices if direction == "forward" else reversed(matrices):
+        product = matrix * product if direction == "forward" else product * matrix
+    values = mpmath.svd_r(product, compute_uv=False)
+    return float(mpmath.log10(max(values))), float(mpmath.log10(min(values)))
+
+
+def test_the_cases_below_are_beyond_a_product_in_doubles():
+    cell, inputs = drawn("lstm", 2, 60, seed=3)
+    product = products([factor.todense() for factor in jacobians(cell, inputs)], "backward")[19]
+    invented = np.linalg.svd(product, compute_uv=False)[-1]
+    assert abs(invented - 10 ** asked(cell, inputs, norm="min")[19]) > 0.99 * invented
+
+
 @pytest.mark.parametrize(
-    ("spec", "hidden", "scale"),
+    ("spec", "hidden", "scale", "digits"),
     [
-        ("rnn:gain=1.5", 4, 1.0),
-        ("rnn:activation=sigmoid", 3, 1.0),
-        ("lstm", 2, 1.0),
-        ("lstm:coupled=on,peephole=on", 2, 1.0),
-        ("lstm:forget_gate=off", 2, 1.0),
-        ("lstm", 2, 30.0),
-        ("lstm:projection=2,peephole=on", 3, 1.0),
-        ("gru", 4, 1.0),
-        ("gru:reset=before", 4, 1.0),
+        ("rnn:gain=1.5", 4, 1.0, 200),
+        ("rnn:activation=sigmoid", 3, 1.0, 200),
+        ("lstm", 2, 1.0, 500),
+        ("lstm:coupled=on,peephole=on", 2, 1.0, 500),
+        ("lstm:forget_gate=off", 2, 1.0, 500),
+        ("lstm", 2, 30.0, 1200),
+        ("lstm:projection=2,peephole=on", 3, 1.0, 500),
+        ("gru", 4, 1.0, 200),
+        ("gru:reset=before", 4, 1.0, 200),
     ],
 )
-def test_smallest_singular_value_and_condition_are_those_of_many_digits(spec, hidden, scale, direction):
-    cell, inputs = drawn(spec, hidden, 100, seed=3, scale=scale)
-    factors, lags = jacobians(cell, inputs), (1, 13, 100)
-    expected = exact_singular_values(factors, direction, lags)
-    smallest = asked(cell, inputs, direction=direction, norm="min")
-    condition = asked(cell, inputs, direction=direction, norm="cond")
-    assert expected[100][0] - expected[100][1] > 16  # a product in doubles has nothing left of it
-    # Every inverse may cost its condition number times rounding, for an LSTM far less: rows scale out.
-    conditions = [np.linalg.cond(np.diag(1 / np.abs(d).max(axis=1)) @ d) for d in (f.todense() for f in factors)]
-    within = min(1e-6, 20 * EPS * sum(conditions))
-    for lag in lags:
-        largest, least = expected[lag]
-        assert 10 ** (smallest[lag - 1] - least) == pytest.approx(1, rel=within)
-        assert 10 ** (condition[lag - 1] - (largest - least)) == pytest.approx(1, rel=within)
+def test_smallest_singular_value_and_condition_are_those_of_many_digits(spec, hidden, scale, digits):
+    steps = 20 if scale > 1 else 60
+    cell, inputs = drawn(spec, hidden, steps, seed=3, scale=scale)
+    states = cell.run(inputs)
+    with mpmath.workdps(digits):
+        matrices = [exact_jacobian(cell, s, x) for s, x in zip(states[:-1], inputs, strict=True)]
+        expected = {
+            (direction, lag): exact_ends(
+                matrices[:lag] if direction == "forward" else matrices[-lag:], direction
+            )
+            for direction in DIRECTIONS
+            for lag in (1, 7, steps)
+        }
+    # Every inverse may cost its condition number times rounding, once the scale of the rows is taken out.
+    dense = [factor.todense() for factor in jacobians(cell, inputs)]
+    conditions = [np.linalg.cond(one / np.abs(one).max(axis=1, keepdims=True)) for one in dense]
+    within = min(1e-6, 50 * EPS * sum(conditions))
+    for (direction, lag), (largest, least) in expected.items():
+        smallest = asked(cell, inputs, direction=direction, norm="min")[lag - 1]
+        condition = asked(cell, inputs, direction=direction, norm="cond")[lag - 1]
+        assert 10 ** (smallest - least) == pytest.approx(1, rel=within)
+        assert 10 ** (condition - (largest - least)) == pytest.approx(1, rel=within)
 
 
 def test_smallest_singular_value_of_a_stack_is_that_of_the_inverses():
@@ -210,8 +244,8 @@ def test_smallest_singular_value_of_a_stack_is_that_of_the_inverses():
 
 
 def test_smallest_singular_value_of_a_state_beyond_a_batch_is_that_of_the_inverses():
-    cell, inputs = drawn("rnn:init=orthogonal", 80, 40, seed=5)
-    inverse, exponent, expected = np.eye(80), 0.0, []
+    cell, inputs = drawn("rnn:init=orthogonal", 70, 25, seed=5)
+    inverse, exponent, expected = np.eye(70), 0.0, []
     for factor in reversed(jacobians(cell, inputs)):
         inverse = np.linalg.solve(factor.todense(), inverse)
         size = np.linalg.norm(inverse, 2)
@@ -315,7 +349,9 @@ def test_product_of_h_jacobians_is_eighty_orders_below_the_true_block():
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)
-@pytest.mark.parametrize(("spec", "hidden"), [(spec, 3) for spec in SPECS] + [(spec, 45) for spec in LARGE[1:]] + [("rnn", 90)])
+@pytest.mark.parametrize(
+    ("spec", "hidden"), [(spec, 3) for spec in SPECS] + [(spec, WIDTH.get(spec, 45)) for spec in LARGE]
+)
 def test_norm_of_a_step_is_that_of_its_jacobian(spec, hidden, direction):
     cell, inputs = drawn(spec, hidden, 6)
     question = Question(View(direction, ("state",), ("2",), tuple(range(1, 7)), False))
@@ -323,6 +359,35 @@ def test_norm_of_a_step_is_that_of_its_jacobian(spec, hidden, direction):
     norms = [np.linalg.norm(factor.todense(), 2) for factor in jacobians(cell, inputs)]
     expected = norms if direction == "forward" else norms[::-1]
     np.testing.assert_allclose(10**found, expected, rtol=1e-10)
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+@pytest.mark.parametrize(
+    ("spec", "scale"),
+    [
+        ("rnn:init=orthogonal", 0.01),
+        ("rnn:init=orthogonal", 1.0),
+        ("rnn:init=identity,activation=relu", 1.0),
+        ("rnn:init=ginibre,activation=relu", 1.0),
+        ("lstm:init=identity,forget_bias=3", 0.1),
+    ],
+)
+def test_norms_of_many_steps_are_right_however_close_their_singular_values(spec, scale, direction):
+    # 70 steps are more than go at once
+    cell, inputs = drawn(spec, 35 if "lstm" in spec else 70, 70, seed=2, scale=scale)
+    question = Question(View(direction, ("state",), ("2",), (1,), False))
+    found = 10 ** measure([cell], [inputs], question)[0].log10_step_norms
+    norms = np.array([np.linalg.norm(factor.todense(), 2) for factor in jacobians(cell, inputs)])
+    np.testing.assert_allclose(found, norms if direction == "forward" else norms[::-1], rtol=1e-10)
+
+
+def test_a_step_that_is_exactly_nothing_is_so_among_others():
+    cell, inputs = RNN(np.eye(80), 0.5 * np.eye(80), np.zeros(80), "relu"), np.ones((6, 80))
+    inputs[2] = -9.0
+    question = Question(View("forward", ("state",), ("2",), (1,), False))
+    found = measure([cell], [inputs], question)[0].log10_step_norms
+    np.testing.assert_allclose(np.delete(found, 2), math.log10(0.5), rtol=1e-12)
+    assert found[2] == -math.inf
 
 
 @pytest.mark.parametrize("gain", [1e-300, 1e-170, 1e170, 1e300])
@@ -359,14 +424,16 @@ def assert_bounded(cell, inputs, block, norms):
     st.sampled_from([0.0, 1.0]),
 )
 def test_no_norm_of_a_simple_network_exceeds_its_bound(seed, activation, init, gain, hidden, dtype, scale):
-    cell, inputs = drawn(f"rnn:activation={activation},init={init},gain={gain}", hidden, 20, seed, scale=scale)
+    cell, inputs = drawn(
+        f"rnn:activation={activation},init={init},gain={gain}", hidden, 20, seed, scale=scale
+    )
     norms = ("2", "fro", "min") if dtype == "float64" else ("2", "fro")
     assert_bounded(cell.astype(np.dtype(dtype)), inputs.astype(dtype), "state", norms)
 
 
 @pytest.mark.parametrize("activation", ["identity", "tanh"])
 def test_no_norm_of_a_network_beyond_a_batch_exceeds_its_bound(activation):
-    cell, inputs = drawn(f"rnn:activation={activation},init=orthogonal", 80, 100, scale=0.0)
+    cell, inputs = drawn(f"rnn:activation={activation},init=orthogonal", 80, 40, scale=0.0)
     assert_bounded(cell, inputs, "state", ("2", "fro", "min"))
 
 
@@ -401,7 +468,16 @@ def test_lags_are_all_or_spaced_by_the_root_of_two_or_as_listed():
 
 @pytest.mark.parametrize(
     ("lags", "part"),
-    [("0", "0"), ("11", "11"), ("-1", "-1"), ("", "''"), ("a", "'a'"), ("1.5", "'1.5'"), ([], "empty"), (["x"], "x")],
+    [
+        ("0", "0"),
+        ("11", "11"),
+        ("-1", "-1"),
+        ("", "''"),
+        ("a", "'a'"),
+        ("1.5", "'1.5'"),
+        ([], "empty"),
+        (["x"], "x"),
+    ],
 )
 def test_lags_out_of_reach_are_refused_with_the_value(lags, part):
     with pytest.raises(UsageError, match=part):
@@ -468,8 +544,7 @@ def test_exact_agrees_with_the_shortcuts(spec, hidden):
     assert np.all(quick.cells.norm_error < 1e-10)
 
 
-@pytest.mark.parametrize("hidden", [8, 80])
-@pytest.mark.parametrize("spec", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize(("spec", "hidden"), [("rnn", 8), ("lstm", 8), ("gru", 8), ("lstm", 40)])
 def test_float32_is_near_float64(spec, hidden):
     common = {"hidden": hidden, "steps": 20, "seeds": 2, "view": "forward"}
     single, double = (gradflow.compare(spec, dtype=dtype, **common) for dtype in ("float32", "float64"))
@@ -519,7 +594,9 @@ def test_a_blow_up_of_gain_three_is_an_outcome_too():
 
 
 @pytest.mark.parametrize("hidden", [4, 80])
-@pytest.mark.parametrize("options", [{}, {"norm": "2,fro,min,cond"}, {"pair_map": True}, {"exact": True}], ids=str)
+@pytest.mark.parametrize(
+    "options", [{}, {"norm": "2,fro,min,cond"}, {"pair_map": True}, {"exact": True}], ids=str
+)
 @pytest.mark.parametrize("scale", [1.0, 1e300])
 def test_a_blow_up_at_the_first_steps_is_an_outcome_in_every_format(hidden, options, scale):
     # of scale 1e300 the first state is finite, the second is not: one lag is left
@@ -536,7 +613,12 @@ def test_a_blow_up_at_the_first_steps_is_an_outcome_in_every_format(hidden, opti
 
 def test_a_state_that_is_never_finite_leaves_no_lag_and_every_format():
     result = gradflow.compare(
-        "rnn:activation=identity,gain=1e200", "gru", hidden=4, seeds=2, input=np.full((5, 2), 1e308), input_scale=1.7
+        "rnn:activation=identity,gain=1e200",
+        "gru",
+        hidden=4,
+        seeds=2,
+        input=np.full((5, 12), 1e308),
+        input_scale=1.7,
     )
     assert result.cells.blow_up_step == [1, None]
     assert result.cells.verdict[0] == "exploding"

@@ -158,6 +158,21 @@ def test_blocks_that_die_one_after_another_each_leave_the_next_to_be_found(kill)
     assert_right(chain_norms(along(factors), steps, np.eye(160)), dense_log10_norms(factors))
 
 
+@pytest.mark.parametrize("kill", [1e-200, 0.0])
+def test_what_was_dropped_first_is_still_watched_after_more_was_dropped(kill, compressions):
+    # C is gone by the first compression, B some forty lags later; then A and B die together
+    steps, gains = 130, (1.0, 0.7, 0.1)
+    lead, second, last = (
+        gaussian(size, steps, size, gain) for size, gain in zip((50, 40, 30), gains, strict=True)
+    )
+    factors = [
+        block_diagonal(*((kill if k == 100 else 1.0) * block for block in (a, b)), c)
+        for k, (a, b, c) in enumerate(zip(lead, second, last, strict=True))
+    ]
+    assert_right(chain_norms(along(factors), steps, np.eye(120)), dense_log10_norms(factors))
+    assert len(compressions) > 2
+
+
 def test_a_block_that_dies_within_the_rows_asked_for_is_found_again():
     # the rows see little of A, all of B; A lives on elsewhere, so the whole never falls
     steps = 120

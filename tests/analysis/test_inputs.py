@@ -1,0 +1,139 @@
+"""What every cell of a comparison is fed: draws, nothing, a constant, or somebody's data."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import gradflow
+from gradflow.analysis.inputs import Inputs
+from gradflow.errors import DataError, UsageError
+from gradflow.readers.cifar10 import RECORD
+
+COMMON = {"hidden": 3, "seeds": 2}
+
+
+def inputs(source=None, *, count=10, **options):
+    given = {"key": None, "format": None, "steps": None, "features": None, "scale": 1.0, "seed": 0}
+    return Inputs.of(source, count=count, **{**given, **options})
+
+
+@pytest.mark.parametrize("source", [None, "normal"])
+def test_normal_inputs_are_those_of_the_seed_and_the_draw(source):
+    found = inputs(source, steps=7, features=4, seed=5, scale=0.5)
+    for draw in range(3):
+        expected = np.random.default_rng([5, draw, 0]).standard_normal((7, 4))
+        np.testing.assert_array_equal(found.draw(draw), 0.5 * expected)
+
+
+def test_unless_asked_otherwise_there_are_a_hundred_steps_of_thirty_two_features():
+    assert inputs().draw(0).shape == (100, 32)
+
+
+def test_zero_is_nothing_at_any_scale_and_constant_is_the_scale():
+    np.testing.assert_array_equal(inputs("zero", steps=3, features=2, scale=7.0).draw(4), np.zeros((3, 2)))
+    np.testing.assert_array_equal(inputs("constant", steps=3, features=2).draw(4), np.ones((3, 2)))
+    np.testing.assert_array_equal(
+        inputs("constant", steps=3, features=2, scale=-0.3).draw(4), np.full((3, 2), -0.3)
+    )
+
+
+@pytest.mark.parametrize(("name", "data"), [("zero", 0.0), ("constant", 2.5)])
+def test_named_inputs_are_what_the_same_data_are(name, data):
+    named = gradflow.compare("gru", input=name, steps=6, features=4, input_scale=2.5, **COMMON)
+    given = gradflow.compare("gru", input=np.full((6, 4), data), **COMMON)
+    np.testing.assert_array_equal(named.flow.log10_norm, given.flow.log10_norm)
+    assert named.params["input"] == name
+
+
+def test_a_file_that_bears_the_name_of_an_input_is_reached_by_its_path(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    data = np.random.default_rng(0).standard_normal((5, 4))
+    with open("zero", "wb") as stream:
+        np.save(stream, data)
+    nothing = gradflow.compare("rnn", input="zero", steps=5, features=4, **COMMON)
+    for path in ("./zero", Path("zero"), tmp_path / "zero"):
+        from_file = gradflow.compare("rnn", input=path, **COMMON)
+        given = gradflow.compare("rnn", input=data, **COMMON)
+        np.testing.assert_array_equal(from_file.flow.log10_norm, given.flow.log10_norm)
+        assert not np.array_equal(from_file.flow.log10_norm, nothing.flow.log10_norm)
+
+
+def test_a_batch_is_gone_through_in_turn():
+    data = np.arange(24.0).reshape(3, 4, 2)
+    found = inputs(data)
+    for draw in range(7):
+        np.testing.assert_array_equal(found.draw(draw), data[draw % 3])
+
+
+@pytest.mark.parametrize(
+    ("source", "options", "part"),
+    [
+        ("zero", {"key": "x"}, "'x'"),
+        (None, {"input_format": "cifar10-rows"}, "'cifar10-rows'"),
+        ("constant", {"input_format": "cifar10-rows"}, "'cifar10-rows'"),
+        (np.zeros((5, 2)), {"input_format": "cifar10-rows"}, "'cifar10-rows'"),
+        (None, {"steps": 0}, "steps 0"),
+        (None, {"steps": 2.5}, "steps 2.5"),
+        (None, {"features": 0}, "features 0"),
+        (None, {"input_scale": math.inf}, "input scale inf"),
+        (np.zeros((5, 2)), {"steps": 6}, "steps 6: the input has 5"),
+        (np.zeros((5, 2)), {"features": 3}, "features 3: the input has 2"),
+    ],
+)
+def test_what_does_not_go_together_is_refused_with_the_value(source, options, part):
+    with pytest.raises(UsageError, match=part):
+        gradflow.compare("rnn", input=source, **{**COMMON, **options})
+
+
+@pytest.fixture
+def cifar(tmp_path):
+    """A file of five images, and those images (5, 3, 1024)."""
+    generator = np.random.default_rng(1)
+    images = generator.integers(0, 256, (5, 3, 1024), np.uint8)
+    labels = np.array([[9], [0], [3], [3], [7]], np.uint8)
+    path = tmp_path / "data_batch_1.bin"
+    path.write_bytes(np.hstack([labels, images.reshape(5, -1)]).tobytes())
+    assert path.stat().st_size == 5 * RECORD
+    return path, images
+
+
+def test_images_are_spread_over_the_seeds_and_the_rest_is_told(cifar):
+    path, images = cifar
+    sequences = images.reshape(5, 3, 32, 32).transpose(0, 2, 3, 1).reshape(5, 32, 96) / 255
+    found = inputs(path, format="cifar10-rows", count=3)
+    assert (found.steps, found.features) == (32, 96)
+    for draw in range(3):
+        np.testing.assert_array_equal(found.draw(draw), sequences[draw])
+    result = gradflow.compare("rnn", input=path, input_format="cifar10-rows", hidden=4, seeds=3)
+    given = gradflow.compare("rnn", input=sequences[:3], hidden=4, seeds=3)
+    np.testing.assert_array_equal(result.flow.log10_norm, given.flow.log10_norm)
+    assert result.flow.lag == list(range(1, 33))
+    assert result.params["input_format"] == "cifar10-rows"
+
+
+def test_pixels_are_a_thousand_steps_that_may_be_cut_short(cifar):
+    path, images = cifar
+    found = inputs(str(path), format="cifar10-pixels", steps=100, count=9, scale=2.0)
+    assert (found.steps, found.features) == (100, 3)
+    np.testing.assert_allclose(found.draw(6), 2 * (images[1, :, :100].T / 255), rtol=1e-15)  # in turn
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"input_format": "cifar10"}, "'cifar10'"),
+        ({"input_format": "cifar10-rows", "key": "x"}, "no key"),
+        ({"input_format": "cifar10-rows", "steps": 33}, "steps 33: the input has 32"),
+        ({"input_format": "cifar10-pixels", "features": 96}, "features 96: the input has 3"),
+    ],
+)
+def test_an_image_file_asked_for_wrongly_is_refused_with_the_value(cifar, options, part):
+    with pytest.raises(UsageError, match=part):
+        gradflow.compare("rnn", input=cifar[0], **COMMON, **options)
+
+
+def test_an_image_file_without_its_format_is_not_guessed_at(cifar):
+    with pytest.raises(DataError):
+        gradflow.compare("rnn", input=cifar[0], **COMMON)
