@@ -19,7 +19,7 @@ FIRST, RATIO = 14, 1.5  # the lag of the first compression, and each next one
 RETURNS = 3  # how often what was dropped may come back before nothing is dropped any more
 SMALL, LARGE = 2.0**-16, 2.0**16  # between which a product is left as it is
 ALLOWED = {8: 1e-5, 4: 2e-3}  # bytes of a number → share that may be dropped: half its square is the error
-TOLERANCE = {8: 1e-11, 4: 1e-6}
+TOLERANCE = {8: 3e-11, 4: 3e-6}
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,12 +138,12 @@ class _Chain:
         # A block may be far smaller than the whole: near 1 its squares neither under- nor overflow.
         shift = 0 if SMALL < size < LARGE else int(np.frexp(size)[1])
         seen = self.product.kept[self.rows]
-        found = self._leading(np.ldexp(seen, -shift) if shift else seen)
+        found = self._leading(np.ldexp(seen, -shift) if shift else seen, float(np.ldexp(size, -shift)))
         self.error = max(self.error, found.error + (dropped / size) ** 2 / 2)
         self.two[lag] = number(found.value, self.product.exponent + shift).log10()
         self.frobenius[lag] = number(size, self.product.exponent).log10()
 
-    def _leading(self, seen: Array) -> Found:
+    def _leading(self, seen: Array, size: float) -> Found:
         if self.exact:
             return Found(float(np.linalg.norm(seen, 2)), len(seen) * float(np.finfo(seen.dtype).eps))
-        return self.leading.of(seen)
+        return self.leading.of(seen, size)

@@ -76,7 +76,7 @@ class Compressible:
         whole = frobenius_norm(self.block)
         lost = frobenius_norm(self.dropped[rows]) if self.dropped.size else 0.0
         if isinstance(rows, slice) and rows == slice(None):
-            kept = sqrt(max(whole**2 - lost**2, 0.0)) if lost else whole
+            kept = whole * sqrt(max(1.0 - (lost / whole) ** 2, 0.0)) if whole else 0.0
         else:
             kept = frobenius_norm(self.kept[rows])
         return whole, kept, CAUTION * lost / sqrt(PROBES)

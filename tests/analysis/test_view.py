@@ -286,6 +286,15 @@ def test_weights_of_deficient_rank_give_a_named_outcome_and_no_number(size, rank
         assert np.isnan(asked(cell, inputs, norm=norm)).all()
 
 
+@pytest.mark.parametrize("spec", ["gru", "gru:layers=2", "rnn", "lstm", "lstm:projection=2"])
+def test_rows_near_the_least_double_end_in_a_named_outcome_or_a_number_but_in_no_crash(spec):
+    # rows of a Jacobian so saturated that they are denormal: the inverse is out of range, not the record
+    result = gradflow.compare(spec, hidden=3, steps=5, seeds=1, norm="2,min", input_scale=1000.0)
+    largest, smallest = np.split(result.flow.log10_norm, 2)
+    assert not np.isnan(largest).any()
+    assert np.all(np.isnan(smallest) | (smallest <= largest))
+
+
 # Directions, the direct path, single steps -------------------------------------------------------
 
 
