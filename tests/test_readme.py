@@ -18,7 +18,7 @@ def test_there_are_commands():
 @pytest.mark.parametrize(("command", "shown"), CONSOLE, ids=[command[:60] for command, _ in CONSOLE])
 def test_a_command_prints_what_the_readme_shows(command, shown):
     path = f"{Path(sys.executable).parent}:/usr/bin:/bin"
-    environment = {"PATH": path, "PYTHONUTF8": "1", "COLUMNS": "100"}
+    environment = {"PATH": path, "PYTHONUTF8": "1", "COLUMNS": "100", "OPENBLAS_NUM_THREADS": "1"}
     done = subprocess.run(command, shell=True, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
     check_same(done.stdout, shown)

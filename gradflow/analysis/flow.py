@@ -1,8 +1,8 @@
 """How the norm of a Jacobian product shrinks or grows with the lag, cell beside cell on the same inputs."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -12,13 +12,14 @@ from gradflow.analysis.flow_record import Flow
 from gradflow.analysis.flow_tables import cell_table, lag_table
 from gradflow.analysis.flow_words import conclusion, notes
 from gradflow.analysis.gates import gate_table
-from gradflow.analysis.inputs import LARGEST, Inputs
+from gradflow.analysis.inputs import Inputs, check_count
 from gradflow.analysis.measure import Measured, Question, measure
 from gradflow.analysis.pair_map import pair_table
 from gradflow.analysis.paths import path_tables
 from gradflow.analysis.view import View, check_combination, parse_lags
+from gradflow.cells.base import Cell
 from gradflow.cells.spec import CellSpec, parse_cell
-from gradflow.errors import NumericalError, UsageError
+from gradflow.errors import GradflowError, UsageError
 from gradflow.readers.given import told
 from gradflow.tables import unknown
 
@@ -126,90 +127,93 @@ def compare(
     """
     specs = _specs(cells)
     for name, value in (("hidden", hidden), ("seeds", seeds)):
-        if not isinstance(value, int) or not 1 <= value <= LARGEST:
-            raise UsageError(f"{name} {value}: expected an integer from 1 to {LARGEST}")
+        check_count(name, value)
     inputs = Inputs.of(
         input, key=key, format=input_format, steps=steps, features=features, scale=input_scale, seed=seed,
         count=seeds,
     )  # fmt: skip
-    question = Question(
-        View(
-            _one("view", view, VIEWS),
-            _several("block", block, BLOCKS),
-            _several("norm", norm, NORMS),
-            parse_lags(lags, inputs.steps),
-            exact,
-        ),
-        pair_map,
-        paths,
-    )
+    norms, blocks = _several("norm", norm, NORMS), _several("block", block, BLOCKS)
+    chosen = View(_one("view", view, VIEWS), blocks, norms, parse_lags(lags, inputs.steps), exact)
+    question = Question(chosen, pair_map, paths)
     _check(question, inputs.steps)
-    kind = np.dtype(_one("dtype", dtype, DTYPES))
+    draws = Draws(hidden, seed, seeds, inputs, np.dtype(_one("dtype", dtype, DTYPES)))
+    found = _measured(specs, draws, question, map)
+    params = {
+        "cells": list(cells), "hidden": hidden, "steps": inputs.steps, "seed": seed, "seeds": seeds,
+        "features": inputs.features, "key": key, "input_format": input_format, "input_scale": input_scale,
+        "input": told(input), "norm": ",".join(norms), "block": ",".join(blocks), "view": view,
+        "lags": lags if isinstance(lags, str) else ",".join(f"{lag}" for lag in chosen.lags),
+        "pair_map": pair_map, "paths": paths, "exact": exact, "dtype": dtype,
+    }  # fmt: skip
+    return _record(params, draws, question, found)
+
+
+class Draws(NamedTuple):
+    """Where weights and inputs come from: seeded alike for every cell, so that variants share a draw."""
+
+    hidden: int
+    seed: int
+    seeds: int
+    inputs: Inputs
+    dtype: np.dtype[Any]
+
+    def cell(self, spec: CellSpec, draw: int) -> Cell:
+        """Return a cell with the weights of one draw."""
+        made = spec.make(self.hidden, self.inputs.features, np.random.default_rng([self.seed, draw, 1]))
+        return made.astype(self.dtype)
+
+    def batches(self, spec: CellSpec, question: Question) -> Iterator[range]:
+        """Yield the draws that go together: as many as are quick, as few as fit."""
+        size = self.cell(spec, 0).state_size
+        fitting = AT_ONCE // (size * max(size, self.inputs.steps)) if question.batchable(size) else 1
+        for first in range(0, self.seeds, max(fitting, 1)):
+            yield range(first, min(first + max(fitting, 1), self.seeds))
+
+
+def _measured(
+    specs: Sequence[CellSpec], draws: Draws, question: Question, map: Callable[..., Iterable[Any]]
+) -> dict[str, list[Measured]]:
+    """Return what was measured of each cell, draw by draw."""
 
     def answer(job: tuple[CellSpec, range]) -> list[Measured]:
-        spec, draws = job
-        # Seeded alike for every cell, so that two variants of one cell share their draw.
-        made = [spec.make(hidden, inputs.features, np.random.default_rng([seed, draw, 1])) for draw in draws]
+        spec, places = job
         try:
-            return measure(
-                [one.astype(kind) for one in made], [inputs.draw(k).astype(kind) for k in draws], question
-            )
-        except (UsageError, NumericalError) as error:
+            cells = [draws.cell(spec, place) for place in places]
+            return measure(cells, [draws.inputs.draw(place, draws.dtype) for place in places], question)
+        except GradflowError as error:
             raise type(error)(f"cell {spec.text!r}: {error}") from None
 
-    jobs = [(spec, draws) for spec in specs for draws in _batches(spec, hidden, inputs, seeds, question)]
-    answers = list(map(answer, jobs))
+    jobs = [(spec, places) for spec in specs for places in draws.batches(spec, question)]
     found: dict[str, list[Measured]] = {spec.text: [] for spec in specs}
-    for (spec, _), several in zip(jobs, answers, strict=True):
+    for (spec, _), several in zip(jobs, list(map(answer, jobs)), strict=True):
         found[spec.text] += several
-    flow, summary = lag_table(found, question.view), cell_table(found, question.view, inputs.steps)
-    means, steps_of_paths = path_tables(
-        list(found), [[one.paths for one in draws] for draws in found.values()]
-    )
-    maps = [[one.pairs for one in draws if one.pairs is not None] for draws in found.values()]
+    return found
+
+
+def _record(
+    params: Mapping[str, Any], draws: Draws, question: Question, found: Mapping[str, list[Measured]]
+) -> Flow:
+    """Return the record of all that was measured."""
+    cells, inputs, view = list(found), draws.inputs, question.view
+    flow, summary = lag_table(found, view), cell_table(found, view, inputs.steps)
+    means, every_step = path_tables(cells, [[one.paths for one in several] for several in found.values()])
+    maps = [[one.pairs for one in several if one.pairs is not None] for several in found.values()]
     return Flow(
-        params={
-            "cells": list(cells),
-            "hidden": hidden,
-            "steps": inputs.steps,
-            "seed": seed,
-            "seeds": seeds,
-            "features": inputs.features,
-            "key": key,
-            "input_format": input_format,
-            "input_scale": input_scale,
-            "input": told(input),
-            "norm": ",".join(question.view.norms),
-            "block": ",".join(question.view.blocks),
-            "view": view,
-            "lags": lags if lags in ("all", "log") else ",".join(f"{lag}" for lag in question.view.lags),
-            "pair_map": pair_map,
-            "paths": paths,
-            "exact": exact,
-            "dtype": dtype,
-        },
-        notes=tuple(notes(inputs, found, seeds, question.view)),
+        params=params,
+        notes=tuple(notes(inputs, found, draws.seeds, view)),
         steps=inputs.steps,
-        seeds=seeds,
+        seeds=draws.seeds,
         features=inputs.features,
-        hidden=hidden,
-        view=view,
+        hidden=draws.hidden,
+        view=view.direction,
         conclusion=conclusion(flow, summary),
         flow=flow,
         cells=summary,
-        gates=gate_table(list(found), [[one.gates for one in draws] for draws in found.values()]),
+        gates=gate_table(cells, [[one.gates for one in several] for several in found.values()]),
         path_means=means,
-        paths=steps_of_paths,
-        map=pair_table(list(found), maps) if pair_map else None,
+        paths=every_step,
+        map=pair_table(cells, maps) if question.pair_map else None,
     )
-
-
-def _batches(spec: CellSpec, hidden: int, inputs: Inputs, seeds: int, question: Question) -> Iterator[range]:
-    """Yield the draws that go together: as many as are quick, as few as fit."""
-    size = spec.make(hidden, inputs.features, np.random.default_rng(0)).state_size
-    fitting = AT_ONCE // (size * max(size, inputs.steps)) if question.batchable(size) else 1
-    for first in range(0, seeds, max(fitting, 1)):
-        yield range(first, min(first + max(fitting, 1), seeds))
 
 
 def _check(question: Question, steps: int) -> None:
@@ -232,15 +236,18 @@ def _check(question: Question, steps: int) -> None:
         )
 
 
-def _one(kind: str, value: str, valid: Sequence[str]) -> str:
-    if value not in valid:
+def _one(kind: str, value: object, valid: Sequence[str]) -> str:
+    if str(value) not in valid:
         raise UsageError(unknown(kind, str(value), valid))
-    return value
+    return str(value)
 
 
 def _several(kind: str, values: str | Sequence[str], valid: Sequence[str]) -> tuple[str, ...]:
     """Return the names asked for, as a list or as text with commas, each once."""
-    given = values.split(",") if isinstance(values, str) else [str(value) for value in values]
+    listed = (
+        values if isinstance(values, Iterable) and not isinstance(values, str) else str(values).split(",")
+    )
+    given = [str(value) for value in listed]
     if not given:
         raise UsageError(f"{kind}: none was named; expected {', '.join(valid)}")
     return tuple(dict.fromkeys(_one(kind, value.strip(), valid) for value in given))

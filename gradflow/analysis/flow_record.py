@@ -64,7 +64,7 @@ class Cells:
     )
     block: list[str] = column("the block of the product")
     kind: list[str] = column("which norm of it")
-    blow_up_step: list[int | None] = column("step at which a state leaves the range of a double", unit="step")
+    blow_up_step: list[int | None] = column("step at which a state overflows", unit="step")
     norm_error: NDArray[np.float64] = column("bound of what shortcuts may cost a norm, relative")
 
 

@@ -88,7 +88,7 @@ def cell_table(found: Draws, view: View, steps: int) -> Cells:
         rate=rate,
         rate_low=low,
         rate_high=high,
-        half_life=np.array([math.log(2) / -r if r < 0 else math.inf for r in rate]),
+        half_life=np.array([_half_life(float(r)) for r in rate]),
         horizon_float32=horizons["float32"],
         horizon_float16=horizons["float16"],
         horizon_bfloat16=horizons["bfloat16"],
@@ -104,15 +104,21 @@ def _rates(part: _Part) -> Array:
     """Return the quantiles of the growth in nats per step over the second half of the lags."""
     if not part.lags:
         return np.full(3, np.nan)
-    last = part.lags[-1]
+    logs, last = part.norms(), part.lags[-1]
     first = max((lag for lag in part.lags if 2 * lag <= last), default=0)
-    logs = part.norms()
-    # lag 0 is the identity
-    start = logs[:, part.lags.index(first)] if first else np.zeros(len(logs))
+    start = logs[:, part.lags.index(first)] if first else _log10_norm_of_identity(part)
     ended = np.isinf(logs[:, -1])
     with np.errstate(invalid="ignore"):
         growth = np.where(ended, logs[:, -1], (logs[:, -1] - start) / (last - first) * math.log(10))
     return quantiles(growth)
+
+
+def _log10_norm_of_identity(part: _Part) -> float:
+    """Return log₁₀ of the norm at lag 0, where the product is the identity; nan for a block that is 0."""
+    block, norm = part.series
+    if block in ("hc", "ch"):
+        return math.nan
+    return 0.5 * math.log10(part.draws[0].block_sizes[block]) if norm == "fro" else 0.0
 
 
 def _horizon(part: _Part, logs: Array, ends: tuple[float, float]) -> int | None:
@@ -124,12 +130,19 @@ def _horizon(part: _Part, logs: Array, ends: tuple[float, float]) -> int | None:
 
 def _verdict(part: _Part, rate: float, steps: int, blow_up: int | None) -> str | None:
     """Return the verdict on a rate; short runs are judged as if they went on to 100 steps."""
-    if part.series[1] == "cond":
+    if part.series[1] == "cond" or (math.isnan(rate) and blow_up is None):
         return None
     limit = math.log(STABLE) / max(steps, LEAST_STEPS)
     if blow_up is not None or rate > limit:
         return "exploding"
     return "vanishing" if rate < -limit else "stable"
+
+
+def _half_life(rate: float) -> float:
+    """Return the steps in which a rate halves a gradient: inf where it never does, nan without a rate."""
+    if math.isnan(rate):
+        return math.nan
+    return math.log(2) / -rate if rate < 0 else math.inf
 
 
 def _first(steps: Iterator[int | None]) -> int | None:

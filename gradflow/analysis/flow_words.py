@@ -3,9 +3,12 @@
 import math
 from collections.abc import Iterator
 
+import numpy as np
+
 from gradflow.analysis.flow_record import Cells, Lags
 from gradflow.analysis.flow_tables import Draws
 from gradflow.analysis.inputs import Inputs
+from gradflow.analysis.measure import Measured, Series
 from gradflow.analysis.view import View
 from gradflow.printable import decimal
 
@@ -33,14 +36,11 @@ def _sentence(flow: Lags, summary: Cells, k: int) -> str:
     name = cell + ("" if block == "state" else f", block {block}") + NAMES[kind]
     verdict = f" is {summary.verdict[k]}:" if summary.verdict[k] else ":"
     blown = summary.blow_up_step[k]
-    ending = (
-        f"; its state leaves the range of a double at step {blown}, lags count from the one before"
-        if blown
-        else ""
-    )
+    ending = f"; its state overflows at step {blown}, lags count from the one before" if blown else ""
     if not places:
         return f"{name}{verdict} no lag{ending}."
-    last = f" {decimal(float(flow.log10_norm[places[-1]]))} at lag {flow.lag[places[-1]]}"
+    final = float(flow.log10_norm[places[-1]])
+    last = f" {'unknown' if math.isnan(final) else decimal(final)} at lag {flow.lag[places[-1]]}"
     horizon = summary.horizon_float32[k]
     reach = f"; outside float32's normal numbers from lag {horizon}" if horizon else ""
     return f"{name}{verdict}{last}{_pace(float(summary.rate[k]))}{reach}{ending}."
@@ -52,6 +52,12 @@ def _pace(rate: float) -> str:
     if -math.inf < rate < -NOTHING:
         return f", halved every {math.log(2) / -rate:.3g} steps"
     return ""
+
+
+def _lost(draw: Measured, series: Series, view: View) -> list[int]:
+    """Return the lags asked for at which a norm could not be had."""
+    logs = draw.log10_norms[series]
+    return [lag for lag in view.lags if lag <= draw.steps and np.isnan(logs[lag - 1])]
 
 
 def notes(inputs: Inputs, found: Draws, seeds: int, view: View) -> Iterator[str]:
@@ -70,10 +76,16 @@ def notes(inputs: Inputs, found: Draws, seeds: int, view: View) -> Iterator[str]
             "(the truth is block cc, or hh of a gru)."
         )
     for cell, draws in found.items():
+        lost = [log for draw in draws for series in draw.log10_norms for log in _lost(draw, series, view)]
+        if lost:
+            yield (
+                f"{cell}: from lag {min(lost)} on, the smallest singular value cannot be had: a Jacobian is "
+                "singular to rounding (nan, or null)."
+            )
         blown = sorted(draw.blow_up for draw in draws if draw.blow_up is not None)
         if blown:
             yield (
-                f"{cell}: in {len(blown)} of {len(draws)} draws the state leaves the range of a double, "
+                f"{cell}: in {len(blown)} of {len(draws)} draws the state overflows, "
                 f"first at step {blown[0]}; lags are those that every draw has, each counted from its own "
                 "last finite state."
             )

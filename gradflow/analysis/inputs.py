@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from gradflow.analysis import INPUTS
 from gradflow.errors import DataError, UsageError
@@ -15,6 +16,19 @@ from gradflow.tables import lookup
 
 STEPS, FEATURES = 100, 32
 LARGEST = 10**8  # of anything that is held in memory
+
+
+def check_count(name: str, value: object, least: int = 1) -> None:
+    """Refuse what is no integer from ``least`` to `LARGEST`.
+
+    Raises
+    ------
+    UsageError
+        With the name and the value.
+    """
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or not least <= value <= LARGEST:  # type: ignore[operator]
+        raise UsageError(f"{name} {value}: expected an integer from {least} to {LARGEST}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +67,9 @@ class Inputs:
             For data that cannot be read or are complex.
         """
         for name, value in (("steps", steps), ("features", features)):
-            if value is not None and not (isinstance(value, int) and 1 <= value <= LARGEST):
-                raise UsageError(f"{name} {value}: expected an integer from 1 to {LARGEST}")
-        if seed < 0:
-            raise UsageError(f"seed {seed}: expected 0 or more")
+            if value is not None:
+                check_count(name, value)
+        check_count("seed", seed, least=0)
         if not np.isfinite(scale):
             raise UsageError(f"input scale {scale}: expected a finite number")
         if source is None or (isinstance(source, str) and source in INPUTS):
@@ -72,14 +85,31 @@ class Inputs:
             raise UsageError(f"features {features}: the input has {width}; leave --features out")
         return cls(steps or length, width, scale, seed, "data", data[:, : steps or length])
 
-    def draw(self, draw: int) -> NDArray[np.float64]:
-        """Return the inputs of one draw, shape (steps, features): a batch is gone through in turn."""
+    def draw(self, draw: int, dtype: DTypeLike = np.float64) -> NDArray[Any]:
+        """Return the inputs of one draw, shape (steps, features): a batch is gone through in turn.
+
+        Raises
+        ------
+        UsageError
+            Where the scale takes an entry out of the range of ``dtype``.
+        """
+        with np.errstate(over="ignore"):
+            scaled = np.asarray(self.scale * self._unscaled(draw)).astype(dtype)
+        if not np.isfinite(scaled).all():
+            step, feature = (int(k) + 1 for k in np.argwhere(~np.isfinite(scaled))[0])
+            raise UsageError(
+                f"input scale {self.scale:g}: takes feature {feature} of step {step} out of the range of "
+                f"{np.dtype(dtype)}; expected a smaller one"
+            )
+        return scaled
+
+    def _unscaled(self, draw: int) -> NDArray[np.float64]:
         if self.data is not None:
-            return np.asarray(self.scale * self.data[draw % len(self.data)])
+            return np.asarray(self.data[draw % len(self.data)])
         if self.kind == "normal":
             generator = np.random.default_rng([self.seed, draw, 0])
-            return np.asarray(self.scale * generator.standard_normal((self.steps, self.features)))
-        return np.full((self.steps, self.features), self.scale if self.kind == "constant" else 0.0)
+            return generator.standard_normal((self.steps, self.features))
+        return np.full((self.steps, self.features), 1.0 if self.kind == "constant" else 0.0)
 
 
 def _batch(

@@ -44,6 +44,7 @@ class Measured(NamedTuple):
     log10_bounds: dict[Series, Array]
     error: float  # bound of what shortcuts may cost a norm, relative
     state_size: int
+    block_sizes: dict[str, int]  # rows of the blocks that stand on the diagonal
     blow_up: int | None
     underflow: bool
     gates: list[GateSummary]
@@ -122,12 +123,20 @@ def _measured(
         log10_bounds={series: values[place] for series, values in every.bounds.items()},
         error=every.error,
         state_size=trajectory.cell.state_size,
+        block_sizes=_block_sizes(trajectory.cell),
         blow_up=trajectory.blow_up,
         underflow=trajectory.underflow,
         gates=[gate.of(draw) for gate in every.gates],
-        paths=path_norms(trajectory) if question.paths else [],
+        paths=path_norms(trajectory, exact=question.view.exact) if question.paths else [],
         pairs=_pairs(trajectory, question.view) if question.pair_map else None,
     )
+
+
+def _block_sizes(cell: Cell) -> dict[str, int]:
+    """Return how many rows the blocks on the diagonal have; ``direct`` has those of the cell state."""
+    rows = {name: len(np.arange(cell.state_size)[part]) for name, part in cell.parts.items()}
+    sizes = {name * 2: count for name, count in rows.items()}
+    return {**sizes, "state": cell.state_size, "direct": rows.get("c", rows["h"])}
 
 
 def _pairs(trajectory: Trajectory, view: View) -> Array:

@@ -47,7 +47,11 @@ def _stacked(trajectory: Trajectory, block: str, norm: str) -> Array:
         moved = trajectory.jacobian(t - 1).matmat(wide).reshape(size, t, -1).transpose(1, 0, 2)
         shifts = np.frexp(np.abs(moved).max(axis=(1, 2)))[1]
         products, exponents = np.ldexp(moved, -shifts[:, None, None]), exponents + shifts
-        found[t, :t] = log10_of(_sizes(products[:, part.rows], norm), exponents)
+        seen = products[:, part.rows]
+        # A block may be far smaller than the whole: near 1 its squares neither under- nor overflow.
+        near = np.frexp(np.abs(seen).max(axis=(1, 2)))[1]
+        sizes = _sizes(np.ldexp(seen, -near[:, None, None]), norm)
+        found[t, :t] = log10_of(sizes, exponents + near)
     return found
 
 

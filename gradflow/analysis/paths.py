@@ -43,7 +43,7 @@ class Paths:
     share: NDArray[np.float64] = column("the norm's share of the four norms' sum")
 
 
-def path_norms(trajectory: Trajectory) -> list[Array]:
+def path_norms(trajectory: Trajectory, *, exact: bool = False) -> list[Array]:
     """Return the norms of the four terms, layer by layer: each (T − 1, 4), in the order of `PATHS`.
 
     The trajectory is one draw's. Layers without a cell state are left out.
@@ -51,17 +51,25 @@ def path_norms(trajectory: Trajectory) -> list[Array]:
     layers = trajectory.cell.layered(trajectory.states, trajectory.inputs)
     with np.errstate(over="ignore", under="ignore"):
         found = [cell.paths(states, inputs) for cell, states, inputs in layers]
-    return [_norms(paths) for paths in found if paths is not None]
+    return [_norms(paths, exact=exact) for paths in found if paths is not None]
 
 
-def _norms(paths: CellPaths) -> Array:
+def _norms(paths: CellPaths, *, exact: bool) -> Array:
     norms = np.zeros((len(paths.direct), len(PATHS)))
     norms[:, 0] = np.abs(paths.direct).max(axis=-1)
     for column_, name in enumerate(PATHS[1:], 1):
         if name in paths.into:
             leading = LeadingSingularValue(np.random.default_rng(0), TOLERANCE[paths.delta.dtype.itemsize])
-            norms[:, column_] = [leading.of(term).value for term in terms(paths, name)]
+            norms[:, column_] = [_norm(term, None if exact else leading) for term in terms(paths, name)]
     return norms
+
+
+def _norm(term: Array, leading: LeadingSingularValue | None) -> float:
+    """Return the spectral norm of a term of any size, from all its singular values without a search."""
+    shift = int(np.frexp(np.abs(term).max(initial=0.0))[1])
+    even = np.ldexp(term, -shift)
+    norm = float(np.linalg.norm(even, 2)) if leading is None else leading.of(even).value
+    return float(np.ldexp(norm, shift))
 
 
 def terms(paths: CellPaths, name: str) -> Iterator[Array]:

@@ -9,7 +9,7 @@ QUANTILES = (0.05, 0.5, 0.95)
 
 
 def quantiles(values: Sequence[ArrayLike] | ArrayLike) -> NDArray[np.float64]:
-    """Return the 5 %, 50 % and 95 % quantiles over the first axis; nan where there is nan alone.
+    """Return the 5 %, 50 % and 95 % quantiles over the first axis; nan where any value is.
 
     Examples
     --------
@@ -22,7 +22,7 @@ def quantiles(values: Sequence[ArrayLike] | ArrayLike) -> NDArray[np.float64]:
     # Between an infinite number and another any weight gives the infinite one, where the formula gives nan.
     low = np.where(np.isneginf(every).any(axis=0), -np.inf, np.inf)
     mended = np.where(np.isinf(every).any(axis=0), low, np.nan)
-    return np.where(np.isnan(found), mended, found)
+    return np.where(np.isnan(every).any(axis=0), np.nan, np.where(np.isnan(found), mended, found))
 
 
 def median(values: Sequence[ArrayLike] | ArrayLike) -> NDArray[np.float64]:

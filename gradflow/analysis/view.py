@@ -6,7 +6,8 @@ sees of the state k steps ago; the forward view P_k = J_k ⋯ J_1, what became o
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from operator import index
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -20,8 +21,11 @@ from gradflow.linalg.products import UnresolvedError
 from gradflow.linalg.singular import gram_values, leading_singular_values
 
 BATCHED = 24  # state sizes up to which many seeds go as one batch
+DENSE = 160  # state sizes up to which the norm of a single Jacobian is cheapest from its Gram matrix
 # A matrix-free lag costs about this many passes of a product's cost a row, as measured from n = 512 up.
-PASSES = 150
+PASSES, LARGE = 150, 512
+# An inverse with a larger relative error than this is no number to publish.
+LOST = 1e-3
 
 
 class View(NamedTuple):
@@ -103,8 +107,11 @@ def _forward_norms(trajectory: Trajectory, view: View, part: Part) -> Norms:
         seeds = len(trajectory.states)
         return batch_norms(along, steps, np.broadcast_to(start, (seeds, *start.shape)), rows=part.rows)
     lags = [lag for lag in view.lags if lag <= steps]
-    if view.norms == ("2",) and not view.exact and lags and PASSES * sum(lags) < trajectory.size * lags[-1]:
-        return matrix_free_norms(along, back, steps, lags, start, rows=part.rows)
+    few = lags and trajectory.size >= LARGE and PASSES * sum(lags) < trajectory.size * lags[-1]
+    if few and view.norms == ("2",) and not view.exact:
+        norms = matrix_free_norms(along, back, steps, lags, start, rows=part.rows)
+        if norms.error <= TOLERANCE[trajectory.dtype.itemsize]:
+            return norms  # else the product itself has to be formed
     wanted = frozenset(lags)
     return chain_norms(along, steps, start, rows=part.rows, wanted=wanted.__contains__, exact=view.exact)
 
@@ -119,28 +126,40 @@ def _inverse_log10_norms(trajectory: Trajectory, view: View) -> tuple[Array, flo
     places = view.order(steps)
     act = "rsolve" if view.direction == "forward" else "solve"
     ends: list[tuple[int, float]] = []
+    rounding = 0.0
 
     def along(k: int, block: Array) -> Array:
+        nonlocal rounding
+        if ends:
+            return np.zeros_like(block)
+        factor = trajectory.jacobian(places[k])
         try:
-            return np.asarray(getattr(trajectory.jacobian(places[k]), act)(block))
+            with np.errstate(all="ignore"):
+                inverted = np.asarray(getattr(factor, act)(block))
+                error = factor.inverse_error()
         except np.linalg.LinAlgError:
             ends.append((k, np.inf))
         except UnresolvedError:
+            ends.append((k, np.nan))
+        else:
+            if np.isfinite(inverted).all() and error < LOST:
+                rounding += error
+                return inverted
             ends.append((k, np.nan))
         return np.zeros_like(block)
 
     start = np.eye(trajectory.size, dtype=trajectory.dtype)
     norms = chain_norms(along, steps, start, wanted=frozenset(view.lags).__contains__, exact=view.exact)
     two = norms.two.copy()
-    for k, value in ends[:1]:
+    for k, value in ends:
         two[k:] = value
-    return two, norms.error
+    return two, norms.error + rounding
 
 
 def step_log10_norms(trajectory: Trajectory, view: View) -> Array:
     """Return log₁₀ ‖J‖₂ of the one step at each lag, shape (..., T)."""
     steps = trajectory.steps
-    if view.exact or trajectory.size <= BATCHED:
+    if view.exact or trajectory.states.ndim > 2 or trajectory.size <= DENSE:
         largest = [_dense_norm(trajectory.jacobian(place), exact=view.exact) for place in range(steps)]
         norms = np.stack(largest, axis=-1) if largest else np.empty((*trajectory.states.shape[:-2], 0))
     else:
@@ -184,7 +203,7 @@ def retained_log10_norms(retained: Array, view: View) -> dict[str, Array]:
         The gate that multiplies what was before, at every step.
     """
     with np.errstate(divide="ignore"):
-        steps = np.log10(retained[..., list(view.order(retained.shape[-2])), :])
+        steps = np.log10(retained[..., list(view.order(retained.shape[-2])), :].astype(np.float64))
     logs = np.cumsum(steps, axis=-2)
     high, low = logs.max(axis=-1), logs.min(axis=-1)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -226,13 +245,13 @@ def parse_lags(lags: str | Sequence[int], steps: int) -> tuple[int, ...]:
     >>> parse_lags("log", 20), parse_lags("5,10", 20)
     ((1, 2, 3, 4, 6, 8, 11, 16, 20), (5, 10))
     """
-    if lags == "all":
+    if isinstance(lags, str) and lags == "all":
         return tuple(range(1, steps + 1))
-    if lags == "log":
+    if isinstance(lags, str) and lags == "log":
         spaced = {round(2 ** (k / 2)) for k in range(2 * steps.bit_length())}
         return tuple(sorted({lag for lag in spaced if lag <= steps} | {steps}))
     try:
-        given = [int(lag) for lag in (lags.split(",") if isinstance(lags, str) else lags)]
+        given = [int(lag) if isinstance(lag, str) else index(lag) for lag in _listed(lags)]
     except (TypeError, ValueError):
         raise UsageError(f"lags {lags!r}: expected all, log or integers, as in 1,10,100") from None
     wrong = [lag for lag in given if not 1 <= lag <= steps]
@@ -241,3 +260,7 @@ def parse_lags(lags: str | Sequence[int], steps: int) -> tuple[int, ...]:
             f"lags {wrong[0] if wrong else 'of an empty list'}: expected 1 to {steps}, the steps"
         )
     return tuple(sorted(set(given)))
+
+
+def _listed(lags: str | Sequence[int]) -> Sequence[Any]:
+    return lags.split(",") if isinstance(lags, str) else lags

@@ -102,7 +102,8 @@ class Cell(ABC):
             if len(wrong):
                 place = tuple(int(k) for k in wrong[0])
                 raise DataError(
-                    f"{type(self).__name__}: {name}{list(place)} is {weight[place]}; expected finite weights"
+                    f"{type(self).__name__}: {name}{list(place)} is {weight[place]} in {weight.dtype}; "
+                    "expected finite weights"
                 )
 
     def weights(self) -> dict[str, Array]:
@@ -120,7 +121,8 @@ class Cell(ABC):
 
     def astype(self, dtype: np.dtype[Any]) -> Self:
         """Return the same cell with weights of another type."""
-        return self.with_weights(lambda weights: weights[0].astype(dtype))
+        with np.errstate(over="ignore"):  # what is out of range is refused with its place
+            return self.with_weights(lambda weights: weights[0].astype(dtype))
 
     @property
     @abstractmethod

@@ -242,13 +242,13 @@ class GRU(Cell):
         update_bias: float | None = None,
         init: str = "torch",
         gain: float = 1.0,
-        horizon: float = 100.0,
+        horizon: float | None = None,
     ) -> "GRU":
         """Return a cell with fresh weights; ``update_bias`` replaces the update gate's own.
 
         A high update bias keeps the old state, as a high forget bias does in an LSTM.
         """
-        weights = fresh_weights(init, 3, (hidden_size, hidden_size, input_size), gain, generator)
+        weights = fresh_weights(init, 3, (hidden_size, hidden_size, input_size), gain, generator, horizon)
         inside = weights.bias_hh[2 * hidden_size :].copy()
         bias = weights.bias_ih + weights.bias_hh
         bias[2 * hidden_size :] -= inside

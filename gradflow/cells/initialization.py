@@ -12,6 +12,7 @@ from gradflow.tables import unknown
 
 Array = NDArray[np.float64]
 Generator = np.random.Generator
+HORIZON = 100.0  # steps that init=chrono spreads memories over
 Sizes = tuple[int, int, int]  # H rows of a gate, R numbers that the recurrent weights see, I features
 
 
@@ -111,32 +112,37 @@ INITIALIZATIONS: dict[str, Callable[[int, Sizes, float, Generator], Weights]] = 
 }
 
 
-def fresh_weights(init: str, gates: int, sizes: Sizes, gain: float, generator: Generator) -> Weights:
+def fresh_weights(
+    init: str, gates: int, sizes: Sizes, gain: float, generator: Generator, horizon: float | None = None
+) -> Weights:
     """Return the weights of the initialization named ``init``; ``gain`` multiplies the recurrent ones.
 
     Raises
     ------
     UsageError
-        For an unknown name, with the valid ones.
+        For an unknown name, with the valid ones, or a horizon that it has no use for.
     """
     if init not in INITIALIZATIONS:
         raise UsageError(unknown("init", init, INITIALIZATIONS))
+    if init != "chrono" and horizon is not None:
+        raise UsageError(f"horizon={horizon:g} is for init=chrono: leave it out, or add init=chrono")
     return INITIALIZATIONS[init](gates, sizes, gain, generator)
 
 
-def chrono_bias(hidden_size: int, horizon: float, generator: Generator) -> Array:
+def chrono_bias(hidden_size: int, horizon: float | None, generator: Generator) -> Array:
     """Return log(u), u uniform on [1, T_max − 1]: memories spread up to T_max.
 
-    Tallec & Ollivier 2018, eq. 16; T_max is ``horizon``.
+    Tallec & Ollivier 2018, eq. 16; T_max is ``horizon``, `HORIZON` unless given.
 
     Raises
     ------
     UsageError
-        For a horizon T_max under 2.
+        For a horizon under 2.
     """
-    if not horizon >= 2:
-        raise UsageError(f"horizon {horizon:g}: expected 2 steps or more, the longest dependence to be kept")
-    return np.log(generator.uniform(1.0, horizon - 1.0, hidden_size))
+    longest = HORIZON if horizon is None else horizon
+    if not longest >= 2:
+        raise UsageError(f"horizon {longest:g}: expected 2 steps or more, the longest dependence to be kept")
+    return np.log(generator.uniform(1.0, longest - 1.0, hidden_size))
 
 
 def orthonormal(rows: int, columns: int, gain: float, generator: Generator) -> Array:

@@ -4,10 +4,12 @@ i = σ(W_i x + U_i h + b_i)    f = σ(W_f x + U_f h + b_f)
 g = tanh(W_g x + U_g h + b_g) o = σ(W_o x + U_o h + b_o)
 c' = f⊙c + i⊙g                h' = o⊙tanh c'
 
-peephole:        i and f see p_i⊙c and p_f⊙c as well, o sees p_o⊙c' (Gers & Schmidhuber 2000; Graves 2013,
-eq. 7–11) coupled:         i = 1 − f, and no input gate of its own (Greff et al. 2017, variant CIFG)
-forget_gate=off: f = 1 (Hochreiter & Schmidhuber 1997)
-projection:      h' = P(o⊙tanh c') (Sak et al. 2014)
+Variants:
+- peephole: i and f see p_i⊙c and p_f⊙c as well, o sees p_o⊙c' (Gers & Schmidhuber 2000; Graves 2013,
+  eq. 7–11)
+- coupled: i = 1 − f, and no input gate of its own (Greff et al. 2017, variant CIFG)
+- forget_gate=off: f = 1 (Hochreiter & Schmidhuber 1997)
+- projection: h' = P(o⊙tanh c') (Sak et al. 2014)
 """
 
 from collections.abc import Mapping
@@ -109,7 +111,7 @@ class LSTM(Cell):
         h, before = state[..., : self.output_size], state[..., self.output_size :]
         stacked = affine(self.weight_hh, h) + drive
         # gate, unit: one sigmoid over all gates is quicker than one for each
-        z = stacked.reshape(*stacked.shape[:-1], -1, self.hidden_size)
+        z = stacked.reshape(*stacked.shape[:-1], len(self.gate_names), self.hidden_size)
         place = {name: k for k, name in enumerate(self.gate_names)}
         peephole = self.peepholes()
         for name in ("i", "f"):
@@ -224,7 +226,7 @@ class LSTM(Cell):
         projection: int | None = None,
         init: str = "torch",
         gain: float = 1.0,
-        horizon: float = 100.0,
+        horizon: float | None = None,
     ) -> "LSTM":
         """Return a cell with fresh weights; ``forget_bias`` replaces the forget gate's own.
 
@@ -237,7 +239,7 @@ class LSTM(Cell):
         sizes = (hidden_size, projection or hidden_size, input_size)
         absent = "i" if coupled else "" if forget_gate else "f"
         names = [name for name in GATES if name != absent]
-        weights = fresh_weights(init, len(names), sizes, gain, generator)
+        weights = fresh_weights(init, len(names), sizes, gain, generator, horizon)
         bias = weights.bias_ih + weights.bias_hh
         by_gate = dict(zip(names, bias.reshape(len(names), hidden_size), strict=True))
         _set_biases(by_gate, init, forget_bias, horizon, generator)
@@ -260,7 +262,7 @@ def _set_biases(
     by_gate: dict[str, Array],
     init: str,
     forget_bias: float | None,
-    horizon: float,
+    horizon: float | None,
     generator: np.random.Generator,
 ) -> None:
     """Set the biases that an initialization or a person wants otherwise, in place."""

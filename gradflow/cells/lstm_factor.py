@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gradflow.cells.base import Array, StepFactor
-from gradflow.linalg.products import solved, transposed
+from gradflow.linalg.products import inverse_error, solved, transposed
 
 FEW = 5  # columns under which forming the mixture of the gates does not pay
 
@@ -143,6 +143,12 @@ class LSTMFactor(StepFactor):
         rest = solved(transposed(output), hidden - transposed(mixed) @ into)
         shown = rest / self.through_output
         return np.concatenate([shown, into - self.through_cell * shown], axis=-2)
+
+    def inverse_error(self) -> float:
+        """Return that of U_o, the one matrix that is inverted, or of J where there is a projection."""
+        if self.weight_hr is not None:
+            return super().inverse_error()
+        return inverse_error(self._mixed(self.weight_hh)[1])
 
     def _check_invertible(self) -> None:
         if not (np.all(self.kept) and np.all(self.through_output)):

@@ -85,6 +85,10 @@ class StackFactor(StepFactor):
             found[k - 1][..., : self.outputs[k - 1], :] -= self.layers[k].input_rmatmat(asked[k])
         return np.concatenate(found, axis=-2)
 
+    def inverse_error(self) -> float:
+        """Return the sum over the layers."""
+        return sum(layer.inverse_error() for layer in self.layers)
+
     def input_matmat(self, block: Array) -> Array:
         """Not needed: a stack stands on no stack."""
         raise NotImplementedError

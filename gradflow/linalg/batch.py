@@ -3,7 +3,7 @@
 import numpy as np
 
 from gradflow.errors import NumericalError
-from gradflow.linalg.chain import LARGE, SMALL, Action, Norms
+from gradflow.linalg.chain import LARGE, SMALL, Action, Norms, out_of_range
 from gradflow.linalg.products import Array
 from gradflow.linalg.scaled import log10_of
 from gradflow.linalg.singular import gram_values
@@ -43,9 +43,7 @@ def batch_norms(act: Action, steps: int, start: Array, *, rows: slice | Array = 
         block = act(lag, block)
         whole = np.abs(block).max(axis=(1, 2))
         if not np.isfinite(whole).all():
-            raise NumericalError(
-                f"the Jacobian at lag {lag + 1} leaves the range of a double within one step"
-            )
+            raise NumericalError(out_of_range(lag))
         pending.append((lag, block[:, rows], exponents.copy()))
         if len(pending) * block.size >= AT_ONCE or lag + 1 == steps:
             _measure(pending, two, frobenius)

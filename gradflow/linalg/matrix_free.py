@@ -8,7 +8,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from gradflow.linalg.chain import TOLERANCE, Action, Norms
+from gradflow.errors import NumericalError
+from gradflow.linalg.chain import TOLERANCE, Action, Norms, out_of_range
 from gradflow.linalg.products import Array
 from gradflow.linalg.scaled import number
 from gradflow.linalg.singular import LeadingSingularValue
@@ -74,18 +75,33 @@ class _ScaledChain:
         self.exhausted = False  # the product is exactly 0 from here on
 
     def extend(self, lag: int, vector: Array | None) -> None:
-        """Take in the factors up to ``lag``, their scales as a vector sees them."""
-        if vector is None:
-            noise = np.random.default_rng(1).standard_normal((self.start.shape[1],))
-            vector = noise.astype(self.start.dtype)
+        """Take in the factors up to ``lag``, their scales as a vector sees them.
+
+        Where the vector dies a fresh one is tried: only if that dies as well the product is taken for 0.
+        """
+        noise = np.random.default_rng(lag).standard_normal((2, self.start.shape[1])).astype(self.start.dtype)
+        tries = [noise[0] if vector is None else vector, noise[1]]
+        taken = list(self.shifts)
+        for one in tries:
+            self.shifts = list(taken)
+            if self._taken_in(lag, one):
+                return
+        self.exhausted = True
+
+    def _taken_in(self, lag: int, vector: Array) -> bool:
+        """Return whether a vector survives to ``lag``, having noted the scale of every factor on the way."""
         block = self._along(vector)
-        while len(self.shifts) < lag and not self.exhausted:
+        while len(self.shifts) < lag:
             block = self.act(len(self.shifts), block)
             size = float(np.abs(block).max())
-            self.exhausted = size == 0.0
+            if not np.isfinite(size):
+                raise NumericalError(out_of_range(len(self.shifts)))
+            if size == 0.0:
+                return False
             self.shifts.append(int(np.frexp(size)[1]))
             block = np.ldexp(block, -self.shifts[-1])
         self.last_shift = int(np.frexp(np.abs(block[self.rows]).max(initial=0.0))[1])
+        return True
 
     def _along(self, vector: Array) -> Array:
         block = self.start @ vector[:, None]

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+LEAST = {8: -1021, 4: -125}  # exponents of the smallest normal numbers, by bytes
 
 
 class UnresolvedError(ArithmeticError):
@@ -52,7 +53,7 @@ class Factor(ABC):
         numpy.linalg.LinAlgError
             Where J is singular.
         UnresolvedError
-            Where J is singular to rounding.
+            Where J is singular to rounding (see `inverse_error` too).
         """
         scale, even = self._equilibrated()
         return solved(even, scale * block)
@@ -63,11 +64,17 @@ class Factor(ABC):
         result: Array = scale * solved(transposed(even), block)
         return result
 
+    def inverse_error(self) -> float:
+        """Return the relative error that rounding may give J⁻¹, rows having been evened out."""
+        return inverse_error(self._equilibrated()[1])
+
     def _equilibrated(self) -> tuple[Array, Array]:
         """Return D and D J, rows near 1 by powers of two: a saturated unit must not spoil the pivots."""
         dense = self.todense()
         largest = np.abs(dense).max(axis=-1, keepdims=True)
-        scale = np.ldexp(np.ones_like(largest), -np.frexp(largest)[1])
+        scale = np.ldexp(
+            np.ones_like(largest), -np.maximum(np.frexp(largest)[1], LEAST[largest.dtype.itemsize])
+        )
         return scale, scale * dense
 
 
@@ -82,12 +89,16 @@ def solved(matrix: Array, block: Array) -> Array:
     if not (size.any(axis=0).all() and size.any(axis=1).all()):
         raise np.linalg.LinAlgError("a row or a column is 0")
     try:
-        inverse = np.linalg.inv(matrix)
+        return np.linalg.solve(matrix, block)
     except np.linalg.LinAlgError:  # a pivot is 0, but whether it was before rounding nobody knows
         raise UnresolvedError("singular to rounding") from None
-    lost = np.finfo(matrix.dtype).eps * np.linalg.norm(matrix, 1) * np.linalg.norm(inverse, 1)
-    if lost > 1.0:
-        raise UnresolvedError(
-            f"singular to rounding: condition number {lost / np.finfo(matrix.dtype).eps:.1e}"
-        )
-    return np.linalg.solve(matrix, block)
+
+
+def inverse_error(matrix: Array) -> float:
+    """Return the relative error that rounding may give the inverse: eps times the condition number."""
+    try:
+        inverse = np.linalg.inv(matrix)
+    except np.linalg.LinAlgError:
+        return 0.0  # which `solved` says more of
+    size = float(np.linalg.norm(matrix, 1)) * float(np.linalg.norm(inverse, 1))
+    return float(np.finfo(matrix.dtype).eps) * size

@@ -160,7 +160,7 @@ def from_log10(log10: float) -> float:
     """
     if log10 == -math.inf:
         return 0.0
-    if log10 < math.log10(SMALLEST):
+    if math.isnan(log10) or log10 < math.log10(SMALLEST):
         return math.nan
     return 10.0**log10 if log10 <= math.log10(LARGEST) else math.inf
 

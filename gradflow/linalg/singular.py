@@ -15,7 +15,7 @@ GRAM = 48  # columns up to which the Gram matrix is quicker than any iteration
 # What a search starts from: the last three leading vectors, for the second may overtake the first, and noise,
 # so that a direction is found that no start had anything of.
 REMEMBERED, NOISE = np.array([1.0, 0.3, 0.1]), 0.2
-EACH_MOST = 200  # Lanczos steps for many operators at once, which cost little each
+EACH_MOST = 100  # Lanczos steps for many operators at once
 MOST = 64  # Lanczos steps after which the Gram matrix is taken instead
 
 
@@ -50,7 +50,7 @@ class LeadingSingularValue:
     3.0
     """
 
-    def __init__(self, generator: np.random.Generator, tolerance: float = 3e-11) -> None:
+    def __init__(self, generator: np.random.Generator, tolerance: float = 8e-11) -> None:
         self.generator, self.tolerance = generator, tolerance
         self.rights: Array | None = None  # the last leading singular vectors, as rows
         self.lefts: Array | None = None
@@ -106,7 +106,7 @@ class LeadingSingularValue:
         self.rights = (ritz @ right[:count]).astype(dtype)
         self.lefts = (ritz @ bidiagonal[:count, :count].T @ left[:count]).astype(dtype)
         self.steps = count
-        # What the vector itself gives must agree: the bidiagonal form is no better than its bases are orthogonal.
+        # What the vector itself gives must agree: a bidiagonal form is no better than its bases.
         apart = abs(_length(matvec(self.rights[0])) - value)
         return Found(value, max(error, apart / value if value else 0.0))
 
@@ -121,7 +121,7 @@ class LeadingSingularValue:
 
 
 def _judge(bidiagonal: Array, beta: float, frobenius: float) -> tuple[float, float, Array]:
-    """Return the largest Ritz value, its relative error, and the leading right vectors' coordinates as rows."""
+    """Return the largest Ritz value, its relative error, and the leading vectors' coordinates as rows."""
     squares, vectors = np.linalg.eigh(bidiagonal.T @ bidiagonal)
     leading = vectors[:, : -1 - len(REMEMBERED) : -1].T
     top = float(np.sqrt(max(squares[-1], 0.0)))
@@ -186,7 +186,7 @@ def leading_singular_values(
     u, beta = np.zeros_like(v), np.zeros(shape[1], dtype)
     alphas: list[Array] = []
     betas: list[Array] = []
-    due, values, errors = 12, np.zeros(shape[1]), np.full(shape[1], np.inf)
+    due, values, errors = 24, np.zeros(shape[1]), np.full(shape[1], np.inf)
     while len(alphas) < EACH_MOST and np.any(errors > tolerance):
         u = matvecs(v) - beta * u
         alpha = _lengths(u)
@@ -199,7 +199,7 @@ def leading_singular_values(
         betas.append(beta)
         if len(alphas) >= due:
             values, errors = _judged(np.array(alphas, np.float64), np.array(betas, np.float64))
-            due += due // 4
+            due += due // 3
     return values, errors
 
 
@@ -215,7 +215,7 @@ def _judged(alphas: Array, betas: Array) -> tuple[Array, Array]:
     squares, right = np.linalg.eigh(transposed(bidiagonal) @ bidiagonal)
     top = np.sqrt(np.maximum(squares[:, -1], 0.0))
     residual = betas[:, -1] * alphas[:, -1] * np.abs(right[:, -1, -1])
-    return top * size, residual / np.maximum(top, np.finfo(np.float64).tiny) ** 2
+    return top * size, np.divide(residual, top**2, out=np.zeros_like(top), where=top > 0)
 
 
 def _lengths(columns: Array) -> Array:

@@ -150,5 +150,5 @@ def test_a_weight_that_is_not_finite_is_refused_with_its_place(spec):
         broken.flat[1] = np.nan
         return broken
 
-    with pytest.raises(DataError, match=r"weight_ih\[0, 1\] is nan; expected finite"):
+    with pytest.raises(DataError, match=r"weight_ih\[0, 1\] is nan in float64; expected finite"):
         cell.with_weights(spoiled)
