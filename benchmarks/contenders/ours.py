@@ -26,8 +26,8 @@ def log10_norms(cell: Cell, inputs: Array) -> Array:
     view = View("backward", ("state",), ("2",), tuple(range(1, len(inputs) + 1)), exact=False)
     if cell.state_size <= BATCHED:
         cell, inputs = cell.with_weights(np.stack), inputs[None]
-    norms, _ = product_log10_norms(follow(cell, inputs), view, "state")
-    return np.asarray(np.ravel(norms["2"]))
+    norms, _ = product_log10_norms(follow(cell, inputs), view, "state")["2"]
+    return np.asarray(np.ravel(norms))
 
 
 def prepare(problem: Problem) -> Run:

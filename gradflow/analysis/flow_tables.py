@@ -96,7 +96,7 @@ def cell_table(found: Draws, view: View, steps: int) -> Cells:
         block=[part.series[0] for part in parts],
         kind=[part.series[1] for part in parts],
         blow_up_step=blown,
-        norm_error=np.array([max(draw.error for draw in part.draws) for part in parts]),
+        norm_error=np.array([max(draw.errors[part.series] for draw in part.draws) for part in parts]),
     )
 
 

@@ -42,7 +42,7 @@ class Measured(NamedTuple):
     log10_step_norms: Array
     log10_norms: dict[Series, Array]
     log10_bounds: dict[Series, Array]
-    error: float  # bound of what shortcuts may cost a norm, relative
+    errors: dict[Series, float]  # bounds of what shortcuts and inverses may cost a norm, relative
     state_size: int
     block_sizes: dict[str, int]  # rows of the blocks that stand on the diagonal
     blow_up: int | None
@@ -83,7 +83,7 @@ class _Norms(NamedTuple):
     steps: Array
     norms: dict[Series, Array]
     bounds: dict[Series, Array]
-    error: float
+    errors: dict[Series, float]
     gates: list[GateSummary]
 
 
@@ -94,21 +94,22 @@ def _measured_norms(trajectory: Trajectory, view: View) -> _Norms:
     retained = np.concatenate(retaining, axis=-1) if retaining else None
     norms: dict[Series, Array] = {}
     bounds: dict[Series, Array] = {}
-    error = 0.0
+    errors: dict[Series, float] = {}
     for block in view.blocks:
         if block == "direct":
             if retained is None:
                 raise UsageError(
                     "block 'direct': the cell has no gate that keeps its state; expected lstm or gru"
                 )
-            found = retained_log10_norms(retained, view)
+            direct = retained_log10_norms(retained, view)
+            found = {norm: (values, 0.0) for norm, values in direct.items()}
         else:
-            found, rest = product_log10_norms(trajectory, view, block)
-            error = max(error, rest)
-        norms |= {(block, norm): values for norm, values in found.items()}
+            found = product_log10_norms(trajectory, view, block)
+        norms |= {(block, norm): values for norm, (values, _) in found.items()}
+        errors |= {(block, norm): error for norm, (_, error) in found.items()}
         limits = log10_bounds(trajectory, view, block, retained)
         bounds |= {(block, norm): values for norm, values in limits.items()}
-    return _Norms(step_log10_norms(trajectory, view), norms, bounds, error, summaries)
+    return _Norms(step_log10_norms(trajectory, view), norms, bounds, errors, summaries)
 
 
 def _measured(
@@ -121,7 +122,7 @@ def _measured(
         log10_step_norms=every.steps[place],
         log10_norms={series: values[place] for series, values in every.norms.items()},
         log10_bounds={series: values[place] for series, values in every.bounds.items()},
-        error=every.error,
+        errors=every.errors,
         state_size=trajectory.cell.state_size,
         block_sizes=_block_sizes(trajectory.cell),
         blow_up=trajectory.blow_up,

@@ -67,27 +67,25 @@ def part_of(cell: Cell, block: str, direction: str) -> Part:
     return Part(of, to) if direction == "forward" else Part(to, of)
 
 
-def product_log10_norms(trajectory: Trajectory, view: View, block: str) -> tuple[dict[str, Array], float]:
-    """Return log₁₀ of each norm asked for, shape (..., T) by lag, nan at lags not asked for, and its error.
+def product_log10_norms(trajectory: Trajectory, view: View, block: str) -> dict[str, tuple[Array, float]]:
+    """Return log₁₀ of each norm asked for, shape (..., T), and its error; nan at lags not asked for.
 
-    The error bounds what shortcuts may cost, relative; rounding is not in it.
+    The error bounds what shortcuts and inverses may cost, relative; the rounding of products is not in it.
     """
     part = part_of(trajectory.cell, block, view.direction)
-    found: dict[str, Array] = {}
-    error = 0.0
+    found: dict[str, tuple[Array, float]] = {}
     if set(view.norms) - {"min"}:
         norms = _forward_norms(trajectory, view, part)
-        found |= {"2": norms.two, "fro": norms.frobenius}
-        error = norms.error
+        found |= {"2": (norms.two, norms.error), "fro": (norms.frobenius, norms.error)}
     if {"min", "cond"} & set(view.norms):
-        inverse, rest = _inverse_log10_norms(trajectory, view)
-        found["min"] = -inverse
-        error = max(error, rest)
+        inverse, error = _inverse_log10_norms(trajectory, view)
+        found["min"] = -inverse, error
         if "cond" in view.norms:
             # a product that is exactly singular has no finite condition, even where it is 0
-            singular = np.isinf(inverse)
-            found["cond"] = np.where(singular, np.inf, found["2"] + np.where(singular, 0.0, inverse))
-    return {name: found[name] for name in view.norms}, error
+            singular, (two, rest) = np.isinf(inverse), found["2"]
+            cond = np.where(singular, np.inf, two + np.where(singular, 0.0, inverse))
+            found["cond"] = cond, rest + error
+    return {name: found[name] for name in view.norms}
 
 
 def _forward_norms(trajectory: Trajectory, view: View, part: Part) -> Norms:
@@ -177,7 +175,7 @@ def _dense_norm(factor: StepFactor, *, exact: bool) -> Array:
     largest = np.abs(dense).max(axis=(-2, -1), keepdims=True)
     shift = np.frexp(largest)[1]
     squares = gram_values(np.ldexp(dense, -shift))[..., -1]
-    return np.asarray(np.ldexp(np.sqrt(np.maximum(squares, 0.0)), shift[..., 0, 0]))
+    return np.asarray(np.ldexp(np.sqrt(np.maximum(squares, 0.0)).astype(float), shift[..., 0, 0]))
 
 
 def _stretch_norms(trajectory: Trajectory, first: int) -> Array:

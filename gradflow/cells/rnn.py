@@ -117,7 +117,7 @@ class RNN(Cell):
 
     def step_bound(self) -> Array:
         """Return γ σ_max(W), γ the steepest slope of the activation (Pascanu et al. 2013, section 2.1)."""
-        norms = np.linalg.norm(self.weight_hh, 2, axis=(-2, -1))
+        norms = np.linalg.norm(self.weight_hh.astype(np.float64), 2, axis=(-2, -1))
         return np.asarray(ACTIVATIONS[self.activation].steepest * norms)
 
     @classmethod

@@ -591,7 +591,7 @@ def test_a_state_that_blows_up_ends_the_lags_and_spoils_no_number(hidden):
     assert shorter.cells.blow_up_step == [None, None]
     apart = result.flow.log10_norm - shorter.flow.log10_norm
     assert np.abs(np.expm1(apart * math.log(10))).max() < 1e-10
-    assert any("leaves the range" in note for note in result.notes)
+    assert any("the state overflows" in note for note in result.notes)
 
 
 def test_a_blow_up_of_gain_three_is_an_outcome_too():
