@@ -185,6 +185,33 @@ class Cell(ABC):
         return states
 
 
+class Layer(Cell):
+    """A cell with weights of its own, no stack; its state is its output unless it says otherwise."""
+
+    weight_ih: Array  # (..., rows, input_size)
+    weight_hh: Array  # (..., rows, output_size)
+    bias: Array  # (..., rows)
+
+    @property
+    def parts(self) -> Mapping[str, Index]:
+        """All is output."""
+        return {"h": slice(0, self.state_size)}
+
+    @property
+    def state_size(self) -> int:
+        """As many numbers as are shown."""
+        return self.output_size
+
+    @property
+    def output_size(self) -> int:
+        """H."""
+        return int(self.weight_hh.shape[-1])
+
+    def drive(self, inputs: Array) -> Array:
+        """Return W x + b, all gates' rows."""
+        return affine(self.weight_ih, inputs) + self.bias[..., None, :]
+
+
 def affine(weight: Array, vectors: Array) -> Array:
     """Return W v for weights (..., m, n) and vectors (..., points, n) as (..., points, m)."""
     result: Array = vectors @ transposed(weight)

@@ -6,14 +6,13 @@ before: n = tanh(W_n x + b_n + U_n(r⊙h))            Cho et al. 2014, eq. 8
 h' = (1 − z)⊙n + z⊙h
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from gradflow.cells.activations import sigmoid, sigmoid_slope, tanh_slope
-from gradflow.cells.base import Array, Cell, Gate, GateValues, StepFactor, affine
+from gradflow.cells.base import Array, Gate, GateValues, Layer, StepFactor, affine
 from gradflow.cells.initialization import chrono_bias, fresh_weights
 from gradflow.errors import UsageError
 from gradflow.linalg.products import transposed
@@ -132,7 +131,7 @@ class Point(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class GRU(Cell):
+class GRU(Layer):
     """A gated recurrent unit; its state is h, shape (H,).
 
     Attributes
@@ -166,25 +165,6 @@ class GRU(Cell):
         super().__post_init__()
         if self.reset not in RESETS:
             raise UsageError(unknown("reset", self.reset, RESETS))
-
-    @property
-    def parts(self) -> Mapping[str, slice]:
-        """All is output."""
-        return {"h": slice(0, self.state_size)}
-
-    @property
-    def state_size(self) -> int:
-        """H."""
-        return int(self.weight_hh.shape[-1])
-
-    @property
-    def output_size(self) -> int:
-        """H."""
-        return self.state_size
-
-    def drive(self, inputs: Array) -> Array:
-        """Return W x + b of all gates."""
-        return affine(self.weight_ih, inputs) + self.bias[..., None, :]
 
     def _evaluate(self, state: Array, drive: Array) -> Point:
         size = self.state_size

@@ -19,7 +19,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gradflow.cells.activations import sigmoid, sigmoid_slope, tanh_slope
-from gradflow.cells.base import Array, Cell, CellPaths, Gate, GateValues, affine
+from gradflow.cells.base import Array, CellPaths, Gate, GateValues, Layer, affine
 from gradflow.cells.initialization import chrono_bias, fresh_weights
 from gradflow.cells.lstm_factor import LSTMFactor
 from gradflow.errors import UsageError
@@ -42,7 +42,7 @@ class Point(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False)
-class LSTM(Cell):
+class LSTM(Layer):
     """An LSTM cell; its state is [h; c], both of them.
 
     Attributes
@@ -89,11 +89,6 @@ class LSTM(Cell):
         return int(self.weight_hh.shape[-2]) // len(self.gate_names)
 
     @property
-    def output_size(self) -> int:
-        """H, or the size of the projection."""
-        return int(self.weight_hh.shape[-1])
-
-    @property
     def state_size(self) -> int:
         """H + R."""
         return self.output_size + self.hidden_size
@@ -102,10 +97,6 @@ class LSTM(Cell):
     def parts(self) -> Mapping[str, slice]:
         """[h; c]."""
         return {"h": slice(0, self.output_size), "c": slice(self.output_size, self.state_size)}
-
-    def drive(self, inputs: Array) -> Array:
-        """Return W x + b of all gates."""
-        return affine(self.weight_ih, inputs) + self.bias[..., None, :]
 
     def _evaluate(self, state: Array, drive: Array) -> Point:
         h, before = state[..., : self.output_size], state[..., self.output_size :]

@@ -1,13 +1,12 @@
 """The simple recurrent network (Elman 1990): h' = φ(W h + U x + b)."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 import numpy as np
 
 from gradflow.cells.activations import ACTIVATIONS
-from gradflow.cells.base import Array, Cell, StepFactor, affine
+from gradflow.cells.base import Array, Layer, StepFactor, affine
 from gradflow.cells.initialization import fresh_weights
 from gradflow.errors import UsageError
 from gradflow.linalg.products import transposed
@@ -58,7 +57,7 @@ class RNNFactor(StepFactor):
 
 
 @dataclass(frozen=True, eq=False)
-class RNN(Cell):
+class RNN(Layer):
     """A simple recurrent cell; its state is h, shape (H,).
 
     Attributes
@@ -86,25 +85,6 @@ class RNN(Cell):
         super().__post_init__()
         if self.activation not in ACTIVATIONS:
             raise UsageError(unknown("activation", self.activation, ACTIVATIONS))
-
-    @property
-    def parts(self) -> Mapping[str, slice]:
-        """All is output."""
-        return {"h": slice(0, self.state_size)}
-
-    @property
-    def state_size(self) -> int:
-        """H."""
-        return int(self.weight_hh.shape[-1])
-
-    @property
-    def output_size(self) -> int:
-        """H."""
-        return self.state_size
-
-    def drive(self, inputs: Array) -> Array:
-        """Return U x + b."""
-        return affine(self.weight_ih, inputs) + self.bias[..., None, :]
 
     def step(self, state: Array, drive: Array) -> Array:
         """Return φ(W h + U x + b)."""
