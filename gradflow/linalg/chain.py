@@ -1,5 +1,6 @@
 """Norms of Y_k = A_k ⋯ A_1 Y_0 for k = 1, 2, …: one long product of large matrices, every norm on the way."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from gradflow.errors import NumericalError
 from gradflow.linalg.compression import Compressible
-from gradflow.linalg.scaled import number
+from gradflow.linalg.scaled import log10_of
 from gradflow.linalg.singular import Found, LeadingSingularValue
 
 Array = NDArray[Any]
@@ -90,8 +91,10 @@ class _Chain:
         self.act, self.steps, self.rows, self.wanted = act, steps, rows, wanted
         self.exact, self.generator = exact, generator
         self.product = Compressible(np.array(start), start.shape[1])
-        unknown = [-np.inf if wanted(lag + 1) else np.nan for lag in range(steps)]
+        # mantissas and powers of two, lag by lag: logarithms are taken of all at once, in the end
+        unknown = [0.0 if wanted(lag + 1) else np.nan for lag in range(steps)]
         self.two, self.frobenius = np.array(unknown), np.array(unknown)
+        self.exponents = np.zeros(steps, np.int64)
         self.error = 0.0
         self.allowed = ALLOWED[start.dtype.itemsize]
         self.leading = LeadingSingularValue(generator, TOLERANCE[start.dtype.itemsize])
@@ -106,7 +109,7 @@ class _Chain:
                 due = self._compress(lag)
             self.product.block = self.act(lag, self.product.block)
             whole, seen, dropped = self.product.sizes(self.rows)
-            if not np.isfinite(whole):
+            if not math.isfinite(whole):
                 raise NumericalError(out_of_range(lag))
             if whole == 0.0:
                 break
@@ -120,7 +123,8 @@ class _Chain:
             due = lag + 1 if returns < RETURNS else self.steps
             lag, self.product = full[0], full[1].copy()
             self.leading.rights = None
-        return Norms(self.two, self.frobenius, self.error)
+        two, frobenius = log10_of(self.two, self.exponents), log10_of(self.frobenius, self.exponents)
+        return Norms(two, frobenius, self.error)
 
     def _compress(self, lag: int) -> int:
         """Compress if it is worth it, and return the lag at which to try again."""
@@ -134,12 +138,12 @@ class _Chain:
         if not size or not self.wanted(lag + 1):
             return
         # A block may be far smaller than the whole: near 1 its squares neither under- nor overflow.
-        shift = 0 if SMALL < size < LARGE else int(np.frexp(size)[1])
+        shift = 0 if SMALL < size < LARGE else math.frexp(size)[1]
         seen = self.product.kept[self.rows]
-        found = self._leading(np.ldexp(seen, -shift) if shift else seen, float(np.ldexp(size, -shift)))
+        found = self._leading(np.ldexp(seen, -shift) if shift else seen, math.ldexp(size, -shift))
         self.error = max(self.error, found.error + (dropped / size) ** 2 / 2)
-        self.two[lag] = number(found.value, self.product.exponent + shift).log10()
-        self.frobenius[lag] = number(size, self.product.exponent).log10()
+        self.two[lag], self.frobenius[lag] = found.value, math.ldexp(size, -shift)
+        self.exponents[lag] = self.product.exponent + shift
 
     def _leading(self, seen: Array, size: float) -> Found:
         if self.exact:

@@ -76,11 +76,14 @@ class Compressible:
     def sizes(self, rows: slice | Array) -> tuple[float, float, float]:
         """Return Frobenius norms: of all, of ``rows`` of what is kept, and a bound of those dropped."""
         whole = frobenius_norm(self.block)
-        lost = frobenius_norm(self.dropped[rows]) if self.dropped.size else 0.0
-        if isinstance(rows, slice) and rows == slice(None):
-            kept = whole * sqrt(max(1.0 - (lost / whole) ** 2, 0.0)) if whole else 0.0
-        else:
+        everything = isinstance(rows, slice) and rows == slice(None)
+        lost = 0.0
+        if self.width < self.block.shape[1]:
+            lost = frobenius_norm(self.dropped if everything else self.dropped[rows])
+        if not everything:
             kept = frobenius_norm(self.kept[rows])
+        else:
+            kept = whole * sqrt(max(1.0 - (lost / whole) ** 2, 0.0)) if lost else whole
         return whole, kept, CAUTION * lost / sqrt(PROBES)
 
 

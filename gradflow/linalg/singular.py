@@ -1,5 +1,6 @@
 """The largest singular value of matrices that change slowly, each search starting where one ended."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ GRAM = 48  # columns up to which the Gram matrix is quicker than any iteration
 # so that a direction is found that no start had anything of.
 REMEMBERED, NOISE = np.array([1.0, 0.3, 0.1]), 0.2
 EACH_MOST = 100  # Lanczos steps for many operators at once
+EPS = {8: float(np.finfo(np.float64).eps), 4: float(np.finfo(np.float32).eps)}  # by bytes
 MOST = 64  # Lanczos steps after which the Gram matrix is taken instead
 
 
@@ -66,7 +68,7 @@ class LeadingSingularValue:
 
         ``frobenius`` is its Frobenius norm, where that is known.
         """
-        rounding = min(matrix.shape) * float(np.finfo(matrix.dtype).eps)
+        rounding = min(matrix.shape) * EPS[matrix.dtype.itemsize]
         if min(matrix.shape) <= GRAM:
             return Found(gram_norm(matrix), rounding)
         shape, dtype = matrix.shape, matrix.dtype
@@ -149,12 +151,12 @@ def _orthogonalized(vector: Array, basis: Array) -> tuple[Array, float]:
 
 
 def _length(vector: Array) -> float:
-    return float(np.sqrt(vector @ vector))
+    return math.sqrt(float(vector @ vector))
 
 
 def gram_norm(matrix: Array) -> float:
     """Return ‖A‖₂ as the root of the smaller Gram matrix's largest eigenvalue (relative error n·eps)."""
-    return float(np.sqrt(max(gram_values(matrix)[-1], 0.0)))
+    return math.sqrt(max(float(gram_values(matrix)[-1]), 0.0))
 
 
 def gram_values(matrices: Array) -> Array:
