@@ -1,10 +1,15 @@
 """The program: ``gradflow``, or ``python -m gradflow``."""
 
 import gc
+import os
 import sys
 
 from gradflow import __version__
 from gradflow.cli.ending import CANNOT_WRITE, INTERRUPTED, PIPE_LOST, leave, tell
+
+# One BLAS thread unless told otherwise, said before numpy is loaded: on a busy machine several of them wait
+# for each other most of the time.
+THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def main() -> None:
@@ -25,6 +30,8 @@ def _run(arguments: list[str]) -> int:
         except OSError as error:
             return _unwritten(error)
         return 0
+    for name in THREADS:
+        os.environ.setdefault(name, "1")
     gc.disable()  # nothing that an import makes is garbage: looking for it is a tenth of the start-up
     from gradflow.cli.main import run
 

@@ -122,15 +122,23 @@ def _log10_norm_of_identity(part: _Part) -> float:
 
 
 def _horizon(part: _Part, logs: Array, ends: tuple[float, float]) -> int | None:
-    """Return the first lag outside a format; a condition number is no gradient and has none."""
+    """Return the first lag outside a format, None where it lies between two that are listed.
+
+    A condition number is no gradient and has none.
+    """
     if part.series[1] == "cond":
         return None
-    return next((lag for lag, log in zip(part.lags, logs, strict=True) if outside(log, ends)), None)
+    listed = {0, *part.lags}
+    first = next((lag for lag, log in zip(part.lags, logs, strict=True) if outside(log, ends)), None)
+    return first if first is not None and first - 1 in listed else None
 
 
 def _verdict(part: _Part, rate: float, steps: int, blow_up: int | None) -> str | None:
-    """Return the verdict on a rate; short runs are judged as if they went on to 100 steps."""
-    if part.series[1] == "cond" or (math.isnan(rate) and blow_up is None):
+    """Return the verdict on a rate; short runs are judged as if they went on to 100 steps.
+
+    A gradient vanishes with the norm: the smallest singular value has no verdict, nor has a condition number.
+    """
+    if part.series[1] in ("min", "cond") or (math.isnan(rate) and blow_up is None):
         return None
     limit = math.log(STABLE) / max(steps, LEAST_STEPS)
     if blow_up is not None or rate > limit:

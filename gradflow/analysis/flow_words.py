@@ -12,6 +12,7 @@ from gradflow.analysis.measure import Measured, Series
 from gradflow.analysis.view import View
 from gradflow.printable import decimal
 
+TOLD = 1e-9  # a relative error that a reader must not miss
 NOTHING = 1e-9  # nats per step that are rounding
 NAMES = {
     "2": "",
@@ -42,7 +43,8 @@ def _sentence(flow: Lags, summary: Cells, k: int) -> str:
     final = float(flow.log10_norm[places[-1]])
     last = f" {'unknown' if math.isnan(final) else decimal(final)} at lag {flow.lag[places[-1]]}"
     horizon = summary.horizon_float32[k]
-    reach = f"; outside float32's normal numbers from lag {horizon}" if horizon else ""
+    side = "under" if final < 0 else "over"
+    reach = f"; {side} float32's normal numbers from lag {horizon}" if horizon else ""
     return f"{name}{verdict}{last}{_pace(float(summary.rate[k]))}{reach}{ending}."
 
 
@@ -75,7 +77,15 @@ def notes(inputs: Inputs, found: Draws, seeds: int, view: View) -> Iterator[str]
             "Block direct is an approximation: ∏ diag(f) alone, without the paths by way of the gates "
             "(the truth is block cc, or hh of a gru)."
         )
+    if view.lags != tuple(range(1, len(view.lags) + 1)):
+        yield (
+            "Not every lag is measured: rates are those between the lags listed, and a horizon that lies "
+            "between two of them is left open."
+        )
     for cell, draws in found.items():
+        worst = max(error for draw in draws for error in draw.errors.values())
+        if worst > TOLD:
+            yield f"{cell}: norms may be off by {worst:.1g}, relative (norm_error)."
         lost = [log for draw in draws for series in draw.log10_norms for log in _lost(draw, series, view)]
         if lost:
             yield (

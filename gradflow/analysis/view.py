@@ -22,8 +22,11 @@ from gradflow.linalg.singular import gram_values, leading_singular_values
 
 BATCHED = 24  # state sizes up to which many seeds go as one batch
 DENSE = 160  # state sizes up to which the norm of a single Jacobian is cheapest from its Gram matrix
-# A matrix-free lag costs about this many passes of a product's cost a row, as measured from n = 512 up.
-PASSES, LARGE = 150, 512
+# Relative residual at which the norm of a single large Jacobian is taken; its error is the square of that
+# over the gap, unless two singular values are that close, and then no more than it.
+STEP_TOLERANCE = 1e-7
+# From this state size on a few lags are measured without forming a product, whose memory alone is too much.
+LARGE = 3000
 # An inverse with a larger relative error than this is no number to publish.
 LOST = 1e-3
 
@@ -105,11 +108,9 @@ def _forward_norms(trajectory: Trajectory, view: View, part: Part) -> Norms:
         seeds = len(trajectory.states)
         return batch_norms(along, steps, np.broadcast_to(start, (seeds, *start.shape)), rows=part.rows)
     lags = [lag for lag in view.lags if lag <= steps]
-    few = lags and trajectory.size >= LARGE and PASSES * sum(lags) < trajectory.size * lags[-1]
+    few = trajectory.size >= LARGE and len(lags) < steps / 2
     if few and view.norms == ("2",) and not view.exact:
-        norms = matrix_free_norms(along, back, steps, lags, start, rows=part.rows)
-        if norms.error <= TOLERANCE[trajectory.dtype.itemsize]:
-            return norms  # else the product itself has to be formed
+        return matrix_free_norms(along, back, steps, lags, start, rows=part.rows)
     wanted = frozenset(lags)
     return chain_norms(along, steps, start, rows=part.rows, wanted=wanted.__contains__, exact=view.exact)
 
@@ -182,7 +183,7 @@ def _stretch_norms(trajectory: Trajectory, first: int) -> Array:
     """Return the norms of a stretch of Jacobians, one draw's, all iterated upon at once."""
     _, factor = trajectory.stretch(first)
     each, count = factor.each(), min(STRETCH, trajectory.steps - first)
-    tolerance = TOLERANCE[factor.dtype.itemsize]
+    tolerance = max(STEP_TOLERANCE, TOLERANCE[factor.dtype.itemsize])
     shape = (factor.size, count)
     norms, errors = leading_singular_values(each.matmat, each.rmatmat, shape, factor.dtype, tolerance)
     for k in np.flatnonzero(errors > tolerance):

@@ -12,6 +12,7 @@ from gradflow.render.style import Style
 from gradflow.render.thinning import thinned
 
 NONE = "-"
+MOST_THINGS = 50
 FLAT = 0.01  # a curve that moves less than this is drawn as a line
 
 
@@ -86,7 +87,9 @@ def _summary(record: Record) -> Block:
 def _table(table: Rows, style: Style) -> Block:
     values = [table.column(table.meaning.value)] if table.meaning.value else []
     levels = table.columns[table.meaning.value].levels if table.meaning.value else ()
-    places = thinned(len(table.rows), style.rows, values, levels)
+    # a table of things, no curve, is shown whole as long as that is bearable
+    rows = style.rows if values or len(table.rows) > MOST_THINGS else None
+    places = thinned(len(table.rows), rows, values, levels)
     words = [
         k
         for k, name in enumerate(table.columns)
