@@ -1,15 +1,16 @@
 """A comparison in words: a sentence a series, and what to beware of."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
 from gradflow.analysis.flow_record import Cells, Lags
 from gradflow.analysis.flow_tables import Draws
 from gradflow.analysis.inputs import Inputs
-from gradflow.analysis.measure import Measured, Series
+from gradflow.analysis.measure import Measured
 from gradflow.analysis.view import View
+from gradflow.cells.base import Array
 from gradflow.printable import decimal
 
 TOLD = 1e-9  # a relative error that a reader must not miss
@@ -56,12 +57,6 @@ def _pace(rate: float) -> str:
     return ""
 
 
-def _lost(draw: Measured, series: Series, view: View) -> list[int]:
-    """Return the lags asked for at which a norm could not be had."""
-    logs = draw.log10_norms[series]
-    return [lag for lag in view.lags if lag <= draw.steps and np.isnan(logs[lag - 1])]
-
-
 def notes(inputs: Inputs, found: Draws, seeds: int, view: View) -> Iterator[str]:
     """Yield what to beware of: inputs left unused, derivatives too small for a double, approximations."""
     if inputs.data is not None and len(inputs.data) > seeds > 0:
@@ -83,19 +78,32 @@ def notes(inputs: Inputs, found: Draws, seeds: int, view: View) -> Iterator[str]
             "between two of them is left open."
         )
     for cell, draws in found.items():
-        worst = max(error for draw in draws for error in draw.errors.values())
-        if worst > TOLD:
-            yield f"{cell}: norms may be off by {worst:.1g}, relative (norm_error)."
-        lost = [log for draw in draws for series in draw.log10_norms for log in _lost(draw, series, view)]
-        if lost:
-            yield (
-                f"{cell}: from lag {min(lost)} on, the smallest singular value cannot be had: a Jacobian is "
-                "singular to rounding (nan, or null)."
-            )
-        blown = sorted(draw.blow_up for draw in draws if draw.blow_up is not None)
-        if blown:
-            yield (
-                f"{cell}: in {len(blown)} of {len(draws)} draws the state overflows, "
-                f"first at step {blown[0]}; lags are those that every draw has, each counted from its own "
-                "last finite state."
-            )
+        for note in _notes_of_one(draws, view):
+            yield f"{cell}: {note}"
+
+
+def _notes_of_one(draws: Sequence[Measured], view: View) -> Iterator[str]:
+    """Yield what to beware of with one cell: norms left out, uncertain or lost, and draws that overflow."""
+    steps = [_unknown(draw.log10_step_norms, draw, view) for draw in draws]
+    if any(steps):
+        yield f"{sum(map(len, steps))} norms of single steps did not settle and are left out (nan, or null)."
+    worst = max(error for draw in draws for error in draw.errors.values())
+    if worst > TOLD:
+        yield f"norms may be off by {worst:.1g}, relative (norm_error)."
+    lost = [lag for draw in draws for logs in draw.log10_norms.values() for lag in _unknown(logs, draw, view)]
+    if lost:
+        yield (
+            f"from lag {min(lost)} on, the smallest singular value cannot be had: a Jacobian is singular to "
+            "rounding (nan, or null)."
+        )
+    blown = sorted(draw.blow_up for draw in draws if draw.blow_up is not None)
+    if blown:
+        yield (
+            f"in {len(blown)} of {len(draws)} draws the state overflows, first at step {blown[0]}; lags are "
+            "those that every draw has, each counted from its own last finite state."
+        )
+
+
+def _unknown(logs: Array, draw: Measured, view: View) -> list[int]:
+    """Return the lags asked for at which there is no number."""
+    return [lag for lag in view.lags if lag <= draw.steps and np.isnan(logs[lag - 1])]

@@ -156,16 +156,20 @@ def _inverse_log10_norms(trajectory: Trajectory, view: View) -> tuple[Array, flo
 
 
 def step_log10_norms(trajectory: Trajectory, view: View) -> Array:
-    """Return log₁₀ ‖J‖₂ of the one step at each lag, shape (..., T)."""
-    steps = trajectory.steps
+    """Return log₁₀ ‖J‖₂ of the one step at each lag, shape (..., T).
+
+    Of a large cell it may be nan at lags that were not asked for, and where the iteration does not settle.
+    """
+    steps, order = trajectory.steps, list(view.order(trajectory.steps))
     if view.exact or trajectory.states.ndim > 2 or trajectory.size <= DENSE:
         largest = [_dense_norm(trajectory.jacobian(place), exact=view.exact) for place in range(steps)]
         norms = np.stack(largest, axis=-1) if largest else np.empty((*trajectory.states.shape[:-2], 0))
     else:
-        found = [_stretch_norms(trajectory, first) for first in range(0, steps, STRETCH)]
-        norms = np.concatenate(found) if found else np.empty(0)
+        norms = np.full(steps, np.nan)
+        for first in sorted({order[lag - 1] // STRETCH * STRETCH for lag in view.lags if lag <= steps}):
+            norms[first : first + STRETCH] = _stretch_norms(trajectory, first)
     with np.errstate(divide="ignore"):
-        return np.asarray(np.log10(norms[..., list(view.order(steps))]))
+        return np.asarray(np.log10(norms[..., order]))
 
 
 def _dense_norm(factor: StepFactor, *, exact: bool) -> Array:
@@ -187,7 +191,8 @@ def _stretch_norms(trajectory: Trajectory, first: int) -> Array:
     shape = (factor.size, count)
     norms, errors = leading_singular_values(each.matmat, each.rmatmat, shape, factor.dtype, tolerance)
     for k in np.flatnonzero(errors > tolerance):
-        norms[k] = _dense_norm(factor.at(int(k)), exact=False)
+        # the Gram matrix of a very large one takes minutes: what is not settled is then left out, and told
+        norms[k] = _dense_norm(factor.at(int(k)), exact=False) if factor.size < LARGE else np.nan
     return norms
 
 
