@@ -67,10 +67,11 @@ def _chains(trajectory: Trajectory, block: str, norm: str, *, exact: bool) -> Ar
     part = part_of(trajectory.cell, block, "backward")
     unit = np.eye(size, dtype=trajectory.dtype)[:, part.start]
     found = np.full((steps + 1, steps + 1), np.nan)
+    factors = [trajectory.jacobian(place) for place in range(steps)]  # each is asked for by every later t
     for t in range(1, steps + 1):
 
         def back(k: int, columns: Array, last: int = t) -> Array:
-            return trajectory.jacobian(last - 1 - k).rmatmat(columns)
+            return factors[last - 1 - k].rmatmat(columns)
 
         norms = chain_norms(back, t, unit, rows=part.rows, exact=exact)
         found[t, :t] = (norms.frobenius if norm == "fro" else norms.two)[::-1]

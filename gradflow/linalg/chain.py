@@ -16,7 +16,7 @@ from gradflow.linalg.singular import Found, LeadingSingularValue
 Array = NDArray[Any]
 Action = Callable[[int, Array], Array]  # k from 0, block → A_{k+1} block
 
-FIRST, RATIO = 14, 1.5  # the lag of the first compression, and each next one
+FIRST, RATIO = 10, 1.4  # the lag of the first compression, and each next one
 RETURNS = 3  # how often what was dropped may come back before nothing is dropped any more
 SMALL, LARGE = 2.0**-16, 2.0**16  # between which a product is left as it is
 ALLOWED = {8: 5e-6, 4: 2e-3}  # bytes of a number → share that may be dropped: half its square is the error
