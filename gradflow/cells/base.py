@@ -64,17 +64,17 @@ class StepFactor(Factor):
 
     def at(self, point: int) -> Self:
         """Return the factor at one point of a trajectory."""
-        # not by dataclasses.replace: a long chain asks for every step's factor, many times over
-        chosen = object.__new__(type(self))
-        vars(chosen).update(vars(self))
-        vars(chosen).update({name: getattr(self, name)[..., point, :, None] for name in self.per_point})
-        return chosen
+        return self._with_points(lambda values: values[..., point, :, None])
 
     def each(self) -> Self:
         """Return a factor that acts on each column of a block by its own point: J_p x_p for all p."""
+        return self._with_points(lambda values: np.swapaxes(values, -1, -2))
+
+    def _with_points(self, change: Callable[[Array], Array]) -> Self:
+        # not by dataclasses.replace: a long chain asks for every step's factor, many times over
         chosen = object.__new__(type(self))
         vars(chosen).update(vars(self))
-        vars(chosen).update({name: np.swapaxes(getattr(self, name), -1, -2) for name in self.per_point})
+        vars(chosen).update({name: change(getattr(self, name)) for name in self.per_point})
         return chosen
 
     @abstractmethod
@@ -84,6 +84,22 @@ class StepFactor(Factor):
     @abstractmethod
     def input_rmatmat(self, block: Array) -> Array:
         """Return J_xᵀ Y for a block Y of shape (..., n, m)."""
+
+
+class LayerFactor(StepFactor):
+    """The factor of a cell with weights of its own; its state is its output unless it says otherwise."""
+
+    weight_hh: Array  # (..., rows, output_size)
+
+    @property
+    def size(self) -> int:
+        """As many numbers as are shown."""
+        return int(self.weight_hh.shape[-1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the weights."""
+        return self.weight_hh.dtype
 
 
 class Cell(ABC):

@@ -7,12 +7,12 @@ h' = (1 − z)⊙n + z⊙h
 """
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from gradflow.cells.activations import sigmoid, sigmoid_slope, tanh_slope
-from gradflow.cells.base import Array, Gate, GateValues, Layer, StepFactor, affine
+from gradflow.cells.base import Array, Gate, GateValues, Layer, LayerFactor, affine
 from gradflow.cells.initialization import chrono_bias, fresh_weights
 from gradflow.errors import UsageError
 from gradflow.linalg.products import transposed
@@ -28,7 +28,7 @@ FEW = 5  # columns under which forming the Jacobian does not pay
 
 
 @dataclass(frozen=True, eq=False)
-class GRUFactor(StepFactor):
+class GRUFactor(LayerFactor):
     """∂h'/∂h = diag(z) + diag((h − n)z′) U_z + diag((1 − z)n′) ∂(pre-activation of n)/∂h, the last being
 
     after:  diag(r) U_n + diag(v r′) U_r, v = U_n h + b_hn
@@ -45,16 +45,6 @@ class GRUFactor(StepFactor):
     before: bool
 
     per_point: ClassVar[tuple[str, ...]] = ("kept", "update", "candidate", "reset", "reset_slope")
-
-    @property
-    def size(self) -> int:
-        """H."""
-        return int(self.weight_hh.shape[-1])
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of the weights."""
-        return self.weight_hh.dtype
 
     def todense(self) -> Array:
         """Return J."""

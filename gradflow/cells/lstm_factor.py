@@ -1,18 +1,18 @@
 """The Jacobian of an LSTM step as the vectors and the weights that make it."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
-from gradflow.cells.base import Array, StepFactor
+from gradflow.cells.base import Array, LayerFactor
 from gradflow.linalg.products import inverse_error, solved, transposed
 
 FEW = 5  # columns under which forming the mixture of the gates does not pay
 
 
 @dataclass(frozen=True, eq=False)
-class LSTMFactor(StepFactor):
+class LSTMFactor(LayerFactor):
     """∂[h'; c']/∂[h; c], of shape (R + H, R + H).
 
     With M = Σ diag(a)U over the gates that feed the cell (a = ∂c'/∂z: i′g, f′c, i g′ for i, f, g),
@@ -38,11 +38,6 @@ class LSTMFactor(StepFactor):
     def size(self) -> int:
         """R + H."""
         return int(self.weight_hh.shape[-1]) + self._count()
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of the weights."""
-        return self.weight_hh.dtype
 
     def _count(self) -> int:
         """Return H, of which the rows of the last gate alone are known to be."""

@@ -1,12 +1,12 @@
 """The simple recurrent network (Elman 1990): h' = φ(W h + U x + b)."""
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 
 from gradflow.cells.activations import ACTIVATIONS
-from gradflow.cells.base import Array, Layer, StepFactor, affine
+from gradflow.cells.base import Array, Layer, LayerFactor, affine
 from gradflow.cells.initialization import fresh_weights
 from gradflow.errors import UsageError
 from gradflow.linalg.products import transposed
@@ -14,7 +14,7 @@ from gradflow.tables import unknown
 
 
 @dataclass(frozen=True, eq=False)
-class RNNFactor(StepFactor):
+class RNNFactor(LayerFactor):
     """∂h'/∂h = diag(φ′) W (exercise 5-1a: y = σ(Wx) has the Jacobian diag(σ′)W)."""
 
     slope: Array  # (..., H, 1)
@@ -22,16 +22,6 @@ class RNNFactor(StepFactor):
     weight_ih: Array  # (..., H, I)
 
     per_point: ClassVar[tuple[str, ...]] = ("slope",)
-
-    @property
-    def size(self) -> int:
-        """H."""
-        return int(self.weight_hh.shape[-1])
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of the weights."""
-        return self.weight_hh.dtype
 
     def matmat(self, block: Array) -> Array:
         """Return diag(φ′) (W X)."""
