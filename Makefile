@@ -28,8 +28,12 @@ bench: .venv/bench
 	$(BIN)/python benchmarks/flow.py
 
 # Reference values by real frameworks, for tests that do without them.
-oracles: .venv/bench
+oracles: .venv/oracles
 	$(BIN)/python tests/oracles/torch_cells.py
+	$(BIN)/python tests/oracles/torch_files.py
+	$(BIN)/python tests/oracles/jax_files.py
+	$(BIN)/python tests/oracles/keras_files.py
+	$(BIN)/python tests/oracles/onnx_files.py
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
@@ -42,6 +46,6 @@ clean:
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
-.venv/test .venv/check .venv/bench: .venv/%: .venv/bin/python pyproject.toml
+.venv/test .venv/check .venv/bench .venv/oracles: .venv/%: .venv/bin/python pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[$*]'
 	@touch $@

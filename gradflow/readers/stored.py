@@ -1,6 +1,6 @@
 """An array as it lies in a file: known by name, shape and type, read only when asked."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from types import EllipsisType
 from typing import Any, TypeAlias
@@ -39,6 +39,9 @@ class StoredArray:
         Returns the array, memory-mapped where the format allows.
     decode : callable
         Turns what ``load`` returned, after slicing, into numbers that numpy knows.
+    about : mapping
+        What the file says of the array's owner beside the numbers: an operator's attributes, a layer's
+        configuration; empty where it says nothing.
     """
 
     source: str
@@ -47,6 +50,7 @@ class StoredArray:
     dtype: str
     load: Callable[[], NDArray[Any]] = field(repr=False)
     decode: Callable[[NDArray[Any]], NDArray[Any]] = field(default=np.asarray, repr=False)
+    about: Mapping[str, Any] = field(default_factory=dict, repr=False, compare=False)
 
     def read(self, window: Window = ...) -> NDArray[Any]:
         """Return the array, or the part in ``window``, in the type it is stored in; it may be read-only.
