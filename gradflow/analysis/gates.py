@@ -58,8 +58,7 @@ class Gates:
 def summarized(values: GateValues) -> GateSummary:
     """Return the summary of a gate for all draws at once."""
     layer, name, gate, every = values
-    reach, over = EDGE * (gate.high - gate.low), (-2, -1)  # steps and units
-    at_end = (every < gate.low + reach) | (every > gate.high - reach)
+    over = (-2, -1)  # steps and units
     low, high = np.quantile(every, (0.05, 0.95), axis=over)
     return GateSummary(
         layer,
@@ -68,16 +67,24 @@ def summarized(values: GateValues) -> GateSummary:
         every.mean(axis=over),
         low,
         high,
-        at_end.mean(axis=over),
+        at_end(gate, every).mean(axis=over),
         _time_constant(gate, every),
     )
+
+
+def at_end(gate: Gate, values: Array) -> Array:
+    """Return 1 where a value lies within a tenth of the gate's range from an end, else 0; nan without ends."""
+    reach = EDGE * (gate.high - gate.low)
+    if not math.isfinite(reach):
+        return np.full(values.shape, math.nan)
+    return ((values < gate.low + reach) | (values > gate.high - reach)).astype(float)
 
 
 def _time_constant(gate: Gate, values: Array) -> Array:
     """Return −1/⟨ln f⟩, 0 where the gate shuts entirely, inf where it never does; nan for other gates."""
     if not gate.retains:
         return np.full(values.shape[:-2], math.nan)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):  # a gate without a least value has no logarithm
         return np.asarray(np.abs(1.0 / np.log(values).mean(axis=(-2, -1))))
 
 

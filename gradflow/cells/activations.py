@@ -1,10 +1,15 @@
 """Activation functions with derivatives that keep their digits far out in the tails."""
 
+import math
 from collections.abc import Callable
+from functools import cache
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gradflow.errors import UsageError
+from gradflow.tables import unknown
 
 Array = NDArray[Any]
 
@@ -61,16 +66,134 @@ def identity_slope(z: Array) -> Array:
 
 
 class Activation(NamedTuple):
-    """An elementwise function of z, its derivative as a function of z, and the derivative's maximum."""
+    """An elementwise function φ of z, its derivative as a function of z, and the ends of both."""
 
     value: Callable[[Array], Array]
     slope: Callable[[Array], Array]
-    steepest: float
+    steepest: float = 1.0  # the largest |φ′|
+    low: float = -math.inf
+    high: float = math.inf
+    # 1 − φ(z): of a gate that couples two others
+    complement: Callable[[Array], Array] | None = None
+
+    def rest(self, z: Array) -> Array:
+        """Return 1 − φ(z), to its last digits where the function has a formula for it."""
+        return np.asarray(1.0 - self.value(z)) if self.complement is None else self.complement(z)
 
 
+# What a person may choose for a cell.
 ACTIVATIONS = {
-    "tanh": Activation(np.tanh, tanh_slope, 1.0),
-    "sigmoid": Activation(sigmoid, sigmoid_slope, 0.25),
-    "relu": Activation(relu, relu_slope, 1.0),
-    "identity": Activation(identity, identity_slope, 1.0),
+    "tanh": Activation(np.tanh, tanh_slope, 1.0, -1.0, 1.0),
+    "sigmoid": Activation(sigmoid, sigmoid_slope, 0.25, 0.0, 1.0, lambda z: sigmoid(-z)),
+    "relu": Activation(relu, relu_slope, 1.0, 0.0),
+    "identity": Activation(identity, identity_slope),
 }
+
+
+def affine(alpha: float, beta: float) -> Activation:
+    """Return αz + β."""
+    return Activation(lambda z: alpha * z + beta, lambda z: np.full_like(z, alpha), abs(alpha))
+
+
+def scaled_tanh(alpha: float, beta: float) -> Activation:
+    """Return α tanh(βz)."""
+    return Activation(
+        lambda z: alpha * np.tanh(beta * z),
+        lambda z: alpha * beta * tanh_slope(beta * z),
+        abs(alpha * beta),
+        -abs(alpha),
+        abs(alpha),
+    )
+
+
+def hard_sigmoid(alpha: float, beta: float) -> Activation:
+    """Return αz + β, cut off at 0 and 1."""
+
+    def slope(z: Array) -> Array:
+        line = alpha * z + beta
+        return np.where((line > 0) & (line < 1), alpha, 0.0).astype(z.dtype)
+
+    return Activation(lambda z: np.clip(alpha * z + beta, 0.0, 1.0), slope, abs(alpha), 0.0, 1.0)
+
+
+def leaky_relu(alpha: float) -> Activation:
+    """Return z, or αz where z < 0."""
+    return Activation(
+        lambda z: np.where(z > 0, z, alpha * z),
+        lambda z: np.where(z > 0, 1.0, alpha).astype(z.dtype),
+        max(1.0, abs(alpha)),
+    )
+
+
+def thresholded_relu(alpha: float) -> Activation:
+    """Return z where z > α, else 0."""
+    return Activation(
+        lambda z: np.where(z > alpha, z, 0.0).astype(z.dtype), lambda z: (z > alpha).astype(z.dtype)
+    )
+
+
+def elu(alpha: float) -> Activation:
+    """Return z, or α(e^z − 1) where z < 0 (Clevert et al. 2016)."""
+    return Activation(
+        lambda z: np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0.0))),
+        lambda z: np.where(z > 0, 1.0, alpha * np.exp(np.minimum(z, 0.0))),
+        max(1.0, abs(alpha)),
+        -abs(alpha),
+    )
+
+
+def softsign() -> Activation:
+    """Return z/(1 + |z|)."""
+    return Activation(
+        lambda z: z / (1.0 + np.abs(z)), lambda z: (1.0 + np.abs(z)) ** -2.0, 1.0, -1.0, 1.0
+    )  # fmt: skip
+
+
+def softplus() -> Activation:
+    """Return ln(1 + e^z)."""
+    return Activation(lambda z: np.logaddexp(z, 0.0), sigmoid, 1.0, 0.0)
+
+
+# What a trained cell may have beside them: the function, and its parameters unless told otherwise (ONNX's).
+FAMILIES: dict[str, tuple[Callable[..., Activation], tuple[float, ...]]] = {
+    "affine": (affine, (1.0, 0.0)),
+    "scaled_tanh": (scaled_tanh, (1.0, 1.0)),
+    "hard_sigmoid": (hard_sigmoid, (0.2, 0.5)),
+    "leaky_relu": (leaky_relu, (0.01,)),
+    "thresholded_relu": (thresholded_relu, (1.0,)),
+    "elu": (elu, (1.0,)),
+    "softsign": (softsign, ()),
+    "softplus": (softplus, ()),
+}
+
+
+@cache
+def activation(name: str) -> Activation:
+    """Return the activation that ``name`` writes: ``"tanh"``, ``"elu"``, ``"hard_sigmoid(0.2, 0.5)"``.
+
+    Raises
+    ------
+    UsageError
+        For an unknown name, or parameters that do not fit it.
+
+    Examples
+    --------
+    >>> float(activation("hard_sigmoid(0.25,0.5)").value(np.array(1.0)))
+    0.75
+    """
+    if name in ACTIVATIONS:
+        return ACTIVATIONS[name]
+    family, _, inside = name.partition("(")
+    if family not in FAMILIES:
+        raise UsageError(unknown("activation", name, [*ACTIVATIONS, *FAMILIES]))
+    make, parameters = FAMILIES[family]
+    if not inside:
+        return make(*parameters)
+    try:
+        given = [float(part) for part in inside.removesuffix(")").split(",")]
+    except ValueError:
+        given = []
+    if not inside.endswith(")") or len(given) != len(parameters) or not np.isfinite(given).all():
+        wanted = ",".join(f"{parameter:g}" for parameter in parameters)
+        raise UsageError(f"activation {name!r}: expected {len(parameters)} numbers, as in {family}({wanted})")
+    return make(*given)

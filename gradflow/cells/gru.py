@@ -11,7 +11,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from gradflow.cells.activations import sigmoid, sigmoid_slope, tanh_slope
+from gradflow.cells.activations import activation
 from gradflow.cells.base import Array, Gate, GateValues, Layer, LayerFactor, affine
 from gradflow.cells.initialization import chrono_bias, fresh_weights
 from gradflow.errors import UsageError
@@ -135,6 +135,8 @@ class GRU(Layer):
         The bias inside the reset gate: with ``reset`` after alone.
     reset : str
         after or before.
+    gate_activation, activation : str
+        Of r and z; of the candidate n.
 
     Examples
     --------
@@ -150,6 +152,8 @@ class GRU(Layer):
     bias: Array
     bias_hn: Array | None = None
     reset: str = "after"
+    gate_activation: str = "sigmoid"
+    activation: str = "tanh"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -157,22 +161,23 @@ class GRU(Layer):
             raise UsageError(unknown("reset", self.reset, RESETS))
 
     def _evaluate(self, state: Array, drive: Array) -> Point:
-        size = self.state_size
+        size, gate = self.state_size, activation(self.gate_activation).value
         if self.reset == "before":
             z_r, z_z = np.split(
                 affine(self.weight_hh[..., : 2 * size, :], state) + drive[..., : 2 * size], 2, axis=-1
             )
-            r, seen = sigmoid(z_r), state
+            r, seen = gate(z_r), state
             inner = affine(self.weight_hh[..., 2 * size :, :], r * state)
         else:
             recurrent = affine(self.weight_hh, state)
             z_r, z_z = np.split(recurrent[..., : 2 * size] + drive[..., : 2 * size], 2, axis=-1)
-            r, seen = sigmoid(z_r), recurrent[..., 2 * size :]
+            r, seen = gate(z_r), recurrent[..., 2 * size :]
             if self.bias_hn is not None:
                 seen = seen + self.bias_hn[..., None, :]
             inner = r * seen
         z_n = drive[..., 2 * size :] + inner
-        return Point({"r": z_r, "z": z_z, "n": z_n}, {"r": r, "z": sigmoid(z_z), "n": np.tanh(z_n)}, seen)
+        gates = {"r": r, "z": gate(z_z), "n": activation(self.activation).value(z_n)}
+        return Point({"r": z_r, "z": z_z, "n": z_n}, gates, seen)
 
     def step(self, state: Array, drive: Array) -> Array:
         """Return (1 − z)⊙n + z⊙h."""
@@ -184,13 +189,14 @@ class GRU(Layer):
         """Return ∂h'/∂h at every step."""
         state = states[..., :-1, :]
         z, gates, seen = self._evaluate(state, self.drive(inputs))
+        gate, candidate = activation(self.gate_activation), activation(self.activation)
         return GRUFactor(
             kept=gates["z"],
-            update=(state - gates["n"]) * sigmoid_slope(z["z"]),
-            # 1 − z as σ(−z) keeps its digits where z is near 1
-            candidate=sigmoid(-z["z"]) * tanh_slope(z["n"]),
+            update=(state - gates["n"]) * gate.slope(z["z"]),
+            # 1 − z keeps its digits where z is near 1
+            candidate=gate.rest(z["z"]) * candidate.slope(z["n"]),
             reset=gates["r"],
-            reset_slope=seen * sigmoid_slope(z["r"]),
+            reset_slope=seen * gate.slope(z["r"]),
             weight_hh=self.weight_hh,
             weight_ih=self.weight_ih,
             before=self.reset == "before",
@@ -199,7 +205,11 @@ class GRU(Layer):
     def gates(self, states: Array, inputs: Array) -> list[GateValues]:
         """Return r, z, n at every step."""
         found = self._evaluate(states[..., :-1, :], self.drive(inputs)).gates
-        return [GateValues(1, name, GATES[name], values) for name, values in found.items()]
+        return [GateValues(1, name, self._gate(name), values) for name, values in found.items()]
+
+    def _gate(self, name: str) -> Gate:
+        ends = activation(self.activation if name == "n" else self.gate_activation)
+        return GATES[name]._replace(low=ends.low, high=ends.high)
 
     @classmethod
     def random(

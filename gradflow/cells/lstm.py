@@ -10,6 +10,7 @@ Variants:
 - coupled: i = 1 − f, and no input gate of its own (Greff et al. 2017, variant CIFG)
 - forget_gate=off: f = 1 (Hochreiter & Schmidhuber 1997)
 - projection: h' = P(o⊙tanh c') (Sak et al. 2014)
+- other activations than σ of the gates, tanh of the candidate and of c'
 """
 
 from collections.abc import Mapping
@@ -18,7 +19,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.cells.activations import sigmoid, sigmoid_slope, tanh_slope
+from gradflow.cells.activations import activation
 from gradflow.cells.base import Array, CellPaths, Gate, GateValues, Layer, affine
 from gradflow.cells.initialization import chrono_bias, fresh_weights
 from gradflow.cells.lstm_factor import LSTMFactor
@@ -58,6 +59,8 @@ class LSTM(Layer):
         The projection P.
     coupled, forget_gate : bool
         Whether i = 1 − f, and whether there is a forget gate.
+    gate_activation, activation, output_activation : str
+        Of i, f and o; of the candidate g; of c' on its way out.
 
     Examples
     --------
@@ -76,6 +79,9 @@ class LSTM(Layer):
     weight_hr: Array | None = None
     coupled: bool = False
     forget_gate: bool = True
+    gate_activation: str = "sigmoid"
+    activation: str = "tanh"
+    output_activation: str = "tanh"
 
     @property
     def gate_names(self) -> list[str]:
@@ -108,15 +114,16 @@ class LSTM(Layer):
         for name in ("i", "f"):
             if name in peephole:
                 z[..., place[name], :] += peephole[name] * before
-        opened = sigmoid(z)
+        gate = activation(self.gate_activation)
+        opened = gate.value(z)
         f = opened[..., place["f"], :] if "f" in place else np.ones_like(before)
-        i = opened[..., place["i"], :] if "i" in place else sigmoid(-z[..., place["f"], :])
-        g = np.tanh(z[..., place["g"], :])
+        i = opened[..., place["i"], :] if "i" in place else gate.rest(z[..., place["f"], :])
+        g = activation(self.activation).value(z[..., place["g"], :])
         cell = f * before + i * g
         o = opened[..., place["o"], :]
         if "o" in peephole:
             z[..., place["o"], :] += peephole["o"] * cell
-            o = sigmoid(z[..., place["o"], :])
+            o = gate.value(z[..., place["o"], :])
         return Point(z, {"i": i, "f": f, "g": g, "o": o}, before, cell)
 
     def peepholes(self) -> dict[str, Array]:
@@ -129,7 +136,7 @@ class LSTM(Layer):
     def step(self, state: Array, drive: Array) -> Array:
         """Return [h'; c']."""
         _, gates, _, cell = self._evaluate(state, drive)
-        shown = gates["o"] * np.tanh(cell)
+        shown = gates["o"] * activation(self.output_activation).value(cell)
         output = shown if self.weight_hr is None else affine(self.weight_hr, shown)
         return np.concatenate([output, cell], axis=-1)
 
@@ -141,11 +148,12 @@ class LSTM(Layer):
         kept = point.gates["f"] + sum(
             peephole[name] * into_cell[name] for name in into_cell if name in peephole
         )
-        through_output = slope["o"] * np.tanh(point.cell)
+        output = activation(self.output_activation)
+        through_output = slope["o"] * output.value(point.cell)
         return LSTMFactor(
             kept=kept,
             into_cell=np.stack(list(into_cell.values())),
-            through_cell=o * tanh_slope(point.cell) + peephole.get("o", 0.0) * through_output,
+            through_cell=o * output.slope(point.cell) + peephole.get("o", 0.0) * through_output,
             through_output=through_output,
             weight_hh=self.weight_hh,
             weight_ih=self.weight_ih,
@@ -154,9 +162,10 @@ class LSTM(Layer):
 
     def _slopes(self, point: Point) -> dict[str, Array]:
         """Return the derivative of each gate that has weights."""
-        slopes = sigmoid_slope(point.z)
+        slopes = activation(self.gate_activation).slope(point.z)
         named = {name: slopes[..., k, :] for k, name in enumerate(self.gate_names)}
-        return named | {"g": tanh_slope(point.z[..., self.gate_names.index("g"), :])}
+        candidate = point.z[..., self.gate_names.index("g"), :]
+        return named | {"g": activation(self.activation).slope(candidate)}
 
     @staticmethod
     def _into_cell(point: Point, slope: dict[str, Array]) -> dict[str, Array]:
@@ -173,7 +182,11 @@ class LSTM(Layer):
     def gates(self, states: Array, inputs: Array) -> list[GateValues]:
         """Return i, f, g, o at every step, the fixed ones too."""
         found = self._evaluate(states[..., :-1, :], self.drive(inputs)).gates
-        return [GateValues(1, name, GATES[name], values) for name, values in found.items()]
+        return [GateValues(1, name, self._gate(name), values) for name, values in found.items()]
+
+    def _gate(self, name: str) -> Gate:
+        ends = activation(self.activation if name == "g" else self.gate_activation)
+        return GATES[name]._replace(low=ends.low, high=ends.high)
 
     def paths(self, states: Array, inputs: Array) -> CellPaths:
         """Return the direct path and those through f, i and g; a gate that is fixed has none."""
@@ -193,7 +206,7 @@ class LSTM(Layer):
                 weight[name] = weight[name] @ self.weight_hr
         return CellPaths(
             direct=f[..., 1:, :],
-            delta=(o * tanh_slope(point.cell))[..., :-1, :],
+            delta=(o * activation(self.output_activation).slope(point.cell))[..., :-1, :],
             into={name: a[..., 1:, :] for name, a in into.items()},
             weight=weight,
             peephole={

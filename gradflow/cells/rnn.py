@@ -5,12 +5,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from gradflow.cells.activations import ACTIVATIONS
+from gradflow.cells.activations import activation
 from gradflow.cells.base import Array, Layer, LayerFactor, affine
 from gradflow.cells.initialization import fresh_weights
 from gradflow.errors import UsageError
 from gradflow.linalg.products import transposed
-from gradflow.tables import unknown
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +55,7 @@ class RNN(Layer):
     weight_hh : array (..., H, H)
     bias : array (..., H)
     activation : str
-        tanh, sigmoid, relu or identity.
+        Whatever `gradflow.cells.activations.activation` reads.
 
     Examples
     --------
@@ -73,22 +72,21 @@ class RNN(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.activation not in ACTIVATIONS:
-            raise UsageError(unknown("activation", self.activation, ACTIVATIONS))
+        activation(self.activation)  # refuses what there is not
 
     def step(self, state: Array, drive: Array) -> Array:
         """Return φ(W h + U x + b)."""
-        return ACTIVATIONS[self.activation].value(affine(self.weight_hh, state) + drive)
+        return activation(self.activation).value(affine(self.weight_hh, state) + drive)
 
     def linearize(self, states: Array, inputs: Array) -> RNNFactor:
         """Return diag(φ′) W at every step."""
         z = affine(self.weight_hh, states[..., :-1, :]) + self.drive(inputs)
-        return RNNFactor(ACTIVATIONS[self.activation].slope(z), self.weight_hh, self.weight_ih)
+        return RNNFactor(activation(self.activation).slope(z), self.weight_hh, self.weight_ih)
 
     def step_bound(self) -> Array:
         """Return γ σ_max(W), γ the steepest slope of the activation (Pascanu et al. 2013, section 2.1)."""
         norms = np.linalg.norm(self.weight_hh.astype(np.float64), 2, axis=(-2, -1))
-        return np.asarray(ACTIVATIONS[self.activation].steepest * norms)
+        return np.asarray(activation(self.activation).steepest * norms)
 
     @classmethod
     def random(
