@@ -183,11 +183,11 @@ def activation(name: str) -> Activation:
     """
     if name in ACTIVATIONS:
         return ACTIVATIONS[name]
-    family, _, inside = name.partition("(")
+    family, bracket, inside = name.partition("(")
     if family not in FAMILIES:
         raise UsageError(unknown("activation", name, [*ACTIVATIONS, *FAMILIES]))
     make, parameters = FAMILIES[family]
-    if not inside:
+    if not bracket:
         return make(*parameters)
     try:
         given = [float(part) for part in inside.removesuffix(")").split(",")]
