@@ -84,6 +84,15 @@ def agree(ours: ArrayLike, theirs: ArrayLike, what: str, tolerance: float = 1e-6
         raise ArithmeticError(f"{what}: single steps and the whole module differ by {error:.1e}")
 
 
+def is_generic_for_relu(layer: Layer) -> bool:
+    """Tell whether each step has units on both sides of the kink.
+
+    With all units off the Jacobian is zero and tests nothing; with all units on the layer is linear.
+    """
+    active = (layer.outputs > 0).sum(axis=1)
+    return bool(active.min() > 0 and active.max() < layer.outputs.shape[1])
+
+
 def keep(
     case: str,
     framework: str,

@@ -1,0 +1,292 @@
+"""Checkpoints as torch writes them, with what torch computes from them beside each.
+
+Run ``python tests/oracles/torch_files.py``; it writes into ``files``, as ``shelf.py`` says. The stored
+files were made with torch 2.13.0 and safetensors 0.8.0 on the CPU.
+
+The weights are saved in the precision the case names, float32 otherwise, and what lies beside them is
+computed in float64 from these very numbers. Every layer is stepped as a module of torch's own with one
+layer and one direction; the run of the whole module must agree with that.
+"""
+
+from __future__ import annotations
+
+import argparse
+import copy
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import save_file
+from shelf import STEPS, Layer, agree, is_generic_for_relu, keep, refuse, seed, walk
+from torch import Tensor, nn
+from torch.autograd.functional import jacobian
+
+HIDDEN, INPUT, PROJECTION, OUTPUT = 4, 3, 2, 2
+
+# Torch's default is +-1/sqrt(H) = +-0.5; wider weights drive the gates away from their linear range.
+WEIGHT_RANGE = 0.8
+
+CELLS = {nn.RNNCell: nn.RNN, nn.LSTMCell: nn.LSTM, nn.GRUCell: nn.GRU}
+
+State = dict[str, Tensor]
+
+
+# ---------------------------------------------------------------------------------------------------
+# What a module computes
+
+
+def single(module: nn.RNNBase, layer: int, suffix: str) -> nn.RNNBase:
+    """Return one layer and direction of `module` as a module of its own."""
+    ending = f"_l{layer}{suffix}"
+    weights = {
+        f"{name.removesuffix(ending)}_l0": value.double()
+        for name, value in module.state_dict().items()
+        if name.endswith(ending)
+    }
+    options = {"bias": module.bias}
+    if module.mode == "LSTM":
+        options["proj_size"] = module.proj_size
+    elif module.mode.startswith("RNN"):
+        options["nonlinearity"] = module.mode.removeprefix("RNN_").lower()
+    inputs = weights["weight_ih_l0"].shape[1]
+    alone = type(module)(inputs, module.hidden_size, dtype=torch.float64, **options)
+    alone.load_state_dict(weights)
+    return alone.requires_grad_(False)
+
+
+def parts(module: nn.RNNBase) -> tuple[int, ...]:
+    """Return the sizes of h and, if there is one, c."""
+    outputs = module.proj_size or module.hidden_size
+    return (outputs, module.hidden_size) if module.mode == "LSTM" else (outputs,)
+
+
+def advance(module: nn.RNNBase, x: Tensor, state: Tensor) -> Tensor:
+    """Take a module with one layer one step on."""
+    h, *c = (part[None] for part in state.split(parts(module)))
+    _, final = module(x[None], (h, *c) if c else h)
+    return (torch.cat(final, dim=1) if c else final)[0]
+
+
+def trace(module: nn.RNNBase, path: str, inputs: NDArray) -> dict[str, Layer]:
+    """Return every layer of `module` under its name, held against the run of the whole module."""
+    suffixes = ("", "_reverse") if module.bidirectional else ("",)
+    several = module.num_layers * len(suffixes) > 1
+    layers, fed = {}, inputs
+    for number in range(module.num_layers):
+        outputs = []
+        for suffix in suffixes:
+            alone = single(module, number, suffix)
+            order = slice(None, None, -1 if suffix else 1)
+
+            def step(x: NDArray, s: NDArray, alone: nn.RNNBase = alone) -> Tensor:
+                return advance(alone, torch.from_numpy(x), torch.from_numpy(s))
+
+            def derivative(x: NDArray, s: NDArray, alone: nn.RNNBase = alone) -> Tensor:
+                return jacobian(partial(advance, alone, torch.from_numpy(x)), torch.from_numpy(s))
+
+            layer = walk(step, derivative, fed[order].copy(), sum(parts(alone)))
+            layers[f"{path}.l{number}{suffix}" if several else path] = layer
+            outputs.append(layer.outputs[order, : parts(alone)[0]])
+        fed = np.hstack(outputs)
+    with torch.no_grad():
+        output, final = copy.deepcopy(module).double()(torch.from_numpy(inputs))
+    agree(fed, output, f"{path}: output", 1e-13)
+    last = np.stack([layer.states[-1] for layer in layers.values()])
+    agree(last, torch.cat(final, dim=1) if module.mode == "LSTM" else final, f"{path}: last state", 1e-13)
+    return layers
+
+
+def trace_cell(cell: nn.RNNCellBase, path: str, inputs: NDArray) -> dict[str, Layer]:
+    """Return what a cell does, as a module with one layer, held against the cell itself."""
+    module = CELLS[type(cell)](cell.input_size, cell.hidden_size)
+    module.load_state_dict({f"{name}_l0": value for name, value in cell.state_dict().items()})
+    layers = trace(module, path, inputs)
+    cell, state, states = copy.deepcopy(cell).double(), None, []
+    with torch.no_grad():
+        for x in torch.from_numpy(inputs):
+            state = cell(x, state)
+            states.append(torch.cat(state) if isinstance(state, tuple) else state)
+    agree(layers[path].outputs, torch.stack(states), f"{path}: cell", 1e-13)
+    return layers
+
+
+def trace_all(model: nn.Module, inputs: NDArray) -> dict[str, Layer]:
+    """Return every recurrent layer in `model`; at the root it is called by its kind."""
+    layers = {}
+    for path, module in model.named_modules():
+        if isinstance(module, nn.RNNBase):
+            layers |= trace(module, path or type(module).__name__.lower(), inputs)
+        elif isinstance(module, nn.RNNCellBase):
+            layers |= trace_cell(module, path, inputs)
+    return layers
+
+
+# ---------------------------------------------------------------------------------------------------
+# The networks
+
+
+def draw_weights(model: nn.Module, generator: torch.Generator) -> None:
+    """Draw all weights from the uniform distribution on +-WEIGHT_RANGE, biases among them."""
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.copy_(WEIGHT_RANGE * (2 * torch.rand(parameter.shape, generator=generator) - 1))
+
+
+def inside(path: str, module: nn.Module) -> nn.Module:
+    """Return a model that has `module` at `path` and a linear layer."""
+    model = nn.ModuleDict({"head": nn.Linear(HIDDEN, OUTPUT)})
+    *outer, last = path.split(".")
+    place = model
+    for name in outer:
+        place[name] = nn.ModuleDict()
+        place = place[name]
+    place[last] = module
+    return model
+
+
+def save(state: State, path: Path) -> None:
+    """Write `state` in the format of the extension."""
+    if path.suffix == ".safetensors":
+        save_file(state, path, metadata={"format": "pt"})
+    else:
+        torch.save(state, path)
+
+
+NETWORKS: dict[str, Callable[[], nn.Module]] = {
+    "torch_rnn_tanh": partial(nn.RNN, INPUT, HIDDEN),
+    "torch_rnn_relu": partial(nn.RNN, INPUT, HIDDEN, nonlinearity="relu"),
+    "torch_lstm": partial(nn.LSTM, INPUT, HIDDEN),
+    "torch_lstm_no_bias": lambda: inside("decoder", nn.LSTM(INPUT, HIDDEN, bias=False)),
+    "torch_lstm_projection": partial(nn.LSTM, INPUT, HIDDEN, proj_size=PROJECTION),
+    "torch_lstm_projection_bidirectional": partial(
+        nn.LSTM, INPUT, HIDDEN, num_layers=2, proj_size=PROJECTION, bidirectional=True
+    ),
+    "torch_lstm_stacked": lambda: inside("encoder.lstm", nn.LSTM(INPUT, HIDDEN, num_layers=2)),
+    "torch_lstm_bidirectional": partial(nn.LSTM, INPUT, HIDDEN, num_layers=2, bidirectional=True),
+    "torch_gru": partial(nn.GRU, INPUT, HIDDEN),
+    "torch_gru_bidirectional": lambda: inside("tagger.gru", nn.GRU(INPUT, HIDDEN, bidirectional=True)),
+    "torch_rnn_cell": lambda: inside("encoder.cell", nn.RNNCell(INPUT, HIDDEN)),
+    "torch_lstm_cell": lambda: inside("encoder.cell", nn.LSTMCell(INPUT, HIDDEN)),
+    "torch_gru_cell": lambda: inside("encoder.cell", nn.GRUCell(INPUT, HIDDEN)),
+    "torch_float16": lambda: nn.LSTM(INPUT, HIDDEN).half(),
+    "torch_bfloat16": lambda: nn.GRU(INPUT, HIDDEN).bfloat16(),
+}
+
+EXTENSIONS = {"torch_bfloat16": ("pt", "safetensors")}
+ASSUME = {"torch_rnn_relu": ["activation=relu"]}
+
+
+def draw(case: str, build: Callable[[], nn.Module]) -> tuple[nn.Module, NDArray]:
+    """Return a network and its inputs."""
+    generator = torch.Generator().manual_seed(seed(case))
+    while True:
+        model = build()
+        draw_weights(model, generator)
+        inputs = torch.randn(STEPS, INPUT, generator=generator, dtype=torch.float64).numpy()
+        if "relu" not in case or is_generic_for_relu(trace_all(model, inputs)["rnn"]):
+            return model, inputs
+
+
+def plain(case: str) -> None:
+    """Write the state dict of a network as it is."""
+    model, inputs = draw(case, NETWORKS[case])
+    keep(
+        case,
+        "torch",
+        inputs=inputs,
+        layers=trace_all(model, inputs),
+        write={ending: partial(save, model.state_dict()) for ending in EXTENSIONS.get(case, ("pt",))},
+        assume=ASSUME.get(case, ()),
+    )
+
+
+def nested(case: str) -> None:
+    """Write what a training script writes: weights among counters, the optimizer and its arguments."""
+    model, inputs = draw(case, lambda: inside("encoder.lstm", nn.LSTM(INPUT, HIDDEN)))
+    parallel = nn.DataParallel(model)
+    optimizer = torch.optim.Adam(parallel.parameters())
+    output, _ = model["encoder"]["lstm"](torch.from_numpy(inputs).float())
+    model["head"](output).square().mean().backward()
+    optimizer.step()
+    checkpoint = {
+        "epoch": 3,
+        "model_state_dict": parallel.state_dict(),
+        "optimizer_state_dict": optimizer.state_dict(),
+        "args": argparse.Namespace(hidden=HIDDEN, lr=1e-3, data=Path("corpus")),
+    }
+    keep(
+        case,
+        "torch",
+        inputs=inputs,
+        layers=trace_all(model, inputs),
+        write={"pt": partial(torch.save, checkpoint)},
+    )
+
+
+def compiled(case: str) -> None:
+    """Write the state dict of what torch.compile returns, which compiles nothing before it is called."""
+    model, inputs = draw(case, lambda: inside("encoder.lstm", nn.LSTM(INPUT, HIDDEN)))
+    keep(
+        case,
+        "torch",
+        inputs=inputs,
+        layers=trace_all(model, inputs),
+        write={"safetensors": partial(save, torch.compile(model).state_dict())},
+    )
+
+
+def views(case: str) -> None:
+    """Write weights that are views of one storage: transposed, with gaps, or further down in it."""
+    model, inputs = draw(case, lambda: nn.LSTM(INPUT, HIDDEN))
+    rows = 4 * HIDDEN
+    shapes = {"weight_ih_l0": (INPUT, rows), "weight_hh_l0": (rows, 2 * HIDDEN), "bias_ih_l0": (3 * rows,)}
+    # Something else first, so that no view begins where the storage does.
+    blocks = torch.full((5 + rows * (INPUT + 2 * HIDDEN + 3),), 9.0)[5:].split(
+        [int(np.prod(shape)) for shape in shapes.values()]
+    )
+    w_i, w_h, b = (block.view(shape) for block, shape in zip(blocks, shapes.values(), strict=True))
+    state = {
+        "weight_ih_l0": w_i.T,
+        "weight_hh_l0": w_h[:, 1::2],
+        "bias_ih_l0": b[: 2 * rows : 2],
+        "bias_hh_l0": b[2 * rows :],
+    }
+    for name, value in model.state_dict().items():
+        state[name].copy_(value)
+    keep(
+        case,
+        "torch",
+        inputs=inputs,
+        layers=trace_all(model, inputs),
+        write={"pt": partial(torch.save, state)},
+    )
+
+
+# ---------------------------------------------------------------------------------------------------
+# Files with code in them, or older than the zip format
+
+
+def refused() -> None:
+    """Write what cannot be read without running what the file says."""
+    lstm, _ = draw("refused", lambda: nn.LSTM(INPUT, HIDDEN))
+    legacy = partial(torch.save, lstm.state_dict(), _use_new_zipfile_serialization=False)
+    refuse("torch_whole_module.pt", partial(torch.save, lstm))
+    refuse("torch_script.pt", lambda path: torch.jit.script(lstm).save(str(path)))
+    refuse("torch_legacy.pt", legacy)
+
+
+def main() -> None:
+    """Write all files."""
+    for case in NETWORKS:
+        plain(case)
+    nested("torch_nested")
+    compiled("torch_orig_mod")
+    views("torch_views")
+    refused()
+
+
+if __name__ == "__main__":
+    main()
