@@ -1,12 +1,14 @@
 """Arrays that a caller hands over in Python, held to the same rules as those of a file."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from os import PathLike, fspath
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from gradflow.errors import DataError
+from gradflow.readers.messages import shown
 from gradflow.readers.stored import Numbers, StoredArray
 
 
@@ -36,8 +38,67 @@ def given_array(values: ArrayLike, name: str, dimensions: Collection[int] = (2,)
         array = np.asarray(values)
     except ValueError as error:
         raise DataError(f"{name}: {error}; expected numbers in a rectangle") from error
-    stored = StoredArray("given array", name, array.shape, str(array.dtype), lambda: array)
-    return stored.numbers(dimensions=dimensions)
+    return stored_array(array, name, "given array").numbers(dimensions=dimensions)
+
+
+def stored_array(array: NDArray[Any], name: str, source: str = "state dict") -> StoredArray:
+    """Return an array as one that is stored, under a name."""
+    return StoredArray(source, name, array.shape, str(array.dtype), lambda: array)
+
+
+def given_state(mapping: Mapping[Any, Any]) -> dict[str, StoredArray]:
+    """Return the arrays of a state dict by name, those of nested mappings with dots between the names.
+
+    Parameters
+    ----------
+    mapping : mapping
+        To numpy arrays, or to anything that speaks DLPack on the CPU (torch, JAX); what is neither array
+        nor mapping is left out.
+
+    Raises
+    ------
+    DataError
+        For an array on another device, or two of the same name.
+
+    Examples
+    --------
+    >>> given_state({"encoder": {"weight": np.eye(2)}, "epoch": 3})["encoder.weight"].shape
+    (2, 2)
+    """
+    found: dict[str, StoredArray] = {}
+    pending: list[tuple[str, Any]] = [("", mapping)]
+    while pending:
+        path, value = pending.pop()
+        if isinstance(value, Mapping):
+            inner = [(f"{path}.{key}" if path else str(key), value[key]) for key in value]
+            pending += reversed(inner)
+            continue
+        array = _array(value, path)
+        if array is None:
+            continue
+        if path in found:
+            raise DataError(f"state dict: two arrays are named {shown(path)}; expected each name once")
+        found[path] = stored_array(array, path)
+    return found
+
+
+def _array(value: Any, name: str) -> NDArray[Any] | None:
+    """Return an array, or a tensor of any library as one; None for anything else."""
+    if isinstance(value, np.ndarray):
+        return value
+    if not hasattr(value, "__dlpack__"):
+        return None
+    # a parameter in training refuses to be exported, and numpy has no bfloat16: their own words for both
+    detached = value.detach() if hasattr(value, "detach") else value
+    if "bfloat16" in str(detached.dtype):
+        detached = detached.float() if hasattr(detached, "float") else detached.astype("float32")
+    try:
+        return np.from_dlpack(detached)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise DataError(
+            f"state dict: {shown(name)} cannot be taken over ({shown(str(error), 100)}); move it to the CPU as "
+            "float32 first"
+        ) from error
 
 
 def told(source: str | PathLike[str] | ArrayLike | None) -> str | None:

@@ -1,0 +1,221 @@
+"""A checkpoint: all recurrent networks among named arrays, whichever framework wrote them."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from itertools import combinations
+from os import PathLike, fspath
+from typing import Any
+
+from gradflow.errors import DataError, UsageError
+from gradflow.layouts import LAYOUTS
+from gradflow.layouts.names import unwrapped
+from gradflow.layouts.network import Choices, Claim, Layer, MisfitError, Network, named
+from gradflow.readers.arrays import read_arrays
+from gradflow.readers.given import given_state
+from gradflow.readers.messages import reading, shown
+from gradflow.readers.stored import StoredArray
+from gradflow.tables import lookup, unknown
+
+# What a person may say about a layer where its file does not.
+ASSUMABLE = ("activation", "gate_activation", "reset", "forget_bias")
+LISTED = 12
+
+
+@dataclass(frozen=True, eq=False)
+class Checkpoint:
+    """The recurrent networks of a file or a state dict.
+
+    Attributes
+    ----------
+    source : str
+        The file, or what else the arrays came from.
+    networks : tuple of Network
+        In the order of the arrays.
+    remarks : tuple of str
+        What looked like a recurrent layer and could not be read as one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> found = from_state_dict({"lstm.weight_ih_l0": np.ones((4, 3)), "lstm.weight_hh_l0": np.ones((4, 1))})
+    >>> found["lstm"].cell().hidden_size
+    1
+    """
+
+    source: str
+    networks: tuple[Network, ...]
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def layers(self) -> list[Layer]:
+        """The layers of all networks."""
+        return [layer for network in self.networks for layer in network.layers]
+
+    def __getitem__(self, name: str) -> Network:
+        """Return the network, or the one layer, of that name, or of the only name that ends so.
+
+        Raises
+        ------
+        UsageError
+            If there is none, or several.
+        """
+        single = [
+            Network(layer.name, ((layer,),))
+            for network in self.networks
+            for layer in network.layers
+            if layer.name != network.name
+        ]
+        every = [*self.networks, *single]
+        found = [network for network in every if network.name == name]
+        found = found or [network for network in every if network.name.endswith((f".{name}", f"/{name}"))]
+        if len(found) == 1:
+            return found[0]
+        names = [network.name for network in (found or every)]
+        if found:
+            raise UsageError(f"{self.source}: layer {name!r} could be {', '.join(names)}; say which")
+        near = get_close_matches(name, names, n=LISTED, cutoff=0.3)
+        listed = list(dict.fromkeys([*near, *names]))[:LISTED]
+        raise UsageError(f"{self.source}: {unknown('layer', name, listed)}")
+
+    def __repr__(self) -> str:
+        listed = ", ".join(f"{layer.name}: {layer.kind}" for layer in self.layers)
+        return f"Checkpoint({self.source}, {listed})"
+
+
+def load(
+    path: str | PathLike[str], *, layout: str | None = None, assume: Mapping[str, Any] | None = None
+) -> Checkpoint:
+    """Return the recurrent networks of a checkpoint, found by names and shapes; its framework is not needed.
+
+    Parameters
+    ----------
+    path : str or path-like
+        A .safetensors, .pt, .pth, .npz, .h5, .keras or .onnx file (recognised by content, save ONNX), or
+        ``"-"`` for standard input.
+    layout : str, optional
+        Whose names to look for alone: torch, keras, onnx, flax, equinox, haiku, tensorflow1.
+    assume : mapping, optional
+        What the file leaves open: ``activation``, ``gate_activation``, ``reset``, ``forget_bias``.
+
+    Returns
+    -------
+    Checkpoint
+        Its ``layers`` have a cell each, with weights of float64; ``checkpoint["encoder.lstm"]`` is one
+        network.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read, holds no recurrent layer, or holds one that can be read in two ways.
+    UsageError
+        For an unknown layout or assumption, or one that nothing in the file leaves open.
+    """
+    arrays = read_arrays(path)
+    source = "standard input" if path == "-" else fspath(path)
+    return _found(arrays, source, layout, assume)
+
+
+def from_state_dict(
+    mapping: Mapping[str, Any], *, layout: str | None = None, assume: Mapping[str, Any] | None = None
+) -> Checkpoint:
+    """Return the recurrent networks among arrays by name: numpy's, or tensors taken over DLPack.
+
+    Parameters
+    ----------
+    mapping : mapping of str to array
+        As torch's ``model.state_dict()``; nested mappings are flattened with dots.
+    layout, assume
+        As for `load`.
+
+    Raises
+    ------
+    DataError, UsageError
+        As `load`, and for an array that is neither numpy's nor speaks DLPack on the CPU.
+    """
+    return _found(given_state(mapping), "state dict", layout, assume)
+
+
+def check_assumed(given: Mapping[str, Any] | None) -> dict[str, str]:
+    """Return what a person says, as text.
+
+    Raises
+    ------
+    UsageError
+        For what cannot be said.
+    """
+    for option in given or {}:
+        if option not in ASSUMABLE:
+            raise UsageError(unknown("assumption", option, ASSUMABLE))
+    return {option: str(value) for option, value in (given or {}).items()}
+
+
+def _found(
+    arrays: Mapping[str, StoredArray], source: str, layout: str | None, assume: Mapping[str, Any] | None
+) -> Checkpoint:
+    if layout is not None and layout not in LAYOUTS:
+        raise UsageError(unknown("layout", layout, LAYOUTS))
+    choices = Choices(check_assumed(assume))
+    with reading(source):
+        claims = [
+            (name, claim)
+            for name in ([layout] if layout else LAYOUTS)
+            for claim in lookup(LAYOUTS, name, "layout").claims(arrays, choices)
+        ]
+        _check_ambiguity(claims)
+        networks, remarks = _built([claim for _, claim in claims], list(arrays))
+        if not networks:
+            raise DataError(_nothing(arrays, remarks))
+    unused = sorted(set(choices.given) - choices.used)
+    if unused:
+        told = (
+            f"it leaves {', '.join(sorted(choices.used))} open" if choices.used else "it leaves nothing open"
+        )
+        raise UsageError(f"{source}: {unused[0]} is not assumed, the file says it ({told}); leave it out")
+    return Checkpoint(source, networks, remarks)
+
+
+def _check_ambiguity(claims: Sequence[tuple[str, Claim]]) -> None:
+    for (one, first), (other, second) in combinations(claims, 2):
+        both = sorted(first.names & second.names)
+        if both:
+            raise DataError(
+                f"{shown(both[0])} can be read as {one} ({shown(first.path)}) and as {other} "
+                f"({shown(second.path)}); say which with --layout (layout=)"
+            )
+
+
+def _built(claims: Sequence[Claim], order: Sequence[str]) -> tuple[tuple[Network, ...], tuple[str, ...]]:
+    """Return the networks of the claims whose shapes fit, in the arrays' order, and why others do not."""
+    built, remarks = [], []
+    place = {name: k for k, name in enumerate(order)}
+    for claim in sorted(claims, key=lambda claim: min(place[name] for name in claim.names)):
+        try:
+            built.append((claim.path, claim.build()))
+        except MisfitError as error:
+            remarks.append(f"left out: {error}")
+    paths = unwrapped([path for path, _ in built])
+    networks = tuple(named(path, levels) for path, (_, levels) in zip(paths, built, strict=True))
+    return _distinct(networks), tuple(remarks)
+
+
+def _distinct(networks: tuple[Network, ...]) -> tuple[Network, ...]:
+    """Return networks of which no two have one name: at the root the kind may be one that is taken."""
+    names = [network.name for network in networks]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is None:
+        return networks
+    root = next(k for k, network in enumerate(networks) if network.name == twice)
+    renamed = replace(networks[root], name="root")
+    renamed = named("root", renamed.levels)
+    return _distinct((*networks[:root], renamed, *networks[root + 1 :]))
+
+
+def _nothing(arrays: Mapping[str, StoredArray], remarks: Sequence[str]) -> str:
+    listed = ", ".join(f"{shown(array.name)} {array.shape}" for array in list(arrays.values())[:LISTED])
+    more = f" and {len(arrays) - LISTED} more" if len(arrays) > LISTED else ""
+    why = f" ({'; '.join(remarks)})" if remarks else ""
+    return (
+        f"holds no recurrent layer under the names of {', '.join(LAYOUTS)}{why}; it holds "
+        f"{listed or 'no array'}{more}"
+    )

@@ -1,0 +1,189 @@
+"""Where a Keras file has its recurrent layers: paths of groups, attributes and the model's configuration.
+
+.h5:         ``[model_weights/]{layer}/{layer}/[{cell}/]kernel[:0]``
+.weights.h5: ``layers/{class}/cell/vars/0``; the layer's own name is an attribute of ``layers/{class}/vars``
+.keras:      the same, with the configuration beside it
+
+Directions are ``forward_*`` and ``backward_*``; cells of a StackedRNNCells stand beside one another.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from gradflow.layouts.names import grouped, parts
+from gradflow.layouts.network import MisfitError
+from gradflow.readers.stored import StoredArray
+
+Arrays = Mapping[str, StoredArray]
+_VARIABLES = {"0": "kernel", "1": "recurrent_kernel", "2": "bias"}
+_CELL = re.compile(r"(?:lstm|gru|simple_rnn)_cell(?:_\d+)?")
+_STACK = re.compile(r"stacked_rnn_cells(?:_\d+)?")
+_DIRECTION = re.compile(r"(forward|backward)_.+")
+_MODEL = "model_weights"
+
+
+@dataclass(frozen=True)
+class Place:
+    """The arrays of one cell, and what is said about it.
+
+    ``config`` is that of the cell (and its layer), empty where the file has none; ``fixed`` says that its
+    activations are cuDNN's; ``version`` is that of Keras.
+    """
+
+    path: str
+    arrays: Arrays
+    cell: str = ""
+    backward: bool = False
+    stacked: bool = False
+    level: int = 0
+    config: Mapping[str, Any] = field(default_factory=dict)
+    fixed: bool = False
+    version: str = ""
+
+
+def places(arrays: Arrays) -> dict[str, list[Place]]:
+    """Return the cells of every recurrent layer by the layer's path, forward before backward."""
+    found: dict[str, list[Place]] = {}
+    for place in _all(arrays):
+        found.setdefault(place.path, []).append(place)
+    configs = _configurations(arrays)
+    return {
+        path: _leveled([_configured(place, configs) for place in several], configs.get(path, {}))
+        for path, several in found.items()
+    }
+
+
+def _all(arrays: Arrays) -> Iterator[Place]:
+    for path, members in grouped(arrays, "kernel|recurrent_kernel|bias").items():
+        if {"kernel", "recurrent_kernel"} <= set(members):
+            yield _by_name(path, members)
+    for path, found in grouped(arrays, r"vars[./][012]").items():
+        members = {_VARIABLES[key[-1]]: array for key, array in found.items()}
+        elements = parts(path)
+        if "kernel" in members and "recurrent_kernel" in members and {"cell", "cells"} & set(elements[-2:]):
+            yield _by_variables(elements, members)
+
+
+def _by_name(path: str, arrays: Arrays) -> Place:
+    elements = parts(path)
+    if elements[:1] == [_MODEL]:
+        elements = elements[1:]
+    if len(elements) > 1 and elements[0] == elements[1]:  # the layer, and the same at the head of its names
+        elements = elements[1:]
+    elements, cell = _without(elements, _CELL)
+    elements, stack = _without(elements, _STACK)
+    elements, direction = _without(elements, _DIRECTION)
+    return Place(
+        "/".join(elements), arrays, cell, backward=direction.startswith("backward"), stacked=bool(stack)
+    )
+
+
+def _without(elements: list[str], pattern: re.Pattern[str]) -> tuple[list[str], str]:
+    """Return the elements without the last one, if it is what is looked for and not all there is."""
+    if len(elements) > 1 and pattern.fullmatch(elements[-1]):
+        return elements[:-1], elements[-1]
+    return elements, ""
+
+
+def _by_variables(elements: list[str], arrays: Arrays) -> Place:
+    names = next(iter(arrays.values())).about.get("named", {})
+    own = str(names.get("/".join([*elements, "vars"]), elements[-1]))
+    stacked = elements[-2:-1] == ["cells"]
+    layer = elements[: -3 if stacked else -1]  # .../cell/cells/lstm_cell, or .../cell
+    layer, direction = _without(layer, re.compile("(?:forward|backward)_layer"))
+    # each element by the name that a person gave it
+    path = [
+        str(names.get("/".join([*layer[: k + 1], "vars"]), element))
+        for k, element in enumerate(layer)
+        if element != "layers"
+    ]
+    return Place("/".join(path), arrays, own, backward=direction.startswith("backward"), stacked=stacked)
+
+
+def _leveled(several: list[Place], config: Mapping[str, Any]) -> list[Place]:
+    """Return the cells with their levels: one for each cell of a stack, as the configuration has them."""
+    several = sorted(several, key=lambda place: place.backward)
+    if not any(place.stacked for place in several):
+        if len({place.backward for place in several}) < len(several):
+            raise MisfitError(f"layer {several[0].path!r} is there twice; expected one of that name")
+        return several
+    listed = [cell.get("config", {}).get("name") for cell in _stacked(config)]
+    names = [place.cell for place in several]
+    order = listed if sorted(map(str, listed)) == sorted(names) else _chained(several)
+    return [replace(place, level=order.index(place.cell)) for place in several]
+
+
+def _chained(several: list[Place]) -> list[str]:
+    """Return the cells in the one order in which each takes what the one before gives."""
+    sizes = {
+        place.cell: (place.arrays["kernel"].shape[0], place.arrays["recurrent_kernel"].shape[0])
+        for place in several
+    }
+    orders = [[name] for name in sizes]
+    for _ in range(len(sizes) - 1):
+        orders = [
+            [*order, name]
+            for order in orders
+            for name in sizes
+            if name not in order and sizes[name][0] == sizes[order[-1]][1]
+        ]
+    if len(orders) != 1:
+        readings = " or ".join(", ".join(order) for order in orders[:4])
+        raise MisfitError(
+            f"the cells of layer {several[0].path!r} could follow each other as {readings or 'none'}: expected "
+            "one order; save the whole model as .keras, which says"
+        )
+    return orders[0]
+
+
+def _configured(place: Place, configs: Mapping[str, Mapping[str, Any]]) -> Place:
+    """Return the cell with what the model's configuration says about it."""
+    about = next(iter(place.arrays.values())).about
+    version = str(about.get("keras_version") or "")
+    layer = configs.get(place.path) or configs.get(place.path.rpartition("/")[2]) or {}
+    kind, config = str(layer.get("class_name", "")), dict(layer.get("config", {}))
+    if kind == "Bidirectional":
+        inner = config.get("backward_layer" if place.backward else "layer") or config.get("layer") or {}
+        kind, config = str(inner.get("class_name", "")), dict(inner.get("config", {}))
+        config.pop("go_backwards", None)  # which of the two it is, its name says
+    cell = config.get("cell")
+    if isinstance(cell, Mapping):  # RNN(cell), or RNN([cell, cell])
+        several = {str(one.get("config", {}).get("name")): one for one in _stacked(layer)}
+        inner = several.get(place.cell, cell)
+        config |= inner.get("config", {})
+    backward = place.backward or bool(config.get("go_backwards"))
+    fixed = kind.startswith("CuDNN") or ("activation" not in config and _is_cudnn(place.arrays))
+    return replace(place, config=config, fixed=fixed, version=version, backward=backward)
+
+
+def _is_cudnn(arrays: Arrays) -> bool:
+    bias = arrays.get("bias")
+    return bias is not None and bias.shape == (2 * arrays["recurrent_kernel"].shape[-1],)
+
+
+def _stacked(layer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return the configurations of the cells of a StackedRNNCells, or none."""
+    cell = layer.get("config", {}).get("cell")
+    cells = cell.get("config", {}).get("cells") if isinstance(cell, Mapping) else None
+    return [one for one in cells or [] if isinstance(one, Mapping)]
+
+
+def _configurations(arrays: Arrays) -> dict[str, Mapping[str, Any]]:
+    """Return the configuration of every layer of the model by the layer's name, and by its path in models."""
+    config = next((array.about["config"] for array in arrays.values() if array.about.get("config")), None)
+    found: dict[str, Mapping[str, Any]] = {}
+    pending: list[tuple[str, Any]] = [("", config)]
+    while pending:
+        path, node = pending.pop()
+        if isinstance(node, Mapping):
+            inside = node.get("config")
+            if "class_name" in node and isinstance(inside, Mapping) and isinstance(inside.get("name"), str):
+                found[inside["name"]] = node
+                path = f"{path}/{inside['name']}".strip("/")
+                found[path] = node
+            pending += [(path, value) for value in node.values()]
+        elif isinstance(node, list):
+            pending += [(path, value) for value in node]
+    return found
