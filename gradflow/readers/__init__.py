@@ -8,8 +8,10 @@ from gradflow.tables import Table
 
 READERS: Table = {
     "npy": "gradflow.readers.npy",
-    "npz": "gradflow.readers.npz",
     "safetensors": "gradflow.readers.safetensors",
+    # a zip archive too, told apart by its members
+    "torch": "gradflow.readers.torch",
+    "npz": "gradflow.readers.npz",
     "matlab": "gradflow.readers.matlab",
     "matrix_market": "gradflow.readers.matrix_market",
     "json": "gradflow.readers.json_text",

@@ -4,15 +4,14 @@ Read with numpy alone: the ``safetensors`` package gives no bfloat16 without ano
 """
 
 import json
-from collections.abc import Callable
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.errors import DataError
 from gradflow.readers.json_text import without_duplicates
+from gradflow.readers.kinds import KINDS
 from gradflow.readers.messages import damaged, shown
 from gradflow.readers.source import Source, byte_count
 from gradflow.readers.stored import StoredArray
@@ -21,32 +20,21 @@ LENGTH_BYTES = 8
 LONGEST_HEADER = 100_000_000
 
 
-class _Type(NamedTuple):
-    stored: str
-    name: str
-    decode: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray
-
-
-def _from_bfloat16(halves: NDArray[np.uint16]) -> NDArray[np.float32]:
-    """Return the float32 whose upper 16 bits are ``halves``: a bfloat16 is nothing else."""
-    return (halves.astype(np.uint32) << 16).view(np.float32)
-
-
 _TYPES = {
-    "F64": _Type("<f8", "float64"),
-    "F32": _Type("<f4", "float32"),
-    "F16": _Type("<f2", "float16"),
-    "BF16": _Type("<u2", "bfloat16", _from_bfloat16),
-    "C64": _Type("<c8", "complex64"),
-    "I64": _Type("<i8", "int64"),
-    "I32": _Type("<i4", "int32"),
-    "I16": _Type("<i2", "int16"),
-    "I8": _Type("<i1", "int8"),
-    "U64": _Type("<u8", "uint64"),
-    "U32": _Type("<u4", "uint32"),
-    "U16": _Type("<u2", "uint16"),
-    "U8": _Type("<u1", "uint8"),
-    "BOOL": _Type("?", "bool"),
+    "F64": KINDS["float64"],
+    "F32": KINDS["float32"],
+    "F16": KINDS["float16"],
+    "BF16": KINDS["bfloat16"],
+    "C64": KINDS["complex64"],
+    "I64": KINDS["int64"],
+    "I32": KINDS["int32"],
+    "I16": KINDS["int16"],
+    "I8": KINDS["int8"],
+    "U64": KINDS["uint64"],
+    "U32": KINDS["uint32"],
+    "U16": KINDS["uint16"],
+    "U8": KINDS["uint8"],
+    "BOOL": KINDS["bool"],
 }
 
 
@@ -86,13 +74,13 @@ def _stored(source: Source, name: str, entry: object, start: int) -> StoredArray
     if dtype not in _TYPES:
         return StoredArray(source.name, name, shape, dtype, partial(_refuse, dtype))
     kind = _TYPES[dtype]
-    expected = byte_count(shape, np.dtype(kind.stored).itemsize)
+    expected = byte_count(shape, kind.dtype().itemsize)
     if expected != end - begin:
         raise damaged(
             f"array {shown(name)} of shape {shape} and type {dtype} takes {expected} bytes, but its "
             f"data_offsets span {end - begin}"
         )
-    load = partial(source.mapped, kind.stored, shape, start + begin)
+    load = partial(source.mapped, kind.dtype(), shape, start + begin)
     return StoredArray(source.name, name, shape, kind.name, load, kind.decode)
 
 

@@ -3,6 +3,7 @@
 import io
 import json
 import tracemalloc
+import zipfile
 from contextlib import contextmanager
 
 import numpy as np
@@ -12,6 +13,7 @@ import scipy.io
 import scipy.sparse
 
 from gradflow.errors import DataError
+from tests.readers import checkpoints
 
 
 def written(save, *arguments, **named):
@@ -34,8 +36,9 @@ def complex_pairs(values):
 # one for every entry of READERS: matrix → bytes
 WRITERS = {
     "npy": lambda matrix: written(np.save, matrix),
-    "npz": lambda matrix: written(np.savez_compressed, weight=matrix),
     "safetensors": lambda matrix: safetensors.numpy.save({"weight": np.ascontiguousarray(matrix)}),
+    "torch": lambda matrix: checkpoints.saved({"weight": matrix}),
+    "npz": lambda matrix: written(np.savez_compressed, weight=matrix),
     "matlab": lambda matrix: mat({"weight": matrix}, do_compression=True),
     "matrix_market": lambda matrix: written(scipy.io.mmwrite, matrix, precision=17),
     "json": lambda matrix: json.dumps(complex_pairs(matrix)).encode(),
@@ -45,6 +48,10 @@ WRITERS = {
 # small files with more of a format's features than one matrix has
 FEATURES = {
     "safetensors": safetensors.numpy.save({"a": np.eye(2, dtype=np.float16), "b": np.arange(3)}),
+    "torch": checkpoints.checkpoint(
+        {"a": checkpoints.tensor(strides=(1, 2)), "b": [{"c": checkpoints.tensor((2,), (1,), 2)}, 1.5, None]},
+        compression=zipfile.ZIP_DEFLATED,
+    ),
     "matlab": mat(
         {"c": np.eye(2) * 1j, "s": scipy.sparse.csc_array(np.eye(3)), "t": "text", "b": np.eye(2) > 0}
     ),

@@ -218,11 +218,11 @@ def test_limit_that_is_no_number_is_a_usage_error(limit, place, monkeypatch, che
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"\x89HDF\r\n\x1a\n", ["HDF5", ".safetensors"]),
+        (b"MATLAB 7.3 MAT-file, \0", ["-v7"]),
         (b"\x80\x02}q\x00.", ["never unpickled"]),
         (b"\x80\x05\x95", ["never unpickled"]),
         (b"\x1f\x8b\x08\x00", ["gzip"]),
-        (b"\x00\x00\x00\x00binary", ["not a text file", "gradflow reads: npy, npz, safetensors, matlab"]),
+        (b"\x00\x00\x00\x00binary", ["not a text file", "gradflow reads: npy, safetensors, torch, "]),
     ],
 )
 def test_containers_known_but_not_read(content, words, place, check_refused):

@@ -151,7 +151,7 @@ def test_refusals_say_where(text, words, place, check_refused):
     ],
 )
 def test_what_is_no_text_is_told_what_is_read(content, place, check_refused):
-    check_refused(lambda: read_array(place(content)), "not a text file", "npy, npz, safetensors")
+    check_refused(lambda: read_array(place(content)), "not a text file", "npy, safetensors, torch")
 
 
 def test_bad_byte_beyond_the_head_is_refused(place, check_refused):
