@@ -8,14 +8,12 @@ import numpy as np
 
 from gradflow.analysis.flow_record import Cells, Lags
 from gradflow.analysis.measure import Measured, Series
+from gradflow.analysis.pace import half_life, verdict
 from gradflow.analysis.quantiles import median, quantiles
 from gradflow.analysis.view import View
 from gradflow.cells.base import Array
 from gradflow.linalg.floating import FORMATS, outside
 from gradflow.linalg.scaled import from_log10
-
-# Stable is a rate at which a gradient changes by less than this factor over T steps, at least 100.
-STABLE, LEAST_STEPS = 100.0, 100
 
 Draws = Mapping[str, Sequence[Measured]]  # by cell
 
@@ -88,7 +86,7 @@ def cell_table(found: Draws, view: View, steps: int) -> Cells:
         rate=rate,
         rate_low=low,
         rate_high=high,
-        half_life=np.array([_half_life(float(r)) for r in rate]),
+        half_life=np.array([half_life(float(r)) for r in rate]),
         horizon_float32=horizons["float32"],
         horizon_float16=horizons["float16"],
         horizon_bfloat16=horizons["bfloat16"],
@@ -134,23 +132,11 @@ def _horizon(part: _Part, logs: Array, ends: tuple[float, float]) -> int | None:
 
 
 def _verdict(part: _Part, rate: float, steps: int, blow_up: int | None) -> str | None:
-    """Return the verdict on a rate; short runs are judged as if they went on to 100 steps.
+    """Return the verdict on a rate.
 
     A gradient vanishes with the norm: the smallest singular value has no verdict, nor has a condition number.
     """
-    if part.series[1] in ("min", "cond") or (math.isnan(rate) and blow_up is None):
-        return None
-    limit = math.log(STABLE) / max(steps, LEAST_STEPS)
-    if blow_up is not None or rate > limit:
-        return "exploding"
-    return "vanishing" if rate < -limit else "stable"
-
-
-def _half_life(rate: float) -> float:
-    """Return the steps in which a rate halves a gradient: inf where it never does, nan without a rate."""
-    if math.isnan(rate):
-        return math.nan
-    return math.log(2) / -rate if rate < 0 else math.inf
+    return None if part.series[1] in ("min", "cond") else verdict(rate, steps, blow_up)
 
 
 def _first(steps: Iterator[int | None]) -> int | None:

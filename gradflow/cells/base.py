@@ -209,6 +209,30 @@ class Layer(Cell):
     bias: Array  # (..., rows)
 
     @property
+    @abstractmethod
+    def gate_names(self) -> list[str]:
+        """What the rows of the weights are stacked by, in their order."""
+
+    @property
+    def hidden_size(self) -> int:
+        """H, the rows of one gate."""
+        return int(self.weight_hh.shape[-2]) // len(self.gate_names)
+
+    @property
+    def blocks(self) -> dict[str, slice]:
+        """Where the rows of each gate stand in the weights and in the bias."""
+        size = self.hidden_size
+        return {name: slice(k * size, (k + 1) * size) for k, name in enumerate(self.gate_names)}
+
+    def recurrent(self, gate: str) -> Array:
+        """Return what a gate sees of the last step, (..., H, H)."""
+        return self.weight_hh[..., self.blocks[gate], :]
+
+    def activity(self, states: Array, inputs: Array) -> list[GateValues]:
+        """Return the values of whatever saturates: the gates, or the state of a cell without any."""
+        return self.gates(states, inputs)
+
+    @property
     def parts(self) -> Mapping[str, Index]:
         """All is output."""
         return {"h": slice(0, self.state_size)}

@@ -160,6 +160,11 @@ class GRU(Layer):
         if self.reset not in RESETS:
             raise UsageError(unknown("reset", self.reset, RESETS))
 
+    @property
+    def gate_names(self) -> list[str]:
+        """r, z, n."""
+        return list(GATES)
+
     def _evaluate(self, state: Array, drive: Array) -> Point:
         size, gate = self.state_size, activation(self.gate_activation).value
         if self.reset == "before":

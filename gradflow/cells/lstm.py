@@ -89,10 +89,10 @@ class LSTM(Layer):
         absent = {"i"} if self.coupled else set() if self.forget_gate else {"f"}
         return [name for name in GATES if name not in absent]
 
-    @property
-    def hidden_size(self) -> int:
-        """H, the size of c and of each gate."""
-        return int(self.weight_hh.shape[-2]) // len(self.gate_names)
+    def recurrent(self, gate: str) -> Array:
+        """Return what a gate sees of the last step's o⊙tanh c, with the projection between them."""
+        own = super().recurrent(gate)
+        return own if self.weight_hr is None else own @ self.weight_hr
 
     @property
     def state_size(self) -> int:
@@ -196,14 +196,8 @@ class LSTM(Layer):
         into = self._into_cell(point, slope)
         if self.coupled:  # one gate, two roles: what it lets go of, and what it lets in
             into |= {"f": slope["f"] * point.before, "i": -slope["f"] * g}
-        rows = {name: k for k, name in enumerate(self.gate_names)}
-        size, peephole = self.hidden_size, self.peepholes()
-        weight = {}
-        for name in into:
-            first = size * rows.get(name, rows.get("f", 0))
-            weight[name] = self.weight_hh[..., first : first + size, :]
-            if self.weight_hr is not None:
-                weight[name] = weight[name] @ self.weight_hr
+        peephole = self.peepholes()
+        weight = {name: self.recurrent(name if name in self.blocks else "f") for name in into}
         return CellPaths(
             direct=f[..., 1:, :],
             delta=(o * activation(self.output_activation).slope(point.cell))[..., :-1, :],

@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 
 from gradflow.cells.activations import activation
-from gradflow.cells.base import Array, Layer, LayerFactor, affine
+from gradflow.cells.base import Array, Gate, GateValues, Layer, LayerFactor, affine
 from gradflow.cells.initialization import fresh_weights
 from gradflow.errors import UsageError
 from gradflow.linalg.products import transposed
@@ -73,6 +73,16 @@ class RNN(Layer):
     def __post_init__(self) -> None:
         super().__post_init__()
         activation(self.activation)  # refuses what there is not
+
+    @property
+    def gate_names(self) -> list[str]:
+        """The state alone."""
+        return ["h"]
+
+    def activity(self, states: Array, inputs: Array) -> list[GateValues]:  # noqa: ARG002 - as gates have it
+        """Return the state after every step."""
+        ends = activation(self.activation)
+        return [GateValues(1, "h", Gate("is the state", ends.low, ends.high), states[..., 1:, :])]
 
     def step(self, state: Array, drive: Array) -> Array:
         """Return φ(W h + U x + b)."""

@@ -25,7 +25,10 @@ TOLERANCE = {8: 8e-11, 4: 3e-6}
 
 @dataclass(frozen=True, eq=False)
 class Norms:
-    """``two`` and ``frobenius`` of every product, as log₁₀, −inf for 0; ``error`` bounds all, relative."""
+    """``two`` and ``frobenius`` of every product, as log₁₀, −inf for 0; ``error`` bounds all, relative.
+
+    ``two`` is nan at lags that are not wanted: the Frobenius norm costs nothing, and bounds it.
+    """
 
     two: Array
     frobenius: Array
@@ -55,7 +58,7 @@ def chain_norms(
     rows : slice or index array
         The rows whose norm is meant; the product itself is carried whole.
     wanted : callable
-        Whether the norms at a lag, from 1, are asked for; those of others are nan.
+        Whether the spectral norm at a lag, from 1, is asked for; that of others is nan.
     exact : bool
         No shortcut: nothing dropped, every norm from all singular values.
     generator : numpy.random.Generator, optional
@@ -92,8 +95,8 @@ class _Chain:
         self.exact, self.generator = exact, generator
         self.product = Compressible(np.array(start), start.shape[1])
         # mantissas and powers of two, lag by lag: logarithms are taken of all at once, in the end
-        unknown = [0.0 if wanted(lag + 1) else np.nan for lag in range(steps)]
-        self.two, self.frobenius = np.array(unknown), np.array(unknown)
+        self.two = np.array([0.0 if wanted(lag + 1) else np.nan for lag in range(steps)])
+        self.frobenius = np.zeros(steps)
         self.exponents = np.zeros(steps, np.int64)
         self.error = 0.0
         self.allowed = ALLOWED[start.dtype.itemsize]
@@ -135,15 +138,18 @@ class _Chain:
 
     def _measure(self, lag: int, size: float, dropped: float) -> None:
         """Note the norms at one lag, given the Frobenius norms of what is kept and of what was dropped."""
-        if not size or not self.wanted(lag + 1):
+        if not size:
             return
         # A block may be far smaller than the whole: near 1 its squares neither under- nor overflow.
         shift = 0 if SMALL < size < LARGE else math.frexp(size)[1]
-        seen = self.product.kept[self.rows]
-        found = self._leading(np.ldexp(seen, -shift) if shift else seen, math.ldexp(size, -shift))
-        self.error = max(self.error, found.error + (dropped / size) ** 2 / 2)
-        self.two[lag], self.frobenius[lag] = found.value, math.ldexp(size, -shift)
-        self.exponents[lag] = self.product.exponent + shift
+        self.frobenius[lag], self.exponents[lag] = math.ldexp(size, -shift), self.product.exponent + shift
+        missing = (dropped / size) ** 2 / 2
+        self.error = max(self.error, missing)
+        if self.wanted(lag + 1):
+            seen = self.product.kept[self.rows]
+            found = self._leading(np.ldexp(seen, -shift) if shift else seen, math.ldexp(size, -shift))
+            self.error = max(self.error, found.error + missing)
+            self.two[lag] = found.value
 
     def _leading(self, seen: Array, size: float) -> Found:
         if self.exact:
