@@ -13,13 +13,18 @@ __version__ = "0.1.0"
 # The public API: every name here, where it lives, and nothing else. Commands call these very names.
 API = {
     "compare": "gradflow.analysis.flow:compare",
+    "from_state_dict": "gradflow.layouts.checkpoint:from_state_dict",
+    "inspect": "gradflow.analysis.inspection:inspect",
+    "load": "gradflow.layouts.checkpoint:load",
     "power": "gradflow.analysis.powers:power",
     "random_matrix": "gradflow.linalg.ensembles:random_matrix",
     "read_array": "gradflow.readers.arrays:read_array",
     "read_arrays": "gradflow.readers.arrays:read_arrays",
     "read_matrix": "gradflow.readers.arrays:read_matrix",
     "to_text": "gradflow.render.render:render",
+    "Checkpoint": "gradflow.layouts.checkpoint:Checkpoint",
     "Flow": "gradflow.analysis.flow_record:Flow",
+    "Inspection": "gradflow.analysis.inspection_record:Inspection",
     "Powers": "gradflow.analysis.powers_record:Powers",
     "GradflowError": "gradflow.errors:GradflowError",
 }
@@ -29,9 +34,14 @@ __all__ = ["__version__", *API]
 if TYPE_CHECKING:
     from gradflow.analysis.flow import compare as compare
     from gradflow.analysis.flow_record import Flow as Flow
+    from gradflow.analysis.inspection import inspect as inspect
+    from gradflow.analysis.inspection_record import Inspection as Inspection
     from gradflow.analysis.powers import power as power
     from gradflow.analysis.powers_record import Powers as Powers
     from gradflow.errors import GradflowError as GradflowError
+    from gradflow.layouts.checkpoint import Checkpoint as Checkpoint
+    from gradflow.layouts.checkpoint import from_state_dict as from_state_dict
+    from gradflow.layouts.checkpoint import load as load
     from gradflow.linalg.ensembles import random_matrix as random_matrix
     from gradflow.readers.arrays import read_array as read_array
     from gradflow.readers.arrays import read_arrays as read_arrays

@@ -6,6 +6,7 @@ list them without numpy.
 
 REGIMES = ("vanishing", "exploding", "preserving", "polynomial", "nilpotent", "undecided")
 FLOW_VERDICTS = ("vanishing", "stable", "exploding")
+INSPECTION_VERDICTS = (*FLOW_VERDICTS, "unreadable")
 
 VIEWS = ("backward", "forward")
 NORMS = ("2", "fro", "min", "cond")

@@ -155,6 +155,11 @@ class Cell(ABC):
     def output_size(self) -> int:
         """Numbers in what a layer above gets to see."""
 
+    @property
+    @abstractmethod
+    def input_size(self) -> int:
+        """Features of an input."""
+
     @abstractmethod
     def drive(self, inputs: Array) -> Array:
         """Return what inputs (..., points, input_size) add to the pre-activations, biases and all."""
@@ -224,6 +229,10 @@ class Layer(Cell):
         size = self.hidden_size
         return {name: slice(k * size, (k + 1) * size) for k, name in enumerate(self.gate_names)}
 
+    def changed(self, **arrays: Array) -> Self:
+        """Return the same cell with other arrays in place of those named."""
+        return replace(self, **arrays)  # type: ignore[type-var]
+
     def recurrent(self, gate: str) -> Array:
         """Return what a gate sees of the last step, (..., H, H)."""
         return self.weight_hh[..., self.blocks[gate], :]
@@ -241,6 +250,11 @@ class Layer(Cell):
     def state_size(self) -> int:
         """As many numbers as are shown."""
         return self.output_size
+
+    @property
+    def input_size(self) -> int:
+        """I."""
+        return int(self.weight_ih.shape[-1])
 
     @property
     def output_size(self) -> int:

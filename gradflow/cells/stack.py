@@ -152,6 +152,11 @@ class Stack(Cell):
         """That of the highest layer."""
         return self.layers[-1].output_size
 
+    @property
+    def input_size(self) -> int:
+        """That of the lowest layer."""
+        return self.layers[0].input_size
+
     def drive(self, inputs: Array) -> Array:
         """Not to be had: a layer is driven by the one below."""
         raise NotImplementedError

@@ -8,4 +8,5 @@ from gradflow.tables import Table
 COMMANDS: Table = {
     "power": "gradflow.cli.power:power",
     "compare": "gradflow.cli.compare:compare",
+    "inspect": "gradflow.cli.inspect:inspect",
 }

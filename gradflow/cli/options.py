@@ -4,9 +4,9 @@ from typing import Annotated, Any
 
 import typer
 
+from gradflow.errors import UsageError
+from gradflow.layouts import ASSUMABLE, LAYOUTS
 from gradflow.render import FORMATS
-
-SHOW = "How to show the result"
 
 
 def option(*flags: str, help: str, **more: Any) -> Any:
@@ -18,6 +18,18 @@ Key = Annotated[
     str | None,
     option(
         "--key", metavar="NAME", help="Array of a file with several, with numpy slices: 'weight_hh[128:256]'."
+    ),
+]
+Layout = Annotated[
+    str | None,
+    option("--layout", metavar="NAME", help=f"{'|'.join(LAYOUTS)}: whose names, where that is in doubt."),
+]
+Assume = Annotated[
+    list[str] | None,
+    option(
+        "--assume",
+        metavar="OPTION=VALUE",
+        help=f"What the file leaves open: {', '.join(ASSUMABLE)}. May be given again.",
     ),
 ]
 Seed = Annotated[int, option("--seed", metavar="N", min=0, help="Seed of everything random.")]
@@ -48,3 +60,24 @@ FailOn = Annotated[
 Quiet = Annotated[
     bool, option("-q", "--quiet", help="No progress and no notes on stderr.", show_default=False)
 ]
+
+
+def assumptions(items: list[str] | None) -> dict[str, str]:
+    """Return ``--assume option=value`` as a mapping; one item may hold several with commas.
+
+    Raises
+    ------
+    UsageError
+        For an item without a value, or an option given twice.
+    """
+    found: dict[str, str] = {}
+    for item in ",".join(items or ()).split(","):
+        option, equals, value = (part.strip() for part in item.partition("="))
+        if not item:
+            continue
+        if not equals or not value:
+            raise UsageError(f"--assume {item!r}: expected option=value, as in activation=relu")
+        if option in found:
+            raise UsageError(f"--assume: {option!r} is given twice")
+        found[option] = value
+    return found

@@ -6,12 +6,18 @@ recurrent network in its framework's words, and how to make the cells of them.
 
 from gradflow.tables import Table
 
-LAYOUTS: Table = {
-    "torch": "gradflow.layouts.torch",
-    "keras": "gradflow.layouts.keras",
-    "onnx": "gradflow.layouts.onnx",
-    "flax": "gradflow.layouts.flax",
-    "equinox": "gradflow.layouts.equinox",
-    "haiku": "gradflow.layouts.haiku",
-    "tensorflow1": "gradflow.layouts.tensorflow1",
+# What a person may say about a layer where its file does not.
+ASSUMABLE = ("activation", "gate_activation", "reset", "forget_bias")
+
+# A layout, and what the names of its recurrent layers contain: one without a trace is not even loaded.
+TRACES = {
+    "torch": ("weight_hh",),
+    "keras": ("recurrent_kernel", "vars"),
+    "onnx": ("R",),
+    "flax": ("kernel",),
+    "equinox": ("weight_hh",),
+    "haiku": ("w_h", "linear"),
+    "tensorflow1": ("_cell",),
 }
+
+LAYOUTS: Table = {name: f"gradflow.layouts.{name}" for name in TRACES}

@@ -8,7 +8,7 @@ from os import PathLike, fspath
 from typing import Any
 
 from gradflow.errors import DataError, UsageError
-from gradflow.layouts import LAYOUTS
+from gradflow.layouts import ASSUMABLE, LAYOUTS, TRACES
 from gradflow.layouts.names import unwrapped
 from gradflow.layouts.network import Choices, Claim, Layer, MisfitError, Network, named
 from gradflow.readers.arrays import read_arrays
@@ -17,8 +17,6 @@ from gradflow.readers.messages import reading, shown
 from gradflow.readers.stored import StoredArray
 from gradflow.tables import lookup, unknown
 
-# What a person may say about a layer where its file does not.
-ASSUMABLE = ("activation", "gate_activation", "reset", "forget_bias")
 LISTED = 12
 
 
@@ -34,6 +32,8 @@ class Checkpoint:
         In the order of the arrays.
     remarks : tuple of str
         What looked like a recurrent layer and could not be read as one.
+    left_open : frozenset of str
+        The options of `ASSUMABLE` that the arrays do not settle for every layer.
 
     Examples
     --------
@@ -46,6 +46,7 @@ class Checkpoint:
     source: str
     networks: tuple[Network, ...]
     remarks: tuple[str, ...] = ()
+    left_open: frozenset[str] = frozenset()
 
     @property
     def layers(self) -> list[Layer]:
@@ -111,9 +112,7 @@ def load(
     UsageError
         For an unknown layout or assumption, or one that nothing in the file leaves open.
     """
-    arrays = read_arrays(path)
-    source = "standard input" if path == "-" else fspath(path)
-    return _found(arrays, source, layout, assume)
+    return _settled(read_checkpoint(path, layout, assume), assume)
 
 
 def from_state_dict(
@@ -133,7 +132,34 @@ def from_state_dict(
     DataError, UsageError
         As `load`, and for an array that is neither numpy's nor speaks DLPack on the CPU.
     """
-    return _found(given_state(mapping), "state dict", layout, assume)
+    return _settled(_found(given_state(mapping), "state dict", layout, assume), assume)
+
+
+def read_checkpoint(
+    path: str | PathLike[str], layout: str | None = None, assume: Mapping[str, Any] | None = None
+) -> Checkpoint:
+    """Return what `load` does, whether or not the file leaves open what is said about it."""
+    arrays = read_arrays(path)
+    return _found(arrays, "standard input" if path == "-" else fspath(path), layout, assume)
+
+
+def _settled(checkpoint: Checkpoint, assume: Mapping[str, Any] | None) -> Checkpoint:
+    check_settles(assume, checkpoint.left_open, checkpoint.source)
+    return checkpoint
+
+
+def check_settles(assume: Mapping[str, Any] | None, left_open: frozenset[str], source: str) -> None:
+    """Refuse what was said about something that is not left open.
+
+    Raises
+    ------
+    UsageError
+        With what is left open.
+    """
+    unused = sorted(set(assume or {}) - left_open)
+    if unused:
+        told = f"it leaves open {', '.join(sorted(left_open))}" if left_open else "it leaves nothing open"
+        raise UsageError(f"{source}: says itself what {unused[0]} is ({told}); leave {unused[0]} out")
 
 
 def check_assumed(given: Mapping[str, Any] | None) -> dict[str, str]:
@@ -160,19 +186,14 @@ def _found(
         claims = [
             (name, claim)
             for name in ([layout] if layout else LAYOUTS)
+            if any(trace in array for array in arrays for trace in TRACES[name])
             for claim in lookup(LAYOUTS, name, "layout").claims(arrays, choices)
         ]
         _check_ambiguity(claims)
         networks, remarks = _built([claim for _, claim in claims], list(arrays))
         if not networks:
             raise DataError(_nothing(arrays, remarks))
-    unused = sorted(set(choices.given) - choices.used)
-    if unused:
-        told = (
-            f"it leaves {', '.join(sorted(choices.used))} open" if choices.used else "it leaves nothing open"
-        )
-        raise UsageError(f"{source}: {unused[0]} is not assumed, the file says it ({told}); leave it out")
-    return Checkpoint(source, networks, remarks)
+    return Checkpoint(source, networks, remarks, frozenset(choices.used))
 
 
 def _check_ambiguity(claims: Sequence[tuple[str, Claim]]) -> None:

@@ -1,9 +1,9 @@
 """Flax, linen and nnx: a dense layer for each gate, named by where it comes from and where it goes.
 
 An LSTM has ``ii if ig io`` from the input and ``hi hf hg ho`` from the state, a GRU ``ir iz in`` and
-``hr hz hn``, a simple cell ``i`` and ``h``, each with a ``kernel`` (from, to) and some with a ``bias``. nnx writes ``if_``,
-and its optimized cells have two layers alone, ``dense_i`` and ``dense_h``, with the gates i, f, g, o or
-r, z, n side by side.
+``hr hz hn``, a simple cell ``i`` and ``h``, each with a ``kernel`` (from, to) and some with a ``bias``. nnx
+writes ``if_``, and its optimized cells have two layers alone, ``dense_i`` and ``dense_h``, with the gates
+i, f, g, o or r, z, n side by side.
 """
 
 from collections.abc import Iterator, Mapping

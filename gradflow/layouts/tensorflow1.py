@@ -1,9 +1,9 @@
 """TensorFlow 1: cells of tf.nn.rnn_cell, whose kernels see inputs and state side by side: (I + H, columns).
 
-basic_rnn_cell:               ``kernel``, ``bias``
-basic_lstm_cell, lstm_cell:   gates i, j, f, o; ``forget_bias``, 1 unless told, is added at run time, not stored;
-                              peepholes ``w_i_diag``, ``w_f_diag``, ``w_o_diag``; ``projection/kernel``
-gru_cell:                     ``gates/kernel`` with r, u and ``candidate/kernel``; reset before
+basic_rnn_cell              ``kernel``, ``bias``
+basic_lstm_cell, lstm_cell  gates i, j, f, o; ``forget_bias``, 1 unless told, is added at run time and not
+                            stored; peepholes ``w_i_diag``, ``w_f_diag``, ``w_o_diag``; ``projection/kernel``
+gru_cell                    ``gates/kernel`` with r, u and ``candidate/kernel``; reset before
 
 Layers stand under ``multi_rnn_cell/cell_0``, directions under ``fw`` and ``bw``.
 """

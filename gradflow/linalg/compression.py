@@ -2,10 +2,10 @@
 
 Y (n × r) is known up to an orthogonal matrix from the right, which no norm sees. The eigenvectors of YᵀY or,
 for a large Y, QR with column pivoting of Yᵀ (Golub & Van Loan 2013, section 5.4.2) bring it into a form whose
-columns fall off as the singular values do; those under ``CUT`` of the whole are dropped. Dropping columns E changes Y Yᵀ by E Eᵀ, so a norm changes
-by the *square* of what was dropped: ‖E‖ ≤ δ‖Y‖ in the Frobenius norm costs that norm a relative error of δ²/2
-at most, and the spectral norm no more in absolute terms; the caution below covers that up to ranks of a
-thousand.
+columns fall off as the singular values do; those under ``CUT`` of the whole are dropped. Dropping columns E
+changes Y Yᵀ by E Eᵀ, so a norm changes by the *square* of what was dropped: ‖E‖ ≤ δ‖Y‖ in the Frobenius norm
+costs that norm a relative error of δ²/2 at most, and the spectral norm no more in absolute terms; the caution
+below covers that up to ranks of a thousand.
 
 What was dropped may grow back beside what was kept, if the leading directions die later. So a few Gaussian
 combinations E G go on through all later factors: ‖E G‖ estimates ‖E‖, too small by the factor

@@ -1,0 +1,131 @@
+"""Everything that is measured of the recurrent layers of one file."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any, NamedTuple, cast
+
+import numpy as np
+
+from gradflow.analysis.credit import Credit, credit, trajectories
+from gradflow.analysis.gate_rows import GateRow, gate_rows, norm
+from gradflow.analysis.inputs import Inputs
+from gradflow.analysis.remedies import Case, Trial, trials
+from gradflow.analysis.trained import parse_name
+from gradflow.analysis.trajectory import Trajectory
+from gradflow.cells.base import Array
+from gradflow.cells.base import Layer as LayerCell
+from gradflow.errors import GradflowError
+from gradflow.layouts.checkpoint import Checkpoint, read_checkpoint
+from gradflow.layouts.network import Layer, Network
+
+
+class Question(NamedTuple):
+    """What is asked about every file; picklable, for files may go to several processes."""
+
+    inputs: Inputs
+    length: int
+    seed: int
+    layout: str | None
+    assume: Mapping[str, str]
+
+
+class Finding(NamedTuple):
+    """One layer, as it is told about."""
+
+    name: str
+    cell: str
+    framework: str
+    direction: str
+    input_size: int
+    hidden_size: int
+    parameters: int
+    norm: float
+    forget_bias: float | None
+    slope: float | None  # of a cell without gates: the activation's mean derivative along the run
+    fed: str
+    assumed: tuple[str, ...]
+    credit: Credit
+    gates: list[GateRow]
+    trials: list[Trial]
+    weight_hh: Array
+
+    @property
+    def spectral_radius(self) -> float:
+        """The largest of its gates' recurrent matrices."""
+        return max(gate.spectral_radius for gate in self.gates if gate.spectral_radius is not None)
+
+
+class Answer(NamedTuple):
+    """What was found in one file, or why nothing was."""
+
+    file: str
+    findings: list[Finding]
+    remarks: tuple[str, ...]
+    left_open: frozenset[str]
+    problem: GradflowError | None
+
+
+def answer(question: Question, source: str | os.PathLike[str] | Checkpoint) -> Answer:
+    """Return what is found in a file (all layers, or the one named) or in a checkpoint that is loaded already."""
+    file = source.source if isinstance(source, Checkpoint) else os.fspath(source)
+    try:
+        if isinstance(source, Checkpoint):
+            checkpoint, networks = source, list(source.networks)
+        else:
+            name = parse_name(file)
+            checkpoint = read_checkpoint(name.file, question.layout, {**question.assume, **name.assume})
+            networks = [checkpoint[name.layer]] if name.layer else list(checkpoint.networks)
+        found = [finding for network in networks for finding in _findings(question, network)]
+    except GradflowError as error:
+        return Answer(file, [], (), frozenset(), error)
+    return Answer(file, found, checkpoint.remarks, checkpoint.left_open, None)
+
+
+def _findings(question: Question, network: Network) -> Iterator[Finding]:
+    inputs, kind = _fed(question.inputs, network.levels[0][0].cell.input_size)
+    lowest = network.levels[0]
+    for layer, trajectory, genuine in trajectories(network, inputs):
+        fed = kind if layer in lowest else "layer below" if genuine else "unit normal"
+        yield _finding(question, layer, trajectory, fed)
+
+
+def _fed(inputs: Inputs, features: int) -> tuple[Array, str]:
+    """Return inputs that a network takes, and what they are: those given, if it takes them."""
+    if inputs.data is not None and inputs.features == features:
+        return inputs.draw(0), "input"
+    if inputs.data is not None or inputs.kind == "normal":
+        return replace(inputs, features=features, kind="normal", data=None).draw(0), "unit normal"
+    return replace(inputs, features=features).draw(0), inputs.kind
+
+
+def _finding(question: Question, layer: Layer, trajectory: Trajectory, fed: str) -> Finding:
+    cell = cast(LayerCell, layer.cell)
+    measured = credit(trajectory, question.length)
+    case = Case(cell, trajectory, measured, question.length, question.seed)
+    rows = gate_rows(cell, cell.activity(trajectory.states, trajectory.inputs)) if trajectory.steps else []
+    return Finding(
+        name=layer.name,
+        cell=layer.kind,
+        framework=layer.framework,
+        direction=layer.direction,
+        input_size=cell.input_size,
+        hidden_size=cell.hidden_size,
+        parameters=layer.parameters,
+        norm=norm(cell.weight_hh),
+        forget_bias=float(cell.bias[cell.blocks["f"]].mean()) if "f" in cell.blocks else None,
+        slope=_slope(cell, trajectory),
+        fed=fed,
+        assumed=layer.assumed,
+        credit=measured,
+        gates=rows,
+        trials=[] if measured.arrives else list(trials(case)),
+        weight_hh=cell.weight_hh,
+    )
+
+
+def _slope(cell: LayerCell, trajectory: Trajectory) -> float | None:
+    if cell.gate_names != ["h"] or not trajectory.steps:
+        return None
+    factor: Any = cell.linearize(trajectory.states, trajectory.inputs)
+    return float(np.mean(factor.slope))

@@ -1,0 +1,226 @@
+"""What the recurrent layers of trained checkpoints do to gradients, whatever framework wrote them."""
+
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from gradflow.analysis import INPUTS
+from gradflow.analysis.changes import change_table, missing
+from gradflow.analysis.findings import Answer, Question, answer
+from gradflow.analysis.inputs import STEPS, Inputs, check_count
+from gradflow.analysis.inspection_record import Inspection
+from gradflow.analysis.inspection_tables import (
+    advice_table,
+    file_table,
+    gate_table,
+    layer_table,
+    unit_table,
+)
+from gradflow.analysis.inspection_words import notes, sentences
+from gradflow.analysis.trained import SEPARATOR
+from gradflow.errors import DataError, UsageError
+from gradflow.layouts.checkpoint import Checkpoint, check_assumed, check_settles
+from gradflow.readers.given import told
+
+# Files of a directory that may be checkpoints; what is named itself is recognised by content.
+SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".npz", ".h5", ".hdf5", ".keras", ".onnx")
+
+
+def inspect(
+    *files: str | Path | Checkpoint,
+    input: str | Path | ArrayLike | None = None,
+    key: str | None = None,
+    length: int | None = None,
+    seed: int = 0,
+    layout: str | None = None,
+    assume: Mapping[str, Any] | None = None,
+    units: bool = False,
+    diff: bool = False,
+    map: Callable[..., Iterable[Any]] = map,
+) -> Inspection:
+    """Compute what every recurrent layer of checkpoints does to gradients, and what would mend it.
+
+    Layers are found by names and shapes; neither torch, keras nor tensorflow is needed. Each is run along the
+    input (an upper layer along the output of the one below), and the norm of its Jacobian product measured.
+    Where a gradient does not arrive, changes are made to the layer and it is measured again.
+
+    Parameters
+    ----------
+    files : str, path or Checkpoint
+        ``FILE``, ``FILE::layer``, a directory, or what `load` or `from_state_dict` returned.
+    input : str, path or array-like (T, features) or (batch, T, features), optional
+        What the layers are fed: a file or data, ``normal`` (the default), ``zero`` or ``constant``. Of a
+        batch the first sequence is taken.
+    key : str, optional
+        Which array of an input file with several.
+    length : int, optional
+        L, the steps over which credit is asked for; all steps unless given.
+    seed : int
+        Of drawn inputs and of changes that are random.
+    layout : str, optional
+        The framework whose names the arrays have, where that is in doubt.
+    assume : mapping, optional
+        What files leave open: ``activation``, ``gate_activation``, ``reset``, ``forget_bias``.
+    units : bool
+        Add the table ``units``.
+    diff : bool
+        Add the table ``changes`` between two files, before and after.
+    map : callable
+        Applies the inspection to each file in order; it may be a process pool's.
+
+    Returns
+    -------
+    Inspection
+        The tables ``layers``, ``gates``, ``advice`` and those asked for, ``conclusion`` and ``notes``.
+
+    Raises
+    ------
+    DataError
+        If a file that is the only one cannot be read or holds no recurrent layer, or none of several does.
+    UsageError
+        For an input that no layer takes, a length out of range, or an assumption that nothing needs.
+
+    References
+    ----------
+    Pascanu, Mikolov & Bengio 2013 for the product; Tallec & Ollivier 2018 for chrono initialization; Karpathy,
+    Johnson & Fei-Fei 2015, section 4.2, for saturation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gradflow import from_state_dict
+    >>> draw = np.random.default_rng(0).standard_normal
+    >>> model = from_state_dict({"weight_ih_l0": draw((32, 4)), "weight_hh_l0": 0.3 * draw((32, 8))})
+    >>> found = inspect(model, length=50)
+    >>> found.layers.layer, found.layers.cell, found.layers.verdict
+    (['lstm'], ['lstm'], ['vanishing'])
+    >>> found.advice.change[found.advice.advised.index(True)]
+    'forget_bias'
+    """
+    sources = _sources(files)
+    if diff and len(sources) != 2:
+        raise UsageError(f"diff of {len(sources)} files: expected two, before and after")
+    check_count("length", length if length is not None else 1)
+    inputs = Inputs.of(
+        input, key=key, format=None, steps=None if _is_data(input) else max(STEPS, length or 0), features=None,
+        scale=1.0, seed=seed, count=1,
+    )  # fmt: skip
+    asked = _length(length, inputs.steps)
+    given = check_assumed(assume)
+    question = Question(inputs, asked, seed, layout, given)
+    answers = list(map(partial(answer, question), sources))
+    _check(answers, inputs, given)
+    params = {
+        "files": [_name(source) for source in files], "input": told(input), "key": key, "length": asked,
+        "seed": seed, "layout": layout, "assume": given, "units": units, "diff": diff,
+    }  # fmt: skip
+    return _record(params, question, answers)
+
+
+def _sources(files: Sequence[str | Path | Checkpoint]) -> list[str | Checkpoint]:
+    """Return the files and checkpoints to look at, those of directories included."""
+    if not files:
+        raise UsageError("no file was named: expected one or more, as in: model.safetensors")
+    found: list[str | Checkpoint] = []
+    for file in files:
+        if isinstance(file, Checkpoint):
+            found.append(file)
+        elif isinstance(file, str | os.PathLike):
+            found += _expanded(os.fspath(file))
+        else:
+            raise UsageError(
+                f"{type(file).__name__} is no file: give a path, or gradflow.from_state_dict(...) of arrays"
+            )
+    names = [_name(source) for source in found if not isinstance(source, Checkpoint)]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"file {twice!r} is named twice: give each once")
+    return found
+
+
+def _expanded(file: str) -> list[str]:
+    """Return the checkpoints in a directory, or the file itself."""
+    if not os.path.isdir(file):
+        return [file]
+    found = sorted(
+        os.fspath(path)
+        for path in Path(file).rglob("*")
+        if path.is_file() and path.name.lower().endswith(SUFFIXES)
+    )
+    if not found:
+        raise DataError(f"{file}: holds no checkpoint; expected files that end with {', '.join(SUFFIXES)}")
+    return found
+
+
+def _name(source: str | Path | Checkpoint) -> str:
+    return source.source if isinstance(source, Checkpoint) else os.fspath(source)
+
+
+def _is_data(input: object) -> bool:
+    return input is not None and not (isinstance(input, str) and input in INPUTS)
+
+
+def _length(length: int | None, steps: int) -> int:
+    if length is not None and length > steps:
+        raise UsageError(f"length {length}: the input has {steps} steps; expected at most that")
+    return length or steps
+
+
+def _check(answers: Sequence[Answer], inputs: Inputs, given: Mapping[str, str]) -> None:
+    """Refuse a result that would say nothing.
+
+    Raises
+    ------
+    GradflowError
+        The problem of the only file; or an input that no layer takes, or an assumption that none needs.
+    """
+    read = [answer for answer in answers if answer.problem is None]
+    if not read:
+        first = answers[0].problem
+        assert first is not None
+        more = f" (and {len(answers) - 1} more files that cannot be read)" if len(answers) > 1 else ""
+        raise type(first)(f"{first}{more}")
+    check_settles(given, frozenset().union(*(answer.left_open for answer in read)), read[0].file)
+    found = [finding for answer in read for finding in answer.findings]
+    if inputs.data is not None and all(finding.fed != "input" for finding in found):
+        widths = ", ".join(f"{finding.name} {finding.input_size}" for finding in found[:8])
+        raise UsageError(
+            f"the input has {inputs.features} features, which no layer takes ({widths}); give one that does, or "
+            "leave --input out for unit normal draws"
+        )
+
+
+def _record(params: Mapping[str, Any], question: Question, answers: list[Answer]) -> Inspection:
+    """Return the record of all that was found."""
+    several = len(answers) > 1
+    named = [
+        (f"{answer.file}{SEPARATOR}{finding.name}" if several else finding.name, finding)
+        for answer in answers
+        for finding in answer.findings
+    ]
+    steps, inputs = question.inputs.steps, question.inputs
+    warnings = list(notes(answers, several))
+    if inputs.data is not None and any(finding.fed == "unit normal" for _, finding in named):
+        odd = ", ".join(name for name, finding in named if finding.fed == "unit normal")
+        warnings.append(f"{odd}: takes other inputs than the one given, and is fed unit normal draws.")
+    if params["diff"]:
+        warnings += missing(answers[0], answers[1])
+    return Inspection(
+        params=params,
+        notes=tuple(warnings),
+        files_read=sum(answer.problem is None for answer in answers),
+        layers_found=len(named),
+        steps=steps,
+        length=question.length,
+        conclusion=" ".join(sentences(name, finding, question.length) for name, finding in named),
+        layers=layer_table(named, steps),
+        gates=gate_table(named),
+        advice=advice_table(named),
+        units=unit_table(named) if params["units"] else None,
+        files=file_table(answers, steps) if several else None,
+        changes=change_table(answers[0], answers[1], steps) if params["diff"] else None,
+    )

@@ -1,0 +1,145 @@
+"""An inspection in words: two sentences a layer, each with the figure that it rests on."""
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from gradflow.analysis.findings import Answer, Finding
+from gradflow.analysis.gate_rows import GateRow
+from gradflow.analysis.remedies import Trial, best
+from gradflow.printable import decimal
+
+TOLD = 1e-9  # a relative error that a reader must not miss
+GATES = {"f": "forget gate", "z": "update gate"}
+
+
+def sentences(name: str, finding: Finding, length: int) -> str:
+    """Return what an expert would say of a layer: does credit arrive, what holds it back, what to change."""
+    return f"{name}: {_arrival(finding, length)} {_advice(finding, length)}"
+
+
+def _arrival(finding: Finding, length: int) -> str:
+    """Say whether credit arrives, and what decides it."""
+    credit = finding.credit
+    if credit.blow_up is not None:
+        return f"the state overflows at step {credit.blow_up}{_driver(finding)}."
+    size = decimal(credit.log10_credit)
+    over = f"over {length} steps a gradient is multiplied by {size}"
+    if credit.arrives:
+        return f"credit arrives: {over}{_keeper(finding)}."
+    if credit.vanishes:
+        return f"credit does not arrive: {over}{_keeper(finding)}."
+    return f"gradients explode: {over}{_driver(finding)}."
+
+
+def _keeper(finding: Finding) -> str:
+    """Say how long the gate that keeps the state does so, or what stands in its place."""
+    gate = _retaining(finding)
+    if gate is not None and gate.time_constants is not None:
+        low, high = np.quantile(gate.time_constants, (0.5, 0.95))
+        back = "holds it back: it" if finding.credit.vanishes else "alone"
+        return (
+            f"; the {GATES.get(gate.gate, gate.gate)} {back} keeps 1/e over {_steps(low)} in the median unit, "
+            f"over {_steps(high)} in the slowest twentieth"
+        )
+    if finding.slope is None:
+        return ""
+    return (
+        f"; a step keeps about the mean slope of the activation, {finding.slope:.3g}, times the spectral radius, "
+        f"{finding.spectral_radius:.3g}"
+    )
+
+
+def _driver(finding: Finding) -> str:
+    """Say which recurrent weights are the largest."""
+    sized = [gate for gate in finding.gates if gate.norm is not None]
+    if not sized:
+        return ""
+    largest = max(sized, key=lambda gate: gate.norm or 0.0)
+    which = "the recurrent matrix" if len(sized) == 1 else f"the recurrent weights of gate {largest.gate}"
+    return f"; {which} {'has' if len(sized) == 1 else 'have'} norm {largest.norm:.3g}"
+
+
+def _advice(finding: Finding, length: int) -> str:
+    """Say what to change, and what that was measured to do."""
+    if finding.credit.arrives:
+        return "Nothing to change."
+    chosen = best(finding.trials)
+    if chosen is not None:
+        return f"{_wording(chosen, finding)}: measured with it, {_outcome(chosen, length)}."
+    if not finding.trials:
+        return "No change that is known here suits such a cell."
+    tried = "; ".join(
+        f"{_wording(trial, finding).lower()}: {_outcome(trial, length)}" for trial in finding.trials
+    )
+    gated = "" if _retaining(finding) else ", or take a cell with gates"
+    return f"None of the changes tried is enough ({tried}): combine them{gated}."
+
+
+def _wording(trial: Trial, finding: Finding) -> str:
+    """Name a change as one would ask for it."""
+    match trial.change:
+        case "forget_bias":
+            return (
+                f"Raise the forget bias by {trial.value:g}, to {trial.value + (finding.forget_bias or 0):.3g}"
+            )
+        case "update_bias":
+            return f"Raise the update bias by {trial.value:g}"
+        case "chrono":
+            return f"Draw the {GATES[_name(finding)]}'s bias by chrono initialization up to {trial.value:g} steps"
+        case "gain":
+            return f"Multiply the recurrent weights by {trial.value:g}"
+        case _:
+            return "Make the recurrent matrix of each gate orthogonal"
+
+
+def _outcome(trial: Trial, length: int) -> str:
+    if math.isnan(trial.credit.log10_credit):
+        return "the state overflows"
+    return f"{decimal(trial.credit.log10_credit)} over {length} steps"
+
+
+def _retaining(finding: Finding) -> GateRow | None:
+    return next((gate for gate in finding.gates if gate.time_constants is not None), None)
+
+
+def _name(finding: Finding) -> str:
+    gate = _retaining(finding)
+    return gate.gate if gate else ""
+
+
+def _steps(time_constant: float) -> str:
+    return f"{time_constant:.3g} steps" if math.isfinite(time_constant) else "any number of steps"
+
+
+def notes(answers: Sequence[Answer], label: bool) -> Iterator[str]:
+    """Yield what to beware of: what was assumed, left out, fed with noise, dead or uncertain."""
+    for answer in answers:
+        ahead = f"{answer.file}: " if label else ""
+        for finding in answer.findings:
+            for note in _of_one(finding):
+                yield f"{ahead}{finding.name}: {note}"
+        for remark in answer.remarks:
+            yield f"{ahead}{remark}."
+        if label and answer.problem is not None:
+            yield f"{answer.problem}."
+
+
+def _of_one(finding: Finding) -> Iterator[str]:
+    if finding.assumed:
+        yield f"the file does not say so: {', '.join(finding.assumed)} is assumed (--assume sets it)."
+    dead = [(gate.gate, len(gate.shut), len(gate.opened)) for gate in finding.gates]
+    told = [
+        f"{gate}: {shut} shut, {opened} open" if shut and opened else
+        f"{gate}: {shut} shut" if shut else f"{gate}: {opened} open"
+        for gate, shut, opened in dead
+        if shut or opened
+    ]  # fmt: skip
+    if told:
+        yield (
+            f"of {finding.hidden_size} units these stay at an end throughout: {'; '.join(told)} "
+            "(--units lists them)."
+        )
+    if finding.credit.error > TOLD:
+        yield f"norms may be off by {finding.credit.error:.1g}, relative."

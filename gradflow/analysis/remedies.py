@@ -1,0 +1,142 @@
+"""What could be changed in a layer through which no credit arrives, each change tried and measured.
+
+A change is made to the layer's own weights, and the layer then run and measured again along the same inputs:
+what is reported is what came out, not what should. For a new training, that is; it undoes what was learned.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from gradflow.analysis.credit import Credit, credit
+from gradflow.analysis.trajectory import Trajectory, follow
+from gradflow.cells.base import Array
+from gradflow.cells.base import Layer as LayerCell
+from gradflow.cells.initialization import chrono_bias, orthonormal
+from gradflow.errors import NumericalError
+
+ATTEMPTS = 4  # to find a gain
+LEAST_GAIN, MOST_GAIN = 0.01, 100.0
+HIGHEST_BIAS = 40.0  # past which a gate is open to the last digit
+
+
+class Trial(NamedTuple):
+    """A change, its value, and what became of the gradient with it."""
+
+    change: str
+    value: float
+    credit: Credit
+
+
+class Case(NamedTuple):
+    """A layer through which no credit arrives over ``length`` steps."""
+
+    cell: LayerCell
+    trajectory: Trajectory
+    before: Credit
+    length: int
+    seed: int
+
+    def tried(self, change: str, value: float, cell: LayerCell) -> Trial:
+        """Return what a changed cell does along the same inputs."""
+        return Trial(change, value, credit(follow(cell, self.trajectory.inputs), self.length))
+
+
+def trials(case: Case) -> Iterator[Trial]:
+    """Yield every change that suits the cell and the ill, tried; one that overflows is left out."""
+    gate = _retaining(case)
+    chosen = (raised_bias, chrono) if gate and case.before.vanishes else (gain, orthogonal)
+    for remedy in chosen:
+        try:
+            yield remedy(case, gate)
+        except NumericalError:
+            continue
+
+
+def best(tried: list[Trial]) -> Trial | None:
+    """Return the trial with which credit arrives most evenly, None where none does."""
+    arrived = [trial for trial in tried if trial.credit.arrives]
+    return min(arrived, key=lambda trial: abs(trial.credit.log10_credit), default=None)
+
+
+def raised_bias(case: Case, gate: str) -> Trial:
+    """Raise the bias of the gate that keeps the state until its median unit keeps 1/e over the length.
+
+    Found along the way that the layer took before the change; what it is worth after, is measured.
+    """
+    held = _retained(case.trajectory, gate)
+    # ln f from ln(f/(1 − f)) + δ
+    odds = np.log(np.maximum(held, 1e-300)) - np.log(np.maximum(1.0 - held, 1e-16))
+    low, high = 0.0, HIGHEST_BIAS
+    while high - low > 0.01:
+        middle = 0.5 * (low + high)
+        lost = np.median(np.logaddexp(0.0, -(odds + middle)).mean(axis=0))
+        low, high = (middle, high) if lost > 1.0 / case.length else (low, middle)
+    added = round(high, 1)
+    name = "forget_bias" if gate == "f" else "update_bias"
+    return case.tried(name, added, _with_bias(case.cell, gate, lambda bias: bias + added))
+
+
+def chrono(case: Case, gate: str) -> Trial:
+    """Spread the bias of the gate that keeps the state over memories up to the length."""
+    longest = float(max(case.length, 2))
+    spread = chrono_bias(case.cell.hidden_size, longest, np.random.default_rng(case.seed))
+    cell = _with_bias(case.cell, gate, lambda _: spread)
+    if "i" in cell.blocks:
+        cell = _with_bias(cell, "i", lambda _: -spread)
+    return case.tried("chrono", longest, cell)
+
+
+def gain(case: Case, gate: str) -> Trial:  # noqa: ARG001 - all remedies alike
+    """Multiply the recurrent weights by what would turn the rate to 0 if the step were linear, until it is."""
+    value, found = 1.0, None
+    last = case.before
+    for _ in range(ATTEMPTS):
+        if math.isfinite(last.rate) and last.blow_up is None:
+            value *= math.exp(-last.rate)
+        else:
+            value *= 0.5 if last.blow_up is not None or last.rate > 0 else 2.0
+        value = float(f"{min(max(value, LEAST_GAIN), MOST_GAIN):.3g}")
+        trial = case.tried("gain", value, case.cell.changed(weight_hh=value * case.cell.weight_hh))
+        found = trial if found is None or _distance(trial) < _distance(found) else found
+        if trial.credit.arrives:
+            return trial
+        last = trial.credit
+    assert found is not None
+    return found
+
+
+def orthogonal(case: Case, gate: str) -> Trial:  # noqa: ARG001 - all remedies alike
+    """Replace the recurrent weights of every gate by an orthogonal matrix."""
+    generator = np.random.default_rng(case.seed)
+    cell = case.cell
+    blocks = [
+        orthonormal(cell.hidden_size, cell.output_size, 1.0, generator) for _ in range(len(cell.gate_names))
+    ]
+    return case.tried("orthogonal", 1.0, cell.changed(weight_hh=np.concatenate(blocks)))
+
+
+def _retaining(case: Case) -> str:
+    """Return the gate with a bias of its own that keeps the state, or nothing where there is none."""
+    if getattr(case.cell, "gate_activation", "") != "sigmoid":
+        return ""
+    gates = case.trajectory.gates()
+    return next((one.name for one in gates if one.gate.retains and one.name in case.cell.blocks), "")
+
+
+def _retained(trajectory: Trajectory, gate: str) -> Array:
+    return next(one.values for one in trajectory.gates() if one.name == gate)
+
+
+def _with_bias(cell: LayerCell, gate: str, change: Callable[[Array], Array]) -> LayerCell:
+    bias = cell.bias.copy()
+    bias[cell.blocks[gate]] = change(bias[cell.blocks[gate]])
+    return cell.changed(bias=bias)
+
+
+def _distance(trial: Trial) -> float:
+    """Return how far a trial is from credit that arrives as it was; an overflow is farthest."""
+    log = trial.credit.log10_credit
+    return math.inf if math.isnan(log) else abs(log)

@@ -1,0 +1,123 @@
+"""Checkpoints as a person names them: ``FILE``, ``FILE::layer``, ``FILE::layer:option=value,...``."""
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from gradflow.cells.base import Cell
+from gradflow.errors import UsageError
+from gradflow.layouts.checkpoint import Checkpoint, load
+from gradflow.layouts.network import Network
+
+SEPARATOR = "::"
+
+
+class CheckpointName(NamedTuple):
+    """A file, the layer in it that is meant (all where it is empty), and what is assumed about it."""
+
+    file: str
+    layer: str
+    assume: Mapping[str, str]
+
+
+class Trained(NamedTuple):
+    """A network of a checkpoint in place of a cell with fresh weights: every draw has the same."""
+
+    text: str
+    network: Network
+
+    def make(self, hidden_size: int, input_size: int, generator: np.random.Generator) -> Cell:  # noqa: ARG002
+        """Return the network's cell.
+
+        Raises
+        ------
+        UsageError
+            Where it takes inputs of another width.
+        """
+        cell = self.network.cell()
+        if cell.input_size != input_size:
+            raise UsageError(
+                f"cell {self.text!r}: takes {cell.input_size} features, and the input has {input_size}; "
+                "give it such an input, or the --features that it takes"
+            )
+        return cell
+
+    @property
+    def backward(self) -> bool:
+        """Whether it goes through its inputs from the last to the first."""
+        return self.network.layers[0].direction == "backward"
+
+
+def parse_name(text: str) -> CheckpointName:
+    """Read ``FILE[::layer[:option=value,...]]``; a file of that very name is meant before all.
+
+    Raises
+    ------
+    UsageError
+        For an option without a value.
+
+    Examples
+    --------
+    >>> parse_name("model.pt::encoder.rnn:activation=relu")
+    CheckpointName(file='model.pt', layer='encoder.rnn', assume={'activation': 'relu'})
+    """
+    if SEPARATOR not in text or os.path.exists(text):
+        return CheckpointName(text, "", {})
+    file, _, rest = text.partition(SEPARATOR)
+    layer, _, options = rest.partition(":")
+    return CheckpointName(file, layer, parse_assumptions(options.split(",") if options else []))
+
+
+def parse_assumptions(items: list[str]) -> dict[str, str]:
+    """Return ``option=value`` items as a mapping.
+
+    Raises
+    ------
+    UsageError
+        For an item without a value.
+    """
+    found = {}
+    for item in items:
+        option, equals, value = (part.strip() for part in item.partition("="))
+        if not equals or not value:
+            raise UsageError(f"assumption {item!r}: expected option=value, as in activation=relu")
+        found[option] = value
+    return found
+
+
+def is_checkpoint(text: str) -> bool:
+    """Return whether a cell's name can only be that of a file: ``rnn`` never is, ``./rnn`` is.
+
+    Examples
+    --------
+    >>> is_checkpoint("model.pt::lstm"), is_checkpoint("lstm:forget_bias=1.5"), is_checkpoint("./lstm")
+    (True, False, True)
+    """
+    name = text.partition(":")[0]
+    return SEPARATOR in text or "/" in text or os.sep in text or "." in name
+
+
+def trained(text: str) -> Trained:
+    """Return the network that ``text`` names.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or holds no recurrent layer.
+    UsageError
+        If it holds several and none is named, or none of that name.
+    """
+    name = parse_name(text)
+    return Trained(text, one_network(load(name.file, assume=name.assume), name.layer))
+
+
+def one_network(checkpoint: Checkpoint, layer: str) -> Network:
+    """Return the network of that name, or the only one there is."""
+    if layer:
+        return checkpoint[layer]
+    if len(checkpoint.networks) > 1:
+        listed = ", ".join(network.name for network in checkpoint.networks)
+        raise UsageError(f"{checkpoint.source}: holds several networks, choose one with ::NAME: {listed}")
+    return checkpoint.networks[0]
