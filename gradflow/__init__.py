@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 # The public API: every name here, where it lives, and nothing else. Commands call these very names.
 API = {
     "compare": "gradflow.analysis.flow:compare",
+    "convert": "gradflow.analysis.conversion:convert",
     "from_state_dict": "gradflow.layouts.checkpoint:from_state_dict",
     "inspect": "gradflow.analysis.inspection:inspect",
     "load": "gradflow.layouts.checkpoint:load",
@@ -23,6 +24,7 @@ API = {
     "read_matrix": "gradflow.readers.arrays:read_matrix",
     "to_text": "gradflow.render.render:render",
     "Checkpoint": "gradflow.layouts.checkpoint:Checkpoint",
+    "Conversion": "gradflow.analysis.conversion:Conversion",
     "Flow": "gradflow.analysis.flow_record:Flow",
     "Inspection": "gradflow.analysis.inspection_record:Inspection",
     "Powers": "gradflow.analysis.powers_record:Powers",
@@ -32,6 +34,8 @@ API = {
 __all__ = ["__version__", *API]
 
 if TYPE_CHECKING:
+    from gradflow.analysis.conversion import Conversion as Conversion
+    from gradflow.analysis.conversion import convert as convert
     from gradflow.analysis.flow import compare as compare
     from gradflow.analysis.flow_record import Flow as Flow
     from gradflow.analysis.inspection import inspect as inspect

@@ -67,7 +67,7 @@ class Answer(NamedTuple):
 
 
 def answer(question: Question, source: str | os.PathLike[str] | Checkpoint) -> Answer:
-    """Return what is found in a file (all layers, or the one named) or in a checkpoint that is loaded already."""
+    """Return what is found in a file (all layers, or the one named) or in a checkpoint already loaded."""
     file = source.source if isinstance(source, Checkpoint) else os.fspath(source)
     try:
         if isinstance(source, Checkpoint):

@@ -12,24 +12,27 @@ from gradflow.analysis.flow_record import Flow
 from gradflow.analysis.flow_tables import cell_table, lag_table
 from gradflow.analysis.flow_words import conclusion, notes
 from gradflow.analysis.gates import gate_table
-from gradflow.analysis.inputs import Inputs, check_count
+from gradflow.analysis.inputs import Inputs, check_count, kind_of
 from gradflow.analysis.measure import Measured, Question, measure
 from gradflow.analysis.pair_map import pair_table
 from gradflow.analysis.paths import path_tables
+from gradflow.analysis.trained import Trained, is_checkpoint, trained
 from gradflow.analysis.view import View, check_combination, parse_lags
-from gradflow.cells.base import Cell
+from gradflow.cells.base import Array, Cell, Layer
 from gradflow.cells.spec import CellSpec, parse_cell
 from gradflow.errors import GradflowError, UsageError
+from gradflow.layouts.network import Network
 from gradflow.readers.given import told
 from gradflow.tables import unknown
 
+HIDDEN = 32  # units of a cell, where neither a person nor a checkpoint says how many
 AT_ONCE = 2**19  # numbers in the products of one batch
 STEPS_FOR_MAP = 2000  # already two million pairs
 
 
 def compare(
-    *cells: str,
-    hidden: int = 32,
+    *cells: str | Network,
+    hidden: int | None = None,
     steps: int | None = None,
     seed: int = 0,
     seeds: int = 10,
@@ -55,16 +58,17 @@ def compare(
 
     Parameters
     ----------
-    cells : str
-        ``NAME[:option=value,...]``, as in ``"lstm:forget_bias=1"`` or ``"gru:layers=2"``.
-    hidden : int
-        Hidden size, of each layer.
+    cells : str or Network
+        ``NAME[:option=value,...]``, as in ``"lstm:forget_bias=1"`` or ``"gru:layers=2"``; or a trained
+        network: ``FILE[::LAYER]``, as in ``"model.pt::encoder.lstm"``, or one of `load`.
+    hidden : int, optional
+        Hidden size, of each fresh layer; that of the first checkpoint, or 32.
     steps : int, optional
         T; 100, or the length of ``input``.
     seed, seeds : int
         Weights are drawn ``seeds`` times, all derived from ``seed``.
     features : int, optional
-        Features of the inputs; 32, or those of ``input``.
+        Features of the inputs; those of ``input``, of the first checkpoint, or 32.
     input : str, path or array-like (T, features) or (batch, T, features), optional
         ``normal`` (the default), ``zero`` or ``constant`` (every feature 1); or a file or data, the same for
         every cell; a batch is spread over the seeds.
@@ -126,6 +130,11 @@ def compare(
     True
     """
     specs = _specs(cells)
+    known = next((spec.network.layers[0].cell for spec in specs if isinstance(spec, Trained)), None)
+    if hidden is None:
+        hidden = known.hidden_size if isinstance(known, Layer) else HIDDEN
+    if known is not None and features is None and kind_of(input) is not None:
+        features = known.input_size
     for name, value in (("hidden", hidden), ("seeds", seeds)):
         check_count(name, value)
     inputs = Inputs.of(
@@ -139,13 +148,16 @@ def compare(
     draws = Draws(hidden, seed, seeds, inputs, np.dtype(_one("dtype", dtype, DTYPES)))
     found = _measured(specs, draws, question, map)
     params = {
-        "cells": list(cells), "hidden": hidden, "steps": inputs.steps, "seed": seed, "seeds": seeds,
-        "features": inputs.features, "key": key, "input_format": input_format, "input_scale": input_scale,
+        "cells": [spec.text for spec in specs], "hidden": hidden, "steps": inputs.steps, "seed": seed,
+        "seeds": seeds, "features": inputs.features, "key": key, "input_format": input_format, "input_scale": input_scale,
         "input": told(input), "norm": ",".join(norms), "block": ",".join(blocks), "view": view,
         "lags": lags if isinstance(lags, str) else ",".join(f"{lag}" for lag in chosen.lags),
         "pair_map": pair_map, "paths": paths, "exact": exact, "dtype": dtype,
     }  # fmt: skip
     return _record(params, draws, question, found)
+
+
+Spec = CellSpec | Trained
 
 
 class Draws(NamedTuple):
@@ -157,29 +169,37 @@ class Draws(NamedTuple):
     inputs: Inputs
     dtype: np.dtype[Any]
 
-    def cell(self, spec: CellSpec, draw: int) -> Cell:
+    def fed(self, spec: Spec, draw: int) -> Array:
+        """Return the inputs of one draw in the order in which a cell goes through them."""
+        inputs = self.inputs.draw(draw, self.dtype)
+        return inputs[::-1] if isinstance(spec, Trained) and spec.backward else inputs
+
+    def cell(self, spec: Spec, draw: int) -> Cell:
         """Return a cell with the weights of one draw."""
         made = spec.make(self.hidden, self.inputs.features, np.random.default_rng([self.seed, draw, 1]))
         return made.astype(self.dtype)
 
-    def batches(self, spec: CellSpec, question: Question) -> Iterator[range]:
+    def batches(self, spec: Spec, question: Question) -> Iterator[range]:
         """Yield the draws that go together: as many as are quick, as few as fit."""
         size = self.cell(spec, 0).state_size
         fitting = AT_ONCE // (size * max(size, self.inputs.steps)) if question.batchable(size) else 1
-        for first in range(0, self.seeds, max(fitting, 1)):
-            yield range(first, min(first + max(fitting, 1), self.seeds))
+        # a trained network along one given input is the same in every draw
+        same = isinstance(spec, Trained) and self.inputs.data is not None and len(self.inputs.data) == 1
+        draws = 1 if same else self.seeds
+        for first in range(0, draws, max(fitting, 1)):
+            yield range(first, min(first + max(fitting, 1), draws))
 
 
 def _measured(
-    specs: Sequence[CellSpec], draws: Draws, question: Question, map: Callable[..., Iterable[Any]]
+    specs: Sequence[Spec], draws: Draws, question: Question, map: Callable[..., Iterable[Any]]
 ) -> dict[str, list[Measured]]:
     """Return what was measured of each cell, draw by draw."""
 
-    def answer(job: tuple[CellSpec, range]) -> list[Measured]:
+    def answer(job: tuple[Spec, range]) -> list[Measured]:
         spec, places = job
         try:
             cells = [draws.cell(spec, place) for place in places]
-            return measure(cells, [draws.inputs.draw(place, draws.dtype) for place in places], question)
+            return measure(cells, [draws.fed(spec, place) for place in places], question)
         except GradflowError as error:
             raise type(error)(f"cell {spec.text!r}: {error}") from None
 
@@ -253,13 +273,23 @@ def _several(kind: str, values: str | Sequence[str], valid: Sequence[str]) -> tu
     return tuple(dict.fromkeys(_one(kind, value.strip(), valid) for value in given))
 
 
-def _specs(cells: Sequence[str]) -> list[CellSpec]:
+def _specs(cells: Sequence[str | Network]) -> list[Spec]:
     if not cells:
         raise UsageError("no cell was named: expected one or more, as in: rnn lstm")
-    wrong = [cell for cell in cells if not isinstance(cell, str)]
+    wrong = [cell for cell in cells if not isinstance(cell, str | Network)]
     if wrong:
-        raise UsageError(f"cell {wrong[0]!r} is no name: give names one by one, as in compare('rnn', 'lstm')")
-    twice = [cell for cell in cells if cells.count(cell) > 1]
+        raise UsageError(
+            f"cell {wrong[0]!r} is no name: give names one by one, as in compare('rnn', 'lstm'), or networks "
+            "of gradflow.load"
+        )
+    names = [cell if isinstance(cell, str) else cell.name for cell in cells]
+    twice = [name for name in names if names.count(name) > 1]
     if twice:
         raise UsageError(f"cell {twice[0]!r} is named twice: give each once, or with other options")
-    return [parse_cell(cell) for cell in cells]
+    return [_spec(cell) for cell in cells]
+
+
+def _spec(cell: str | Network) -> Spec:
+    if isinstance(cell, Network):
+        return Trained(cell.name, cell)
+    return trained(cell) if is_checkpoint(cell) else parse_cell(cell)

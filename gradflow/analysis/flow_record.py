@@ -78,7 +78,7 @@ class Flow(Record):
     steps: int = scalar("T, the largest lag")
     seeds: int = scalar("draws of weights, and of inputs unless given")
     features: int = scalar("features of an input")
-    hidden: int = scalar("hidden size of each cell")
+    hidden: int = scalar("hidden size of each fresh cell")
     view: str = scalar("backward: ∂s_T/∂s_{T−k}; forward: ∂s_k/∂s_0")
     conclusion: str = scalar("in words", prose=True)
 

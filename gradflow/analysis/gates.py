@@ -73,7 +73,7 @@ def summarized(values: GateValues) -> GateSummary:
 
 
 def at_end(gate: Gate, values: Array) -> Array:
-    """Return 1 where a value lies within a tenth of the gate's range from an end, else 0; nan without ends."""
+    """Return 1 where a value lies within a tenth of the range from an end, else 0; nan without ends."""
     reach = EDGE * (gate.high - gate.low)
     if not math.isfinite(reach):
         return np.full(values.shape, math.nan)
@@ -100,7 +100,7 @@ def gate_table(cells: Sequence[str], summaries: Sequence[Sequence[Sequence[GateS
     first = [several[0] for _, several in rows]
 
     def medians(name: str) -> NDArray[np.float64]:
-        return median(np.array([[getattr(one, name) for one in several] for _, several in rows]).T)
+        return np.array([median([getattr(one, name) for one in several]) for _, several in rows])
 
     return Gates(
         cell=[cell for cell, _ in rows],

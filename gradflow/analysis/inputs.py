@@ -31,6 +31,19 @@ def check_count(name: str, value: object, least: int = 1) -> None:
         raise UsageError(f"{name} {value}: expected an integer from {least} to {LARGEST}")
 
 
+def kind_of(source: object) -> str | None:
+    """Return which kind of drawn or constant inputs is meant, None where data are given.
+
+    Examples
+    --------
+    >>> kind_of(None), kind_of("zero"), kind_of("speech.npy")
+    ('normal', 'zero', None)
+    """
+    if source is None:
+        return INPUTS[0]
+    return source if isinstance(source, str) and source in INPUTS else None
+
+
 @dataclass(frozen=True, eq=False)
 class Inputs:
     """Inputs of ``steps`` × ``features``; ``data`` (batch, steps, features) is None where ``kind`` tells."""
@@ -72,11 +85,12 @@ class Inputs:
         check_count("seed", seed, least=0)
         if not np.isfinite(scale):
             raise UsageError(f"input scale {scale}: expected a finite number")
-        if source is None or (isinstance(source, str) and source in INPUTS):
+        kind = kind_of(source)
+        if source is None or kind is not None:
             for name, chosen in (("key", key), ("input format", format)):
                 if chosen is not None:
                     raise UsageError(f"{name} {chosen!r} is for an input file (--input): none was given")
-            return cls(steps or STEPS, features or FEATURES, scale, seed, source or INPUTS[0], None)
+            return cls(steps or STEPS, features or FEATURES, scale, seed, kind or INPUTS[0], None)
         data = _batch(source, key, format, count)
         _, length, width = data.shape
         if steps is not None and steps > length:

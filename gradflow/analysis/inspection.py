@@ -8,10 +8,9 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from gradflow.analysis import INPUTS
 from gradflow.analysis.changes import change_table, missing
 from gradflow.analysis.findings import Answer, Question, answer
-from gradflow.analysis.inputs import STEPS, Inputs, check_count
+from gradflow.analysis.inputs import STEPS, Inputs, check_count, kind_of
 from gradflow.analysis.inspection_record import Inspection
 from gradflow.analysis.inspection_tables import (
     advice_table,
@@ -21,13 +20,11 @@ from gradflow.analysis.inspection_tables import (
     unit_table,
 )
 from gradflow.analysis.inspection_words import notes, sentences
-from gradflow.analysis.trained import SEPARATOR
+from gradflow.analysis.trained import SEPARATOR, SUFFIXES
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.checkpoint import Checkpoint, check_assumed, check_settles
 from gradflow.readers.given import told
 
-# Files of a directory that may be checkpoints; what is named itself is recognised by content.
-SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".npz", ".h5", ".hdf5", ".keras", ".onnx")
 
 
 def inspect(
@@ -86,8 +83,8 @@ def inspect(
 
     References
     ----------
-    Pascanu, Mikolov & Bengio 2013 for the product; Tallec & Ollivier 2018 for chrono initialization; Karpathy,
-    Johnson & Fei-Fei 2015, section 4.2, for saturation.
+    Pascanu, Mikolov & Bengio 2013 for the product; Tallec & Ollivier 2018 for chrono initialization;
+    Karpathy, Johnson & Fei-Fei 2015, section 4.2, for saturation.
 
     Examples
     --------
@@ -106,8 +103,8 @@ def inspect(
         raise UsageError(f"diff of {len(sources)} files: expected two, before and after")
     check_count("length", length if length is not None else 1)
     inputs = Inputs.of(
-        input, key=key, format=None, steps=None if _is_data(input) else max(STEPS, length or 0), features=None,
-        scale=1.0, seed=seed, count=1,
+        input, key=key, format=None, steps=max(STEPS, length or 0) if kind_of(input) else None,
+        features=None, scale=1.0, seed=seed, count=1,
     )  # fmt: skip
     asked = _length(length, inputs.steps)
     given = check_assumed(assume)
@@ -160,10 +157,6 @@ def _name(source: str | Path | Checkpoint) -> str:
     return source.source if isinstance(source, Checkpoint) else os.fspath(source)
 
 
-def _is_data(input: object) -> bool:
-    return input is not None and not (isinstance(input, str) and input in INPUTS)
-
-
 def _length(length: int | None, steps: int) -> int:
     if length is not None and length > steps:
         raise UsageError(f"length {length}: the input has {steps} steps; expected at most that")
@@ -189,8 +182,8 @@ def _check(answers: Sequence[Answer], inputs: Inputs, given: Mapping[str, str]) 
     if inputs.data is not None and all(finding.fed != "input" for finding in found):
         widths = ", ".join(f"{finding.name} {finding.input_size}" for finding in found[:8])
         raise UsageError(
-            f"the input has {inputs.features} features, which no layer takes ({widths}); give one that does, or "
-            "leave --input out for unit normal draws"
+            f"the input has {inputs.features} features, which no layer takes ({widths}); give one that does, "
+            "or leave --input out for unit normal draws"
         )
 
 

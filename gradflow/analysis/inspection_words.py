@@ -40,14 +40,14 @@ def _keeper(finding: Finding) -> str:
         low, high = np.quantile(gate.time_constants, (0.5, 0.95))
         back = "holds it back: it" if finding.credit.vanishes else "alone"
         return (
-            f"; the {GATES.get(gate.gate, gate.gate)} {back} keeps 1/e over {_steps(low)} in the median unit, "
-            f"over {_steps(high)} in the slowest twentieth"
+            f"; the {GATES[gate.gate]} {back} keeps 1/e over {_steps(low)} in the median unit, over "
+            f"{_steps(high)} in the slowest twentieth"
         )
     if finding.slope is None:
         return ""
     return (
-        f"; a step keeps about the mean slope of the activation, {finding.slope:.3g}, times the spectral radius, "
-        f"{finding.spectral_radius:.3g}"
+        f"; a step keeps about the mean slope of the activation, {finding.slope:.3g}, times the spectral "
+        f"radius, {finding.spectral_radius:.3g}"
     )
 
 
@@ -87,7 +87,8 @@ def _wording(trial: Trial, finding: Finding) -> str:
         case "update_bias":
             return f"Raise the update bias by {trial.value:g}"
         case "chrono":
-            return f"Draw the {GATES[_name(finding)]}'s bias by chrono initialization up to {trial.value:g} steps"
+            gate = GATES[_name(finding)]
+            return f"Draw the bias of the {gate} by chrono initialization up to {trial.value:g} steps"
         case "gain":
             return f"Multiply the recurrent weights by {trial.value:g}"
         case _:

@@ -90,7 +90,7 @@ def chrono(case: Case, gate: str) -> Trial:
 
 
 def gain(case: Case, gate: str) -> Trial:  # noqa: ARG001 - all remedies alike
-    """Multiply the recurrent weights by what would turn the rate to 0 if the step were linear, until it is."""
+    """Multiply the recurrent weights by what would make the rate 0 were the step linear, again if need be."""
     value, found = 1.0, None
     last = case.before
     for _ in range(ATTEMPTS):

@@ -12,6 +12,8 @@ from gradflow.layouts.checkpoint import Checkpoint, load
 from gradflow.layouts.network import Network
 
 SEPARATOR = "::"
+# Files of a directory that may be checkpoints; what is named itself is recognised by content.
+SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".npz", ".h5", ".hdf5", ".keras", ".onnx")
 
 
 class CheckpointName(NamedTuple):
@@ -88,15 +90,14 @@ def parse_assumptions(items: list[str]) -> dict[str, str]:
 
 
 def is_checkpoint(text: str) -> bool:
-    """Return whether a cell's name can only be that of a file: ``rnn`` never is, ``./rnn`` is.
+    """Return whether a cell's name is that of a file: by its form, or because there is one.
 
     Examples
     --------
-    >>> is_checkpoint("model.pt::lstm"), is_checkpoint("lstm:forget_bias=1.5"), is_checkpoint("./lstm")
-    (True, False, True)
+    >>> is_checkpoint("model.pt::lstm"), is_checkpoint("model.pt"), is_checkpoint("lstm:forget_bias=1.5")
+    (True, True, False)
     """
-    name = text.partition(":")[0]
-    return SEPARATOR in text or "/" in text or os.sep in text or "." in name
+    return SEPARATOR in text or text.lower().endswith(SUFFIXES) or os.path.isfile(text)
 
 
 def trained(text: str) -> Trained:

@@ -9,4 +9,5 @@ COMMANDS: Table = {
     "power": "gradflow.cli.power:power",
     "compare": "gradflow.cli.compare:compare",
     "inspect": "gradflow.cli.inspect:inspect",
+    "convert": "gradflow.cli.convert:convert",
 }

@@ -16,9 +16,14 @@ from gradflow.readers import INPUT_FORMATS
 def compare(
     cells: Annotated[
         list[str],
-        typer.Argument(metavar="CELL...", help=f"NAME[:option=value,...], NAME being {' or '.join(CELLS)}."),
+        typer.Argument(
+            metavar="CELL...",
+            help=f"NAME[:option=value,...], NAME being {' or '.join(CELLS)}; or a checkpoint, FILE[::LAYER].",
+        ),
     ],
-    hidden: Annotated[int, option("--hidden", metavar="H", help="Hidden size.")] = 32,
+    hidden: Annotated[
+        int | None, option("--hidden", metavar="H", help="Hidden size; 32, or that of the checkpoint.")
+    ] = None,
     steps: Annotated[
         int | None, option("--steps", metavar="T", help="Steps, the largest lag; 100, or all of the input.")
     ] = None,
@@ -27,7 +32,7 @@ def compare(
         int, option("--seeds", metavar="S", help="Draws of weights: median and 5-95 % quantiles.")
     ] = 10,
     features: Annotated[
-        int | None, option("--features", metavar="F", help="Features of an input; 32, or those of the input.")
+        int | None, option("--features", metavar="F", help="Features; of the input, the checkpoint, or 32.")
     ] = None,
     input: Annotated[
         str | None,
@@ -71,7 +76,8 @@ def compare(
 ) -> Any:
     """Gradient flow by lag, cell beside cell.
 
-    The norm of the Jacobian product of the whole state at every lag, for fresh cells on the same inputs.
+    The norm of the Jacobian product of the whole state at every lag, for fresh cells, or the networks of
+    trained checkpoints, on the same inputs.
 
     \b
     Examples:
@@ -80,6 +86,7 @@ def compare(
       gradflow compare rnn:activation=relu,init=identity rnn:init=orthogonal,gain=1.1
       gradflow compare lstm:layers=2 --block hh,cc,direct --norm 2,fro
       gradflow compare rnn lstm --input features.npy --hidden 128 -f csv
+      gradflow compare rnn lstm model.safetensors::encoder.lstm --input features.npy
       gradflow compare lstm --input data_batch_1.bin --input-format cifar10-rows
 
     \b

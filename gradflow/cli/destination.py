@@ -1,9 +1,8 @@
 """Where a result goes: stdout, or a file that is either written whole or left as it was."""
 
 import os
-import stat
 import sys
-from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,7 +54,9 @@ class Destination(NamedTuple):
                 return
             target = _target(str(self.path))
             if _replaceable(target):
-                _replace(target, data)
+                # here, for a start-up that writes no file should not pay for it
+                atomic = import_module("gradflow.atomic")
+                atomic.replace(target, data)
             else:  # a device or a pipe is written to, never replaced
                 target.write_bytes(data)
         except BrokenPipeError:
@@ -80,30 +81,3 @@ def _target(path: str) -> Path:
 
 def _replaceable(target: Path) -> bool:
     return not target.exists() or target.is_file()
-
-
-def _replace(target: Path, data: bytes) -> None:
-    """Write a temporary file beside the target, then rename it over the target in one step."""
-    import tempfile  # here, for a start-up that writes no file should not pay for it
-
-    handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, _mode(target))
-        os.replace(name, target)
-    except BaseException:
-        with suppress(OSError):
-            os.unlink(name)
-        raise
-
-
-def _mode(target: Path) -> int:
-    """Return the permissions of the file that was there, or those that a new one gets."""
-    if target.exists():
-        return stat.S_IMODE(target.stat().st_mode)
-    mask = os.umask(0)
-    os.umask(mask)
-    return 0o666 & ~mask

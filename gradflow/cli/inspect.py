@@ -44,8 +44,8 @@ def inspect(
 ) -> Any:
     """What the recurrent layers of a trained checkpoint do to gradients.
 
-    Every recurrent layer of the file, whatever framework wrote it: its rate, its gates, and whether a gradient
-    arrives over L steps. Where it does not, changes are tried and measured.
+    Every recurrent layer of the file, whatever framework wrote it: its rate, its gates, and whether a
+    gradient arrives over L steps. Where it does not, changes are tried and measured.
 
     \b
     Examples:

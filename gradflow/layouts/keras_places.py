@@ -1,6 +1,6 @@
 """Where a Keras file has its recurrent layers: paths of groups, attributes and the model's configuration.
 
-.h5:         ``[model_weights/]{layer}/{layer}/[{cell}/]kernel[:0]``
+.h5:         ``[model_weights/]{layer}/[{model}/]{layer}/[{cell}/]kernel[:0]``
 .weights.h5: ``layers/{class}/cell/vars/0``; the layer's own name is an attribute of ``layers/{class}/vars``
 .keras:      the same, with the configuration beside it
 
@@ -70,8 +70,10 @@ def _by_name(path: str, arrays: Arrays) -> Place:
     elements = parts(path)
     if elements[:1] == [_MODEL]:
         elements = elements[1:]
-    if len(elements) > 1 and elements[0] == elements[1]:  # the layer, and the same at the head of its names
-        elements = elements[1:]
+    if (
+        elements[0] in elements[1:]
+    ):  # the layer, and then the names of its arrays, which may begin with the model
+        elements = elements[elements.index(elements[0], 1) :]
     elements, cell = _without(elements, _CELL)
     elements, stack = _without(elements, _STACK)
     elements, direction = _without(elements, _DIRECTION)
@@ -132,8 +134,8 @@ def _chained(several: list[Place]) -> list[str]:
     if len(orders) != 1:
         readings = " or ".join(", ".join(order) for order in orders[:4])
         raise MisfitError(
-            f"the cells of layer {several[0].path!r} could follow each other as {readings or 'none'}: expected "
-            "one order; save the whole model as .keras, which says"
+            f"the cells of layer {several[0].path!r} could follow each other as {readings or 'none'}: "
+            "expected one order; save the whole model as .keras, which says"
         )
     return orders[0]
 

@@ -9,8 +9,9 @@ from gradflow.tables import Table
 READERS: Table = {
     "npy": "gradflow.readers.npy",
     "safetensors": "gradflow.readers.safetensors",
-    # a zip archive too, told apart by its members
+    # zip archives too, told apart by their members
     "torch": "gradflow.readers.torch",
+    "hdf5": "gradflow.readers.hdf5",
     "npz": "gradflow.readers.npz",
     "matlab": "gradflow.readers.matlab",
     "matrix_market": "gradflow.readers.matrix_market",

@@ -96,8 +96,8 @@ def _array(value: Any, name: str) -> NDArray[Any] | None:
         return np.from_dlpack(detached)
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
         raise DataError(
-            f"state dict: {shown(name)} cannot be taken over ({shown(str(error), 100)}); move it to the CPU as "
-            "float32 first"
+            f"state dict: {shown(name)} cannot be taken over ({shown(str(error), 100)}); move it to the CPU "
+            "as float32 first"
         ) from error
 
 

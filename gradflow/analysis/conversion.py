@@ -1,0 +1,191 @@
+"""The recurrent layers of a checkpoint under torch's names, written to another file."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gradflow.analysis.trained import parse_name
+from gradflow.atomic import replace
+from gradflow.errors import DataError, UsageError
+from gradflow.layouts.checkpoint import Checkpoint, check_assumed, load
+from gradflow.layouts.network import Network
+from gradflow.layouts.to_torch import Module, modules
+from gradflow.readers.messages import shown
+from gradflow.record import Record, column, scalar, table
+from gradflow.tables import lookup
+from gradflow.writers import WRITERS
+
+
+@dataclass(frozen=True, eq=False)
+class Modules:
+    """The modules that were written."""
+
+    module: list[str] = column("where it stands in the new file; - where it is all of it")
+    constructor: list[str] = column("the torch module whose load_state_dict takes its arrays")
+    layer: list[str] = column("what it was in the old file")
+    framework: list[str] = column("whose names it had there")
+    parameters: list[int] = column("numbers in its arrays")
+
+
+@dataclass(frozen=True, eq=False)
+class Written:
+    """The arrays that were written."""
+
+    name: list[str] = column("name in the new file")
+    shape: list[str] = column("rows × columns")
+    dtype: list[str] = column("type of its entries")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Conversion(Record):
+    """Recurrent layers under torch's names."""
+
+    command: ClassVar[str] = "convert"
+
+    output: str = scalar("the file written")
+    container: str = scalar("what kind of file it is")
+    size: int = scalar("how large it is", unit="byte")
+
+    modules: Modules = table("the modules that were written")
+    arrays: Written = table("their arrays")
+
+
+def convert(
+    source: str | Path | Checkpoint,
+    output: str | Path,
+    *,
+    layout: str | None = None,
+    assume: Mapping[str, Any] | None = None,
+) -> Conversion:
+    """Write the recurrent layers of a checkpoint under torch's names, as .safetensors or .npz.
+
+    ``load_state_dict`` of torch.nn.RNN, LSTM and GRU takes them as they are; the module's name stands before
+    each array, unless one layer alone was asked for. Numbers stay float64 where they were, else float32.
+
+    Parameters
+    ----------
+    source : str, path or Checkpoint
+        ``FILE`` or ``FILE::layer``, or what `load` or `from_state_dict` returned.
+    output : str or path
+        The new file; its suffix says what kind. It is written whole or not at all.
+    layout, assume
+        As for `load`.
+
+    Returns
+    -------
+    Conversion
+        The tables ``modules`` and ``arrays``, and ``notes`` of what could not be converted.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or written, or torch has none of its cells.
+    UsageError
+        For an output of another kind, or one that is the source itself.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gradflow import from_state_dict
+    >>> model = from_state_dict({"lstm/kernel": np.ones((3, 8)), "lstm/recurrent_kernel": np.ones((2, 8))})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     convert(model, f"{folder}/new.safetensors").modules.constructor
+    ['torch.nn.LSTM(3, 2)']
+    """
+    target = Path(os.path.realpath(output))
+    container = target.suffix.removeprefix(".").lower()
+    if container not in WRITERS:
+        wanted = " or ".join(f".{name}" for name in WRITERS)
+        raise UsageError(f"{str(output)!r}: expected a file that ends with {wanted}")
+    checkpoint, networks, alone = _chosen(source, layout, assume)
+    if target == Path(os.path.realpath(checkpoint.source)):
+        raise UsageError(f"{str(output)!r} is the source, of which the rest would be lost; name another")
+    made, remarks = _modules(networks)
+    arrays = _named(made, alone)
+    encoded = lookup(WRITERS, container, "container").encode(arrays)
+    try:
+        replace(target, encoded)
+    except OSError as error:
+        raise DataError(f"cannot write {str(output)!r}: {error.strerror}") from error
+    params = {
+        "source": os.fspath(source) if not isinstance(source, Checkpoint) else source.source,
+        "output": str(output), "layout": layout, "assume": check_assumed(assume),
+    }  # fmt: skip
+    written = Written(
+        name=list(arrays),
+        shape=["×".join(map(str, array.shape)) for array in arrays.values()],
+        dtype=[str(array.dtype) for array in arrays.values()],
+    )
+    return Conversion(
+        params=params,
+        notes=(*checkpoint.remarks, *remarks),
+        output=str(output),
+        container=container,
+        size=len(encoded),
+        modules=_table(made, alone),
+        arrays=written,
+    )
+
+
+Made = list[tuple[Network, Module]]
+
+
+def _chosen(
+    source: str | Path | Checkpoint, layout: str | None, assume: Mapping[str, Any] | None
+) -> tuple[Checkpoint, list[Network], bool]:
+    """Return the checkpoint, the networks that are meant, and whether one alone was asked for by name."""
+    if isinstance(source, Checkpoint):
+        return source, list(source.networks), False
+    name = parse_name(os.fspath(source))
+    checkpoint = load(name.file, layout=layout, assume={**(assume or {}), **name.assume})
+    if name.layer:
+        return checkpoint, [checkpoint[name.layer]], True
+    return checkpoint, list(checkpoint.networks), False
+
+
+def _modules(networks: list[Network]) -> tuple[Made, list[str]]:
+    made: Made = []
+    remarks = []
+    for network in networks:
+        try:
+            made += [(network, module) for module in modules(network)]
+        except DataError as error:
+            remarks.append(f"left out: {error}.")
+        for layer in network.layers:
+            if layer.direction == "backward" and len(network.levels[0]) == 1:
+                remarks.append(f"{layer.name}: runs backward; give torch its inputs in reverse.")
+    if not made:
+        raise DataError(f"nothing to write: {' '.join(remarks)} Only what torch computes has a name there")
+    return made, remarks
+
+
+def _named(made: Made, alone: bool) -> dict[str, np.ndarray[Any, Any]]:
+    """Return all arrays by their names in the new file, in the type that they had."""
+    found: dict[str, np.ndarray[Any, Any]] = {}
+    for network, module in made:
+        prefix = "" if alone and len(made) == 1 else f"{_path(module)}."
+        wide = any(array.dtype == "float64" for layer in network.layers for array in layer.stored)
+        for name, array in module.arrays.items():
+            narrowed = array if wide else array.astype(np.float32)
+            if not np.isfinite(narrowed).all():
+                raise DataError(f"{shown(prefix + name)} does not fit float32; expected smaller weights")
+            found[prefix + name] = narrowed
+    return found
+
+
+def _path(module: Module) -> str:
+    return module.path.replace("/", ".")
+
+
+def _table(made: Made, alone: bool) -> Modules:
+    return Modules(
+        module=["-" if alone and len(made) == 1 else _path(module) for _, module in made],
+        constructor=[module.constructor for _, module in made],
+        layer=[network.name for network, _ in made],
+        framework=[network.layers[0].framework for network, _ in made],
+        parameters=[module.parameters for _, module in made],
+    )

@@ -1,0 +1,37 @@
+"""``gradflow convert``."""
+
+from typing import Annotated, Any
+
+import typer
+
+import gradflow
+from gradflow.cli.emit import emits
+from gradflow.cli.options import Assume, Layout, assumptions
+from gradflow.writers import WRITERS
+
+
+@emits(())
+def convert(
+    source: Annotated[str, typer.Argument(metavar="FILE", help="A checkpoint, or FILE::LAYER.")],
+    target: Annotated[
+        str, typer.Argument(metavar="NEW", help=f"The new file: {' or '.join(f'.{n}' for n in WRITERS)}.")
+    ],
+    layout: Layout = None,
+    assume: Assume = None,
+    *,
+    map: Any,  # noqa: ARG001 - every command is handed one
+) -> Any:
+    """The recurrent layers of a checkpoint under torch's names.
+
+    Written as safetensors or npz, as load_state_dict of torch.nn.RNN, LSTM and GRU takes them.
+
+    \b
+    Examples:
+      gradflow convert model.h5 model.safetensors
+      gradflow convert model.onnx::encoder/LSTM lstm.npz
+      gradflow convert haiku.npz lstm.safetensors --assume forget_bias=0
+
+    \b
+    Tables: modules (main), arrays, summary
+    """
+    return gradflow.convert(source, target, layout=layout, assume=assumptions(assume))
