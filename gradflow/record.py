@@ -12,11 +12,11 @@ from typing import Any, ClassVar, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-Scalar = bool | int | float | str | None
+Scalar = bool | int | float | str | tuple[str, ...] | None
 
 
 class ScalarMeaning(NamedTuple):
-    """What one number (or word) of the summary says; ``prose`` is a sentence for people."""
+    """What one number (or word) of the summary says; ``prose`` is a sentence, or a tuple of them."""
 
     description: str
     unit: str = ""
@@ -151,11 +151,13 @@ def meanings(holder: type[Any], kind: type[Meaning]) -> dict[str, Meaning]:
 
 
 def plain(value: Any) -> Any:
-    """Return a numpy scalar as the Python object it stands for, anything else as it is.
+    """Return a numpy scalar as the Python object it stands for, sentences as one text, all else as it is.
 
     Examples
     --------
-    >>> plain(np.float32(0.5)), plain(None)
-    (0.5, None)
+    >>> plain(np.float32(0.5)), plain(None), plain(("It is.", "So be it."))
+    (0.5, None, 'It is. So be it.')
     """
+    if isinstance(value, tuple):
+        return " ".join(value)
     return value.item() if isinstance(value, np.generic) else value

@@ -46,7 +46,7 @@ class Conversion(Record):
 
     command: ClassVar[str] = "convert"
 
-    output: str = scalar("the file written")
+    target: str = scalar("the file written")
     container: str = scalar("what kind of file it is")
     size: int = scalar("how large it is", unit="byte")
 
@@ -56,7 +56,7 @@ class Conversion(Record):
 
 def convert(
     source: str | Path | Checkpoint,
-    output: str | Path,
+    target: str | Path,
     *,
     layout: str | None = None,
     assume: Mapping[str, Any] | None = None,
@@ -70,7 +70,7 @@ def convert(
     ----------
     source : str, path or Checkpoint
         ``FILE`` or ``FILE::layer``, or what `load` or `from_state_dict` returned.
-    output : str or path
+    target : str or path
         The new file; its suffix says what kind. It is written whole or not at all.
     layout, assume
         As for `load`.
@@ -85,7 +85,7 @@ def convert(
     DataError
         If the file cannot be read or written, or torch has none of its cells.
     UsageError
-        For an output of another kind, or one that is the source itself.
+        For a target of another kind, or one that is the source itself.
 
     Examples
     --------
@@ -96,24 +96,24 @@ def convert(
     ...     convert(model, f"{folder}/new.safetensors").modules.constructor
     ['torch.nn.LSTM(3, 2)']
     """
-    target = Path(os.path.realpath(output))
-    container = target.suffix.removeprefix(".").lower()
+    path = Path(os.path.realpath(target))
+    container = path.suffix.removeprefix(".").lower()
     if container not in WRITERS:
         wanted = " or ".join(f".{name}" for name in WRITERS)
-        raise UsageError(f"{str(output)!r}: expected a file that ends with {wanted}")
+        raise UsageError(f"{str(target)!r}: expected a file that ends with {wanted}")
     checkpoint, networks, alone = _chosen(source, layout, assume)
-    if target == Path(os.path.realpath(checkpoint.source)):
-        raise UsageError(f"{str(output)!r} is the source, of which the rest would be lost; name another")
+    if path == Path(os.path.realpath(checkpoint.source)):
+        raise UsageError(f"{str(target)!r} is the source, of which the rest would be lost; name another")
     made, remarks = _modules(networks)
     arrays = _named(made, alone)
     encoded = lookup(WRITERS, container, "container").encode(arrays)
     try:
-        replace(target, encoded)
+        replace(path, encoded)
     except OSError as error:
-        raise DataError(f"cannot write {str(output)!r}: {error.strerror}") from error
+        raise DataError(f"cannot write {str(target)!r}: {error.strerror}") from error
     params = {
         "source": os.fspath(source) if not isinstance(source, Checkpoint) else source.source,
-        "output": str(output), "layout": layout, "assume": check_assumed(assume),
+        "target": str(target), "layout": layout, "assume": check_assumed(assume),
     }  # fmt: skip
     written = Written(
         name=list(arrays),
@@ -123,7 +123,7 @@ def convert(
     return Conversion(
         params=params,
         notes=(*checkpoint.remarks, *remarks),
-        output=str(output),
+        target=str(target),
         container=container,
         size=len(encoded),
         modules=_table(made, alone),

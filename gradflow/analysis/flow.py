@@ -149,7 +149,8 @@ def compare(
     found = _measured(specs, draws, question, map)
     params = {
         "cells": [spec.text for spec in specs], "hidden": hidden, "steps": inputs.steps, "seed": seed,
-        "seeds": seeds, "features": inputs.features, "key": key, "input_format": input_format, "input_scale": input_scale,
+        "seeds": seeds, "features": inputs.features, "key": key, "input_format": input_format,
+        "input_scale": input_scale,
         "input": told(input), "norm": ",".join(norms), "block": ",".join(blocks), "view": view,
         "lags": lags if isinstance(lags, str) else ",".join(f"{lag}" for lag in chosen.lags),
         "pair_map": pair_map, "paths": paths, "exact": exact, "dtype": dtype,

@@ -18,7 +18,6 @@ class GateRow(NamedTuple):
     """One gate of one layer; triples are the 5 %, 50 % and 95 % quantiles."""
 
     gate: str
-    role: str
     spectral_radius: float | None
     norm: float | None
     bias: tuple[float, ...]  # over units
@@ -58,7 +57,6 @@ def _row(cell: LayerCell, activity: GateValues) -> GateRow:
     shut, opened = _dead(gate, values)
     return GateRow(
         gate=name,
-        role=gate.role,
         spectral_radius=None if recurrent is None else spectral_radius(recurrent),
         norm=None if recurrent is None else norm(recurrent),
         bias=_quantiles(cell.bias[cell.blocks[name]]) if own else (math.nan,) * 3,

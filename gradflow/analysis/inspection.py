@@ -26,7 +26,6 @@ from gradflow.layouts.checkpoint import Checkpoint, check_assumed, check_settles
 from gradflow.readers.given import told
 
 
-
 def inspect(
     *files: str | Path | Checkpoint,
     input: str | Path | ArrayLike | None = None,
@@ -209,7 +208,7 @@ def _record(params: Mapping[str, Any], question: Question, answers: list[Answer]
         layers_found=len(named),
         steps=steps,
         length=question.length,
-        conclusion=" ".join(sentences(name, finding, question.length) for name, finding in named),
+        conclusion=tuple(sentences(name, finding, question.length) for name, finding in named),
         layers=layer_table(named, steps),
         gates=gate_table(named),
         advice=advice_table(named),

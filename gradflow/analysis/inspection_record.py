@@ -41,7 +41,6 @@ class GateRows:
 
     layer: list[str] = column("the layer")
     gate: list[str] = column("the gate's letter; h: the state of an rnn")
-    role: list[str] = column("what it does")
     spectral_radius: list[float | None] = column("of its recurrent matrix")
     norm: list[float | None] = column("spectral norm of its recurrent matrix")
     bias_low: list[float] = column("5 % quantile of its bias over units, as the cell sees it")
@@ -131,7 +130,7 @@ class Inspection(Record):
     layers_found: int = scalar("recurrent layers in them")
     steps: int = scalar("T, steps that each layer was run")
     length: int = scalar("L, steps over which credit is asked for")
-    conclusion: str = scalar("in words", prose=True)
+    conclusion: tuple[str, ...] = scalar("in words", prose=True)
 
     layers: Layers = table("what each recurrent layer does to a gradient", across=("layer",))
     gates: GateRows = table("what its gates do", across=("layer", "gate"))

@@ -48,7 +48,6 @@ def gate_table(named: Named) -> GateRows:
     return GateRows(
         layer=[name for name, _ in rows],
         gate=[gate.gate for gate in gates],
-        role=[gate.role for gate in gates],
         spectral_radius=[gate.spectral_radius for gate in gates],
         norm=[gate.norm for gate in gates],
         bias_low=[gate.bias[0] for gate in gates],

@@ -57,7 +57,8 @@ def inspect(
       gradflow inspect elman.pt --assume activation=relu --fail-on vanishing
 
     \b
-    Reads:    safetensors, torch .pt and .pth, npz; .h5 and .keras (gradflow[hdf5]); .onnx (gradflow[onnx])
+    Reads:    safetensors, torch .pt and .pth, npz, and with gradflow[hdf5]
+              .h5 and .keras, with gradflow[onnx] .onnx
     Layouts:  torch, keras, onnx, flax, equinox, haiku, tensorflow1
     Tables:   layers (main), gates, advice, units, files, changes, summary
     Verdicts: vanishing, stable, exploding, unreadable

@@ -52,7 +52,8 @@ def blocks(record: Record, style: Style) -> list[Block]:
 def prose(record: Record) -> list[str]:
     """Return the sentences of the summary."""
     sentences = [value for meaning, value in described(record, ScalarMeaning).values() if meaning.prose]
-    return [printable(str(sentence)) for sentence in sentences if sentence]
+    paragraphs = [part for value in sentences for part in (value if isinstance(value, tuple) else [value])]
+    return [printable(str(paragraph)) for paragraph in paragraphs if paragraph]
 
 
 def text(value: Any) -> str:
