@@ -13,13 +13,24 @@ from gradflow.readers.messages import damaged
 from gradflow.readers.source import Source
 
 _HEAP = re.compile(rb"GCOL\x01...", re.DOTALL)
+_LENGTHS_AT_FIRST, _LENGTHS_AT = 14, 10
 _HEAP_HEADER = struct.Struct("<8xQ")
 # index, which is 0 for free space, references, reserved, size
 _OBJECT = struct.Struct("<HHIQ")
 
 
 def check_heaps(source: Source) -> None:
-    """Raise `DataError` unless the objects in every heap follow one another to its end."""
+    """Raise `DataError` unless the objects in every heap follow one another to its end.
+
+    Raises
+    ------
+    DataError
+        Also if the file writes lengths in other than 8 bytes, as no library does unasked.
+    """
+    # the first byte behind the signature is the version of the header
+    lengths = source.head[_LENGTHS_AT_FIRST if source.head[8:9] < b"\2" else _LENGTHS_AT :][:1]
+    if lengths != b"\x08":
+        raise damaged(f"writes lengths in {lengths[0] if lengths else 'no'} bytes; expected 8")
     content = source.mapped(np.uint8, (source.size,), 0).data
     # heaps inside heaps would have each step taken many times
     steps = source.size // _OBJECT.size

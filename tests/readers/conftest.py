@@ -6,6 +6,7 @@ import tracemalloc
 import zipfile
 from contextlib import contextmanager
 
+import h5py
 import numpy as np
 import pytest
 import safetensors.numpy
@@ -33,11 +34,22 @@ def complex_pairs(values):
     return [[{"re": entry.real, "im": entry.imag} for entry in row] for row in values]
 
 
+def hdf5(datasets, config=None, **options):
+    stream = io.BytesIO()
+    with h5py.File(stream, "w") as file:
+        for path, values in datasets.items():
+            file.create_dataset(path, data=values, **options)
+        if config is not None:
+            file.attrs["model_config"] = config
+    return stream.getvalue()
+
+
 # one for every entry of READERS: matrix → bytes
 WRITERS = {
     "npy": lambda matrix: written(np.save, matrix),
     "safetensors": lambda matrix: safetensors.numpy.save({"weight": np.ascontiguousarray(matrix)}),
     "torch": lambda matrix: checkpoints.saved({"weight": matrix}),
+    "hdf5": lambda matrix: hdf5({"weight": matrix}),
     "npz": lambda matrix: written(np.savez_compressed, weight=matrix),
     "matlab": lambda matrix: mat({"weight": matrix}, do_compression=True),
     "matrix_market": lambda matrix: written(scipy.io.mmwrite, matrix, precision=17),
@@ -51,6 +63,14 @@ FEATURES = {
     "torch": checkpoints.checkpoint(
         {"a": checkpoints.tensor(strides=(1, 2)), "b": [{"c": checkpoints.tensor((2,), (1,), 2)}, 1.5, None]},
         compression=zipfile.ZIP_DEFLATED,
+    ),
+    "hdf5": hdf5(
+        {"layers/lstm/cell/vars/0": np.eye(4), "b": np.ones((2, 3)) * 1j, "i": np.arange(9)},
+        config='{"layers": []}',
+        chunks=True,
+        compression="gzip",
+        shuffle=True,
+        fletcher32=True,
     ),
     "matlab": mat(
         {"c": np.eye(2) * 1j, "s": scipy.sparse.csc_array(np.eye(3)), "t": "text", "b": np.eye(2) > 0}

@@ -111,7 +111,7 @@ def modules_loaded(path):
 
 
 # reader → what it needs beside numpy
-NEEDED = {"torch": {"zipfile"}, "npz": {"zipfile"}}
+NEEDED = {"torch": {"zipfile"}, "hdf5": {"h5py"}, "npz": {"zipfile"}}
 
 
 def test_reading_loads_what_the_format_needs_and_no_more(kind, writers, place):
