@@ -31,7 +31,7 @@ class Layers:
     )
     log10_credit: list[float] = column("log₁₀ of ‖∂s_T/∂s_{T−L}‖₂ over ‖∂s_T/∂s_{T−1}‖₂", log10=True)
     fed: list[str] = column("input, the layer below, or unit normal draws")
-    assumed: list[str | None] = column("what the file does not say (--assume sets it)")
+    assumed: list[str] = column("what the file does not say (--assume sets it)")
     blow_up_step: list[int | None] = column("step at which the state overflows", unit="step")
 
 
@@ -96,7 +96,7 @@ class Files:
     rate_low: list[float | None] = column("the lowest rate of its layers", unit="nats per step")
     rate_high: list[float | None] = column("the highest", unit="nats per step")
     verdict: list[str] = column("of its layers the worst: exploding, vanishing, stable; or unreadable")
-    problem: list[str | None] = column("why it could not be read")
+    problem: list[str] = column("why it could not be read")
 
 
 @dataclass(frozen=True, eq=False)

@@ -12,6 +12,7 @@ from gradflow.analysis.pace import half_life, verdict
 from gradflow.analysis.remedies import best
 
 Named = Sequence[tuple[str, Finding]]  # a layer's name in the tables, and what was found
+NOTHING = "nothing"  # was assumed, or is wrong: a word, for an empty cell says less
 WORST = ("exploding", "vanishing", "stable")  # the worst first
 
 
@@ -35,7 +36,7 @@ def layer_table(named: Named, steps: int) -> Layers:
         verdict=[verdict(one.credit.rate, steps, one.credit.blow_up) for one in found],
         log10_credit=[one.credit.log10_credit for one in found],
         fed=[one.fed for one in found],
-        assumed=[", ".join(one.assumed) or None for one in found],
+        assumed=[" ".join(one.assumed) or NOTHING for one in found],
         blow_up_step=[one.credit.blow_up for one in found],
     )
 
@@ -118,7 +119,7 @@ def file_table(answers: Sequence[Answer], steps: int) -> Files:
         rate_low=[min(several, default=None) for several in rates],
         rate_high=[max(several, default=None) for several in rates],
         verdict=[_worst(answer, steps) for answer in answers],
-        problem=[None if answer.problem is None else str(answer.problem) for answer in answers],
+        problem=[NOTHING if answer.problem is None else str(answer.problem) for answer in answers],
     )
 
 
