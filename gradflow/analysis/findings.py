@@ -1,7 +1,6 @@
 """Everything that is measured of the recurrent layers of one file."""
 
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
 
@@ -66,28 +65,72 @@ class Answer(NamedTuple):
     problem: GradflowError | None
 
 
-def answer(question: Question, source: str | os.PathLike[str] | Checkpoint) -> Answer:
-    """Return what is found in a file (all layers, or the one named) or in a checkpoint already loaded."""
-    file = source.source if isinstance(source, Checkpoint) else os.fspath(source)
+class Job(NamedTuple):
+    """A file, or what was loaded of one, and the one layer of it to look at; all where it is empty."""
+
+    source: str | Checkpoint
+    layer: str = ""
+
+    @property
+    def file(self) -> str:
+        """What messages call it."""
+        return self.source.source if isinstance(self.source, Checkpoint) else self.source
+
+
+def jobs(question: Question, sources: Sequence[str | Checkpoint]) -> list[Job]:
+    """Return the pieces of work: the files, or, of one file alone, its layers."""
+    whole = [Job(source) for source in sources]
+    if len(whole) > 1 or isinstance(whole[0].source, Checkpoint):
+        return whole
     try:
-        if isinstance(source, Checkpoint):
-            checkpoint, networks = source, list(source.networks)
-        else:
-            name = parse_name(file)
-            checkpoint = read_checkpoint(name.file, question.layout, {**question.assume, **name.assume})
-            networks = [checkpoint[name.layer]] if name.layer else list(checkpoint.networks)
-        found = [finding for network in networks for finding in _findings(question, network)]
+        checkpoint, layers = _opened(question, whole[0])
+    except GradflowError:
+        return whole  # whose answer says what is wrong
+    if len(layers) == 1 and len(checkpoint.layers) == 1:
+        return [Job(checkpoint)]  # read once
+    return [Job(whole[0].source, layer) for layer in layers]
+
+
+def answer(question: Question, job: Job) -> Answer:
+    """Return what is found in a file, all layers or those meant, or why nothing is."""
+    try:
+        checkpoint, layers = _opened(question, job)
+        found = [
+            finding
+            for network in checkpoint.networks
+            if any(layer.name in layers for layer in network.layers)
+            for finding in _findings(question, network, layers)
+        ]
     except GradflowError as error:
-        return Answer(file, [], (), frozenset(), error)
-    return Answer(file, found, checkpoint.remarks, checkpoint.left_open, None)
+        return Answer(job.file, [], (), frozenset(), error)
+    return Answer(job.file, found, checkpoint.remarks, checkpoint.left_open, None)
 
 
-def _findings(question: Question, network: Network) -> Iterator[Finding]:
+def merged(answers: Sequence[Answer]) -> Answer:
+    """Return the answer of a file from those to its layers: what goes wrong with one goes wrong with it."""
+    problem = next((one for one in answers if one.problem is not None), None)
+    return problem or answers[0]._replace(findings=[finding for one in answers for finding in one.findings])
+
+
+def _opened(question: Question, job: Job) -> tuple[Checkpoint, list[str]]:
+    """Return the checkpoint and the names of the layers that are meant."""
+    if isinstance(job.source, Checkpoint):
+        checkpoint, chosen = job.source, job.source.layers
+    else:
+        name = parse_name(job.source)
+        checkpoint = read_checkpoint(name.file, question.layout, {**question.assume, **name.assume})
+        chosen = checkpoint[name.layer].layers if name.layer else checkpoint.layers
+    names = [layer.name for layer in chosen]
+    return checkpoint, [job.layer] if job.layer else names
+
+
+def _findings(question: Question, network: Network, layers: Collection[str]) -> Iterator[Finding]:
     inputs, kind = _fed(question.inputs, network.levels[0][0].cell.input_size)
     lowest = network.levels[0]
     for layer, trajectory, genuine in trajectories(network, inputs):
-        fed = kind if layer in lowest else "layer below" if genuine else "unit normal"
-        yield _finding(question, layer, trajectory, fed)
+        if layer.name in layers:
+            fed = kind if layer in lowest else "layer below" if genuine else "unit normal"
+            yield _finding(question, layer, trajectory, fed)
 
 
 def _fed(inputs: Inputs, features: int) -> tuple[Array, str]:

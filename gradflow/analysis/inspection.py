@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from gradflow.analysis.changes import change_table, missing
-from gradflow.analysis.findings import Answer, Question, answer
+from gradflow.analysis.findings import Answer, Question, answer, jobs, merged
 from gradflow.analysis.inputs import STEPS, Inputs, check_count, kind_of
 from gradflow.analysis.inspection_record import Inspection
 from gradflow.analysis.inspection_tables import (
@@ -66,7 +66,8 @@ def inspect(
     diff : bool
         Add the table ``changes`` between two files, before and after.
     map : callable
-        Applies the inspection to each file in order; it may be a process pool's.
+        Applies the inspection to each file, or each layer of the only one, in order; it may be a process
+        pool's.
 
     Returns
     -------
@@ -108,7 +109,9 @@ def inspect(
     asked = _length(length, inputs.steps)
     given = check_assumed(assume)
     question = Question(inputs, asked, seed, layout, given)
-    answers = list(map(partial(answer, question), sources))
+    answers = list(map(partial(answer, question), jobs(question, sources)))
+    if len(sources) == 1:
+        answers = [merged(answers)]
     _check(answers, inputs, given)
     params = {
         "files": [_name(source) for source in files], "input": told(input), "key": key, "length": asked,
@@ -131,10 +134,10 @@ def _sources(files: Sequence[str | Path | Checkpoint]) -> list[str | Checkpoint]
             raise UsageError(
                 f"{type(file).__name__} is no file: give a path, or gradflow.from_state_dict(...) of arrays"
             )
-    names = [_name(source) for source in found if not isinstance(source, Checkpoint)]
+    names = [_name(source) for source in found]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise UsageError(f"file {twice!r} is named twice: give each once")
+        raise UsageError(f"file {twice!r} is named twice: give each once, or state dicts names (name=)")
     return found
 
 

@@ -116,7 +116,11 @@ def load(
 
 
 def from_state_dict(
-    mapping: Mapping[str, Any], *, layout: str | None = None, assume: Mapping[str, Any] | None = None
+    mapping: Mapping[str, Any],
+    *,
+    name: str = "state dict",
+    layout: str | None = None,
+    assume: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
     """Return the recurrent networks among arrays by name: numpy's, or tensors taken over DLPack.
 
@@ -124,6 +128,8 @@ def from_state_dict(
     ----------
     mapping : mapping of str to array
         As torch's ``model.state_dict()``; nested mappings are flattened with dots.
+    name : str
+        What to call it in tables and messages.
     layout, assume
         As for `load`.
 
@@ -132,7 +138,7 @@ def from_state_dict(
     DataError, UsageError
         As `load`, and for an array that is neither numpy's nor speaks DLPack on the CPU.
     """
-    return _settled(_found(given_state(mapping), "state dict", layout, assume), assume)
+    return _settled(_found(given_state(mapping), name, layout, assume), assume)
 
 
 def read_checkpoint(
