@@ -11,6 +11,9 @@ from gradflow.cli.ending import CANNOT_WRITE, INTERRUPTED, PIPE_LOST, leave, tel
 # for each other most of the time.
 THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
+# Objects made before garbage is looked for: what imports make is none, and looking is a tenth of a start-up.
+RARELY = 100_000
+
 
 def main() -> None:
     """Run the command line and exit."""
@@ -32,10 +35,9 @@ def _run(arguments: list[str]) -> int:
         return 0
     for name in THREADS:
         os.environ.setdefault(name, "1")
-    gc.disable()  # nothing that an import makes is garbage: looking for it is a tenth of the start-up
+    gc.set_threshold(RARELY)
     from gradflow.cli.main import run
 
-    gc.enable()
     return run(arguments)
 
 

@@ -1,5 +1,6 @@
 """Everything that is measured of the recurrent layers of one file."""
 
+import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
@@ -66,10 +67,10 @@ class Answer(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A file, or what was loaded of one, and the one layer of it to look at; all where it is empty."""
+    """A file, or what was loaded of one, and the layers of it to look at; those it names where empty."""
 
     source: str | Checkpoint
-    layer: str = ""
+    layers: tuple[str, ...] = ()
 
     @property
     def file(self) -> str:
@@ -86,9 +87,9 @@ def jobs(question: Question, sources: Sequence[str | Checkpoint]) -> list[Job]:
         checkpoint, layers = _opened(question, whole[0])
     except GradflowError:
         return whole  # whose answer says what is wrong
-    if len(layers) == 1 and len(checkpoint.layers) == 1:
-        return [Job(checkpoint)]  # read once
-    return [Job(whole[0].source, layer) for layer in layers]
+    if len(layers) == 1 or not os.path.isfile(parse_name(whole[0].source).file):
+        return [Job(checkpoint, layers)]  # read once, as a pipe can be
+    return [Job(whole[0].source, (layer,)) for layer in layers]
 
 
 def answer(question: Question, job: Job) -> Answer:
@@ -112,7 +113,7 @@ def merged(answers: Sequence[Answer]) -> Answer:
     return problem or answers[0]._replace(findings=[finding for one in answers for finding in one.findings])
 
 
-def _opened(question: Question, job: Job) -> tuple[Checkpoint, list[str]]:
+def _opened(question: Question, job: Job) -> tuple[Checkpoint, tuple[str, ...]]:
     """Return the checkpoint and the names of the layers that are meant."""
     if isinstance(job.source, Checkpoint):
         checkpoint, chosen = job.source, job.source.layers
@@ -120,8 +121,7 @@ def _opened(question: Question, job: Job) -> tuple[Checkpoint, list[str]]:
         name = parse_name(job.source)
         checkpoint = read_checkpoint(name.file, question.layout, {**question.assume, **name.assume})
         chosen = checkpoint[name.layer].layers if name.layer else checkpoint.layers
-    names = [layer.name for layer in chosen]
-    return checkpoint, [job.layer] if job.layer else names
+    return checkpoint, job.layers or tuple(layer.name for layer in chosen)
 
 
 def _findings(question: Question, network: Network, layers: Collection[str]) -> Iterator[Finding]:

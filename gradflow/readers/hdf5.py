@@ -25,7 +25,7 @@ from gradflow.readers.source import Source, byte_count, claim, from_bytes
 from gradflow.readers.stored import StoredArray
 
 MAGIC = b"\x89HDF\r\n\x1a\n"
-_CONFIG, _WEIGHTS = "config.json", "model.weights.h5"
+_CONFIG, _METADATA, _WEIGHTS = "config.json", "metadata.json", "model.weights.h5"
 _LONGEST_LABEL = 10_000
 _BFLOAT16 = "bfloat16"
 
@@ -39,23 +39,25 @@ def read(source: Source) -> dict[str, StoredArray]:
     """Return the numeric datasets by their paths; soft and external links are left out.
 
     Each bears, as ``about``, ``named``: the attribute ``name`` of each group that has one, by the group's
-    path, and ``config``: what Keras says of the model's layers, or None.
+    path; ``config``: what Keras says of the model's layers, or None; and ``keras_version``, or None.
 
     Raises
     ------
     DataError
         If the file is damaged, h5py is not installed, or a dataset lies in other files.
     """
-    config = None
+    config = version = None
     if not source.head.startswith(MAGIC):
-        config, source = _unpacked(source)
+        config, version, source = _unpacked(source)
     arrays: dict[str, StoredArray] = {}
     named: dict[str, str] = {}
     check_heaps(source)
     with _opened(source) as (h5py, file):
         if config is None:
             config = _text(h5py, file, "model_config", source.size)
-        about = {"named": named, "config": None if config is None else _parsed(config)}
+            version = _text(h5py, file, "keras_version", _LONGEST_LABEL)
+        parsed = None if config is None else _parsed(config)
+        about = {"named": named, "config": parsed, "keras_version": version}
         for path, found in _walk(h5py, file):
             if isinstance(found, h5py.Group):
                 label = _text(h5py, found, "name", _LONGEST_LABEL)
@@ -71,18 +73,21 @@ def read(source: Source) -> dict[str, StoredArray]:
     return arrays
 
 
-def _unpacked(source: Source) -> tuple[str, Source]:
-    """Return the configuration in a .keras, and its HDF5 file."""
+def _unpacked(source: Source) -> tuple[str, str | None, Source]:
+    """Return the configuration in a .keras, the version of Keras that it tells, and its HDF5 file."""
     contents = []
     with opened(source) as archive:
         found = members(archive)
-        for name in (_CONFIG, _WEIGHTS):
+        for name in (_CONFIG, _METADATA, _WEIGHTS) if _METADATA in found else (_CONFIG, _WEIGHTS):
             claim(found[name].file_size, f"member {shown(name)}")
             contents.append(inflated(archive, found[name], found[name].file_size))
-    config, weights = contents
+    config, *metadata, weights = contents
     if not weights.startswith(MAGIC):
         raise damaged(f"its member {_WEIGHTS} is no HDF5 file")
-    return config.decode("utf-8", "replace"), from_bytes(source.name, weights)
+    told = _parsed(metadata[0].decode("utf-8", "replace")) if metadata else None
+    version = told.get("keras_version") if isinstance(told, dict) else None
+    config_text = config.decode("utf-8", "replace")
+    return config_text, version if isinstance(version, str) else None, from_bytes(source.name, weights)
 
 
 def _parsed(config: str) -> Any:
