@@ -15,6 +15,8 @@ READERS: Table = {
     "npz": "gradflow.readers.npz",
     "matlab": "gradflow.readers.matlab",
     "matrix_market": "gradflow.readers.matrix_market",
+    # known by its suffix alone, so it stands behind whatever content gives away
+    "onnx": "gradflow.readers.onnx",
     "json": "gradflow.readers.json_text",
     "text": "gradflow.readers.text",
 }

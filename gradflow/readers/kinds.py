@@ -6,6 +6,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gradflow.errors import DataError
+from gradflow.readers.messages import shown
+
 
 class Kind(NamedTuple):
     """A type of entries.
@@ -32,3 +35,8 @@ _PLAIN = (
     *("uint64", "uint32", "uint16", "uint8", "bool"),
 )
 KINDS = {name: Kind(name, name) for name in _PLAIN} | {"bfloat16": Kind("bfloat16", "uint16", from_bfloat16)}
+
+
+def refuse(dtype: str) -> NDArray[Any]:
+    """Raise `DataError`: there are no numbers of this type to be had; for an array that is listed alone."""
+    raise DataError(f"has type {shown(dtype)}; expected one of {', '.join(KINDS)}, convert it")

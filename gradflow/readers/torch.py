@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from gradflow.errors import DataError
 from gradflow.readers.archive import inflated, member_names, members, opened, stored_at
-from gradflow.readers.kinds import KINDS
+from gradflow.readers.kinds import KINDS, refuse
 from gradflow.readers.messages import damaged, reading, shown
 from gradflow.readers.source import Source, byte_count, claim
 from gradflow.readers.stored import UNNAMED, StoredArray
@@ -100,7 +100,7 @@ def _stored(checkpoint: _Checkpoint, name: str, tensor: Tensor) -> StoredArray:
         load = partial(_load, checkpoint, tensor, member)
         decode = KINDS[tensor.dtype].decode
     else:
-        load, decode = partial(_refuse, tensor.dtype), np.asarray
+        load, decode = partial(refuse, tensor.dtype), np.asarray
     return StoredArray(checkpoint.source.name, name, tensor.shape, tensor.dtype, load, decode)
 
 
@@ -151,7 +151,3 @@ def _content(source: Source, member: ZipInfo) -> NDArray[np.uint8]:
     if len(data) != member.file_size:
         raise damaged(f"member {shown(member.filename)} ends after {len(data)} of {member.file_size} bytes")
     return np.frombuffer(data, np.uint8)
-
-
-def _refuse(dtype: str) -> NDArray[Any]:
-    raise DataError(f"has type {shown(dtype)}; expected one of {', '.join(KINDS)}, convert it")

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 import h5py
 import numpy as np
+import onnx
 import pytest
 import safetensors.numpy
 import scipy.io
@@ -44,6 +45,12 @@ def hdf5(datasets, config=None, **options):
     return stream.getvalue()
 
 
+def onnx_model(nodes, constants):
+    tensors = [onnx.numpy_helper.from_array(np.asarray(array), name) for name, array in constants.items()]
+    graph = onnx.helper.make_graph(nodes, "graph", [], [], tensors)
+    return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)]).SerializeToString()
+
+
 # one for every entry of READERS: matrix → bytes
 WRITERS = {
     "npy": lambda matrix: written(np.save, matrix),
@@ -53,9 +60,13 @@ WRITERS = {
     "npz": lambda matrix: written(np.savez_compressed, weight=matrix),
     "matlab": lambda matrix: mat({"weight": matrix}, do_compression=True),
     "matrix_market": lambda matrix: written(scipy.io.mmwrite, matrix, precision=17),
+    "onnx": lambda matrix: onnx_model([], {"weight": matrix}),
     "json": lambda matrix: json.dumps(complex_pairs(matrix)).encode(),
     "text": lambda matrix: written(np.savetxt, matrix),
 }
+
+# reader → the suffix that it goes by, where content gives nothing away
+SUFFIXES = {"onnx": ".onnx"}
 
 # small files with more of a format's features than one matrix has
 FEATURES = {
@@ -76,6 +87,13 @@ FEATURES = {
         {"c": np.eye(2) * 1j, "s": scipy.sparse.csc_array(np.eye(3)), "t": "text", "b": np.eye(2) > 0}
     ),
     "matrix_market": b"%%MatrixMarket matrix coordinate complex hermitian\n% c\n2 2 2\n1 1 3 0\n2 1 1 -1\n",
+    "onnx": onnx_model(
+        [
+            onnx.helper.make_node("Concat", ["half", "half"], ["W"], axis=1),
+            onnx.helper.make_node("GRU", ["x", "W", "R"], ["y"], name="rnn", hidden_size=1),
+        ],
+        {"half": np.eye(3)[np.newaxis], "R": np.ones((1, 3, 1), np.float16)},
+    ),
     "json": b'{"a": [1, 2], "m": {"p": {"entries": [[{"re": 1, "im": 2}]], "exponent2": 3}}}',
     "text": b"a;b\n1;2\n3+1j;4 # c\n",
 }
@@ -95,6 +113,12 @@ def examples():
         return [plain, FEATURES[kind]] if kind in FEATURES else [plain]
 
     return examples
+
+
+@pytest.fixture
+def place_as(place):
+    """Write a file as its kind is named, and return its path."""
+    return lambda kind, content: place(content, f"input{SUFFIXES.get(kind, '')}")
 
 
 @pytest.fixture

@@ -30,8 +30,8 @@ def weight(**options):
     return file(lambda opened: opened.create_dataset("w", data=MATRIX, **options))
 
 
-def keras(weights, config=b"{}", compression=zipfile.ZIP_STORED):
-    members = [("metadata.json", b"{}"), ("config.json", config), ("model.weights.h5", weights)]
+def keras(weights, config=b"{}", compression=zipfile.ZIP_STORED, metadata=b'{"keras_version": "3.5.0"}'):
+    members = [("metadata.json", metadata), ("config.json", config), ("model.weights.h5", weights)]
     return zipped(members, compression)
 
 
@@ -121,21 +121,28 @@ def test_what_stands_beside_the_numbers(text, place):
         opened["layers/lstm/vars"].attrs["name"] = text("encoder")
         opened["layers"].attrs["name"] = [1, 2]
         opened.attrs["model_config"] = text(json.dumps({"class_name": "Sequential"}))
+        opened.attrs["keras_version"] = text("2.15.0")
 
     about = [array.about for array in read_arrays(place(file(fill))).values()]
     assert about[0] is about[1]
     assert about[0] == {
         "named": {"layers/lstm/cell/vars": "lstm_cell", "layers/lstm/vars": "encoder"},
         "config": {"class_name": "Sequential"},
+        "keras_version": "2.15.0",
     }
-    assert read_arrays(place(weight()))["w"].about == {"named": {}, "config": None}
+    bare = {"named": {}, "config": None, "keras_version": None}
+    assert read_arrays(place(weight()))["w"].about == bare
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 def test_keras_zip_is_read_with_its_configuration(compression, place):
     path = place(keras(weight(), b'{"module": "keras"}', compression))
     np.testing.assert_array_equal(read_array(path), MATRIX)
-    assert read_arrays(path)["w"].about["config"] == {"module": "keras"}
+    about = read_arrays(path)["w"].about
+    assert about == {"named": {}, "config": {"module": "keras"}, "keras_version": "3.5.0"}
+    for strange in (b"[]", b"{}", b'{"keras_version": 3}'):
+        path = place(keras(weight(), metadata=strange))
+        assert read_arrays(path)["w"].about["keras_version"] is None
 
 
 def test_without_h5py_the_message_says_how_to_get_it(place, check_refused, monkeypatch):
@@ -298,6 +305,7 @@ def test_a_file_that_ends_early_is_refused(cut, place, check_refused):
     [
         (keras(b"no file"), ["member model.weights.h5 is no HDF5 file"]),
         (keras(weight(), b"{"), ["configuration is unreadable"]),
+        (keras(weight(), metadata=b"{"), ["unreadable"]),
         (keras(weight(), b"\xff"), ["configuration is unreadable"]),
         (keras(weight(), compression=zipfile.ZIP_BZIP2), ["zip method 12"]),
         (keras(weight() + bytes(2**24), compression=zipfile.ZIP_DEFLATED), ["'model.weights.h5' takes 167"]),

@@ -46,14 +46,14 @@ def outcome_of(path):
 
 
 @pytest.mark.parametrize("kind", READERS)
-def test_mutated_files_give_finite_arrays_or_an_error(kind, examples, place, memory_below, monkeypatch):
+def test_mutated_files_give_finite_arrays_or_an_error(kind, examples, place_as, memory_below, monkeypatch):
     monkeypatch.setenv("GRADFLOW_MAX_BYTES", str(LIMIT))
     rng = random.Random(f"mutations of {kind}")
     outcomes = {"read": 0, "refused": 0}
     with memory_below(5 * LIMIT):
         for content in examples(kind):
             for _ in range(MUTATIONS):
-                found = outcome_of(place(mutated(content, rng)))
+                found = outcome_of(place_as(kind, mutated(content, rng)))
                 outcomes["refused" if isinstance(found, str) else "read"] += 1
                 assert found.isprintable() if isinstance(found, str) else all(map(is_finite, found))
     # mutations that all fail, or none, would show nothing
