@@ -80,14 +80,15 @@ def trajectories(network: Network, inputs: Array) -> Iterator[tuple[Layer, Traje
     """
     genuine = True
     for level in network.levels:
-        outputs = []
+        outputs, whole = [], True
         for layer in level:
             backward = layer.direction == "backward"
             trajectory = follow(layer.cell, inputs[::-1] if backward else inputs)
-            genuine &= trajectory.blow_up is None
             shown = trajectory.states[1:, : layer.cell.output_size]
             outputs.append(shown[::-1] if backward else shown)
-            yield layer, trajectory, genuine or level is network.levels[0]
+            whole &= trajectory.blow_up is None
+            yield layer, trajectory, genuine
+        genuine &= whole
         if genuine:
             inputs = np.concatenate(outputs, axis=-1)
         else:

@@ -47,7 +47,7 @@ def spectral_radius(matrix: Array) -> float:
 
 def norm(matrix: Array) -> float:
     """Return the spectral norm of a matrix (m, n)."""
-    return spectral_norm(Scaled(matrix)).value()
+    return spectral_norm(Scaled.of(matrix)).value()
 
 
 def _row(cell: LayerCell, activity: GateValues) -> GateRow:

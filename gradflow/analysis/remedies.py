@@ -15,7 +15,7 @@ from gradflow.analysis.trajectory import Trajectory, follow
 from gradflow.cells.base import Array
 from gradflow.cells.base import Layer as LayerCell
 from gradflow.cells.initialization import chrono_bias, orthonormal
-from gradflow.errors import NumericalError
+from gradflow.errors import DataError, NumericalError
 
 ATTEMPTS = 4  # to find a gain
 LEAST_GAIN, MOST_GAIN = 0.01, 100.0
@@ -51,7 +51,7 @@ def trials(case: Case) -> Iterator[Trial]:
     for remedy in chosen:
         try:
             yield remedy(case, gate)
-        except NumericalError:
+        except (NumericalError, DataError):  # weights or a step out of range
             continue
 
 

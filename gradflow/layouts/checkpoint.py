@@ -1,16 +1,16 @@
 """A checkpoint: all recurrent networks among named arrays, whichever framework wrote them."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from difflib import get_close_matches
-from itertools import combinations
+from itertools import chain, combinations, count
 from os import PathLike, fspath
 from typing import Any
 
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts import ASSUMABLE, LAYOUTS, TRACES
 from gradflow.layouts.names import unwrapped
-from gradflow.layouts.network import Choices, Claim, Layer, MisfitError, Network, named
+from gradflow.layouts.network import Choices, Claim, Layer, MisfitError, Network, check_chain, named
 from gradflow.readers.arrays import read_arrays
 from gradflow.readers.given import given_state
 from gradflow.readers.messages import reading, shown
@@ -191,7 +191,7 @@ def _found(
     with reading(source):
         claims = [
             (name, claim)
-            for name in ([layout] if layout else LAYOUTS)
+            for name in _candidates(arrays, layout)
             if any(trace in array for array in arrays for trace in TRACES[name])
             for claim in lookup(LAYOUTS, name, "layout").claims(arrays, choices)
         ]
@@ -200,6 +200,13 @@ def _found(
         if not networks:
             raise DataError(_nothing(arrays, remarks))
     return Checkpoint(source, networks, remarks, frozenset(choices.used))
+
+
+def _candidates(arrays: Mapping[str, StoredArray], layout: str | None) -> Iterable[str]:
+    """Return the layouts to look for: where a file has operators, these say what its arrays are."""
+    if layout is not None:
+        return [layout]
+    return ["onnx"] if any("op" in array.about for array in arrays.values()) else LAYOUTS
 
 
 def _check_ambiguity(claims: Sequence[tuple[str, Claim]]) -> None:
@@ -218,24 +225,20 @@ def _built(claims: Sequence[Claim], order: Sequence[str]) -> tuple[tuple[Network
     place = {name: k for k, name in enumerate(order)}
     for claim in sorted(claims, key=lambda claim: min(place[name] for name in claim.names)):
         try:
-            built.append((claim.path, claim.build()))
+            levels = claim.build()
+            check_chain(levels)
+            built.append((claim.path, levels))
         except MisfitError as error:
             remarks.append(f"left out: {error}")
     paths = unwrapped([path for path, _ in built])
-    networks = tuple(named(path, levels) for path, (_, levels) in zip(paths, built, strict=True))
-    return _distinct(networks), tuple(remarks)
-
-
-def _distinct(networks: tuple[Network, ...]) -> tuple[Network, ...]:
-    """Return networks of which no two have one name: at the root the kind may be one that is taken."""
-    names = [network.name for network in networks]
-    twice = next((name for name in names if names.count(name) > 1), None)
-    if twice is None:
-        return networks
-    root = next(k for k, network in enumerate(networks) if network.name == twice)
-    renamed = replace(networks[root], name="root")
-    renamed = named("root", renamed.levels)
-    return _distinct((*networks[:root], renamed, *networks[root + 1 :]))
+    networks = [named(path, levels) for path, (_, levels) in zip(paths, built, strict=True) if path]
+    taken = {network.name for network in networks}
+    for k, (path, (_, levels)) in enumerate(zip(paths, built, strict=True)):
+        if not path:  # what stands at the root is called by its kind, unless something is
+            names = chain([levels[0][0].kind, "root"], map("root{}".format, count(2)))
+            networks.insert(k, named(next(name for name in names if name not in taken), levels))
+            taken.add(networks[k].name)
+    return tuple(networks), tuple(remarks)
 
 
 def _nothing(arrays: Mapping[str, StoredArray], remarks: Sequence[str]) -> str:

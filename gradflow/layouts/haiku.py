@@ -13,7 +13,7 @@ from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.layouts.names import grouped, parts
-from gradflow.layouts.network import Choices, Claim, Layer, Levels, Open
+from gradflow.layouts.network import Choices, Claim, Layer, Levels, MisfitError, Open, shapes
 from gradflow.layouts.weights import kind_of, ordered, taken, taken_or_zeros, two
 from gradflow.readers.stored import StoredArray
 
@@ -49,6 +49,8 @@ def _lstm(members: Arrays, left: Open) -> Cell:
     both, columns = two(members["linear.w"])
     size = columns // 4
     kind_of(columns, size, list(members.values()))
+    if not size < both:
+        raise MisfitError(f"{shapes(list(members.values()))}: expected rows for inputs and state, I + H")
     weights = taken(members["linear.w"], (both, columns)).T
     bias = taken_or_zeros(members.get("linear.b"), (columns,))
     weights, bias = ordered(weights, "igfo", "ifgo"), ordered(bias, "igfo", "ifgo")

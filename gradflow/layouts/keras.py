@@ -15,7 +15,7 @@ from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.errors import DataError
-from gradflow.layouts.keras_places import Place, places
+from gradflow.layouts.keras_places import Place, leveled, places
 from gradflow.layouts.network import Choices, Claim, Layer, Levels, MisfitError, Open, shapes
 from gradflow.layouts.weights import kind_of, ordered, taken, two
 from gradflow.readers.messages import shown
@@ -47,7 +47,7 @@ def claims(arrays: Arrays, choices: Choices) -> Iterator[Claim]:
 
 def _levels(found: list[Place], choices: Choices) -> Levels:
     levels: dict[int, list[Layer]] = {}
-    for place in found:
+    for place in leveled(found):
         levels.setdefault(place.level, []).append(_layer(place, choices))
     return tuple(tuple(levels[level]) for level in sorted(levels))
 

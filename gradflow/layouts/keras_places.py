@@ -22,6 +22,7 @@ _CELL = re.compile(r"(?:lstm|gru|simple_rnn)_cell(?:_\d+)?")
 _STACK = re.compile(r"stacked_rnn_cells(?:_\d+)?")
 _DIRECTION = re.compile(r"(forward|backward)_.+")
 _MODEL = "model_weights"
+_WAYS = ("forward", "backward")
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Place:
     """The arrays of one cell, and what is said about it.
 
     ``config`` is that of the cell (and its layer), empty where the file has none; ``fixed`` says that its
-    activations are cuDNN's; ``version`` is that of Keras.
+    activations are cuDNN's; ``version`` is that of Keras; ``order`` has the cells of a stack by name.
     """
 
     path: str
@@ -41,18 +42,16 @@ class Place:
     config: Mapping[str, Any] = field(default_factory=dict)
     fixed: bool = False
     version: str = ""
+    order: tuple[str, ...] = ()
 
 
 def places(arrays: Arrays) -> dict[str, list[Place]]:
-    """Return the cells of every recurrent layer by the layer's path, forward before backward."""
+    """Return the cells of every recurrent layer by the layer's path, as they stand in the file."""
     found: dict[str, list[Place]] = {}
-    for place in _all(arrays):
-        found.setdefault(place.path, []).append(place)
     configs = _configurations(arrays)
-    return {
-        path: _leveled([_configured(place, configs) for place in several], configs.get(path, {}))
-        for path, several in found.items()
-    }
+    for place in (_configured(place, configs) for place in _all(arrays)):
+        found.setdefault(place.path, []).append(place)
+    return found
 
 
 def _all(arrays: Arrays) -> Iterator[Place]:
@@ -70,9 +69,8 @@ def _by_name(path: str, arrays: Arrays) -> Place:
     elements = parts(path)
     if elements[:1] == [_MODEL]:
         elements = elements[1:]
-    if (
-        elements[0] in elements[1:]
-    ):  # the layer, and then the names of its arrays, which may begin with the model
+    if elements and elements[0] in elements[1:]:
+        # the layer, and then the names of its arrays, which may begin with the model
         elements = elements[elements.index(elements[0], 1) :]
     elements, cell = _without(elements, _CELL)
     elements, stack = _without(elements, _STACK)
@@ -104,14 +102,20 @@ def _by_variables(elements: list[str], arrays: Arrays) -> Place:
     return Place("/".join(path), arrays, own, backward=direction.startswith("backward"), stacked=stacked)
 
 
-def _leveled(several: list[Place], config: Mapping[str, Any]) -> list[Place]:
-    """Return the cells with their levels: one for each cell of a stack, as the configuration has them."""
+def leveled(several: list[Place]) -> list[Place]:
+    """Return the cells of a layer, forward before backward, each cell of a stack on a level of its own.
+
+    Raises
+    ------
+    MisfitError
+        Where cells of a stack could follow each other in several ways, or two stand in one place.
+    """
     several = sorted(several, key=lambda place: place.backward)
     if not any(place.stacked for place in several):
         if len({place.backward for place in several}) < len(several):
             raise MisfitError(f"layer {several[0].path!r} is there twice; expected one of that name")
         return several
-    listed = [cell.get("config", {}).get("name") for cell in _stacked(config)]
+    listed = list(several[0].order)
     names = [place.cell for place in several]
     order = listed if sorted(map(str, listed)) == sorted(names) else _chained(several)
     return [replace(place, level=order.index(place.cell)) for place in several]
@@ -143,21 +147,34 @@ def _chained(several: list[Place]) -> list[str]:
 def _configured(place: Place, configs: Mapping[str, Mapping[str, Any]]) -> Place:
     """Return the cell with what the model's configuration says about it."""
     about = next(iter(place.arrays.values())).about
-    version = str(about.get("keras_version") or "")
     layer = configs.get(place.path) or configs.get(place.path.rpartition("/")[2]) or {}
-    kind, config = str(layer.get("class_name", "")), dict(layer.get("config", {}))
-    if kind == "Bidirectional":
-        inner = config.get("backward_layer" if place.backward else "layer") or config.get("layer") or {}
-        kind, config = str(inner.get("class_name", "")), dict(inner.get("config", {}))
+    wrapper = layer.get("class_name") == "Bidirectional"
+    if wrapper:
+        inner = _mapping(layer, "config", "backward_layer" if place.backward else "layer")
+        layer = inner or _mapping(layer, "config", "layer")
+    config = dict(_mapping(layer, "config"))
+    if wrapper:
         config.pop("go_backwards", None)  # which of the two it is, its name says
-    cell = config.get("cell")
-    if isinstance(cell, Mapping):  # RNN(cell), or RNN([cell, cell])
-        several = {str(one.get("config", {}).get("name")): one for one in _stacked(layer)}
-        inner = several.get(place.cell, cell)
-        config |= inner.get("config", {})
-    backward = place.backward or bool(config.get("go_backwards"))
-    fixed = kind.startswith("CuDNN") or ("activation" not in config and _is_cudnn(place.arrays))
-    return replace(place, config=config, fixed=fixed, version=version, backward=backward)
+    stack = _stacked(layer)
+    config |= _mapping(stack.get(place.cell) or _mapping(config, "cell"), "config")  # of an RNN around cells
+    cudnn = str(layer.get("class_name", "")).startswith("CuDNN")
+    direction = f"/{_WAYS[place.backward]}" if wrapper and place.stacked else ""
+    return replace(
+        place,
+        path=place.path + direction,
+        config=config,
+        order=tuple(stack),
+        backward=place.backward or config.get("go_backwards") is True,
+        fixed=cudnn or ("activation" not in config and _is_cudnn(place.arrays)),
+        version=str(about.get("keras_version") or ""),
+    )
+
+
+def _mapping(value: Any, *keys: str) -> Mapping[str, Any]:
+    """Return what stands under keys inside keys, empty where it is no mapping."""
+    for key in keys:
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return value if isinstance(value, Mapping) else {}
 
 
 def _is_cudnn(arrays: Arrays) -> bool:
@@ -165,11 +182,12 @@ def _is_cudnn(arrays: Arrays) -> bool:
     return bias is not None and bias.shape == (2 * arrays["recurrent_kernel"].shape[-1],)
 
 
-def _stacked(layer: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return the configurations of the cells of a StackedRNNCells, or none."""
-    cell = layer.get("config", {}).get("cell")
-    cells = cell.get("config", {}).get("cells") if isinstance(cell, Mapping) else None
-    return [one for one in cells or [] if isinstance(one, Mapping)]
+def _stacked(layer: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the configurations of the cells of a StackedRNNCells by their names, or none."""
+    cells = _mapping(layer, "config", "cell", "config").get("cells")
+    return {
+        str(_mapping(cell, "config").get("name")): cell for cell in cells or () if isinstance(cell, Mapping)
+    }
 
 
 def _configurations(arrays: Arrays) -> dict[str, Mapping[str, Any]]:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import NamedTuple
 
 from gradflow.cells.base import Cell
@@ -111,10 +112,9 @@ class MisfitError(DataError):
     """Arrays with the names of a recurrent layer do not have the shapes of one."""
 
 
-def named(path: str, levels: Levels) -> Network:
+def named(name: str, levels: Levels) -> Network:
     """Return the network with named layers: ``P`` where there is one, else ``P.l0``, ``P.l0_reverse``, …"""
     alone = sum(len(level) for level in levels) == 1
-    name = path or levels[0][0].kind
     return Network(
         name,
         tuple(
@@ -125,6 +125,24 @@ def named(path: str, levels: Levels) -> Network:
             for k, level in enumerate(levels)
         ),
     )
+
+
+def check_chain(levels: Levels) -> None:
+    """Refuse levels that do not take what those below them give.
+
+    Raises
+    ------
+    MisfitError
+        With both sizes.
+    """
+    for below, level in pairwise(levels):
+        given = sum(layer.cell.output_size for layer in below)
+        for layer in level:
+            if layer.cell.input_size != given:
+                raise MisfitError(
+                    f"{shapes(layer.stored)}: expected a layer of {given} inputs, which the one below gives, "
+                    f"not {layer.cell.input_size}"
+                )
 
 
 class Choices:

@@ -28,6 +28,8 @@ Arrays = dict[str, StoredArray]
 FORGET_BIAS = 1.0
 _NAMES = r"(?:kernel|bias|weights|biases)"
 _LEAF = rf"{_NAMES}|w_[ifo]_diag|projection[./]{_NAMES}|(?:gates|candidate)[./]{_NAMES}|recurrent_kernel"
+_WAYS = ("fw", "bw")
+_LEVEL = re.compile(r"cell_\d+")
 _CELL = re.compile(r"(?:basic_)?(rnn|lstm|gru)_cell(?:_\d+)?")
 
 
@@ -41,14 +43,19 @@ class _Place(NamedTuple):
 
 def claims(arrays: Mapping[str, StoredArray], choices: Choices) -> Iterator[Claim]:
     """Yield every network of cells that have TensorFlow's own names."""
-    networks: dict[str, dict[_Place, tuple[str, Arrays]]] = {}
+    found_cells: list[tuple[str, _Place, str, Arrays]] = []
     for path, found in grouped(arrays, _LEAF).items():
         # older releases said weights and biases
         members = {key.replace("weights", "kernel").replace("biases", "bias"): a for key, a in found.items()}
         kind = _CELL.fullmatch((parts(path) or [""])[-1])
         if kind and "recurrent_kernel" not in members and {"kernel", "gates.kernel"} & set(members):
-            place = _place(path)
-            networks.setdefault(place.path, {})[place] = kind[1], members
+            found_cells.append((path, _place(path), kind[1], members))
+    places = [place for _, place, _, _ in found_cells]
+    networks: dict[str, dict[_Place, tuple[str, Arrays]]] = {}
+    for path, place, name, members in found_cells:
+        # cells beside one another in one scope are no stack, but networks of their own
+        own = place if places.count(place) == 1 else _Place(path, 0, place.backward)
+        networks.setdefault(own.path, {})[own] = name, members
     for path, cells in networks.items():
         names = frozenset(array.name for _, members in cells.values() for array in members.values())
         yield Claim(path, names, partial(_levels, cells, choices))
@@ -56,11 +63,13 @@ def claims(arrays: Mapping[str, StoredArray], choices: Choices) -> Iterator[Clai
 
 def _place(path: str) -> _Place:
     above = parts(path)[:-1]
-    numbers = [int(part.removeprefix("cell_")) for part in above if re.fullmatch(r"cell_\d+", part)]
-    kept = [
-        part for part in above if not re.fullmatch(r"cell_\d+|multi_rnn_cell|fw|bw|bidirectional_rnn", part)
-    ]
-    return _Place("/".join(kept), numbers[0] if numbers else 0, "bw" in above)
+    numbers = [int(part.removeprefix("cell_")) for part in above if _LEVEL.fullmatch(part)]
+    way = next((part for part in above if part in _WAYS), "")
+    # a whole stack in each direction is two networks, which do not feed each other
+    apart = bool(way and numbers) and above.index(way) < above.index(f"cell_{numbers[0]}")
+    dropped = {"multi_rnn_cell", "bidirectional_rnn", *(() if apart else _WAYS)}
+    kept = [part for part in above if part not in dropped and not _LEVEL.fullmatch(part)]
+    return _Place("/".join(kept), numbers[0] if numbers else 0, way == "bw")
 
 
 def _levels(cells: dict[_Place, tuple[str, Arrays]], choices: Choices) -> Levels:
@@ -104,12 +113,14 @@ def _lstm(members: Arrays, left: Open) -> Cell:
     bias = ordered(taken_or_zeros(members.get("bias"), (columns,)), "igfo", "ifgo")
     bias[size : 2 * size] += left.number("forget_bias", FORGET_BIAS)
     peepholes = [taken(members[name], (size,)) for name in _PEEPHOLES if name in members]
+    if len(peepholes) not in (0, len(_PEEPHOLES)):
+        raise MisfitError(f"{shapes(list(members.values()))}: expected {', '.join(_PEEPHOLES)}, or none")
     activation = left.choose("activation", "tanh")
     return LSTM(
         weights[:, : both - seen],
         weights[:, both - seen :],
         bias,
-        np.stack(peepholes) if len(peepholes) == len(_PEEPHOLES) else None,
+        np.stack(peepholes) if peepholes else None,
         taken(projection, (size, seen)).T if projection else None,
         activation=activation,
         output_activation=activation,

@@ -90,7 +90,7 @@ def _array(value: Any, name: str) -> NDArray[Any] | None:
         return None
     # a parameter in training refuses to be exported, and numpy has no bfloat16: their own words for both
     detached = value.detach() if hasattr(value, "detach") else value
-    if "bfloat16" in str(detached.dtype):
+    if "bfloat16" in str(getattr(detached, "dtype", "")):
         detached = detached.float() if hasattr(detached, "float") else detached.astype("float32")
     try:
         return np.from_dlpack(detached)

@@ -34,7 +34,7 @@ def damaged(what: str) -> DataError:
 
 @contextmanager
 def reading(name: str) -> Iterator[None]:
-    """Put ``name``, the file's, in front of whatever goes wrong inside.
+    """Put ``name``, the file's, in front of whatever goes wrong inside, unless it stands there already.
 
     Raises
     ------
@@ -51,6 +51,8 @@ def reading(name: str) -> Iterator[None]:
     try:
         yield
     except GradflowError as error:
+        if str(error).startswith(f"{name}: "):
+            raise
         raise type(error)(f"{name}: {error}") from error
     except MemoryError as error:
         raise DataError(f"{name}: does not fit in this machine's memory; choose a part of it") from error
