@@ -22,22 +22,24 @@ _CELL = re.compile(r"(?:lstm|gru|simple_rnn)_cell(?:_\d+)?")
 _STACK = re.compile(r"stacked_rnn_cells(?:_\d+)?")
 _DIRECTION = re.compile(r"(forward|backward)_.+")
 _MODEL = "model_weights"
-_WAYS = ("forward", "backward")
+MOST_ORDERS = 4  # that are listed, where cells could follow each other in several
 
 
 @dataclass(frozen=True)
 class Place:
     """The arrays of one cell, and what is said about it.
 
-    ``config`` is that of the cell (and its layer), empty where the file has none; ``fixed`` says that its
-    activations are cuDNN's; ``version`` is that of Keras; ``order`` has the cells of a stack by name.
+    ``way`` is forward or backward in a Bidirectional; ``config`` is that of the cell (and its layer), empty
+    where the file has none; ``fixed`` says that its activations are cuDNN's; ``version`` is that of Keras;
+    ``order`` has the cells of a stack by name.
     """
 
     path: str
     arrays: Arrays
     cell: str = ""
-    backward: bool = False
+    way: str = ""
     stacked: bool = False
+    backward: bool = False
     level: int = 0
     config: Mapping[str, Any] = field(default_factory=dict)
     fixed: bool = False
@@ -75,9 +77,7 @@ def _by_name(path: str, arrays: Arrays) -> Place:
     elements, cell = _without(elements, _CELL)
     elements, stack = _without(elements, _STACK)
     elements, direction = _without(elements, _DIRECTION)
-    return Place(
-        "/".join(elements), arrays, cell, backward=direction.startswith("backward"), stacked=bool(stack)
-    )
+    return Place("/".join(elements), arrays, cell, direction.partition("_")[0], bool(stack))
 
 
 def _without(elements: list[str], pattern: re.Pattern[str]) -> tuple[list[str], str]:
@@ -99,7 +99,7 @@ def _by_variables(elements: list[str], arrays: Arrays) -> Place:
         for k, element in enumerate(layer)
         if element != "layers"
     ]
-    return Place("/".join(path), arrays, own, backward=direction.startswith("backward"), stacked=stacked)
+    return Place("/".join(path), arrays, own, direction.partition("_")[0], stacked)
 
 
 def leveled(several: list[Place]) -> list[Place]:
@@ -115,28 +115,29 @@ def leveled(several: list[Place]) -> list[Place]:
         if len({place.backward for place in several}) < len(several):
             raise MisfitError(f"layer {several[0].path!r} is there twice; expected one of that name")
         return several
-    listed = list(several[0].order)
     names = [place.cell for place in several]
-    order = listed if sorted(map(str, listed)) == sorted(names) else _chained(several)
-    return [replace(place, level=order.index(place.cell)) for place in several]
+    listed = list(several[0].order)
+    if sorted(listed) == sorted(names) and len(set(names)) == len(names):
+        return [replace(place, level=listed.index(place.cell)) for place in several]
+    order = _chained(several)
+    return [replace(place, level=order.index(k)) for k, place in enumerate(several)]
 
 
-def _chained(several: list[Place]) -> list[str]:
-    """Return the cells in the one order in which each takes what the one before gives."""
-    sizes = {
-        place.cell: (place.arrays["kernel"].shape[0], place.arrays["recurrent_kernel"].shape[0])
-        for place in several
-    }
-    orders = [[name] for name in sizes]
+def _chained(several: list[Place]) -> list[int]:
+    """Return the places of the cells in the one order in which each takes what the one before gives."""
+    sizes = [
+        (place.arrays["kernel"].shape[0], place.arrays["recurrent_kernel"].shape[0]) for place in several
+    ]
+    orders = [[k] for k in range(len(sizes))]
     for _ in range(len(sizes) - 1):
         orders = [
-            [*order, name]
+            [*order, k]
             for order in orders
-            for name in sizes
-            if name not in order and sizes[name][0] == sizes[order[-1]][1]
-        ]
+            for k, (taken, _) in enumerate(sizes)
+            if k not in order and taken == sizes[order[-1]][1]
+        ][:MOST_ORDERS]
     if len(orders) != 1:
-        readings = " or ".join(", ".join(order) for order in orders[:4])
+        readings = " or ".join(", ".join(several[k].cell for k in order) for order in orders)
         raise MisfitError(
             f"the cells of layer {several[0].path!r} could follow each other as {readings or 'none'}: "
             "expected one order; save the whole model as .keras, which says"
@@ -147,10 +148,10 @@ def _chained(several: list[Place]) -> list[str]:
 def _configured(place: Place, configs: Mapping[str, Mapping[str, Any]]) -> Place:
     """Return the cell with what the model's configuration says about it."""
     about = next(iter(place.arrays.values())).about
-    layer = configs.get(place.path) or configs.get(place.path.rpartition("/")[2]) or {}
+    layer = _of(place.path, configs)
     wrapper = layer.get("class_name") == "Bidirectional"
     if wrapper:
-        inner = _mapping(layer, "config", "backward_layer" if place.backward else "layer")
+        inner = _mapping(layer, "config", "backward_layer" if place.way == "backward" else "layer")
         layer = inner or _mapping(layer, "config", "layer")
     config = dict(_mapping(layer, "config"))
     if wrapper:
@@ -158,16 +159,25 @@ def _configured(place: Place, configs: Mapping[str, Mapping[str, Any]]) -> Place
     stack = _stacked(layer)
     config |= _mapping(stack.get(place.cell) or _mapping(config, "cell"), "config")  # of an RNN around cells
     cudnn = str(layer.get("class_name", "")).startswith("CuDNN")
-    direction = f"/{_WAYS[place.backward]}" if wrapper and place.stacked else ""
     return replace(
         place,
-        path=place.path + direction,
+        # a whole stack in each direction is two networks, which do not feed each other
+        path=f"{place.path}/{place.way}" if place.stacked and place.way else place.path,
         config=config,
         order=tuple(stack),
-        backward=place.backward or config.get("go_backwards") is True,
+        backward=place.way == "backward" or config.get("go_backwards") is True,
         fixed=cudnn or ("activation" not in config and _is_cudnn(place.arrays)),
         version=str(about.get("keras_version") or ""),
     )
+
+
+def _of(path: str, configs: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the configuration of the layer whose path in the models ends so, or whose name does."""
+    for end in (path, path.rpartition("/")[2]):
+        for known, config in configs.items():
+            if f"/{known}".endswith(f"/{end}"):
+                return config
+    return {}
 
 
 def _mapping(value: Any, *keys: str) -> Mapping[str, Any]:
@@ -185,13 +195,12 @@ def _is_cudnn(arrays: Arrays) -> bool:
 def _stacked(layer: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     """Return the configurations of the cells of a StackedRNNCells by their names, or none."""
     cells = _mapping(layer, "config", "cell", "config").get("cells")
-    return {
-        str(_mapping(cell, "config").get("name")): cell for cell in cells or () if isinstance(cell, Mapping)
-    }
+    listed = [cell for cell in cells if isinstance(cell, Mapping)] if isinstance(cells, list) else []
+    return {str(_mapping(cell, "config").get("name")): cell for cell in listed}
 
 
 def _configurations(arrays: Arrays) -> dict[str, Mapping[str, Any]]:
-    """Return the configuration of every layer of the model by the layer's name, and by its path in models."""
+    """Return the configuration of every layer by its path through the models that it stands in."""
     config = next((array.about["config"] for array in arrays.values() if array.about.get("config")), None)
     found: dict[str, Mapping[str, Any]] = {}
     pending: list[tuple[str, Any]] = [("", config)]
@@ -200,7 +209,6 @@ def _configurations(arrays: Arrays) -> dict[str, Mapping[str, Any]]:
         if isinstance(node, Mapping):
             inside = node.get("config")
             if "class_name" in node and isinstance(inside, Mapping) and isinstance(inside.get("name"), str):
-                found[inside["name"]] = node
                 path = f"{path}/{inside['name']}".strip("/")
                 found[path] = node
             pending += [(path, value) for value in node.values()]
