@@ -273,6 +273,19 @@ def test_beside_fresh_cells_each_has_what_it_has_alone():
     np.testing.assert_allclose(shares.sum(axis=-1), 1, rtol=1e-12)
 
 
+def test_a_trained_network_on_one_input_is_measured_once():
+    counts = []
+
+    def watched(measure, jobs):
+        found = [measure(job) for job in jobs]
+        counts.append([len(draws) for draws in found])
+        return found
+
+    compare(str(TORCH), "gru", input=expected(TORCH)["inputs"], seeds=5, map=watched)
+    compare(str(TORCH), "gru", steps=6, seeds=5, map=watched)
+    assert counts == [[1, 5], [5, 5]]
+
+
 def test_every_sequence_of_a_batch_is_a_draw_of_a_trained_network():
     batch = np.random.default_rng(3).standard_normal((2, 9, 3))
     both = compare(str(TORCH), input=batch, seeds=2)

@@ -137,6 +137,12 @@ def test_a_layer_that_is_not_one_is_refused_with_those_there_are(asked, words):
         from_state_dict(CHOICE)[asked]
 
 
+def test_the_nearest_of_many_layers_is_among_those_listed():
+    many = from_state_dict(at(*(f"block{k}.rnn." for k in range(30))))
+    with pytest.raises(UsageError, match=r"did you mean 'block27\.rnn'"):
+        many["blok27.rnn"]
+
+
 # "cell/h/kernel" belongs to a dense layer of Flax, and to a layer of Keras
 AMBIGUOUS = {
     f"cell/{leaf}": uniform(HIDDEN, HIDDEN) for leaf in ("i/kernel", "h/kernel", "h/recurrent_kernel")
