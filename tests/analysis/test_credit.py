@@ -1,0 +1,293 @@
+"""What is left of a gradient: closed forms, a dense slow twin, and levels fed as the frameworks feed them."""
+
+import math
+
+import numpy as np
+import pytest
+
+from gradflow.analysis import credit as module
+from gradflow.analysis import view
+from gradflow.analysis.credit import Credit, credit, trajectories
+from gradflow.analysis.trajectory import follow
+from gradflow.cells.gru import GRU
+from gradflow.cells.lstm import LSTM
+from gradflow.cells.rnn import RNN
+from gradflow.cells.spec import parse_cell
+from gradflow.layouts.network import Layer, Network
+from tests.layouts.test_files import CHECKPOINTS, STATES, expected, loaded
+
+SMALLEST, LARGEST = math.log10(2.0**-126), math.log10((2 - 2.0**-23) * 2.0**127)  # float32
+HIDDEN, STEPS = 4, 300
+SEVERAL = [path for path in CHECKPOINTS if "stacked" in path.name or "bidirectional" in path.name]
+
+
+def sigma(z):
+    return 1 / (1 + math.exp(-z))
+
+
+def linear(matrix, steps=STEPS):
+    """The way of h' = W h + 1: its Jacobian product over k steps is Wᵏ."""
+    matrix = np.asarray(matrix, dtype=float)
+    cell = RNN(np.ones((len(matrix), 1)), matrix, np.zeros(len(matrix)), "identity")
+    return follow(cell, np.zeros((steps, 1)))
+
+
+def orthogonal(size, seed=0):
+    return np.linalg.qr(np.random.default_rng(seed).standard_normal((size, size)))[0]
+
+
+def bias_only(cell, biases, seed=1):
+    """A cell whose weights are all 0, and its way along inputs that can do nothing."""
+    zeros = len(biases) * HIDDEN
+    made = cell(np.zeros((zeros, 2)), np.zeros((zeros, HIDDEN)), np.repeat(biases, HIDDEN))
+    return follow(made, np.random.default_rng(seed).standard_normal((STEPS, 2)))
+
+
+def dense_log10_norms(trajectory):
+    """log₁₀ ‖J_T ⋯ J_{T−k+1}‖₂ for every k: one dense product, its size kept apart, and one SVD a step."""
+    product, scale, found = np.eye(trajectory.size), 0.0, []
+    for place in reversed(range(trajectory.steps)):
+        product = product @ trajectory.jacobian(place).todense()
+        size = np.linalg.norm(product, 2)
+        found.append(-math.inf if size == 0 else scale + math.log10(size))
+        product, scale = (product / size, found[-1]) if size else (product, scale)
+    return found
+
+
+def first_outside(logs):
+    return next((k for k, log in enumerate(logs, 1) if log < SMALLEST or log > LARGEST), None)
+
+
+def assert_is_the_dense_products(trajectory, length):
+    """Rate, credit and horizon are those of the slow twin; return its norms."""
+    logs, half = dense_log10_norms(trajectory), trajectory.steps // 2
+    found = credit(trajectory, length)
+    kept = -math.inf if math.isinf(logs[-1]) else logs[-1] - logs[half - 1]
+    assert found.rate == pytest.approx(kept / (trajectory.steps - half) * math.log(10), rel=1e-9)
+    assert found.log10_credit == pytest.approx(logs[length - 1] - logs[0], rel=1e-9)
+    assert found.horizon_float32 == first_outside(logs)
+    return logs
+
+
+@pytest.mark.parametrize("size", [1, 5])
+@pytest.mark.parametrize("factor", [0.3, 0.7, 0.99, 1.0, 1.01, 1.7, 3.0])
+def test_of_a_rotation_times_a_the_rate_is_ln_a_and_each_step_takes_a(factor, size):
+    for length in (1, 2, 77, STEPS):
+        found = credit(linear(factor * orthogonal(size)), length)
+        assert found.rate == pytest.approx(math.log(factor), abs=1e-12)
+        assert found.log10_credit == pytest.approx((length - 1) * math.log10(factor), abs=1e-11)
+        assert (found.blow_up, found.error) == (None, pytest.approx(0.0, abs=1e-9))
+
+
+@pytest.mark.parametrize("size", [1, 5])
+@pytest.mark.parametrize("factor", [0.3, 0.7, 0.8, 0.9, 0.99, 1.0, 1.01, 1.3, 1.7, 3.0])
+def test_of_a_rotation_times_a_the_horizon_is_the_first_power_outside_float32(factor, size):
+    # by the rule of float32, and nothing of this package
+    first = next(
+        (k for k in range(1, STEPS + 1) if not 2.0**-126 <= factor**k <= 3.4028234663852886e38), None
+    )
+    assert credit(linear(factor * orthogonal(size)), STEPS).horizon_float32 == first
+
+
+@pytest.mark.parametrize(("factor", "horizon"), [(0.5, 127), (2.0, 128), (0.25, 64), (4.0, 64), (-0.5, 127)])
+def test_the_last_normal_number_itself_is_inside(factor, horizon):
+    # 2⁻¹²⁶ is a normal float32 and 2¹²⁸ is none
+    permutation = np.eye(6)[[3, 0, 5, 1, 2, 4]]
+    assert credit(linear([[factor]]), 9).horizon_float32 == horizon
+    assert credit(linear(factor * permutation), 9).horizon_float32 == horizon
+
+
+@pytest.mark.parametrize("bias", [-3.0, 0.0, 1.0, 6.0])
+def test_without_weights_an_lstm_keeps_what_its_forget_gate_keeps(bias):
+    trajectory = bias_only(LSTM, [0.3, bias, -0.8, 0.6])
+    for length in (1, 50, STEPS):
+        found = credit(trajectory, length)
+        assert found.rate == pytest.approx(math.log(sigma(bias)), rel=1e-10)
+        assert found.log10_credit == pytest.approx((length - 1) * math.log10(sigma(bias)), rel=1e-10)
+
+
+@pytest.mark.parametrize("bias", [-3.0, 0.0, 1.0, 6.0])
+def test_without_weights_a_gru_keeps_what_its_update_gate_keeps(bias):
+    trajectory = bias_only(GRU, [0.3, bias, -0.8])
+    for length in (1, 50, STEPS):
+        found = credit(trajectory, length)
+        assert found.rate == pytest.approx(math.log(sigma(bias)), rel=1e-10)
+        assert found.log10_credit == pytest.approx((length - 1) * math.log10(sigma(bias)), rel=1e-10)
+
+
+def test_a_nilpotent_matrix_leaves_exactly_nothing():
+    shift = np.eye(5, k=1)  # its powers have norm 1 up to the fourth, and the fifth is 0
+    for length, log10_credit in [(1, 0.0), (4, 0.0), (5, -math.inf), (STEPS, -math.inf)]:
+        found = credit(linear(shift), length)
+        assert (found.rate, found.log10_credit, found.horizon_float32) == (-math.inf, log10_credit, 5)
+        assert found.arrives == (length < 5)
+        assert found.vanishes == (length >= 5)
+
+
+def test_a_layer_without_recurrent_weights_has_no_credit_from_the_first_step():
+    found = credit(linear(np.zeros((3, 3))), 10)
+    assert (found.rate, found.log10_credit, found.horizon_float32) == (-math.inf, -math.inf, 1)
+
+
+def test_past_an_overflow_there_is_no_credit_and_before_it_what_there_was():
+    cell = RNN(np.ones((1, 1)), np.array([[10.0]]), np.zeros(1), "identity")
+    trajectory = follow(cell, np.ones((400, 1)))
+    # after k steps of h' = 10 h + 1 the state is (10ᵏ − 1)/9, and 10³⁰⁹/9 is a double where 10³¹⁰/9 is none
+    for length in (1, 200, 309):
+        found = credit(trajectory, length)
+        assert found.blow_up == 310
+        assert found.rate == pytest.approx(math.log(10), rel=1e-12)
+        assert found.log10_credit == pytest.approx(length - 1, rel=1e-12)
+        assert (found.arrives, found.vanishes) == (False, False)
+    for length in (310, 400):
+        found = credit(trajectory, length)
+        assert math.isnan(found.log10_credit)
+        assert (found.blow_up, found.arrives, found.vanishes) == (310, False, False)
+
+
+def test_an_overflow_at_the_first_step_leaves_nothing_to_measure():
+    cell = RNN(np.full((1, 1), 1e200), np.ones((1, 1)), np.zeros(1), "identity")
+    found = credit(follow(cell, np.full((9, 1), 1e200)), 3)
+    assert (found.blow_up, found.horizon_float32, found.arrives, found.vanishes) == (1, None, False, False)
+    assert math.isnan(found.rate)
+    assert math.isnan(found.log10_credit)
+
+
+@pytest.mark.parametrize(
+    ("log10_credit", "arrives", "vanishes"),
+    [
+        (-2.001, False, True),
+        (-1.999, True, False),
+        (0.0, True, False),
+        (1.999, True, False),
+        (2.001, False, False),
+    ],
+)
+def test_credit_arrives_within_a_factor_of_100(log10_credit, arrives, vanishes):
+    found = Credit(-0.1, log10_credit, None, None, 0.0)
+    assert (found.arrives, found.vanishes) == (arrives, vanishes)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize(
+    "spec", ["rnn:gain=3", "rnn:gain=0.5", "rnn:activation=relu,gain=3", "gru", "lstm", "lstm:projection=2"]
+)
+def test_rate_credit_and_horizon_are_those_of_all_jacobians_multiplied_out(spec, seed):
+    cell = parse_cell(spec).make(5, 2, np.random.default_rng([seed, 1]))
+    trajectory = follow(cell, np.random.default_rng([seed, 2]).standard_normal((STEPS, 2)))
+    assert_is_the_dense_products(trajectory, 120)
+
+
+@pytest.mark.parametrize("steps", [1, 2, 3, 5])
+def test_few_steps_have_a_rate_too(steps):
+    cell = parse_cell("gru").make(3, 2, np.random.default_rng(0))
+    trajectory = follow(cell, np.random.default_rng(1).standard_normal((steps, 2)))
+    logs = [0.0, *dense_log10_norms(trajectory)]
+    half = steps // 2
+    rate = (logs[-1] - logs[half]) / (steps - half) * math.log(10)
+    assert credit(trajectory, steps).rate == pytest.approx(rate, rel=1e-10)
+    assert credit(trajectory, steps).log10_credit == pytest.approx(logs[-1] - logs[1], abs=1e-12)
+
+
+def dipping(depth, growth, size=4, wet=3):
+    """A tanh network whose norm falls to 10^−depth over the first lags, and from there grows by ``growth``.
+
+    At rest in 0 a step is growth times a rotation; the last ``wet`` steps are driven far into the tail.
+    """
+    start = 4 * growth
+    # 4 e^(−2z) is the slope far out: each wet step takes its share of the way down
+    z = 0.5 * (math.log(start) + depth / wet * math.log(10))
+    matrix = growth * orthogonal(size, 3)
+    drives = np.zeros((STEPS, size))
+    state = np.zeros(size)
+    for t in range(STEPS - wet, STEPS):
+        drives[t] = z - matrix @ state
+        state = np.tanh(z) * np.ones(size)
+    trajectory = follow(RNN(np.eye(size), matrix, np.zeros(size)), drives)
+    return trajectory, wet
+
+
+@pytest.mark.parametrize(
+    ("depth", "growth", "at_the_dip"), [(36.0, 2.1, False), (37.6, 2.0, False), (39.0, 2.0, True)]
+)
+def test_a_norm_that_falls_and_comes_back_ends_where_it_first_leaves_float32(depth, growth, at_the_dip):
+    trajectory, wet = dipping(depth, growth)
+    logs = assert_is_the_dense_products(trajectory, STEPS)
+    assert min(logs) == logs[wet - 1] == pytest.approx(-depth, abs=0.01)
+    assert logs[60] > logs[wet - 1] + 5
+    found = credit(trajectory, STEPS).horizon_float32
+    assert (found == wet) == at_the_dip
+    assert found is not None
+
+
+@pytest.mark.parametrize("within", [0.05, 0.29])
+def test_a_horizon_that_the_frobenius_norm_cannot_tell_is_looked_for(within):
+    # ‖·‖_F is twice ‖·‖₂ here: the dip is outside by the one's lower bound of the other, and yet inside
+    trajectory, wet = dipping(-SMALLEST - within, 2.0)
+    logs = dense_log10_norms(trajectory)
+    assert SMALLEST < logs[wet - 1] < SMALLEST + math.log10(2)
+    assert first_outside(logs) > 200
+    assert credit(trajectory, STEPS).horizon_float32 == first_outside(logs)
+
+
+def test_a_dip_inside_float32_that_nothing_follows_is_no_horizon():
+    trajectory, _ = dipping(-SMALLEST - 0.1, 1.01)
+    assert first_outside(dense_log10_norms(trajectory)) is None
+    assert credit(trajectory, STEPS).horizon_float32 is None
+
+
+def test_of_a_very_large_layer_the_same_rate_and_credit_come_without_a_product(monkeypatch):
+    cell = parse_cell("lstm").make(20, 3, np.random.default_rng(4))
+    trajectory = follow(cell, np.random.default_rng(5).standard_normal((60, 3)))
+    full = credit(trajectory, 40)
+    monkeypatch.setattr(module, "LARGE", 40)
+    monkeypatch.setattr(view, "LARGE", 40)
+    free = credit(trajectory, 40)
+    assert free.horizon_float32 is None
+    assert free.rate == pytest.approx(full.rate, rel=1e-6)
+    assert free.log10_credit == pytest.approx(full.log10_credit, rel=1e-6)
+
+
+def test_files_with_several_levels_or_directions_are_here():
+    kept = {path.name.partition(".")[0] for path in SEVERAL}
+    assert {"torch_lstm_stacked", "torch_lstm_bidirectional", "torch_lstm_projection_bidirectional"} <= kept
+    assert {"torch_gru_bidirectional", "keras_bidirectional", "keras_stacked"} <= kept
+
+
+@pytest.mark.parametrize("path", SEVERAL, ids=lambda path: path.name)
+def test_every_level_goes_where_the_framework_took_it(path):
+    truth = expected(path)
+    (network,) = loaded(path, truth).networks
+    walked = {layer.name: way for layer, way, _ in trajectories(network, truth["inputs"].astype(float))}
+    assert set(walked) == {name.partition("/")[2] for name in truth.files if name.startswith("states/")}
+    for name, way in walked.items():
+        np.testing.assert_allclose(way.inputs, truth[f"fed/{name}"], rtol=0, atol=STATES)
+        np.testing.assert_allclose(way.states, truth[f"states/{name}"], rtol=0, atol=STATES)
+
+
+@pytest.mark.parametrize("path", SEVERAL, ids=lambda path: path.name)
+def test_every_level_is_said_to_be_fed_what_the_network_feeds_it(path):
+    truth = expected(path)
+    (network,) = loaded(path, truth).networks
+    assert all(genuine for _, _, genuine in trajectories(network, truth["inputs"].astype(float)))
+
+
+def stack(*gains):
+    """Levels of one unit h' = relu(g h + x)."""
+    cells = [RNN(np.ones((1, 1)), np.array([[gain]]), np.zeros(1), "relu") for gain in gains]
+    return Network("rnn", tuple((Layer(cell, "torch", (), name=f"l{k}"),) for k, cell in enumerate(cells)))
+
+
+def test_above_an_overflow_a_level_is_fed_draws_and_said_to_be():
+    ways = list(trajectories(stack(0.5, 1e10, 0.5, 0.5), np.ones((50, 1))))
+    assert [way.blow_up for _, way, _ in ways] == [None, 32, None, None]
+    assert [genuine for _, _, genuine in ways][2:] == [False, False]
+    for _, way, _ in ways[2:]:
+        assert way.inputs.shape == (50, 1)
+        assert way.inputs.min() < 0 < way.inputs.max()  # no output of a relu
+
+
+def test_a_level_that_overflows_was_fed_what_the_network_feeds_it():
+    ways = list(trajectories(stack(0.5, 1e10, 0.5), np.ones((50, 1))))
+    np.testing.assert_array_equal(ways[1][1].inputs, ways[0][1].states[1:32])
+    assert [genuine for _, _, genuine in ways] == [True, True, False]

@@ -1,0 +1,455 @@
+"""What is told of checkpoints: held against the files' own numbers and the frameworks' own Jacobians."""
+
+import math
+import multiprocessing
+import re
+import shutil
+from concurrent.futures import ProcessPoolExecutor
+
+import numpy as np
+import pytest
+from safetensors.numpy import load_file
+
+import gradflow
+from gradflow import from_state_dict, inspect
+from gradflow.errors import DataError, UsageError
+from tests.layouts.test_files import CHECKPOINTS, FILES, expected
+
+GRUS = ("keras_bidirectional", "torch_bfloat16")  # the names of all others say what they are
+BACKWARD = ("keras_go_backwards", "onnx_lstm_reverse")
+UNITS = {8: 4, 10: 5, 6: 4}  # of a state [h; c]: as many of each, or a projection to 2 beside 4
+OTHER = r"^(.*[./])?(head|dense|Dense_0)[./]|^linear/|optimizer"  # arrays of no recurrent layer
+LSTM, GRU, RNN = (FILES / f"torch_{name}.pt" for name in ("lstm", "gru", "rnn_tanh"))
+RELU, STACKED, TWO = FILES / "torch_rnn_relu.pt", FILES / "torch_lstm_stacked.pt", FILES / "keras_two.keras"
+HIDDEN, FEATURES = 5, 3
+
+
+def case(path):
+    return path.name.partition(".")[0]
+
+
+def inspected(path, **options):
+    """What the framework says of a file, and what is told of it along the same inputs."""
+    truth = expected(path)
+    told = truth["assume"] if "assume" in truth and path.suffix != ".keras" else []
+    assume = dict(item.split("=") for item in told)
+    return truth, inspect(path, input=truth["inputs"].astype(float), assume=assume, **options)
+
+
+def rows(table):
+    """The rows of a table, each by the names of its columns."""
+    columns = vars(table)
+    return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def kind_of(path, name):
+    words = case(path).split("_")
+    if "stacked" in words and "keras" in words:
+        return {"l0": "gru", "l1": "lstm"}[name.rpartition(".")[2]]
+    if "gru" in words or case(path) in GRUS:
+        return "gru"
+    return "rnn" if {"rnn", "simple"} & set(words) else "lstm"
+
+
+def log10_norms(jacobians):
+    """log₁₀ ‖J_T ⋯ J_{T−k+1}‖₂ for every k."""
+    product, found = np.eye(jacobians.shape[-1]), []
+    for jacobian in jacobians[::-1].astype(float):
+        product = product @ jacobian
+        found.append(math.log10(np.linalg.norm(product, 2)))
+    return found
+
+
+def draw(*shape, seed=0):
+    return np.random.default_rng(seed).standard_normal(shape)
+
+
+def arrays(gates=4, gain=0.3, seed=0, hidden=HIDDEN):
+    """The arrays of a torch layer at the root."""
+    rows = gates * hidden
+    shapes = {"weight_ih_l0": (rows, FEATURES), "weight_hh_l0": (rows, hidden), "bias_ih_l0": (rows,)}
+    return {name: gain * draw(*shape, seed=[seed, k]) for k, (name, shape) in enumerate(shapes.items())}
+
+
+@pytest.fixture
+def saved(tmp_path):
+    """Write arrays, each name under a prefix, and return the file."""
+
+    def saved(name, prefix="", **found):
+        np.savez(tmp_path / name, **{prefix + key: array for key, array in found.items()})
+        return str(tmp_path / name)
+
+    return saved
+
+
+@pytest.mark.parametrize("path", CHECKPOINTS, ids=lambda path: path.name)
+def test_layers_are_those_of_the_file(path):
+    truth, found = inspected(path)
+    names = [name.partition("/")[2] for name in truth.files if name.startswith("states/")]
+    assert sorted(found.layers.layer) == sorted(names)
+    assert (found.files_read, found.layers_found, found.steps) == (1, len(names), len(truth["inputs"]))
+    for row in rows(found.layers):
+        name, width = row["layer"], truth[f"states/{row['layer']}"].shape[1]
+        backward = name.endswith("_reverse") or case(path) in BACKWARD
+        assert row["cell"] == kind_of(path, name)
+        assert row["framework"] == truth["framework"]
+        assert row["direction"] == ("backward" if backward else "forward")
+        assert row["input_size"] == truth[f"fed/{name}"].shape[1]
+        assert row["hidden_size"] == (UNITS[width] if row["cell"] == "lstm" else width)
+
+
+@pytest.mark.parametrize("path", CHECKPOINTS, ids=lambda path: path.name)
+def test_parameters_are_the_numbers_that_the_file_holds_of_its_layers(path):
+    held = gradflow.read_arrays(path)
+    chosen = r"/[WRBP]$" if path.suffix == ".onnx" else rf"^(?!{OTHER})"
+    own = sum(math.prod(array.shape) for name, array in held.items() if re.search(chosen, name))
+    assert sum(inspected(path)[1].layers.parameters) == own
+
+
+def test_parameters_of_a_layer_are_its_own():
+    _, found = inspected(FILES / "torch_lstm_bidirectional.pt")
+    assert found.layers.parameters == [16 * (3 + 4 + 2)] * 2 + [16 * (8 + 4 + 2)] * 2
+
+
+@pytest.mark.parametrize("length", [4, 6])
+@pytest.mark.parametrize("path", CHECKPOINTS, ids=lambda path: path.name)
+def test_rate_and_credit_are_those_of_the_frameworks_own_jacobians(path, length):
+    truth, found = inspected(path, length=length)
+    ways, seen = (truth["inputs"], truth["inputs"][::-1]), 0
+    for row in rows(found.layers):
+        name = row["layer"]
+        if row["fed"] != "layer below" and not any(np.array_equal(truth[f"fed/{name}"], way) for way in ways):
+            continue  # between it and the input stands what is no recurrent layer
+        logs = log10_norms(truth[f"jacobians/{name}"])
+        assert row["rate"] == pytest.approx((logs[5] - logs[2]) / 3 * math.log(10), abs=1e-5)
+        assert row["log10_credit"] == pytest.approx(logs[length - 1] - logs[0], abs=1e-5)
+        seen += 1
+    assert seen
+
+
+def test_an_upper_layer_named_alone_is_fed_by_those_below_it():
+    truth = expected(STACKED)
+    whole = inspect(STACKED, input=truth["inputs"])
+    alone = inspect(f"{STACKED}::l1", input=truth["inputs"])
+    assert rows(alone.layers) == rows(whole.layers)[1:]
+    assert (alone.layers.layer, alone.layers.fed) == (["encoder.lstm.l1"], ["layer below"])
+
+
+def test_an_input_that_no_layer_takes_is_refused_with_what_they_take():
+    with pytest.raises(UsageError, match=r"5 features.*first 3, second 2"):
+        inspect(TWO, input=np.ones((9, 5)))
+
+
+def test_a_layer_that_takes_another_input_is_fed_unit_normal_and_a_note_says_so():
+    # no other input than when none is given
+    found, without = inspect(TWO, input=draw(100, 3, seed=5)), inspect(TWO)
+    assert found.layers.fed == ["input", "unit normal"]
+    assert without.layers.fed == ["unit normal", "unit normal"]
+    assert found.layers.rate[1] == without.layers.rate[1]
+    assert found.layers.rate[0] != without.layers.rate[0]
+    assert [note for note in found.notes if note.startswith("second: ") and "unit normal" in note]
+    assert not [note for note in (*found.notes, *without.notes) if note.startswith("first: ")]
+
+
+def test_a_level_that_overflows_was_fed_by_the_one_below():
+    grown = {"weight_hh_l1": 1e10 * np.eye(2), **{f"weight_ih_l{k}": np.eye(2) for k in (0, 1)}}
+    model = from_state_dict({"weight_hh_l0": 0.1 * np.eye(2), **grown}, assume={"activation": "relu"})
+    found = inspect(model, input=np.ones((50, 2)))
+    assert (found.layers.blow_up_step, found.layers.verdict[1]) == ([None, 32], "exploding")
+    assert found.layers.fed == ["input", "layer below"]
+    assert not [note for note in found.notes if "takes other inputs" in note]
+
+
+@pytest.mark.parametrize(("kind", "data"), [("zero", np.zeros((100, 3))), ("constant", np.ones((100, 3)))])
+def test_inputs_of_a_kind_are_what_they_are_called(kind, data):
+    named, fed = inspect(LSTM, input=kind), inspect(LSTM, input=data)
+    assert named.layers.rate == fed.layers.rate
+    assert named.layers.fed == [kind]
+
+
+def test_of_a_batch_the_first_sequence_is_taken():
+    batch = draw(3, 40, 3)
+    assert inspect(LSTM, input=batch).layers.rate == inspect(LSTM, input=batch[0]).layers.rate
+
+
+def test_a_length_is_at_most_that_of_the_input_and_lengthens_drawn_ones():
+    inputs = draw(9, 3)
+    assert (inspect(LSTM, input=inputs).length, inspect(LSTM, input=inputs, length=4).length) == (9, 4)
+    for length in (10, 0, -1):
+        with pytest.raises(UsageError, match=f"length {length}"):
+            inspect(LSTM, input=inputs, length=length)
+    long = inspect(GRU, length=130)
+    assert (long.steps, long.length) == (130, 130)
+    assert (inspect(GRU, length=30).steps, inspect(GRU, length=30).length) == (100, 30)
+
+
+def test_what_is_assumed_stands_in_a_column_and_a_note_until_it_is_said():
+    silent, said = inspect(RELU), inspect(RELU, assume={"activation": "relu"})
+    assert silent.layers.assumed == ["activation=tanh"]
+    assert [note for note in silent.notes if note.startswith("rnn: ") and "activation=tanh" in note]
+    assert "activation" not in str(said.layers.assumed)
+    assert not [note for note in said.notes if "assume" in note]
+    assert rows(inspect(f"{RELU}::rnn:activation=relu").layers) == rows(said.layers)
+    assert inspect(FILES / "haiku_lstm.npz").layers.assumed == ["forget_bias=1"]
+
+
+@pytest.mark.parametrize(
+    ("file", "assume"),
+    [(LSTM, {"activation": "relu"}), (RELU, {"reset": "after"}), (RELU, {"activaton": "relu"})],
+)
+def test_an_assumption_that_nothing_needs_is_refused(file, assume):
+    ((option, value),) = assume.items()
+    with pytest.raises(UsageError, match=option):
+        inspect(file, assume=assume)
+    with pytest.raises(UsageError, match=option):
+        inspect(f"{file}::{'lstm' if file == LSTM else 'rnn'}:{option}={value}")
+
+
+def test_units_that_are_dead_are_listed_where_that_is_asked_for():
+    found = arrays()
+    for gate, unit, bias in [(0, 3, -30), (1, 0, 30), (1, 2, -30), (3, 4, 30)]:
+        found["bias_ih_l0"][gate * HIDDEN + unit] = bias
+    record = inspect(from_state_dict(found), units=True)
+    told = {(row["gate"], row["unit"], row["state"], round(row["mean"], 9)) for row in rows(record.units)}
+    assert told == {
+        ("i", 3, "shut", 0.0),
+        ("f", 0, "open", 1.0),
+        ("f", 2, "shut", 0.0),
+        ("o", 4, "open", 1.0),
+    }
+    assert (record.gates.shut_units, record.gates.open_units) == ([1, 1, 0, 0], [0, 1, 0, 1])
+    (note,) = [note for note in record.notes if "of 5 units" in note]
+    assert "i: 1 shut; f: 1 shut, 1 open; o: 1 open" in note
+    assert inspect(from_state_dict(found)).units is None
+
+
+def test_units_that_never_forget_leave_the_time_constants_of_others_as_they_are():
+    zeros = {"weight_ih_l0": np.zeros((12, 1)), "weight_hh_l0": np.zeros((12, 3))}
+    bias = np.repeat([0.0, 0.0, 0.0, 0.0], 3)
+    bias[3:6] = 0.0, 1.0, 800.0  # σ(800) is 1 in doubles
+    found = inspect(from_state_dict({**zeros, "bias_ih_l0": bias}))
+    (row,) = [row for row in rows(found.gates) if row["gate"] == "f"]
+    middle = 1 / math.log1p(math.exp(-1.0))
+    assert row["time_constant"] == pytest.approx(middle, rel=1e-12)
+    assert row["time_constant_high"] == math.inf
+    assert row["time_constant_low"] == pytest.approx(0.9 / math.log(2) + 0.1 * middle, rel=1e-12)
+    assert f"1/e over {middle:.3g} steps in the median unit, over any number" in found.conclusion[0]
+
+
+def test_several_files_have_names_of_file_and_layer_and_a_row_each():
+    found = inspect(LSTM, GRU, TWO)
+    assert found.layers.layer == [f"{LSTM}::lstm", f"{GRU}::gru", f"{TWO}::first", f"{TWO}::second"]
+    assert set(found.gates.layer) == set(found.layers.layer)
+    alone = [row for file in (LSTM, GRU, TWO) for row in rows(inspect(file).layers)]
+    assert [row["rate"] for row in rows(found.layers)] == [row["rate"] for row in alone]
+    files = rows(found.files)
+    assert [row["file"] for row in files] == [str(LSTM), str(GRU), str(TWO)]
+    assert [row["layers"] for row in files] == [1, 1, 2]
+    assert files[2]["parameters"] == sum(row["parameters"] for row in alone[2:])
+    rates = [row["rate"] for row in alone[2:]]
+    assert (files[2]["rate_low"], files[2]["rate_high"]) == (min(rates), max(rates))
+    assert inspect(LSTM).files is None
+
+
+def test_the_verdict_of_a_file_is_the_worst_of_its_layers(saved):
+    def plain(factor):
+        return {"weight_ih_l0": np.zeros((2, 1)), "weight_hh_l0": factor * np.eye(2)}
+
+    def file(*factors):
+        layers = {
+            f"l{k}.{name}": array for k, factor in enumerate(factors) for name, array in plain(factor).items()
+        }
+        return saved(f"{'-'.join(map(str, factors))}.npz", **layers)
+
+    # tanh at rest: a gradient is multiplied by the factor
+    files = [file(1.0), file(1.0, 0.5), file(0.5, 2.0, 1.0)]
+    assert inspect(*files, input="zero").files.verdict == ["stable", "vanishing", "exploding"]
+
+
+def test_one_file_that_cannot_be_read_is_a_row_of_its_own(tmp_path):
+    broken = tmp_path / "broken.pt"
+    broken.write_bytes(b"PK\x03\x04 and no more")
+    found = inspect(LSTM, broken, GRU)
+    good, bad, last = rows(found.files)
+    assert (bad["layers"], bad["parameters"], bad["verdict"]) == (0, 0, "unreadable")
+    assert (bad["rate_low"], bad["rate_high"]) == (None, None)
+    assert str(broken) in bad["problem"]
+    assert [note for note in found.notes if str(broken) in note]
+    assert str(broken) not in good["problem"] + last["problem"]
+    assert (found.files_read, found.layers.layer) == (2, [f"{LSTM}::lstm", f"{GRU}::gru"])
+    assert found.held() == {"vanishing", "unreadable"}
+
+
+def test_where_no_file_can_be_read_it_is_an_error(tmp_path):
+    for name in ("a.pt", "b.npz"):
+        (tmp_path / name).write_bytes(b"")
+    with pytest.raises(DataError, match=r"a\.pt.*1 more"):
+        inspect(tmp_path / "a.pt", tmp_path / "b.npz")
+    with pytest.raises(DataError, match=r"a\.pt"):
+        inspect(tmp_path / "a.pt")
+    with pytest.raises(UsageError, match="no file"):
+        inspect()
+
+
+def test_of_a_directory_every_checkpoint_is_looked_at_however_deep(tmp_path):
+    for name in ("z.pt", "one/two/b.PT", "one/a.pt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(LSTM, tmp_path / name)
+    (tmp_path / "one" / "log.txt").write_text("1 2 3")
+    (tmp_path / "readme").write_text("no checkpoint")
+    found = inspect(tmp_path)
+    assert found.files.file == [str(tmp_path / name) for name in ("one/a.pt", "one/two/b.PT", "z.pt")]
+    with pytest.raises(UsageError, match="twice"):
+        inspect(tmp_path, tmp_path / "z.pt")
+
+
+def test_a_directory_without_a_checkpoint_is_refused(tmp_path):
+    (tmp_path / "log.txt").write_text("1 2 3")
+    with pytest.raises(DataError, match=r"no checkpoint.*\.safetensors"):
+        inspect(tmp_path)
+
+
+def test_diff_tells_what_became_of_each_layer(saved):
+    before, tenth = arrays(), arrays()
+    tenth["weight_hh_l0"] = 1.1 * tenth["weight_hh_l0"]
+    tenth["bias_ih_l0"][HIDDEN : 2 * HIDDEN] += 0.25
+    files = saved("a.npz", **before), saved("b.npz", **tenth)
+    (row,) = rows(inspect(*files, diff=True).changes)
+    assert row["layer"] == "lstm"
+    assert row["weight_change"] == pytest.approx(0.1, rel=1e-12)
+    for name in ("spectral_radius", "norm"):
+        assert row[f"{name}_after"] == pytest.approx(1.1 * row[f"{name}_before"], rel=1e-12)
+    assert row["forget_bias_after"] == pytest.approx(row["forget_bias_before"] + 0.25, rel=1e-12)
+    for when, file in zip(("before", "after"), files, strict=True):
+        (alone,) = rows(inspect(file).layers)
+        for name in ("rate", "log10_credit", "verdict", "norm", "spectral_radius", "forget_bias"):
+            assert row[f"{name}_{when}"] == alone[name]
+    assert inspect(*files).changes is None
+
+
+def test_diff_of_a_file_and_its_copy_is_no_change(saved):
+    (row,) = rows(inspect(saved("a.npz", **arrays()), saved("b.npz", **arrays()), diff=True).changes)
+    assert row["weight_change"] == 0.0
+
+
+def test_diff_notes_layers_that_one_file_alone_has(saved):
+    a = saved("a.npz", **{f"{name}.{key}": array for name in ("x", "y") for key, array in arrays().items()})
+    b = saved("b.npz", **{f"{name}.{key}": array for name in ("y", "z") for key, array in arrays().items()})
+    found = inspect(a, b, diff=True)
+    assert found.changes.layer == ["y"]
+    alone = [note for note in found.notes if "not in" in note]
+    assert [note.startswith(start) for note, start in zip(alone, (f"{a}: x: ", f"{b}: z: "), strict=True)]
+
+
+@pytest.mark.parametrize(
+    "other", [arrays(gates=3), arrays(hidden=4), {f"m.{k}": a for k, a in arrays().items()}]
+)
+def test_diff_of_files_with_nothing_in_common_is_refused(saved, other):
+    with pytest.raises(DataError, match=r"in common.*lstm"):
+        inspect(saved("a.npz", **arrays()), saved("b.npz", **other), diff=True)
+
+
+def test_diff_is_of_two_files():
+    for files in ((LSTM,), (LSTM, GRU, TWO)):
+        with pytest.raises(UsageError, match=f"diff of {len(files)} files"):
+            inspect(*files, diff=True)
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_diff_with_a_file_that_cannot_be_read_says_why(tmp_path, place):
+    (tmp_path / "empty.pt").write_bytes(b"")
+    files = [LSTM, LSTM]
+    files[place] = tmp_path / "empty.pt"
+    with pytest.raises(DataError, match=r"empty\.pt: is empty"):
+        inspect(*files, diff=True)
+
+
+def test_a_process_pool_makes_the_same_record_as_one_process():
+    for files in ((LSTM, GRU, TWO), (STACKED,)):  # files of several, layers of one
+        alone = gradflow.to_text(inspect(*files, units=True), "json")
+        with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
+            assert gradflow.to_text(inspect(*files, units=True, map=pool.map), "json") == alone
+
+
+def test_arrays_and_what_was_loaded_are_taken_as_the_file():
+    path = FILES / "torch_orig_mod.safetensors"
+    wanted = rows(inspect(path).layers)
+    assert rows(inspect(from_state_dict(load_file(path))).layers) == wanted
+    assert rows(inspect(gradflow.load(path)).layers) == wanted
+    with pytest.raises(UsageError, match="from_state_dict"):
+        inspect(load_file(path))
+
+
+def told(record, name):
+    """The conclusion on a layer, and its row."""
+    (text,) = [text for text in record.conclusion if text.startswith(f"{name}: ")]
+    (row,) = [row for row in rows(record.layers) if row["layer"] == name]
+    return text, row
+
+
+def number(pattern, text):
+    (found,) = re.findall(pattern.replace("#", r"([-+.\de]*\d)"), text)
+    return float(found)
+
+
+@pytest.mark.parametrize(
+    ("path", "gate"), [(LSTM, "forget gate"), (GRU, "update gate"), (STACKED, "forget gate")]
+)
+def test_the_conclusion_names_the_gate_and_the_change_with_the_numbers_of_the_tables(path, gate):
+    record = inspect(path)
+    advised = [row for row in rows(record.advice) if row["advised"]]
+    assert [row["layer"] for row in advised] == record.layers.layer
+    for advice in advised:
+        text, row = told(record, advice["layer"])
+        (keeps,) = [
+            one for one in rows(record.gates) if one["layer"] == row["layer"] and one["time_constant"]
+        ]
+        assert f"credit does not arrive: over {record.length} steps" in text
+        assert number("is multiplied by #", text) == pytest.approx(10 ** row["log10_credit"], rel=1e-3)
+        assert f"the {gate} holds it back" in text
+        assert number("keeps 1/e over # steps", text) == pytest.approx(keeps["time_constant"], rel=0.006)
+        assert advice["log10_credit_before"] == row["log10_credit"]
+        assert f"Raise the {gate.split()[0]} bias by {advice['value']:g}" in text
+        if gate == "forget gate":
+            assert number(", to #:", text) == pytest.approx(advice["value"] + row["forget_bias"], rel=0.006)
+        assert number("measured with it, # over", text) == pytest.approx(
+            10 ** advice["log10_credit"], rel=1e-4
+        )
+
+
+@pytest.mark.parametrize("path", [LSTM, GRU, RNN, STACKED])
+def test_the_change_that_is_advised_arrives_and_is_the_most_even_that_does(path):
+    advice = rows(inspect(path).advice)
+    for layer in {row["layer"] for row in advice}:
+        own = [row for row in advice if row["layer"] == layer]
+        assert all(row["arrives"] == (abs(row["log10_credit"]) <= 2) for row in own)
+        advised = [abs(row["log10_credit"]) for row in own if row["advised"]]
+        even = [abs(row["log10_credit"]) for row in own if row["arrives"]]
+        assert advised == sorted(even)[:1]
+
+
+def test_where_credit_arrives_there_is_nothing_to_change():
+    found = inspect(LSTM, length=2)
+    text, row = told(found, "lstm")
+    assert found.advice is None
+    assert "credit arrives" in text
+    assert text.endswith("Nothing to change.")
+    assert number("is multiplied by #", text) == pytest.approx(10 ** row["log10_credit"], rel=1e-4)
+
+
+def test_where_no_change_is_enough_all_that_came_out_is_told():
+    # driven far into the tails of tanh, a step has no slope whatever its matrix is
+    found = inspect(from_state_dict({"weight_ih_l0": 40 * np.ones((4, 1)), "weight_hh_l0": 0.5 * np.eye(4)}))
+    assert found.advice.advised == [False, False]
+    assert found.advice.arrives == [False, False]
+    assert "None of the changes tried is enough" in found.conclusion[0]
+    for log in found.advice.log10_credit:
+        assert f"e{math.floor(log):+03d} over 100 steps" in found.conclusion[0]
+
+
+def test_a_state_that_overflows_is_told_with_its_step():
+    weights = {"weight_ih_l0": np.ones((1, 1)), "weight_hh_l0": np.full((1, 1), 10.0)}
+    found = inspect(from_state_dict(weights, assume={"activation": "relu"}), input=np.ones((400, 1)))
+    # (10ᵏ − 1)/9 is no double from k = 310
+    assert (found.layers.blow_up_step, found.layers.verdict) == ([310], ["exploding"])
+    assert "overflows at step 310; the recurrent matrix has norm 10." in found.conclusion[0]
