@@ -155,9 +155,11 @@ def _modules(networks: list[Network]) -> tuple[Made, list[str]]:
             made += [(network, module) for module in modules(network)]
         except DataError as error:
             remarks.append(f"left out: {error}.")
-        for layer in network.layers:
-            if layer.direction == "backward" and len(network.levels[0]) == 1:
-                remarks.append(f"{layer.name}: runs backward; give torch its inputs in reverse.")
+    remarks += [
+        f"{module.path}: runs backward; give torch its inputs in reverse."
+        for _, module in made
+        if module.backward
+    ]
     if not made:
         raise DataError(f"nothing to write: {' '.join(remarks)} Only what torch computes has a name there")
     return made, remarks
@@ -170,9 +172,15 @@ def _named(made: Made, alone: bool) -> dict[str, np.ndarray[Any, Any]]:
         prefix = "" if alone and len(made) == 1 else f"{_path(module)}."
         wide = any(array.dtype == "float64" for layer in network.layers for array in layer.stored)
         for name, array in module.arrays.items():
-            narrowed = array if wide else array.astype(np.float32)
+            with np.errstate(over="ignore"):  # refused by its name below
+                narrowed = array if wide else array.astype(np.float32)
             if not np.isfinite(narrowed).all():
                 raise DataError(f"{shown(prefix + name)} does not fit float32; expected smaller weights")
+            if prefix + name in found:
+                raise DataError(
+                    f"two layers would both be called {shown(_path(module))}; convert them one by one, "
+                    "as FILE::LAYER"
+                )
             found[prefix + name] = narrowed
     return found
 

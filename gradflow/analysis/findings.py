@@ -16,7 +16,7 @@ from gradflow.analysis.trajectory import Trajectory
 from gradflow.cells.base import Array
 from gradflow.cells.base import Layer as LayerCell
 from gradflow.errors import GradflowError
-from gradflow.layouts.checkpoint import Checkpoint, read_checkpoint
+from gradflow.layouts.checkpoint import Checkpoint, check_settles, read_checkpoint
 from gradflow.layouts.network import Layer, Network
 
 
@@ -44,6 +44,7 @@ class Finding(NamedTuple):
     forget_bias: float | None
     slope: float | None  # of a cell without gates: the activation's mean derivative along the run
     fed: str
+    took_input: bool  # itself, or its network
     assumed: tuple[str, ...]
     credit: Credit
     gates: list[GateRow]
@@ -120,6 +121,7 @@ def _opened(question: Question, job: Job) -> tuple[Checkpoint, tuple[str, ...]]:
     else:
         name = parse_name(job.source)
         checkpoint = read_checkpoint(name.file, question.layout, {**question.assume, **name.assume})
+        check_settles(name.assume, checkpoint.left_open, name.file)
         chosen = checkpoint[name.layer].layers if name.layer else checkpoint.layers
     return checkpoint, job.layers or tuple(layer.name for layer in chosen)
 
@@ -130,7 +132,7 @@ def _findings(question: Question, network: Network, layers: Collection[str]) -> 
     for layer, trajectory, genuine in trajectories(network, inputs):
         if layer.name in layers:
             fed = kind if layer in lowest else "layer below" if genuine else "unit normal"
-            yield _finding(question, layer, trajectory, fed)
+            yield _finding(question, layer, trajectory, fed)._replace(took_input=kind == "input")
 
 
 def _fed(inputs: Inputs, features: int) -> tuple[Array, str]:
@@ -159,6 +161,7 @@ def _finding(question: Question, layer: Layer, trajectory: Trajectory, fed: str)
         forget_bias=float(cell.bias[cell.blocks["f"]].mean()) if "f" in cell.blocks else None,
         slope=_slope(cell, trajectory),
         fed=fed,
+        took_input=False,
         assumed=layer.assumed,
         credit=measured,
         gates=rows,

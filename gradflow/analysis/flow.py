@@ -284,13 +284,19 @@ def _specs(cells: Sequence[str | Network]) -> list[Spec]:
             "of gradflow.load"
         )
     names = [cell if isinstance(cell, str) else cell.name for cell in cells]
-    twice = [name for name in names if names.count(name) > 1]
+    twice = [cell for cell in cells if isinstance(cell, str) and names.count(cell) > 1]
     if twice:
         raise UsageError(f"cell {twice[0]!r} is named twice: give each once, or with other options")
-    return [_spec(cell) for cell in cells]
+    before = [
+        names[:k].count(name) for k, name in enumerate(names)
+    ]  # networks of two files may bear one name
+    return [
+        _spec(cell, f"{name} ({count + 1})" if count else name)
+        for cell, name, count in zip(cells, names, before, strict=True)
+    ]
 
 
-def _spec(cell: str | Network) -> Spec:
+def _spec(cell: str | Network, name: str) -> Spec:
     if isinstance(cell, Network):
-        return Trained(cell.name, cell)
+        return Trained(name, cell)
     return trained(cell) if is_checkpoint(cell) else parse_cell(cell)

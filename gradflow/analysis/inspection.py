@@ -112,7 +112,7 @@ def inspect(
     answers = list(map(partial(answer, question), jobs(question, sources)))
     if len(sources) == 1:
         answers = [merged(answers)]
-    _check(answers, inputs, given)
+    _check(answers, inputs, given, diff=diff)
     params = {
         "files": [_name(source) for source in files], "input": told(input), "key": key, "length": asked,
         "seed": seed, "layout": layout, "assume": given, "units": units, "diff": diff,
@@ -165,23 +165,27 @@ def _length(length: int | None, steps: int) -> int:
     return length or steps
 
 
-def _check(answers: Sequence[Answer], inputs: Inputs, given: Mapping[str, str]) -> None:
+def _check(answers: Sequence[Answer], inputs: Inputs, given: Mapping[str, str], *, diff: bool) -> None:
     """Refuse a result that would say nothing.
 
     Raises
     ------
     GradflowError
-        The problem of the only file; or an input that no layer takes, or an assumption that none needs.
+        The problem of the only file, or of one of two that are compared; an input that no layer takes, or an
+        assumption that none needs.
     """
     read = [answer for answer in answers if answer.problem is None]
-    if not read:
-        first = answers[0].problem
-        assert first is not None
-        more = f" (and {len(answers) - 1} more files that cannot be read)" if len(answers) > 1 else ""
+    first = next((answer.problem for answer in answers if answer.problem is not None), None)
+    if first is not None and (diff or not read):
+        more = (
+            f" (and {len(answers) - 1} more files that cannot be read)"
+            if len(answers) > 1 and not diff
+            else ""
+        )
         raise type(first)(f"{first}{more}")
     check_settles(given, frozenset().union(*(answer.left_open for answer in read)), read[0].file)
     found = [finding for answer in read for finding in answer.findings]
-    if inputs.data is not None and all(finding.fed != "input" for finding in found):
+    if inputs.data is not None and not any(finding.took_input for finding in found):
         widths = ", ".join(f"{finding.name} {finding.input_size}" for finding in found[:8])
         raise UsageError(
             f"the input has {inputs.features} features, which no layer takes ({widths}); give one that does, "

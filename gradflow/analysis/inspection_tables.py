@@ -1,14 +1,12 @@
 """From what was found in files to the tables of an inspection."""
 
-import math
 from collections.abc import Sequence
-
-import numpy as np
 
 from gradflow.analysis.findings import Answer, Finding
 from gradflow.analysis.gate_rows import GateRow
 from gradflow.analysis.inspection_record import Advice, Files, GateRows, Layers, Units
 from gradflow.analysis.pace import half_life, verdict
+from gradflow.analysis.quantiles import quantiles
 from gradflow.analysis.remedies import best
 
 Named = Sequence[tuple[str, Finding]]  # a layer's name in the tables, and what was found
@@ -69,9 +67,7 @@ def gate_table(named: Named) -> GateRows:
 def _times(gate: GateRow) -> tuple[float | None, ...]:
     if gate.time_constants is None:
         return None, None, None
-    with np.errstate(invalid="ignore"):  # between two units that never forget
-        found = np.quantile(gate.time_constants, (0.05, 0.5, 0.95))
-    return tuple(math.inf if math.isnan(value) else float(value) for value in found)
+    return tuple(float(value) for value in quantiles(gate.time_constants))
 
 
 def advice_table(named: Named) -> Advice | None:

@@ -3,10 +3,9 @@
 import math
 from collections.abc import Iterator, Sequence
 
-import numpy as np
-
 from gradflow.analysis.findings import Answer, Finding
 from gradflow.analysis.gate_rows import GateRow
+from gradflow.analysis.quantiles import quantiles
 from gradflow.analysis.remedies import Trial, best
 from gradflow.printable import decimal
 
@@ -37,7 +36,7 @@ def _keeper(finding: Finding) -> str:
     """Say how long the gate that keeps the state does so, or what stands in its place."""
     gate = _retaining(finding)
     if gate is not None and gate.time_constants is not None:
-        low, high = np.quantile(gate.time_constants, (0.5, 0.95))
+        _, low, high = quantiles(gate.time_constants)
         back = "holds it back: it" if finding.credit.vanishes else "alone"
         return (
             f"; the {GATES[gate.gate]} {back} keeps 1/e over {_steps(low)} in the median unit, over "

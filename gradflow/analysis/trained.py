@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gradflow.cells import CELLS
 from gradflow.cells.base import Cell
 from gradflow.errors import UsageError
 from gradflow.layouts.checkpoint import Checkpoint, load
@@ -97,7 +98,8 @@ def is_checkpoint(text: str) -> bool:
     >>> is_checkpoint("model.pt::lstm"), is_checkpoint("model.pt"), is_checkpoint("lstm:forget_bias=1.5")
     (True, True, False)
     """
-    return SEPARATOR in text or text.lower().endswith(SUFFIXES) or os.path.isfile(text)
+    named = SEPARATOR in text or text.lower().endswith(SUFFIXES)
+    return named or (text not in CELLS and os.path.isfile(text))
 
 
 def trained(text: str) -> Trained:

@@ -132,12 +132,16 @@ class Stack(Cell):
     @property
     def parts(self) -> Mapping[str, NDArray[np.intp]]:
         """The parts of all layers, layer after layer."""
-        names = self.layers[0].parts
+        names = dict.fromkeys(name for layer in self.layers for name in layer.parts)
         starts = accumulate((layer.state_size for layer in self.layers), initial=0)
         offsets = list(zip(starts, self.layers, strict=False))
         return {
             name: np.concatenate(
-                [start + np.arange(layer.state_size)[layer.parts[name]] for start, layer in offsets]
+                [
+                    start + np.arange(layer.state_size)[layer.parts[name]]
+                    for start, layer in offsets
+                    if name in layer.parts
+                ]
             )
             for name in names
         }

@@ -150,12 +150,13 @@ def _configured(place: Place, configs: Mapping[str, Mapping[str, Any]]) -> Place
     about = next(iter(place.arrays.values())).about
     layer = _of(place.path, configs)
     wrapper = layer.get("class_name") == "Bidirectional"
+    backward = place.way == "backward"
     if wrapper:
+        # what wraps a layer that goes backwards turns the other one round
+        backward ^= _mapping(layer, "config", "layer", "config").get("go_backwards") is True
         inner = _mapping(layer, "config", "backward_layer" if place.way == "backward" else "layer")
         layer = inner or _mapping(layer, "config", "layer")
     config = dict(_mapping(layer, "config"))
-    if wrapper:
-        config.pop("go_backwards", None)  # which of the two it is, its name says
     stack = _stacked(layer)
     config |= _mapping(stack.get(place.cell) or _mapping(config, "cell"), "config")  # of an RNN around cells
     cudnn = str(layer.get("class_name", "")).startswith("CuDNN")
@@ -165,7 +166,7 @@ def _configured(place: Place, configs: Mapping[str, Mapping[str, Any]]) -> Place
         path=f"{place.path}/{place.way}" if place.stacked and place.way else place.path,
         config=config,
         order=tuple(stack),
-        backward=place.way == "backward" or config.get("go_backwards") is True,
+        backward=backward if wrapper else backward or config.get("go_backwards") is True,
         fixed=cudnn or ("activation" not in config and _is_cudnn(place.arrays)),
         version=str(about.get("keras_version") or ""),
     )

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
+from math import prod
 from typing import NamedTuple
 
 from gradflow.cells.base import Cell
@@ -31,6 +32,8 @@ class Layer:
         ``option=value`` for whatever the file does not say.
     name : str
         Where it stands.
+    sharers : int
+        How many layers lie in its arrays, each in a part as large.
     """
 
     cell: Cell
@@ -39,17 +42,12 @@ class Layer:
     direction: str = DIRECTIONS[0]
     assumed: tuple[str, ...] = ()
     name: str = ""
+    sharers: int = 1
 
     @property
     def parameters(self) -> int:
         """How many numbers the framework trains."""
-        total = 0
-        for array in self.stored:
-            count = 1
-            for size in array.shape:
-                count *= size
-            total += count
-        return total
+        return sum(prod(array.shape) for array in self.stored) // self.sharers
 
     @property
     def kind(self) -> str:

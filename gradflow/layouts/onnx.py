@@ -72,6 +72,7 @@ def _levels(members: Arrays) -> Levels:
                 "onnx",
                 tuple(members.values()),
                 direction,
+                sharers=len(directions),
             )
             for k, direction in enumerate(directions)
         ),

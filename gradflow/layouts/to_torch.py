@@ -20,6 +20,7 @@ class Module(NamedTuple):
     constructor: str
     arrays: dict[str, Array]
     parameters: int
+    backward: bool  # torch has no module that runs so alone: it is given its inputs in reverse
 
 
 def modules(network: Network) -> list[Module]:
@@ -79,7 +80,8 @@ def _module(path: str, network: Network) -> Module:
             suffix = f"_l{k}{'_reverse' if place else ''}"
             arrays |= {f"{name}{suffix}": array for name, array in _arrays(layer.cell).items()}
     parameters = sum(array.size for array in arrays.values())
-    return Module(path, _constructor(network), arrays, parameters)
+    backward = network.levels[0][0].direction == "backward"
+    return Module(path, _constructor(network), arrays, parameters, backward)
 
 
 def _arrays(cell: object) -> dict[str, Array]:

@@ -23,13 +23,16 @@ from gradflow.readers.stored import StoredArray
 
 Arrays = dict[str, StoredArray]
 REVERSE = "_reverse"
+_EQUINOX = {"weight_hh", "bias"}
 _LEAF = r"weight_(?:ih|hh|hr)(?:_l\d+)?(?:_reverse)?|bias_(?:ih|hh)(?:_l\d+)?(?:_reverse)?|bias"
 
 
 def claims(arrays: Mapping[str, StoredArray], choices: Choices) -> Iterator[Claim]:
     """Yield every module with recurrent weights."""
     for path, members in grouped(arrays, _LEAF).items():
-        if "bias" not in members and any(key.startswith("weight_hh") for key in members):
+        own = any(key.startswith("weight_hh") for key in members) and not set(members) >= _EQUINOX
+        if own:
+            members.pop("bias", None)
             names = frozenset(array.name for array in members.values())
             yield Claim(path, names, partial(_levels, members, choices))
 
