@@ -292,9 +292,12 @@ def test_columns_exit_0_with_no_line_longer_than_they_say(cli, odd, monkeypatch,
     assert widest(outcome.out) <= columns
 
 
-def test_convert_at_80_columns_exits_0_with_no_line_longer(cli, tmp_path, monkeypatch):
+@pytest.mark.parametrize("folder", [".", "a-folder-with-a-name-of-many-words-" + "and-words" * 6])
+def test_convert_at_80_columns_exits_0_with_no_line_longer(cli, tmp_path, monkeypatch, folder):
     monkeypatch.setenv("COLUMNS", "80")
-    outcome = cli("convert", BOTH, tmp_path / "new.npz")
+    monkeypatch.chdir(tmp_path)
+    Path(folder).mkdir(exist_ok=True)
+    outcome = cli("convert", BOTH, f"{folder}/new.npz")
     assert outcome.code == 0
     assert widest(outcome.out) <= 80
 
