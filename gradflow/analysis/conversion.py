@@ -46,7 +46,6 @@ class Conversion(Record):
 
     command: ClassVar[str] = "convert"
 
-    target: str = scalar("the file written")
     container: str = scalar("what kind of file it is")
     size: int = scalar("how large it is", unit="byte")
 
@@ -123,7 +122,6 @@ def convert(
     return Conversion(
         params=params,
         notes=(*checkpoint.remarks, *remarks),
-        target=str(target),
         container=container,
         size=len(encoded),
         modules=_table(made, alone),

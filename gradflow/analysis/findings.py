@@ -80,17 +80,38 @@ class Job(NamedTuple):
 
 
 def jobs(question: Question, sources: Sequence[str | Checkpoint]) -> list[Job]:
-    """Return the pieces of work: the files, or, of one file alone, its layers."""
-    whole = [Job(source) for source in sources]
+    """Return the pieces of work: the files, or, of one file alone, its layers.
+
+    Raises
+    ------
+    GradflowError
+        If a pipe does not give what it should: it can be read but once, so it is read here.
+    """
+    whole = [
+        Job(source) if isinstance(source, Checkpoint) or _lasting(source) else _drained(question, source)
+        for source in sources
+    ]
     if len(whole) > 1 or isinstance(whole[0].source, Checkpoint):
         return whole
     try:
         checkpoint, layers = _opened(question, whole[0])
     except GradflowError:
         return whole  # whose answer says what is wrong
-    if len(layers) == 1 or not os.path.isfile(parse_name(whole[0].source).file):
-        return [Job(checkpoint, layers)]  # read once, as a pipe can be
+    if len(layers) == 1:
+        return [Job(checkpoint, layers)]  # read once
     return [Job(whole[0].source, (layer,)) for layer in layers]
+
+
+def _drained(question: Question, source: str) -> Job:
+    """Return what is to be done about a pipe, now read, under the name that it was given."""
+    checkpoint, layers = _opened(question, Job(source))
+    return Job(replace(checkpoint, source=source), layers)
+
+
+def _lasting(source: str) -> bool:
+    """Return whether a source is no pipe: a file, or nothing at all."""
+    file = parse_name(source).file
+    return file != "-" and (os.path.isfile(file) or not os.path.exists(file))
 
 
 def answer(question: Question, job: Job) -> Answer:

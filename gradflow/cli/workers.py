@@ -1,9 +1,11 @@
-"""Independent files side by side, each in a process of its own."""
+"""Independent pieces of work side by side, each in a process of its own."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from typing import Any
+
+from gradflow.errors import NumericalError
 
 
 def pooled(show: Callable[..., Iterable[Any]]) -> Callable[..., Iterable[Any]]:
@@ -18,16 +20,29 @@ def pooled(show: Callable[..., Iterable[Any]]) -> Callable[..., Iterable[Any]]:
         if workers < 2:
             yield from show(function, work)
             return
-        # by name: a short command needs no pool, and pays for none
-        futures = import_module("concurrent.futures")
-        with futures.ProcessPoolExecutor(workers, initializer=_quiet) as pool:
-            try:
-                yield from show(_result, [pool.submit(function, item) for item in work])
-            except BaseException:
-                pool.shutdown(wait=False, cancel_futures=True)
-                raise
+        yield from _spread(show, function, work, workers)
 
     return apply
+
+
+def _spread(
+    show: Callable[..., Iterable[Any]], function: Callable[[Any], Any], work: list[Any], workers: int
+) -> Iterator[Any]:
+    # by name: a short command needs no pool, and pays for none
+    futures = import_module("concurrent.futures")
+    process = import_module("concurrent.futures.process")
+    with futures.ProcessPoolExecutor(workers, initializer=_quiet) as pool:
+        try:
+            yield from show(_result, [pool.submit(function, item) for item in work])
+        except process.BrokenProcessPool as error:
+            raise NumericalError(
+                "a worker process was ended from outside, perhaps for want of memory; expected it to finish, "
+                "give fewer files at once"
+            ) from error
+        except BaseException:
+            for child in import_module("multiprocessing").active_children():
+                child.terminate()  # else the end would wait for work that nobody wants any more
+            raise
 
 
 def _result(future: Any) -> Any:

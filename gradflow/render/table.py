@@ -71,7 +71,7 @@ def _grid(block: Block, style: Style) -> list[str]:
 
 def _narrowed(block: Block, widths: Sequence[int], gap: int, screen: int) -> list[int]:
     """Return the widths that the entries need alone: names wrap, numbers do not."""
-    numbers = [max((_width(row[k]) for row in block.rows), default=1) for k in range(1, len(widths))]
+    numbers = [max((_needed(row[k]) for row in block.rows), default=1) for k in range(1, len(widths))]
     pieces = [max(_width(piece) for piece in _broken(name).split()) for name in block.header[1:] if name]
     numbers = [
         max(width, min(piece, LONGEST_PIECE), 4)
@@ -79,6 +79,13 @@ def _narrowed(block: Block, widths: Sequence[int], gap: int, screen: int) -> lis
     ]
     left = screen - 1 - gap - max(numbers, default=0)
     return [min(widths[0], max(left, NARROWEST // 2)), *numbers]
+
+
+def _needed(entry: str) -> int:
+    """Return the columns that an entry cannot do without: a text may be wrapped, a number or a curve not."""
+    if " " in entry and any(map(str.isalpha, entry)):
+        return max(map(_width, entry.split()))
+    return _width(entry)
 
 
 def _parts(widths: Sequence[int], gap: int, limit: int, names: int) -> list[list[int]]:

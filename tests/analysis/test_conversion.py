@@ -73,7 +73,7 @@ def test_converted_layers_have_the_states_that_the_framework_computed(path, cont
         np.testing.assert_allclose(states, truth[f"states/{name}"], rtol=0, atol=STATES)
         assert layer.framework == "torch"
     assert set(result.modules.framework) == {str(truth["framework"])}
-    assert (result.target, result.container) == (str(target), container)
+    assert (result.params["target"], result.container) == (str(target), container)
     assert result.size == target.stat().st_size
     assert any("runs backward" in note for note in result.notes) == (case(path) in BACKWARD)
 
