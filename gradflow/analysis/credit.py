@@ -28,6 +28,7 @@ class Credit(NamedTuple):
     horizon_float32: int | None
     blow_up: int | None
     error: float
+    horizon_sought: bool = True  # not of a very large state, whose norms are had at few lags alone
 
     @property
     def arrives(self) -> bool:
@@ -69,6 +70,7 @@ def credit(trajectory: Trajectory, length: int) -> Credit:
         horizon_float32=None if bounds is None else _horizon(trajectory, bounds),
         blow_up=trajectory.blow_up,
         error=error,
+        horizon_sought=bounds is not None,
     )
 
 

@@ -206,6 +206,8 @@ def _record(params: Mapping[str, Any], question: Question, answers: list[Answer]
     if inputs.data is not None and any(finding.fed == "unit normal" for _, finding in named):
         odd = ", ".join(name for name, finding in named if finding.fed == "unit normal")
         warnings.append(f"{odd}: takes other inputs than the one given, and is fed unit normal draws.")
+    if inputs.data is not None and len(inputs.data) > 1:
+        warnings.append(f"Of the {len(inputs.data)} input sequences the first is used.")
     if params["diff"]:
         warnings += missing(answers[0], answers[1])
     return Inspection(

@@ -141,5 +141,7 @@ def _of_one(finding: Finding) -> Iterator[str]:
             f"of {finding.hidden_size} units these stay at an end throughout: {'; '.join(told)} "
             "(--units lists them)."
         )
+    if not finding.credit.horizon_sought:
+        yield "horizon_float32 is not sought: of so large a state norms are measured at few lags."
     if finding.credit.error > TOLD:
         yield f"norms may be off by {finding.credit.error:.1g}, relative."
