@@ -54,7 +54,7 @@ def _row(cell: LayerCell, activity: GateValues) -> GateRow:
     _, name, gate, values = activity
     own = name in cell.blocks  # a gate may be fixed, or another's counterpart
     recurrent = cell.recurrent(name) if own else None
-    shut, opened = _dead(gate, values)
+    shut, opened = _dead(gate, values) if own else ((), ())  # what is fixed is not dead
     return GateRow(
         gate=name,
         spectral_radius=None if recurrent is None else spectral_radius(recurrent),

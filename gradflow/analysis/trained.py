@@ -9,6 +9,7 @@ import numpy as np
 from gradflow.cells import CELLS
 from gradflow.cells.base import Cell
 from gradflow.errors import UsageError
+from gradflow.layouts import ASSUMABLE
 from gradflow.layouts.checkpoint import Checkpoint, load
 from gradflow.layouts.network import Network
 
@@ -69,8 +70,10 @@ def parse_name(text: str) -> CheckpointName:
     if SEPARATOR not in text or os.path.exists(text):
         return CheckpointName(text, "", {})
     file, _, rest = text.partition(SEPARATOR)
-    layer, _, options = rest.partition(":")
-    return CheckpointName(file, layer, parse_assumptions(options.split(",") if options else []))
+    layer, _, options = rest.rpartition(":")
+    if "=" not in options and options not in ASSUMABLE:  # a name may hold a colon
+        return CheckpointName(file, rest, {})
+    return CheckpointName(file, layer, parse_assumptions(options.split(",")))
 
 
 def parse_assumptions(items: list[str]) -> dict[str, str]:

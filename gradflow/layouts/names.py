@@ -29,7 +29,7 @@ def grouped(arrays: Mapping[str, StoredArray], leaf: str) -> dict[str, dict[str,
     >>> {path: list(found) for path, found in grouped({w.name: w}, r"h[ifgo][./]kernel").items()}
     {'encoder/cell': ['hi.kernel']}
     """
-    pattern = re.compile(rf"(?:(?P<path>.+?)[./])?(?P<leaf>{leaf})")
+    pattern = re.compile(rf"(?:(?P<path>.+?)[./])?(?P<leaf>{leaf})", re.DOTALL)
     found: dict[str, dict[str, StoredArray]] = {}
     for name, array in arrays.items():
         match = pattern.fullmatch(plain(name))
