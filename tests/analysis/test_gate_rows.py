@@ -252,3 +252,14 @@ def test_values_and_saturation_are_the_plain_statistics_of_the_run(kind):
         np.testing.assert_allclose(found[name].mean, values.mean(axis=0), rtol=1e-12)
         near = np.abs(values) > 0.8 if name in "hgn" else np.abs(values - 0.5) > 0.4
         assert found[name].saturated == pytest.approx(near.mean(), abs=1e-12)
+
+
+@pytest.mark.parametrize(("option", "fixed"), [("forget_gate=off", "f"), ("coupled=on", "i")])
+def test_units_of_a_gate_that_has_no_weights_are_not_dead(option, fixed):
+    cell = parse_cell(f"lstm:{option},forget_bias=40" if fixed == "i" else f"lstm:{option}").make(
+        HIDDEN, FEATURES, np.random.default_rng(0)
+    )
+    found = rows(cell)
+    assert (found[fixed].shut, found[fixed].opened) == ((), ())
+    if fixed == "i":  # i = 1 − f is shut wherever f is open, and f it is that is told of
+        assert found["f"].opened == tuple(range(HIDDEN))

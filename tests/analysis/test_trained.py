@@ -292,3 +292,14 @@ def test_every_sequence_of_a_batch_is_a_draw_of_a_trained_network():
     each = [compare(str(TORCH), input=one).flow.log10_norm for one in batch]
     np.testing.assert_allclose(both.flow.log10_norm, np.mean(each, axis=0), rtol=1e-12)
     assert np.abs(each[0] - each[1]).max() > 0.01
+
+
+def test_a_name_may_hold_a_colon_and_options_still_follow(tmp_path):
+    arrays = {f"a:b.{name}": np.eye(4) for name in ("weight_ih", "weight_hh")}
+    np.savez(tmp_path / "model.npz", **arrays)
+    inputs = np.ones((5, 4))
+    plain = compare(f"{tmp_path}/model.npz::a:b", input=inputs)
+    relu = compare(f"{tmp_path}/model.npz::a:b:activation=relu", input=inputs)
+    # tanh is contracting, and a relu of positive sums is the identity
+    assert plain.flow.log10_norm[-1] < -1
+    np.testing.assert_allclose(relu.flow.log10_norm, 0.0, atol=1e-12)

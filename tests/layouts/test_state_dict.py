@@ -150,3 +150,8 @@ def test_no_framework_is_so_much_as_asked_for(container, tmp_path):
     assert layers == ["a"]
     assert "gradflow" in asked
     assert not FRAMEWORKS & set(asked)
+
+
+def test_a_name_may_hold_any_character():
+    found = from_state_dict({name.replace("a.", "a\nb\x1b."): array for name, array in LSTM.items()})
+    assert [layer.name for layer in found.layers] == ["a\nb\x1b"]
