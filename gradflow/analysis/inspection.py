@@ -159,6 +159,21 @@ def _name(source: str | Path | Checkpoint) -> str:
     return source.source if isinstance(source, Checkpoint) else os.fspath(source)
 
 
+def _shortened(files: Sequence[str]) -> list[str]:
+    """Return paths without the folders that all of them share.
+
+    Examples
+    --------
+    >>> _shortened(["runs/a/last.pt", "runs/b/last.pt"]), _shortened(["runs/a.pt", "-"])
+    (['a/last.pt', 'b/last.pt'], ['runs/a.pt', '-'])
+    """
+    folders = {os.path.dirname(file) for file in files}
+    if "" in folders or len({os.path.isabs(folder) for folder in folders}) > 1:
+        return list(files)
+    common = os.path.commonpath(folders)
+    return [os.path.relpath(file, common) if common.strip(os.sep) else file for file in files]
+
+
 def _length(length: int | None, steps: int) -> int:
     if length is not None and length > steps:
         raise UsageError(f"length {length}: the input has {steps} steps; expected at most that")
@@ -196,9 +211,10 @@ def _check(answers: Sequence[Answer], inputs: Inputs, given: Mapping[str, str], 
 def _record(params: Mapping[str, Any], question: Question, answers: list[Answer]) -> Inspection:
     """Return the record of all that was found."""
     several = len(answers) > 1
+    files = _shortened([answer.file for answer in answers])
     named = [
-        (f"{answer.file}{SEPARATOR}{finding.name}" if several else finding.name, finding)
-        for answer in answers
+        (f"{file}{SEPARATOR}{finding.name}" if several else finding.name, finding)
+        for file, answer in zip(files, answers, strict=True)
         for finding in answer.findings
     ]
     steps, inputs = question.inputs.steps, question.inputs

@@ -13,6 +13,7 @@ from gradflow.render.thinning import thinned
 
 NONE = "-"
 MOST_THINGS = 50
+MOST_BESIDE = 8
 FLAT = 0.01  # a curve that moves less than this is drawn as a line
 
 
@@ -35,18 +36,24 @@ def blocks(record: Record, style: Style) -> list[Block]:
             return [_matrix(style.table, matrices(record)[style.table][0], chosen)]
         if style.table == SUMMARY:
             return [_summary(record)]
-        return [_across(chosen, [], style) if chosen.meaning.across else _table(chosen, style)]
+        return [_across(chosen, [], style) if _stands_beside(chosen) else _table(chosen, style)]
     shown = [_summary(record)]
     pending = list(tables(record).values())
     while pending:
         table = pending.pop(0)
-        if not table.meaning.across:
+        if not _stands_beside(table):
             shown.append(_table(table, style))
             continue
         beside = [other for other in pending if other.meaning.across == table.meaning.across]
         pending = [other for other in pending if other not in beside]
         shown.append(_across(table, beside, style))
     return shown + [_matrix(name, meaning, matrix) for name, (meaning, matrix) in matrices(record).items()]
+
+
+def _stands_beside(table: Rows) -> bool:
+    """Return whether series stand side by side: as curves, or as things, as long as they are few."""
+    meaning = table.meaning
+    return bool(meaning.across and (meaning.index or len(set(_keys(table))) <= MOST_BESIDE))
 
 
 def prose(record: Record) -> list[str]:
