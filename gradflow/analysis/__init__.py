@@ -6,7 +6,8 @@ list them without numpy.
 
 REGIMES = ("vanishing", "exploding", "preserving", "polynomial", "nilpotent", "undecided")
 FLOW_VERDICTS = ("vanishing", "stable", "exploding")
-INSPECTION_VERDICTS = (*FLOW_VERDICTS, "unreadable")
+ARRIVALS = ("arrives", "lost", "inflated", "overflows")
+INSPECTION_VERDICTS = (*FLOW_VERDICTS, *ARRIVALS, "unreadable")
 
 VIEWS = ("backward", "forward")
 NORMS = ("2", "fro", "min", "cond")

@@ -158,6 +158,10 @@ def _modules(networks: list[Network]) -> tuple[Made, list[str]]:
         for _, module in made
         if module.backward
     ]
+    written = dict.fromkeys(network for network, _ in made)
+    remarks += [
+        f"{layer.name}: {layer.told()}" for network in written for layer in network.layers if layer.told()
+    ]
     if not made:
         raise DataError(f"nothing to write: {' '.join(remarks)} Only what torch computes has a name there")
     return made, remarks

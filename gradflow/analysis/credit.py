@@ -36,6 +36,13 @@ class Credit(NamedTuple):
         return self.blow_up is None and abs(self.log10_credit) <= ARRIVES
 
     @property
+    def arrival(self) -> str:
+        """What became of the credit, in a word of `ARRIVALS`."""
+        if self.blow_up is not None:
+            return "overflows"
+        return "arrives" if self.arrives else "lost" if self.vanishes else "inflated"
+
+    @property
     def vanishes(self) -> bool:
         """Whether less than a hundredth arrives."""
         return self.blow_up is None and self.log10_credit < -ARRIVES

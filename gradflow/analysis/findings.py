@@ -33,6 +33,7 @@ class Question(NamedTuple):
 class Finding(NamedTuple):
     """One layer, as it is told about."""
 
+    file: str
     name: str
     cell: str
     framework: str
@@ -46,6 +47,8 @@ class Finding(NamedTuple):
     fed: str
     took_input: bool  # itself, or its network
     assumed: tuple[str, ...]
+    told: str  # what was assumed, in words
+    turned: str  # gates that the framework has the other way round
     credit: Credit
     gates: list[GateRow]
     trials: list[Trial]
@@ -75,8 +78,8 @@ class Job(NamedTuple):
 
     @property
     def file(self) -> str:
-        """What messages call it."""
-        return self.source.source if isinstance(self.source, Checkpoint) else self.source
+        """What messages call it: the file without the layer that was named."""
+        return self.source.source if isinstance(self.source, Checkpoint) else parse_name(self.source).file
 
 
 def jobs(question: Question, sources: Sequence[str | Checkpoint]) -> list[Job]:
@@ -124,6 +127,7 @@ def answer(question: Question, job: Job) -> Answer:
             if any(layer.name in layers for layer in network.layers)
             for finding in _findings(question, network, layers)
         ]
+        found = [finding._replace(file=job.file) for finding in found]
     except GradflowError as error:
         return Answer(job.file, [], (), frozenset(), error)
     return Answer(job.file, found, checkpoint.remarks, checkpoint.left_open, None)
@@ -171,6 +175,7 @@ def _finding(question: Question, layer: Layer, trajectory: Trajectory, fed: str)
     case = Case(cell, trajectory, measured, question.length, question.seed)
     rows = gate_rows(cell, cell.activity(trajectory.states, trajectory.inputs)) if trajectory.steps else []
     return Finding(
+        file="",
         name=layer.name,
         cell=layer.kind,
         framework=layer.framework,
@@ -184,6 +189,8 @@ def _finding(question: Question, layer: Layer, trajectory: Trajectory, fed: str)
         fed=fed,
         took_input=False,
         assumed=layer.assumed,
+        told=layer.told(),
+        turned=layer.turned,
         credit=measured,
         gates=rows,
         trials=[] if measured.arrives else list(trials(case)),

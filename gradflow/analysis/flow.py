@@ -155,7 +155,11 @@ def compare(
         "lags": lags if isinstance(lags, str) else ",".join(f"{lag}" for lag in chosen.lags),
         "pair_map": pair_map, "paths": paths, "exact": exact, "dtype": dtype,
     }  # fmt: skip
-    return _record(params, draws, question, found)
+    trained = [spec for spec in specs if isinstance(spec, Trained)]
+    assumed = [
+        f"{spec.text}: {layer.told()}" for spec in trained for layer in spec.network.layers if layer.told()
+    ]
+    return _record(params, draws, question, found, assumed)
 
 
 Spec = CellSpec | Trained
@@ -212,7 +216,11 @@ def _measured(
 
 
 def _record(
-    params: Mapping[str, Any], draws: Draws, question: Question, found: Mapping[str, list[Measured]]
+    params: Mapping[str, Any],
+    draws: Draws,
+    question: Question,
+    found: Mapping[str, list[Measured]],
+    assumed: Sequence[str],
 ) -> Flow:
     """Return the record of all that was measured."""
     cells, inputs, view = list(found), draws.inputs, question.view
@@ -221,7 +229,7 @@ def _record(
     maps = [[one.pairs for one in several if one.pairs is not None] for several in found.values()]
     return Flow(
         params=params,
-        notes=tuple(notes(inputs, found, draws.seeds, view)),
+        notes=(*assumed, *notes(inputs, found, draws.seeds, view)),
         steps=inputs.steps,
         seeds=draws.seeds,
         features=inputs.features,

@@ -70,9 +70,13 @@ def _row(cell: LayerCell, activity: GateValues) -> GateRow:
 
 
 def time_constants(values: Array) -> Array:
-    """Return −1/⟨ln f⟩ of every unit for values (T, H): the steps in which the gate alone keeps 1/e."""
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(np.abs(1.0 / np.log(values).mean(axis=0)))
+    """Return −1/⟨ln|f|⟩ of every unit for values (T, H): the steps in which the gate alone keeps 1/e.
+
+    0 where it shuts entirely, inf where it keeps or amplifies.
+    """
+    with np.errstate(divide="ignore"):
+        logs = np.log(np.abs(values)).mean(axis=0)
+        return np.where(logs < 0, np.abs(1.0 / logs), np.inf)
 
 
 def _dead(gate: Gate, values: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:

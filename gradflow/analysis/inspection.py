@@ -20,7 +20,7 @@ from gradflow.analysis.inspection_tables import (
     unit_table,
 )
 from gradflow.analysis.inspection_words import notes, sentences
-from gradflow.analysis.trained import SEPARATOR, SUFFIXES
+from gradflow.analysis.trained import SEPARATOR, SUFFIXES, parse_name
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.checkpoint import Checkpoint, check_assumed, check_settles
 from gradflow.readers.given import told
@@ -77,7 +77,7 @@ def inspect(
     Raises
     ------
     DataError
-        If a file that is the only one cannot be read or holds no recurrent layer, or none of several does.
+        If a file that is named cannot be read or holds no recurrent layer, or none of a directory does.
     UsageError
         For an input that no layer takes, a length out of range, or an assumption that nothing needs.
 
@@ -112,12 +112,13 @@ def inspect(
     answers = list(map(partial(answer, question), jobs(question, sources)))
     if len(sources) == 1:
         answers = [merged(answers)]
-    _check(answers, inputs, given, diff=diff)
+    _check(answers, [_name(file) for file in files], inputs, given)
     params = {
         "files": [_name(source) for source in files], "input": told(input), "key": key, "length": asked,
         "seed": seed, "layout": layout, "assume": given, "units": units, "diff": diff,
     }  # fmt: skip
-    return _record(params, question, answers)
+    several = len(sources) > 1 or any(os.path.isdir(_name(file)) for file in files)
+    return _record(params, question, answers, several)
 
 
 def _sources(files: Sequence[str | Path | Checkpoint]) -> list[str | Checkpoint]:
@@ -180,24 +181,23 @@ def _length(length: int | None, steps: int) -> int:
     return length or steps
 
 
-def _check(answers: Sequence[Answer], inputs: Inputs, given: Mapping[str, str], *, diff: bool) -> None:
+def _check(answers: Sequence[Answer], typed: Sequence[str], inputs: Inputs, given: Mapping[str, str]) -> None:
     """Refuse a result that would say nothing.
 
     Raises
     ------
     GradflowError
-        The problem of the only file, or of one of two that are compared; an input that no layer takes, or an
-        assumption that none needs.
+        The problem of a file that was named itself, not by its folder, or of all there are; an input that no
+        layer takes, or an assumption that none needs.
     """
     read = [answer for answer in answers if answer.problem is None]
-    first = next((answer.problem for answer in answers if answer.problem is not None), None)
-    if first is not None and (diff or not read):
-        more = (
-            f" (and {len(answers) - 1} more files that cannot be read)"
-            if len(answers) > 1 and not diff
-            else ""
-        )
-        raise type(first)(f"{first}{more}")
+    problems = [(answer.file, answer.problem) for answer in answers if answer.problem is not None]
+    named = [problem for file, problem in problems if file in {parse_name(name).file for name in typed}]
+    if named:
+        raise named[0]
+    if problems and not read:
+        more = f" (nor can {len(problems) - 1} more files be read)" if len(problems) > 1 else ""
+        raise type(problems[0][1])(f"{problems[0][1]}{more}")
     check_settles(given, frozenset().union(*(answer.left_open for answer in read)), read[0].file)
     found = [finding for answer in read for finding in answer.findings]
     if inputs.data is not None and not any(finding.took_input for finding in found):
@@ -208,9 +208,10 @@ def _check(answers: Sequence[Answer], inputs: Inputs, given: Mapping[str, str], 
         )
 
 
-def _record(params: Mapping[str, Any], question: Question, answers: list[Answer]) -> Inspection:
+def _record(
+    params: Mapping[str, Any], question: Question, answers: list[Answer], several: bool
+) -> Inspection:
     """Return the record of all that was found."""
-    several = len(answers) > 1
     files = _shortened([answer.file for answer in answers])
     named = [
         (f"{file}{SEPARATOR}{finding.name}" if several else finding.name, finding)

@@ -9,7 +9,7 @@ from gradflow.record import Record, column, scalar, table
 
 @dataclass(frozen=True, eq=False)
 class Layers:
-    """Every recurrent layer that was found."""
+    """Every recurrent layer that was found; ``verdict`` is on the rate, ``arrival`` on the credit."""
 
     layer: list[str] = column("where it stands in the file")
     cell: list[str] = column("rnn, lstm or gru")
@@ -29,10 +29,16 @@ class Layers:
     verdict: list[str | None] = column(
         "stable: at this rate within a factor of 100 over T steps, at least 100"
     )
-    log10_credit: list[float] = column("log₁₀ of ‖∂s_T/∂s_{T−L}‖₂ over ‖∂s_T/∂s_{T−1}‖₂", log10=True)
+    credit: list[float] = column(
+        "what is left of a gradient after L steps: ‖∂s_T/∂s_{T−L}‖₂ over that of one step",
+        log10_in="log10_credit",
+    )
+    arrival: list[str] = column("arrives: credit within a factor of 100; lost: under; inflated: over")
     fed: list[str] = column("input, the layer below, or unit normal draws")
     assumed: list[str] = column("what the file does not say (--assume sets it)")
     blow_up_step: list[int | None] = column("step at which the state overflows", unit="step")
+    log10_credit: list[float] = column("log₁₀ of the credit", log10=True)
+    file: list[str] = column("the file, as in the table files")
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,5 +153,5 @@ class Inspection(Record):
 
     def held(self) -> frozenset[str]:
         """Return the verdicts of all layers and files."""
-        words = [*self.layers.verdict, *(self.files.verdict if self.files else ())]
+        words = [*self.layers.verdict, *self.layers.arrival, *(self.files.verdict if self.files else ())]
         return frozenset(word for word in words if word)

@@ -5,9 +5,11 @@ from collections.abc import Sequence
 from gradflow.analysis.findings import Answer, Finding
 from gradflow.analysis.gate_rows import GateRow
 from gradflow.analysis.inspection_record import Advice, Files, GateRows, Layers, Units
+from gradflow.analysis.inspection_words import signed
 from gradflow.analysis.pace import half_life, verdict
 from gradflow.analysis.quantiles import quantiles
 from gradflow.analysis.remedies import best
+from gradflow.linalg.scaled import from_log10
 
 Named = Sequence[tuple[str, Finding]]  # a layer's name in the tables, and what was found
 NOTHING = "nothing"  # was assumed, or is wrong: a word, for an empty cell says less
@@ -32,10 +34,13 @@ def layer_table(named: Named, steps: int) -> Layers:
         half_life=[half_life(one.credit.rate) for one in found],
         horizon_float32=[one.credit.horizon_float32 for one in found],
         verdict=[verdict(one.credit.rate, steps, one.credit.blow_up) for one in found],
-        log10_credit=[one.credit.log10_credit for one in found],
+        credit=[from_log10(one.credit.log10_credit) for one in found],
+        arrival=[one.credit.arrival for one in found],
         fed=[one.fed for one in found],
         assumed=[" ".join(one.assumed) or NOTHING for one in found],
         blow_up_step=[one.credit.blow_up for one in found],
+        log10_credit=[one.credit.log10_credit for one in found],
+        file=[one.file for one in found],
     )
 
 
@@ -78,7 +83,7 @@ def advice_table(named: Named) -> Advice | None:
     return Advice(
         layer=[name for name, _, _ in rows],
         change=[trial.change for _, _, trial in rows],
-        value=[trial.value for _, _, trial in rows],
+        value=[signed(trial, finding) for _, finding, trial in rows],
         log10_credit_before=[finding.credit.log10_credit for _, finding, _ in rows],
         log10_credit=[trial.credit.log10_credit for _, _, trial in rows],
         rate=[trial.credit.rate for _, _, trial in rows],

@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 
 from gradflow.analysis.findings import Answer, Finding
 from gradflow.analysis.gate_rows import GateRow
+from gradflow.analysis.pace import LEAST_STEPS, STABLE, half_life
 from gradflow.analysis.quantiles import quantiles
 from gradflow.analysis.remedies import Trial, best
 from gradflow.printable import decimal
@@ -26,10 +27,23 @@ def _arrival(finding: Finding, length: int) -> str:
     size = decimal(credit.log10_credit)
     over = f"over {length} steps a gradient is multiplied by {size}"
     if credit.arrives:
-        return f"credit arrives: {over}{_keeper(finding)}."
+        return f"credit arrives: {over}{_keeper(finding)}{_further(finding, length)}."
     if credit.vanishes:
         return f"credit does not arrive: {over}{_keeper(finding)}."
     return f"gradients explode: {over}{_driver(finding)}."
+
+
+def _further(finding: Finding, length: int) -> str:
+    """Say what the rate says, where that is another thing over more steps."""
+    rate = finding.credit.rate
+    if abs(rate) * max(length, LEAST_STEPS) <= math.log(STABLE):
+        return ""
+    pace = (
+        f"halves every {half_life(rate):.3g} steps"
+        if rate < 0
+        else f"doubles every {half_life(-rate):.3g} steps"
+    )
+    return f"; further back it {pace}, by its rate"
 
 
 def _keeper(finding: Finding) -> str:
@@ -79,6 +93,9 @@ def _advice(finding: Finding, length: int) -> str:
 def _wording(trial: Trial, finding: Finding) -> str:
     """Name a change as one would ask for it."""
     match trial.change:
+        case "forget_bias" | "update_bias" if _name(finding) in finding.turned:
+            whose = f"{finding.framework} has that gate the other way round"
+            return f"Lower the bias behind the {GATES[_name(finding)]} by {trial.value:g} ({whose})"
         case "forget_bias":
             return (
                 f"Raise the forget bias by {trial.value:g}, to {trial.value + (finding.forget_bias or 0):.3g}"
@@ -94,6 +111,12 @@ def _wording(trial: Trial, finding: Finding) -> str:
             return "Make the recurrent matrix of each gate orthogonal"
 
 
+def signed(trial: Trial, finding: Finding) -> float:
+    """Return the value of a change as the framework has to be told."""
+    turned = trial.change.endswith("_bias") and _name(finding) in finding.turned
+    return -trial.value if turned else trial.value
+
+
 def _outcome(trial: Trial, length: int) -> str:
     if math.isnan(trial.credit.log10_credit):
         return "the state overflows"
@@ -106,7 +129,7 @@ def _retaining(finding: Finding) -> GateRow | None:
 
 def _name(finding: Finding) -> str:
     gate = _retaining(finding)
-    return gate.gate if gate else ""
+    return gate.gate if gate else "-"
 
 
 def _steps(time_constant: float) -> str:
@@ -127,8 +150,13 @@ def notes(answers: Sequence[Answer], label: bool) -> Iterator[str]:
 
 
 def _of_one(finding: Finding) -> Iterator[str]:
-    if finding.assumed:
-        yield f"the file does not say so: {', '.join(finding.assumed)} is assumed (--assume sets it)."
+    if finding.turned:
+        yield (
+            f"gate {finding.turned} is told as the cell has it, 1 − {finding.framework}'s own, its bias with "
+            "the other sign."
+        )
+    if finding.told:
+        yield finding.told
     dead = [(gate.gate, len(gate.shut), len(gate.opened)) for gate in finding.gates]
     told = [
         f"{gate}: {shut} shut, {opened} open" if shut and opened else

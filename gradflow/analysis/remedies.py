@@ -6,6 +6,7 @@ what is reported is what came out, not what should. For a new training, that is;
 
 import math
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -17,8 +18,10 @@ from gradflow.cells.base import Layer as LayerCell
 from gradflow.cells.initialization import chrono_bias, orthonormal
 from gradflow.errors import DataError, NumericalError
 
-ATTEMPTS = 4  # to find a gain
-LEAST_GAIN, MOST_GAIN = 0.01, 100.0
+# Gains that are tried: from a hundredth to a hundredfold, factors beside the first, halvings of a bracket.
+LEAST_LOG, MOST_LOG = -math.log(100.0), math.log(100.0)
+STEPS = (0.5, 2.0, 0.25, 4.0, 0.125, 8.0)
+HALVINGS = 5
 HIGHEST_BIAS = 40.0  # past which a gate is open to the last digit
 
 
@@ -90,22 +93,50 @@ def chrono(case: Case, gate: str) -> Trial:
 
 
 def gain(case: Case, gate: str) -> Trial:  # noqa: ARG001 - all remedies alike
-    """Multiply the recurrent weights by what would make the rate 0 were the step linear, again if need be."""
-    value, found = 1.0, None
-    last = case.before
-    for _ in range(ATTEMPTS):
-        if math.isfinite(last.rate) and last.blow_up is None:
-            value *= math.exp(-last.rate)
-        else:
-            value *= 0.5 if last.blow_up is not None or last.rate > 0 else 2.0
-        value = float(f"{min(max(value, LEAST_GAIN), MOST_GAIN):.3g}")
-        trial = case.tried("gain", value, case.cell.changed(weight_hh=value * case.cell.weight_hh))
-        found = trial if found is None or _distance(trial) < _distance(found) else found
-        if trial.credit.arrives:
-            return trial
-        last = trial.credit
-    assert found is not None
-    return found
+    """Multiply the recurrent weights by a factor with which credit arrives, if one is found.
+
+    First by what would make the rate 0 were the step linear; then halves and doubles of it, the nearest
+    first, and what lies between a factor with which credit shrinks and one with which it grows.
+    """
+    rate = case.before.rate
+    first = math.exp(min(max(-rate, LEAST_LOG), MOST_LOG)) if math.isfinite(rate) else 0.5
+    tried: dict[float, Trial] = {}
+
+    def attempt(value: float) -> Trial:
+        rounded = float(f"{min(max(value, math.exp(LEAST_LOG)), math.exp(MOST_LOG)):.3g}")
+        if rounded not in tried:
+            tried[rounded] = case.tried(
+                "gain", rounded, case.cell.changed(weight_hh=rounded * case.cell.weight_hh)
+            )
+        return tried[rounded]
+
+    attempt(first)
+    for step in STEPS:
+        if not any(trial.credit.arrives for trial in tried.values()):
+            attempt(first * step)
+    for _ in range(HALVINGS):
+        between = _bracket(tried)
+        if between is None or any(trial.credit.arrives for trial in tried.values()):
+            break
+        attempt(math.sqrt(between[0] * between[1]))
+    return min(tried.values(), key=_distance)
+
+
+def _bracket(tried: dict[float, Trial]) -> tuple[float, float] | None:
+    """Return neighbours of which one makes credit shrink and the other grow, the nearest to arriving."""
+    ordered = sorted(tried)
+    pairs = [
+        (low, high)
+        for low, high in pairwise(ordered)
+        if _grows(tried[low].credit) != _grows(tried[high].credit)
+    ]
+    return min(
+        pairs, key=lambda pair: min(_distance(tried[pair[0]]), _distance(tried[pair[1]])), default=None
+    )
+
+
+def _grows(credit: Credit) -> bool:
+    return credit.blow_up is not None or credit.log10_credit > 0
 
 
 def orthogonal(case: Case, gate: str) -> Trial:  # noqa: ARG001 - all remedies alike

@@ -9,7 +9,7 @@ from typing import Any
 
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts import ASSUMABLE, LAYOUTS, TRACES
-from gradflow.layouts.names import unwrapped
+from gradflow.layouts.names import is_training_state, unwrapped
 from gradflow.layouts.network import Choices, Claim, Layer, MisfitError, Network, check_chain, named
 from gradflow.readers.arrays import read_arrays
 from gradflow.readers.given import given_state
@@ -54,7 +54,7 @@ class Checkpoint:
         return [layer for network in self.networks for layer in network.layers]
 
     def __getitem__(self, name: str) -> Network:
-        """Return the network, or the one layer, of that name, or of the only name that ends so.
+        """Return the network, or the one layer, of that name, or of the only name of which it is a part.
 
         Raises
         ------
@@ -69,7 +69,11 @@ class Checkpoint:
         ]
         every = [*self.networks, *single]
         found = [network for network in every if network.name == name]
-        found = found or [network for network in every if network.name.endswith((f".{name}", f"/{name}"))]
+        for group in (
+            self.networks,
+            single,
+        ):  # else those of which the name is a part, networks before layers
+            found = found or [network for network in group if _is_part(name, network.name)]
         if len(found) == 1:
             return found[0]
         names = [network.name for network in (found or every)]
@@ -82,6 +86,11 @@ class Checkpoint:
     def __repr__(self) -> str:
         listed = ", ".join(f"{layer.name}: {layer.kind}" for layer in self.layers)
         return f"Checkpoint({self.source}, {listed})"
+
+
+def _is_part(name: str, whole: str) -> bool:
+    """Return whether a name is some of the elements of a whole one, from one border to another."""
+    return f".{name}.".replace("/", ".") in f".{whole}.".replace("/", ".")
 
 
 def load(
@@ -138,6 +147,11 @@ def from_state_dict(
     DataError, UsageError
         As `load`, and for an array that is neither numpy's nor speaks DLPack on the CPU.
     """
+    if not isinstance(mapping, Mapping):
+        raise UsageError(
+            f"{type(mapping).__name__} is no mapping of names to arrays: give model.state_dict(), or a path "
+            "to gradflow.load"
+        )
     return _settled(_found(given_state(mapping), name, layout, assume), assume)
 
 
@@ -189,6 +203,7 @@ def _found(
         raise UsageError(unknown("layout", layout, LAYOUTS))
     choices = Choices(check_assumed(assume))
     with reading(source):
+        arrays = {name: array for name, array in arrays.items() if not is_training_state(name)}
         claims = [
             (name, claim)
             for name in _candidates(arrays, layout)
@@ -198,7 +213,7 @@ def _found(
         _check_ambiguity(claims)
         networks, remarks = _built([claim for _, claim in claims], list(arrays))
         if not networks:
-            raise DataError(_nothing(arrays, remarks))
+            raise DataError(_nothing(arrays, remarks, [layout] if layout else LAYOUTS))
     return Checkpoint(source, networks, remarks, frozenset(choices.used))
 
 
@@ -222,14 +237,18 @@ def _check_ambiguity(claims: Sequence[tuple[str, Claim]]) -> None:
 def _built(claims: Sequence[Claim], order: Sequence[str]) -> tuple[tuple[Network, ...], tuple[str, ...]]:
     """Return the networks of the claims whose shapes fit, in the arrays' order, and why others do not."""
     built, remarks = [], []
+    problems: list[DataError] = []
     place = {name: k for k, name in enumerate(order)}
     for claim in sorted(claims, key=lambda claim: min(place[name] for name in claim.names)):
         try:
             levels = claim.build()
             check_chain(levels)
             built.append((claim.path, levels))
-        except MisfitError as error:
+        except DataError as error:
             remarks.append(f"left out: {error}")
+            problems += [] if isinstance(error, MisfitError) else [error]
+    if problems and not built:
+        raise problems[0]
     paths = unwrapped([path for path, _ in built])
     networks = [named(path, levels) for path, (_, levels) in zip(paths, built, strict=True) if path]
     taken = {network.name for network in networks}
@@ -241,11 +260,11 @@ def _built(claims: Sequence[Claim], order: Sequence[str]) -> tuple[tuple[Network
     return tuple(networks), tuple(remarks)
 
 
-def _nothing(arrays: Mapping[str, StoredArray], remarks: Sequence[str]) -> str:
+def _nothing(arrays: Mapping[str, StoredArray], remarks: Sequence[str], layouts: Iterable[str]) -> str:
     listed = ", ".join(f"{shown(array.name)} {array.shape}" for array in list(arrays.values())[:LISTED])
     more = f" and {len(arrays) - LISTED} more" if len(arrays) > LISTED else ""
     why = f" ({'; '.join(remarks)})" if remarks else ""
     return (
-        f"holds no recurrent layer under the names of {', '.join(LAYOUTS)}{why}; it holds "
+        f"holds no recurrent layer under the names of {', '.join(layouts)}{why}; it holds "
         f"{listed or 'no array'}{more}"
     )

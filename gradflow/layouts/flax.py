@@ -15,7 +15,7 @@ from gradflow.cells.base import Array, Cell
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
-from gradflow.layouts.names import grouped
+from gradflow.layouts.names import grouped, parts
 from gradflow.layouts.network import Choices, Claim, Layer, Levels, MisfitError, Open, shapes
 from gradflow.layouts.weights import GATES, kind_of, taken, taken_or_zeros, two
 from gradflow.readers.stored import StoredArray
@@ -36,18 +36,38 @@ def claims(arrays: Mapping[str, StoredArray], choices: Choices) -> Iterator[Clai
     for path, found in grouped(arrays, _LEAF).items():
         members = {key.replace("if_.", "if."): array for key, array in found.items()}
         for form in _FORMS:
-            if {f"{layer}.kernel" for half in form for layer in half} <= set(members):
+            if {f"{layer}.kernel" for half in form for layer in half} <= set(members) and _is_cell(
+                form, members
+            ):
                 own = {
                     key: array for key, array in members.items() if key.partition(".")[0] in form[0] + form[1]
                 }
                 names = frozenset(array.name for array in own.values())
-                yield Claim(path, names, partial(_levels, own, form, choices))
+                yield Claim(path, names, partial(_levels, own, form, "backward_rnn" in parts(path), choices))
 
 
-def _levels(own: Arrays, form: tuple[tuple[str, ...], tuple[str, ...]], choices: Choices) -> Levels:
+def _is_cell(form: tuple[tuple[str, ...], tuple[str, ...]], members: Arrays) -> bool:
+    """Return whether two dense layers are a cell: their names alone, i and h, say little.
+
+    One of them has a bias, not both, and what comes from the state goes to as many units, or gates of them.
+    """
+    (from_input, *others), (from_state, *_) = form
+    if others:
+        return True
+    size, columns = (*members[f"{from_state}.kernel"].shape, 0, 0)[:2]
+    one_bias = (f"{from_input}.bias" in members) != (f"{from_state}.bias" in members)
+    gates = (1,) if from_state == "h" else (1, 3, 4)
+    same = members[f"{from_input}.kernel"].shape[-1:] == (columns,)
+    return one_bias and same and columns in [count * size for count in gates]
+
+
+def _levels(
+    own: Arrays, form: tuple[tuple[str, ...], tuple[str, ...]], backward: bool, choices: Choices
+) -> Levels:
     left = choices.open()
     cell = _cell(own, form, left)
-    return ((Layer(cell, "flax", tuple(own.values()), assumed=tuple(left.assumed)),),)
+    direction = "backward" if backward else "forward"
+    return ((Layer(cell, "flax", tuple(own.values()), direction, tuple(left.assumed)),),)
 
 
 def _cell(own: Arrays, form: tuple[tuple[str, ...], tuple[str, ...]], left: Open) -> Cell:

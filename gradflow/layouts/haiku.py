@@ -5,6 +5,7 @@ GRU:        ``w_i`` (I, 3H), ``w_h`` (H, 3H), ``b``; gates z, r, a; reset before
 VanillaRNN: ``linear/w`` (I, H), ``linear_1/w`` (H, H), both with ``b``; relu
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from functools import partial
 
@@ -19,10 +20,12 @@ from gradflow.readers.stored import StoredArray
 
 Arrays = dict[str, StoredArray]
 FORGET_BIAS = 1.0
+# Haiku's own names of modules: by another, an LSTM cannot be told from any linear layer.
+_LSTM, _RNN = re.compile(r"lstm(?:_\d+)?"), re.compile(r"vanilla_rnn(?:_\d+)?")
 
 
 def claims(arrays: Mapping[str, StoredArray], choices: Choices) -> Iterator[Claim]:
-    """Yield the GRUs by their names; the others, which are mere linear layers, by their module's name too."""
+    """Yield the GRUs by their arrays; the others, which are mere linear layers, by Haiku's module names."""
     for path, members in grouped(arrays, r"w_i|w_h|b|(?:linear|linear_1)[./][wb]").items():
         form = _form(path, set(members))
         if form is not None:
@@ -34,15 +37,16 @@ def _form(path: str, keys: set[str]) -> str | None:
     module = (parts(path) or [""])[-1].lower()
     if {"w_i", "w_h"} <= keys:
         return "gru"
-    if "lstm" in module and "linear.w" in keys and "linear_1.w" not in keys:
+    if _LSTM.fullmatch(module) and "linear.w" in keys and "linear_1.w" not in keys:
         return "lstm"
-    return "rnn" if "rnn" in module and {"linear.w", "linear_1.w"} <= keys else None
+    return "rnn" if _RNN.fullmatch(module) and {"linear.w", "linear_1.w"} <= keys else None
 
 
 def _levels(form: str, members: Arrays, choices: Choices) -> Levels:
     left = choices.open()
     cell = {"lstm": _lstm, "gru": _gru, "rnn": _rnn}[form](members, left)
-    return ((Layer(cell, "haiku", tuple(members.values()), assumed=tuple(left.assumed)),),)
+    stored, turned = tuple(members.values()), "z" if form == "gru" else ""
+    return ((Layer(cell, "haiku", stored, assumed=tuple(left.assumed), turned=turned),),)
 
 
 def _lstm(members: Arrays, left: Open) -> Cell:
@@ -60,7 +64,8 @@ def _lstm(members: Arrays, left: Open) -> Cell:
 
 def _gru(members: Arrays, left: Open) -> Cell:  # noqa: ARG001 - nothing is left open
     size, columns = two(members["w_h"])
-    kind_of(columns, size, list(members.values()))
+    if columns != 3 * size:
+        raise MisfitError(f"{shapes(list(members.values()))}: expected the 3 gates of a GRU")
     weight_ih = taken(members["w_i"], (two(members["w_i"])[0], columns)).T
     weight_hh = taken(members["w_h"], (size, columns)).T
     bias = taken_or_zeros(members.get("b"), (columns,))

@@ -63,6 +63,9 @@ def _cell(place: Place, left: Open) -> Cell:
     arrays = place.arrays
     size, columns = two(arrays["recurrent_kernel"])
     kind = kind_of(columns, size, list(arrays.values()))
+    known = {"rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}[kind]
+    if place.kind.removesuffix("Cell").removeprefix("CuDNN") not in (known, ""):
+        raise MisfitError(f"layer {shown(place.path)} is a {shown(place.kind)}; expected Keras' own {known}")
     weight_ih = taken(arrays["kernel"], (two(arrays["kernel"])[0], columns)).T
     weight_hh = taken(arrays["recurrent_kernel"], (size, columns)).T
     bias = arrays.get("bias")

@@ -31,7 +31,7 @@ class Place:
 
     ``way`` is forward or backward in a Bidirectional; ``config`` is that of the cell (and its layer), empty
     where the file has none; ``fixed`` says that its activations are cuDNN's; ``version`` is that of Keras;
-    ``order`` has the cells of a stack by name.
+    ``order`` has the cells of a stack by name; ``kind`` is the class that the configuration names.
     """
 
     path: str
@@ -45,6 +45,7 @@ class Place:
     fixed: bool = False
     version: str = ""
     order: tuple[str, ...] = ()
+    kind: str = ""
 
 
 def places(arrays: Arrays) -> dict[str, list[Place]]:
@@ -158,8 +159,9 @@ def _configured(place: Place, configs: Mapping[str, Mapping[str, Any]]) -> Place
         layer = inner or _mapping(layer, "config", "layer")
     config = dict(_mapping(layer, "config"))
     stack = _stacked(layer)
-    config |= _mapping(stack.get(place.cell) or _mapping(config, "cell"), "config")  # of an RNN around cells
-    cudnn = str(layer.get("class_name", "")).startswith("CuDNN")
+    cell = stack.get(place.cell) or _mapping(config, "cell")  # of an RNN around cells
+    config |= _mapping(cell, "config")
+    kind = str(cell.get("class_name") or layer.get("class_name") or "")
     return replace(
         place,
         # a whole stack in each direction is two networks, which do not feed each other
@@ -167,17 +169,21 @@ def _configured(place: Place, configs: Mapping[str, Mapping[str, Any]]) -> Place
         config=config,
         order=tuple(stack),
         backward=backward if wrapper else backward or config.get("go_backwards") is True,
-        fixed=cudnn or ("activation" not in config and _is_cudnn(place.arrays)),
+        kind=kind,
+        fixed=kind.startswith("CuDNN") or ("activation" not in config and _is_cudnn(place.arrays)),
         version=str(about.get("keras_version") or ""),
     )
 
 
 def _of(path: str, configs: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return the configuration of the layer whose path in the models ends so, or whose name does."""
+    """Return the configuration of a layer: that of its path inside the model, else the only one that fits."""
+    whole = [config for known, config in configs.items() if known.partition("/")[2] == path or known == path]
+    if whole:
+        return whole[0]
     for end in (path, path.rpartition("/")[2]):
-        for known, config in configs.items():
-            if f"/{known}".endswith(f"/{end}"):
-                return config
+        fitting = [config for known, config in configs.items() if f"/{known}".endswith(f"/{end}")]
+        if len(fitting) == 1:
+            return fitting[0]
     return {}
 
 

@@ -3,10 +3,18 @@
 import re
 from collections.abc import Mapping
 
+from gradflow.errors import DataError
+from gradflow.readers.messages import shown
 from gradflow.readers.stored import StoredArray
 
 # What wraps a whole model in a checkpoint and says nothing about it.
 WRAPPERS = ("state_dict", "model_state_dict", "model", "params", "module", "_orig_mod")
+
+# What training keeps beside the weights.
+_TRAINING = {
+    *("optimizer", "optimizer_weights", "optimizer_state_dict", "optimizer_states", "opt_state"),
+    *("exp_avg", "exp_avg_sq", "grad", "grads"),
+}
 
 _BRACKETS = re.compile(r"""\[['"]?|['"]?\]""")
 _TAIL = re.compile(r"(:0|\.value)$")  # TensorFlow's number of an output, and Flax nnx's variable
@@ -35,7 +43,12 @@ def grouped(arrays: Mapping[str, StoredArray], leaf: str) -> dict[str, dict[str,
         match = pattern.fullmatch(plain(name))
         if match:
             path, key = match["path"] or "", match["leaf"].replace("/", ".")
-            found.setdefault(path, {})[key] = array
+            known = found.setdefault(path, {})
+            if key in known:
+                raise DataError(
+                    f"{shown(known[key].name)} and {shown(name)} would be one array; expected each name once"
+                )
+            known[key] = array
     return found
 
 
@@ -50,6 +63,17 @@ def plain(name: str) -> str:
     if "[" in name:
         name = re.sub(r"\.{2,}", ".", _BRACKETS.sub(".", name))
     return _TAIL.sub("", name.strip("./"))
+
+
+def is_training_state(name: str) -> bool:
+    """Return whether an array is an optimizer's, or a gradient, under the name of the weight that it is for.
+
+    Examples
+    --------
+    >>> is_training_state("opt_state/0/mu/cell/hi/kernel"), is_training_state("params/cell/hi/kernel")
+    (True, False)
+    """
+    return not _TRAINING.isdisjoint(parts(plain(name)))
 
 
 def parts(path: str) -> list[str]:

@@ -34,6 +34,8 @@ class Layer:
         Where it stands.
     sharers : int
         How many layers lie in its arrays, each in a part as large.
+    turned : str
+        The gates that the framework has the other way round: its σ is 1 − the cell's, its bias the negative.
     """
 
     cell: Cell
@@ -43,6 +45,16 @@ class Layer:
     assumed: tuple[str, ...] = ()
     name: str = ""
     sharers: int = 1
+    turned: str = ""
+
+    def __repr__(self) -> str:
+        return f"Layer({self.name}: {self.kind} of {self.framework}, {self.direction})"
+
+    def told(self) -> str:
+        """Return what was assumed as a sentence, nothing where nothing was."""
+        if not self.assumed:
+            return ""
+        return f"the file does not say so: {', '.join(self.assumed)} is assumed (--assume sets it)."
 
     @property
     def parameters(self) -> int:
@@ -72,6 +84,9 @@ class Network:
 
     name: str
     levels: Levels
+
+    def __repr__(self) -> str:
+        return f"Network({', '.join(map(str, self.layers))})"
 
     @property
     def layers(self) -> list[Layer]:

@@ -57,9 +57,9 @@ def claims(arrays: Mapping[str, StoredArray], choices: Choices) -> Iterator[Clai
 def _levels(members: Arrays) -> Levels:
     about = members["R"].about
     operator, attributes = about["op"], about["attributes"]
-    told = attributes.get("direction", "forward")
+    told = str(attributes.get("direction", "forward"))
     if told not in _DIRECTIONS:
-        raise MisfitError(f"direction {shown(str(told))} of a {operator}: expected {', '.join(_DIRECTIONS)}")
+        raise MisfitError(f"direction {shown(told)} of a {operator}: expected {', '.join(_DIRECTIONS)}")
     if "clip" in attributes:
         raise DataError(f"a {operator} node that clips its cell is not read: expected one without clip")
     directions = _DIRECTIONS[told]
@@ -73,6 +73,7 @@ def _levels(members: Arrays) -> Levels:
                 tuple(members.values()),
                 direction,
                 sharers=len(directions),
+                turned="f" if attributes.get("input_forget", 0) else "",
             )
             for k, direction in enumerate(directions)
         ),
@@ -99,8 +100,8 @@ def _every(members: Arrays, blocks: int, directions: int) -> dict[str, Array]:
 def _activations(operator: str, attributes: Mapping[str, Any], directions: int) -> list[list[str]]:
     """Return our names of the functions of each direction."""
     each = len(_DEFAULTS[operator])
-    told = list(attributes.get("activations", _DEFAULTS[operator] * directions))
-    alphas, betas = list(attributes.get("activation_alpha", [])), list(attributes.get("activation_beta", []))
+    told = _listed(attributes, "activations", str) or list(_DEFAULTS[operator] * directions)
+    alphas, betas = (_listed(attributes, f"activation_{name}", float) for name in ("alpha", "beta"))
     if len(told) != each * directions:
         raise MisfitError(f"a {operator} node has {len(told)} activations; expected {each * directions}")
     names = []
@@ -118,6 +119,16 @@ def _activations(operator: str, attributes: Mapping[str, Any], directions: int) 
         ]
         names.append(f"{name}({','.join(values)})" if values else name)
     return [names[k * each : (k + 1) * each] for k in range(directions)]
+
+
+def _listed(attributes: Mapping[str, Any], name: str, kind: type) -> list[Any]:
+    """Return an attribute that has to be a list of one kind, empty where there is none."""
+    values = attributes.get(name, [])
+    if not isinstance(values, list | tuple) or not all(isinstance(value, kind) for value in values):
+        raise DataError(f"attribute {name} is {shown(str(values))}; expected a list of {kind.__name__}")
+    if kind is float and not np.isfinite(values).all():
+        raise DataError(f"attribute {name} is {shown(str(values))}; expected finite numbers")
+    return list(values)
 
 
 def _rnn(arrays: dict[str, Array], functions: list[str], attributes: Mapping[str, Any]) -> Cell:  # noqa: ARG001

@@ -54,6 +54,8 @@ def check_torch(layer: Layer) -> None:
     elif isinstance(cell, LSTM):
         if cell.peephole is not None:
             lacking = "peepholes"
+        elif cell.weight_hr is not None and cell.output_size >= cell.hidden_size:
+            lacking = "a projection that is no smaller than its hidden size"
         elif cell.coupled or not cell.forget_gate:
             lacking = "coupled gates"
         elif (cell.gate_activation, cell.activation, cell.output_activation) != ("sigmoid", "tanh", "tanh"):

@@ -25,20 +25,37 @@ Arrays = dict[str, StoredArray]
 REVERSE = "_reverse"
 _EQUINOX = {"weight_hh", "bias"}
 _LEAF = r"weight_(?:ih|hh|hr)(?:_l\d+)?(?:_reverse)?|bias_(?:ih|hh)(?:_l\d+)?(?:_reverse)?|bias"
+_LEAF += r"|(?:layer_?norm|ln)\w*[./](?:weight|bias)"
 
 
 def claims(arrays: Mapping[str, StoredArray], choices: Choices) -> Iterator[Claim]:
     """Yield every module with recurrent weights."""
     for path, members in grouped(arrays, _LEAF).items():
+        normalized = [key for key in members if "." in key]
         own = any(key.startswith("weight_hh") for key in members) and not set(members) >= _EQUINOX
         if own:
             members.pop("bias", None)
+            if normalized:
+                yield Claim(path, frozenset(), partial(_refuse, members, normalized[0]))
+                continue
             names = frozenset(array.name for array in members.values())
             yield Claim(path, names, partial(_levels, members, choices))
 
 
+def _refuse(members: Arrays, normalized: str) -> Levels:
+    raise MisfitError(
+        f"{shapes(list(members.values()))}: expected a plain cell, and {normalized} normalizes in this one"
+    )
+
+
 def _levels(members: Arrays, choices: Choices) -> Levels:
     suffixes = [key.removeprefix("weight_hh") for key in members if key.startswith("weight_hh")]
+    lost = {re.sub("^[a-z]+_[a-z]+", "", key) for key in members} - set(suffixes)
+    if lost:  # a matrix that is computed from others, by weight norm or a mask
+        raise MisfitError(
+            f"{shapes(list(members.values()))}: expected a weight_hh for {', '.join(sorted(lost))} too; take "
+            "parametrizations off before saving (torch.nn.utils.parametrize.remove_parametrizations)"
+        )
     counted = sorted({int(number) for suffix in suffixes for number in re.findall(r"\d+", suffix)})
     bases = [f"_l{k}" for k in counted] or [""]
     expected = {base + end for base in bases for end in ("", REVERSE)}

@@ -11,6 +11,8 @@ from gradflow.errors import DataError
 from gradflow.readers.messages import shown
 from gradflow.readers.stored import Numbers, StoredArray
 
+MOST_LEVELS = 100
+
 
 def given_array(values: ArrayLike, name: str, dimensions: Collection[int] = (2,)) -> Numbers:
     """Return ``values`` as a new float64 or complex128 array, all entries finite.
@@ -47,7 +49,7 @@ def stored_array(array: NDArray[Any], name: str, source: str = "state dict") -> 
 
 
 def given_state(mapping: Mapping[Any, Any]) -> dict[str, StoredArray]:
-    """Return the arrays of a state dict by name, those of nested mappings with dots between the names.
+    """Return the arrays of a state dict by name, those of nested mappings and lists with dots between.
 
     Parameters
     ----------
@@ -66,11 +68,14 @@ def given_state(mapping: Mapping[Any, Any]) -> dict[str, StoredArray]:
     (2, 2)
     """
     found: dict[str, StoredArray] = {}
-    pending: list[tuple[str, Any]] = [("", mapping)]
+    pending: list[tuple[str, Any, int]] = [("", mapping, 0)]
     while pending:
-        path, value = pending.pop()
-        if isinstance(value, Mapping):
-            inner = [(f"{path}.{key}" if path else str(key), value[key]) for key in value]
+        path, value, level = pending.pop()
+        if isinstance(value, Mapping | list | tuple):
+            if level > MOST_LEVELS:
+                raise DataError(f"state dict: {shown(path)} nests more than {MOST_LEVELS} deep, or in itself")
+            items = value.items() if isinstance(value, Mapping) else enumerate(value)
+            inner = [(f"{path}.{key}" if path else str(key), below, level + 1) for key, below in items]
             pending += reversed(inner)
             continue
         array = _array(value, path)
@@ -85,7 +90,8 @@ def given_state(mapping: Mapping[Any, Any]) -> dict[str, StoredArray]:
 def _array(value: Any, name: str) -> NDArray[Any] | None:
     """Return an array, or a tensor of any library as one; None for anything else."""
     if isinstance(value, np.ndarray):
-        return value
+        # numpy has no bfloat16 of its own: one that it was lent
+        return value.astype(np.float32) if value.dtype.name == "bfloat16" else value
     if not hasattr(value, "__dlpack__"):
         return None
     # a parameter in training refuses to be exported, and numpy has no bfloat16: their own words for both

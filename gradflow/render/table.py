@@ -4,6 +4,7 @@ Drawn here and not by rich, which costs as much as all the rest of a short comma
 aligned columns.
 """
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from textwrap import wrap
@@ -16,6 +17,8 @@ CARRIES_NOTES = False
 
 GAPS = (2, 1)  # blanks between two columns: the narrow gap where the wide one does not fit
 NARROWEST = 16  # columns that a wrapped text gets at least
+# where a name may be broken, and what `_broken` makes of that
+_MARK, _MARK_AND_ROOM = re.compile(r"([_./]|::)(?=\S)"), re.compile(r"([_./]|::) ")
 LONGEST_PIECE = 10  # columns that a piece of a name may ask for
 BOLD, DIM = "1", "2"
 RED, GREEN, YELLOW = "31", "32", "33"
@@ -119,7 +122,7 @@ def _row(
     entries = [_wrapped(row[k], widths[k]) for k in columns]
     if row is block.header:
         entries = [
-            [part.replace("_ ", "_") for part in _wrapped(_broken(row[k]), widths[k])]
+            [_joined(part) for part in _wrapped(_broken(row[k]), widths[k])]
             if _width(row[k]) > widths[k]
             else [row[k]]
             for k in columns
@@ -149,8 +152,13 @@ def _wrapped(text: str, width: int | None) -> list[str]:
 
 
 def _broken(name: str) -> str:
-    """Return the name of a column with room for a break after each underscore."""
-    return name.replace("_", "_ ")
+    """Return the name of a column with room for a break after each mark inside it."""
+    return _MARK.sub(r"\1 ", name)
+
+
+def _joined(name: str) -> str:
+    """Return a piece of a name without the room that `_broken` made."""
+    return _MARK_AND_ROOM.sub(r"\1", name)
 
 
 def _total(widths: Sequence[int], gap: int) -> int:

@@ -127,7 +127,7 @@ def test_a_name_that_is_whole_is_meant_before_one_that_ends_so():
     [
         ("rnn", "'rnn' could be encoder.rnn, decoder.rnn; say which"),
         ("nn", "unknown layer 'nn'"),  # half an element is none
-        ("decoder", "unknown layer 'decoder'"),
+        ("decoder", "could be decoder.rnn, decoder.top.gru"),
         ("decodr.rnn", "did you mean 'decoder.rnn'.*encoder.rnn.*decoder.top.gru"),
         ("", "unknown layer ''"),
     ],
@@ -146,7 +146,7 @@ def test_the_nearest_of_many_layers_is_among_those_listed():
 # "cell/h/kernel" belongs to a dense layer of Flax, and to a layer of Keras
 AMBIGUOUS = {
     f"cell/{leaf}": uniform(HIDDEN, HIDDEN) for leaf in ("i/kernel", "h/kernel", "h/recurrent_kernel")
-}
+} | {"cell/i/bias": uniform(HIDDEN)}
 
 
 def test_arrays_that_can_be_read_in_two_ways_are_refused_with_both():
@@ -272,8 +272,12 @@ def test_shapes_that_do_not_fit_are_a_remark_beside_a_layer(case):
         (np.eye(4) * 1j, "'lost.weight_hh' is complex; expected real weights"),
     ],
 )
-def test_weights_that_cannot_be_are_refused_by_place_even_beside_others(weight, words):
-    arrays = at("fine.", "lost.") | {"lost.weight_hh": weight}
+def test_weights_that_cannot_be_are_refused_by_place_and_hide_no_others(weight, words):
+    lost = at("lost.") | {"lost.weight_hh": weight}
     with pytest.raises(DataError, match=words) as caught:
-        from_state_dict(arrays)
+        from_state_dict(lost)
     assert str(caught.value).count("state dict") == 1
+    found = from_state_dict(lost | at("fine."))
+    assert names(found) == ["fine"]
+    (remark,) = found.remarks
+    assert re.search(words, remark)
