@@ -6,7 +6,7 @@ list them without numpy.
 
 REGIMES = ("vanishing", "exploding", "preserving", "polynomial", "nilpotent", "undecided")
 FLOW_VERDICTS = ("vanishing", "stable", "exploding")
-ARRIVALS = ("arrives", "lost", "inflated", "overflows")
+ARRIVALS = ("arrives", "lost", "inflated")
 INSPECTION_VERDICTS = (*FLOW_VERDICTS, *ARRIVALS, "unreadable")
 
 VIEWS = ("backward", "forward")

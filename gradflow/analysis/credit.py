@@ -38,8 +38,6 @@ class Credit(NamedTuple):
     @property
     def arrival(self) -> str:
         """What became of the credit, in a word of `ARRIVALS`."""
-        if self.blow_up is not None:
-            return "overflows"
         return "arrives" if self.arrives else "lost" if self.vanishes else "inflated"
 
     @property

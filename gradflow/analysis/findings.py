@@ -33,7 +33,6 @@ class Question(NamedTuple):
 class Finding(NamedTuple):
     """One layer, as it is told about."""
 
-    file: str
     name: str
     cell: str
     framework: str
@@ -127,7 +126,6 @@ def answer(question: Question, job: Job) -> Answer:
             if any(layer.name in layers for layer in network.layers)
             for finding in _findings(question, network, layers)
         ]
-        found = [finding._replace(file=job.file) for finding in found]
     except GradflowError as error:
         return Answer(job.file, [], (), frozenset(), error)
     return Answer(job.file, found, checkpoint.remarks, checkpoint.left_open, None)
@@ -175,7 +173,6 @@ def _finding(question: Question, layer: Layer, trajectory: Trajectory, fed: str)
     case = Case(cell, trajectory, measured, question.length, question.seed)
     rows = gate_rows(cell, cell.activity(trajectory.states, trajectory.inputs)) if trajectory.steps else []
     return Finding(
-        file="",
         name=layer.name,
         cell=layer.kind,
         framework=layer.framework,

@@ -239,6 +239,6 @@ def _record(
         gates=gate_table(named),
         advice=advice_table(named),
         units=unit_table(named) if params["units"] else None,
-        files=file_table(answers, steps) if several else None,
+        files=file_table(files, answers, steps) if several else None,
         changes=change_table(answers[0], answers[1], steps) if params["diff"] else None,
     )

@@ -33,12 +33,11 @@ class Layers:
         "what is left of a gradient after L steps: ‖∂s_T/∂s_{T−L}‖₂ over that of one step",
         log10_in="log10_credit",
     )
-    arrival: list[str] = column("arrives: credit within a factor of 100; lost: under; inflated: over")
+    arrival: list[str] = column("arrives: credit within a factor of 100; lost: under it; inflated: over it")
     fed: list[str] = column("input, the layer below, or unit normal draws")
     assumed: list[str] = column("what the file does not say (--assume sets it)")
     blow_up_step: list[int | None] = column("step at which the state overflows", unit="step")
     log10_credit: list[float] = column("log₁₀ of the credit", log10=True)
-    file: list[str] = column("the file, as in the table files")
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +95,7 @@ class Units:
 class Files:
     """Every file that was looked at."""
 
-    file: list[str] = column("the file")
+    file: list[str] = column("the file, without the folders that all share, as in the names of layers")
     layers: list[int] = column("recurrent layers in it")
     parameters: list[int] = column("numbers that these train")
     rate_low: list[float | None] = column("the lowest rate of its layers", unit="nats per step")

@@ -40,7 +40,6 @@ def layer_table(named: Named, steps: int) -> Layers:
         assumed=[" ".join(one.assumed) or NOTHING for one in found],
         blow_up_step=[one.credit.blow_up for one in found],
         log10_credit=[one.credit.log10_credit for one in found],
-        file=[one.file for one in found],
     )
 
 
@@ -110,11 +109,11 @@ def unit_table(named: Named) -> Units:
     )
 
 
-def file_table(answers: Sequence[Answer], steps: int) -> Files:
+def file_table(names: Sequence[str], answers: Sequence[Answer], steps: int) -> Files:
     """Return a row for each file."""
     rates = [[finding.credit.rate for finding in answer.findings] for answer in answers]
     return Files(
-        file=[answer.file for answer in answers],
+        file=list(names),
         layers=[len(answer.findings) for answer in answers],
         parameters=[sum(finding.parameters for finding in answer.findings) for answer in answers],
         rate_low=[min(several, default=None) for several in rates],

@@ -61,7 +61,8 @@ def inspect(
               .h5 and .keras, with gradflow[onnx] .onnx
     Layouts:  torch, keras, onnx, flax, equinox, haiku, tensorflow1
     Tables:   layers (main), gates, advice, units, files, changes, summary
-    Verdicts: vanishing, stable, exploding, unreadable
+    Verdicts: vanishing, stable, exploding, arrives, lost, inflated, unreadable
+    (arrives, lost and inflated: what becomes of credit over L steps)
     """
     return gradflow.inspect(
         *files, input=input, key=key, length=length, seed=seed, layout=layout, assume=assumptions(assume),

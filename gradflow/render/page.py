@@ -98,15 +98,15 @@ def _table(table: Rows, style: Style) -> Block:
     # a table of things, no curve, is shown whole as long as that is bearable
     rows = style.rows if values or len(table.rows) > MOST_THINGS else None
     places = thinned(len(table.rows), rows, values, levels)
-    shown = [_entries(table, table.rows[place]) for place in places]
-    # a column of nothing tells as much as none
-    kept = [k for k in range(len(table.columns)) if not shown or {row[k] for row in shown} != {NONE}]
-    names = [list(table.columns)[k] for k in kept]
-    words = [k for k, name in enumerate(names) if any(isinstance(entry, str) for entry in table.column(name))]
+    words = [
+        k
+        for k, name in enumerate(table.columns)
+        if any(isinstance(entry, str) for entry in table.column(name))
+    ]
     return Block(
         f"{table.name}: {table.meaning.description}",
-        names,
-        [[row[k] for k in kept] for row in shown],
+        list(table.columns),
+        [_entries(table, table.rows[place]) for place in places],
         words=frozenset(words),
         remark=_left_out(len(places), len(table.rows)),
     )

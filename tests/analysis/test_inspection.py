@@ -245,7 +245,7 @@ def test_several_files_have_names_of_file_and_layer_and_a_row_each():
     alone = [row for file in (LSTM, GRU, TWO) for row in rows(inspect(file).layers)]
     assert [row["rate"] for row in rows(found.layers)] == [row["rate"] for row in alone]
     files = rows(found.files)
-    assert [row["file"] for row in files] == [str(LSTM), str(GRU), str(TWO)]
+    assert [row["file"] for row in files] == [LSTM.name, GRU.name, TWO.name]
     assert [row["layers"] for row in files] == [1, 1, 2]
     assert files[2]["parameters"] == sum(row["parameters"] for row in alone[2:])
     rates = [row["rate"] for row in alone[2:]]
@@ -268,25 +268,35 @@ def test_the_verdict_of_a_file_is_the_worst_of_its_layers(saved):
     assert inspect(*files, input="zero").files.verdict == ["stable", "vanishing", "exploding"]
 
 
-def test_one_file_that_cannot_be_read_is_a_row_of_its_own(tmp_path):
-    broken = tmp_path / "broken.pt"
+def test_one_file_of_a_directory_that_cannot_be_read_is_a_row_of_its_own(tmp_path):
+    for file in (LSTM, GRU):
+        shutil.copy(file, tmp_path)
+    broken = tmp_path / "torch_half.pt"
     broken.write_bytes(b"PK\x03\x04 and no more")
-    found = inspect(LSTM, broken, GRU)
-    good, bad, last = rows(found.files)
+    found = inspect(tmp_path)
+    last, bad, good = rows(found.files)
     assert (bad["layers"], bad["parameters"], bad["verdict"]) == (0, 0, "unreadable")
     assert (bad["rate_low"], bad["rate_high"]) == (None, None)
     assert str(broken) in bad["problem"]
     assert [note for note in found.notes if str(broken) in note]
     assert str(broken) not in good["problem"] + last["problem"]
-    assert (found.files_read, found.layers.layer) == (2, [f"{LSTM}::lstm", f"{GRU}::gru"])
-    assert found.held() == {"vanishing", "unreadable"}
+    assert (found.files_read, found.layers.layer) == (2, [f"{GRU.name}::gru", f"{LSTM.name}::lstm"])
+    assert found.held() == {"vanishing", "lost", "unreadable"}
+    with pytest.raises(DataError, match="torch_half"):
+        inspect(LSTM, broken)
+
+
+def test_a_directory_of_one_checkpoint_is_told_as_one_of_many(tmp_path):
+    shutil.copy(LSTM, tmp_path)
+    found = inspect(tmp_path)
+    assert (found.files.file, found.layers.layer) == ([LSTM.name], [f"{LSTM.name}::lstm"])
 
 
 def test_where_no_file_can_be_read_it_is_an_error(tmp_path):
     for name in ("a.pt", "b.npz"):
         (tmp_path / name).write_bytes(b"")
     with pytest.raises(DataError, match=r"a\.pt.*1 more"):
-        inspect(tmp_path / "a.pt", tmp_path / "b.npz")
+        inspect(tmp_path)
     with pytest.raises(DataError, match=r"a\.pt"):
         inspect(tmp_path / "a.pt")
     with pytest.raises(UsageError, match="no file"):
@@ -300,7 +310,8 @@ def test_of_a_directory_every_checkpoint_is_looked_at_however_deep(tmp_path):
     (tmp_path / "one" / "log.txt").write_text("1 2 3")
     (tmp_path / "readme").write_text("no checkpoint")
     found = inspect(tmp_path)
-    assert found.files.file == [str(tmp_path / name) for name in ("one/a.pt", "one/two/b.PT", "z.pt")]
+    assert found.files.file == ["one/a.pt", "one/two/b.PT", "z.pt"]
+    assert found.layers.layer == [f"{name}::lstm" for name in found.files.file]
     with pytest.raises(UsageError, match="twice"):
         inspect(tmp_path, tmp_path / "z.pt")
 
