@@ -3,6 +3,7 @@
 import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import islice
 from typing import Any, NamedTuple, cast
 
 import numpy as np
@@ -152,7 +153,9 @@ def _opened(question: Question, job: Job) -> tuple[Checkpoint, tuple[str, ...]]:
 def _findings(question: Question, network: Network, layers: Collection[str]) -> Iterator[Finding]:
     inputs, kind = _fed(question.inputs, network.levels[0][0].cell.input_size)
     lowest = network.levels[0]
-    for layer, trajectory, genuine in trajectories(network, inputs):
+    wanted = [layer.name in layers for layer in network.layers]
+    needed = len(wanted) - wanted[::-1].index(True)  # what stands above the last of them need not run
+    for layer, trajectory, genuine in islice(trajectories(network, inputs), needed):
         if layer.name in layers:
             fed = kind if layer in lowest else "layer below" if genuine else "unit normal"
             yield _finding(question, layer, trajectory, fed)._replace(took_input=kind == "input")

@@ -36,7 +36,8 @@ def claims(arrays: Mapping[str, StoredArray], choices: Choices) -> Iterator[Clai
         if own:
             members.pop("bias", None)
             if normalized:
-                yield Claim(path, frozenset(), partial(_refuse, members, normalized[0]))
+                names = frozenset(array.name for array in members.values())
+                yield Claim(path, names, partial(_refuse, members, normalized[0]))
                 continue
             names = frozenset(array.name for array in members.values())
             yield Claim(path, names, partial(_levels, members, choices))

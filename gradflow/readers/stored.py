@@ -100,7 +100,8 @@ def _widened(part: NDArray[Any], name: str) -> Numbers:
         inexact = (part > LARGEST_EXACT) | (part < -LARGEST_EXACT)
         _refuse(inexact, part, name, "integers up to 2**53, all of which float64 holds")
     claim(part.size * wide.itemsize, name)
-    return np.array(part, dtype=wide, order="C")
+    with np.errstate(invalid="ignore"):  # a signalling nan, which is refused with its place
+        return np.array(part, dtype=wide, order="C")
 
 
 def _finite(values: Numbers, name: str) -> Numbers:
