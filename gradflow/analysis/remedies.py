@@ -6,7 +6,6 @@ what is reported is what came out, not what should. For a new training, that is;
 
 import math
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -18,10 +17,10 @@ from gradflow.cells.base import Layer as LayerCell
 from gradflow.cells.initialization import chrono_bias, orthonormal
 from gradflow.errors import DataError, NumericalError
 
-# Gains that are tried: from a hundredth to a hundredfold, factors beside the first, halvings of a bracket.
+# Gains that are tried: from a hundredth to a hundredfold, powers of two, and factors beside the best of them.
 LEAST_LOG, MOST_LOG = -math.log(100.0), math.log(100.0)
-STEPS = (0.5, 2.0, 0.25, 4.0, 0.125, 8.0)
-HALVINGS = 5
+POWERS = (0.5, 2.0, 0.25, 4.0, 0.125, 8.0, 1 / 16, 16.0, 1 / 32, 32.0)
+FINER = (2**0.5, 2**0.25, 2**0.125)
 HIGHEST_BIAS = 40.0  # past which a gate is open to the last digit
 
 
@@ -93,50 +92,30 @@ def chrono(case: Case, gate: str) -> Trial:
 
 
 def gain(case: Case, gate: str) -> Trial:  # noqa: ARG001 - all remedies alike
-    """Multiply the recurrent weights by a factor with which credit arrives, if one is found.
+    """Multiply the recurrent weights by a factor with which credit arrives, or comes nearest to it.
 
-    First by what would make the rate 0 were the step linear; then halves and doubles of it, the nearest
-    first, and what lies between a factor with which credit shrinks and one with which it grows.
+    First by what would make the rate 0 were the step linear; then by powers of two, the nearest to 1 first,
+    for a saturated cell keeps more the smaller its weights are; then by factors ever nearer to the best.
     """
     rate = case.before.rate
     first = math.exp(min(max(-rate, LEAST_LOG), MOST_LOG)) if math.isfinite(rate) else 0.5
-    tried: dict[float, Trial] = {}
-
-    def attempt(value: float) -> Trial:
-        rounded = float(f"{min(max(value, math.exp(LEAST_LOG)), math.exp(MOST_LOG)):.3g}")
-        if rounded not in tried:
-            tried[rounded] = case.tried(
-                "gain", rounded, case.cell.changed(weight_hh=rounded * case.cell.weight_hh)
-            )
-        return tried[rounded]
-
-    attempt(first)
-    for step in STEPS:
-        if not any(trial.credit.arrives for trial in tried.values()):
-            attempt(first * step)
-    for _ in range(HALVINGS):
-        between = _bracket(tried)
-        if between is None or any(trial.credit.arrives for trial in tried.values()):
-            break
-        attempt(math.sqrt(between[0] * between[1]))
-    return min(tried.values(), key=_distance)
+    found = _with_gain(case, first)
+    for value in POWERS:
+        if found.credit.arrives:
+            return found
+        found = min(found, _with_gain(case, value), key=_distance)
+    for step in FINER:
+        for value in (found.value * step, found.value / step):
+            if found.credit.arrives:
+                return found
+            found = min(found, _with_gain(case, value), key=_distance)
+    return found
 
 
-def _bracket(tried: dict[float, Trial]) -> tuple[float, float] | None:
-    """Return neighbours of which one makes credit shrink and the other grow, the nearest to arriving."""
-    ordered = sorted(tried)
-    pairs = [
-        (low, high)
-        for low, high in pairwise(ordered)
-        if _grows(tried[low].credit) != _grows(tried[high].credit)
-    ]
-    return min(
-        pairs, key=lambda pair: min(_distance(tried[pair[0]]), _distance(tried[pair[1]])), default=None
-    )
-
-
-def _grows(credit: Credit) -> bool:
-    return credit.blow_up is not None or credit.log10_credit > 0
+def _with_gain(case: Case, value: float) -> Trial:
+    limited = min(max(value, math.exp(LEAST_LOG)), math.exp(MOST_LOG))
+    rounded = float(f"{limited:.3g}")
+    return case.tried("gain", rounded, case.cell.changed(weight_hh=rounded * case.cell.weight_hh))
 
 
 def orthogonal(case: Case, gate: str) -> Trial:  # noqa: ARG001 - all remedies alike

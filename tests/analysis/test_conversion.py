@@ -11,6 +11,7 @@ import pytest
 import safetensors.numpy
 
 from gradflow.analysis.conversion import convert
+from gradflow.analysis.flow import compare
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.checkpoint import from_state_dict, load
 from gradflow.readers.arrays import read_arrays
@@ -312,3 +313,25 @@ def test_a_target_that_was_there_survives_what_fails(fails, source, tmp_path, mo
         convert(given, target)
     assert target.read_bytes() == source.read_bytes()
     assert sorted(tmp_path.iterdir()) == [target, source]
+
+
+def test_what_was_assumed_is_told_by_convert_and_by_compare(tmp_path):
+    haiku = from_state_dict({"lstm/linear/w": np.ones((7, 16)), "lstm/linear/b": np.ones(16)})
+    (note,) = convert(haiku, tmp_path / "new.npz").notes
+    assert note.startswith("lstm: ")
+    assert "forget_bias=1" in note
+    assert any("forget_bias=1" in note for note in compare("rnn", haiku["lstm"], steps=5, seeds=1).notes)
+
+
+@pytest.mark.parametrize("name", ["x\0y", "x\ny", "n" * 70000, "\ud800"])
+def test_names_that_a_zip_does_not_carry_whole_are_refused_before_anything_is_written(name, tmp_path):
+    model = from_state_dict(lstm(f"{name}."))
+    with pytest.raises(DataError, match="no name"):
+        convert(model, tmp_path / "new.npz")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_projection_that_torch_refuses_is_refused(tmp_path):
+    arrays = lstm("a.") | {"a.weight_hr_l0": np.ones((4, 4))}
+    with pytest.raises(DataError, match="projection"):
+        convert(from_state_dict(arrays), tmp_path / "new.npz")

@@ -263,3 +263,9 @@ def test_units_of_a_gate_that_has_no_weights_are_not_dead(option, fixed):
     assert (found[fixed].shut, found[fixed].opened) == ((), ())
     if fixed == "i":  # i = 1 − f is shut wherever f is open, and f it is that is told of
         assert found["f"].opened == tuple(range(HIDDEN))
+
+
+def test_time_constants_of_what_keeps_amplifies_or_changes_sign():
+    values = np.array([[1.0, 2.0, 0.5, -0.5, 0.0], [1.0, 2.0, 0.5, 0.5, 0.5]])
+    halving = 1 / math.log(2)
+    np.testing.assert_allclose(time_constants(values), [np.inf, np.inf, halving, halving, 0.0])

@@ -466,3 +466,27 @@ def test_a_state_that_overflows_is_told_with_its_step():
     # (10ᵏ − 1)/9 is no double from k = 310
     assert (found.layers.blow_up_step, found.layers.verdict) == ([310], ["exploding"])
     assert "overflows at step 310; the recurrent matrix has norm 10." in found.conclusion[0]
+
+
+def test_advice_about_a_gate_that_haiku_has_the_other_way_round_is_in_haikus_terms():
+    draw = np.random.default_rng(0).standard_normal
+    weights = {"gru/w_i": 0.3 * draw((FEATURES, 3 * HIDDEN)), "gru/w_h": 0.3 * draw((HIDDEN, 3 * HIDDEN))}
+    found = inspect(from_state_dict({**weights, "gru/b": np.zeros(3 * HIDDEN)}), length=60)
+    advice = next(row for row in rows(found.advice) if row["change"] == "update_bias")
+    assert advice["value"] < 0
+    assert re.search(r"Lower .*update gate.*haiku has that gate the other way", found.conclusion[0])
+    # Haiku stacks z, r, a: what the advice says, done to Haiku's own bias
+    bias = np.zeros(3 * HIDDEN)
+    bias[:HIDDEN] += advice["value"]
+    done = inspect(from_state_dict({**weights, "gru/b": bias}), length=60)
+    assert done.layers.log10_credit == pytest.approx([advice["log10_credit"]], abs=1e-9)
+    assert done.layers.arrival == ["arrives"]
+
+
+def test_credit_is_a_number_where_a_double_holds_it_and_an_exact_zero_is_one():
+    nothing = {"weight_ih": np.ones((2, 1)), "weight_hh": np.eye(2, k=1)}
+    found = inspect(from_state_dict(nothing), length=5)
+    assert (found.layers.credit, found.layers.log10_credit) == ([0.0], [-math.inf])
+    assert found.layers.arrival == ["lost"]
+    found = inspect(LSTM)
+    assert found.layers.credit == pytest.approx([10 ** found.layers.log10_credit[0]])

@@ -308,3 +308,17 @@ def test_the_layer_and_its_way_stay_as_they_were(spec, gain):
     assert list(trials(one))
     for array, copy in zip(arrays, before, strict=True):
         np.testing.assert_array_equal(array, copy)
+
+
+@pytest.mark.parametrize("scale", [3.72, 8.0])
+def test_a_saturated_rnn_gets_the_gain_that_a_sweep_finds(scale):
+    # the slope of tanh grows as the weights shrink, so the linear guess goes the wrong way
+    size = 4
+    inputs = np.random.default_rng(0).standard_normal((STEPS, 1))
+    saturated = RNN(np.full((size, 1), 0.01), scale * np.eye(size), np.zeros(size))
+    sweep = [
+        credit(follow(saturated.changed(weight_hh=gain * saturated.weight_hh), inputs), STEPS)
+        for gain in np.geomspace(0.01, 1, 200)
+    ]
+    assert any(found.arrives for found in sweep)
+    assert tried(case(saturated, inputs))["gain"].credit.arrives

@@ -284,3 +284,31 @@ def test_a_configuration_that_says_nothing_sensible_is_refused_or_left_aside(con
     except DataError:
         return
     np.testing.assert_array_equal(one.cell.weight_hh, LSTM[1].T)
+
+
+@pytest.mark.parametrize("inner_first", [False, True])
+def test_a_layer_and_one_of_its_name_in_an_inner_model_have_each_its_own_configuration(place, inner_first):
+    inner = model(layer("SimpleRNN", "rnn", activation="relu"), name="inner")
+    listed = [layer("SimpleRNN", "rnn", activation="softsign"), inner]
+    arrays = by_number("layers/simple_rnn/cell", cell(1))
+    arrays |= by_number("layers/functional/layers/simple_rnn/cell", cell(1))
+    names = {"layers/simple_rnn": "rnn", "layers/functional": "inner"}
+    names["layers/functional/layers/simple_rnn"] = "rnn"
+    found = place(arrays, model(*(listed[::-1] if inner_first else listed)), names, kind="keras").layers
+    assert {one.name: one.cell.activation for one in found} == {"rnn": "softsign", "inner/rnn": "relu"}
+
+
+@pytest.mark.parametrize("kind", ["PeepCell", "MinimalGRUCell"])
+def test_a_cell_of_somebodys_own_is_told_and_not_taken_for_one_of_keras(place, kind):
+    wrapped = layer("RNN", "enc", cell={"class_name": kind, "config": {"name": "peep", "units": HIDDEN}})
+    with pytest.raises(DataError, match=f"'enc' is a '{kind}'; expected Keras' own LSTM"):
+        place(by_name(H5, LSTM), model(wrapped))
+
+
+def test_what_wraps_a_layer_that_goes_backward_turns_the_other_half_round(place):
+    inner = {"layer": layer("LSTM", "lstm", go_backwards=True), "backward_layer": layer("LSTM", "lstm")}
+    arrays = by_name("model_weights/bi/bi/forward_lstm/lstm_cell", LSTM)
+    arrays |= by_name("model_weights/bi/bi/backward_lstm/lstm_cell", LSTM)
+    found = place(arrays, model({"class_name": "Bidirectional", "config": {"name": "bi", **inner}})).layers
+    directions = {one.stored[0].name.split("/")[-3]: one.direction for one in found}
+    assert directions == {"forward_lstm": "backward", "backward_lstm": "forward"}
