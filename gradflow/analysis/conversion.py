@@ -63,7 +63,8 @@ def convert(
     """Write the recurrent layers of a checkpoint under torch's names, as .safetensors or .npz.
 
     ``load_state_dict`` of torch.nn.RNN, LSTM and GRU takes them as they are; the module's name stands before
-    each array, unless one layer alone was asked for. Numbers stay float64 where they were, else float32.
+    each array, unless one layer alone was asked for. Numbers stay float64 where they were, else float32; of
+    torch's two biases the first is the whole bias, the second 0 (save inside a GRU's reset gate).
 
     Parameters
     ----------
