@@ -68,6 +68,11 @@ def parse_name(text: str) -> CheckpointName:
     CheckpointName(file='model.pt', layer='encoder.rnn', assume={'activation': 'relu'})
     """
     if SEPARATOR not in text or os.path.exists(text):
+        file = text.rpartition(":")[0]
+        if not os.path.exists(text) and os.path.isfile(file):
+            raise UsageError(
+                f"{text!r}: what is assumed of a checkpoint goes behind its layer: {file}::LAYER:…"
+            )
         return CheckpointName(text, "", {})
     file, _, rest = text.partition(SEPARATOR)
     layer, _, options = rest.rpartition(":")
@@ -101,8 +106,9 @@ def is_checkpoint(text: str) -> bool:
     >>> is_checkpoint("model.pt::lstm"), is_checkpoint("model.pt"), is_checkpoint("lstm:forget_bias=1.5")
     (True, True, False)
     """
-    named = SEPARATOR in text or text.lower().endswith(SUFFIXES)
-    return named or (text not in CELLS and os.path.isfile(text))
+    name = text.partition(":")[0]
+    named = SEPARATOR in text or name.lower().endswith(SUFFIXES)
+    return named or (name not in CELLS and os.path.isfile(text))
 
 
 def trained(text: str) -> Trained:

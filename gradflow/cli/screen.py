@@ -2,7 +2,7 @@
 
 import os
 import sys
-import time
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sized
 from importlib import import_module
 from typing import Any, TextIO
@@ -48,18 +48,50 @@ def watched(quiet: bool) -> Callable[..., Iterable[Any]]:
 
 def _with_bar(function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterator[Any]:
     first = iterables[0]
-    total, start, bar = len(first) if isinstance(first, Sized) else None, time.monotonic(), None
+    bar = _LateBar(len(first) if isinstance(first, Sized) else None)
     try:
         for done, arguments in enumerate(zip(*iterables, strict=False)):
-            if bar is None and time.monotonic() - start > PATIENCE:
-                bar = _bar()
-                task = bar.add_task("", total=total)
-            if bar is not None:
-                bar.update(task, completed=done)
+            bar.update(done)
             yield function(*arguments)
     finally:
-        if bar is not None:
-            bar.stop()
+        bar.stop()
+
+
+class _LateBar:
+    """A bar that appears once work takes long, also while its first piece is still being done."""
+
+    def __init__(self, total: int | None) -> None:
+        self.total, self.done = total, 0
+        self.bar: Any = None
+        self.ended = False
+        self.lock = threading.Lock()
+        self.timer = threading.Timer(PATIENCE, self._begin)
+        self.timer.daemon = True
+        if PATIENCE > 0:
+            self.timer.start()
+        else:
+            self._begin()
+
+    def _begin(self) -> None:
+        with self.lock:
+            if not self.ended:
+                self.bar = _bar()
+                self.task = self.bar.add_task("", total=self.total, completed=self.done)
+
+    def update(self, done: int) -> None:
+        """Note how many pieces are done."""
+        with self.lock:
+            self.done = done
+            if self.bar is not None:
+                self.bar.update(self.task, completed=done)
+
+    def stop(self) -> None:
+        """Take the bar away, or see that it never comes."""
+        self.timer.cancel()
+        with self.lock:
+            self.ended = True
+            if self.bar is not None:
+                self.bar.stop()
 
 
 def _bar() -> Any:
@@ -67,7 +99,7 @@ def _bar() -> Any:
     progress = import_module("rich.progress")
     console = import_module("rich.console").Console(stderr=True)
     bar = progress.Progress(
-        progress.BarColumn(), progress.MofNCompleteColumn(), progress.TimeRemainingColumn(),
+        progress.BarColumn(), progress.MofNCompleteColumn(), progress.TimeElapsedColumn(),
         console=console, transient=True,
     )  # fmt: skip
     bar.start()
