@@ -60,7 +60,7 @@ def inspect(
     layout : str, optional
         The framework whose names the arrays have, where that is in doubt.
     assume : mapping, optional
-        What files leave open: ``activation``, ``gate_activation``, ``reset``, ``forget_bias``.
+        What files leave open: ``activation``, ``gate_activation``, ``reset``, ``forget_bias``, ``residual``.
     units : bool
         Add the table ``units``.
     diff : bool

@@ -7,7 +7,7 @@ recurrent network in its framework's words, and how to make the cells of them.
 from gradflow.tables import Table
 
 # What a person may say about a layer where its file does not.
-ASSUMABLE = ("activation", "gate_activation", "reset", "forget_bias")
+ASSUMABLE = ("activation", "gate_activation", "reset", "forget_bias", "residual")
 
 # A layout, and what the names of its recurrent layers contain: one without a trace is not even loaded.
 TRACES = {

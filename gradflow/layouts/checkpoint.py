@@ -106,7 +106,8 @@ def load(
     layout : str, optional
         Whose names to look for alone: torch, keras, onnx, flax, equinox, haiku, tensorflow1.
     assume : mapping, optional
-        What the file leaves open: ``activation``, ``gate_activation``, ``reset``, ``forget_bias``.
+        What the file leaves open: ``activation``, ``gate_activation``, ``reset``, ``forget_bias``,
+        ``residual``.
 
     Returns
     -------

@@ -82,6 +82,8 @@ def _cell(own: Arrays, form: tuple[tuple[str, ...], tuple[str, ...]], left: Open
         raise MisfitError(f"{shapes(list(own.values()))}: expected square recurrent kernels")
     activation = left.choose("activation", "tanh")
     if kind == "rnn":
+        if left.choose("residual", "off") != "off":  # h' = φ(W h + U x + b + h)
+            weight_hh = weight_hh + np.eye(size)
         return RNN(weight_ih, weight_hh, bias_ih + bias_hh, activation)
     gates = left.choose("gate_activation", "sigmoid")
     if kind == "lstm":

@@ -6,6 +6,7 @@ What a node computes beside them is told by its attributes (ONNX operators, opse
 
 from collections.abc import Iterator, Mapping
 from functools import partial
+from math import nan
 from typing import Any
 
 import numpy as np
@@ -29,15 +30,15 @@ _DIRECTIONS = {
 }
 _BLOCKS = {"RNN": 1, "GRU": 3, "LSTM": 4}
 _DEFAULTS = {"RNN": ("Tanh",), "GRU": ("Sigmoid", "Tanh"), "LSTM": ("Sigmoid", "Tanh", "Tanh")}
-# ONNX's name → ours, and which of alpha and beta it takes, with ONNX's own defaults
+# ONNX's name → ours, and which of alpha and beta it takes, with ONNX's own defaults, nan where it has none
 _ACTIVATIONS: dict[str, tuple[str, tuple[float, ...]]] = {
     "tanh": ("tanh", ()),
     "sigmoid": ("sigmoid", ()),
     "relu": ("relu", ()),
-    "affine": ("affine", (1.0, 0.0)),
+    "affine": ("affine", (nan, nan)),
     "leakyrelu": ("leaky_relu", (0.01,)),
-    "thresholdedrelu": ("thresholded_relu", (1.0,)),
-    "scaledtanh": ("scaled_tanh", (1.0, 1.0)),
+    "thresholdedrelu": ("thresholded_relu", (nan,)),
+    "scaledtanh": ("scaled_tanh", (nan, nan)),
     "hardsigmoid": ("hard_sigmoid", (0.2, 0.5)),
     "elu": ("elu", (1.0,)),
     "softsign": ("softsign", ()),
@@ -117,6 +118,11 @@ def _activations(operator: str, attributes: Mapping[str, Any], directions: int) 
             f"{float(given.pop(0)) if given else default!r}"
             for given, default in zip((alphas, betas), parameters, strict=False)
         ]
+        if "nan" in values:
+            raise DataError(
+                f"activation {shown(str(function))} of a {operator} node comes without its alpha or beta, "
+                "for which each runtime takes its own; expected both"
+            )
         names.append(f"{name}({','.join(values)})" if values else name)
     return [names[k * each : (k + 1) * each] for k in range(directions)]
 

@@ -146,3 +146,22 @@ def test_a_projection_of_full_size_is_read(tmp_path):
     np.savez(tmp_path / "model.npz", **torch_lstm("a."), **{"a.weight_hr": uniform(4, 4)})
     (layer,) = load(tmp_path / "model.npz").layers
     assert layer.cell.weight_hr.shape == (4, 4)
+
+
+def test_a_residual_of_flax_adds_the_state_inside_the_activation():
+    arrays = {"cell/i/kernel": uniform(3, 4), "cell/i/bias": uniform(4), "cell/h/kernel": uniform(4, 4)}
+    inputs, state = uniform(6, 3, seed=2), np.zeros(4)
+    plain = from_state_dict(arrays).layers[0]
+    residual = from_state_dict(arrays, assume={"residual": "on"}).layers[0]
+    assert "residual=off" in plain.assumed
+    for x, found in zip(inputs, residual.cell.run(inputs)[1:], strict=True):
+        state = np.tanh(
+            x @ arrays["cell/i/kernel"] + arrays["cell/i/bias"] + state @ arrays["cell/h/kernel"] + state
+        )
+        np.testing.assert_allclose(found, state, rtol=1e-13)
+
+
+def test_an_activation_without_the_numbers_that_it_needs_is_refused():
+    (claim,) = onnx_claims(node(activations=["Affine", "Tanh", "Tanh"]), Choices({}))
+    with pytest.raises(DataError, match="alpha or beta"):
+        claim.build()
