@@ -158,7 +158,7 @@ def _findings(question: Question, network: Network, layers: Collection[str]) -> 
     for layer, trajectory, genuine in islice(trajectories(network, inputs), needed):
         if layer.name in layers:
             fed = kind if layer in lowest else "layer below" if genuine else "unit normal"
-            yield _finding(question, layer, trajectory, fed)._replace(took_input=kind == "input")
+            yield _finding(question, layer, trajectory, fed, took_input=kind == "input")
 
 
 def _fed(inputs: Inputs, features: int) -> tuple[Array, str]:
@@ -170,7 +170,9 @@ def _fed(inputs: Inputs, features: int) -> tuple[Array, str]:
     return replace(inputs, features=features).draw(0), inputs.kind
 
 
-def _finding(question: Question, layer: Layer, trajectory: Trajectory, fed: str) -> Finding:
+def _finding(
+    question: Question, layer: Layer, trajectory: Trajectory, fed: str, *, took_input: bool
+) -> Finding:
     cell = cast(LayerCell, layer.cell)
     measured = credit(trajectory, question.length)
     case = Case(cell, trajectory, measured, question.length, question.seed)
@@ -187,7 +189,7 @@ def _finding(question: Question, layer: Layer, trajectory: Trajectory, fed: str)
         forget_bias=float(cell.bias[cell.blocks["f"]].mean()) if "f" in cell.blocks else None,
         slope=_slope(cell, trajectory),
         fed=fed,
-        took_input=False,
+        took_input=took_input,
         assumed=layer.assumed,
         told=layer.told(),
         turned=layer.turned,

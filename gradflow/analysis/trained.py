@@ -10,6 +10,7 @@ from gradflow.cells import CELLS
 from gradflow.cells.base import Cell
 from gradflow.errors import UsageError
 from gradflow.layouts import ASSUMABLE
+from gradflow.layouts.assumptions import parse_assumptions
 from gradflow.layouts.checkpoint import Checkpoint, load
 from gradflow.layouts.network import Network
 
@@ -78,24 +79,7 @@ def parse_name(text: str) -> CheckpointName:
     layer, _, options = rest.rpartition(":")
     if "=" not in options and options not in ASSUMABLE:  # a name may hold a colon
         return CheckpointName(file, rest, {})
-    return CheckpointName(file, layer, parse_assumptions(options.split(",")))
-
-
-def parse_assumptions(items: list[str]) -> dict[str, str]:
-    """Return ``option=value`` items as a mapping.
-
-    Raises
-    ------
-    UsageError
-        For an item without a value.
-    """
-    found = {}
-    for item in items:
-        option, equals, value = (part.strip() for part in item.partition("="))
-        if not equals or not value:
-            raise UsageError(f"assumption {item!r}: expected option=value, as in activation=relu")
-        found[option] = value
-    return found
+    return CheckpointName(file, layer, parse_assumptions(options))
 
 
 def is_checkpoint(text: str) -> bool:

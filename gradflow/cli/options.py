@@ -4,8 +4,8 @@ from typing import Annotated, Any
 
 import typer
 
-from gradflow.errors import UsageError
 from gradflow.layouts import ASSUMABLE, LAYOUTS
+from gradflow.layouts.assumptions import parse_assumptions
 from gradflow.render import FORMATS
 
 
@@ -63,21 +63,5 @@ Quiet = Annotated[
 
 
 def assumptions(items: list[str] | None) -> dict[str, str]:
-    """Return ``--assume option=value`` as a mapping; one item may hold several with commas.
-
-    Raises
-    ------
-    UsageError
-        For an item without a value, or an option given twice.
-    """
-    found: dict[str, str] = {}
-    for item in ",".join(items or ()).split(","):
-        option, equals, value = (part.strip() for part in item.partition("="))
-        if not item:
-            continue
-        if not equals or not value:
-            raise UsageError(f"--assume {item!r}: expected option=value, as in activation=relu")
-        if option in found:
-            raise UsageError(f"--assume: {option!r} is given twice")
-        found[option] = value
-    return found
+    """Return every ``--assume option=value`` as one mapping."""
+    return parse_assumptions(",".join(items or ()))

@@ -303,3 +303,11 @@ def test_a_name_may_hold_a_colon_and_options_still_follow(tmp_path):
     # tanh is contracting, and a relu of positive sums is the identity
     assert plain.flow.log10_norm[-1] < -1
     np.testing.assert_allclose(relu.flow.log10_norm, 0.0, atol=1e-12)
+
+
+def test_what_is_assumed_may_have_parameters_of_its_own(tmp_path):
+    arrays = {f"rnn.{name}": np.eye(4) for name in ("weight_ih", "weight_hh")}
+    np.savez(tmp_path / "model.npz", **arrays)
+    found = compare(f"{tmp_path}/model.npz::rnn:activation=hard_sigmoid(0.125,0.5)", input=np.ones((3, 4)))
+    # z stays within 0.5 ± 1 of its line, of slope 1/8
+    np.testing.assert_allclose(found.flow.log10_norm, np.log10(0.125) * np.arange(1, 4), rtol=1e-12)
