@@ -77,9 +77,18 @@ class StepFactor(Factor):
         vars(chosen).update({name: change(getattr(self, name)) for name in self.per_point})
         return chosen
 
+    def log_abs_dets(self) -> Array:
+        """Return ln |det J| at every point of a trajectory, shape (..., points)."""
+        points = getattr(self, self.per_point[0]).shape[-2]
+        return np.stack([self.at(point).log_abs_det() for point in range(points)], axis=-1)
+
     @abstractmethod
     def input_matmat(self, block: Array) -> Array:
         """Return J_x X for a block X of shape (..., input_size, m)."""
+
+    def input_graded(self, block: Array) -> Array:
+        """Return what an input adds to the rows of `graded`: L⁻¹ J_x X."""
+        return self.input_matmat(block)
 
     @abstractmethod
     def input_rmatmat(self, block: Array) -> Array:
@@ -264,6 +273,18 @@ class Layer(Cell):
     def drive(self, inputs: Array) -> Array:
         """Return W x + b, all gates' rows."""
         return affine(self.weight_ih, inputs) + self.bias[..., None, :]
+
+
+def log_abs_product(values: Array) -> Array:
+    """Return ln |∏ v_i| over the last axis, −inf where one is 0.
+
+    Examples
+    --------
+    >>> log_abs_product(np.array([[1e-200, -1e-200], [0.0, 1.0]])).round(4).tolist()
+    [-921.034, -inf]
+    """
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(np.abs(values)).sum(axis=-1))
 
 
 def affine(weight: Array, vectors: Array) -> Array:

@@ -5,8 +5,8 @@ from typing import ClassVar
 
 import numpy as np
 
-from gradflow.cells.base import Array, LayerFactor
-from gradflow.linalg.products import inverse_error, solved, transposed
+from gradflow.cells.base import Array, LayerFactor, log_abs_product
+from gradflow.linalg.products import Dense, inverse_error, solved, transposed
 
 FEW = 5  # columns under which forming the mixture of the gates does not pay
 
@@ -109,6 +109,13 @@ class LSTMFactor(LayerFactor):
         """Return ∂[h'; c']/∂x X."""
         return self._shown(*self._spread(self.weight_ih, block))
 
+    def input_graded(self, block: Array) -> Array:
+        """Return [q⊙W_o X; M X] of the input weights."""
+        if self.weight_hr is not None:
+            return self.input_matmat(block)
+        into, direct = self._spread(self.weight_ih, block)
+        return np.concatenate([self.through_output * direct, into], axis=-2)
+
     def input_rmatmat(self, block: Array) -> Array:
         """Return (∂[h'; c']/∂x)ᵀ Y."""
         return self._gathered(self.weight_ih, *self._traced(block))
@@ -144,6 +151,33 @@ class LSTMFactor(LayerFactor):
         if self.weight_hr is not None:
             return super().inverse_error()
         return inverse_error(self._mixed(self.weight_hh)[1])
+
+    @property
+    def mixes(self) -> bool:  # type: ignore[override]
+        """Whether J = L Z: a projection mixes the rows of h' beyond repair."""
+        return self.weight_hr is None
+
+    def graded(self, block: Array) -> Array:
+        """Return [q⊙U_o X_h; c'], of which J X has [q⊙U_o X_h + s⊙c'; c']: a small q is not lost beside s."""
+        if self.weight_hr is not None:
+            return self.matmat(block)
+        hidden, cell = self._split(block)
+        into, direct = self._spread(self.weight_hh, hidden)
+        return np.concatenate([self.through_output * direct, into + self.kept * cell], axis=-2)
+
+    def mixed(self, block: Array) -> Array:
+        """Return [Y_h + s⊙Y_c; Y_c]."""
+        if self.weight_hr is not None:
+            return block
+        hidden, cell = self._split(block)
+        return np.concatenate([hidden + self.through_cell * cell, cell], axis=-2)
+
+    def log_abs_dets(self) -> Array:
+        """Return ln |det Z| of the same Z: Σ ln |q| + Σ ln |k| + ln |det U_o|."""
+        if self.weight_hr is not None:
+            return super().log_abs_dets()
+        output = Dense(self.weight_hh[..., -self._count() :, :]).log_abs_det()
+        return log_abs_product(self.through_output) + log_abs_product(self.kept) + output[..., None]
 
     def _check_invertible(self) -> None:
         if not (np.all(self.kept) and np.all(self.through_output)):

@@ -6,10 +6,10 @@ from typing import ClassVar
 import numpy as np
 
 from gradflow.cells.activations import activation
-from gradflow.cells.base import Array, Gate, GateValues, Layer, LayerFactor, affine
+from gradflow.cells.base import Array, Gate, GateValues, Layer, LayerFactor, affine, log_abs_product
 from gradflow.cells.initialization import fresh_weights
 from gradflow.errors import UsageError
-from gradflow.linalg.products import transposed
+from gradflow.linalg.products import Dense, transposed
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,7 +24,9 @@ class RNNFactor(LayerFactor):
 
     def matmat(self, block: Array) -> Array:
         """Return diag(φ′) (W X)."""
-        return np.asarray(self.slope * (self.weight_hh @ block))
+        moved: Array = self.weight_hh @ block
+        moved *= self.slope
+        return moved
 
     def rmatmat(self, block: Array) -> Array:
         """Return Wᵀ (diag(φ′) Y)."""
@@ -34,6 +36,10 @@ class RNNFactor(LayerFactor):
     def todense(self) -> Array:
         """Return diag(φ′) W."""
         return np.asarray(self.slope * self.weight_hh)
+
+    def log_abs_dets(self) -> Array:
+        """Return Σ ln |φ′| + ln |det W|."""
+        return log_abs_product(self.slope) + Dense(self.weight_hh).log_abs_det()[..., None]
 
     def input_matmat(self, block: Array) -> Array:
         """Return diag(φ′) (U X)."""

@@ -52,6 +52,34 @@ class StackFactor(StepFactor):
             moved.append(change)
         return np.concatenate(moved, axis=-2)
 
+    @property
+    def mixes(self) -> bool:  # type: ignore[override]
+        """Whether any layer does."""
+        return any(layer.mixes for layer in self.layers)
+
+    def graded(self, block: Array) -> Array:
+        """Return the rows Z X of each layer, given what the layer below really shows it."""
+        rows: list[Array] = []
+        shown: Array | None = None
+        for layer, part, outputs in zip(
+            self.layers, self._split(block), (*self.outputs[:-1], 0), strict=True
+        ):
+            own = layer.graded(part)
+            if shown is not None:
+                own = own + layer.input_graded(shown)
+            rows.append(own)
+            shown = layer.mixed(own)[..., :outputs, :]
+        return np.concatenate(rows, axis=-2)
+
+    def mixed(self, block: Array) -> Array:
+        """Return that of each layer."""
+        parts = zip(self.layers, self._split(block), strict=True)
+        return np.concatenate([layer.mixed(part) for layer, part in parts], axis=-2)
+
+    def log_abs_dets(self) -> Array:
+        """Return the sum over the layers, J being block triangular."""
+        return np.sum([layer.log_abs_dets() for layer in self.layers], axis=0)
+
     def rmatmat(self, block: Array) -> Array:
         """Return Jᵀ Y, from the highest layer down."""
         asked = self._asked(self._split(block))

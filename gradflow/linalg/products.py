@@ -1,7 +1,8 @@
 """Matrices that are never formed: each factor of a product only knows how to act."""
 
 from abc import ABC, abstractmethod
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,8 @@ class Factor(ABC):
     A factor defines its action (`matmat` and `rmatmat`) or its entries (`todense`), whichever is cheaper;
     each follows from the other. Leading axes, if any, run over independent matrices.
     """
+
+    mixes: ClassVar[bool] = False  # whether L of `graded` is another than the identity
 
     @property
     @abstractmethod
@@ -44,6 +47,22 @@ class Factor(ABC):
     @abstractmethod
     def dtype(self) -> np.dtype[Any]:
         """Of the entries."""
+
+    def graded(self, block: Array) -> Array:
+        """Return Z X, where J = L Z with det L = ±1 and L near the identity: each row of Z with its own digits.
+
+        Rows of J that are nearly the same differ by what rounding takes; those of Z never do for that reason.
+        """
+        return self.matmat(block)
+
+    def mixed(self, block: Array) -> Array:
+        """Return L Y, L as in `graded`."""
+        return block
+
+    def log_abs_det(self) -> Array:
+        """Return ln |det J|, −inf where J is singular."""
+        scale, even = self._equilibrated()
+        return np.asarray(np.linalg.slogdet(even)[1] - np.log(scale[..., 0]).sum(axis=-1))
 
     def solve(self, block: Array) -> Array:
         """Return J⁻¹ X.
@@ -76,6 +95,32 @@ class Factor(ABC):
             np.ones_like(largest), -np.maximum(np.frexp(largest)[1], LEAST[largest.dtype.itemsize])
         )
         return scale, scale * dense
+
+
+@dataclass(frozen=True, eq=False)
+class Dense(Factor):
+    """A matrix as it is, shape (..., n, n)."""
+
+    matrix: Array
+
+    @property
+    def size(self) -> int:
+        """n."""
+        return int(self.matrix.shape[-1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the matrix."""
+        return self.matrix.dtype
+
+    def matmat(self, block: Array) -> Array:
+        """Return J X."""
+        result: Array = self.matrix @ block
+        return result
+
+    def todense(self) -> Array:
+        """Return J itself."""
+        return self.matrix
 
 
 def transposed(matrix: Array) -> Array:

@@ -1,0 +1,183 @@
+"""Q and R along Y_k = J_k ⋯ J_1 Q_0: the growth of volumes that Lyapunov exponents are made of.
+
+J Q = Q′R after every step gives exponents as means of ln r_ii (Benettin et al. 1980, part 2, section 3; Geist,
+Parlitz & Lauterborn 1990, section 2). Between two orthonormalisations columns may be multiplied through many
+steps, as long as they stay so far apart that rounding costs r_ii no digit that anybody sees.
+"""
+
+from __future__ import annotations  # numpy.random is loaded by those who draw, not by an annotation
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from gradflow.errors import NumericalError
+from gradflow.linalg.products import Array, Factor
+
+EPS = float(np.finfo(np.float64).eps)
+# A column's norm over its part r_ii that is new: rounding costs r_ii about eps times that, relative, and where
+# neighbouring columns grow in turns the error grows up to ten thousandfold before it dies out. Steps are added
+# while that ratio stays under AIMED; past WORST they are taken again, fewer at once.
+AIMED, WORST = 3e5, 2e6
+MOST = 64  # steps between two orthonormalisations, at most
+SMALL, LARGE = 1e-100, 1e100  # a block whose norm lies between them is as it should be
+
+
+class Triangle(NamedTuple):
+    """Q (n, k) with orthonormal columns, and |r_ii| (k,), of Y = QR."""
+
+    columns: Array
+    diagonal: Array
+
+
+class Frame:
+    """Orthonormal columns, carried along by one factor after the other.
+
+    Attributes
+    ----------
+    logs : array (k,)
+        Σ ln r_ii so far, column by column; −inf once a column is in the kernel of the product. Column i
+        measures how the i-dimensional volumes grow over the (i−1)-dimensional ones.
+
+    Examples
+    --------
+    >>> from gradflow.linalg.products import Dense
+    >>> frame = Frame(2, 2, np.random.default_rng(0))
+    >>> frame.advance([Dense(np.array([[2.0, 1.0], [1.0, 1.0]]))] * 1000)
+    >>> (frame.logs / 1000).round(3).tolist(), round(abs(frame.logs.sum()), 9)
+    ([0.962, -0.962], 0.0)
+    """
+
+    def __init__(self, size: int, count: int, generator: np.random.Generator) -> None:
+        # At random: no direction of the state is likely to miss the fast ones.
+        self.columns = triangle(generator.standard_normal((size, count))).columns
+        self.logs = np.zeros(count)
+        self.alive = np.arange(count)
+        self.together = 1  # steps that are taken before the next orthonormalisation
+
+    def advance(self, factors: Sequence[Factor]) -> None:
+        """Carry the columns through the factors, the first of them first; orthonormal again at the end.
+
+        Raises
+        ------
+        NumericalError
+            Where an entry leaves the range of a double within one step.
+        """
+        done = 0
+        while done < len(factors) and self.alive.size:
+            block = factors[done : done + self.together]
+            if len(block) > 1 and not self._several(block):
+                self.together = len(block) // 2
+                continue
+            if len(block) == 1:
+                self._single(block[0])
+            done += len(block)
+
+    def _several(self, factors: Sequence[Factor]) -> bool:
+        """Take several steps at once; return whether they were not too many, and if so leave all as it was."""
+        moved = self.columns
+        with np.errstate(over="ignore", invalid="ignore"):
+            for factor in factors:
+                moved = factor.matmat(moved)
+            size = math.sqrt(float(np.vdot(moved, moved)))
+        if not SMALL < size < LARGE:
+            return False
+        found = triangle(moved)
+        spread = _spread(size, found.diagonal)
+        if spread > WORST:
+            return False
+        self._keep(found)
+        self._plan(len(factors), spread, size)
+        return True
+
+    def _single(self, factor: Factor) -> None:
+        """Take one step, whatever it does to the columns."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved = factor.matmat(self.columns)
+        step = graded_triangle(moved)
+        if factor.mixes and (len(step.living) < len(self.alive) or step.spread > WORST):
+            step = graded_triangle(factor.graded(self.columns))
+            self._drop(step)
+            self._keep(triangle(factor.mixed(self.columns)))
+        else:
+            self._drop(step)
+        self._plan(1, step.spread, math.ldexp(1.0, step.shift))
+
+    def _drop(self, step: "Step") -> None:
+        """Go on with the columns that are still alive."""
+        self.logs[np.delete(self.alive, step.living)] = -np.inf
+        self.alive = self.alive[step.living]
+        self.logs[self.alive] += step.shift * math.log(2)
+        self._keep(step.found)
+
+    def _keep(self, found: Triangle) -> None:
+        self.columns = found.columns
+        self.logs[self.alive] += np.log(found.diagonal)
+
+    def _plan(self, steps: int, spread: float, size: float) -> None:
+        """Choose how many steps to take next, from what the last ones did to the columns."""
+        apart = max(math.log(max(spread, 1.0)) / math.log(AIMED), abs(math.log(size)) / math.log(LARGE))
+        most = min(MOST, 2 * steps)
+        self.together = most if apart * most <= steps else max(1, int(steps / apart))
+
+
+def triangle(block: Array) -> Triangle:
+    """Return Q and |r_ii| of a block (n, k), k ≤ n, by Householder reflections."""
+    # by name, in here: who asks for no exponents pays for no scipy
+    from scipy.linalg import lapack  # noqa: PLC0415
+
+    work = 32 * block.shape[1]
+    packed, scales, _, _ = lapack.dgeqrf(block, lwork=work)
+    diagonal = np.abs(np.diagonal(packed)[: block.shape[1]])
+    columns, _, _ = lapack.dorgqr(packed, scales, lwork=work, overwrite_a=1)
+    return Triangle(columns, diagonal)
+
+
+class Step(NamedTuple):
+    """One step of the columns: which are ``living``, their Q and |r_ii| 2^−shift, and how far apart they are."""
+
+    living: Array
+    found: Triangle
+    shift: int
+    spread: float
+
+
+def graded_triangle(block: Array) -> Step:
+    """Return Q and R of a block (n, k) of which no column is a combination of those before it but dropped.
+
+    Rows may be of very different size: taken from the largest to the smallest, each keeps its own digits
+    (Cox & Higham 1998, section 4). A column of which nothing is new but rounding is dropped.
+
+    Raises
+    ------
+    NumericalError
+        Where an entry is not finite.
+    """
+    largest = np.abs(block).max(axis=1)
+    if not np.isfinite(largest).all():
+        raise NumericalError("a Jacobian overflows within one step; expected smaller weights")
+    shift = int(np.frexp(largest.max())[1])
+    order = np.argsort(-largest, kind="stable")
+    rows = np.ldexp(block[order], -shift)
+    noise = len(rows) * EPS * np.ldexp(largest[order], -shift)
+    living = np.arange(rows.shape[1])
+    while living.size:
+        found = triangle(rows[:, living])
+        dead = found.diagonal <= noise[: len(living)]
+        if not dead.any():
+            columns = np.empty_like(found.columns)
+            columns[order] = found.columns
+            spread = _spread(float(np.linalg.norm(rows)), found.diagonal)
+            return Step(living, Triangle(columns, found.diagonal), shift, spread)
+        first = int(np.argmax(dead))
+        # what follows a dead column is not to be trusted, unless all of it is dead
+        living = living[:first] if dead[first:].all() else np.delete(living, first)
+    return Step(living, Triangle(np.empty((len(rows), 0)), np.empty(0)), shift, 1.0)
+
+
+def _spread(size: float, diagonal: Array) -> float:
+    """Return a column's norm, in the mean, over the smallest r_ii."""
+    least = float(diagonal.min())
+    return size / (math.sqrt(len(diagonal)) * least) if least > 0 else math.inf
