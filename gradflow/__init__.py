@@ -17,6 +17,7 @@ API = {
     "from_state_dict": "gradflow.layouts.checkpoint:from_state_dict",
     "inspect": "gradflow.analysis.inspection:inspect",
     "load": "gradflow.layouts.checkpoint:load",
+    "lyapunov": "gradflow.analysis.lyapunov:lyapunov",
     "power": "gradflow.analysis.powers:power",
     "random_matrix": "gradflow.linalg.ensembles:random_matrix",
     "read_array": "gradflow.readers.arrays:read_array",
@@ -27,6 +28,7 @@ API = {
     "Conversion": "gradflow.analysis.conversion:Conversion",
     "Flow": "gradflow.analysis.flow_record:Flow",
     "Inspection": "gradflow.analysis.inspection_record:Inspection",
+    "Lyapunov": "gradflow.analysis.lyapunov_record:Lyapunov",
     "Powers": "gradflow.analysis.powers_record:Powers",
     "GradflowError": "gradflow.errors:GradflowError",
 }
@@ -40,6 +42,8 @@ if TYPE_CHECKING:
     from gradflow.analysis.flow_record import Flow as Flow
     from gradflow.analysis.inspection import inspect as inspect
     from gradflow.analysis.inspection_record import Inspection as Inspection
+    from gradflow.analysis.lyapunov import lyapunov as lyapunov
+    from gradflow.analysis.lyapunov_record import Lyapunov as Lyapunov
     from gradflow.analysis.powers import power as power
     from gradflow.analysis.powers_record import Powers as Powers
     from gradflow.errors import GradflowError as GradflowError

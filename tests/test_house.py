@@ -35,6 +35,7 @@ PUBLIC = [
     "from_state_dict",
     "inspect",
     "load",
+    "lyapunov",
     "power",
     "random_matrix",
     "read_array",
@@ -45,6 +46,7 @@ PUBLIC = [
     "Conversion",
     "Flow",
     "Inspection",
+    "Lyapunov",
     "Powers",
     "GradflowError",
 ]
@@ -61,6 +63,7 @@ DOORS = {
     "help-of-power": (["power", "-h"], {}, HEAVY),
     "help-of-compare": (["compare", "-h"], {}, HEAVY),
     "help-of-inspect": (["inspect", "-h"], {}, HEAVY),
+    "help-of-lyapunov": (["lyapunov", "-h"], {}, HEAVY),
     "help-of-convert": (["convert", "-h"], {}, HEAVY),
     "version": (["--version"], {}, {*HEAVY, "typer"}),
     "short-version": (["-V"], {}, {*HEAVY, "typer"}),

@@ -12,20 +12,19 @@ from gradflow.analysis.flow_record import Flow
 from gradflow.analysis.flow_tables import cell_table, lag_table
 from gradflow.analysis.flow_words import conclusion, notes
 from gradflow.analysis.gates import gate_table
-from gradflow.analysis.inputs import Inputs, check_count, kind_of
+from gradflow.analysis.inputs import Inputs, check_count
 from gradflow.analysis.measure import Measured, Question, measure
 from gradflow.analysis.pair_map import pair_table
 from gradflow.analysis.paths import path_tables
-from gradflow.analysis.trained import Trained, is_checkpoint, trained
+from gradflow.analysis.subject import Spec, check_named, drawn, sizes, subject
+from gradflow.analysis.trained import Trained
 from gradflow.analysis.view import View, check_combination, parse_lags
-from gradflow.cells.base import Array, Cell, Layer
-from gradflow.cells.spec import CellSpec, parse_cell
+from gradflow.cells.base import Array, Cell
 from gradflow.errors import GradflowError, UsageError
 from gradflow.layouts.network import Network
 from gradflow.readers.given import told
 from gradflow.tables import unknown
 
-HIDDEN = 32  # units of a cell, where neither a person nor a checkpoint says how many
 AT_ONCE = 2**19  # numbers in the products of one batch
 STEPS_FOR_MAP = 2000  # already two million pairs
 
@@ -130,13 +129,8 @@ def compare(
     True
     """
     specs = _specs(cells)
-    known = next((spec.network.layers[0].cell for spec in specs if isinstance(spec, Trained)), None)
-    if hidden is None:
-        hidden = known.hidden_size if isinstance(known, Layer) else HIDDEN
-    if known is not None and features is None and kind_of(input) is not None:
-        features = known.input_size
-    for name, value in (("hidden", hidden), ("seeds", seeds)):
-        check_count(name, value)
+    hidden, features = sizes(specs, hidden, features, input)
+    check_count("seeds", seeds)
     inputs = Inputs.of(
         input, key=key, format=input_format, steps=steps, features=features, scale=input_scale, seed=seed,
         count=seeds,
@@ -162,9 +156,6 @@ def compare(
     return _record(params, draws, question, found, assumed)
 
 
-Spec = CellSpec | Trained
-
-
 class Draws(NamedTuple):
     """Where weights and inputs come from: seeded alike for every cell, so that variants share a draw."""
 
@@ -181,8 +172,7 @@ class Draws(NamedTuple):
 
     def cell(self, spec: Spec, draw: int) -> Cell:
         """Return a cell with the weights of one draw."""
-        made = spec.make(self.hidden, self.inputs.features, np.random.default_rng([self.seed, draw, 1]))
-        return made.astype(self.dtype)
+        return drawn(spec, self.hidden, self.inputs.features, self.seed, draw).astype(self.dtype)
 
     def batches(self, spec: Spec, question: Question) -> Iterator[range]:
         """Yield the draws that go together: as many as are quick, as few as fit."""
@@ -285,12 +275,7 @@ def _several(kind: str, values: str | Sequence[str], valid: Sequence[str]) -> tu
 def _specs(cells: Sequence[str | Network]) -> list[Spec]:
     if not cells:
         raise UsageError("no cell was named: expected one or more, as in: rnn lstm")
-    wrong = [cell for cell in cells if not isinstance(cell, str | Network)]
-    if wrong:
-        raise UsageError(
-            f"cell {wrong[0]!r} is no name: give names one by one, as in compare('rnn', 'lstm'), or networks "
-            "of gradflow.load"
-        )
+    check_named(cells)
     names = [cell if isinstance(cell, str) else cell.name for cell in cells]
     twice = [cell for cell in cells if isinstance(cell, str) and names.count(cell) > 1]
     if twice:
@@ -299,12 +284,6 @@ def _specs(cells: Sequence[str | Network]) -> list[Spec]:
         names[:k].count(name) for k, name in enumerate(names)
     ]  # networks of two files may bear one name
     return [
-        _spec(cell, f"{name} ({count + 1})" if count else name)
+        subject(cell, f"{name} ({count + 1})" if count else name)
         for cell, name, count in zip(cells, names, before, strict=True)
     ]
-
-
-def _spec(cell: str | Network, name: str) -> Spec:
-    if isinstance(cell, Network):
-        return Trained(name, cell)
-    return trained(cell) if is_checkpoint(cell) else parse_cell(cell)

@@ -1,5 +1,6 @@
 """The inputs that every cell of a comparison is fed: normal draws, zeros, ones, or somebody's data."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,23 +108,40 @@ class Inputs:
         UsageError
             Where the scale takes an entry out of the range of ``dtype``.
         """
-        with np.errstate(over="ignore"):
-            scaled = np.asarray(self.scale * self._unscaled(draw)).astype(dtype)
-        if not np.isfinite(scaled).all():
-            step, feature = (int(k) + 1 for k in np.argwhere(~np.isfinite(scaled))[0])
-            raise UsageError(
-                f"input scale {self.scale:g}: takes feature {feature} of step {step} out of the range of "
-                f"{np.dtype(dtype)}; expected a smaller one"
-            )
-        return scaled
+        return next(self.stream(draw, self.steps, dtype))
 
-    def _unscaled(self, draw: int) -> NDArray[np.float64]:
+    def stream(self, draw: int, length: int, dtype: DTypeLike = np.float64) -> Iterator[NDArray[Any]]:
+        """Yield the inputs of one draw, ``length`` steps at a time: without end, save for data.
+
+        Raises
+        ------
+        UsageError
+            As `draw` does.
+        """
+        first = 0
+        for piece in self._unscaled(draw, length):
+            with np.errstate(over="ignore"):
+                scaled = np.asarray(self.scale * piece).astype(dtype)
+            if not np.isfinite(scaled).all():
+                step, feature = (int(k) + 1 for k in np.argwhere(~np.isfinite(scaled))[0])
+                raise UsageError(
+                    f"input scale {self.scale:g}: takes feature {feature} of step {first + step} out of the "
+                    f"range of {np.dtype(dtype)}; expected a smaller one"
+                )
+            yield scaled
+            first += length
+
+    def _unscaled(self, draw: int, length: int) -> Iterator[NDArray[np.float64]]:
         if self.data is not None:
-            return np.asarray(self.data[draw % len(self.data)])
-        if self.kind == "normal":
+            data = self.data[draw % len(self.data)]
+            yield from (np.asarray(data[first : first + length]) for first in range(0, self.steps, length))
+        elif self.kind == "normal":
             generator = np.random.default_rng([self.seed, draw, 0])
-            return generator.standard_normal((self.steps, self.features))
-        return np.full((self.steps, self.features), 1.0 if self.kind == "constant" else 0.0)
+            while True:
+                yield generator.standard_normal((length, self.features))
+        else:
+            while True:
+                yield np.full((length, self.features), 1.0 if self.kind == "constant" else 0.0)
 
 
 def _batch(

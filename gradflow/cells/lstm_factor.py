@@ -153,17 +153,24 @@ class LSTMFactor(LayerFactor):
         return inverse_error(self._mixed(self.weight_hh)[1])
 
     @property
-    def mixes(self) -> bool:  # type: ignore[override]
-        """Whether J = L Z: a projection mixes the rows of h' beyond repair."""
+    def staged(self) -> bool:  # type: ignore[override]
+        """Whether J = L Z D is known: a projection mixes the rows of h' beyond repair."""
         return self.weight_hr is None
 
+    def scaled(self, block: Array) -> Array:
+        """Return [X_h; k⊙X_c]."""
+        if self.weight_hr is not None:
+            return block
+        hidden, cell = self._split(block)
+        return np.concatenate([hidden, self.kept * cell], axis=-2)
+
     def graded(self, block: Array) -> Array:
-        """Return [q⊙U_o X_h; c'], of which J X has [q⊙U_o X_h + s⊙c'; c']: a small q is not lost beside s."""
+        """Return [q⊙U_o X_h; M X_h + X_c]: J X adds s times the second to the first, where q may be lost."""
         if self.weight_hr is not None:
             return self.matmat(block)
         hidden, cell = self._split(block)
         into, direct = self._spread(self.weight_hh, hidden)
-        return np.concatenate([self.through_output * direct, into + self.kept * cell], axis=-2)
+        return np.concatenate([self.through_output * direct, into + cell], axis=-2)
 
     def mixed(self, block: Array) -> Array:
         """Return [Y_h + s⊙Y_c; Y_c]."""
@@ -173,7 +180,7 @@ class LSTMFactor(LayerFactor):
         return np.concatenate([hidden + self.through_cell * cell, cell], axis=-2)
 
     def log_abs_dets(self) -> Array:
-        """Return ln |det Z| of the same Z: Σ ln |q| + Σ ln |k| + ln |det U_o|."""
+        """Return ln |det Z D|: Σ ln |q| + Σ ln |k| + ln |det U_o|."""
         if self.weight_hr is not None:
             return super().log_abs_dets()
         output = Dense(self.weight_hh[..., -self._count() :, :]).log_abs_det()

@@ -53,9 +53,14 @@ class StackFactor(StepFactor):
         return np.concatenate(moved, axis=-2)
 
     @property
-    def mixes(self) -> bool:  # type: ignore[override]
-        """Whether any layer does."""
-        return any(layer.mixes for layer in self.layers)
+    def staged(self) -> bool:  # type: ignore[override]
+        """Whether any layer is."""
+        return any(layer.staged for layer in self.layers)
+
+    def scaled(self, block: Array) -> Array:
+        """Return that of each layer."""
+        parts = zip(self.layers, self._split(block), strict=True)
+        return np.concatenate([layer.scaled(part) for layer, part in parts], axis=-2)
 
     def graded(self, block: Array) -> Array:
         """Return the rows Z X of each layer, given what the layer below really shows it."""
@@ -78,7 +83,7 @@ class StackFactor(StepFactor):
 
     def log_abs_dets(self) -> Array:
         """Return the sum over the layers, J being block triangular."""
-        return np.sum([layer.log_abs_dets() for layer in self.layers], axis=0)
+        return np.asarray(np.sum([layer.log_abs_dets() for layer in self.layers], axis=0))
 
     def rmatmat(self, block: Array) -> Array:
         """Return Jᵀ Y, from the highest layer down."""

@@ -8,6 +8,7 @@ from gradflow.tables import Table
 COMMANDS: Table = {
     "power": "gradflow.cli.power:power",
     "compare": "gradflow.cli.compare:compare",
+    "lyapunov": "gradflow.cli.lyapunov:lyapunov",
     "inspect": "gradflow.cli.inspect:inspect",
     "convert": "gradflow.cli.convert:convert",
 }

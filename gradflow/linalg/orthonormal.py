@@ -1,8 +1,8 @@
 """Q and R along Y_k = J_k ⋯ J_1 Q_0: the growth of volumes that Lyapunov exponents are made of.
 
-J Q = Q′R after every step gives exponents as means of ln r_ii (Benettin et al. 1980, part 2, section 3; Geist,
-Parlitz & Lauterborn 1990, section 2). Between two orthonormalisations columns may be multiplied through many
-steps, as long as they stay so far apart that rounding costs r_ii no digit that anybody sees.
+J Q = Q′R after every step gives exponents as means of ln r_ii (Benettin et al. 1980, part 2, section 3;
+Geist, Parlitz & Lauterborn 1990, section 2). Between two orthonormalisations columns may be multiplied
+through many steps, as long as they stay so far apart that rounding costs r_ii no digit that anybody sees.
 """
 
 from __future__ import annotations  # numpy.random is loaded by those who draw, not by an annotation
@@ -17,9 +17,9 @@ from gradflow.errors import NumericalError
 from gradflow.linalg.products import Array, Factor
 
 EPS = float(np.finfo(np.float64).eps)
-# A column's norm over its part r_ii that is new: rounding costs r_ii about eps times that, relative, and where
-# neighbouring columns grow in turns the error grows up to ten thousandfold before it dies out. Steps are added
-# while that ratio stays under AIMED; past WORST they are taken again, fewer at once.
+# A column's norm over its part r_ii that is new: rounding costs r_ii about eps times that, relative, and
+# where neighbouring columns grow in turns the error grows up to ten thousandfold before it dies out. Steps
+# are added while that ratio stays under AIMED; past WORST they are taken again, fewer at once.
 AIMED, WORST = 3e5, 2e6
 MOST = 64  # steps between two orthonormalisations, at most
 SMALL, LARGE = 1e-100, 1e100  # a block whose norm lies between them is as it should be
@@ -76,7 +76,7 @@ class Frame:
             done += len(block)
 
     def _several(self, factors: Sequence[Factor]) -> bool:
-        """Take several steps at once; return whether they were not too many, and if so leave all as it was."""
+        """Take several steps at once; return whether they were not too many: if they were, nothing is done."""
         moved = self.columns
         with np.errstate(over="ignore", invalid="ignore"):
             for factor in factors:
@@ -97,15 +97,14 @@ class Frame:
         with np.errstate(over="ignore", invalid="ignore"):
             moved = factor.matmat(self.columns)
         step = graded_triangle(moved)
-        if factor.mixes and (len(step.living) < len(self.alive) or step.spread > WORST):
-            step = graded_triangle(factor.graded(self.columns))
-            self._drop(step)
-            self._keep(triangle(factor.mixed(self.columns)))
+        if factor.staged and (len(step.living) < len(self.alive) or step.spread > WORST):
+            for stage in (factor.scaled, factor.graded, factor.mixed):
+                self._drop(graded_triangle(stage(self.columns)))
         else:
             self._drop(step)
         self._plan(1, step.spread, math.ldexp(1.0, step.shift))
 
-    def _drop(self, step: "Step") -> None:
+    def _drop(self, step: Step) -> None:
         """Go on with the columns that are still alive."""
         self.logs[np.delete(self.alive, step.living)] = -np.inf
         self.alive = self.alive[step.living]
@@ -126,7 +125,7 @@ class Frame:
 def triangle(block: Array) -> Triangle:
     """Return Q and |r_ii| of a block (n, k), k ≤ n, by Householder reflections."""
     # by name, in here: who asks for no exponents pays for no scipy
-    from scipy.linalg import lapack  # noqa: PLC0415
+    from scipy.linalg import lapack
 
     work = 32 * block.shape[1]
     packed, scales, _, _ = lapack.dgeqrf(block, lwork=work)
@@ -136,7 +135,7 @@ def triangle(block: Array) -> Triangle:
 
 
 class Step(NamedTuple):
-    """One step of the columns: which are ``living``, their Q and |r_ii| 2^−shift, and how far apart they are."""
+    """One step of the columns: which are ``living``, their Q and |r_ii| 2^−shift, how far apart they are."""
 
     living: Array
     found: Triangle

@@ -22,7 +22,7 @@ class Factor(ABC):
     each follows from the other. Leading axes, if any, run over independent matrices.
     """
 
-    mixes: ClassVar[bool] = False  # whether L of `graded` is another than the identity
+    staged: ClassVar[bool] = False  # whether D or L of `graded` is another than the identity
 
     @property
     @abstractmethod
@@ -48,10 +48,15 @@ class Factor(ABC):
     def dtype(self) -> np.dtype[Any]:
         """Of the entries."""
 
-    def graded(self, block: Array) -> Array:
-        """Return Z X, where J = L Z with det L = ±1 and L near the identity: each row of Z with its own digits.
+    def scaled(self, block: Array) -> Array:
+        """Return D X, D diagonal, as in `graded`."""
+        return block
 
-        Rows of J that are nearly the same differ by what rounding takes; those of Z never do for that reason.
+    def graded(self, block: Array) -> Array:
+        """Return Z X, where J = L Z D with det L = ±1 and L near the identity.
+
+        Columns of J may be tiny, and rows differ by less than rounding takes; those of Z D keep their digits
+        if Z is applied to orthonormal columns once D X has been made so.
         """
         return self.matmat(block)
 
@@ -105,7 +110,7 @@ class Dense(Factor):
 
     @property
     def size(self) -> int:
-        """n."""
+        """Rows n."""
         return int(self.matrix.shape[-1])
 
     @property

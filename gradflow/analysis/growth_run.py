@@ -1,0 +1,72 @@
+"""One draw on its way: orthonormal columns along its Jacobians, and what is known of their growth so far."""
+
+from itertools import islice
+
+import numpy as np
+
+from gradflow.analysis.batch_means import BatchMeans
+from gradflow.analysis.orbit import Orbit
+from gradflow.analysis.trajectory import STRETCH
+from gradflow.cells.base import Array
+from gradflow.linalg.orthonormal import Frame
+
+
+class GrowthRun:
+    """The leading ``count`` exponents of one orbit, and the mean of ln |det J| beside them.
+
+    Attributes
+    ----------
+    batches : BatchMeans
+        Of (count + 1) sums: ln r_ii by column, and ln |det J| (nan where the orbit does without).
+    steps : int
+        Steps measured.
+    ended : bool
+        Whether the orbit has no more steps.
+    """
+
+    def __init__(self, orbit: Orbit, count: int, generator: np.random.Generator) -> None:
+        self.orbit = orbit
+        self.frame = Frame(orbit.size, count, generator)
+        self.batches = BatchMeans()
+        self.steps = 0
+        self.ended = False
+        self._path = iter(orbit)
+
+    def skip(self, steps: int) -> None:
+        """Let the columns settle over a transient that is not measured."""
+        self._advance(steps)
+
+    def measure(self, steps: int) -> None:
+        """Measure the next ``steps``, or as many as there are, as one batch."""
+        before = self.frame.logs.copy()
+        taken, dets = self._advance(steps)
+        if not taken:
+            return
+        with np.errstate(invalid="ignore"):
+            grown = np.where(np.isneginf(self.frame.logs), -np.inf, self.frame.logs - before)
+        self.batches.add(taken, np.append(grown, dets))
+        self.steps += taken
+
+    def _advance(self, steps: int) -> tuple[int, float]:
+        """Return how many steps were taken, and the sum of ln |det J| over them."""
+        taken, dets = 0, 0.0
+        while taken < steps and not self.ended:
+            wanted = min(STRETCH, steps - taken)
+            stretch = list(islice(self._path, wanted))
+            self.frame.advance([step.factor for step in stretch])
+            dets += sum(step.log_abs_det for step in stretch)
+            taken += len(stretch)
+            self.ended = len(stretch) < wanted
+        return taken, dets
+
+    def exponents(self) -> Array:
+        """Return the estimates, nats per step, column by column."""
+        return self.batches.means()[:-1]
+
+    def standard_errors(self) -> Array:
+        """Return theirs."""
+        return self.batches.standard_errors()[:-1]
+
+    def mean_log_abs_det(self) -> float:
+        """Return the mean of ln |det J| over the same steps."""
+        return float(self.batches.means()[-1])

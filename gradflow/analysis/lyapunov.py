@@ -1,0 +1,271 @@
+"""The Lyapunov spectrum of a cell, a trained network, or any system whose Jacobians are given."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import chain
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gradflow.analysis.growth_run import GrowthRun
+from gradflow.analysis.inputs import Inputs, check_count
+from gradflow.analysis.lyapunov_record import Lyapunov
+from gradflow.analysis.lyapunov_tables import record
+from gradflow.analysis.orbit import PIECE, CellOrbit, Orbit, StackOrbit
+from gradflow.analysis.subject import Spec, drawn, sizes, subject
+from gradflow.analysis.trained import Trained
+from gradflow.cells.base import Array
+from gradflow.errors import DataError, NumericalError, UsageError
+from gradflow.layouts.network import Network
+from gradflow.readers.arrays import read_array
+from gradflow.readers.given import given_array, told
+
+STEPS = 1000  # that are measured, where neither a person nor the data say how many
+BATCHES = 64  # that a run is measured in
+MOST_ROUNDS = 1000  # runs of that many steps, one after the other, in search of a tolerance
+SPREAD = 0.1  # standard deviation of the first state: 0 may be a fixed point that nothing near it goes to
+
+
+def lyapunov(
+    cell: str | Network | None = None,
+    *,
+    jacobians: str | Path | ArrayLike | None = None,
+    key: str | None = None,
+    count: int | None = None,
+    steps: int | None = None,
+    transient: int | None = None,
+    tolerance: float | None = None,
+    hidden: int | None = None,
+    seed: int = 0,
+    seeds: int = 1,
+    features: int | None = None,
+    input: str | Path | ArrayLike | None = None,
+    input_format: str | None = None,
+    input_scale: float = 1.0,
+    map: Callable[..., Iterable[Any]] = map,
+) -> Lyapunov:
+    """Compute the Lyapunov exponents of the whole state's dynamics, forward in time, in nats per step.
+
+    The means of ln r_ii in J_t Q_{t−1} = Q_t R_t along the orbit of the state, by repeated QR.
+
+    Parameters
+    ----------
+    cell : str or Network, optional
+        ``NAME[:option=value,...]``, as in ``"lstm:forget_bias=1"``, or a trained network: ``FILE[::LAYER]``,
+        or one of `load`.
+    jacobians : str, path or array-like (T, n, n), optional
+        Those of any system instead of a cell, the first of which is applied first; a file, or ``"-"``.
+    key : str, optional
+        Which array of an input or Jacobian file with several.
+    count : int, optional
+        Leading exponents that are wanted; all n of them.
+    steps : int, optional
+        Steps measured; all that a file has after the transient, else 1000.
+    transient : int, optional
+        Steps before them, in which state and columns settle; a tenth as many.
+    tolerance : float, optional
+        Run on until every standard error is at most that, in nats per step: at most 1000 times ``steps``.
+    hidden : int, optional
+        Hidden size; that of the checkpoint, or 32.
+    seed, seeds : int
+        Weights and inputs are drawn ``seeds`` times, all derived from ``seed``; exponents are means over the
+        draws.
+    features : int, optional
+        Features of the inputs; those of ``input``, of the checkpoint, or 32.
+    input : str, path or array-like (T, features) or (batch, T, features), optional
+        As for `compare`, which feeds cells the same: ``normal`` (the default), ``zero``, ``constant``, data.
+    input_format, input_scale
+        As for `compare`.
+    map : callable
+        Applies the work piece by piece, in order; a caller may watch it.
+
+    Returns
+    -------
+    Lyapunov
+        The tables ``exponents`` and ``history``, and what the spectrum amounts to.
+
+    Raises
+    ------
+    UsageError
+        For an unknown cell or option, a number out of range, Jacobians that are not square, or more steps
+        than the data have.
+    DataError
+        For data that cannot be read.
+    NumericalError
+        Where the state overflows before anything is measured, or a single Jacobian leaves the range of a
+        double.
+
+    References
+    ----------
+    Benettin, Galgani, Giorgilli & Strelcyn 1980, part 2, section 3, for the method. Vogt, Puelma Touzel,
+    Shlizerman & Lajoie 2022 and Engelken, Wolf & Abbott 2023, section II, for networks.
+
+    Examples
+    --------
+    Arnold's cat map has ±ln((3 + √5)/2):
+
+    >>> import numpy as np
+    >>> found = lyapunov(jacobians=np.tile([[2.0, 1.0], [1.0, 1.0]], (400, 1, 1)))
+    >>> found.exponents.exponent.round(9).tolist()
+    [0.96242365, -0.96242365]
+    >>> found.sum_rule_error < 1e-12
+    True
+    """
+    if (cell is None) == (jacobians is None):
+        raise UsageError("expected a cell or Jacobians (--jacobians), one of the two")
+    for name, value, least in (
+        ("steps", steps, 1), ("transient", transient, 0), ("count", count, 1), ("seeds", seeds, 1),
+        ("seed", seed, 0),
+    ):  # fmt: skip
+        if value is not None:
+            check_count(name, value, least)
+    if tolerance is not None and not 0 < tolerance < np.inf:
+        raise UsageError(f"tolerance {tolerance}: expected a number over 0, in nats per step")
+    if jacobians is not None:
+        for name, unused in (
+            ("hidden", hidden), ("features", features), ("input", input), ("input format", input_format),
+            ("seeds", None if seeds == 1 else seeds),
+            ("input scale", None if input_scale == 1 else input_scale),
+        ):  # fmt: skip
+            if unused is not None:
+                raise UsageError(f"{name} is for a cell: leave it out beside Jacobians")
+        stack = _stack(jacobians, key)
+        plan = _plan(steps, transient, len(stack))
+        orbits: list[Orbit] = [StackOrbit(stack, count in (None, len(stack[0])))]
+        text = None
+    else:
+        assert cell is not None
+        spec = subject(cell)
+        hidden, features = sizes([spec], hidden, features, input)
+        inputs = Inputs.of(
+            input, key=key, format=input_format, steps=None, features=features, scale=input_scale, seed=seed,
+            count=seeds,
+        )  # fmt: skip
+        plan = _plan(steps, transient, None if inputs.data is None else inputs.steps)
+        orbits = [orbit_of(spec, hidden, inputs, seed, draw, count) for draw in range(seeds)]
+        features, text = inputs.features, spec.text
+    size = orbits[0].size
+    if count is not None and count > size:
+        raise UsageError(f"count {count}: the state has {size} numbers; expected at most that")
+    params = {
+        "cell": text, "jacobians": told(jacobians), "key": key, "count": count, "steps": plan.steps,
+        "transient": plan.transient, "tolerance": tolerance, "hidden": hidden, "seed": seed, "seeds": seeds,
+        "features": features, "input": told(input), "input_format": input_format, "input_scale": input_scale,
+    }  # fmt: skip
+    runs = measured(orbits, count or size, plan, tolerance=tolerance, seed=seed, map=map)
+    return record(params, runs, plan.transient, tolerance)
+
+
+class Plan(NamedTuple):
+    """Steps left out, and steps measured after them."""
+
+    transient: int
+    steps: int
+
+
+def _plan(steps: int | None, transient: int | None, available: int | None) -> Plan:
+    """Return how many steps to take, of as many as there are (None: of any number)."""
+    if available is None:
+        steps = STEPS if steps is None else steps
+        return Plan(steps // 10 if transient is None else transient, steps)
+    if transient is None:
+        transient = available // 10 if steps is None else max(min(steps // 10, available - steps), 0)
+    if steps is None:
+        steps = available - transient
+    if steps < 1 or transient + steps > available:
+        raise UsageError(
+            f"steps {steps} after a transient of {transient}: the data have {available}; expected at most "
+            "that together, and at least one step"
+        )
+    return Plan(transient, steps)
+
+
+def orbit_of(
+    spec: Spec, hidden: int, inputs: Inputs, seed: int, draw: int, count: int | None = None
+) -> CellOrbit:
+    """Return one draw of a cell along its inputs, from a state near 0."""
+    cell = drawn(spec, hidden, inputs.features, seed, draw)
+    start = np.random.default_rng([seed, draw, 2]).normal(0.0, SPREAD, cell.state_size)
+    if isinstance(spec, Trained) and spec.backward and inputs.data is not None:
+        inputs = replace(inputs, data=inputs.data[:, ::-1])
+    return CellOrbit(cell, inputs.stream(draw, PIECE), start, dets=count in (None, cell.state_size))
+
+
+def measured(
+    orbits: Sequence[Orbit],
+    count: int,
+    plan: Plan,
+    *,
+    tolerance: float | None = None,
+    seed: int = 0,
+    map: Callable[..., Iterable[Any]] = map,
+) -> list[GrowthRun]:
+    """Return the leading ``count`` exponents along every orbit, as far as the plan or the tolerance wants.
+
+    Raises
+    ------
+    NumericalError
+        Where an orbit ends before anything is measured.
+    """
+    runs = [
+        GrowthRun(orbit, count, np.random.default_rng([seed, draw, 3])) for draw, orbit in enumerate(orbits)
+    ]
+
+    def advance(piece: tuple[bool, int]) -> None:
+        for run in runs:
+            (run.measure if piece[0] else run.skip)(piece[1])
+
+    pieces = [*((False, length) for length in _batches(plan.transient)), *_round(plan)]
+    rounds = pieces if tolerance is None else chain(pieces, _rounds(plan, runs, tolerance))
+    for _ in map(advance, rounds):
+        pass
+    for run in runs:
+        if not run.steps:
+            raise NumericalError(
+                f"the state overflows at step {run.orbit.blow_up}, within the transient of {plan.transient} "
+                "steps; expected a smaller transient, or smaller weights"
+            )
+    return runs
+
+
+def _batches(steps: int) -> list[int]:
+    """Return the lengths of as many batches as there are to be, the same but for one step."""
+    ends = np.linspace(0, steps, min(steps, BATCHES) + 1).round().astype(int)
+    return [int(length) for length in np.diff(ends)]
+
+
+def _round(plan: Plan) -> list[tuple[bool, int]]:
+    return [(True, length) for length in _batches(plan.steps)]
+
+
+def _rounds(plan: Plan, runs: Sequence[GrowthRun], tolerance: float) -> Iterator[tuple[bool, int]]:
+    """Yield more batches while any exponent is less certain than the tolerance, and any orbit goes on."""
+    for _ in range(MOST_ROUNDS - 1):
+        errors = np.sqrt(np.mean([run.standard_errors() ** 2 for run in runs], axis=0) / len(runs))
+        if (errors <= tolerance).all() or all(run.ended for run in runs):
+            return
+        yield from _round(plan)
+
+
+def _stack(source: str | Path | ArrayLike, key: str | None) -> Array:
+    """Return Jacobians (T, n, n).
+
+    Raises
+    ------
+    UsageError
+        Where they are not square.
+    DataError
+        Where they cannot be read, are complex, or there is none.
+    """
+    if isinstance(source, str | Path):
+        stack = read_array(source, key, dimensions=(3,))
+    else:
+        stack = given_array(source, "jacobians", (3,))
+    if np.iscomplexobj(stack):
+        raise DataError("the Jacobians are complex: expected real numbers, T×n×n")
+    if stack.shape[1] != stack.shape[2] or not stack.size:
+        shape = "×".join(map(str, stack.shape))
+        raise UsageError(f"Jacobians of shape {shape}: expected T×n×n, the first applied first")
+    return stack

@@ -1,0 +1,83 @@
+"""The record of a Lyapunov spectrum."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradflow.analysis import FLOW_VERDICTS
+from gradflow.record import Record, column, scalar, table
+
+RATE = "nats per step"
+
+
+@dataclass(frozen=True, eq=False)
+class Exponents:
+    """The spectrum, the largest exponent first."""
+
+    index: list[int] = column("place in the spectrum, from 1")
+    exponent: NDArray[np.float64] = column(
+        "mean growth of ln r_ii; -inf: the direction dies in a singular Jacobian", unit=RATE
+    )
+    standard_error: NDArray[np.float64] = column(
+        "of the exponent, its steps being correlated; none under 8 steps", unit=RATE
+    )
+    converged: list[bool] = column(
+        "whether that is within the tolerance (0.01 unless given) and both halves of the run agree"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class History:
+    """The spectrum as it was estimated on the way."""
+
+    step: list[int] = column("steps after the transient", unit="step")
+    index: list[int] = column("column of Q, from 1")
+    exponent: NDArray[np.float64] = column("estimate from the steps up to there", unit=RATE)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Lyapunov(Record):
+    """Lyapunov exponents, forward in time, of the whole state."""
+
+    command: ClassVar[str] = "lyapunov"
+    verdicts: ClassVar[tuple[str, ...]] = FLOW_VERDICTS
+
+    largest: float = scalar("the leading exponent λ₁", unit=RATE)
+    largest_error: float = scalar("its standard error; none under 8 steps", unit=RATE)
+    sum: float = scalar("of the exponents: how fast their volume grows", unit=RATE)
+    mean_log_abs_det: float | None = scalar(
+        "mean ln |det J|, found apart from them: what the whole spectrum must add up to", unit=RATE
+    )
+    sum_rule_error: float | None = scalar("how far those two are apart", unit=RATE)
+    kaplan_yorke_dimension: float | None = scalar(
+        "dimension of the attractor by Kaplan & Yorke; none where more exponents are needed"
+    )
+    entropy_rate: float | None = scalar(
+        "sum of the positive exponents; none where there may be more", unit=RATE
+    )
+    condition_growth: float | None = scalar(
+        "λ₁ − λ_n: how fast the condition number of the product grows; inf where it is singular", unit=RATE
+    )
+    rank: int = scalar("finite exponents: directions that the product does not kill")
+    horizon: float = scalar("lag at which the leading direction is down to 2.2e-16; inf: never", unit="step")
+    verdict: str = scalar(
+        "stable: at the leading exponent within a factor of 100 over the steps, at least 100"
+    )
+    state_size: int = scalar("n, numbers in the whole state")
+    count: int = scalar("exponents computed")
+    steps: int = scalar("steps measured, of each draw; the fewest where a state overflows")
+    transient: int = scalar("steps before them, left out")
+    seeds: int = scalar("draws of weights, and of inputs unless given")
+    blow_up_step: int | None = scalar("step at which a state overflows", unit="step")
+    conclusion: str = scalar("in words", prose=True)
+
+    exponents: Exponents = table("the Lyapunov spectrum", value="exponent")
+    history: History = table(
+        "running estimates, mean over draws", index="step", across=("index",), value="exponent"
+    )
+
+    def held(self) -> frozenset[str]:
+        """Return the verdict."""
+        return frozenset({self.verdict})

@@ -1,0 +1,91 @@
+"""``gradflow lyapunov``."""
+
+from typing import Annotated, Any
+
+import typer
+
+import gradflow
+from gradflow.analysis import FLOW_VERDICTS, INPUTS
+from gradflow.cells import CELLS
+from gradflow.cli.emit import emits
+from gradflow.cli.options import Key, Seed, option
+from gradflow.readers import INPUT_FORMATS
+
+
+@emits(FLOW_VERDICTS)
+def lyapunov(
+    cell: Annotated[
+        str | None,
+        typer.Argument(
+            metavar="CELL",
+            help=f"NAME[:option=value,...], NAME being {' or '.join(CELLS)}; or a checkpoint, FILE[::LAYER].",
+        ),
+    ] = None,
+    jacobians: Annotated[
+        str | None,
+        option("--jacobians", metavar="FILE|-", help="Those of any system, T×n×n, the first applied first."),
+    ] = None,
+    key: Key = None,
+    count: Annotated[
+        int | None, option("-k", "--count", metavar="K", help="Leading exponents alone; all unless given.")
+    ] = None,
+    steps: Annotated[
+        int | None, option("--steps", metavar="T", help="Steps measured; all of the data, or 1000.")
+    ] = None,
+    transient: Annotated[
+        int | None, option("--transient", metavar="T", help="Steps before them, left out; a tenth as many.")
+    ] = None,
+    tolerance: Annotated[
+        float | None,
+        option("--tolerance", metavar="E", help="Run on until standard errors are at most that."),
+    ] = None,
+    hidden: Annotated[
+        int | None, option("--hidden", metavar="H", help="Hidden size; 32, or that of the checkpoint.")
+    ] = None,
+    seed: Seed = 0,
+    seeds: Annotated[
+        int, option("--seeds", metavar="S", help="Draws of weights and inputs; exponents are means.")
+    ] = 1,
+    features: Annotated[
+        int | None, option("--features", metavar="F", help="Features; of the input, the checkpoint, or 32.")
+    ] = None,
+    input: Annotated[
+        str | None,
+        option(
+            "--input",
+            metavar="FILE|-|KIND",
+            help=f"Inputs, T×features or batch×T×features, one a seed; or {', '.join(INPUTS)}.",
+        ),
+    ] = None,
+    input_format: Annotated[
+        str | None,
+        option("--input-format", metavar="FORMAT", help=f"{'|'.join(INPUT_FORMATS)}: what no content tells."),
+    ] = None,
+    input_scale: Annotated[float, option("--input-scale", metavar="A", help="Multiplies the inputs.")] = 1.0,
+    *,
+    map: Any,
+) -> Any:
+    """The Lyapunov spectrum of a cell or any system.
+
+    Exponents of the whole state, forward in time, in nats per step, with standard errors: how fast small
+    changes grow, direction by direction, along the same inputs as compare's.
+
+    \b
+    Examples:
+      gradflow lyapunov rnn:init=ginibre,gain=2 --input zero
+      gradflow lyapunov lstm --hidden 64 -k 8 --steps 5000 --seeds 4
+      gradflow lyapunov gru --tolerance 0.001
+      gradflow lyapunov model.safetensors::encoder --input features.npy
+      gradflow lyapunov --jacobians J.npy --transient 0 --table exponents -f csv
+      cat J.npy | gradflow lyapunov --jacobians - --fail-on exploding
+
+    \b
+    Options of cells: as for compare (gradflow compare -h)
+    Tables:   exponents (main), history, summary
+    Verdicts: vanishing, stable, exploding
+    """
+    return gradflow.lyapunov(
+        cell, jacobians=jacobians, key=key, count=count, steps=steps, transient=transient,
+        tolerance=tolerance, hidden=hidden, seed=seed, seeds=seeds, features=features, input=input,
+        input_format=input_format, input_scale=input_scale, map=map,
+    )  # fmt: skip
