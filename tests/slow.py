@@ -40,3 +40,28 @@ def central_differences(function: Callable[[np.ndarray], np.ndarray], at: np.nda
             / (12 * step)
         )
     return np.stack(columns, axis=1)
+
+
+def triangle_logs(factors: Sequence[np.ndarray], start: np.ndarray) -> np.ndarray:
+    """Σ ln r_ii along J Q = Q′R, after every step, by Gram & Schmidt twice over in 64 bits of mantissa."""
+    columns = start.astype(np.longdouble)
+    logs = np.zeros(columns.shape[1], np.longdouble)
+    for factor in factors:
+        columns = factor.astype(np.longdouble) @ columns
+        for k in range(columns.shape[1]):
+            for _ in range(2):
+                columns[:, k] -= columns[:, :k] @ (columns[:, :k].T @ columns[:, k])
+            length = np.sqrt((columns[:, k] ** 2).sum())
+            logs[k] += np.log(length)
+            columns[:, k] /= length
+    return logs
+
+
+def product_triangle_logs(factors: Sequence[np.ndarray], start: np.ndarray, digits: int) -> np.ndarray:
+    """ln r_ii of J_T ⋯ J_1 Q_0 formed densely, with one QR at the end, in as many digits as that takes."""
+    with mpmath.workdps(digits):
+        product = mpmath.matrix(start.tolist())
+        for factor in factors:
+            product = mpmath.matrix(factor.tolist()) * product
+        _, triangle = mpmath.qr(product, mode="skinny")
+        return np.array([float(mpmath.log(abs(triangle[k, k]))) for k in range(start.shape[1])])
