@@ -23,6 +23,7 @@ API = {
     "read_array": "gradflow.readers.arrays:read_array",
     "read_arrays": "gradflow.readers.arrays:read_arrays",
     "read_matrix": "gradflow.readers.arrays:read_matrix",
+    "theory": "gradflow.analysis.theory:theory",
     "to_text": "gradflow.render.render:render",
     "Checkpoint": "gradflow.layouts.checkpoint:Checkpoint",
     "Conversion": "gradflow.analysis.conversion:Conversion",
@@ -30,6 +31,7 @@ API = {
     "Inspection": "gradflow.analysis.inspection_record:Inspection",
     "Lyapunov": "gradflow.analysis.lyapunov_record:Lyapunov",
     "Powers": "gradflow.analysis.powers_record:Powers",
+    "Theory": "gradflow.analysis.theory_record:Theory",
     "GradflowError": "gradflow.errors:GradflowError",
 }
 
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
     from gradflow.analysis.lyapunov_record import Lyapunov as Lyapunov
     from gradflow.analysis.powers import power as power
     from gradflow.analysis.powers_record import Powers as Powers
+    from gradflow.analysis.theory import theory as theory
+    from gradflow.analysis.theory_record import Theory as Theory
     from gradflow.errors import GradflowError as GradflowError
     from gradflow.layouts.checkpoint import Checkpoint as Checkpoint
     from gradflow.layouts.checkpoint import from_state_dict as from_state_dict

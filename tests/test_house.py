@@ -41,6 +41,7 @@ PUBLIC = [
     "read_array",
     "read_arrays",
     "read_matrix",
+    "theory",
     "to_text",
     "Checkpoint",
     "Conversion",
@@ -48,6 +49,7 @@ PUBLIC = [
     "Inspection",
     "Lyapunov",
     "Powers",
+    "Theory",
     "GradflowError",
 ]
 HOME = Path(gradflow.__file__).parent
@@ -64,6 +66,7 @@ DOORS = {
     "help-of-compare": (["compare", "-h"], {}, HEAVY),
     "help-of-inspect": (["inspect", "-h"], {}, HEAVY),
     "help-of-lyapunov": (["lyapunov", "-h"], {}, HEAVY),
+    "help-of-theory": (["theory", "-h"], {}, HEAVY),
     "help-of-convert": (["convert", "-h"], {}, HEAVY),
     "version": (["--version"], {}, {*HEAVY, "typer"}),
     "short-version": (["-V"], {}, {*HEAVY, "typer"}),

@@ -100,6 +100,12 @@ class Inputs:
             raise UsageError(f"features {features}: the input has {width}; leave --features out")
         return cls(steps or length, width, scale, seed, "data", data[:, : steps or length])
 
+    def mean_square(self) -> float:
+        """Return the mean over steps of |x|²: of drawn inputs the expected one."""
+        if self.data is not None:
+            return float(self.scale**2 * np.square(self.data).sum(axis=-1).mean())
+        return 0.0 if self.kind == "zero" else self.scale**2 * self.features
+
     def draw(self, draw: int, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """Return the inputs of one draw, shape (steps, features): a batch is gone through in turn.
 

@@ -132,7 +132,7 @@ def lyapunov(
             if unused is not None:
                 raise UsageError(f"{name} is for a cell: leave it out beside Jacobians")
         stack = _stack(jacobians, key)
-        plan = _plan(steps, transient, len(stack))
+        plan = plan_of(steps, transient, len(stack))
         orbits: list[Orbit] = [StackOrbit(stack, count in (None, len(stack[0])))]
         text = None
     else:
@@ -143,7 +143,7 @@ def lyapunov(
             input, key=key, format=input_format, steps=None, features=features, scale=input_scale, seed=seed,
             count=seeds,
         )  # fmt: skip
-        plan = _plan(steps, transient, None if inputs.data is None else inputs.steps)
+        plan = plan_of(steps, transient, None if inputs.data is None else inputs.steps)
         orbits = [orbit_of(spec, hidden, inputs, seed, draw, count) for draw in range(seeds)]
         features, text = inputs.features, spec.text
     size = orbits[0].size
@@ -165,7 +165,7 @@ class Plan(NamedTuple):
     steps: int
 
 
-def _plan(steps: int | None, transient: int | None, available: int | None) -> Plan:
+def plan_of(steps: int | None, transient: int | None, available: int | None) -> Plan:
     """Return how many steps to take, of as many as there are (None: of any number)."""
     if available is None:
         steps = STEPS if steps is None else steps

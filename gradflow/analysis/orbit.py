@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -78,4 +78,18 @@ class StackOrbit:
             yield from (Step(Dense(matrix), float(det)) for matrix, det in zip(stretch, dets, strict=True))
 
 
-Orbit = CellOrbit | StackOrbit
+@dataclass(eq=False)
+class StreamOrbit:
+    """Matrices (size, size) that ``draw`` makes, one after the other without end."""
+
+    size: int
+    draw: Callable[[], Array]
+    blow_up: int | None = field(default=None, init=False)
+    underflow: bool = field(default=False, init=False)
+
+    def __iter__(self) -> Iterator[Step]:
+        while True:
+            yield Step(Dense(self.draw()), np.nan)
+
+
+Orbit = CellOrbit | StackOrbit | StreamOrbit

@@ -1,5 +1,6 @@
 """Fresh weights for a cell of any number of gates, stacked gate by gate as torch stacks them."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -102,13 +103,58 @@ def chrono(gates: int, sizes: Sizes, gain: float, generator: Generator) -> Weigh
     return default._replace(bias_ih=0.0 * default.bias_ih, bias_hh=0.0 * default.bias_hh)
 
 
-INITIALIZATIONS: dict[str, Callable[[int, Sizes, float, Generator], Weights]] = {
-    "torch": torch,
-    "keras": keras,
-    "ginibre": ginibre,
-    "orthogonal": orthogonal,
-    "identity": identity,
-    "chrono": chrono,
+class Scales(NamedTuple):
+    """Standard deviations: of recurrent weights of gain 1 times √R, of input weights, of a gate's bias."""
+
+    recurrent: float
+    inputs: float
+    bias: float
+
+
+def torch_scales(gates: int, sizes: Sizes) -> Scales:  # noqa: ARG001 - all alike
+    """Return those of a uniform distribution on ±1/√H, whose two biases add up."""
+    hidden, recurrent, _ = sizes
+    one = 1.0 / math.sqrt(3.0 * hidden)
+    return Scales(one * math.sqrt(recurrent), one, one * math.sqrt(2.0))
+
+
+def keras_scales(gates: int, sizes: Sizes) -> Scales:
+    """Return those of orthonormal columns (or rows), and of Glorot's uniform distribution."""
+    hidden, recurrent, features = sizes
+    rows = gates * hidden
+    return Scales(math.sqrt(recurrent / max(rows, recurrent)), math.sqrt(2.0 / (features + rows)), 0.0)
+
+
+def ginibre_scales(gates: int, sizes: Sizes) -> Scales:  # noqa: ARG001
+    """Return those of a normal distribution of variance 1/R and 1/I."""
+    return Scales(1.0, 1.0 / math.sqrt(sizes[2]), 0.0)
+
+
+def orthogonal_scales(gates: int, sizes: Sizes) -> Scales:
+    """Return those of an orthogonal matrix a gate, and of torch's inputs."""
+    hidden, recurrent, _ = sizes
+    return torch_scales(gates, sizes)._replace(recurrent=math.sqrt(recurrent / max(hidden, recurrent)))
+
+
+def chrono_scales(gates: int, sizes: Sizes) -> Scales:
+    """Return torch's, without biases."""
+    return torch_scales(gates, sizes)._replace(bias=0.0)
+
+
+class Initialization(NamedTuple):
+    """How weights are drawn, and how large they are then; None where they are not random."""
+
+    draw: Callable[[int, Sizes, float, Generator], Weights]
+    scales: Callable[[int, Sizes], Scales] | None
+
+
+INITIALIZATIONS = {
+    "torch": Initialization(torch, torch_scales),
+    "keras": Initialization(keras, keras_scales),
+    "ginibre": Initialization(ginibre, ginibre_scales),
+    "orthogonal": Initialization(orthogonal, orthogonal_scales),
+    "identity": Initialization(identity, None),
+    "chrono": Initialization(chrono, chrono_scales),
 }
 
 
@@ -126,7 +172,7 @@ def fresh_weights(
         raise UsageError(unknown("init", init, INITIALIZATIONS))
     if init != "chrono" and horizon is not None:
         raise UsageError(f"horizon={horizon:g} is for init=chrono: leave it out, or add init=chrono")
-    return INITIALIZATIONS[init](gates, sizes, gain, generator)
+    return INITIALIZATIONS[init].draw(gates, sizes, gain, generator)
 
 
 def chrono_bias(hidden_size: int, horizon: float | None, generator: Generator) -> Array:

@@ -9,6 +9,7 @@ COMMANDS: Table = {
     "power": "gradflow.cli.power:power",
     "compare": "gradflow.cli.compare:compare",
     "lyapunov": "gradflow.cli.lyapunov:lyapunov",
+    "theory": "gradflow.cli.theory:theory",
     "inspect": "gradflow.cli.inspect:inspect",
     "convert": "gradflow.cli.convert:convert",
 }

@@ -91,7 +91,7 @@ def compare(
 
     \b
     Options of all:  layers=1  gain=1  init=torch|keras|ginibre|orthogonal|identity|chrono
-    Options of rnn:  activation=tanh|sigmoid|relu|identity
+    Options of rnn:  activation=tanh|sigmoid|relu|identity|erf
     Options of lstm: forget_bias=B  peephole=off  coupled=off  forget_gate=on  projection=N  horizon=100
     Options of gru:  update_bias=B  reset=after|before  horizon=100
     (horizon is the longest memory that init=chrono spreads over)

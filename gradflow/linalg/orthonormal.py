@@ -76,7 +76,7 @@ class Frame:
             done += len(block)
 
     def _several(self, factors: Sequence[Factor]) -> bool:
-        """Take several steps at once; return whether they were not too many: if they were, nothing is done."""
+        """Take several steps at once; return False, and do nothing, where they are too many."""
         moved = self.columns
         with np.errstate(over="ignore", invalid="ignore"):
             for factor in factors:

@@ -10,6 +10,7 @@ EXACT = {
     "sigmoid": lambda z: 1 / (1 + mpmath.exp(-z)),
     "relu": lambda z: max(z, mpmath.mpf(0)),
     "identity": lambda z: z,
+    "erf": mpmath.erf,
     # with the parameters that ONNX has where none are given
     "affine": lambda z: z,
     "scaled_tanh": mpmath.tanh,

@@ -1,0 +1,129 @@
+"""Mean-field theory of a wide simple recurrent network with random weights: N → ∞, one layer.
+
+With recurrent weights of variance σ²/N and a pre-activation that inputs and biases give the variance s, the
+pre-activations are normal with variance q, of which
+
+    q = σ² ⟨φ(√q z)²⟩ + s,        λ₁ = ½ ln(σ² ⟨φ′(√q z)²⟩),
+
+⟨·⟩ the mean over z normal (Sompolinsky, Crisanti & Sommers 1988; Molgedey, Schuchhardt & Schuster 1992; Chen,
+Pennington & Schoenholz 2018, section 3). Means are by Gauss–Hermite quadrature, to twelve digits.
+"""
+
+import math
+from collections.abc import Callable
+from functools import cache
+from typing import NamedTuple
+
+import numpy as np
+from scipy.integrate import quad
+from scipy.optimize import brentq
+from scipy.special import roots_hermitenorm
+
+from gradflow.cells.activations import Activation
+from gradflow.cells.base import Array
+
+ORDERS = (32, 64, 128, 256, 512, 1024)  # even ones: a kink at 0 lies between two nodes
+TOLERANCE = 1e-12  # relative change at twice the order with which a mean is taken
+WIDEST = 4.0  # a wider normal distribution may have no node where f is steep
+FARTHEST = 12.0  # standard deviations, past which a normal distribution is under 1e-32
+LEAST, MOST = 1e-30, 1e12  # variances between which a fixed point is sought
+GAINS = 1e-3, 1e3  # and a critical gain
+
+
+class Mean(NamedTuple):
+    """A mean over a normal distribution, and its error by the quadrature's own account, relative."""
+
+    value: float
+    error: float
+
+
+@cache
+def _nodes(order: int) -> tuple[Array, Array]:
+    nodes, weights = roots_hermitenorm(order)
+    return nodes, weights / math.sqrt(2.0 * math.pi)
+
+
+def normal_mean(function: Callable[[Array], Array], variance: float) -> Mean:
+    """Return ⟨f(√variance z)⟩ by Gauss–Hermite quadrature, its order doubled until that changes nothing.
+
+    Where f, whose scale is 1, is steep beside a wide distribution, by adaptive Gauss–Kronrod quadrature.
+
+    Examples
+    --------
+    >>> round(normal_mean(np.square, 3.0).value, 12)
+    3.0
+    """
+    deviation, before = math.sqrt(variance), math.nan
+    for order in ORDERS if deviation <= WIDEST else ():
+        nodes, weights = _nodes(order)
+        value = float(weights @ function(deviation * nodes))
+        error = abs(value - before) / max(abs(value), 1e-300)
+        if error <= TOLERANCE:
+            return Mean(value, error)
+        before = value
+    near = [side * width / deviation for side in (-1, 1) for width in (1.0, 10.0)]
+    value, error = quad(
+        lambda z: float(function(np.array(deviation * z))) * math.exp(-z * z / 2) / math.sqrt(2 * math.pi),
+        -FARTHEST, FARTHEST, points=[0.0, *near], limit=1000, epsabs=0.0, epsrel=TOLERANCE,
+    )  # fmt: skip
+    return Mean(value, error / max(abs(value), 1e-300))
+
+
+class MeanField(NamedTuple):
+    """A network of activation φ, recurrent weights of deviation σ (times √N), and drive of variance s.
+
+    Examples
+    --------
+    >>> from gradflow.cells.activations import activation
+    >>> field = MeanField(activation("tanh"), 1.5, 0.0)
+    >>> round(field.exponent().value, 6), round(field.critical_deviation(), 9)
+    (0.065217, 1.0)
+    """
+
+    activation: Activation
+    deviation: float
+    drive: float
+
+    def variance(self) -> float:
+        """Return the largest q that reproduces itself; 0 where the state dies out, inf where it grows on."""
+        high = max(self.drive, 1.0)
+        while self._surplus(high) > 0:
+            high *= 4.0
+            if high > MOST:
+                return math.inf
+        low = high
+        while self._surplus(low) <= 0:
+            low /= 4.0
+            if low < LEAST:
+                return 0.0
+        return float(brentq(self._surplus, low, high, xtol=LEAST, rtol=1e-14)) if low < high else high
+
+    def _surplus(self, variance: float) -> float:
+        square = normal_mean(lambda z: np.square(self.activation.value(z)), variance).value
+        return self.deviation**2 * square + self.drive - variance
+
+    def exponent(self) -> Mean:
+        """Return λ₁ in nats per step, with the absolute error of the quadrature."""
+        # at 0 a kink has no slope; next to 0 it has that of every scale
+        variance = min(max(self.variance(), LEAST), MOST)
+        square = normal_mean(lambda z: np.square(self.activation.slope(z)), variance)
+        with np.errstate(divide="ignore"):
+            value = 0.5 * float(np.log(self.deviation**2 * square.value))
+        return Mean(value, 0.5 * square.error)
+
+    def critical_deviation(self) -> float | None:
+        """Return the σ at which λ₁ is 0, all else being equal; None where there is none.
+
+        Without drive that is where the state 0 turns unstable; past it λ₁ rises too slowly to be sought.
+        """
+        if self.drive == 0 and float(self.activation.value(np.array(0.0))) == 0:
+            square = normal_mean(lambda z: np.square(self.activation.slope(z)), LEAST).value
+            return 1.0 / math.sqrt(square)
+
+        def exponent(log: float) -> float:
+            return self._replace(deviation=math.exp(log)).exponent().value
+
+        low, high = (math.log(end) for end in GAINS)
+        if exponent(low) * exponent(high) >= 0:
+            return None
+        return math.exp(float(brentq(exponent, low, high, xtol=1e-12, maxiter=1000)))

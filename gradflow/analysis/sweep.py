@@ -1,0 +1,115 @@
+"""What a theory is asked about: a subject with options, of which one may be a range."""
+
+import math
+from typing import NamedTuple
+
+from gradflow.cells.spec import CellSpec, parse_cell
+from gradflow.errors import UsageError
+from gradflow.tables import unknown
+
+MOST = 1000  # values of a range
+INPUT_SCALE = "input_scale"
+
+
+class Variant(NamedTuple):
+    """One cell, ``spec`` (None: a product of matrices), its options and the scale of its inputs."""
+
+    text: str
+    spec: CellSpec | None
+    options: dict[str, float | int | bool | str]
+    input_scale: float
+
+
+class Asked(NamedTuple):
+    """The subject's name, its options as text, and the one that is swept with its values, if any is."""
+
+    name: str
+    items: tuple[tuple[str, str], ...]
+    parameter: str | None
+    values: tuple[float, ...]
+
+    def at(self, value: float | None = None) -> Variant:
+        """Return what is meant, the swept parameter being ``value``."""
+        items = {name: f"{value!r}" if name == self.parameter else text for name, text in self.items}
+        scale = float(items.pop(INPUT_SCALE))
+        text = ":".join(filter(None, [self.name, ",".join(f"{name}={text}" for name, text in items.items())]))
+        if self.name == "ginibre":
+            wrong = [name for name in items if name != "gain"]
+            if wrong:
+                raise UsageError(f"{text!r}: {unknown('option', wrong[0], ['gain'])}")
+            gain = number("gain", items.get("gain", "1"))
+            return Variant(text, None, {"gain": gain}, scale)
+        spec = parse_cell(text)
+        return Variant(text, spec, dict(spec.options), scale)
+
+
+def parse_asked(text: str, gain: float | str | None, input_scale: float | str) -> Asked:
+    """Read ``NAME[:option=value,...]``, of which one value may be a range ``START:STOP:STEP``.
+
+    Raises
+    ------
+    UsageError
+        For what is no option, and for more than one range.
+
+    Examples
+    --------
+    >>> parse_asked("rnn:init=ginibre", "0.5:2:0.5", 1.0).values
+    (0.5, 1.0, 1.5, 2.0)
+    """
+    name, _, rest = text.partition(":")
+    items = [item.partition("=") for item in rest.split(",") if item]
+    found = [(option.strip(), value.strip()) for option, _, value in items]
+    found += [] if gain is None else [("gain", str(gain).strip())]
+    twice = [option for option, _ in found if [one for one, _ in found].count(option) > 1]
+    if twice:
+        raise UsageError(f"{text!r}: {twice[0]} is given twice")
+    if ":" not in str(input_scale):
+        number(INPUT_SCALE, str(input_scale))
+    found.append((INPUT_SCALE, str(input_scale).strip()))
+    ranges = [(option, value) for option, value in found if ":" in value]
+    if len(ranges) > 1:
+        raise UsageError(f"{ranges[1][0]}={ranges[1][1]}: {ranges[0][0]} is a range already; expected one")
+    option, value = ranges[0] if ranges else (None, "")
+    return Asked(name, tuple(found), option, values_of(option, value) if option else ())
+
+
+def values_of(option: str, text: str) -> tuple[float, ...]:
+    """Return the values of a range START:STOP:STEP, the last of them STOP where the steps lead there.
+
+    Raises
+    ------
+    UsageError
+        For what is no such range.
+
+    Examples
+    --------
+    >>> values_of("gain", "0.7:1:0.1")
+    (0.7, 0.8, 0.9, 1.0)
+    """
+    parts = text.split(":")
+    if len(parts) != 3:
+        raise UsageError(f"{option}={text}: expected a number, or a range START:STOP:STEP, as in 0.5:2:0.1")
+    start, stop, step = (number(option, part) for part in parts)
+    if step <= 0 or stop < start:
+        raise UsageError(f"{option}={text}: expected STOP from START on and a STEP over 0")
+    count = math.floor((stop - start) / step + 1e-9) + 1
+    if count > MOST:
+        raise UsageError(f"{option}={text}: {count} values; expected at most {MOST}")
+    return tuple(float(f"{start + k * step:.12g}") for k in range(count))
+
+
+def number(option: str, text: str) -> float:
+    """Return a finite number.
+
+    Raises
+    ------
+    UsageError
+        With what was given instead.
+    """
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise UsageError(f"{option}={text}: expected a finite number, or a range START:STOP:STEP")
+    return value

@@ -1,0 +1,13 @@
+"""What theory predicts, one file a subject: a cell with fresh weights, or a product of random matrices.
+
+A theory is a function of a `Case` that returns its predictions, each with what measures the same of one draw.
+"""
+
+from gradflow.tables import Table
+
+THEORIES: Table = {
+    "rnn": "gradflow.analysis.theories.rnn:predictions",
+    "lstm": "gradflow.analysis.theories.gated:lstm",
+    "gru": "gradflow.analysis.theories.gated:gru",
+    "ginibre": "gradflow.analysis.theories.ginibre:predictions",
+}

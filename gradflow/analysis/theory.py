@@ -1,0 +1,125 @@
+"""What theory predicts of a cell with random weights, beside what is measured of it."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from gradflow.analysis.inputs import Inputs, check_count
+from gradflow.analysis.lyapunov import plan_of
+from gradflow.analysis.subject import check_named
+from gradflow.analysis.sweep import parse_asked
+from gradflow.analysis.theories import THEORIES
+from gradflow.analysis.theories.case import Case, Prediction
+from gradflow.analysis.theory_record import Theory
+from gradflow.analysis.theory_tables import beside, swept
+from gradflow.readers.given import told
+from gradflow.tables import lookup
+
+HIDDEN = 128  # units, where nobody says how many: theory is of many
+
+
+def theory(
+    cell: str,
+    *,
+    gain: float | str | None = None,
+    hidden: int = HIDDEN,
+    steps: int | None = None,
+    transient: int | None = None,
+    seed: int = 0,
+    seeds: int = 10,
+    features: int | None = None,
+    input: str | Path | ArrayLike | None = None,
+    key: str | None = None,
+    input_format: str | None = None,
+    input_scale: float | str = 1.0,
+    measure: bool = True,
+    map: Callable[..., Iterable[Any]] = map,
+) -> Theory:
+    """Compute what random-matrix and mean-field theory predicts, and measure the same over draws of weights.
+
+    Predictions are for N → ∞; a mean over draws of finite size is off by a bias of its own, in a largest
+    exponent of about −4/N, which a deviation of many standard errors may be.
+
+    Parameters
+    ----------
+    cell : str
+        ``NAME[:option=value,...]``, as for `compare`; or ``ginibre[:gain=G]``, a product of independent
+        matrices with normal entries of deviation gain/√N. One option may be a range, ``START:STOP:STEP``.
+    gain : float or str, optional
+        That option, a number or a range.
+    hidden : int
+        N, units or rows.
+    steps, transient : int, optional
+        Of every measured exponent, as for `lyapunov`.
+    seed, seeds : int
+        Weights and inputs are drawn ``seeds`` times, all derived from ``seed``.
+    features, input, key, input_format
+        As for `compare`: inputs add to the variance of the pre-activations.
+    input_scale : float or str
+        Multiplies the inputs; a number or a range.
+    measure : bool
+        Whether to measure at all.
+    map : callable
+        Applies the measurement to each draw in order; a caller may watch it.
+
+    Returns
+    -------
+    Theory
+        The table ``predictions``, or of a range the table ``sweep``.
+
+    Raises
+    ------
+    UsageError
+        For a cell, option or range that there is not, or of which there is no theory.
+
+    References
+    ----------
+    Girko 1984; Newman 1986; Sompolinsky, Crisanti & Sommers 1988; Molgedey, Schuchhardt & Schuster 1992;
+    Pascanu, Mikolov & Bengio 2013; Chen, Pennington & Schoenholz 2018; Ahmadian, Fumarola & Miller 2015.
+
+    Examples
+    --------
+    >>> found = theory("rnn:init=ginibre", gain=1.5, input="zero", measure=False)
+    >>> round(found.rate, 6), found.verdict
+    (0.065217, 'exploding')
+    >>> theory("gru", gain="1:5:1", measure=False).sweep.phase
+    ['ordered', 'ordered', 'ordered', 'chaotic', 'chaotic']
+    """
+    check_named([cell])
+    for name, value in (("hidden", hidden), ("seeds", seeds)):
+        check_count(name, value)
+    asked = parse_asked(cell, gain, input_scale)
+    lookup(THEORIES, asked.name, "subject of a theory")
+    inputs = Inputs.of(
+        input, key=key, format=input_format, steps=None, features=features, scale=1.0, seed=seed, count=seeds
+    )
+    plan = plan_of(steps, transient, None if inputs.data is None else inputs.steps)
+
+    def predicted(value: float | None) -> list[Prediction]:
+        variant = asked.at(value)
+        case = Case(
+            variant.text, variant.options, variant.spec, hidden,
+            replace(inputs, scale=variant.input_scale), plan, seed,
+        )  # fmt: skip
+        found: list[Prediction] = lookup(THEORIES, asked.name, "subject of a theory")(case)
+        return found
+
+    params = {
+        "cell": cell, "gain": gain, "hidden": hidden, "steps": plan.steps, "transient": plan.transient,
+        "seed": seed, "seeds": seeds, "features": inputs.features, "input": told(input), "key": key,
+        "input_format": input_format, "input_scale": input_scale, "measure": measure,
+    }  # fmt: skip
+    shared = {
+        "params": params,
+        "hidden": hidden,
+        "features": inputs.features,
+        "steps": plan.steps,
+        "seeds": seeds,
+    }
+    draws = range(seeds if measure else 0)
+    if asked.parameter is None:
+        return beside(predicted(None), draws, shared, map)
+    return swept(asked, predicted, draws, shared, map)

@@ -1,0 +1,70 @@
+"""The record of what theory predicts."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradflow.analysis import FLOW_VERDICTS
+from gradflow.record import Record, column, scalar, table
+
+RATE = "nats per step"
+
+
+@dataclass(frozen=True, eq=False)
+class Predictions:
+    """What theory says for N → ∞, and what is."""
+
+    quantity: list[str] = column("what is predicted")
+    predicted: NDArray[np.float64] = column("by theory, for N → ∞")
+    measured: NDArray[np.float64] = column("mean over draws of weights and inputs of the size asked for")
+    standard_error: NDArray[np.float64] = column("of that mean")
+    deviation: NDArray[np.float64] = column("measured less predicted, in standard errors")
+    source: list[str] = column("who predicts it")
+
+
+@dataclass(frozen=True, eq=False)
+class Sweep:
+    """The leading rate, value by value of one parameter."""
+
+    value: NDArray[np.float64] = column("of the parameter")
+    predicted: NDArray[np.float64] = column("leading rate by theory", unit=RATE)
+    measured: NDArray[np.float64] = column("mean over draws", unit=RATE)
+    standard_error: NDArray[np.float64] = column("of that mean", unit=RATE)
+    deviation: NDArray[np.float64] = column("measured less predicted, in standard errors")
+    phase: list[str] = column("by theory: ordered, changes shrink; chaotic, they grow")
+    critical: list[bool] = column("whether the phase turns between the row before and this one")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Theory(Record):
+    """What random-matrix and mean-field theory predicts, beside what is measured."""
+
+    command: ClassVar[str] = "theory"
+    verdicts: ClassVar[tuple[str, ...]] = FLOW_VERDICTS
+
+    rate: float = scalar("leading rate by theory: largest_exponent, zero_state_rate or exponent_1", unit=RATE)
+    verdict: str = scalar("stable: at that rate within a factor of 100 over the steps, at least 100")
+    parameter: str | None = scalar("what is swept")
+    critical_value: float | None = scalar("of the parameter, where the predicted rate crosses 0")
+    critical_measured: float | None = scalar("and where the measured one does, between two values")
+    quadrature_error: float = scalar(
+        "of a predicted rate, absolute, by the quadrature's own account", unit=RATE
+    )
+    hidden: int = scalar("N, units or rows")
+    features: int = scalar("features of an input")
+    steps: int = scalar("steps that an exponent is measured over")
+    seeds: int = scalar("draws of weights and inputs")
+    conclusion: str = scalar("in words", prose=True)
+
+    predictions: Predictions | None = table(
+        "theory beside measurement", absent="a sweep has the table sweep instead: leave the range out"
+    )
+    sweep: Sweep | None = table(
+        "the leading rate, value by value", absent="sweep a parameter, as in --gain 0.5:2:0.1"
+    )
+
+    def held(self) -> frozenset[str]:
+        """Return the verdict."""
+        return frozenset({self.verdict})
