@@ -52,3 +52,15 @@ def jordan_blocks(*blocks: tuple[float, int]) -> np.ndarray:
         matrix[start : start + size, start : start + size] = eigenvalue * np.eye(size) + np.eye(size, k=1)
         start += size
     return matrix
+
+
+def newman(size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Exponents of products of N(0, 1) matrices, and the variance of each step's ln r_ii.
+
+    r_ii² is χ² of N − i + 1 degrees of freedom, independent of all else: λ_i = ½[ln 2 + ψ((N − i + 1)/2)] and
+    ¼ψ′((N − i + 1)/2) (Newman 1986).
+    """
+    from scipy.special import polygamma, psi
+
+    halves = (size - np.arange(size)) / 2
+    return (math.log(2) + psi(halves)) / 2, polygamma(1, halves) / 4
