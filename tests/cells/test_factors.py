@@ -152,3 +152,77 @@ def test_a_weight_that_is_not_finite_is_refused_with_its_place(spec):
 
     with pytest.raises(DataError, match=r"weight_ih\[0, 1\] is nan in float64; expected finite"):
         cell.with_weights(spoiled)
+
+
+def test_log_abs_dets_are_those_of_the_dense_matrices(walked):
+    _, _, _, factor = walked
+    dense = np.stack([factor.at(t).todense() for t in range(STEPS)])
+    even = dense / np.abs(dense).max(axis=-1, keepdims=True).clip(1e-300)
+    for found, matrix, condition in zip(
+        factor.log_abs_dets(), dense, np.linalg.cond(even).clip(1), strict=True
+    ):
+        expected = np.linalg.slogdet(matrix)[1]
+        # a pivot is right to eps and the condition, rows having been evened out: relu's dead units have none
+        assert (
+            found == expected or abs(found - expected) < 100 * len(matrix) * condition * np.finfo(float).eps
+        )
+
+
+def test_log_abs_dets_of_a_batch_are_those_of_each_draw(walked):
+    cell, _, _, _ = walked
+    other = cell.with_weights(lambda weights: 0.5 * weights[0])
+    together = cell.with_weights(np.stack, [other])
+    inputs = np.random.default_rng(4).standard_normal((2, STEPS, FEATURES))
+    found = together.linearize(together.run(inputs), inputs).log_abs_dets()
+    assert found.shape == (2, STEPS)
+    for k, alone in enumerate([cell, other]):
+        own = alone.linearize(alone.run(inputs[k]), inputs[k]).log_abs_dets()
+        np.testing.assert_allclose(found[k], own, rtol=1e-10, atol=1e-9)
+
+
+@pytest.mark.parametrize("columns", [1, 40], ids=["narrow", "wide"])
+def test_the_stages_one_after_the_other_are_the_matrix(walked, columns):
+    cell, _, _, factor = walked
+    block = np.random.default_rng(6).standard_normal((cell.state_size, columns))
+    for t in range(STEPS):
+        one = factor.at(t)
+        staged = one.mixed(one.graded(one.scaled(block)))
+        np.testing.assert_allclose(staged, one.todense() @ block, atol=1e-13)
+
+
+def test_stages_have_the_determinants_that_they_claim(walked):
+    # det L = ±1, D diagonal: ln |det Z D| is all of it
+    cell, _, _, factor = walked
+    eye, one = np.eye(cell.state_size), factor.at(1)
+    scaled, graded, mixed = one.scaled(eye), one.graded(eye), one.mixed(eye)
+    np.testing.assert_array_equal(scaled, np.diag(np.diagonal(scaled)))
+    assert np.linalg.slogdet(mixed)[1] == pytest.approx(0.0, abs=1e-12)
+    np.testing.assert_array_equal(np.diagonal(mixed), 1)
+    if not one.staged:
+        np.testing.assert_array_equal(scaled, eye)
+        np.testing.assert_array_equal(mixed, eye)
+    elif not np.array_equal(scaled @ mixed, eye):
+        with np.errstate(divide="ignore"):
+            total = np.linalg.slogdet(graded)[1] + np.log(np.abs(np.diagonal(scaled))).sum()
+        dets = factor.log_abs_dets()[1]
+        assert total == dets or total == pytest.approx(dets, abs=1e-9)
+
+
+@pytest.mark.parametrize(
+    "spec", ["lstm:forget_bias=-200", "lstm:forget_bias=-200,layers=2", "lstm:forget_bias=-30"]
+)
+def test_what_the_dense_matrix_rounds_away_the_determinant_keeps(spec):
+    # det ∂[h'; c']/∂[h; c] = ∏ k ∏ q det U_o, k = σ(z_f) next to nothing: by hand from gates and weights
+    cell = parse_cell(spec).make(SIZE, FEATURES, np.random.default_rng(0))
+    inputs = np.random.default_rng(1).standard_normal((STEPS, FEATURES))
+    states = cell.run(inputs)
+    found = cell.linearize(states, inputs).log_abs_dets()
+    expected = np.zeros(STEPS)
+    for layer, own, fed in cell.layered(states, inputs):
+        gates = {gate.name: gate.values for gate in layer.gates(own, fed)}
+        c = own[1:, SIZE:]
+        slope = gates["o"] * (1 - gates["o"]) * np.abs(np.tanh(c))
+        weights = layer.weight_hh[3 * SIZE :]
+        expected += np.log(gates["f"]).sum(axis=1) + np.log(slope).sum(axis=1)
+        expected += np.linalg.slogdet(weights)[1]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
