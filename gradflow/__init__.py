@@ -15,6 +15,7 @@ API = {
     "compare": "gradflow.analysis.flow:compare",
     "convert": "gradflow.analysis.conversion:convert",
     "from_state_dict": "gradflow.layouts.checkpoint:from_state_dict",
+    "init": "gradflow.analysis.init:init",
     "inspect": "gradflow.analysis.inspection:inspect",
     "load": "gradflow.layouts.checkpoint:load",
     "lyapunov": "gradflow.analysis.lyapunov:lyapunov",
@@ -31,6 +32,7 @@ API = {
     "Inspection": "gradflow.analysis.inspection_record:Inspection",
     "Lyapunov": "gradflow.analysis.lyapunov_record:Lyapunov",
     "Powers": "gradflow.analysis.powers_record:Powers",
+    "Tuned": "gradflow.analysis.init_record:Tuned",
     "Theory": "gradflow.analysis.theory_record:Theory",
     "GradflowError": "gradflow.errors:GradflowError",
 }
@@ -42,6 +44,8 @@ if TYPE_CHECKING:
     from gradflow.analysis.conversion import convert as convert
     from gradflow.analysis.flow import compare as compare
     from gradflow.analysis.flow_record import Flow as Flow
+    from gradflow.analysis.init import init as init
+    from gradflow.analysis.init_record import Tuned as Tuned
     from gradflow.analysis.inspection import inspect as inspect
     from gradflow.analysis.inspection_record import Inspection as Inspection
     from gradflow.analysis.lyapunov import lyapunov as lyapunov

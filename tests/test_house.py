@@ -33,6 +33,7 @@ PUBLIC = [
     "compare",
     "convert",
     "from_state_dict",
+    "init",
     "inspect",
     "load",
     "lyapunov",
@@ -50,6 +51,7 @@ PUBLIC = [
     "Lyapunov",
     "Powers",
     "Theory",
+    "Tuned",
     "GradflowError",
 ]
 HOME = Path(gradflow.__file__).parent
@@ -67,6 +69,7 @@ DOORS = {
     "help-of-inspect": (["inspect", "-h"], {}, HEAVY),
     "help-of-lyapunov": (["lyapunov", "-h"], {}, HEAVY),
     "help-of-theory": (["theory", "-h"], {}, HEAVY),
+    "help-of-init": (["init", "-h"], {}, HEAVY),
     "help-of-convert": (["convert", "-h"], {}, HEAVY),
     "version": (["--version"], {}, {*HEAVY, "typer"}),
     "short-version": (["-V"], {}, {*HEAVY, "typer"}),

@@ -141,7 +141,7 @@ def chrono_scales(gates: int, sizes: Sizes) -> Scales:
     return torch_scales(gates, sizes)._replace(bias=0.0)
 
 
-class Initialization(NamedTuple):
+class Scheme(NamedTuple):
     """How weights are drawn, and how large they are then; None where they are not random."""
 
     draw: Callable[[int, Sizes, float, Generator], Weights]
@@ -149,12 +149,12 @@ class Initialization(NamedTuple):
 
 
 INITIALIZATIONS = {
-    "torch": Initialization(torch, torch_scales),
-    "keras": Initialization(keras, keras_scales),
-    "ginibre": Initialization(ginibre, ginibre_scales),
-    "orthogonal": Initialization(orthogonal, orthogonal_scales),
-    "identity": Initialization(identity, None),
-    "chrono": Initialization(chrono, chrono_scales),
+    "torch": Scheme(torch, torch_scales),
+    "keras": Scheme(keras, keras_scales),
+    "ginibre": Scheme(ginibre, ginibre_scales),
+    "orthogonal": Scheme(orthogonal, orthogonal_scales),
+    "identity": Scheme(identity, None),
+    "chrono": Scheme(chrono, chrono_scales),
 }
 
 

@@ -10,6 +10,7 @@ COMMANDS: Table = {
     "compare": "gradflow.cli.compare:compare",
     "lyapunov": "gradflow.cli.lyapunov:lyapunov",
     "theory": "gradflow.cli.theory:theory",
+    "init": "gradflow.cli.init:init",
     "inspect": "gradflow.cli.inspect:inspect",
     "convert": "gradflow.cli.convert:convert",
 }

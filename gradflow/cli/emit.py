@@ -71,6 +71,8 @@ class Request(NamedTuple):
 def emits(verdicts: tuple[str, ...]) -> Callable[[Callable[..., Any]], Callable[..., None]]:
     """Make a command of a function that returns a record: it gets every option of `Request`, and a ``map``.
 
+    An option that the function has itself, as an ``output`` that is not the result, it keeps to itself.
+
     Parameters
     ----------
     verdicts : tuple of str
@@ -80,12 +82,14 @@ def emits(verdicts: tuple[str, ...]) -> Callable[[Callable[..., Any]], Callable[
     def decorate(command: Callable[..., Any]) -> Callable[..., None]:
         @functools.wraps(command)
         def run(**arguments: Any) -> None:
-            request = Request(**{name: arguments.pop(name) for name in Request._fields})
+            request = Request(**{parameter.name: arguments.pop(parameter.name) for parameter in shared})
             request.check(verdicts)
             emit(command(**arguments, map=watched(request.quiet)), request)
 
         own = [p for p in inspect.signature(command).parameters.values() if p.name != "map"]
-        shared = list(inspect.signature(Request).parameters.values())
+        names = {parameter.name for parameter in own}
+        every = inspect.signature(Request).parameters.values()
+        shared = [parameter for parameter in every if parameter.name not in names]
         run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *shared)}
         return run

@@ -20,4 +20,10 @@ TRACES = {
     "tensorflow1": ("_cell",),
 }
 
+# Cells → named arrays: those that fresh weights can be written in.
+WRITABLE: Table = {
+    "torch": "gradflow.layouts.to_torch:written",
+    "keras": "gradflow.layouts.to_keras:written",
+}
+
 LAYOUTS: Table = {name: f"gradflow.layouts.{name}" for name in TRACES}

@@ -23,7 +23,7 @@ from gradflow.readers.stored import StoredArray
 
 Arrays = Mapping[str, StoredArray]
 # Keras' name → ours; what is not here is refused
-_ACTIVATIONS = {
+ACTIVATIONS = {
     "tanh": "tanh",
     "sigmoid": "sigmoid",
     "relu": "relu",
@@ -35,7 +35,7 @@ _ACTIVATIONS = {
     "hard_sigmoid": f"hard_sigmoid({1 / 6!r},0.5)",
 }
 # of Keras 2, where it is another function
-_ACTIVATIONS_2 = {**_ACTIVATIONS, "hard_sigmoid": "hard_sigmoid(0.2,0.5)"}
+_ACTIVATIONS_2 = {**ACTIVATIONS, "hard_sigmoid": "hard_sigmoid(0.2,0.5)"}
 
 
 def claims(arrays: Arrays, choices: Choices) -> Iterator[Claim]:
@@ -137,7 +137,7 @@ def _activation(place: Place, left: Open, option: str, ours: str, default: str) 
     if option not in place.config:
         return left.choose(ours, default)
     told = place.config[option]
-    known = _ACTIVATIONS_2 if place.version.startswith("2") else _ACTIVATIONS
+    known = _ACTIVATIONS_2 if place.version.startswith("2") else ACTIVATIONS
     if not isinstance(told, str) or told not in known:
         raise DataError(
             f"{option} {shown(str(told))} of layer {shown(place.path)} is not known; expected one of "

@@ -1,5 +1,6 @@
 """Networks under torch's names, as ``load_state_dict`` of torch.nn.RNN, LSTM and GRU takes them."""
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -11,6 +12,7 @@ from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.errors import DataError
 from gradflow.layouts.network import Layer, Network
+from gradflow.layouts.written import Written
 
 
 class Module(NamedTuple):
@@ -38,6 +40,20 @@ def modules(network: Network) -> list[Module]:
     if len(forms) == 1 and len(widths) == 1:
         return [_module(network.name, network)]
     return [_module(layer.name, Network(layer.name, ((layer,),))) for layer in network.layers]
+
+
+def written(layers: Sequence[LayerCell]) -> Written:
+    """Return cells, each fed by the one before, as one module of torch.
+
+    Raises
+    ------
+    DataError
+        For a cell that torch has not.
+    """
+    kind = type(layers[0]).__name__.lower()
+    network = Network(kind, tuple((Layer(layer, "torch", (), name=kind),) for layer in layers))
+    (module,) = modules(network)
+    return Written((module.constructor,), module.arrays)
 
 
 def check_torch(layer: Layer) -> None:

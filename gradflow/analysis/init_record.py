@@ -1,0 +1,83 @@
+"""The record of tuned weights."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradflow.analysis import ARRIVALS
+from gradflow.record import Record, column, scalar, table
+
+RATE = "nats per step"
+
+
+@dataclass(frozen=True, eq=False)
+class Tuning:
+    """What became of gradients before and after, over draws of weights and inputs."""
+
+    stage: list[str] = column("before, as asked for, and after, as tuned")
+    value: NDArray[np.float64] = column("of the parameter; none where it is the scheme's own")
+    rate: NDArray[np.float64] = column("growth from lag 1 to the horizon, median", unit=RATE)
+    rate_low: NDArray[np.float64] = column("its 5 % quantile over draws", unit=RATE)
+    rate_high: NDArray[np.float64] = column("its 95 % quantile over draws", unit=RATE)
+    log10_norm_ratio: NDArray[np.float64] = column(
+        "log₁₀ of the norm at the horizon over that at lag 1, median", log10=True
+    )
+    log10_norm_ratio_low: NDArray[np.float64] = column("its 5 % quantile over draws", log10=True)
+    log10_norm_ratio_high: NDArray[np.float64] = column("its 95 % quantile over draws", log10=True)
+    arriving: list[int] = column("draws in which that ratio is between 1e-2 and 1e2")
+
+
+@dataclass(frozen=True, eq=False)
+class Trials:
+    """The search, on the draw whose weights are written."""
+
+    value: NDArray[np.float64] = column("of the parameter")
+    rate: NDArray[np.float64] = column("growth from lag 1 to the horizon", unit=RATE)
+    log10_norm_ratio: NDArray[np.float64] = column(
+        "log₁₀ of the norm at the horizon over that at lag 1; none where the state overflows", log10=True
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Arrays:
+    """The weights that were written."""
+
+    name: list[str] = column("name in the file")
+    shape: list[str] = column("rows × columns")
+    dtype: list[str] = column("type of its entries")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Tuned(Record):
+    """Weights with which gradients live for a number of steps."""
+
+    command: ClassVar[str] = "init"
+    verdicts: ClassVar[tuple[str, ...]] = ARRIVALS
+
+    parameter: str = scalar("what was tuned")
+    value: float = scalar("its value in the weights that are written")
+    rate_before: float = scalar("growth from lag 1 to the horizon, as asked for", unit=RATE)
+    rate_after: float = scalar("the same with the weights that are written", unit=RATE)
+    norm_ratio: float | None = scalar(
+        "norm at the horizon over that at lag 1, of those weights; none where a double cannot hold it"
+    )
+    log10_norm_ratio: float = scalar("log₁₀ of it")
+    arrival: str = scalar("arrives: that ratio is between 1e-2 and 1e2; lost under, inflated over it")
+    horizon: int = scalar("N, steps that a gradient is to live", unit="step")
+    hidden: int = scalar("hidden size")
+    features: int = scalar("features of an input")
+    seeds: int = scalar("draws of weights, and of inputs unless given; the first is written")
+    constructor: str | None = scalar("what takes the weights: torch's load_state_dict, Keras' set_weights")
+    file: str | None = scalar("where they are")
+    size: int | None = scalar("how large that is", unit="byte")
+    conclusion: str = scalar("in words", prose=True)
+
+    tuning: Tuning = table("gradients before and after")
+    trials: Trials = table("the values that were tried")
+    arrays: Arrays | None = table("the weights in the file", absent="name a file with -o (output)")
+
+    def held(self) -> frozenset[str]:
+        """Return what becomes of the gradient with the weights that are written."""
+        return frozenset({self.arrival})

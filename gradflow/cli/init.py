@@ -1,0 +1,83 @@
+"""``gradflow init``."""
+
+from typing import Annotated, Any
+
+import typer
+
+import gradflow
+from gradflow.analysis import ARRIVALS, INPUTS
+from gradflow.cells import CELLS
+from gradflow.cli.emit import emits
+from gradflow.cli.options import Key, Seed, option
+from gradflow.layouts import WRITABLE
+from gradflow.readers import INPUT_FORMATS
+from gradflow.writers import WRITERS
+
+
+@emits(ARRIVALS)
+def init(
+    cell: Annotated[
+        str,
+        typer.Argument(metavar="CELL", help=f"NAME[:option=value,...], NAME being {' or '.join(CELLS)}."),
+    ],
+    hidden: Annotated[int, option("--hidden", metavar="H", help="Hidden size.")] = 32,
+    features: Annotated[
+        int | None, option("--features", metavar="F", help="Features; of the input, or 32.")
+    ] = None,
+    horizon: Annotated[
+        int, option("--horizon", metavar="N", help="Steps that a gradient is to live, from 2.")
+    ] = 100,
+    input: Annotated[
+        str | None,
+        option(
+            "--input",
+            metavar="FILE|-|KIND",
+            help=f"Inputs, T×features or batch×T×features, one a seed; or {', '.join(INPUTS)}.",
+        ),
+    ] = None,
+    key: Key = None,
+    input_format: Annotated[
+        str | None,
+        option("--input-format", metavar="FORMAT", help=f"{'|'.join(INPUT_FORMATS)}: what no content tells."),
+    ] = None,
+    input_scale: Annotated[float, option("--input-scale", metavar="A", help="Multiplies the inputs.")] = 1.0,
+    seed: Seed = 0,
+    seeds: Annotated[
+        int, option("--seeds", metavar="S", help="Draws of weights and inputs; the first is written.")
+    ] = 5,
+    output: Annotated[
+        str | None,
+        option(
+            "-o", "--output", metavar="FILE",
+            help=f"Write the weights: {' or '.join(f'.{name}' for name in WRITERS)}.",
+        ),
+    ] = None,
+    layout: Annotated[
+        str, option("--layout", metavar="NAME", help=f"{'|'.join(WRITABLE)}: whose names and order.")
+    ] = "torch",
+    *,
+    map: Any,
+) -> Any:  # fmt: skip
+    """Fresh weights whose gradients live for N steps.
+
+    Starts from the scheme asked for and tunes what the cell has (gain, forget bias, update bias, the spread
+    of chrono) until a gradient is as large after N steps as after one. The report goes to stdout, the
+    weights to the file.
+
+    \b
+    Examples:
+      gradflow init lstm --hidden 64 --features 16 --horizon 500 -o lstm.safetensors
+      gradflow init lstm:init=chrono --horizon 1000 --seeds 3
+      gradflow init rnn:init=orthogonal --horizon 200 --input features.npy -o rnn.npz
+      gradflow init gru --horizon 300 -o gru.npz --layout keras --fail-on lost
+
+    \b
+    Options of cells: as for compare (gradflow compare -h)
+    Tables:   tuning (main), trials, arrays, summary
+    Verdicts: arrives, lost, inflated
+    """
+    return gradflow.init(
+        cell, hidden=hidden, features=features, horizon=horizon, input=input, key=key,
+        input_format=input_format, input_scale=input_scale, seed=seed, seeds=seeds, output=output,
+        layout=layout, map=map,
+    )  # fmt: skip
