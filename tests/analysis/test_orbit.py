@@ -97,9 +97,10 @@ def test_an_orbit_ends_at_the_step_whose_state_leaves_the_doubles(gain, length):
     np.testing.assert_allclose([step.log_abs_det for step in found], math.log(gain), rtol=1e-14)
 
 
-def test_a_step_that_overflows_ends_the_run_and_is_named():
+@pytest.mark.parametrize("steps", [100, 1000])  # at the end of a batch, and within one
+def test_a_step_that_overflows_ends_the_run_and_is_named(steps):
     found = gradflow.lyapunov(
-        "rnn:activation=identity,init=orthogonal,gain=1e30", hidden=3, input="zero", transient=2, steps=100
+        "rnn:activation=identity,init=orthogonal,gain=1e30", hidden=3, input="zero", transient=2, steps=steps
     )
     # from some 0.1, 1e30 at each of 10 steps is 1e299, at 11 too much; steps 3 to 10 are measured
     assert found.blow_up_step == 11
