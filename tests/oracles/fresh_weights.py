@@ -37,9 +37,7 @@ TORCH = {
 }
 KERAS = {
     "rnn": keras.layers.SimpleRNN(HIDDEN, return_sequences=True),
-    "rnn:activation=sigmoid": keras.layers.SimpleRNN(
-        HIDDEN, activation="sigmoid", return_sequences=True, dtype="float64"
-    ),
+    "rnn:activation=sigmoid": keras.layers.SimpleRNN(HIDDEN, activation="sigmoid", return_sequences=True),
     "lstm": keras.layers.LSTM(HIDDEN, return_sequences=True),
     "lstm:init=keras": keras.layers.LSTM(HIDDEN, return_sequences=True),
     "gru": keras.layers.GRU(HIDDEN, return_sequences=True),
