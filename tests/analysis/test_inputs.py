@@ -137,3 +137,28 @@ def test_an_image_file_asked_for_wrongly_is_refused_with_the_value(cifar, option
 def test_an_image_file_without_its_format_is_not_guessed_at(cifar):
     with pytest.raises(DataError):
         gradflow.compare("rnn", input=cifar[0], **COMMON)
+
+
+def test_mean_square_of_normal_inputs_is_what_draws_have():
+    # |x|² is scale² χ² of as many degrees of freedom as features: variance 2 F scale⁴
+    found = inputs(steps=20_000, features=6, scale=1.5, seed=3)
+    assert found.mean_square() == pytest.approx(1.5**2 * 6, rel=1e-15)
+    sample = np.square(found.draw(0)).sum(axis=1).mean()
+    assert abs(sample - found.mean_square()) < 5 * 1.5**2 * math.sqrt(2 * 6 / 20_000)
+
+
+@pytest.mark.parametrize("scale", [0.0, 0.3, -2.0])
+@pytest.mark.parametrize("source", ["zero", "constant", "data"])
+def test_mean_square_of_inputs_that_are_not_drawn_is_their_own(source, scale):
+    data = np.random.default_rng(4).standard_normal((5, 3)) if source == "data" else source
+    found = inputs(data, steps=5, features=3, scale=scale)
+    expected = np.mean([sum(x * x for x in step) for step in found.draw(0)])
+    assert found.mean_square() == pytest.approx(expected, rel=1e-14, abs=0)
+
+
+def test_mean_square_of_a_batch_is_over_all_its_sequences():
+    data = np.random.default_rng(6).standard_normal((4, 5, 2))
+    every = np.concatenate([inputs(data).draw(draw) for draw in range(4)])
+    assert inputs(data).mean_square() == pytest.approx(np.square(every).sum() / 20, rel=1e-14)
+    shorter = inputs(data, steps=2)
+    assert shorter.mean_square() == pytest.approx(np.square(data[:, :2]).sum() / 8, rel=1e-14)

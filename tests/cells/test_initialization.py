@@ -226,3 +226,38 @@ def test_white_noise_makes_the_pre_activations_variance_that_of_mean_field_theor
     found = np.arctanh(states[50:]).var()
     # 250 steps of 300 units, which share their weights: some 0.02, by the scatter of other seeds
     assert found == pytest.approx(variance, abs=0.05)
+
+
+@pytest.mark.parametrize("init", [name for name, one in INITIALIZATIONS.items() if one.scales])
+@pytest.mark.parametrize("gates", [1, 3, 4])
+@pytest.mark.parametrize("sizes", [(150, 150, 60), (90, 30, 200)])
+def test_scales_are_the_standard_deviations_of_weights_that_are_drawn(init, gates, sizes):
+    weights = fresh_weights(init, gates, sizes, 1.7, np.random.default_rng(gates))
+    scales = INITIALIZATIONS[init].scales(gates, sizes)
+    recurrent = 1.7**2 * scales.recurrent**2 / sizes[1]
+    if init in ("keras", "orthogonal"):  # the squares of orthonormal columns add up to 1 each
+        assert np.square(weights.weight_hh).mean() == pytest.approx(recurrent, rel=1e-12)
+    else:
+        assert_variance(weights.weight_hh, recurrent, 3.0 if init == "ginibre" else 1.8)
+    assert_variance(weights.weight_ih, scales.inputs**2, 3.0 if init == "ginibre" else 1.8)
+    bias = weights.bias_ih + weights.bias_hh
+    if scales.bias:
+        assert_variance(bias, scales.bias**2, 2.4)
+    else:
+        assert not bias.any()
+
+
+def test_scales_are_those_of_the_published_formulas():
+    # torch: variance 1/(3H); Keras: Glorot & Bengio 2010, eq. 16, 2/(fan in + fan out); ginibre: 1/R and 1/I
+    sizes = (64, 64, 36)
+    scales = {name: one.scales(4, sizes) for name, one in INITIALIZATIONS.items() if one.scales}
+    root = math.sqrt(1 / 3)
+    assert scales["torch"] == pytest.approx((root, root / 8, math.sqrt(2 / 3) / 8), rel=1e-14)
+    assert scales["chrono"] == pytest.approx((root, root / 8, 0), rel=1e-14)
+    assert scales["orthogonal"] == pytest.approx((1, root / 8, math.sqrt(2 / 3) / 8), rel=1e-14)
+    assert scales["keras"] == pytest.approx((0.5, math.sqrt(2 / (36 + 256)), 0), rel=1e-14)
+    assert scales["ginibre"] == pytest.approx((1, 1 / 6, 0), rel=1e-14)
+
+
+def test_identity_alone_is_not_random_and_has_no_scales():
+    assert [name for name, one in INITIALIZATIONS.items() if one.scales is None] == ["identity"]
