@@ -32,8 +32,8 @@ API = {
     "Inspection": "gradflow.analysis.inspection_record:Inspection",
     "Lyapunov": "gradflow.analysis.lyapunov_record:Lyapunov",
     "Powers": "gradflow.analysis.powers_record:Powers",
-    "Tuned": "gradflow.analysis.init_record:Tuned",
     "Theory": "gradflow.analysis.theory_record:Theory",
+    "Tuned": "gradflow.analysis.init_record:Tuned",
     "GradflowError": "gradflow.errors:GradflowError",
 }
 

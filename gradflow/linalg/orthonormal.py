@@ -22,6 +22,7 @@ EPS = float(np.finfo(np.float64).eps)
 # are added while that ratio stays under AIMED; past WORST they are taken again, fewer at once.
 AIMED, WORST = 3e5, 2e6
 MOST = 64  # steps between two orthonormalisations, at most
+DEAD = 1e-6  # what is new of a column that is a combination of others, beside a row: rounding, much blown up
 SMALL, LARGE = 1e-100, 1e100  # a block whose norm lies between them is as it should be
 
 
@@ -46,7 +47,7 @@ class Frame:
     >>> from gradflow.linalg.products import Dense
     >>> frame = Frame(2, 2, np.random.default_rng(0))
     >>> frame.advance([Dense(np.array([[2.0, 1.0], [1.0, 1.0]]))] * 1000)
-    >>> (frame.logs / 1000).round(3).tolist(), round(abs(frame.logs.sum()), 9)
+    >>> (frame.logs / 1000).round(3).tolist(), round(abs(float(frame.logs.sum())), 9)
     ([0.962, -0.962], 0.0)
     """
 
@@ -89,7 +90,7 @@ class Frame:
         if spread > WORST:
             return False
         self._keep(found)
-        self._plan(len(factors), spread, size)
+        self._plan(len(factors), spread, math.log(size))
         return True
 
     def _single(self, factor: Factor) -> None:
@@ -99,10 +100,11 @@ class Frame:
         step = graded_triangle(moved)
         if factor.staged and (len(step.living) < len(self.alive) or step.spread > WORST):
             for stage in (factor.scaled, factor.graded, factor.mixed):
-                self._drop(graded_triangle(stage(self.columns)))
+                if self.alive.size:
+                    self._drop(graded_triangle(stage(self.columns)))
         else:
             self._drop(step)
-        self._plan(1, step.spread, math.ldexp(1.0, step.shift))
+        self._plan(1, step.spread, step.shift * math.log(2))
 
     def _drop(self, step: Step) -> None:
         """Go on with the columns that are still alive."""
@@ -115,9 +117,9 @@ class Frame:
         self.columns = found.columns
         self.logs[self.alive] += np.log(found.diagonal)
 
-    def _plan(self, steps: int, spread: float, size: float) -> None:
+    def _plan(self, steps: int, spread: float, log_size: float) -> None:
         """Choose how many steps to take next, from what the last ones did to the columns."""
-        apart = max(math.log(max(spread, 1.0)) / math.log(AIMED), abs(math.log(size)) / math.log(LARGE))
+        apart = max(math.log(max(spread, 1.0)) / math.log(AIMED), abs(log_size) / math.log(LARGE))
         most = min(MOST, 2 * steps)
         self.together = most if apart * most <= steps else max(1, int(steps / apart))
 
@@ -147,7 +149,7 @@ def graded_triangle(block: Array) -> Step:
     """Return Q and R of a block (n, k) of which no column is a combination of those before it but dropped.
 
     Rows may be of very different size: taken from the largest to the smallest, each keeps its own digits
-    (Cox & Higham 1998, section 4). A column of which nothing is new but rounding is dropped.
+    (Cox & Higham 1998, section 4). Columns of which nothing is new but rounding are dropped.
 
     Raises
     ------
@@ -157,26 +159,41 @@ def graded_triangle(block: Array) -> Step:
     largest = np.abs(block).max(axis=1)
     if not np.isfinite(largest).all():
         raise NumericalError("a Jacobian overflows within one step; expected smaller weights")
-    shift = int(np.frexp(largest.max())[1])
     order = np.argsort(-largest, kind="stable")
-    rows = np.ldexp(block[order], -shift)
-    noise = len(rows) * EPS * np.ldexp(largest[order], -shift)
+    shift = int(np.frexp(largest[order[0]])[1])
+    rows, sizes = np.ldexp(block[order], -shift), np.ldexp(largest[order], -shift)
+    found = triangle(rows)
+    spread = _spread(float(np.linalg.norm(rows)), found.diagonal)
+    living = np.arange(block.shape[1])
+    if spread > WORST:
+        living, found = _independent(rows, sizes, found)
+        spread = _spread(float(np.linalg.norm(rows)), found.diagonal)
+    columns = np.empty_like(found.columns)
+    columns[order] = found.columns
+    return Step(living, Triangle(columns, found.diagonal), shift, spread)
+
+
+def _independent(rows: Array, sizes: Array, found: Triangle) -> tuple[Array, Triangle]:
+    """Return the columns that are no combination of those before them, and their Q and R.
+
+    How many there are is decided by singular values: r_ii alone may be rounding, blown up by columns before
+    it that are nearly dependent. Rows are evened out for that, for the size of a row is none of rounding's.
+    """
+    even = rows / np.where(sizes > 0, sizes, 1.0)[:, None]
+    count = int(np.linalg.matrix_rank(even, rtol=len(rows) * EPS))
     living = np.arange(rows.shape[1])
-    while living.size:
+    while len(living) > count:
+        if not count:
+            return living[:0], Triangle(np.empty((len(rows), 0)), np.empty(0))
+        new = found.diagonal / np.where(sizes[: len(living)] > 0, sizes[: len(living)], 1.0)
+        # generic columns die from the last one on; what comes after another dead one is not to be trusted
+        last = new[count:].max() < DEAD
+        living = living[:count] if last else np.delete(living, int(np.argmin(new)))
         found = triangle(rows[:, living])
-        dead = found.diagonal <= noise[: len(living)]
-        if not dead.any():
-            columns = np.empty_like(found.columns)
-            columns[order] = found.columns
-            spread = _spread(float(np.linalg.norm(rows)), found.diagonal)
-            return Step(living, Triangle(columns, found.diagonal), shift, spread)
-        first = int(np.argmax(dead))
-        # what follows a dead column is not to be trusted, unless all of it is dead
-        living = living[:first] if dead[first:].all() else np.delete(living, first)
-    return Step(living, Triangle(np.empty((len(rows), 0)), np.empty(0)), shift, 1.0)
+    return living, found
 
 
 def _spread(size: float, diagonal: Array) -> float:
     """Return a column's norm, in the mean, over the smallest r_ii."""
-    least = float(diagonal.min())
-    return size / (math.sqrt(len(diagonal)) * least) if least > 0 else math.inf
+    least = float(diagonal.min(initial=math.inf))
+    return size / (math.sqrt(max(len(diagonal), 1)) * least) if least > 0 else math.inf

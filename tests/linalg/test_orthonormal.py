@@ -239,6 +239,33 @@ def test_as_many_columns_live_as_the_product_has_rank(factors, rank, together):
     np.testing.assert_allclose(frame.columns.T @ frame.columns, np.eye(rank), atol=1e-13)
 
 
+@pytest.mark.parametrize("size", [2, 4, 8, 32])
+def test_a_zero_column_in_the_middle_kills_one_direction_whatever_the_seed(size):
+    # what is left of the dead column is rounding, blown up by whatever stands before it
+    for seed in range(25):
+        factors = np.random.default_rng(seed).standard_normal((21, size, size))
+        factors[10, :, 1] = 0
+        frame = Frame(size, size, np.random.default_rng(seed))
+        frame.advance([Dense(factor) for factor in factors])
+        assert np.isfinite(frame.logs).tolist() == [True] * (size - 1) + [False], seed
+
+
+@pytest.mark.parametrize("size", [2, 6, 32, 100])
+def test_a_matrix_of_half_the_rank_keeps_half_of_the_columns_whatever_the_seed(size):
+    for seed in range(25):
+        generator = np.random.default_rng(seed)
+        half = generator.standard_normal((size, size // 2)) @ generator.standard_normal((size // 2, size))
+        frame = Frame(size, size, generator)
+        frame.advance([Dense(half)])
+        assert frame.alive.tolist() == list(range(size // 2)), seed
+
+
+def test_an_entry_next_to_the_largest_double_is_no_overflow():
+    frame = Frame(3, 3, np.random.default_rng(3))
+    frame.advance([Dense(1.7e308 * np.eye(3))] * 4)
+    np.testing.assert_allclose(frame.logs / 4, math.log(1.7e308), rtol=1e-14)
+
+
 def test_columns_that_live_on_measure_what_is_left():
     # rank 3 by construction: A_t B_t, so the product is A_T (B_T A_{T−1}) ⋯ (B_2 A_1) B_1 Q_0
     a, b = ginibre(8, 40)[:, :, :3], ginibre(8, 40, 1)[:, :3]
