@@ -43,7 +43,7 @@ class Asked(NamedTuple):
         return Variant(text, spec, dict(spec.options), scale)
 
 
-def parse_asked(text: str, gain: float | str | None, input_scale: float | str) -> Asked:
+def parse_asked(text: str, gain: float | str | None, input_scale: float | str | None) -> Asked:
     """Read ``NAME[:option=value,...]``, of which one value may be a range ``START:STOP:STEP``.
 
     Raises
@@ -63,9 +63,10 @@ def parse_asked(text: str, gain: float | str | None, input_scale: float | str) -
     twice = [option for option, _ in found if [one for one, _ in found].count(option) > 1]
     if twice:
         raise UsageError(f"{text!r}: {twice[0]} is given twice")
-    if ":" not in str(input_scale):
-        number(INPUT_SCALE, str(input_scale))
-    found.append((INPUT_SCALE, str(input_scale).strip()))
+    scale = "1" if input_scale is None else str(input_scale).strip()
+    if ":" not in scale:
+        number(INPUT_SCALE, scale)
+    found.append((INPUT_SCALE, scale))
     ranges = [(option, value) for option, value in found if ":" in value]
     if len(ranges) > 1:
         raise UsageError(f"{ranges[1][0]}={ranges[1][1]}: {ranges[0][0]} is a range already; expected one")

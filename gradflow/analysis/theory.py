@@ -34,7 +34,7 @@ def theory(
     input: str | Path | ArrayLike | None = None,
     key: str | None = None,
     input_format: str | None = None,
-    input_scale: float | str = 1.0,
+    input_scale: float | str | None = None,
     measure: bool = True,
     map: Callable[..., Iterable[Any]] = map,
 ) -> Theory:
@@ -58,8 +58,8 @@ def theory(
         Weights and inputs are drawn ``seeds`` times, all derived from ``seed``.
     features, input, key, input_format
         As for `compare`: inputs add to the variance of the pre-activations.
-    input_scale : float or str
-        Multiplies the inputs; a number or a range.
+    input_scale : float or str, optional
+        Multiplies the inputs, 1 unless given; a number or a range.
     measure : bool
         Whether to measure at all.
     map : callable

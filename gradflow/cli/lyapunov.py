@@ -77,7 +77,7 @@ def lyapunov(
       gradflow lyapunov gru --tolerance 0.001
       gradflow lyapunov model.safetensors::encoder --input features.npy
       gradflow lyapunov --jacobians J.npy --transient 0 --table exponents -f csv
-      cat J.npy | gradflow lyapunov --jacobians - --fail-on exploding
+      gradflow lyapunov --jacobians - --fail-on exploding
 
     \b
     Options of cells: as for compare (gradflow compare -h)

@@ -48,8 +48,9 @@ def theory(
         option("--input-format", metavar="FORMAT", help=f"{'|'.join(INPUT_FORMATS)}: what no content tells."),
     ] = None,
     input_scale: Annotated[
-        str, option("--input-scale", metavar="A|RANGE", help="Multiplies the inputs.")
-    ] = "1",
+        str | None,
+        option("--input-scale", metavar="A|RANGE", help="Multiplies the inputs; 1 unless given."),
+    ] = None,
     measure: Annotated[
         bool, option("--measure/--no-measure", help="Whether to measure, too; --no-measure: theory alone.")
     ] = True,
@@ -72,8 +73,9 @@ def theory(
     \b
     Options of cells:   as for compare (gradflow compare -h)
     Options of ginibre: gain (entries of deviation gain/√N)
-    Tables:   predictions (main), sweep (main of a range), summary
+    Tables:   predictions (main), sweep, summary
     Verdicts: vanishing, stable, exploding
+    (a range has the table sweep in place of predictions)
     """
     return gradflow.theory(
         cell, gain=gain, hidden=hidden, steps=steps, transient=transient, seed=seed, seeds=seeds,

@@ -210,7 +210,13 @@ def test_examples_in_the_help_that_need_no_file_exit_0_or_3(cli, name):
     for _, *arguments in found:
         if any(NEEDS_FILE.search(token) for token in arguments):
             continue
-        small = {"power": ["-n", 5], "compare": ["--hidden", 2, "--steps", 3, "--seeds", 1]}[arguments[0]]
+        small = {
+            "power": ["-n", 5],
+            "compare": ["--hidden", 2, "--steps", 3, "--seeds", 1],
+            "lyapunov": ["--hidden", 8, "--steps", 9],
+            "theory": ["--hidden", 3, "--steps", 9, "--seeds", 2],
+            "init": ["--hidden", 3, "--horizon", 3, "--seeds", 1],
+        }[arguments[0]]
         if "--size" in arguments:
             small += ["--size", 5]
         outcome = cli(*arguments, *small, "-q")
