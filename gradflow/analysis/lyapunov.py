@@ -23,7 +23,7 @@ from gradflow.readers.arrays import read_array
 from gradflow.readers.given import given_array, told
 
 STEPS = 1000  # that are measured, where neither a person nor the data say how many
-BATCHES = 64  # that a run is measured in
+BATCHES = 32  # that a run is measured in
 MOST_ROUNDS = 1000  # runs of that many steps, one after the other, in search of a tolerance
 SPREAD = 0.1  # standard deviation of the first state: 0 may be a fixed point that nothing near it goes to
 

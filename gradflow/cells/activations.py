@@ -27,18 +27,11 @@ def sigmoid(z: Array) -> Array:
     return np.where(z >= 0, 1.0, tail) / (1.0 + tail)
 
 
-def sigmoid_pair(z: Array) -> tuple[Array, Array]:
-    """Return σ(z) and 1 − σ(z) = σ(−z), each to its last digits; their product is the slope σ′(z)."""
+def sigmoid_slope(z: Array) -> Array:
+    """Return σ′(z) = σ(z)σ(−z), which is the same on both sides of 0."""
     tail = np.exp(-np.abs(z))
     near = 1.0 / (1.0 + tail)
-    far, above = tail * near, z >= 0
-    return np.where(above, near, far), np.where(above, far, near)
-
-
-def sigmoid_slope(z: Array) -> Array:
-    """Return σ′(z) = σ(z)σ(−z)."""
-    opened, closed = sigmoid_pair(z)
-    return np.asarray(opened * closed)
+    return np.asarray(tail * near * near)
 
 
 def tanh_slope(z: Array) -> Array:

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from scipy.linalg import lapack
 
 from gradflow.errors import NumericalError
 from gradflow.linalg.products import Array, Factor
@@ -20,7 +21,8 @@ EPS = float(np.finfo(np.float64).eps)
 # A column's norm over its part r_ii that is new: rounding costs r_ii about eps times that, relative, and
 # where neighbouring columns grow in turns the error grows up to ten thousandfold before it dies out. Steps
 # are added while that ratio stays under AIMED; past WORST they are taken again, fewer at once.
-AIMED, WORST = 3e5, 2e6
+AIMED, WORST = 3e5, 1e7
+MEMORY = 0.25  # weight of the last steps in planning the next
 MOST = 64  # steps between two orthonormalisations, at most
 DEAD = 1e-6  # what is new of a column that is a combination of others, beside a row: rounding, much blown up
 SMALL, LARGE = 1e-100, 1e100  # a block whose norm lies between them is as it should be
@@ -57,6 +59,7 @@ class Frame:
         self.logs = np.zeros(count)
         self.alive = np.arange(count)
         self.together = 1  # steps that are taken before the next orthonormalisation
+        self.pace = 0.0  # share of what rounding allows that a step uses up, of late
 
     def advance(self, factors: Sequence[Factor]) -> None:
         """Carry the columns through the factors, the first of them first; orthonormal again at the end.
@@ -69,28 +72,36 @@ class Frame:
         done = 0
         while done < len(factors) and self.alive.size:
             block = factors[done : done + self.together]
-            if len(block) > 1 and not self._several(block):
-                self.together = len(block) // 2
-                continue
-            if len(block) == 1:
+            taken = self._several(block) if len(block) > 1 else 0
+            if not taken:
                 self._single(block[0])
-            done += len(block)
+            done += taken or 1
 
-    def _several(self, factors: Sequence[Factor]) -> bool:
-        """Take several steps at once; return False, and do nothing, where they are too many."""
-        moved = self.columns
+    def _several(self, factors: Sequence[Factor]) -> int:
+        """Take all of several steps, or half of them, or none: as many as rounding allows; return how many."""
+        moved = middle = self.columns
+        half = len(factors) // 2
         with np.errstate(over="ignore", invalid="ignore"):
-            for factor in factors:
+            for count, factor in enumerate(factors, 1):
                 moved = factor.matmat(moved)
-            size = math.sqrt(float(np.vdot(moved, moved)))
+                middle = moved if count == half else middle
+        for steps, block in ((len(factors), moved), (half, middle)):
+            if self._holds(steps, block):
+                return steps
+        return 0
+
+    def _holds(self, steps: int, block: Array) -> bool:
+        """Go on with the block that the columns have become after so many steps, if it is well apart."""
+        size = math.sqrt(float(np.vdot(block, block)))
         if not SMALL < size < LARGE:
+            self.together = 1
             return False
-        found = triangle(moved)
-        spread = _spread(size, found.diagonal)
+        packed = reflected(block)
+        spread = _spread(size, packed.diagonal)
+        self._plan(steps, spread, math.log(size))
         if spread > WORST:
             return False
-        self._keep(found)
-        self._plan(len(factors), spread, math.log(size))
+        self._keep(packed.triangle())
         return True
 
     def _single(self, factor: Factor) -> None:
@@ -120,20 +131,33 @@ class Frame:
     def _plan(self, steps: int, spread: float, log_size: float) -> None:
         """Choose how many steps to take next, from what the last ones did to the columns."""
         apart = max(math.log(max(spread, 1.0)) / math.log(AIMED), abs(log_size) / math.log(LARGE))
-        most = min(MOST, 2 * steps)
-        self.together = most if apart * most <= steps else max(1, int(steps / apart))
+        self.pace += MEMORY * (min(apart, 1e3) / steps - self.pace)
+        self.together = max(1, min(MOST, 2 * steps, int(1.0 / max(self.pace, 1e-9))))
+
+
+class Reflected(NamedTuple):
+    """A block (n, k) after Householder's reflections: what they were, packed, and |r_ii|."""
+
+    packed: Array
+    scales: Array
+    diagonal: Array
+
+    def triangle(self) -> Triangle:
+        """Return Q and |r_ii|."""
+        work = 32 * self.packed.shape[1]
+        columns, _, _ = lapack.dorgqr(self.packed, self.scales, lwork=work, overwrite_a=1)
+        return Triangle(columns, self.diagonal)
+
+
+def reflected(block: Array) -> Reflected:
+    """Return R of a block (n, k), k ≤ n, and what Q is made of."""
+    packed, scales, _, _ = lapack.dgeqrf(block, lwork=32 * block.shape[1])
+    return Reflected(packed, scales, np.abs(np.diagonal(packed)[: block.shape[1]]))
 
 
 def triangle(block: Array) -> Triangle:
-    """Return Q and |r_ii| of a block (n, k), k ≤ n, by Householder reflections."""
-    # by name, in here: who asks for no exponents pays for no scipy
-    from scipy.linalg import lapack
-
-    work = 32 * block.shape[1]
-    packed, scales, _, _ = lapack.dgeqrf(block, lwork=work)
-    diagonal = np.abs(np.diagonal(packed)[: block.shape[1]])
-    columns, _, _ = lapack.dorgqr(packed, scales, lwork=work, overwrite_a=1)
-    return Triangle(columns, diagonal)
+    """Return Q and |r_ii| of a block (n, k), k ≤ n, by Householder's reflections."""
+    return reflected(block).triangle()
 
 
 class Step(NamedTuple):
