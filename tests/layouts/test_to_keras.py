@@ -1,0 +1,304 @@
+"""Cells as Keras' weights: back to what Keras wrote, and a twin that computes as Keras documents."""
+
+import ast
+from itertools import permutations
+
+import numpy as np
+import pytest
+
+from gradflow.analysis.init import init
+from gradflow.cells.activations import activation
+from gradflow.cells.gru import GRU
+from gradflow.cells.lstm import LSTM
+from gradflow.cells.rnn import RNN
+from gradflow.cells.spec import parse_cell
+from gradflow.errors import DataError
+from gradflow.layouts import WRITABLE, to_torch
+from gradflow.layouts.checkpoint import from_state_dict, load
+from gradflow.layouts.keras import ACTIVATIONS
+from gradflow.layouts.to_keras import written
+from gradflow.tables import lookup
+from tests.layouts.test_files import CHECKPOINTS, STATES, expected, loaded
+
+HIDDEN, FEATURES, STEPS = 4, 3, 12
+NAMES = ["kernel", "recurrent_kernel", "bias"]
+# cuDNN's kernels lie in another order, a layer without bias has no array for it, and one has hard gates
+OTHERWISE = ("cudnn", "no_bias", "hard_sigmoid", "relu_lstm")
+FROM_KERAS = [
+    path
+    for path in CHECKPOINTS
+    if path.name.startswith("keras_") and not any(word in path.name for word in OTHERWISE)
+]
+SPECS = [
+    "rnn",
+    "rnn:init=orthogonal",
+    "lstm",
+    "lstm:init=chrono",
+    "gru",
+    "gru:init=chrono",
+    "gru:reset=before",
+]
+
+
+def made(spec, seed=0, features=FEATURES):
+    return parse_cell(spec).make(HIDDEN, features, np.random.default_rng(seed))
+
+
+def draws(seed=1, features=FEATURES):
+    return np.random.default_rng(seed).standard_normal((STEPS, features))
+
+
+def sigmoid(z):
+    return 1 / (1 + np.exp(-z))
+
+
+def simple_rnn(arrays, inputs):
+    """keras.layers.SimpleRNN: tanh(x kernel + h recurrent_kernel + bias)."""
+    kernel, recurrent, bias = arrays
+    h, states = np.zeros(len(recurrent)), []
+    for x in inputs:
+        h = np.tanh(x @ kernel + h @ recurrent + bias)
+        states.append(h)
+    return np.array(states)
+
+
+def lstm(arrays, inputs):
+    """keras.layers.LSTM: columns i, f, c, o side by side."""
+    kernel, recurrent, bias = arrays
+    h, c, states = np.zeros(len(recurrent)), np.zeros(len(recurrent)), []
+    for x in inputs:
+        i, f, g, o = np.split(x @ kernel + h @ recurrent + bias, 4)
+        c = sigmoid(f) * c + sigmoid(i) * np.tanh(g)
+        h = sigmoid(o) * np.tanh(c)
+        states.append(h)
+    return np.array(states)
+
+
+def gru(arrays, inputs):
+    """keras.layers.GRU: columns z, r, h; a bias (2, 3H) with reset_after, and (3H) without."""
+    kernel, recurrent, bias = arrays
+    after = bias.ndim == 2
+    outer, inner = bias if after else (bias, np.zeros_like(bias))
+    h, states = np.zeros(len(recurrent)), []
+    for x in inputs:
+        z_x, r_x, n_x = np.split(x @ kernel + outer, 3)
+        z_u, r_u, n_u = np.split(recurrent, 3, axis=1)
+        z_b, r_b, n_b = np.split(inner, 3)
+        z, r = sigmoid(z_x + h @ z_u + z_b), sigmoid(r_x + h @ r_u + r_b)
+        n = np.tanh(n_x + r * (h @ n_u + n_b)) if after else np.tanh(n_x + (r * h) @ n_u)
+        h = z * h + (1 - z) * n
+        states.append(h)
+    return np.array(states)
+
+
+TWINS = {"rnn": simple_rnn, "lstm": lstm, "gru": gru}
+
+
+def kind(spec):
+    return spec.partition(":")[0]
+
+
+def arrays_of(cells):
+    return list(written(cells).arrays.values())
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_a_twin_of_keras_computes_the_states_of_the_cell_from_its_arrays(spec):
+    cell = made(spec)
+    states = cell.run(draws())[1:, :HIDDEN]
+    np.testing.assert_allclose(TWINS[kind(spec)](arrays_of([cell]), draws()), states, rtol=0, atol=1e-13)
+
+
+def swapped(array, order):
+    """An array with its gates, side by side, in another order."""
+    blocks = np.split(array, len(order), axis=-1)
+    return np.concatenate([blocks[k] for k in order], axis=-1)
+
+
+@pytest.mark.parametrize("spec", ["lstm", "gru", "gru:reset=before"])
+def test_in_any_other_order_of_gates_the_twin_computes_other_states(spec):
+    cell, count = made(spec), {"lstm": 4, "gru": 3}[kind(spec)]
+    states = cell.run(draws())[1:, :HIDDEN]
+    orders = [order for order in permutations(range(count)) if list(order) != sorted(order)]
+    for order in orders:
+        moved = [swapped(array, order) for array in arrays_of([cell])]
+        assert np.abs(TWINS[kind(spec)](moved, draws()) - states).max() > 1e-3, order
+
+
+@pytest.mark.parametrize("place", range(3))
+@pytest.mark.parametrize("spec", ["lstm", "gru", "gru:reset=before"])
+def test_each_array_is_in_the_same_order(spec, place):
+    cell, count = made(spec), {"lstm": 4, "gru": 3}[kind(spec)]
+    states, arrays = cell.run(draws())[1:, :HIDDEN], arrays_of([cell])
+    for order in [(1, 0, *range(2, count)), (0, 2, 1, *range(3, count))]:
+        moved = [swapped(array, order) if k == place else array for k, array in enumerate(arrays)]
+        assert np.abs(TWINS[kind(spec)](moved, draws()) - states).max() > 1e-3, order
+
+
+# a number for each gate, wherever it stands
+MARKS = {"i": 1.0, "f": 2.0, "g": 3.0, "o": 4.0, "r": 5.0, "z": 6.0, "n": 7.0}
+KERAS = {"lstm": "ifgo", "gru": "zrn"}
+
+
+@pytest.mark.parametrize("spec", ["lstm", "gru", "gru:reset=before"])
+def test_gates_stand_as_keras_documents_them(spec):
+    cell = made(spec)
+    marks = np.repeat([MARKS[name] for name in cell.gate_names], HIDDEN)
+    marked = cell.changed(
+        weight_ih=np.tile(marks[:, None], FEATURES), weight_hh=np.tile(marks[:, None], HIDDEN), bias=marks
+    )
+    kernel, recurrent, bias = arrays_of([marked])
+    wanted = np.repeat([MARKS[name] for name in KERAS[kind(spec)]], HIDDEN)
+    np.testing.assert_array_equal(kernel, np.tile(wanted, (FEATURES, 1)))
+    np.testing.assert_array_equal(recurrent, np.tile(wanted, (HIDDEN, 1)))
+    np.testing.assert_array_equal(bias[0] if bias.ndim == 2 else bias, wanted)
+
+
+@pytest.mark.parametrize("spec", SPECS)
+def test_names_order_and_shapes_are_those_of_set_weights(spec):
+    gates = {"rnn": 1, "lstm": 4, "gru": 3}[kind(spec)]
+    found = written([made(spec)]).arrays
+    name = {"rnn": "simple_rnn"}.get(kind(spec), kind(spec))
+    assert list(found) == [f"{name}/{array}" for array in NAMES]
+    rows = gates * HIDDEN
+    bias = (2, rows) if kind(spec) == "gru" and "before" not in spec else (rows,)
+    assert [array.shape for array in found.values()] == [(FEATURES, rows), (HIDDEN, rows), bias]
+
+
+def test_layers_are_named_as_keras_names_them():
+    cells = [made("gru"), made("gru", features=HIDDEN), made("gru", features=HIDDEN)]
+    found = written(cells)
+    assert list(found.arrays) == [f"{name}/{array}" for name in ("gru", "gru_1", "gru_2") for array in NAMES]
+    assert found.constructors == (f"keras.layers.GRU({HIDDEN})",) * 3
+
+
+def test_of_a_gru_the_candidate_alone_has_a_bias_behind_the_reset_gate():
+    cell = made("gru")
+    outer, inner = written([cell]).arrays["gru/bias"]
+    np.testing.assert_array_equal(inner[: 2 * HIDDEN], 0)
+    np.testing.assert_array_equal(inner[2 * HIDDEN :], cell.bias_hn)
+    np.testing.assert_array_equal(outer[2 * HIDDEN :], cell.bias[2 * HIDDEN :])
+    without = GRU(cell.weight_ih, cell.weight_hh, cell.bias)
+    outer, inner = written([without]).arrays["gru/bias"]
+    np.testing.assert_array_equal(inner, 0)
+    np.testing.assert_array_equal(outer[2 * HIDDEN :], cell.bias[2 * HIDDEN :])
+
+
+@pytest.mark.parametrize("spec", SPECS)
+@pytest.mark.parametrize("layout", WRITABLE)
+def test_arrays_are_read_back_as_the_cell_that_they_were_written_from(spec, layout):
+    if layout == "torch" and "before" in spec:
+        with pytest.raises(DataError, match="reset gate before"):
+            to_torch.written([made(spec)])
+        return
+    cell = made(spec)
+    (network,) = from_state_dict(lookup(WRITABLE, layout, "layout")([cell]).arrays).networks
+    (layer,) = network.layers
+    assert layer.framework == layout
+    weights, others = cell.weights(), layer.cell.weights()
+    assert list(weights) == list(others)
+    for name, weight in weights.items():
+        np.testing.assert_array_equal(others[name], weight)
+    assert getattr(layer.cell, "reset", None) == getattr(cell, "reset", None)
+
+
+@pytest.mark.parametrize("path", FROM_KERAS, ids=lambda path: path.name)
+def test_a_layer_of_keras_gives_back_the_arrays_that_keras_wrote(path):
+    for layer in loaded(path, expected(path)).layers:
+        # an .h5 has them by name and in the order of the alphabet, the others number them
+        by_name = {array.name.rpartition("/")[2].partition(":")[0]: array for array in layer.stored}
+        names = NAMES if "kernel" in by_name else ["0", "1", "2"]
+        stored = [by_name[name].numbers() for name in names]
+        found = arrays_of([layer.cell])
+        for array, old in zip(found[:2], stored[:2], strict=True):
+            np.testing.assert_array_equal(array, old)
+        if found[2].ndim == 1:
+            np.testing.assert_array_equal(found[2], stored[2])
+        else:  # two biases where one would do are one
+            size = 2 * layer.cell.hidden_size
+            np.testing.assert_array_equal(
+                found[2].sum(axis=0)[:size], np.asarray(stored[2].sum(axis=0))[:size]
+            )
+            np.testing.assert_array_equal(found[2][:, size:], stored[2][:, size:])
+
+
+@pytest.mark.parametrize("path", FROM_KERAS, ids=lambda path: path.name)
+def test_the_twin_computes_from_the_arrays_the_states_that_keras_computed(path):
+    truth, compared = expected(path), 0
+    for layer in loaded(path, truth).layers:
+        if getattr(layer.cell, "activation", "tanh") == "tanh":
+            twin = TWINS[layer.kind](arrays_of([layer.cell]), truth[f"fed/{layer.name}"].astype(float))
+            size = layer.cell.hidden_size
+            np.testing.assert_allclose(twin, truth[f"states/{layer.name}"][1:, :size], rtol=0, atol=STATES)
+            compared += 1
+    assert compared or "relu" in path.name
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_a_simple_rnn_is_made_with_the_activation_that_keras_calls_so(name):
+    weights = np.ones((HIDDEN, FEATURES)), np.ones((HIDDEN, HIDDEN)), np.ones(HIDDEN)
+    found = written([RNN(*weights, ACTIVATIONS[name])])
+    call = ast.parse(found.constructors[0], mode="eval").body
+    assert ast.unparse(call.func) == "keras.layers.SimpleRNN"
+    assert [ast.literal_eval(argument) for argument in call.args] == [HIDDEN]
+    told = {item.arg: ast.literal_eval(item.value) for item in call.keywords}
+    assert told.get("activation", "tanh") == name
+    (network,) = from_state_dict(found.arrays, assume={"activation": ACTIVATIONS[name]}).networks
+    assert activation(network.cell().activation) is activation(ACTIVATIONS[name])
+
+
+@pytest.mark.parametrize(
+    ("spec", "constructor"),
+    [
+        ("lstm", "keras.layers.LSTM(4)"),
+        ("gru", "keras.layers.GRU(4)"),
+        ("gru:reset=before", "keras.layers.GRU(4, reset_after=False)"),
+        ("rnn", "keras.layers.SimpleRNN(4)"),
+    ],
+)
+def test_the_constructor_says_what_is_not_keras_default_alone(spec, constructor):
+    assert written([made(spec)]).constructors == (constructor,)
+
+
+@pytest.mark.parametrize(
+    ("spec", "words"),
+    [
+        ("lstm:peephole=on", "no LSTM with peepholes"),
+        ("lstm:coupled=on", "no LSTM with coupled gates"),
+        ("lstm:forget_gate=off", "no LSTM with no forget gate"),
+        ("lstm:projection=2", "no LSTM with a projection"),
+        ("rnn:activation=erf", "no layer with activation erf"),
+        ("rnn:activation=thresholded_relu", "no layer with activation thresholded_relu"),
+    ],
+)
+def test_what_keras_has_not_is_refused_by_name(spec, words):
+    with pytest.raises(DataError, match=words):
+        written([made(spec)])
+    with pytest.raises(DataError, match=words):
+        written([made("lstm"), made(spec, features=HIDDEN)])
+
+
+@pytest.mark.parametrize("suffix", ["npz", "safetensors"])
+@pytest.mark.parametrize("spec", ["rnn", "lstm", "gru", "gru:reset=before"])
+def test_both_layouts_of_one_seed_hold_the_same_network_and_cross_over(spec, suffix, tmp_path):
+    cells = {}
+    for layout in WRITABLE:
+        if (layout, spec) == ("torch", "gru:reset=before"):
+            continue
+        file = tmp_path / f"{layout}.{suffix}"
+        init(spec, hidden=HIDDEN, features=FEATURES, horizon=20, seeds=1, output=file, layout=layout)
+        (layer,) = load(file).layers
+        assert layer.framework == layout
+        cells[layout] = layer.cell
+    for cell in cells.values():
+        twin = TWINS[kind(spec)](arrays_of([cell]), draws())
+        np.testing.assert_allclose(twin, cells["keras"].run(draws())[1:, :HIDDEN], rtol=0, atol=1e-13)
+
+
+def test_a_cell_is_not_changed_by_being_written():
+    for cell in (made("lstm"), made("gru"), made("rnn")):
+        before = {name: weight.copy() for name, weight in cell.weights().items()}
+        written([cell])
+        for name, weight in cell.weights().items():
+            np.testing.assert_array_equal(weight, before[name])
+    assert {LSTM, GRU, RNN} == {type(made(name)) for name in TWINS}
