@@ -21,7 +21,7 @@ EPS = float(np.finfo(np.float64).eps)
 # A column's norm over its part r_ii that is new: rounding costs r_ii about eps times that, relative, and
 # where neighbouring columns grow in turns the error grows up to ten thousandfold before it dies out. Steps
 # are added while that ratio stays under AIMED; past WORST they are taken again, fewer at once.
-AIMED, WORST = 3e5, 1e7
+AIMED, WORST = 1e5, 2e6
 MEMORY = 0.25  # weight of the last steps in planning the next
 MOST = 64  # steps between two orthonormalisations, at most
 DEAD = 1e-6  # what is new of a column that is a combination of others, beside a row: rounding, much blown up
@@ -78,7 +78,7 @@ class Frame:
             done += taken or 1
 
     def _several(self, factors: Sequence[Factor]) -> int:
-        """Take all of several steps, or half of them, or none: as many as rounding allows; return how many."""
+        """Take all of several steps, or half, or none: as many as rounding allows; return how many."""
         moved = middle = self.columns
         half = len(factors) // 2
         with np.errstate(over="ignore", invalid="ignore"):
