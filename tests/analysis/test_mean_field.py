@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from gradflow.analysis.mean_field import TOLERANCE, MeanField, normal_mean
+from gradflow.analysis.mean_field import MeanField, normal_mean
 from gradflow.cells.activations import ACTIVATIONS, activation
 
 # φ and φ′ by mpmath, and where they are not smooth
@@ -30,6 +30,7 @@ TWINS = {
     ),
 }
 VARIANCES = [1e-20, 0.05, 1.0, 15.99, 16.0, 16.01, 400.0]
+TOLERANCE = 1e-12  # twelve digits of a mean, as the module says
 # some hundreds of units in the last place: of nodes and weights, of a function that is steep at a node, and
 # of a sum of up to a thousand terms
 ROUNDING = 5e-14
