@@ -45,7 +45,7 @@ class Lyapunov(Record):
     verdicts: ClassVar[tuple[str, ...]] = FLOW_VERDICTS
 
     largest: float = scalar("the leading exponent λ₁", unit=RATE)
-    largest_error: float = scalar("its standard error; none under 8 steps", unit=RATE)
+    largest_standard_error: float = scalar("its standard error; none under 8 steps", unit=RATE)
     sum: float = scalar("of the exponents: how fast their volume grows", unit=RATE)
     mean_log_abs_det: float | None = scalar(
         "mean ln |det J|, found apart from them: what the whole spectrum must add up to", unit=RATE
@@ -74,9 +74,7 @@ class Lyapunov(Record):
     conclusion: str = scalar("in words", prose=True)
 
     exponents: Exponents = table("the Lyapunov spectrum", value="exponent")
-    history: History = table(
-        "running estimates, mean over draws", index="step", across=("index",), value="exponent"
-    )
+    history: History = table("running estimates, mean over draws", value="exponent")
 
     def held(self) -> frozenset[str]:
         """Return the verdict."""

@@ -48,7 +48,7 @@ def record(
         params=params,
         notes=tuple(_notes(runs, table, tolerance, transient)),
         largest=largest,
-        largest_error=float(errors[0]),
+        largest_standard_error=float(errors[0]),
         sum=total,
         mean_log_abs_det=float(np.mean(dets)) if whole else None,
         sum_rule_error=max(map(sum_rule_error, runs)) if whole else None,
