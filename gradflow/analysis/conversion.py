@@ -9,15 +9,13 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gradflow.analysis.trained import parse_name
-from gradflow.atomic import replace
+from gradflow.analysis.weight_file import WeightFile, WrittenArrays
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.checkpoint import Checkpoint, check_assumed, load
 from gradflow.layouts.network import Network
 from gradflow.layouts.to_torch import Module, modules
 from gradflow.readers.messages import shown
 from gradflow.record import Record, column, scalar, table
-from gradflow.tables import lookup
-from gradflow.writers import WRITERS
 
 
 @dataclass(frozen=True, eq=False)
@@ -31,15 +29,6 @@ class Modules:
     parameters: list[int] = column("numbers in its arrays")
 
 
-@dataclass(frozen=True, eq=False)
-class Written:
-    """The arrays that were written."""
-
-    name: list[str] = column("name in the new file")
-    shape: list[str] = column("rows × columns")
-    dtype: list[str] = column("type of its entries")
-
-
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Conversion(Record):
     """Recurrent layers under torch's names."""
@@ -50,7 +39,7 @@ class Conversion(Record):
     size: int = scalar("how large it is", unit="byte")
 
     modules: Modules = table("the modules that were written")
-    arrays: Written = table("their arrays")
+    arrays: WrittenArrays = table("their arrays")
 
 
 def convert(
@@ -96,37 +85,24 @@ def convert(
     ...     convert(model, f"{folder}/new.safetensors").modules.constructor
     ['torch.nn.LSTM(3, 2)']
     """
-    path = Path(os.path.realpath(target))
-    container = path.suffix.removeprefix(".").lower()
-    if container not in WRITERS:
-        wanted = " or ".join(f".{name}" for name in WRITERS)
-        raise UsageError(f"{str(target)!r}: expected a file that ends with {wanted}")
+    file = WeightFile.of(target)
     checkpoint, networks, alone = _chosen(source, layout, assume)
-    if path == Path(os.path.realpath(checkpoint.source)):
+    if file.path == Path(os.path.realpath(checkpoint.source)):
         raise UsageError(f"{str(target)!r} is the source, of which the rest would be lost; name another")
     made, remarks = _modules(networks)
     arrays = _named(made, alone)
-    encoded = lookup(WRITERS, container, "container").encode(arrays)
-    try:
-        replace(path, encoded)
-    except OSError as error:
-        raise DataError(f"cannot write {str(target)!r}: {error.strerror}") from error
+    size = file.write(arrays)
     params = {
         "source": os.fspath(source) if not isinstance(source, Checkpoint) else source.source,
         "target": str(target), "layout": layout, "assume": check_assumed(assume),
     }  # fmt: skip
-    written = Written(
-        name=list(arrays),
-        shape=["×".join(map(str, array.shape)) for array in arrays.values()],
-        dtype=[str(array.dtype) for array in arrays.values()],
-    )
     return Conversion(
         params=params,
         notes=(*checkpoint.remarks, *remarks),
-        container=container,
-        size=len(encoded),
+        container=file.container,
+        size=size,
         modules=_table(made, alone),
-        arrays=written,
+        arrays=WrittenArrays.of(arrays),
     )
 
 

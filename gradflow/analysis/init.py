@@ -10,21 +10,24 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradflow.analysis.credit import Credit, credit
-from gradflow.analysis.init_record import Arrays, Trials, Tuned, Tuning
+from gradflow.analysis.init_record import Trials, Tuned, Tuning
 from gradflow.analysis.inputs import Inputs, check_count
 from gradflow.analysis.quantiles import quantiles
 from gradflow.analysis.subject import HIDDEN, check_named
 from gradflow.analysis.trained import is_checkpoint
 from gradflow.analysis.trajectory import follow
 from gradflow.analysis.tuning import Knob, Trial, best, close_enough, knob_of, search
-from gradflow.analysis.weight_file import WeightFile
-from gradflow.cells.base import Cell
+from gradflow.analysis.weight_file import WeightFile, WrittenArrays
+from gradflow.cells.base import Cell, Layer
 from gradflow.cells.spec import CellSpec, parse_cell
+from gradflow.cells.stack import Stack
 from gradflow.errors import UsageError
+from gradflow.layouts import WRITABLE
 from gradflow.layouts.written import Written
 from gradflow.linalg.scaled import from_log10
 from gradflow.printable import decimal
 from gradflow.readers.given import told
+from gradflow.tables import lookup
 
 
 def init(
@@ -107,8 +110,10 @@ def init(
         count=seeds,
     )  # fmt: skip
     task = Task(spec, knob_of(spec), hidden, inputs, seed)
-    target = WeightFile.of(output, layout)
-    target.arranged(task.cell(0, None))  # what cannot be written is not worth the search
+    arranged = lookup(WRITABLE, layout, "layout of weights")
+    file = None if output is None else WeightFile.of(output)
+    if file is not None:  # what cannot be written is not worth the search
+        arranged(_layers(task.cell(0, None)))
     before, trials = task.credit(0, None), []
     if not close_enough(before):
         trials = list(map(_itself, search(task.knob, lambda value: task.credit(0, value))))
@@ -117,8 +122,10 @@ def init(
     jobs = [(draw, one) for one in dict.fromkeys((None, tuned)) for draw in range(1, seeds)]
     others = list(map(lambda job: task.credit(*job), jobs))
     stages = [[before, *others[: seeds - 1]], [chosen.credit, *others[len(others) - seeds + 1 :]]]
-    weights = target.arranged(task.cell(0, tuned))
-    size = None if weights is None else target.write(weights)
+    weights, size = None, None
+    if file is not None:
+        weights = _narrowed(arranged(_layers(task.cell(0, tuned))))
+        size = file.write(weights.arrays)
     params = {
         "cell": cell, "hidden": hidden, "features": inputs.features, "horizon": horizon, "input": told(input),
         "key": key, "input_format": input_format, "input_scale": input_scale, "seed": seed, "seeds": seeds,
@@ -146,6 +153,18 @@ class Task(NamedTuple):
     def credit(self, draw: int, value: float | None) -> Credit:
         """Return what becomes of a gradient over all steps of the inputs."""
         return credit(follow(self.cell(draw, value), self.inputs.draw(draw)), self.inputs.steps)
+
+
+def _layers(cell: Cell) -> list[Layer]:
+    """Return the layers of a cell, from below upwards."""
+    layers = cell.layers if isinstance(cell, Stack) else (cell,)
+    return [layer for layer in layers if isinstance(layer, Layer)]
+
+
+def _narrowed(weights: Written) -> Written:
+    """Return weights in float32, whose numbers they have already."""
+    arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in weights.arrays.items()}
+    return weights._replace(arrays=arrays)
 
 
 def _itself(trial: Trial) -> Trial:
@@ -190,7 +209,7 @@ def _record(
             rate=np.array([_rate(trial.credit, steps) for trial in trials]),
             log10_norm_ratio=np.array([trial.credit.log10_credit for trial in trials]),
         ),
-        arrays=None if weights is None else _arrays(weights),
+        arrays=None if weights is None else WrittenArrays.of(weights.arrays),
     )
 
 
@@ -217,14 +236,6 @@ def _tuning(stages: Sequence[Sequence[Credit]], values: Sequence[float], steps: 
         log10_norm_ratio_low=logs[:, 0],
         log10_norm_ratio_high=logs[:, 2],
         arriving=[sum(one.arrives for one in several) for several in stages],
-    )
-
-
-def _arrays(weights: Written) -> Arrays:
-    return Arrays(
-        name=list(weights.arrays),
-        shape=["×".join(map(str, array.shape)) for array in weights.arrays.values()],
-        dtype=[str(array.dtype) for array in weights.arrays.values()],
     )
 
 

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.analysis import ARRIVALS
+from gradflow.analysis.weight_file import WrittenArrays
 from gradflow.record import Record, column, scalar, table
 
 RATE = "nats per step"
@@ -40,15 +41,6 @@ class Trials:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Arrays:
-    """The weights that were written."""
-
-    name: list[str] = column("name in the file")
-    shape: list[str] = column("rows × columns")
-    dtype: list[str] = column("type of its entries")
-
-
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Tuned(Record):
     """Weights with which gradients live for a number of steps."""
@@ -76,7 +68,7 @@ class Tuned(Record):
 
     tuning: Tuning = table("gradients before and after")
     trials: Trials = table("the values that were tried")
-    arrays: Arrays | None = table("the weights in the file", absent="name a file with -o (output)")
+    arrays: WrittenArrays | None = table("the weights in the file", absent="name a file with -o (output)")
 
     def held(self) -> frozenset[str]:
         """Return what becomes of the gradient with the weights that are written."""

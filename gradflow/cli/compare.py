@@ -5,11 +5,10 @@ from typing import Annotated, Any
 import typer
 
 import gradflow
-from gradflow.analysis import BLOCKS, DTYPES, FLOW_VERDICTS, INPUTS, NORMS, VIEWS
+from gradflow.analysis import BLOCKS, DTYPES, FLOW_VERDICTS, NORMS, VIEWS
 from gradflow.cells import CELLS
 from gradflow.cli.emit import emits
-from gradflow.cli.options import Key, Seed, option
-from gradflow.readers import INPUT_FORMATS
+from gradflow.cli.options import Features, Hidden, Input, InputFormat, InputScale, Key, Seed, option
 
 
 @emits(FLOW_VERDICTS)
@@ -21,9 +20,7 @@ def compare(
             help=f"NAME[:option=value,...], NAME being {' or '.join(CELLS)}; or a checkpoint, FILE[::LAYER].",
         ),
     ],
-    hidden: Annotated[
-        int | None, option("--hidden", metavar="H", help="Hidden size; 32, or that of the checkpoint.")
-    ] = None,
+    hidden: Hidden = None,
     steps: Annotated[
         int | None, option("--steps", metavar="T", help="Steps, the largest lag; 100, or all of the input.")
     ] = None,
@@ -31,23 +28,11 @@ def compare(
     seeds: Annotated[
         int, option("--seeds", metavar="S", help="Draws of weights: median and 5-95 % quantiles.")
     ] = 10,
-    features: Annotated[
-        int | None, option("--features", metavar="F", help="Features; of the input, the checkpoint, or 32.")
-    ] = None,
-    input: Annotated[
-        str | None,
-        option(
-            "--input",
-            metavar="FILE|-|KIND",
-            help=f"Inputs, T×features or batch×T×features, one a seed; or {', '.join(INPUTS)}.",
-        ),
-    ] = None,
+    features: Features = None,
+    input: Input = None,
     key: Key = None,
-    input_format: Annotated[
-        str | None,
-        option("--input-format", metavar="FORMAT", help=f"{'|'.join(INPUT_FORMATS)}: what no content tells."),
-    ] = None,
-    input_scale: Annotated[float, option("--input-scale", metavar="A", help="Multiplies the inputs.")] = 1.0,
+    input_format: InputFormat = None,
+    input_scale: InputScale = 1.0,
     norm: Annotated[
         str, option("--norm", metavar="NORM", help=f"{'|'.join(NORMS)}, or several with commas.")
     ] = NORMS[0],

@@ -5,12 +5,11 @@ from typing import Annotated, Any
 import typer
 
 import gradflow
-from gradflow.analysis import ARRIVALS, INPUTS
+from gradflow.analysis import ARRIVALS
 from gradflow.cells import CELLS
 from gradflow.cli.emit import emits
-from gradflow.cli.options import Key, Seed, option
+from gradflow.cli.options import Features, Input, InputFormat, InputScale, Key, Seed, option
 from gradflow.layouts import WRITABLE
-from gradflow.readers import INPUT_FORMATS
 from gradflow.writers import WRITERS
 
 
@@ -21,26 +20,14 @@ def init(
         typer.Argument(metavar="CELL", help=f"NAME[:option=value,...], NAME being {' or '.join(CELLS)}."),
     ],
     hidden: Annotated[int, option("--hidden", metavar="H", help="Hidden size.")] = 32,
-    features: Annotated[
-        int | None, option("--features", metavar="F", help="Features; of the input, or 32.")
-    ] = None,
+    features: Features = None,
     horizon: Annotated[
         int, option("--horizon", metavar="N", help="Steps that a gradient is to live, from 2.")
     ] = 100,
-    input: Annotated[
-        str | None,
-        option(
-            "--input",
-            metavar="FILE|-|KIND",
-            help=f"Inputs, T×features or batch×T×features, one a seed; or {', '.join(INPUTS)}.",
-        ),
-    ] = None,
+    input: Input = None,
     key: Key = None,
-    input_format: Annotated[
-        str | None,
-        option("--input-format", metavar="FORMAT", help=f"{'|'.join(INPUT_FORMATS)}: what no content tells."),
-    ] = None,
-    input_scale: Annotated[float, option("--input-scale", metavar="A", help="Multiplies the inputs.")] = 1.0,
+    input_format: InputFormat = None,
+    input_scale: InputScale = 1.0,
     seed: Seed = 0,
     seeds: Annotated[
         int, option("--seeds", metavar="S", help="Draws of weights and inputs; the first is written.")

@@ -5,11 +5,21 @@ from typing import Annotated, Any
 import typer
 
 import gradflow
-from gradflow.analysis import FLOW_VERDICTS, INPUTS
+from gradflow.analysis import FLOW_VERDICTS
 from gradflow.cells import CELLS
 from gradflow.cli.emit import emits
-from gradflow.cli.options import Key, Seed, option
-from gradflow.readers import INPUT_FORMATS
+from gradflow.cli.options import (
+    Features,
+    Hidden,
+    Input,
+    InputFormat,
+    InputScale,
+    Key,
+    Seed,
+    Steps,
+    Transient,
+    option,
+)
 
 
 @emits(FLOW_VERDICTS)
@@ -29,39 +39,21 @@ def lyapunov(
     count: Annotated[
         int | None, option("-k", "--count", metavar="K", help="Leading exponents alone; all unless given.")
     ] = None,
-    steps: Annotated[
-        int | None, option("--steps", metavar="T", help="Steps measured; all of the data, or 1000.")
-    ] = None,
-    transient: Annotated[
-        int | None, option("--transient", metavar="T", help="Steps before them, left out; a tenth as many.")
-    ] = None,
+    steps: Steps = None,
+    transient: Transient = None,
     tolerance: Annotated[
         float | None,
         option("--tolerance", metavar="E", help="Run on until standard errors are at most that."),
     ] = None,
-    hidden: Annotated[
-        int | None, option("--hidden", metavar="H", help="Hidden size; 32, or that of the checkpoint.")
-    ] = None,
+    hidden: Hidden = None,
     seed: Seed = 0,
     seeds: Annotated[
         int, option("--seeds", metavar="S", help="Draws of weights and inputs; exponents are means.")
     ] = 1,
-    features: Annotated[
-        int | None, option("--features", metavar="F", help="Features; of the input, the checkpoint, or 32.")
-    ] = None,
-    input: Annotated[
-        str | None,
-        option(
-            "--input",
-            metavar="FILE|-|KIND",
-            help=f"Inputs, T×features or batch×T×features, one a seed; or {', '.join(INPUTS)}.",
-        ),
-    ] = None,
-    input_format: Annotated[
-        str | None,
-        option("--input-format", metavar="FORMAT", help=f"{'|'.join(INPUT_FORMATS)}: what no content tells."),
-    ] = None,
-    input_scale: Annotated[float, option("--input-scale", metavar="A", help="Multiplies the inputs.")] = 1.0,
+    features: Features = None,
+    input: Input = None,
+    input_format: InputFormat = None,
+    input_scale: InputScale = 1.0,
     *,
     map: Any,
 ) -> Any:

@@ -4,8 +4,10 @@ from typing import Annotated, Any
 
 import typer
 
+from gradflow.analysis import INPUTS
 from gradflow.layouts import ASSUMABLE, LAYOUTS
 from gradflow.layouts.assumptions import parse_assumptions
+from gradflow.readers import INPUT_FORMATS
 from gradflow.render import FORMATS
 
 
@@ -33,6 +35,32 @@ Assume = Annotated[
     ),
 ]
 Seed = Annotated[int, option("--seed", metavar="N", min=0, help="Seed of everything random.")]
+
+Hidden = Annotated[
+    int | None, option("--hidden", metavar="H", help="Hidden size; 32, or that of the checkpoint.")
+]
+Features = Annotated[
+    int | None, option("--features", metavar="F", help="Features; of the input, the checkpoint, or 32.")
+]
+Input = Annotated[
+    str | None,
+    option(
+        "--input",
+        metavar="FILE|-|KIND",
+        help=f"Inputs, T×features or batch×T×features, one a seed; or {', '.join(INPUTS)}.",
+    ),
+]
+InputFormat = Annotated[
+    str | None,
+    option("--input-format", metavar="FORMAT", help=f"{'|'.join(INPUT_FORMATS)}: what no content tells."),
+]
+InputScale = Annotated[float, option("--input-scale", metavar="A", help="Multiplies the inputs.")]
+Steps = Annotated[
+    int | None, option("--steps", metavar="T", help="Steps measured; all of the data, or 1000.")
+]
+Transient = Annotated[
+    int | None, option("--transient", metavar="T", help="Steps before them, left out; a tenth as many.")
+]
 
 Format = Annotated[
     str | None,

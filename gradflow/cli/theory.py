@@ -5,11 +5,10 @@ from typing import Annotated, Any
 import typer
 
 import gradflow
-from gradflow.analysis import FLOW_VERDICTS, INPUTS
+from gradflow.analysis import FLOW_VERDICTS
 from gradflow.analysis.theories import THEORIES
 from gradflow.cli.emit import emits
-from gradflow.cli.options import Key, Seed, option
-from gradflow.readers import INPUT_FORMATS
+from gradflow.cli.options import Features, Input, InputFormat, Key, Seed, Steps, Transient, option
 
 
 @emits(FLOW_VERDICTS)
@@ -23,30 +22,14 @@ def theory(
         option("--gain", metavar="G|RANGE", help="That option of the cell; a range: START:STOP:STEP."),
     ] = None,
     hidden: Annotated[int, option("--hidden", metavar="H", help="Units that are measured, or rows.")] = 128,
-    steps: Annotated[
-        int | None, option("--steps", metavar="T", help="Steps measured; all of the input, or 1000.")
-    ] = None,
-    transient: Annotated[
-        int | None, option("--transient", metavar="T", help="Steps before them, left out; a tenth as many.")
-    ] = None,
+    steps: Steps = None,
+    transient: Transient = None,
     seed: Seed = 0,
     seeds: Annotated[int, option("--seeds", metavar="S", help="Draws of weights and inputs.")] = 10,
-    features: Annotated[
-        int | None, option("--features", metavar="F", help="Features; of the input, or 32.")
-    ] = None,
-    input: Annotated[
-        str | None,
-        option(
-            "--input",
-            metavar="FILE|-|KIND",
-            help=f"Inputs, T×features or batch×T×features, one a seed; or {', '.join(INPUTS)}.",
-        ),
-    ] = None,
+    features: Features = None,
+    input: Input = None,
     key: Key = None,
-    input_format: Annotated[
-        str | None,
-        option("--input-format", metavar="FORMAT", help=f"{'|'.join(INPUT_FORMATS)}: what no content tells."),
-    ] = None,
+    input_format: InputFormat = None,
     input_scale: Annotated[
         str | None,
         option("--input-scale", metavar="A|RANGE", help="Multiplies the inputs; 1 unless given."),
