@@ -19,8 +19,8 @@ os.environ.update(PINNED)  # before numpy loads its BLAS
 import numpy as np
 from numpy.typing import NDArray
 
+from gradflow.analysis.exponents import BATCHES
 from gradflow.analysis.growth_run import GrowthRun
-from gradflow.analysis.lyapunov import BATCHES
 from gradflow.analysis.orbit import PIECE, CellOrbit, Orbit, StackOrbit
 from gradflow.analysis.trajectory import follow
 from gradflow.cells.base import Cell

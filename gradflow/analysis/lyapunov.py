@@ -1,31 +1,23 @@
 """The Lyapunov spectrum of a cell, a trained network, or any system whose Jacobians are given."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
-from itertools import chain
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradflow.analysis.growth_run import GrowthRun
+from gradflow.analysis.exponents import measured, orbit_of, plan_of
 from gradflow.analysis.inputs import Inputs, check_count
 from gradflow.analysis.lyapunov_record import Lyapunov
 from gradflow.analysis.lyapunov_tables import record
-from gradflow.analysis.orbit import PIECE, CellOrbit, Orbit, StackOrbit
-from gradflow.analysis.subject import Spec, drawn, sizes, subject
-from gradflow.analysis.trained import Trained
+from gradflow.analysis.orbit import Orbit, StackOrbit
+from gradflow.analysis.subject import sizes, subject
 from gradflow.cells.base import Array
-from gradflow.errors import DataError, NumericalError, UsageError
+from gradflow.errors import DataError, UsageError
 from gradflow.layouts.network import Network
 from gradflow.readers.arrays import read_array
 from gradflow.readers.given import given_array, told
-
-STEPS = 1000  # that are measured, where neither a person nor the data say how many
-BATCHES = 32  # that a run is measured in
-MOST_ROUNDS = 1000  # runs of that many steps, one after the other, in search of a tolerance
-SPREAD = 0.1  # standard deviation of the first state: 0 may be a fixed point that nothing near it goes to
 
 
 def lyapunov(
@@ -115,28 +107,19 @@ def lyapunov(
     """
     if (cell is None) == (jacobians is None):
         raise UsageError("expected a cell or Jacobians (--jacobians), one of the two")
-    for name, value, least in (
-        ("steps", steps, 1), ("transient", transient, 0), ("count", count, 1), ("seeds", seeds, 1),
-        ("seed", seed, 0),
-    ):  # fmt: skip
+    numbers = {"steps": (steps, 1), "transient": (transient, 0), "count": (count, 1), "seeds": (seeds, 1)}
+    for name, (value, least) in {**numbers, "seed": (seed, 0)}.items():
         if value is not None:
             check_count(name, value, least)
     if tolerance is not None and not 0 < tolerance < np.inf:
         raise UsageError(f"tolerance {tolerance}: expected a number over 0, in nats per step")
-    if jacobians is not None:
-        for name, unused in (
-            ("hidden", hidden), ("features", features), ("input", input), ("input format", input_format),
-            ("seeds", None if seeds == 1 else seeds),
-            ("input scale", None if input_scale == 1 else input_scale),
-        ):  # fmt: skip
-            if unused is not None:
-                raise UsageError(f"{name} is for a cell: leave it out beside Jacobians")
+    orbits: Sequence[Orbit]
+    if cell is None:
+        _refuse_options_of_cells(hidden, features, input, input_format, input_scale, seeds)
         stack = _stack(jacobians, key)
         plan = plan_of(steps, transient, len(stack))
-        orbits: list[Orbit] = [StackOrbit(stack, count in (None, len(stack[0])))]
-        text = None
+        orbits, text = [StackOrbit(stack, count in (None, len(stack[0])))], None
     else:
-        assert cell is not None
         spec = subject(cell)
         hidden, features = sizes([spec], hidden, features, input)
         inputs = Inputs.of(
@@ -158,98 +141,35 @@ def lyapunov(
     return record(params, runs, plan.transient, tolerance)
 
 
-class Plan(NamedTuple):
-    """Steps left out, and steps measured after them."""
-
-    transient: int
-    steps: int
-
-
-def plan_of(steps: int | None, transient: int | None, available: int | None) -> Plan:
-    """Return how many steps to take, of as many as there are (None: of any number)."""
-    if available is None:
-        steps = STEPS if steps is None else steps
-        return Plan(steps // 10 if transient is None else transient, steps)
-    if transient is None:
-        transient = available // 10 if steps is None else max(min(steps // 10, available - steps), 0)
-    if steps is None:
-        steps = available - transient
-    if steps < 1 or transient + steps > available:
-        raise UsageError(
-            f"steps {steps} after a transient of {transient}: the data have {available}; expected at most "
-            "that together, and at least one step"
-        )
-    return Plan(transient, steps)
-
-
-def orbit_of(
-    spec: Spec, hidden: int, inputs: Inputs, seed: int, draw: int, count: int | None = None
-) -> CellOrbit:
-    """Return one draw of a cell along its inputs, from a state near 0."""
-    cell = drawn(spec, hidden, inputs.features, seed, draw)
-    start = np.random.default_rng([seed, draw, 2]).normal(0.0, SPREAD, cell.state_size)
-    if isinstance(spec, Trained) and spec.backward and inputs.data is not None:
-        inputs = replace(inputs, data=inputs.data[:, ::-1])
-    return CellOrbit(cell, inputs.stream(draw, PIECE), start, dets=count in (None, cell.state_size))
-
-
-def measured(
-    orbits: Sequence[Orbit],
-    count: int,
-    plan: Plan,
-    *,
-    tolerance: float | None = None,
-    seed: int = 0,
-    map: Callable[..., Iterable[Any]] = map,
-) -> list[GrowthRun]:
-    """Return the leading ``count`` exponents along every orbit, as far as the plan or the tolerance wants.
+def _refuse_options_of_cells(
+    hidden: int | None,
+    features: int | None,
+    source: str | Path | ArrayLike | None,
+    input_format: str | None,
+    input_scale: float,
+    seeds: int,
+) -> None:
+    """Refuse what says nothing of given Jacobians.
 
     Raises
     ------
-    NumericalError
-        Where an orbit ends before anything is measured.
+    UsageError
+        With its name.
     """
-    runs = [
-        GrowthRun(orbit, count, np.random.default_rng([seed, draw, 3])) for draw, orbit in enumerate(orbits)
-    ]
-
-    def advance(piece: tuple[bool, int]) -> None:
-        for run in runs:
-            (run.measure if piece[0] else run.skip)(piece[1])
-
-    pieces = [*((False, length) for length in _batches(plan.transient)), *_round(plan)]
-    rounds = pieces if tolerance is None else chain(pieces, _rounds(plan, runs, tolerance))
-    for _ in map(advance, rounds):
-        pass
-    for run in runs:
-        if not run.steps:
-            raise NumericalError(
-                f"the state overflows at step {run.orbit.blow_up}, within the transient of {plan.transient} "
-                "steps; expected a smaller transient, or smaller weights"
-            )
-    return runs
+    given = {
+        "hidden": hidden is not None,
+        "features": features is not None,
+        "input": source is not None,
+        "input format": input_format is not None,
+        "input scale": input_scale != 1.0,
+        "seeds": seeds != 1,
+    }
+    for name, there in given.items():
+        if there:
+            raise UsageError(f"{name} is for a cell: leave it out beside Jacobians")
 
 
-def _batches(steps: int) -> list[int]:
-    """Return the lengths of as many batches as there are to be, the same but for one step."""
-    ends = np.linspace(0, steps, min(steps, BATCHES) + 1).round().astype(int)
-    return [int(length) for length in np.diff(ends)]
-
-
-def _round(plan: Plan) -> list[tuple[bool, int]]:
-    return [(True, length) for length in _batches(plan.steps)]
-
-
-def _rounds(plan: Plan, runs: Sequence[GrowthRun], tolerance: float) -> Iterator[tuple[bool, int]]:
-    """Yield more batches while any exponent is less certain than the tolerance, and any orbit goes on."""
-    for _ in range(MOST_ROUNDS - 1):
-        errors = np.sqrt(np.mean([run.standard_errors() ** 2 for run in runs], axis=0) / len(runs))
-        if (errors <= tolerance).all() or all(run.ended for run in runs):
-            return
-        yield from _round(plan)
-
-
-def _stack(source: str | Path | ArrayLike, key: str | None) -> Array:
+def _stack(source: str | Path | ArrayLike | None, key: str | None) -> Array:
     """Return Jacobians (T, n, n).
 
     Raises
@@ -262,6 +182,7 @@ def _stack(source: str | Path | ArrayLike, key: str | None) -> Array:
     if isinstance(source, str | Path):
         stack = read_array(source, key, dimensions=(3,))
     else:
+        assert source is not None
         stack = given_array(source, "jacobians", (3,))
     if np.iscomplexobj(stack):
         raise DataError("the Jacobians are complex: expected real numbers, T×n×n")

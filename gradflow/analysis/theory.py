@@ -7,8 +7,8 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from gradflow.analysis.exponents import plan_of
 from gradflow.analysis.inputs import Inputs, check_count
-from gradflow.analysis.lyapunov import plan_of
 from gradflow.analysis.subject import check_named
 from gradflow.analysis.sweep import parse_asked
 from gradflow.analysis.theories import THEORIES

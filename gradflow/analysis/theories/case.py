@@ -6,8 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradflow.analysis.exponents import Plan
 from gradflow.analysis.inputs import Inputs
-from gradflow.analysis.lyapunov import Plan
 from gradflow.cells.base import Array, Cell
 from gradflow.cells.initialization import INITIALIZATIONS, Scales
 from gradflow.cells.spec import CellSpec

@@ -6,7 +6,7 @@ from functools import cache
 import numpy as np
 from scipy.special import digamma
 
-from gradflow.analysis.lyapunov import Plan, measured
+from gradflow.analysis.exponents import Plan, measured
 from gradflow.analysis.orbit import StreamOrbit
 from gradflow.analysis.theories.case import CIRCULAR_LAW, Case, Prediction, radius
 from gradflow.cells.base import Array

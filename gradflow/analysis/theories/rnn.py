@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gradflow.analysis.lyapunov import measured, orbit_of
+from gradflow.analysis.exponents import measured, orbit_of
 from gradflow.analysis.mean_field import MeanField, normal_mean
 from gradflow.analysis.orbit import PIECE
 from gradflow.analysis.theories.case import CIRCULAR_LAW, Case, Prediction, log, radius, zero_state_radius
