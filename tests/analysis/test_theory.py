@@ -109,6 +109,16 @@ def test_pascanus_bound_is_over_every_exponent_predicted_or_measured(init, activ
         assert values["rate_bound", draw] >= values["largest_exponent", draw] - 1e-12
 
 
+@pytest.mark.parametrize(
+    ("activation", "steepest"),
+    [("tanh", 1), ("sigmoid", 0.25), ("relu", 1), ("identity", 1), ("erf", 2 / math.sqrt(math.pi))],
+)
+def test_bound_is_the_steepest_slope_times_twice_the_gain_or_once_where_orthogonal(activation, steepest):
+    for init, spread in (("ginibre", 2), ("torch", 2 / math.sqrt(3)), ("orthogonal", 1), ("keras", 1)):
+        found = predicted(f"rnn:init={init},activation={activation}", gain=0.8)
+        assert found["rate_bound"] == pytest.approx(math.log(steepest * spread * 0.8), abs=1e-13)
+
+
 def test_critical_gain_is_where_the_predicted_exponent_is_0():
     for cell in ("rnn:init=ginibre", "rnn", "rnn:init=keras,activation=erf", "rnn:init=orthogonal"):
         critical = predicted(cell)["critical_gain"]
