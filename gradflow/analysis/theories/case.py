@@ -13,7 +13,7 @@ from gradflow.cells.initialization import INITIALIZATIONS, Scales
 from gradflow.cells.spec import CellSpec
 from gradflow.errors import UsageError
 
-CIRCULAR_LAW = "circular law, Girko 1984"
+CIRCULAR_LAW, ORTHOGONAL = "circular law, Girko 1984", "orthogonal: every |ν| is the gain"
 
 
 class Case(NamedTuple):
@@ -31,6 +31,13 @@ class Case(NamedTuple):
     def gain(self) -> float:
         """Of the recurrent weights."""
         return float(self.options.get("gain", 1.0))
+
+    def radius_source(self, gates: int) -> str:
+        """Return who predicts the radius of a gate's recurrent weights."""
+        whole = self.options.get("init") == "orthogonal" or (
+            self.options.get("init") == "keras" and gates == 1
+        )
+        return ORTHOGONAL if whole else CIRCULAR_LAW
 
     def cell(self, draw: int) -> Cell:
         """Return a cell with the weights of one draw, the same as for every other command."""

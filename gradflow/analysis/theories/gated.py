@@ -11,7 +11,7 @@ from typing import NamedTuple
 import numpy as np
 from scipy.optimize import brentq
 
-from gradflow.analysis.theories.case import CIRCULAR_LAW, Case, Prediction, log, radius, zero_state_radius
+from gradflow.analysis.theories.case import Case, Prediction, log, radius, zero_state_radius
 from gradflow.cells.activations import sigmoid
 from gradflow.cells.base import Array, Layer
 from gradflow.cells.gru import GRU
@@ -73,7 +73,12 @@ def _predictions(case: Case, units: Units, gates: int, candidate: str, kind: typ
 
     critical = _critical_deviation(units)
     return [
-        Prediction("spectral_radius", deviation, CIRCULAR_LAW, lambda draw: radius(candidate_weights(draw))),
+        Prediction(
+            "spectral_radius",
+            deviation,
+            case.radius_source(gates),
+            lambda draw: radius(candidate_weights(draw)),
+        ),
         Prediction(
             "zero_state_rate",
             log(edge(units, deviation)),

@@ -5,7 +5,7 @@ import numpy as np
 from gradflow.analysis.exponents import measured, orbit_of
 from gradflow.analysis.mean_field import MeanField, normal_mean
 from gradflow.analysis.orbit import PIECE
-from gradflow.analysis.theories.case import CIRCULAR_LAW, Case, Prediction, log, radius, zero_state_radius
+from gradflow.analysis.theories.case import ORTHOGONAL, Case, Prediction, log, radius, zero_state_radius
 from gradflow.analysis.trajectory import follow
 from gradflow.cells.activations import activation
 from gradflow.cells.base import Array, affine
@@ -21,17 +21,16 @@ def predictions(case: Case) -> list[Prediction]:
     deviation = abs(case.gain) * scales.recurrent
     field = MeanField(phi, deviation, scales.bias**2 + scales.inputs**2 * case.inputs.mean_square())
     exponent, variance, critical = field.exponent(), field.variance(), field.critical_deviation()
+    source = case.radius_source(1)
     # of an orthogonal W all singular values are its radius; the largest of another is twice that
-    spread = 1.0 if case.options.get("init") in ("orthogonal", "keras") else 2.0
+    spread = 1.0 if source == ORTHOGONAL else 2.0
     slope = normal_mean(lambda z: np.square(phi.slope(z)), scales.bias**2).value ** 0.5
     return [
-        Prediction(
-            "spectral_radius", deviation, CIRCULAR_LAW, lambda draw: radius(_rnn(case, draw).weight_hh)
-        ),
+        Prediction("spectral_radius", deviation, source, lambda draw: radius(_rnn(case, draw).weight_hh)),
         Prediction(
             "zero_state_rate",
             log(deviation * slope),
-            "ln(g φ′(0)), the circular law",
+            f"ln(g φ′(0)); {source}",
             lambda draw: log(zero_state_radius(case.cell(draw))),
         ),
         Prediction(
