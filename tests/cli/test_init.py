@@ -101,6 +101,27 @@ def test_each_table_exits_0_by_its_name(cli, tmp_path, form, table):
     assert len(rows) == (1 if table == "summary" else len(whole["tables"][table]))
 
 
+def test_the_main_table_exits_0_as_csv_with_nan_where_the_scheme_draws_its_own(cli):
+    head, before, after = cli(*LSTM, "-f", "csv").rows()
+    told = dict(zip(head, before, strict=True)), dict(zip(head, after, strict=True))
+    assert (told[0]["stage"], told[0]["value"]) == ("before", "nan")
+    assert told[1]["stage"] == "after"
+    assert float(told[1]["value"]) == cli(*LSTM, "-f", "json").object["summary"]["value"]
+
+
+def test_without_a_file_exits_0_and_writes_none(cli, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    outcome = cli(*LSTM, "-f", "json")
+    assert outcome.code == 0
+    assert outcome.object["summary"]["file"] is None
+    assert "arrays" not in outcome.object["tables"]
+    assert os.listdir(tmp_path) == []
+
+
+def test_the_table_arrays_exits_2_without_a_file_and_says_how_to_have_it(check_refused):
+    check_refused(2, *LSTM, "-f", "csv", "--table", "arrays", says=["arrays", "-o"])
+
+
 @pytest.mark.parametrize("name", ["w.npz", "w.safetensors"])
 def test_one_command_twice_exits_0_with_the_same_bytes_of_report_and_file(process, tmp_path, name):
     found = []
