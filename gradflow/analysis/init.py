@@ -112,13 +112,16 @@ def init(
     task = Task(spec, knob_of(spec), hidden, inputs, seed)
     arranged = lookup(WRITABLE, layout, "layout of weights")
     file = None if output is None else WeightFile.of(output)
+    if file is not None and isinstance(input, str | Path) and file.path == Path(os.path.realpath(input)):
+        raise UsageError(f"{file.name!r} is the input, which would be lost; name another file")
     if file is not None:  # what cannot be written is not worth the search
         arranged(_layers(task.cell(0, None)))
     before, trials = task.credit(0, None), []
     if not close_enough(before):
         trials = list(map(_itself, search(task.knob, lambda value: task.credit(0, value))))
-    chosen = best(trials) if trials else Trial(math.nan, before)
-    tuned = chosen.value if trials else None
+    # weights as they were asked for are as good a choice as any that was tried
+    chosen = best([Trial(math.nan, before), *trials])
+    tuned = None if math.isnan(chosen.value) else chosen.value
     jobs = [(draw, one) for one in dict.fromkeys((None, tuned)) for draw in range(1, seeds)]
     others = list(map(lambda job: task.credit(*job), jobs))
     stages = [[before, *others[: seeds - 1]], [chosen.credit, *others[len(others) - seeds + 1 :]]]
@@ -183,13 +186,13 @@ def _record(
     """Return the record of the search, and of what was written."""
     steps, knob = task.inputs.steps, task.knob
     before, after = (several[0] for several in stages)
-    chosen = knob.start if value is None else value
+    asked = knob.start if knob.known else None
     ratio = from_log10(after.log10_credit)
     return Tuned(
         params=params,
         notes=tuple(_notes(task, after, stages[1])),
         parameter=knob.name,
-        value=chosen,
+        value=asked if value is None else value,
         rate_before=_rate(before, steps),
         rate_after=_rate(after, steps),
         norm_ratio=ratio if math.isfinite(ratio) else None,
@@ -203,7 +206,7 @@ def _record(
         file=params["output"],
         size=size,
         conclusion=_conclusion(knob, value, before, after, steps),
-        tuning=_tuning(stages, [_given(task), chosen], steps),
+        tuning=_tuning(stages, [asked, asked if value is None else value], steps),
         trials=Trials(
             value=np.array([trial.value for trial in trials]),
             rate=np.array([_rate(trial.credit, steps) for trial in trials]),
@@ -213,22 +216,17 @@ def _record(
     )
 
 
-def _given(task: Task) -> float:
-    """Return the value that was asked for, nan where the scheme draws its own."""
-    return float(task.spec.options.get(task.knob.name, math.nan))
-
-
 def _rate(credit: Credit, steps: int) -> float:
     """Return ln of the ratio a step."""
     return credit.log10_credit * math.log(10) / (steps - 1)
 
 
-def _tuning(stages: Sequence[Sequence[Credit]], values: Sequence[float], steps: int) -> Tuning:
+def _tuning(stages: Sequence[Sequence[Credit]], values: Sequence[float | None], steps: int) -> Tuning:
     logs = np.array([quantiles([one.log10_credit for one in several]) for several in stages])
     rates = logs * (math.log(10) / (steps - 1))
     return Tuning(
         stage=["before", "after"],
-        value=np.array(values),
+        value=np.array(values, np.float64),
         rate=rates[:, 1],
         rate_low=rates[:, 0],
         rate_high=rates[:, 2],

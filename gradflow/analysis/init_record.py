@@ -49,7 +49,9 @@ class Tuned(Record):
     verdicts: ClassVar[tuple[str, ...]] = ARRIVALS
 
     parameter: str = scalar("what was tuned")
-    value: float = scalar("its value in the weights that are written")
+    value: float | None = scalar(
+        "its value in the weights that are written; none where they are left as asked for"
+    )
     rate_before: float = scalar("growth from lag 1 to the horizon, as asked for", unit=RATE)
     rate_after: float = scalar("the same with the weights that are written", unit=RATE)
     norm_ratio: float | None = scalar(

@@ -6,7 +6,7 @@ pre-activations are normal with variance q, of which
     q = σ² ⟨φ(√q z)²⟩ + s,        λ₁ = ½ ln(σ² ⟨φ′(√q z)²⟩),
 
 ⟨·⟩ the mean over z normal (Sompolinsky, Crisanti & Sommers 1988; Molgedey, Schuchhardt & Schuster 1992; Chen,
-Pennington & Schoenholz 2018, section 3). Means are by Gauss–Hermite quadrature, to twelve digits.
+Pennington & Schoenholz 2018, section 3). Means are by Gauss–Hermite quadrature, to eleven digits.
 """
 
 import math
@@ -24,9 +24,11 @@ from gradflow.cells.base import Array
 
 ORDERS = (32, 64, 128, 256, 512, 1024)  # even ones: a kink at 0 lies between two nodes
 TOLERANCE = 1e-12  # relative change at twice the order with which a mean is taken
+SURE = 1e-11  # relative error that is stated then: where f has a kink, the change is less than the error
+STEEP = (1.0, 3.0, 10.0, 30.0, 100.0)  # where activations bend and level off
 WIDEST = 4.0  # a wider normal distribution may have no node where f is steep
 FARTHEST = 12.0  # standard deviations, past which a normal distribution is under 1e-32
-LEAST, MOST = 1e-30, 1e12  # variances between which a fixed point is sought
+LEAST, MOST, STRIDE = 1e-30, 1e210, 1e3  # variances between which a fixed point is sought, and how
 GAINS = 1e-3, 1e3  # and a critical gain
 
 
@@ -59,14 +61,15 @@ def normal_mean(function: Callable[[Array], Array], variance: float) -> Mean:
         value = float(weights @ function(deviation * nodes))
         error = abs(value - before) / max(abs(value), 1e-300)
         if error <= TOLERANCE:
-            return Mean(value, error)
+            return Mean(value, SURE)
         before = value
-    near = [side * width / deviation for side in (-1, 1) for width in (1.0, 10.0)]
+    widths = (scale / deviation for scale in STEEP if scale < FARTHEST * deviation)
+    near = [side * width for width in widths for side in (-1, 1)]
     value, error = quad(
         lambda z: float(function(np.array(deviation * z))) * math.exp(-z * z / 2) / math.sqrt(2 * math.pi),
         -FARTHEST, FARTHEST, points=[0.0, *near], limit=1000, epsabs=0.0, epsrel=TOLERANCE,
     )  # fmt: skip
-    return Mean(value, error / max(abs(value), 1e-300))
+    return Mean(value, max(error / max(abs(value), 1e-300), SURE))
 
 
 class MeanField(NamedTuple):
@@ -88,12 +91,12 @@ class MeanField(NamedTuple):
         """Return the largest q that reproduces itself; 0 where the state dies out, inf where it grows on."""
         high = max(self.drive, 1.0)
         while self._surplus(high) > 0:
-            high *= 4.0
+            high *= STRIDE
             if high > MOST:
                 return math.inf
         low = high
         while self._surplus(low) <= 0:
-            low /= 4.0
+            low /= STRIDE
             if low < LEAST:
                 return 0.0
         return float(brentq(self._surplus, low, high, xtol=LEAST, rtol=1e-14)) if low < high else high
@@ -107,9 +110,9 @@ class MeanField(NamedTuple):
         # at 0 a kink has no slope; next to 0 it has that of every scale
         variance = min(max(self.variance(), LEAST), MOST)
         square = normal_mean(lambda z: np.square(self.activation.slope(z)), variance)
-        with np.errstate(divide="ignore"):
-            value = 0.5 * float(np.log(self.deviation**2 * square.value))
-        return Mean(value, 0.5 * square.error)
+        if self.deviation == 0 or square.value == 0:
+            return Mean(-math.inf, 0.0)
+        return Mean(math.log(self.deviation) + 0.5 * math.log(square.value), 0.5 * square.error)
 
     def critical_deviation(self) -> float | None:
         """Return the σ at which λ₁ is 0, all else being equal; None where there is none.
@@ -118,7 +121,7 @@ class MeanField(NamedTuple):
         """
         if self.drive == 0 and float(self.activation.value(np.array(0.0))) == 0:
             square = normal_mean(lambda z: np.square(self.activation.slope(z)), LEAST).value
-            return 1.0 / math.sqrt(square)
+            return 1.0 / math.sqrt(square) if square > 0 else None
 
         def exponent(log: float) -> float:
             return self._replace(deviation=math.exp(log)).exponent().value

@@ -1,6 +1,7 @@
 """What a theory is asked about: a subject with options, of which one may be a range."""
 
 import math
+from decimal import Decimal
 from typing import NamedTuple
 
 from gradflow.cells.spec import CellSpec, parse_cell
@@ -8,6 +9,7 @@ from gradflow.errors import UsageError
 from gradflow.tables import unknown
 
 MOST = 1000  # values of a range
+LARGEST = 1e100
 INPUT_SCALE = "input_scale"
 
 
@@ -59,6 +61,8 @@ def parse_asked(text: str, gain: float | str | None, input_scale: float | str | 
     name, _, rest = text.partition(":")
     items = [item.partition("=") for item in rest.split(",") if item]
     found = [(option.strip(), value.strip()) for option, _, value in items]
+    if INPUT_SCALE in dict(found):
+        raise UsageError(f"{text!r}: {INPUT_SCALE} is no option of a cell; expected --input-scale")
     found += [] if gain is None else [("gain", str(gain).strip())]
     twice = [option for option, _ in found if [one for one, _ in found].count(option) > 1]
     if twice:
@@ -90,13 +94,17 @@ def values_of(option: str, text: str) -> tuple[float, ...]:
     parts = text.split(":")
     if len(parts) != 3:
         raise UsageError(f"{option}={text}: expected a number, or a range START:STOP:STEP, as in 0.5:2:0.1")
-    start, stop, step = (number(option, part) for part in parts)
+    for part in parts:
+        number(option, part)
+    # in decimal, as it was typed: 0.1 is no double
+    start, stop, step = (Decimal(part.strip()) for part in parts)
     if step <= 0 or stop < start:
         raise UsageError(f"{option}={text}: expected STOP from START on and a STEP over 0")
-    count = math.floor((stop - start) / step + 1e-9) + 1
+    count = int((stop - start) / step) + 1
     if count > MOST:
-        raise UsageError(f"{option}={text}: {count} values; expected at most {MOST}")
-    return tuple(float(f"{start + k * step:.12g}") for k in range(count))
+        told = f"{count}" if count < 10**9 else "too many"
+        raise UsageError(f"{option}={text}: {told} values; expected at most {MOST}")
+    return tuple(float(start + k * step) for k in range(count))
 
 
 def number(option: str, text: str) -> float:
@@ -113,4 +121,6 @@ def number(option: str, text: str) -> float:
         value = math.nan
     if not math.isfinite(value):
         raise UsageError(f"{option}={text}: expected a finite number, or a range START:STOP:STEP")
+    if abs(value) > LARGEST:
+        raise UsageError(f"{option}={text}: expected a modulus of at most {LARGEST:g}")
     return value

@@ -65,10 +65,6 @@ def swept(
     rates = [math.nan if one.predicted is None else one.predicted for one in leading]
     turns = [False, *((a < -CRITICAL) != (b < -CRITICAL) for a, b in pairwise(rates))]
 
-    def rate(value: float) -> float:
-        known = _leading(predicted(value)).predicted
-        return math.nan if known is None else known
-
     table = Sweep(
         value=np.array(values),
         predicted=np.array(rates),
@@ -78,7 +74,7 @@ def swept(
         phase=[PHASES[0 if abs(one) <= CRITICAL else int(math.copysign(1, one))] for one in rates],
         critical=turns,
     )
-    critical = _root(values, rates, turns, rate)
+    critical = _root(asked, predicted, rates, turns)
     means = [it.mean for it in found]
     return Theory(
         **shared,
@@ -146,16 +142,28 @@ def _leading(predictions: Sequence[Prediction]) -> Prediction:
 
 
 def _root(
-    values: Sequence[float], rates: Sequence[float], turns: Sequence[bool], rate: Callable[[float], float]
+    asked: Asked,
+    predicted: Callable[[float], list[Prediction]],
+    rates: Sequence[float],
+    turns: Sequence[bool],
 ) -> float | None:
     """Return where the predicted rate first crosses 0, between two values of which one is on either side."""
     place = next((k for k, turn in enumerate(turns) if turn), None)
     if place is None:
         return None
+    ends = asked.values[place - 1], asked.values[place]
     for k in (place - 1, place):
         if abs(rates[k]) <= CRITICAL:
-            return values[k]
-    return float(brentq(rate, values[place - 1], values[place], xtol=1e-12))
+            return asked.values[k]
+    named = {one.quantity: one.predicted for one in predicted(ends[1])}.get("critical_gain")
+    if asked.parameter == "gain" and named is not None and ends[0] < named < ends[1]:
+        return named  # as theory has it: past it the rate may rise too slowly to be sought
+
+    def rate(value: float) -> float:
+        known = _leading(predicted(value)).predicted
+        return math.nan if known is None else known
+
+    return float(brentq(rate, *ends, xtol=1e-12))
 
 
 def _crossing(values: Sequence[float], means: Sequence[float]) -> float | None:
@@ -170,9 +178,11 @@ def _notes(leading: Prediction, found: Sequence[Measured], draws: range, hidden:
     """Yield what to beware of."""
     if draws and not leading.exact:
         yield (
-            f"Predictions are for N → ∞; at N = {hidden} expect a bias of the order of 1/N, in a largest "
-            f"exponent of about {-4 / hidden:.2g}."
+            f"Predictions are for N → ∞: at N = {hidden} what is measured is off by more than its standard "
+            "error, by some 1/√N in a radius and 1/N in an exponent of a chaotic network (--hidden)."
         )
+    if any(it.mean == -math.inf for it in found):
+        yield "a state dies out, to exactly 0, where a relu has no slope: what is measured is -inf."
     lost = max(it.lost for it in found)
     if lost:
         yield f"in {lost} of {len(draws)} draws a state overflows; they are left out of the means."

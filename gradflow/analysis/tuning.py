@@ -1,7 +1,7 @@
 """The one number that a cell's gradients live or die by, and the search for the one with which they live."""
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 from scipy.optimize import brentq
@@ -14,18 +14,25 @@ from gradflow.errors import UsageError
 
 # log₁₀ of the norm at the horizon over that at lag 1 with which the search is content
 ENOUGH = 0.25
-STEPS_OF_SEARCH = 25
+OUTWARDS, CROSSING, REFINED = 60, 25, 8  # steps that are taken at most, of each kind
 FARTHEST = 1e6  # decades that stand for a gradient that is exactly 0, or a state that overflows
 
 
+Height = Callable[[float], float]
+
+
 class Knob(NamedTuple):
-    """An option of a cell: where it starts, and how far it may go; ``doubled`` or else moved by steps."""
+    """An option of a cell: where it starts, and how far it may go; ``doubled`` or else moved by steps.
+
+    ``known``: whether the start is what the scheme has, and not one number for biases that it draws.
+    """
 
     name: str
     start: float
     low: float
     high: float
     doubled: bool
+    known: bool = True
 
 
 class Trial(NamedTuple):
@@ -50,7 +57,8 @@ def knob_of(spec: CellSpec) -> Knob:
         return Knob("horizon", _number(spec, "horizon", 100.0), 2.0, 1e9, doubled=True)
     name = "forget_bias" if spec.kind is LSTM else "update_bias"
     default = 1.0 if spec.kind is LSTM and options.get("init") == "keras" else 0.0
-    return Knob(name, _number(spec, name, default), -40.0, 40.0, doubled=False)
+    known = name in options or options.get("init", "torch") not in ("torch", "orthogonal")
+    return Knob(name, _number(spec, name, default), -40.0, 40.0, doubled=False, known=known)
 
 
 def _number(spec: CellSpec, name: str, default: float) -> float:
@@ -64,9 +72,10 @@ def search(knob: Knob, measure: Callable[[float], Credit]) -> Iterator[Trial]:
     """Yield every value that is tried, from the start on: until the gradient is as large at the horizon.
 
     The ratio grows with the value, if not everywhere: from the start the value is moved up (or down) until
-    the ratio crosses 1, and then the crossing is closed in on (Brent 1973, chapter 4).
+    the ratio crosses 1, and the crossing is closed in on (Brent 1973, chapter 4). Where it never does, or
+    jumps, values are tried ever nearer to the best.
     """
-    tried = {knob.start: measure(knob.start)}
+    tried: dict[float, Credit] = {}
 
     def height(value: float) -> float:
         """Return decades of the ratio, far ones drawn in; 0 where it is close enough, which ends a search."""
@@ -74,20 +83,53 @@ def search(knob: Knob, measure: Callable[[float], Credit]) -> Iterator[Trial]:
             tried[value] = measure(value)
         return 0.0 if close_enough(tried[value]) else math.asinh(decades_of(tried[value]))
 
-    yield Trial(knob.start, tried[knob.start])
-    before, value = knob.start, _moved(knob, knob.start, height(knob.start), 0)
-    for step in range(1, STEPS_OF_SEARCH):
-        if value == before or height(before) == 0:
+    for phase in (_outwards, _between):
+        for value in phase(knob, height, tried):
+            yield Trial(value, tried[value])
+        if any(map(close_enough, tried.values())):
             return
-        first, last = height(before), height(value)
-        yield Trial(value, tried[value])
+
+
+def _outwards(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
+    """Yield values from the start on outwards until the ratio crosses 1, and then those nearer to that."""
+    value, last = knob.start, height(knob.start)
+    yield value
+    for step in range(OUTWARDS):
+        before, first = value, last
+        value = _moved(knob, before, first, step)
+        if first == 0 or value == before:
+            return
+        last = height(value)
+        yield value
         if first * last <= 0:
-            break
-        before, value = value, _moved(knob, value, last, step)
+            yield from _crossing(height, tried, before, value)
+            return
+
+
+def _between(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
+    """Yield values halfway from the best to neighbours that differ, until one is close enough or across."""
+    for _ in range(REFINED):
+        best = min(tried, key=lambda value: abs(height(value)))
+        values = sorted(tried)
+        place = values.index(best)
+        for neighbour in values[max(place - 1, 0) : place] + values[place + 1 : place + 2]:
+            half = math.sqrt(best * neighbour) if knob.doubled else 0.5 * (best + neighbour)
+            if half in tried or height(neighbour) == height(best):
+                continue
+            found = height(half)
+            yield half
+            if found * height(best) < 0:
+                yield from _crossing(height, tried, best, half)
+            if any(map(close_enough, tried.values())):
+                return
+
+
+def _crossing(height: Height, tried: Mapping[float, Credit], one: float, other: float) -> Iterator[float]:
+    """Yield values between two on either side of 1 that close in on where the ratio crosses it, or jumps."""
     known = len(tried)
-    if first * last < 0:
-        brentq(height, before, value, xtol=1e-9, maxiter=STEPS_OF_SEARCH, disp=False)
-    yield from (Trial(value, credit) for value, credit in list(tried.items())[known:])
+    if height(one) * height(other) < 0:
+        brentq(height, one, other, xtol=1e-9, maxiter=CROSSING, disp=False)
+    yield from list(tried)[known:]
 
 
 def decades_of(credit: Credit) -> float:

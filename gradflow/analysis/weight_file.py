@@ -51,7 +51,7 @@ class WeightFile(NamedTuple):
             For a directory, or a file in a directory that is not there or not writable.
         """
         name, path = os.fspath(target), Path(os.path.realpath(target))
-        container = path.suffix.removeprefix(".").lower()
+        container = Path(name).suffix.removeprefix(".").lower()
         if container not in WRITERS:
             wanted = " or ".join(f".{known}" for known in WRITERS)
             raise UsageError(f"{name!r}: expected a file that ends with {wanted}")

@@ -13,7 +13,7 @@ from gradflow.layouts.keras import ACTIVATIONS
 from gradflow.layouts.weights import ordered
 from gradflow.layouts.written import Written
 
-_KERAS = {ours: keras for keras, ours in ACTIVATIONS.items()}
+_KERAS = {ours: keras for keras, ours in ACTIVATIONS.items()} | {"elu": "elu"}
 
 
 def written(layers: Sequence[Layer]) -> Written:
@@ -57,6 +57,10 @@ def _constructor(layer: Layer) -> str:
             raise DataError(f"Keras has no layer with activation {layer.activation}")
         told = "" if layer.activation == "tanh" else f", activation={_KERAS[layer.activation]!r}"
         return f"keras.layers.SimpleRNN({size}{told})"
+    assert isinstance(layer, LSTM | GRU)
+    activations = [layer.gate_activation, layer.activation, getattr(layer, "output_activation", "tanh")]
+    if activations != ["sigmoid", "tanh", "tanh"]:
+        raise DataError(f"activations {', '.join(activations)} are not written; expected sigmoid and tanh")
     if isinstance(layer, LSTM):
         lacking = {
             "peepholes": layer.peephole is not None,
@@ -68,5 +72,4 @@ def _constructor(layer: Layer) -> str:
             if there:
                 raise DataError(f"Keras has no LSTM with {what}")
         return f"keras.layers.LSTM({size})"
-    assert isinstance(layer, GRU)
     return f"keras.layers.GRU({size}{'' if layer.reset == 'after' else ', reset_after=False'})"

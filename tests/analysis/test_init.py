@@ -272,6 +272,45 @@ def test_of_every_variant_each_trial_is_the_draw_with_that_value(cell):
     assert len(said) == (found.arrival != "arrives")
 
 
+@pytest.mark.parametrize(("cell", "horizon", "seed"), [("lstm:gain=20", 60, 0), ("gru:gain=10", 50, 1)])
+def test_what_is_written_is_never_farther_from_1_than_what_was_asked_for(cell, horizon, seed):
+    found = gradflow.init(cell, hidden=8, features=2, horizon=horizon, seeds=1, seed=seed)
+    before, after = np.abs(found.tuning.log10_norm_ratio)
+    assert max(after, ENOUGH) <= max(before, ENOUGH)
+
+
+@pytest.mark.parametrize(
+    ("cell", "hidden", "features", "horizon", "seed"),
+    [("rnn", 16, 8, 100, 3), ("rnn:init=orthogonal", 8, 2, 100, 5)],
+)
+def test_a_gain_between_two_doublings_is_found_where_a_sweep_finds_one(cell, hidden, features, horizon, seed):
+    options = {"hidden": hidden, "features": features, "horizon": horizon, "seeds": 1, "seed": seed}
+    swept = [
+        gradflow.init(
+            f"{cell}{',' if ':' in cell else ':'}gain={gain:.6f}", **options
+        ).tuning.log10_norm_ratio[0]
+        for gain in np.geomspace(1, 8, 40)
+    ]
+    assert np.nanmin(np.abs(swept)) < 2
+    assert gradflow.init(cell, **options).arrival == "arrives"
+
+
+def test_biases_that_the_scheme_draws_itself_have_no_one_value():
+    found = small("lstm", horizon=2)
+    assert len(found.trials.value) == 0
+    assert found.value is None
+    assert np.isnan(found.tuning.value).all()
+
+
+def test_the_input_is_not_written_over(tmp_path):
+    np.savez(tmp_path / "x.npz", x=np.ones((30, 2)))
+    with pytest.raises(UsageError, match="is the input, which would be lost"):
+        gradflow.init(
+            "rnn", hidden=2, horizon=30, input=tmp_path / "x.npz", output=tmp_path / "x.npz", seeds=1
+        )
+    assert list(np.load(tmp_path / "x.npz")) == ["x"]
+
+
 # ---- what cannot be had
 
 

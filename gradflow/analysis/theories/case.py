@@ -54,6 +54,7 @@ class Case(NamedTuple):
             Where they are not random, or the cell has several layers.
         """
         assert self.spec is not None
+        self.spec.make(1, 1, np.random.default_rng(0))  # refuses what the cell refuses
         if self.spec.layers > 1:
             raise UsageError(f"{self.text!r}: theory is of one layer; leave layers out")
         init = str(self.options.get("init", "torch"))

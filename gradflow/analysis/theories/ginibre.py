@@ -8,7 +8,7 @@ from scipy.special import digamma
 
 from gradflow.analysis.exponents import Plan, measured
 from gradflow.analysis.orbit import StreamOrbit
-from gradflow.analysis.theories.case import CIRCULAR_LAW, Case, Prediction, radius
+from gradflow.analysis.theories.case import CIRCULAR_LAW, Case, Prediction, log, radius
 from gradflow.cells.base import Array
 from gradflow.linalg.ensembles import ginibre
 
@@ -19,7 +19,7 @@ def predictions(case: Case) -> list[Prediction]:
     """Return the radius of one matrix, and λ_i = ln(gain/√N) + ½[ln 2 + ψ((N − i + 1)/2)] of the product."""
     size, gain = case.hidden, abs(case.gain)
     places = np.arange(1, size + 1)
-    newman = math.log(gain / math.sqrt(size)) + 0.5 * (math.log(2.0) + digamma((size - places + 1) / 2.0))
+    newman = log(gain / math.sqrt(size)) + 0.5 * (math.log(2.0) + digamma((size - places + 1) / 2.0))
 
     @cache
     def exponents(draw: int) -> Array:

@@ -37,7 +37,7 @@ def predictions(case: Case) -> list[Prediction]:
             "variance",
             variance if np.isfinite(variance) else None,
             MEAN_FIELD,
-            lambda draw: _variance(case, draw),
+            (lambda draw: _variance(case, draw)) if np.isfinite(variance) else None,
         ),
         Prediction(
             "largest_exponent", exponent.value, MEAN_FIELD, lambda draw: _largest(case, draw), exponent.error
@@ -79,7 +79,8 @@ def _variance(case: Case, draw: int) -> float:
             return np.inf
         z: Array = affine(cell.weight_hh, trajectory.states[:-1]) + cell.drive(trajectory.inputs)
         late = z[max(case.plan.transient - skipped, 0) :]
-        squares += float(np.square(late).sum())
+        with np.errstate(over="ignore"):
+            squares += float(np.square(late).sum())
         points += len(late)
         skipped += len(z) - len(late)
         state = trajectory.states[-1]
