@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from typing import NamedTuple
 
 from scipy.optimize import brentq
@@ -14,7 +15,8 @@ from gradflow.errors import UsageError
 
 # log₁₀ of the norm at the horizon over that at lag 1 with which the search is content
 ENOUGH = 0.25
-OUTWARDS, CROSSING, REFINED = 60, 25, 8  # steps that are taken at most, of each kind
+OUTWARDS, CROSSING, REFINED, GAPS = 60, 20, 4, 12  # steps that are taken at most, of each kind
+PATIENCE = 24  # trials after which no other way of searching is begun
 FARTHEST = 1e6  # decades that stand for a gradient that is exactly 0, or a state that overflows
 
 
@@ -73,7 +75,7 @@ def search(knob: Knob, measure: Callable[[float], Credit]) -> Iterator[Trial]:
 
     The ratio grows with the value, if not everywhere: from the start the value is moved up (or down) until
     the ratio crosses 1, and the crossing is closed in on (Brent 1973, chapter 4). Where it never does, or
-    jumps, values are tried ever nearer to the best.
+    jumps, values are tried ever nearer to the best, then in the widest gaps, then near the best again.
     """
     tried: dict[float, Credit] = {}
 
@@ -83,10 +85,10 @@ def search(knob: Knob, measure: Callable[[float], Credit]) -> Iterator[Trial]:
             tried[value] = measure(value)
         return 0.0 if close_enough(tried[value]) else math.asinh(decades_of(tried[value]))
 
-    for phase in (_outwards, _between):
+    for phase in (_outwards, _between, _apart, _between):
         for value in phase(knob, height, tried):
             yield Trial(value, tried[value])
-        if any(map(close_enough, tried.values())):
+        if any(map(close_enough, tried.values())) or len(tried) > PATIENCE:
             return
 
 
@@ -122,6 +124,20 @@ def _between(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Itera
                 yield from _crossing(height, tried, best, half)
             if any(map(close_enough, tried.values())):
                 return
+
+
+def _apart(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
+    """Yield values amid the widest gaps between those tried, where the ratio is not the same on both sides."""
+    for _ in range(GAPS):
+        pairs = [(one, other) for one, other in pairwise(sorted(tried)) if height(one) != height(other)]
+        if not pairs:
+            return
+        one, other = max(pairs, key=lambda pair: pair[1] / pair[0] if knob.doubled else pair[1] - pair[0])
+        half = math.sqrt(one * other) if knob.doubled else 0.5 * (one + other)
+        found = height(half)
+        yield half
+        if found == 0:
+            return
 
 
 def _crossing(height: Height, tried: Mapping[float, Credit], one: float, other: float) -> Iterator[float]:

@@ -281,7 +281,7 @@ def test_what_is_written_is_never_farther_from_1_than_what_was_asked_for(cell, h
 
 @pytest.mark.parametrize(
     ("cell", "hidden", "features", "horizon", "seed"),
-    [("rnn", 16, 8, 100, 3), ("rnn:init=orthogonal", 8, 2, 100, 5)],
+    [("rnn", 16, 8, 100, 3), ("rnn", 16, 8, 300, 1), ("rnn:init=orthogonal", 8, 2, 100, 5)],
 )
 def test_a_gain_between_two_doublings_is_found_where_a_sweep_finds_one(cell, hidden, features, horizon, seed):
     options = {"hidden": hidden, "features": features, "horizon": horizon, "seeds": 1, "seed": seed}
