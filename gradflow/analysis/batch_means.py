@@ -5,6 +5,7 @@ import numpy as np
 from gradflow.cells.base import Array
 
 MOST = 128  # batches; past it neighbours are merged
+ROUNDING = 1e-12
 FEWEST = 8  # under which nothing is known of the error
 
 
@@ -50,37 +51,57 @@ class BatchMeans:
 
     def standard_errors(self) -> Array:
         """Return the standard error of each mean: 0 where it is −inf, nan of fewer than `FEWEST` batches."""
-        sums = np.array(self.sums)
+        return self._judged()[0]
+
+    def independent(self) -> Array:
+        """Return how many independent batches would tell as much of each mean; inf where it is −inf."""
+        return self._judged()[1]
+
+    def _judged(self) -> tuple[Array, Array]:
+        sums, dead = np.array(self.sums), np.isneginf(self.means())
         if len(sums) < FEWEST:
-            return np.where(np.isneginf(self.means()), 0.0, np.nan)
+            return np.where(dead, 0.0, np.nan), np.where(dead, np.inf, 0.0)
         with np.errstate(invalid="ignore"):
-            rates = sums / np.array(self.steps)[:, None]
-            found = standard_errors(rates)
-        return np.where(np.isneginf(self.means()), 0.0, found)
+            errors, counts = standard_errors(sums / np.array(self.steps)[:, None])
+        return np.where(dead, 0.0, errors), np.where(dead, np.inf, counts)
 
 
-def standard_errors(values: Array) -> Array:
-    """Return the standard errors of the means of correlated series, (n, k) → (k,).
+def standard_errors(values: Array) -> tuple[Array, Array]:
+    """Return the standard errors of the means of correlated series, (n, k) → (k,), and n/(1 + 2 Σ ρ_j).
 
     s²/n (1 + 2 Σ ρ_j), the autocorrelations ρ_j being added in pairs ρ_{2j} + ρ_{2j+1}, which in a reversible
     chain are positive and fall, for as long as they do (Geyer 1992, section 3.3: the initial monotone
-    sequence). Never less than if the values were independent.
+    sequence); or that of a first-order autoregression with the same ρ_1, whose bias (Marriott & Pope 1954) is
+    mended, if that is more, as it is in a short record of a long memory. The mean has taken its share of the
+    variance: of m independent values m − 1 are left.
     """
     count = len(values)
     deviations = values - values.mean(axis=0)
     variance = (deviations**2).mean(axis=0)
-    time, last = np.zeros(values.shape[1]), np.full(values.shape[1], np.inf)
+    # what differs by rounding alone is constant, and no record of it too short
+    varies = variance > (ROUNDING * np.abs(values).max(axis=0, initial=0.0)) ** 2
+    safe = np.where(varies, variance, 1.0)
+    first = _covariance(deviations, 1) / safe
+    first = np.clip(first + (1.0 + 3.0 * first) / count, 0.0, 1.0 - 1.0 / count)
+    # 1 + 2 Σ ρ_j, never less than if the values were independent
+    times = np.maximum(geyer(deviations, variance) / safe, (1.0 + first) / (1.0 - first))
+    times = np.where(varies, times, 1.0)
+    independent = np.maximum(count / times, 1.5)
+    return np.sqrt(variance * times / count * independent / (independent - 1.0)), independent
+
+
+def geyer(deviations: Array, variance: Array) -> Array:
+    """Return s² (1 + 2 Σ ρ_j) by the initial monotone sequence."""
+    pairs, last = np.zeros_like(variance), np.full_like(variance, np.inf)
     going = variance > 0
-    for lag in range(0, count - 1, 2):
+    for lag in range(0, len(deviations) - 1, 2):
         pair = _covariance(deviations, lag) + _covariance(deviations, lag + 1)
         last = np.minimum(last, pair)
         going = going & (pair > 0)
         if not going.any():
             break
-        time += np.where(going, last, 0.0)
-    # 2 Σ pairs − s² = s² (1 + 2 Σ ρ_j)
-    inflated = np.maximum(2.0 * time - variance, variance)
-    return np.asarray(np.sqrt(inflated / (count - 1)))
+        pairs += np.where(going, last, 0.0)
+    return np.asarray(2.0 * pairs - variance)
 
 
 def _covariance(deviations: Array, lag: int) -> Array:

@@ -3,6 +3,8 @@
 import math
 from collections.abc import Sequence
 
+ROUNDING = 1e-12  # of a sum of exponents
+
 
 def kaplan_yorke(exponents: Sequence[float], size: int) -> float | None:
     """Return D = j + (λ_1 + … + λ_j)/|λ_{j+1}|, j the most for which that sum is not negative.
@@ -17,7 +19,7 @@ def kaplan_yorke(exponents: Sequence[float], size: int) -> float | None:
     """
     total = 0.0
     for place, exponent in enumerate(exponents):
-        if total + exponent < 0:
+        if total + exponent < -ROUNDING:
             return place + total / -exponent
         total += exponent
     return float(size) if len(exponents) == size else None

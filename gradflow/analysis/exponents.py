@@ -103,9 +103,15 @@ def _round(plan: Plan) -> list[tuple[bool, int]]:
 
 
 def _rounds(plan: Plan, runs: Sequence[GrowthRun], tolerance: float) -> Iterator[tuple[bool, int]]:
-    """Yield more batches while any exponent is less certain than the tolerance, and any orbit goes on."""
+    """Yield more batches until all exponents are as certain as the tolerance twice in a row, or orbits end.
+
+    Once is not enough: who stops at the first small error stops where it is small by chance.
+    """
+    before = False
     for _ in range(MOST_ROUNDS - 1):
         errors = np.sqrt(np.mean([run.standard_errors() ** 2 for run in runs], axis=0) / len(runs))
-        if (errors <= tolerance).all() or all(run.ended for run in runs):
+        certain = bool((errors <= tolerance).all()) and all(run.sure(tolerance).all() for run in runs)
+        if (certain and before) or all(run.ended for run in runs):
             return
+        before = certain
         yield from _round(plan)

@@ -10,6 +10,9 @@ from gradflow.analysis.trajectory import STRETCH
 from gradflow.cells.base import Array
 from gradflow.linalg.orthonormal import Frame
 
+INDEPENDENT = 10  # batches' worth that a run has to hold before its standard errors mean something
+ROUGH = 10.0  # times by which an error of a shorter run may be wrong
+
 
 class GrowthRun:
     """The leading ``count`` exponents of one orbit, and the mean of ln |det J| beside them.
@@ -31,10 +34,13 @@ class GrowthRun:
         self.steps = 0
         self.ended = False
         self._path = iter(orbit)
+        self._generator = generator
 
     def skip(self, steps: int) -> None:
         """Let the columns settle over a transient that is not measured."""
         self._advance(steps)
+        if len(self.frame.alive) < len(self.frame.logs):  # what died is none of what is measured
+            self.frame.refill(self._generator)
 
     def measure(self, steps: int) -> None:
         """Measure the next ``steps``, or as many as there are, as one batch."""
@@ -66,6 +72,14 @@ class GrowthRun:
     def standard_errors(self) -> Array:
         """Return theirs."""
         return self.batches.standard_errors()[:-1]
+
+    def sure(self, tolerance: float) -> Array:
+        """Return whether errors can be trusted: the run is long beside the memory of the system.
+
+        Or they are so far under the tolerance that even an error of several times their size would be.
+        """
+        long = self.batches.independent()[:-1] >= INDEPENDENT
+        return np.asarray(long | (ROUGH * self.standard_errors() <= tolerance))
 
     def mean_log_abs_det(self) -> float:
         """Return the mean of ln |det J| over the same steps."""

@@ -16,7 +16,7 @@ from gradflow.analysis.quantiles import quantiles
 from gradflow.analysis.subject import HIDDEN, check_named
 from gradflow.analysis.trained import is_checkpoint
 from gradflow.analysis.trajectory import follow
-from gradflow.analysis.tuning import Knob, Trial, best, close_enough, knob_of, search
+from gradflow.analysis.tuning import Knob, Trial, best, close_enough, decades_of, knob_of, search
 from gradflow.analysis.weight_file import WeightFile, WrittenArrays
 from gradflow.cells.base import Cell, Layer
 from gradflow.cells.spec import CellSpec, parse_cell
@@ -120,7 +120,9 @@ def init(
     if not close_enough(before):
         trials = list(map(_itself, search(task.knob, lambda value: task.credit(0, value))))
     # weights as they were asked for are as good a choice as any that was tried
-    chosen = best([Trial(math.nan, before), *trials])
+    nearest = best(trials) if trials else Trial(math.nan, before)
+    as_asked = abs(decades_of(before)) <= abs(decades_of(nearest.credit)) or not trials
+    chosen = Trial(math.nan, before) if as_asked and not close_enough(nearest.credit) else nearest
     tuned = None if math.isnan(chosen.value) else chosen.value
     jobs = [(draw, one) for one in dict.fromkeys((None, tuned)) for draw in range(1, seeds)]
     others = list(map(lambda job: task.credit(*job), jobs))

@@ -17,15 +17,15 @@ class Exponents:
     """The spectrum, the largest exponent first."""
 
     index: list[int] = column("place in the spectrum, from 1")
-    exponent: NDArray[np.float64] = column(
-        "mean growth of ln r_ii; -inf: the direction dies in a singular Jacobian", unit=RATE
-    )
+    exponent: NDArray[np.float64] = column("mean growth of ln r_ii; -inf: see singular", unit=RATE)
     standard_error: NDArray[np.float64] = column(
         "of the exponent, its steps being correlated; none under 8 steps", unit=RATE
     )
     converged: list[bool] = column(
-        "whether that is within the tolerance (0.01 unless given) and both halves of the run agree"
+        "whether that is at most the tolerance (0.01 nats per step unless given), the run is long beside the "
+        "memory of the system, and both its halves agree"
     )
+    singular: list[bool] = column("whether the direction dies in a singular Jacobian: -inf, in JSON null")
 
 
 @dataclass(frozen=True, eq=False)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradflow.analysis.dimension import entropy_rate, kaplan_yorke
+from gradflow.analysis.exponents import MOST_ROUNDS
 from gradflow.analysis.growth_run import GrowthRun
 from gradflow.analysis.lyapunov_record import Exponents, History, Lyapunov
 from gradflow.analysis.pace import verdict
@@ -14,6 +15,7 @@ from gradflow.cells.base import Array
 from gradflow.linalg.orthonormal import EPS
 
 TOLERANCE = 0.01  # nats per step within which an exponent counts as converged, unless told otherwise
+NOTHING = 1e-12  # nats per step that are an exponent of 0
 ROUNDING = 1e-9  # nats per step that are no drift
 
 
@@ -23,40 +25,48 @@ class Estimate(NamedTuple):
     exponents: Array
     errors: Array
     drift: Array  # second half of the runs less the first
+    sure: Array  # whether every run is long beside the memory of the system
 
 
 def record(
     params: Mapping[str, Any], runs: Sequence[GrowthRun], transient: int, tolerance: float | None
 ) -> Lyapunov:
     """Return the record of all runs."""
-    found = estimate(runs)
+    limit = TOLERANCE if tolerance is None else tolerance
+    found = estimate(runs, limit)
     order = np.argsort(-found.exponents, kind="stable")
     exponents, errors = found.exponents[order], found.errors[order]
-    limit = TOLERANCE if tolerance is None else tolerance
     with np.errstate(invalid="ignore"):
         steady = np.abs(found.drift[order]) <= 6.0 * errors + ROUNDING  # a half is √2 less certain, two 2
-    settled = (errors <= limit) & (steady | np.isneginf(exponents))
+    settled = (errors <= limit) & ((steady & found.sure[order]) | np.isneginf(exponents))
     size, count = runs[0].orbit.size, len(exponents)
+    sharp = np.where(np.abs(exponents) < NOTHING, 0.0, exponents).tolist()
     largest, total = float(exponents[0]), float(exponents.sum())
     steps = min(run.steps for run in runs)
     blown = [run.orbit.blow_up for run in runs if run.orbit.blow_up is not None]
     dets = [run.mean_log_abs_det() for run in runs]
     whole = count == size
     judged = verdict(largest, steps, min(blown, default=None))
-    table = Exponents(list(range(1, count + 1)), exponents, errors, [bool(one) for one in settled])
+    table = Exponents(
+        index=list(range(1, count + 1)),
+        exponent=exponents,
+        standard_error=errors,
+        converged=[bool(one) for one in settled],
+        singular=[bool(one) for one in np.isneginf(exponents)],
+    )
     return Lyapunov(
         params=params,
-        notes=tuple(_notes(runs, table, tolerance, transient)),
+        notes=tuple(_notes(runs, table, found.sure, tolerance, transient)),
         largest=largest,
         largest_standard_error=float(errors[0]),
         sum=total,
         mean_log_abs_det=float(np.mean(dets)) if whole else None,
         sum_rule_error=max(map(sum_rule_error, runs)) if whole else None,
-        kaplan_yorke_dimension=kaplan_yorke(exponents.tolist(), size),
-        entropy_rate=entropy_rate(exponents.tolist(), size),
+        kaplan_yorke_dimension=kaplan_yorke(sharp, size),
+        entropy_rate=entropy_rate(sharp, size),
         condition_growth=_condition_growth(exponents) if whole else None,
         rank=int(np.isfinite(exponents).sum()),
-        horizon=math.log(EPS) / largest if largest < 0 else math.inf,
+        horizon=math.log(EPS) / largest if sharp[0] < 0 else math.inf,
         verdict=str(judged),
         state_size=size,
         count=count,
@@ -70,7 +80,7 @@ def record(
     )
 
 
-def estimate(runs: Sequence[GrowthRun]) -> Estimate:
+def estimate(runs: Sequence[GrowthRun], tolerance: float) -> Estimate:
     """Return means over draws; errors as the steps' correlation has them, or as draws differ, the larger."""
     several = np.array([run.exponents() for run in runs])
     within = np.mean([run.standard_errors() ** 2 for run in runs], axis=0) / len(runs)
@@ -80,7 +90,8 @@ def estimate(runs: Sequence[GrowthRun]) -> Estimate:
             between = several.var(axis=0, ddof=1) / len(runs)
         within = np.fmax(within, np.where(np.isneginf(exponents), 0.0, between))
     drift = np.mean([_drift(run) for run in runs], axis=0)
-    return Estimate(exponents, np.sqrt(within), drift)
+    sure = np.all([run.sure(tolerance) for run in runs], axis=0)
+    return Estimate(exponents, np.sqrt(within), drift, sure)
 
 
 def _drift(run: GrowthRun) -> Array:
@@ -135,7 +146,7 @@ def _conclusion(table: Exponents, judged: str) -> str:
 
 
 def _notes(
-    runs: Sequence[GrowthRun], table: Exponents, tolerance: float | None, transient: int
+    runs: Sequence[GrowthRun], table: Exponents, sure: Array, tolerance: float | None, transient: int
 ) -> Iterator[str]:
     """Yield what to beware of."""
     blown = [run.orbit.blow_up for run in runs if run.orbit.blow_up is not None]
@@ -151,11 +162,17 @@ def _notes(
         yield f"{dead} exponents are -inf: a Jacobian on the way is singular, exactly or to rounding."
         if any(np.isfinite(run.mean_log_abs_det()) for run in runs):
             yield "ln |det J| is finite all the same: those exponents are under what float64 resolves."
+    short = int((~sure).sum())
+    if short and not np.isnan(table.standard_error).any():
+        yield (
+            f"the run is not long beside the memory of the system: {short} standard errors are rough, and "
+            "those exponents do not count as converged; expected more --steps."
+        )
     if np.isnan(table.standard_error).any():
         yield "too few steps for standard errors (none, or null); expected at least 8."
     open_ones = table.converged.count(False)
     if open_ones and tolerance is not None:
         yield (
-            f"{open_ones} exponents are not within the tolerance {tolerance:g}: the data ended, draws differ "
-            "by more than that, or halves of the run disagree; expected more --steps or --seeds."
+            f"{open_ones} exponents are not within the tolerance {tolerance:g}: the data ended, or "
+            f"{MOST_ROUNDS} times the steps, or draws differ by more; expected more --steps or --seeds."
         )

@@ -16,6 +16,7 @@ from gradflow.errors import UsageError
 # log₁₀ of the norm at the horizon over that at lag 1 with which the search is content
 ENOUGH = 0.25
 OUTWARDS, CROSSING, REFINED, GAPS = 60, 20, 4, 12  # steps that are taken at most, of each kind
+NEARER = 4
 PATIENCE = 24  # trials after which no other way of searching is begun
 FARTHEST = 1e6  # decades that stand for a gradient that is exactly 0, or a state that overflows
 
@@ -103,9 +104,27 @@ def _outwards(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iter
             return
         last = height(value)
         yield value
+        if last == 0:
+            yield from _nearer(knob, height, before, value)
         if first * last <= 0:
             yield from _crossing(height, tried, before, value)
             return
+
+
+def _nearer(knob: Knob, height: Height, outside: float, inside: float) -> Iterator[float]:
+    """Yield values that halve the way from one that is not close enough to one that is."""
+    for _ in range(NEARER):
+        half = _half(knob, outside, inside)
+        if height(half) == 0:
+            inside = half
+        else:
+            outside = half
+        yield half
+
+
+def _half(knob: Knob, one: float, other: float) -> float:
+    """Return what lies halfway between two values of the knob."""
+    return math.sqrt(one * other) if knob.doubled else 0.5 * (one + other)
 
 
 def _between(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
@@ -115,7 +134,7 @@ def _between(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Itera
         values = sorted(tried)
         place = values.index(best)
         for neighbour in values[max(place - 1, 0) : place] + values[place + 1 : place + 2]:
-            half = math.sqrt(best * neighbour) if knob.doubled else 0.5 * (best + neighbour)
+            half = _half(knob, best, neighbour)
             if half in tried or height(neighbour) == height(best):
                 continue
             found = height(half)
@@ -127,13 +146,13 @@ def _between(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Itera
 
 
 def _apart(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
-    """Yield values amid the widest gaps between those tried, where the ratio is not the same on both sides."""
+    """Yield values amid the widest gaps between those tried, where the ratio differs between the ends."""
     for _ in range(GAPS):
         pairs = [(one, other) for one, other in pairwise(sorted(tried)) if height(one) != height(other)]
         if not pairs:
             return
         one, other = max(pairs, key=lambda pair: pair[1] / pair[0] if knob.doubled else pair[1] - pair[0])
-        half = math.sqrt(one * other) if knob.doubled else 0.5 * (one + other)
+        half = _half(knob, one, other)
         found = height(half)
         yield half
         if found == 0:
@@ -161,8 +180,16 @@ def close_enough(credit: Credit) -> bool:
 
 
 def best(trials: list[Trial]) -> Trial:
-    """Return the trial whose ratio is nearest to 1, the first of those that are close enough."""
-    return min(trials, key=lambda trial: max(abs(decades_of(trial.credit)), ENOUGH))
+    """Return the trial whose ratio is nearest to 1; of those that are close enough the one nearest the start.
+
+    A gate that is open farther than it has to be learns nothing new. The first trial is the start.
+    """
+    start = trials[0].value
+
+    def badness(trial: Trial) -> tuple[float, float]:
+        return max(abs(decades_of(trial.credit)), ENOUGH), abs(trial.value - start)
+
+    return min(trials, key=badness)
 
 
 def _moved(knob: Knob, value: float, height: float, step: int) -> float:

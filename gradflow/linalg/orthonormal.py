@@ -25,6 +25,7 @@ AIMED, WORST = 1e5, 2e6
 MEMORY = 0.25  # weight of the last steps in planning the next
 MOST = 64  # steps between two orthonormalisations, at most
 DEAD = 1e-6  # what is new of a column that is a combination of others, beside a row: rounding, much blown up
+HIGH = 1000  # exponent up to which an entry is left as it is
 SMALL, LARGE = 1e-100, 1e100  # a block whose norm lies between them is as it should be
 
 
@@ -60,6 +61,13 @@ class Frame:
         self.alive = np.arange(count)
         self.together = 1  # steps that are taken before the next orthonormalisation
         self.pace = 0.0  # share of what rounding allows that a step uses up, of late
+
+    def refill(self, generator: np.random.Generator) -> None:
+        """Begin anew, columns that have died replaced by others at random."""
+        size, count = len(self.columns), len(self.logs)
+        fresh = generator.standard_normal((size, count - len(self.alive)))
+        self.columns = triangle(np.hstack([self.columns, fresh])).columns
+        self.logs, self.alive = np.zeros(count), np.arange(count)
 
     def advance(self, factors: Sequence[Factor]) -> None:
         """Carry the columns through the factors, the first of them first; orthonormal again at the end.
@@ -115,7 +123,7 @@ class Frame:
                     self._drop(graded_triangle(stage(self.columns)))
         else:
             self._drop(step)
-        self._plan(1, step.spread, step.shift * math.log(2))
+        self._plan(1, step.spread, math.log(max(step.size, 1e-300)))
 
     def _drop(self, step: Step) -> None:
         """Go on with the columns that are still alive."""
@@ -167,6 +175,7 @@ class Step(NamedTuple):
     found: Triangle
     shift: int
     spread: float
+    size: float  # of the largest entry, 2^−shift
 
 
 def graded_triangle(block: Array) -> Step:
@@ -184,17 +193,19 @@ def graded_triangle(block: Array) -> Step:
     if not np.isfinite(largest).all():
         raise NumericalError("a Jacobian overflows within one step; expected smaller weights")
     order = np.argsort(-largest, kind="stable")
-    shift = int(np.frexp(largest[order[0]])[1])
+    exponent = int(np.frexp(largest[order[0]])[1])
+    # no farther than the largest needs: a far smaller row is not to underflow for it
+    shift = max(exponent - HIGH, 0) + min(exponent + HIGH, 0)
     rows, sizes = np.ldexp(block[order], -shift), np.ldexp(largest[order], -shift)
     found = triangle(rows)
-    spread = _spread(float(np.linalg.norm(rows)), found.diagonal)
+    spread = _spread(float(sizes[0]) * math.sqrt(len(rows)), found.diagonal)
     living = np.arange(block.shape[1])
     if spread > WORST:
         living, found = _independent(rows, sizes, found)
-        spread = _spread(float(np.linalg.norm(rows)), found.diagonal)
+        spread = _spread(float(sizes[0]) * math.sqrt(len(rows)), found.diagonal)
     columns = np.empty_like(found.columns)
     columns[order] = found.columns
-    return Step(living, Triangle(columns, found.diagonal), shift, spread)
+    return Step(living, Triangle(columns, found.diagonal), shift, spread, float(sizes[0]))
 
 
 def _independent(rows: Array, sizes: Array, found: Triangle) -> tuple[Array, Triangle]:
@@ -211,8 +222,8 @@ def _independent(rows: Array, sizes: Array, found: Triangle) -> tuple[Array, Tri
             return living[:0], Triangle(np.empty((len(rows), 0)), np.empty(0))
         new = found.diagonal / np.where(sizes[: len(living)] > 0, sizes[: len(living)], 1.0)
         # generic columns die from the last one on; what comes after another dead one is not to be trusted
-        last = new[count:].max() < DEAD
-        living = living[:count] if last else np.delete(living, int(np.argmin(new)))
+        early = np.flatnonzero(new[:count] < DEAD)
+        living = np.delete(living, early[0]) if early.size else living[:count]
         found = triangle(rows[:, living])
     return living, found
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+SAFE = 1e60  # between it and its inverse entries are eliminated as they are
 LEAST = {8: -1021, 4: -125}  # exponents of the smallest normal numbers, by bytes
 
 
@@ -69,7 +70,13 @@ class Factor(ABC):
 
         By elimination with pivots from the largest row down: rows of different size keep their digits.
         """
-        return np.asarray(np.linalg.slogdet(self.todense())[1])
+        dense = self.todense()
+        sizes = np.abs(dense).max(axis=-1)
+        if ((sizes > SAFE) | (sizes < 1.0 / SAFE)).any():
+            scale, dense = self._equilibrated()
+            with np.errstate(divide="ignore"):
+                return np.asarray(np.linalg.slogdet(dense)[1] - np.log(scale[..., 0]).sum(axis=-1))
+        return np.asarray(np.linalg.slogdet(dense)[1])
 
     def solve(self, block: Array) -> Array:
         """Return J⁻¹ X.

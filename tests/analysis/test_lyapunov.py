@@ -488,8 +488,9 @@ def test_a_tolerance_is_kept_by_every_standard_error():
     assert tight.params["tolerance"] == tolerance
     # nor does it go on when there is no need to
     enough = whole("gru", hidden=6, features=2, steps=128, tolerance=1.001 * tolerance / 0.4)
-    assert enough.steps == 128
-    np.testing.assert_array_equal(enough.exponents.exponent, loose.exponents.exponent)
+    # than to see it twice, in a run that is long enough: once is chance
+    assert 256 <= enough.steps <= 512
+    assert enough.steps < tight.steps
 
 
 def test_a_tolerance_that_data_cannot_keep_is_said():
