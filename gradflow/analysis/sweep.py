@@ -32,7 +32,8 @@ class Asked(NamedTuple):
 
     def at(self, value: float | None = None) -> Variant:
         """Return what is meant, the swept parameter being ``value``."""
-        items = {name: f"{value!r}" if name == self.parameter else text for name, text in self.items}
+        swept = "" if value is None else f"{int(value)}" if value.is_integer() else f"{value!r}"
+        items = {name: swept if name == self.parameter else text for name, text in self.items}
         scale = float(items.pop(INPUT_SCALE))
         text = ":".join(filter(None, [self.name, ",".join(f"{name}={text}" for name, text in items.items())]))
         if self.name == "ginibre":

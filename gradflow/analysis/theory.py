@@ -10,11 +10,12 @@ from numpy.typing import ArrayLike
 from gradflow.analysis.exponents import plan_of
 from gradflow.analysis.inputs import Inputs, check_count
 from gradflow.analysis.subject import check_named
-from gradflow.analysis.sweep import parse_asked
+from gradflow.analysis.sweep import INPUT_SCALE, Asked, parse_asked
 from gradflow.analysis.theories import THEORIES
 from gradflow.analysis.theories.case import Case, Prediction
 from gradflow.analysis.theory_record import Theory
 from gradflow.analysis.theory_tables import beside, swept
+from gradflow.errors import UsageError
 from gradflow.readers.given import told
 from gradflow.tables import lookup
 
@@ -86,13 +87,14 @@ def theory(
     >>> round(found.rate, 6), found.verdict
     (0.065217, 'exploding')
     >>> theory("gru", gain="1:5:1", measure=False).sweep.phase
-    ['ordered', 'ordered', 'ordered', 'chaotic', 'chaotic']
+    ['shrinking', 'shrinking', 'shrinking', 'growing', 'growing']
     """
     check_named([cell])
     for name, value in (("hidden", hidden), ("seeds", seeds)):
         check_count(name, value)
     asked = parse_asked(cell, gain, input_scale)
     lookup(THEORIES, asked.name, "subject of a theory")
+    _refuse_unused(asked, input, input_format)
     inputs = Inputs.of(
         input, key=key, format=input_format, steps=None, features=features, scale=1.0, seed=seed, count=seeds
     )
@@ -102,7 +104,7 @@ def theory(
         variant = asked.at(value)
         case = Case(
             variant.text, variant.options, variant.spec, hidden,
-            replace(inputs, scale=variant.input_scale), plan, seed,
+            replace(inputs, scale=variant.input_scale), plan, seed, seeds,
         )  # fmt: skip
         found: list[Prediction] = lookup(THEORIES, asked.name, "subject of a theory")(case)
         return found
@@ -123,3 +125,19 @@ def theory(
     if asked.parameter is None:
         return beside(predicted(None), draws, shared, map)
     return swept(asked, predicted, draws, shared, map)
+
+
+def _refuse_unused(asked: Asked, source: str | Path | ArrayLike | None, input_format: str | None) -> None:
+    """Refuse what has no bearing on the subject: a product of matrices has no inputs, a state 0 sees none.
+
+    Raises
+    ------
+    UsageError
+        With its name.
+    """
+    if asked.name != "rnn" and asked.parameter == INPUT_SCALE:
+        raise UsageError(f"{INPUT_SCALE} has no bearing on the theory of {asked.name}; sweep another option")
+    if asked.name == "ginibre":
+        for name, value in (("input", source), ("input format", input_format)):
+            if value is not None:
+                raise UsageError(f"{name} is for a cell: leave it out with ginibre")

@@ -33,7 +33,7 @@ class Sweep:
     measured: NDArray[np.float64] = column("mean over draws", unit=RATE)
     standard_error: NDArray[np.float64] = column("of that mean", unit=RATE)
     deviation: NDArray[np.float64] = column("measured less predicted, in standard errors")
-    phase: list[str] = column("by theory: ordered, changes shrink; chaotic, they grow")
+    phase: list[str] = column("by theory: whether small changes are shrinking or growing")
     critical: list[bool] = column("whether the phase turns between the row before and this one")
 
 
@@ -44,7 +44,10 @@ class Theory(Record):
     command: ClassVar[str] = "theory"
     verdicts: ClassVar[tuple[str, ...]] = FLOW_VERDICTS
 
-    rate: float = scalar("leading rate by theory: largest_exponent, zero_state_rate or exponent_1", unit=RATE)
+    rate: float = scalar(
+        "leading rate by theory (largest_exponent, zero_state_rate or exponent_1); of a range the last",
+        unit=RATE,
+    )
     verdict: str = scalar("stable: at that rate within a factor of 100 over the steps, at least 100")
     parameter: str | None = scalar("what is swept")
     critical_value: float | None = scalar("of the parameter, where the predicted rate crosses 0")

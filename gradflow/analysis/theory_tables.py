@@ -18,7 +18,7 @@ from gradflow.errors import NumericalError
 LEADING = ("largest_exponent", "exponent_1", "zero_state_rate")  # the first of these that a theory has
 ROUNDING = 1e-9  # relative, under which a difference is none
 CRITICAL = 1e-12  # nats per step, under which a rate is 0
-PHASES = {-1: "ordered", 0: "critical", 1: "chaotic"}
+PHASES = {-1: "shrinking", 0: "critical", 1: "growing"}
 Apply = Callable[..., Iterable[Any]]
 
 
@@ -26,11 +26,11 @@ def beside(predictions: Sequence[Prediction], draws: range, shared: Mapping[str,
     """Return the record of predictions beside what is measured."""
     found = measured(predictions, draws, map)
     leading = _leading(predictions)
-    rate = float(leading.predicted if leading.predicted is not None else math.nan)
+    rate = leading.predicted
     deviations = [_deviation(one, it) for one, it in zip(predictions, found, strict=True)]
     table = Predictions(
         quantity=[one.quantity for one in predictions],
-        predicted=np.array([math.nan if one.predicted is None else one.predicted for one in predictions]),
+        predicted=np.array([one.predicted for one in predictions]),
         measured=np.array([it.mean for it in found]),
         standard_error=np.array([it.error for it in found]),
         deviation=np.array(deviations),
@@ -45,7 +45,7 @@ def beside(predictions: Sequence[Prediction], draws: range, shared: Mapping[str,
         parameter=None,
         critical_value=None,
         critical_measured=None,
-        quadrature_error=leading.error,
+        quadrature_error=leading.known.error,
         conclusion=_conclusion(leading, found[place]),
         predictions=table,
     )
@@ -62,7 +62,7 @@ def swept(
     values = asked.values
     leading = [_leading(predicted(value)) for value in values]
     found = measured(leading, draws, map)
-    rates = [math.nan if one.predicted is None else one.predicted for one in leading]
+    rates = [one.predicted for one in map(_known, leading)]
     turns = [False, *((a < -CRITICAL) != (b < -CRITICAL) for a, b in pairwise(rates))]
 
     table = Sweep(
@@ -84,7 +84,7 @@ def swept(
         parameter=asked.parameter,
         critical_value=critical,
         critical_measured=_crossing(values, means),
-        quadrature_error=max(one.error for one in leading),
+        quadrature_error=max(one.known.error for one in leading),
         conclusion=_conclusion_of_sweep(asked, leading[0], rates, critical, _crossing(values, means)),
         sweep=table,
     )
@@ -129,12 +129,16 @@ def _over_draws(values: Array) -> Measured:
 
 def _deviation(prediction: Prediction, found: Measured) -> float:
     """Return measured less predicted in standard errors; nan where there is none."""
-    if prediction.predicted is None:
-        return math.nan
     difference = found.mean - prediction.predicted
     if abs(difference) <= ROUNDING * max(1.0, abs(prediction.predicted)):
         return 0.0
     return difference / found.error if found.error > 0 else math.nan
+
+
+def _known(prediction: Prediction) -> Prediction:
+    """Return a prediction that has been worked out."""
+    _ = prediction.known
+    return prediction
 
 
 def _leading(predictions: Sequence[Prediction]) -> Prediction:
@@ -155,13 +159,12 @@ def _root(
     for k in (place - 1, place):
         if abs(rates[k]) <= CRITICAL:
             return asked.values[k]
-    named = {one.quantity: one.predicted for one in predicted(ends[1])}.get("critical_gain")
-    if asked.parameter == "gain" and named is not None and ends[0] < named < ends[1]:
-        return named  # as theory has it: past it the rate may rise too slowly to be sought
+    named = [one.predicted for one in predicted(ends[1]) if one.quantity == "critical_gain"]
+    if asked.parameter == "gain" and named and ends[0] < named[0] < ends[1]:
+        return named[0]  # as theory has it: past it the rate may rise too slowly to be sought
 
     def rate(value: float) -> float:
-        known = _leading(predicted(value)).predicted
-        return math.nan if known is None else known
+        return _leading(predicted(value)).predicted
 
     return float(brentq(rate, *ends, xtol=1e-12))
 

@@ -144,7 +144,7 @@ def assert_turns_once(found, critical):
     assert found.critical_value == pytest.approx(critical, abs=1e-9)
     before, after = np.sign(sweep.predicted[place - 1]), np.sign(sweep.predicted[place])
     assert before != after
-    phases = {-1.0: "ordered", 1.0: "chaotic"}
+    phases = {-1.0: "shrinking", 1.0: "growing"}
     assert sweep.phase == [phases[np.sign(rate)] for rate in sweep.predicted]
 
 
@@ -177,8 +177,8 @@ def test_noise_suppresses_the_chaos_of_an_erf_network_where_the_closed_form_says
     found = swept("rnn:init=ginibre,activation=erf", gain=gain, input_scale="0.1:4.1:0.25")
     assert found.parameter == "input_scale"
     assert_turns_once(found, math.sqrt(drive))
-    assert found.sweep.phase[0] == "chaotic"
-    assert found.sweep.phase[-1] == "ordered"
+    assert found.sweep.phase[0] == "growing"
+    assert found.sweep.phase[-1] == "shrinking"
 
 
 @pytest.mark.parametrize("gain", [1.2, 2.0, 4.0])
@@ -196,7 +196,7 @@ def test_value_that_is_critical_itself_is_the_row_marked():
     found = swept("rnn:init=ginibre", gain="0.5:2:0.25", input="zero")
     assert found.critical_value == 1.0
     assert found.sweep.value[found.sweep.critical].tolist() == [1.0]
-    assert found.sweep.phase == ["ordered"] * 2 + ["critical"] + ["chaotic"] * 4
+    assert found.sweep.phase == ["shrinking"] * 2 + ["critical"] + ["growing"] * 4
 
 
 @pytest.mark.parametrize(

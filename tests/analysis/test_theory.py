@@ -7,8 +7,10 @@ import numpy as np
 import pytest
 
 import gradflow
+from gradflow.analysis.mean_field import normal_mean
 from gradflow.analysis.theories.case import CIRCULAR_LAW
 from gradflow.analysis.theories.gated import Alike
+from gradflow.cells.activations import activation
 from gradflow.cells.spec import parse_cell
 from gradflow.errors import UsageError
 from tests.truths import newman
@@ -58,8 +60,8 @@ def test_noise_of_variance_1_on_every_unit_has_the_published_exponent(features):
 
 def test_scale_of_the_inputs_is_that_of_the_noise():
     data = np.full((50, 4), 0.7)  # |x|² / 4 = 0.49
-    given = predicted("rnn:init=ginibre", input=data)
-    assert given == pytest.approx(predicted("rnn:init=ginibre", input_scale=0.7), rel=1e-12)
+    given, noise = predicted("rnn:init=ginibre", input=data), predicted("rnn:init=ginibre", input_scale=0.7)
+    assert given == pytest.approx({name: noise[name] for name in given}, rel=1e-12)
     assert given["largest_exponent"] > predicted("rnn:init=ginibre")["largest_exponent"]
 
 
@@ -222,11 +224,54 @@ def test_orthogonal_weights_have_their_gain_as_radius_and_bound_exactly():
 @pytest.mark.parametrize("cell", ["ginibre", "rnn", "rnn:init=ginibre"])
 def test_circular_law_holds_at_four_hundred_rows(cell):
     # Girko 1984; the edge of a finite spectrum is some √(ln N / 4N) outside: and scatters, 8 % at most
-    found = gradflow.theory(cell, gain=1.5, hidden=400, seeds=2, steps=1, transient=0, input="zero")
+    fed = {} if cell == "ginibre" else {"input": "zero"}
+    found = gradflow.theory(cell, gain=1.5, hidden=400, seeds=2, steps=1, transient=0, **fed)
     expected, measured, _, _ = rows(found)["spectral_radius"]
     assert expected == pytest.approx(1.5 / math.sqrt(3) if cell == "rnn" else 1.5, rel=1e-14)
     assert measured == pytest.approx(expected, rel=0.08)
     assert found.predictions.source[found.predictions.quantity.index("spectral_radius")] == CIRCULAR_LAW
+
+
+# --- inputs that are stronger at one step than at another
+
+
+def along(field, squares, deviation, drive):
+    """q_t and ½ ln(σ²⟨φ′²⟩) by the letter: a quadrature at every step."""
+    q, variances, exponents = float(squares.mean()) + drive, [], []
+    for square in squares:
+        q = deviation**2 * normal_mean(lambda z: np.square(field.value(z)), q).value + square + drive
+        variances.append(q)
+        slope = normal_mean(lambda z: np.square(field.slope(z)), q).value
+        exponents.append(math.log(deviation) + 0.5 * math.log(slope))
+    return np.array(variances), np.array(exponents)
+
+
+@pytest.mark.parametrize("activation_name", ["tanh", "erf", "sigmoid", "relu"])
+@pytest.mark.parametrize("features", [1, 8])
+def test_mean_field_along_the_inputs_is_a_quadrature_at_every_step(activation_name, features):
+    inputs = np.random.default_rng(3).standard_normal((60, features)) * np.linspace(0, 2, 60)[:, None]
+    found = predicted(f"rnn:init=ginibre,gain=1.2,activation={activation_name}", input=inputs, transient=10)
+    squares = np.square(inputs).sum(axis=1) / features
+    variances, exponents = along(activation(activation_name), squares, 1.2, 0.0)
+    # cubic splines 0.02 apart in ln q
+    assert found["variance"] == pytest.approx(variances[10:].mean(), rel=1e-8)
+    assert found["largest_exponent"] == pytest.approx(exponents[10:].mean(), abs=1e-8)
+
+
+def test_with_one_feature_the_way_of_the_inputs_predicts_what_noise_of_their_mean_strength_does_not():
+    found = rows(gradflow.theory("rnn:init=ginibre", hidden=400, features=1, seeds=4, steps=600))
+    noise, way = found["largest_exponent"], found["largest_exponent_along_inputs"]
+    assert noise[1:3] == way[1:3]  # one measurement
+    assert abs(way[3]) < 4
+    assert abs(noise[3]) > 8
+    assert predicted("rnn:init=ginibre", features=1)["largest_exponent"] == pytest.approx(-0.459549, abs=6e-7)
+
+
+def test_critical_gain_along_data_is_where_the_exponent_along_them_is_0():
+    data = np.random.default_rng(5).standard_normal((80, 2))
+    gain = predicted("rnn:init=ginibre", input=data)["critical_gain"]
+    found = predicted("rnn:init=ginibre", gain=gain, input=data)
+    assert found["largest_exponent"] == pytest.approx(0.0, abs=1e-8)
 
 
 # --- each draw by the most literal formula

@@ -107,7 +107,9 @@ def test_csv_exits_0_with_all_predictions_and_who_makes_them(cli):
         "spectral_radius",
         "zero_state_rate",
         "variance",
+        "variance_along_inputs",
         "largest_exponent",
+        "largest_exponent_along_inputs",
         "critical_gain",
         "rate_bound",
     ]

@@ -2,18 +2,22 @@
 
 import math
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from gradflow.analysis.exponents import Plan
 from gradflow.analysis.inputs import Inputs
+from gradflow.analysis.mean_field import Mean
 from gradflow.cells.base import Array, Cell
 from gradflow.cells.initialization import INITIALIZATIONS, Scales
 from gradflow.cells.spec import CellSpec
 from gradflow.errors import UsageError
 
 CIRCULAR_LAW, ORTHOGONAL = "circular law, Girko 1984", "orthogonal: every |ν| is the gain"
+TRUNCATED = "truncated orthogonal matrix, Życzkowski & Sommers 2000"
 
 
 class Case(NamedTuple):
@@ -26,6 +30,15 @@ class Case(NamedTuple):
     inputs: Inputs
     plan: Plan
     seed: int
+    seeds: int
+
+    def squares(self) -> Array:
+        """Return |x_t|² over transient and steps for every draw, (steps, draws); one where all are equal."""
+        if self.inputs.kind in ("zero", "constant"):
+            return np.array([[self.inputs.mean_square()]])
+        wanted = self.plan.transient + self.plan.steps
+        draws = [next(self.inputs.stream(draw, wanted)) for draw in range(self.seeds)]
+        return np.stack([np.square(inputs[:wanted]).sum(axis=1) for inputs in draws], axis=1)
 
     @property
     def gain(self) -> float:
@@ -34,10 +47,10 @@ class Case(NamedTuple):
 
     def radius_source(self, gates: int) -> str:
         """Return who predicts the radius of a gate's recurrent weights."""
-        whole = self.options.get("init") == "orthogonal" or (
-            self.options.get("init") == "keras" and gates == 1
-        )
-        return ORTHOGONAL if whole else CIRCULAR_LAW
+        init = self.options.get("init")
+        if init == "keras":  # its gates share one orthogonal matrix
+            return ORTHOGONAL if gates == 1 else TRUNCATED
+        return ORTHOGONAL if init == "orthogonal" else CIRCULAR_LAW
 
     def cell(self, draw: int) -> Cell:
         """Return a cell with the weights of one draw, the same as for every other command."""
@@ -65,15 +78,26 @@ class Case(NamedTuple):
         return scales(gates, (self.hidden, self.hidden, self.inputs.features))
 
 
-class Prediction(NamedTuple):
-    """A number that theory gives (None where it has none), and how one draw is measured for it."""
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A number that theory gives once it is asked (None where it has none), and how one draw is measured."""
 
     quantity: str
-    predicted: float | None
+    predict: Callable[[], Mean | float | None]
     source: str
     measure: Callable[[int], float] | None = None
-    error: float = 0.0  # of the quadrature, absolute
     exact: bool = False  # at any N, not for N → ∞ alone
+
+    @cached_property
+    def known(self) -> Mean:
+        """The number with the error of its quadrature, absolute; nan where there is none."""
+        found = self.predict()
+        return found if isinstance(found, Mean) else Mean(math.nan if found is None else found, 0.0)
+
+    @property
+    def predicted(self) -> float:
+        """The number, nan where there is none."""
+        return self.known.value
 
 
 def log(value: float) -> float:

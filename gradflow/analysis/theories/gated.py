@@ -102,15 +102,17 @@ def _predictions(
     return [
         Prediction(
             "spectral_radius",
-            deviation,
+            lambda: deviation,
             case.radius_source(gates),
             lambda draw: radius(candidate_weights(draw)),
         ),
         Prediction(
             "zero_state_rate",
-            log(units.edge(deviation)),
+            lambda: log(units.edge(deviation)),
             SOURCE,
             lambda draw: log(zero_state_radius(case.cell(draw))),
         ),
-        Prediction("critical_gain", None if critical is None else critical / scales.recurrent, SOURCE),
+        Prediction(
+            "critical_gain", lambda: None if critical is None else critical / scales.recurrent, SOURCE
+        ),
     ]

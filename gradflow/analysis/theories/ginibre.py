@@ -28,7 +28,7 @@ def predictions(case: Case) -> list[Prediction]:
     def measure(place: int) -> Prediction:
         return Prediction(
             f"exponent_{place}",
-            float(newman[place - 1]),
+            lambda: float(newman[place - 1]),
             NEWMAN,
             lambda draw: float(exponents(draw)[place - 1]),
             exact=True,
@@ -36,7 +36,7 @@ def predictions(case: Case) -> list[Prediction]:
 
     single = Prediction(
         "spectral_radius",
-        gain,
+        lambda: gain,
         CIRCULAR_LAW,
         lambda draw: radius(ginibre(size, gain, np.random.default_rng([case.seed, draw, 1]))),
     )
