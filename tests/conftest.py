@@ -8,5 +8,13 @@ for _name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
 # Scripts that make reference values with frameworks that the tests do without.
 collect_ignore = [
     f"oracles/{_script}.py"
-    for _script in ("shelf", "torch_cells", "torch_files", "jax_files", "keras_files", "onnx_files")
+    for _script in (
+        "shelf",
+        "torch_cells",
+        "torch_files",
+        "jax_files",
+        "keras_files",
+        "onnx_files",
+        "fresh_weights",
+    )
 ]

@@ -21,7 +21,7 @@ from gradflow.analysis.weight_file import WeightFile, WrittenArrays
 from gradflow.cells.base import Cell, Layer
 from gradflow.cells.spec import CellSpec, parse_cell
 from gradflow.cells.stack import Stack
-from gradflow.errors import UsageError
+from gradflow.errors import DataError, UsageError
 from gradflow.layouts import WRITABLE
 from gradflow.layouts.written import Written
 from gradflow.linalg.scaled import from_log10
@@ -80,7 +80,7 @@ def init(
     Returns
     -------
     Tuned
-        The tables ``tuning``, ``trials`` and, of a file, ``arrays``.
+        The tables ``tuning``, ``trials`` and, of a file, ``arrays``; ``weights`` are the arrays by name.
 
     Raises
     ------
@@ -110,12 +110,12 @@ def init(
         count=seeds,
     )  # fmt: skip
     task = Task(spec, knob_of(spec), hidden, inputs, seed)
-    arranged = lookup(WRITABLE, layout, "layout of weights")
+    lookup(WRITABLE, layout, "layout of weights")
     file = None if output is None else WeightFile.of(output)
     if file is not None and isinstance(input, str | Path) and file.path == Path(os.path.realpath(input)):
         raise UsageError(f"{file.name!r} is the input, which would be lost; name another file")
     if file is not None:  # what cannot be written is not worth the search
-        arranged(_layers(task.cell(0, None)))
+        _weights(layout, task.cell(0, None), refuse=True)
     before, trials = task.credit(0, None), []
     if not close_enough(before):
         trials = list(map(_itself, search(task.knob, lambda value: task.credit(0, value))))
@@ -127,10 +127,8 @@ def init(
     jobs = [(draw, one) for one in dict.fromkeys((None, tuned)) for draw in range(1, seeds)]
     others = list(map(lambda job: task.credit(*job), jobs))
     stages = [[before, *others[: seeds - 1]], [chosen.credit, *others[len(others) - seeds + 1 :]]]
-    weights, size = None, None
-    if file is not None:
-        weights = _narrowed(arranged(_layers(task.cell(0, tuned))))
-        size = file.write(weights.arrays)
+    weights = _weights(layout, task.cell(0, tuned), refuse=file is not None)
+    size = None if file is None or weights is None else file.write(weights.arrays)
     params = {
         "cell": cell, "hidden": hidden, "features": inputs.features, "horizon": horizon, "input": told(input),
         "key": key, "input_format": input_format, "input_scale": input_scale, "seed": seed, "seeds": seeds,
@@ -160,16 +158,22 @@ class Task(NamedTuple):
         return credit(follow(self.cell(draw, value), self.inputs.draw(draw)), self.inputs.steps)
 
 
-def _layers(cell: Cell) -> list[Layer]:
-    """Return the layers of a cell, from below upwards."""
+def _weights(layout: str, cell: Cell, *, refuse: bool) -> Written | None:
+    """Return the weights in a framework's names and in float32, whose numbers they have already.
+
+    None for a cell that the framework has not, unless that is to be refused.
+    """
     layers = cell.layers if isinstance(cell, Stack) else (cell,)
-    return [layer for layer in layers if isinstance(layer, Layer)]
-
-
-def _narrowed(weights: Written) -> Written:
-    """Return weights in float32, whose numbers they have already."""
-    arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in weights.arrays.items()}
-    return weights._replace(arrays=arrays)
+    try:
+        named: Written = lookup(WRITABLE, layout, "layout of weights")(
+            [layer for layer in layers if isinstance(layer, Layer)]
+        )
+    except DataError:
+        if refuse:
+            raise
+        return None
+    arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in named.arrays.items()}
+    return Written(named.constructors, arrays)
 
 
 def _itself(trial: Trial) -> Trial:
@@ -214,7 +218,8 @@ def _record(
             rate=np.array([_rate(trial.credit, steps) for trial in trials]),
             log10_norm_ratio=np.array([trial.credit.log10_credit for trial in trials]),
         ),
-        arrays=None if weights is None else WrittenArrays.of(weights.arrays),
+        arrays=None if size is None or weights is None else WrittenArrays.of(weights.arrays),
+        weights=None if weights is None else weights.arrays,
     )
 
 

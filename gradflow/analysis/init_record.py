@@ -1,6 +1,7 @@
 """The record of tuned weights."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import ClassVar
 
 import numpy as np
@@ -68,9 +69,14 @@ class Tuned(Record):
     size: int | None = scalar("how large that is", unit="byte")
     conclusion: str = scalar("in words", prose=True)
 
-    tuning: Tuning = table("gradients before and after")
+    tuning: Tuning = table(
+        "gradients before and after, over draws (the summary is of the first, which is written)"
+    )
     trials: Trials = table("the values that were tried")
     arrays: WrittenArrays | None = table("the weights in the file", absent="name a file with -o (output)")
+
+    # for whoever wants them in Python; None where the layout has no such cell
+    weights: Mapping[str, NDArray[np.float32]] | None = field(default=None)
 
     def held(self) -> frozenset[str]:
         """Return what becomes of the gradient with the weights that are written."""

@@ -12,7 +12,7 @@ from gradflow.analysis.inputs import Inputs, check_count
 from gradflow.analysis.lyapunov_record import Lyapunov
 from gradflow.analysis.lyapunov_tables import record
 from gradflow.analysis.orbit import Orbit, StackOrbit
-from gradflow.analysis.subject import sizes, subject
+from gradflow.analysis.subject import Spec, sizes, subject
 from gradflow.cells.base import Array
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.network import Network
@@ -120,7 +120,7 @@ def lyapunov(
         plan = plan_of(steps, transient, len(stack))
         orbits, text = [StackOrbit(stack, count in (None, len(stack[0])))], None
     else:
-        spec = subject(cell)
+        spec = _subject(cell)
         hidden, features = sizes([spec], hidden, features, input)
         inputs = Inputs.of(
             input, key=key, format=input_format, steps=None, features=features, scale=input_scale, seed=seed,
@@ -139,6 +139,14 @@ def lyapunov(
     }  # fmt: skip
     runs = measured(orbits, count or size, plan, tolerance=tolerance, seed=seed, map=map)
     return record(params, runs, plan.transient, tolerance)
+
+
+def _subject(cell: str | Network) -> Spec:
+    """Return what a person named, with a hint where it is a file of something else than weights."""
+    try:
+        return subject(cell)
+    except DataError as error:
+        raise DataError(f"{error}; if it holds Jacobians, give it as --jacobians") from None
 
 
 def _refuse_options_of_cells(

@@ -46,7 +46,7 @@ class Lyapunov(Record):
 
     largest: float = scalar("the leading exponent λ₁", unit=RATE)
     largest_standard_error: float = scalar("its standard error; none under 8 steps", unit=RATE)
-    sum: float = scalar("of the exponents: how fast their volume grows", unit=RATE)
+    sum: float = scalar("of the exponents computed: how fast the volume that they span grows", unit=RATE)
     mean_log_abs_det: float | None = scalar(
         "mean ln |det J|, found apart from them: what the whole spectrum must add up to", unit=RATE
     )

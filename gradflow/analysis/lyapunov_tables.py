@@ -141,7 +141,7 @@ def _conclusion(table: Exponents, judged: str) -> str:
     else:
         pace = f"{'doubles' if largest > 0 else 'halves'} every {math.log(2) / abs(largest):.3g} steps"
     positive = int((table.exponent - 2.0 * np.nan_to_num(table.standard_error) > ROUNDING).sum())
-    chaos = f"; {positive} of {len(table.index)} exponents are positive" if positive else ""
+    chaos = f"; {positive} of the {len(table.index)} exponents computed are positive" if positive else ""
     return f"Leading exponent {largest:.6g}{known} nats per step, {judged}: a small change {pace}{chaos}."
 
 

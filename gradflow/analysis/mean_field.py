@@ -29,6 +29,7 @@ STEEP = (1.0, 3.0, 10.0, 30.0, 100.0)  # where activations bend and level off
 WIDEST = 4.0  # a wider normal distribution may have no node where f is steep
 FARTHEST = 12.0  # standard deviations, past which a normal distribution is under 1e-32
 LEAST, MOST, STRIDE = 1e-30, 1e210, 1e3  # variances between which a fixed point is sought, and how
+NOTHING = 1e-15  # nats per step: next to 1, ln loses that
 GAINS = 1e-3, 1e3  # and a critical gain
 
 
@@ -112,7 +113,8 @@ class MeanField(NamedTuple):
         square = normal_mean(lambda z: np.square(self.activation.slope(z)), variance)
         if self.deviation == 0 or square.value == 0:
             return Mean(-math.inf, 0.0)
-        return Mean(math.log(self.deviation) + 0.5 * math.log(square.value), 0.5 * square.error)
+        value = math.log(self.deviation) + 0.5 * math.log(square.value)
+        return Mean(0.0 if abs(value) < NOTHING else value, 0.5 * square.error)
 
     def critical_deviation(self) -> float | None:
         """Return the σ at which λ₁ is 0, all else being equal; None where there is none.

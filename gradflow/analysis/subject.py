@@ -29,8 +29,8 @@ def check_named(cells: Sequence[object]) -> None:
     for cell in cells:
         if not isinstance(cell, str | Network):
             raise UsageError(
-                f"cell {cell!r} is no name: give names one by one, as in compare('rnn', 'lstm'), or networks "
-                "of gradflow.load"
+                f"a {type(cell).__name__} is no name of a cell: give names one by one, as in "
+                "compare('rnn', 'lstm'), or networks of gradflow.load"
             )
 
 

@@ -608,8 +608,12 @@ def test_a_horizon_of_2_is_one_step_more_than_one(cell):
 
 def test_without_a_file_no_weights_are_written_and_the_numbers_are_the_same(tmp_path):
     without, written = small("lstm"), small("lstm", output=tmp_path / "w.npz")
-    assert (without.file, without.size, without.constructor, without.arrays) == (None,) * 4
-    assert written.constructor == f"torch.nn.LSTM({FEATURES}, {HIDDEN})"
+    assert (without.file, without.size, without.arrays) == (None,) * 3
+    assert without.constructor == written.constructor == f"torch.nn.LSTM({FEATURES}, {HIDDEN})"
+    with np.load(tmp_path / "w.npz") as file:
+        assert list(without.weights) == list(file)
+        for name, array in without.weights.items():
+            np.testing.assert_array_equal(array, file[name])
     assert without.value == written.value
     assert without.log10_norm_ratio == written.log10_norm_ratio
 

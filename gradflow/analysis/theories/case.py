@@ -10,7 +10,7 @@ import numpy as np
 
 from gradflow.analysis.exponents import Plan
 from gradflow.analysis.inputs import Inputs
-from gradflow.analysis.mean_field import Mean
+from gradflow.analysis.mean_field import NOTHING, Mean
 from gradflow.cells.base import Array, Cell
 from gradflow.cells.initialization import INITIALIZATIONS, Scales
 from gradflow.cells.spec import CellSpec
@@ -102,7 +102,10 @@ class Prediction:
 
 def log(value: float) -> float:
     """Return ln of a number that is not negative, −inf of 0."""
-    return math.log(value) if value > 0 else -math.inf
+    if value <= 0:
+        return -math.inf
+    found = math.log(value)
+    return 0.0 if abs(found) < NOTHING else found
 
 
 def radius(matrix: Array) -> float:
