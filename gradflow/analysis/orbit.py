@@ -47,8 +47,8 @@ class CellOrbit:
             for first in range(0, trajectory.steps, STRETCH):
                 _, factor = trajectory.stretch(first)
                 count = min(STRETCH, trajectory.steps - first)
-                dets = factor.log_abs_dets() if self.dets else np.full(count, np.nan)
-                yield from (Step(factor.at(place), float(dets[place])) for place in range(count))
+                dets = factor.log_abs_dets().tolist() if self.dets else [np.nan] * count
+                yield from (Step(factor.at(place), dets[place]) for place in range(count))
             self.underflow |= trajectory.underflow
             if trajectory.blow_up is not None:
                 self.blow_up = before + trajectory.blow_up

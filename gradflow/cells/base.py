@@ -210,8 +210,10 @@ class Cell(ABC):
         states = np.zeros((*drive.shape[:-2], drive.shape[-2] + 1, self.state_size), drive.dtype)
         if initial is not None:
             states[..., 0, :] = initial
+        state = states[..., :1, :]
         for t in range(drive.shape[-2]):
-            states[..., t + 1 : t + 2, :] = self.step(states[..., t : t + 1, :], drive[..., t : t + 1, :])
+            state = self.step(state, drive[..., t : t + 1, :])
+            states[..., t + 1 : t + 2, :] = state
         return states
 
 

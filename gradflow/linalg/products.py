@@ -159,7 +159,7 @@ class Dense(Factor):
 
 def transposed(matrix: Array) -> Array:
     """Return the matrices of shape (..., m, n) as (..., n, m)."""
-    return np.swapaxes(matrix, -1, -2)
+    return matrix.swapaxes(-1, -2)
 
 
 def solved(matrix: Array, block: Array) -> Array:
