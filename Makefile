@@ -26,6 +26,7 @@ bench: .venv/bench
 	$(BIN)/python benchmarks/powers.py
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/flow.py
+	$(BIN)/python benchmarks/lyapunov.py
 
 # Reference values by real frameworks, for tests that do without them.
 oracles: .venv/oracles

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
-SAFE = 1e60  # between it and its inverse entries are eliminated as they are
+SAFE = 1e120  # between it and its inverse the square of a row is no reason to even out rows
 LEAST = {8: -1021, 4: -125}  # exponents of the smallest normal numbers, by bytes
 
 
@@ -71,8 +71,9 @@ class Factor(ABC):
         By elimination with pivots from the largest row down: rows of different size keep their digits.
         """
         dense = self.todense()
-        sizes = np.abs(dense).max(axis=-1)
-        if ((sizes > SAFE) | (sizes < 1.0 / SAFE)).any():
+        with np.errstate(over="ignore", under="ignore"):
+            squares = np.einsum("...ij,...ij->...i", dense, dense)
+        if ((squares > SAFE) | (squares < 1.0 / SAFE)).any():
             scale, dense = self._equilibrated()
             with np.errstate(divide="ignore"):
                 return np.asarray(np.linalg.slogdet(dense)[1] - np.log(scale[..., 0]).sum(axis=-1))
