@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 import gradflow
+from gradflow.analysis.theories import THEORIES
 from gradflow.cells import CELLS
 from gradflow.cells.base import Cell
 from gradflow.cli import COMMANDS
 from gradflow.errors import GradflowError
+from gradflow.layouts import WRITABLE
 from gradflow.linalg import ENSEMBLES
 from gradflow.readers import READERS
 from gradflow.render import FORMATS
@@ -24,6 +26,8 @@ TABLES = {
     "reader": READERS,
     "cell": CELLS,
     "random matrix": ENSEMBLES,
+    "theory": THEORIES,
+    "layout of weights": WRITABLE,
     "public name": gradflow.API,
 }
 ENTRIES = [(kind, name) for kind, table in TABLES.items() for name in table]
