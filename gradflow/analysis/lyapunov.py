@@ -18,6 +18,7 @@ from gradflow.errors import DataError, UsageError
 from gradflow.layouts.network import Network
 from gradflow.readers.arrays import read_array
 from gradflow.readers.given import given_array, told
+from gradflow.readers.messages import shown
 
 
 def lyapunov(
@@ -192,9 +193,10 @@ def _stack(source: str | Path | ArrayLike | None, key: str | None) -> Array:
     else:
         assert source is not None
         stack = given_array(source, "jacobians", (3,))
+    name = f"{shown(str(source))}: " if isinstance(source, str | Path) else ""
     if np.iscomplexobj(stack):
-        raise DataError("the Jacobians are complex: expected real numbers, T×n×n")
+        raise DataError(f"{name}the Jacobians are complex: expected real numbers, T×n×n")
     if stack.shape[1] != stack.shape[2] or not stack.size:
         shape = "×".join(map(str, stack.shape))
-        raise UsageError(f"Jacobians of shape {shape}: expected T×n×n, the first applied first")
+        raise UsageError(f"{name}Jacobians of shape {shape}: expected T×n×n, the first applied first")
     return stack
