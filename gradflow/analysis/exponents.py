@@ -109,6 +109,10 @@ def _rounds(plan: Plan, runs: Sequence[GrowthRun], tolerance: float) -> Iterator
     """
     before = False
     for _ in range(MOST_ROUNDS - 1):
+        if not all(run.steps for run in runs) or any(
+            run.ended and not run.sure(tolerance).all() for run in runs
+        ):
+            return  # an orbit that ended can be no better known
         errors = np.sqrt(np.mean([run.standard_errors() ** 2 for run in runs], axis=0) / len(runs))
         certain = bool((errors <= tolerance).all()) and all(run.sure(tolerance).all() for run in runs)
         if (certain and before) or all(run.ended for run in runs):

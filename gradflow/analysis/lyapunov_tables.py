@@ -90,6 +90,7 @@ def estimate(runs: Sequence[GrowthRun], tolerance: float) -> Estimate:
             between = several.var(axis=0, ddof=1) / len(runs)
         within = np.fmax(within, np.where(np.isneginf(exponents), 0.0, between))
     drift = np.mean([_drift(run) for run in runs], axis=0)
+    within = np.where(np.isneginf(exponents), 0.0, within)
     sure = np.all([run.sure(tolerance) for run in runs], axis=0)
     return Estimate(exponents, np.sqrt(within), drift, sure)
 

@@ -100,7 +100,11 @@ class MeanField(NamedTuple):
             low /= STRIDE
             if low < LEAST:
                 return 0.0
-        return float(brentq(self._surplus, low, high, xtol=LEAST, rtol=1e-14)) if low < high else high
+        return (
+            float(brentq(self._surplus, low, high, xtol=LEAST, rtol=1e-14, maxiter=1000))
+            if low < high
+            else high
+        )
 
     def _surplus(self, variance: float) -> float:
         square = normal_mean(lambda z: np.square(self.activation.value(z)), variance).value
@@ -128,7 +132,7 @@ class MeanField(NamedTuple):
         def exponent(log: float) -> float:
             return self._replace(deviation=math.exp(log)).exponent().value
 
-        low, high = (math.log(end) for end in GAINS)
+        low, high = math.log(GAINS[0]), math.log(max(GAINS[1], 10.0 * math.sqrt(1.0 + self.drive)))
         if exponent(low) * exponent(high) >= 0:
             return None
         return math.exp(float(brentq(exponent, low, high, xtol=1e-12, maxiter=1000)))

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from itertools import pairwise
+from statistics import median
 from typing import NamedTuple
 
 from scipy.optimize import brentq
@@ -17,7 +18,7 @@ from gradflow.errors import UsageError
 ENOUGH = 0.25
 OUTWARDS, CROSSING, REFINED, GAPS = 60, 20, 4, 12  # steps that are taken at most, of each kind
 NEARER = 4
-PATIENCE = 24  # trials after which no other way of searching is begun
+PATIENCE = 36  # trials after which no other way of searching is begun
 FARTHEST = 1e6  # decades that stand for a gradient that is exactly 0, or a state that overflows
 
 
@@ -86,7 +87,7 @@ def search(knob: Knob, measure: Callable[[float], Credit]) -> Iterator[Trial]:
             tried[value] = measure(value)
         return 0.0 if close_enough(tried[value]) else math.asinh(decades_of(tried[value]))
 
-    for phase in (_outwards, _between, _apart, _between):
+    for phase in (_outwards, _otherwise, _between, _apart, _between):
         for value in phase(knob, height, tried):
             yield Trial(value, tried[value])
         if any(map(close_enough, tried.values())) or len(tried) > PATIENCE:
@@ -95,12 +96,25 @@ def search(knob: Knob, measure: Callable[[float], Credit]) -> Iterator[Trial]:
 
 def _outwards(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
     """Yield values from the start on outwards until the ratio crosses 1, and then those nearer to that."""
+    begun = height(knob.start)
+    yield knob.start
+    if begun != 0:
+        yield from _walk(knob, height, tried, -1 if begun > 0 else 1)
+
+
+def _otherwise(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
+    """Yield values the other way, unless all are alike: weights that saturate a cell are too large."""
+    if len(tried) == 1 or len(set(map(height, tried))) > 1:
+        yield from _walk(knob, height, tried, 1 if height(knob.start) > 0 else -1)
+
+
+def _walk(knob: Knob, height: Height, tried: Mapping[float, Credit], sign: int) -> Iterator[float]:
+    """Yield values one way from the start until the ratio crosses 1, stays as it is or the knob ends."""
     value, last = knob.start, height(knob.start)
-    yield value
     for step in range(OUTWARDS):
         before, first = value, last
-        value = _moved(knob, before, first, step)
-        if first == 0 or value == before:
+        value = _moved(knob, before, sign, step)
+        if value == before:
             return
         last = height(value)
         yield value
@@ -146,9 +160,15 @@ def _between(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Itera
 
 
 def _apart(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
-    """Yield values amid the widest gaps between those tried, where the ratio differs between the ends."""
+    """Yield values amid the widest gaps next to the better half of those tried."""
     for _ in range(GAPS):
-        pairs = [(one, other) for one, other in pairwise(sorted(tried)) if height(one) != height(other)]
+        values = sorted(tried)
+        promising = median(abs(height(value)) for value in values)
+        pairs = [
+            (one, other)
+            for one, other in pairwise(values)
+            if height(one) != height(other) and min(abs(height(one)), abs(height(other))) <= promising
+        ]
         if not pairs:
             return
         one, other = max(pairs, key=lambda pair: pair[1] / pair[0] if knob.doubled else pair[1] - pair[0])
@@ -192,8 +212,7 @@ def best(trials: list[Trial]) -> Trial:
     return min(trials, key=badness)
 
 
-def _moved(knob: Knob, value: float, height: float, step: int) -> float:
-    """Return the next value outwards, within the knob's ends."""
-    sign = -1 if height > 0 else 1
+def _moved(knob: Knob, value: float, sign: int, step: int) -> float:
+    """Return the next value up or down, within the knob's ends."""
     moved = value * 2.0**sign if knob.doubled else value + sign * 2.0**step
     return min(max(moved, knob.low), knob.high)

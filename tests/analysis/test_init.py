@@ -295,6 +295,21 @@ def test_a_gain_between_two_doublings_is_found_where_a_sweep_finds_one(cell, hid
     assert gradflow.init(cell, **options).arrival == "arrives"
 
 
+def test_a_saturated_start_is_left_downwards():
+    # the gradient of a saturated tanh vanishes the more, the larger the gain: upwards there is nothing
+    found = gradflow.init("rnn:gain=1000", hidden=16, features=4, horizon=50, seeds=1)
+    assert found.arrival == "arrives"
+    assert found.value < 1000
+
+
+def test_of_the_values_that_do_the_nearest_to_the_start_is_taken():
+    # a gru arrives with any bias from some 4 on: at twice the search's steps it would be 7
+    found = gradflow.init("gru", hidden=16, features=4, horizon=50, seeds=1)
+    arriving = [v for v, log in zip(found.trials.value, found.trials.log10_norm_ratio) if abs(log) <= ENOUGH]
+    assert len(arriving) > 1
+    assert found.value == min(arriving)
+
+
 def test_biases_that_the_scheme_draws_itself_have_no_one_value():
     found = small("lstm", horizon=2)
     assert len(found.trials.value) == 0

@@ -612,3 +612,34 @@ def test_a_state_that_overflows_within_the_transient_is_refused_with_the_step():
         gradflow.lyapunov(
             "rnn:activation=identity,init=orthogonal,gain=1e30", hidden=3, input="zero", transient=50
         )
+
+
+def test_a_tolerance_does_not_hide_that_a_state_overflows_within_the_transient():
+    options = {"hidden": 4, "steps": 300, "transient": 250, "tolerance": 1e-3}
+    with pytest.raises(gradflow.GradflowError, match="overflows at step"):
+        gradflow.lyapunov("rnn:activation=relu,init=ginibre,gain=100", **options)
+
+
+def test_a_tolerance_ends_with_an_orbit_that_has_ended():
+    # one of the draws overflows at step 156 and can be no better known: the others are not run on for it
+    found = gradflow.lyapunov(
+        "rnn:activation=relu,init=ginibre,gain=100", hidden=2, seeds=4, input="zero", tolerance=0.01
+    )
+    assert found.blow_up_step is not None
+    assert max(found.history.step) <= 1000
+
+
+def test_a_direction_that_dies_in_the_transient_is_none_of_the_run_s():
+    jacobians = np.random.default_rng(0).standard_normal((200, 3, 3))
+    jacobians[0, :, 2] = 0
+    found = gradflow.lyapunov(jacobians=jacobians, transient=20)
+    assert found.rank == 3
+    assert found.sum_rule_error < 1e-11
+    assert gradflow.lyapunov(jacobians=jacobians, transient=0).rank == 2
+
+
+@pytest.mark.parametrize("size", [2, 3, 5])
+def test_an_orthogonal_map_fills_its_whole_space_and_never_ends(size):
+    turn = np.linalg.qr(np.random.default_rng(size).standard_normal((size, size)))[0]
+    found = gradflow.lyapunov(jacobians=np.tile(turn, (100, 1, 1)))
+    assert (found.kaplan_yorke_dimension, found.entropy_rate, found.horizon) == (size, 0.0, math.inf)

@@ -236,10 +236,11 @@ def test_circular_law_holds_at_four_hundred_rows(cell):
 
 
 def along(field, squares, deviation, drive):
-    """q_t and ½ ln(σ²⟨φ′²⟩) by the letter: a quadrature at every step."""
-    q, variances, exponents = float(squares.mean()) + drive, [], []
+    """q_t and ½ ln(σ²⟨φ′²⟩) by the letter: a quadrature at every step, from a state of deviation 0.1."""
+    q, variances, exponents = None, [], []
     for square in squares:
-        q = deviation**2 * normal_mean(lambda z: np.square(field.value(z)), q).value + square + drive
+        seen = 0.01 if q is None else normal_mean(lambda z, q=q: np.square(field.value(z)), q).value
+        q = deviation**2 * seen + square + drive
         variances.append(q)
         slope = normal_mean(lambda z: np.square(field.slope(z)), q).value
         exponents.append(math.log(deviation) + 0.5 * math.log(slope))
@@ -272,6 +273,16 @@ def test_critical_gain_along_data_is_where_the_exponent_along_them_is_0():
     gain = predicted("rnn:init=ginibre", input=data)["critical_gain"]
     found = predicted("rnn:init=ginibre", gain=gain, input=data)
     assert found["largest_exponent"] == pytest.approx(0.0, abs=1e-8)
+
+
+@pytest.mark.parametrize("scale", [1e-17, 1e-14, 1e-12, 1e-9, 1e-3])
+def test_the_weakest_noise_leaves_the_network_as_it_is_without_any(scale):
+    weak = predicted("rnn:init=ginibre,gain=1.5", input_scale=scale, steps=300)
+    none = predicted("rnn:init=ginibre,gain=1.5", input="zero")
+    # noise adds some scale² to q, and the state settles within the transient
+    for name in ("variance", "largest_exponent"):
+        assert weak[name] == pytest.approx(none[name], abs=1e-5)
+        assert weak[f"{name}_along_inputs"] == pytest.approx(none[name], abs=1e-4)
 
 
 # --- each draw by the most literal formula

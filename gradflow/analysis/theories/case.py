@@ -38,7 +38,8 @@ class Case(NamedTuple):
             return np.array([[self.inputs.mean_square()]])
         wanted = self.plan.transient + self.plan.steps
         draws = [next(self.inputs.stream(draw, wanted)) for draw in range(self.seeds)]
-        return np.stack([np.square(inputs[:wanted]).sum(axis=1) for inputs in draws], axis=1)
+        with np.errstate(over="ignore"):
+            return np.stack([np.square(inputs[:wanted]).sum(axis=1) for inputs in draws], axis=1)
 
     @property
     def gain(self) -> float:

@@ -45,7 +45,7 @@ class Spread(NamedTuple):
         # 2T w² + (T + 2) w + 1 − r²/4 = 0, the larger root
         half = (self.longest + 2.0) / 2.0
         rest = 1.0 - deviation**2 / 4.0
-        return 1.0 - rest / (half + math.sqrt(half**2 - 2.0 * self.longest * rest))
+        return 1.0 - rest / half / (1.0 + math.sqrt(1.0 - 2.0 * self.longest / half * rest / half))
 
     def critical(self) -> float:
         """Return the deviation of U at which that is 1."""
