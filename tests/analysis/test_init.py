@@ -305,7 +305,11 @@ def test_a_saturated_start_is_left_downwards():
 def test_of_the_values_that_do_the_nearest_to_the_start_is_taken():
     # a gru arrives with any bias from some 4 on: at twice the search's steps it would be 7
     found = gradflow.init("gru", hidden=16, features=4, horizon=50, seeds=1)
-    arriving = [v for v, log in zip(found.trials.value, found.trials.log10_norm_ratio) if abs(log) <= ENOUGH]
+    arriving = [
+        v
+        for v, log in zip(found.trials.value, found.trials.log10_norm_ratio, strict=True)
+        if abs(log) <= ENOUGH
+    ]
     assert len(arriving) > 1
     assert found.value == min(arriving)
 
