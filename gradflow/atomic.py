@@ -7,6 +7,15 @@ from contextlib import suppress
 from pathlib import Path
 
 
+def obstacle(target: Path) -> str:
+    """Return why nothing can be written in place of the target, or nothing where it can."""
+    if target.is_dir():
+        return "it is a directory; expected a file name"
+    if not target.parent.is_dir():
+        return f"there is no directory {str(target.parent)!r}; make it first"
+    return "" if os.access(target.parent, os.W_OK) else "permission denied"
+
+
 def replace(target: Path, data: bytes) -> None:
     """Write a temporary file beside the target, then rename it over the target in one step."""
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)

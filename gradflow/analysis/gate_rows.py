@@ -8,7 +8,7 @@ import numpy as np
 from gradflow.analysis.gates import EDGE, at_end
 from gradflow.cells.base import Array, Gate, GateValues
 from gradflow.cells.base import Layer as LayerCell
-from gradflow.linalg.norms import spectral_norm
+from gradflow.linalg.norms import spectral_norm, spectral_radius
 from gradflow.linalg.scaled import Scaled
 
 QUANTILES = (0.05, 0.5, 0.95)
@@ -32,17 +32,6 @@ class GateRow(NamedTuple):
 def gate_rows(cell: LayerCell, activity: list[GateValues]) -> list[GateRow]:
     """Return a row for each gate; of a cell without any, one for its state."""
     return [_row(cell, values) for values in activity]
-
-
-def spectral_radius(matrix: Array) -> float:
-    """Return the largest modulus of an eigenvalue of a matrix (n, n).
-
-    Examples
-    --------
-    >>> spectral_radius(np.array([[0.0, 8.0], [-2.0, 0.0]]))
-    4.0
-    """
-    return float(np.abs(np.linalg.eigvals(matrix)).max())
 
 
 def norm(matrix: Array) -> float:

@@ -13,7 +13,7 @@ from gradflow.analysis.credit import Credit, credit
 from gradflow.analysis.init_record import Trials, Tuned, Tuning
 from gradflow.analysis.inputs import Inputs, check_count
 from gradflow.analysis.quantiles import quantiles
-from gradflow.analysis.subject import HIDDEN, check_named
+from gradflow.analysis.subject import HIDDEN, check_named, drawn
 from gradflow.analysis.trained import is_checkpoint
 from gradflow.analysis.trajectory import follow
 from gradflow.analysis.tuning import Knob, Trial, best, close_enough, decades_of, knob_of, search
@@ -149,8 +149,8 @@ class Task(NamedTuple):
     def cell(self, draw: int, value: float | None) -> Cell:
         """Return one draw with a value of the tuned option (None: as asked for), in float32's numbers."""
         options = dict(self.spec.options) | ({} if value is None else {self.knob.name: value})
-        generator = np.random.default_rng([self.seed, draw, 1])
-        made = self.spec._replace(options=options).make(self.hidden, self.inputs.features, generator)
+        spec = self.spec._replace(options=options)
+        made = drawn(spec, self.hidden, self.inputs.features, self.seed, draw)
         return made.astype(np.dtype(np.float32)).astype(np.dtype(np.float64))
 
     def credit(self, draw: int, value: float | None) -> Credit:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.trajectory import STRETCH, follow
+from gradflow.analysis.trajectory import STRETCH, Trajectory, follow
 from gradflow.cells.base import Array, Cell
 from gradflow.linalg.products import Dense, Factor
 
@@ -40,21 +40,26 @@ class CellOrbit:
         """Numbers in the state."""
         return self.cell.state_size
 
-    def __iter__(self) -> Iterator[Step]:
+    def trajectories(self) -> Iterator[Trajectory]:
+        """Yield the way piece by piece, the last piece ending where a state overflows."""
         before = 0
         for inputs in self.stream:
             trajectory = follow(self.cell, inputs, self.state)
-            for first in range(0, trajectory.steps, STRETCH):
-                _, factor = trajectory.stretch(first)
-                count = min(STRETCH, trajectory.steps - first)
-                dets = factor.log_abs_dets().tolist() if self.dets else [np.nan] * count
-                yield from (Step(factor.at(place), dets[place]) for place in range(count))
+            yield trajectory
             self.underflow |= trajectory.underflow
             if trajectory.blow_up is not None:
                 self.blow_up = before + trajectory.blow_up
                 return
             self.state = trajectory.states[-1]
             before += len(inputs)
+
+    def __iter__(self) -> Iterator[Step]:
+        for trajectory in self.trajectories():
+            for first in range(0, trajectory.steps, STRETCH):
+                _, factor = trajectory.stretch(first)
+                count = min(STRETCH, trajectory.steps - first)
+                dets = factor.log_abs_dets().tolist() if self.dets else [np.nan] * count
+                yield from (Step(factor.at(place), dets[place]) for place in range(count))
 
 
 @dataclass(eq=False)

@@ -1,10 +1,9 @@
 """What a theory is asked about: a subject with options, of which one may be a range."""
 
-import math
 from decimal import Decimal
 from typing import NamedTuple
 
-from gradflow.cells.spec import CellSpec, parse_cell
+from gradflow.cells.spec import CellSpec, finite, parse_cell
 from gradflow.errors import UsageError
 from gradflow.tables import unknown
 
@@ -116,11 +115,8 @@ def number(option: str, text: str) -> float:
     UsageError
         With what was given instead.
     """
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
-    if not math.isfinite(value):
+    value = finite(text)
+    if value is None:
         raise UsageError(f"{option}={text}: expected a finite number, or a range START:STOP:STEP")
     if abs(value) > LARGEST:
         raise UsageError(f"{option}={text}: expected a modulus of at most {LARGEST:g}")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from gradflow.atomic import replace
+from gradflow.atomic import obstacle, replace
 from gradflow.cells.base import Array
 from gradflow.errors import DataError, UsageError
 from gradflow.record import column
@@ -55,14 +55,8 @@ class WeightFile(NamedTuple):
         if container not in WRITERS:
             wanted = " or ".join(f".{known}" for known in WRITERS)
             raise UsageError(f"{name!r}: expected a file that ends with {wanted}")
-        if path.is_dir():
-            raise DataError(f"cannot write {name!r}: it is a directory; expected a file name")
-        if not path.parent.is_dir():
-            raise DataError(
-                f"cannot write {name!r}: there is no directory {str(path.parent)!r}; make it first"
-            )
-        if not os.access(path.parent, os.W_OK):
-            raise DataError(f"cannot write {name!r}: permission denied")
+        if reason := obstacle(path):
+            raise DataError(f"cannot write {name!r}: {reason}")
         return cls(name, path, container)
 
     def write(self, arrays: Mapping[str, Array]) -> int:

@@ -90,10 +90,16 @@ def _converted(text: str, option: str, value: str, annotation: object) -> Value:
         if not (value.isdecimal() and 1 <= int(value) <= 10**6):
             raise UsageError(f"cell {text!r}: {option} is {value!r}, expected an integer from 1 to 1000000")
         return int(value)
-    try:
-        number = float(value)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
+    number = finite(value)
+    if number is None:
         raise UsageError(f"cell {text!r}: {option} is {value!r}, expected a finite number")
     return number
+
+
+def finite(text: str) -> float | None:
+    """Return the finite number that a text writes, None where it writes none."""
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if math.isfinite(value) else None

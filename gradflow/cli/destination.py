@@ -30,14 +30,13 @@ class Destination(NamedTuple):
         if not self.is_file:
             return
         target = _target(str(self.path))
-        if target.is_dir():
-            raise DataError(f"cannot write {self.path!r}: it is a directory; expected a file name")
-        if not target.parent.is_dir():
-            raise DataError(
-                f"cannot write {self.path!r}: there is no directory {str(target.parent)!r}; make it first"
-            )
-        if not os.access(target.parent if _replaceable(target) else target, os.W_OK):
-            raise DataError(f"cannot write {self.path!r}: permission denied")
+        if _replaceable(target) or target.is_dir():
+            # here, for a start-up that writes no file should not pay for it
+            reason = import_module("gradflow.atomic").obstacle(target)
+        else:
+            reason = "" if os.access(target, os.W_OK) else "permission denied"
+        if reason:
+            raise DataError(f"cannot write {self.path!r}: {reason}")
 
     def write(self, text: str, encoding: str = "utf-8") -> None:
         """Write all of ``text``, or nothing.

@@ -67,3 +67,14 @@ def departure_from_normality(
         if frobenius_norm(np.tril(schur, -1)) <= 100 * len(matrix) * np.finfo(np.float64).eps * total:
             return frobenius_norm(np.triu(schur, 1))
     return float(np.sqrt(max(total**2 - frobenius_norm(values) ** 2, 0.0)))
+
+
+def spectral_radius(matrix: NDArray[Any]) -> float:
+    """Return the largest modulus of an eigenvalue of a matrix (n, n).
+
+    Examples
+    --------
+    >>> spectral_radius(np.array([[0.0, 8.0], [-2.0, 0.0]]))
+    4.0
+    """
+    return float(np.abs(np.linalg.eigvals(matrix)).max())

@@ -11,10 +11,12 @@ import numpy as np
 from gradflow.analysis.exponents import Plan
 from gradflow.analysis.inputs import Inputs
 from gradflow.analysis.mean_field import NOTHING, Mean
+from gradflow.analysis.subject import drawn
 from gradflow.cells.base import Array, Cell
 from gradflow.cells.initialization import INITIALIZATIONS, Scales
 from gradflow.cells.spec import CellSpec
 from gradflow.errors import UsageError
+from gradflow.linalg.norms import spectral_radius
 
 CIRCULAR_LAW, ORTHOGONAL = "circular law, Girko 1984", "orthogonal: every |ν| is the gain"
 TRUNCATED = "truncated orthogonal matrix, Życzkowski & Sommers 2000"
@@ -56,8 +58,7 @@ class Case(NamedTuple):
     def cell(self, draw: int) -> Cell:
         """Return a cell with the weights of one draw, the same as for every other command."""
         assert self.spec is not None
-        generator = np.random.default_rng([self.seed, draw, 1])
-        return self.spec.make(self.hidden, self.inputs.features, generator)
+        return drawn(self.spec, self.hidden, self.inputs.features, self.seed, draw)
 
     def scales(self, gates: int) -> Scales:
         """Return how large the weights are.
@@ -109,12 +110,7 @@ def log(value: float) -> float:
     return 0.0 if abs(found) < NOTHING else found
 
 
-def radius(matrix: Array) -> float:
-    """Return the spectral radius."""
-    return float(np.abs(np.linalg.eigvals(matrix)).max())
-
-
 def zero_state_radius(cell: Cell) -> float:
     """Return the spectral radius of the Jacobian at the state 0, without input."""
     inputs, states = np.zeros((1, cell.input_size)), np.zeros((2, cell.state_size))
-    return radius(cell.linearize(states, inputs).at(0).todense())
+    return spectral_radius(cell.linearize(states, inputs).at(0).todense())

@@ -7,12 +7,16 @@ With U of variance r²/N the eigenvalues fill {z : ⟨r²a²/|z − k|²⟩ ≥ 
 import math
 from typing import NamedTuple
 
-from gradflow.analysis.theories.case import Case, Prediction, log, radius, zero_state_radius
+import numpy as np
+
+from gradflow.analysis.theories.case import Case, Prediction, log, zero_state_radius
+from gradflow.cells.activations import sigmoid
 from gradflow.cells.base import Array, Layer
 from gradflow.cells.gru import GRU
 from gradflow.cells.initialization import HORIZON
 from gradflow.cells.lstm import LSTM
 from gradflow.errors import UsageError
+from gradflow.linalg.norms import spectral_radius
 
 SOURCE = "eigenvalues of J at h = c = 0; Ahmadian et al. 2015"
 
@@ -52,24 +56,19 @@ class Spread(NamedTuple):
         return 2.0
 
 
-def sigmoid(bias: float) -> float:
-    """Return σ(b)."""
-    return 1.0 / (1.0 + math.exp(-bias)) if bias > -700 else math.exp(bias)
-
-
 def lstm(case: Case) -> list[Prediction]:
     """Return those of c' = f⊙c + i⊙g, h' = o⊙tanh c': k = σ(b_f), a = σ(b_i)σ(b_o), U = U_g."""
     if case.options.get("projection"):
         raise UsageError(f"{case.text!r}: no theory is known of a projection; leave it out")
     coupled, gated = bool(case.options.get("coupled")), bool(case.options.get("forget_gate", True))
-    bias = _bias(case, "forget_bias", 1.0 if case.options.get("init") == "keras" else 0.0)
+    kept, rest = _kept(case, "forget_bias", 1.0 if case.options.get("init") == "keras" else 0.0)
     units: Alike | Spread
     if case.options.get("init") == "chrono":
         units = Spread(float(case.options.get("horizon") or HORIZON))
     elif not gated:
         units = Alike(1.0, 0.25)
     else:
-        units = Alike(sigmoid(bias), 0.5 * (sigmoid(-bias) if coupled else 0.5))
+        units = Alike(kept, 0.5 * (rest if coupled else 0.5))
     return _predictions(case, units, 3 if coupled or not gated else 4, "g", LSTM)
 
 
@@ -77,14 +76,15 @@ def gru(case: Case) -> list[Prediction]:
     """Return those of h' = (1 − z)⊙n + z⊙h: k = σ(b_z), a = (1 − σ(b_z))σ(b_r), U = U_n."""
     if case.options.get("init") == "chrono":
         return _predictions(case, Spread(float(case.options.get("horizon") or HORIZON)), 3, "n", GRU)
-    bias = _bias(case, "update_bias", 0.0)
-    return _predictions(case, Alike(sigmoid(bias), 0.5 * sigmoid(-bias)), 3, "n", GRU)
+    kept, rest = _kept(case, "update_bias", 0.0)
+    return _predictions(case, Alike(kept, 0.5 * rest), 3, "n", GRU)
 
 
-def _bias(case: Case, name: str, default: float) -> float:
-    """Return the bias of the gate that keeps the state; torch's own are 0 as N → ∞."""
+def _kept(case: Case, name: str, default: float) -> tuple[float, float]:
+    """Return σ(b) and 1 − σ(b) of the gate that keeps the state; torch's own biases are 0 as N → ∞."""
     given = case.options.get(name)
-    return default if given is None else float(given)
+    kept, rest = sigmoid(np.array([1.0, -1.0]) * (default if given is None else float(given))).tolist()
+    return kept, rest
 
 
 def _predictions(
@@ -104,7 +104,7 @@ def _predictions(
             "spectral_radius",
             lambda: deviation,
             case.radius_source(gates),
-            lambda draw: radius(candidate_weights(draw)),
+            lambda draw: spectral_radius(candidate_weights(draw)),
         ),
         Prediction(
             "zero_state_rate",

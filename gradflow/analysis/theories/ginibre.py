@@ -8,9 +8,10 @@ from scipy.special import digamma
 
 from gradflow.analysis.exponents import Plan, measured
 from gradflow.analysis.orbit import StreamOrbit
-from gradflow.analysis.theories.case import CIRCULAR_LAW, Case, Prediction, log, radius
+from gradflow.analysis.theories.case import CIRCULAR_LAW, Case, Prediction, log
 from gradflow.cells.base import Array
 from gradflow.linalg.ensembles import ginibre
+from gradflow.linalg.norms import spectral_radius
 
 NEWMAN = "Newman 1986"
 
@@ -38,7 +39,7 @@ def predictions(case: Case) -> list[Prediction]:
         "spectral_radius",
         lambda: gain,
         CIRCULAR_LAW,
-        lambda draw: radius(ginibre(size, gain, np.random.default_rng([case.seed, draw, 1]))),
+        lambda draw: spectral_radius(ginibre(size, gain, np.random.default_rng([case.seed, draw, 1]))),
     )
     return [single, *(measure(int(place)) for place in places)]
 

@@ -9,12 +9,11 @@ import numpy as np
 from gradflow.analysis.driven_field import DrivenField
 from gradflow.analysis.exponents import measured, orbit_of
 from gradflow.analysis.mean_field import MeanField, normal_mean
-from gradflow.analysis.orbit import PIECE
-from gradflow.analysis.theories.case import ORTHOGONAL, Case, Prediction, log, radius, zero_state_radius
-from gradflow.analysis.trajectory import follow
+from gradflow.analysis.theories.case import ORTHOGONAL, Case, Prediction, log, zero_state_radius
 from gradflow.cells.activations import Activation, activation
-from gradflow.cells.base import Array, affine
+from gradflow.cells.base import affine
 from gradflow.cells.rnn import RNN
+from gradflow.linalg.norms import spectral_radius
 
 MEAN_FIELD = "Sompolinsky et al. 1988; Molgedey et al. 1992; Chen et al. 2018"
 STEP_BY_STEP = "the same, step by step along the inputs"
@@ -28,7 +27,7 @@ def predictions(case: Case) -> list[Prediction]:
     # of an orthogonal W all singular values are its radius; the largest of another is twice that
     spread = 1.0 if source == ORTHOGONAL else 2.0
     slope = normal_mean(lambda z: np.square(phi.slope(z)), scales.bias**2).value ** 0.5
-    measured_radius = cache(lambda draw: radius(_rnn(case, draw).weight_hh))
+    measured_radius = cache(lambda draw: spectral_radius(_rnn(case, draw).weight_hh))
     return [
         Prediction("spectral_radius", lambda: deviation, source, measured_radius),
         Prediction(
@@ -107,19 +106,13 @@ def _variance(case: Case, draw: int) -> float:
     assert case.spec is not None
     cell = _rnn(case, draw)
     orbit = orbit_of(case.spec, case.hidden, case.inputs, case.seed, draw, count=1)
-    state, skipped, squares, points = orbit.state, 0, 0.0, 0
-    wanted = case.plan.transient + case.plan.steps
-    for inputs in case.inputs.stream(draw, PIECE):
-        trajectory = follow(cell, inputs[: wanted - skipped - points], state)
-        if trajectory.blow_up is not None:
-            return np.inf
-        z: Array = affine(cell.weight_hh, trajectory.states[:-1]) + cell.drive(trajectory.inputs)
-        late = z[max(case.plan.transient - skipped, 0) :]
+    first, last = case.plan.transient, case.plan.transient + case.plan.steps
+    done, squares = 0, 0.0
+    for trajectory in orbit.trajectories():
+        z = affine(cell.weight_hh, trajectory.states[:-1]) + cell.drive(trajectory.inputs)
         with np.errstate(over="ignore"):
-            squares += float(np.square(late).sum())
-        points += len(late)
-        skipped += len(z) - len(late)
-        state = trajectory.states[-1]
-        if skipped + points >= wanted:
+            squares += float(np.square(z[max(first - done, 0) : last - done]).sum())
+        done += len(z)
+        if done >= last:
             break
-    return squares / (points * cell.state_size)
+    return squares / (case.plan.steps * cell.state_size) if done >= last else math.inf
