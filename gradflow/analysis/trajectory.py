@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from gradflow.cells.base import Array, Cell, GateValues, StepFactor
+from gradflow.cells.base import Array, Cell, GateValues
+from gradflow.cells.factor import StepFactor
 
 STRETCH = 64  # steps that are linearized at once: many enough to be quick, few enough to stay in the cache
 

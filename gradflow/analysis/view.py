@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradflow.analysis.trajectory import STRETCH, Trajectory
-from gradflow.cells.base import Array, Cell, Index, StepFactor
+from gradflow.cells.base import Array, Cell, Index
+from gradflow.cells.factor import StepFactor
 from gradflow.errors import UsageError
 from gradflow.linalg.batch import batch_norms
 from gradflow.linalg.chain import TOLERANCE, Norms, chain_norms

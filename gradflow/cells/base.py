@@ -1,4 +1,4 @@
-"""What a cell is: parameters, a step, its Jacobian as a factor, and its gates.
+"""What a cell is: parameters, a step, its linearization, and its gates.
 
 Axes: weights may have leading axes, one draw of weights after the other. Vectors then have shape
 (..., points, n): for each draw several points, at each of which the same formula is evaluated. A step along
@@ -13,10 +13,10 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from gradflow.cells.factor import Array, StepFactor
 from gradflow.errors import DataError
-from gradflow.linalg.products import Factor, transposed
+from gradflow.linalg.products import transposed
 
-Array = NDArray[Any]
 Index = slice | NDArray[np.intp]
 
 
@@ -38,6 +38,20 @@ class GateValues(NamedTuple):
     values: Array
 
 
+class Use(NamedTuple):
+    """How some rows of a parameter enter the pre-activations z of a step: ∂⁺s_k/∂W without its zeros.
+
+    With the error signal δ = ∂L/∂z the gradient of these rows is Σ_k δ_k v_kᵀ, v being what they multiply;
+    of a parameter that multiplies unit by unit (a bias, a peephole) it is Σ_k δ_k⊙v_k.
+    """
+
+    gates: tuple[str, ...]  # whose rows they are, each as many
+    rows: slice  # of the error signals
+    seen: Array | None  # v: (..., points, columns), or (..., points, rows) unit by unit; None: 1
+    scale: Array | None = None  # (..., points, rows), multiplies δ first
+    unitwise: bool = False
+
+
 class CellPaths(NamedTuple):
     """What ∂c_t/∂c_{t−1} is the sum of, for t = 2 … T.
 
@@ -51,64 +65,6 @@ class CellPaths(NamedTuple):
     into: dict[str, Array]  # (..., T − 1, H) by gate
     weight: dict[str, Array]  # (..., H, H) by gate
     peephole: dict[str, Array]  # (..., H) by gate, where there are any
-
-
-class StepFactor(Factor):
-    """∂(next state)/∂(state) of a step, and what a layer above another needs: ∂(next state)/∂(input).
-
-    A dataclass of arrays. Those named in ``per_point`` have shape (..., points, n) along a trajectory. It
-    acts once they are columns: (..., n, 1) when `at` has picked a point, (..., n, points) after `each`.
-    """
-
-    per_point: ClassVar[tuple[str, ...]]
-
-    def at(self, point: int) -> Self:
-        """Return the factor at one point of a trajectory."""
-        return self._with_points(lambda values: values[..., point, :, None])
-
-    def each(self) -> Self:
-        """Return a factor that acts on each column of a block by its own point: J_p x_p for all p."""
-        return self._with_points(lambda values: np.swapaxes(values, -1, -2))
-
-    def _with_points(self, change: Callable[[Array], Array]) -> Self:
-        # not by dataclasses.replace: a long chain asks for every step's factor, many times over
-        chosen = object.__new__(type(self))
-        vars(chosen).update(vars(self))
-        vars(chosen).update({name: change(getattr(self, name)) for name in self.per_point})
-        return chosen
-
-    def log_abs_dets(self) -> Array:
-        """Return ln |det J| at every point of a trajectory, shape (..., points)."""
-        points = getattr(self, self.per_point[0]).shape[-2]
-        return np.stack([self.at(point).log_abs_det() for point in range(points)], axis=-1)
-
-    @abstractmethod
-    def input_matmat(self, block: Array) -> Array:
-        """Return J_x X for a block X of shape (..., input_size, m)."""
-
-    def input_graded(self, block: Array) -> Array:
-        """Return what an input adds to the rows of `graded`: L⁻¹ J_x X."""
-        return self.input_matmat(block)
-
-    @abstractmethod
-    def input_rmatmat(self, block: Array) -> Array:
-        """Return J_xᵀ Y for a block Y of shape (..., n, m)."""
-
-
-class LayerFactor(StepFactor):
-    """The factor of a cell with weights of its own; its state is its output unless it says otherwise."""
-
-    weight_hh: Array  # (..., rows, output_size)
-
-    @property
-    def size(self) -> int:
-        """As many numbers as are shown."""
-        return int(self.weight_hh.shape[-1])
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of the weights."""
-        return self.weight_hh.dtype
 
 
 class Cell(ABC):
@@ -200,6 +156,10 @@ class Cell(ABC):
         """Return what ∂c_t/∂c_{t−1} is made of, where there is a cell state; arguments as in `linearize`."""
         return None
 
+    @abstractmethod
+    def uses(self, states: Array, inputs: Array) -> list[dict[str, list[Use]]]:
+        """Return how each parameter enters each step, layer by layer; arguments as in `linearize`."""
+
     def step_bound(self) -> Array | None:
         """Return what ‖∂s'/∂s‖ never exceeds, shape (...); None where that is not known."""
         return None
@@ -275,18 +235,6 @@ class Layer(Cell):
     def drive(self, inputs: Array) -> Array:
         """Return W x + b, all gates' rows."""
         return affine(self.weight_ih, inputs) + self.bias[..., None, :]
-
-
-def log_abs_product(values: Array) -> Array:
-    """Return ln |∏ v_i| over the last axis, −inf where one is 0.
-
-    Examples
-    --------
-    >>> log_abs_product(np.array([[1e-200, -1e-200], [0.0, 1.0]])).round(4).tolist()
-    [-921.034, -inf]
-    """
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log(np.abs(values)).sum(axis=-1))
 
 
 def affine(weight: Array, vectors: Array) -> Array:

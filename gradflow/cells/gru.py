@@ -12,7 +12,8 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from gradflow.cells.activations import activation
-from gradflow.cells.base import Array, Gate, GateValues, Layer, LayerFactor, affine
+from gradflow.cells.base import Gate, GateValues, Layer, Use, affine
+from gradflow.cells.factor import ALL, Array, LayerFactor, Pull
 from gradflow.cells.initialization import chrono_bias, fresh_weights
 from gradflow.errors import UsageError
 from gradflow.linalg.products import transposed
@@ -79,18 +80,19 @@ class GRUFactor(LayerFactor):
 
     def rmatmat(self, block: Array) -> Array:
         """Return Jᵀ Y, as `matmat` does."""
-        if not self._by_gate(block):
-            return super().rmatmat(block)
+        return self.pull(block).state if self._by_gate(block) else super().rmatmat(block)
+
+    def pull(self, block: Array) -> Pull:
+        """Return δ of r, z and n, and Jᵀ Y."""
         candidate, update = self.candidate * block, self.update * block
         if self.before:
             inner = transposed(self.weight_hh[..., -self.size :, :]) @ candidate
-            asked, direct = [self.reset_slope * inner, update], self.reset * inner
-            weights = self.weight_hh[..., : -self.size, :]
+            gates = np.concatenate([self.reset_slope * inner, update], axis=-2)
+            through = transposed(self.weight_hh[..., : -self.size, :]) @ gates + self.reset * inner
         else:
-            asked = [self.reset_slope * candidate, update, self.reset * candidate]
-            direct, weights = np.zeros(1, block.dtype), self.weight_hh
-        through_gates = transposed(weights) @ np.concatenate(asked, axis=-2)
-        return np.asarray(self.kept * block + direct + through_gates)
+            gates = np.concatenate([self.reset_slope * candidate, update], axis=-2)
+            through = transposed(self.weight_hh) @ np.concatenate([gates, self.reset * candidate], axis=-2)
+        return Pull((np.concatenate([gates, candidate], axis=-2),), self.kept * block + through)
 
     def _by_gate(self, block: Array) -> bool:
         return bool(block.shape[-1] < FEW or self.kept.shape[-1] > 1)
@@ -211,6 +213,21 @@ class GRU(Layer):
         """Return r, z, n at every step."""
         found = self._evaluate(states[..., :-1, :], self.drive(inputs)).gates
         return [GateValues(1, name, self._gate(name), values) for name, values in found.items()]
+
+    def uses(self, states: Array, inputs: Array) -> list[dict[str, list[Use]]]:
+        """Return z = W x + U h + b; of n it is r⊙(U h + b_hn), or U (r⊙h)."""
+        size, before = self.state_size, states[..., :-1, :]
+        r, z = self._evaluate(before, self.drive(inputs)).gates["r"], slice(0, 2 * size)
+        n, names = slice(2 * size, 3 * size), tuple(GATES)
+        found = {"weight_ih": [Use(names, ALL, inputs)], "bias": [Use(names, ALL, None, unitwise=True)]}
+        if self.reset == "before":
+            found["weight_hh"] = [Use(names[:2], z, before), Use(names[2:], n, r * before)]
+        else:
+            open_ = np.ones((*r.shape[:-1], 2 * size), r.dtype)
+            found["weight_hh"] = [Use(names, ALL, before, np.concatenate([open_, r], axis=-1))]
+        if self.bias_hn is not None:
+            found["bias_hn"] = [Use(names[2:], n, None, r, unitwise=True)]
+        return [found]
 
     def _gate(self, name: str) -> Gate:
         ends = activation(self.activation if name == "n" else self.gate_activation)

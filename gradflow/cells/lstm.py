@@ -20,7 +20,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gradflow.cells.activations import activation
-from gradflow.cells.base import Array, CellPaths, Gate, GateValues, Layer, affine
+from gradflow.cells.base import Array, CellPaths, Gate, GateValues, Layer, Use, affine
 from gradflow.cells.initialization import chrono_bias, fresh_weights
 from gradflow.cells.lstm_factor import LSTMFactor
 from gradflow.errors import UsageError
@@ -209,6 +209,26 @@ class LSTM(Layer):
                 if ("f" if self.coupled else name) in peephole and name != "g"
             },
         )
+
+    def uses(self, states: Array, inputs: Array) -> list[dict[str, list[Use]]]:
+        """Return z = W x + U h + b + p⊙c, and h' = P m with m = o⊙tanh c'."""
+        names, before = tuple(self.gate_names), states[..., :-1, :]
+        rows = slice(0, len(names) * self.hidden_size)
+        found = {
+            "weight_ih": [Use(names, rows, inputs)],
+            "weight_hh": [Use(names, rows, before[..., : self.output_size])],
+            "bias": [Use(names, rows, None, unitwise=True)],
+        }
+        point = self._evaluate(before, self.drive(inputs))
+        if self.peephole is not None:
+            found["peephole"] = [
+                Use((name,), self.blocks[name], point.cell if name == "o" else point.before, unitwise=True)
+                for name in self.peepholes()
+            ]
+        if self.weight_hr is not None:
+            shown = point.gates["o"] * activation(self.output_activation).value(point.cell)
+            found["weight_hr"] = [Use(("h",), slice(rows.stop, rows.stop + self.output_size), shown)]
+        return [found]
 
     @classmethod
     def random(

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from gradflow.cells.base import Array, LayerFactor, log_abs_product
+from gradflow.cells.factor import Array, LayerFactor, Pull, log_abs_product
 from gradflow.linalg.products import Dense, inverse_error, solved, transposed
 
 FEW = 5  # columns under which forming the mixture of the gates does not pay
@@ -90,12 +90,25 @@ class LSTMFactor(LayerFactor):
 
     def rmatmat(self, block: Array) -> Array:
         """Return Jᵀ [Y_h; Y_c]."""
+        if self._by_gate(block):
+            return self.pull(block).state
         into, direct = self._traced(block)
-        result = np.empty_like(block)
-        hidden, cell = self._split(result)
-        hidden[...] = self._gathered(self.weight_hh, into, direct)
-        cell[...] = self.kept * into
-        return result
+        return self._before(into, self._gathered(self.weight_hh, into, direct))
+
+    def pull(self, block: Array) -> Pull:
+        """Return the δ of every gate that has weights, [a⊙y_c; q⊙y_h], and of a projection Y_h itself.
+
+        y_c is all that is asked of c', y_h what is asked of o⊙tanh c'.
+        """
+        into, direct = self._traced(block)
+        signal = np.concatenate([*(a * into for a in self.into_cell), direct], axis=-2)
+        state = self._before(into, transposed(self.weight_hh) @ signal)
+        shown = [] if self.weight_hr is None else [self._split(block)[0]]
+        return Pull((np.concatenate([signal, *shown], axis=-2) if shown else signal,), state)
+
+    def _before(self, into: Array, hidden: Array) -> Array:
+        """Return [Y_h; k⊙Y_c] of the step before, laid out as ``into`` is."""
+        return np.concatenate([hidden, self.kept * into], axis=-2)
 
     def _gathered(self, weights: Array, into: Array, direct: Array) -> Array:
         """Return Mᵀ ``into`` + U_oᵀ ``direct`` for recurrent or input weights."""

@@ -6,7 +6,8 @@ from typing import ClassVar
 import numpy as np
 
 from gradflow.cells.activations import activation
-from gradflow.cells.base import Array, Gate, GateValues, Layer, LayerFactor, affine, log_abs_product
+from gradflow.cells.base import Gate, GateValues, Layer, Use, affine
+from gradflow.cells.factor import ALL, Array, LayerFactor, Pull, log_abs_product
 from gradflow.cells.initialization import fresh_weights
 from gradflow.errors import UsageError
 from gradflow.linalg.products import Dense, transposed
@@ -30,8 +31,12 @@ class RNNFactor(LayerFactor):
 
     def rmatmat(self, block: Array) -> Array:
         """Return Wᵀ (diag(φ′) Y)."""
-        result: Array = transposed(self.weight_hh) @ (self.slope * block)
-        return result
+        return self.pull(block).state
+
+    def pull(self, block: Array) -> Pull:
+        """Return δ = diag(φ′) Y and Wᵀ δ."""
+        signal = self.slope * block
+        return Pull((signal,), transposed(self.weight_hh) @ signal)
 
     def todense(self) -> Array:
         """Return diag(φ′) W."""
@@ -98,6 +103,16 @@ class RNN(Layer):
         """Return diag(φ′) W at every step."""
         z = affine(self.weight_hh, states[..., :-1, :]) + self.drive(inputs)
         return RNNFactor(activation(self.activation).slope(z), self.weight_hh, self.weight_ih)
+
+    def uses(self, states: Array, inputs: Array) -> list[dict[str, list[Use]]]:
+        """Return z = W h + U x + b."""
+        return [
+            {
+                "weight_ih": [Use(("h",), ALL, inputs)],
+                "weight_hh": [Use(("h",), ALL, states[..., :-1, :])],
+                "bias": [Use(("h",), ALL, None, unitwise=True)],
+            }
+        ]
 
     def step_bound(self) -> Array:
         """Return γ σ_max(W), γ the steepest slope of the activation (Pascanu et al. 2013, section 2.1)."""

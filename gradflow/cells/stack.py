@@ -8,7 +8,8 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.cells.base import Array, Cell, GateValues, StepFactor
+from gradflow.cells.base import Cell, GateValues, Use
+from gradflow.cells.factor import ALL, Array, Pull, StepFactor
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,9 +25,13 @@ class StackFactor(StepFactor):
         """Return the factor at one point of a trajectory."""
         return replace(self, layers=tuple(layer.at(point) for layer in self.layers))
 
-    def each(self) -> Self:
+    def each(self, points: slice = ALL) -> Self:
         """Return a factor that acts on every column of a block by its own point."""
-        return replace(self, layers=tuple(layer.each() for layer in self.layers))
+        return replace(self, layers=tuple(layer.each(points) for layer in self.layers))
+
+    def side_by_side(self) -> Self:
+        """Return the factor of several sequences as one."""
+        return replace(self, layers=tuple(layer.side_by_side() for layer in self.layers))
 
     @property
     def size(self) -> int:
@@ -91,6 +96,13 @@ class StackFactor(StepFactor):
         return np.concatenate(
             [layer.rmatmat(part) for layer, part in zip(self.layers, asked, strict=True)], axis=-2
         )
+
+    def pull(self, block: Array) -> Pull:
+        """Return the signals of every layer and Jᵀ Y, from the highest layer down."""
+        asked = self._asked(self._split(block))
+        pulls = [layer.pull(part) for layer, part in zip(self.layers, asked, strict=True)]
+        signals = tuple(signal for pull in pulls for signal in pull.signals)
+        return Pull(signals, np.concatenate([pull.state for pull in pulls], axis=-2))
 
     def _asked(self, parts: Sequence[Array]) -> list[Array]:
         """Return what is asked of each layer's new state: directly, and by the layer above it."""
@@ -226,6 +238,11 @@ class Stack(Cell):
         """Return the Jacobians of all layers at every step."""
         layers = tuple(layer.linearize(own, fed) for layer, own, fed in self.layered(states, inputs))
         return StackFactor(layers, tuple(layer.output_size for layer in self.layers))
+
+    def uses(self, states: Array, inputs: Array) -> list[dict[str, list[Use]]]:
+        """Return those of every layer."""
+        layers = self.layered(states, inputs)
+        return [uses for layer, own, fed in layers for uses in layer.uses(own, fed)]
 
     def gates(self, states: Array, inputs: Array) -> list[GateValues]:
         """Return the gates of every layer."""

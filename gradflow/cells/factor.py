@@ -1,0 +1,106 @@
+"""The Jacobian of one step of a cell as a factor that acts, forward and back, without being formed."""
+
+from abc import abstractmethod
+from collections.abc import Callable
+from typing import Any, ClassVar, NamedTuple, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradflow.linalg.products import Factor
+
+Array = NDArray[Any]
+ALL = slice(None)
+
+
+class Pull(NamedTuple):
+    """What a change of the new state means for what made it: the adjoint of one step."""
+
+    signals: tuple[Array, ...]  # layer by layer, the lowest first: (..., rows, m) of ∂L/∂z
+    state: Array  # (..., n, m) of ∂L/∂(state before)
+
+
+class StepFactor(Factor):
+    """∂(next state)/∂(state) of a step, and what a layer above another needs: ∂(next state)/∂(input).
+
+    A dataclass of arrays. Those named in ``per_point`` have shape (..., points, n) along a trajectory. It
+    acts once they are columns: (..., n, 1) when `at` has picked a point, (..., n, points) after `each`.
+    """
+
+    per_point: ClassVar[tuple[str, ...]]
+
+    def at(self, point: int) -> Self:
+        """Return the factor at one point of a trajectory."""
+        return self._with_points(lambda values: values[..., point, :, None])
+
+    def each(self, points: slice = ALL) -> Self:
+        """Return a factor that acts on each column of a block by its own point: J_p x_p for all p."""
+        return self._with_points(lambda values: np.swapaxes(values[..., points, :], -1, -2))
+
+    def side_by_side(self) -> Self:
+        """Return the factor of several sequences as one of T·B points: all of a step, then the next step's."""
+
+        def joined(values: Array) -> Array:
+            *leading, sequences, points, size = values.shape
+            return np.swapaxes(values, -3, -2).reshape(*leading, points * sequences, size)
+
+        return self._with_points(joined)
+
+    def _with_points(self, change: Callable[[Array], Array]) -> Self:
+        # not by dataclasses.replace: a long chain asks for every step's factor, many times over
+        chosen = object.__new__(type(self))
+        vars(chosen).update(vars(self))
+        vars(chosen).update({name: change(getattr(self, name)) for name in self.per_point})
+        return chosen
+
+    def log_abs_dets(self) -> Array:
+        """Return ln |det J| at every point of a trajectory, shape (..., points)."""
+        points = getattr(self, self.per_point[0]).shape[-2]
+        return np.stack([self.at(point).log_abs_det() for point in range(points)], axis=-1)
+
+    @abstractmethod
+    def pull(self, block: Array) -> Pull:
+        """Return what ∂L/∂(new state), (..., n, m), makes of the pre-activations and of the state before.
+
+        Column by column, as `rmatmat` does it for few columns: to be had of `each`.
+        """
+
+    @abstractmethod
+    def input_matmat(self, block: Array) -> Array:
+        """Return J_x X for a block X of shape (..., input_size, m)."""
+
+    def input_graded(self, block: Array) -> Array:
+        """Return what an input adds to the rows of `graded`: L⁻¹ J_x X."""
+        return self.input_matmat(block)
+
+    @abstractmethod
+    def input_rmatmat(self, block: Array) -> Array:
+        """Return J_xᵀ Y for a block Y of shape (..., n, m)."""
+
+
+class LayerFactor(StepFactor):
+    """The factor of a cell with weights of its own; its state is its output unless it says otherwise."""
+
+    weight_hh: Array  # (..., rows, output_size)
+
+    @property
+    def size(self) -> int:
+        """As many numbers as are shown."""
+        return int(self.weight_hh.shape[-1])
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Of the weights."""
+        return self.weight_hh.dtype
+
+
+def log_abs_product(values: Array) -> Array:
+    """Return ln |∏ v_i| over the last axis, −inf where one is 0.
+
+    Examples
+    --------
+    >>> log_abs_product(np.array([[1e-200, -1e-200], [0.0, 1.0]])).round(4).tolist()
+    [-921.034, -inf]
+    """
+    with np.errstate(divide="ignore"):
+        return np.asarray(np.log(np.abs(values)).sum(axis=-1))
