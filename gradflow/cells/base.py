@@ -13,7 +13,8 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.cells.factor import Array, StepFactor
+from gradflow.cells.factor import Array as Array
+from gradflow.cells.factor import StepFactor
 from gradflow.errors import DataError
 from gradflow.linalg.products import transposed
 

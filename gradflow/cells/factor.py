@@ -38,7 +38,7 @@ class StepFactor(Factor):
         return self._with_points(lambda values: np.swapaxes(values[..., points, :], -1, -2))
 
     def side_by_side(self) -> Self:
-        """Return the factor of several sequences as one of T·B points: all of a step, then the next step's."""
+        """Return the factor of several sequences as one of T·B points, step by step."""
 
         def joined(values: Array) -> Array:
             *leading, sequences, points, size = values.shape
