@@ -31,6 +31,7 @@ bench: .venv/bench
 # Reference values by real frameworks, for tests that do without them.
 oracles: .venv/oracles
 	$(BIN)/python tests/oracles/torch_cells.py
+	$(BIN)/python tests/oracles/torch_gradients.py
 	$(BIN)/python tests/oracles/torch_files.py
 	$(BIN)/python tests/oracles/jax_files.py
 	$(BIN)/python tests/oracles/keras_files.py

@@ -11,6 +11,7 @@ collect_ignore = [
     for _script in (
         "shelf",
         "torch_cells",
+        "torch_gradients",
         "torch_files",
         "jax_files",
         "keras_files",
