@@ -12,6 +12,7 @@ __version__ = "0.1.0"
 
 # The public API: every name here, where it lives, and nothing else. Commands call these very names.
 API = {
+    "bptt": "gradflow.analysis.bptt:bptt",
     "compare": "gradflow.analysis.flow:compare",
     "convert": "gradflow.analysis.conversion:convert",
     "from_state_dict": "gradflow.layouts.checkpoint:from_state_dict",
@@ -28,6 +29,7 @@ API = {
     "to_text": "gradflow.render.render:render",
     "Checkpoint": "gradflow.layouts.checkpoint:Checkpoint",
     "Conversion": "gradflow.analysis.conversion:Conversion",
+    "CreditAssignment": "gradflow.analysis.bptt_record:CreditAssignment",
     "Flow": "gradflow.analysis.flow_record:Flow",
     "Inspection": "gradflow.analysis.inspection_record:Inspection",
     "Lyapunov": "gradflow.analysis.lyapunov_record:Lyapunov",
@@ -40,6 +42,8 @@ API = {
 __all__ = ["__version__", *API]
 
 if TYPE_CHECKING:
+    from gradflow.analysis.bptt import bptt as bptt
+    from gradflow.analysis.bptt_record import CreditAssignment as CreditAssignment
     from gradflow.analysis.conversion import Conversion as Conversion
     from gradflow.analysis.conversion import convert as convert
     from gradflow.analysis.flow import compare as compare

@@ -34,6 +34,7 @@ ENTRIES = [(kind, name) for kind, table in TABLES.items() for name in table]
 # the public API: whoever adds or removes a name says so here
 PUBLIC = [
     "__version__",
+    "bptt",
     "compare",
     "convert",
     "from_state_dict",
@@ -50,6 +51,7 @@ PUBLIC = [
     "to_text",
     "Checkpoint",
     "Conversion",
+    "CreditAssignment",
     "Flow",
     "Inspection",
     "Lyapunov",
@@ -71,6 +73,7 @@ DOORS = {
     "help-of-power": (["power", "-h"], {}, HEAVY),
     "help-of-compare": (["compare", "-h"], {}, HEAVY),
     "help-of-inspect": (["inspect", "-h"], {}, HEAVY),
+    "help-of-bptt": (["bptt", "-h"], {}, HEAVY),
     "help-of-lyapunov": (["lyapunov", "-h"], {}, HEAVY),
     "help-of-theory": (["theory", "-h"], {}, HEAVY),
     "help-of-init": (["init", "-h"], {}, HEAVY),

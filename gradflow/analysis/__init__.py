@@ -4,6 +4,8 @@ The words that a person may ask with, and those of the verdicts, stand at the do
 list them without numpy.
 """
 
+from gradflow.tables import Table
+
 REGIMES = ("vanishing", "exploding", "preserving", "polynomial", "nilpotent", "undecided")
 FLOW_VERDICTS = ("vanishing", "stable", "exploding")
 ARRIVALS = ("arrives", "lost", "inflated")
@@ -14,3 +16,9 @@ NORMS = ("2", "fro", "min", "cond")
 BLOCKS = ("state", "hh", "hc", "ch", "cc", "direct")
 DTYPES = ("float64", "float32")
 INPUTS = ("normal", "zero", "constant")
+
+LOSSES: Table = {
+    "mean": "gradflow.analysis.losses:MEAN",
+    "final": "gradflow.analysis.losses:FINAL",
+    "random": "gradflow.analysis.losses:RANDOM",
+}

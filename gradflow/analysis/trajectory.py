@@ -55,13 +55,13 @@ class Trajectory:
         """Return the first of the neighbours of ``place``, and their Jacobians as one factor with points."""
         first = place - place % STRETCH
         if self._stretch is None or self._stretch[0] != first:
-            last = min(first + STRETCH, self.steps)
-            with np.errstate(over="ignore", under="call", call=self._note_underflow):
-                factor = self.cell.linearize(
-                    self.states[..., first : last + 1, :], self.inputs[..., first:last, :]
-                )
-            self._stretch = first, factor
+            self._stretch = first, self.linearized(first, min(first + STRETCH, self.steps))
         return self._stretch
+
+    def linearized(self, first: int, last: int) -> StepFactor:
+        """Return the Jacobians of the steps from ``first`` to before ``last`` as one factor with points."""
+        with np.errstate(over="ignore", under="call", call=self._note_underflow):
+            return self.cell.linearize(self.states[..., first : last + 1, :], self.inputs[..., first:last, :])
 
     def _note_underflow(self, kind: str, flag: int) -> None:  # noqa: ARG002 - as numpy.seterrcall has it
         self.underflow = True

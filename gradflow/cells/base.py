@@ -52,6 +52,24 @@ class Use(NamedTuple):
     scale: Array | None = None  # (..., points, rows), multiplies δ first
     unitwise: bool = False
 
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Rows and columns; a parameter that multiplies unit by unit has one column."""
+        columns = 1 if self.unitwise or self.seen is None else self.seen.shape[-1]
+        return self.rows.stop - self.rows.start, columns
+
+    def only(self, gate: str) -> "Use":
+        """Return the rows of one gate alone."""
+        size = self.shape[0] // len(self.gates)
+        own = slice(self.gates.index(gate) * size, (self.gates.index(gate) + 1) * size)
+        return Use(
+            (gate,),
+            slice(self.rows.start + own.start, self.rows.start + own.stop),
+            self.seen[..., own] if self.unitwise and self.seen is not None else self.seen,
+            None if self.scale is None else self.scale[..., own],
+            self.unitwise,
+        )
+
 
 class CellPaths(NamedTuple):
     """What ∂c_t/∂c_{t−1} is the sum of, for t = 2 … T.
@@ -120,6 +138,11 @@ class Cell(ABC):
     @abstractmethod
     def output_size(self) -> int:
         """Numbers in what a layer above gets to see."""
+
+    @property
+    def output(self) -> slice:
+        """Where that stands in the state."""
+        return slice(0, self.output_size)
 
     @property
     @abstractmethod

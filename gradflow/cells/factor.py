@@ -7,7 +7,7 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.linalg.products import Factor
+from gradflow.linalg.products import Factor, transposed
 
 Array = NDArray[Any]
 ALL = slice(None)
@@ -39,12 +39,7 @@ class StepFactor(Factor):
 
     def side_by_side(self) -> Self:
         """Return the factor of several sequences as one of T·B points, step by step."""
-
-        def joined(values: Array) -> Array:
-            *leading, sequences, points, size = values.shape
-            return np.swapaxes(values, -3, -2).reshape(*leading, points * sequences, size)
-
-        return self._with_points(joined)
+        return self._with_points(side_by_side)
 
     def _with_points(self, change: Callable[[Array], Array]) -> Self:
         # not by dataclasses.replace: a long chain asks for every step's factor, many times over
@@ -92,6 +87,17 @@ class LayerFactor(StepFactor):
     def dtype(self) -> np.dtype[Any]:
         """Of the weights."""
         return self.weight_hh.dtype
+
+
+def carried(signal: Array, weight: Array) -> Array:
+    """Return Wᵀ δ, each column in one piece as those of `StepFactor.each` are."""
+    return transposed(transposed(signal) @ weight)
+
+
+def side_by_side(values: Array) -> Array:
+    """Return (..., B, T, n), B sequences of T points, as (..., T·B, n): all of a step, then of the next."""
+    *leading, sequences, points, size = values.shape
+    return np.swapaxes(values, -3, -2).reshape(*leading, points * sequences, size)
 
 
 def log_abs_product(values: Array) -> Array:

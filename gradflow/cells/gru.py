@@ -13,7 +13,7 @@ import numpy as np
 
 from gradflow.cells.activations import activation
 from gradflow.cells.base import Gate, GateValues, Layer, Use, affine
-from gradflow.cells.factor import ALL, Array, LayerFactor, Pull
+from gradflow.cells.factor import Array, LayerFactor, Pull, carried
 from gradflow.cells.initialization import chrono_bias, fresh_weights
 from gradflow.errors import UsageError
 from gradflow.linalg.products import transposed
@@ -86,12 +86,13 @@ class GRUFactor(LayerFactor):
         """Return δ of r, z and n, and Jᵀ Y."""
         candidate, update = self.candidate * block, self.update * block
         if self.before:
-            inner = transposed(self.weight_hh[..., -self.size :, :]) @ candidate
+            inner = carried(candidate, self.weight_hh[..., -self.size :, :])
             gates = np.concatenate([self.reset_slope * inner, update], axis=-2)
-            through = transposed(self.weight_hh[..., : -self.size, :]) @ gates + self.reset * inner
+            through = carried(gates, self.weight_hh[..., : -self.size, :]) + self.reset * inner
         else:
             gates = np.concatenate([self.reset_slope * candidate, update], axis=-2)
-            through = transposed(self.weight_hh) @ np.concatenate([gates, self.reset * candidate], axis=-2)
+            seen = np.concatenate([gates, self.reset * candidate], axis=-2)
+            through = carried(seen, self.weight_hh)
         return Pull((np.concatenate([gates, candidate], axis=-2),), self.kept * block + through)
 
     def _by_gate(self, block: Array) -> bool:
@@ -218,13 +219,13 @@ class GRU(Layer):
         """Return z = W x + U h + b; of n it is r⊙(U h + b_hn), or U (r⊙h)."""
         size, before = self.state_size, states[..., :-1, :]
         r, z = self._evaluate(before, self.drive(inputs)).gates["r"], slice(0, 2 * size)
-        n, names = slice(2 * size, 3 * size), tuple(GATES)
-        found = {"weight_ih": [Use(names, ALL, inputs)], "bias": [Use(names, ALL, None, unitwise=True)]}
+        n, every, names = slice(2 * size, 3 * size), slice(0, 3 * size), tuple(GATES)
+        found = {"weight_ih": [Use(names, every, inputs)], "bias": [Use(names, every, None, unitwise=True)]}
         if self.reset == "before":
             found["weight_hh"] = [Use(names[:2], z, before), Use(names[2:], n, r * before)]
         else:
             open_ = np.ones((*r.shape[:-1], 2 * size), r.dtype)
-            found["weight_hh"] = [Use(names, ALL, before, np.concatenate([open_, r], axis=-1))]
+            found["weight_hh"] = [Use(names, every, before, np.concatenate([open_, r], axis=-1))]
         if self.bias_hn is not None:
             found["bias_hn"] = [Use(names[2:], n, None, r, unitwise=True)]
         return [found]

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import numpy as np
 
-from gradflow.cells.factor import Array, LayerFactor, Pull, log_abs_product
+from gradflow.cells.factor import Array, LayerFactor, Pull, carried, log_abs_product
 from gradflow.linalg.products import Dense, inverse_error, solved, transposed
 
 FEW = 5  # columns under which forming the mixture of the gates does not pay
@@ -102,7 +102,7 @@ class LSTMFactor(LayerFactor):
         """
         into, direct = self._traced(block)
         signal = np.concatenate([*(a * into for a in self.into_cell), direct], axis=-2)
-        state = self._before(into, transposed(self.weight_hh) @ signal)
+        state = self._before(into, carried(signal, self.weight_hh))
         shown = [] if self.weight_hr is None else [self._split(block)[0]]
         return Pull((np.concatenate([signal, *shown], axis=-2) if shown else signal,), state)
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from gradflow.cells.activations import activation
 from gradflow.cells.base import Gate, GateValues, Layer, Use, affine
-from gradflow.cells.factor import ALL, Array, LayerFactor, Pull, log_abs_product
+from gradflow.cells.factor import Array, LayerFactor, Pull, carried, log_abs_product
 from gradflow.cells.initialization import fresh_weights
 from gradflow.errors import UsageError
 from gradflow.linalg.products import Dense, transposed
@@ -31,12 +31,13 @@ class RNNFactor(LayerFactor):
 
     def rmatmat(self, block: Array) -> Array:
         """Return Wᵀ (diag(φ′) Y)."""
-        return self.pull(block).state
+        result: Array = transposed(self.weight_hh) @ (self.slope * block)
+        return result
 
     def pull(self, block: Array) -> Pull:
         """Return δ = diag(φ′) Y and Wᵀ δ."""
         signal = self.slope * block
-        return Pull((signal,), transposed(self.weight_hh) @ signal)
+        return Pull((signal,), carried(signal, self.weight_hh))
 
     def todense(self) -> Array:
         """Return diag(φ′) W."""
@@ -106,11 +107,12 @@ class RNN(Layer):
 
     def uses(self, states: Array, inputs: Array) -> list[dict[str, list[Use]]]:
         """Return z = W h + U x + b."""
+        rows = slice(0, self.hidden_size)
         return [
             {
-                "weight_ih": [Use(("h",), ALL, inputs)],
-                "weight_hh": [Use(("h",), ALL, states[..., :-1, :])],
-                "bias": [Use(("h",), ALL, None, unitwise=True)],
+                "weight_ih": [Use(("h",), rows, inputs)],
+                "weight_hh": [Use(("h",), rows, states[..., :-1, :])],
+                "bias": [Use(("h",), rows, None, unitwise=True)],
             }
         ]
 

@@ -202,6 +202,12 @@ class Stack(Cell):
         return self.layers[-1].output_size
 
     @property
+    def output(self) -> slice:
+        """Where that stands in the state."""
+        start = self.state_size - self.layers[-1].state_size
+        return slice(start, start + self.output_size)
+
+    @property
     def input_size(self) -> int:
         """That of the lowest layer."""
         return self.layers[0].input_size

@@ -8,6 +8,7 @@ from gradflow.tables import Table
 COMMANDS: Table = {
     "power": "gradflow.cli.power:power",
     "compare": "gradflow.cli.compare:compare",
+    "bptt": "gradflow.cli.bptt:bptt",
     "lyapunov": "gradflow.cli.lyapunov:lyapunov",
     "theory": "gradflow.cli.theory:theory",
     "init": "gradflow.cli.init:init",

@@ -213,6 +213,7 @@ def test_examples_in_the_help_that_need_no_file_exit_0_or_3(cli, name):
         small = {
             "power": ["-n", 5],
             "compare": ["--hidden", 2, "--steps", 3, "--seeds", 1],
+            "bptt": ["--hidden", 3, "--steps", 5],
             "lyapunov": ["--hidden", 8, "--steps", 9],
             "theory": ["--hidden", 3, "--steps", 9, "--seeds", 2],
             "init": ["--hidden", 3, "--horizon", 3, "--seeds", 1],

@@ -1,0 +1,224 @@
+"""Where the gradient of a loss comes from: backpropagation through time, taken apart by lag."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gradflow.analysis import LOSSES
+from gradflow.analysis.bptt_record import CreditAssignment
+from gradflow.analysis.bptt_tables import Apart, record
+from gradflow.analysis.differences import difference_error
+from gradflow.analysis.inputs import Inputs, check_count
+from gradflow.analysis.lag_sweep import Account, Lag, Pairs, Streams, Unrolled
+from gradflow.analysis.losses import Loss, Objective, drawn_for, given_targets
+from gradflow.analysis.parameters import Block, chosen, moved, values
+from gradflow.analysis.subject import Spec, drawn, sizes, subject
+from gradflow.analysis.trained import Trained
+from gradflow.analysis.trajectory import follow
+from gradflow.errors import NumericalError, UsageError
+from gradflow.layouts.network import Network
+from gradflow.linalg.scaled import shifted
+from gradflow.readers.given import told
+from gradflow.tables import lookup
+
+BATCH = 32  # sequences of somebody's data that are used unless more are asked for
+STEPS_FOR_MAP = 2000  # already two million pairs
+
+
+def bptt(
+    cell: str | Network,
+    *,
+    loss: str = "mean",
+    targets: str | Path | ArrayLike | None = None,
+    parameter: str = "weight_hh",
+    hidden: int | None = None,
+    steps: int | None = None,
+    batch: int | None = None,
+    seed: int = 0,
+    features: int | None = None,
+    input: str | Path | ArrayLike | None = None,
+    key: str | None = None,
+    input_format: str | None = None,
+    input_scale: float = 1.0,
+    pair_map: bool = False,
+    map: Callable[..., Iterable[Any]] = map,
+) -> CreditAssignment:
+    """Compute the parts of ∂L/∂W = Σ_t Σ_{k≤t} ∂L_t/∂s_t ∂s_t/∂s_k ∂⁺s_k/∂W by the lag t − k of each.
+
+    ∂⁺ is the immediate derivative, with the state before held fixed. Lag 0 is what no Jacobian has
+    multiplied; truncated backpropagation through time keeps the lags up to its window.
+
+    Parameters
+    ----------
+    cell : str or Network
+        ``NAME[:option=value,...]``, as in ``"lstm:forget_bias=1"``, or a trained network: ``FILE[::LAYER]``,
+        or one of `load`.
+    loss : str
+        Of the output h of the highest layer: ``mean`` over the steps of ½‖h_t − y_t‖², ``final`` for
+        ½‖h_T − y_T‖², or ``random`` for the mean of r·h_t, r one normal draw. Of a batch the mean over its
+        sequences.
+    targets : str, path or array-like (T, R) or (B, T, R), optional
+        y; normal draws unless given.
+    parameter : str
+        ``weight_hh``, the recurrent weights; ``weight_hh.f``, a gate's rows; ``weight_ih``, ``bias``, what
+        else the cell has; ``layer2.weight_hh``, where there are layers; ``all``; several with commas.
+    hidden : int, optional
+        Hidden size; that of the checkpoint, or 32.
+    steps : int, optional
+        T; 100, or the length of ``input``.
+    batch : int, optional
+        B; as many sequences as ``input`` has, at most 32, or 1.
+    seed : int
+        Of weights, inputs, targets and readout.
+    features, input, key, input_format, input_scale
+        As for `compare`, which feeds cells the same; a batch is what the loss is averaged over.
+    pair_map : bool
+        Add the table ``map``, a row for every pair of steps; of one sequence.
+    map : callable
+        Applies the work lag by lag, in order; a caller may watch it.
+
+    Returns
+    -------
+    CreditAssignment
+        The table ``lags``, the window that keeps the gradient within 1 %, and how far the gradient is from
+        central differences.
+
+    Raises
+    ------
+    UsageError
+        For an unknown cell, loss or parameter, or a number out of range.
+    DataError
+        For inputs or targets that cannot be read or do not fit.
+    NumericalError
+        Where the state or the loss leaves the range of a double.
+
+    References
+    ----------
+    Pascanu, Mikolov & Bengio 2013, eq. 3 to 5, for the sum. Williams & Peng 1990 for its truncation.
+
+    Examples
+    --------
+    >>> found = bptt("rnn", hidden=8, steps=40)
+    >>> bool(abs(found.lags.share.sum() - 1.0) < 1e-12), found.difference_error < 1e-8
+    (True, True)
+    """
+    rule: Loss = lookup(LOSSES, loss, "loss")
+    if targets is not None and not rule.targets:
+        raise UsageError(f"loss {loss!r} is a readout and has no targets: leave them out, or choose another")
+    spec = subject(cell)
+    hidden, features = sizes([spec], hidden, features, input)
+    if batch is not None:
+        check_count("batch", batch)
+    inputs = Inputs.of(
+        input, key=key, format=input_format, steps=steps, features=features, scale=input_scale, seed=seed,
+        count=batch or BATCH,
+    )  # fmt: skip
+    sequences = _sequences(inputs, batch)
+    if pair_map and (sequences > 1 or inputs.steps > STEPS_FOR_MAP):
+        raise UsageError(
+            f"map of {inputs.steps} steps of {sequences} sequences: expected at most {STEPS_FOR_MAP} steps "
+            "of one sequence (--steps, --batch)"
+        )
+    objective = _objective(spec, hidden, inputs, sequences, seed, rule, targets)
+    found = _taken_apart(objective, parameter, pair_map, map)
+    params = {
+        "cell": spec.text, "loss": loss, "targets": told(targets), "parameter": parameter, "hidden": hidden,
+        "steps": inputs.steps, "batch": sequences, "seed": seed, "features": inputs.features,
+        "input": told(input), "key": key, "input_format": input_format, "input_scale": input_scale,
+        "pair_map": pair_map,
+    }  # fmt: skip
+    return record(params, objective, found, list(_told(spec, inputs, sequences, objective)))
+
+
+def _told(spec: Spec, inputs: Inputs, sequences: int, objective: Objective) -> Iterator[str]:
+    """Yield what to know of the cell and its inputs: what was assumed, left out, or lost."""
+    if isinstance(spec, Trained):
+        yield from (layer.told() for layer in spec.network.layers if layer.told())
+    if inputs.data is not None and len(inputs.data) > sequences:
+        yield f"Of the {len(inputs.data)} input sequences the first {sequences} are used (--batch)."
+    if objective.trajectory.underflow:
+        yield "Some units are so saturated that a derivative is under 1e-308 and counts as 0."
+    if not np.isfinite(objective.value()):
+        yield "The loss leaves the range of a double; the gradient does not."
+
+
+def _sequences(inputs: Inputs, batch: int | None) -> int:
+    """Return how many sequences the loss is the mean over."""
+    if inputs.data is None:
+        return batch or 1
+    if batch is not None and batch > len(inputs.data):
+        raise UsageError(f"batch {batch}: the input has {len(inputs.data)} sequences; expected at most that")
+    return batch or min(len(inputs.data), BATCH)
+
+
+def _objective(
+    spec: Spec,
+    hidden: int,
+    inputs: Inputs,
+    sequences: int,
+    seed: int,
+    loss: Loss,
+    targets: str | Path | ArrayLike | None,
+) -> Objective:
+    """Return the loss of a cell along its inputs.
+
+    Raises
+    ------
+    NumericalError
+        Where a state overflows: there is no loss then.
+    """
+    cell = drawn(spec, hidden, inputs.features, seed, 0)
+    fed = np.stack([inputs.draw(draw) for draw in range(sequences)])
+    shape = (sequences, inputs.steps, cell.output_size)
+    if targets is None:
+        wanted = drawn_for(loss, shape, seed)
+    else:
+        wanted = given_targets(targets, shape, last_only=loss.last_only)
+    if isinstance(spec, Trained) and spec.backward:
+        fed, wanted = fed[:, ::-1], wanted[:, ::-1]
+    trajectory = follow(cell, fed)
+    if trajectory.blow_up is not None:
+        raise NumericalError(
+            f"the state overflows at step {trajectory.blow_up} of {inputs.steps}, so there is no "
+            "loss; expected fewer steps, or smaller weights"
+        )
+    return Objective(trajectory, loss, wanted)
+
+
+def _taken_apart(
+    objective: Objective, parameter: str, pair_map: bool, map: Callable[..., Iterable[Any]]
+) -> Apart:
+    """Return every lag's part of the gradient, the gradient itself, and what differences say of it."""
+    trajectory = objective.trajectory
+    blocks = chosen(trajectory.cell, trajectory.states, trajectory.inputs, parameter)
+    factor = trajectory.linearized(0, trajectory.steps).side_by_side()
+    unrolled = Unrolled(factor, blocks, trajectory.steps, len(trajectory.inputs))
+    with np.errstate(over="ignore", under="ignore"):
+        streams = Streams(unrolled, objective.asked())
+        account = Account(streams)
+        pairs = Pairs(account) if pair_map else None
+
+    def entered(_: int) -> Lag:
+        with np.errstate(over="ignore", under="ignore"):
+            part = streams.advance()
+            if pairs is not None:
+                pairs.enter(part)
+            return account.enter(part.gradient())
+
+    lags = list(map(entered, range(trajectory.steps)))
+    return Apart(blocks, account, lags, pairs, _difference_error(objective, blocks, account))
+
+
+def _difference_error(objective: Objective, blocks: Sequence[Block], account: Account) -> float:
+    """Return how far the gradient is from central differences; nan where those decide nothing."""
+    cell = objective.trajectory.cell
+    gradient = shifted(account.whole.array, account.whole.exponent)
+    size = float(np.linalg.norm(values(cell, blocks))) or 1.0
+    generator = np.random.default_rng(0)
+    with np.errstate(all="ignore"):
+        return difference_error(
+            lambda change: objective.value(moved(cell, blocks, change)), gradient, size, generator
+        )

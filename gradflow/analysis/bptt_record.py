@@ -1,0 +1,69 @@
+"""The record of a gradient taken apart by lag."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradflow.record import Record, column, scalar, table
+
+
+@dataclass(frozen=True, eq=False)
+class LagParts:
+    """The parts of ∂L/∂W by lag, and what truncated backpropagation would lose."""
+
+    lag: list[int] = column("steps t − k that credit has travelled", unit="step")
+    log10_norm: NDArray[np.float64] = column(
+        "log₁₀ ‖Σ_t ∂L_t/∂s_t ∂s_t/∂s_{t−lag} ∂⁺s_{t−lag}/∂W‖, this lag's part of the gradient", log10=True
+    )
+    norm: NDArray[np.float64] = column("that norm; none where a double cannot hold it", log10_in="log10_norm")
+    share: NDArray[np.float64] = column("of the whole: the part along the whole's direction, in its norm")
+    cumulative_share: NDArray[np.float64] = column("of all lags up to this one")
+    truncation_error: NDArray[np.float64] = column(
+        "‖what is lost where all later lags are cut off‖ / ‖whole‖", levels=(0.1, 0.01, 0.001)
+    )
+    truncation_cosine: NDArray[np.float64] = column(
+        "of the angle between what is kept and the whole; none where nothing is kept"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class CreditMap:
+    """A row for every pair of steps."""
+
+    t: list[int] = column("the step of the loss", unit="step")
+    k: list[int] = column("the step at which the parameter was used", unit="step")
+    log10_norm: NDArray[np.float64] = column("log₁₀ of the norm of their part of ∂L/∂W", log10=True)
+    share: NDArray[np.float64] = column("of the whole: the part along the whole's direction, in its norm")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class CreditAssignment(Record):
+    """Where the gradient of a loss comes from: backpropagation through time, lag by lag."""
+
+    command: ClassVar[str] = "bptt"
+
+    loss: float = scalar("L, the mean over the sequences")
+    log10_gradient_norm: float = scalar("log₁₀ ‖∂L/∂W‖, Frobenius; none for an exact 0")
+    gradient_norm: float = scalar("that norm; none where a double cannot hold it")
+    effective_lag: float = scalar("mean of the lags, each weighted with its share", unit="step")
+    window_1pct: int | None = scalar(
+        "shortest window: from this lag on, cutting off all later lags costs 1 % of the gradient or less",
+        unit="step",
+    )
+    difference_error: float | None = scalar(
+        "apart from central differences of the loss by, relative; none where those decide nothing"
+    )
+    parameter: str = scalar("W")
+    parameters: int = scalar("numbers in W")
+    steps: int = scalar("T")
+    batch: int = scalar("sequences; the loss is the mean over them")
+    hidden: int = scalar("hidden size of a fresh cell")
+    features: int = scalar("features of an input")
+    conclusion: str = scalar("in words", prose=True)
+
+    lags: LagParts = table("parts of ∂L/∂W by lag", value="truncation_error")
+    map: CreditMap | None = table(
+        "every pair of steps", value="log10_norm", absent="ask for it with --map (pair_map=True)"
+    )

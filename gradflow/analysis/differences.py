@@ -1,0 +1,73 @@
+"""Derivatives by central differences: the slow way that needs no Jacobian, to check the quick one by."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from gradflow.cells.base import Array
+
+FIRST, SHRINK, LEVELS = 2.0**-5, 4.0, 8
+DIRECTIONS = 3
+RESOLVED = 1e-3  # an uncertainty, relative, over which differences decide nothing
+
+
+class Estimate(NamedTuple):
+    """A derivative, and how far off it may be."""
+
+    value: float
+    error: float
+
+
+def derivative(function: Callable[[float], float]) -> Estimate:
+    """Return f′(0) by central differences of shrinking steps, extrapolated to none (Ridders 1982).
+
+    Examples
+    --------
+    >>> bool(abs(derivative(np.exp).value - 1.0) < 1e-12)
+    True
+    """
+    best = Estimate(float("nan"), float("inf"))
+    before: list[float] = []
+    for level in range(LEVELS):
+        step = FIRST / SHRINK**level
+        row = [(function(step) - function(-step)) / (2.0 * step)]
+        for power, coarse in enumerate(before, 1):
+            row.append(row[-1] + (row[-1] - coarse) / (SHRINK ** (2 * power) - 1.0))
+            error = max(abs(row[-1] - row[-2]), abs(row[-1] - coarse))
+            if error <= best.error:
+                best = Estimate(row[-1], error)
+        if before and abs(row[-1] - before[-1]) >= 2.0 * best.error:
+            break  # rounding has taken over
+        before = row
+    return best
+
+
+def difference_error(
+    function: Callable[[Array], float], gradient: Array, size: float, generator: np.random.Generator
+) -> float:
+    """Return how far a gradient is from differences in random directions, relative.
+
+    That is nan where they decide nothing: where the loss is too rough, or rounding hides its changes.
+
+    Parameters
+    ----------
+    function : callable
+        Of a change (N,) of the parameter.
+    gradient : array (N,)
+    size : float
+        A change of the parameter that is large for it, its norm say.
+    generator : Generator
+        Of the directions.
+    """
+    found = []
+    for _ in range(DIRECTIONS):
+        direction = generator.standard_normal(gradient.size)
+        direction *= size / np.linalg.norm(direction)
+        estimate = derivative(lambda step, along=direction: function(step * along))  # type: ignore[misc]
+        exact = float(gradient @ direction)
+        if not estimate.error <= RESOLVED * max(abs(estimate.value), abs(exact)):
+            return float("nan")
+        found.append((estimate.value, exact))
+    values, exact_values = np.array(found).T
+    return float(np.linalg.norm(values - exact_values) / np.linalg.norm(values))

@@ -1,0 +1,134 @@
+"""Losses of what a network shows: their value and their derivative, and the targets that they need."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gradflow.analysis.trajectory import Trajectory
+from gradflow.cells.base import Array, Cell
+from gradflow.cells.factor import side_by_side
+from gradflow.errors import DataError
+from gradflow.linalg.products import transposed
+from gradflow.readers.arrays import read_array
+from gradflow.readers.given import given_array
+from gradflow.readers.messages import shown
+
+
+class Loss(NamedTuple):
+    """A loss of outputs h (B, T, R) and of what is wanted, (B, T, R): targets y, or a readout r.
+
+    It is the mean over the B sequences. ``slope`` is ∂L/∂h, shape (B, T, R).
+    """
+
+    value: Callable[[Array, Array], float]
+    slope: Callable[[Array, Array], Array]
+    targets: bool = True  # or a readout
+    last_only: bool = False  # whether the last step alone counts
+
+
+def _final(outputs: Array, targets: Array) -> float:
+    """Return ½‖h_T − y_T‖²."""
+    return float(0.5 * np.square(outputs[:, -1] - targets[:, -1]).sum() / len(outputs))
+
+
+def _final_slope(outputs: Array, targets: Array) -> Array:
+    slope = np.zeros_like(outputs)
+    slope[:, -1] = (outputs[:, -1] - targets[:, -1]) / len(outputs)
+    return slope
+
+
+def _mean(outputs: Array, targets: Array) -> float:
+    """Return the mean over t of ½‖h_t − y_t‖²."""
+    return float(0.5 * np.square(outputs - targets).sum() / _count(outputs))
+
+
+def _mean_slope(outputs: Array, targets: Array) -> Array:
+    return np.asarray((outputs - targets) / _count(outputs))
+
+
+def _readout(outputs: Array, readout: Array) -> float:
+    """Return the mean over t of r·h_t."""
+    return float((outputs * readout).sum() / _count(outputs))
+
+
+def _readout_slope(outputs: Array, readout: Array) -> Array:
+    return np.asarray(readout / _count(outputs))
+
+
+def _count(outputs: Array) -> int:
+    return int(outputs.shape[0] * outputs.shape[1])
+
+
+MEAN = Loss(_mean, _mean_slope)
+FINAL = Loss(_final, _final_slope, last_only=True)
+RANDOM = Loss(_readout, _readout_slope, targets=False)
+
+
+class Objective(NamedTuple):
+    """A loss of what a cell shows along a batch of trajectories; ``wanted`` as `Loss` has it."""
+
+    trajectory: Trajectory  # states (B, T + 1, n)
+    loss: Loss
+    wanted: Array
+
+    def value(self, cell: Cell | None = None) -> float:
+        """Return the loss, of another cell along the same inputs if one is given."""
+        states = self.trajectory.states if cell is None else cell.run(self.trajectory.inputs)
+        return self.loss.value(states[:, 1:, self.trajectory.cell.output], self.wanted)
+
+    def asked(self) -> Array:
+        """Return ∂L_t/∂s_t of all steps, the sequences of a step side by side: (n, T·B)."""
+        states, output = self.trajectory.states[:, 1:], self.trajectory.cell.output
+        asked = np.zeros_like(states)
+        asked[..., output] = self.loss.slope(states[..., output], self.wanted)
+        return transposed(side_by_side(asked))
+
+
+def drawn_for(loss: Loss, shape: tuple[int, int, int], seed: int) -> Array:
+    """Return normal draws of what a loss wants, (B, T, R): of a readout the same at every step."""
+    sequences, steps, outputs = shape
+    if not loss.targets:
+        readout = np.random.default_rng([seed, 0, 4]).standard_normal(outputs)
+        return np.broadcast_to(readout, shape)
+    draws = [np.random.default_rng([seed, k, 4]).standard_normal((steps, outputs)) for k in range(sequences)]
+    return np.stack(draws)
+
+
+def given_targets(source: str | Path | ArrayLike, shape: tuple[int, int, int], *, last_only: bool) -> Array:
+    """Return somebody's targets as (B, T, R); of more sequences or steps than there are, the first.
+
+    Parameters
+    ----------
+    source : str, path or array-like
+        (T, R) or (B, T, R), a step a row; for the final step alone (R,), (1, R) or (B, 1, R) will do.
+    shape : tuple
+        (B, T, R) of the outputs.
+    last_only : bool
+        Whether the last step alone counts.
+
+    Raises
+    ------
+    DataError
+        For targets that cannot be read, are complex, or have another shape.
+    """
+    name = f"{shown(str(source))}: " if isinstance(source, str | Path) else ""
+    if isinstance(source, str | Path):
+        found = read_array(source, None, dimensions=(1, 2, 3))
+    else:
+        found = given_array(source, "targets", (1, 2, 3))
+    if np.iscomplexobj(found):
+        raise DataError(f"{name}the targets are complex: expected real numbers, a step a row")
+    sequences, steps, outputs = shape
+    targets = found.reshape((1,) * (3 - found.ndim) + found.shape)
+    long_enough = targets.shape[1] >= steps or (last_only and targets.shape[1] == 1)
+    if len(targets) < sequences or not long_enough or targets.shape[2] != outputs:
+        wanted = f"{sequences}×{steps}×{outputs}" if sequences > 1 else f"{steps}×{outputs}"
+        raise DataError(
+            f"{name}targets of shape {'×'.join(map(str, found.shape))}: expected {wanted}, a row "
+            "for the output of every step"
+        )
+    last = min(steps, targets.shape[1])
+    return np.broadcast_to(targets[:sequences, :last], shape) if last == 1 else targets[:sequences, :last]

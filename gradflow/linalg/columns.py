@@ -1,0 +1,83 @@
+"""Columns that carry each its own power of two, so that none is lost beside the others."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradflow.linalg.scaled import SLACK, Scaled
+
+Array = NDArray[Any]
+NEAR = 2.0**-SLACK, 2.0**SLACK
+NOWHERE = -(2**40)  # the exponent of a column of zeros: under every other
+
+
+@dataclass(frozen=True, eq=False)
+class Columns:
+    """Columns ``array[:, j] * 2**exponents[j]``: array (n, m), exponents (m,) integers.
+
+    Examples
+    --------
+    >>> two = Columns.of(np.array([[2.0**-900, 3.0]]))
+    >>> two.array, two.exponents
+    (array([[0.5, 3. ]]), array([-899,    0]))
+    """
+
+    array: Array
+    exponents: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, array: Array, exponents: NDArray[np.int64] | int = 0) -> "Columns":
+        """Return the columns with the largest entry of each near 1 where it is far from it."""
+        sizes = np.abs(array).max(axis=0, initial=0.0)
+        if isinstance(exponents, int):
+            exponents = np.full(len(sizes), exponents, np.int64)
+        if len(sizes) and NEAR[0] < sizes.min() and sizes.max() < NEAR[1]:
+            return cls(array, exponents)
+        shifts = np.frexp(sizes)[1].astype(np.int64)
+        shifts = np.where(np.abs(shifts) > SLACK, shifts, 0)
+        return cls(np.ldexp(array, -shifts), np.where(sizes > 0, exponents + shifts, NOWHERE))
+
+    def __getitem__(self, places: slice) -> "Columns":
+        return Columns(self.array[:, places], self.exponents[places])
+
+    def plus(self, other: "Columns") -> "Columns":
+        """Return the sums, column by column."""
+        if np.array_equal(self.exponents, other.exponents):
+            return Columns.of(self.array + other.array, self.exponents)
+        top = np.maximum(self.exponents, other.exponents)
+        parts = [np.ldexp(one.array, np.maximum(one.exponents - top, -5000)) for one in (self, other)]
+        return Columns.of(parts[0] + parts[1], top)
+
+    def levelled(self) -> tuple[Array, int]:
+        """Return factors (m,) and an exponent: column j is ``array[:, j] * factors[j] * 2**exponent``."""
+        top = int(self.exponents.max(initial=NOWHERE))
+        return np.ldexp(1.0, np.maximum(self.exponents - top, -5000)), top
+
+
+@dataclass(eq=False)
+class Sum:
+    """A sum of arrays of one shape, each with a power of two of its own; changed in place."""
+
+    array: Array
+    exponent: int
+
+    @classmethod
+    def of(cls, first: Scaled) -> "Sum":
+        """Return a sum of one."""
+        return cls(first.array.copy(), first.exponent)
+
+    def add(self, part: Scaled, sign: float = 1.0) -> None:
+        """Add ``sign`` times another array."""
+        shift = part.exponent - self.exponent
+        if shift and part.array.any():
+            top = max(part.exponent, self.exponent) if self.array.any() else part.exponent
+            self.array *= np.ldexp(1.0, max(self.exponent - top, -5000))
+            self.array += np.ldexp(sign * part.array, max(part.exponent - top, -5000))
+            near = Scaled.of(self.array, top)
+            self.array, self.exponent = near.array, near.exponent
+        elif sign == 1.0:
+            self.array += part.array
+        else:
+            self.array += sign * part.array
