@@ -27,6 +27,7 @@ bench: .venv/bench
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/flow.py
 	$(BIN)/python benchmarks/lyapunov.py
+	$(BIN)/python benchmarks/bptt.py
 
 # Reference values by real frameworks, for tests that do without them.
 oracles: .venv/oracles

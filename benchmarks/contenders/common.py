@@ -67,6 +67,11 @@ def make_inputs(steps: int) -> Array:
     return np.random.default_rng(2).standard_normal((steps, FEATURES))
 
 
+def targets(steps: int, outputs: int) -> Array:
+    """Return standard normal targets (T, outputs) of a loss."""
+    return np.random.default_rng(3).standard_normal((steps, outputs))
+
+
 def timed(run: Run) -> tuple[float, Array]:
     """Return the wall time of one run in seconds, and what it returned."""
     start = time.perf_counter()

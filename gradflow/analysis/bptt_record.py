@@ -49,15 +49,15 @@ class CreditAssignment(Record):
     gradient_norm: float = scalar("that norm; none where a double cannot hold it")
     effective_lag: float = scalar("mean of the lags, each weighted with its share", unit="step")
     window_1pct: int | None = scalar(
-        "shortest window: from this lag on, cutting off all later lags costs 1 % of the gradient or less",
+        "lag from which on cutting off all later ones costs 1 % of the gradient or less",
         unit="step",
     )
     difference_error: float | None = scalar(
-        "apart from central differences of the loss by, relative; none where those decide nothing"
+        "relative gap to central differences of the loss; none where they decide nothing"
     )
-    parameter: str = scalar("W")
+    parameter: str = scalar("W, whose gradient it is")
     parameters: int = scalar("numbers in W")
-    steps: int = scalar("T")
+    steps: int = scalar("T, the steps of the sequence")
     batch: int = scalar("sequences; the loss is the mean over them")
     hidden: int = scalar("hidden size of a fresh cell")
     features: int = scalar("features of an input")

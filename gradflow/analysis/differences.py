@@ -1,5 +1,6 @@
 """Derivatives by central differences: the slow way that needs no Jacobian, to check the quick one by."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,10 +14,11 @@ RESOLVED = 1e-3  # an uncertainty, relative, over which differences decide nothi
 
 
 class Estimate(NamedTuple):
-    """A derivative, and how far off it may be."""
+    """A derivative, how far off it may be, and the largest |f| that was met on the way."""
 
     value: float
     error: float
+    largest: float
 
 
 def derivative(function: Callable[[float], float]) -> Estimate:
@@ -27,20 +29,22 @@ def derivative(function: Callable[[float], float]) -> Estimate:
     >>> bool(abs(derivative(np.exp).value - 1.0) < 1e-12)
     True
     """
-    best = Estimate(float("nan"), float("inf"))
+    best, uncertain, largest = math.nan, math.inf, 0.0
     before: list[float] = []
     for level in range(LEVELS):
         step = FIRST / SHRINK**level
-        row = [(function(step) - function(-step)) / (2.0 * step)]
+        ends = function(step), function(-step)
+        largest = max(largest, *map(abs, ends))
+        row = [(ends[0] - ends[1]) / (2.0 * step)]
         for power, coarse in enumerate(before, 1):
             row.append(row[-1] + (row[-1] - coarse) / (SHRINK ** (2 * power) - 1.0))
             error = max(abs(row[-1] - row[-2]), abs(row[-1] - coarse))
-            if error <= best.error:
-                best = Estimate(row[-1], error)
-        if before and abs(row[-1] - before[-1]) >= 2.0 * best.error:
+            if error <= uncertain:
+                best, uncertain = row[-1], error
+        if before and abs(row[-1] - before[-1]) >= 2.0 * uncertain:
             break  # rounding has taken over
         before = row
-    return best
+    return Estimate(best, uncertain, largest)
 
 
 def difference_error(
@@ -66,8 +70,10 @@ def difference_error(
         direction *= size / np.linalg.norm(direction)
         estimate = derivative(lambda step, along=direction: function(step * along))  # type: ignore[misc]
         exact = float(gradient @ direction)
-        if not estimate.error <= RESOLVED * max(abs(estimate.value), abs(exact)):
-            return float("nan")
+        # a slope by which the smallest step changes more than there is, no difference can see
+        steep = abs(exact) * FIRST / SHRINK ** (LEVELS - 1) > estimate.largest
+        if steep or not estimate.error <= RESOLVED * max(abs(estimate.value), abs(exact)):
+            return math.nan
         found.append((estimate.value, exact))
     values, exact_values = np.array(found).T
     return float(np.linalg.norm(values - exact_values) / np.linalg.norm(values))
