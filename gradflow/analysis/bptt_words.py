@@ -24,9 +24,10 @@ def conclusion(parameter: str, lags: LagParts, effective: float) -> str:
         return f"The gradient of {parameter} is exactly 0: nothing arrives, from no step."
     half, kept = int(np.argmax(lags.cumulative_share >= 0.5)), window(lags)
     return (
-        f"Half of the gradient of {parameter} has come in by lag {half}, and from lag {kept} on no more than a "
-        f"hundredth of it is missing: truncated backpropagation through {_steps(kept + 1)} keeps it, through 1 "
-        f"step loses {100.0 * lags.truncation_error[0]:.3g} %. Credit travels {effective:.3g} steps on average."
+        f"Half of the gradient of {parameter} has come in by lag {half}, and from lag {kept} on no more than "
+        f"a hundredth of it is missing: truncated backpropagation through {_steps(kept + 1)} keeps it, "
+        f"through 1 step it loses {100.0 * lags.truncation_error[0]:.3g} %. Credit travels {effective:.3g} steps on "
+        "average."
     )
 
 

@@ -7,6 +7,7 @@ see: O(T²n²) for all lags of T steps, with O(Tn + n²) numbers held.
 
 import math
 from collections.abc import Sequence
+from copy import copy
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from gradflow.cells.factor import StepFactor
 from gradflow.linalg.columns import Columns, Sum
 from gradflow.linalg.scaled import Scaled, ScaledNumber, log10_of, number
 
+SMALL = 64  # numbers of a state up to which streams of what is left are quicker than passes now and then
 FRESH = 2.0**-24  # what is left of a sum by taking parts away is summed anew where it is under that
 
 
@@ -85,13 +87,14 @@ class Streams:
             self.columns = before[self.unrolled.sequences :]
         return here
 
-    def total(self) -> Scaled:
-        """Return the sum of all parts from this lag on, by one backward pass."""
+    def summed(self) -> "Streams":
+        """Return streams of all that comes later too: of Σ ∂L_t/∂s_k over t ≥ k + lag, by one backward pass.
+
+        Their part of the gradient is the sum of all parts from this lag on.
+        """
         unrolled, count = self.unrolled, self.unrolled.sequences
-        if not self.last:
-            return Scaled(np.zeros(sum(block.size for block in unrolled.blocks)))
-        passed = [self.columns[:0]]
-        whole = _nothing(self.columns, count)
+        whole = Columns.of(np.zeros((len(self.columns.array), count)))
+        passed = [whole[:0]]
         for step in range(self.last - 1, -1, -1):
             place = step - self.first
             if place >= 0:
@@ -100,16 +103,13 @@ class Streams:
             if step:
                 factor = unrolled.factor.each(unrolled.points(step, step + 1))
                 whole = Columns.of(factor.rmatmat(whole.array), whole.exponents)
-        joined = Columns(
-            np.asfortranarray(np.concatenate([one.array for one in passed[:0:-1]], axis=1)),
-            np.concatenate([one.exponents for one in passed[:0:-1]]),
+        later = copy(self)
+        later.first = 0
+        later.columns = Columns(
+            np.asfortranarray(np.concatenate([one.array for one in reversed(passed)], axis=1)),
+            np.concatenate([one.exponents for one in reversed(passed)]),
         )
-        points = unrolled.points(0, self.last)
-        return unrolled.gradient(unrolled.factor.each(points).pull(joined.array).signals, joined, points)
-
-
-def _nothing(like: Columns, count: int) -> Columns:
-    return Columns.of(np.zeros((len(like.array), count)))
+        return later
 
 
 class Part(NamedTuple):
@@ -143,7 +143,8 @@ class Account:
 
     def __init__(self, streams: Streams) -> None:
         self.streams = streams
-        self.whole = streams.total()
+        self.later = streams.summed()
+        self.whole = self.later.advance().gradient()
         self.norm = _norm(self.whole)
         self.kept = Sum.of(Scaled(np.zeros_like(self.whole.array)))
         self.rest = Sum.of(self.whole)
@@ -152,12 +153,7 @@ class Account:
     def enter(self, part: Scaled) -> Lag:
         """Return what the next lag's part amounts to; the streams stand behind it."""
         self.kept.add(part)
-        self.rest.add(part, -1.0)
-        rest = _norm(self.rest)
-        if not _ratio(rest, self.known) >= FRESH or not self.streams.last:
-            # the difference has lost its digits: what is left is summed by a pass of its own
-            self.rest = Sum.of(self.streams.total())
-            rest = self.known = _norm(self.rest)
+        rest = self._left(part)
         return Lag(
             _norm(part),
             self._along(part),
@@ -165,6 +161,18 @@ class Account:
             _ratio(rest, self.norm),
             _cosine(self.kept.array, self.whole.array),
         )
+
+    def _left(self, part: Scaled) -> ScaledNumber:
+        """Return the norm of what the parts up to this one leave of the whole."""
+        if len(self.streams.columns.array) <= SMALL:
+            return _norm(self.later.advance().gradient())
+        self.rest.add(part, -1.0)
+        rest = _norm(self.rest)
+        if not _ratio(rest, self.known) >= FRESH or not self.streams.last:
+            # the difference has lost its digits: what is left is summed by a pass of its own
+            self.rest = Sum.of(self.streams.summed().advance().gradient())
+            rest = self.known = _norm(self.rest)
+        return rest
 
     def _along(self, part: Scaled | Sum) -> float:
         """Return ⟨part, G⟩/‖G‖²."""
