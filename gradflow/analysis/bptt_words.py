@@ -23,11 +23,11 @@ def conclusion(parameter: str, lags: LagParts, effective: float) -> str:
     if math.isnan(effective):
         return f"The gradient of {parameter} is exactly 0: nothing arrives, from no step."
     half, kept = int(np.argmax(lags.cumulative_share >= 0.5)), window(lags)
+    lost = 100.0 * float(lags.truncation_error[0])
     return (
         f"Half of the gradient of {parameter} has come in by lag {half}, and from lag {kept} on no more than "
         f"a hundredth of it is missing: truncated backpropagation through {_steps(kept + 1)} keeps it, "
-        f"through 1 step it loses {100.0 * lags.truncation_error[0]:.3g} %. Credit travels {effective:.3g} steps on "
-        "average."
+        f"through 1 step it loses {lost:.3g} %. Credit travels {effective:.3g} steps on average."
     )
 
 
@@ -44,8 +44,8 @@ def notes(lags: LagParts, difference_error: float, log10_norm: float) -> Iterato
             f"Cut off at lag {early[0]}, too, the gradient is within 1 %, by cancellation: longer windows "
             f"are off again until lag {kept}."
         )
-    tiny = lags.log10_norm - log10_norm < math.log10(SMALLEST)
-    if (tiny & np.isfinite(lags.log10_norm)).any():
+    tiny = np.isfinite(lags.log10_norm) & (lags.log10_norm < log10_norm + math.log10(SMALLEST))
+    if tiny.any():
         yield (
             f"From lag {int(np.argmax(tiny))} on parts are under 1e-308 of the whole: shares and errors read "
             "0 there, log10_norm has their size."
