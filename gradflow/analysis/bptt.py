@@ -197,7 +197,7 @@ def _taken_apart(
     factor = trajectory.linearized(0, trajectory.steps).side_by_side()
     unrolled = Unrolled(factor, blocks, trajectory.steps, len(trajectory.inputs))
     with np.errstate(over="ignore", under="ignore"):
-        streams = Streams(unrolled, objective.asked())
+        streams = Streams(*unrolled.without_layers_below(objective.asked()))
         account = Account(streams)
         pairs = Pairs(account) if pair_map else None
 
@@ -215,10 +215,10 @@ def _taken_apart(
 def _difference_error(objective: Objective, blocks: Sequence[Block], account: Account) -> float:
     """Return how far the gradient is from central differences; nan where those decide nothing."""
     cell = objective.trajectory.cell
-    gradient = shifted(account.whole.array, account.whole.exponent)
     size = float(np.linalg.norm(values(cell, blocks))) or 1.0
     generator = np.random.default_rng(0)
     with np.errstate(all="ignore"):
+        gradient = shifted(account.whole.array, account.whole.exponent)
         return difference_error(
             lambda change: objective.value(moved(cell, blocks, change)), gradient, size, generator
         )

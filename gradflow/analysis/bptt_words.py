@@ -21,7 +21,8 @@ def window(lags: LagParts) -> int:
 def conclusion(parameter: str, lags: LagParts, effective: float) -> str:
     """Return how far back the gradient of a parameter comes from."""
     if math.isnan(effective):
-        return f"The gradient of {parameter} is exactly 0: nothing arrives, from no step."
+        why = "its parts cancel" if np.isfinite(lags.log10_norm).any() else "nothing arrives, from no step"
+        return f"The gradient of {parameter} is exactly 0: {why}."
     half, kept = int(np.argmax(lags.cumulative_share >= 0.5)), window(lags)
     lost = 100.0 * float(lags.truncation_error[0])
     return (
@@ -46,9 +47,10 @@ def notes(lags: LagParts, difference_error: float, log10_norm: float) -> Iterato
         )
     tiny = np.isfinite(lags.log10_norm) & (lags.log10_norm < log10_norm + math.log10(SMALLEST))
     if tiny.any():
+        places = np.nonzero(tiny)[0]
         yield (
-            f"From lag {int(np.argmax(tiny))} on parts are under 1e-308 of the whole: shares and errors read "
-            "0 there, log10_norm has their size."
+            f"Parts of {len(places)} lags ({places[0]} to {places[-1]}) are under 1e-308 of the whole: their "
+            "shares read 0, log10_norm has their size."
         )
     if math.isnan(difference_error) and math.isfinite(log10_norm):
         yield (

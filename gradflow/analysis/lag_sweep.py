@@ -8,6 +8,7 @@ see: O(T²n²) for all lags of T steps, with O(Tn + n²) numbers held.
 import math
 from collections.abc import Sequence
 from copy import copy
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -15,7 +16,8 @@ import numpy as np
 from gradflow.analysis.parameters import Block
 from gradflow.cells.base import Array
 from gradflow.cells.factor import StepFactor
-from gradflow.linalg.columns import Columns, Sum
+from gradflow.cells.stack import StackFactor
+from gradflow.linalg.columns import NOWHERE, Columns, Sum, factors
 from gradflow.linalg.scaled import Scaled, ScaledNumber, log10_of, number
 
 SMALL = 64  # numbers of a state up to which streams of what is left are quicker than passes now and then
@@ -34,18 +36,31 @@ class Unrolled(NamedTuple):
         """Return the points of the steps from ``first`` to before ``last``, from 0."""
         return slice(first * self.sequences, last * self.sequences)
 
+    def without_layers_below(self, asked: Array) -> "tuple[Unrolled, Array]":
+        """Return the same, and what is asked of it, without layers below all blocks: nothing comes up there.
+
+        What goes on down there may be so much larger that it would hide what is left of the blocks' own.
+        """
+        lowest = min(block.layer for block in self.blocks)
+        if not lowest or not isinstance(self.factor, StackFactor):
+            return self, asked
+        upper = self.factor.above(lowest)
+        blocks = [replace(block, layer=block.layer - lowest) for block in self.blocks]
+        return self._replace(factor=upper, blocks=blocks), asked[-upper.size :]
+
     def gradient(self, signals: Sequence[Array], columns: Columns, points: slice) -> Scaled:
         """Return Σ δ vᵀ of all blocks as one vector; ``columns`` say how the signals are scaled."""
-        factors, exponent = columns.levelled()
-        even = bool((factors == 1.0).all())
+        sizes = [block.sized(columns.exponents, points) for block in self.blocks]
+        top = int(np.max(sizes, initial=NOWHERE))
         found = np.empty(sum(block.size for block in self.blocks))
         start = 0
-        for block in self.blocks:
+        for block, exponents in zip(self.blocks, sizes, strict=True):
             signal = signals[block.layer][block.rows].T  # (points, rows)
             if block.scale is not None:
                 signal = signal * block.scale[points]
-            if not even:
-                signal = signal * factors[:, None]
+            level = factors(exponents, top)
+            if not (level == 1.0).all():
+                signal = signal * level[:, None]
             place = found[start : start + block.size]
             start += block.size
             if block.unitwise:
@@ -54,7 +69,7 @@ class Unrolled(NamedTuple):
                 np.sum(seen, axis=0, out=place)
             elif block.seen is not None:
                 np.matmul(signal.T, block.seen[points], out=place.reshape(block.shape))
-        return Scaled.of(found, exponent) if found.any() else Scaled(found)
+        return Scaled.of(found, top) if found.any() else Scaled(found)
 
 
 class Streams:
@@ -148,7 +163,7 @@ class Account:
         self.norm = _norm(self.whole)
         self.kept = Sum.of(Scaled(np.zeros_like(self.whole.array)))
         self.rest = Sum.of(self.whole)
-        self.known = self.norm  # the rest when it was last summed itself
+        self.known = self.norm  # the largest that the rest has been since it was last summed itself
 
     def enter(self, part: Scaled) -> Lag:
         """Return what the next lag's part amounts to; the streams stand behind it."""
@@ -164,14 +179,18 @@ class Account:
 
     def _left(self, part: Scaled) -> ScaledNumber:
         """Return the norm of what the parts up to this one leave of the whole."""
+        if not self.streams.columns.array.any():
+            return number(0.0)
         if len(self.streams.columns.array) <= SMALL:
             return _norm(self.later.advance().gradient())
         self.rest.add(part, -1.0)
         rest = _norm(self.rest)
-        if not _ratio(rest, self.known) >= FRESH or not self.streams.last:
+        if not _ratio(rest, self.known) >= FRESH:
             # the difference has lost its digits: what is left is summed by a pass of its own
             self.rest = Sum.of(self.streams.summed().advance().gradient())
             rest = self.known = _norm(self.rest)
+        elif _ratio(rest, self.known) > 1.0:
+            self.known = rest
         return rest
 
     def _along(self, part: Scaled | Sum) -> float:
@@ -201,18 +220,19 @@ class Pairs:
         """Note the next lag's pairs."""
         here = slice(part.first, part.last)
         squares, along = np.zeros((2, part.last - part.first))
-        for block, met in zip(part.unrolled.blocks, self.met, strict=True):
+        sizes = [block.sized(part.columns.exponents, here) for block in part.unrolled.blocks]
+        exponents = np.max(sizes, axis=0)
+        for block, met, own in zip(part.unrolled.blocks, self.met, sizes, strict=True):
             signal = part.signals[block.layer][block.rows].T
             if block.scale is not None:
                 signal = signal * block.scale[here]
-            along += (signal * met[here]).sum(axis=1)
-            squares += _squares(signal, block, here)
-        exponents, norm = part.columns.exponents, self.account.norm
-        rows = np.arange(part.first, part.last)
+            level = factors(own, exponents)
+            along += (signal * met[here]).sum(axis=1) * level
+            squares += _squares(signal, block, here) * level**2
+        rows, norm = np.arange(part.first, part.last), self.account.norm
         self.log10_norms[rows + part.lag, rows] = log10_of(np.sqrt(squares), exponents)
         shifts = np.maximum(exponents + self.account.whole.exponent - 2 * norm.exponent, -5000)
-        mantissa = norm.mantissa or math.nan
-        self.shares[rows + part.lag, rows] = np.ldexp(along / mantissa**2, shifts)
+        self.shares[rows + part.lag, rows] = np.ldexp(along / (norm.mantissa or 1.0) ** 2, shifts)
 
 
 def _met(whole: Array, block: Block, points: int) -> Array:

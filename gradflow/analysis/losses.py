@@ -77,7 +77,8 @@ class Objective(NamedTuple):
     def value(self, cell: Cell | None = None) -> float:
         """Return the loss, of another cell along the same inputs if one is given."""
         states = self.trajectory.states if cell is None else cell.run(self.trajectory.inputs)
-        return self.loss.value(states[:, 1:, self.trajectory.cell.output], self.wanted)
+        with np.errstate(over="ignore"):
+            return self.loss.value(states[:, 1:, self.trajectory.cell.output], self.wanted)
 
     def asked(self) -> Array:
         """Return ∂L_t/∂s_t of all steps, the sequences of a step side by side: (n, T·B)."""

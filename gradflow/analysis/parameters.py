@@ -4,11 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradflow.cells.base import Array, Cell, Layer, Use
 from gradflow.cells.factor import side_by_side
 from gradflow.cells.stack import Stack
 from gradflow.errors import UsageError
+from gradflow.linalg.columns import Columns
 from gradflow.tables import unknown
 
 EVERY = "all"
@@ -19,13 +21,15 @@ class Block:
     """Some rows of one parameter of one layer, at all points of a batch of trajectories side by side.
 
     Its gradient is Σ_p δ_p v_pᵀ, or Σ_p δ_p⊙v_p where ``unitwise``, over the points p, δ being error signals.
+    Each v has a power of two of its own, for a state may decay or grow as far as a signal does.
     """
 
     layer: int
     parameter: str
     start: int  # of its numbers among those of the whole parameter
     rows: slice  # of the signals of its layer
-    seen: Array | None  # (points, columns) v; None: 1
+    seen: Array | None  # (points, columns), v_p is seen[p] * 2**exponents[p]; None: 1
+    exponents: NDArray[np.int64] | int  # (points,)
     scale: Array | None  # (points, rows), multiplies δ first
     unitwise: bool
     shape: tuple[int, int]
@@ -34,6 +38,11 @@ class Block:
     def size(self) -> int:
         """Numbers in it."""
         return self.shape[0] * self.shape[1]
+
+    def sized(self, exponents: NDArray[np.int64], points: slice) -> NDArray[np.int64]:
+        """Return the powers of two of δ_p v_pᵀ at some points, of those of the signals there."""
+        own = self.exponents if isinstance(self.exponents, int) else self.exponents[points]
+        return exponents + own
 
 
 def chosen(cell: Cell, states: Array, inputs: Array, text: str) -> list[Block]:
@@ -80,8 +89,17 @@ def _matching(number: int, layer: dict[str, list[Use]], name: str) -> Iterator[B
 
 
 def _block(number: int, parameter: str, start: int, use: Use) -> Block:
-    seen, scale = (None if array is None else side_by_side(array) for array in (use.seen, use.scale))
-    return Block(number, parameter, start, use.rows, seen, scale, use.unitwise, use.shape)
+    scale = None if use.scale is None else side_by_side(use.scale)
+    seen, exponents = _by_point(use.seen)
+    return Block(number, parameter, start, use.rows, seen, exponents, scale, use.unitwise, use.shape)
+
+
+def _by_point(seen: Array | None) -> tuple[Array | None, NDArray[np.int64] | int]:
+    """Return v with a power of two of its own at every point."""
+    if seen is None:
+        return None, 0
+    columns = Columns.of(side_by_side(seen).T)
+    return np.ascontiguousarray(columns.array.T), columns.exponents
 
 
 def _without_parts(blocks: Sequence[Block]) -> list[Block]:
@@ -97,7 +115,7 @@ def _without_parts(blocks: Sequence[Block]) -> list[Block]:
 
 def _names(layers: Sequence[dict[str, list[Use]]]) -> list[str]:
     """Return every name that there is."""
-    own = [_names_of(layer) for layer in layers]
+    own = [list(_names_of(layer)) for layer in layers]
     shared = list(dict.fromkeys(name for names in own for name in names))
     if len(layers) == 1:
         return [*shared, EVERY]

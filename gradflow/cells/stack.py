@@ -33,6 +33,10 @@ class StackFactor(StepFactor):
         """Return the factor of several sequences as one."""
         return replace(self, layers=tuple(layer.side_by_side() for layer in self.layers))
 
+    def above(self, lowest: int) -> Self:
+        """Return the factor of the layers from ``lowest`` (from 0) up."""
+        return replace(self, layers=self.layers[lowest:], outputs=self.outputs[lowest:])
+
     @property
     def size(self) -> int:
         """The sum over the layers."""

@@ -10,7 +10,7 @@ from gradflow.linalg.scaled import SLACK, Scaled
 
 Array = NDArray[Any]
 NEAR = 2.0**-SLACK, 2.0**SLACK
-NOWHERE = -(2**40)  # the exponent of a column of zeros: under every other
+NOWHERE = -(2**40)  # the exponent of a column of zeros: under every other, and under sums with any other
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,10 +50,17 @@ class Columns:
         parts = [np.ldexp(one.array, np.maximum(one.exponents - top, -5000)) for one in (self, other)]
         return Columns.of(parts[0] + parts[1], top)
 
-    def levelled(self) -> tuple[Array, int]:
-        """Return factors (m,) and an exponent: column j is ``array[:, j] * factors[j] * 2**exponent``."""
-        top = int(self.exponents.max(initial=NOWHERE))
-        return np.ldexp(1.0, np.maximum(self.exponents - top, -5000)), top
+
+def factors(exponents: NDArray[np.int64], top: int | NDArray[np.int64]) -> Array:
+    """Return 2**(exponents − top); of columns of zeros, whose size is nobody's concern, 1.
+
+    Examples
+    --------
+    >>> factors(np.array([7, 5, NOWHERE, NOWHERE + 9]), 7)
+    array([1.  , 0.25, 1.  , 1.  ])
+    """
+    shifts = np.maximum(exponents - top, -5000)
+    return np.ldexp(1.0, np.where(exponents > NOWHERE // 2, shifts, 0))
 
 
 @dataclass(eq=False)
@@ -72,7 +79,9 @@ class Sum:
         """Add ``sign`` times another array."""
         shift = part.exponent - self.exponent
         if shift and part.array.any():
-            top = max(part.exponent, self.exponent) if self.array.any() else part.exponent
+            if not self.array.any():
+                self.exponent = part.exponent
+            top = max(part.exponent, self.exponent)
             self.array *= np.ldexp(1.0, max(self.exponent - top, -5000))
             self.array += np.ldexp(sign * part.array, max(part.exponent - top, -5000))
             near = Scaled.of(self.array, top)
