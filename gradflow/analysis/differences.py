@@ -14,10 +14,11 @@ RESOLVED = 1e-3  # an uncertainty, relative, over which differences decide nothi
 
 
 class Estimate(NamedTuple):
-    """A derivative, how far off it may be, and the largest |f| that was met on the way."""
+    """A derivative, how far off it may be, from what steps, and the largest |f| that was met on the way."""
 
     value: float
     error: float
+    step: float  # the smallest of those that it is made of
     largest: float
 
 
@@ -29,7 +30,7 @@ def derivative(function: Callable[[float], float]) -> Estimate:
     >>> bool(abs(derivative(np.exp).value - 1.0) < 1e-12)
     True
     """
-    best, uncertain, largest = math.nan, math.inf, 0.0
+    best, uncertain, smallest, largest = math.nan, math.inf, FIRST, 0.0
     before: list[float] = []
     for level in range(LEVELS):
         step = FIRST / SHRINK**level
@@ -40,11 +41,12 @@ def derivative(function: Callable[[float], float]) -> Estimate:
             row.append(row[-1] + (row[-1] - coarse) / (SHRINK ** (2 * power) - 1.0))
             error = max(abs(row[-1] - row[-2]), abs(row[-1] - coarse))
             if error <= uncertain:
-                best, uncertain = row[-1], error
-        if before and abs(row[-1] - before[-1]) >= 2.0 * uncertain:
+                best, uncertain, smallest = row[-1], error, step
+        # no sooner: where steps are still too long, the estimates leap about too
+        if uncertain <= RESOLVED**2 * abs(best) and abs(row[-1] - before[-1]) >= 2.0 * uncertain:
             break  # rounding has taken over
         before = row
-    return Estimate(best, uncertain, largest)
+    return Estimate(best, uncertain, smallest, largest)
 
 
 def difference_error(
@@ -70,8 +72,8 @@ def difference_error(
         direction *= size / np.linalg.norm(direction)
         estimate = derivative(lambda step, along=direction: function(step * along))  # type: ignore[misc]
         exact = float(gradient @ direction)
-        # a slope by which the smallest step changes more than there is, no difference can see
-        steep = abs(exact) * FIRST / SHRINK ** (LEVELS - 1) > estimate.largest
+        # a slope by which a step changes more than there is, no difference over that step can see
+        steep = abs(exact) * estimate.step > estimate.largest
         if steep or not estimate.error <= RESOLVED * max(abs(estimate.value), abs(exact)):
             return math.nan
         found.append((estimate.value, exact))
