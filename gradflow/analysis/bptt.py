@@ -18,6 +18,7 @@ from gradflow.analysis.parameters import Block, chosen, moved, values
 from gradflow.analysis.subject import Spec, drawn, sizes, subject
 from gradflow.analysis.trained import Trained
 from gradflow.analysis.trajectory import follow
+from gradflow.cells.base import Array, Cell
 from gradflow.errors import NumericalError, UsageError
 from gradflow.layouts.network import Network
 from gradflow.linalg.scaled import shifted
@@ -33,6 +34,7 @@ def bptt(
     *,
     loss: str = "mean",
     targets: str | Path | ArrayLike | None = None,
+    targets_key: str | None = None,
     parameter: str = "weight_hh",
     hidden: int | None = None,
     steps: int | None = None,
@@ -62,6 +64,8 @@ def bptt(
         sequences.
     targets : str, path or array-like (T, R) or (B, T, R), optional
         y; normal draws unless given.
+    targets_key : str, optional
+        Which array of a file of targets with several.
     parameter : str
         ``weight_hh``, the recurrent weights; ``weight_hh.f``, a gate's rows; ``weight_ih``, ``bias``, what
         else the cell has; ``layer2.weight_hh``, where there are layers; ``all``; several with commas.
@@ -108,6 +112,8 @@ def bptt(
     rule: Loss = lookup(LOSSES, loss, "loss")
     if targets is not None and not rule.targets:
         raise UsageError(f"loss {loss!r} is a readout and has no targets: leave them out, or choose another")
+    if targets is None and targets_key is not None:
+        raise UsageError(f"targets key {targets_key!r} is for a file of targets (--targets): none was given")
     spec = subject(cell)
     hidden, features = sizes([spec], hidden, features, input)
     if batch is not None:
@@ -122,13 +128,20 @@ def bptt(
             f"map of {inputs.steps} steps of {sequences} sequences: expected at most {STEPS_FOR_MAP} steps "
             "of one sequence (--steps, --batch)"
         )
-    objective = _objective(spec, hidden, inputs, sequences, seed, rule, targets)
+    weights = drawn(spec, hidden, inputs.features, seed, 0)
+    fed = np.stack([inputs.draw(draw) for draw in range(sequences)])
+    shape = (sequences, inputs.steps, weights.output_size)
+    if targets is None:
+        wanted = drawn_for(rule, shape, seed)
+    else:
+        wanted = given_targets(targets, targets_key, shape, last_only=rule.last_only)
+    objective = _objective(spec, weights, fed, rule, wanted)
     found = _taken_apart(objective, parameter, pair_map, map)
     params = {
-        "cell": spec.text, "loss": loss, "targets": told(targets), "parameter": parameter, "hidden": hidden,
-        "steps": inputs.steps, "batch": sequences, "seed": seed, "features": inputs.features,
-        "input": told(input), "key": key, "input_format": input_format, "input_scale": input_scale,
-        "pair_map": pair_map,
+        "cell": spec.text, "loss": loss, "targets": told(targets), "targets_key": targets_key,
+        "parameter": parameter, "hidden": hidden, "steps": inputs.steps, "batch": sequences, "seed": seed,
+        "features": inputs.features, "input": told(input), "key": key, "input_format": input_format,
+        "input_scale": input_scale, "pair_map": pair_map,
     }  # fmt: skip
     return record(params, objective, found, list(_told(spec, inputs, sequences, objective)))
 
@@ -154,35 +167,20 @@ def _sequences(inputs: Inputs, batch: int | None) -> int:
     return batch or min(len(inputs.data), BATCH)
 
 
-def _objective(
-    spec: Spec,
-    hidden: int,
-    inputs: Inputs,
-    sequences: int,
-    seed: int,
-    loss: Loss,
-    targets: str | Path | ArrayLike | None,
-) -> Objective:
-    """Return the loss of a cell along its inputs.
+def _objective(spec: Spec, cell: Cell, fed: Array, loss: Loss, wanted: Array) -> Objective:
+    """Return the loss of a cell along inputs (B, T, features).
 
     Raises
     ------
     NumericalError
         Where a state overflows: there is no loss then.
     """
-    cell = drawn(spec, hidden, inputs.features, seed, 0)
-    fed = np.stack([inputs.draw(draw) for draw in range(sequences)])
-    shape = (sequences, inputs.steps, cell.output_size)
-    if targets is None:
-        wanted = drawn_for(loss, shape, seed)
-    else:
-        wanted = given_targets(targets, shape, last_only=loss.last_only)
     if isinstance(spec, Trained) and spec.backward:
         fed, wanted = fed[:, ::-1], wanted[:, ::-1]
     trajectory = follow(cell, fed)
     if trajectory.blow_up is not None:
         raise NumericalError(
-            f"the state overflows at step {trajectory.blow_up} of {inputs.steps}, so there is no "
+            f"the state overflows at step {trajectory.blow_up} of {fed.shape[1]}, so there is no "
             "loss; expected fewer steps, or smaller weights"
         )
     return Objective(trajectory, loss, wanted)

@@ -98,13 +98,17 @@ def drawn_for(loss: Loss, shape: tuple[int, int, int], seed: int) -> Array:
     return np.stack(draws)
 
 
-def given_targets(source: str | Path | ArrayLike, shape: tuple[int, int, int], *, last_only: bool) -> Array:
+def given_targets(
+    source: str | Path | ArrayLike, key: str | None, shape: tuple[int, int, int], *, last_only: bool
+) -> Array:
     """Return somebody's targets as (B, T, R); of more sequences or steps than there are, the first.
 
     Parameters
     ----------
     source : str, path or array-like
         (T, R) or (B, T, R), a step a row; for the final step alone (R,), (1, R) or (B, 1, R) will do.
+    key : str, optional
+        Which array of a file with several.
     shape : tuple
         (B, T, R) of the outputs.
     last_only : bool
@@ -117,7 +121,10 @@ def given_targets(source: str | Path | ArrayLike, shape: tuple[int, int, int], *
     """
     name = f"{shown(str(source))}: " if isinstance(source, str | Path) else ""
     if isinstance(source, str | Path):
-        found = read_array(source, None, dimensions=(1, 2, 3))
+        try:
+            found = read_array(source, key, dimensions=(1, 2, 3))
+        except DataError as error:  # --key is the input's
+            raise DataError(str(error).replace("--key", "--targets-key")) from None
     else:
         found = given_array(source, "targets", (1, 2, 3))
     if np.iscomplexobj(found):

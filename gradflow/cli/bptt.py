@@ -32,6 +32,9 @@ def bptt(
         str | None,
         option("--targets", metavar="FILE", help="y, a row a step (or batch×T×outputs); else normal draws."),
     ] = None,
+    targets_key: Annotated[
+        str | None, option("--targets-key", metavar="NAME", help="Array of a file of targets with several.")
+    ] = None,
     parameter: Annotated[
         str,
         option(
@@ -88,7 +91,7 @@ def bptt(
     Tables:   lags (main), map, summary
     """
     return gradflow.bptt(
-        cell, loss=loss, targets=targets, parameter=parameter, hidden=hidden, steps=steps, batch=batch,
-        seed=seed, features=features, input=input, key=key, input_format=input_format,
-        input_scale=input_scale, pair_map=pair_map, map=map,
+        cell, loss=loss, targets=targets, targets_key=targets_key, parameter=parameter, hidden=hidden,
+        steps=steps, batch=batch, seed=seed, features=features, input=input, key=key,
+        input_format=input_format, input_scale=input_scale, pair_map=pair_map, map=map,
     )  # fmt: skip
