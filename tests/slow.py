@@ -65,3 +65,32 @@ def product_triangle_logs(factors: Sequence[np.ndarray], start: np.ndarray, digi
             product = mpmath.matrix(factor.tolist()) * product
         _, triangle = mpmath.qr(product, mode="skinny")
         return np.array([float(mpmath.log(abs(triangle[k, k]))) for k in range(start.shape[1])])
+
+
+def credit(jacobians: Sequence[np.ndarray], asked: np.ndarray, immediate: Sequence[np.ndarray]) -> np.ndarray:
+    """∂L_t/∂s_t ∂s_t/∂s_k ∂⁺s_k/∂W at [t, k], one dense product after the other, in 64 bits of mantissa.
+
+    Of Jacobians ∂s_t/∂s_{t−1} (n, n), ∂L_t/∂s_t (T, n), and ∂⁺s_k/∂W (n, N): (T, T, N), 0 for k > t.
+    """
+    steps = len(asked)
+    parts = np.zeros((steps, steps, immediate[0].shape[1]), np.longdouble)
+    for t in range(steps):
+        adjoint = asked[t].astype(np.longdouble)
+        for k in range(t, -1, -1):
+            parts[t, k] = adjoint @ immediate[k].astype(np.longdouble)
+            adjoint = adjoint @ jacobians[k].astype(np.longdouble)
+    return parts
+
+
+def truncation(parts: np.ndarray) -> dict[str, np.ndarray]:
+    """What cutting off behind each lag keeps and loses, of parts (lags, N): each tail a sum of its own."""
+    whole, kept, columns = parts.sum(axis=0), np.zeros_like(parts[0]), []
+    size = np.sqrt(whole @ whole)
+    for lag, part in enumerate(parts):
+        kept = kept + part
+        tail = np.sum(parts[lag + 1 :], axis=0, initial=0.0)
+        length = np.sqrt(kept @ kept)
+        cosine = kept @ whole / (length * size) if length else np.longdouble(np.nan)
+        columns.append((part @ whole / size**2, kept @ whole / size**2, np.sqrt(tail @ tail) / size, cosine))
+    names = ("share", "cumulative_share", "truncation_error", "truncation_cosine")
+    return dict(zip(names, np.transpose(columns), strict=True))

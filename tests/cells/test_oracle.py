@@ -1,30 +1,14 @@
 """Every cell, option and number of layers against torch's autograd, in float64 (see tests/oracles)."""
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 
 from gradflow.cells import CELLS
 from gradflow.cells.spec import cell_options, parse_cell
-from gradflow.cells.stack import Stack
+from tests.cells.torch_cases import CASES, ORACLE, relative_difference, restored
 
-ORACLE = np.load(Path(__file__).parents[1] / "oracles" / "torch_cells.npz")
-CASES = sorted({name.partition("|")[0] for name in ORACLE.files})
 # options that change the formulas; the others only say which weights are drawn
 FORMULAS = {"activation", "peephole", "coupled", "forget_gate", "projection", "reset", "layers"}
-
-
-def restored(case):
-    """The cell of a case, made of the weights that torch had."""
-    spec = parse_cell(case)
-    flags = {name: value for name, value in spec.options.items() if name not in ("peephole", "projection")}
-    layers = []
-    for k in range(spec.layers):
-        start = f"{case}|layer{k}."
-        weights = {name.removeprefix(start): ORACLE[name] for name in ORACLE.files if name.startswith(start)}
-        layers.append(spec.kind(**weights, **flags))
-    return layers[0] if len(layers) == 1 else Stack(tuple(layers))
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -37,10 +21,6 @@ def test_states_jacobians_and_product_are_those_of_torch(case):
         assert relative_difference(factor.at(t).todense(), expected) < 1e-12
         product = factor.at(t).matmat(product)
     assert relative_difference(product, ORACLE[f"{case}|product"]) < 1e-12
-
-
-def relative_difference(found, expected):
-    return np.linalg.norm(found - expected) / np.linalg.norm(expected)
 
 
 def test_every_cell_and_every_option_that_changes_a_formula_is_among_the_cases():

@@ -1,0 +1,89 @@
+"""A gradient taken apart by lag, step by step, as tests want it; cells whose parts are known."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gradflow.analysis.lag_sweep import FRESH, Account, Lag, Pairs, Streams, Unrolled
+from gradflow.analysis.losses import RANDOM, Objective
+from gradflow.analysis.parameters import chosen
+from gradflow.analysis.trajectory import follow
+from gradflow.cells.rnn import RNN
+from gradflow.layouts.network import Layer, Network
+from gradflow.linalg.scaled import shifted
+
+# what is left behind a window is had by streams of its own, or by passes now and then: never, or always
+ROUTES = {"streams": 10**9, "passes": 0}
+# a difference is trusted until it is FRESH of what it is of: that leaves 24 of 53 bits, less a few
+LEFT = {"streams": 1e-12, "passes": 8 * 2.0**-53 / FRESH}
+
+
+class Sweep(NamedTuple):
+    """What came out, arrays as doubles."""
+
+    value: float
+    whole: np.ndarray
+    parts: np.ndarray  # (lags, numbers)
+    lags: list[Lag]
+    pairs: Pairs | None
+
+    def column(self, name):
+        return np.array([getattr(lag, name) for lag in self.lags])
+
+    def logs(self):
+        return np.array([lag.norm.log10() for lag in self.lags])
+
+
+def swept(cell, inputs, loss, wanted, parameter, initial=None, pairs=False):
+    """Take a gradient apart; inputs and what the loss wants are of one sequence, or of a batch."""
+    inputs, wanted = (np.asarray(array, float) for array in (inputs, wanted))
+    if inputs.ndim == 2:
+        inputs, wanted = inputs[None], wanted[None]
+    trajectory = follow(cell, inputs, initial)
+    assert trajectory.blow_up is None
+    objective = Objective(trajectory, loss, wanted)
+    blocks = chosen(cell, trajectory.states, trajectory.inputs, parameter)
+    factor = trajectory.linearized(0, trajectory.steps).side_by_side()
+    unrolled = Unrolled(factor, blocks, trajectory.steps, len(inputs))
+    with np.errstate(over="ignore", under="ignore"):
+        streams = Streams(*unrolled.without_layers_below(objective.asked()))
+        account = Account(streams)
+        noted = Pairs(account) if pairs else None
+        parts, lags = [], []
+        for _ in range(trajectory.steps):
+            part = streams.advance()
+            if noted:
+                noted.enter(part)
+            parts.append(part.gradient())
+            lags.append(account.enter(parts[-1]))
+        whole = shifted(account.whole.array, account.whole.exponent)
+        rows = np.array([shifted(part.array, part.exponent) for part in parts])
+    return Sweep(objective.value(), whole, rows, lags, noted)
+
+
+def linear(weight, features=1):
+    """h' = W h, fed with nothing and without a bias: both are there, and 0."""
+    weight = np.array(weight, float)
+    return RNN(np.zeros((len(weight), features)), weight, np.zeros(len(weight)), "identity")
+
+
+def planted(parts):
+    """The sweep of a gradient whose part at each lag is a row of ``parts``, but for rounding of differences.
+
+    Of the bias of h' = h = 0: the part at a lag is Σ ∂L_t/∂h_t over t > lag.
+    """
+    parts = np.array(parts, float)
+    slopes = parts - np.vstack([parts[1:], np.zeros_like(parts[:1])])
+    steps, size = parts.shape
+    return swept(linear(np.eye(size)), np.zeros((steps, 1)), RANDOM, steps * slopes, "bias")
+
+
+def planted_targets(parts):
+    """Targets of the loss ``mean`` for which the same parts come out, where T is a power of two."""
+    parts = np.array(parts, float)
+    return -len(parts) * (parts - np.vstack([parts[1:], np.zeros_like(parts[:1])]))
+
+
+def network(*cells, direction="forward"):
+    """A trained network of layers as they are."""
+    return Network("n", tuple((Layer(cell, "torch", (), direction),) for cell in cells))
