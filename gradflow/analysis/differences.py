@@ -10,6 +10,7 @@ from gradflow.cells.base import Array
 
 FIRST, SHRINK, LEVELS = 2.0**-5, 4.0, 8
 DIRECTIONS = 3
+EPSILON = float(np.finfo(np.float64).eps)
 RESOLVED = 1e-3  # an uncertainty, relative, over which differences decide nothing
 
 
@@ -46,7 +47,7 @@ def derivative(function: Callable[[float], float]) -> Estimate:
         if uncertain <= RESOLVED**2 * abs(best) and abs(row[-1] - before[-1]) >= 2.0 * uncertain:
             break  # rounding has taken over
         before = row
-    return Estimate(best, uncertain, smallest, largest)
+    return Estimate(best, uncertain + EPSILON * largest / smallest, smallest, largest)
 
 
 def difference_error(
@@ -78,4 +79,5 @@ def difference_error(
             return math.nan
         found.append((estimate.value, exact))
     values, exact_values = np.array(found).T
-    return float(np.linalg.norm(values - exact_values) / np.linalg.norm(values))
+    slope = np.linalg.norm(values) or np.linalg.norm(exact_values)
+    return float(np.linalg.norm(values - exact_values) / slope)

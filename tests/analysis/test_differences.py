@@ -1,0 +1,165 @@
+"""Central differences: derivatives that are known, errors that are owned up to, and when they say nothing."""
+
+import math
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from gradflow.analysis.differences import DIRECTIONS, FIRST, LEVELS, SHRINK, derivative, difference_error
+
+KNOWN = {
+    "exp": (math.exp, 1.0),
+    "sine": (lambda x: math.sin(3 * x + 1), 3 * math.cos(1)),
+    "even": (math.cos, 0.0),
+    "constant": (lambda x: 5.0, 0.0),
+    "zero": (lambda x: 0.0, 0.0),
+    "line": (lambda x: 2 - 7 * x, -7.0),
+    "quintic": (lambda x: (x + 1) ** 5, 5.0),
+    "pole": (lambda x: 1 / (x - 0.2), -25.0),
+    "root": (lambda x: math.sqrt(x + 0.1), 0.5 / math.sqrt(0.1)),
+    "logistic": (lambda x: 1 / (1 + math.exp(-20 * x)), 5.0),
+    # long products of weights: the first steps are far too long, and their differences leap about
+    "power_50": (lambda x: (1 + x) ** 50, 50.0),
+    "power_250": (lambda x: (1 + x) ** 250, 250.0),
+    "power_1000": (lambda x: (1 + x) ** 1000, 1000.0),
+    "decay": (lambda x: math.exp(-200 * x), -200.0),
+    "wave": (lambda x: math.sin(500 * x), 500.0),
+}
+
+
+@pytest.mark.parametrize(("function", "slope"), KNOWN.values(), ids=KNOWN)
+def test_a_known_derivative_is_found_and_its_error_owned_up_to(function, slope):
+    found = derivative(function)
+    assert found.value == pytest.approx(slope, rel=1e-8, abs=1e-13)
+    assert abs(found.value - slope) <= 10 * found.error
+
+
+@given(st.lists(st.integers(-9, 9), min_size=1, max_size=8))
+def test_a_polynomial_has_its_second_coefficient(coefficients):
+    slope = coefficients[1] if len(coefficients) > 1 else 0
+    found = derivative(np.polynomial.Polynomial(coefficients))
+    assert found.value == pytest.approx(slope, abs=1e-9)
+
+
+@given(st.floats(1e-3, 1e3), st.floats(-3, 3), st.floats(-1e3, 1e3))
+def test_a_multiple_has_the_multiple_of_the_derivative(factor, phase, offset):
+    found = derivative(lambda x: factor * math.sin(x + phase) + offset)
+    assert found.value == pytest.approx(
+        factor * math.cos(phase), abs=1e-9 * factor + 1e-10 * (factor + abs(offset))
+    )
+
+
+@pytest.mark.parametrize("size", [1e-12, 1e-9, 1e-6, 1e-3])
+def test_noise_is_told_as_an_error_of_its_size(size):
+    noise = np.random.default_rng(0)
+    found = derivative(lambda x: math.exp(x) + size * noise.standard_normal())
+    # two values that are off by their noise, over their distance; the third step, 2^-9, is short enough
+    assert abs(found.value - 1) <= 10 * (found.error + size / found.step)
+    assert found.error < 4 * size * 2**9
+
+
+@pytest.mark.parametrize("wild", [math.nan, math.inf])
+def test_a_function_that_is_no_number_has_no_derivative(wild):
+    found = derivative(lambda x: wild if x > 0 else x)
+    assert math.isnan(found.value)
+    assert found.error == math.inf
+
+
+def test_the_steps_and_the_largest_value_are_told():
+    steps = []
+
+    def function(x):
+        steps.append(abs(x))
+        return 3 - x
+
+    found = derivative(function)
+    assert found.step in steps
+    assert max(steps) == FIRST
+    assert min(steps) >= FIRST / SHRINK ** (LEVELS - 1)
+    assert found.largest == 3 + FIRST
+
+
+def error_of(function, gradient, size=1.0):
+    with np.errstate(all="ignore"):
+        return difference_error(function, np.asarray(gradient), size, np.random.default_rng(7))
+
+
+WEIGHTS = np.random.default_rng(1).standard_normal(12)
+
+
+def smooth(change):
+    return float(np.tanh(WEIGHTS * change).sum() + np.exp(change).prod())
+
+
+GRADIENT = WEIGHTS + 1
+
+
+def test_a_right_gradient_is_off_by_rounding():
+    assert error_of(smooth, GRADIENT) < 1e-10
+
+
+@pytest.mark.parametrize("factor", [-1.0, 0.5, 1.001, 3.0])
+def test_a_gradient_times_a_factor_is_off_by_that(factor):
+    assert error_of(smooth, factor * GRADIENT) == pytest.approx(abs(factor - 1), rel=1e-7)
+
+
+def test_a_gradient_that_is_wrong_across_is_off_by_as_much_as_it_shows():
+    # directions are normal: they see √(‖wrong‖/‖right‖) of it on the average over many, any of it in a few
+    wrong = np.random.default_rng(2).standard_normal(12)
+    wrong -= wrong @ GRADIENT / (GRADIENT @ GRADIENT) * GRADIENT
+    assert error_of(smooth, GRADIENT + 1e-3 * wrong) > 1e-5
+
+
+def test_a_gradient_of_nothing_that_is_there_is_off_by_all():
+    assert error_of(smooth, 0 * GRADIENT) == pytest.approx(1, rel=1e-12)
+
+
+def test_a_gradient_where_nothing_changes_is_off_by_all():
+    assert error_of(lambda change: 4.0, GRADIENT) == 1.0
+
+
+def test_what_rounding_hides_is_not_called_wrong():
+    assert math.isnan(error_of(lambda change: 1.0 + 1e-17 * float(GRADIENT @ change), 1e-17 * GRADIENT))
+
+
+UNDECIDED = {
+    "noise": lambda change: float(np.sin(1e9 * (GRADIENT @ change))),
+    "nowhere": lambda change: math.nan,
+    "endless": lambda change: math.inf if change[0] > 0 else -math.inf,
+    "jumps": lambda change: float(GRADIENT @ change > 0),
+}
+
+
+@pytest.mark.parametrize("function", UNDECIDED.values(), ids=UNDECIDED)
+def test_where_differences_decide_nothing_there_is_no_number(function):
+    assert math.isnan(error_of(function, GRADIENT))
+
+
+def test_a_slope_that_no_step_could_have_seen_is_not_called_wrong():
+    # a wave as fine as 1e-9 of the weights has a slope that is real, and its differences are noise
+    fine = np.full(12, 1e9)
+    assert math.isnan(error_of(lambda change: float(np.sin(fine @ change)), fine))
+
+
+@pytest.mark.parametrize("gradient", [np.inf, np.nan])
+def test_a_gradient_out_of_range_is_not_compared(gradient):
+    assert math.isnan(error_of(smooth, np.full(12, gradient)))
+
+
+def test_a_function_of_nothing_and_a_gradient_of_nothing_say_nothing():
+    assert math.isnan(error_of(lambda change: 4.0, np.zeros(5)))
+
+
+def test_directions_are_as_long_as_is_asked_and_few():
+    lengths = set()
+
+    def function(change):
+        lengths.add(round(float(np.linalg.norm(change)), 12))
+        return float(change.sum())
+
+    assert error_of(function, np.ones(5), size=40.0) < 1e-10
+    assert max(lengths) == 40.0 * FIRST
+    assert len(lengths) <= LEVELS
+    assert DIRECTIONS >= 2  # one alone may happen to be at right angles to what is wrong
