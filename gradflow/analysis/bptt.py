@@ -211,12 +211,12 @@ def _taken_apart(
 
 
 def _difference_error(objective: Objective, blocks: Sequence[Block], account: Account) -> float:
-    """Return how far the gradient is from central differences; nan where those decide nothing."""
+    """Return how far the sum of all lags is from central differences; nan where those decide nothing."""
     cell = objective.trajectory.cell
     size = float(np.linalg.norm(values(cell, blocks))) or 1.0
     generator = np.random.default_rng(0)
     with np.errstate(all="ignore"):
-        gradient = shifted(account.whole.array, account.whole.exponent)
+        gradient = shifted(account.kept.array, account.kept.exponent)
         return difference_error(
             lambda change: objective.value(moved(cell, blocks, change)), gradient, size, generator
         )
