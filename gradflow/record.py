@@ -28,7 +28,8 @@ class ColumnMeaning(NamedTuple):
 
     ``log10`` columns hold the decimal logarithm of what a person wants to read; ``log10_in`` names such a
     column where it says the same of numbers that a double may not hold. ``levels`` are the values whose
-    crossing a reader must not miss when rows are left out.
+    crossing a reader must not miss when rows are left out. ``bound`` names a column under which an entry is
+    but rounding: no two processors share it, so a person is told the bound.
     """
 
     description: str
@@ -36,6 +37,26 @@ class ColumnMeaning(NamedTuple):
     log10: bool = False
     levels: tuple[float, ...] = ()
     log10_in: str = ""
+    bound: str = ""
+
+
+class Chapters(NamedTuple):
+    """Which columns make the rows of a table numbered lines of chapters, which are the rows of another table.
+
+    ``heading`` (names and a title), ``before`` and ``after`` are of that other table: the last two are
+    paragraphs, each under its column's name. Texts have formulas between $ signs (see `gradflow.notation`).
+    """
+
+    table: str
+    key: str  # the column of both that tells the chapters apart
+    heading: tuple[str, ...]
+    before: tuple[str, ...]
+    after: tuple[str, ...]
+    number: str
+    formula: str
+    text: str
+    values: tuple[str, ...]
+    holds: str
 
 
 @dataclass(frozen=True)
@@ -45,7 +66,8 @@ class TableMeaning:
     ``across`` names the columns whose values stand side by side (one cell beside the other); ``index`` the
     column that then runs downwards, and ``value`` the one that fills the grid. Without ``index`` each column
     of the table becomes a row. ``value`` alone names the column whose peak and crossings are always shown.
-    ``absent`` is what to do where a record lacks the table.
+    ``chapters`` says how to read a table that is no grid at all. ``absent`` is what to do where a record
+    lacks the table.
     """
 
     description: str
@@ -53,6 +75,7 @@ class TableMeaning:
     across: tuple[str, ...] = ()
     value: str = ""
     absent: str = ""
+    chapters: Chapters | None = None
 
 
 class MatrixMeaning(NamedTuple):
@@ -77,18 +100,25 @@ def column(
     log10: bool = False,
     levels: Sequence[float] = (),
     log10_in: str = "",
+    bound: str = "",
 ) -> Any:
     """Declare a column of a table: an array, or a sequence where entries may be None."""
-    return field(metadata={"meaning": ColumnMeaning(description, unit, log10, tuple(levels), log10_in)})
+    meaning = ColumnMeaning(description, unit, log10, tuple(levels), log10_in, bound)
+    return field(metadata={"meaning": meaning})
 
 
 def table(
-    description: str, *, index: str = "", across: Sequence[str] = (), value: str = "", absent: str = ""
+    description: str,
+    *,
+    index: str = "",
+    across: Sequence[str] = (),
+    value: str = "",
+    absent: str = "",
+    chapters: Chapters | None = None,
 ) -> Any:
     """Declare a table of a record; None stands for a table that was not asked for."""
-    return field(
-        default=None, metadata={"meaning": TableMeaning(description, index, tuple(across), value, absent)}
-    )
+    meaning = TableMeaning(description, index, tuple(across), value, absent, chapters)
+    return field(default=None, metadata={"meaning": meaning})
 
 
 def matrix(description: str, *, absent: str = "") -> Any:

@@ -20,7 +20,7 @@ from gradflow.render import FORMATS
 from gradflow.render.style import ROWS, Style
 from gradflow.tables import lookup, unknown
 
-SUFFIXES = {f".{name}": name for name in FORMATS} | {".txt": "table"}
+SUFFIXES = {f".{name}": name for name in FORMATS} | {".txt": "table", ".tex": "latex"}
 
 
 class Request(NamedTuple):

@@ -14,4 +14,5 @@ FORMATS: Table = {
     "tsv": "gradflow.render.tsv",
     "md": "gradflow.render.markdown",
     "html": "gradflow.render.html",
+    "latex": "gradflow.render.latex",
 }

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from gradflow.printable import decimal, printable
-from gradflow.record import Matrix, MatrixMeaning, Record, ScalarMeaning, described, plain
+from gradflow.record import ColumnMeaning, Matrix, MatrixMeaning, Record, ScalarMeaning, described, plain
 from gradflow.render.selection import SUMMARY, Rows, matrices, one, tables
 from gradflow.render.sparkline import sparkline
 from gradflow.render.style import Style
@@ -29,16 +29,19 @@ class Block(NamedTuple):
 
 
 def blocks(record: Record, style: Style) -> list[Block]:
-    """Return what there is to show: the summary, the tables, the matrices; or only what was asked for."""
+    """Return what there is to show in grids: summary, tables, matrices; or only what was asked for."""
     if style.table is not None:
         chosen = one(record, style.table)
         if isinstance(chosen, Matrix):
             return [_matrix(style.table, matrices(record)[style.table][0], chosen)]
         if style.table == SUMMARY:
             return [_summary(record)]
+        if chosen.meaning.chapters:
+            return []
         return [_across(chosen, [], style) if _stands_beside(chosen) else _table(chosen, style)]
-    shown = [_summary(record)]
-    pending = list(tables(record).values())
+    summary = _summary(record)
+    shown = [summary] if summary.rows else []
+    pending = _grids(record)
     while pending:
         table = pending.pop(0)
         if not _stands_beside(table):
@@ -48,6 +51,13 @@ def blocks(record: Record, style: Style) -> list[Block]:
         pending = [other for other in pending if other not in beside]
         shown.append(_across(table, beside, style))
     return shown + [_matrix(name, meaning, matrix) for name, (meaning, matrix) in matrices(record).items()]
+
+
+def _grids(record: Record) -> list[Rows]:
+    """Return the tables that are read as grids: all but numbered lines and the chapters that they are of."""
+    found = tables(record)
+    read = [(table.name, table.meaning.chapters.table) for table in found.values() if table.meaning.chapters]
+    return [table for name, table in found.items() if not any(name in names for names in read)]
 
 
 def _stands_beside(table: Rows) -> bool:
@@ -106,21 +116,27 @@ def _table(table: Rows, style: Style) -> Block:
     return Block(
         f"{table.name}: {table.meaning.description}",
         list(table.columns),
-        [_entries(table, table.rows[place]) for place in places],
+        [entries(table, table.rows[place]) for place in places],
         words=frozenset(words),
         remark=_left_out(len(places), len(table.rows)),
     )
 
 
-def _entries(table: Rows, row: Sequence[Any]) -> list[str]:
-    """Return a row as a person reads it: a number that no double holds, from its logarithm."""
+def entries(table: Rows, row: Sequence[Any]) -> list[str]:
+    """Return a row as a person reads it.
+
+    A number that no double holds is read from its logarithm; of one that is but rounding, its bound is told.
+    """
     known = dict(zip(table.columns, row, strict=True))
-    return [
-        decimal(known[column.log10_in])
-        if column.log10_in and not math.isfinite(entry) and math.isfinite(known[column.log10_in])
-        else text(entry)
-        for (_, column), entry in zip(table.columns.items(), row, strict=True)
-    ]
+
+    def shown(column: ColumnMeaning, entry: Any) -> str:
+        if column.log10_in and not math.isfinite(entry) and math.isfinite(known[column.log10_in]):
+            return decimal(known[column.log10_in])
+        if column.bound and entry < known[column.bound]:
+            return f"< {text(known[column.bound])}"
+        return text(entry)
+
+    return [shown(column, entry) for column, entry in zip(table.columns.values(), row, strict=True)]
 
 
 def _across(main: Rows, beside: Sequence[Rows], style: Style) -> Block:

@@ -16,7 +16,7 @@ def render(
     record : Record
         What an analysis returned.
     format : str
-        A name in ``gradflow.render.FORMATS``: table, json, jsonl, csv, tsv, md or html.
+        A name in ``gradflow.render.FORMATS``: table, json, jsonl, csv, tsv, md, html or latex.
     style : Style, optional
         How to show it.
     table : str, optional

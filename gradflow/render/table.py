@@ -9,7 +9,10 @@ import unicodedata
 from collections.abc import Sequence
 from textwrap import wrap
 
+from gradflow.notation.formulas import broken, plain, spans
+from gradflow.notation.tex import tex
 from gradflow.record import Record
+from gradflow.render.chapters import Chapter, Step, chapters
 from gradflow.render.page import Block, blocks, prose
 from gradflow.render.style import Style
 
@@ -17,6 +20,7 @@ CARRIES_NOTES = False
 
 GAPS = (2, 1)  # blanks between two columns: the narrow gap where the wide one does not fit
 NARROWEST = 16  # columns that a wrapped text gets at least
+INDENT = 6  # columns of the number of a line, under which all that belongs to it stands
 # where a name may be broken, and what `_broken` makes of that
 _MARK, _MARK_AND_ROOM = re.compile(r"([_./]|::)(?=\S)"), re.compile(r"([_./]|::) ")
 LONGEST_PIECE = 10  # columns that a piece of a name may ask for
@@ -40,9 +44,55 @@ def render(record: Record, style: Style) -> str:
         lines += _grid(block, style)
         remark = _wrapped("  " + block.remark, style.width) if block.remark else []
         lines += [*(_painted(line, DIM, style) for line in remark), ""]
+    for chapter in chapters(record, style):
+        lines += [*_chapter(chapter, style), ""]
     for sentence in prose(record) if style.table is None else ():
         lines += _wrapped(sentence, style.width)
     return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _chapter(chapter: Chapter, style: Style) -> list[str]:
+    """Return a heading, paragraphs, and under each formula why it holds and what its sides come to."""
+    lines = [_painted(line, BOLD, style) for line in _wrapped(_read(chapter.heading, style), style.width)]
+    lines += _paragraphs(chapter.before, style)
+    for step in chapter.steps:
+        lines += ["", *_step(step, style)]
+    return [*lines, "", *_paragraphs(chapter.after, style)] if chapter.after else lines
+
+
+def _paragraphs(texts: Sequence[tuple[str, str]], style: Style) -> list[str]:
+    return [line for name, text in texts for line in _wrapped(f"{name}: {_read(text, style)}", style.width)]
+
+
+def _step(step: Step, style: Style) -> list[str]:
+    number = f" ({step.number})".ljust(INDENT)
+    room = None if style.width is None else max(style.width - INDENT, NARROWEST)
+    pieces = _formula(step.formula, room, style)
+    mark = ("✓" if style.unicode else "ok") if step.holds else ("✗" if style.unicode else "fails")
+    values = _wrapped("  ".join([*step.values, mark]), room)
+    if values[-1].endswith(mark):
+        values[-1] = values[-1].removesuffix(mark) + _painted(mark, GREEN if step.holds else RED, style)
+    below = [*_wrapped(_read(step.text, style), room), *values]
+    return [number + pieces[0], *(" " * INDENT + line for line in (*pieces[1:], *below))]
+
+
+def _formula(formula: str, room: int | None, style: Style) -> list[str]:
+    """Return a formula in pieces as wide as there is room, without Unicode its LaTeX; all but one indented.
+
+    It is broken before operators outside of brackets, and where that is not enough at any blank.
+    """
+    if room is None:
+        return [formula if style.unicode else tex(formula)]
+    pieces = broken(formula, room - 2) if style.unicode else [tex(formula)]
+    lines = [line for piece in pieces for line in wrap(piece, room - 2, break_long_words=False)]
+    return [lines[0], *(f"  {line}" for line in lines[1:])]
+
+
+def _read(text: str, style: Style) -> str:
+    """Return a text with formulas between $ signs as a screen shows it."""
+    if style.unicode:
+        return plain(text)
+    return "".join(f"${tex(piece)}$" if formula else piece for piece, formula in spans(text))
 
 
 def _grid(block: Block, style: Style) -> list[str]:
