@@ -15,6 +15,7 @@ API = {
     "bptt": "gradflow.analysis.bptt:bptt",
     "compare": "gradflow.analysis.flow:compare",
     "convert": "gradflow.analysis.conversion:convert",
+    "derive": "gradflow.analysis.derive:derive",
     "from_state_dict": "gradflow.layouts.checkpoint:from_state_dict",
     "init": "gradflow.analysis.init:init",
     "inspect": "gradflow.analysis.inspection:inspect",
@@ -30,6 +31,7 @@ API = {
     "Checkpoint": "gradflow.layouts.checkpoint:Checkpoint",
     "Conversion": "gradflow.analysis.conversion:Conversion",
     "CreditAssignment": "gradflow.analysis.bptt_record:CreditAssignment",
+    "Derivation": "gradflow.analysis.derive_record:Derivation",
     "Flow": "gradflow.analysis.flow_record:Flow",
     "Inspection": "gradflow.analysis.inspection_record:Inspection",
     "Lyapunov": "gradflow.analysis.lyapunov_record:Lyapunov",
@@ -46,6 +48,8 @@ if TYPE_CHECKING:
     from gradflow.analysis.bptt_record import CreditAssignment as CreditAssignment
     from gradflow.analysis.conversion import Conversion as Conversion
     from gradflow.analysis.conversion import convert as convert
+    from gradflow.analysis.derive import derive as derive
+    from gradflow.analysis.derive_record import Derivation as Derivation
     from gradflow.analysis.flow import compare as compare
     from gradflow.analysis.flow_record import Flow as Flow
     from gradflow.analysis.init import init as init

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 import gradflow
+from gradflow.analysis.derivations import DERIVATIONS
 from gradflow.analysis.theories import THEORIES
 from gradflow.cells import CELLS
 from gradflow.cells.base import Cell
@@ -27,6 +28,7 @@ TABLES = {
     "cell": CELLS,
     "random matrix": ENSEMBLES,
     "theory": THEORIES,
+    "derivation": DERIVATIONS,
     "layout of weights": WRITABLE,
     "public name": gradflow.API,
 }
@@ -37,6 +39,7 @@ PUBLIC = [
     "bptt",
     "compare",
     "convert",
+    "derive",
     "from_state_dict",
     "init",
     "inspect",
@@ -52,6 +55,7 @@ PUBLIC = [
     "Checkpoint",
     "Conversion",
     "CreditAssignment",
+    "Derivation",
     "Flow",
     "Inspection",
     "Lyapunov",
@@ -78,6 +82,7 @@ DOORS = {
     "help-of-theory": (["theory", "-h"], {}, HEAVY),
     "help-of-init": (["init", "-h"], {}, HEAVY),
     "help-of-convert": (["convert", "-h"], {}, HEAVY),
+    "help-of-derive": (["derive", "-h"], {}, HEAVY),
     "version": (["--version"], {}, {*HEAVY, "typer"}),
     "short-version": (["-V"], {}, {*HEAVY, "typer"}),
     "completion-script": ([], {"_GRADFLOW_COMPLETE": "source_bash"}, HEAVY),

@@ -19,8 +19,8 @@ STEPS, FEATURES = 100, 32
 LARGEST = 10**8  # of anything that is held in memory
 
 
-def check_count(name: str, value: object, least: int = 1) -> None:
-    """Refuse what is no integer from ``least`` to `LARGEST`.
+def check_count(name: str, value: object, least: int = 1, most: int = LARGEST) -> None:
+    """Refuse what is no integer from ``least`` to ``most``.
 
     Raises
     ------
@@ -28,8 +28,8 @@ def check_count(name: str, value: object, least: int = 1) -> None:
         With the name and the value.
     """
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or not least <= value <= LARGEST:  # type: ignore[operator]
-        raise UsageError(f"{name} {value}: expected an integer from {least} to {LARGEST}")
+    if not whole or not least <= value <= most:  # type: ignore[operator]
+        raise UsageError(f"{name} {value}: expected an integer from {least} to {most}")
 
 
 def kind_of(source: object) -> str | None:

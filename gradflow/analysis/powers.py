@@ -12,6 +12,7 @@ from gradflow.analysis.eigen_route import eigen_route_error, warnings
 from gradflow.analysis.growth import transient_growth
 from gradflow.analysis.powers_record import ENTRIES_SIZE, Eigenvalues, Norms, Powers
 from gradflow.analysis.regime import Radius, classify, conclusion, spectral_radius
+from gradflow.analysis.square import square_matrix
 from gradflow.errors import UsageError
 from gradflow.linalg.ensembles import random_matrix
 from gradflow.linalg.kreiss import kreiss_constant
@@ -216,13 +217,7 @@ def _square(
         )
     if size is not None:
         raise UsageError(f"size {size} goes with a random ensemble (--random): a matrix has its own")
-    matrix = read_matrix(source, key) if isinstance(source, str) else given_array(source, "matrix")
-    if matrix.shape[0] != matrix.shape[1]:
-        raise UsageError(
-            f"the matrix is {'×'.join(map(str, matrix.shape))}: expected a square one; "
-            "pick a square block of it with --key 'NAME[rows, columns]'"
-        )
-    return matrix
+    return square_matrix(source, key)
 
 
 def _norms(steps: list[int], sizes: list[ScaledNumber], radius: Radius) -> Norms:

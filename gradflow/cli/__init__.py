@@ -14,4 +14,5 @@ COMMANDS: Table = {
     "init": "gradflow.cli.init:init",
     "inspect": "gradflow.cli.inspect:inspect",
     "convert": "gradflow.cli.convert:convert",
+    "derive": "gradflow.cli.derive:derive",
 }

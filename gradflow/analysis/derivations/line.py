@@ -1,0 +1,147 @@
+"""One line of a derivation: a formula, why it holds, and what computes each of its sides by itself."""
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradflow.errors import NumericalError
+from gradflow.notation.formulas import relation
+
+Array = NDArray[Any]
+Side = Array | np.number[Any] | float
+Case = TypeVar("Case")
+
+ROUNDING = 1e-12  # relative, up to which two sides are equal
+FAR = 1e-6  # relative, from which on they are not
+TIED = 1e-9  # relative, within which entries are equally large, so that the same one is shown everywhere
+
+
+@dataclass(frozen=True)
+class Line(Generic[Case]):
+    """A formula in the notation of `gradflow.notation`, and the case's numbers for both of its sides.
+
+    Attributes
+    ----------
+    formula : str
+        With one relation: = (the sides agree to rounding), ≠ (they are far apart), ≤ or < (in every entry).
+    reason : str
+        Formulas in it stand between $ signs.
+    sides : callable
+        Left and right of one case, neither computed from the other: arrays of one shape, or a number.
+    tolerance : float, optional
+        Relative: the most that equal sides may differ, the least that others must.
+    """
+
+    formula: str
+    reason: str
+    sides: Callable[[Case], tuple[Side, Side]]
+    tolerance: float | None = None
+
+
+@dataclass(frozen=True)
+class Topic(Generic[Case]):
+    """What is asked, the lines that lead to it, the answer, and where the sheet has a slip."""
+
+    exercise: str
+    title: str
+    statement: str
+    case: Case
+    lines: tuple[Line[Case], ...]
+    answer: str
+    slip: str | None = None
+
+
+class Verified(NamedTuple):
+    """The numbers of a line: of arrays, those of one entry, counted from 1."""
+
+    relation: str
+    entry: str | None
+    left: float | complex
+    right: float | complex
+    difference: float  # the largest over all entries, relative to the largest entry; of ≤ and < the least gap
+    tolerance: float
+
+
+def verified(topic: str, number: int, line: Line[Case], case: Case) -> Verified:
+    """Return the numbers of both sides of a line.
+
+    Raises
+    ------
+    NumericalError
+        Where the line does not hold, with its numbers.
+
+    Examples
+    --------
+    >>> square = Line("(−x)² = x²", "signs cancel", lambda x: ((-x) * (-x), x * x))
+    >>> verified("signs", 1, square, 3.0).left
+    9.0
+    """
+    with np.errstate(over="ignore", invalid="ignore"):
+        left, right = (np.asarray(side) for side in line.sides(case))
+    named = f"{topic}, line {number}: {line.formula}"
+    if left.shape != right.shape and left.ndim and right.ndim:
+        raise NumericalError(f"{named}: the left side has shape {left.shape}, the right one {right.shape}")
+    if not (np.isfinite(left).all() and np.isfinite(right).all()):
+        raise NumericalError(
+            f"{named}: a side is past what a double holds; expected smaller numbers or steps"
+        )
+    found = _compared(relation(line.formula), line.tolerance, *np.broadcast_arrays(left, right))
+    if not _holds(found):
+        sense = "at least" if found.relation == "≠" else "at most"
+        told = {"=": "differ by", "≠": "differ by"}.get(found.relation, "are apart by")
+        raise NumericalError(
+            f"{named} does not hold: left {found.left:.6g}, right {found.right:.6g}"
+            f"{f' at {found.entry}' if found.entry else ''} {told} {found.difference:.3g} relative; "
+            f"expected {sense} {found.tolerance:.3g}"
+        )
+    return found
+
+
+def decade(tolerance: float) -> float:
+    """Return the power of ten that a tolerance is rounded up to, the least being that of rounding.
+
+    Examples
+    --------
+    >>> decade(2.8e-12), decade(0.0)
+    (1e-11, 1e-12)
+    """
+    return float(f"1e{math.ceil(math.log10(max(tolerance, ROUNDING)) - TIED)}")
+
+
+def _compared(sign: str, tolerance: float | None, left: Array, right: Array) -> Verified:
+    """Return how two sides compare, and one entry of both: where they are too far apart, or the largest."""
+    scale = float(max(np.abs(left).max(), np.abs(right).max())) or 1.0
+    if sign in "=≠":
+        gaps = np.abs(left - right)
+        difference = float(gaps.max()) / scale
+        most = (FAR if sign == "≠" else ROUNDING) if tolerance is None else tolerance
+        sizes = gaps if difference > most else np.abs(left)
+        place = int(np.argmax(sizes >= sizes.max() * (1 - TIED)))
+    else:
+        place = int(np.argmin(right - left))
+        difference = float((right - left).flat[place]) / scale
+        most = (0.0 if sign == "<" else ROUNDING) if tolerance is None else tolerance
+    entry = f"[{','.join(str(k + 1) for k in np.unravel_index(place, left.shape))}]" if left.ndim else None
+    ends = _shown(left.flat[place]), _shown(right.flat[place])
+    return Verified(sign, entry, *ends, difference, most)
+
+
+def _holds(found: Verified) -> bool:
+    """Return whether the sides stand to each other as the relation says; a gap under 0 is none."""
+    if found.relation == "=":
+        return found.difference <= found.tolerance
+    if found.relation == "≤":
+        return found.difference >= -found.tolerance
+    return found.difference > found.tolerance
+
+
+def _shown(value: Any) -> float | complex:
+    """Return a number as Python's own, without a part that is but rounding of the other."""
+    number = complex(value) + 0.0  # no minus before a 0
+    if abs(number.imag) <= ROUNDING * abs(number):
+        return number.real
+    return complex(0.0, number.imag) if abs(number.real) <= ROUNDING * abs(number) else number
