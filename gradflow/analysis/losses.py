@@ -12,9 +12,9 @@ from gradflow.cells.base import Array, Cell
 from gradflow.cells.factor import side_by_side
 from gradflow.errors import DataError
 from gradflow.linalg.products import transposed
+from gradflow.printable import printable
 from gradflow.readers.arrays import read_array
 from gradflow.readers.given import given_array
-from gradflow.readers.messages import shown
 
 
 class Loss(NamedTuple):
@@ -119,8 +119,9 @@ def given_targets(
     DataError
         For targets that cannot be read, are complex, or have another shape.
     """
-    name = f"{shown(str(source))}: " if isinstance(source, str | Path) else ""
+    name = ""
     if isinstance(source, str | Path):
+        name = "standard input: " if source == "-" else f"{printable(str(source))}: "
         try:
             found = read_array(source, key, dimensions=(1, 2, 3))
         except DataError as error:  # --key is the input's
