@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from gradflow.analysis.derivations.complex_step import derivative, slope
+from gradflow.analysis.derivations.complex_step import derivative, sigmoid_slope, slope, tanh_slope
 from gradflow.analysis.derivations.line import Array, Line, Topic
 from gradflow.analysis.derivations.neglected import (
     LAGS,
@@ -17,6 +17,11 @@ from gradflow.analysis.derivations.neglected import (
     truth,
 )
 from gradflow.analysis.derivations.sheet_lstm import SheetLSTM
+
+
+def _states(net: SheetLSTM) -> Array:
+    """Return C₀ … Cₜ, (t + 1, n)."""
+    return np.stack([point.C for point in net.points])
 
 
 def _gate(net: SheetLSTM, name: str) -> Array:
@@ -41,18 +46,17 @@ def _as_printed(net: SheetLSTM) -> Array:
     gates, delta = net.points[T].gates, net.delta(T - 1)
 
     def at(name: str) -> Array:
-        value = 1.0 / (1.0 + np.exp(-net.W[name] @ delta))
-        return np.asarray(value * (1.0 - value))
+        return sigmoid_slope(net.W[name] @ delta)
 
     forget, let_in = at("f") * net.points[T - 1].C, at("i") * gates["c"]
-    return np.diag(forget + gates["f"] + let_in + gates["i"] * (1.0 - np.tanh(delta) ** 2))
+    return np.diag(forget + gates["f"] + let_in + gates["i"] * tanh_slope(delta))
 
 
 STEPWISE: tuple[Line[SheetLSTM], ...] = (
     Line(
         "tanh′(C) = 1 − tanh(C)²",
-        "quotient rule on $tanh = sinh/cosh$",
-        lambda net: (slope(np.tanh, net.points[T - 1].C), 1.0 - np.tanh(net.points[T - 1].C) ** 2),
+        "quotient rule on $tanh = sinh/cosh$; here for every $C$ from step 0 to $t$",
+        lambda net: (slope(np.tanh, _states(net)), 1.0 - np.tanh(_states(net)) ** 2),
     ),
     Line(
         "∂hₜ₋₁/∂Cₜ₋₁ = diag(δ)",

@@ -37,6 +37,16 @@ def slope(function: Callable[[Array], Array], point: Array) -> Array:
     return np.asarray(function(point + 1j * STEP).imag / STEP)
 
 
+def sigmoid_slope(z: Array) -> Array:
+    """Return σ′(z) = σ(z)(1 − σ(z)), the second factor as σ(−z): next to 1 a difference has no digits."""
+    return sigmoid(z) * sigmoid(-z)
+
+
+def tanh_slope(z: Array) -> Array:
+    """Return tanh′(z) = 1 − tanh(z)² as 1/cosh(z)²."""
+    return np.asarray(np.cosh(z) ** -2.0)
+
+
 def sigmoid(z: Array) -> Array:
     """Return 1/(1 + e^−z), as the sheet has it, for complex z too."""
     return np.asarray(1.0 / (1.0 + np.exp(-z)))

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.derivations.complex_step import derivative, sigmoid
+from gradflow.analysis.derivations.complex_step import derivative, sigmoid, sigmoid_slope, tanh_slope
 from gradflow.analysis.derivations.line import Array, Line, Topic
 from gradflow.cells.gru import GRU
 
@@ -93,8 +93,8 @@ class SheetGRU:
 
     def slope(self, name: str) -> Array:
         """Return σ′(a) or tanh′(a) (n) at step t, from its formula."""
-        value = self.point(T).gates[name]
-        return np.asarray(1.0 - value**2 if name == "n" else value * (1.0 - value))
+        a = self.point(T).a[name]
+        return tanh_slope(a) if name == "n" else sigmoid_slope(a)
 
     def cell(self, z: float | None = None) -> GRU:
         """Return the same weights as a cell of gradflow; the update gate has the bias z, if one is given."""

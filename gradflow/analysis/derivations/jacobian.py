@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.derivations.complex_step import derivative, sigmoid, slope
+from gradflow.analysis.derivations.complex_step import derivative, sigmoid, sigmoid_slope, slope
 from gradflow.analysis.derivations.line import Array, Line, Topic
 
 
@@ -24,8 +24,8 @@ class Layer(NamedTuple):
         return sigmoid(self.W @ x)
 
     def slopes(self) -> Array:
-        """Return σ′(z) from its formula."""
-        return sigmoid(self.z) * (1.0 - sigmoid(self.z))
+        """Return σ(z)(1 − σ(z))."""
+        return sigmoid_slope(self.z)
 
     def entrywise(self) -> Array:
         """Return σ′(zᵢ) Wᵢⱼ, one entry after the other."""
@@ -92,7 +92,8 @@ LINES: tuple[Line[Layer], ...] = (
 def derivation(seed: int, *, hidden: int = 3) -> Topic[Layer]:
     """Return the Jacobian of σ(Wx) for a random W of ``hidden`` rows and one column more."""
     generator = np.random.default_rng(seed)
-    layer = Layer(generator.standard_normal((hidden, hidden + 1)), generator.standard_normal(hidden + 1))
+    W = generator.standard_normal((hidden, hidden + 1)) * 2.0 / np.sqrt(hidden + 1)
+    layer = Layer(W, generator.standard_normal(hidden + 1))
     return Topic(
         exercise="5-1a",
         title="the Jacobian of a layer",

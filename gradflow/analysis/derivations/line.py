@@ -15,8 +15,8 @@ Array = NDArray[Any]
 Side = Array | np.number[Any] | float
 Case = TypeVar("Case")
 
-ROUNDING = 1e-12  # relative, up to which two sides are equal
-FAR = 1e-6  # relative, from which on they are not
+ROUNDING = 1e-10  # relative, up to which two sides are equal: of one unit, terms may cancel
+FAR = 1e-9  # relative, from which on they are not
 TIED = 1e-9  # relative, within which entries are equally large, so that the same one is shown everywhere
 
 
@@ -106,8 +106,8 @@ def decade(tolerance: float) -> float:
 
     Examples
     --------
-    >>> decade(2.8e-12), decade(0.0)
-    (1e-11, 1e-12)
+    >>> decade(2.8e-9), decade(0.0)
+    (1e-08, 1e-10)
     """
     return float(f"1e{math.ceil(math.log10(max(tolerance, ROUNDING)) - TIED)}")
 

@@ -5,7 +5,7 @@ from functools import reduce
 
 import numpy as np
 
-from gradflow.analysis.derivations.complex_step import derivative
+from gradflow.analysis.derivations.complex_step import derivative, sigmoid_slope, tanh_slope
 from gradflow.analysis.derivations.figures import lowered
 from gradflow.analysis.derivations.line import Array, Line
 from gradflow.analysis.derivations.sheet_lstm import Point, SheetLSTM
@@ -21,8 +21,7 @@ def truth(net: SheetLSTM, lag: int = 1) -> Array:
 
 def slopes(point: Point, name: str) -> Array:
     """Return σ′(a) or tanh′(a) of a gate (n), from its formula."""
-    value = point.gates[name]
-    return np.asarray(1.0 - value**2 if name == "c" else value * (1.0 - value))
+    return tanh_slope(point.a[name]) if name == "c" else sigmoid_slope(point.a[name])
 
 
 def scales(net: SheetLSTM, t: int) -> dict[str, Array]:

@@ -21,19 +21,29 @@ SHEET = np.array([[0.58, 0.24], [0.24, 0.72]])
 PRINTED, VALUES = np.array([[0.8, -0.6], [0.6, 0.8]]), np.array([0.4, 0.9])
 SHOWN = 4  # rows, up to which a matrix is written out
 SIX_DIGITS = 1e-5  # relative, what printing them may cost
-USELESS = 1e-3  # relative error of QΛⁿQ⁻¹, from which on it is no evidence
+USELESS = 1e-6  # relative error, from which on six digits are not known
 LARGE = 1000.0  # what a power that explodes gets past, and one that vanishes the inverse of
 DOUBLINGS = 60
 
-ANSWER = (
-    "Every entry of $W³⁰$ is near 0.03: the powers vanish like $0.9ⁿ$, along the eigenvector (0.6, 0.8), "
-    "and the part that belongs to 0.4 is gone long before. In general $Wⁿ = QΛⁿQ⁻¹$ does what $λᵢⁿ$ do. If "
-    "every $|λᵢ| < 1$, $Wⁿ → 0$, and a gradient that is multiplied by it at every step vanishes, though it "
-    "may grow first where $κ(Q)$ is large. If any $|λᵢ| > 1$, $‖Wⁿ‖ → ∞$, whatever the others are, and the "
-    "gradient explodes unless it has no part along that eigenvector. If all $λᵢ = 1$ and $W$ is "
-    "diagonalizable, $W = QIQ⁻¹ = I$ and nothing changes; if it is not, $Wⁿ$ grows like a power of $n$, "
-    "though no eigenvalue says so."
+OWN = (
+    "Every entry of $W³⁰$ is near 0.03: the powers vanish like $0.9ⁿ$, along the eigenvector $[0.6; 0.8]$, "
+    "and the part that belongs to 0.4 is gone long before."
 )
+GENERAL = (
+    "In general $Wⁿ = QΛⁿQ⁻¹$ does what $λᵢⁿ$ do. If every $|λᵢ| < 1$, $Wⁿ → 0$, and a gradient that is "
+    "multiplied by it at every step vanishes, though it may grow first where $κ(Q)$ is large. If any $|λᵢ| "
+    "> 1$, $‖Wⁿ‖ → ∞$, whatever the others are, and the gradient explodes unless it has no part along that "
+    "eigenvector. If all $λᵢ = 1$ and $W$ is diagonalizable, $W = QIQ⁻¹ = I$ and nothing changes; if it is "
+    "not, $Wⁿ$ grows like a power of $n$, though no eigenvalue says so."
+)
+FOUND = {
+    "vanishing": "every $|λᵢ| < 1$, so that $Wⁿ → 0$",
+    "exploding": "there is a $|λᵢ| > 1$, so that $‖Wⁿ‖ → ∞$",
+    "preserving": "the largest $|λᵢ|$ is 1 and has its eigenvectors: $Wⁿ$ neither vanishes nor explodes",
+    "polynomial": "the largest $|λᵢ|$ is 1 and lacks eigenvectors: $Wⁿ$ grows like a power of $n$",
+    "nilpotent": "every $λᵢ = 0$, so that $Wⁿ = 0$ as soon as $n$ is the number of rows",
+    "undecided": "rounding leaves open whether the largest $|λᵢ|$ is under or over 1",
+}
 SLIP = (
     "The printed decomposition is not one of $W$: $Q$ and $Q⁻¹$ are swapped. With $Q = [0.8, −0.6; 0.6, "
     "0.8]$ as printed, $QΛQ⁻¹ = [0.58, −0.24; −0.24, 0.72]$, while $Q⁻¹ΛQ = W$ (lines 1 to 3): the "
@@ -134,8 +144,9 @@ SLIP_LINES: tuple[Line[Given], ...] = (
 def _powers(case: Given) -> list[Line[Given]]:
     """Return what Wⁿ is, entry by entry and by its eigenvalues, and between which bounds its norm lies."""
     n, lines = case.n, []
-    power = matrix_power(Scaled(case.W), n).value.collapsed()
-    if len(case.W) <= SHOWN and not power.exponent:
+    found = matrix_power(Scaled(case.W), n)
+    power = found.value.collapsed()
+    if len(case.W) <= SHOWN and not power.exponent and found.error < USELESS:
         lines.append(
             Line[Given](
                 f"{raised('W', n)} = {figures(power.array)}",
@@ -153,7 +164,8 @@ def _powers(case: Given) -> list[Line[Given]]:
                 case.eigen_slack(),
             )
         )
-    return [*lines, _lower(n), _upper(case)]
+    # of a power that is 0, or was lost to rounding, there may be something left that no bound allows for
+    return [*lines, _lower(n), *([_upper(case)] if found.error < 1.0 else [])]
 
 
 def _printed(entries: Array) -> Array:
@@ -190,7 +202,7 @@ def _upper(case: Given) -> Line[Given]:
         f"‖{raised('W', n)}‖ ≤ Σₖ₌₀ᵐ⁻¹ {n}ᵏ ρ^{{{n} − k}} ‖N‖ᵏ",
         "$W$ is not diagonalizable, so there is no $κ(Q)$. By Schur $W = V(D + N)Vᴴ$ with a unitary $V$, "
         f"$D$ the eigenvalues and $N$ strictly upper triangular, so that $Nᵐ = 0$ ($m = {len(case.W)}$ "
-        "rows): $ρⁿ$ times a polynomial in $n$",
+        "rows) and $‖N‖$ its Frobenius norm: $ρⁿ$ times a polynomial in $n$",
         lambda it: (it.norm(it.n), it.schur_bound(it.n)),
     )
 
@@ -225,12 +237,14 @@ def _consequence(case: Given) -> list[Line[Given]]:
     return [Line(f"{norm} < {bound}", reasons[case.regime], lambda it: (it.norm(late), 1 / LARGE))]
 
 
-LEADING: Line[Given] = Line(
-    "W³⁰ = 0.9³⁰ [0.36, 0.48; 0.48, 0.64]",
-    "all that is seen of it is the part along (0.6, 0.8), which belongs to 0.9: of the other, $0.4³⁰ [0.64, "
-    "−0.48; −0.48, 0.36]$, hence equal to 1e-10",
-    lambda it: (it.product(), 0.9**30 * np.array([[0.36, 0.48], [0.48, 0.64]])),
-    1e-10,
+PARTS: Line[Given] = Line(
+    "W³⁰ = 0.9³⁰ [0.36, 0.48; 0.48, 0.64] + 0.4³⁰ [0.64, −0.48; −0.48, 0.36]",
+    "the sum over eigenvalues that $QΛ³⁰Q⁻¹$ is, with $vvᵀ$ of $v = [0.6; 0.8]$ and of $v = [0.8; −0.6]$: "
+    "the second part is 3e-11 of the first, and all that is seen belongs to 0.9",
+    lambda it: (
+        it.product(),
+        0.9**30 * np.array([[0.36, 0.48], [0.48, 0.64]]) + 0.4**30 * np.array([[0.64, -0.48], [-0.48, 0.36]]),
+    ),
 )
 
 
@@ -263,19 +277,22 @@ def derivation(seed: int, *, matrix: Array | None = None, steps: int = 30) -> To
     """Return what the powers of a matrix do, the sheet's unless one is given."""
     check_count("steps", steps, 1, MOST)
     case = Given(SHEET if matrix is None else matrix, steps)
-    lines = [*_powers(case), *_consequence(case), *_others(steps)]
     own = np.array_equal(case.W, SHEET)
+    found = OWN if own else f"For this matrix {FOUND[case.regime]}."
+    size = len(case.W)
+    named = f"$W = {figures(case.W)}$" if size <= SHOWN else f"a matrix $W$ of {size} rows"
+    lines = [*_powers(case), *_consequence(case), *_others(steps)]
     if own:
-        lines = [*SLIP_LINES, lines[0], *([LEADING] if steps == 30 else []), *lines[1:]]
+        lines = [*SLIP_LINES, lines[0], *([PARTS] if steps == 30 else []), *lines[1:]]
     return Topic(
         exercise="5-2c",
         title="vanishing and exploding powers",
         statement=(
-            f"Compute $Wⁿ$ for $W = {figures(case.W)}$ and $n = {steps}$. " if len(case.W) <= SHOWN else ""
-        )
-        + "What happens if every $|λᵢ| < 1$, if any $|λᵢ| > 1$, if all $λᵢ = 1$?",
+            f"Compute $Wⁿ$ for $n = {steps}$ and {named}. What do you observe? What happens if every $|λᵢ| "
+            "< 1$, if any $|λᵢ| > 1$, if all $λᵢ = 1$?"
+        ),
         case=case,
         lines=tuple(lines),
-        answer=ANSWER if own else f"This matrix: {case.regime}. The sheet's: {ANSWER}",
-        slip=SLIP,
+        answer=f"{found} {GENERAL}",
+        slip=SLIP if own else None,
     )

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.derivations.complex_step import derivative, sigmoid
+from gradflow.analysis.derivations.complex_step import derivative, sigmoid, tanh_slope
 from gradflow.analysis.derivations.line import Array
 from gradflow.cells.lstm import LSTM
 
@@ -88,8 +88,7 @@ class SheetLSTM:
 
     def delta(self, t: int) -> Array:
         """Return oₜ⊙tanh′(Cₜ) (n)."""
-        point = self.points[t]
-        return np.asarray(point.gates["o"] * (1.0 - np.tanh(point.C) ** 2))
+        return np.asarray(self.points[t].gates["o"] * tanh_slope(self.points[t].C))
 
     def cell(self, **biases: float) -> LSTM:
         """Return the same weights as a cell of gradflow; a gate named has that bias in place of its own."""

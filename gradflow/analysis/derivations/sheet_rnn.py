@@ -9,7 +9,7 @@ from functools import cached_property
 
 import numpy as np
 
-from gradflow.analysis.derivations.complex_step import derivative, sigmoid
+from gradflow.analysis.derivations.complex_step import derivative, sigmoid, sigmoid_slope
 from gradflow.analysis.derivations.line import Array
 
 
@@ -28,7 +28,7 @@ class SheetRNN:
         """Return a network with recurrent weights large enough that what lies far back is seen."""
         generator = np.random.default_rng(seed)
         return cls(
-            W=generator.standard_normal((hidden, hidden)) * 3.0 / np.sqrt(hidden),
+            W=generator.standard_normal((hidden, hidden)) * 2.0 / np.sqrt(hidden),
             U=generator.standard_normal((hidden, hidden + 1)) / np.sqrt(hidden + 1),
             inputs=generator.standard_normal((steps, hidden + 1)),
             targets=generator.uniform(0.0, 1.0, (steps, hidden)),
@@ -61,8 +61,8 @@ class SheetRNN:
         return self.run([self.W] * self.steps)
 
     def slopes(self, t: int) -> Array:
-        """Return σ′(zₜ) = hₜ(1 − hₜ)."""
-        return np.asarray(self.h[t] * (1.0 - self.h[t]))
+        """Return σ′(zₜ) (n), zₜ = Whₜ₋₁ + Uxₜ."""
+        return sigmoid_slope(self.W @ self.h[t - 1] + self.U @ self.inputs[t - 1])
 
     def loss_slope(self, t: int) -> Array:
         """Return ∂Lₜ/∂hₜ (n)."""

@@ -1,0 +1,452 @@
+"""Every line of every derivation holds, a wrong one is caught, and what is known of the sheet comes out."""
+
+import inspect
+import re
+from dataclasses import replace
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+import gradflow
+from gradflow.analysis.derivations import DERIVATIONS, EVERY
+from gradflow.analysis.derivations.cell_copies import CellCopies
+from gradflow.analysis.derivations.complex_cells import layers_of, step
+from gradflow.analysis.derivations.complex_step import derivative, sigmoid, sigmoid_slope, slope, tanh_slope
+from gradflow.analysis.derivations.line import FAR, ROUNDING, Line, verified
+from gradflow.analysis.derive import derive, taken
+from gradflow.errors import DataError, NumericalError, UsageError
+from gradflow.notation.formulas import relation, spans
+from gradflow.notation.tex import tex
+from gradflow.tables import lookup
+from tests.truths import EXERCISE, hippo_legs, jordan_blocks, jordan_norm, similar
+
+JORDAN = "0.9 1; 0 0.9"
+# topics as they may be asked for, beside their defaults
+VARIANTS = {
+    "one-step": ("expand", {"steps": 1}),
+    "two-steps": ("expand", {"steps": 2}),
+    "many-steps": ("expand", {"steps": 8}),
+    "lstm": ("expand", {"cell": "lstm", "steps": 4}),
+    "constant-jacobian": ("expand", {"cell": "rnn:activation=identity"}),
+    "long-bptt": ("bptt", {"steps": 10}),
+    "first-power": ("power", {"steps": 1}),
+    "tenth-power": ("power", {"steps": 10}),
+    "jordan": ("regimes", {"matrix": JORDAN}),
+    "ones": ("regimes", {"matrix": "1 1; 0 1"}),
+    "identity": ("regimes", {"matrix": np.eye(3)}),
+    "rotation": ("regimes", {"matrix": "0 1; -1 0"}),
+    "nilpotent": ("regimes", {"matrix": "0 1; 0 0"}),
+    "zero": ("regimes", {"matrix": "0"}),
+    "singular": ("regimes", {"matrix": "1 2; 2 4"}),
+    "one-by-one": ("regimes", {"matrix": "0.5"}),
+    "complex": ("regimes", {"matrix": "1+2j 1; 0 0.5j", "steps": 7}),
+    "shear-of-size-five": ("regimes", {"matrix": similar(jordan_blocks((0.5, 3), (0.2, 2)), 0)}),
+    "far-from-normal": ("regimes", {"matrix": hippo_legs(32)}),
+    "lost-to-rounding": ("regimes", {"matrix": similar(jordan_blocks((0.0, 2)), 1)}),
+    "power-of-a-rotation": ("power", {"matrix": "0.6 0.8; -0.8 0.6"}),
+    "power-of-a-singular": ("power", {"matrix": "1 2; 2 4"}),
+    "power-of-a-complex": ("power", {"matrix": "1j 1; 0 2"}),
+}
+ASKED = {**{name: (name, {}) for name in DERIVATIONS}, **VARIANTS}
+
+
+def made(name, seed=0, **options):
+    """Return a topic as it is, before anything is computed."""
+    if "matrix" in options:
+        options["matrix"] = gradflow.read_matrix(m) if isinstance(m := options["matrix"], str) else m
+    return lookup(DERIVATIONS, name, "topic")(seed, **options)
+
+
+def texts(topic):
+    """Return every text of a topic, by where it stands."""
+    found = {"title": topic.title, "statement": topic.statement, "answer": topic.answer}
+    found |= {f"line {number}": line.reason for number, line in enumerate(topic.lines, 1)}
+    return found | ({"slip": topic.slip} if topic.slip else {})
+
+
+@pytest.fixture(params=ASKED)
+def topic(request):
+    name, options = ASKED[request.param]
+    return made(name, **options)
+
+
+@pytest.mark.parametrize("hidden", [1, 2, 5])
+@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+@pytest.mark.parametrize("name", [name for name in DERIVATIONS if "hidden" in taken(name)])
+def test_every_line_of_every_topic_holds(name, seed, hidden):
+    found = derive(name, seed=seed, hidden=hidden)
+    assert all(found.lines.holds)
+    assert found.verified == len(found.lines.line) >= 7
+    assert found.largest_error <= ROUNDING
+
+
+@pytest.mark.parametrize("asked", VARIANTS)
+def test_every_line_holds_however_it_is_asked_for(asked):
+    name, options = VARIANTS[asked]
+    found = derive(name, **options)
+    assert found.verified == len(found.lines.line)
+    assert all(np.isfinite(abs(side)) for side in [*found.lines.left, *found.lines.right])
+
+
+CELLS = [
+    "rnn", "rnn:activation=sigmoid", "rnn:activation=relu,init=identity", "rnn:activation=erf",
+    "rnn:layers=3", "rnn:init=ginibre,gain=30", "rnn:gain=0", "lstm", "lstm:layers=2", "lstm:peephole=on", "lstm:coupled=on",
+    "lstm:peephole=on,coupled=on", "lstm:forget_gate=off", "lstm:projection=1", "lstm:init=chrono",
+    "lstm:forget_bias=1000", "lstm:forget_bias=-1000", "lstm:peephole=on,projection=1,layers=2", "gru",
+    "gru:reset=before", "gru:layers=2,reset=before", "gru:update_bias=30",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("hidden", "steps", "seed"), [(1, 1, 0), (2, 3, 1), (3, 5, 2)])
+@pytest.mark.parametrize("cell", CELLS)
+def test_expanded_sum_of_any_cell_over_any_steps_holds(cell, hidden, steps, seed):
+    found = derive("expand", cell=cell, hidden=hidden, steps=steps, seed=seed)
+    terms = steps * (steps + 1) // 2
+    assert found.lines.formula[1 + terms].count("∂⁺") == terms
+    assert found.largest_error <= ROUNDING
+
+
+def planted(line, share):
+    """Return the line with one entry of its right side off by a share of the largest entry."""
+
+    def sides(case):
+        left, right = line.sides(case)
+        wrong = np.array(np.broadcast_to(right, np.shape(left) or np.shape(right)), dtype=np.complex128)
+        wrong[(0,) * wrong.ndim] += share * (max(np.abs(left).max(), np.abs(right).max()) or 1.0)
+        return left, wrong if np.iscomplexobj(left) or np.iscomplexobj(right) else wrong.real
+
+    return replace(line, sides=sides)
+
+
+def test_a_wrong_right_side_is_caught_in_every_line_of_every_topic(topic):
+    for number, line in enumerate(topic.lines, 1):
+        if relation(line.formula) != "=":
+            continue
+        share = max(1e-6, 3 * (line.tolerance or 0.0))
+        assert verified("topic", number, line, topic.case).difference < share / 3
+        with pytest.raises(NumericalError, match=rf"^topic, line {number}: .*does not hold") as caught:
+            verified("topic", number, planted(line, share), topic.case)
+        for word in (line.formula, "left", "right", "expected at most"):
+            assert word in str(caught.value)
+
+
+def test_sides_that_are_said_to_differ_and_do_not_are_caught(topic):
+    for number, line in enumerate(topic.lines, 1):
+        if relation(line.formula) == "≠":
+            assert verified("topic", number, line, topic.case).difference > FAR
+            same = replace(line, sides=lambda case, line=line: (line.sides(case)[0],) * 2)
+            with pytest.raises(NumericalError, match="expected at least"):
+                verified("topic", number, same, topic.case)
+
+
+def test_an_inequality_the_wrong_way_round_is_caught(topic):
+    for number, line in enumerate(topic.lines, 1):
+        if relation(line.formula) in "≤<" and verified("topic", number, line, topic.case).difference > 1e-6:
+            turned = replace(line, sides=lambda case, line=line: line.sides(case)[::-1])
+            with pytest.raises(NumericalError, match="does not hold"):
+                verified("topic", number, turned, topic.case)
+
+
+@pytest.mark.parametrize(
+    ("formula", "left", "right", "says"),
+    [
+        ("a = b", np.ones(2), np.ones(3), r"shape \(2,\).*\(3,\)"),
+        ("a = b", np.ones((2, 1)), np.ones(2), "shape"),
+        ("a = b", np.inf, np.inf, "past what a double holds"),
+        ("a = b", np.array([1.0, np.nan]), np.zeros(2), "past what a double holds"),
+        ("a < b", 1.0, 1.0, "does not hold"),
+        ("a ≤ b", np.array([0.0, 1.0]), np.array([1.0, 0.9]), r"at \[2\]"),
+        ("a = b", np.array([[0.0, 5.0], [1.0, 0.0]]), np.array([[0.0, 5.0], [2.0, 0.0]]), r"at \[2,1\]"),
+    ],
+)
+def test_sides_that_cannot_be_compared_or_do_not_fit_are_an_error(formula, left, right, says):
+    with pytest.raises(NumericalError, match=says):
+        verified("topic", 1, Line(formula, "", lambda case: case), (left, right))
+
+
+def test_entry_shown_is_the_largest_and_the_difference_that_of_the_worst():
+    left, right = np.array([1.0, -4.0, 2.0]), np.array([1.0 + 1e-12, -4.0, 2.0])
+    found = verified("topic", 1, Line("a = b", "", lambda case: case), (left, right))
+    assert (found.entry, found.left, found.right) == ("[2]", -4.0, -4.0)
+    assert found.difference == pytest.approx(1e-12 / 4, rel=1e-3)
+    assert verified("topic", 1, Line("a = b", "", lambda case: case), (2.0, 2.0)).entry is None
+
+
+def test_command_fails_on_a_wrong_line_with_its_name(monkeypatch):
+    import gradflow.analysis.derivations.jacobian as jacobian
+
+    wrong = (*jacobian.LINES[:-2], planted(jacobian.LINES[-2], 1e-6), jacobian.LINES[-1])
+    monkeypatch.setattr(jacobian, "LINES", wrong)
+    with pytest.raises(NumericalError, match=r"^jacobian, line 8: ∂y/∂x = diag\(σ′\(Wx\)\) W does not hold"):
+        derive("jacobian")
+    with pytest.raises(NumericalError, match=r"^jacobian, line 8"):
+        derive("all")
+
+
+def test_formulas_and_texts_are_written_in_the_notation(topic):
+    for line in topic.lines:
+        assert tex(line.formula).isascii()
+        assert relation(line.formula)
+    for text in texts(topic).values():
+        for piece, formula in spans(text):
+            # a terminal of few letters has the LaTeX of formulas, and of all else the letters themselves
+            assert tex(piece).isascii() if formula else piece.isascii()
+
+
+def test_reasons_refer_to_lines_before_and_texts_to_lines_that_there_are(topic):
+    for number, line in enumerate(topic.lines, 1):
+        assert all(int(other) < number for other in re.findall(r"\((\d+)\)", line.reason))
+    for text in texts(topic).values():
+        for first, last in re.findall(r"[Ll]ines? (\d+)(?: (?:to|and) (\d+))?", text):
+            assert 1 <= int(first) <= int(last or first) <= len(topic.lines)
+
+
+@pytest.mark.parametrize("name", ["bptt", "regimes", "carousel", "cell-gradient"])
+def test_where_the_sheet_has_a_slip_the_answer_says_so_and_a_line_shows_it(name):
+    found = derive(name)
+    assert found.topics.slip[0]
+    assert any(sign == "≠" for sign in found.lines.relation)
+
+
+def test_topics_are_in_the_sheet_s_order_each_with_statement_and_answer():
+    found = derive("all")
+    assert found.topics.topic == list(DERIVATIONS)
+    *of_the_sheet, beyond = found.topics.exercise
+    assert of_the_sheet == sorted(of_the_sheet)
+    assert beyond == "5-3, GRU"
+    assert all(found.topics.statement)
+    assert all(found.topics.answer)
+    assert list(dict.fromkeys(found.lines.topic)) == list(DERIVATIONS)
+    for name in DERIVATIONS:
+        numbers = [n for n, topic in zip(found.lines.line, found.lines.topic, strict=True) if topic == name]
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_list_has_every_topic_and_exactly_the_options_that_it_takes():
+    found = derive(list=True)
+    assert found.lines is None
+    assert found.topics.topic == list(DERIVATIONS)
+    for name, options in zip(found.topics.topic, found.topics.options, strict=True):
+        parameters = inspect.signature(lookup(DERIVATIONS, name, "topic")).parameters.values()
+        assert options.split(", ") == [one.name for one in parameters if one.kind is one.KEYWORD_ONLY]
+
+
+def test_seed_changes_the_numbers_and_no_formula():
+    first, again, other = derive("all"), derive("all"), derive("all", seed=1)
+    assert first.lines.left == again.lines.left
+    assert first.lines.right == again.lines.right
+    fixed = [name == "regimes" for name in first.lines.topic]
+    same = [a == b for a, b in zip(first.lines.left, other.lines.left, strict=True)]
+    assert [one for one, it in zip(same, fixed, strict=True) if it] == [True] * sum(fixed)
+    assert not all(same)
+    assert first.lines.formula == other.lines.formula
+
+
+def test_map_is_handed_every_line_once():
+    seen = []
+
+    def watched(function, jobs):
+        for job in jobs:
+            seen.append(job)
+            yield function(job)
+
+    assert derive("gates", map=watched).verified == len(seen)
+
+
+# What is known of the answers, line by line of those that have it.
+
+
+def values(found, formula):
+    place = found.lines.formula.index(formula)
+    return found.lines.left[place], found.lines.right[place]
+
+
+def test_thirtieth_power_of_the_sheet_s_matrix_is_the_known_one():
+    found = derive("regimes")
+    (formula,) = (one for one in found.lines.formula if one.startswith("W³⁰ = [") and "+" not in one)
+    entries = [float(entry) for entry in re.findall(r"[\d.]+", formula.split("=")[1])]
+    assert entries == pytest.approx([0.01526082, 0.02034776, 0.02034776, 0.02713034], rel=3e-6)
+    exact = [[Fraction(58, 100), Fraction(24, 100)], [Fraction(24, 100), Fraction(72, 100)]]
+    power = np.linalg.matrix_power(np.array(exact, dtype=object), 30)
+    assert float(power[1][1]) == pytest.approx(values(found, formula)[0], rel=1e-13)
+
+
+def test_printed_decomposition_is_shown_to_be_another_matrix():
+    found = derive("regimes")
+    assert found.lines.formula[:2] == ["QΛQ⁻¹ ≠ W", "Q⁻¹ΛQ = W"]
+    assert found.lines.entry[0] == "[1,2]"
+    assert (found.lines.left[0], found.lines.right[0]) == (pytest.approx(-0.24, rel=1e-15), 0.24)
+    assert "[0.58, −0.24; −0.24, 0.72]" in found.lines.reason[0]
+    assert "swapped" in found.topics.slip[0]
+    assert gradflow.power(EXERCISE, claim_vectors="0.8 -0.6; 0.6 0.8", claim_values="0.4 0.9").claim_slip
+
+
+def test_matrix_of_one_s_own_has_no_slip_of_the_sheet_s():
+    assert derive("regimes", matrix="0.5 0; 0 0.2").topics.slip == [None]
+
+
+def test_norm_of_a_jordan_block_lies_between_bounds_that_need_no_eigenvectors():
+    found = derive("regimes", matrix=JORDAN)
+    assert not any("QΛ" in formula or "κ" in formula for formula in found.lines.formula)
+    (lower,) = (k for k, formula in enumerate(found.lines.formula) if formula == "ρ³⁰ ≤ ‖W³⁰‖")
+    assert found.lines.left[lower] == pytest.approx(0.9**30, rel=1e-12)
+    assert found.lines.right[lower] == pytest.approx(jordan_norm(0.9, 30), rel=1e-12)
+    assert found.lines.right[lower + 1] == pytest.approx(0.9**30 + 30 * 0.9**29, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "formula", "says"),
+    [
+        ("1 1; 0 1", r"1000 < ‖W[⁰-⁹¹²³]+‖", "grows like a power"),
+        (JORDAN, r"‖W[⁰-⁹¹²³]+‖ < 0.001", "→ 0"),
+        ("1.2 0; 5 0.1", r"1000 < ‖W[⁰-⁹¹²³]+‖", "→ ∞"),
+        ("0 1 5; 0 0 1; 0 0 0", "W³ = 0", "Wⁿ = 0"),
+        ("0 1; -1 0", None, "neither vanishes nor explodes"),
+    ],
+)
+def test_each_regime_has_its_consequence(matrix, formula, says):
+    found = derive("regimes", matrix=matrix)
+    if formula is not None:
+        assert [one for one in found.lines.formula if re.fullmatch(formula, one)]
+    assert says in found.topics.answer[0]
+
+
+def test_eigenvalues_of_a_rotation_are_shown_as_complex_numbers():
+    found = derive("regimes", matrix="0.6 0.8; -0.8 0.6", steps=3)
+    (reason,) = (one for one in found.lines.reason if "eigenvalues in" in one)
+    assert "$0.6 + 0.8i, 0.6 − 0.8i$" in reason
+
+
+def test_carousel_is_exactly_the_identity_and_a_gate_under_1_is_forgetful():
+    found = derive("carousel", hidden=4, seed=3)
+    assert values(found, "∂Cₜ/∂Cₖ = I") == (1.0, 1.0)
+    assert found.lines.difference[found.lines.formula.index("∂Cₜ/∂Cₖ = I")] == 0.0
+    half_life = (1 / (1 + np.exp(-1.0))) ** 10
+    assert values(found, "∂Cₜ/∂Cₖ = σ(b_f)ᵗ⁻ᵏ I")[0] == pytest.approx(half_life, rel=1e-14)
+    assert f"{half_life:.4f}" in found.lines.reason[found.lines.formula.index("∂Cₜ/∂Cₖ = σ(b_f)ᵗ⁻ᵏ I")]
+
+
+def test_gates_alone_are_always_positive():
+    found = derive("gates", hidden=5)
+    positive = [formula for formula in found.lines.formula if formula.startswith("0 <")]
+    assert positive == ["0 < fₜ", "0 < iₜ", "0 < oₜ"]
+    for quantity in ("C̃ₜ", "hₜ", "Cₜ"):
+        assert values(found, f"min {quantity} < 0")[0] < 0
+
+
+def test_what_the_product_leaves_out_is_nothing_in_one_step_and_something_in_more():
+    found = derive("cell-gradient", seed=5)
+    lags = [k for k, formula in enumerate(found.lines.formula) if re.match("dCₜ/dCₜ₋[₂-₅] ≠ ∏", formula)]
+    assert len(lags) == 4
+    assert all(found.lines.difference[k] > FAR for k in lags)
+    in_full = next(
+        k for k, formula in enumerate(found.lines.formula) if "W_c diag(δ)" in formula and "W_f" in formula
+    )
+    assert found.lines.relation[in_full] == "="
+    told = re.search(r"off by ([\d., ]+) relative", found.topics.answer[0])[1].split(", ")
+    assert told[0] == "0"
+    for share, k in zip(told[1:], lags, strict=True):
+        assert float(share) == pytest.approx(found.lines.difference[k], rel=0.06)
+
+
+def test_literal_double_sum_of_the_sheet_is_off_and_the_right_one_is_not():
+    found = derive("bptt", hidden=4, seed=2)
+    signs = dict(zip(found.lines.formula, found.lines.relation, strict=True))
+    assert signs["∂L/∂W = Σₜ₌₁ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W"] == "="
+    assert signs["∂L/∂W ≠ Σₜ₌₁ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₖ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W"] == "≠"
+
+
+# Derivatives by complex steps.
+
+
+def test_complex_step_is_right_to_the_last_digit_where_differences_are_not():
+    x = np.array([0.3, -2.0, 5.0, 30.0])
+    np.testing.assert_allclose(derivative(np.tanh, x), np.diag(1 / np.cosh(x) ** 2), rtol=1e-15, atol=0)
+    np.testing.assert_allclose(slope(sigmoid, x), np.exp(-x) / (1 + np.exp(-x)) ** 2, rtol=1e-15)
+    np.testing.assert_allclose(sigmoid_slope(x), slope(sigmoid, x), rtol=1e-15)
+    np.testing.assert_allclose(tanh_slope(x), slope(np.tanh, x), rtol=1e-15)
+
+
+def test_derivative_by_a_matrix_has_the_axes_of_value_and_matrix():
+    A, x = np.arange(6.0).reshape(2, 3), np.array([1.0, 2.0, 3.0])
+    found = derivative(lambda A: A @ x, A)
+    np.testing.assert_array_equal(found, np.einsum("ij,l->ijl", np.eye(2), x))
+
+
+@pytest.mark.parametrize("cell", CELLS)
+def test_cells_written_twice_are_the_same_cells(cell):
+    copies = CellCopies.drawn(cell, seed=4, hidden=3, steps=5)
+    weights = [layer.weight_hh for layer in layers_of(copies.cell)]
+    state = copies.start
+    for t, inputs in enumerate(copies.inputs, 1):
+        state = step(copies.cell, weights, state, inputs)
+        np.testing.assert_allclose(state, copies.states[t], rtol=1e-13, atol=1e-15)
+    for t in range(1, 6):
+        jacobian = copies.jacobian(t)
+        np.testing.assert_allclose(
+            copies.between(t, t - 1), jacobian, rtol=0, atol=1e-13 * abs(jacobian).max()
+        )
+
+
+# What is refused.
+
+
+@pytest.mark.parametrize(
+    ("topic", "options", "says"),
+    [
+        ("jacobin", {}, "did you mean 'jacobian'"),
+        (None, {}, "expected a topic: jacobian"),
+        ("jacobian", {"steps": 3}, "jacobian takes no steps.*bptt, expand, power, regimes"),
+        ("gates", {"cell": "lstm"}, "gates takes no cell.*it is for expand"),
+        ("carousel", {"matrix": "1"}, "carousel takes no matrix.*power, regimes"),
+        ("regimes", {"hidden": 2}, "regimes takes no hidden"),
+        ("power", {"hidden": 2, "matrix": "1"}, "hidden 2 is for random parameters"),
+        ("power", {"matrix": "1 1; 0 1"}, "power: the matrix is not diagonalizable.*regimes takes any"),
+        ("power", {"matrix": hippo_legs(32)}, r"power: .*nearly dependent, κ\(Q\)"),
+        ("power", {"matrix": "1 2 3"}, "1×3: expected a square one"),
+        ("power", {"matrix": "1e100"}, "entries up to 1e\\+100"),
+        ("regimes", {"matrix": np.eye(101)}, "101 rows"),
+        ("regimes", {"key": "W"}, "key 'W' picks an array of a file"),
+        ("expand", {"steps": 9}, "expand: steps 9: expected an integer from 1 to 8"),
+        ("expand", {"cell": "lstmm"}, "expand: unknown cell 'lstmm'; did you mean 'lstm'"),
+        ("expand", {"cell": "lstm:projection=9"}, "expand: .*projection=9"),
+        ("bptt", {"steps": 1}, "bptt: steps 1: expected an integer from 2 to 10"),
+        ("power", {"steps": 0}, "power: steps 0"),
+        ("regimes", {"steps": 1001}, "regimes: steps 1001"),
+        ("jacobian", {"hidden": 0}, "hidden 0: expected an integer from 1 to 16"),
+        ("jacobian", {"hidden": 17}, "hidden 17"),
+        ("jacobian", {"seed": -1}, "seed -1"),
+        ("jacobian", {"list": True}, "list shows every topic"),
+        (None, {"list": True, "steps": 2}, "list shows every topic"),
+        (EVERY, {"steps": 9}, "steps 9"),
+    ],
+)
+def test_what_a_topic_does_not_take_is_refused(topic, options, says):
+    with pytest.raises(UsageError, match=says):
+        derive(topic, **options)
+
+
+def test_matrix_that_cannot_be_read_is_refused():
+    with pytest.raises(DataError, match="nowhere"):
+        derive("regimes", matrix="nowhere.npy")
+
+
+def test_power_past_a_double_is_refused_with_what_to_do():
+    with pytest.raises(NumericalError, match="past what a double holds; expected smaller numbers or steps"):
+        derive("regimes", matrix="0.1", steps=900)
+
+
+def test_options_go_to_the_topics_that_take_them_where_all_are_asked_for():
+    found = derive("all", hidden=2, steps=3, matrix="0.5 0.1; 0 0.4")
+    titles = dict(zip(found.topics.topic, found.topics.title, strict=True))
+    assert "T = 3" in titles["expand"]
+    assert "W³ = QΛ³Q⁻¹" in found.lines.formula
+    assert "M³ = QΛ³Q⁻¹" in found.lines.formula
+
+
+@pytest.mark.parametrize("name", DERIVATIONS)
+def test_params_have_what_a_topic_takes_unless_told_otherwise(name):
+    params = derive(name).params
+    for option, default in taken(name).items():
+        assert params[option] == default

@@ -1,0 +1,262 @@
+"""A derivation drawn: no formula cut at any width, or changed by a reader of Markdown; no rounding shown."""
+
+import re
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import pytest
+from markdown_it import MarkdownIt
+from mdit_py_plugins.dollarmath import dollarmath_plugin
+
+import gradflow
+from gradflow.notation.formulas import plain, spans
+from gradflow.notation.tex import display, tex
+from gradflow.record import Chapters, Record, column, scalar, table
+from gradflow.render.chapters import chapters
+from gradflow.render.style import Style
+
+
+@pytest.fixture(scope="module")
+def derivation():
+    return gradflow.derive("all")
+
+
+def squeezed(text):
+    """Return a text without blanks and line ends, wherever it was broken."""
+    return re.sub(r"\s+", "", text)
+
+
+def marked(record):
+    """Return every text of a derivation, with its marks."""
+    topics = record.topics
+    columns = (topics.title, topics.statement, topics.answer, topics.slip, record.lines.reason)
+    return [text for column in columns for text in column if text]
+
+
+@pytest.mark.parametrize("width", [40, 80, 100, None])
+def test_screen_has_every_formula_and_text_whole_at_any_width(derivation, draw, width):
+    text = squeezed(draw(derivation, "table", Style(width=width)))
+    for formula in derivation.lines.formula:
+        assert squeezed(formula) in text
+    for one in marked(derivation):
+        assert squeezed(plain(one)) in text
+
+
+@pytest.mark.parametrize("width", [40, 80, 100])
+@pytest.mark.parametrize("unicode", [True, False])
+def test_screen_has_no_line_longer_than_it_is_wide_save_a_word_that_cannot_be_broken(
+    derivation, draw, width, unicode
+):
+    for line in draw(derivation, "table", Style(width=width, unicode=unicode)).splitlines():
+        shown = [letter for letter in line if letter != "\N{COMBINING TILDE}"]
+        assert len(shown) <= width or len(line.split()) == 1 or " " not in line[6:].strip()
+
+
+def test_lines_that_go_on_are_indented_under_the_first(derivation, draw):
+    lines = draw(derivation, "table", Style(width=80)).splitlines()
+    starts = [k for k, line in enumerate(lines) if re.match(r" \(\d+\) ", line)]
+    assert len(starts) == len(derivation.lines.line)
+    for start in starts:
+        below = lines[start + 1 : lines.index("", start)]
+        assert len(below) >= 2
+        assert all(line.startswith("      ") for line in below)
+
+
+def test_screen_of_few_letters_has_the_latex_of_formulas_and_no_other_letters(derivation, draw):
+    text = draw(derivation, "table", Style(unicode=False))
+    assert text.isascii()
+    for formula in derivation.lines.formula:
+        assert tex(formula) in text
+    assert text.count(" ok\n") == len(derivation.lines.line)
+
+
+def test_difference_that_is_rounding_is_shown_as_the_bound_that_it_keeps(derivation, draw):
+    shown = [step.values[-1] for chapter in chapters(derivation, Style()) for step in chapter.steps]
+    lines = derivation.lines
+    assert len(shown) == len(lines.line)
+    for value, sign, difference, bound in zip(
+        shown, lines.relation, lines.difference, lines.tolerance, strict=True
+    ):
+        if sign == "=":
+            assert value == f"difference < {bound:.6g}"
+        elif difference > bound:
+            assert float(value.removeprefix("difference ")) == pytest.approx(difference, rel=1e-5)
+
+
+@pytest.mark.parametrize("name", ["table", "md", "html", "latex"])
+def test_rounding_of_another_processor_changes_no_letter_of_the_lines(derivation, draw, name):
+    other = [
+        difference / 3 if sign == "=" else difference
+        for sign, difference in zip(derivation.lines.relation, derivation.lines.difference, strict=True)
+    ]
+    moved = replace(derivation, lines=replace(derivation.lines, difference=other))
+    assert draw(moved, name) == draw(derivation, name)
+
+
+@pytest.mark.parametrize("name", ["table", "md", "html", "latex"])
+def test_every_chapter_is_there_in_order_and_a_table_asked_for_brings_the_chapters_alone(
+    derivation, draw, name
+):
+    text, alone = draw(derivation, name), draw(derivation, name, table="lines")
+    places = [text.index(f"{topic}: ") for topic in derivation.topics.topic]
+    assert places == sorted(places)
+    assert alone.removeprefix("<div>").removesuffix("</div>\n") in text
+    assert derivation.conclusion[:20] not in alone
+
+
+def tokens(text):
+    """Return what a reader of Markdown with formulas between dollars makes of a text, token by token."""
+    reader = MarkdownIt("commonmark").use(dollarmath_plugin, allow_labels=False)
+    for token in reader.parse(text):
+        yield token
+        yield from token.children or ()
+
+
+def test_reader_of_markdown_finds_every_displayed_formula_unchanged(derivation, draw):
+    text = draw(derivation, "md")
+    found = [token.content.strip() for token in tokens(text) if token.type == "math_block"]
+    expected = [
+        rf"{display(formula)} \tag{{{number}}}"
+        for formula, number in zip(derivation.lines.formula, derivation.lines.line, strict=True)
+    ]
+    assert found == expected
+
+
+def test_reader_of_markdown_finds_every_formula_of_a_text_and_every_text_unchanged(derivation, draw):
+    read = list(tokens(draw(derivation, "md")))
+    found = [token.content for token in read if token.type == "math_inline"]
+    expected = [tex(piece) for one in marked(derivation) for piece, formula in spans(one) if formula]
+    assert sorted(found) == sorted(expected)
+    words = "".join(token.content for token in read if token.type == "text")
+    for one in marked(derivation):
+        for piece, formula in spans(one):
+            assert formula or piece.strip() in words
+
+
+def test_markdown_has_displayed_formulas_on_lines_of_their_own(derivation, draw):
+    lines = draw(derivation, "md").splitlines()
+    marks = [k for k, line in enumerate(lines) if "$$" in line]
+    assert len(marks) == 2 * len(derivation.lines.line)
+    for start, end in zip(marks[::2], marks[1::2], strict=True):
+        assert lines[start] == lines[end] == "$$"
+        assert lines[start - 1] == lines[end + 1] == ""
+        assert end == start + 2
+
+
+def test_html_has_every_formula_as_it_is_typed(derivation, draw):
+    text = draw(derivation, "html")
+    for number, formula in zip(derivation.lines.line, derivation.lines.formula, strict=True):
+        assert f"({number}) {formula}".replace("<", "&lt;") in text
+    assert text.count("✓") == len(derivation.lines.line)
+
+
+def test_colour_marks_what_holds_and_changes_no_letter(derivation, draw):
+    colored = draw(derivation, "table", Style(color=True))
+    assert colored.count("\x1b[32m✓\x1b[0m") == len(derivation.lines.line)
+    assert re.sub(r"\x1b\[\d+m", "", colored) == draw(derivation, "table")
+
+
+# A derivation of anybody's: columns of other names, texts that a format has a meaning for, a line that fails.
+
+
+@dataclass(frozen=True, eq=False)
+class Steps:
+    part: list[str] = column("part")
+    place: list[int] = column("place")
+    claim: list[str] = column("claim")
+    why: list[str] = column("why")
+    size: list[float | None] = column("size", bound="limit")
+    limit: list[float] = column("limit")
+    right: list[bool] = column("right")
+
+
+@dataclass(frozen=True, eq=False)
+class Parts:
+    part: list[str] = column("part")
+    name: list[str] = column("name")
+    asked: list[str] = column("asked")
+    said: list[str | None] = column("said")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class MadeUp(Record):
+    command: ClassVar[str] = "made-up"
+
+    count: int = scalar("count")
+    steps: Steps = table(
+        "steps",
+        chapters=Chapters(
+            "parts",
+            "part",
+            ("part", "name"),
+            ("asked",),
+            ("said",),
+            "place",
+            "claim",
+            "why",
+            ("size",),
+            "right",
+        ),
+    )
+    parts: Parts = table("parts")
+    others: Parts = table("others")
+
+
+@pytest.fixture
+def anybody():
+    def anybody(text="plain"):
+        return MadeUp(
+            params={},
+            count=3,
+            steps=Steps(
+                ["b", "a", "b"], [1, 1, 2], ["x = y", "‖x‖ < 1", "x ≠ λ"], [text, "$x$", f"{text} $λ$"],
+                [1e-17, 0.25, 2.0], [1e-12, 0.0, 1e-12], [True, True, False],
+            ),
+            parts=Parts(["b", "a"], [text, "A"], [text, "$y$"], [None, text]),
+            others=Parts(["c"], ["C"], ["other"], [None]),
+        )  # fmt: skip
+
+    return anybody
+
+
+def test_lines_stand_under_the_chapter_that_they_belong_to(anybody):
+    first, second = chapters(anybody(), Style())
+    assert (first.heading, second.heading) == ("b: plain", "a: A")
+    assert [step.number for step in first.steps] == ["1", "2"]
+    assert [step.formula for step in second.steps] == ["‖x‖ < 1"]
+    assert (first.before, first.after) == ([("Asked", "plain")], [])
+    assert second.after == [("Said", "plain")]
+    assert [step.values for step in (*first.steps, *second.steps)] == [
+        ["size < 1e-12"], ["size 2"], ["size 0.25"],
+    ]  # fmt: skip
+
+
+def test_tables_that_are_no_chapters_are_drawn_as_grids(anybody, draw):
+    text = draw(anybody(), "table")
+    assert "others: others" in text
+    assert "parts: parts" not in text
+    assert "steps: steps" not in text
+    assert "parts: parts" in draw(anybody(), "table", table="parts")
+
+
+@pytest.mark.parametrize(
+    ("name", "mark"), [("table", "✗"), ("md", "✗"), ("html", "✗"), ("latex", r"$\times$")]
+)
+def test_a_line_that_does_not_hold_is_marked(anybody, draw, name, mark):
+    assert draw(anybody(), name).count(mark) == 1
+
+
+def test_failure_is_red_and_told_in_letters_where_there_are_no_others(anybody, draw):
+    assert draw(anybody(), "table", Style(color=True)).count("\x1b[31m✗\x1b[0m") == 1
+    assert draw(anybody(), "table", Style(unicode=False)).count(" fails\n") == 1
+
+
+def test_texts_of_all_kinds_stay_texts(anybody, draw, hostile):
+    for name in ("table", "md", "html", "latex"):
+        text, plainly = draw(anybody(hostile), name), draw(anybody(), name)
+        assert all(letter.isprintable() or letter == "\n" for letter in text)
+        assert text.count("\n") == plainly.count("\n")
+    kinds = [token.type for token in tokens(draw(anybody(hostile), "md")) if token.type != "text_special"]
+    assert {"html_block", "html_inline", "link_open", "em_open", "code_inline"}.isdisjoint(kinds)
+    math = [token.content for token in tokens(draw(anybody(hostile), "md")) if token.type == "math_inline"]
+    assert math == [r"\lambda", "y", "x"]
