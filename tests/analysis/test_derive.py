@@ -91,10 +91,11 @@ def test_every_line_holds_however_it_is_asked_for(asked):
 
 CELLS = [
     "rnn", "rnn:activation=sigmoid", "rnn:activation=relu,init=identity", "rnn:activation=erf",
-    "rnn:layers=3", "rnn:init=ginibre,gain=30", "rnn:gain=0", "lstm", "lstm:layers=2", "lstm:peephole=on", "lstm:coupled=on",
-    "lstm:peephole=on,coupled=on", "lstm:forget_gate=off", "lstm:projection=1", "lstm:init=chrono",
-    "lstm:forget_bias=1000", "lstm:forget_bias=-1000", "lstm:peephole=on,projection=1,layers=2", "gru",
-    "gru:reset=before", "gru:layers=2,reset=before", "gru:update_bias=30",
+    "rnn:layers=3", "rnn:init=ginibre,gain=30", "rnn:gain=0", "lstm", "lstm:layers=2", "lstm:peephole=on",
+    "lstm:coupled=on", "lstm:peephole=on,coupled=on", "lstm:forget_gate=off", "lstm:projection=1",
+    "lstm:init=chrono", "lstm:forget_bias=1000", "lstm:forget_bias=-1000",
+    "lstm:peephole=on,projection=1,layers=2", "gru", "gru:reset=before", "gru:layers=2,reset=before",
+    "gru:update_bias=30",
 ]  # fmt: skip
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from gradflow.record import ColumnMeaning, MatrixMeaning, ScalarMeaning, TableMeaning, described
+from gradflow.render.chapters import chapters
 from gradflow.render.page import blocks
 from gradflow.render.style import Style
 
@@ -58,6 +59,11 @@ def test_every_number_shown_is_one_of_the_record_s_at_the_precision_shown(record
                 for number in numbers(entry):
                     seen += 1
                     assert close(number, values, logs), (block.title, row, number)
+    for chapter in chapters(record, style):
+        for step in chapter.steps:
+            for number in [word for value in step.values for word in value.split() if REAL.fullmatch(word)]:
+                seen += 1
+                assert close(number, values, logs), (chapter.heading, step, number)
     assert seen > 5
 
 
