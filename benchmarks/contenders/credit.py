@@ -6,7 +6,7 @@ import numpy as np
 from common import Array, Problem, Run, main, targets
 from ours import network
 
-from gradflow.analysis.lag_sweep import Account, Streams, Unrolled
+from gradflow.analysis.apart import taken_apart
 from gradflow.analysis.losses import MEAN, Objective
 from gradflow.analysis.parameters import chosen
 from gradflow.analysis.trajectory import follow
@@ -17,11 +17,8 @@ def log10_norms(cell: Cell, inputs: Array, wanted: Array) -> Array:
     """Return log10 of the norm of every lag's part of ∂L/∂W_hh, as `gradflow.bptt` has them."""
     trajectory = follow(cell, inputs[None])
     blocks = chosen(cell, trajectory.states, trajectory.inputs, "weight_hh")
-    steps = len(inputs)
-    unrolled = Unrolled(trajectory.linearized(0, steps).side_by_side(), blocks, steps, 1)
-    streams = Streams(unrolled, Objective(trajectory, MEAN, wanted[None]).asked())
-    account = Account(streams)
-    return np.array([account.enter(streams.advance().gradient()).norm.log10() for _ in range(steps)])
+    apart = taken_apart(Objective(trajectory, MEAN, wanted[None]), blocks)
+    return np.array([lag.norm.log10() for lag in apart.lags])
 
 
 def prepare(problem: Problem) -> Run:

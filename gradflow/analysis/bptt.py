@@ -1,6 +1,6 @@
 """Where the gradient of a loss comes from: backpropagation through time, taken apart by lag."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,20 +8,19 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradflow.analysis import LOSSES
+from gradflow.analysis.apart import taken_apart
 from gradflow.analysis.bptt_record import CreditAssignment
-from gradflow.analysis.bptt_tables import Apart, record
-from gradflow.analysis.differences import difference_error
+from gradflow.analysis.bptt_tables import record
 from gradflow.analysis.inputs import Inputs, check_count
-from gradflow.analysis.lag_sweep import Account, Lag, Pairs, Streams, Unrolled
-from gradflow.analysis.losses import Loss, Objective, drawn_for, given_targets
-from gradflow.analysis.parameters import Block, chosen, moved, values
-from gradflow.analysis.subject import Spec, drawn, sizes, subject
+from gradflow.analysis.losses import Loss, Objective
+from gradflow.analysis.parameters import chosen
+from gradflow.analysis.subject import Spec, check_fresh, drawn, sizes, subject
+from gradflow.analysis.targets import drawn_for, given_targets
 from gradflow.analysis.trained import Trained
 from gradflow.analysis.trajectory import follow
 from gradflow.cells.base import Array, Cell
 from gradflow.errors import NumericalError, UsageError
 from gradflow.layouts.network import Network
-from gradflow.linalg.scaled import shifted
 from gradflow.readers.given import told
 from gradflow.tables import lookup
 
@@ -110,14 +109,10 @@ def bptt(
     (True, True)
     """
     rule: Loss = lookup(LOSSES, loss, "loss")
-    if targets is not None and not rule.targets:
-        raise UsageError(f"loss {loss!r} is a readout and has no targets: leave them out, or choose another")
-    if targets is None and targets_key is not None:
-        raise UsageError(f"targets key {targets_key!r} is for a file of targets (--targets): none was given")
+    _check(loss, targets, targets_key, input, batch)
     spec = subject(cell)
+    check_fresh(spec, hidden)
     hidden, features = sizes([spec], hidden, features, input)
-    if batch is not None:
-        check_count("batch", batch)
     inputs = Inputs.of(
         input, key=key, format=input_format, steps=steps, features=features, scale=input_scale, seed=seed,
         count=batch or BATCH,
@@ -128,22 +123,42 @@ def bptt(
             f"map of {inputs.steps} steps of {sequences} sequences: expected at most {STEPS_FOR_MAP} steps "
             "of one sequence (--steps, --batch)"
         )
-    weights = drawn(spec, hidden, inputs.features, seed, 0)
-    fed = np.stack([inputs.draw(draw) for draw in range(sequences)])
-    shape = (sequences, inputs.steps, weights.output_size)
+    network = drawn(spec, hidden, inputs.features, seed, 0)
+    shape = (sequences, inputs.steps, network.output_size)
     if targets is None:
         wanted = drawn_for(rule, shape, seed)
     else:
         wanted = given_targets(targets, targets_key, shape, last_only=rule.last_only)
-    objective = _objective(spec, weights, fed, rule, wanted)
-    found = _taken_apart(objective, parameter, pair_map, map)
+    fed = np.stack([inputs.draw(draw) for draw in range(sequences)])
+    objective = _objective(spec, network, fed, rule, wanted.values)
+    trajectory = objective.trajectory
+    blocks = chosen(network, trajectory.states, trajectory.inputs, parameter)
     params = {
         "cell": spec.text, "loss": loss, "targets": told(targets), "targets_key": targets_key,
         "parameter": parameter, "hidden": hidden, "steps": inputs.steps, "batch": sequences, "seed": seed,
         "features": inputs.features, "input": told(input), "key": key, "input_format": input_format,
         "input_scale": input_scale, "pair_map": pair_map,
     }  # fmt: skip
-    return record(params, objective, found, list(_told(spec, inputs, sequences, objective)))
+    notes = [*_told(spec, inputs, sequences, objective), *wanted.told]
+    return record(params, notes, objective, taken_apart(objective, blocks, pair_map, map))
+
+
+def _check(loss: str, targets: object, targets_key: str | None, input: object, batch: int | None) -> None:
+    """Refuse what does not go together.
+
+    Raises
+    ------
+    UsageError
+        With its name.
+    """
+    if targets is not None and not lookup(LOSSES, loss, "loss").targets:
+        raise UsageError(f"loss {loss!r} is a readout and has no targets: leave them out, or choose another")
+    if targets is None and targets_key is not None:
+        raise UsageError(f"targets key {targets_key!r} is for a file of targets (--targets): none was given")
+    if isinstance(targets, str) and isinstance(input, str) and targets == input == "-":
+        raise UsageError("input and targets are both standard input (-): expected a file for one of them")
+    if batch is not None:
+        check_count("batch", batch)
 
 
 def _told(spec: Spec, inputs: Inputs, sequences: int, objective: Objective) -> Iterator[str]:
@@ -152,6 +167,8 @@ def _told(spec: Spec, inputs: Inputs, sequences: int, objective: Objective) -> I
         yield from (layer.told() for layer in spec.network.layers if layer.told())
     if inputs.data is not None and len(inputs.data) > sequences:
         yield f"Of the {len(inputs.data)} input sequences the first {sequences} are used (--batch)."
+    if isinstance(spec, Trained) and spec.backward:
+        yield "The layer runs backward: its first step is the last of the data, as targets and steps have it."
     if objective.trajectory.underflow:
         yield "Some units are so saturated that a derivative is under 1e-308 and counts as 0."
     if not np.isfinite(objective.value()):
@@ -184,39 +201,3 @@ def _objective(spec: Spec, cell: Cell, fed: Array, loss: Loss, wanted: Array) ->
             "loss; expected fewer steps, or smaller weights"
         )
     return Objective(trajectory, loss, wanted)
-
-
-def _taken_apart(
-    objective: Objective, parameter: str, pair_map: bool, map: Callable[..., Iterable[Any]]
-) -> Apart:
-    """Return every lag's part of the gradient, the gradient itself, and what differences say of it."""
-    trajectory = objective.trajectory
-    blocks = chosen(trajectory.cell, trajectory.states, trajectory.inputs, parameter)
-    factor = trajectory.linearized(0, trajectory.steps).side_by_side()
-    unrolled = Unrolled(factor, blocks, trajectory.steps, len(trajectory.inputs))
-    with np.errstate(over="ignore", under="ignore"):
-        streams = Streams(*unrolled.without_layers_below(objective.asked()))
-        account = Account(streams)
-        pairs = Pairs(account) if pair_map else None
-
-    def entered(_: int) -> Lag:
-        with np.errstate(over="ignore", under="ignore"):
-            part = streams.advance()
-            if pairs is not None:
-                pairs.enter(part)
-            return account.enter(part.gradient())
-
-    lags = list(map(entered, range(trajectory.steps)))
-    return Apart(blocks, account, lags, pairs, _difference_error(objective, blocks, account))
-
-
-def _difference_error(objective: Objective, blocks: Sequence[Block], account: Account) -> float:
-    """Return how far the sum of all lags is from central differences; nan where those decide nothing."""
-    cell = objective.trajectory.cell
-    size = float(np.linalg.norm(values(cell, blocks))) or 1.0
-    generator = np.random.default_rng(0)
-    with np.errstate(all="ignore"):
-        gradient = shifted(account.kept.array, account.kept.exponent)
-        return difference_error(
-            lambda change: objective.value(moved(cell, blocks, change)), gradient, size, generator
-        )

@@ -21,10 +21,24 @@ class LagParts:
     share: NDArray[np.float64] = column("of the whole: the part along the whole's direction, in its norm")
     cumulative_share: NDArray[np.float64] = column("of all lags up to this one")
     truncation_error: NDArray[np.float64] = column(
-        "‖what is lost where all later lags are cut off‖ / ‖whole‖", levels=(0.1, 0.01, 0.001)
+        "‖what is lost where all later lags are cut off‖ / ‖whole‖, to 1e-9 of itself; none where a double "
+        "cannot hold it",
+        levels=(0.1, 0.01, 0.001),
     )
+    log10_truncation_error: NDArray[np.float64] = column("log₁₀ of that")
     truncation_cosine: NDArray[np.float64] = column(
         "of the angle between what is kept and the whole; none where nothing is kept"
+    )
+
+
+@dataclass(frozen=True, eq=False)
+class Windows:
+    """Two ways to truncate: every L_t goes back through a window, or the state is detached now and then."""
+
+    window: list[int] = column("steps w", unit="step")
+    truncation_error: NDArray[np.float64] = column("lost, relative, where each L_t goes back through w steps")
+    detached_error: NDArray[np.float64] = column(
+        "lost, relative, where the state is detached every w steps, as most scripts do"
     )
 
 
@@ -48,9 +62,13 @@ class CreditAssignment(Record):
     log10_gradient_norm: float = scalar("log₁₀ ‖∂L/∂W‖, Frobenius; none for an exact 0")
     gradient_norm: float = scalar("that norm; none where a double cannot hold it")
     effective_lag: float = scalar("mean of the lags, each weighted with its share", unit="step")
+    cancellation: float = scalar("Σ ‖part‖ / ‖whole‖ over the lags: far over 1, the parts cancel")
     window_1pct: int | None = scalar(
-        "lag from which on cutting off all later ones costs 1 % of the gradient or less",
+        "shortest window that keeps the gradient within 1 %, as all longer ones do: lags 0 to one less",
         unit="step",
+    )
+    detached_error: float | None = scalar(
+        "lost, relative, where instead the state is detached every so many steps"
     )
     difference_error: float | None = scalar(
         "relative gap to central differences of the loss; none where they decide nothing"
@@ -64,6 +82,9 @@ class CreditAssignment(Record):
     conclusion: str = scalar("in words", prose=True)
 
     lags: LagParts = table("parts of ∂L/∂W by lag", value="truncation_error")
+    windows: Windows | None = table(
+        "what truncated backpropagation loses", absent="the gradient is 0: nothing can be lost"
+    )
     map: CreditMap | None = table(
         "every pair of steps", value="log10_norm", absent="ask for it with --map (pair_map=True)"
     )

@@ -1,34 +1,52 @@
 """A gradient by lag in words: how far credit travels, and what to beware of."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from gradflow.analysis.bptt_record import LagParts
+from gradflow.analysis.bptt_record import LagParts, Windows
 
+CANCELLING = 4.0  # times the whole: parts that large say little one by one
 KEPT = 0.01  # of the gradient may be lost within a window
 DOUBTFUL = 1e-5  # from central differences, relative: more than those are off
 SMALLEST = float(np.finfo(np.float64).tiny)
 
 
 def window(lags: LagParts) -> int:
-    """Return the lag from which on no cut costs more than 1 % of the gradient."""
-    over = np.nonzero(lags.truncation_error > KEPT)[0]
-    return int(over[-1]) + 1 if len(over) else 0
+    """Return the shortest window, in steps, that loses 1 % of the gradient or less, as all longer ones do."""
+    return _reached(lags.log10_truncation_error <= math.log10(KEPT))
 
 
-def conclusion(parameter: str, lags: LagParts, effective: float) -> str:
-    """Return how far back the gradient of a parameter comes from."""
-    if math.isnan(effective):
+def _reached(holds: NDArray[np.bool_]) -> int:
+    """Return after how many lags a condition holds for good, at least one."""
+    misses = np.nonzero(~holds)[0]
+    return min(int(misses[-1]) + 2, len(holds)) if len(misses) else 1
+
+
+def conclusion(
+    lags: LagParts, windows: Windows | None, cancellation: float, saturated: bool, params: Mapping[str, Any]
+) -> str:
+    """Return how far back the gradient of a parameter comes from, and what truncation loses of it."""
+    name, steps = params["parameter"], params["steps"]
+    if windows is None:
+        if saturated:
+            return f"The gradient of {name} is smaller than doubles are: saturated units let nothing pass."
         why = "its parts cancel" if np.isfinite(lags.log10_norm).any() else "nothing arrives, from no step"
-        return f"The gradient of {parameter} is exactly 0: {why}."
-    half, kept = int(np.argmax(lags.cumulative_share >= 0.5)), window(lags)
-    lost = 100.0 * float(lags.truncation_error[0])
+        return f"The gradient of {name} is exactly 0: {why}."
+    kept = window(lags)
+    half = _reached(lags.cumulative_share >= 0.5) - 1
+    share = f"Half of the gradient of {name} has come in by lag {half}. "
+    if cancellation > CANCELLING:
+        share = f"The parts of the gradient of {name} cancel: together they are {cancellation:.3g} times it. "
+    if kept == steps:
+        return f"{share}No window short of all {_steps(steps)} loses 1 % of it or less."
+    lost = 100.0 * float(windows.detached_error[windows.window.index(kept)])
     return (
-        f"Half of the gradient of {parameter} has come in by lag {half}, and from lag {kept} on no more than "
-        f"a hundredth of it is missing: truncated backpropagation through {_steps(kept + 1)} keeps it, "
-        f"through 1 step it loses {lost:.3g} %. Credit travels {effective:.3g} steps on average."
+        f"{share}Carried back through {_steps(kept)} from every loss, it is within 1 % of the whole; a "
+        f"script that detaches the state every {_steps(kept)} loses {lost:.3g} %."
     )
 
 
@@ -39,11 +57,11 @@ def _steps(count: int) -> str:
 def notes(lags: LagParts, difference_error: float, log10_norm: float) -> Iterator[str]:
     """Yield what to beware of: windows that do by chance, differences that say nothing or no."""
     kept = window(lags)
-    early = np.nonzero(lags.truncation_error[:kept] <= KEPT)[0]
+    early = np.nonzero(lags.log10_truncation_error[: kept - 1] <= math.log10(KEPT))[0]
     if len(early):
         yield (
-            f"Cut off at lag {early[0]}, too, the gradient is within 1 %, by cancellation: longer windows "
-            f"are off again until lag {kept}."
+            f"A window of {_steps(int(early[0]) + 1)} is within 1 %, too, by cancellation: longer ones are "
+            f"off again until {kept}."
         )
     tiny = np.isfinite(lags.log10_norm) & (lags.log10_norm < log10_norm + math.log10(SMALLEST))
     if tiny.any():

@@ -11,7 +11,7 @@ from gradflow.cells.base import Array
 FIRST, SHRINK, LEVELS = 2.0**-5, 4.0, 8
 DIRECTIONS = 3
 EPSILON = float(np.finfo(np.float64).eps)
-RESOLVED = 1e-3  # an uncertainty, relative, over which differences decide nothing
+RESOLVED = 1e-6  # an uncertainty, relative, over which differences decide nothing
 
 
 class Estimate(NamedTuple):
@@ -44,14 +44,14 @@ def derivative(function: Callable[[float], float]) -> Estimate:
             if error <= uncertain:
                 best, uncertain, smallest = row[-1], error, step
         # no sooner: where steps are still too long, the estimates leap about too
-        if uncertain <= RESOLVED**2 * abs(best) and abs(row[-1] - before[-1]) >= 2.0 * uncertain:
+        if uncertain <= RESOLVED * abs(best) and abs(row[-1] - before[-1]) >= 2.0 * uncertain:
             break  # rounding has taken over
         before = row
     return Estimate(best, uncertain + EPSILON * largest / smallest, smallest, largest)
 
 
 def difference_error(
-    function: Callable[[Array], float], gradient: Array, size: float, generator: np.random.Generator
+    function: Callable[[Array], float], gradient: Array, scale: Array, generator: np.random.Generator
 ) -> float:
     """Return how far a gradient is from differences in random directions, relative.
 
@@ -62,15 +62,14 @@ def difference_error(
     function : callable
         Of a change (N,) of the parameter.
     gradient : array (N,)
-    size : float
-        A change of the parameter that is large for it, its norm say.
+    scale : array (N,)
+        A change of each number that is large for it: weights of different size are moved by as much of each.
     generator : Generator
         Of the directions.
     """
     found = []
     for _ in range(DIRECTIONS):
-        direction = generator.standard_normal(gradient.size)
-        direction *= size / np.linalg.norm(direction)
+        direction = scale * generator.standard_normal(gradient.size)
         estimate = derivative(lambda step, along=direction: function(step * along))  # type: ignore[misc]
         exact = float(gradient @ direction)
         # a slope by which a step changes more than there is, no difference over that step can see

@@ -1,20 +1,14 @@
-"""Losses of what a network shows: their value and their derivative, and the targets that they need."""
+"""Losses of what a network shows: their value and their derivative."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from gradflow.analysis.trajectory import Trajectory
 from gradflow.cells.base import Array, Cell
 from gradflow.cells.factor import side_by_side
-from gradflow.errors import DataError
 from gradflow.linalg.products import transposed
-from gradflow.printable import printable
-from gradflow.readers.arrays import read_array
-from gradflow.readers.given import given_array
 
 
 class Loss(NamedTuple):
@@ -86,58 +80,3 @@ class Objective(NamedTuple):
         asked = np.zeros_like(states)
         asked[..., output] = self.loss.slope(states[..., output], self.wanted)
         return transposed(side_by_side(asked))
-
-
-def drawn_for(loss: Loss, shape: tuple[int, int, int], seed: int) -> Array:
-    """Return normal draws of what a loss wants, (B, T, R): of a readout the same at every step."""
-    sequences, steps, outputs = shape
-    if not loss.targets:
-        readout = np.random.default_rng([seed, 0, 4]).standard_normal(outputs)
-        return np.broadcast_to(readout, shape)
-    draws = [np.random.default_rng([seed, k, 4]).standard_normal((steps, outputs)) for k in range(sequences)]
-    return np.stack(draws)
-
-
-def given_targets(
-    source: str | Path | ArrayLike, key: str | None, shape: tuple[int, int, int], *, last_only: bool
-) -> Array:
-    """Return somebody's targets as (B, T, R); of more sequences or steps than there are, the first.
-
-    Parameters
-    ----------
-    source : str, path or array-like
-        (T, R) or (B, T, R), a step a row; for the final step alone (R,), (1, R) or (B, 1, R) will do.
-    key : str, optional
-        Which array of a file with several.
-    shape : tuple
-        (B, T, R) of the outputs.
-    last_only : bool
-        Whether the last step alone counts.
-
-    Raises
-    ------
-    DataError
-        For targets that cannot be read, are complex, or have another shape.
-    """
-    name = ""
-    if isinstance(source, str | Path):
-        name = "standard input: " if source == "-" else f"{printable(str(source))}: "
-        try:
-            found = read_array(source, key, dimensions=(1, 2, 3))
-        except DataError as error:  # --key is the input's
-            raise DataError(str(error).replace("--key", "--targets-key")) from None
-    else:
-        found = given_array(source, "targets", (1, 2, 3))
-    if np.iscomplexobj(found):
-        raise DataError(f"{name}the targets are complex: expected real numbers, a step a row")
-    sequences, steps, outputs = shape
-    targets = found.reshape((1,) * (3 - found.ndim) + found.shape)
-    long_enough = targets.shape[1] >= steps or (last_only and targets.shape[1] == 1)
-    if len(targets) < sequences or not long_enough or targets.shape[2] != outputs:
-        wanted = f"{sequences}×{steps}×{outputs}" if sequences > 1 else f"{steps}×{outputs}"
-        raise DataError(
-            f"{name}targets of shape {'×'.join(map(str, found.shape))}: expected {wanted}, a row "
-            "for the output of every step"
-        )
-    last = min(steps, targets.shape[1])
-    return np.broadcast_to(targets[:sequences, :last], shape) if last == 1 else targets[:sequences, :last]

@@ -72,6 +72,18 @@ def sizes(
     return hidden, features
 
 
+def check_fresh(spec: Spec, hidden: int | None) -> None:
+    """Refuse a hidden size beside a trained network, which has its own.
+
+    Raises
+    ------
+    UsageError
+        With the size.
+    """
+    if hidden is not None and isinstance(spec, Trained):
+        raise UsageError(f"hidden {hidden} is for a cell with fresh weights: a checkpoint has its own")
+
+
 def drawn(spec: Spec, hidden: int, features: int, seed: int, draw: int) -> Cell:
     """Return a cell with the weights of one draw: the same for whoever asks."""
     return spec.make(hidden, features, np.random.default_rng([seed, draw, 1]))

@@ -33,13 +33,17 @@ class StepFactor(Factor):
         """Return the factor at one point of a trajectory."""
         return self._with_points(lambda values: values[..., point, :, None])
 
-    def each(self, points: slice = ALL) -> Self:
+    def each(self, points: slice | NDArray[np.intp] = ALL) -> Self:
         """Return a factor that acts on each column of a block by its own point: J_p x_p for all p."""
         return self._with_points(lambda values: np.swapaxes(values[..., points, :], -1, -2))
 
     def side_by_side(self) -> Self:
         """Return the factor of several sequences as one of T·B points, step by step."""
         return self._with_points(side_by_side)
+
+    def above(self, lowest: int) -> Self:  # noqa: ARG002 - a cell alone is its own lowest layer
+        """Return the factor of the layers from ``lowest`` (from 0) up."""
+        return self
 
     def _with_points(self, change: Callable[[Array], Array]) -> Self:
         # not by dataclasses.replace: a long chain asks for every step's factor, many times over

@@ -25,7 +25,7 @@ class StackFactor(StepFactor):
         """Return the factor at one point of a trajectory."""
         return replace(self, layers=tuple(layer.at(point) for layer in self.layers))
 
-    def each(self, points: slice = ALL) -> Self:
+    def each(self, points: slice | NDArray[np.intp] = ALL) -> Self:
         """Return a factor that acts on every column of a block by its own point."""
         return replace(self, layers=tuple(layer.each(points) for layer in self.layers))
 

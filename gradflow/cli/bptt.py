@@ -88,7 +88,7 @@ def bptt(
 
     \b
     Options of cells: as for compare (gradflow compare -h)
-    Tables:   lags (main), map, summary
+    Tables:   lags (main), windows, map, summary
     """
     return gradflow.bptt(
         cell, loss=loss, targets=targets, targets_key=targets_key, parameter=parameter, hidden=hidden,

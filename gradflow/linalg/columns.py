@@ -33,14 +33,37 @@ class Columns:
         sizes = np.abs(array).max(axis=0, initial=0.0)
         if isinstance(exponents, int):
             exponents = np.full(len(sizes), exponents, np.int64)
-        if len(sizes) and NEAR[0] < sizes.min() and sizes.max() < NEAR[1]:
-            return cls(array, exponents)
+        if (np.where(sizes == 0, 1.0, sizes) > NEAR[0]).all() and (sizes < NEAR[1]).all():
+            return cls(array, exponents if sizes.all() else np.where(sizes > 0, exponents, NOWHERE))
         shifts = np.frexp(sizes)[1].astype(np.int64)
         shifts = np.where(np.abs(shifts) > SLACK, shifts, 0)
         return cls(np.ldexp(array, -shifts), np.where(sizes > 0, exponents + shifts, NOWHERE))
 
-    def __getitem__(self, places: slice) -> "Columns":
+    def __getitem__(self, places: slice | NDArray[np.intp]) -> "Columns":
         return Columns(self.array[:, places], self.exponents[places])
+
+    def after(self, count: int) -> "Columns":
+        """Return the columns with ``count`` columns of zeros before them."""
+        if not count:
+            return self
+        nothing = np.zeros((len(self.array), count), order="F")
+        return Columns(
+            np.concatenate([nothing, self.array], axis=1),
+            np.concatenate([np.full(count, NOWHERE), self.exponents]),
+        )
+
+    def plus_first(self, others: "Columns") -> "Columns":
+        """Return the columns with others, no more than there are, added to the first of them."""
+        count = len(others.exponents)
+        if not count:
+            return self
+        added = self[:count].plus(others)
+        if count == len(self.exponents):
+            return added
+        return Columns(
+            np.concatenate([added.array, self.array[:, count:]], axis=1),
+            np.concatenate([added.exponents, self.exponents[count:]]),
+        )
 
     def plus(self, other: "Columns") -> "Columns":
         """Return the sums, column by column."""

@@ -4,7 +4,9 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.lag_sweep import FRESH, Account, Lag, Pairs, Streams, Unrolled
+from gradflow.analysis import lag_account
+from gradflow.analysis.lag_account import FRESH, Account, Lag, Pairs
+from gradflow.analysis.lag_sweep import Streams, Unrolled
 from gradflow.analysis.losses import RANDOM, Objective
 from gradflow.analysis.parameters import chosen
 from gradflow.analysis.trajectory import follow
@@ -12,10 +14,21 @@ from gradflow.cells.rnn import RNN
 from gradflow.layouts.network import Layer, Network
 from gradflow.linalg.scaled import shifted
 
-# what is left behind a window is had by streams of its own, or by passes now and then: never, or always
-ROUTES = {"streams": 10**9, "passes": 0}
+# what is left behind a window is had by streams of its own, by passes now and then, or by streams from the
+# first pass on
+ROUTES = {
+    "streams": {"SMALL": 10**9},
+    "passes": {"SMALL": 0, "SELDOM": 0},
+    "turning": {"SMALL": 0, "SELDOM": 10**9},
+}
 # a difference is trusted until it is FRESH of what it is of: that leaves 24 of 53 bits, less a few
-LEFT = {"streams": 1e-12, "passes": 8 * 2.0**-53 / FRESH}
+LEFT = {"streams": 1e-12, "passes": 8 * 2.0**-53 / FRESH, "turning": 8 * 2.0**-53 / FRESH}
+
+
+def choose(monkeypatch, route):
+    """Go one way for all sizes of a state."""
+    for name, value in ROUTES[route].items():
+        monkeypatch.setattr(lag_account, name, value)
 
 
 class Sweep(NamedTuple):
@@ -28,7 +41,8 @@ class Sweep(NamedTuple):
     pairs: Pairs | None
 
     def column(self, name):
-        return np.array([getattr(lag, name) for lag in self.lags])
+        values = [getattr(lag, name) for lag in self.lags]
+        return np.array([value.value() for value in values] if name == "error" else values)
 
     def logs(self):
         return np.array([lag.norm.log10() for lag in self.lags])

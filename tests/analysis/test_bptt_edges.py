@@ -56,7 +56,7 @@ def test_one_step_of_one_unit_has_one_part(spec):
         assert (found.lags.lag, found.map.t, found.map.k) == ([0], [1], [1])
         assert found.lags.share[0] == pytest.approx(1, rel=1e-15)
         assert found.map.share[0] == pytest.approx(1, rel=1e-15)
-        assert (found.lags.truncation_error[0], found.window_1pct, found.effective_lag) == (0, 0, 0)
+        assert (found.lags.truncation_error[0], found.window_1pct, found.effective_lag) == (0, 1, 0)
         assert found.map.log10_norm[0] == pytest.approx(found.log10_gradient_norm, abs=1e-14)
         assert found.difference_error < 1e-8
     # nothing came before
@@ -96,7 +96,7 @@ def test_parts_out_of_range_keep_their_logarithm_and_have_no_norm(power):
     tiny = np.nonzero(found.lags.log10_norm < found.log10_gradient_norm - 307.66)[0]
     assert f"Parts of {len(tiny)} lags ({tiny[0]} to {tiny[-1]})" in note
     assert (tiny[0] == 0) == (power > 0)
-    assert found.window_1pct == (0 if power < 0 else steps - 1)
+    assert found.window_1pct == (1 if power < 0 else steps)
 
 
 def test_a_loss_out_of_range_is_told_and_its_gradient_is_there():

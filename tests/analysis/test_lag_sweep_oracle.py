@@ -45,7 +45,7 @@ def test_the_whole_and_the_sum_of_its_parts_are_the_gradient_by_autograd(case, l
         assert found.whole.size == gradient.size
         assert relative_difference(found.whole, gradient.ravel()) < 1e-12
         assert relative_difference(found.parts.sum(axis=0), gradient.ravel()) < 1e-12
-        assert found.lags[-1].error == 0
+        assert found.column("error")[-1] == 0
         assert found.lags[-1].kept == pytest.approx(1, abs=1e-12)
         assert found.column("share").sum() == pytest.approx(1, abs=1e-12)
 

@@ -16,7 +16,8 @@ GENERATOR = np.random.default_rng(0)
 INPUTS = GENERATOR.standard_normal((2, 8, 3))
 TARGETS = GENERATOR.standard_normal((2, 8, 4))
 COLUMNS = [
-    "lag", "log10_norm", "norm", "share", "cumulative_share", "truncation_error", "truncation_cosine",
+    "lag", "log10_norm", "norm", "share", "cumulative_share", "truncation_error", "log10_truncation_error",
+    "truncation_cosine",
 ]  # fmt: skip
 # without a bias, and with no input, the state is 0: so is the gradient of the recurrent weights
 NOTHING = {
@@ -57,7 +58,7 @@ def test_every_format_exits_0_with_the_same_bytes_for_the_same_seed(cli, form):
 def test_json_exits_0_as_one_strict_object_with_schema_and_all_params(cli):
     result = cli("bptt", "lstm", *SMALL, "--map", "-f", "json").object
     assert result["schema"] == "gradflow.bptt/1"
-    assert list(result["tables"]) == ["lags", "map"]
+    assert list(result["tables"]) == ["lags", "windows", "map"]
     assert result["params"] == {
         "cell": "lstm", "loss": "mean", "targets": None, "targets_key": None, "parameter": "weight_hh",
         "hidden": 4, "steps": 8, "batch": 1, "seed": 0, "features": 3, "input": None, "key": None,
@@ -92,14 +93,21 @@ def test_a_gradient_of_0_exits_0_as_nulls_in_json_and_as_words_in_csv(cli, files
     command = ("bptt", files / "nothing.npz", "--input", "zero", "--steps", 4)
     result = cli(*command, "--map", "-f", "json").object
     summary = result["summary"]
-    for name in ("log10_gradient_norm", "effective_lag", "window_1pct", "difference_error"):
+    for name in (
+        "log10_gradient_norm",
+        "effective_lag",
+        "cancellation",
+        "window_1pct",
+        "detached_error",
+        "difference_error",
+    ):
         assert summary[name] is None
     assert summary["gradient_norm"] == 0
     assert "exactly 0" in summary["conclusion"]
     rows = cli(*command, "-f", "csv").rows()
     assert rows[0] == COLUMNS
     for lag, row in enumerate(rows[1:]):
-        assert row == [str(lag), "-inf", "0.0", "0.0", "0.0", "nan", "nan"]
+        assert row == [str(lag), "-inf", "0.0", "0.0", "0.0", "nan", "nan", "nan"]
     for form in ("table", "md"):
         found = cli(*command, "--map", "-f", form)
         assert found.code == 0
@@ -107,10 +115,14 @@ def test_a_gradient_of_0_exits_0_as_nulls_in_json_and_as_words_in_csv(cli, files
 
 
 @pytest.mark.parametrize(("form", "delimiter"), [("csv", ","), ("tsv", "\t")])
-@pytest.mark.parametrize("table", ["lags", "map", "summary"])
+@pytest.mark.parametrize("table", ["lags", "windows", "map", "summary"])
 def test_every_table_exits_0_with_no_entry_empty(cli, form, delimiter, table):
     rows = cli("bptt", "rnn", *SMALL, "--map", "-f", form, "--table", table).rows(delimiter)
-    assert len(rows) == {"lags": 9, "map": 37, "summary": 2}[table]
+    if table == "windows":
+        window = gradflow.bptt("rnn", hidden=4, features=3, steps=8).window_1pct
+        assert [row[0] for row in rows[1:]] == [str(w) for w in sorted({1, 2, 4, window})]
+    else:
+        assert len(rows) == {"lags": 9, "map": 37, "summary": 2}[table]
     assert {len(row) for row in rows} == {len(rows[0])}
     assert all(entry.strip() for row in rows for entry in row)
 
@@ -234,8 +246,7 @@ def test_what_a_person_reads_exits_0_with_window_and_conclusion(cli, form):
     expected = gradflow.bptt("rnn", hidden=4, features=3, steps=8)
     assert found.code == 0
     words = found.out.replace("\\", "")
-    assert f"from lag {expected.window_1pct} on" in words
-    assert "truncated backpropagation through" in words
+    assert f"Carried back through {expected.window_1pct} steps" in words.replace("\n", " ")
     assert "window_1pct" in words
 
 

@@ -1,0 +1,90 @@
+"""A gradient taken apart: the sweep through its lags, what windows lose, and what differences say of it."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from copy import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradflow.analysis.differences import difference_error
+from gradflow.analysis.lag_account import Account, Lag, Pairs
+from gradflow.analysis.lag_sweep import Streams, Unrolled
+from gradflow.analysis.losses import Objective
+from gradflow.analysis.parameters import Block, moved, values
+from gradflow.cells.base import Array
+from gradflow.errors import UsageError
+from gradflow.linalg.scaled import ScaledNumber, shifted
+
+LITTLE, TOO_LARGE = 1e-3, 1e300  # of a weight that is moved to see what the loss does
+
+
+class Apart(NamedTuple):
+    """A gradient and its parts."""
+
+    blocks: Sequence[Block]
+    start: Streams  # at lag 0
+    account: Account
+    lags: Sequence[Lag]
+    pairs: Pairs | None
+
+    def lost(self, windows: Sequence[int]) -> list[ScaledNumber]:
+        """Return what is lost of the gradient, relative, where the state is detached every so many steps."""
+        with np.errstate(over="ignore", under="ignore"):
+            return [self.account.lost(self.start, window) for window in windows]
+
+
+def taken_apart(
+    objective: Objective,
+    blocks: Sequence[Block],
+    pair_map: bool = False,
+    map: Callable[..., Iterable[Any]] = map,
+) -> Apart:
+    """Return every lag's part of the gradient, and the gradient itself.
+
+    Raises
+    ------
+    UsageError
+        For a ``map`` that does not go through the lags one after the other.
+    """
+    trajectory = objective.trajectory
+    factor = trajectory.linearized(0, trajectory.steps).side_by_side()
+    unrolled = Unrolled(factor, blocks, trajectory.steps, len(trajectory.inputs))
+    with np.errstate(over="ignore", under="ignore"):
+        streams = Streams(*unrolled.without_layers_below(objective.asked()))
+        account = Account(streams)
+        pairs = Pairs(account) if pair_map else None
+    start = copy(streams)
+
+    def entered(lag: int) -> Lag:
+        if lag != streams.lag:
+            raise UsageError(f"map: came to lag {lag} before {streams.lag}; expected one by one, in order")
+        with np.errstate(over="ignore", under="ignore"):
+            part = streams.advance()
+            if pairs is not None:
+                pairs.enter(part)
+            return account.enter(part.gradient())
+
+    return Apart(blocks, start, account, list(map(entered, range(trajectory.steps))), pairs)
+
+
+def gradient_error(objective: Objective, apart: Apart) -> float:
+    """Return how far the sum of all lags is from central differences; nan where those decide nothing."""
+    cell, blocks, kept = objective.trajectory.cell, apart.blocks, apart.account.kept
+    scale = np.concatenate([np.full(block.size, _usual(values(cell, [block]))) for block in blocks])
+    if scale.max() > TOO_LARGE:
+        return math.nan
+    generator = np.random.default_rng(0)
+    with np.errstate(all="ignore"):
+        return difference_error(
+            lambda change: objective.value(moved(cell, blocks, change)),
+            shifted(kept.array, kept.exponent),
+            scale,
+            generator,
+        )
+
+
+def _usual(weights: Array) -> float:
+    """Return the size of a weight, root mean square; of none at all, a little."""
+    largest = max(float(np.abs(weights).max()), LITTLE)
+    return max(largest * float(np.sqrt(np.square(weights / largest).mean())), LITTLE)

@@ -1,0 +1,168 @@
+"""The books of a gradient's parts: what each lag adds, what a window loses, what a pair of steps brings."""
+
+import math
+from copy import copy
+from typing import NamedTuple
+
+import numpy as np
+
+from gradflow.analysis.lag_sweep import Part, Streams
+from gradflow.analysis.parameters import Block
+from gradflow.cells.base import Array
+from gradflow.linalg.columns import Sum, factors
+from gradflow.linalg.scaled import Scaled, ScaledNumber, log10_of, number
+
+SMALL = 64  # numbers of a state up to which streams of what is left are quicker than passes now and then
+SELDOM = 8  # lags in which a pass pays: where it is needed more often, streams do
+FRESH = 2.0**-24  # what is left of a sum by taking parts away is summed anew where it is under that
+
+
+class Lag(NamedTuple):
+    """What a lag's part of the gradient G is, and what is left of G where all later lags are cut off."""
+
+    norm: ScaledNumber
+    share: float  # ⟨part, G⟩/‖G‖²
+    kept: float  # ⟨parts up to here, G⟩/‖G‖²
+    error: ScaledNumber  # ‖G − parts up to here‖/‖G‖
+    cosine: float  # of the angle between the parts up to here and G
+
+
+class Account:
+    """Keeps the books of the parts, lag by lag, against the whole gradient."""
+
+    def __init__(self, streams: Streams) -> None:
+        self.streams = streams
+        self.later = streams.summed()
+        self.whole = self.later.advance().gradient()
+        self.norm = _norm(self.whole)
+        self.kept = Sum.of(Scaled(np.zeros_like(self.whole.array)))
+        self.rest = Sum.of(self.whole)
+        self.known = self.norm  # the largest that the rest has been since it was last summed itself
+        self.since = 0  # lags that ago
+        self.riding = len(streams.columns.array) <= SMALL  # whether ``later`` goes on with the streams
+
+    def enter(self, part: Scaled) -> Lag:
+        """Return what the next lag's part amounts to; the streams stand behind it."""
+        self.kept.add(part)
+        rest = self._left(part)
+        return Lag(
+            _norm(part),
+            self._along(part),
+            self._along(self.kept),
+            _divided(rest, self.norm),
+            _cosine(self.kept.array, self.whole.array),
+        )
+
+    def lost(self, streams: Streams, window: int) -> ScaledNumber:
+        """Return ‖G − what is kept‖/‖G‖ where the state is detached every ``window`` steps.
+
+        ``streams`` stand at lag 0.
+        """
+        pieces = streams.summed(window)
+        rest = Sum.of(self.whole)
+        rest.add(copy(pieces).advance().gradient(), -1.0)
+        found = _divided(_norm(rest), self.norm)
+        if found.mantissa and found.value() >= FRESH:
+            return found
+        return _divided(_norm(pieces.crossing(window).summed().advance().gradient()), self.norm)
+
+    def _left(self, part: Scaled) -> ScaledNumber:
+        """Return the norm of what the parts up to this one leave of the whole."""
+        if not self.streams.columns.array.any():
+            return number(0.0)
+        if self.riding:
+            return _norm(self.later.advance().gradient())
+        self.rest.add(part, -1.0)
+        self.since += 1
+        rest = _norm(self.rest)
+        if not _ratio(rest, self.known) >= FRESH:
+            # the difference has lost its digits: what is left is summed by a pass of its own
+            self.later = self.streams.summed()
+            self.riding, self.since = self.since < SELDOM, 0
+            self.rest = Sum.of(self.later.advance().gradient())
+            rest = self.known = _norm(self.rest)
+        elif _ratio(rest, self.known) > 1.0:
+            self.known = rest
+        return rest
+
+    def _along(self, part: Scaled | Sum) -> float:
+        """Return ⟨part, G⟩/‖G‖²."""
+        dot = float(part.array @ self.whole.array)
+        size = _ratio(number(abs(dot), part.exponent + self.whole.exponent), self.norm.times(self.norm))
+        return math.copysign(size, dot) if dot and size else 0.0
+
+
+class Pairs:
+    """Log₁₀ norm and share of the part of every pair of steps (t, k); of one sequence."""
+
+    def __init__(self, account: Account) -> None:
+        unrolled = account.streams.unrolled
+        self.account = account
+        self.log10_norms = np.full((unrolled.steps, unrolled.steps), np.nan)  # [t, k], from 0
+        self.shares = np.zeros_like(self.log10_norms)
+        # what the whole gradient makes of what the weights see: a share is its product with the signal
+        self.met: list[Array] = []  # (points, rows)
+        start = 0
+        for block in unrolled.blocks:
+            whole = account.whole.array[start : start + block.size].reshape(block.shape)
+            start += block.size
+            self.met.append(_met(whole, block, unrolled.steps))
+
+    def enter(self, part: Part) -> None:
+        """Note the next lag's pairs."""
+        here = slice(part.first, part.last)
+        squares, along = np.zeros((2, part.last - part.first))
+        sizes = [block.sized(part.columns.exponents, here) for block in part.unrolled.blocks]
+        exponents = np.max(sizes, axis=0)
+        for block, met, own in zip(part.unrolled.blocks, self.met, sizes, strict=True):
+            signal = part.signals[block.layer][block.rows].T
+            if block.scale is not None:
+                signal = signal * block.scale[here]
+            level = factors(own, exponents)
+            along += (signal * met[here]).sum(axis=1) * level
+            squares += _squares(signal, block, here) * level**2
+        rows, norm = np.arange(part.first, part.last), self.account.norm
+        self.log10_norms[rows + part.lag, rows] = log10_of(np.sqrt(squares), exponents)
+        shifts = np.maximum(exponents + self.account.whole.exponent - 2 * norm.exponent, -5000)
+        self.shares[rows + part.lag, rows] = np.ldexp(along / (norm.mantissa or 1.0) ** 2, shifts) + 0.0
+
+
+def _met(whole: Array, block: Block, points: int) -> Array:
+    """Return G v of one block at every point, (points, rows)."""
+    if not block.unitwise and block.seen is not None:
+        # p point, i row, j column
+        return np.asarray(block.seen @ whole.T)
+    seen = np.ones((points, len(whole))) if block.seen is None else block.seen
+    return np.asarray(whole[:, 0] * seen)
+
+
+def _squares(signal: Array, block: Block, points: slice) -> Array:
+    """Return ‖δ vᵀ‖² at every point, or ‖δ⊙v‖² of a block that multiplies unit by unit."""
+    if block.unitwise:
+        seen = signal if block.seen is None else signal * block.seen[points]
+        return np.asarray(np.square(seen).sum(axis=1))
+    assert block.seen is not None
+    return np.asarray(np.square(signal).sum(axis=1) * np.square(block.seen[points]).sum(axis=1))
+
+
+def _norm(vector: Scaled | Sum) -> ScaledNumber:
+    return number(float(np.sqrt(vector.array @ vector.array)), vector.exponent)
+
+
+def _cosine(one: Array, other: Array) -> float:
+    """Return the cosine of the angle between two vectors; nan where one is 0."""
+    sizes = float(np.sqrt((one @ one) * (other @ other)))
+    return max(-1.0, min(1.0, float(one @ other) / sizes)) if sizes else math.nan
+
+
+def _divided(one: ScaledNumber, other: ScaledNumber) -> ScaledNumber:
+    """Return one number divided by another, nan for x/0."""
+    if not other.mantissa:
+        return ScaledNumber(math.nan)
+    return number(one.mantissa / other.mantissa, one.exponent - other.exponent)
+
+
+def _ratio(one: ScaledNumber, other: ScaledNumber) -> float:
+    """Return one number divided by another as a double: 0 where that is too small for one, nan for x/0."""
+    value = _divided(one, other).value() if other.mantissa else math.nan
+    return 0.0 if math.isnan(value) and other.mantissa else value

@@ -1,0 +1,91 @@
+"""What a loss wants of the outputs: drawn targets or a readout, or somebody's targets."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gradflow.analysis.losses import Loss
+from gradflow.cells.base import Array
+from gradflow.errors import DataError
+from gradflow.printable import printable
+from gradflow.readers.arrays import read_array
+from gradflow.readers.given import given_array
+
+
+class Wanted(NamedTuple):
+    """What is wanted of the outputs, (B, T, R), and what to know of it."""
+
+    values: Array
+    told: tuple[str, ...] = ()
+
+
+def drawn_for(loss: Loss, shape: tuple[int, int, int], seed: int) -> Wanted:
+    """Return normal draws of what a loss wants, (B, T, R): of a readout the same at every step."""
+    sequences, steps, outputs = shape
+    if not loss.targets:
+        readout = np.random.default_rng([seed, 0, 4]).standard_normal(outputs)
+        return Wanted(np.broadcast_to(readout, shape))
+    draws = [np.random.default_rng([seed, k, 4]).standard_normal((steps, outputs)) for k in range(sequences)]
+    return Wanted(np.stack(draws))
+
+
+def given_targets(
+    source: str | Path | ArrayLike, key: str | None, shape: tuple[int, int, int], *, last_only: bool
+) -> Wanted:
+    """Return somebody's targets; of more sequences or steps than there are, the first.
+
+    Parameters
+    ----------
+    source : str, path or array-like
+        (T, R) or (B, T, R), a step a row; for the final step alone (R,), (1, R) or (B, 1, R) will do.
+    key : str, optional
+        Which array of a file with several.
+    shape : tuple
+        (B, T, R) of the outputs.
+    last_only : bool
+        Whether the last step alone counts.
+
+    Raises
+    ------
+    DataError
+        For targets that cannot be read, are complex, or have another shape.
+    """
+    name, found = _read(source, key)
+    if np.iscomplexobj(found):
+        raise DataError(f"{name}the targets are complex: expected real numbers, a step a row")
+    sequences, steps, outputs = shape
+    targets = found.reshape((1,) * (3 - found.ndim) + found.shape)
+    one = last_only and targets.shape[1] == 1
+    if len(targets) < sequences or not (one or targets.shape[1] >= steps) or targets.shape[2] != outputs:
+        raise DataError(
+            f"{name}targets of shape {_sizes(found.shape)}: expected {_expected(shape, last_only)}, a row "
+            f"for the output of {'the last' if last_only else 'every'} step"
+        )
+    used = targets[:sequences, : 1 if one else steps]
+    told = (f"Of targets of shape {_sizes(found.shape)} the first {_sizes(used.shape)} are used.",)
+    return Wanted(np.broadcast_to(used, shape), () if used.size == targets.size else told)
+
+
+def _read(source: str | Path | ArrayLike, key: str | None) -> tuple[str, Array]:
+    """Return how messages name the source, and what it holds."""
+    if not isinstance(source, str | Path):
+        return "", given_array(source, "targets", (1, 2, 3))
+    try:
+        found = read_array(source, key, dimensions=(1, 2, 3))
+    except DataError as error:  # --key is the input's
+        raise DataError(str(error).replace("--key", "--targets-key")) from None
+    return "standard input: " if source == "-" else f"{printable(str(source))}: ", found
+
+
+def _sizes(shape: tuple[int, ...]) -> str:
+    return "×".join(map(str, shape))
+
+
+def _expected(shape: tuple[int, int, int], last_only: bool) -> str:
+    """Return the shapes that would do."""
+    sequences, steps, outputs = shape
+    whole = shape if sequences > 1 else shape[1:]
+    last = (sequences, 1, outputs) if sequences > 1 else (1, outputs)
+    return f"{_sizes(whole)}{f' or {_sizes(last)}' if last_only and steps > 1 else ''}"
