@@ -201,7 +201,7 @@ def derivation(seed: int, *, hidden: int = 3, steps: int = 4) -> Topic[SheetRNN]
         title="backpropagation through time",
         statement=(
             "Given $hₜ = σ(Whₜ₋₁ + Uxₜ)$ and $L = Σₜ₌₀ᵀ Lₜ$, where $Lₜ$ is a number that depends on $hₜ$, "
-            "derive $∂L/∂W = Σₜ₌₀ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W$."
+            "derive $∂L/∂W = Σₜ₌₀ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W$. For the numbers $Lₜ = ‖hₜ − yₜ‖²/2$."
         ),
         case=SheetRNN.drawn(seed, hidden, steps),
         lines=LINES,

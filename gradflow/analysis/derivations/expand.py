@@ -126,37 +126,36 @@ def _several(net: Unrolled) -> list[Line[Unrolled]]:
     ]
 
 
+SLIP = (
+    "'The matrix $diag(σ′) W$ $n$ times with itself' is meant for short: the factors differ from step to "
+    "step by $σ′$, and their product is not a power (last line, from three steps on)."
+)
+
+
 def derivation(seed: int, *, cell: str | None = None, hidden: int = 3, steps: int = 3) -> Topic[Unrolled]:
     """Return the gradient term by term, of the sheet's network or of a cell that is named."""
     check_count("steps", steps, 1, MOST)
     if cell is None:
         net = _sheet(SheetRNN.drawn(seed, hidden, steps))
-        whose = "$hₜ = σ(Whₜ₋₁ + Uxₜ)$"
+        whose, which = "$hₜ = σ(Whₜ₋₁ + Uxₜ)$", ", $n$ times $diag(σ′) W$ with $σ′$ at each step's own $z$"
     else:
         net = _cell(CellCopies.drawn(cell, seed, hidden, steps))
-        whose = f"{cell}, whose whole state is $s$ and whose recurrent weights are $W$"
-    sums = _sums(net)
+        whose, which = f"{cell}, whose whole state is $s$ and whose recurrent weights are $W$", ""
+    first, whole = _sums(net)
     terms = [_term(net, t, k) for t, k in net.pairs()]
     return Topic(
         exercise="5-2a",
         title=f"the expanded sum for T = {steps}",
         statement=(
             f"Write down $∂L/∂W$ as an expanded sum for $T = {steps}$, for {whose}. To tell the terms apart "
-            "each step $k$ has a copy $Wₖ$ of $W$."
+            "each step $k$ has a copy $Wₖ$ of $W$; for the numbers $Lₜ = ‖hₜ − yₜ‖²/2$."
         ),
         case=net,
-        lines=(sums[0], *terms, sums[1], *_several(net)),
+        lines=(first, *terms, whole, *_several(net)),
         answer=(
-            f"{len(terms)} terms, the last of the lines before. A loss goes back over $n$ steps through $n$ "
-            "Jacobians"
-            + (", $n$ times $diag(σ′) W$, each with $σ′$ at its own step's $z$. " if cell is None else ". ")
-            + "If all of them shrink what they multiply, the terms from far back vanish; if they stretch "
-            "it, those terms outweigh all others."
+            f"Line {len(terms) + 2}: {len(terms)} terms. A loss goes back over $n$ steps through $n$ "
+            f"Jacobians{which}. If all of them shrink what they multiply, the terms from far back vanish; "
+            "if they stretch it, those terms outweigh all others."
         ),
-        slip=None
-        if cell is not None
-        else (
-            "'The matrix $diag(σ′) W$ $n$ times with itself' is meant for short: the factors differ from "
-            "step to step by $σ′$, and their product is not a power (last line, from three steps on)."
-        ),
+        slip=SLIP if cell is None else None,
     )
