@@ -74,6 +74,7 @@ class Outcome:
 
     seconds: list[float] = field(default_factory=list)
     norms: list[float] = field(default_factory=list)
+    megabytes: float = math.nan  # of memory at most, its packages with it
     failure: str = ""
 
     @property
@@ -100,7 +101,7 @@ def run_once(contender: Contender, case: Case, outcome: Outcome) -> None:
         return
     result = json.loads(done.stdout.splitlines()[-1])
     outcome.seconds.append(result["seconds"])
-    outcome.norms = result["log10_norms"]
+    outcome.norms, outcome.megabytes = result["log10_norms"], result["megabytes"]
 
 
 def measure(case: Case, rounds: int) -> dict[str, Outcome]:

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import resource
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -108,4 +109,5 @@ def main(prepare: Callable[[Problem], Run], variants: Sequence[str] = ()) -> Non
     )
     prepare(problem._replace(inputs=problem.inputs[:WARM_UP_STEPS]))()
     seconds, norms = measure(prepare(problem))
-    print(json.dumps({"seconds": seconds, "log10_norms": norms.tolist()}))
+    megabytes = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    print(json.dumps({"seconds": seconds, "log10_norms": norms.tolist(), "megabytes": megabytes}))

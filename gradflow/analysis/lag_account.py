@@ -44,13 +44,14 @@ class Account:
     def enter(self, part: Scaled) -> Lag:
         """Return what the next lag's part amounts to; the streams stand behind it."""
         self.kept.add(part)
-        rest = self._left(part)
+        sign, kept = self._along(self.kept)
+        cosine = _value(sign, _divided(kept, _divided(_norm(self.kept), self.norm)))
         return Lag(
             _norm(part),
-            self._along(part),
-            self._along(self.kept),
-            _divided(rest, self.norm),
-            _cosine(self.kept.array, self.whole.array),
+            _value(*self._along(part)),
+            _value(sign, kept),
+            _divided(self._left(part), self.norm),
+            max(-1.0, min(1.0, cosine)) if self.kept.array.any() else math.nan,
         )
 
     def lost(self, streams: Streams, window: int) -> ScaledNumber:
@@ -60,7 +61,7 @@ class Account:
         """
         pieces = streams.summed(window)
         rest = Sum.of(self.whole)
-        rest.add(copy(pieces).advance().gradient(), -1.0)
+        rest.add(copy(pieces).advance().gradient(), -1)
         found = _divided(_norm(rest), self.norm)
         if found.mantissa and found.value() >= FRESH:
             return found
@@ -72,7 +73,7 @@ class Account:
             return number(0.0)
         if self.riding:
             return _norm(self.later.advance().gradient())
-        self.rest.add(part, -1.0)
+        self.rest.add(part, -1)
         self.since += 1
         rest = _norm(self.rest)
         if not _ratio(rest, self.known) >= FRESH:
@@ -85,11 +86,11 @@ class Account:
             self.known = rest
         return rest
 
-    def _along(self, part: Scaled | Sum) -> float:
-        """Return ⟨part, G⟩/‖G‖²."""
+    def _along(self, part: Scaled | Sum) -> tuple[float, ScaledNumber]:
+        """Return ⟨part, G⟩/‖G‖² as its sign and its size."""
         dot = float(part.array @ self.whole.array)
-        size = _ratio(number(abs(dot), part.exponent + self.whole.exponent), self.norm.times(self.norm))
-        return math.copysign(size, dot) if dot and size else 0.0
+        size = number(abs(dot), part.exponent + self.whole.exponent)
+        return math.copysign(1.0, dot), _divided(size, self.norm.times(self.norm)) if dot else size
 
 
 class Pairs:
@@ -149,10 +150,10 @@ def _norm(vector: Scaled | Sum) -> ScaledNumber:
     return number(float(np.sqrt(vector.array @ vector.array)), vector.exponent)
 
 
-def _cosine(one: Array, other: Array) -> float:
-    """Return the cosine of the angle between two vectors; nan where one is 0."""
-    sizes = float(np.sqrt((one @ one) * (other @ other)))
-    return max(-1.0, min(1.0, float(one @ other) / sizes)) if sizes else math.nan
+def _value(sign: float, size: ScaledNumber) -> float:
+    """Return a number with a sign as a double, 0 where it is too small for one."""
+    value = size.value()
+    return sign * value if value > 0 else 0.0
 
 
 def _divided(one: ScaledNumber, other: ScaledNumber) -> ScaledNumber:

@@ -98,8 +98,8 @@ class Sum:
         """Return a sum of one."""
         return cls(first.array.copy(), first.exponent)
 
-    def add(self, part: Scaled, sign: float = 1.0) -> None:
-        """Add ``sign`` times another array."""
+    def add(self, part: Scaled, sign: int = 1) -> None:
+        """Add another array, or take it away where ``sign`` is −1."""
         shift = part.exponent - self.exponent
         if shift and part.array.any():
             if not self.array.any():
@@ -109,7 +109,7 @@ class Sum:
             self.array += np.ldexp(sign * part.array, max(part.exponent - top, -5000))
             near = Scaled.of(self.array, top)
             self.array, self.exponent = near.array, near.exponent
-        elif sign == 1.0:
+        elif sign > 0:
             self.array += part.array
         else:
-            self.array += sign * part.array
+            self.array -= part.array
