@@ -23,7 +23,7 @@ NARROWEST = 16  # columns that a wrapped text gets at least
 INDENT = 6  # columns of the number of a line, under which all that belongs to it stands
 # where a name may be broken, and what `_broken` makes of that
 _MARK, _MARK_AND_ROOM = re.compile(r"([_./]|::)(?=\S)"), re.compile(r"([_./]|::) ")
-LONGEST_PIECE = 10  # columns that a piece of a name may ask for
+LONGEST_PIECE = 11  # columns that a piece of a name may ask for
 BOLD, DIM = "1", "2"
 RED, GREEN, YELLOW = "31", "32", "33"
 COLORS = {
