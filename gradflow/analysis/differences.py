@@ -36,18 +36,19 @@ def derivative(function: Callable[[float], float]) -> Estimate:
     for level in range(LEVELS):
         step = FIRST / SHRINK**level
         ends = function(step), function(-step)
-        largest = max(largest, *map(abs, ends))
+        high = max(map(abs, ends))
+        largest, rounding = max(largest, high), EPSILON * high / step
         row = [(ends[0] - ends[1]) / (2.0 * step)]
         for power, coarse in enumerate(before, 1):
             row.append(row[-1] + (row[-1] - coarse) / (SHRINK ** (2 * power) - 1.0))
-            error = max(abs(row[-1] - row[-2]), abs(row[-1] - coarse))
+            error = max(abs(row[-1] - row[-2]), abs(row[-1] - coarse)) + rounding
             if error <= uncertain:
                 best, uncertain, smallest = row[-1], error, step
         # no sooner: where steps are still too long, the estimates leap about too
         if uncertain <= RESOLVED * abs(best) and abs(row[-1] - before[-1]) >= 2.0 * uncertain:
             break  # rounding has taken over
         before = row
-    return Estimate(best, uncertain + EPSILON * largest / smallest, smallest, largest)
+    return Estimate(best, uncertain, smallest, largest)
 
 
 def difference_error(
