@@ -29,6 +29,7 @@ PAIRS = {
     "1/(1 + e⁻ᶻ)": r"\frac{1}{1 + e^{-z}}",
     "e⁻ᶻ/(1 + e⁻ᶻ)²": r"\frac{e^{-z}}{(1 + e^{-z})^{2}}",
     "(a + b)/c": r"\frac{a + b}{c}",
+    "diag(∏ᵢ fᵢ)": r"\operatorname{diag}\left(\prod_{i} f_{i}\right)",
     "(∂L/∂h)ᵀ": r"\left(\frac{\partial L}{\partial h}\right)^{\top}",
     "∂(f ⊙ C)/∂C": r"\frac{\partial(f \odot C)}{\partial C}",
     "f′ᵢ²": r"f_{i}^{\prime2}",

@@ -193,8 +193,8 @@ class _Reader:
 
 
 def _brackets(inside: str) -> str:
-    """Return round brackets, as tall as what is inside where that is a fraction or a matrix."""
-    tall = r"\frac" in inside or r"\begin" in inside
+    """Return round brackets, as tall as what is inside."""
+    tall = any(word in inside for word in (r"\frac", r"\begin", r"\sum", r"\prod"))
     return _joined([r"\left(", inside, r"\right)"]) if tall else f"({inside})"
 
 
