@@ -1,6 +1,6 @@
 """Exercise 5-2b: Mⁿ = QΛⁿQ⁻¹ by induction."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -47,73 +47,61 @@ class Decomposed:
         return decade(10 * len(self.M) * EPS * MOST * condition * size)
 
 
-def _lines(case: Decomposed, steps: int) -> tuple[Line[Decomposed], ...]:
-    """Return the proof, and the statement with every n that was asked for."""
-    slack = case.tolerance()
-    proof = (
-        Line[Decomposed](
-            "MQ = QΛ",
-            "column by column: the $i$-th column of $MQ$ is $Mvᵢ$, that of $QΛ$ is $λᵢ vᵢ$",
-            lambda it: (it.M @ it.Q, it.Q @ it.Lambda),
-            slack,
+PROOF: tuple[Line[Decomposed], ...] = (
+    Line(
+        "MQ = QΛ",
+        "column by column: the $i$-th column of $MQ$ is $Mvᵢ$, that of $QΛ$ is $λᵢ vᵢ$",
+        lambda it: (it.M @ it.Q, it.Q @ it.Lambda),
+    ),
+    Line(
+        "QQ⁻¹ = I",
+        "$M$ is diagonalizable: its eigenvectors are independent, so $Q⁻¹$ exists",
+        lambda it: (it.Q @ it.inverse, np.eye(len(it.Q))),
+    ),
+    Line(
+        "M¹ = QΛ¹Q⁻¹",
+        "base, $n = 1$: (1) times $Q⁻¹$ from the right, with (2)",
+        lambda it: (it.M, it.eigen(1)),
+    ),
+    Line(
+        "Mᵏ = QΛᵏQ⁻¹",
+        "hypothesis: let it hold for some $k$",
+        lambda it: (it.product(it.k), it.eigen(it.k)),
+    ),
+    Line(
+        "Mᵏ⁺¹ = QΛᵏQ⁻¹ · QΛQ⁻¹",
+        "step: $Mᵏ⁺¹ = MᵏM$, with (4) for the first factor and (3) for the second",
+        lambda it: (it.product(it.k + 1), it.eigen(it.k) @ it.eigen(1)),
+    ),
+    Line(
+        "QΛᵏQ⁻¹ · QΛQ⁻¹ = QΛᵏΛQ⁻¹",
+        "the inner $Q⁻¹Q$ is $I$ and drops out",
+        lambda it: (
+            it.eigen(it.k) @ it.eigen(1),
+            it.Q @ np.linalg.matrix_power(it.Lambda, it.k) @ it.Lambda @ it.inverse,
         ),
-        Line[Decomposed](
-            "QQ⁻¹ = I",
-            "$M$ is diagonalizable: its eigenvectors are independent, so $Q⁻¹$ exists",
-            lambda it: (it.Q @ it.inverse, np.eye(len(it.Q))),
-            slack,
+    ),
+    Line(
+        "ΛᵏΛ = Λᵏ⁺¹",
+        "diagonal matrices are multiplied entry by entry: $λᵢᵏ λᵢ = λᵢᵏ⁺¹$",
+        lambda it: (
+            np.linalg.matrix_power(it.Lambda, it.k) @ it.Lambda,
+            np.diag(it.values ** (it.k + 1)),
         ),
-        Line[Decomposed](
-            "M¹ = QΛ¹Q⁻¹",
-            "base, $n = 1$: (1) times $Q⁻¹$ from the right, with (2)",
-            lambda it: (it.M, it.eigen(1)),
-            slack,
-        ),
-        Line[Decomposed](
-            "Mᵏ = QΛᵏQ⁻¹",
-            f"hypothesis: let it hold for some $k$; the numbers are those of $k = {case.k}$",
-            lambda it: (it.product(it.k), it.eigen(it.k)),
-            slack,
-        ),
-        Line[Decomposed](
-            "Mᵏ⁺¹ = QΛᵏQ⁻¹ · QΛQ⁻¹",
-            "step: $Mᵏ⁺¹ = MᵏM$, with (4) for the first factor and (3) for the second",
-            lambda it: (it.product(it.k + 1), it.eigen(it.k) @ it.eigen(1)),
-            slack,
-        ),
-        Line[Decomposed](
-            "QΛᵏQ⁻¹ · QΛQ⁻¹ = QΛᵏΛQ⁻¹",
-            "the inner $Q⁻¹Q$ is $I$ and drops out",
-            lambda it: (
-                it.eigen(it.k) @ it.eigen(1),
-                it.Q @ np.linalg.matrix_power(it.Lambda, it.k) @ it.Lambda @ it.inverse,
-            ),
-            slack,
-        ),
-        Line[Decomposed](
-            "ΛᵏΛ = Λᵏ⁺¹",
-            "diagonal matrices are multiplied entry by entry: $λᵢᵏ λᵢ = λᵢᵏ⁺¹$",
-            lambda it: (
-                np.linalg.matrix_power(it.Lambda, it.k) @ it.Lambda,
-                np.diag(it.values ** (it.k + 1)),
-            ),
-        ),
-        Line[Decomposed](
-            "Mᵏ⁺¹ = QΛᵏ⁺¹Q⁻¹",
-            "(7) put into (6): the statement for $k + 1$, which ends the induction",
-            lambda it: (it.product(it.k + 1), it.eigen(it.k + 1)),
-            slack,
-        ),
-    )
-    return proof + tuple(_instance(n, slack) for n in range(2, steps + 1))
+    ),
+    Line(
+        "Mᵏ⁺¹ = QΛᵏ⁺¹Q⁻¹",
+        "(7) put into (6): the statement for $k + 1$, which ends the induction",
+        lambda it: (it.product(it.k + 1), it.eigen(it.k + 1)),
+    ),
+)
 
 
-def _instance(n: int, slack: float) -> Line[Decomposed]:
+def _instance(n: int) -> Line[Decomposed]:
     return Line(
         f"{raised('M', n)} = {raised('QΛ', n)}Q⁻¹",
         f"$n = {n}$: {n} factors $M$ on the left, eigenvalues raised to {n} on the right",
         lambda it: (it.product(n), it.eigen(n)),
-        slack,
     )
 
 
@@ -136,15 +124,17 @@ def derivation(
         )
     values = found.values if found.values.imag.any() else found.values.real
     case = Decomposed(M, found.vectors, found.inverse, values, max(steps - 1, 1))
+    lines = [*PROOF, *(_instance(n) for n in range(2, steps + 1))]
     return Topic(
         exercise="5-2b",
         title="powers by the eigendecomposition",
         statement=(
             "Prove by induction that a diagonalizable $M = QΛQ⁻¹$ has $Mⁿ = QΛⁿQ⁻¹$ for every $n ≥ 1$; the "
-            "columns of $Q$ are the eigenvectors, $Mvᵢ = λᵢ vᵢ$."
+            "columns of $Q$ are the eigenvectors, $Mvᵢ = λᵢ vᵢ$. Numbers with a $k$ are those of $k = "
+            f"{case.k}$."
         ),
         case=case,
-        lines=_lines(case, steps),
+        lines=tuple(replace(line, tolerance=case.tolerance()) for line in lines),
         answer=(
             "$Mⁿ = QΛⁿQ⁻¹$ holds for $n = 1$, and with $k$ for $k + 1$, hence for every $n ≥ 1$; for $n = "
             "0$ both sides are $I$. What $Mⁿ$ does is thus what $λᵢⁿ$ do: $Q$ and $Q⁻¹$ stay as they are."
