@@ -44,9 +44,10 @@ def conclusion(
     if kept == steps:
         return f"{share}No window short of all {_steps(steps)} loses 1 % of it or less."
     lost = 100.0 * float(windows.detached_error[windows.window.index(kept)])
+    percent = "under 1e-305" if math.isnan(lost) else f"{lost:.3g}"
     return (
         f"{share}Carried back through {_steps(kept)} from every loss, it is within 1 % of the whole; a "
-        f"script that detaches the state every {_steps(kept)} loses {lost:.3g} %."
+        f"script that detaches the state every {_steps(kept)} loses {percent} %."
     )
 
 

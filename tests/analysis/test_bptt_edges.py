@@ -99,6 +99,20 @@ def test_parts_out_of_range_keep_their_logarithm_and_have_no_norm(power):
     assert found.window_1pct == (1 if power < 0 else steps)
 
 
+def test_what_no_double_holds_of_a_window_is_told_in_words():
+    # a step multiplies by 2^-500, and the one before by tanh′ 230 = 1e-199 too: a window of 1 loses that
+    cell = RNN(np.ones((1, 1)), np.array([[2.0**-500]]), np.zeros(1))
+    inputs = np.array([[0.1], [230.0], [0.1]])
+    found = gradflow.bptt(network(cell), input=inputs, loss="final", parameter="bias")
+    expected = -500 * math.log10(2) + math.log10(4) - 460 / math.log(10)
+    assert found.lags.log10_truncation_error[0] == pytest.approx(expected, abs=1e-3)
+    assert np.isnan(found.windows.truncation_error[0])
+    assert np.isnan(found.windows.detached_error[0])
+    assert found.window_1pct == 1
+    assert found.conclusion.endswith("a script that detaches the state every 1 step loses under 1e-305 %.")
+    assert strict(found)["summary"]["detached_error"] is None
+
+
 def test_a_loss_out_of_range_is_told_and_its_gradient_is_there():
     options = {"steps": 200, "hidden": 3, "features": 2}
     found = gradflow.bptt("rnn:activation=identity,gain=8,init=orthogonal", **options)
