@@ -25,6 +25,7 @@ from gradflow.readers.given import told
 from gradflow.tables import lookup
 
 BATCH = 32  # sequences of somebody's data that are used unless more are asked for
+DRAWN = "Targets or readout are drawn (--seed): windows are those of that loss, not of the one trained on."
 STEPS_FOR_MAP = 2000  # already two million pairs
 
 
@@ -118,11 +119,10 @@ def bptt(
         count=batch or BATCH,
     )  # fmt: skip
     sequences = _sequences(inputs, batch)
-    if pair_map and (sequences > 1 or inputs.steps > STEPS_FOR_MAP):
-        raise UsageError(
-            f"map of {inputs.steps} steps of {sequences} sequences: expected at most {STEPS_FOR_MAP} steps "
-            "of one sequence (--steps, --batch)"
-        )
+    if pair_map and sequences > 1:
+        raise UsageError(f"map of {sequences} sequences: expected one (--batch 1)")
+    if pair_map and inputs.steps > STEPS_FOR_MAP:
+        raise UsageError(f"map of {inputs.steps} steps: expected at most {STEPS_FOR_MAP} (--steps)")
     network = drawn(spec, hidden, inputs.features, seed, 0)
     shape = (sequences, inputs.steps, network.output_size)
     if targets is None:
@@ -140,6 +140,8 @@ def bptt(
         "input_scale": input_scale, "pair_map": pair_map,
     }  # fmt: skip
     notes = [*_told(spec, inputs, sequences, objective), *wanted.told]
+    if targets is None and isinstance(spec, Trained):
+        notes.append(DRAWN)
     return record(params, notes, objective, taken_apart(objective, blocks, pair_map, map))
 
 

@@ -59,25 +59,25 @@ class CreditAssignment(Record):
     command: ClassVar[str] = "bptt"
 
     loss: float = scalar("L, the mean over the sequences")
-    log10_gradient_norm: float = scalar("log₁₀ ‖∂L/∂W‖, Frobenius; none for an exact 0")
+    log10_gradient_norm: float = scalar("log₁₀ ‖∂L/∂W‖, Frobenius")
     gradient_norm: float = scalar("that norm; none where a double cannot hold it")
     effective_lag: float = scalar("mean of the lags, each weighted with its share", unit="step")
     cancellation: float = scalar("Σ ‖part‖ / ‖whole‖ over the lags: far over 1, the parts cancel")
     window_1pct: int | None = scalar(
-        "shortest window that keeps the gradient within 1 %, as all longer ones do: lags 0 to one less",
+        "shortest window within 1 % of the whole, as all longer ones are: lags up to one less",
         unit="step",
     )
     detached_error: float | None = scalar(
-        "lost, relative, where instead the state is detached every so many steps"
+        "‖what is lost‖ / ‖whole‖ where the state is detached every window_1pct steps"
     )
     difference_error: float | None = scalar(
-        "relative gap to central differences of the loss; none where they decide nothing"
+        "relative gap to central differences of the loss; none where those have no digits"
     )
     parameter: str = scalar("W, whose gradient it is")
     parameters: int = scalar("numbers in W")
     steps: int = scalar("T, the steps of the sequence")
     batch: int = scalar("sequences; the loss is the mean over them")
-    hidden: int = scalar("hidden size of a fresh cell")
+    hidden: int = scalar("hidden size")
     features: int = scalar("features of an input")
     conclusion: str = scalar("in words", prose=True)
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from gradflow.analysis.bptt_record import LagParts, Windows
 
 CANCELLING = 4.0  # times the whole: parts that large say little one by one
+ALMOST = 0.8  # of the sequence
 KEPT = 0.01  # of the gradient may be lost within a window
 DOUBTFUL = 1e-5  # from central differences, relative: more than those are off
 SMALLEST = float(np.finfo(np.float64).tiny)
@@ -18,6 +19,11 @@ SMALLEST = float(np.finfo(np.float64).tiny)
 def window(lags: LagParts) -> int:
     """Return the shortest window, in steps, that loses 1 % of the gradient or less, as all longer ones do."""
     return _reached(lags.log10_truncation_error <= math.log10(KEPT))
+
+
+def _set_by_steps(lags: LagParts) -> bool:
+    """Return whether the window ends where the sequence does, or little before."""
+    return len(lags.lag) > 1 and window(lags) > ALMOST * len(lags.lag)
 
 
 def _reached(holds: NDArray[np.bool_]) -> int:
@@ -63,6 +69,12 @@ def notes(lags: LagParts, difference_error: float, log10_norm: float) -> Iterato
         yield (
             f"A window of {_steps(int(early[0]) + 1)} is within 1 %, too, by cancellation: longer ones are "
             f"off again until {kept}."
+        )
+    if math.isfinite(log10_norm) and _set_by_steps(lags):
+        yield (
+            f"The window is nearly as long as the sequence, {_steps(len(lags.lag))}: that sets it, and "
+            "longer sequences "
+            "will ask for a longer one."
         )
     tiny = np.isfinite(lags.log10_norm) & (lags.log10_norm < log10_norm + math.log10(SMALLEST))
     if tiny.any():

@@ -89,7 +89,7 @@ def derive(
             raise UsageError("list shows every topic: leave topic and options out, or leave list out")
         return _listing(params)
     if topic is None:
-        raise UsageError(f"expected a topic: {', '.join([*DERIVATIONS, EVERY])}")
+        raise UsageError(f"expected a topic: {', '.join([*DERIVATIONS, EVERY])} (--list tells of them)")
     options = _options(given)
     topics = {name: _made(name, options, seed) for name in _names(topic, options)}
     if topic != EVERY:

@@ -76,7 +76,8 @@ def bptt(
     """Where the gradient of a loss comes from, lag by lag.
 
     Backpropagation through time taken apart by how many steps t - k credit travels, and what truncated
-    backpropagation would lose. A check by central differences comes with it.
+    backpropagation would lose. A check by central differences comes with it. Twice
+    the steps take four times as long.
 
     \b
     Examples:

@@ -195,7 +195,7 @@ REFUSED = [
     (2, ("lstm:layers=2", "--parameter", "layer3.bias"), ["'layer3.bias'", "'layer2.bias'"]),
     (2, ("rnn", "--steps", 0), ["steps 0"]),
     (2, ("rnn", "--batch", 0), ["batch 0"]),
-    (2, ("rnn", "--batch", 2, "--map"), ["map of 100 steps of 2 sequences", "--batch"]),
+    (2, ("rnn", "--batch", 2, "--map"), ["map of 2 sequences", "--batch 1"]),
     (2, ("rnn", "--map", "--steps", 2001), ["2001", "--steps"]),
     (2, ("rnn", "--seed", -1), ["-1"]),
     (2, ("rnn", "--seeds", 2), ["--seeds"]),

@@ -75,25 +75,28 @@ LINES: tuple[Line[SheetLSTM], ...] = (
         lambda net: (net.cells(f=OPEN, i=SHUT)[FAR_BACK - 1], net.C),
     ),
     Line(
-        "∂Cᵢ/∂Cᵢ₋₁ = diag(fᵢ)",
-        "in general, by $Cᵢ = fᵢ ⊙ Cᵢ₋₁ + iᵢ ⊙ C̃ᵢ$ with the gates held fixed: unit by unit a factor $fᵢ$. "
-        "(What comes by way of the gates is 5-3d)",
+        "∂⁺Cᵢ/∂Cᵢ₋₁ = diag(fᵢ)",
+        "in general, by $Cᵢ = fᵢ ⊙ Cᵢ₋₁ + iᵢ ⊙ C̃ᵢ$; the $+$ says with the gates and $C̃$ held fixed: unit "
+        "by unit "
+        "a factor $fᵢ$. (What comes by way of the gates is 5-3d)",
         lambda net: (_direct(net, LAG, LAG - 1), np.diag(net.along("f")[LAG - 1])),
     ),
     Line(
-        "∂Cₜ/∂Cₖ = ∏ᵢ₌ₖ₊₁ᵗ ∂Cᵢ/∂Cᵢ₋₁",
+        "∂⁺Cₜ/∂Cₖ = ∏ᵢ₌ₖ₊₁ᵗ ∂⁺Cᵢ/∂Cᵢ₋₁",
         f"chain rule, a factor for each step between; here and below $t − k = {LAG}$ unless told otherwise",
         lambda net: (_direct(net, LAG, 0), _product(net)),
     ),
     Line(
-        "∂Cₜ/∂Cₖ = diag(∏ᵢ₌ₖ₊₁ᵗ fᵢ)",
+        "∂⁺Cₜ/∂Cₖ = diag(∏ᵢ₌ₖ₊₁ᵗ fᵢ)",
         "(2) put into (3): diagonal matrices are multiplied entry by entry, and no $W$ stands between them",
         lambda net: (_direct(net, LAG, 0), np.diag(_kept(net))),
     ),
     Line(
         "∂Cₜ/∂Cₖ = I",
-        f"every $fᵢ = 1$ in (4); left: that block of the Jacobian of all of $[h; C]$ over {FAR_BACK} steps "
-        "with $iᵢ = 0$, by gradflow's own cell, gates and all",
+        "every $fᵢ = 1$ in (4), and by way of the gates nothing comes: where $fᵢ$ is 1 and $iᵢ$ is 0 their "
+        "slopes "
+        f"are 0, and $iᵢ = 0$ stops the candidate. Left: gradflow's Jacobian over {FAR_BACK} steps, gates "
+        "and all",
         lambda net: (_cell_block(net, FAR_BACK, f=OPEN, i=SHUT), np.eye(len(net.C))),
     ),
     Line(
@@ -106,12 +109,12 @@ LINES: tuple[Line[SheetLSTM], ...] = (
         ),
     ),
     Line(
-        "∂Cₜ/∂Cₖ ≠ (∂Cₜ/∂Cₜ₋₁)ᵗ⁻ᵏ",
+        "∂⁺Cₜ/∂Cₖ ≠ (∂⁺Cₜ/∂Cₜ₋₁)ᵗ⁻ᵏ",
         "the product as the sheet prints it, $∏ᵢ₌ₖ₊₁ᵗ ∂Cₜ/∂Cₜ₋₁$, repeats the last step's factor",
         lambda net: (_direct(net, LAG, 0), np.linalg.matrix_power(_direct(net, LAG, LAG - 1), LAG)),
     ),
     Line(
-        "∂L/∂Cₖ = Σₜ₌ₖᵀ ∂Lₜ/∂Cₜ · ∂Cₜ/∂Cₖ",
+        "∂⁺L/∂Cₖ = Σₜ₌ₖᵀ ∂⁺Lₜ/∂Cₜ · ∂⁺Cₜ/∂Cₖ",
         "chain rule: every later loss goes back along the carousel; with $Lₜ = ‖hₜ‖²/2$, $k = 1$, $T = "
         f"{LAG}$",
         lambda net: (
@@ -120,7 +123,7 @@ LINES: tuple[Line[SheetLSTM], ...] = (
         ),
     ),
     Line(
-        "∂L/∂Cₖ ≠ Σₜ₌ₖᵀ ∂L/∂Cₜ · ∂Cₜ/∂Cₖ",
+        "∂⁺L/∂Cₖ ≠ Σₜ₌ₖᵀ ∂⁺L/∂Cₜ · ∂⁺Cₜ/∂Cₖ",
         "with $∂L/∂Cₜ$ in place of $∂Lₜ/∂Cₜ$, as in the sheet's double sum before (c), a loss counts once "
         "for each step on its way",
         lambda net: (

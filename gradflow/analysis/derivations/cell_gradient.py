@@ -117,7 +117,7 @@ STEPWISE: tuple[Line[SheetLSTM], ...] = (
     ),
     Line(
         "∂Cₜ/∂Cₜ₋₁ ≠ diag(σ′(W_f δ) ⊙ Cₜ₋₁ + fₜ + σ′(W_i δ) ⊙ C̃ₜ + iₜ ⊙ tanh′(δ))",
-        "the sheet's line word for word, its bracket closed after $W_f δ$",
+        "the sheet's line, its two open brackets closed after $W_f δ$ and $W_i δ$",
         lambda net: (truth(net), _as_printed(net)),
     ),
     Line(
@@ -154,7 +154,8 @@ def derivation(seed: int, *, hidden: int = 3) -> Topic[SheetLSTM]:
             "14)."
         ),
         slip=(
-            "The sheet's line opens a bracket after $σ′$ that is never closed, takes $σ′$ at $W_f δ$ and "
+            "The sheet's line opens a bracket after each $σ′$ and closes one, at the very end; it takes "
+            "$σ′$ at $W_f δ$ and "
             "not at the gate's own $a_f$, and has no $W_c$ where $tanh′(δ)$ stands. Lines 10 and 11 show "
             "two readings of it, line 8 what is meant. Its footnote, that gates depend on $W$ and that this "
             "can be neglected, is what lines 19 to 27 are about."

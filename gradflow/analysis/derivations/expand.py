@@ -128,7 +128,7 @@ def _several(net: Unrolled) -> list[Line[Unrolled]]:
 
 SLIP = (
     "'The matrix $diag(σ′) W$ $n$ times with itself' is meant for short: the factors differ from step to "
-    "step by $σ′$, and their product is not a power (last line, from three steps on)."
+    "step by $σ′$, and their product is not a power"
 )
 
 
@@ -157,5 +157,5 @@ def derivation(seed: int, *, cell: str | None = None, hidden: int = 3, steps: in
             f"Jacobians{which}. If all of them shrink what they multiply, the terms from far back vanish; "
             "if they stretch it, those terms outweigh all others."
         ),
-        slip=SLIP if cell is None else None,
+        slip=f"{SLIP}{' (last line)' if steps > 2 else ''}." if cell is None else None,
     )

@@ -75,7 +75,7 @@ ROLES: tuple[Line[SheetLSTM], ...] = (
         ),
     ),
     Line(
-        "|fₜ ⊙ Cₜ₋₁| < |Cₜ₋₁|",
+        "|fₜ ⊙ Cₜ₋₁| ≤ |Cₜ₋₁|",
         "between the extremes each unit of the forget gate says which share of its unit of $C$ stays: never "
         "more than there was",
         lambda net: (np.abs(net.along("f") * _before(net)), np.abs(_before(net))),
@@ -94,8 +94,8 @@ ROLES: tuple[Line[SheetLSTM], ...] = (
 SIGNS: tuple[Line[SheetLSTM], ...] = (
     Line(
         "0 < fₜ",
-        "(b) $σ(z) = 1/(1 + e⁻ᶻ)$ with $e⁻ᶻ > 0$: above 0, and under 1. The least value of all steps is "
-        "shown",
+        "(b) $σ(z) = 1/(1 + e⁻ᶻ)$ with $e⁻ᶻ > 0$: above 0, and under 1 (the 0 and 1 of (a) are limits, "
+        "which doubles reach at $z = ±1000$). The least value of all steps is shown",
         lambda net: (0.0, net.values("f")),
     ),
     Line("0 < iₜ", "the same", lambda net: (0.0, net.values("i"))),
@@ -135,7 +135,8 @@ def derivation(seed: int, *, hidden: int = 3) -> Topic[SheetLSTM]:
         case=SheetLSTM.drawn(seed, hidden, STEPS),
         lines=EQUATIONS + ROLES + SIGNS,
         answer=(
-            "(a) Unit by unit, $fₜ$ says which share of the old cell state is kept, $iₜ$ which share of the "
+            "(a) Each gate sees $hₜ₋₁$ and $xₜ$. Unit by unit, $fₜ$ says which share of the old cell state "
+            "is kept, $iₜ$ which share of the "
             "candidate $C̃ₜ$ is added to it, $oₜ$ which share of $tanh(Cₜ)$ is shown to the rest of the "
             "network. (b) The gates $fₜ$, $iₜ$, $oₜ$ alone: as values of $σ$ they lie in $(0, 1)$. $C̃ₜ$ "
             "and $hₜ$ lie in $(−1, 1)$, $Cₜ$ may be any number, and all three take both signs."

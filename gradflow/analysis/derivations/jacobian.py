@@ -83,7 +83,8 @@ LINES: tuple[Line[Layer], ...] = (
     ),
     Line(
         "‖∂y/∂x‖ ≤ ‖W‖/4",
-        "$σ′ = σ(1 − σ)$ is at most 1/4, at $z = 0$: no entry of $diag(σ′)$ is larger",
+        "$σ′ = σ(1 − σ)$ is at most 1/4, at $z = 0$: no entry of $diag(σ′)$ is larger; $‖·‖$ is the "
+        "largest singular value",
         lambda it: (_norm(derivative(it.y, it.x)), _norm(it.W) / 4),
     ),
 )

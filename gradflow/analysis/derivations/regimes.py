@@ -19,21 +19,20 @@ MOST = 1000  # steps
 SHEET = np.array([[0.58, 0.24], [0.24, 0.72]])
 # as the sheet prints them: Q and Λ of W = QΛQ⁻¹
 PRINTED, VALUES = np.array([[0.8, -0.6], [0.6, 0.8]]), np.array([0.4, 0.9])
+BASIS = np.array([[0.6, 0.8], [0.8, -0.6]])
 SHOWN = 4  # rows, up to which a matrix is written out
 SIX_DIGITS = 1e-5  # relative, what printing them may cost
 USELESS = 1e-6  # relative error, from which on six digits are not known
 LARGE = 1000.0  # what a power that explodes gets past, and one that vanishes the inverse of
 DOUBLINGS = 60
 
-OWN = (
-    "Every entry of $W³⁰$ is near 0.03: the powers vanish like $0.9ⁿ$, along the eigenvector $[0.6; 0.8]$, "
-    "and the part that belongs to 0.4 is gone long before."
-)
 GENERAL = (
-    "In general $Wⁿ = QΛⁿQ⁻¹$ does what $λᵢⁿ$ do. If every $|λᵢ| < 1$, $Wⁿ → 0$, and a gradient that is "
-    "multiplied by it at every step vanishes, though it may grow first where $κ(Q)$ is large. If any $|λᵢ| "
-    "> 1$, $‖Wⁿ‖ → ∞$, whatever the others are, and the gradient explodes unless it has no part along that "
-    "eigenvector. If all $λᵢ = 1$ and $W$ is diagonalizable, $W = QIQ⁻¹ = I$ and nothing changes; if it is "
+    "In general $Wⁿ$ does what $λᵢⁿ$ do: where $W$ is diagonalizable it is $QΛⁿQ⁻¹$, and where it is not a "
+    "polynomial in $n$ comes beside them. If every $|λᵢ| < 1$, $Wⁿ → 0$, and a gradient that is multiplied "
+    "by $W$ at every step vanishes, though it may grow first where $W$ is far from normal. If any $|λᵢ| > "
+    "1$, $‖Wⁿ‖ → ∞$, whatever the others are, and a gradient $gᵀWⁿ$ explodes unless $g$ is at right angles "
+    "to all that belongs to such $λᵢ$. If all $λᵢ = 1$ and $W$ is diagonalizable, $W = QIQ⁻¹ = I$ and "
+    "nothing changes; if it is "
     "not, $Wⁿ$ grows like a power of $n$, though no eigenvalue says so."
 )
 FOUND = {
@@ -45,9 +44,10 @@ FOUND = {
     "undecided": "rounding leaves open whether the largest $|λᵢ|$ is under or over 1",
 }
 SLIP = (
-    "The printed decomposition is not one of $W$: $Q$ and $Q⁻¹$ are swapped. With $Q = [0.8, −0.6; 0.6, "
-    "0.8]$ as printed, $QΛQ⁻¹ = [0.58, −0.24; −0.24, 0.72]$, while $Q⁻¹ΛQ = W$ (lines 1 to 3): the "
-    "eigenvectors of $W$ are the rows of the printed $Q$, $(0.6, 0.8)$ for 0.9 and $(0.8, −0.6)$ for 0.4."
+    "The printed decomposition is not one of $W$: $Q$ and $Q⁻¹$ are swapped. With $Q_s = [0.8, −0.6; 0.6, "
+    "0.8]$ as printed, $Q_sΛ_sQ_s⁻¹ = [0.58, −0.24; −0.24, 0.72]$, while $Q_s⁻¹Λ_sQ_s = W$ (lines 1 to 3): "
+    "the eigenvectors of $W$ are the rows of the printed $Q$, $(0.6, 0.8)$ for 0.9 and $(0.8, −0.6)$ for "
+    "0.4 (line 4)."
 )
 
 
@@ -122,21 +122,26 @@ class Given:
 
 SLIP_LINES: tuple[Line[Given], ...] = (
     Line(
-        "QΛQ⁻¹ ≠ W",
-        "with $Q$ and $Λ$ as the sheet prints them, $Q = [0.8, −0.6; 0.6, 0.8]$ and $Λ = [0.4, 0; 0, 0.9]$: "
+        "Q_sΛ_sQ_s⁻¹ ≠ W",
+        "with $Q_s = [0.8, −0.6; 0.6, 0.8]$ and $Λ_s = [0.4, 0; 0, 0.9]$ as the sheet prints them: "
         "they give $[0.58, −0.24; −0.24, 0.72]$",
         lambda it: (PRINTED @ np.diag(VALUES) @ np.linalg.inv(PRINTED), it.W),
     ),
     Line(
-        "Q⁻¹ΛQ = W",
+        "Q_s⁻¹Λ_sQ_s = W",
         "with the same two: $Q$ and $Q⁻¹$ are swapped",
         lambda it: (np.linalg.inv(PRINTED) @ np.diag(VALUES) @ PRINTED, it.W),
     ),
     Line(
-        "Q⁻¹ = Qᵀ",
-        "the columns are orthonormal, as they are for every symmetric matrix: that is why the slip is easy "
-        "to miss",
+        "Q_s⁻¹ = Q_sᵀ",
+        "the columns are orthonormal, as those of $Q$ can be chosen for every symmetric matrix: that is why "
+        "the slip is easy to miss",
         lambda _: (np.linalg.inv(PRINTED), PRINTED.T),
+    ),
+    Line(
+        "W = [0.6, 0.8; 0.8, −0.6] [0.9, 0; 0, 0.4] [0.6, 0.8; 0.8, −0.6]",
+        "one that is right, $QΛQ⁻¹$ with the larger eigenvalue first; this $Q$ is its own inverse",
+        lambda it: (it.W, BASIS @ np.diag(VALUES[::-1]) @ np.linalg.inv(BASIS)),
     ),
 )
 
@@ -182,7 +187,8 @@ def _lower(n: int) -> Line[Given]:
     """Return the bound of ‖Wⁿ‖ from below, which every matrix has."""
     return Line(
         f"{raised('ρ', n)} ≤ ‖{raised('W', n)}‖",
-        "$ρ$ is the largest $|λᵢ|$: an eigenvector $v$ of norm 1 that belongs to it has $‖Wⁿv‖ = ρⁿ$, "
+        "$ρ$ is the largest $|λᵢ|$, $‖·‖$ the largest singular value: an eigenvector $v$ of norm 1 that "
+        "belongs to it has $‖Wⁿv‖ = ρⁿ$, "
         "whatever the matrix",
         lambda it: (number_power(it.radius.low, it.n).value(), it.norm(it.n)),
     )
@@ -240,7 +246,7 @@ def _consequence(case: Given) -> list[Line[Given]]:
 PARTS: Line[Given] = Line(
     "W³⁰ = 0.9³⁰ [0.36, 0.48; 0.48, 0.64] + 0.4³⁰ [0.64, −0.48; −0.48, 0.36]",
     "the sum over eigenvalues that $QΛ³⁰Q⁻¹$ is, with $vvᵀ$ of $v = [0.6; 0.8]$ and of $v = [0.8; −0.6]$: "
-    "the second part is 3e-11 of the first, and all that is seen belongs to 0.9",
+    "the second part is $3·10⁻¹¹$ of the first, and all that is seen belongs to 0.9",
     lambda it: (
         it.product(),
         0.9**30 * np.array([[0.36, 0.48], [0.48, 0.64]]) + 0.4**30 * np.array([[0.64, -0.48], [-0.48, 0.36]]),
@@ -250,7 +256,6 @@ PARTS: Line[Given] = Line(
 
 def _others(n: int) -> tuple[Line[Given], ...]:
     """Return the answers to the sheet's other questions on examples of their own."""
-    basis = np.array([[0.6, 0.8], [0.8, -0.6]])
     larger, block = np.diag([1.1, 0.5]), np.array([[1.0, 1.0], [0.0, 1.0]])
     return (
         Line(
@@ -262,7 +267,7 @@ def _others(n: int) -> tuple[Line[Given], ...]:
         Line(
             "QIQ⁻¹ = I",
             "all eigenvalues 1 and diagonalizable: then $Λ = I$, whatever $Q$ is, and $Wⁿ = W = I$",
-            lambda _: (basis @ np.eye(2) @ np.linalg.inv(basis), np.eye(2)),
+            lambda _: (BASIS @ np.eye(2) @ np.linalg.inv(BASIS), np.eye(2)),
         ),
         Line(
             f"{raised('[1, 1; 0, 1]', n)} = [1, {n}; 0, 1]",
@@ -273,12 +278,23 @@ def _others(n: int) -> tuple[Line[Given], ...]:
     )
 
 
+def _observed(case: Given) -> str:
+    """Return what is seen of the powers of the sheet's matrix."""
+    power, share = case.product(), (4 / 9) ** case.n
+    rest = f"is by then {share:.2g} of that" if share > SIX_DIGITS else "is not seen any more in six digits"
+    return (
+        f"For $n = {case.n}$ the entries lie between {power.min():.3g} and {power.max():.3g}. The powers "
+        "vanish "
+        f"like $0.9ⁿ$, along the eigenvector $[0.6; 0.8]$; what belongs to 0.4 {rest}."
+    )
+
+
 def derivation(seed: int, *, matrix: Array | None = None, steps: int = 30) -> Topic[Given]:  # noqa: ARG001
     """Return what the powers of a matrix do, the sheet's unless one is given."""
     check_count("steps", steps, 1, MOST)
     case = Given(SHEET if matrix is None else matrix, steps)
     own = np.array_equal(case.W, SHEET)
-    found = OWN if own else f"For this matrix {FOUND[case.regime]}."
+    found = _observed(case) if own else f"For this matrix {FOUND[case.regime]}."
     size = len(case.W)
     named = f"$W = {figures(case.W)}$" if size <= SHOWN else f"a matrix $W$ of {size} rows"
     lines = [*_powers(case), *_consequence(case), *_others(steps)]
