@@ -92,7 +92,7 @@ REFUSED = [
     (DataError, {"targets": "nowhere.npy"}, "no such file"),
     (UsageError, {"parameter": "weight_hhx"}, "did you mean 'weight_hh'"),
     (UsageError, {"parameter": "layer2.weight_hh"}, "unknown parameter"),
-    (UsageError, {"pair_map": True, "batch": 2}, "map of 8 steps of 2 sequences"),
+    (UsageError, {"pair_map": True, "batch": 2}, "map of 2 sequences"),
     (UsageError, {"pair_map": True, "steps": STEPS_FOR_MAP + 1}, f"map of {STEPS_FOR_MAP + 1} steps"),
     (UsageError, {"batch": 0}, "batch 0"),
     (UsageError, {"steps": 0}, "steps 0"),
