@@ -34,6 +34,9 @@ ACCENTS = {
     "\N{COMBINING DIAERESIS}": r"\"", "\N{COMBINING DOT ABOVE}": r"\.", "\N{COMBINING CARON}": r"\v",
     "\N{COMBINING RING ABOVE}": r"\r", "\N{COMBINING CEDILLA}": r"\c",
 }  # fmt: skip
+# one script after the other, which belong into one pair of braces
+_SCRIPTS = re.compile(r"\$([_^])\{[^{}$]*\}\$(?:\$\1\{[^{}$]*\}\$)+")
+_INSIDE = re.compile(r"\{([^{}$]*)\}")
 _NUMBER = re.compile(r"-?\d+(\.\d+)?(e[+-]\d+)?")
 
 
@@ -55,13 +58,14 @@ def escaped(text: str) -> str:
 
     Examples
     --------
-    >>> print(escaped("50 % of x_1: λ ≤ 1, --all, Życzkowski, 漢"))
-    50 \% of x\_1: $\lambda$ $\leq$ 1, -{}-all, \.{Z}yczkowski, {[}U+6F22{]}
+    >>> print(escaped("50 % of x_1: λ ≤ 1, --all, log₁₀, Życzkowski, 漢"))
+    50 \% of x\_1: $\lambda$ $\leq$ 1, -{}-all, log$_{10}$, \.{Z}yczkowski, {[}U+6F22{]}
     """
     # two dashes would be set as a longer one
-    return "".join(
+    apart = "".join(
         _letter(letter) + "{}" * (letter == following == "-") for letter, following in pairwise(f"{text} ")
     )
+    return _SCRIPTS.sub(lambda run: f"${run[1]}{{{''.join(_INSIDE.findall(run[0]))}}}$", apart)
 
 
 def _letter(letter: str) -> str:
