@@ -18,7 +18,7 @@ from gradflow.readers.given import told
 from gradflow.tables import lookup, unknown
 
 MOST_HIDDEN, MOST_ROWS = 16, 100  # units and rows, past which nobody reads a derivation
-LARGEST = 1e60  # entry of a matrix, whose powers a double should hold
+SMALLEST, LARGEST = 1e-60, 1e60  # entry of a matrix, whose powers a double should hold
 Job = tuple[str, int, Line[Any], Any]
 
 
@@ -41,7 +41,7 @@ def derive(
     Parameters
     ----------
     topic : str, optional
-        jacobian, bptt, expand, power, regimes, gates, carousel, cell-gradient, gru, or all.
+        A name of ``gradflow.analysis.derivations.DERIVATIONS``, or all.
     list : bool
         Return what can be derived instead.
     cell : str, optional
@@ -78,7 +78,7 @@ def derive(
     Examples
     --------
     >>> found = derive("jacobian")
-    >>> found.lines.formula[-2], found.lines.holds[-2]
+    >>> found.lines.formula[7], found.lines.holds[7]
     ('∂y/∂x = diag(σ′(Wx)) W', True)
     """
     given: dict[str, Any] = {"cell": cell, "matrix": matrix, "key": key, "steps": steps, "hidden": hidden}
@@ -111,10 +111,10 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
     if "matrix" in options:
         options["matrix"] = matrix = square_matrix(options["matrix"], key)
         largest = float(np.abs(matrix).max())
-        if len(matrix) > MOST_ROWS or not (largest == 0 or 1 / LARGEST <= largest <= LARGEST):
+        if len(matrix) > MOST_ROWS or not (largest == 0 or SMALLEST <= largest <= LARGEST):
             raise UsageError(
                 f"the matrix has {len(matrix)} rows and entries up to {largest:.3g}: expected at most "
-                f"{MOST_ROWS} rows, and entries up to a number between {1 / LARGEST:g} and {LARGEST:g}"
+                f"{MOST_ROWS} rows, and entries up to a number between {SMALLEST:g} and {LARGEST:g}"
             )
     elif key is not None:
         raise UsageError(f"key {key!r} picks an array of a file (--matrix): none was given")
@@ -133,12 +133,12 @@ def _names(topic: str, options: Mapping[str, Any]) -> Iterable[str]:
         return DERIVATIONS
     if topic not in DERIVATIONS:
         raise UsageError(unknown("topic", topic, [*DERIVATIONS, EVERY]))
-    if {"hidden", "matrix"} <= options.keys():
-        raise UsageError(f"hidden {options['hidden']} is for random parameters: leave it out, or the matrix")
     for option in options:
         if option not in taken(topic):
             takers = ", ".join(name for name in DERIVATIONS if option in taken(name))
             raise UsageError(f"{topic} takes no {option}: leave it out; it is for {takers}")
+    if {"hidden", "matrix"} <= options.keys():
+        raise UsageError(f"hidden {options['hidden']} is for random parameters: leave it out, or the matrix")
     return [topic]
 
 

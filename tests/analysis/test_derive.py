@@ -154,8 +154,8 @@ def test_an_inequality_the_wrong_way_round_is_caught(topic):
     [
         ("a = b", np.ones(2), np.ones(3), r"shape \(2,\).*\(3,\)"),
         ("a = b", np.ones((2, 1)), np.ones(2), "shape"),
-        ("a = b", np.inf, np.inf, "past what a double holds"),
-        ("a = b", np.array([1.0, np.nan]), np.zeros(2), "past what a double holds"),
+        ("a = b", np.inf, np.inf, "leaves the range of a double"),
+        ("a = b", np.array([1.0, np.nan]), np.zeros(2), "leaves the range of a double"),
         ("a < b", 1.0, 1.0, "does not hold"),
         ("a ≤ b", np.array([0.0, 1.0]), np.array([1.0, 0.9]), r"at \[2\]"),
         ("a = b", np.array([[0.0, 5.0], [1.0, 0.0]]), np.array([[0.0, 5.0], [2.0, 0.0]]), r"at \[2,1\]"),
@@ -177,7 +177,7 @@ def test_entry_shown_is_the_largest_and_the_difference_that_of_the_worst():
 def test_command_fails_on_a_wrong_line_with_its_name(monkeypatch):
     import gradflow.analysis.derivations.jacobian as jacobian
 
-    wrong = (*jacobian.LINES[:-2], planted(jacobian.LINES[-2], 1e-6), jacobian.LINES[-1])
+    wrong = (*jacobian.LINES[:7], planted(jacobian.LINES[7], 1e-6), *jacobian.LINES[8:])
     monkeypatch.setattr(jacobian, "LINES", wrong)
     with pytest.raises(NumericalError, match=r"^jacobian, line 8: ∂y/∂x = diag\(σ′\(Wx\)\) W does not hold"):
         derive("jacobian")
@@ -434,7 +434,9 @@ def test_matrix_that_cannot_be_read_is_refused():
 
 
 def test_power_past_a_double_is_refused_with_what_to_do():
-    with pytest.raises(NumericalError, match="past what a double holds; expected smaller numbers or steps"):
+    with pytest.raises(
+        NumericalError, match="a side leaves the range of a double; expected numbers nearer 1, or fewer steps"
+    ):
         derive("regimes", matrix="0.1", steps=900)
 
 
@@ -451,3 +453,20 @@ def test_params_have_what_a_topic_takes_unless_told_otherwise(name):
     params = derive(name).params
     for option, default in taken(name).items():
         assert params[option] == default
+
+
+@pytest.mark.parametrize(
+    "cell", ["rnn:gain=1e3", "rnn:gain=1e-100", *(f"gru:update_bias={b}" for b in range(16, 28))]
+)
+@pytest.mark.parametrize("steps", [3, 4])
+def test_terms_of_any_size_hold_and_a_power_is_told_from_a_product_where_it_is_one(cell, steps):
+    assert all(derive("expand", cell=cell, steps=steps).lines.holds)
+
+
+@pytest.mark.parametrize("seed", [131, 177, 192, 314])
+def test_signs_of_a_single_unit_do_not_hang_on_the_draw(seed):
+    assert all(derive("gates", hidden=1, seed=seed).lines.holds)
+
+
+def test_a_matrix_of_the_smallest_size_that_is_told_is_taken():
+    assert all(derive("power", matrix="1e-60").lines.holds)

@@ -111,7 +111,7 @@ def test_terminal_of_few_letters_exits_0_with_latex_and_ok(cli):
     assert outcome.code == 0
     text = outcome.raw.decode("ascii")
     assert r"\frac{\partial y}{\partial x} = \operatorname{diag}(\sigma'(Wx)) W" in text
-    assert text.count(" ok\n") == 9
+    assert text.count(" ok\n") == gradflow.derive("jacobian").verified
     assert "?" not in text
 
 
@@ -180,7 +180,7 @@ def test_line_that_does_not_hold_exits_1_with_topic_line_sides_and_difference(ch
 
 def test_powers_past_a_double_exit_1_with_what_to_do(check_refused):
     check_refused(
-        1, "derive", "regimes", "-m", "0.1", "--steps", 900, says=["past what a double holds", "steps"]
+        1, "derive", "regimes", "-m", "0.1", "--steps", 900, says=["leaves the range of a double", "steps"]
     )
 
 

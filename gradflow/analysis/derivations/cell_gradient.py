@@ -12,6 +12,7 @@ from gradflow.analysis.derivations.neglected import (
     fainter,
     in_full,
     lost,
+    lost_of_gradient,
     scales,
     slopes,
     truth,
@@ -149,15 +150,23 @@ def derivation(seed: int, *, hidden: int = 3) -> Topic[SheetLSTM]:
             "$oᵢ$ carries earlier cell states too (line 13). How much that is hangs on the weights. On "
             f"these, over 1 to {LAGS} steps, the product is off by {lost(net, product=True)} relative to "
             f"the largest entry, the carousel alone by {lost(net, product=False)}; with recurrent weights a "
-            f"tenth as large by {lost(faint, product=True)} and {lost(faint, product=False)}. Whoever wants "
-            "to be sure multiplies the Jacobians of all of $[h; C]$ and reads the block afterwards (line "
-            "14)."
+            f"tenth as large by {lost(faint, product=True)} and {lost(faint, product=False)}. Of "
+            "$dCₜ/dW$ with $W_f$, $W_i$, $W_c$ the carousel alone misses "
+            f"{lost_of_gradient(net, product=False)}, the product {lost_of_gradient(net, product=True)}: on "
+            "such weights nothing of this may be neglected. Whoever wants to be sure multiplies the "
+            "Jacobians "
+            "of all of $[h; C]$ and reads the block afterwards (line 14)."
         ),
         slip=(
-            "The sheet's line opens a bracket after each $σ′$ and closes one, at the very end; it takes "
-            "$σ′$ at $W_f δ$ and "
-            "not at the gate's own $a_f$, and has no $W_c$ where $tanh′(δ)$ stands. Lines 10 and 11 show "
-            "two readings of it, line 8 what is meant. Its footnote, that gates depend on $W$ and that this "
-            "can be neglected, is what lines 19 to 27 are about."
+            "The sheet's line opens a bracket after each $σ′$ and closes one, at the very end; it adds "
+            "$fₜ$, a "
+            "vector, to matrices, takes $σ′$ at $W_f δ$ and not at the gate's own $a_f$, and has no $W_c$ "
+            "where "
+            "$tanh′(δ)$ stands; $W_f$ must be the part that multiplies $hₜ₋₁$. Lines 10 and 11 show two "
+            "readings "
+            "of it, line 8 what is meant. The footnote neglects that $Cₜ$ depends on gates and these on $W$. "
+            "To the letter that would leave no gradient at all; lines 19 to 23 show what is lost where "
+            "gates are "
+            "held fixed as $C$ moves, lines 24 to 27 what that comes to in the gradient."
         ),
     )

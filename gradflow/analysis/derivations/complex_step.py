@@ -1,6 +1,6 @@
 """Derivatives without a formula for them: by a step along the imaginary axis (Squire & Trapp 1998).
 
-f(x + ih) = f(x) + ih f′(x) + O(h²), and with h = 1e-100 nothing is left of the rest: Im f(x + ih)/h is f′(x)
+f(x + ih) = f(x) + ih f′(x) + O(h²), and with h = 1e-30 nothing is left of the rest: Im f(x + ih)/h is f′(x)
 to the last digit, for there is no difference that could cancel. f must be analytic: it may take no modulus,
 no transpose with a conjugate, no maximum.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from gradflow.analysis.derivations.line import Array
 
-STEP = 1e-100
+STEP = 1e-30
 
 
 def derivative(function: Callable[[Array], Array], point: Array) -> Array:

@@ -8,7 +8,7 @@ import numpy as np
 
 from gradflow.analysis.derivations.cell_copies import CellCopies
 from gradflow.analysis.derivations.figures import lowered, raised
-from gradflow.analysis.derivations.line import ROUNDING, Array, Line, Topic
+from gradflow.analysis.derivations.line import ROUNDING, TINY, Array, Line, Topic
 from gradflow.analysis.derivations.sheet_rnn import SheetRNN
 from gradflow.analysis.inputs import check_count
 
@@ -103,8 +103,9 @@ def _several(net: Unrolled) -> list[Line[Unrolled]]:
     last, first = lowered(state, T), lowered(state, 1)
     product = " · ".join(map(net.factor, range(T, 1, -1)))
     power = raised(f"({net.factor(T)})", T - 1)
-    same = np.linalg.matrix_power(net.jacobian(T), T - 1)
-    equal = np.abs(same - net.between(T, 1)).max() <= ROUNDING * np.abs(same).max()
+    same, truth = np.linalg.matrix_power(net.jacobian(T), T - 1), net.between(T, 1)
+    scale = max(np.abs(same).max(), np.abs(truth).max())
+    equal = scale < TINY or np.abs(same - truth).max() <= ROUNDING * scale
     return [
         Line(
             f"∂{last}/∂{first} = {product}",
@@ -122,6 +123,7 @@ def _several(net: Unrolled) -> list[Line[Unrolled]]:
             else "not one matrix times itself, as the sheet says for short: $W$ is the same at every step, "
             "but the slopes are taken at each step's own state",
             lambda it: (it.between(T, 1), same),
+            ROUNDING,
         ),
     ]
 
@@ -148,7 +150,8 @@ def derivation(seed: int, *, cell: str | None = None, hidden: int = 3, steps: in
         title=f"the expanded sum for T = {steps}",
         statement=(
             f"Write down $∂L/∂W$ as an expanded sum for $T = {steps}$, for {whose}. To tell the terms apart "
-            "each step $k$ has a copy $Wₖ$ of $W$; for the numbers $Lₜ = ‖hₜ − yₜ‖²/2$."
+            "each step $k$ has a copy $Wₖ$ of $W$; for the numbers $Lₜ = ‖hₜ − yₜ‖²/2$, "
+            "$hₜ$ being what the network shows."
         ),
         case=net,
         lines=(first, *terms, whole, *_several(net)),

@@ -1,5 +1,7 @@
 """Exercise 5-3a and b: what the gates of an LSTM do, and which quantities are always positive."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from gradflow.analysis.derivations.line import Array, Line, Topic
@@ -15,9 +17,10 @@ def _before(net: SheetLSTM, **biases: float) -> Array:
 
 
 def _first(net: SheetLSTM, what: str) -> float:
-    """Return the least entry of C̃, C or h after one step from the state 0, over all inputs."""
+    """Return the least entry of C̃, C or h after one step from the state 0 without b_c, over ± all inputs."""
     nothing = np.zeros_like(net.C)
-    points = [net.step(t, nothing, nothing) for t in range(1, STEPS + 1)]
+    even = replace(net, b={**net.b, "c": nothing}, inputs=np.concatenate([net.inputs, -net.inputs]))
+    points = [even.step(t, nothing, nothing) for t in range(1, 2 * STEPS + 1)]
     found = {"c": [point.gates["c"] for point in points], "C": [point.C for point in points]}
     return float(np.min(found.get(what, [point.h for point in points])))
 
@@ -104,7 +107,9 @@ SIGNS: tuple[Line[SheetLSTM], ...] = (
     Line("|C̃ₜ| < 1", "a tanh lies between $−1$ and 1", lambda net: (np.abs(net.values("c")), 1.0)),
     Line(
         "min C̃ₜ < 0",
-        f"and takes either sign: the least entry after one step from the state 0, over {STEPS} inputs",
+        "and takes either sign: the least entry after one step from the state 0 with $b_c = 0$, over "
+        f"{STEPS} "
+        "inputs and their negatives",
         lambda net: (_first(net, "c"), 0.0),
     ),
     Line("|hₜ| < 1", "$oₜ$ in $(0, 1)$ times a tanh", lambda net: (np.abs(net.outputs()), 1.0)),

@@ -128,9 +128,9 @@ def _in_full(net: SheetGRU) -> Array:
     return np.asarray(np.diag(z) + sum(scale[:, None] * net.W[name] for name, scale in through.items()))
 
 
-def _values(net: SheetGRU, gate: str) -> Array:
+def _values(net: SheetGRU, gate: str, z: float | None = None) -> Array:
     """Return the values of a gate of gradflow's cell at every step, (T, n)."""
-    cell = net.cell()
+    cell = net.cell(z)
     return cell.gates(cell.run(net.inputs, net.h), net.inputs)[GATES.index(gate)].values
 
 
@@ -211,9 +211,18 @@ AFTERWARDS: tuple[Line[SheetGRU], ...] = (
         f"with $zᵢ = 1$ and $σ′(a_z) = 0$ only $diag(zᵢ) = I$ is left of (7); over {FAR_BACK} steps, exactly",
         lambda net: (reduce(np.matmul, net.jacobians(OPEN)[::-1]), np.eye(len(net.h))),
     ),
+    Line(
+        "hₜ = nₜ",
+        "the other end: $zₜ = 0$ at every step (a bias of $−1000$), and nothing is kept",
+        lambda net: (net.cell(-OPEN).run(net.inputs, net.h)[1:], _values(net, "n", -OPEN)),
+    ),
     Line("0 < rₜ", "both gates are values of $σ$: always positive", lambda net: (0.0, _values(net, "r"))),
     Line("0 < zₜ", "the same", lambda net: (0.0, _values(net, "z"))),
-    Line("|nₜ| < 1", "the candidate is a tanh, of either sign", lambda net: (np.abs(_values(net, "n")), 1.0)),
+    Line(
+        "|nₜ| < 1",
+        "the candidate is a tanh, and so of either sign",
+        lambda net: (np.abs(_values(net, "n")), 1.0),
+    ),
     Line(
         "|hₜ| < 1",
         "$hₜ$ lies between $nₜ$ and $hₜ₋₁$, and so under 1 if $h₀$ does: a GRU cannot count as an LSTM does",

@@ -56,7 +56,10 @@ LINES: tuple[Line[Layer], ...] = (
     Line(
         "e⁻ᶻ/(1 + e⁻ᶻ)² = σ(z) (1 − σ(z))",
         "the fraction is $1/(1 + e⁻ᶻ) · e⁻ᶻ/(1 + e⁻ᶻ)$, and the second factor is $1 − σ(z)$",
-        lambda it: (np.exp(-it.z) / (1.0 + np.exp(-it.z)) ** 2, it.slopes()),
+        lambda it: (
+            np.exp(-it.z) / (1.0 + np.exp(-it.z)) ** 2,
+            sigmoid(it.z) * (1.0 - sigmoid(it.z)),
+        ),
     ),
     Line(
         "∂yᵢ/∂xⱼ = σ′(zᵢ) · ∂zᵢ/∂xⱼ",
@@ -80,6 +83,11 @@ LINES: tuple[Line[Layer], ...] = (
         "∂y/∂x = diag(σ′(Wx)) W",
         "(6) and (7) agree in every entry: this is the Jacobian, of shape $n×d$",
         lambda it: (derivative(it.y, it.x), np.diag(it.slopes()) @ it.W),
+    ),
+    Line(
+        "σ′(z) = 1/4 − (σ(z) − 1/2)²",
+        "the same as $σ(1 − σ)$, by completing the square: at most 1/4, and that at $z = 0$",
+        lambda it: (slope(sigmoid, it.z), 0.25 - (sigmoid(it.z) - 0.5) ** 2),
     ),
     Line(
         "‖∂y/∂x‖ ≤ ‖W‖/4",

@@ -17,6 +17,7 @@ Case = TypeVar("Case")
 
 ROUNDING = 1e-10  # relative, up to which two sides are equal: of one unit, terms may cancel
 FAR = 1e-9  # relative, from which on they are not
+TINY = 1e-250  # counts as 0: a step of the derivation's own may be lost beside it
 TIED = 1e-9  # relative, within which entries are equally large, so that the same one is shown everywhere
 
 
@@ -81,13 +82,13 @@ def verified(topic: str, number: int, line: Line[Case], case: Case) -> Verified:
     9.0
     """
     with np.errstate(over="ignore", invalid="ignore"):
-        left, right = (np.asarray(side) for side in line.sides(case))
+        left, right = (_without_tiny(np.asarray(side)) for side in line.sides(case))
     named = f"{topic}, line {number}: {line.formula}"
     if left.shape != right.shape and left.ndim and right.ndim:
         raise NumericalError(f"{named}: the left side has shape {left.shape}, the right one {right.shape}")
     if not (np.isfinite(left).all() and np.isfinite(right).all()):
         raise NumericalError(
-            f"{named}: a side is past what a double holds; expected smaller numbers or steps"
+            f"{named}: a side leaves the range of a double; expected numbers nearer 1, or fewer steps"
         )
     found = _compared(relation(line.formula), line.tolerance, *np.broadcast_arrays(left, right))
     if not _holds(found):
@@ -99,6 +100,10 @@ def verified(topic: str, number: int, line: Line[Case], case: Case) -> Verified:
             f"expected {sense} {found.tolerance:.3g}"
         )
     return found
+
+
+def _without_tiny(side: Array) -> Array:
+    return np.where(np.abs(side) < TINY, 0.0, side)
 
 
 def decade(tolerance: float) -> float:

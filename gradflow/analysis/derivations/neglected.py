@@ -1,5 +1,6 @@
 """What is neglected where factors ∂Cₜ/∂Cₜ₋₁ of an LSTM are multiplied, lag by lag (5-3d, footnote)."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import reduce
 
@@ -55,10 +56,21 @@ def _carousel(net: SheetLSTM, k: int) -> Array:
 
 def lost(net: SheetLSTM, *, product: bool) -> str:
     """Return by how much the product, or the carousel alone, misses dCₜ/dCₖ for each lag, in words."""
-    shares = []
-    for lag in range(1, LAGS + 1):
-        whole, rest = truth(net, lag), _product(net, T - lag) if product else _carousel(net, T - lag)
-        shares.append(float(np.abs(whole - rest).max() / max(np.abs(whole).max(), np.abs(rest).max())))
+    between = _product if product else _carousel
+    return _words([(truth(net, lag), between(net, T - lag)) for lag in range(1, LAGS + 1)])
+
+
+def lost_of_gradient(net: SheetLSTM, *, product: bool) -> str:
+    """Return the same for dCₜ/dW with W_f, W_i and W_c."""
+    return _words([(_by_weights(net, gate), _summed(net, gate, product=product)) for gate in "fic"])
+
+
+def _words(pairs: Sequence[tuple[Array, Array]]) -> str:
+    """Return how far each pair is apart, relative to its largest entry."""
+    shares = [
+        float(np.abs(whole - rest).max() / max(np.abs(whole).max(), np.abs(rest).max()))
+        for whole, rest in pairs
+    ]
     return ", ".join("0" if share < 1e-12 else f"{share:.2g}" for share in shares)
 
 

@@ -8,6 +8,7 @@ import numpy as np
 
 from gradflow.analysis.derivations.figures import figures, raised
 from gradflow.analysis.derivations.line import Array, Line, Topic, decade
+from gradflow.analysis.derivations.other_matrices import BASIS, others
 from gradflow.analysis.inputs import check_count
 from gradflow.analysis.regime import Radius, classify, spectral_radius
 from gradflow.linalg.norms import frobenius_norm, spectral_norm
@@ -19,7 +20,6 @@ MOST = 1000  # steps
 SHEET = np.array([[0.58, 0.24], [0.24, 0.72]])
 # as the sheet prints them: Q and Λ of W = QΛQ⁻¹
 PRINTED, VALUES = np.array([[0.8, -0.6], [0.6, 0.8]]), np.array([0.4, 0.9])
-BASIS = np.array([[0.6, 0.8], [0.8, -0.6]])
 SHOWN = 4  # rows, up to which a matrix is written out
 SIX_DIGITS = 1e-5  # relative, what printing them may cost
 USELESS = 1e-6  # relative error, from which on six digits are not known
@@ -39,7 +39,8 @@ FOUND = {
     "vanishing": "every $|λᵢ| < 1$, so that $Wⁿ → 0$",
     "exploding": "there is a $|λᵢ| > 1$, so that $‖Wⁿ‖ → ∞$",
     "preserving": "the largest $|λᵢ|$ is 1 and has its eigenvectors: $Wⁿ$ neither vanishes nor explodes",
-    "polynomial": "the largest $|λᵢ|$ is 1 and lacks eigenvectors: $Wⁿ$ grows like a power of $n$",
+    "polynomial": "to rounding the largest $|λᵢ|$ is 1 and lacks eigenvectors: $Wⁿ$ grows like a power of "
+    "$n$",
     "nilpotent": "every $λᵢ = 0$, so that $Wⁿ = 0$ as soon as $n$ is the number of rows",
     "undecided": "rounding leaves open whether the largest $|λᵢ|$ is under or over 1",
 }
@@ -254,30 +255,6 @@ PARTS: Line[Given] = Line(
 )
 
 
-def _others(n: int) -> tuple[Line[Given], ...]:
-    """Return the answers to the sheet's other questions on examples of their own."""
-    larger, block = np.diag([1.1, 0.5]), np.array([[1.0, 1.0], [0.0, 1.0]])
-    return (
-        Line(
-            f"{raised('[1.1, 0; 0, 0.5]', n)} = [{raised('1.1', n)}, 0; 0, {raised('0.5', n)}]",
-            "one eigenvalue over 1, one under it: the norm is $1.1ⁿ$ and grows past any bound; only what "
-            "has no part along the eigenvector $[1; 0]$ escapes, and vanishes like $0.5ⁿ$",
-            lambda _: (np.linalg.matrix_power(larger, n), np.array([[1.1**n, 0.0], [0.0, 0.5**n]])),
-        ),
-        Line(
-            "QIQ⁻¹ = I",
-            "all eigenvalues 1 and diagonalizable: then $Λ = I$, whatever $Q$ is, and $Wⁿ = W = I$",
-            lambda _: (BASIS @ np.eye(2) @ np.linalg.inv(BASIS), np.eye(2)),
-        ),
-        Line(
-            f"{raised('[1, 1; 0, 1]', n)} = [1, {n}; 0, 1]",
-            "all eigenvalues 1 and not diagonalizable (there is one eigenvector, $[1; 0]$): not the "
-            "identity, and it grows like $n$",
-            lambda _: (np.linalg.matrix_power(block, n), np.array([[1.0, n], [0.0, 1.0]])),
-        ),
-    )
-
-
 def _observed(case: Given) -> str:
     """Return what is seen of the powers of the sheet's matrix."""
     power, share = case.product(), (4 / 9) ** case.n
@@ -297,7 +274,7 @@ def derivation(seed: int, *, matrix: Array | None = None, steps: int = 30) -> To
     found = _observed(case) if own else f"For this matrix {FOUND[case.regime]}."
     size = len(case.W)
     named = f"$W = {figures(case.W)}$" if size <= SHOWN else f"a matrix $W$ of {size} rows"
-    lines = [*_powers(case), *_consequence(case), *_others(steps)]
+    lines = [*_powers(case), *_consequence(case), *others(steps)]
     if own:
         lines = [*SLIP_LINES, lines[0], *([PARTS] if steps == 30 else []), *lines[1:]]
     return Topic(
