@@ -13,13 +13,14 @@ from gradflow.analysis.derive_record import Derivation, Lines, Listed, Topics
 from gradflow.analysis.inputs import check_count
 from gradflow.analysis.square import square_matrix
 from gradflow.errors import GradflowError, UsageError
+from gradflow.notation.evaluate import Symbols
 from gradflow.notation.tex import tex
 from gradflow.readers.given import told
 from gradflow.tables import lookup, unknown
 
 MOST_HIDDEN, MOST_ROWS = 16, 100  # units and rows, past which nobody reads a derivation
 SMALLEST, LARGEST = 1e-60, 1e60  # entry of a matrix, whose powers a double should hold
-Job = tuple[str, int, Line[Any], Any]
+Job = tuple[str, int, Line[Any], Any, Symbols | None]
 
 
 def derive(
@@ -94,8 +95,9 @@ def derive(
     topics = {name: _made(name, options, seed) for name in _names(topic, options)}
     if topic != EVERY:
         params |= {name: default for name, default in taken(topic).items() if params[name] is None}
+    symbols = {name: one.symbols(one.case) if one.symbols else None for name, one in topics.items()}
     jobs = [
-        (name, number, line, one.case)
+        (name, number, line, one.case, symbols[name])
         for name, one in topics.items()
         for number, line in enumerate(one.lines, 1)
     ]
@@ -168,9 +170,9 @@ def _derivation(
         lines=Lines(
             topic=[name for name, *_ in jobs],
             line=[number for _, number, *_ in jobs],
-            formula=[line.formula for _, _, line, _ in jobs],
-            latex=[tex(line.formula) for _, _, line, _ in jobs],
-            reason=[line.reason for _, _, line, _ in jobs],
+            formula=[line.formula for _, _, line, *_ in jobs],
+            latex=[tex(line.formula) for _, _, line, *_ in jobs],
+            reason=[line.reason for _, _, line, *_ in jobs],
             relation=[one.relation for one in found],
             entry=[one.entry for one in found],
             left=[one.left for one in found],

@@ -45,6 +45,19 @@ def relation(formula: str) -> str:
     return found[0]
 
 
+def halves(formula: str) -> tuple[str, str]:
+    """Return what stands on either side of the relation of a formula.
+
+    Examples
+    --------
+    >>> halves("Mᵏ⁺¹ = MᵏM")
+    ('Mᵏ⁺¹', 'MᵏM')
+    """
+    sign = relation(formula)
+    place = next(place for place, letter in _outside(formula) if letter == sign)
+    return formula[:place].strip(), formula[place + 1 :].strip()
+
+
 def broken(formula: str, width: int) -> list[str]:
     """Return a formula in pieces of ``width`` letters, where breaks before relations and operators allow it.
 

@@ -5,9 +5,12 @@ from functools import reduce
 
 import numpy as np
 
+from gradflow.analysis.derivations.complex_step import FUNCTIONS
+from gradflow.analysis.derivations.figures import lowered
 from gradflow.analysis.derivations.line import Array, Line, Topic
 from gradflow.analysis.derivations.sheet_rnn import SheetRNN
 from gradflow.analysis.inputs import check_count
+from gradflow.notation.evaluate import Symbols
 
 LEAST, MOST = 2, 10  # steps: with one there is no way back, and nothing of the sheet's to be told apart
 
@@ -69,6 +72,36 @@ def _matrix_form(net: SheetRNN) -> Array:
     )
 
 
+def _symbols(net: SheetRNN) -> Symbols:
+    """Return what the formulas are made of, derivatives by complex steps, those of a loss as rows."""
+    h, z, L, signal = ([lowered(letter, k) for k in range(net.steps + 1)] for letter in "hzLλ")
+    steps = range(1, net.steps + 1)
+    pairs = [(t, k) for t in range(net.steps + 1) for k in range(t + 1)]
+    found: dict[str, object] = {
+        **FUNCTIONS, "W": net.W, "T": np.array(net.steps), "∂L/∂W": net.gradient(),
+        **dict(zip(h, net.h, strict=True)),
+        f"d{h[0]}/dW": np.zeros((len(net.W),) * 3),
+        **{f"∂{h[t]}/∂{h[k]}": net.later(t, k) for t, k in pairs},
+        **{f"∂{L[t]}/∂{h[k]}": net.loss_at(t, k)[None] for t, k in pairs if t},
+    }  # fmt: skip
+    for t in steps:
+        found[z[t]] = net.W @ net.h[t - 1] + net.U @ net.inputs[t - 1]
+        found[f"∂⁺{h[t]}/∂W"], found[f"d{h[t]}/dW"] = net.immediate(t), net.total(t)
+        found[f"∂{L[t]}/∂W"] = net.loss_gradient(t)
+        found[signal[t]] = sum(net.loss_at(later, t) for later in steps if later >= t)
+    return found
+
+
+def _every_step(net: SheetRNN, index: str = "t") -> dict[str, Array]:
+    """Return an index from 1 to T."""
+    return {index: np.arange(1, net.steps + 1)}
+
+
+def _last(net: SheetRNN) -> dict[str, Array]:
+    """Return t = T and k from 0 to T − 1."""
+    return {"t": np.array(net.steps), "k": np.arange(net.steps)}
+
+
 LINES: tuple[Line[SheetRNN], ...] = (
     Line(
         "∂L/∂W = Σₜ₌₁ᵀ ∂Lₜ/∂W",
@@ -84,12 +117,14 @@ LINES: tuple[Line[SheetRNN], ...] = (
             _all(net, net.loss_gradient),
             _all(net, lambda t: _through(net.loss_slope(t), net.total(t))),
         ),
+        at=_every_step,
     ),
     Line(
         "dhₜ/dW = ∂⁺hₜ/∂W + ∂hₜ/∂hₜ₋₁ · dhₜ₋₁/dW",
         "$W$ gets into $hₜ = σ(Whₜ₋₁ + Uxₜ)$ twice: as the matrix that stands there, and through $hₜ₋₁$. "
         "$∂⁺hₜ/∂W$ is the immediate derivative, with $hₜ₋₁$ held fixed",
         lambda net: (_all(net, net.total), _all(net, lambda t: _recursion(net, t))),
+        at=_every_step,
     ),
     Line(
         "∂hₜ/∂hₜ₋₁ = diag(σ′(zₜ)) W",
@@ -99,6 +134,7 @@ LINES: tuple[Line[SheetRNN], ...] = (
             _all(net, lambda t: net.later(t, t - 1)),
             _all(net, lambda t: _step_jacobian(net, t)),
         ),
+        at=_every_step,
     ),
     Line(
         "∂⁺(hₜ)ᵢ/∂Wⱼₗ = δᵢⱼ σ′((zₜ)ᵢ) (hₜ₋₁)ₗ",
@@ -114,6 +150,7 @@ LINES: tuple[Line[SheetRNN], ...] = (
             _ways_back(net, lambda k: net.later(net.steps, k)),
             _ways_back(net, lambda k: _factors(net, net.steps, k, lambda i: net.later(i, i - 1))),
         ),
+        at=_last,
     ),
     Line(
         "∂hₜ/∂hₖ = ∏ᵢ₌ₖ₊₁ᵗ diag(σ′(zᵢ)) W",
@@ -122,6 +159,7 @@ LINES: tuple[Line[SheetRNN], ...] = (
             _ways_back(net, lambda k: net.later(net.steps, k)),
             _ways_back(net, lambda k: _factors(net, net.steps, k, lambda i: _step_jacobian(net, i))),
         ),
+        at=_last,
     ),
     Line(
         "dhₜ/dW = Σₖ₌₁ᵗ ∂hₜ/∂hₖ · ∂⁺hₖ/∂W",
@@ -133,6 +171,7 @@ LINES: tuple[Line[SheetRNN], ...] = (
                 for k in range(1, net.steps + 1)
             ),
         ),
+        at=lambda net: {"t": net.steps},
     ),
     Line(
         "∂L/∂W = Σₜ₌₁ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W",
@@ -155,6 +194,7 @@ LINES: tuple[Line[SheetRNN], ...] = (
                 ),
             ),
         ),
+        at=lambda net: _every_step(net, "k"),
     ),
     Line(
         "∂L/∂W = Σₖ₌₁ᵀ diag(σ′(zₖ)) λₖ hₖ₋₁ᵀ",
@@ -204,6 +244,7 @@ def derivation(seed: int, *, hidden: int = 3, steps: int = 4) -> Topic[SheetRNN]
             "derive $∂L/∂W = Σₜ₌₀ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W$. For the numbers $Lₜ = ‖hₜ − yₜ‖²/2$."
         ),
         case=SheetRNN.drawn(seed, hidden, steps),
+        symbols=_symbols,
         lines=LINES,
         answer=(
             "$∂L/∂W = Σₜ₌₀ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W$ with $∂hₜ/∂hₖ = ∏ᵢ₌ₖ₊₁ᵗ diag(σ′(zᵢ)) W$: "

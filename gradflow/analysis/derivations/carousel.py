@@ -4,9 +4,11 @@ from functools import partial, reduce
 
 import numpy as np
 
-from gradflow.analysis.derivations.complex_step import derivative, sigmoid
+from gradflow.analysis.derivations.complex_step import FUNCTIONS, derivative, sigmoid
+from gradflow.analysis.derivations.figures import lowered
 from gradflow.analysis.derivations.line import Array, Line, Topic
 from gradflow.analysis.derivations.sheet_lstm import SATURATED, SheetLSTM
+from gradflow.notation.evaluate import Symbols
 
 LAG, FAR_BACK = 5, 100
 OPEN, SHUT = SATURATED, -SATURATED
@@ -67,6 +69,24 @@ def _weightless(net: SheetLSTM) -> SheetLSTM:
     )  # fmt: skip
 
 
+def _symbols(net: SheetLSTM) -> Symbols:
+    """Return what the formulas are made of; hᵢ is that of step LAG."""
+    C, f = ([lowered(letter, k) for k in range(LAG + 1)] for letter in "Cf")
+    pairs = [(t, k) for t in range(LAG + 1) for k in range(t + 1)]
+    steps = range(1, LAG + 1)
+    return {
+        **FUNCTIONS, "I": np.eye(len(net.C)), "T": np.array(LAG), "b_f": np.array(1.0),
+        "fᵢ": net.points[LAG].gates["f"], "∂⁺Cᵢ/∂Cᵢ₋₁": _direct(net, LAG, LAG - 1),
+        **{f[t]: net.points[t].gates["f"] for t in steps},
+        **{f"∂⁺{C[t]}/∂{C[k]}": _direct(net, t, k) for t, k in pairs},
+        **{f"∂⁺L/∂{C[k]}": derivative(partial(_losses, net, k), net.points[k].C)[None] for k in steps},
+        **{
+            f"∂⁺{lowered('L', t)}/∂{C[t]}": derivative(partial(_loss, net, t), net.points[t].C)[None]
+            for t in steps
+        },
+    }  # fmt: skip
+
+
 LINES: tuple[Line[SheetLSTM], ...] = (
     Line(
         "Cₜ = Cₖ",
@@ -85,11 +105,13 @@ LINES: tuple[Line[SheetLSTM], ...] = (
         "∂⁺Cₜ/∂Cₖ = ∏ᵢ₌ₖ₊₁ᵗ ∂⁺Cᵢ/∂Cᵢ₋₁",
         f"chain rule, a factor for each step between; here and below $t − k = {LAG}$ unless told otherwise",
         lambda net: (_direct(net, LAG, 0), _product(net)),
+        at={"t": LAG, "k": 0},
     ),
     Line(
         "∂⁺Cₜ/∂Cₖ = diag(∏ᵢ₌ₖ₊₁ᵗ fᵢ)",
         "(2) put into (3): diagonal matrices are multiplied entry by entry, and no $W$ stands between them",
         lambda net: (_direct(net, LAG, 0), np.diag(_kept(net))),
+        at={"t": LAG, "k": 0},
     ),
     Line(
         "∂Cₜ/∂Cₖ = I",
@@ -107,11 +129,13 @@ LINES: tuple[Line[SheetLSTM], ...] = (
             _cell_block(_weightless(net), 10, f=1.0),
             sigmoid(np.array(1.0)) ** 10 * np.eye(len(net.C)),
         ),
+        at={"t": 10, "k": 0},
     ),
     Line(
         "∂⁺Cₜ/∂Cₖ ≠ (∂⁺Cₜ/∂Cₜ₋₁)ᵗ⁻ᵏ",
         "the product as the sheet prints it, $∏ᵢ₌ₖ₊₁ᵗ ∂Cₜ/∂Cₜ₋₁$, repeats the last step's factor",
         lambda net: (_direct(net, LAG, 0), np.linalg.matrix_power(_direct(net, LAG, LAG - 1), LAG)),
+        at={"t": LAG, "k": 0},
     ),
     Line(
         "∂⁺L/∂Cₖ = Σₜ₌ₖᵀ ∂⁺Lₜ/∂Cₜ · ∂⁺Cₜ/∂Cₖ",
@@ -121,6 +145,7 @@ LINES: tuple[Line[SheetLSTM], ...] = (
             derivative(lambda C: _losses(net, 1, C), net.points[1].C),
             _gathered(net, every=False),
         ),
+        at={"k": 1},
     ),
     Line(
         "∂⁺L/∂Cₖ ≠ Σₜ₌ₖᵀ ∂⁺L/∂Cₜ · ∂⁺Cₜ/∂Cₖ",
@@ -130,6 +155,7 @@ LINES: tuple[Line[SheetLSTM], ...] = (
             derivative(lambda C: _losses(net, 1, C), net.points[1].C),
             _gathered(net, every=True),
         ),
+        at={"k": 1},
     ),
 )
 
@@ -144,6 +170,7 @@ def derivation(seed: int, *, hidden: int = 3) -> Topic[SheetLSTM]:
             "∂Cᵢ/∂Cᵢ₋₁$?"
         ),
         case=SheetLSTM.drawn(seed, hidden, FAR_BACK),
+        symbols=_symbols,
         lines=LINES,
         answer=(
             "$∂Cₜ/∂Cₖ = I$, exactly and over any number of steps: the gradient neither vanishes nor "

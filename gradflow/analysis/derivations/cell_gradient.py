@@ -2,13 +2,14 @@
 
 import numpy as np
 
-from gradflow.analysis.derivations.complex_step import derivative, sigmoid_slope, slope, tanh_slope
+from gradflow.analysis.derivations.complex_step import FUNCTIONS, derivative, sigmoid_slope, slope, tanh_slope
 from gradflow.analysis.derivations.line import Array, Line, Topic
 from gradflow.analysis.derivations.neglected import (
     LAGS,
     NEGLECTED,
     T,
     blocks,
+    factors,
     fainter,
     in_full,
     lost,
@@ -18,6 +19,7 @@ from gradflow.analysis.derivations.neglected import (
     truth,
 )
 from gradflow.analysis.derivations.sheet_lstm import SheetLSTM
+from gradflow.notation.evaluate import Symbols
 
 
 def _states(net: SheetLSTM) -> Array:
@@ -53,11 +55,34 @@ def _as_printed(net: SheetLSTM) -> Array:
     return np.diag(forget + gates["f"] + let_in + gates["i"] * tanh_slope(delta))
 
 
+def _symbols(net: SheetLSTM) -> Symbols:
+    """Return what the formulas are made of, derivatives and slopes by complex steps."""
+    point, before = net.points[T], net.points[T - 1]
+    gates = {"fₜ": point.gates["f"], "iₜ": point.gates["i"], "C̃ₜ": point.gates["c"]}
+    return {
+        **FUNCTIONS, **gates, "Cₜ₋₁": before.C,
+        "δ": before.gates["o"] * slope(np.tanh, before.C),
+        **{f"W_{name}": W for name, W in net.W.items()},
+        **{f"a_{name}": a for name, a in point.a.items()},
+        **{f"∂{letter}/∂Cₜ₋₁": _gate(net, name) for letter, name in zip(gates, "fic", strict=True)},
+        "∂hₜ₋₁/∂Cₜ₋₁": derivative(lambda C: net.shown(T - 1, C), before.C),
+        "∂⁺Cₜ/∂Cₜ₋₁": derivative(lambda C: net.step(T, before.h, C).C, before.C),
+        "∂⁺Cₜ/∂hₜ₋₁": derivative(lambda h: net.step(T, h, before.C).C, before.h),
+        "∂oₜ₋₁/∂Cₜ₋₂": derivative(
+            lambda C: net.after(T - 1, T - 2, C).gates["o"], net.points[T - 2].C
+        ),
+        "∂Cₜ/∂Cₜ₋₁": truth(net), "∂Cₜ₋₁/∂Cₜ₋₂": net.cell_gradient(T - 1, T - 2),
+        "dCₜ/dCₜ₋₂": truth(net, 2),
+        **factors(net),
+    }  # fmt: skip
+
+
 STEPWISE: tuple[Line[SheetLSTM], ...] = (
     Line(
         "tanh′(C) = 1 − tanh(C)²",
         "quotient rule on $tanh = sinh/cosh$; here for every $C$ from step 0 to $t$",
         lambda net: (slope(np.tanh, _states(net)), 1.0 - np.tanh(_states(net)) ** 2),
+        at=lambda net: {"C": _states(net)},
     ),
     Line(
         "∂hₜ₋₁/∂Cₜ₋₁ = diag(δ)",
@@ -143,6 +168,7 @@ def derivation(seed: int, *, hidden: int = 3) -> Topic[SheetLSTM]:
             "let $δ = oₜ₋₁ ⊙ tanh′(Cₜ₋₁)$."
         ),
         case=net,
+        symbols=_symbols,
         lines=STEPWISE + NEGLECTED,
         answer=(
             "$∂Cₜ/∂Cₜ₋₁$ is line 8: the carousel $diag(fₜ)$, and a term for each gate that sees $Cₜ₋₁$ by "

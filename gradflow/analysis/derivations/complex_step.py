@@ -6,6 +6,7 @@ no transpose with a conjugate, no maximum.
 """
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 
@@ -50,3 +51,7 @@ def tanh_slope(z: Array) -> Array:
 def sigmoid(z: Array) -> Array:
     """Return 1/(1 + e^−z), as the sheet has it, for complex z too."""
     return np.asarray(1.0 / (1.0 + np.exp(-z)))
+
+
+# for `gradflow.notation.evaluate`: slopes are complex steps there, not the formulas above
+FUNCTIONS = {"σ": sigmoid, "σ′": partial(slope, sigmoid), "tanh": np.tanh, "tanh′": partial(slope, np.tanh)}

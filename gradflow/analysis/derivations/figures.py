@@ -1,7 +1,9 @@
 """Numbers as they stand in a formula, in the notation of `gradflow.notation`."""
 
+from typing import Any
+
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from gradflow.notation import SUBSCRIPTS, SUPERSCRIPTS
 
@@ -49,6 +51,19 @@ def lowered(base: str, index: int) -> str:
     'h₁₀'
     """
     return base + "".join(BELOW[digit] for digit in str(index))
+
+
+def entries(name: str, values: ArrayLike) -> dict[str, NDArray[Any]]:
+    """Return an array's entries, each under a name with its indices, from 1 on, where {} stands.
+
+    Examples
+    --------
+    >>> entries("∂y{}/∂x{}", [[7.0, 8.0]])
+    {'∂y₁/∂x₁': array(7.), '∂y₁/∂x₂': array(8.)}
+    """
+    array = np.asarray(values)
+    places = np.ndindex(array.shape)
+    return {name.format(*(lowered("", k + 1) for k in place)): np.asarray(array[place]) for place in places}
 
 
 def _figure(value: complex) -> str:

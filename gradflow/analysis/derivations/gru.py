@@ -6,9 +6,17 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.derivations.complex_step import derivative, sigmoid, sigmoid_slope, tanh_slope
+from gradflow.analysis.derivations.complex_step import (
+    FUNCTIONS,
+    derivative,
+    sigmoid,
+    sigmoid_slope,
+    tanh_slope,
+)
+from gradflow.analysis.derivations.figures import lowered
 from gradflow.analysis.derivations.line import Array, Line, Topic
 from gradflow.cells.gru import GRU
+from gradflow.notation.evaluate import Symbols
 
 GATES = "rzn"  # reset, update, candidate
 LAG, FAR_BACK = 5, 100
@@ -145,6 +153,20 @@ def _gate(name: str) -> Line[SheetGRU]:
     )
 
 
+def _symbols(net: SheetGRU) -> Symbols:
+    """Return what the formulas are made of, derivatives and slopes by complex steps."""
+    point, steps = net.point(T), range(T - LAG, T)
+    return {
+        **FUNCTIONS, "hₜ₋₁": net.before[T - 1], "v": point.v, "I": np.eye(len(net.h)),
+        **{f"{name}ₜ": value for name, value in point.gates.items()},
+        **{f"∂{name}ₜ/∂hₜ₋₁": net.moved(name) for name in (*GATES, "h")},
+        **{f"W_{name}": W for name, W in net.W.items()},
+        **{f"a_{name}": a for name, a in point.a.items()},
+        **{f"∂{lowered('h', k + 1)}/∂{lowered('h', k)}": net.later(k + 1, k) for k in steps},
+        f"d{lowered('h', T)}/d{lowered('h', T - LAG)}": net.later(T, T - LAG),
+    }  # fmt: skip
+
+
 STEPWISE: tuple[Line[SheetGRU], ...] = (
     _gate("r"),
     _gate("z"),
@@ -199,6 +221,7 @@ AFTERWARDS: tuple[Line[SheetGRU], ...] = (
         "nothing is neglected here: $h$ is the whole state, so that a product of (7) is the derivative by "
         f"every way (not so in an LSTM, 5-3d); $t − k = {LAG}$, the factors by gradflow's own cell",
         lambda net: (net.later(T, T - LAG), reduce(np.matmul, net.jacobians()[T - LAG : T][::-1])),
+        at={"t": T, "k": T - LAG},
     ),
     Line(
         "hₜ = hₖ",
@@ -215,6 +238,7 @@ AFTERWARDS: tuple[Line[SheetGRU], ...] = (
         "hₜ = nₜ",
         "the other end: $zₜ = 0$ at every step (a bias of $−1000$), and nothing is kept",
         lambda net: (net.cell(-OPEN).run(net.inputs, net.h)[1:], _values(net, "n", -OPEN)),
+        at={"t": np.arange(1, FAR_BACK + 1)},
     ),
     Line("0 < rₜ", "both gates are values of $σ$: always positive", lambda net: (0.0, _values(net, "r"))),
     Line("0 < zₜ", "the same", lambda net: (0.0, _values(net, "z"))),
@@ -243,6 +267,7 @@ def derivation(seed: int, *, hidden: int = 3) -> Topic[SheetGRU]:
             "always positive?"
         ),
         case=SheetGRU.drawn(seed, hidden),
+        symbols=_symbols,
         lines=STEPWISE + AFTERWARDS,
         answer=(
             "Line 7: $diag(zₜ)$, and a term for each gate. The update gate $zₜ$ is forget gate and input "

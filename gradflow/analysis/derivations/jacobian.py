@@ -4,8 +4,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.derivations.complex_step import derivative, sigmoid, sigmoid_slope, slope
+from gradflow.analysis.derivations.complex_step import FUNCTIONS, derivative, sigmoid, sigmoid_slope, slope
+from gradflow.analysis.derivations.figures import entries
 from gradflow.analysis.derivations.line import Array, Line, Topic
+from gradflow.notation.evaluate import Symbols
 
 
 class Layer(NamedTuple):
@@ -37,6 +39,22 @@ def _norm(matrix: Array) -> float:
     return float(np.linalg.norm(matrix, 2))
 
 
+def _indices(it: Layer) -> dict[str, Array]:
+    """Return i and j, each from 1 on."""
+    rows, columns = it.W.shape
+    return {"i": np.arange(1, rows + 1), "j": np.arange(1, columns + 1)}
+
+
+def _symbols(it: Layer) -> Symbols:
+    """Return what the formulas are made of."""
+    by_inputs = derivative(lambda x: it.W @ x, it.x)
+    return {
+        **FUNCTIONS, "W": it.W, "x": it.x, "z": it.z, "∂y/∂x": derivative(it.y, it.x),
+        **entries("z{}", it.z), **entries("W{},{}", it.W), **entries("∂z{}/∂x{}", by_inputs),
+        **entries("∂y{}/∂x{}", derivative(it.y, it.x)),
+    }  # fmt: skip
+
+
 LINES: tuple[Line[Layer], ...] = (
     Line(
         "zᵢ = Σⱼ Wᵢⱼ xⱼ",
@@ -47,11 +65,13 @@ LINES: tuple[Line[Layer], ...] = (
         "∂zᵢ/∂xⱼ = Wᵢⱼ",
         "only the term with $xⱼ$ depends on $xⱼ$",
         lambda it: (derivative(lambda x: it.W @ x, it.x), it.W),
+        at=_indices,
     ),
     Line(
         "σ′(z) = e⁻ᶻ/(1 + e⁻ᶻ)²",
         "chain rule on $σ(z) = (1 + e⁻ᶻ)⁻¹$: the outer derivative is $−(1 + e⁻ᶻ)⁻²$, the inner one $−e⁻ᶻ$",
         lambda it: (slope(sigmoid, it.z), np.exp(-it.z) / (1.0 + np.exp(-it.z)) ** 2),
+        at=lambda it: {"z": it.z},
     ),
     Line(
         "e⁻ᶻ/(1 + e⁻ᶻ)² = σ(z) (1 − σ(z))",
@@ -60,6 +80,7 @@ LINES: tuple[Line[Layer], ...] = (
             np.exp(-it.z) / (1.0 + np.exp(-it.z)) ** 2,
             sigmoid(it.z) * (1.0 - sigmoid(it.z)),
         ),
+        at=lambda it: {"z": it.z},
     ),
     Line(
         "∂yᵢ/∂xⱼ = σ′(zᵢ) · ∂zᵢ/∂xⱼ",
@@ -68,16 +89,19 @@ LINES: tuple[Line[Layer], ...] = (
             derivative(it.y, it.x),
             slope(sigmoid, it.z)[:, None] * derivative(lambda x: it.W @ x, it.x),
         ),
+        at=_indices,
     ),
     Line(
         "∂yᵢ/∂xⱼ = σ′(zᵢ) Wᵢⱼ",
         "(2) put into (5)",
         lambda it: (derivative(it.y, it.x), it.entrywise()),
+        at=_indices,
     ),
     Line(
         "(diag(σ′(z)) W)ᵢⱼ = σ′(zᵢ) Wᵢⱼ",
         "a diagonal matrix from the left multiplies row $i$ by its $i$-th entry",
         lambda it: (np.diag(it.slopes()) @ it.W, it.entrywise()),
+        at=_indices,
     ),
     Line(
         "∂y/∂x = diag(σ′(Wx)) W",
@@ -88,6 +112,7 @@ LINES: tuple[Line[Layer], ...] = (
         "σ′(z) = 1/4 − (σ(z) − 1/2)²",
         "the same as $σ(1 − σ)$, by completing the square: at most 1/4, and that at $z = 0$",
         lambda it: (slope(sigmoid, it.z), 0.25 - (sigmoid(it.z) - 0.5) ** 2),
+        at=lambda it: {"z": it.z},
     ),
     Line(
         "‖∂y/∂x‖ ≤ ‖W‖/4",
@@ -110,6 +135,7 @@ def derivation(seed: int, *, hidden: int = 3) -> Topic[Layer]:
             "Given $y = σ(Wx)$ with $y ∈ ℝⁿ$, $x ∈ ℝᵈ$, $W ∈ ℝⁿˣᵈ$, derive $∂y/∂x = diag(σ′) W ∈ ℝⁿˣᵈ$."
         ),
         case=layer,
+        symbols=_symbols,
         lines=LINES,
         answer=(
             "$∂y/∂x = diag(σ′(Wx)) W$, with $σ′ = σ(1 − σ)$ taken at $z = Wx$. The derivative of $σ$ "

@@ -1,15 +1,16 @@
 """One line of a derivation: a formula, why it holds, and what computes each of its sides by itself."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from gradflow.errors import NumericalError
-from gradflow.notation.formulas import relation
+from gradflow.notation.evaluate import Symbols, evaluate
+from gradflow.notation.formulas import halves, relation
 
 Array = NDArray[Any]
 Side = Array | np.number[Any] | float
@@ -35,17 +36,23 @@ class Line(Generic[Case]):
         Left and right of one case, neither computed from the other: arrays of one shape, or a number.
     tolerance : float, optional
         Relative: the most that equal sides may differ, the least that others must.
+    at : mapping, or callable, optional
+        What indices, or other letters, stand for where the formula is evaluated: see `evaluate`.
     """
 
     formula: str
     reason: str
     sides: Callable[[Case], tuple[Side, Side]]
     tolerance: float | None = None
+    at: Callable[[Case], Mapping[str, ArrayLike]] | Mapping[str, ArrayLike] | None = None
 
 
 @dataclass(frozen=True)
 class Topic(Generic[Case]):
-    """What is asked, the lines that lead to it, the answer, and where the sheet has a slip."""
+    """What is asked, the lines that lead to it, the answer, and where the sheet has a slip.
+
+    ``symbols`` are what formulas are made of, computed from the case: see `evaluate`.
+    """
 
     exercise: str
     title: str
@@ -54,6 +61,7 @@ class Topic(Generic[Case]):
     lines: tuple[Line[Case], ...]
     answer: str
     slip: str | None = None
+    symbols: Callable[[Case], Symbols] | None = None
 
 
 class Verified(NamedTuple):
@@ -67,13 +75,15 @@ class Verified(NamedTuple):
     tolerance: float
 
 
-def verified(topic: str, number: int, line: Line[Case], case: Case) -> Verified:
-    """Return the numbers of both sides of a line.
+def verified(
+    topic: str, number: int, line: Line[Case], case: Case, symbols: Symbols | None = None
+) -> Verified:
+    """Return the numbers of both sides of a line, which are those of its formula where symbols are given.
 
     Raises
     ------
     NumericalError
-        Where the line does not hold, with its numbers.
+        Where the line does not hold, or its formula says something else than its numbers.
 
     Examples
     --------
@@ -99,11 +109,51 @@ def verified(topic: str, number: int, line: Line[Case], case: Case) -> Verified:
             f"{f' at {found.entry}' if found.entry else ''} {told} {found.difference:.3g} relative; "
             f"expected {sense} {found.tolerance:.3g}"
         )
+    most = line.tolerance if found.relation == "=" else None
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            both = printed(line, case, symbols)
+    except ValueError as error:
+        raise NumericalError(f"{named}: the formula has {error}") from None
+    for which, says, value in zip(("left", "right"), both, (left, right), strict=True):
+        if says is not None:
+            _same(f"{named}: the formula's {which} side", _without_tiny(says), value, most)
     return found
+
+
+def printed(line: Line[Case], case: Case, symbols: Symbols | None) -> tuple[Array | None, Array | None]:
+    """Return the value of either side of the formula as it is printed, or None.
+
+    None it is where a word of it has no symbol, and of an inequality, which may be about many values at once.
+    Shapes that do not fit are a ValueError.
+    """
+    if not symbols or relation(line.formula) not in "=≠":
+        return None, None
+    at = line.at(case) if callable(line.at) else line.at
+    left, right = (evaluate(half, symbols, at) for half in halves(line.formula))
+    return left, right
+
+
+def _same(named: str, told: Array, value: Array, tolerance: float | None) -> None:
+    """Raise a NumericalError unless a formula's side is the number that was computed for it."""
+    if told.ndim > value.ndim > 0 and [*filter(_above_1, told.shape)] == [*filter(_above_1, value.shape)]:
+        told = told.reshape(value.shape)  # a gradient is a row
+    if told.ndim and value.ndim and told.shape != value.shape:
+        raise NumericalError(f"{named} has shape {told.shape}, its numbers {value.shape}")
+    found = _compared("=", tolerance, *np.broadcast_arrays(told, value))
+    if not _holds(found):
+        raise NumericalError(
+            f"{named} says {found.left:.6g}, its numbers {found.right:.6g}"
+            f"{f' at {found.entry}' if found.entry else ''}"
+        )
 
 
 def _without_tiny(side: Array) -> Array:
     return np.where(np.abs(side) < TINY, 0.0, side)
+
+
+def _above_1(size: int) -> bool:
+    return size > 1
 
 
 def decade(tolerance: float) -> float:

@@ -114,11 +114,23 @@ def _summed(net: SheetLSTM, gate: str, *, product: bool) -> Array:
     )
 
 
+def factors(net: SheetLSTM) -> dict[str, Array]:
+    """Return fₖ, ∂Cₖ/∂Cₖ₋₁ and dCₜ/dCₖ of the last steps, each under its name with numbers for indices."""
+    found: dict[str, Array] = {}
+    for k in range(T - LAGS, T):
+        below, above = lowered("C", k), lowered("C", k + 1)
+        found[lowered("f", k + 1)] = net.points[k + 1].gates["f"]
+        found[f"∂{above}/∂{below}"] = net.cell_gradient(k + 1, k)
+        found[f"d{lowered('C', T)}/d{below}"] = net.cell_gradient(T, k)
+    return found
+
+
 def _beyond_one(lag: int) -> Line[SheetLSTM]:
     return Line(
         f"dCₜ/d{lowered('Cₜ₋', lag)} ≠ {lowered('∏ᵢ₌ₜ₋', lag - 1)}ᵗ ∂Cᵢ/∂Cᵢ₋₁",
         f"what a product of (8) leaves out over {lag} steps",
         lambda net: (truth(net, lag), _product(net, T - lag)),
+        at={"t": T},
     )
 
 
@@ -128,6 +140,7 @@ def _carousel_alone(lag: int) -> Line[SheetLSTM]:
         f"dCₜ/d{lowered('Cₜ₋', lag)} ≠ diag({kept})",
         f"what the carousel alone leaves out over {lag} step{'s' * (lag > 1)}",
         lambda net: (truth(net, lag), _carousel(net, T - lag)),
+        at={"t": T},
     )
 
 

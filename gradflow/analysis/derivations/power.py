@@ -9,6 +9,7 @@ from gradflow.analysis.derivations.line import Array, Line, Topic, decade
 from gradflow.analysis.inputs import check_count
 from gradflow.errors import UsageError
 from gradflow.linalg.spectrum import EPS, spectrum
+from gradflow.notation.evaluate import Symbols
 
 MOST = 30  # steps, each a line
 WORST = 1e8  # condition of Q, past which QΛⁿQ⁻¹ says nothing any more
@@ -105,6 +106,13 @@ def _instance(n: int) -> Line[Decomposed]:
     )
 
 
+def _symbols(it: Decomposed) -> Symbols:
+    """Return what the formulas are made of."""
+    return {
+        "M": it.M, "Q": it.Q, "Q⁻¹": it.inverse, "Λ": it.Lambda, "I": np.eye(len(it.M)), "k": np.array(it.k),
+    }  # fmt: skip
+
+
 def derivation(
     seed: int, *, hidden: int = 3, matrix: Array | None = None, steps: int = 5
 ) -> Topic[Decomposed]:
@@ -134,6 +142,7 @@ def derivation(
             f"{case.k}$."
         ),
         case=case,
+        symbols=_symbols,
         lines=tuple(replace(line, tolerance=case.tolerance()) for line in lines),
         answer=(
             "$Mⁿ = QΛⁿQ⁻¹$ holds for $n = 1$, and with $k$ for $k + 1$, hence for every $n ≥ 1$; for $n = "

@@ -1,0 +1,137 @@
+"""A formula is worth what a textbook reads in it, and nothing where a word of it is unknown."""
+
+import numpy as np
+import pytest
+
+from gradflow.notation.evaluate import evaluate
+from gradflow.notation.formulas import halves
+
+RANDOM = np.random.default_rng(0)
+W, V = RANDOM.standard_normal((2, 3, 3))
+U = RANDOM.standard_normal((3, 4))
+a, b, c = RANDOM.standard_normal((3, 3))
+s = np.array(0.7)
+SYMBOLS = {
+    "W": W, "W_f": V, "W⁻¹": np.linalg.inv(W), "U": U, "a": a, "b": b, "C̃ₜ": c, "s": s, "I": np.eye(3),
+    "tanh": np.tanh, "tanh′": lambda z: 1 / np.cosh(z) ** 2, "∂fₜ/∂Cₜ₋₁": W @ V, "k": np.array(3),
+    **{f"h{sign}": k * a + b for k, sign in enumerate("₀₁₂₃")}, "h₁₀": 10 * a + b,
+    **{f"J{sign}": W + k * V for k, sign in enumerate("₀₁₂₃")},
+    **{f"W{row},{column}": W[i, j] for i, row in enumerate("₁₂₃") for j, column in enumerate("₁₂₃")},
+}  # fmt: skip
+h = [k * a + b for k in range(4)]
+J = [W + k * V for k in range(4)]
+
+
+@pytest.mark.parametrize(
+    ("formula", "expected"),
+    [
+        ("a + b", a + b),
+        ("−a − b + C̃ₜ", -a - b + c),
+        ("a − (b − C̃ₜ)", a - (b - c)),
+        ("a + b ⊙ C̃ₜ", a + b * c),
+        ("(a + b) ⊙ C̃ₜ", (a + b) * c),
+        ("1 − a", 1 - a),
+        ("(1 − a) ⊙ b", (1 - a) * b),
+        ("s a + b", 0.7 * a + b),
+        ("2 · W a", 2 * W @ a),
+        ("W a ⊙ b", (W @ a) * b),
+        ("a ⊙ W b", a * (W @ b)),
+        ("W W_f + I", W @ V + np.eye(3)),
+        ("W(W_f + I)", None),  # a value, or a function's name?
+        ("W (W_f + I)", W @ (V + np.eye(3))),
+        ("W · W_f a", W @ V @ a),
+        ("WW_fU", W @ V @ U),
+        ("diag(a ⊙ b) W", np.diag(a * b) @ W),
+        ("diag(a) + diag(b) · ∂fₜ/∂Cₜ₋₁", np.diag(a) + np.diag(b) @ W @ V),
+        ("W diag(a) W_f", W @ np.diag(a) @ V),
+        ("diag(C̃ₜ ⊙ tanh′(W a)) W_f diag(b)", np.diag(c / np.cosh(W @ a) ** 2) @ V @ np.diag(b)),
+        ("tanh(a + b) ⊙ tanh(a)", np.tanh(a + b) * np.tanh(a)),
+        ("Wᵀ", W.T),
+        ("a bᵀ", np.outer(a, b)),
+        ("aᵀ b", a[None] @ b),
+        ("aᵀ W W_f", (a @ W @ V)[None]),
+        ("W² W⁻¹", W),
+        ("Wᵏ", W @ W @ W),
+        ("Wᵏ⁻¹W¹", W @ W @ W),
+        ("s²", np.array(0.49)),
+        ("0.5 W", W / 2),
+        ("1/4 W − (1/2 − s)² I", W / 4 - (0.5 - 0.7) ** 2 * np.eye(3)),
+        ("0", np.array(0.0)),
+        ("Σₖ₌₁³ hₖ ⊙ hₖ₋₁ + a", h[1] * h[0] + h[2] * h[1] + h[3] * h[2] + a),
+        ("W Σₖ₌₁² hₖ", W @ (h[1] + h[2])),
+        ("∏ᵢ₌₁³ Jᵢ", J[3] @ J[2] @ J[1]),
+        ("(∏ᵢ₌₂³ Jᵢ) W", J[3] @ J[2] @ W),
+        ("∏ᵢ₌₂³ Jᵢ W", J[3] @ W @ J[2] @ W),
+        ("diag(∏ᵢ₌₁³ hᵢ)", np.diag(h[1] * h[2] * h[3])),
+        ("∏ᵢ₌₃² Jᵢ", np.eye(3)),
+        ("Σₜ₌₁² Σₖ₌₁ᵗ Jₜ hₖ", J[1] @ h[1] + J[2] @ h[1] + J[2] @ h[2]),
+        ("(W)₁₂", None),  # entry 12, or 1 and 2?
+    ],
+)
+def test_value_is_that_of_the_expression_written_by_hand(formula, expected):
+    if formula == "(W)₁₂":
+        with pytest.raises(ValueError, match="an entry"):
+            evaluate(formula, SYMBOLS)
+        return
+    found = evaluate(formula, SYMBOLS)
+    if expected is None:
+        assert found is None
+    else:
+        assert found.shape == np.shape(expected)
+        np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    "formula",
+    [
+        "", "x", "a + x", "W_i a", "Wᵢⱼ", "h", "h₁₁", "h₄", "a′", "ã", "dW", "∂a/∂b", "a/b", "tanh",
+        "tanh a", "sinh(a)", "1/2²", "1/0.5", "1/0", "1/2.5",
+        "W⁻²", "Wᵐ", "aᵢ", "a ⊙ b · W", "[a, b]", "‖a‖", "(a", "a)", "a + ", "Σₖ hₖ", "Σₖ₌₁ⁿ hₖ",
+        "∏ᵢ₌₁⁴ Jᵢ", "a = b", "Σₖ₌₂¹ hₖ", "diag(x)", "W_{f}", "tanh′",
+    ],
+)  # fmt: skip
+def test_what_no_symbol_stands_for_has_no_value(formula):
+    assert evaluate(formula, SYMBOLS) is None
+
+
+@pytest.mark.parametrize(
+    ("formula", "says"),
+    [
+        ("a b", "a product of shapes"),
+        ("a W", "a product"),
+        ("U a", "a product"),
+        ("W + a", "a sum"),
+        ("W + 1", "a sum"),
+        ("a ⊙ W", "a product ⊙"),
+        ("diag(W)", "diag"),
+        ("a²", "a power"),
+        ("U²", "a power"),
+    ],
+)
+def test_shapes_that_do_not_fit_are_an_error_with_the_shapes(formula, says):
+    with pytest.raises(ValueError, match=says + r".*\("):
+        evaluate(formula, SYMBOLS)
+
+
+def test_longest_symbol_is_meant():
+    assert evaluate("h₁₀", SYMBOLS) is not None
+    np.testing.assert_array_equal(evaluate("h₁₀", SYMBOLS), 10 * a + b)
+
+
+def test_indices_are_bound_and_arrays_of_them_give_axes():
+    np.testing.assert_array_equal(evaluate("hₖ₋₁", SYMBOLS, {"k": 3}), h[2])
+    np.testing.assert_array_equal(evaluate("hₖ + hₖ₊₁", SYMBOLS, {"k": np.arange(3)})[2], h[2] + h[3])
+    np.testing.assert_array_equal(evaluate("Wᵢⱼ", SYMBOLS, {"i": np.arange(1, 4), "j": np.arange(1, 4)}), W)
+    np.testing.assert_array_equal(evaluate("(W)ᵢⱼ", SYMBOLS, {"i": np.array([1, 3]), "j": 2}), W[[0, 2], 1])
+    np.testing.assert_allclose(evaluate("sᵗ⁻ᵏ I", SYMBOLS, {"t": 5, "k": 3}), 0.49 * np.eye(3), rtol=1e-15)
+    np.testing.assert_array_equal(
+        evaluate("∏ᵢ₌ₖ₊₁ᵗ Jᵢ", SYMBOLS, {"t": 3, "k": np.arange(3)})[1], J[3] @ J[2]
+    )
+
+
+def test_a_letter_that_is_no_index_is_bound_entry_by_entry():
+    np.testing.assert_allclose(evaluate("1 − tanh(z)²", SYMBOLS, {"z": W}), 1 / np.cosh(W) ** 2, rtol=1e-13)
+
+
+def test_halves_are_what_stands_beside_the_relation():
+    assert halves("Σₜ₌₁ᵀ (a = b) ≠ ‖c‖") == ("Σₜ₌₁ᵀ (a = b)", "‖c‖")
