@@ -21,6 +21,7 @@ Symbols = Mapping[str, Any]  # arrays, and functions of one
 
 SCRIPTS = {*SUBSCRIPTS, *SUPERSCRIPTS, *ACCENTS, PRIME, "_", "^", ","}  # what goes on with a letter
 BELOW, ABOVE = ({sign: letter for letter, sign in signs.items()} for signs in (SUBSCRIPTS, SUPERSCRIPTS))
+GOING_ON = SCRIPTS | {"/"}
 DIGITS = "₀₁₂₃₄₅₆₇₈₉"
 _BELOW = re.compile(f"[{''.join(SUBSCRIPTS)},]+")
 _ABOVE = re.compile(f"[{''.join(set(SUPERSCRIPTS) - {'ᵀ', 'ᴴ', 'ˣ'})}]+")
@@ -50,7 +51,7 @@ def evaluate(formula: str, symbols: Symbols, at: Mapping[str, ArrayLike] | None 
     Raises
     ------
     ValueError
-        For shapes that do not fit.
+        For shapes that do not fit, whatever stands after them.
 
     Examples
     --------
@@ -114,7 +115,7 @@ class _Reader:
 
     def __init__(self, text: str, symbols: Symbols) -> None:
         self.text, self.symbols, self.place = text.strip(), symbols, 0
-        self.longest_first = sorted(symbols, key=len, reverse=True)
+        self.longest = max(map(len, symbols), default=0)
 
     @property
     def next(self) -> str:
@@ -181,7 +182,7 @@ class _Reader:
         if run := _ABOVE.match(self.text, self.place):
             self.place = run.end()
             found = power(found, self._whole_number(run[0]))
-        if self.next in SCRIPTS or self.next == "/":
+        if self.next in GOING_ON:
             raise _Unknown(self.next)
         return found
 
@@ -208,10 +209,9 @@ class _Reader:
 
     def _symbol(self) -> str:
         """Return the longest symbol that stands next, none of which goes on in a script."""
-        for name in self.longest_first:
-            end = self.place + len(name)
-            ends = self.text[end : end + 1] not in SCRIPTS | {"/"} or _HANGING.match(self.text, end)
-            if self.text.startswith(name, self.place) and ends:
+        for end in range(min(self.place + self.longest, len(self.text)), self.place, -1):
+            name, after = self.text[self.place : end], self.text[end : end + 1]
+            if name in self.symbols and (after not in GOING_ON or _HANGING.match(self.text, end)):
                 self.place = end
                 return name
         raise _Unknown(self.text[self.place :])
