@@ -35,7 +35,7 @@ class StepFactor(Factor):
 
     def each(self, points: slice | NDArray[np.intp] = ALL) -> Self:
         """Return a factor that acts on each column of a block by its own point: J_p x_p for all p."""
-        return self._with_points(lambda values: np.swapaxes(values[..., points, :], -1, -2))
+        return self._with_points(lambda values: values[..., points, :].swapaxes(-1, -2))
 
     def side_by_side(self) -> Self:
         """Return the factor of several sequences as one of T·B points, step by step."""

@@ -33,8 +33,11 @@ class Columns:
         sizes = np.abs(array).max(axis=0, initial=0.0)
         if isinstance(exponents, int):
             exponents = np.full(len(sizes), exponents, np.int64)
-        if (np.where(sizes == 0, 1.0, sizes) > NEAR[0]).all() and (sizes < NEAR[1]).all():
-            return cls(array, exponents if sizes.all() else np.where(sizes > 0, exponents, NOWHERE))
+        least, largest = sizes.min(initial=1.0), sizes.max(initial=1.0)
+        if NEAR[0] < least and largest < NEAR[1]:
+            return cls(array, exponents)
+        if not least and largest < NEAR[1] and NEAR[0] < sizes[sizes > 0].min(initial=1.0):
+            return cls(array, np.where(sizes > 0, exponents, NOWHERE))
         shifts = np.frexp(sizes)[1].astype(np.int64)
         shifts = np.where(np.abs(shifts) > SLACK, shifts, 0)
         return cls(np.ldexp(array, -shifts), np.where(sizes > 0, exponents + shifts, NOWHERE))
@@ -67,7 +70,7 @@ class Columns:
 
     def plus(self, other: "Columns") -> "Columns":
         """Return the sums, column by column."""
-        if np.array_equal(self.exponents, other.exponents):
+        if (self.exponents == other.exponents).all():
             return Columns.of(self.array + other.array, self.exponents)
         top = np.maximum(self.exponents, other.exponents)
         parts = [np.ldexp(one.array, np.maximum(one.exponents - top, -5000)) for one in (self, other)]
