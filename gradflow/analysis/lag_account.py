@@ -69,7 +69,7 @@ class Account:
 
     def _left(self, part: Scaled) -> ScaledNumber:
         """Return the norm of what the parts up to this one leave of the whole."""
-        if not self.streams.columns.array.any():
+        if self.streams.columns.empty:
             return number(0.0)
         if self.riding:
             return _norm(self.later.advance().gradient())

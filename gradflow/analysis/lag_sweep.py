@@ -63,7 +63,7 @@ class Unrolled(NamedTuple):
                 np.sum(seen, axis=0, out=place)
             elif block.seen is not None:
                 np.matmul(signal.T, block.seen[points], out=place.reshape(block.shape))
-        return Scaled.of(found, top) if found.any() else Scaled(found)
+        return Scaled.of(found, top)
 
 
 class Streams:

@@ -10,6 +10,7 @@ from gradflow.linalg.scaled import SLACK, Scaled
 
 Array = NDArray[Any]
 NEAR = 2.0**-SLACK, 2.0**SLACK
+NO_MORE_THAN = -600  # a shift by which numbers near 1 stay far from the end of a double
 NOWHERE = -(2**40)  # the exponent of a column of zeros: under every other, and under sums with any other
 
 
@@ -44,6 +45,11 @@ class Columns:
 
     def __getitem__(self, places: slice | NDArray[np.intp]) -> "Columns":
         return Columns(self.array[:, places], self.exponents[places])
+
+    @property
+    def empty(self) -> bool:
+        """Whether there are none but columns of zeros."""
+        return not (self.exponents > NOWHERE // 2).any()
 
     def after(self, count: int) -> "Columns":
         """Return the columns with ``count`` columns of zeros before them."""
@@ -104,7 +110,9 @@ class Sum:
     def add(self, part: Scaled, sign: int = 1) -> None:
         """Add another array, or take it away where ``sign`` is −1."""
         shift = part.exponent - self.exponent
-        if shift and part.array.any():
+        if NO_MORE_THAN < shift < 0 and self.array.any():
+            self.array += (sign * 2.0**shift) * part.array
+        elif shift and part.array.any():
             if not self.array.any():
                 self.exponent = part.exponent
             top = max(part.exponent, self.exponent)
