@@ -179,7 +179,7 @@ def derivation(seed: int, *, hidden: int = 3) -> Topic[SheetLSTM]:
             f"tenth as large by {lost(faint, product=True)} and {lost(faint, product=False)}. Of "
             "$dCₜ/dW$ with $W_f$, $W_i$, $W_c$ the carousel alone misses "
             f"{lost_of_gradient(net, product=False)}, the product {lost_of_gradient(net, product=True)}: on "
-            "such weights nothing of this may be neglected. Whoever wants to be sure multiplies the "
+            "such weights the carousel alone will not do. Whoever wants to be sure multiplies the "
             "Jacobians "
             "of all of $[h; C]$ and reads the block afterwards (line 14)."
         ),
