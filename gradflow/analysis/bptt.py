@@ -11,7 +11,7 @@ from gradflow.analysis import LOSSES
 from gradflow.analysis.apart import taken_apart
 from gradflow.analysis.bptt_record import CreditAssignment
 from gradflow.analysis.bptt_tables import record
-from gradflow.analysis.inputs import Inputs, check_count
+from gradflow.analysis.inputs import Inputs, check_count, check_map
 from gradflow.analysis.losses import Loss, Objective
 from gradflow.analysis.parameters import chosen
 from gradflow.analysis.subject import Spec, check_fresh, drawn, sizes, subject
@@ -26,7 +26,6 @@ from gradflow.tables import lookup
 
 BATCH = 32  # sequences of somebody's data that are used unless more are asked for
 DRAWN = "Targets or readout are drawn (--seed): windows are those of that loss, not of the one trained on."
-STEPS_FOR_MAP = 2000  # already two million pairs
 
 
 def bptt(
@@ -110,7 +109,9 @@ def bptt(
     (True, True)
     """
     rule: Loss = lookup(LOSSES, loss, "loss")
-    _check(loss, targets, targets_key, input, batch)
+    if targets is not None and not rule.targets:
+        raise UsageError(f"loss {loss!r} is a readout and has no targets: leave them out, or choose another")
+    _check(targets, targets_key, input, batch)
     spec = subject(cell)
     check_fresh(spec, hidden)
     hidden, features = sizes([spec], hidden, features, input)
@@ -121,8 +122,8 @@ def bptt(
     sequences = _sequences(inputs, batch)
     if pair_map and sequences > 1:
         raise UsageError(f"map of {sequences} sequences: expected one (--batch 1)")
-    if pair_map and inputs.steps > STEPS_FOR_MAP:
-        raise UsageError(f"map of {inputs.steps} steps: expected at most {STEPS_FOR_MAP} (--steps)")
+    if pair_map:
+        check_map(inputs.steps)
     network = drawn(spec, hidden, inputs.features, seed, 0)
     shape = (sequences, inputs.steps, network.output_size)
     if targets is None:
@@ -145,7 +146,7 @@ def bptt(
     return record(params, notes, objective, taken_apart(objective, blocks, pair_map, map))
 
 
-def _check(loss: str, targets: object, targets_key: str | None, input: object, batch: int | None) -> None:
+def _check(targets: object, targets_key: str | None, input: object, batch: int | None) -> None:
     """Refuse what does not go together.
 
     Raises
@@ -153,8 +154,6 @@ def _check(loss: str, targets: object, targets_key: str | None, input: object, b
     UsageError
         With its name.
     """
-    if targets is not None and not lookup(LOSSES, loss, "loss").targets:
-        raise UsageError(f"loss {loss!r} is a readout and has no targets: leave them out, or choose another")
     if targets is None and targets_key is not None:
         raise UsageError(f"targets key {targets_key!r} is for a file of targets (--targets): none was given")
     if isinstance(targets, str) and isinstance(input, str) and targets == input == "-":

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.analysis.bptt_record import LagParts, Windows
+from gradflow.linalg.scaled import SMALLEST
 
 CANCELLING = 4.0  # times the whole: parts that large say little one by one
 ALMOST = 0.8  # of the sequence
 KEPT = 0.01  # of the gradient may be lost within a window
 DOUBTFUL = 1e-5  # from central differences, relative: more than those are off
-SMALLEST = float(np.finfo(np.float64).tiny)
 
 
 def window(lags: LagParts) -> int:

@@ -12,7 +12,7 @@ from gradflow.analysis.flow_record import Flow
 from gradflow.analysis.flow_tables import cell_table, lag_table
 from gradflow.analysis.flow_words import conclusion, notes
 from gradflow.analysis.gates import gate_table
-from gradflow.analysis.inputs import Inputs, check_count
+from gradflow.analysis.inputs import Inputs, check_count, check_map
 from gradflow.analysis.measure import Measured, Question, measure
 from gradflow.analysis.pair_map import pair_table
 from gradflow.analysis.paths import path_tables
@@ -26,7 +26,6 @@ from gradflow.readers.given import told
 from gradflow.tables import unknown
 
 AT_ONCE = 2**19  # numbers in the products of one batch
-STEPS_FOR_MAP = 2000  # already two million pairs
 
 
 def compare(
@@ -246,8 +245,7 @@ def _check(question: Question, steps: int) -> None:
     check_combination(question.view)
     if not question.pair_map:
         return
-    if steps > STEPS_FOR_MAP:
-        raise UsageError(f"map of {steps} steps: expected at most {STEPS_FOR_MAP}, a row for every pair")
+    check_map(steps)
     norm, block = question.view.norms[0], question.view.blocks[0]
     if norm not in ("2", "fro") or block == "direct":
         raise UsageError(

@@ -18,9 +18,9 @@ from gradflow.analysis.trained import is_checkpoint
 from gradflow.analysis.trajectory import follow
 from gradflow.analysis.tuning import Knob, Trial, best, close_enough, decades_of, knob_of, search
 from gradflow.analysis.weight_file import WeightFile, WrittenArrays
-from gradflow.cells.base import Cell, Layer
+from gradflow.cells.base import Cell
 from gradflow.cells.spec import CellSpec, parse_cell
-from gradflow.cells.stack import Stack
+from gradflow.cells.stack import layers_of
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts import WRITABLE
 from gradflow.layouts.written import Written
@@ -163,11 +163,8 @@ def _weights(layout: str, cell: Cell, *, refuse: bool) -> Written | None:
 
     None for a cell that the framework has not, unless that is to be refused.
     """
-    layers = cell.layers if isinstance(cell, Stack) else (cell,)
     try:
-        named: Written = lookup(WRITABLE, layout, "layout of weights")(
-            [layer for layer in layers if isinstance(layer, Layer)]
-        )
+        named: Written = lookup(WRITABLE, layout, "layout of weights")(layers_of(cell))
     except DataError:
         if refuse:
             raise

@@ -17,6 +17,7 @@ from gradflow.tables import lookup
 
 STEPS, FEATURES = 100, 32
 LARGEST = 10**8  # of anything that is held in memory
+STEPS_FOR_MAP = 2000  # already two million pairs
 
 
 def check_count(name: str, value: object, least: int = 1, most: int = LARGEST) -> None:
@@ -30,6 +31,20 @@ def check_count(name: str, value: object, least: int = 1, most: int = LARGEST) -
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or not least <= value <= most:  # type: ignore[operator]
         raise UsageError(f"{name} {value}: expected an integer from {least} to {most}")
+
+
+def check_map(steps: int) -> None:
+    """Refuse a table of every pair of steps where there are too many.
+
+    Raises
+    ------
+    UsageError
+        With their number.
+    """
+    if steps > STEPS_FOR_MAP:
+        raise UsageError(
+            f"map of {steps} steps: expected at most {STEPS_FOR_MAP} (--steps), a row for every pair"
+        )
 
 
 def kind_of(source: object) -> str | None:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.cells.base import Array, Cell, Layer, Use
+from gradflow.cells.base import Array, Cell, Use
 from gradflow.cells.factor import side_by_side
-from gradflow.cells.stack import Stack
+from gradflow.cells.stack import Stack, layers_of
 from gradflow.errors import UsageError
 from gradflow.linalg.columns import Columns
 from gradflow.tables import unknown
@@ -131,7 +131,7 @@ def _names_of(layer: dict[str, list[Use]]) -> Iterator[str]:
 
 def values(cell: Cell, blocks: Sequence[Block]) -> Array:
     """Return the numbers of the blocks as one vector."""
-    layers = _layers(cell)
+    layers = layers_of(cell)
     parts = [
         getattr(layers[block.layer], block.parameter).ravel()[block.start : block.start + block.size]
         for block in blocks
@@ -141,7 +141,7 @@ def values(cell: Cell, blocks: Sequence[Block]) -> Array:
 
 def moved(cell: Cell, blocks: Sequence[Block], change: Array) -> Cell:
     """Return the cell with ``change``, one number for each of `values`, added to the blocks."""
-    layers = _layers(cell)
+    layers = layers_of(cell)
     start = 0
     for block in blocks:
         layer = layers[block.layer]
@@ -151,8 +151,3 @@ def moved(cell: Cell, blocks: Sequence[Block], change: Array) -> Cell:
         layers[block.layer] = layer.changed(**{block.parameter: weight})
         start += block.size
     return layers[0] if len(layers) == 1 else Stack(tuple(layers))
-
-
-def _layers(cell: Cell) -> list[Layer]:
-    every = cell.layers if isinstance(cell, Stack) else (cell,)
-    return [layer for layer in every if isinstance(layer, Layer)]

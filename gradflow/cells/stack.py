@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.cells.base import Cell, GateValues, Use
+from gradflow.cells.base import Cell, GateValues, Layer, Use
 from gradflow.cells.factor import ALL, Array, Pull, StepFactor
 
 
@@ -261,3 +261,9 @@ class Stack(Cell):
             for k, (layer, own, fed) in enumerate(self.layered(states, inputs), 1)
             for gate in layer.gates(own, fed)
         ]
+
+
+def layers_of(cell: Cell) -> list[Layer]:
+    """Return the layers of a cell, the lowest first."""
+    every = cell.layers if isinstance(cell, Stack) else (cell,)
+    return [layer for layer in every if isinstance(layer, Layer)]

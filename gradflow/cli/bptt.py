@@ -2,23 +2,17 @@
 
 from typing import Annotated, Any
 
-import typer
-
 import gradflow
 from gradflow.analysis import INPUTS, LOSSES
-from gradflow.cells import CELLS
 from gradflow.cli.emit import emits
-from gradflow.cli.options import Features, Hidden, InputFormat, InputScale, Key, Seed, option
+from gradflow.cli.options import CELL, Features, Hidden, InputFormat, InputScale, Key, Seed, option
 
 
 @emits(())
 def bptt(
     cell: Annotated[
         str,
-        typer.Argument(
-            metavar="CELL",
-            help=f"NAME[:option=value,...], NAME being {' or '.join(CELLS)}; or a checkpoint, FILE[::LAYER].",
-        ),
+        CELL,
     ],
     loss: Annotated[
         str,

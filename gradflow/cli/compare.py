@@ -2,23 +2,27 @@
 
 from typing import Annotated, Any
 
-import typer
-
 import gradflow
 from gradflow.analysis import BLOCKS, DTYPES, FLOW_VERDICTS, NORMS, VIEWS
-from gradflow.cells import CELLS
 from gradflow.cli.emit import emits
-from gradflow.cli.options import Features, Hidden, Input, InputFormat, InputScale, Key, Seed, option
+from gradflow.cli.options import (
+    SEVERAL_CELLS,
+    Features,
+    Hidden,
+    Input,
+    InputFormat,
+    InputScale,
+    Key,
+    Seed,
+    option,
+)
 
 
 @emits(FLOW_VERDICTS)
 def compare(
     cells: Annotated[
         list[str],
-        typer.Argument(
-            metavar="CELL...",
-            help=f"NAME[:option=value,...], NAME being {' or '.join(CELLS)}; or a checkpoint, FILE[::LAYER].",
-        ),
+        SEVERAL_CELLS,
     ],
     hidden: Hidden = None,
     steps: Annotated[

@@ -2,13 +2,11 @@
 
 from typing import Annotated, Any
 
-import typer
-
 import gradflow
 from gradflow.analysis import FLOW_VERDICTS
-from gradflow.cells import CELLS
 from gradflow.cli.emit import emits
 from gradflow.cli.options import (
+    CELL,
     Features,
     Hidden,
     Input,
@@ -26,10 +24,7 @@ from gradflow.cli.options import (
 def lyapunov(
     cell: Annotated[
         str | None,
-        typer.Argument(
-            metavar="CELL",
-            help=f"NAME[:option=value,...], NAME being {' or '.join(CELLS)}; or a checkpoint, FILE[::LAYER].",
-        ),
+        CELL,
     ] = None,
     jacobians: Annotated[
         str | None,

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 from gradflow.analysis import INPUTS
+from gradflow.cells import CELLS
 from gradflow.layouts import ASSUMABLE, LAYOUTS
 from gradflow.layouts.assumptions import parse_assumptions
 from gradflow.readers import INPUT_FORMATS
@@ -16,6 +17,14 @@ def option(*flags: str, help: str, **more: Any) -> Any:
     return typer.Option(*flags, help=help, show_default=more.pop("show_default", True), **more)
 
 
+def _cell(kind: str) -> Any:
+    return typer.Argument(
+        metavar=kind,
+        help=f"NAME[:option=value,...], NAME being {' or '.join(CELLS)}; or a checkpoint, FILE[::LAYER].",
+    )
+
+
+CELL, SEVERAL_CELLS = _cell("CELL"), _cell("CELL...")
 Key = Annotated[
     str | None,
     option(

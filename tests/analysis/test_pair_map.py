@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.analysis.flow import STEPS_FOR_MAP
+from gradflow.analysis.inputs import STEPS_FOR_MAP
 from gradflow.analysis.measure import Question, measure
 from gradflow.analysis.view import View
 from gradflow.cells.rnn import RNN

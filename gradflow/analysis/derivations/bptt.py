@@ -39,11 +39,6 @@ def _through(row: Array, cube: Array) -> Array:
     return np.asarray(np.tensordot(row, cube, axes=1))
 
 
-def _step_jacobian(net: SheetRNN, t: int) -> Array:
-    """Return diag(σ′(zₜ)) W."""
-    return net.slopes(t)[:, None] * net.W
-
-
 def _immediate(net: SheetRNN, t: int) -> Array:
     """Return δᵢⱼ σ′((zₜ)ᵢ) (hₜ₋₁)ₗ, shape (i, j, l)."""
     found: Array = np.einsum("ij,i,l->ijl", np.eye(len(net.W)), net.slopes(t), net.h[t - 1])
@@ -60,7 +55,7 @@ def _signals(net: SheetRNN) -> list[Array]:
     """Return λ₁ … λ_T (n) by the recursion λₖ = (∂Lₖ/∂hₖ)ᵀ + (∂hₖ₊₁/∂hₖ)ᵀ λₖ₊₁, from the last one back."""
     signals = [net.loss_slope(net.steps)]
     for k in range(net.steps - 1, 0, -1):
-        signals.insert(0, net.loss_slope(k) + _step_jacobian(net, k + 1).T @ signals[0])
+        signals.insert(0, net.loss_slope(k) + net.jacobian(k + 1).T @ signals[0])
     return signals
 
 
@@ -132,7 +127,7 @@ LINES: tuple[Line[SheetRNN], ...] = (
         "else",
         lambda net: (
             _all(net, lambda t: net.later(t, t - 1)),
-            _all(net, lambda t: _step_jacobian(net, t)),
+            _all(net, net.jacobian),
         ),
         at=_every_step,
     ),
@@ -157,7 +152,7 @@ LINES: tuple[Line[SheetRNN], ...] = (
         "(4) put into (6): $t − k$ factors, and an empty product, for $k = t$, is $I$",
         lambda net: (
             _ways_back(net, lambda k: net.later(net.steps, k)),
-            _ways_back(net, lambda k: _factors(net, net.steps, k, lambda i: _step_jacobian(net, i))),
+            _ways_back(net, lambda k: _factors(net, net.steps, k, net.jacobian)),
         ),
         at=_last,
     ),

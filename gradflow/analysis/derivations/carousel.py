@@ -5,9 +5,10 @@ from functools import partial, reduce
 import numpy as np
 
 from gradflow.analysis.derivations.complex_step import FUNCTIONS, derivative, sigmoid
+from gradflow.analysis.derivations.drawn_gates import SATURATED
 from gradflow.analysis.derivations.figures import lowered
 from gradflow.analysis.derivations.line import Array, Line, Topic
-from gradflow.analysis.derivations.sheet_lstm import SATURATED, SheetLSTM
+from gradflow.analysis.derivations.sheet_lstm import SheetLSTM
 from gradflow.notation.evaluate import Symbols
 
 LAG, FAR_BACK = 5, 100

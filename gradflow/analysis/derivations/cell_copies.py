@@ -10,7 +10,7 @@ from functools import cached_property, partial, reduce
 
 import numpy as np
 
-from gradflow.analysis.derivations.complex_cells import layers_of, step
+from gradflow.analysis.derivations.complex_cells import step
 from gradflow.analysis.derivations.complex_step import derivative
 from gradflow.analysis.derivations.line import Array
 from gradflow.analysis.parameters import Block, chosen
@@ -18,6 +18,7 @@ from gradflow.analysis.subject import drawn
 from gradflow.cells.base import Cell
 from gradflow.cells.factor import StepFactor
 from gradflow.cells.spec import parse_cell
+from gradflow.cells.stack import layers_of
 
 PARAMETER = "weight_hh"
 

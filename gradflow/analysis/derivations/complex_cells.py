@@ -14,7 +14,7 @@ from gradflow.cells.base import Cell, Layer
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
-from gradflow.cells.stack import Stack
+from gradflow.cells.stack import layers_of
 
 
 def sigmoid(z: Array) -> Array:
@@ -36,12 +36,6 @@ ANALYTIC: dict[str, Callable[[Array], Array]] = {
     "identity": lambda z: z,
     "erf": erf,
 }
-
-
-def layers_of(cell: Cell) -> list[Layer]:
-    """Return the layers of a cell, the lowest first."""
-    every = cell.layers if isinstance(cell, Stack) else (cell,)
-    return [layer for layer in every if isinstance(layer, Layer)]
 
 
 def step(cell: Cell, weights: Sequence[Array], state: Array, inputs: Array) -> Array:

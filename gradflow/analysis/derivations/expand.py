@@ -40,17 +40,14 @@ class Unrolled:
 
 
 def _sheet(net: SheetRNN) -> Unrolled:
-    def jacobian(t: int) -> Array:
-        return np.asarray(net.slopes(t)[:, None] * net.W)
-
     def chained(t: int, k: int) -> Array:
         row = net.h[t] - net.targets[t - 1]
         for i in range(t, k, -1):
-            row = row @ jacobian(i)
+            row = row @ net.jacobian(i)
         return np.outer(row * net.slopes(k), net.h[k - 1])
 
     return Unrolled(
-        "h", net.steps, net.term, chained, net.gradient, jacobian, net.later,
+        "h", net.steps, net.term, chained, net.gradient, net.jacobian, net.later,
         lambda t: f"diag(σ′({lowered('z', t)})) W",
     )  # fmt: skip
 

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import numpy as np
 
+from gradflow.analysis.derivations.drawn_gates import SATURATED
 from gradflow.analysis.derivations.line import Array, Line, Topic
-from gradflow.analysis.derivations.sheet_lstm import SATURATED, SheetLSTM
+from gradflow.analysis.derivations.sheet_lstm import SheetLSTM
 
 STEPS = 200
 OPEN, SHUT = SATURATED, -SATURATED

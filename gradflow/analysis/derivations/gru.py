@@ -13,6 +13,7 @@ from gradflow.analysis.derivations.complex_step import (
     sigmoid_slope,
     tanh_slope,
 )
+from gradflow.analysis.derivations.drawn_gates import SATURATED, drawn_gates
 from gradflow.analysis.derivations.figures import lowered
 from gradflow.analysis.derivations.line import Array, Line, Topic
 from gradflow.cells.gru import GRU
@@ -21,7 +22,7 @@ from gradflow.notation.evaluate import Symbols
 GATES = "rzn"  # reset, update, candidate
 LAG, FAR_BACK = 5, 100
 T = LAG + 1  # the step t of every line
-OPEN = 1000.0  # a bias at which σ is 1 to the last digit
+OPEN = SATURATED
 
 
 class Point(NamedTuple):
@@ -46,12 +47,10 @@ class SheetGRU:
 
     @classmethod
     def drawn(cls, seed: int, hidden: int) -> "SheetGRU":
-        """Return a network with recurrent weights large enough that the ways through the gates are seen."""
+        """Return a random network from a random state."""
         generator = np.random.default_rng(seed)
         return cls(
-            W={g: generator.standard_normal((hidden, hidden)) * 1.5 / np.sqrt(hidden) for g in GATES},
-            U={g: generator.standard_normal((hidden, hidden + 1)) / np.sqrt(hidden + 1) for g in GATES},
-            b={g: generator.standard_normal(hidden) / 2 for g in GATES},
+            *drawn_gates(GATES, hidden, generator),
             c=generator.standard_normal(hidden) / 2,
             inputs=generator.standard_normal((FAR_BACK, hidden + 1)),
             h=np.tanh(generator.standard_normal(hidden)),

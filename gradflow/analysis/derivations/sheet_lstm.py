@@ -11,12 +11,12 @@ from typing import NamedTuple
 import numpy as np
 
 from gradflow.analysis.derivations.complex_step import derivative, sigmoid, tanh_slope
+from gradflow.analysis.derivations.drawn_gates import drawn_gates
 from gradflow.analysis.derivations.line import Array
 from gradflow.cells.lstm import LSTM
 
 GATES = "fico"  # forget, input, candidate, output
 STACKED = "ifco"  # the order in which gradflow stacks them
-SATURATED = 1000.0  # a bias at which σ is 1 to the last digit
 
 
 class Point(NamedTuple):
@@ -41,12 +41,10 @@ class SheetLSTM:
 
     @classmethod
     def drawn(cls, seed: int, hidden: int, steps: int) -> "SheetLSTM":
-        """Return a network with recurrent weights large enough that the ways through the gates are seen."""
+        """Return a random network from a random state."""
         generator = np.random.default_rng(seed)
         return cls(
-            W={g: generator.standard_normal((hidden, hidden)) * 1.5 / np.sqrt(hidden) for g in GATES},
-            U={g: generator.standard_normal((hidden, hidden + 1)) / np.sqrt(hidden + 1) for g in GATES},
-            b={g: generator.standard_normal(hidden) / 2 for g in GATES},
+            *drawn_gates(GATES, hidden, generator),
             inputs=generator.standard_normal((steps, hidden + 1)),
             h=np.tanh(generator.standard_normal(hidden)),
             C=generator.standard_normal(hidden),

@@ -64,6 +64,10 @@ class SheetRNN:
         """Return σ′(zₜ) (n), zₜ = Whₜ₋₁ + Uxₜ."""
         return sigmoid_slope(self.W @ self.h[t - 1] + self.U @ self.inputs[t - 1])
 
+    def jacobian(self, t: int) -> Array:
+        """Return diag(σ′(zₜ)) W, from its formula."""
+        return np.asarray(self.slopes(t)[:, None] * self.W)
+
     def loss_slope(self, t: int) -> Array:
         """Return ∂Lₜ/∂hₜ (n)."""
         return derivative(lambda state: self.loss(t, state), self.h[t])
