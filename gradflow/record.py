@@ -7,10 +7,13 @@ stand in the field's metadata; a renderer walks the fields and knows no analysis
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from importlib import import_module
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
+
+from gradflow.drawing import Drawing
 
 Scalar = bool | int | float | str | tuple[str, ...] | None
 
@@ -27,15 +30,16 @@ class ColumnMeaning(NamedTuple):
     """What one column of a table says.
 
     ``log10`` columns hold the decimal logarithm of what a person wants to read; ``log10_in`` names such a
-    column where it says the same of numbers that a double may not hold. ``levels`` are the values whose
-    crossing a reader must not miss when rows are left out. ``bound`` names a column under which an entry is
-    but rounding: no two processors share it, so a person is told the bound.
+    column where it says the same of numbers that a double may not hold. ``levels`` are values, each with its
+    name, whose crossing a reader must not miss: rows there are never left out, pictures have a line there.
+    ``bound`` names a column under which an entry is but rounding: no two processors share it, so a person is
+    told the bound.
     """
 
     description: str
     unit: str = ""
     log10: bool = False
-    levels: tuple[float, ...] = ()
+    levels: Mapping[float, str] = MappingProxyType({})
     log10_in: str = ""
     bound: str = ""
 
@@ -67,7 +71,7 @@ class TableMeaning:
     column that then runs downwards, and ``value`` the one that fills the grid. Without ``index`` each column
     of the table becomes a row. ``value`` alone names the column whose peak and crossings are always shown.
     ``chapters`` says how to read a table that is no grid at all. ``absent`` is what to do where a record
-    lacks the table.
+    lacks the table. ``drawn`` are the pictures of it.
     """
 
     description: str
@@ -76,6 +80,7 @@ class TableMeaning:
     value: str = ""
     absent: str = ""
     chapters: Chapters | None = None
+    drawn: tuple[Drawing, ...] = ()
 
 
 class MatrixMeaning(NamedTuple):
@@ -98,12 +103,12 @@ def column(
     unit: str = "",
     *,
     log10: bool = False,
-    levels: Sequence[float] = (),
+    levels: Mapping[float, str] = MappingProxyType({}),
     log10_in: str = "",
     bound: str = "",
 ) -> Any:
     """Declare a column of a table: an array, or a sequence where entries may be None."""
-    meaning = ColumnMeaning(description, unit, log10, tuple(levels), log10_in, bound)
+    meaning = ColumnMeaning(description, unit, log10, levels, log10_in, bound)
     return field(metadata={"meaning": meaning})
 
 
@@ -115,9 +120,10 @@ def table(
     value: str = "",
     absent: str = "",
     chapters: Chapters | None = None,
+    drawn: Sequence[Drawing] = (),
 ) -> Any:
     """Declare a table of a record; None stands for a table that was not asked for."""
-    meaning = TableMeaning(description, index, tuple(across), value, absent, chapters)
+    meaning = TableMeaning(description, index, tuple(across), value, absent, chapters, tuple(drawn))
     return field(default=None, metadata={"meaning": meaning})
 
 

@@ -6,6 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from gradflow.drawing import Curves, Image, Items, Line
 from gradflow.record import Record, column, scalar, table
 
 
@@ -23,9 +24,12 @@ class LagParts:
     truncation_error: NDArray[np.float64] = column(
         "‖what is lost where all later lags are cut off‖ / ‖whole‖, to 1e-8 of itself; none where a double "
         "cannot hold it",
-        levels=(0.1, 0.01, 0.001),
+        levels={0.1: "10 %", 0.01: "1 %", 0.001: "0.1 %"},
     )
-    log10_truncation_error: NDArray[np.float64] = column("log₁₀ of that")
+    log10_truncation_error: NDArray[np.float64] = column(
+        "log₁₀ of what is lost, relative, where all later lags are cut off",
+        levels={-1.0: "10 %", -2.0: "1 %", -3.0: "0.1 %"},
+    )
     truncation_cosine: NDArray[np.float64] = column(
         "of the angle between what is kept and the whole; none where nothing is kept"
     )
@@ -81,10 +85,25 @@ class CreditAssignment(Record):
     features: int = scalar("features of an input")
     conclusion: str = scalar("in words", prose=True)
 
-    lags: LagParts = table("parts of ∂L/∂W by lag", value="truncation_error")
+    lags: LagParts = table(
+        "parts of ∂L/∂W by lag",
+        value="truncation_error",
+        drawn=[
+            Curves("lag", (Line("share"),)),
+            Curves("lag", (Line("cumulative_share"),)),
+            Curves("lag", (Line("log10_truncation_error"),)),
+        ],
+    )
     windows: Windows | None = table(
-        "what truncated backpropagation loses", absent="the gradient is 0: nothing can be lost"
+        "what truncated backpropagation loses",
+        absent="the gradient is 0: nothing can be lost",
+        drawn=[
+            Items(("window",), (Line("truncation_error"), Line("detached_error")), label="lost, relative")
+        ],
     )
     map: CreditMap | None = table(
-        "every pair of steps", value="log10_norm", absent="ask for it with --map (pair_map=True)"
+        "every pair of steps",
+        value="log10_norm",
+        absent="ask for it with --map (pair_map=True)",
+        drawn=[Image("k", "t", "log10_norm")],
     )

@@ -10,6 +10,7 @@ import numpy as np
 
 from gradflow.analysis.trained import parse_name
 from gradflow.analysis.weight_file import WeightFile, WrittenArrays
+from gradflow.drawing import Items, Line
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.checkpoint import Checkpoint, check_assumed, load
 from gradflow.layouts.network import Network
@@ -38,7 +39,9 @@ class Conversion(Record):
     container: str = scalar("what kind of file it is")
     size: int = scalar("how large it is", unit="byte")
 
-    modules: Modules = table("the modules that were written")
+    modules: Modules = table(
+        "the modules that were written", drawn=[Items(("module",), (Line("parameters"),))]
+    )
     arrays: WrittenArrays = table("their arrays")
 
 

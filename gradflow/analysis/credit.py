@@ -6,14 +6,12 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gradflow.analysis.pace import ARRIVES
 from gradflow.analysis.trajectory import Trajectory, follow
 from gradflow.analysis.view import LARGE, View, product_log10_norms
 from gradflow.cells.base import Array
 from gradflow.layouts.network import Layer, Network
 from gradflow.linalg.floating import FORMATS, outside
-
-# Credit arrives where a gradient neither shrinks nor grows by more than this on its way, as log₁₀.
-ARRIVES = 2.0
 
 
 class Credit(NamedTuple):

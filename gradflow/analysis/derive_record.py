@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
+from gradflow.drawing import Curves, Line
 from gradflow.record import Chapters, Record, column, scalar, table
 
 CHAPTERS = Chapters(
@@ -73,6 +74,17 @@ class Derivation(Record):
     conclusion: str = scalar("in words", prose=True)
 
     lines: Lines | None = table(
-        "every line with the numbers of its sides", absent="name a topic to derive", chapters=CHAPTERS
+        "every line with the numbers of its sides",
+        absent="name a topic to derive",
+        chapters=CHAPTERS,
+        drawn=[
+            Curves(
+                "line",
+                (Line("difference", marks=True), Line("tolerance", marks=True, dashed=True)),
+                panels=("topic",),
+                log10=True,
+                label="difference of both sides, relative, and the tolerance",
+            )
+        ],
     )
     topics: Listed | None = table("what was derived, or can be")

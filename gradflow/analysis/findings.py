@@ -29,6 +29,7 @@ class Question(NamedTuple):
     seed: int
     layout: str | None
     assume: Mapping[str, str]
+    gate_steps: bool = False
 
 
 class Finding(NamedTuple):
@@ -176,7 +177,7 @@ def _finding(
     cell = cast(LayerCell, layer.cell)
     measured = credit(trajectory, question.length)
     case = Case(cell, trajectory, measured, question.length, question.seed)
-    rows = gate_rows(cell, cell.activity(trajectory.states, trajectory.inputs)) if trajectory.steps else []
+    activity = cell.activity(trajectory.states, trajectory.inputs) if trajectory.steps else []
     return Finding(
         name=layer.name,
         cell=layer.kind,
@@ -194,7 +195,7 @@ def _finding(
         told=layer.told(),
         turned=layer.turned,
         credit=measured,
-        gates=rows,
+        gates=gate_rows(cell, activity, every_step=question.gate_steps),
         trials=[] if measured.arrives else list(trials(case)),
         weight_hh=cell.weight_hh,
     )

@@ -11,6 +11,7 @@ from gradflow.analysis import BLOCKS, DTYPES, NORMS, VIEWS
 from gradflow.analysis.flow_record import Flow
 from gradflow.analysis.flow_tables import cell_table, lag_table
 from gradflow.analysis.flow_words import conclusion, notes
+from gradflow.analysis.gate_steps import gate_step_table, over_draws
 from gradflow.analysis.gates import gate_table
 from gradflow.analysis.inputs import Inputs, check_count, check_map
 from gradflow.analysis.measure import Measured, Question, measure
@@ -45,6 +46,7 @@ def compare(
     lags: str | Sequence[int] = "all",
     pair_map: bool = False,
     paths: bool = False,
+    gate_steps: bool = False,
     exact: bool = False,
     dtype: str = "float64",
     map: Callable[..., Iterable[Any]] = map,
@@ -92,6 +94,8 @@ def compare(
         Add the table ``map``: the first of the norms for every pair of steps.
     paths : bool
         Add the tables ``paths`` and ``path_means``: the four terms of ∂c_t/∂c_{t−1} in an LSTM.
+    gate_steps : bool
+        Add the table ``gate_steps``: where the units of each gate stand at every step.
     exact : bool
         Take no shortcut: every product whole, every norm from all singular values.
     dtype : str
@@ -136,7 +140,7 @@ def compare(
     )  # fmt: skip
     norms, blocks = _several("norm", norm, NORMS), _several("block", block, BLOCKS)
     chosen = View(_one("view", view, VIEWS), blocks, norms, parse_lags(lags, inputs.steps), exact)
-    question = Question(chosen, pair_map, paths)
+    question = Question(chosen, pair_map, paths, gate_steps)
     _check(question, inputs.steps)
     draws = Draws(hidden, seed, seeds, inputs, np.dtype(_one("dtype", dtype, DTYPES)))
     found = _measured(specs, draws, question, map)
@@ -146,7 +150,8 @@ def compare(
         "input_scale": input_scale,
         "input": told(input), "norm": ",".join(norms), "block": ",".join(blocks), "view": view,
         "lags": lags if isinstance(lags, str) else ",".join(f"{lag}" for lag in chosen.lags),
-        "pair_map": pair_map, "paths": paths, "exact": exact, "dtype": dtype,
+        "pair_map": pair_map, "paths": paths, "gate_steps": gate_steps,
+        "exact": exact, "dtype": dtype,
     }  # fmt: skip
     trained = [spec for spec in specs if isinstance(spec, Trained)]
     assumed = [
@@ -213,6 +218,13 @@ def _record(
 ) -> Flow:
     """Return the record of all that was measured."""
     cells, inputs, view = list(found), draws.inputs, question.view
+    gates = [[one.gates for one in several] for several in found.values()]
+    courses = [
+        course
+        for cell, several in found.items()
+        if question.gate_steps
+        for course in over_draws(cell, several[0].gates, [one.gate_steps for one in several])
+    ]
     flow, summary = lag_table(found, view), cell_table(found, view, inputs.steps)
     means, every_step = path_tables(cells, [[one.paths for one in several] for several in found.values()])
     maps = [[one.pairs for one in several if one.pairs is not None] for several in found.values()]
@@ -227,7 +239,8 @@ def _record(
         conclusion=conclusion(flow, summary),
         flow=flow,
         cells=summary,
-        gates=gate_table(cells, [[one.gates for one in several] for several in found.values()]),
+        gates=gate_table(cells, gates),
+        gate_steps=gate_step_table(courses),
         path_means=means,
         paths=every_step,
         map=pair_table(cells, maps) if question.pair_map else None,

@@ -7,9 +7,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.analysis import FLOW_VERDICTS
+from gradflow.analysis.gate_steps import GateSteps
 from gradflow.analysis.gates import Gates
+from gradflow.analysis.pace import STILL
 from gradflow.analysis.pair_map import PairMap
 from gradflow.analysis.paths import PathMeans, Paths
+from gradflow.drawing import Curves, Image, Items, Line
 from gradflow.linalg.floating import LEVELS
 from gradflow.record import Record, column, scalar, table
 
@@ -49,7 +52,7 @@ class Cells:
     cell: list[str] = column("the cell, as it was asked for")
     state_size: list[int] = column("numbers in the whole state")
     rate: NDArray[np.float64] = column(
-        "growth over the second half of the lags, median", unit="nats per step"
+        "growth over the second half of the lags, median", unit="nats per step", levels=STILL
     )
     rate_low: NDArray[np.float64] = column("its 5 % quantile over seeds", unit="nats per step")
     rate_high: NDArray[np.float64] = column("its 95 % quantile over seeds", unit="nats per step")
@@ -87,20 +90,53 @@ class Flow(Record):
         index="lag",
         across=SERIES,
         value="log10_norm",
+        drawn=[
+            Curves(
+                "lag",
+                (
+                    Line("log10_norm", low="log10_norm_low", high="log10_norm_high"),
+                    Line("log10_bound", dashed=True),
+                ),
+                apart=SERIES,
+            )
+        ],
     )
-    cells: Cells = table("what it amounts to", across=SERIES)
-    gates: Gates | None = table("what the gates do: medians over seeds", absent="none of the cells has gates")
+    cells: Cells = table(
+        "what it amounts to",
+        across=SERIES,
+        drawn=[Items(SERIES, (Line("rate", low="rate_low", high="rate_high"),))],
+    )
+    gates: Gates | None = table(
+        "what the gates do: medians over seeds",
+        absent="none of the cells has gates",
+        drawn=[Items(("cell", "gate", "layer"), (Line("mean", low="low", high="high"),))],
+    )
+    gate_steps: GateSteps | None = table(
+        "the gates at every step: medians over seeds",
+        value="median",
+        absent="ask for it with --gate-steps (gate_steps=True), with a cell that has gates: lstm, gru",
+        drawn=[
+            Curves(
+                "step", (Line("median", low="low", high="high"),), apart=("cell", "layer"), panels=("gate",)
+            )
+        ],
+    )
     path_means: PathMeans | None = table(
         "the terms of ∂c_t/∂c_{t−1}, averaged over steps",
+        drawn=[Items(("cell", "path", "layer"), (Line("share"),))],
         absent="ask for it with --paths (paths=True), with a cell that has a cell state: lstm",
     )
     paths: Paths | None = table(
         "the terms of ∂c_t/∂c_{t−1} at every step",
         value="log10_norm",
+        drawn=[Curves("step", (Line("share"),), apart=("path",), panels=("cell", "layer"))],
         absent="ask for it with --paths (paths=True), with a cell that has a cell state: lstm",
     )
     map: PairMap | None = table(
-        "norm of ∂s_t/∂s_k for every pair", value="log10_norm", absent="ask for it with --map (pair_map=True)"
+        "norm of ∂s_t/∂s_k for every pair",
+        value="log10_norm",
+        absent="ask for it with --map (pair_map=True)",
+        drawn=[Image("k", "t", "log10_norm", panels=("cell",))],
     )
 
     def held(self) -> frozenset[str]:

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gradflow.analysis.gate_steps import step_quantiles
 from gradflow.analysis.gates import EDGE, at_end
 from gradflow.cells.base import Array, Gate, GateValues
 from gradflow.cells.base import Layer as LayerCell
@@ -27,11 +28,12 @@ class GateRow(NamedTuple):
     opened: tuple[int, ...]
     mean: Array  # of every unit
     time_constants: Array | None  # of every unit, in steps
+    steps: Array | None  # (T, 3), over units at every step, where it was asked for
 
 
-def gate_rows(cell: LayerCell, activity: list[GateValues]) -> list[GateRow]:
+def gate_rows(cell: LayerCell, activity: list[GateValues], *, every_step: bool = False) -> list[GateRow]:
     """Return a row for each gate; of a cell without any, one for its state."""
-    return [_row(cell, values) for values in activity]
+    return [_row(cell, values, every_step) for values in activity]
 
 
 def norm(matrix: Array) -> float:
@@ -39,7 +41,7 @@ def norm(matrix: Array) -> float:
     return spectral_norm(Scaled.of(matrix)).value()
 
 
-def _row(cell: LayerCell, activity: GateValues) -> GateRow:
+def _row(cell: LayerCell, activity: GateValues, every_step: bool) -> GateRow:
     _, name, gate, values = activity
     own = name in cell.blocks  # a gate may be fixed, or another's counterpart
     recurrent = cell.recurrent(name) if own else None
@@ -55,6 +57,7 @@ def _row(cell: LayerCell, activity: GateValues) -> GateRow:
         opened=opened,
         mean=values.mean(axis=0),
         time_constants=time_constants(values) if gate.retains else None,
+        steps=step_quantiles(values) if every_step else None,
     )
 
 

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.analysis import ARRIVALS
+from gradflow.analysis.pace import ARRIVING
 from gradflow.analysis.weight_file import WrittenArrays
+from gradflow.drawing import Curves, Items, Line
 from gradflow.record import Record, column, scalar, table
 
 RATE = "nats per step"
@@ -24,7 +26,7 @@ class Tuning:
     rate_low: NDArray[np.float64] = column("its 5 % quantile over draws", unit=RATE)
     rate_high: NDArray[np.float64] = column("its 95 % quantile over draws", unit=RATE)
     log10_norm_ratio: NDArray[np.float64] = column(
-        "log₁₀ of the norm at the horizon over that at lag 1, median", log10=True
+        "log₁₀ of the norm at the horizon over that at lag 1, median", log10=True, levels=ARRIVING
     )
     log10_norm_ratio_low: NDArray[np.float64] = column("its 5 % quantile over draws", log10=True)
     log10_norm_ratio_high: NDArray[np.float64] = column("its 95 % quantile over draws", log10=True)
@@ -38,7 +40,9 @@ class Trials:
     value: NDArray[np.float64] = column("of the parameter")
     rate: NDArray[np.float64] = column("growth from lag 1 to the horizon", unit=RATE)
     log10_norm_ratio: NDArray[np.float64] = column(
-        "log₁₀ of the norm at the horizon over that at lag 1; none where the state overflows", log10=True
+        "log₁₀ of the norm at the horizon over that at lag 1; none where the state overflows",
+        log10=True,
+        levels=ARRIVING,
     )
 
 
@@ -70,9 +74,17 @@ class Tuned(Record):
     conclusion: str = scalar("in words", prose=True)
 
     tuning: Tuning = table(
-        "gradients before and after, over draws (the summary is of the first, which is written)"
+        "gradients before and after, over draws (the summary is of the first, which is written)",
+        drawn=[
+            Items(
+                ("stage",),
+                (Line("log10_norm_ratio", low="log10_norm_ratio_low", high="log10_norm_ratio_high"),),
+            )
+        ],
     )
-    trials: Trials = table("the values that were tried")
+    trials: Trials = table(
+        "the values that were tried", drawn=[Curves("value", (Line("log10_norm_ratio", marks=True),))]
+    )
     arrays: WrittenArrays | None = table("the weights in the file", absent="name a file with -o (output)")
 
     # for whoever wants them in Python; None where the layout has no such cell

@@ -10,10 +10,12 @@ from numpy.typing import ArrayLike
 
 from gradflow.analysis.changes import change_table, missing
 from gradflow.analysis.findings import Answer, Question, answer, jobs, merged
+from gradflow.analysis.gate_steps import gate_step_table
 from gradflow.analysis.inputs import STEPS, Inputs, check_count, kind_of
 from gradflow.analysis.inspection_record import Inspection
 from gradflow.analysis.inspection_tables import (
     advice_table,
+    courses,
     file_table,
     gate_table,
     layer_table,
@@ -35,6 +37,7 @@ def inspect(
     layout: str | None = None,
     assume: Mapping[str, Any] | None = None,
     units: bool = False,
+    gate_steps: bool = False,
     diff: bool = False,
     map: Callable[..., Iterable[Any]] = map,
 ) -> Inspection:
@@ -63,6 +66,8 @@ def inspect(
         What files leave open: ``activation``, ``gate_activation``, ``reset``, ``forget_bias``, ``residual``.
     units : bool
         Add the table ``units``.
+    gate_steps : bool
+        Add the table ``gate_steps``: where the units of each gate stand at every step.
     diff : bool
         Add the table ``changes`` between two files, before and after.
     map : callable
@@ -108,14 +113,15 @@ def inspect(
     )  # fmt: skip
     asked = _length(length, inputs.steps)
     given = check_assumed(assume)
-    question = Question(inputs, asked, seed, layout, given)
+    question = Question(inputs, asked, seed, layout, given, gate_steps)
     answers = list(map(partial(answer, question), jobs(question, sources)))
     if len(sources) == 1:
         answers = [merged(answers)]
     _check(answers, [_name(file) for file in files], inputs, given)
     params = {
         "files": [_name(source) for source in files], "input": told(input), "key": key, "length": asked,
-        "seed": seed, "layout": layout, "assume": given, "units": units, "diff": diff,
+        "seed": seed, "layout": layout, "assume": given, "units": units,
+        "gate_steps": gate_steps, "diff": diff,
     }  # fmt: skip
     several = len(sources) > 1 or any(os.path.isdir(_name(file)) for file in files)
     return _record(params, question, answers, several)
@@ -237,6 +243,7 @@ def _record(
         conclusion=tuple(sentences(name, finding, question.length) for name, finding in named),
         layers=layer_table(named, steps),
         gates=gate_table(named),
+        gate_steps=gate_step_table(courses(named)),
         advice=advice_table(named),
         units=unit_table(named) if params["units"] else None,
         files=file_table(files, answers, steps) if several else None,

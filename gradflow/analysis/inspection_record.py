@@ -4,6 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gradflow.analysis import INSPECTION_VERDICTS
+from gradflow.analysis.gate_steps import GateSteps
+from gradflow.analysis.pace import ARRIVING, STILL
+from gradflow.drawing import Curves, Items, Line
 from gradflow.record import Record, column, scalar, table
 
 
@@ -37,7 +40,7 @@ class Layers:
     fed: list[str] = column("input, the layer below, or unit normal draws")
     assumed: list[str] = column("what the file does not say (--assume sets it)")
     blow_up_step: list[int | None] = column("step at which the state overflows", unit="step")
-    log10_credit: list[float] = column("log₁₀ of the credit", log10=True)
+    log10_credit: list[float] = column("log₁₀ of the credit", log10=True, levels=ARRIVING)
 
 
 @dataclass(frozen=True, eq=False)
@@ -74,7 +77,7 @@ class Advice:
     )
     value: list[float] = column("how much")
     log10_credit_before: list[float] = column("log₁₀ of the credit over L steps as it is", log10=True)
-    log10_credit: list[float] = column("log₁₀ of the credit with the change", log10=True)
+    log10_credit: list[float] = column("log₁₀ of the credit with the change", log10=True, levels=ARRIVING)
     rate: list[float] = column("growth with the change", unit="nats per step")
     arrives: list[bool] = column("whether the credit is within a factor of 100 then")
     advised: list[bool] = column("whether it is the change that the conclusion names")
@@ -98,7 +101,7 @@ class Files:
     file: list[str] = column("the file, without the folders that all share, as in the names of layers")
     layers: list[int] = column("recurrent layers in it")
     parameters: list[int] = column("numbers that these train")
-    rate_low: list[float | None] = column("the lowest rate of its layers", unit="nats per step")
+    rate_low: list[float | None] = column("the lowest rate of its layers", unit="nats per step", levels=STILL)
     rate_high: list[float | None] = column("the highest", unit="nats per step")
     verdict: list[str] = column("of its layers the worst: exploding, vanishing, stable; or unreadable")
     problem: list[str] = column("why it could not be read")
@@ -116,7 +119,7 @@ class Changes:
     norm_after: list[float] = column("in the second")
     forget_bias_before: list[float | None] = column("mean forget bias, in the first file")
     forget_bias_after: list[float | None] = column("in the second")
-    rate_before: list[float] = column("growth, in the first file", unit="nats per step")
+    rate_before: list[float] = column("growth, in the first file", unit="nats per step", levels=STILL)
     rate_after: list[float] = column("in the second", unit="nats per step")
     log10_credit_before: list[float] = column("log₁₀ of the credit, in the first file", log10=True)
     log10_credit_after: list[float] = column("in the second", log10=True)
@@ -137,17 +140,39 @@ class Inspection(Record):
     length: int = scalar("L, steps over which credit is asked for")
     conclusion: tuple[str, ...] = scalar("in words", prose=True)
 
-    layers: Layers = table("what each recurrent layer does to a gradient", across=("layer",))
-    gates: GateRows = table("what its gates do", across=("layer", "gate"))
+    layers: Layers = table(
+        "what each recurrent layer does to a gradient",
+        across=("layer",),
+        drawn=[Items(("layer",), (Line("log10_credit"),))],
+    )
+    gates: GateRows = table(
+        "what its gates do",
+        across=("layer", "gate"),
+        drawn=[Items(("layer", "gate"), (Line("median", low="low", high="high"),))],
+    )
+    gate_steps: GateSteps | None = table(
+        "its gates at every step",
+        value="median",
+        absent="ask for it with --gate-steps (gate_steps=True)",
+        drawn=[Curves("step", (Line("median", low="low", high="high"),), apart=("layer",), panels=("gate",))],
+    )
     advice: Advice | None = table(
-        "changes that were tried and measured", absent="credit arrives in every layer"
+        "changes that were tried and measured",
+        absent="credit arrives in every layer",
+        drawn=[Items(("layer", "change"), (Line("log10_credit"), Line("log10_credit_before", dashed=True)))],
     )
     units: Units | None = table(
         "units that are shut or open throughout", absent="ask for it with --units (units=True)"
     )
-    files: Files | None = table("file by file", absent="inspect several files, or a directory")
+    files: Files | None = table(
+        "file by file",
+        absent="inspect several files, or a directory",
+        drawn=[Items(("file",), (Line("rate_low"), Line("rate_high")), label="rates of its layers")],
+    )
     changes: Changes | None = table(
-        "before and after", absent="ask for it with --diff (diff=True) and two files"
+        "before and after",
+        absent="ask for it with --diff (diff=True) and two files",
+        drawn=[Items(("layer",), (Line("rate_before", dashed=True), Line("rate_after")), label="growth")],
     )
 
     def held(self) -> frozenset[str]:

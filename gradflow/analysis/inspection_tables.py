@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from gradflow.analysis.findings import Answer, Finding
 from gradflow.analysis.gate_rows import GateRow
+from gradflow.analysis.gate_steps import Course
 from gradflow.analysis.inspection_record import Advice, Files, GateRows, Layers, Units
 from gradflow.analysis.inspection_words import signed
 from gradflow.analysis.pace import half_life, verdict
@@ -66,6 +67,16 @@ def gate_table(named: Named) -> GateRows:
         time_constant=[middle for _, middle, _ in times],
         time_constant_high=[high for _, _, high in times],
     )
+
+
+def courses(named: Named) -> list[Course]:
+    """Return the course of each gate of each layer, where it was asked for."""
+    return [
+        Course(finding.cell, name, gate.gate, gate.steps)
+        for name, finding in named
+        for gate in finding.gates
+        if gate.steps is not None
+    ]
 
 
 def _times(gate: GateRow) -> tuple[float | None, ...]:

@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.analysis import FLOW_VERDICTS
+from gradflow.analysis.pace import STILL
+from gradflow.drawing import Curves, Line
 from gradflow.record import Record, column, scalar, table
 
 RATE = "nats per step"
@@ -17,7 +19,9 @@ class Exponents:
     """The spectrum, the largest exponent first."""
 
     index: list[int] = column("place in the spectrum, from 1")
-    exponent: NDArray[np.float64] = column("mean growth of ln r_ii; -inf: see singular", unit=RATE)
+    exponent: NDArray[np.float64] = column(
+        "mean growth of ln r_ii; -inf: see singular", unit=RATE, levels=STILL
+    )
     standard_error: NDArray[np.float64] = column(
         "of the exponent, its steps being correlated; none under 8 steps", unit=RATE
     )
@@ -73,8 +77,16 @@ class Lyapunov(Record):
     blow_up_step: int | None = scalar("step at which a state overflows", unit="step")
     conclusion: str = scalar("in words", prose=True)
 
-    exponents: Exponents = table("the Lyapunov spectrum", value="exponent")
-    history: History = table("running estimates, mean over draws", value="exponent")
+    exponents: Exponents = table(
+        "the Lyapunov spectrum",
+        value="exponent",
+        drawn=[Curves("index", (Line("exponent", error="standard_error", marks=True),))],
+    )
+    history: History = table(
+        "running estimates, mean over draws",
+        value="exponent",
+        drawn=[Curves("step", (Line("exponent"),), apart=("index",))],
+    )
 
     def held(self) -> frozenset[str]:
         """Return the verdict."""

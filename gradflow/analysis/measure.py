@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gradflow.analysis.bounds import log10_bounds
+from gradflow.analysis.gate_steps import step_quantiles
 from gradflow.analysis.gates import GateSummary, summarized
 from gradflow.analysis.pair_map import pair_log10_norms
 from gradflow.analysis.paths import path_norms
@@ -29,6 +30,7 @@ class Question(NamedTuple):
     view: View
     pair_map: bool = False
     paths: bool = False
+    gate_steps: bool = False
 
     def batchable(self, state_size: int) -> bool:
         """Return whether many draws of a cell of that size can go as one."""
@@ -48,6 +50,7 @@ class Measured(NamedTuple):
     blow_up: int | None
     underflow: bool
     gates: list[GateSummary]
+    gate_steps: list[Array]  # of each of the gates (T, 3): quantiles over units
     paths: list[Array]
     pairs: Array | None
 
@@ -73,7 +76,7 @@ def measure(
     trajectory = follow(cells[0].with_weights(np.stack, cells[1:]), np.stack(inputs), initial)
     if trajectory.blow_up is not None and len(cells) > 1:
         return [measure([cell], [x], question, initial)[0] for cell, x in zip(cells, inputs, strict=True)]
-    every = _measured_norms(trajectory, question.view)
+    every = _measured_norms(trajectory, question)
     return [_measured(trajectory, question, draw, every) for draw in range(len(cells))]
 
 
@@ -85,11 +88,14 @@ class _Norms(NamedTuple):
     bounds: dict[Series, Array]
     errors: dict[Series, float]
     gates: list[GateSummary]
+    gate_steps: list[Array]
 
 
-def _measured_norms(trajectory: Trajectory, view: View) -> _Norms:
+def _measured_norms(trajectory: Trajectory, question: Question) -> _Norms:
+    view = question.view
     gates = trajectory.gates()
     summaries = [summarized(gate) for gate in gates] if trajectory.steps else []
+    courses = [step_quantiles(gate.values) for gate in gates] if summaries and question.gate_steps else []
     retaining = [gate.values for gate in gates if gate.gate.retains]
     retained = np.concatenate(retaining, axis=-1) if retaining else None
     norms: dict[Series, Array] = {}
@@ -109,14 +115,14 @@ def _measured_norms(trajectory: Trajectory, view: View) -> _Norms:
         errors |= {(block, norm): error for norm, (_, error) in found.items()}
         limits = log10_bounds(trajectory, view, block, retained)
         bounds |= {(block, norm): values for norm, values in limits.items()}
-    return _Norms(step_log10_norms(trajectory, view), norms, bounds, errors, summaries)
+    return _Norms(step_log10_norms(trajectory, view), norms, bounds, errors, summaries, courses)
 
 
 def _measured(
     trajectory: Trajectory, question: Question, draw: int | None, every: _Norms | None = None
 ) -> Measured:
     """Return what one draw shows; ``draw`` is its place where the trajectory has several."""
-    every = every or _measured_norms(trajectory, question.view)
+    every = every or _measured_norms(trajectory, question)
     place = ... if draw is None else draw
     return Measured(
         log10_step_norms=every.steps[place],
@@ -128,6 +134,7 @@ def _measured(
         blow_up=trajectory.blow_up,
         underflow=trajectory.underflow,
         gates=[gate.of(draw) for gate in every.gates],
+        gate_steps=[course[place] for course in every.gate_steps],
         paths=path_norms(trajectory, exact=question.view.exact) if question.paths else [],
         pairs=_pairs(trajectory, question.view) if question.pair_map else None,
     )

@@ -4,6 +4,12 @@ import math
 
 # Stable is a rate at which a gradient changes by less than this factor over T steps, at least 100.
 STABLE, LEAST_STEPS = 100.0, 100
+# Credit arrives where a gradient neither shrinks nor grows by more than this on its way, as log₁₀.
+ARRIVES = 2.0
+
+# What a reader must not miss of a rate, and of the log₁₀ of credit: value and name.
+STILL = {0.0: "neither grows nor shrinks"}
+ARRIVING = {-ARRIVES: "below: lost", ARRIVES: "above: inflated"}
 
 
 def half_life(rate: float) -> float:

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from gradflow.analysis import REGIMES
 from gradflow.analysis.claim import Claim
+from gradflow.drawing import Curves, Line, Plane
 from gradflow.linalg.floating import LEVELS
 from gradflow.record import Matrix, Record, column, scalar, table
 from gradflow.record import matrix as grid
@@ -72,8 +73,15 @@ class Powers(Record):
     claim_slip: str | None = scalar("what is wrong with the claim, and the likely slip", prose=True)
     conclusion: str = scalar("in words", prose=True)
 
-    norms: Norms = table("norm of every power", index="step", value="log10_norm")
-    eigenvalues: Eigenvalues = table("eigenvalues of W", index="index")
+    norms: Norms = table(
+        "norm of every power",
+        index="step",
+        value="log10_norm",
+        drawn=[Curves("step", (Line("log10_norm"), Line("log10_spectral", dashed=True)))],
+    )
+    eigenvalues: Eigenvalues = table(
+        "eigenvalues of W", index="index", drawn=[Plane("re", "im", size="condition")]
+    )
     claim: Claim | None = table(
         "the claimed eigenpairs, one by one", index="index", absent="give --claim-vectors and --claim-values"
     )

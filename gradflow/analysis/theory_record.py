@@ -7,6 +7,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.analysis import FLOW_VERDICTS
+from gradflow.analysis.pace import STILL
+from gradflow.drawing import Curves, Items, Line
 from gradflow.record import Record, column, scalar, table
 
 RATE = "nats per step"
@@ -20,7 +22,10 @@ class Predictions:
     predicted: NDArray[np.float64] = column("by theory, for N → ∞")
     measured: NDArray[np.float64] = column("mean over draws of weights and inputs of the size asked for")
     standard_error: NDArray[np.float64] = column("of that mean")
-    deviation: NDArray[np.float64] = column("measured less predicted, in standard errors")
+    deviation: NDArray[np.float64] = column(
+        "measured less predicted, in standard errors",
+        levels={-2.0: "-2 standard errors", 0.0: "as predicted", 2.0: "2 standard errors"},
+    )
     source: list[str] = column("who predicts it")
 
 
@@ -29,7 +34,7 @@ class Sweep:
     """The leading rate, value by value of one parameter."""
 
     value: NDArray[np.float64] = column("of the parameter")
-    predicted: NDArray[np.float64] = column("leading rate by theory", unit=RATE)
+    predicted: NDArray[np.float64] = column("leading rate by theory", unit=RATE, levels=STILL)
     measured: NDArray[np.float64] = column("mean over draws", unit=RATE)
     standard_error: NDArray[np.float64] = column("of that mean", unit=RATE)
     deviation: NDArray[np.float64] = column("measured less predicted, in standard errors")
@@ -62,10 +67,20 @@ class Theory(Record):
     conclusion: str = scalar("in words", prose=True)
 
     predictions: Predictions | None = table(
-        "theory beside measurement", absent="a sweep has the table sweep instead: leave the range out"
+        "theory beside measurement",
+        absent="a sweep has the table sweep instead: leave the range out",
+        drawn=[Items(("quantity",), (Line("deviation"),))],
     )
     sweep: Sweep | None = table(
-        "the leading rate, value by value", absent="sweep a parameter, as in --gain 0.5:2:0.1"
+        "the leading rate, value by value",
+        absent="sweep a parameter, as in --gain 0.5:2:0.1",
+        drawn=[
+            Curves(
+                "value",
+                (Line("predicted"), Line("measured", error="standard_error", marks=True)),
+                label="leading rate",
+            )
+        ],
     )
 
     def held(self) -> frozenset[str]:

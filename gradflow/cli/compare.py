@@ -8,6 +8,7 @@ from gradflow.cli.emit import emits
 from gradflow.cli.options import (
     SEVERAL_CELLS,
     Features,
+    GateSteps,
     Hidden,
     Input,
     InputFormat,
@@ -58,6 +59,7 @@ def compare(
             show_default=False,
         ),
     ] = False,
+    gate_steps: GateSteps = False,
     exact: Annotated[bool, option("--exact", help="No shortcut of any kind.", show_default=False)] = False,
     dtype: Annotated[str, option("--dtype", metavar="DTYPE", help=" or ".join(DTYPES) + ".")] = DTYPES[0],
     *,
@@ -88,11 +90,12 @@ def compare(
     \b
     Blocks:   hc is ∂h/∂c; direct is ∏ diag(f) alone, an approximation
     Norms:    2 spectral, fro Frobenius, min smallest singular value, cond
-    Tables:   flow (main), cells, gates, path_means, paths, map, summary
+    Tables:   flow (main), cells, gates, gate_steps, path_means, paths, map,
+              summary
     Verdicts: vanishing, stable, exploding
     """
     return gradflow.compare(
         *cells, hidden=hidden, steps=steps, seed=seed, seeds=seeds, features=features, input=input, key=key,
         input_format=input_format, input_scale=input_scale, norm=norm, block=block, view=view, lags=lags,
-        pair_map=pair_map, paths=paths, exact=exact, dtype=dtype, map=map,
+        pair_map=pair_map, paths=paths, gate_steps=gate_steps, exact=exact, dtype=dtype, map=map,
     )  # fmt: skip

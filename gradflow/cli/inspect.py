@@ -7,7 +7,7 @@ import typer
 import gradflow
 from gradflow.analysis import INPUTS, INSPECTION_VERDICTS
 from gradflow.cli.emit import emits
-from gradflow.cli.options import Assume, Key, Layout, Seed, assumptions, option
+from gradflow.cli.options import Assume, GateSteps, Key, Layout, Seed, assumptions, option
 from gradflow.cli.workers import pooled
 
 
@@ -36,6 +36,7 @@ def inspect(
     units: Annotated[
         bool, option("--units", help="List the units that are dead: table units.", show_default=False)
     ] = False,
+    gate_steps: GateSteps = False,
     diff: Annotated[
         bool, option("--diff", help="Two files, before and after: table changes.", show_default=False)
     ] = False,
@@ -60,11 +61,12 @@ def inspect(
     Reads:    safetensors, torch .pt and .pth, npz, and with gradflow[hdf5]
               .h5 and .keras, with gradflow[onnx] .onnx
     Layouts:  torch, keras, onnx, flax, equinox, haiku, tensorflow1
-    Tables:   layers (main), gates, advice, units, files, changes, summary
+    Tables:   layers (main), gates, gate_steps, advice, units, files, changes,
+              summary
     Verdicts: vanishing, stable, exploding, arrives, lost, inflated, unreadable
     (arrives, lost and inflated: what becomes of credit over L steps)
     """
     return gradflow.inspect(
         *files, input=input, key=key, length=length, seed=seed, layout=layout, assume=assumptions(assume),
-        units=units, diff=diff, map=pooled(map),
+        units=units, gate_steps=gate_steps, diff=diff, map=pooled(map),
     )  # fmt: skip

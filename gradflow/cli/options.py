@@ -70,6 +70,9 @@ Steps = Annotated[
 Transient = Annotated[
     int | None, option("--transient", metavar="T", help="Steps before them, left out; a tenth as many.")
 ]
+GateSteps = Annotated[
+    bool, option("--gate-steps", help="The gates at every step: table gate_steps.", show_default=False)
+]
 
 Format = Annotated[
     str | None,

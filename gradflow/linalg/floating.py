@@ -9,8 +9,12 @@ FORMATS = {
     "bfloat16": (2.0**-126, (2 - 2.0**-7) * 2.0**127),
 }
 
-# Logarithms of a norm that a reader must not miss: 1 itself, and the ends of the formats.
-LEVELS = (0.0, *sorted({math.log10(end) for ends in FORMATS.values() for end in ends}))
+# Logarithms of a norm that a reader must not miss, each with its name: 1 itself, and the ends of the formats.
+LEVELS = {0.0: "1"} | {
+    math.log10(end): f"{which} of {' and '.join(name for name in FORMATS if FORMATS[name][place] == end)}"
+    for place, which in enumerate(("smallest normal number", "largest number"))
+    for end in sorted({ends[place] for ends in FORMATS.values()})
+}
 
 
 def outside(log10_norm: float, ends: tuple[float, float]) -> bool:

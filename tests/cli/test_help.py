@@ -147,8 +147,8 @@ def test_ensembles_exit_0_in_the_help_of_power(cli):
 
 
 def listed(text, title):
-    """Return the names that a help text lists after ``title``."""
-    found = re.search(rf"(?m)^ *{title}: +(.*)$", text)
+    """Return the names that a help text lists after ``title``, on one line or more."""
+    found = re.search(rf"(?m)^ *{title}: +(.*(?:\n {{10,}}.*)*)$", text)
     return re.findall(r"[\w-]+", found[1].replace(" (main)", "")) if found else []
 
 
