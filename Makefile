@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format bench oracles clean
+.PHONY: demo test check format docs bench oracles clean
 .DELETE_ON_ERROR:
 
 demo: .venv/core
@@ -20,6 +20,10 @@ check: .venv/check
 format: .venv/check
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+# What is made of the program itself: the reference of each command, manuals, completions.
+docs: .venv/core
+	$(BIN)/python docs/generate.py
 
 bench: .venv/bench
 	$(BIN)/python benchmarks/startup.py

@@ -1,0 +1,1 @@
+complete --command gradflow --no-files --arguments "(env _GRADFLOW_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=get-args _TYPER_COMPLETE_ARGS=(commandline -cp) gradflow)" --condition "env _GRADFLOW_COMPLETE=complete_fish _TYPER_COMPLETE_FISH_ACTION=is-args _TYPER_COMPLETE_ARGS=(commandline -cp) gradflow"

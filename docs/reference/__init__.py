@@ -1,0 +1,1 @@
+"""Pages, manuals and completions, made of what the program says about itself."""
