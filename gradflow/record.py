@@ -4,11 +4,12 @@ A record is a frozen dataclass. What a field is (scalar, table, column, matrix),
 stand in the field's metadata; a renderer walks the fields and knows no analysis.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import import_module
+from inspect import cleandoc, get_annotations
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeVar, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
@@ -141,13 +142,28 @@ class Matrix(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Record:
-    """Root of all results: what was asked (``params``), what came out, and what to beware of (``notes``)."""
+    """Root of all results: what was asked, what came out, and what to beware of.
+
+    Attributes
+    ----------
+    params : mapping
+        what was asked: every parameter, those that nobody gave too
+    notes : tuple of str
+        what to beware of
+    """
 
     command: ClassVar[str]
     verdicts: ClassVar[tuple[str, ...]] = ()
 
     params: Mapping[str, Any]
     notes: tuple[str, ...] = ()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        # What a field means is written once, in its metadata: help shows it between opening and example.
+        super().__init_subclass__(**options)
+        opening, see_also, rest = cleandoc(cls.__doc__ or "").partition("\n\nSee Also\n")
+        shared = cleandoc(Record.__doc__ or "").partition("\n\n")[2]
+        cls.__doc__ = "\n".join([f"{opening}\n\n{shared}", *_attributes(cls)]) + f"{see_also}{rest}\n"
 
     def held(self) -> frozenset[str]:
         """Return those of the ``verdicts`` that hold."""
@@ -197,3 +213,40 @@ def plain(value: Any) -> Any:
     if isinstance(value, tuple):
         return " ".join(value)
     return value.item() if isinstance(value, np.generic) else value
+
+
+def _attributes(record: type[Any]) -> Iterator[str]:
+    """Yield what fields mean as numpydoc lists them, columns behind their table: of a class being made."""
+    for name, kind in get_annotations(record).items():
+        meaning = getattr(vars(record).get(name), "metadata", {}).get("meaning")
+        if meaning is not None:
+            yield _attribute(name, _in_words(kind), meaning)
+        if isinstance(meaning, TableMeaning):
+            holder = next(one for one in (kind, *get_args(kind)) if is_dataclass(one))
+            for item in fields(holder):
+                entries = f"{_in_words(item.type)} (rows,)"
+                yield _attribute(f"{name}.{item.name}", entries, item.metadata["meaning"])
+
+
+def _attribute(name: str, kind: str, meaning: Any) -> str:
+    unit, absent = getattr(meaning, "unit", ""), getattr(meaning, "absent", "")
+    first = f"{name} : {kind} [{unit}]" if unit else f"{name} : {kind}"
+    return "\n    ".join([first, meaning.description, *([f"None: {absent}"] if absent else [])])
+
+
+def _in_words(kind: Any) -> str:
+    """Return a type as docstrings have it.
+
+    Examples
+    --------
+    >>> _in_words(NDArray[np.float64]), _in_words(list[int | None]), _in_words(float | None)
+    ('array of float64', 'list of int or None', 'float or None')
+    """
+    outer, inner = get_origin(kind), get_args(kind)
+    if not inner:
+        return "None" if kind is type(None) else str(kind.__name__)
+    if outer is np.ndarray:
+        return f"array of {_in_words(get_args(inner[1])[0])}"
+    if outer is list or outer is tuple:
+        return f"{outer.__name__} of {_in_words(inner[0])}"
+    return " or ".join(map(_in_words, inner))
