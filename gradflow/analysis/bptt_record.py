@@ -58,7 +58,28 @@ class CreditMap:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class CreditAssignment(Record):
-    """Where the gradient of a loss comes from: backpropagation through time, lag by lag."""
+    """Where the gradient of a loss comes from: backpropagation through time, lag by lag.
+
+    ``lags`` is the main table: row k is what the pairs of steps k apart add to the gradient, and what is lost
+    without the rows after it.
+
+    See Also
+    --------
+    gradflow.bptt : Computes it.
+
+    Examples
+    --------
+    Of h' = h/2 + 1 from 0 on and the loss ½h₁₀² the part at lag k is proportional to 2⁻ᵏ(1 − 2ᵏ⁻⁹):
+
+    >>> import numpy as np
+    >>> import gradflow
+    >>> weights = {"weight_ih_l0": np.ones((1, 1)), "weight_hh_l0": np.full((1, 1), 0.5)}
+    >>> network = gradflow.from_state_dict(weights, assume={"activation": "identity"})["rnn"]
+    >>> found = gradflow.bptt(network, loss="final", targets=[[0.0]], input="constant", steps=10)
+    >>> parts = 2.0 ** -np.arange(10) * (1 - 2.0 ** (np.arange(10) - 9))
+    >>> bool(np.allclose(found.lags.share, parts / parts.sum(), rtol=1e-12))
+    True
+    """
 
     command: ClassVar[str] = "bptt"
 
@@ -89,9 +110,13 @@ class CreditAssignment(Record):
         "parts of ∂L/∂W by lag",
         value="truncation_error",
         drawn=[
-            Curves("lag", (Line("share"),)),
-            Curves("lag", (Line("cumulative_share"),)),
-            Curves("lag", (Line("log10_truncation_error"),)),
+            Curves("lag", (Line("share"),), label="share of the gradient"),
+            Curves("lag", (Line("cumulative_share"),), label="share of all lags up to this one"),
+            Curves(
+                "lag",
+                (Line("log10_truncation_error"),),
+                label="log₁₀ of what is lost where later lags are cut off",
+            ),
         ],
     )
     windows: Windows | None = table(

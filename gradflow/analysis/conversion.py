@@ -32,7 +32,28 @@ class Modules:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Conversion(Record):
-    """Recurrent layers under torch's names."""
+    """Recurrent layers under torch's names.
+
+    ``modules`` is the main table; ``notes`` tell what was left out, and why.
+
+    See Also
+    --------
+    gradflow.convert : Writes the file, and returns it.
+    gradflow.load : Reads the file again.
+
+    Examples
+    --------
+    torch's LSTM of 3 features and 2 units has two matrices and two biases, 4·2·(3 + 2 + 1 + 1) numbers:
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import gradflow
+    >>> keras = {"lstm/kernel": np.ones((3, 8)), "lstm/recurrent_kernel": np.ones((2, 8))}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found = gradflow.convert(gradflow.from_state_dict(keras), f"{folder}/new.npz")
+    >>> found.modules.parameters, found.arrays.shape
+    ([56], ['8×3', '8×2', '8', '8'])
+    """
 
     command: ClassVar[str] = "convert"
 
@@ -64,7 +85,9 @@ def convert(
         ``FILE`` or ``FILE::layer``, or what `load` or `from_state_dict` returned.
     target : str or path
         The new file; its suffix says what kind. It is written whole or not at all.
-    layout, assume
+    layout : str, optional
+        As for `load`.
+    assume : mapping, optional
         As for `load`.
 
     Returns

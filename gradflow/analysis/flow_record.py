@@ -73,7 +73,27 @@ class Cells:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Flow(Record):
-    """Gradient flow through cells that were fed the same inputs."""
+    """Gradient flow through cells that were fed the same inputs.
+
+    ``flow`` is the main table, a row for each cell and lag, one cell after the other; ``cells`` has a row for
+    each cell.
+
+    See Also
+    --------
+    gradflow.compare : Computes it.
+
+    Examples
+    --------
+    Through a linear network whose W is 0.9 times an orthogonal matrix the norm at lag k is 0.9ᵏ:
+
+    >>> import numpy as np
+    >>> import gradflow
+    >>> found = gradflow.compare("rnn:activation=identity,init=orthogonal,gain=0.9", hidden=4, steps=50)
+    >>> bool(np.allclose(found.flow.norm, 0.9 ** np.arange(1, 51), rtol=1e-12))
+    True
+    >>> bool(np.allclose(found.cells.rate, np.log(0.9))), found.cells.verdict
+    (True, ['vanishing'])
+    """
 
     command: ClassVar[str] = "compare"
     verdicts: ClassVar[tuple[str, ...]] = FLOW_VERDICTS

@@ -48,7 +48,24 @@ class Trials:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Tuned(Record):
-    """Weights with which gradients live for a number of steps."""
+    """Weights with which gradients live for a number of steps.
+
+    ``tuning`` is the main table; ``weights`` are the arrays by name, of float32, None where the layout has no
+    such cell.
+
+    See Also
+    --------
+    gradflow.init : Computes it.
+
+    Examples
+    --------
+    Through a linear network of orthogonal weights a gradient arrives whole when the gain is 1:
+
+    >>> import gradflow
+    >>> found = gradflow.init("rnn:activation=identity,init=orthogonal,gain=0.5", hidden=4, horizon=50)
+    >>> found.parameter, round(found.value, 4), round(found.norm_ratio, 4), found.arrival
+    ('gain', 1.0, 1.0, 'arrives')
+    """
 
     command: ClassVar[str] = "init"
     verdicts: ClassVar[tuple[str, ...]] = ARRIVALS

@@ -43,7 +43,26 @@ class History:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Lyapunov(Record):
-    """Lyapunov exponents, forward in time, of the whole state."""
+    """Lyapunov exponents, forward in time, of the whole state.
+
+    ``exponents`` is the main table, the largest first; ``history`` is how the estimates came about.
+
+    See Also
+    --------
+    gradflow.lyapunov : Computes it.
+
+    Examples
+    --------
+    A step that halves one direction and doubles the other has the exponents ±ln 2, and they add up to ln 1:
+
+    >>> import numpy as np
+    >>> import gradflow
+    >>> found = gradflow.lyapunov(jacobians=np.tile(np.diag([0.5, 2.0]), (200, 1, 1)))
+    >>> bool(np.allclose(found.exponents.exponent, [np.log(2), -np.log(2)], atol=1e-12))
+    True
+    >>> found.verdict, abs(found.sum) < 1e-12, found.kaplan_yorke_dimension
+    ('exploding', True, 2.0)
+    """
 
     command: ClassVar[str] = "lyapunov"
     verdicts: ClassVar[tuple[str, ...]] = FLOW_VERDICTS

@@ -48,7 +48,26 @@ class Eigenvalues:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Powers(Record):
-    """What the powers of a square matrix W do, up to Wⁿ."""
+    """What the powers of a square matrix W do, up to Wⁿ.
+
+    ``norms`` is the main table. A matrix is its ``entries`` times 2 to the ``exponent2``, so that no power is
+    out of range; what a double cannot hold is None as a scalar, nan in a column.
+
+    See Also
+    --------
+    gradflow.power : Computes it.
+
+    Examples
+    --------
+    Powers of this matrix hold Fibonacci numbers, F₃₁, F₃₀ and F₂₉; its spectral radius is the golden ratio:
+
+    >>> import gradflow
+    >>> found = gradflow.power("1 1; 1 0", steps=30)
+    >>> found.power.entries.tolist(), found.power.exponent2
+    ([[1346269.0, 832040.0], [832040.0, 514229.0]], 0)
+    >>> found.regime, round(found.spectral_radius - (1 + 5**0.5) / 2, 12)
+    ('exploding', 0.0)
+    """
 
     command: ClassVar[str] = "power"
     verdicts: ClassVar[tuple[str, ...]] = REGIMES
