@@ -62,7 +62,8 @@ def bptt(
         ½‖h_T − y_T‖², or ``random`` for the mean of r·h_t, r one normal draw. Of a batch the mean over its
         sequences.
     targets : str, path or array-like (T, R) or (B, T, R), optional
-        y; normal draws unless given.
+        What each h is to be, y, of R numbers; normal draws unless given. For ``final`` the last alone,
+        (R,), (1, R) or (B, 1, R), will do.
     targets_key : str, optional
         Which array of a file of targets with several.
     parameter : str
@@ -76,8 +77,14 @@ def bptt(
         B; as many sequences as ``input`` has, at most 32, or 1.
     seed : int
         Of weights, inputs, targets and readout.
-    features, input, key, input_format, input_scale
+    features : int, optional
+        Features of the inputs; those of ``input``, of the checkpoint, or 32.
+    input : str, path or array-like (T, features) or (B, T, features), optional
         As for `compare`, which feeds cells the same; a batch is what the loss is averaged over.
+    key, input_format : str, optional
+        As for `compare`.
+    input_scale : float
+        Multiplies the inputs.
     pair_map : bool
         Add the table ``map``, a row for every pair of steps; of one sequence.
     map : callable

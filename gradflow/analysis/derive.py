@@ -46,13 +46,13 @@ def derive(
     list : bool
         Return what can be derived instead.
     cell : str, optional
-        ``NAME[:option=value,...]``, as for `compare`: expand.
+        ``NAME[:option=value,...]``, as for `compare`: for expand.
     matrix : str or array-like (n, n), optional
-        As for `power`: power, regimes.
+        As for `power`: for power, regimes.
     key : str, optional
         Which array of a file with several.
     steps : int, optional
-        T or n: bptt, expand, power, regimes.
+        T or n: for bptt, expand, power, regimes.
     hidden : int, optional
         Units of the random parameters, or rows of a random matrix.
     seed : int
@@ -69,12 +69,16 @@ def derive(
     ------
     UsageError
         For an unknown topic, or an option that it does not take.
+    DataError
+        For a matrix that cannot be read.
     NumericalError
         For a line that does not hold.
 
     References
     ----------
-    Werbos 1990; Bengio et al. 1994; Hochreiter & Schmidhuber 1997; Cho et al. 2014; Squire & Trapp 1998.
+    Werbos 1990 for backpropagation through time; Bengio, Simard & Frasconi 1994 for products of Jacobians;
+    Hochreiter & Schmidhuber 1997 for the LSTM; Cho et al. 2014, eq. 5 to 8, for the GRU; Squire & Trapp 1998
+    for complex steps.
 
     Examples
     --------

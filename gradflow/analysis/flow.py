@@ -58,7 +58,7 @@ def compare(
 
     Parameters
     ----------
-    cells : str or Network
+    *cells : str or Network
         ``NAME[:option=value,...]``, as in ``"lstm:forget_bias=1"`` or ``"gru:layers=2"``; or a trained
         network: ``FILE[::LAYER]``, as in ``"model.pt::encoder.lstm"``, or one of `load`.
     hidden : int, optional
@@ -88,8 +88,8 @@ def compare(
     view : str
         ``backward``, ∂s_T/∂s_{T−k}, or ``forward``, ∂s_k/∂s_0.
     lags : str or sequence of int
-        ``all``, ``log`` (√2 apart) or a list. Few lags of a large cell are measured without forming a
-        product.
+        Steps k: ``all``, ``log`` (√2 apart) or a list. Few lags of a large cell are measured without forming
+        a product.
     pair_map : bool
         Add the table ``map``: the first of the norms for every pair of steps.
     paths : bool

@@ -65,8 +65,10 @@ def init(
         N, steps that a gradient is to live: at least 2.
     input : str, path or array-like (T, features) or (batch, T, features), optional
         As for `compare`: what the network will see. The first N steps are used.
-    key, input_format, input_scale
+    key, input_format : str, optional
         As for `compare`.
+    input_scale : float
+        Multiplies the inputs.
     seed, seeds : int
         Weights and inputs are drawn ``seeds`` times, all derived from ``seed``; the first draw is written.
     output : str or path, optional
@@ -87,11 +89,13 @@ def init(
     UsageError
         For an unknown cell or option, a number out of range, or a file of another kind.
     DataError
-        For inputs that cannot be read, a cell that the framework has not, or a file that cannot be written.
+        For inputs that cannot be read, weights that float32 does not hold, a cell that the framework has
+        not, or a file that cannot be written.
 
     References
     ----------
-    Jozefowicz, Zaremba & Sutskever 2015 for the forget bias; Tallec & Ollivier 2018 for chrono.
+    Jozefowicz, Zaremba & Sutskever 2015 for the forget bias; Tallec & Ollivier 2018, eq. 16, for chrono;
+    Brent 1973, chapter 4, for the root.
 
     Examples
     --------

@@ -49,7 +49,7 @@ def inspect(
 
     Parameters
     ----------
-    files : str, path or Checkpoint
+    *files : str, path or Checkpoint
         ``FILE``, ``FILE::layer``, a directory, or what `load` or `from_state_dict` returned.
     input : str, path or array-like (T, features) or (batch, T, features), optional
         What the layers are fed: a file or data, ``normal`` (the default), ``zero`` or ``constant``. Of a
@@ -57,7 +57,7 @@ def inspect(
     key : str, optional
         Which array of an input file with several.
     length : int, optional
-        L, the steps over which credit is asked for; all steps unless given.
+        L, the steps over which credit is asked for; all steps unless given: those of the input, or 100.
     seed : int
         Of drawn inputs and of changes that are random.
     layout : str, optional
@@ -85,6 +85,8 @@ def inspect(
         If a file that is named cannot be read or holds no recurrent layer, or none of a directory does.
     UsageError
         For an input that no layer takes, a length out of range, or an assumption that nothing needs.
+    NumericalError
+        Where a single Jacobian leaves the range of a double.
 
     References
     ----------

@@ -69,8 +69,10 @@ def lyapunov(
         Features of the inputs; those of ``input``, of the checkpoint, or 32.
     input : str, path or array-like (T, features) or (batch, T, features), optional
         As for `compare`, which feeds cells the same: ``normal`` (the default), ``zero``, ``constant``, data.
-    input_format, input_scale
+    input_format : str, optional
         As for `compare`.
+    input_scale : float
+        Multiplies the inputs.
     map : callable
         Applies the work piece by piece, in order; a caller may watch it.
 

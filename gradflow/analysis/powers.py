@@ -58,7 +58,7 @@ def power(
     key : str, optional
         Which array of a file with several, with slices: ``"weight_hh[128:256]"``.
     steps : int
-        n, from 0 to 10¹⁸.
+        The power n, from 0 to 10¹⁸.
     random : str, optional
         A random matrix instead: ginibre, uniform, symmetric, orthogonal or jordan, of ``size`` rows.
     size, gain, seed : int, float, int
@@ -67,8 +67,8 @@ def power(
         Compute the Kreiss constant past 200 rows too.
     entries : bool
         Carry the matrices past 16 rows too.
-    claim_vectors, claim_values : str or array-like, optional
-        Q and Λ of a decomposition that somebody states, to be checked; both or neither.
+    claim_vectors, claim_values : str or array-like (n, n), optional
+        Q and Λ of a decomposition that somebody states, to be checked; both or neither. Λ may be (n,) too.
     map : callable
         Applies the norm to each power in turn; a caller may watch progress through it.
 
@@ -82,9 +82,16 @@ def power(
     Raises
     ------
     UsageError
-        For a matrix that is not square, steps out of range, or options that contradict each other.
+        For a matrix that is not square, a claim of another shape, steps out of range, or options that
+        contradict each other.
     DataError
         For a matrix that cannot be read.
+
+    References
+    ----------
+    Trefethen & Embree 2005, chapters 16 and 18, for powers and the Kreiss constant; Henrici 1962 for the
+    departure from normality; Mengi & Overton 2005 for the numerical radius; Wilkinson 1965 for the condition
+    of an eigenvalue; Higham 2002, equation 3.13, for the rounding of products.
 
     Examples
     --------

@@ -54,11 +54,15 @@ def theory(
     hidden : int
         N, units or rows.
     steps, transient : int, optional
-        Of every measured exponent, as for `lyapunov`.
+        Of every measured exponent, as for `lyapunov`: 1000, and a tenth of that, unless given.
     seed, seeds : int
         Weights and inputs are drawn ``seeds`` times, all derived from ``seed``.
-    features, input, key, input_format
+    features : int, optional
+        Features of the inputs; those of ``input``, or 32.
+    input : str, path or array-like (T, features) or (batch, T, features), optional
         As for `compare`: inputs add to the variance of the pre-activations.
+    key, input_format : str, optional
+        As for `compare`.
     input_scale : float or str, optional
         Multiplies the inputs, 1 unless given; a number or a range.
     measure : bool
@@ -75,11 +79,15 @@ def theory(
     ------
     UsageError
         For a cell, option or range that there is not, or of which there is no theory.
+    DataError
+        For inputs that cannot be read.
 
     References
     ----------
-    Girko 1984; Newman 1986; Sompolinsky, Crisanti & Sommers 1988; Molgedey, Schuchhardt & Schuster 1992;
-    Pascanu, Mikolov & Bengio 2013; Chen, Pennington & Schoenholz 2018; Ahmadian, Fumarola & Miller 2015.
+    Girko 1984 for the circular law; Newman 1986 for products of matrices; Sompolinsky, Crisanti & Sommers
+    1988, Molgedey, Schuchhardt & Schuster 1992 and Chen, Pennington & Schoenholz 2018, section 3, for the
+    mean field; Ahmadian, Fumarola & Miller 2015, section I, for gated cells; Pascanu, Mikolov & Bengio 2013,
+    section 2.1, for the bound. The column ``source`` says which row is whose.
 
     Examples
     --------

@@ -24,6 +24,9 @@ LISTED = 12
 class Checkpoint:
     """The recurrent networks of a file or a state dict.
 
+    ``checkpoint[name]`` is one network, or one layer of one, by its name or as much of it as tells it apart:
+    a cell for `gradflow.compare`, `gradflow.bptt` and `gradflow.lyapunov`.
+
     Attributes
     ----------
     source : str
@@ -33,7 +36,14 @@ class Checkpoint:
     remarks : tuple of str
         What looked like a recurrent layer and could not be read as one.
     left_open : frozenset of str
-        The options of `ASSUMABLE` that the arrays do not settle for every layer.
+        What ``assume`` may say of the arrays, which they do not settle for every layer.
+    layers : list of Layer
+        The layers of all networks; each has a name, a cell with weights of float64, and what was assumed.
+
+    See Also
+    --------
+    gradflow.load : Finds it in a file.
+    gradflow.from_state_dict : Finds it among arrays.
 
     Examples
     --------
@@ -96,7 +106,9 @@ def _is_part(name: str, whole: str) -> bool:
 def load(
     path: str | PathLike[str], *, layout: str | None = None, assume: Mapping[str, Any] | None = None
 ) -> Checkpoint:
-    """Return the recurrent networks of a checkpoint, found by names and shapes; its framework is not needed.
+    """Return the recurrent networks of a checkpoint, found by names and shapes.
+
+    The framework that wrote it is not needed, and nothing in it is executed.
 
     Parameters
     ----------
@@ -121,6 +133,17 @@ def load(
         If the file cannot be read, holds no recurrent layer, or holds one that can be read in two ways.
     UsageError
         For an unknown layout or assumption, or one that nothing in the file leaves open.
+
+    Examples
+    --------
+    A GRU has three gates: 3·2 rows are those of 2 units.
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/m.npz", weight_ih_l0=np.ones((6, 4)), weight_hh_l0=np.ones((6, 2)))
+    ...     [(layer.kind, layer.cell.hidden_size) for layer in load(f"{folder}/m.npz").layers]
+    [('gru', 2)]
     """
     return _settled(read_checkpoint(path, layout, assume), assume)
 
@@ -132,21 +155,42 @@ def from_state_dict(
     layout: str | None = None,
     assume: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
-    """Return the recurrent networks among arrays by name: numpy's, or tensors taken over DLPack.
+    """Return the recurrent networks among arrays, found by names and shapes.
+
+    Arrays are numpy's, or tensors taken over DLPack, as torch and JAX hand them out; what is neither, as a
+    number of epochs, is left out.
 
     Parameters
     ----------
     mapping : mapping of str to array
-        As torch's ``model.state_dict()``; nested mappings are flattened with dots.
+        As torch's ``model.state_dict()``, each array of the shape that its framework gives it; nested
+        mappings are flattened with dots.
     name : str
         What to call it in tables and messages.
-    layout, assume
+    layout, assume : str and mapping, optional
         As for `load`.
+
+    Returns
+    -------
+    Checkpoint
+        As that of `load`.
 
     Raises
     ------
-    DataError, UsageError
-        As `load`, and for an array that is neither numpy's nor speaks DLPack on the CPU.
+    DataError
+        If there is no recurrent layer, one that can be read in two ways, or a tensor on another device.
+    UsageError
+        For what is no mapping, and as for `load`.
+
+    Examples
+    --------
+    An LSTM has four gates: 4·2 rows are those of 2 units.
+
+    >>> import numpy as np
+    >>> weights = {"enc": {"weight_ih_l0": np.ones((8, 3)), "weight_hh_l0": np.ones((8, 2))}, "epoch": 7}
+    >>> found = from_state_dict(weights)
+    >>> found, found["enc"].cell().input_size, found["enc"].cell().hidden_size
+    (Checkpoint(state dict, enc: lstm), 3, 2)
     """
     if not isinstance(mapping, Mapping):
         raise UsageError(

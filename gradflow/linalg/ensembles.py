@@ -21,6 +21,9 @@ LARGEST_SIZE = 10**6  # already 8 TB
 def random_matrix(ensemble: str, size: int, *, gain: float = 1.0, seed: int = 0) -> Matrix:
     """Return a random matrix of shape (size, size).
 
+    The ``gain`` is the standard deviation of the entries times √size: as the size grows, the spectral radius
+    tends to it (ginibre, uniform) or to twice that (symmetric). Of orthogonal it is the gain at every size.
+
     Parameters
     ----------
     ensemble : str
@@ -28,17 +31,30 @@ def random_matrix(ensemble: str, size: int, *, gain: float = 1.0, seed: int = 0)
     size : int
         Rows and columns, at least 1.
     gain : float
-        Scale: see the module's first paragraph. For ``jordan`` it is the eigenvalue itself.
+        Scale, as above. For ``jordan`` it is the eigenvalue itself.
     seed : int
         The same seed gives the same matrix.
+
+    Returns
+    -------
+    array (size, size) of float64
+        The matrix.
 
     Raises
     ------
     UsageError
-        For an unknown ensemble, a size under 1 or a gain that is not finite.
+        For an unknown ensemble, a size under 1, a gain that is not finite or a seed under 0.
+
+    References
+    ----------
+    Ginibre 1965; Girko 1984 for the circular law; Wigner 1958 for symmetric matrices; Mezzadri 2007 for
+    orthogonal ones.
 
     Examples
     --------
+    >>> W = random_matrix("orthogonal", 3, gain=0.9)
+    >>> bool(np.allclose(W.T @ W, 0.81 * np.eye(3), atol=1e-14))
+    True
     >>> random_matrix("jordan", 2, gain=0.9)
     array([[0.9, 1. ],
            [0. , 0.9]])

@@ -21,15 +21,32 @@ LITERALS = ("json", "text")
 def read_arrays(source: str | os.PathLike[str]) -> dict[str, StoredArray]:
     """Return the arrays of a file by name, none of them read yet where the format allows.
 
+    A file is recognised by its content, as one of ``gradflow.readers.READERS``; nothing in it is executed.
+
     Parameters
     ----------
     source : str or path-like
-        A file, recognised by its content, or ``"-"`` for standard input.
+        A file, or ``"-"`` for standard input.
+
+    Returns
+    -------
+    dict of str to StoredArray
+        Each has a ``name``, a ``shape`` and a ``dtype``; its method ``numbers`` gives the entries.
 
     Raises
     ------
     DataError
         If there is no such file, no reader knows it, or it is damaged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/two.npz", a=np.eye(2), b=np.arange(3))
+    ...     found = read_arrays(f"{folder}/two.npz")
+    ...     {name: array.shape for name, array in found.items()}, found["b"].numbers()
+    ({'a': (2, 2), 'b': (3,)}, array([0., 1., 2.]))
     """
     origin = open_source(source)
     with reading(origin.name):
@@ -41,6 +58,8 @@ def read_array(
 ) -> Numbers:
     """Return one array of a file: new, writable, C-contiguous, float64 or complex128, all entries finite.
 
+    Every entry is exactly what the file holds: what float64 would round is an error.
+
     Parameters
     ----------
     source : str or path-like
@@ -51,6 +70,11 @@ def read_array(
     dimensions : collection of int, optional
         How many dimensions it may have.
 
+    Returns
+    -------
+    array (rows, columns) of float64 or complex128
+        The entries; with other ``dimensions``, of as many.
+
     Raises
     ------
     DataError
@@ -58,6 +82,16 @@ def read_array(
         finite numbers that float64 holds exactly.
     UsageError
         If the key names no array, or no part of it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     np.savez(f"{folder}/two.npz", a=np.eye(2), b=np.arange(6).reshape(3, 2))
+    ...     read_array(f"{folder}/two.npz", "b[1:]")
+    array([[2., 3.],
+           [4., 5.]])
     """
     return _read(open_source(source), key, dimensions)
 
@@ -73,6 +107,11 @@ def read_matrix(text: str, key: str | None = None) -> Numbers:
         A literal (``"0.58 0.24; 0.24 0.72"``, ``"[[0.58, 0.24], [0.24, 0.72]]"``), a file, or ``"-"``.
     key : str, optional
         As for `read_array`.
+
+    Returns
+    -------
+    array (rows, columns) of float64 or complex128
+        As that of `read_array`.
 
     Raises
     ------

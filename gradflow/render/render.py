@@ -18,16 +18,22 @@ def render(
     format : str
         A name in ``gradflow.render.FORMATS``: table, json, jsonl, csv, tsv, md, html or latex.
     style : Style, optional
-        How to show it.
+        How to show it: how many rows, how wide, whether in color; see ``gradflow.render.style``.
     table : str, optional
-        Short for ``Style(table=...)``.
+        Short for ``Style(table=...)``: the one table or matrix to show; csv, tsv and jsonl hold one, the
+        main one unless said.
+
+    Returns
+    -------
+    str
+        Lines, each with its end.
 
     Raises
     ------
     UsageError
         For an unknown format or table.
     NumericalError
-        Where a format cannot hold the numbers.
+        For a matrix whose entries no double holds, in a format that has no place for its power of two.
 
     Examples
     --------
