@@ -27,6 +27,7 @@ ENVIRONMENT = {
     "COLUMNS": "The width of tables. Without it: that of the terminal; off a terminal as wide as they need.",
     "NO_COLOR": "If set, no colours.",
     "FORCE_COLOR": "If set, colours off a terminal too, unless NO_COLOR is set.",
+    "TERM": "If dumb, no colours on a terminal.",
     **dict.fromkeys(THREADS, "Threads of the linear algebra, 1 unless set."),
 }
 SPECIAL = {"\\": r"\(rs", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "^": r"\(ha", "~": r"\(ti", '"': r"\(dq"}
