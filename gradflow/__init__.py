@@ -16,6 +16,7 @@ API = {
     "compare": "gradflow.analysis.flow:compare",
     "convert": "gradflow.analysis.conversion:convert",
     "derive": "gradflow.analysis.derive:derive",
+    "figure": "gradflow.render.plot:figure",
     "from_state_dict": "gradflow.layouts.checkpoint:from_state_dict",
     "init": "gradflow.analysis.init:init",
     "inspect": "gradflow.analysis.inspection:inspect",
@@ -70,6 +71,7 @@ if TYPE_CHECKING:
     from gradflow.readers.arrays import read_array as read_array
     from gradflow.readers.arrays import read_arrays as read_arrays
     from gradflow.readers.arrays import read_matrix as read_matrix
+    from gradflow.render.plot import figure as figure
     from gradflow.render.render import render as to_text  # noqa: F401
 
 

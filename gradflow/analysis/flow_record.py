@@ -124,12 +124,22 @@ class Flow(Record):
     cells: Cells = table(
         "what it amounts to",
         across=SERIES,
-        drawn=[Items(SERIES, (Line("rate", low="rate_low", high="rate_high"),))],
+        drawn=[
+            Items(
+                SERIES,
+                (Line("rate", low="rate_low", high="rate_high"),),
+                label="rate: growth over the second half of the lags",
+            )
+        ],
     )
     gates: Gates | None = table(
         "what the gates do: medians over seeds",
         absent="none of the cells has gates",
-        drawn=[Items(("cell", "gate", "layer"), (Line("mean", low="low", high="high"),))],
+        drawn=[
+            Items(
+                ("cell", "gate", "layer"), (Line("mean", low="low", high="high"),), label="value of the gate"
+            )
+        ],
     )
     gate_steps: GateSteps | None = table(
         "the gates at every step: medians over seeds",
@@ -137,7 +147,11 @@ class Flow(Record):
         absent="ask for it with --gate-steps (gate_steps=True), with a cell that has gates: lstm, gru",
         drawn=[
             Curves(
-                "step", (Line("median", low="low", high="high"),), apart=("cell", "layer"), panels=("gate",)
+                "step",
+                (Line("median", low="low", high="high"),),
+                apart=("cell", "layer"),
+                panels=("gate",),
+                label="value of the gate",
             )
         ],
     )

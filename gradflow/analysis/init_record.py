@@ -37,7 +37,7 @@ class Tuning:
 class Trials:
     """The search, on the draw whose weights are written."""
 
-    value: NDArray[np.float64] = column("of the parameter")
+    value: NDArray[np.float64] = column("value of the parameter")
     rate: NDArray[np.float64] = column("growth from lag 1 to the horizon", unit=RATE)
     log10_norm_ratio: NDArray[np.float64] = column(
         "log₁₀ of the norm at the horizon over that at lag 1; none where the state overflows",

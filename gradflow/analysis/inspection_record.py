@@ -171,13 +171,23 @@ class Inspection(Record):
     gates: GateRows = table(
         "what its gates do",
         across=("layer", "gate"),
-        drawn=[Items(("layer", "gate"), (Line("median", low="low", high="high"),))],
+        drawn=[
+            Items(("layer", "gate"), (Line("median", low="low", high="high"),), label="value of the gate")
+        ],
     )
     gate_steps: GateSteps | None = table(
         "its gates at every step",
         value="median",
         absent="ask for it with --gate-steps (gate_steps=True)",
-        drawn=[Curves("step", (Line("median", low="low", high="high"),), apart=("layer",), panels=("gate",))],
+        drawn=[
+            Curves(
+                "step",
+                (Line("median", low="low", high="high"),),
+                apart=("layer",),
+                panels=("gate",),
+                label="value of the gate",
+            )
+        ],
     )
     advice: Advice | None = table(
         "changes that were tried and measured",

@@ -99,7 +99,7 @@ class Lyapunov(Record):
     exponents: Exponents = table(
         "the Lyapunov spectrum",
         value="exponent",
-        drawn=[Curves("index", (Line("exponent", error="standard_error", marks=True),))],
+        drawn=[Curves("index", (Line("exponent", error="standard_error", marks=True),), label="exponent")],
     )
     history: History = table(
         "running estimates, mean over draws",

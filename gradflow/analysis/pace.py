@@ -8,7 +8,7 @@ STABLE, LEAST_STEPS = 100.0, 100
 ARRIVES = 2.0
 
 # What a reader must not miss of a rate, and of the log₁₀ of credit: value and name.
-STILL = {0.0: "neither grows nor shrinks"}
+STILL = {0.0: "no growth"}
 ARRIVING = {-ARRIVES: "below: lost", ARRIVES: "above: inflated"}
 
 

@@ -24,7 +24,7 @@ class Predictions:
     standard_error: NDArray[np.float64] = column("of that mean")
     deviation: NDArray[np.float64] = column(
         "measured less predicted, in standard errors",
-        levels={-2.0: "-2 standard errors", 0.0: "as predicted", 2.0: "2 standard errors"},
+        levels={0.0: "as predicted"},
     )
     source: list[str] = column("who predicts it")
 
@@ -33,7 +33,7 @@ class Predictions:
 class Sweep:
     """The leading rate, value by value of one parameter."""
 
-    value: NDArray[np.float64] = column("of the parameter")
+    value: NDArray[np.float64] = column("value of the parameter")
     predicted: NDArray[np.float64] = column("leading rate by theory", unit=RATE, levels=STILL)
     measured: NDArray[np.float64] = column("mean over draws", unit=RATE)
     standard_error: NDArray[np.float64] = column("of that mean", unit=RATE)

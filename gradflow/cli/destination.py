@@ -38,15 +38,14 @@ class Destination(NamedTuple):
         if reason:
             raise DataError(f"cannot write {self.path!r}: {reason}")
 
-    def write(self, text: str, encoding: str = "utf-8") -> None:
-        """Write all of ``text``, or nothing.
+    def write(self, data: bytes) -> None:
+        """Write all of ``data``, or nothing.
 
         Raises
         ------
         DataError
             Where the system refuses; an older file is then still there.
         """
-        data = text.encode(encoding, "replace")
         try:
             if not self.is_file:
                 _write_stdout(data)

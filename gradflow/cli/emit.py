@@ -16,10 +16,11 @@ from gradflow.cli.ending import PIPE_LOST, VERDICT_HOLDS, tell
 from gradflow.cli.screen import has_color, has_unicode, watched, width_of
 from gradflow.errors import UsageError
 from gradflow.printable import printable
-from gradflow.render import FORMATS
+from gradflow.render import FORMATS, PICTURES
 from gradflow.render.style import ROWS, Style
 from gradflow.tables import lookup, unknown
 
+FOR_SCREENS = ("table", "chart")
 SUFFIXES = {f".{name}": name for name in FORMATS} | {".txt": "table", ".tex": "latex"}
 
 
@@ -28,6 +29,8 @@ class Request(NamedTuple):
 
     format: options.Format = None
     output: options.Output = None
+    plot: options.Plot = None
+    chart: options.Chart = False
     table: options.Table = None
     rows: options.Rows = ROWS
     all_rows: options.AllRows = False
@@ -40,8 +43,12 @@ class Request(NamedTuple):
         Raises
         ------
         UsageError
-            For an unknown format or suffix.
+            For an unknown format or suffix, or two formats at once.
         """
+        if self.chart:
+            if self.format not in (None, "chart"):
+                raise UsageError(f"--chart: the format is {self.format!r} already; expected one of the two")
+            return "chart"
         suffix = Path(self.output).suffix.lower() if self.output else ""
         if self.format is None and suffix and suffix not in SUFFIXES:
             raise UsageError(
@@ -66,6 +73,29 @@ class Request(NamedTuple):
             if verdict not in verdicts:
                 raise UsageError(f"--fail-on: {unknown('verdict', verdict, verdicts)}")
         Destination(self.output).check()
+        if self.plot is not None:
+            self.picture().check()
+            Destination(self.plot).check()
+
+    def kind(self) -> str:
+        """Return the kind of picture that ``--plot`` names.
+
+        Raises
+        ------
+        UsageError
+            For a suffix of no picture, or a picture in place of the result.
+        """
+        kind = Path(self.plot or "").suffix.lower().removeprefix(".")
+        if kind not in PICTURES:
+            wanted = ", ".join(f".{name}" for name in PICTURES)
+            raise UsageError(f"--plot {self.plot!r}: expected a file that ends with {wanted}")
+        if self.output and os.path.realpath(self.output) == os.path.realpath(str(self.plot)):
+            raise UsageError(f"--plot {self.plot!r}: the result goes there; expected another file")
+        return kind
+
+    def picture(self) -> Any:
+        """Return what draws that kind of picture."""
+        return lookup(PICTURES, self.kind(), "kind of picture")
 
 
 def emits(verdicts: tuple[str, ...]) -> Callable[[Callable[..., Any]], Callable[..., None]]:
@@ -103,10 +133,13 @@ def emit(record: Any, request: Request) -> None:
     renderer = lookup(FORMATS, name, "format")
     destination = Destination(request.output)
     text = renderer.render(record, _style(request, destination))
+    if request.plot is not None:  # before anybody who reads the result may have seen enough
+        drawn = request.picture().encoded(record, request.kind(), request.table)
+        Destination(request.plot).write(drawn)
     # Machine formats are UTF-8 by their own rules; a table is in whatever the terminal speaks.
-    terminal = name == "table" and not destination.is_file
+    terminal = name in FOR_SCREENS and not destination.is_file
     try:
-        destination.write(text, (sys.stdout.encoding or "utf-8") if terminal else "utf-8")
+        destination.write(text.encode((sys.stdout.encoding or "utf-8") if terminal else "utf-8", "replace"))
     except BrokenPipeError:  # caught here, for typer makes it exit code 1
         raise typer.Exit(PIPE_LOST) from None
     if not renderer.CARRIES_NOTES and not request.quiet:

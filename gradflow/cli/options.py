@@ -9,7 +9,7 @@ from gradflow.cells import CELLS
 from gradflow.layouts import ASSUMABLE, LAYOUTS
 from gradflow.layouts.assumptions import parse_assumptions
 from gradflow.readers import INPUT_FORMATS
-from gradflow.render import FORMATS
+from gradflow.render import FORMATS, PICTURES
 
 
 def option(*flags: str, help: str, **more: Any) -> Any:
@@ -86,6 +86,17 @@ Format = Annotated[
 Output = Annotated[
     str | None,
     option("-o", "--output", metavar="FILE", help="Write the result to a file, format by its suffix."),
+]
+Plot = Annotated[
+    str | None,
+    option(
+        "--plot",
+        metavar="FILE",
+        help=f"Draw the result into a file, too: {', '.join(f'.{kind}' for kind in PICTURES)}.",
+    ),
+]
+Chart = Annotated[
+    bool, option("--chart", help="Draw the main picture here, as -f chart does.", show_default=False)
 ]
 Table = Annotated[
     str | None,

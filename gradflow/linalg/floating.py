@@ -9,10 +9,11 @@ FORMATS = {
     "bfloat16": (2.0**-126, (2 - 2.0**-7) * 2.0**127),
 }
 
-# Logarithms of a norm that a reader must not miss, each with its name: 1 itself, and the ends of the formats.
-LEVELS = {0.0: "1"} | {
-    math.log10(end): f"{which} of {' and '.join(name for name in FORMATS if FORMATS[name][place] == end)}"
-    for place, which in enumerate(("smallest normal number", "largest number"))
+# Logarithms of a norm that a reader must not miss, each with its name: 1 itself, and the ends of the formats'
+# normal numbers.
+LEVELS = {0.0: "norm 1"} | {
+    math.log10(end): f"{', '.join(name for name in FORMATS if FORMATS[name][place] == end)}: {which}"
+    for place, which in enumerate(("smallest", "largest"))
     for end in sorted({ends[place] for ends in FORMATS.values()})
 }
 

@@ -15,8 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.errors import DataError, GradflowError
+from gradflow.extras import required
 from gradflow.readers.archive import inflated, member_names, members, opened
-from gradflow.readers.extras import required
 from gradflow.readers.hdf5_dataset import entries
 from gradflow.readers.hdf5_heap import check_heaps
 from gradflow.readers.kinds import KINDS
@@ -100,7 +100,7 @@ def _parsed(config: str) -> Any:
 @contextmanager
 def _opened(source: Source) -> Iterator[tuple[ModuleType, Any]]:
     """Yield h5py and the open file."""
-    h5py = required("h5py", "HDF5 files", "hdf5")
+    h5py = required("h5py", "reading HDF5 files", "hdf5")
     try:
         with source.open() as stream, h5py.File(stream, "r") as file:
             yield h5py, file

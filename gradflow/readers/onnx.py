@@ -9,7 +9,7 @@ from collections.abc import Container
 from typing import Any
 
 from gradflow.errors import GradflowError
-from gradflow.readers.extras import required
+from gradflow.extras import required
 from gradflow.readers.messages import damaged, shown
 from gradflow.readers.onnx_constants import Constant
 from gradflow.readers.onnx_fold import Folding
@@ -40,7 +40,7 @@ def read(source: Source) -> dict[str, StoredArray]:
     DataError
         If the file is damaged, onnx is not installed, or a tensor lies in another file.
     """
-    onnx = required("onnx", "ONNX files", "onnx")
+    onnx = required("onnx", "reading ONNX files", "onnx")
     try:
         model = onnx.load_model_from_string(source.read())
         return _arrays(source.name, list(scopes(model)))

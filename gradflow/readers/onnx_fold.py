@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.errors import DataError, GradflowError
-from gradflow.readers.extras import required
+from gradflow.extras import required
 from gradflow.readers.kinds import KINDS
 from gradflow.readers.messages import reading, shown
 from gradflow.readers.onnx_constants import Constant
@@ -104,8 +104,8 @@ def _evaluated(
     scope: Scope, node: Any, attributes: list[Any], name: str, feeds: dict[str, NDArray[Any]]
 ) -> NDArray[Any] | None:
     """Return one output of a node, by ONNX's own reference evaluator; None if it is no array of numbers."""
-    onnx = required("onnx", "ONNX files", "onnx")
-    reference = required("onnx.reference", "ONNX files", "onnx")
+    onnx = required("onnx", "reading ONNX files", "onnx")
+    reference = required("onnx.reference", "reading ONNX files", "onnx")
     plain = onnx.NodeProto(op_type=node.op_type, input=node.input, output=node.output, attribute=attributes)
     opset = onnx.helper.make_opsetid("", max(scope.opset, _FIRST.get(node.op_type, 1)))
     function = onnx.helper.make_function("gradflow", "node", list(feeds), [name], [plain], [opset])

@@ -15,4 +15,8 @@ FORMATS: Table = {
     "md": "gradflow.render.markdown",
     "html": "gradflow.render.html",
     "latex": "gradflow.render.latex",
+    "chart": "gradflow.render.chart",
 }
+
+# Pictures in files: each module has ``check()``, and ``encoded(record, kind, table) -> bytes``.
+PICTURES: Table = dict.fromkeys(("png", "svg", "pdf"), "gradflow.render.plot")

@@ -166,7 +166,7 @@ def _across(main: Rows, beside: Sequence[Rows], style: Style) -> Block:
     for table in beside:
         rows += _fields(table, keys)
     rules = frozenset({start} if 0 < start < len(rows) else ())
-    header = [meaning.index, *_labels(keys)]
+    header = [meaning.index, *labels(keys)]
     return Block(f"{main.name}: {meaning.description}", header, rows, rules, remark=remark)
 
 
@@ -175,7 +175,7 @@ def _keys(table: Rows) -> list[tuple[Any, ...]]:
     return list(zip(*(table.column(name) for name in table.meaning.across), strict=True))
 
 
-def _labels(keys: Sequence[tuple[Any, ...]]) -> list[str]:
+def labels(keys: Sequence[tuple[Any, ...]]) -> list[str]:
     """Return a heading for each series: its name, and whatever else is not the same for all."""
     varying = [0, *(k for k in range(1, len(keys[0]) if keys else 0) if len({key[k] for key in keys}) > 1)]
     return [" ".join(text(key[k]) for k in varying) for key in keys]

@@ -4,15 +4,16 @@ Drawn here and not by rich, which costs as much as all the rest of a short comma
 aligned columns.
 """
 
-import re
 import unicodedata
 from collections.abc import Sequence
 from textwrap import wrap
 
-from gradflow.notation.formulas import broken, plain, spans
+from gradflow.notation.formulas import broken as broken_formula
+from gradflow.notation.formulas import plain, spans
 from gradflow.notation.tex import tex
 from gradflow.record import Record
 from gradflow.render.chapters import Chapter, Step, chapters
+from gradflow.render.names import broken, unbroken
 from gradflow.render.page import Block, blocks, prose
 from gradflow.render.style import Style
 
@@ -21,8 +22,6 @@ CARRIES_NOTES = False
 GAPS = (2, 1)  # blanks between two columns: the narrow gap where the wide one does not fit
 NARROWEST = 16  # columns that a wrapped text gets at least
 INDENT = 6  # columns of the number of a line, under which all that belongs to it stands
-# where a name may be broken, and what `_broken` makes of that
-_MARK, _MARK_AND_ROOM = re.compile(r"([_./]|::)(?=\S)"), re.compile(r"([_./]|::) ")
 LONGEST_PIECE = 11  # columns that a piece of a name may ask for
 BOLD, DIM = "1", "2"
 RED, GREEN, YELLOW = "31", "32", "33"
@@ -83,7 +82,7 @@ def _formula(formula: str, room: int | None, style: Style) -> list[str]:
     """
     if room is None:
         return [formula if style.unicode else tex(formula)]
-    pieces = broken(formula, room - 2) if style.unicode else [tex(formula)]
+    pieces = broken_formula(formula, room - 2) if style.unicode else [tex(formula)]
     lines = [line for piece in pieces for line in wrap(piece, room - 2, break_long_words=False)]
     return [lines[0], *(f"  {line}" for line in lines[1:])]
 
@@ -125,10 +124,10 @@ def _grid(block: Block, style: Style) -> list[str]:
 def _narrowed(block: Block, widths: Sequence[int], gap: int, screen: int) -> list[int]:
     """Return the widths that the entries need alone: names wrap, numbers do not."""
     numbers = [max((_needed(row[k]) for row in block.rows), default=1) for k in range(1, len(widths))]
-    pieces = [max(_width(piece) for piece in _broken(name).split()) for name in block.header[1:] if name]
+    longest = [max(map(_width, unbroken(name))) for name in block.header[1:] if name]
     numbers = [
         max(width, min(piece, LONGEST_PIECE), 4)
-        for width, piece in zip(numbers, pieces or [0] * len(numbers), strict=True)
+        for width, piece in zip(numbers, longest or [0] * len(numbers), strict=True)
     ]
     left = screen - 1 - gap - max(numbers, default=0)
     return [min(widths[0], max(left, NARROWEST // 2)), *numbers]
@@ -171,12 +170,7 @@ def _row(
     """Return one row, on more than one line where a text is wrapped."""
     entries = [_wrapped(row[k], widths[k]) for k in columns]
     if row is block.header:
-        entries = [
-            [_joined(part) for part in _wrapped(_broken(row[k]), widths[k])]
-            if _width(row[k]) > widths[k]
-            else [row[k]]
-            for k in columns
-        ]
+        entries = [broken(row[k], widths[k]) if _width(row[k]) > widths[k] else [row[k]] for k in columns]
     lines = []
     for level in range(max(map(len, entries))):
         parts = [entry[level] if level < len(entry) else "" for entry in entries]
@@ -199,16 +193,6 @@ def _painted(text: str, code: str, style: Style) -> str:
 
 def _wrapped(text: str, width: int | None) -> list[str]:
     return [text] if width is None or _width(text) <= width else wrap(text, width)
-
-
-def _broken(name: str) -> str:
-    """Return the name of a column with room for a break after each mark inside it."""
-    return _MARK.sub(r"\1 ", name)
-
-
-def _joined(name: str) -> str:
-    """Return a piece of a name without the room that `_broken` made."""
-    return _MARK_AND_ROOM.sub(r"\1", name)
 
 
 def _total(widths: Sequence[int], gap: int) -> int:

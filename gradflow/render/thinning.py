@@ -1,13 +1,13 @@
 """Which rows of a long table a person is shown."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 ROUNDING = 1e-9
 
 
 def thinned(
-    count: int, rows: int | None, values: Sequence[Sequence[float]] = (), levels: Sequence[float] = ()
+    count: int, rows: int | None, values: Sequence[Sequence[float]] = (), levels: Collection[float] = ()
 ) -> list[int]:
     """Return the places of the rows to show, in order: about ``rows`` of ``count``.
 

@@ -1,0 +1,262 @@
+"""One panel of a picture on matplotlib's axes: curves, items, points of the complex plane, images."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from textwrap import fill
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle
+from matplotlib.ticker import MaxNLocator
+
+from gradflow.render.names import broken
+from gradflow.render.picture import CurvePanel, ImagePanel, ItemPanel, Numbers, Panel, PlanePanel, Series
+from gradflow.render.reduced import enveloped, listed, pooled
+
+# Okabe & Ito 2008, without the yellow that white paper swallows: colour-blind people tell them apart too.
+PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))  # where there are more curves than colours
+HELD_AGAINST = (0, (3, 1.5))
+COLORS = "cividis"
+GREY, PALE = "#666666", "#d4d4d4"
+MOST_NAMED = 10  # curves that a legend names one by one
+MOST_POINTS, MOST_PIXELS = 2000, 1000  # of a curve; of a side of an image
+MOST_ITEMS, NAME = 60, 26  # of a panel; letters of a line of their names
+LEVEL = 17  # letters of a line of the name of a level
+CLOSE = 0.1  # of an axis: the names of levels that near stand together
+LETTER = 0.066  # inches that a letter takes, about
+BESIDE = 1.0  # inches beside the axes of a panel, about
+STEPS = (1, 2, 2.5, 5, 10)  # between the marks of an axis
+
+
+class Look(NamedTuple):
+    """The colour and the dashes of a curve."""
+
+    color: Any
+    dashes: Any
+
+
+def draw_curves(axes: Axes, content: CurvePanel, width: float) -> list[str]:
+    """Draw curves with their bands, bars and levels; return what was left out."""
+    looks, remarks = _looks(content.series), []
+    for series, look in zip(content.series, looks, strict=True):
+        thin, remark = enveloped(series, MOST_POINTS)
+        remarks.append(remark)
+        _curve(axes, thin, look)
+    whole = all((series.x == np.round(series.x)).all() for series in content.series)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=whole, steps=STEPS))
+    axes.set_xlabel(_filled(content.panel.x.label, width))
+    axes.set_ylabel(fill(content.panel.y.label, 36))
+    for series, look in zip(content.series, looks, strict=True):
+        _mark_infinite(axes, series, look)
+    for values, names in _levels(content.levels, axes.get_ylim()):
+        for value in values:
+            axes.axhline(value, color=GREY, linewidth=0.7, zorder=0.9)
+        _note(axes, names, (1.0, sum(values) / len(values)), ("axes fraction", "data"), (3, 0))
+    _head(axes, content.panel, content.series, looks, width)
+    return remarks
+
+
+def draw_items(axes: Axes, content: ItemPanel, width: float) -> list[str]:
+    """Draw a mark for each item, on a bar from low to high where there is one; return what was left out."""
+    content, remark = listed(content, MOST_ITEMS)
+    looks = _looks(content.series)
+    apart = 0.3 / len(content.series)  # several marks of one item lie one under the other
+    for k, (series, look) in enumerate(zip(content.series, looks, strict=True)):
+        places = series.x + apart * (2 * k - len(content.series) + 1)
+        if series.low is not None and series.high is not None:
+            axes.hlines(places, series.low, series.high, colors=look.color, linewidth=4, alpha=0.3)
+        face = "white" if series.line.dashed else look.color
+        axes.plot(series.y, places, "o", color=look.color, markerfacecolor=face)
+    axes.set_yticks(range(len(content.names)), ["\n".join(broken(name, NAME)) for name in content.names])
+    axes.set_ylim(len(content.names) - 0.5, -0.5)
+    axes.margins(x=0.08)
+    axes.grid(visible=False, axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator("auto", steps=STEPS))
+    width -= LETTER * min(NAME, max(map(len, content.names))) - BESIDE / 2
+    axes.set_xlabel(_filled(content.panel.y.label, width))
+    for values, names in _levels(content.levels, axes.get_xlim()):
+        for value in values:
+            axes.axvline(value, color=GREY, linewidth=0.7, zorder=0.9)
+        _note(axes, names, (values[-1], 0.0), ("data", "axes fraction"), (-9, 2), rotation=90, va="bottom")
+    _head(axes, content.panel, content.series, looks, width, marks=True)
+    return [remark]
+
+
+def draw_plane(axes: Axes, content: PlanePanel, width: float) -> list[str]:
+    """Draw points beside the unit circle: the worse their condition the larger, defective ones as crosses."""
+    axes.add_patch(Circle((0, 0), 1, fill=False, color=GREY, linewidth=0.9))
+    axes.axhline(0, color=PALE, linewidth=0.7, zorder=0.5)
+    axes.axvline(0, color=PALE, linewidth=0.7, zorder=0.5)
+    good = np.isfinite(content.sizes)
+    point: dict[str, Any] = {"color": PALETTE[0], "alpha": 0.6, "linewidths": 0}
+    axes.scatter(content.re[good], content.im[good], _area(content.sizes[good]), **point)
+    axes.plot(content.re[~good], content.im[~good], "x", color=PALETTE[1], markersize=7)
+    axes.set_aspect("equal", "datalim")
+    axes.set_xlabel(content.panel.x.label)
+    axes.set_ylabel(content.panel.y.label)
+    shown = np.unique(np.round(np.quantile(content.sizes[good], (0, 0.5, 1)))) if good.any() else np.empty(0)
+    handles: dict[str, Artist] = {
+        f"condition {10.0**size:.2g}": axes.scatter([], [], _area(np.array([size])), **point)
+        for size in shown
+    }
+    if not good.all():
+        handles["defective"] = Line2D([], [], marker="x", linestyle="", color=PALETTE[1])
+    _titled(axes, content.panel.title, handles, width)
+    return []
+
+
+def draw_image(axes: Axes, content: ImagePanel, width: float) -> list[str]:
+    """Draw values as colours: an exact 0 in grey, what there is not in white."""
+    values, remark = pooled(content.values, MOST_PIXELS, MOST_PIXELS)
+    finite = values[np.isfinite(values)]
+    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    image = axes.imshow(
+        np.ma.masked_where(np.isnan(values), values),
+        cmap=colormaps[COLORS].with_extremes(under=PALE, bad="white"),
+        norm=Normalize(low, high if high > low else low + 1.0),
+        origin="lower",
+        extent=(*_edges(content.x), *_edges(content.y)),
+        aspect="auto",
+        interpolation="nearest",
+    )
+    axes.grid(visible=False)
+    axes.set_xlabel(_filled(content.panel.x.label, width))
+    axes.set_ylabel(fill(content.panel.y.label, 36))
+    _titled(axes, content.panel.title, {}, width)
+    axes.figure.colorbar(image, ax=axes, pad=0.02).set_label(fill(content.value.label, 36))
+    return [remark]
+
+
+def _curve(axes: Axes, series: Series, look: Look) -> None:
+    """Draw one curve where it is finite, with its band, or its bars where it has an error."""
+    y = np.where(np.isfinite(series.y), series.y, np.nan)
+    if series.low is not None and series.high is not None and series.line.low:
+        inside = np.isfinite(series.low) & np.isfinite(series.high)
+        low, high = (np.where(inside, edge, np.nan) for edge in (series.low, series.high))
+        axes.fill_between(series.x, low, high, color=look.color, alpha=0.2, linewidth=0)
+    elif series.low is not None:
+        bars = np.where(np.isfinite(series.low), series.y - series.low, 0.0)
+        axes.errorbar(series.x, y, bars, fmt="none", ecolor=look.color, elinewidth=1)
+    if series.line.marks:
+        face = "white" if series.line.dashed else look.color
+        axes.plot(series.x, y, "o", color=look.color, markerfacecolor=face)
+    else:
+        marker = "o" if np.isfinite(y).sum() == 1 else None  # of one point no line is seen
+        axes.plot(series.x, y, marker=marker, linestyle=look.dashes, color=look.color)
+
+
+def _mark_infinite(axes: Axes, series: Series, look: Look) -> None:
+    """Mark what no axis can hold at its end: an exact 0 of a logarithm at the bottom, inf at the top."""
+    for places, height, marker in ((np.isneginf(series.y), 0.0, "v"), (np.isposinf(series.y), 1.0, "^")):
+        if places.any():
+            x = series.x[places]
+            axes.plot(
+                x, np.full(len(x), height), marker, color=look.color, markersize=3,
+                transform=axes.get_xaxis_transform(), clip_on=False,
+            )  # fmt: skip
+
+
+def _looks(series: Sequence[Series]) -> list[Look]:
+    """Return what each curve looks like: of many by their order, of few by the thing that they show."""
+    if len({one.place for one in series}) > MOST_NAMED:
+        shades = colormaps[COLORS](np.linspace(0.0, 0.9, len(series)))
+        return [Look(shade, "-") for shade in shades]
+    return [
+        Look(
+            PALETTE[one.place % len(PALETTE)],
+            HELD_AGAINST if one.line.dashed else DASHES[one.place // len(PALETTE) % len(DASHES)],
+        )
+        for one in series
+    ]
+
+
+def _head(
+    axes: Axes,
+    panel: Panel,
+    series: Sequence[Series],
+    looks: Sequence[Look],
+    width: float,
+    *,
+    marks: bool = False,
+) -> None:
+    """Write the title over the axes, and under it what the curves are, where there are several."""
+    named = [(one, look) for one, look in zip(series, looks, strict=True) if one.label]
+    more = f" ({len(named)} curves, three of them named)" if len(named) > MOST_NAMED else ""
+    if more:
+        named = [named[0], named[len(named) // 2], named[-1]]
+    handles = {one.label: _handle(one, look, marks) for one, look in named}
+    _titled(axes, panel.title + more, handles, width)
+
+
+def _titled(axes: Axes, title: str, handles: Mapping[str, Artist], width: float) -> None:
+    """Write a title, and under it a legend in the room that empty lines of the title keep for it."""
+    names = [broken(name, int((width - BESIDE) / LETTER)) for name in handles]
+    longest = max((len(line) for lines in names for line in lines), default=0)
+    columns = max(1, min(len(names), int((width - BESIDE / 2) / (LETTER * (longest + 6)))))
+    rows = -(-sum(map(len, names)) // columns)
+    axes.set_title(_filled(title, width) + "\n" * rows, loc="left", linespacing=1.35)
+    if handles:
+        legend = axes.legend(
+            list(handles.values()), ["\n".join(lines) for lines in names], ncols=columns,
+            loc="lower left", bbox_to_anchor=(0.0, 1.0),
+            borderaxespad=0.2, borderpad=0.2, labelspacing=0.2,
+        )  # fmt: skip
+        legend.set_in_layout(False)  # may be wider than the axes
+
+
+def _handle(series: Series, look: Look, marks: bool) -> Line2D:
+    """Return what a curve looks like in the legend."""
+    face = "white" if series.line.dashed else look.color
+    if marks or series.line.marks:
+        return Line2D([], [], marker="o", linestyle="", color=look.color, markerfacecolor=face)
+    return Line2D([], [], linestyle=look.dashes, color=look.color)
+
+
+def _levels(levels: Mapping[float, str], ends: tuple[float, float]) -> Iterator[tuple[list[float], str]]:
+    """Yield the levels that lie on an axis, from the highest, with their names: of close ones together."""
+    low, high = min(ends), max(ends)
+    inside = sorted((level for level in levels if low <= level <= high), reverse=True)
+    while inside:
+        close = [level for level in inside if inside[0] - level <= CLOSE * (high - low)]
+        yield close, "\n".join(fill(levels[level], LEVEL) for level in close)
+        inside = inside[len(close) :]
+
+
+def _note(
+    axes: Axes,
+    words: str,
+    at: tuple[float, float],
+    of: tuple[str, str],
+    shift: tuple[float, float],
+    **more: Any,
+) -> None:
+    """Write small grey words beside a line."""
+    axes.annotate(
+        words,
+        at,
+        shift,
+        of,
+        "offset points",
+        **{"va": "center", "fontsize": 6, "color": GREY, "zorder": 0.95, **more},
+    )
+
+
+def _filled(words: str, width: float) -> str:
+    """Return words in lines that fit over axes, or under them, of a panel so many inches wide."""
+    return fill(words, int((width - BESIDE) / LETTER))
+
+
+def _area(sizes: Numbers) -> Numbers:
+    """Return the areas of points, in square points, for log₁₀ of a condition."""
+    return np.asarray(10.0 + 7.0 * np.clip(sizes, 0.0, 17.0))
+
+
+def _edges(places: Numbers) -> tuple[float, float]:
+    """Return where the cells at the first and the last place end."""
+    half = 0.5 * (float(places[-1] - places[0]) / (len(places) - 1) if len(places) > 1 else 1.0)
+    return float(places[0]) - half, float(places[-1]) + half

@@ -1,0 +1,108 @@
+"""A record as a picture in a file: its panels on one sheet, the first of them the largest."""
+
+import io
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from textwrap import fill
+from typing import Any
+
+import matplotlib.style
+from matplotlib.figure import Figure
+
+from gradflow import __version__
+from gradflow.errors import UsageError
+from gradflow.record import Record
+from gradflow.render.axes import MOST_ITEMS, NAME, draw_curves, draw_image, draw_items, draw_plane
+from gradflow.render.names import broken
+from gradflow.render.picture import AnyPanel, CurvePanel, ImagePanel, ItemPanel, PlanePanel, panels
+
+DRAWN: Mapping[type, Callable[..., list[str]]] = {
+    CurvePanel: draw_curves,
+    ItemPanel: draw_items,
+    PlanePanel: draw_plane,
+    ImagePanel: draw_image,
+}
+# Inches: a sheet fits the text of a page, half of it with two rows of panels, and is legible in a column.
+ALONE, SHEET = 4.8, 7.0
+HEIGHT = 2.9
+AROUND, ITEM = 1.2, 0.17  # of a panel of items: what is around them, and each of them
+MOST_PANELS = 60
+DOTS = 200  # an inch
+STYLE = {
+    "font.size": 8, "axes.titlesize": 8, "axes.labelsize": 8, "legend.fontsize": 7.5,
+    "xtick.labelsize": 7, "ytick.labelsize": 7, "lines.linewidth": 1.3, "lines.markersize": 3.5,
+    "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6, "axes.axisbelow": True, "legend.frameon": False, "legend.handlelength": 1.8,
+    "legend.columnspacing": 1.2, "legend.labelspacing": 0.3, "savefig.dpi": DOTS, "figure.dpi": 100,
+    # names come from files: no formula is looked for in them
+    "text.parse_math": False,
+    # letters as outlines, and names of parts made of the picture alone: always the same bytes
+    "svg.fonttype": "path", "svg.hashsalt": "gradflow", "pdf.fonttype": 42,
+}  # fmt: skip
+# Nothing of the day on which it was drawn.
+METADATA: Mapping[str, Mapping[str, Any]] = {
+    "png": {"Software": f"gradflow {__version__}"},
+    "svg": {"Creator": f"gradflow {__version__}", "Date": None},
+    "pdf": {"Creator": f"gradflow {__version__}", "CreationDate": None},
+}
+
+
+def figure(record: Record, table: str | None = None) -> Figure:
+    """Return the picture of a record, of all its tables that have one or of ``table`` alone."""
+    with _look():
+        return _sheet(panels(record, table))
+
+
+def encoded(record: Record, kind: str, table: str | None = None) -> bytes:
+    """Return the picture as a file of a kind (png, svg, pdf): of one record always the same bytes."""
+    buffer = io.BytesIO()
+    with _look():
+        sheet = _sheet(panels(record, table))
+        sheet.savefig(buffer, format=kind, metadata={"Title": f"gradflow {record.command}", **METADATA[kind]})
+    return buffer.getvalue()
+
+
+@contextmanager
+def _look() -> Iterator[None]:
+    """Draw in the house's own style, whatever a person has set for other pictures."""
+    with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
+        # a letter that no font at hand has is drawn as a box
+        warnings.filterwarnings("ignore", "Glyph")
+        yield
+
+
+def _sheet(contents: Sequence[AnyPanel]) -> Figure:
+    """Return all panels on one sheet, two in a row; an odd first one has a row of its own."""
+    if len(contents) > MOST_PANELS:
+        names = ", ".join(dict.fromkeys(content.panel.table for content in contents))
+        raise UsageError(f"{len(contents)} panels are more than {MOST_PANELS}: draw one table of {names}")
+    rows = _rows(contents)
+    heights = [max(_height(content) for content in row) for row in rows]
+    size = (SHEET if len(contents) > 1 else ALONE, sum(heights))
+    sheet = Figure(figsize=size, layout="constrained")
+    grid = sheet.add_gridspec(len(rows), max(map(len, rows)), height_ratios=heights)
+    remarks: dict[str, None] = {}
+    for level, row in enumerate(rows):
+        for column, content in enumerate(row):
+            axes = sheet.add_subplot(grid[level, :] if len(row) == 1 else grid[level, column])
+            said = DRAWN[type(content)](axes, content, size[0] / len(row))
+            remarks |= {
+                f"{content.panel.name}: {one}": None for one in (*content.panel.remarks, *said) if one
+            }
+    if remarks:
+        words = fill("; ".join(remarks), int(size[0] / 0.05))
+        sheet.supxlabel(words, x=0.01, ha="left", fontsize=6)
+    return sheet
+
+
+def _rows(contents: Sequence[AnyPanel]) -> list[Sequence[AnyPanel]]:
+    odd = len(contents) % 2
+    return [contents[:1]] * odd + [contents[k : k + 2] for k in range(odd, len(contents), 2)]
+
+
+def _height(content: AnyPanel) -> float:
+    if isinstance(content, ItemPanel):
+        lines = max(len(broken(name, NAME)) for name in content.names)
+        return max(HEIGHT, AROUND + ITEM * lines * min(len(content.names), MOST_ITEMS))
+    return HEIGHT

@@ -1,0 +1,251 @@
+"""What there is to see in a record, whatever draws it: panels of curves, items, points and images.
+
+Which columns are drawn stands in the metadata of tables (`gradflow.drawing`), what is on an axis in that of
+columns. Logarithms are drawn as they are, so that a norm of 1e-5000 has its place. Nothing is left out here;
+what no axis can hold (an exact 0, whose logarithm is −inf; inf; nan) is told in a remark.
+"""
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradflow.drawing import Curves, Image, Items, Line, Plane
+from gradflow.errors import UsageError
+from gradflow.printable import printable
+from gradflow.record import ColumnMeaning, Record
+from gradflow.render.page import labels, text
+from gradflow.render.selection import Rows, tables
+
+Numbers = NDArray[np.float64]
+
+
+class Axis(NamedTuple):
+    """What is on an axis: in words, and the name of its column for those who have no letters for them."""
+
+    label: str
+    name: str
+
+
+class Series(NamedTuple):
+    """One curve: y over x, both (n,), and what lies about it: a band, or bars of an error.
+
+    ``place`` counts the things that are told apart in a picture, over all its panels: the same thing has the
+    same place, and so the same colour.
+    """
+
+    label: str
+    place: int
+    x: Numbers
+    y: Numbers
+    line: Line
+    low: Numbers | None = None
+    high: Numbers | None = None
+
+
+class Panel(NamedTuple):
+    """What all panels have: its table, a name and a title, axes, and remarks on what no axis can hold."""
+
+    table: str
+    name: str
+    title: str
+    x: Axis
+    y: Axis
+    remarks: tuple[str, ...] = ()
+
+
+class CurvePanel(NamedTuple):
+    """Curves, and the levels that they are to be held against: value and name."""
+
+    panel: Panel
+    series: list[Series]
+    levels: Mapping[float, str]
+
+
+class ItemPanel(NamedTuple):
+    """Named items one under the other; the y of each series are at the places x of the names, from 0."""
+
+    panel: Panel
+    names: list[str]
+    series: list[Series]
+    levels: Mapping[float, str]
+
+
+class PlanePanel(NamedTuple):
+    """Points of the complex plane, (n,) each; ``sizes`` are logarithms, inf for what has no size."""
+
+    panel: Panel
+    re: Numbers
+    im: Numbers
+    sizes: Numbers
+    size: Axis
+
+
+class ImagePanel(NamedTuple):
+    """Values (rows, columns) at the places y (rows,) and x (columns,); nan where there is none."""
+
+    panel: Panel
+    x: Numbers
+    y: Numbers
+    values: Numbers
+    value: Axis
+
+
+AnyPanel = CurvePanel | ItemPanel | PlanePanel | ImagePanel
+
+
+def drawn(record: Record) -> dict[str, Rows]:
+    """Return the tables of a record that have a picture, the main one first."""
+    return {name: found for name, found in tables(record).items() if found.meaning.drawn and found.rows}
+
+
+def panels(record: Record, table: str | None = None) -> list[AnyPanel]:
+    """Return the panels of all tables that are drawn, or of the one that was asked for.
+
+    Raises
+    ------
+    UsageError
+        Where there is nothing to draw.
+    """
+    pictures = drawn(record)
+    if table is not None and table not in pictures:
+        raise UsageError(f"{table!r} has no picture here; those with one: {', '.join(pictures) or 'none'}")
+    if not pictures:
+        raise UsageError("the result has no table that is drawn: there is no picture of it")
+    places: dict[str, int] = {}
+    return [
+        panel
+        for found in (pictures.values() if table is None else [pictures[table]])
+        for drawing in found.meaning.drawn
+        for panel in _MAKERS[type(drawing)](found, drawing, places)
+    ]
+
+
+def _curves(table: Rows, drawing: Curves, places: dict[str, int]) -> list[AnyPanel]:
+    found: list[AnyPanel] = []
+    for key, group in _groups(table, drawing.panels):
+        own = _groups(group, drawing.apart)
+        names = labels([key for key, _ in own]) if drawing.apart else [""]
+        series = [
+            _line(part, drawing.x, line, _named(name, line, drawing.y), places, log10=drawing.log10)
+            for name, (_, part) in zip(names, own, strict=True)
+            for line in drawing.y
+        ]
+        series = [one for one in series if not np.isnan(one.y).all()]  # no theory, no bound: no curve
+        y = _axis(table, drawing.y[0].column, drawing.label, log10=drawing.log10)
+        panel = _panel(group, key, _axis(table, drawing.x), y, _remarks(series, logarithm=drawing.log10))
+        found.append(CurvePanel(panel, series, _levels(table, drawing.y)))
+    return found
+
+
+def _items(table: Rows, drawing: Items, places: dict[str, int]) -> list[AnyPanel]:  # noqa: ARG001
+    names = labels([tuple(row) for row in zip(*(table.column(name) for name in drawing.names), strict=True)])
+    if len(drawing.names) == 1 and not isinstance(table.column(drawing.names[0])[0], str):
+        names = [f"{drawing.names[0]} {name}" for name in names]
+    own: dict[str, int] = {}  # an item is no curve, and shares no colour with one
+    series = [_line(table, "", line, _named("", line, drawing.y), own, log10=False) for line in drawing.y]
+    y = _axis(table, drawing.y[0].column, drawing.label)
+    panel = _panel(table, (), Axis("", ""), y, _remarks(series))
+    return [ItemPanel(panel, names, series, _levels(table, drawing.y))]
+
+
+def _plane(table: Rows, drawing: Plane, places: dict[str, int]) -> list[AnyPanel]:  # noqa: ARG001
+    re, im, sizes = (_numbers(table, name) for name in drawing)
+    with np.errstate(divide="ignore"):
+        logs = np.log10(sizes)
+    size = _axis(table, drawing.size, log10=True)
+    panel = _panel(table, (), _axis(table, drawing.re), _axis(table, drawing.im))
+    return [PlanePanel(panel, re, im, logs, size)]
+
+
+def _image(table: Rows, drawing: Image, places: dict[str, int]) -> list[AnyPanel]:  # noqa: ARG001
+    found: list[AnyPanel] = []
+    for key, group in _groups(table, drawing.panels):
+        (x, column), (y, row) = (
+            np.unique(_numbers(group, name), return_inverse=True) for name in (drawing.x, drawing.y)
+        )
+        values = np.full((len(y), len(x)), np.nan)
+        values[row, column] = _numbers(group, drawing.value)
+        zeros = int(np.isneginf(values).sum())
+        remarks = (f"{zeros} of {len(group.rows)} pairs are an exact 0",) if zeros else ()
+        panel = _panel(group, key, _axis(table, drawing.x), _axis(table, drawing.y), remarks)
+        found.append(ImagePanel(panel, x, y, values, _axis(table, drawing.value)))
+    return found
+
+
+_MAKERS: Mapping[type, Any] = {Curves: _curves, Items: _items, Plane: _plane, Image: _image}
+
+
+def _groups(table: Rows, names: Sequence[str]) -> list[tuple[tuple[Any, ...], Rows]]:
+    """Return the rows of each value of some columns, in order of appearance; all where none is named."""
+    found: dict[tuple[Any, ...], list[list[Any]]] = {}
+    columns = [list(table.columns).index(name) for name in names]
+    for row in table.rows:
+        found.setdefault(tuple(row[k] for k in columns), []).append(row)
+    return [(key, table._replace(rows=rows)) for key, rows in found.items()]
+
+
+def _named(label: str, line: Line, lines: Sequence[Line]) -> str:
+    """Return the name of a curve: that of the thing, and of the column where there are several."""
+    if len(lines) == 1 or (label and not line.dashed):
+        return label
+    column = line.column.removeprefix("log10_")
+    return f"{label}: {column}" if label else column
+
+
+def _line(table: Rows, x: str, line: Line, label: str, places: dict[str, int], log10: bool) -> Series:
+    over = _numbers(table, x) if x else np.arange(len(table.rows), dtype=float)
+    y = _numbers(table, line.column, log10=log10)
+    low = high = None
+    if line.low:
+        low, high = _numbers(table, line.low), _numbers(table, line.high)
+    elif line.error:
+        error = _numbers(table, line.error)
+        low, high = y - error, y + error
+    thing = label.partition(": ")[0] if line.dashed else label
+    return Series(label, places.setdefault(thing, len(places)), over, y, line, low, high)
+
+
+def _numbers(table: Rows, name: str, *, log10: bool = False) -> Numbers:
+    """Return a column as numbers, nan for none."""
+    values = np.array([math.nan if value is None else value for value in table.column(name)], np.float64)
+    if not log10:
+        return values
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.log10(values)
+
+
+def _axis(table: Rows, name: str, label: str = "", *, log10: bool = False) -> Axis:
+    """Return what an axis says: the first clause of what the column means, and its unit."""
+    meaning: ColumnMeaning = table.columns[name]
+    words = label or meaning.description.partition(";")[0]
+    unit = f" [{meaning.unit}]" if meaning.unit else ""
+    return Axis(f"{'log₁₀ of ' if log10 else ''}{words}{unit}", f"{'log10 ' if log10 else ''}{name}{unit}")
+
+
+def _panel(table: Rows, key: tuple[Any, ...], x: Axis, y: Axis, remarks: Sequence[str] = ()) -> Panel:
+    name = " ".join(text(value) for value in key)
+    name = f"{table.name}, {name}" if name else table.name
+    return Panel(table.name, name, f"{name}: {printable(table.meaning.description)}", x, y, tuple(remarks))
+
+
+def _levels(table: Rows, lines: Sequence[Line]) -> dict[float, str]:
+    return {value: name for line in lines for value, name in table.columns[line.column].levels.items()}
+
+
+def _remarks(series: Sequence[Series], *, logarithm: bool = False) -> list[str]:
+    """Return what no axis can hold, curve by curve."""
+    found = []
+    for one in series:
+        name = f"{one.label}: " if one.label else ""
+        zero = "an exact 0" if logarithm or one.line.column.startswith("log10_") else "-inf"
+        for values, what in (
+            (np.isneginf(one.y), zero),
+            (np.isposinf(one.y), "inf"),
+            (np.isnan(one.y), "none"),
+        ):
+            if values.any():
+                found.append(f"{name}{what} at {int(values.sum())} of {len(one.y)} places")
+    return found

@@ -1,0 +1,241 @@
+"""Panels of a picture drawn with letters, for a terminal: each function returns rows of letters."""
+
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+
+from gradflow.render.canvas import Canvas, Cell, Paint
+from gradflow.render.frame import Range, Row, Screen, floor, framed, written
+from gradflow.render.names import broken
+from gradflow.render.page import text
+from gradflow.render.picture import CurvePanel, ImagePanel, ItemPanel, Numbers, PlanePanel, Series
+from gradflow.render.reduced import enveloped, listed, pooled
+
+HEIGHT, TALL = 16, 20  # rows of a drawing; of one as high as it is wide
+# Okabe & Ito 2008, in an order that is seen on dark and on light screens
+PALETTE = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#0072B2", "#F0E442")
+CIVIDIS = ((0, 32, 77), (65, 77, 107), (124, 123, 120), (188, 174, 108), (255, 234, 70))
+DIM = "dim"
+TAGS = "123456789abcdefghijklmnopqrstuvwxyz"
+MOST_TAGGED, MOST_ITEMS = 10, 60
+NAME, VALUE = 30, 12  # columns of the name of an item, and of its number
+Sketch = tuple[list[Row], list[str]]  # the rows, and remarks on what was left out
+
+
+def sketch_curves(content: CurvePanel, screen: Screen) -> Sketch:
+    """Draw curves in dots of braille, each its own colour; without colours as rows of their tags."""
+    several = len(content.series) > 1
+    tagged = several and len(content.series) <= MOST_TAGGED
+    braille = screen.unicode and (screen.color or not several)
+    y = _range([one.y for one in content.series] + [edge for edge in _edges(content) if edge is not None])
+    x = _range([one.x for one in content.series])
+    canvas = Canvas(screen.width - 12 - 3 * tagged, HEIGHT, braille=braille)
+    for level in _inside(content.levels, y):
+        for column in range(canvas.width):
+            canvas.put(column, canvas.at((0.0, y.share(level)))[1], screen.letter("┄", "-"), DIM)
+    for edge in _edges(content):
+        _curve(canvas, content.series[0]._replace(y=edge), x, y, ".", DIM, every=3)
+    for place, one in enumerate(content.series):
+        tag = TAGS[place] if tagged else screen.letter("●", "*")
+        _curve(canvas, enveloped(one, 4 * canvas.width)[0], x, y, tag, _paint(one), every=1 + one.line.dashed)
+        _ends(canvas, one, x, screen)
+    whole = bool(all((one.x == np.round(one.x)).all() for one in content.series))
+    rows = framed(canvas, x, y, screen, whole=(whole, False))
+    return [*_tags(rows, canvas, content.series, y), *_legend(content, y, screen, tagged)], []
+
+
+def sketch_items(content: ItemPanel, screen: Screen) -> Sketch:
+    """Draw a line for each item: its name, a mark between low and high, its number."""
+    content, remark = listed(content, MOST_ITEMS)
+    names = [broken(name, NAME) for name in content.names]
+    room = max(len(line) for lines in names for line in lines)
+    ends = [edge for one in content.series for edge in (one.y, one.low, one.high) if edge is not None]
+    x = _range(ends)
+    canvas = Canvas(max(screen.width - room - VALUE - 3, VALUE), 1, braille=False)
+    rows: list[Row] = []
+    for item, lines in enumerate(names):
+        for place, one in enumerate(content.series):
+            canvas.cells.clear()
+            _item(canvas, one, item, x, screen, _inside(content.levels, x))
+            name = lines[0] if place == 0 else ""
+            number = text(float(one.y[item])).rjust(VALUE - 1)
+            side = written(f"{name.rjust(room)} {screen.letter('│', '|')}")
+            rows.append([*side, *canvas.rows()[0], *written(number)])
+        rows += [written(line.rjust(room)) for line in lines[1:]]
+    return [*rows, *floor(canvas, x, room, screen), *_legend(content, x, screen, tagged=False)], [remark]
+
+
+def sketch_plane(content: PlanePanel, screen: Screen) -> Sketch:
+    """Draw points beside the unit circle, by their condition as one of three marks."""
+    reach = max(1.1, 1.05 * float(np.abs(np.concatenate([content.re, content.im])).max(initial=0.0)))
+    height = min(TALL, max((screen.width - 12) // 2, 1))
+    canvas, ends = Canvas(2 * height, height, braille=screen.unicode), Range(-reach, reach)
+    for angle in np.linspace(0.0, 2 * np.pi, 16 * height, endpoint=False):
+        canvas.point((ends.share(np.cos(angle)), ends.share(np.sin(angle))), ".", DIM)
+    small, large, cross = screen.letter("•", "o"), screen.letter("●", "O"), screen.letter("×", "x")
+    for re, im, size in zip(content.re, content.im, content.sizes, strict=True):
+        mark, paint = (
+            (small, PALETTE[0]) if size < 3 else (large, PALETTE[1]) if size < np.inf else (cross, PALETTE[4])
+        )
+        canvas.put(*canvas.at((ends.share(re), ends.share(im))), mark, paint)
+    rows = framed(canvas, ends, ends, screen)
+    key = f"{small} condition under 1000  {large} over it  {cross} defective; the circle has radius 1"
+    return [*rows, written(key, DIM)], []
+
+
+def sketch_image(content: ImagePanel, screen: Screen) -> Sketch:
+    """Draw values as colours, two to a letter; without colours as shades."""
+    halves = 2 if screen.color and screen.unicode else 1
+    width = min(screen.width - 12, 2 * TALL)
+    values, remark = pooled(content.values, halves * TALL, width)
+    values = np.repeat(
+        np.repeat(values, max(1, halves * TALL // len(values)), 0), max(1, width // values.shape[1]), 1
+    )
+    scale = _range([values])
+    values = np.concatenate([np.full((-len(values) % halves, values.shape[1]), np.nan), values[::-1]])
+    canvas = Canvas(values.shape[1], len(values) // halves, braille=False)
+    for row in range(canvas.height):
+        for column in range(canvas.width):
+            cell = _pixel(values[halves * row : halves * (row + 1), column], scale, screen)
+            canvas.put(column, row, *cell)
+    x, y = (Range.of(float(places[0]), float(places[-1])) for places in (content.x, content.y))
+    rows = framed(canvas, x, y, screen, whole=(True, True))
+    return [*rows, _scale(content, scale, screen)], [remark]
+
+
+def _curve(canvas: Canvas, one: Series, x: Range, y: Range, mark: str, paint: Paint, every: int) -> None:
+    """Draw one curve, with the bars of its errors; nothing joins what is not finite."""
+    places = [
+        (x.share(float(over)), y.share(float(value))) if np.isfinite(value) else None
+        for over, value in zip(one.x, one.y, strict=True)
+    ]
+    if one.line.marks:
+        if one.low is not None and one.high is not None:
+            for over, low, high in zip(one.x, one.low, one.high, strict=True):
+                if np.isfinite(low) and np.isfinite(high):
+                    canvas.line((x.share(over), y.share(low)), (x.share(over), y.share(high)), "|", paint)
+        for place in places:
+            if place is not None:
+                canvas.put(*canvas.at(place), mark, paint)
+        return
+    for before, place in zip([None, *places], places, strict=False):
+        if place is not None:
+            canvas.line(before or place, place, mark, paint, every)
+
+
+def _ends(canvas: Canvas, one: Series, x: Range, screen: Screen) -> None:
+    """Mark what no axis can hold at its end: an exact 0 of a logarithm at the bottom, inf at the top."""
+    for places, row, mark in (
+        (np.isneginf(one.y), canvas.height - 1, screen.letter("▼", "v")),
+        (np.isposinf(one.y), 0, screen.letter("▲", "^")),
+    ):
+        for over in one.x[places]:
+            canvas.put(canvas.at((x.share(float(over)), 0.0))[0], row, mark, _paint(one))
+
+
+def _edges(content: CurvePanel) -> list[Numbers]:
+    """Return the edges of the band of a curve that has no other beside it."""
+    solid = [one for one in content.series if not one.line.dashed]
+    if len(solid) > 1 or not content.series or content.series[0].line.marks:
+        return []
+    return [edge for edge in (content.series[0].low, content.series[0].high) if edge is not None]
+
+
+def _tags(rows: list[Row], canvas: Canvas, series: Sequence[Series], y: Range) -> list[Row]:
+    """Return the rows with the tag of each curve at its end."""
+    if not 1 < len(series) <= MOST_TAGGED:
+        return rows
+    rows = [*rows]
+    for place, one in enumerate(series):
+        finite = one.y[np.isfinite(one.y)]
+        if len(finite):
+            row = canvas.at((1.0, y.share(float(finite[-1]))))[1]
+            rows[row] = [*rows[row], Cell(TAGS[place], _paint(one))]
+    return rows
+
+
+def _legend(content: CurvePanel | ItemPanel, ends: Range, screen: Screen, tagged: bool) -> list[Row]:
+    """Return what the curves are, and the levels."""
+    rows: list[Row] = []
+    named = [one for one in content.series if one.label]
+    if len(named) > MOST_TAGGED:
+        words = f"{len(named)} curves: {named[0].label}, {named[1].label}, ..., {named[-1].label}"
+        rows.append(written(words))
+    else:
+        for place, one in enumerate(named):
+            mark = TAGS[place] if tagged else _mark(one, screen)
+            rows.append([Cell(mark, _paint(one)), *written(f" {one.label}")])
+    for level in _inside(content.levels, ends):
+        rows.append(written(f"{screen.letter('┄', '-')} {text(level)}: {content.levels[level]}", DIM))
+    return rows
+
+
+def _item(canvas: Canvas, one: Series, item: int, x: Range, screen: Screen, levels: Sequence[float]) -> None:
+    """Draw the line of one item."""
+    for level in levels:
+        canvas.put(canvas.at((x.share(level), 0.0))[0], 0, screen.letter("┆", ":"), DIM)
+    if one.low is not None and one.high is not None and np.isfinite([one.low[item], one.high[item]]).all():
+        ends = [canvas.at((x.share(float(edge[item])), 0.0))[0] for edge in (one.low, one.high)]
+        for column in range(ends[0], ends[1] + 1):
+            canvas.put(column, 0, screen.letter("─", "-"), _paint(one))
+    if np.isfinite(one.y[item]):
+        canvas.put(canvas.at((x.share(float(one.y[item])), 0.0))[0], 0, _mark(one, screen), _paint(one))
+
+
+def _mark(one: Series, screen: Screen) -> str:
+    return screen.letter("○", "o") if one.line.dashed else screen.letter("●", "*")
+
+
+def _pixel(values: Numbers, scale: Range, screen: Screen) -> Cell:
+    """Return one letter for the values of a cell, the upper first."""
+    if not screen.color:
+        shades = screen.letter("·░▒▓█", ".:-=+*#%@")
+        value = float(values[0])
+        if np.isnan(value):
+            return Cell()
+        if np.isneginf(value):
+            return Cell("0")
+        return Cell(shades[min(int(scale.share(value) * len(shades)), len(shades) - 1)])
+    colors = [_color(float(value), scale) for value in values]
+    if len(colors) == 1:
+        return Cell("#" if colors[0] else " ", colors[0])
+    upper, lower = colors
+    if upper is None:
+        return Cell("▄", lower) if lower else Cell()
+    return Cell("▀", f"{upper} on {lower}" if lower else upper)
+
+
+def _color(value: float, scale: Range) -> str | None:
+    """Return the colour of a value as rich writes it; grey for an exact 0, None for what there is not."""
+    if np.isnan(value):
+        return None
+    if np.isinf(value):
+        return "#808080"
+    place = min(max(scale.share(value), 0.0), 1.0) * (len(CIVIDIS) - 1)
+    first = min(int(place), len(CIVIDIS) - 2)
+    mixed = (
+        round(a + (place - first) * (b - a)) for a, b in zip(CIVIDIS[first], CIVIDIS[first + 1], strict=True)
+    )
+    return "#" + "".join(f"{part:02x}" for part in mixed)
+
+
+def _scale(content: ImagePanel, scale: Range, screen: Screen) -> Row:
+    """Return the scale of colours with its ends."""
+    values = np.linspace(scale.low, scale.high, 2 * NAME // 3)
+    label = content.value.label if screen.unicode else content.value.name
+    shades = [_pixel(np.array([value] * (2 if screen.unicode else 1)), scale, screen) for value in values]
+    return [*written(f"{text(scale.low)} "), *shades, *written(f" {text(scale.high)}  {label}")]
+
+
+def _range(values: Sequence[Numbers]) -> Range:
+    every = np.concatenate([np.ravel(one) for one in values]) if values else np.empty(0)
+    finite = every[np.isfinite(every)]
+    return Range.of(float(finite.min()), float(finite.max())) if len(finite) else Range(0.0, 1.0)
+
+
+def _inside(levels: Iterable[float], ends: Range) -> list[float]:
+    return [level for level in levels if ends.low <= level <= ends.high]
+
+
+def _paint(one: Series) -> Paint:
+    return PALETTE[one.place % len(PALETTE)]

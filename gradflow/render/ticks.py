@@ -1,0 +1,39 @@
+"""Round numbers along an axis."""
+
+import math
+from collections.abc import Sequence
+
+ROUND = (1.0, 2.0, 2.5, 5.0, 10.0)
+
+
+def ticks(low: float, high: float, most: int, *, whole: bool = False) -> list[float]:
+    """Return at most ``most`` round numbers between two, evenly spaced; integers where ``whole``.
+
+    Examples
+    --------
+    >>> ticks(-66.3, 0.2, 5), ticks(1.0, 3.0, 9, whole=True)
+    ([-60.0, -40.0, -20.0, 0.0], [1.0, 2.0, 3.0])
+    """
+    span = high - low
+    if not span > 0 or most < 1:
+        return [low] if most > 0 else []
+    power = 10.0 ** math.floor(math.log10(span / most))
+    steps = [power * scale * times for scale in (1.0, 10.0) for times in ROUND]
+    for step in steps:
+        if whole and step != round(step):
+            continue
+        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
+        if last - first < most:
+            return [k * step for k in range(first, last + 1)]
+    return [low]
+
+
+def labels(values: Sequence[float]) -> list[str]:
+    """Return the numbers as text, with as many digits as tell them apart.
+
+    Examples
+    --------
+    >>> labels([0.0, 0.25, 0.5]), labels([-5000.0, 0.0]), labels([1e-9, 2e-9])
+    (['0', '0.25', '0.5'], ['-5000', '0'], ['1e-09', '2e-09'])
+    """
+    return [f"{value + 0.0:.6g}" for value in values]
