@@ -9,6 +9,7 @@ from typing import get_args, get_type_hints
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from numpy.typing import ArrayLike
 from numpydoc.docscrape import ClassDoc, FunctionDoc
 from numpydoc.validate import validate
@@ -36,6 +37,7 @@ NO_FAULT_OF_A_CLASS = {"PR01": "a dataclass has Attributes, which are looked at 
 
 WITHOUT_SOURCE = {
     "convert": "gives arrays other names",
+    "figure": "draws a record",
     "from_state_dict": "finds arrays by their names",
     "load": "finds arrays by their names",
     "read_array": "reads a file",
@@ -87,6 +89,7 @@ PROVOKED = {
     ("convert", "DataError"): lambda: gradflow.convert(state(), NOWHERE),
     ("derive", "UsageError"): lambda: gradflow.derive("jacobian", steps=3),
     ("derive", "DataError"): lambda: gradflow.derive("power", matrix=MISSING),
+    ("figure", "UsageError"): lambda: gradflow.figure(gradflow.derive(list=True)),
     ("from_state_dict", "UsageError"): lambda: gradflow.from_state_dict([np.eye(2)]),
     ("from_state_dict", "DataError"): lambda: gradflow.from_state_dict({"linear.weight": np.eye(2)}),
     ("init", "UsageError"): lambda: gradflow.init("rnn", horizon=1),
@@ -115,8 +118,14 @@ PROVOKED = {
     ),
 }
 NOT_TO_BE_PROVOKED = {
-    ("derive", "NumericalError"): "tests/analysis/test_derive.py makes a line that is wrong"
+    ("figure", "DataError"): "tests/render/test_figure.py takes matplotlib away",
+    ("derive", "NumericalError"): "tests/analysis/test_derive.py makes a line that is wrong",
 }
+
+
+def hints_of(found):
+    """Return the types of a function; Figure is known to type checkers alone."""
+    return get_type_hints(found, localns={"Figure": Figure})
 
 
 def read(name):
@@ -149,7 +158,7 @@ def test_an_example_shows_what_comes_out(name):
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_every_array_has_its_shape(name):
-    hints = get_type_hints(API[name])
+    hints = hints_of(API[name])
     arrays = [one for one, kind in hints.items() if set(get_args(ArrayLike)) <= set(get_args(kind))]
     types = types_of(name, "Parameters")
     assert [one for one in arrays if not re.search(r"array-like \(.+\)", types[one])] == []
@@ -159,8 +168,8 @@ def test_every_array_has_its_shape(name):
 
 def test_some_arrays_are_looked_at():
     assert "array-like (n, n)" in types_of("power", "Parameters")["matrix"]
-    assert set(get_args(ArrayLike)) <= set(get_args(get_type_hints(gradflow.power)["matrix"]))
-    assert "ndarray" in str(get_type_hints(gradflow.random_matrix)["return"])
+    assert set(get_args(ArrayLike)) <= set(get_args(hints_of(gradflow.power)["matrix"]))
+    assert "ndarray" in str(hints_of(gradflow.random_matrix)["return"])
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
@@ -191,7 +200,7 @@ def test_a_list_of_words_is_that_of_the_table(name, parameter, table):
 
 @pytest.mark.parametrize("name", CLASSES)
 def test_a_class_names_the_functions_that_return_it(name):
-    returning = {one for one in FUNCTIONS if get_type_hints(API[one])["return"] is API[name]}
+    returning = {one for one in FUNCTIONS if hints_of(API[one])["return"] is API[name]}
     seen = {function for group, _ in read(name)["See Also"] for function, _ in group}
     assert {f"gradflow.{one}" for one in returning} <= seen
     assert bool(returning) != (name == "GradflowError")
@@ -199,7 +208,7 @@ def test_a_class_names_the_functions_that_return_it(name):
 
 @pytest.mark.parametrize("name", RECORDS)
 def test_a_record_lists_every_field_and_column_with_its_meaning_and_unit(name):
-    record, hints = API[name], get_type_hints(API[name])
+    record, hints = API[name], hints_of(API[name])
     expected = {field: meanings(record, kind)[field] for kind in KINDS for field in meanings(record, kind)}
     for table in meanings(record, TableMeaning):
         (holder,) = [one for one in (hints[table], *get_args(hints[table])) if is_dataclass(one)]

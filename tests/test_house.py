@@ -40,6 +40,7 @@ PUBLIC = [
     "compare",
     "convert",
     "derive",
+    "figure",
     "from_state_dict",
     "init",
     "inspect",

@@ -16,7 +16,7 @@ def render(
     record : Record
         What an analysis returned.
     format : str
-        A name in ``gradflow.render.FORMATS``: table, json, jsonl, csv, tsv, md, html or latex.
+        A name in ``gradflow.render.FORMATS``: table, json, jsonl, csv, tsv, md, html, latex or chart.
     style : Style, optional
         How to show it: how many rows, how wide, whether in color; see ``gradflow.render.style``.
     table : str, optional

@@ -133,7 +133,8 @@ def test_json_exits_0_with_the_defaults_of_compare_in_params(cli):
     assert result["params"] == {
         "cells": ["rnn"], "hidden": 2, "steps": 100, "seed": 0, "seeds": 1, "features": 32, "input": None,
         "key": None, "input_scale": 1.0, "input_format": None, "norm": "2", "block": "state", "view":
-        "backward", "lags": "all", "pair_map": False, "paths": False, "exact": False, "dtype": "float64",
+        "backward", "lags": "all", "pair_map": False, "paths": False, "gate_steps": False, "exact": False,
+        "dtype": "float64",
     }  # fmt: skip
     assert len(result["tables"]["flow"]) == 100
 

@@ -2,12 +2,13 @@
 
 import pytest
 
+from gradflow.cli.emit import FOR_SCREENS
 from gradflow.render import FORMATS
 
 POWER = ("power", "-m", "0.58 0.24; 0.24 0.72")
 NILPOTENT = ("power", "-m", "0 1; 0 0")  # not diagonalizable: a note says so
 COMPARE = ("compare", "rnn", "lstm", "--hidden", 3, "--steps", 6, "--seeds", 2, "--features", 2)
-MACHINE = [name for name in FORMATS if name != "table"]
+MACHINE = [name for name in FORMATS if name not in FOR_SCREENS]
 NOTE = "not diagonalizable"
 
 
