@@ -1,4 +1,4 @@
-"""Make the reference of every command, the manuals and the completions: ``python docs/generate.py``.
+"""Make the reference of commands and functions, manuals and completions: ``python docs/generate.py``.
 
 With ``--check`` nothing is written: stale files are named, and the exit code is 1 where there are any.
 """
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from reference.completion import completions
 from reference.manual import manual, manual_title
-from reference.page import page
+from reference.page import page, python_page
 
 from gradflow.cli import COMMANDS
 
@@ -22,6 +22,7 @@ def made() -> dict[Path, str]:
     pages = {HOME / "commands" / f"{name}.md": name for name in COMMANDS}
     return (
         {path: page(name, _text(path)) for path, name in pages.items()}
+        | {HOME / "python.md": python_page(_text(HOME / "python.md"))}
         | {HOME / "man" / f"{manual_title(name)}.1": manual(name) for name in ("", *COMMANDS)}
         | {HOME / "completions" / name: text for name, text in completions().items()}
     )

@@ -165,7 +165,7 @@ def test_a_page_tells_every_parameter_of_the_function(name):
     function = getattr(gradflow, name)
     told = [part for item in Docstring(function).items("Parameters") for part in item.name.split(", ")]
     assert [name.lstrip("*") for name in told] == list(inspect.signature(function).parameters)
-    assert f"```text\n{signature(function)}\n```" in reference_of(name)
+    assert f"```text\n{signature(function, name)}\n```" in reference_of(name)
     for parameter in told:
         assert re.search(rf"(?m)^- (?:`\w+`, )*`{re.escape(parameter)}`", reference_of(name))
 
@@ -174,7 +174,7 @@ def test_an_example_becomes_a_script_with_what_it_shows_beside_it():
     section = "Two:\n\n>>> 1 + 1\n2\n\n>>> for k in range(2):\n...     print(k)\n0\n1"
     lines = ["from gradflow import power", "# Two:", "1 + 1", "# 2"]
     lines += ["for k in range(2):", "    print(k)", "# 0", "# 1"]
-    assert script("power", section).splitlines() == lines
+    assert script("power", section, "power").splitlines() == lines
 
 
 @pytest.mark.parametrize("name", ["", *COMMANDS])

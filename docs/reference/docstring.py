@@ -39,20 +39,23 @@ class Docstring:
         return found
 
 
-def signature(function: Callable[..., Any]) -> str:
-    """Return the call with every default; what the parameters may be is told in words."""
+def signature(function: Callable[..., Any], public: str) -> str:
+    """Return the call by its public name with every default; what parameters may be is told in words."""
     parameters = inspect.signature(function).parameters.values()
     bare = inspect.Signature([parameter.replace(annotation=parameter.empty) for parameter in parameters])
-    name = f"gradflow.{function.__name__}"
+    name = f"gradflow.{public}"
     text = re.sub(r"<class '(\w+)'>", r"\1", f"{name}{bare}")  # map, a callable
     return textwrap.fill(
         text, 100, subsequent_indent=" " * (len(name) + 1), break_long_words=False, break_on_hyphens=False
     )
 
 
-def script(name: str, section: str) -> str:
-    """Return the examples of a function as a script; prose and what a session would show become comments."""
-    lines = [f"from gradflow import {name}"]
+def script(name: str, section: str, own: str) -> str:
+    """Return the examples of a function as a script; prose and what a session would show become comments.
+
+    ``own`` is what the function calls itself in them.
+    """
+    lines = [f"from gradflow import {name}{f' as {own}' if own != name else ''}"]
     if "np." in section and "import numpy" not in section:
         lines.append("import numpy as np")
     for part in doctest.DocTestParser().parse(section):

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Iterable, Mapping
+from inspect import isfunction
 
 import gradflow
+from gradflow.cli import COMMANDS
 from gradflow.record import ColumnMeaning, ScalarMeaning
 from reference.docstring import Docstring, Item, script, signature
 from reference.program import Help, Result
@@ -23,6 +25,16 @@ def reference(name: str) -> str:
     """Return what stands below the marker."""
     parts = ["## Reference", _fenced("console", f"$ gradflow {name} -h\n{Help(name).screen}")]
     return "\n\n".join([*parts, *_result(Result(name)), *_python(name)]) + "\n"
+
+
+def python_page(written: str) -> str:
+    """Return the page of Python: what is written by hand, and below it every function that is no command."""
+    by_hand = written.partition(MARKER)[0] or "# In Python\n\n"
+    others = [name for name in gradflow.API if name not in COMMANDS and isfunction(getattr(gradflow, name))]
+    parts = ["## Reference"]
+    for name in others:
+        parts += [f"### gradflow.{name}", *_function(name)]
+    return f"{by_hand}{MARKER}\n\n" + "\n\n".join(parts) + "\n"
 
 
 def escaped(text: str) -> str:
@@ -60,6 +72,8 @@ def _result(result: Result) -> Iterable[str]:
         yield f"#### {kind} `{table.name}`: {escaped(table.meaning.description)}"
         yield from _absence(table.meaning.absent)
         yield _meanings("column", table.columns)
+        if table.meaning.drawn:
+            yield f"Drawn by `--plot FILE`, and by `--chart{f' --table {table.name}' if place else ''}`."
     for name, matrix in result.matrices.items():
         yield f"#### Matrix `{name}`: {escaped(matrix.description)}"
         yield from _absence(matrix.absent)
@@ -80,15 +94,20 @@ def _meanings(title: str, meanings: Mapping[str, ScalarMeaning] | Mapping[str, C
 
 
 def _python(name: str) -> Iterable[str]:
+    yield "### In Python"
+    yield from _function(name)
+
+
+def _function(name: str) -> Iterable[str]:
+    """Yield the call of a public function and the parts of its docstring."""
     function = getattr(gradflow, name)
     docstring = Docstring(function)
-    yield "### In Python"
-    yield _fenced("text", signature(function))
+    yield _fenced("text", signature(function, name))
     yield escaped(docstring.prose)
     for title in docstring.sections:
         yield f"#### {title}"
         if title == "Examples":
-            yield _fenced("python", script(name, docstring.sections[title]))
+            yield _fenced("python", script(name, docstring.sections[title], function.__name__))
         elif title in LISTS:
             yield "\n".join(map(_item, docstring.items(title)))
         else:
@@ -96,6 +115,7 @@ def _python(name: str) -> Iterable[str]:
 
 
 def _item(item: Item) -> str:
-    names = ", ".join(f"`{name}`" for name in item.name.split(", "))
+    named = item.name.split(", ") if item.kind else [item.name]  # else it is a type, which may hold commas
+    names = ", ".join(f"`{name}`" for name in named)
     kind = f"{escaped(item.kind)}\\\n  " if item.kind else ""
     return f"- {names}: {kind}{escaped(item.text)}"
