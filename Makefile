@@ -21,9 +21,10 @@ format: .venv/check
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-# What is made of the program itself: the reference of each command, manuals, completions.
-docs: .venv/core
+# What is made of the program itself: the reference, manuals, completions, pictures of documents.
+docs: .venv/check
 	$(BIN)/python docs/generate.py
+	$(BIN)/python docs/draw.py
 
 bench: .venv/bench
 	$(BIN)/python benchmarks/startup.py
