@@ -4,7 +4,8 @@ import re
 from textwrap import wrap
 
 # where a name may be broken, and what that makes of it
-_MARK, _MARK_AND_ROOM = re.compile(r"([_./]|::)(?=\S)"), re.compile(r"([_./]|::) ")
+_MARKS = r"([_/,]|::|(?<!\d)\.|\.(?!\d))"  # the point of a number is none
+_MARK, _MARK_AND_ROOM = re.compile(rf"{_MARKS}(?=\S)"), re.compile(rf"{_MARKS} ")
 
 
 def unbroken(name: str) -> list[str]:
@@ -23,7 +24,7 @@ def broken(name: str, width: int) -> list[str]:
 
     Examples
     --------
-    >>> broken("model.pt::encoder.lstm f", 13)
-    ['model.pt::', 'encoder.lstm', 'f']
+    >>> broken("model.pt::encoder.lstm f", 13), broken("rnn:activation=relu,gain=0.3", 20)
+    (['model.pt::', 'encoder.lstm', 'f'], ['rnn:activation=relu,', 'gain=0.3'])
     """
     return [_MARK_AND_ROOM.sub(r"\1", line) for line in wrap(_MARK.sub(r"\1 ", name), width)] or [""]

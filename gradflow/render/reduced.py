@@ -9,7 +9,8 @@ from gradflow.render.thinning import thinned
 def enveloped(series: Series, most: int) -> tuple[Series, str]:
     """Return a curve with about ``most`` points, and a remark where points were left out.
 
-    Of every stretch of neighbours the lowest and the highest are kept, and both ends.
+    Of every stretch of neighbours the lowest and the highest are kept, also of the edges of a band, what is
+    not finite where there is such, and both ends.
 
     Examples
     --------
@@ -23,10 +24,14 @@ def enveloped(series: Series, most: int) -> tuple[Series, str]:
     if count <= most:
         return series, ""
     order = np.argsort(series.x, kind="stable")
-    heights = np.nan_to_num(series.y[order], nan=-np.inf)
+    heights = [part[order] for part in (series.y, series.low, series.high) if part is not None]
     kept = {0, count - 1}
-    for stretch in np.array_split(np.arange(count), max(most // 2, 1)):
-        kept |= {int(stretch[heights[stretch].argmin()]), int(stretch[heights[stretch].argmax()])}
+    for stretch in np.array_split(np.arange(count), max(most // (2 * len(heights)), 1)):
+        for part in heights:
+            finite = stretch[np.isfinite(part[stretch])]
+            if len(finite):
+                kept |= {int(finite[part[finite].argmin()]), int(finite[part[finite].argmax()])}
+        kept.update(stretch[~np.isfinite(heights[0][stretch])][:1].tolist())  # a gap stays one
     places = order[sorted(kept)]
     thin = series._replace(
         x=series.x[places],
@@ -70,7 +75,7 @@ def pooled(values: Numbers, rows: int, columns: int) -> tuple[Numbers, str]:
     --------
     >>> pooled(np.arange(16.0).reshape(4, 4), 2, 4)
     (array([[ 4.,  5.,  6.,  7.],
-           [12., 13., 14., 15.]]), 'a cell is the largest of up to 2×1 values')
+           [12., 13., 14., 15.]]), 'a cell is the largest of up to 2 by 1 values')
     """
     sides = []
     for axis, most in enumerate((rows, columns)):
@@ -80,4 +85,5 @@ def pooled(values: Numbers, rows: int, columns: int) -> tuple[Numbers, str]:
         sides.append(int(np.diff([*starts, length]).max()))
         if cells < length:
             values = np.fmax.reduceat(values, starts, axis=axis)
-    return values, f"a cell is the largest of up to {sides[0]}×{sides[1]} values" if sides != [1, 1] else ""
+    remark = f"a cell is the largest of up to {sides[0]} by {sides[1]} values" if sides != [1, 1] else ""
+    return values, remark

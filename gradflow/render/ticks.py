@@ -35,5 +35,11 @@ def labels(values: Sequence[float]) -> list[str]:
     --------
     >>> labels([0.0, 0.25, 0.5]), labels([-5000.0, 0.0]), labels([1e-9, 2e-9])
     (['0', '0.25', '0.5'], ['-5000', '0'], ['1e-09', '2e-09'])
+    >>> labels([1.0000001, 1.0000002])
+    ['1.0000001', '1.0000002']
     """
-    return [f"{value + 0.0:.6g}" for value in values]
+    for digits in range(6, 17):
+        names = [f"{value + 0.0:.{digits}g}" for value in values]
+        if len(set(names)) == len(names):
+            break
+    return names
