@@ -28,6 +28,7 @@ class LagParts:
     )
     log10_truncation_error: NDArray[np.float64] = column(
         "log₁₀ of what is lost, relative, where all later lags are cut off",
+        log10=True,
         levels={-1.0: "10 %", -2.0: "1 %", -3.0: "0.1 %"},
     )
     truncation_cosine: NDArray[np.float64] = column(

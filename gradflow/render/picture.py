@@ -20,6 +20,7 @@ from gradflow.render.page import labels, text
 from gradflow.render.selection import Rows, tables
 
 Numbers = NDArray[np.float64]
+MOST_TOLD = 6  # curves of which a remark tells each by its name
 
 
 class Axis(NamedTuple):
@@ -133,9 +134,10 @@ def _curves(table: Rows, drawing: Curves, places: dict[str, int]) -> list[AnyPan
             for name, (_, part) in zip(names, own, strict=True)
             for line in drawing.y
         ]
-        series = [one for one in series if not np.isnan(one.y).all()]  # no theory, no bound: no curve
         y = _axis(table, drawing.y[0].column, drawing.label, log10=drawing.log10)
-        panel = _panel(group, key, _axis(table, drawing.x), y, _remarks(series, logarithm=drawing.log10))
+        remarks = _remarks(table, series, log10=drawing.log10)
+        panel = _panel(group, key, _axis(table, drawing.x), y, remarks)
+        series = [one for one in series if not np.isnan(one.y).all()]  # no theory, no bound: no curve
         found.append(CurvePanel(panel, series, _levels(table, drawing.y)))
     return found
 
@@ -147,7 +149,7 @@ def _items(table: Rows, drawing: Items, places: dict[str, int]) -> list[AnyPanel
     own: dict[str, int] = {}  # an item is no curve, and shares no colour with one
     series = [_line(table, "", line, _named("", line, drawing.y), own, log10=False) for line in drawing.y]
     y = _axis(table, drawing.y[0].column, drawing.label)
-    panel = _panel(table, (), Axis("", ""), y, _remarks(series))
+    panel = _panel(table, (), Axis("", ""), y, _remarks(table, series))
     return [ItemPanel(panel, names, series, _levels(table, drawing.y))]
 
 
@@ -156,8 +158,10 @@ def _plane(table: Rows, drawing: Plane, places: dict[str, int]) -> list[AnyPanel
     with np.errstate(divide="ignore"):
         logs = np.log10(sizes)
     size = _axis(table, drawing.size, log10=True)
-    panel = _panel(table, (), _axis(table, drawing.re), _axis(table, drawing.im))
-    return [PlanePanel(panel, re, im, logs, size)]
+    placed = np.isfinite(re) & np.isfinite(im)
+    remarks = [] if placed.all() else [f"{int((~placed).sum())} of {len(re)} points are not finite"]
+    panel = _panel(table, (), _axis(table, drawing.re), _axis(table, drawing.im), remarks)
+    return [PlanePanel(panel, re[placed], im[placed], logs[placed], size)]
 
 
 def _image(table: Rows, drawing: Image, places: dict[str, int]) -> list[AnyPanel]:  # noqa: ARG001
@@ -167,9 +171,9 @@ def _image(table: Rows, drawing: Image, places: dict[str, int]) -> list[AnyPanel
             np.unique(_numbers(group, name), return_inverse=True) for name in (drawing.x, drawing.y)
         )
         values = np.full((len(y), len(x)), np.nan)
-        values[row, column] = _numbers(group, drawing.value)
-        zeros = int(np.isneginf(values).sum())
-        remarks = (f"{zeros} of {len(group.rows)} pairs are an exact 0",) if zeros else ()
+        values[row, column] = told = _numbers(group, drawing.value)
+        zero = _zero(table, drawing.value)
+        remarks = [f"{what} at {count} of {len(told)} places" for what, count in _unheld(told, zero)]
         panel = _panel(group, key, _axis(table, drawing.x), _axis(table, drawing.y), remarks)
         found.append(ImagePanel(panel, x, y, values, _axis(table, drawing.value)))
     return found
@@ -235,17 +239,27 @@ def _levels(table: Rows, lines: Sequence[Line]) -> dict[float, str]:
     return {value: name for line in lines for value, name in table.columns[line.column].levels.items()}
 
 
-def _remarks(series: Sequence[Series], *, logarithm: bool = False) -> list[str]:
-    """Return what no axis can hold, curve by curve."""
-    found = []
+def _remarks(table: Rows, series: Sequence[Series], *, log10: bool = False) -> list[str]:
+    """Return what no axis can hold, curve by curve; of many curves in all."""
+    found: dict[str, list[str]] = {}
     for one in series:
+        if one.line.dashed and np.isnan(one.y).all():
+            continue  # nothing to be held against is no loss
         name = f"{one.label}: " if one.label else ""
-        zero = "an exact 0" if logarithm or one.line.column.startswith("log10_") else "-inf"
-        for values, what in (
-            (np.isneginf(one.y), zero),
-            (np.isposinf(one.y), "inf"),
-            (np.isnan(one.y), "none"),
-        ):
-            if values.any():
-                found.append(f"{name}{what} at {int(values.sum())} of {len(one.y)} places")
-    return found
+        for what, count in _unheld(one.y, "an exact 0" if log10 else _zero(table, one.line.column)):
+            found.setdefault(what, []).append(f"{name}{what} at {count} of {len(one.y)} places")
+    return [
+        remark
+        for what, told in found.items()
+        for remark in (told if len(told) <= MOST_TOLD else [f"{what} in {len(told)} of {len(series)} curves"])
+    ]
+
+
+def _unheld(values: Numbers, zero: str) -> list[tuple[str, int]]:
+    """Return what no axis can hold and how often it is there; ``zero`` is what −inf stands for."""
+    kinds = {zero: np.isneginf(values), "inf": np.isposinf(values), "none": np.isnan(values)}
+    return [(what, int(places.sum())) for what, places in kinds.items() if places.any()]
+
+
+def _zero(table: Rows, column: str) -> str:
+    return "an exact 0" if table.columns[column].log10 else "-inf"
