@@ -98,9 +98,10 @@ class Derivation(Record):
             Curves(
                 "line",
                 (Line("difference", marks=True), Line("tolerance", marks=True, dashed=True)),
+                apart=("relation",),
                 panels=("topic",),
                 log10=True,
-                label="difference of both sides, relative, and the tolerance",
+                label="difference of both sides, relative; open: of = the most, of others the least",
             )
         ],
     )
