@@ -12,9 +12,10 @@ from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
 from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
 
 from gradflow.render.names import broken
-from gradflow.render.picture import CurvePanel, ImagePanel, ItemPanel, Numbers, Panel, PlanePanel, Series
+from gradflow.render.picture import CurvePanel, ImagePanel, ItemPanel, Numbers, PlanePanel, Series
 from gradflow.render.reduced import enveloped, listed, pooled
 
 # Okabe & Ito 2008, without the yellow that white paper swallows: colour-blind people tell them apart too.
@@ -25,12 +26,14 @@ COLORS = "cividis"
 GREY, PALE = "#666666", "#d4d4d4"
 MOST_NAMED = 10  # curves that a legend names one by one
 MOST_POINTS, MOST_PIXELS = 2000, 1000  # of a curve; of a side of an image
-MOST_ITEMS, NAME = 60, 26  # of a panel; letters of a line of their names
+MOST_ITEMS = 60  # of a panel
+NAME, NAME_SHARE = 60, 0.5  # letters of a line of their names, at most; of the width
+UPRIGHT = 36  # letters of a line beside an axis
 LEVEL = 17  # letters of a line of the name of a level
 CLOSE = 0.1  # of an axis: the names of levels that near stand together
-LETTER = 0.066  # inches that a letter takes, about
+LETTER = 0.06  # inches that a letter takes, about
 BESIDE = 1.0  # inches beside the axes of a panel, about
-STEPS = (1, 2, 2.5, 5, 10)  # between the marks of an axis
+STEPS = (1, 2, 5, 10)  # between the marks of an axis
 
 
 class Look(NamedTuple):
@@ -50,19 +53,24 @@ def draw_curves(axes: Axes, content: CurvePanel, width: float) -> list[str]:
     whole = all((series.x == np.round(series.x)).all() for series in content.series)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=whole, steps=STEPS))
     axes.set_xlabel(_filled(content.panel.x.label, width))
-    axes.set_ylabel(fill(content.panel.y.label, 36))
+    axes.set_ylabel(fill(content.panel.y.label, UPRIGHT))
     for series, look in zip(content.series, looks, strict=True):
-        _mark_infinite(axes, series, look)
+        for places, end, marker in _infinite(series, "v", "^"):
+            x = series.x[places]
+            _mark(axes, series, look, (x, np.full(len(x), end)), marker, axes.get_xaxis_transform())
     for values, names in _levels(content.levels, axes.get_ylim()):
         for value in values:
             axes.axhline(value, color=GREY, linewidth=0.7, zorder=0.9)
-        _note(axes, names, (1.0, sum(values) / len(values)), ("axes fraction", "data"), (3, 0))
-    _head(axes, content.panel, content.series, looks, width)
+        _note(axes, names, sum(values) / len(values))
+    _titled(axes, content.panel.title, *_handles(content.series, looks), width)
     return remarks
 
 
 def draw_items(axes: Axes, content: ItemPanel, width: float) -> list[str]:
-    """Draw a mark for each item, on a bar from low to high where there is one; return what was left out."""
+    """Draw a mark for each item, on a bar from low to high where there is one; return what was left out.
+
+    The axis holds 0, which an item is held against: a growth of none, a gradient that arrives whole.
+    """
     content, remark = listed(content, MOST_ITEMS)
     looks = _looks(content.series)
     apart = 0.3 / len(content.series)  # several marks of one item lie one under the other
@@ -70,21 +78,33 @@ def draw_items(axes: Axes, content: ItemPanel, width: float) -> list[str]:
         places = series.x + apart * (2 * k - len(content.series) + 1)
         if series.low is not None and series.high is not None:
             axes.hlines(places, series.low, series.high, colors=look.color, linewidth=4, alpha=0.3)
-        face = "white" if series.line.dashed else look.color
-        axes.plot(series.y, places, "o", color=look.color, markerfacecolor=face)
-    axes.set_yticks(range(len(content.names)), ["\n".join(broken(name, NAME)) for name in content.names])
+        finite = np.where(np.isfinite(series.y), series.y, np.nan)
+        axes.plot(finite, places, "o", color=look.color, markerfacecolor=_face(series, look))
+        for infinite, end, marker in _infinite(series, "<", ">"):
+            y = places[infinite]
+            _mark(axes, series, look, (np.full(len(y), end), y), marker, axes.get_yaxis_transform())
+    names = named(content, width)
+    axes.set_yticks(range(len(names)), ["\n".join(lines) for lines in names])
     axes.set_ylim(len(content.names) - 0.5, -0.5)
+    axes.update_datalim([(0.0, 0.0)], updatey=False)
     axes.margins(x=0.08)
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator("auto", steps=STEPS))
-    width -= LETTER * min(NAME, max(map(len, content.names))) - BESIDE / 2
+    width -= LETTER * max(len(line) for lines in names for line in lines) - BESIDE / 2
     axes.set_xlabel(_filled(content.panel.y.label, width))
-    for values, names in _levels(content.levels, axes.get_xlim()):
-        for value in values:
-            axes.axvline(value, color=GREY, linewidth=0.7, zorder=0.9)
-        _note(axes, names, (values[-1], 0.0), ("data", "axes fraction"), (-9, 2), rotation=90, va="bottom")
-    _head(axes, content.panel, content.series, looks, width, marks=True)
+    handles, more = _handles(content.series, looks, marks=True)
+    low, high = axes.get_xlim()
+    for level, name in content.levels.items():
+        if low <= level <= high:
+            line = axes.axvline(level, color=GREY, linewidth=0.7, zorder=0.9)
+            handles[f"{level:g}: {name}"] = Line2D([], [], color=GREY, linewidth=line.get_linewidth())
+    _titled(axes, content.panel.title, handles, more, width)
     return [remark]
+
+
+def named(content: ItemPanel, width: float) -> list[list[str]]:
+    """Return the lines of the name of each item, beside a panel so many inches wide."""
+    return [broken(name, min(NAME, int(NAME_SHARE * width / LETTER))) for name in content.names]
 
 
 def draw_plane(axes: Axes, content: PlanePanel, width: float) -> list[str]:
@@ -106,7 +126,7 @@ def draw_plane(axes: Axes, content: PlanePanel, width: float) -> list[str]:
     }
     if not good.all():
         handles["defective"] = Line2D([], [], marker="x", linestyle="", color=PALETTE[1])
-    _titled(axes, content.panel.title, handles, width)
+    _titled(axes, content.panel.title, handles, "", width)
     return []
 
 
@@ -126,9 +146,10 @@ def draw_image(axes: Axes, content: ImagePanel, width: float) -> list[str]:
     )
     axes.grid(visible=False)
     axes.set_xlabel(_filled(content.panel.x.label, width))
-    axes.set_ylabel(fill(content.panel.y.label, 36))
-    _titled(axes, content.panel.title, {}, width)
-    axes.figure.colorbar(image, ax=axes, pad=0.02).set_label(fill(content.value.label, 36))
+    axes.set_ylabel(fill(content.panel.y.label, UPRIGHT))
+    _titled(axes, content.panel.title, {}, "", width)
+    scale = axes.figure.colorbar(image, cax=axes.inset_axes((1.03, 0.0, 0.04, 1.0)))
+    scale.set_label(fill(content.value.label, UPRIGHT))
     return [remark]
 
 
@@ -143,22 +164,31 @@ def _curve(axes: Axes, series: Series, look: Look) -> None:
         bars = np.where(np.isfinite(series.low), series.y - series.low, 0.0)
         axes.errorbar(series.x, y, bars, fmt="none", ecolor=look.color, elinewidth=1)
     if series.line.marks:
-        face = "white" if series.line.dashed else look.color
-        axes.plot(series.x, y, "o", color=look.color, markerfacecolor=face)
+        axes.plot(series.x, y, "o", color=look.color, markerfacecolor=_face(series, look))
     else:
         marker = "o" if np.isfinite(y).sum() == 1 else None  # of one point no line is seen
         axes.plot(series.x, y, marker=marker, linestyle=look.dashes, color=look.color)
 
 
-def _mark_infinite(axes: Axes, series: Series, look: Look) -> None:
-    """Mark what no axis can hold at its end: an exact 0 of a logarithm at the bottom, inf at the top."""
-    for places, height, marker in ((np.isneginf(series.y), 0.0, "v"), (np.isposinf(series.y), 1.0, "^")):
+def _infinite(series: Series, low: str, high: str) -> Iterator[tuple[NDArray[np.bool_], float, str]]:
+    """Yield what no axis can hold, the end at which it is marked, and the mark: −inf, then inf."""
+    for places, end, marker in ((np.isneginf(series.y), 0.0, low), (np.isposinf(series.y), 1.0, high)):
         if places.any():
-            x = series.x[places]
-            axes.plot(
-                x, np.full(len(x), height), marker, color=look.color, markersize=3,
-                transform=axes.get_xaxis_transform(), clip_on=False,
-            )  # fmt: skip
+            yield places, end, marker
+
+
+def _mark(
+    axes: Axes, series: Series, look: Look, at: tuple[Numbers, Numbers], marker: str, transform: Any
+) -> None:
+    """Write small marks on the edge of the axes, hollow for what others are held against."""
+    axes.plot(
+        *at, marker, color=look.color, markerfacecolor="none" if series.line.dashed else look.color,
+        markersize=4, markeredgewidth=0.7, zorder=3, transform=transform, clip_on=False,
+    )  # fmt: skip
+
+
+def _face(series: Series, look: Look) -> Any:
+    return "white" if series.line.dashed else look.color
 
 
 def _looks(series: Sequence[Series]) -> list[Look]:
@@ -175,31 +205,24 @@ def _looks(series: Sequence[Series]) -> list[Look]:
     ]
 
 
-def _head(
-    axes: Axes,
-    panel: Panel,
-    series: Sequence[Series],
-    looks: Sequence[Look],
-    width: float,
-    *,
-    marks: bool = False,
-) -> None:
-    """Write the title over the axes, and under it what the curves are, where there are several."""
+def _handles(
+    series: Sequence[Series], looks: Sequence[Look], *, marks: bool = False
+) -> tuple[dict[str, Artist], str]:
+    """Return what curves look like by their names, and what the title says where only some are named."""
     named = [(one, look) for one, look in zip(series, looks, strict=True) if one.label]
     more = f" ({len(named)} curves, three of them named)" if len(named) > MOST_NAMED else ""
     if more:
         named = [named[0], named[len(named) // 2], named[-1]]
-    handles = {one.label: _handle(one, look, marks) for one, look in named}
-    _titled(axes, panel.title + more, handles, width)
+    return {one.label: _handle(one, look, marks) for one, look in named}, more
 
 
-def _titled(axes: Axes, title: str, handles: Mapping[str, Artist], width: float) -> None:
+def _titled(axes: Axes, title: str, handles: Mapping[str, Artist], more: str, width: float) -> None:
     """Write a title, and under it a legend in the room that empty lines of the title keep for it."""
     names = [broken(name, int((width - BESIDE) / LETTER)) for name in handles]
     longest = max((len(line) for lines in names for line in lines), default=0)
     columns = max(1, min(len(names), int((width - BESIDE / 2) / (LETTER * (longest + 6)))))
     rows = -(-sum(map(len, names)) // columns)
-    axes.set_title(_filled(title, width) + "\n" * rows, loc="left", linespacing=1.35)
+    axes.set_title(_filled(title + more, width) + "\n" * rows, loc="left", linespacing=1.35)
     if handles:
         legend = axes.legend(
             list(handles.values()), ["\n".join(lines) for lines in names], ncols=columns,
@@ -211,8 +234,8 @@ def _titled(axes: Axes, title: str, handles: Mapping[str, Artist], width: float)
 
 def _handle(series: Series, look: Look, marks: bool) -> Line2D:
     """Return what a curve looks like in the legend."""
-    face = "white" if series.line.dashed else look.color
     if marks or series.line.marks:
+        face = _face(series, look)
         return Line2D([], [], marker="o", linestyle="", color=look.color, markerfacecolor=face)
     return Line2D([], [], linestyle=look.dashes, color=look.color)
 
@@ -227,23 +250,12 @@ def _levels(levels: Mapping[float, str], ends: tuple[float, float]) -> Iterator[
         inside = inside[len(close) :]
 
 
-def _note(
-    axes: Axes,
-    words: str,
-    at: tuple[float, float],
-    of: tuple[str, str],
-    shift: tuple[float, float],
-    **more: Any,
-) -> None:
-    """Write small grey words beside a line."""
+def _note(axes: Axes, words: str, height: float) -> None:
+    """Write small grey words beside the axes."""
     axes.annotate(
-        words,
-        at,
-        shift,
-        of,
-        "offset points",
-        **{"va": "center", "fontsize": 6, "color": GREY, "zorder": 0.95, **more},
-    )
+        words, (1.0, height), (3, 0), ("axes fraction", "data"), "offset points",
+        va="center", fontsize=6, color=GREY, zorder=0.95,
+    )  # fmt: skip
 
 
 def _filled(words: str, width: float) -> str:

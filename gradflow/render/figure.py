@@ -4,6 +4,7 @@ import io
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from textwrap import fill
 from typing import Any
 
@@ -13,8 +14,7 @@ from matplotlib.figure import Figure
 from gradflow import __version__
 from gradflow.errors import UsageError
 from gradflow.record import Record
-from gradflow.render.axes import MOST_ITEMS, NAME, draw_curves, draw_image, draw_items, draw_plane
-from gradflow.render.names import broken
+from gradflow.render.axes import MOST_ITEMS, draw_curves, draw_image, draw_items, draw_plane, named
 from gradflow.render.picture import AnyPanel, CurvePanel, ImagePanel, ItemPanel, PlanePanel, panels
 
 DRAWN: Mapping[type, Callable[..., list[str]]] = {
@@ -25,8 +25,8 @@ DRAWN: Mapping[type, Callable[..., list[str]]] = {
 }
 # Inches: a sheet fits the text of a page, half of it with two rows of panels, and is legible in a column.
 ALONE, SHEET = 4.8, 7.0
-HEIGHT = 2.9
-AROUND, ITEM = 1.2, 0.17  # of a panel of items: what is around them, and each of them
+HEIGHT, LINE = 2.9, 0.14  # of a panel; of each line over or under it past two, and under the sheet
+AROUND, ITEM, NAME_LINE = 0.9, 0.06, 0.12  # of a panel of items: around them, each, each line of its name
 MOST_PANELS = 60
 DOTS = 200  # an inch
 STYLE = {
@@ -73,36 +73,45 @@ def _look() -> Iterator[None]:
 
 
 def _sheet(contents: Sequence[AnyPanel]) -> Figure:
-    """Return all panels on one sheet, two in a row; an odd first one has a row of its own."""
+    """Return all panels on one sheet, two in a row; a long one has its own, and of many the first."""
     if len(contents) > MOST_PANELS:
         names = ", ".join(dict.fromkeys(content.panel.table for content in contents))
         raise UsageError(f"{len(contents)} panels are more than {MOST_PANELS}: draw one table of {names}")
-    rows = _rows(contents)
-    heights = [max(_height(content) for content in row) for row in rows]
-    size = (SHEET if len(contents) > 1 else ALONE, sum(heights))
-    sheet = Figure(figsize=size, layout="constrained")
-    grid = sheet.add_gridspec(len(rows), max(map(len, rows)), height_ratios=heights)
-    remarks: dict[str, None] = {}
+    width = SHEET if len(contents) > 1 else ALONE
+    rows = list(_rows(contents))
+    sheet = Figure(figsize=(width, HEIGHT), layout="constrained")
+    grid = sheet.add_gridspec(len(rows), 1)
+    heights, remarks = [], dict[str, None]()
     for level, row in enumerate(rows):
+        cells = grid[level].subgridspec(1, len(row))
+        heights.append(max(_height(content, width / len(row)) for content in row))
         for column, content in enumerate(row):
-            axes = sheet.add_subplot(grid[level, :] if len(row) == 1 else grid[level, column])
-            said = DRAWN[type(content)](axes, content, size[0] / len(row))
+            axes = sheet.add_subplot(cells[column])
+            said = DRAWN[type(content)](axes, content, width / len(row))
             remarks |= {
                 f"{content.panel.name}: {one}": None for one in (*content.panel.remarks, *said) if one
             }
-    if remarks:
-        words = fill("; ".join(remarks), int(size[0] / 0.05))
+            lines = axes.get_title("left").count("\n") + axes.get_xlabel().count("\n")
+            heights[-1] = max(heights[-1], _height(content, width / len(row)) + LINE * (lines - 2))
+    words = fill("; ".join(remarks), int(width / 0.05))
+    if words:
         sheet.supxlabel(words, x=0.01, ha="left", fontsize=6)
+    grid.set_height_ratios(heights)
+    sheet.set_size_inches(width, sum(heights) + LINE * words.count("\n"))
     return sheet
 
 
-def _rows(contents: Sequence[AnyPanel]) -> list[Sequence[AnyPanel]]:
-    odd = len(contents) % 2
-    return [contents[:1]] * odd + [contents[k : k + 2] for k in range(odd, len(contents), 2)]
+def _rows(contents: Sequence[AnyPanel]) -> Iterator[Sequence[AnyPanel]]:
+    first = 1 if len(contents) > 2 else 0
+    yield from [contents[:1]] * first
+    for long, group in groupby(contents[first:], lambda content: _height(content, SHEET / 2) > HEIGHT):
+        run = list(group)
+        beside = 1 if long else 2
+        yield from (run[k : k + beside] for k in range(0, len(run), beside))
 
 
-def _height(content: AnyPanel) -> float:
+def _height(content: AnyPanel, width: float) -> float:
     if isinstance(content, ItemPanel):
-        lines = max(len(broken(name, NAME)) for name in content.names)
-        return max(HEIGHT, AROUND + ITEM * lines * min(len(content.names), MOST_ITEMS))
+        lines = max(map(len, named(content, width)))
+        return max(HEIGHT, AROUND + (ITEM + NAME_LINE * lines) * min(len(content.names), MOST_ITEMS))
     return HEIGHT
