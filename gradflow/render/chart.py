@@ -3,14 +3,13 @@
 import io
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
-from textwrap import wrap
 
 from rich.console import Console
 from rich.text import Text
 
 from gradflow.record import Record
 from gradflow.render import table
-from gradflow.render.frame import Row, Screen, written
+from gradflow.render.frame import Row, Screen, wrapped, written
 from gradflow.render.page import prose
 from gradflow.render.picture import (
     AnyPanel,
@@ -49,8 +48,9 @@ def render(record: Record, style: Style) -> str:
     if style.table is None:
         others = [other for other in pictures if other != name]
         if others:
-            rows += [written(f"drawn with --table NAME: {', '.join(others)}", DIM), []]
-        rows += [written(line) for sentence in prose(record) for line in wrap(sentence, screen.width)]
+            words = f"drawn with --table NAME: {', '.join(others)}"
+            rows += [*(written(line, DIM) for line in wrapped(words, screen.width)), []]
+        rows += [written(line) for sentence in prose(record) for line in wrapped(sentence, screen.width)]
     return _printed(rows, screen)
 
 
@@ -59,11 +59,12 @@ def _panel(content: AnyPanel, screen: Screen) -> list[Row]:
     sketch, remarks = SKETCHED[type(content)](content, screen)
     panel: Panel = content.panel
     x, y = (axis.label if screen.unicode else axis.name for axis in (panel.x, panel.y))
-    rows = [written(line, "bold") for line in wrap(panel.title, screen.width)]
+    title = panel.title if screen.unicode or panel.title.isascii() else panel.name
+    rows = [written(line, "bold") for line in wrapped(title, screen.width)]
     words = f"{y}, over {x}" if x else y
-    rows += [written(line) for line in wrap(words, screen.width)]
+    rows += [written(line) for line in wrapped(words, screen.width)]
     said = "; ".join(remark for remark in (*panel.remarks, *remarks) if remark)
-    return [*rows, *sketch, *(written(line, DIM) for line in wrap(said, screen.width))]
+    return [*rows, *sketch, *(written(line, DIM) for line in wrapped(said, screen.width))]
 
 
 def _printed(rows: Sequence[Row], screen: Screen) -> str:

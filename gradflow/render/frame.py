@@ -1,6 +1,9 @@
 """The frame around a drawing made of letters: axes, round numbers along them, words."""
 
+from textwrap import wrap
 from typing import NamedTuple
+
+from rich.cells import cell_len, chop_cells
 
 from gradflow.render.canvas import Canvas, Cell, Paint
 from gradflow.render.ticks import labels, ticks
@@ -45,16 +48,47 @@ def written(words: str, paint: Paint = None) -> Row:
     return [Cell(letter, paint) for letter in words]
 
 
+def wrapped(words: str, columns: int) -> list[str]:
+    """Return words in lines of at most so many columns, of which some letters take two.
+
+    Examples
+    --------
+    >>> wrapped("two words", 5), wrapped("漢字漢字", 5)
+    (['two', 'words'], ['漢字', '漢字'])
+    """
+    return [piece for line in wrap(words, columns) for piece in chop_cells(line, columns)]
+
+
+def beside(words: str, columns: int) -> str:
+    """Return words moved to the right end of so many columns."""
+    return " " * (columns - cell_len(words)) + words
+
+
+def entry(mark: Row, words: str, columns: int, paint: Paint = None) -> list[Row]:
+    """Return an entry of a legend in at most so many columns: a mark, and what it means beside it."""
+    lines = wrapped(words, columns - len(mark) - 1)
+    heads = [mark, *[written(" " * len(mark))] * len(lines)]
+    return [[*head, *written(f" {line}", paint)] for head, line in zip(heads, lines, strict=False)]
+
+
+def numbered(ends: Range, height: int, *, whole: bool = False) -> list[tuple[float, str]]:
+    """Return the round numbers beside a drawing so many rows high, and how they are written."""
+    values = ticks(ends.low, ends.high, max(height // BETWEEN_Y, 2), whole=whole)
+    return list(zip(values, labels(values), strict=True))
+
+
+def margin(ends: Range, height: int, *, whole: bool = False) -> int:
+    """Return the columns that the numbers beside a drawing take, and the axis."""
+    return max((len(name) for _, name in numbered(ends, height, whole=whole)), default=0) + 2
+
+
 def framed(
     canvas: Canvas, x: Range, y: Range, screen: Screen, *, whole: tuple[bool, bool] = (False, False)
 ) -> list[Row]:
     """Return the drawing with its axes and the numbers along them; ``whole`` says where they are integers."""
-    upright = ticks(y.low, y.high, max(canvas.height // BETWEEN_Y, 2), whole=whole[1])
-    names = {
-        canvas.at((0.0, y.share(value)))[1]: name
-        for value, name in zip(upright, labels(upright), strict=True)
-    }
-    room = max(map(len, names.values()), default=0)
+    upright = numbered(y, canvas.height, whole=whole[1])
+    names = {canvas.at((0.0, y.share(value)))[1]: name for value, name in upright}
+    room = margin(y, canvas.height, whole=whole[1]) - 2
     side, tick = screen.letter("│", "|"), screen.letter("┤", "+")
     rows = [
         [*written(names.get(place, "").rjust(room) + " " + (tick if place in names else side)), *row]

@@ -3,9 +3,21 @@
 from collections.abc import Iterable, Sequence
 
 import numpy as np
+from rich.cells import cell_len
 
 from gradflow.render.canvas import Canvas, Cell, Paint
-from gradflow.render.frame import Range, Row, Screen, floor, framed, written
+from gradflow.render.frame import (
+    Range,
+    Row,
+    Screen,
+    beside,
+    entry,
+    floor,
+    framed,
+    margin,
+    wrapped,
+    written,
+)
 from gradflow.render.names import broken
 from gradflow.render.page import text
 from gradflow.render.picture import CurvePanel, ImagePanel, ItemPanel, Numbers, PlanePanel, Series
@@ -16,9 +28,12 @@ HEIGHT, TALL = 16, 20  # rows of a drawing; of one as high as it is wide
 PALETTE = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#0072B2", "#F0E442")
 CIVIDIS = ((0, 32, 77), (65, 77, 107), (124, 123, 120), (188, 174, 108), (255, 234, 70))
 DIM = "dim"
+# points of the plane: with letters and without, place of the colour, what it means
+PLANE = ((("•", "o"), 0, "condition under 1000"), (("●", "O"), 1, "over it"), (("×", "x"), 4, "defective"))
 TAGS = "123456789abcdefghijklmnopqrstuvwxyz"
 MOST_TAGGED, MOST_ITEMS = 10, 60
-NAME, VALUE = 30, 12  # columns of the name of an item, and of its number
+NAME_SHARE, VALUE = 3, 14  # of the width the part for names of items; columns of their numbers
+SHADES = 20  # columns of a scale of colours
 Sketch = tuple[list[Row], list[str]]  # the rows, and remarks on what was left out
 
 
@@ -29,7 +44,7 @@ def sketch_curves(content: CurvePanel, screen: Screen) -> Sketch:
     braille = screen.unicode and (screen.color or not several)
     y = _range([one.y for one in content.series] + [edge for edge in _edges(content) if edge is not None])
     x = _range([one.x for one in content.series])
-    canvas = Canvas(screen.width - 12 - 3 * tagged, HEIGHT, braille=braille)
+    canvas = Canvas(screen.width - margin(y, HEIGHT) - tagged, HEIGHT, braille=braille)
     for level in _inside(content.levels, y):
         for column in range(canvas.width):
             canvas.put(column, canvas.at((0.0, y.share(level)))[1], screen.letter("┄", "-"), DIM)
@@ -39,54 +54,59 @@ def sketch_curves(content: CurvePanel, screen: Screen) -> Sketch:
         tag = TAGS[place] if tagged else screen.letter("●", "*")
         _curve(canvas, enveloped(one, 4 * canvas.width)[0], x, y, tag, _paint(one), every=1 + one.line.dashed)
         _ends(canvas, one, x, screen)
-    whole = bool(all((one.x == np.round(one.x)).all() for one in content.series))
-    rows = framed(canvas, x, y, screen, whole=(whole, False))
+    rows = framed(canvas, x, y, screen, whole=(all(_whole(one.x) for one in content.series), False))
     return [*_tags(rows, canvas, content.series, y), *_legend(content, y, screen, tagged)], []
 
 
 def sketch_items(content: ItemPanel, screen: Screen) -> Sketch:
-    """Draw a line for each item: its name, a mark between low and high, its number."""
+    """Draw a line for each item: its name, a mark between low and high, its number; the axis holds 0."""
     content, remark = listed(content, MOST_ITEMS)
-    names = [broken(name, NAME) for name in content.names]
-    room = max(len(line) for lines in names for line in lines)
+    most = screen.width // NAME_SHARE
+    names = [
+        [part for line in broken(name, most) for part in wrapped(line, most) or [""]]
+        for name in content.names
+    ]
+    room = max(cell_len(line) for lines in names for line in lines)
     ends = [edge for one in content.series for edge in (one.y, one.low, one.high) if edge is not None]
-    x = _range(ends)
-    canvas = Canvas(max(screen.width - room - VALUE - 3, VALUE), 1, braille=False)
+    x = _range([*ends, np.zeros(1)])
+    canvas = Canvas(screen.width - room - VALUE - 2, 1, braille=False)
     rows: list[Row] = []
     for item, lines in enumerate(names):
         for place, one in enumerate(content.series):
             canvas.cells.clear()
             _item(canvas, one, item, x, screen, _inside(content.levels, x))
             name = lines[0] if place == 0 else ""
-            number = text(float(one.y[item])).rjust(VALUE - 1)
-            side = written(f"{name.rjust(room)} {screen.letter('│', '|')}")
+            number = text(float(one.y[item])).rjust(VALUE)
+            side = written(f"{beside(name, room)} {screen.letter('│', '|')}")
             rows.append([*side, *canvas.rows()[0], *written(number)])
-        rows += [written(line.rjust(room)) for line in lines[1:]]
+        rows += [written(beside(line, room)) for line in lines[1:]]
     return [*rows, *floor(canvas, x, room, screen), *_legend(content, x, screen, tagged=False)], [remark]
 
 
 def sketch_plane(content: PlanePanel, screen: Screen) -> Sketch:
     """Draw points beside the unit circle, by their condition as one of three marks."""
     reach = max(1.1, 1.05 * float(np.abs(np.concatenate([content.re, content.im])).max(initial=0.0)))
-    height = min(TALL, max((screen.width - 12) // 2, 1))
-    canvas, ends = Canvas(2 * height, height, braille=screen.unicode), Range(-reach, reach)
+    ends = Range(-reach, reach)
+    height = min(TALL, (screen.width - margin(ends, TALL)) // 2)
+    canvas = Canvas(2 * height, height, braille=screen.unicode)
     for angle in np.linspace(0.0, 2 * np.pi, 16 * height, endpoint=False):
         canvas.point((ends.share(np.cos(angle)), ends.share(np.sin(angle))), ".", DIM)
-    small, large, cross = screen.letter("•", "o"), screen.letter("●", "O"), screen.letter("×", "x")
+    marks = [Cell(screen.letter(*letters), PALETTE[paint]) for letters, paint, _ in PLANE]
     for re, im, size in zip(content.re, content.im, content.sizes, strict=True):
-        mark, paint = (
-            (small, PALETTE[0]) if size < 3 else (large, PALETTE[1]) if size < np.inf else (cross, PALETTE[4])
-        )
-        canvas.put(*canvas.at((ends.share(re), ends.share(im))), mark, paint)
+        mark = marks[0 if size < 3 else 1 if size < np.inf else 2]
+        canvas.put(*canvas.at((ends.share(re), ends.share(im))), *mark)
     rows = framed(canvas, ends, ends, screen)
-    key = f"{small} condition under 1000  {large} over it  {cross} defective; the circle has radius 1"
-    return [*rows, written(key, DIM)], []
+    for mark, (_, _, words) in zip(marks, PLANE, strict=True):
+        rows += entry([mark], words, screen.width)
+    return rows, ["the circle has radius 1"]
 
 
 def sketch_image(content: ImagePanel, screen: Screen) -> Sketch:
     """Draw values as colours, two to a letter; without colours as shades."""
     halves = 2 if screen.color and screen.unicode else 1
-    width = min(screen.width - 12, 2 * TALL)
+    x, y = (Range.of(float(places[0]), float(places[-1])) for places in (content.x, content.y))
+    whole = _whole(content.x), _whole(content.y)
+    width = min(screen.width - margin(y, TALL, whole=whole[1]), 2 * TALL)
     values, remark = pooled(content.values, halves * TALL, width)
     values = np.repeat(
         np.repeat(values, max(1, halves * TALL // len(values)), 0), max(1, width // values.shape[1]), 1
@@ -98,9 +118,8 @@ def sketch_image(content: ImagePanel, screen: Screen) -> Sketch:
         for column in range(canvas.width):
             cell = _pixel(values[halves * row : halves * (row + 1), column], scale, screen)
             canvas.put(column, row, *cell)
-    x, y = (Range.of(float(places[0]), float(places[-1])) for places in (content.x, content.y))
-    rows = framed(canvas, x, y, screen, whole=(True, True))
-    return [*rows, _scale(content, scale, screen)], [remark]
+    rows = framed(canvas, x, y, screen, whole=whole)
+    return [*rows, *_scale(content, scale, screen)], [remark]
 
 
 def _curve(canvas: Canvas, one: Series, x: Range, y: Range, mark: str, paint: Paint, every: int) -> None:
@@ -160,13 +179,14 @@ def _legend(content: CurvePanel | ItemPanel, ends: Range, screen: Screen, tagged
     named = [one for one in content.series if one.label]
     if len(named) > MOST_TAGGED:
         words = f"{len(named)} curves: {named[0].label}, {named[1].label}, ..., {named[-1].label}"
-        rows.append(written(words))
+        rows += [written(line) for line in wrapped(words, screen.width)]
     else:
         for place, one in enumerate(named):
             mark = TAGS[place] if tagged else _mark(one, screen)
-            rows.append([Cell(mark, _paint(one)), *written(f" {one.label}")])
+            rows += entry([Cell(mark, _paint(one))], one.label, screen.width)
     for level in _inside(content.levels, ends):
-        rows.append(written(f"{screen.letter('┄', '-')} {text(level)}: {content.levels[level]}", DIM))
+        mark, words = screen.letter("┄", "-"), f"{text(level)}: {content.levels[level]}"
+        rows += entry(written(mark, DIM), words, screen.width, DIM)
     return rows
 
 
@@ -178,8 +198,12 @@ def _item(canvas: Canvas, one: Series, item: int, x: Range, screen: Screen, leve
         ends = [canvas.at((x.share(float(edge[item])), 0.0))[0] for edge in (one.low, one.high)]
         for column in range(ends[0], ends[1] + 1):
             canvas.put(column, 0, screen.letter("─", "-"), _paint(one))
-    if np.isfinite(one.y[item]):
-        canvas.put(canvas.at((x.share(float(one.y[item])), 0.0))[0], 0, _mark(one, screen), _paint(one))
+    value = float(one.y[item])
+    if np.isfinite(value):
+        canvas.put(canvas.at((x.share(value), 0.0))[0], 0, _mark(one, screen), _paint(one))
+    elif not np.isnan(value):
+        mark = screen.letter("◄", "<") if value < 0 else screen.letter("►", ">")
+        canvas.put(0 if value < 0 else canvas.width - 1, 0, mark, _paint(one))
 
 
 def _mark(one: Series, screen: Screen) -> str:
@@ -219,18 +243,23 @@ def _color(value: float, scale: Range) -> str | None:
     return "#" + "".join(f"{part:02x}" for part in mixed)
 
 
-def _scale(content: ImagePanel, scale: Range, screen: Screen) -> Row:
-    """Return the scale of colours with its ends."""
-    values = np.linspace(scale.low, scale.high, 2 * NAME // 3)
+def _scale(content: ImagePanel, scale: Range, screen: Screen) -> list[Row]:
+    """Return the scale of colours with its ends, and what it is of."""
+    values = np.linspace(scale.low, scale.high, SHADES)
     label = content.value.label if screen.unicode else content.value.name
     shades = [_pixel(np.array([value] * (2 if screen.unicode else 1)), scale, screen) for value in values]
-    return [*written(f"{text(scale.low)} "), *shades, *written(f" {text(scale.high)}  {label}")]
+    row = [*written(f"{text(scale.low)} "), *shades, *written(f" {text(scale.high)}")]
+    return [row, *(written(line) for line in wrapped(label, screen.width))]
 
 
 def _range(values: Sequence[Numbers]) -> Range:
     every = np.concatenate([np.ravel(one) for one in values]) if values else np.empty(0)
     finite = every[np.isfinite(every)]
     return Range.of(float(finite.min()), float(finite.max())) if len(finite) else Range(0.0, 1.0)
+
+
+def _whole(places: Numbers) -> bool:
+    return bool((places == np.round(places)).all())
 
 
 def _inside(levels: Iterable[float], ends: Range) -> list[float]:
