@@ -1,5 +1,8 @@
 """The door to pictures in files: matplotlib is loaded behind it, and named where it is missing."""
 
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
@@ -49,7 +52,8 @@ def figure(record: Record, *, table: str | None = None) -> "Figure":
 
 def encoded(record: Record, kind: str, table: str | None = None) -> bytes:
     """Return the picture as a file of a kind (png, svg, pdf): of one record always the same bytes."""
-    data: bytes = _drawer().encoded(record, kind, table)
+    with _silence():
+        data: bytes = _drawer().encoded(record, kind, table)
     return data
 
 
@@ -61,7 +65,20 @@ def check() -> None:
     DataError
         Naming the extra that installs it.
     """
-    required("matplotlib", "drawing a picture", "plot")
+    with _silence():
+        required("matplotlib", "drawing a picture", "plot")
+
+
+@contextmanager
+def _silence() -> Iterator[None]:
+    """Let matplotlib say errors alone: where it keeps its cache is nothing that a command has to tell."""
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
 
 
 def _drawer() -> Any:
