@@ -42,6 +42,9 @@ class Asked(NamedTuple):
             gain = number("gain", items.get("gain", "1"))
             return Variant(text, None, {"gain": gain}, scale)
         spec = parse_cell(text)
+        for name, option in spec.options.items():
+            if isinstance(option, float):
+                number(name, f"{option!r}")
         return Variant(text, spec, dict(spec.options), scale)
 
 

@@ -19,6 +19,7 @@ from gradflow.linalg.batch import batch_norms
 from gradflow.linalg.chain import TOLERANCE, Norms, chain_norms
 from gradflow.linalg.matrix_free import matrix_free_norms
 from gradflow.linalg.products import UnresolvedError
+from gradflow.linalg.scaled import log10_of
 from gradflow.linalg.singular import gram_values, leading_singular_values
 
 BATCHED = 24  # state sizes up to which many seeds go as one batch
@@ -163,38 +164,39 @@ def step_log10_norms(trajectory: Trajectory, view: View) -> Array:
     """
     steps, order = trajectory.steps, list(view.order(trajectory.steps))
     if view.exact or trajectory.states.ndim > 2 or trajectory.size <= DENSE:
-        largest = [_dense_norm(trajectory.jacobian(place), exact=view.exact) for place in range(steps)]
-        norms = np.stack(largest, axis=-1) if largest else np.empty((*trajectory.states.shape[:-2], 0))
+        every = [_dense_log10_norm(trajectory.jacobian(place), exact=view.exact) for place in range(steps)]
+        logs = np.stack(every, axis=-1) if every else np.empty((*trajectory.states.shape[:-2], 0))
     else:
-        norms = np.full(steps, np.nan)
+        logs = np.full(steps, np.nan)
         for first in sorted({order[lag - 1] // STRETCH * STRETCH for lag in view.lags if lag <= steps}):
-            norms[first : first + STRETCH] = _stretch_norms(trajectory, first)
-    with np.errstate(divide="ignore"):
-        return np.asarray(np.log10(norms[..., order]))
+            logs[first : first + STRETCH] = _stretch_log10_norms(trajectory, first)
+    return np.asarray(logs[..., order])
 
 
-def _dense_norm(factor: StepFactor, *, exact: bool) -> Array:
+def _dense_log10_norm(factor: StepFactor, *, exact: bool) -> Array:
     dense = factor.todense()
+    # by a power of two near 1, for squares of small entries are 0, and sums of large ones out of range
+    shift = np.frexp(np.abs(dense).max(axis=(-2, -1), keepdims=True))[1]
+    near = np.ldexp(dense, -shift)
     if exact:
-        return np.asarray(np.linalg.norm(dense, 2, axis=(-2, -1)))
-    # by a power of two near 1, for squares of small entries are 0
-    largest = np.abs(dense).max(axis=(-2, -1), keepdims=True)
-    shift = np.frexp(largest)[1]
-    squares = gram_values(np.ldexp(dense, -shift))[..., -1]
-    return np.asarray(np.ldexp(np.sqrt(np.maximum(squares, 0.0)).astype(float), shift[..., 0, 0]))
+        norms = np.linalg.norm(near, 2, axis=(-2, -1))
+    else:
+        norms = np.sqrt(np.maximum(gram_values(near)[..., -1], 0.0))
+    return log10_of(norms, shift[..., 0, 0])
 
 
-def _stretch_norms(trajectory: Trajectory, first: int) -> Array:
-    """Return the norms of a stretch of Jacobians, one draw's, all iterated upon at once."""
+def _stretch_log10_norms(trajectory: Trajectory, first: int) -> Array:
+    """Return log₁₀ of the norms of a stretch of Jacobians, one draw's, all iterated upon at once."""
     _, factor = trajectory.stretch(first)
     each, count = factor.each(), min(STRETCH, trajectory.steps - first)
     tolerance = max(STEP_TOLERANCE, TOLERANCE[factor.dtype.itemsize])
     shape = (factor.size, count)
     norms, errors = leading_singular_values(each.matmat, each.rmatmat, shape, factor.dtype, tolerance)
+    logs = log10_of(norms)
     for k in np.flatnonzero(errors > tolerance):
         # the Gram matrix of a very large one takes minutes: what is not settled is then left out, and told
-        norms[k] = _dense_norm(factor.at(int(k)), exact=False) if factor.size < LARGE else np.nan
-    return norms
+        logs[k] = _dense_log10_norm(factor.at(int(k)), exact=False) if factor.size < LARGE else np.nan
+    return logs
 
 
 def retained_log10_norms(retained: Array, view: View) -> dict[str, Array]:

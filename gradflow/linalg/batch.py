@@ -40,7 +40,8 @@ def batch_norms(act: Action, steps: int, start: Array, *, rows: slice | Array = 
     two, frobenius = np.empty((len(start), steps)), np.empty((len(start), steps))
     pending: list[tuple[int, Array, Array]] = []
     for lag in range(steps):
-        block = act(lag, block)
+        with np.errstate(over="ignore", invalid="ignore"):  # refused by its name below
+            block = act(lag, block)
         whole = np.abs(block).max(axis=(1, 2))
         if not np.isfinite(whole).all():
             raise NumericalError(out_of_range(lag))

@@ -258,3 +258,11 @@ def test_rate_and_verdict_of_a_sweep_are_those_of_its_last_value():
     found = swept("rnn:init=ginibre", gain="0.5:2:0.5", input="zero")
     assert found.rate == found.sweep.predicted[-1] == pytest.approx(0.154724, abs=6e-7)
     assert found.verdict == "exploding"
+
+
+@pytest.mark.parametrize(
+    "cell", ["rnn:init=ginibre,gain=1e154", "lstm:forget_bias=1e200", "ginibre:gain=1e101"]
+)
+def test_a_number_whose_square_no_double_holds_is_refused(cell):
+    with pytest.raises(UsageError, match="modulus of at most 1e"):
+        swept(cell)

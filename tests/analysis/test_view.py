@@ -645,3 +645,13 @@ def test_a_cell_that_blows_up_leaves_the_one_beside_it_alone():
     np.testing.assert_array_equal(both.flow.log10_norm[-400:], alone.flow.log10_norm)
     for name in FORMATS:
         assert gradflow.to_text(both, name)
+
+
+def test_the_norm_of_a_step_past_the_range_of_a_double_has_its_logarithm():
+    arrays = {"weight_ih": np.ones((2, 1)), "weight_hh": np.full((2, 2), 1.7e308)}
+    cell = gradflow.from_state_dict(arrays, assume={"activation": "identity"})["rnn"]
+    for norm in ("2", "min"):
+        found = gradflow.compare(cell, steps=1, input="zero", norm=norm).flow
+        assert found.log10_step_norm[0] == pytest.approx(np.log10(1.7) + np.log10(2) + 308, rel=1e-14)
+    with pytest.raises(gradflow.GradflowError, match="overflows"):
+        gradflow.compare(cell, steps=3, input="zero")

@@ -15,6 +15,7 @@ from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.cells.stack import layers_of
+from gradflow.errors import UsageError
 
 
 def sigmoid(z: Array) -> Array:
@@ -54,8 +55,12 @@ def _stepped(layer: Layer, weight: Array, state: Array, inputs: Array) -> Array:
         return _lstm(layer, weight, state, driven)
     if isinstance(layer, GRU):
         return _gru(layer, weight, state, driven)
-    assert isinstance(layer, RNN)
-    return ANALYTIC[layer.activation](driven + weight @ state)
+    if isinstance(layer, RNN):
+        return ANALYTIC[layer.activation](driven + weight @ state)
+    raise UsageError(
+        f"{type(layer).__name__}: its step is not written in complex numbers, which check a derivation; "
+        "expected rnn, lstm or gru"
+    )
 
 
 def _lstm(layer: LSTM, weight: Array, state: Array, driven: Array) -> Array:
