@@ -41,10 +41,11 @@ STYLE = {
     "svg.fonttype": "path", "svg.hashsalt": "gradflow", "pdf.fonttype": 42,
 }  # fmt: skip
 # Nothing of the day on which it was drawn.
+MADE_BY = f"gradflow {__version__}, matplotlib {matplotlib.__version__}"
 METADATA: Mapping[str, Mapping[str, Any]] = {
-    "png": {"Software": f"gradflow {__version__}"},
-    "svg": {"Creator": f"gradflow {__version__}", "Date": None},
-    "pdf": {"Creator": f"gradflow {__version__}", "CreationDate": None},
+    "png": {"Software": MADE_BY},
+    "svg": {"Creator": MADE_BY, "Date": None},
+    "pdf": {"Creator": MADE_BY, "CreationDate": None},
 }
 
 
