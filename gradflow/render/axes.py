@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from gradflow.render.names import broken
 from gradflow.render.picture import CurvePanel, ImagePanel, ItemPanel, Numbers, PlanePanel, Series
-from gradflow.render.reduced import enveloped, listed, pooled
+from gradflow.render.reduced import enveloped, listed, pooled, whole
 
 # Okabe & Ito 2008, without the yellow that white paper swallows: colour-blind people tell them apart too.
 PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
@@ -50,8 +50,8 @@ def draw_curves(axes: Axes, content: CurvePanel, width: float) -> list[str]:
         thin, remark = enveloped(series, MOST_POINTS)
         remarks.append(remark)
         _curve(axes, thin, look)
-    whole = all((series.x == np.round(series.x)).all() for series in content.series)
-    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=whole, steps=STEPS))
+    integer = all(whole(series.x) for series in content.series)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=integer, steps=STEPS))
     axes.set_xlabel(_filled(content.panel.x.label, width))
     axes.set_ylabel(fill(content.panel.y.label, UPRIGHT))
     for series, look in zip(content.series, looks, strict=True):
@@ -121,8 +121,7 @@ def draw_plane(axes: Axes, content: PlanePanel, width: float) -> list[str]:
     axes.set_ylabel(content.panel.y.label)
     shown = np.unique(np.round(np.quantile(content.sizes[good], (0, 0.5, 1)))) if good.any() else np.empty(0)
     handles: dict[str, Artist] = {
-        f"condition {10.0**size:.2g}": axes.scatter([], [], _area(np.array([size])), **point)
-        for size in shown
+        f"condition {10.0**size:g}": axes.scatter([], [], _area(np.array([size])), **point) for size in shown
     }
     if not good.all():
         handles["defective"] = Line2D([], [], marker="x", linestyle="", color=PALETTE[1])
@@ -131,20 +130,23 @@ def draw_plane(axes: Axes, content: PlanePanel, width: float) -> list[str]:
 
 
 def draw_image(axes: Axes, content: ImagePanel, width: float) -> list[str]:
-    """Draw values as colours: an exact 0 in grey, what there is not in white."""
+    """Draw values as colours: −inf (an exact 0) in grey, inf in vermilion, what there is not in white."""
     values, remark = pooled(content.values, MOST_PIXELS, MOST_PIXELS)
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    span = high - low or 1.0
     image = axes.imshow(
-        np.ma.masked_where(np.isnan(values), values),
-        cmap=colormaps[COLORS].with_extremes(under=PALE, bad="white"),
-        norm=Normalize(low, high if high > low else low + 1.0),
+        np.nan_to_num(values, nan=np.nan, neginf=low - span, posinf=low + 2.0 * span),
+        cmap=colormaps[COLORS].with_extremes(under=PALE, over=PALETTE[1], bad="white"),
+        norm=Normalize(low, low + span),
         origin="lower",
         extent=(*_edges(content.x), *_edges(content.y)),
         aspect="auto",
         interpolation="nearest",
     )
     axes.grid(visible=False)
+    for axis, places in ((axes.xaxis, content.x), (axes.yaxis, content.y)):
+        axis.set_major_locator(MaxNLocator("auto", integer=whole(places), steps=STEPS))
     axes.set_xlabel(_filled(content.panel.x.label, width))
     axes.set_ylabel(fill(content.panel.y.label, UPRIGHT))
     _titled(axes, content.panel.title, {}, "", width)

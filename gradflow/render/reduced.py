@@ -1,4 +1,4 @@
-"""Curves and images with no more points than can be seen; what was left out is said."""
+"""What of curves, items and images can be seen; what was left out is said."""
 
 import numpy as np
 
@@ -44,6 +44,11 @@ def enveloped(series: Series, most: int) -> tuple[Series, str]:
         thin,
         f"{name}{len(places)} of {count} points are drawn, of every stretch the lowest and the highest",
     )
+
+
+def whole(places: Numbers) -> bool:
+    """Return whether all places are integers, between which no axis needs a mark."""
+    return bool((places == np.round(places)).all())
 
 
 def listed(content: ItemPanel, most: int) -> tuple[ItemPanel, str]:

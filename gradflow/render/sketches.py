@@ -21,7 +21,7 @@ from gradflow.render.frame import (
 from gradflow.render.names import broken
 from gradflow.render.page import text
 from gradflow.render.picture import CurvePanel, ImagePanel, ItemPanel, Numbers, PlanePanel, Series
-from gradflow.render.reduced import enveloped, listed, pooled
+from gradflow.render.reduced import enveloped, listed, pooled, whole
 
 HEIGHT, TALL = 16, 20  # rows of a drawing; of one as high as it is wide
 # Okabe & Ito 2008, in an order that is seen on dark and on light screens
@@ -53,9 +53,12 @@ def sketch_curves(content: CurvePanel, screen: Screen) -> Sketch:
     for place, one in enumerate(content.series):
         tag = TAGS[place] if tagged else screen.letter("●", "*")
         _curve(canvas, enveloped(one, 4 * canvas.width)[0], x, y, tag, _paint(one), every=1 + one.line.dashed)
+    for one in content.series:
         _ends(canvas, one, x, screen)
-    rows = framed(canvas, x, y, screen, whole=(all(_whole(one.x) for one in content.series), False))
-    return [*_tags(rows, canvas, content.series, y), *_legend(content, y, screen, tagged)], []
+    rows = framed(canvas, x, y, screen, whole=(all(whole(one.x) for one in content.series), False))
+    if tagged:
+        rows = _tags(rows, canvas, content.series, y)
+    return [*rows, *_legend(content, y, screen, tagged)], []
 
 
 def sketch_items(content: ItemPanel, screen: Screen) -> Sketch:
@@ -105,8 +108,8 @@ def sketch_image(content: ImagePanel, screen: Screen) -> Sketch:
     """Draw values as colours, two to a letter; without colours as shades."""
     halves = 2 if screen.color and screen.unicode else 1
     x, y = (Range.of(float(places[0]), float(places[-1])) for places in (content.x, content.y))
-    whole = _whole(content.x), _whole(content.y)
-    width = min(screen.width - margin(y, TALL, whole=whole[1]), 2 * TALL)
+    integers = whole(content.x), whole(content.y)
+    width = min(screen.width - margin(y, TALL, whole=integers[1]), 2 * TALL)
     values, remark = pooled(content.values, halves * TALL, width)
     values = np.repeat(
         np.repeat(values, max(1, halves * TALL // len(values)), 0), max(1, width // values.shape[1]), 1
@@ -118,7 +121,7 @@ def sketch_image(content: ImagePanel, screen: Screen) -> Sketch:
         for column in range(canvas.width):
             cell = _pixel(values[halves * row : halves * (row + 1), column], scale, screen)
             canvas.put(column, row, *cell)
-    rows = framed(canvas, x, y, screen, whole=whole)
+    rows = framed(canvas, x, y, screen, whole=integers)
     return [*rows, *_scale(content, scale, screen)], [remark]
 
 
@@ -160,17 +163,19 @@ def _edges(content: CurvePanel) -> list[Numbers]:
     return [edge for edge in (content.series[0].low, content.series[0].high) if edge is not None]
 
 
-def _tags(rows: list[Row], canvas: Canvas, series: Sequence[Series], y: Range) -> list[Row]:
-    """Return the rows with the tag of each curve at its end."""
-    if not 1 < len(series) <= MOST_TAGGED:
-        return rows
-    rows = [*rows]
-    for place, one in enumerate(series):
-        finite = one.y[np.isfinite(one.y)]
-        if len(finite):
-            row = canvas.at((1.0, y.share(float(finite[-1]))))[1]
-            rows[row] = [*rows[row], Cell(TAGS[place], _paint(one))]
-    return rows
+def _tags(rows: Sequence[Row], canvas: Canvas, series: Sequence[Series], y: Range) -> list[Row]:
+    """Return the rows with the tag of each curve where it ends, the highest on top, one to a row."""
+    ends = [(float(one.y[~np.isnan(one.y)][-1]), place) for place, one in enumerate(series)]
+    ends.sort(key=lambda end: -end[0])
+    places: list[int] = []
+    for value, _ in ends:
+        wanted = canvas.at((1.0, min(max(y.share(value), 0.0), 1.0)))[1]
+        places.append(max(wanted, places[-1] + 1 if places else 0))
+    tagged, below = [*rows], canvas.height
+    for row, (_, place) in zip(reversed(places), reversed(ends), strict=True):
+        below = min(row, below - 1)
+        tagged[below] = [*rows[below], Cell(TAGS[place], _paint(series[place]))]
+    return tagged
 
 
 def _legend(content: CurvePanel | ItemPanel, ends: Range, screen: Screen, tagged: bool) -> list[Row]:
@@ -256,10 +261,6 @@ def _range(values: Sequence[Numbers]) -> Range:
     every = np.concatenate([np.ravel(one) for one in values]) if values else np.empty(0)
     finite = every[np.isfinite(every)]
     return Range.of(float(finite.min()), float(finite.max())) if len(finite) else Range(0.0, 1.0)
-
-
-def _whole(places: Numbers) -> bool:
-    return bool((places == np.round(places)).all())
 
 
 def _inside(levels: Iterable[float], ends: Range) -> list[float]:

@@ -1,0 +1,225 @@
+"""A figure holds what the record holds: looked for among matplotlib's own artists, mostly undrawn."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.collections import LineCollection, PathCollection
+from matplotlib.colors import to_hex
+from matplotlib.patches import Circle
+from matplotlib.transforms import Bbox
+
+import gradflow
+from gradflow.cli import COMMANDS
+from gradflow.errors import UsageError
+from gradflow.render import PICTURES
+from gradflow.render.figure import MOST_PANELS, encoded
+from tests.render.drawings import of_command, outing, pixels, points, things, walks, whole
+
+MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF-"}
+NAMES = [
+    "$x_1$", "<script>", "a&b", "\x1b[31m", "漢字", "[red]x[/red]", ":smile:", "x" * 300, "  ", "a\nb",
+    "_hidden", "rnn:activation=relu,gain=0.3," * 9,
+]  # fmt: skip
+EDGES = {
+    "one lag": {"walks": walks({"a": [0.0]}, limit=1.0)},
+    "two rows": {"walks": walks({"a": [0.0, 1.0]})},
+    "all equal": {"walks": walks({"a": [2.0] * 5}), "things": things({"a": 3.0, "b": 3.0})},
+    "all zero": {"walks": walks({"a": [-np.inf] * 5}), "things": things({"a": -np.inf, "b": np.inf})},
+    "nothing": {"walks": walks({"a": [np.nan] * 5}), "things": things({"a": np.nan}, error=np.nan)},
+    "empty image": {"pixels": pixels([[np.nan]]), "points": points([np.nan], [np.nan])},
+    "one pixel": {"pixels": pixels([[-np.inf]]), "points": points([0.0], [1.0])},
+    "large": {"points": points([1e300, -1e300j], [1.0, 1e300]), "things": things({"a": 1e300, "b": -1e300})},
+    "small": {"points": points([1e-300, 1e-300j], [1.0, 1.0]), "walks": walks({"a": [1e-300, 2e-300]})},
+    "300 items": {"things": things({f"model.pt::encoder.layer{k}": -float(k) for k in range(300)})},
+    "300 curves": {"walks": walks({f"curve {k}": [0.0, -float(k), -np.inf] for k in range(300)})},
+    "long curve": {"walks": walks({"a": np.sin(np.arange(5000.0))}, band=1.0)},
+}
+
+
+def sheet(**tables):
+    return gradflow.figure(outing(**tables))
+
+
+def axes_of(**tables):
+    (axes,) = sheet(**tables).axes
+    return axes
+
+
+def lines(axes):
+    """Return the points of each line that stands on its data's axes, without what is not finite."""
+    found = [line for line in axes.lines if line.get_transform() == axes.transData and len(line.get_xdata())]
+    return [np.array([point for point in line.get_xydata() if np.isfinite(point).all()]) for line in found]
+
+
+def words(axes):
+    legend = axes.get_legend()
+    return [text.get_text() for text in legend.get_texts()] if legend else []
+
+
+def test_curves_are_lines_through_the_record_s_points_in_their_band():
+    axes = axes_of(walks=walks({"a": [1.0, -2.0, -np.inf], "b": [0.0, 3.0]}, band=0.5, limit=-7.0))
+    a, limit, b, _ = lines(axes)
+    assert a.tolist() == [[1.0, 1.0], [2.0, -2.0]]
+    assert b.tolist() == [[1.0, 0.0], [2.0, 3.0]]
+    assert limit.tolist() == [[1.0, -7.0], [2.0, -7.0], [3.0, -7.0]]
+    band = axes.collections[1].get_paths()[0].vertices
+    assert {tuple(point) for point in band.tolist()} == {(1.0, -0.5), (1.0, 0.5), (2.0, 2.5), (2.0, 3.5)}
+    assert words(axes) == ["a", "a: limit", "b", "b: limit"]
+    assert (axes.get_xlabel(), axes.get_ylabel()) == (
+        "steps that were walked [step]",
+        "log₁₀ of the height [m]",
+    )
+
+
+def test_a_bound_is_dashed_in_the_colour_of_its_curve_and_others_differ():
+    axes = axes_of(walks=walks({"a": [1.0, -2.0], "b": [0.0, 3.0]}, limit=-7.0))
+    a, limit, b, _ = axes.lines[:4]
+    assert a.get_linestyle() == b.get_linestyle() == "-"
+    assert limit.is_dashed()
+    assert a.get_color() == limit.get_color() != b.get_color()
+
+
+def test_a_level_is_a_line_with_its_name_where_it_lies_on_the_axis():
+    axes = axes_of(walks=walks({"a": [0.0, -5.0]}))
+    assert -3.0 in [line.get_ydata()[0] for line in axes.lines[1:]]
+    assert [text.get_text() for text in axes.texts] == ["sea level"]
+    assert not axes_of(walks=walks({"a": [0.0, -2.0]})).texts
+
+
+@pytest.mark.parametrize(("value", "end"), [(-np.inf, 0.0), (np.inf, 1.0)])
+def test_what_no_axis_can_hold_is_marked_at_its_end_and_told(value, end):
+    figure = sheet(walks=walks({"a": [0.0, value, value]}), things=things({"a": 1.0, "b": value}))
+    curve, items = figure.axes
+    marks = [line for line in curve.lines if line.get_transform() == curve.get_xaxis_transform()]
+    assert [line.get_xydata().tolist() for line in marks] == [[[2.0, end], [3.0, end]]]
+    marks = [line for line in items.lines if line.get_transform() == items.get_yaxis_transform()]
+    assert [line.get_xydata()[0].tolist() for line in marks if len(line.get_xdata()) == 1] == [[end, 1.0]]
+    told = figure.get_supxlabel()
+    assert f"walks: a: {'an exact 0' if value < 0 else 'inf'} at 2 of 3 places" in told
+    assert f"things: {value} at 1 of 2 places" in told
+
+
+def test_eigenvalues_lie_beside_the_unit_circle_the_worse_the_larger_and_defective_ones_as_crosses():
+    axes = axes_of(points=points([0.5, 0.9j, -0.9j, 1.5], [1.0, 100.0, 1e6, np.inf]))
+    (circle,) = (patch for patch in axes.patches if isinstance(patch, Circle))
+    assert (circle.center, circle.radius) == ((0, 0), 1)
+    dots = next(one for one in axes.collections if isinstance(one, PathCollection))
+    assert dots.get_offsets().tolist() == [[0.5, 0.0], [0.0, 0.9], [0.0, -0.9]]
+    assert (np.diff(dots.get_sizes()) > 0).all()
+    (cross,) = (line for line in axes.lines if line.get_marker() == "x" and len(line.get_xdata()))
+    assert cross.get_xydata().tolist() == [[1.5, 0.0]]
+    assert axes.get_aspect() == 1.0
+    assert words(axes) == ["condition 1", "condition 100", "condition 1e+06", "defective"]
+
+
+def test_an_image_has_each_value_in_its_place_zeros_grey_and_nothing_white():
+    axes = axes_of(pixels=pixels([[0.0, -1.0, -2.0], [-3.0, -np.inf, np.nan]]))
+    (image,) = axes.images
+    shown = image.get_array()
+    assert shown[0].tolist() == [0.0, -1.0, -2.0]
+    assert (shown[1, 0], image.origin, list(image.get_extent())) == (-3.0, "lower", [-0.5, 2.5, -0.5, 1.5])
+    assert image.get_clim() == (-3.0, 0.0)
+    colors = image.to_rgba(shown)
+    assert to_hex(colors[1, 1]) == "#d4d4d4"
+    assert to_hex(colors[1, 2]) == "#ffffff"
+    (scale,) = axes.child_axes
+    assert scale.get_ylabel() == "log₁₀ of the depth [m]"
+
+
+def test_exponents_have_bars_as_long_as_their_errors():
+    record = of_command("lyapunov")
+    axes = gradflow.figure(record, table="exponents").axes[0]
+    (bars,) = (one for one in axes.collections if isinstance(one, LineCollection))
+    lengths = [segment[1, 1] - segment[0, 1] for segment in bars.get_segments()]
+    np.testing.assert_allclose(lengths, 2 * np.array(record.exponents.standard_error), rtol=1e-9)
+
+
+def test_items_are_marks_one_under_the_other_on_an_axis_that_holds_0():
+    axes = axes_of(things=things({"a stone": 20.0, "a leaf": 19.0}, error=0.5))
+    assert lines(axes)[0].tolist() == [[20.0, 0.0], [19.0, 1.0]]
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["a stone", "a leaf"]
+    bottom, top = axes.get_ylim()
+    assert bottom > top  # the first on top
+    assert axes.get_xlim()[0] <= 0.0
+    (bars,) = (one for one in axes.collections if isinstance(one, LineCollection))
+    assert [segment[:, 0].tolist() for segment in bars.get_segments()] == [[19.5, 20.5], [18.5, 19.5]]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_name_is_text_whatever_it_holds(name):
+    figure = sheet(walks=walks({name: [0.0, 1.0], "other": [1.0, 0.0]}), things=things({name: 1.0}))
+    data = encoded(outing(walks=walks({name: [0.0, 1.0], "other": [1.0, 0.0]})), "png")
+    assert data.startswith(MAGIC["png"])
+    curve, items = figure.axes
+    shown = [words(curve)[0], items.get_yticklabels()[0].get_text()]
+    for text in shown:
+        assert "".join(text.split()) == "".join(name.replace("\x1b", r"\x1b").replace("\n", r"\n").split())
+    texts = [*curve.get_legend().get_texts(), *items.get_yticklabels()]
+    assert not any(text.get_parse_math() or text.get_usetex() for text in texts)
+
+
+@pytest.mark.parametrize("edge", EDGES)
+def test_an_edge_is_drawn_without_a_warning(edge):
+    sheet(**EDGES[edge]).draw_without_rendering()
+
+
+def test_of_a_long_curve_no_extreme_is_lost_and_what_is_left_out_is_said():
+    heights = np.sin(np.arange(5000.0))
+    heights[1234] = 3.0
+    figure = sheet(walks=walks({"a": heights}))
+    drawn = lines(figure.axes[0])[0]
+    assert drawn[:, 1].max() == 3.0
+    assert len(drawn) <= 2002
+    assert f"a: {len(drawn)} of 5000 points are drawn" in " ".join(figure.get_supxlabel().split())
+
+
+def test_more_panels_than_a_sheet_holds_are_refused():
+    heights = {f"w{k}": [0.0, 1.0] for k in range(MOST_PANELS + 1)}
+    with pytest.raises(UsageError, match=f"{MOST_PANELS + 1} panels are more than {MOST_PANELS}"):
+        sheet(panels=walks(heights))
+    del heights["w0"]
+    assert len(sheet(panels=walks(heights)).axes) == MOST_PANELS
+
+
+def apart(boxes):
+    """Check that boxes of the sheet, each at its own place, do not overlap by more than a dot."""
+    for one, other in combinations(boxes, 2):
+        assert not one.padded(-1.0).overlaps(other.padded(-1.0)), f"{one} overlaps {other}"
+
+
+def tick_boxes(axis, renderer):
+    """Return the boxes of the numbers or names along an axis that are seen."""
+    low, high = sorted(axis.get_view_interval())
+    ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
+    return [tick.label1.get_window_extent(renderer) for tick in ticks if tick.label1.get_text()]
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_on_the_sheet_of_a_command_nothing_is_cut_and_nothing_overlaps(command):
+    figure = gradflow.figure(of_command(command))
+    figure.draw_without_rendering()
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    page = figure.bbox.padded(1.0)
+    panels = []
+    for axes in figure.axes:
+        legend = axes.get_legend()
+        keys = [legend.get_window_extent(renderer)] if legend else []
+        panels.append(Bbox.union([axes.get_tightbbox(renderer), *keys]))
+        apart([*tick_boxes(axes.xaxis, renderer), *tick_boxes(axes.yaxis, renderer), axes.bbox, *keys])
+    assert all(page.contains(*corner) for box in panels for corner in (box.min, box.max))
+    apart(panels)
+
+
+@pytest.mark.parametrize("kind", PICTURES)
+def test_a_file_has_its_magic_no_date_and_the_same_bytes_twice(kind):
+    first, second = (encoded(whole(), kind) for _ in range(2))
+    assert first == second
+    assert first.startswith(MAGIC[kind])
+    assert not any(word in first for word in (b"CreationDate", b"dc:date", b"ModDate", b"tIME"))
+
+
+def test_the_api_refuses_a_table_without_a_picture():
+    with pytest.raises(UsageError, match="'words' has no picture here"):
+        gradflow.figure(whole(), table="words")
