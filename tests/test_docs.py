@@ -17,6 +17,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
 
+import draw
+import numpy as np
 import pytest
 from markdown_it import MarkdownIt
 
@@ -32,6 +34,7 @@ BARE = {"PATH": PATH, "COLUMNS": "100", "PYTHONUTF8": "1", "OPENBLAS_NUM_THREADS
 PROGRAMS = ("jq", "mlr", "awk")  # those beside gradflow that a machine may lack
 LINKS = ("link_open", "image")
 INSTALLS = re.compile(r"(?:\.venv/bin/|python3? -m )?(make|pip install)\b(.*)")
+IDENTITY = re.compile(r"\b[mp][0-9a-f]{10}\b")  # names in a picture that are made of its numbers
 NUMBER = re.compile(r"([-+]?\d+(?:\.\d+)?(?:e[-+]?\d+)?)")
 
 
@@ -42,6 +45,7 @@ class Block(NamedTuple):
     text: str
     line: int
     file: str
+    printed: str | None  # the ```text right behind it
 
 
 def parsed(path):
@@ -54,8 +58,8 @@ def blocks_of(path):
 
 def blocks_among(tokens):
     return [
-        Block(token.info.strip(), token.content, token.map[0] + 1, file_named(before))
-        for before, token in zip([None, *tokens], tokens, strict=False)
+        Block(token.info.strip(), token.content, token.map[0] + 1, file_named(before), printed_by(after))
+        for before, token, after in zip([None, *tokens], tokens, [*tokens[1:], None], strict=False)
         if token.type in ("fence", "code_block")
     ]
 
@@ -63,6 +67,10 @@ def blocks_among(tokens):
 def file_named(token):
     found = re.fullmatch(r"<!-- file: (\S+) -->", token.content.strip()) if token else None
     return found[1] if found else ""
+
+
+def printed_by(token):
+    return token.content if token and token.type == "fence" and token.info.strip() == "text" else None
 
 
 def commands_of(block):
@@ -80,7 +88,7 @@ def test_a_document_does_what_it_shows(path, tmp_path, monkeypatch):
     if any(block.file.startswith("gradflow/") for block in blocks):
         shutil.copytree(Path(gradflow.__file__).parent, tmp_path / "gradflow")
     namespace = {"__name__": "__main__"}
-    for block, following in zip(blocks, [*blocks[1:], None], strict=False):
+    for block in blocks:
         place = f"{path.relative_to(HOME)}:{block.line}"
         if block.file:
             write(tmp_path / block.file, block.text, tmp_path)
@@ -94,8 +102,21 @@ def test_a_document_does_what_it_shows(path, tmp_path, monkeypatch):
             printed = io.StringIO()
             with contextlib.redirect_stdout(printed):
                 exec(compile(block.text, place, "exec"), namespace)
-            if following is not None and following.language == "text":
-                check_same(printed.getvalue(), following.text, place)
+            if block.printed is not None:
+                check_same(printed.getvalue(), block.printed, place)
+    for name in draw.drawing_commands(path.read_text(encoding="utf-8")):
+        check_same_picture((tmp_path / name).read_text(), (draw.PICTURES / name).read_text(), name)
+
+
+def check_same_picture(drawn, kept, name):
+    """The same strokes and letters, each within a point; of another matplotlib the same sheet and panels."""
+    versions = [re.search(r"matplotlib ([\d.]+)", picture)[1] for picture in (drawn, kept)]
+    if versions[0] != versions[1]:
+        drawn, kept = (" ".join(re.findall(r'viewBox="[^"]*"|id="axes_\d+"', one)) for one in (drawn, kept))
+    parts = [NUMBER.split(IDENTITY.sub("", picture)) for picture in (drawn, kept)]
+    assert parts[0][::2] == parts[1][::2], f"{name} is another picture: run make docs"
+    found, expected = (np.array(part[1::2], float) for part in parts)
+    assert found == pytest.approx(expected, abs=1.0), f"{name} shows other numbers: run make docs"
 
 
 def write(file, text, scratch):
@@ -177,7 +198,7 @@ def test_what_a_processor_may_move_is_none(printed, shown):
 
 
 def test_a_command_may_go_on_over_lines():
-    block = Block("console", "$ echo a \\\n    b\na b\n$ true\n$ echo c\nc\n", 1, "")
+    block = Block("console", "$ echo a \\\n    b\na b\n$ true\n$ echo c\nc\n", 1, "", None)
     found = list(commands_of(block))
     assert found == [("echo a \\\n    b\n", "a b\n"), ("true\n", ""), ("echo c\n", "c\n")]
 
@@ -206,10 +227,29 @@ def test_every_block_is_one_that_is_run_written_or_no_code(path):
             assert not re.search(r"^\s*(\$|gradflow) ", block.text, re.MULTILINE), place
 
 
+def test_another_picture_and_other_numbers_are_seen():
+    kept = (draw.PICTURES / "flow.svg").read_text()
+    check_same_picture(kept, kept, "flow.svg")
+    for spoilt in (kept.replace("<use", "<used", 1), re.sub(r"L (\d)", r"L 9\1", kept, count=1)):
+        with pytest.raises(AssertionError, match="run make docs"):
+            check_same_picture(spoilt, kept, "flow.svg")
+
+
+def test_every_picture_is_shown_by_a_document_that_draws_it():
+    shown = [name for path in DOCUMENTS for name in draw.drawing_commands(path.read_text(encoding="utf-8"))]
+    assert sorted(shown) == sorted(path.name for path in draw.PICTURES.iterdir())
+
+
 def test_a_comment_before_a_block_names_its_file():
     text = "<!-- file: Makefile -->\n\n```make\nall:\n```\n\n```sh\ntrue\n```\n"
     found = blocks_among(MarkdownIt("commonmark").parse(text))
-    assert found == [Block("make", "all:\n", 3, "Makefile"), Block("sh", "true\n", 7, "")]
+    assert found == [Block("make", "all:\n", 3, "Makefile", None), Block("sh", "true\n", 7, "", None)]
+
+
+def test_what_python_prints_is_the_text_right_behind_it():
+    text = "```python\nprint(1)\n```\n\n```text\n1\n```\n\n```python\n2\n```\n\n## Next\n\n```text\n3\n```\n"
+    found = blocks_among(MarkdownIt("commonmark").parse(text))
+    assert [block.printed for block in found if block.language == "python"] == ["1\n", None]
 
 
 @pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
