@@ -25,7 +25,7 @@ class Lines:
     """Every line of every topic, with the numbers of both its sides on one random case."""
 
     topic: list[str] = column("the topic that the line belongs to")
-    line: list[int] = column("its number, from 1")
+    line: list[int] = column("number of the line, from 1")
     formula: list[str] = column("in Unicode")
     latex: list[str] = column("the same in LaTeX, for math mode")
     reason: list[str] = column("why it holds; formulas stand between $ signs")

@@ -30,7 +30,7 @@ MOST_ITEMS = 60  # of a panel
 NAME, NAME_SHARE = 60, 0.5  # letters of a line of their names, at most; of the width
 UPRIGHT = 36  # letters of a line beside an axis
 LEVEL = 17  # letters of a line of the name of a level
-CLOSE = 0.1  # of an axis: the names of levels that near stand together
+NOTE = 0.055  # of an axis: a line of the name of a level
 LETTER = 0.06  # inches that a letter takes, about
 BESIDE = 1.0  # inches beside the axes of a panel, about
 STEPS = (1, 2, 5, 10)  # between the marks of an axis
@@ -97,7 +97,7 @@ def draw_items(axes: Axes, content: ItemPanel, width: float) -> list[str]:
     for level, name in content.levels.items():
         if low <= level <= high:
             line = axes.axvline(level, color=GREY, linewidth=0.7, zorder=0.9)
-            handles[f"{level:g}: {name}"] = Line2D([], [], color=GREY, linewidth=line.get_linewidth())
+            handles[f"{name} ({level:g})"] = Line2D([], [], color=GREY, linewidth=line.get_linewidth())
     _titled(axes, content.panel.title, handles, more, width)
     return [remark]
 
@@ -224,12 +224,12 @@ def _titled(axes: Axes, title: str, handles: Mapping[str, Artist], more: str, wi
     longest = max((len(line) for lines in names for line in lines), default=0)
     columns = max(1, min(len(names), int((width - BESIDE / 2) / (LETTER * (longest + 6)))))
     rows = -(-sum(map(len, names)) // columns)
-    axes.set_title(_filled(title + more, width) + "\n" * rows, loc="left", linespacing=1.35)
+    axes.set_title(_filled(title + more, width) + "\n" * rows, loc="left", linespacing=1.3)
     if handles:
         legend = axes.legend(
             list(handles.values()), ["\n".join(lines) for lines in names], ncols=columns,
             loc="lower left", bbox_to_anchor=(0.0, 1.0),
-            borderaxespad=0.2, borderpad=0.2, labelspacing=0.2,
+            borderaxespad=0.2, borderpad=0.2, labelspacing=0.3,
         )  # fmt: skip
         legend.set_in_layout(False)  # may be wider than the axes
 
@@ -243,13 +243,21 @@ def _handle(series: Series, look: Look, marks: bool) -> Line2D:
 
 
 def _levels(levels: Mapping[float, str], ends: tuple[float, float]) -> Iterator[tuple[list[float], str]]:
-    """Yield the levels that lie on an axis, from the highest, with their names: of close ones together."""
+    """Yield the levels that lie on an axis, from the highest, and their names; close ones together."""
     low, high = min(ends), max(ends)
-    inside = sorted((level for level in levels if low <= level <= high), reverse=True)
-    while inside:
-        close = [level for level in inside if inside[0] - level <= CLOSE * (high - low)]
-        yield close, "\n".join(fill(levels[level], LEVEL) for level in close)
-        inside = inside[len(close) :]
+    names = {level: fill(name, LEVEL) for level, name in levels.items() if low <= level <= high}
+
+    def room(group: Sequence[float]) -> tuple[float, float]:
+        half = 0.5 * NOTE * (high - low) * sum(names[level].count("\n") + 1 for level in group)
+        return sum(group) / len(group) - half, sum(group) / len(group) + half
+
+    groups: list[list[float]] = []
+    for level in sorted(names, reverse=True):
+        groups.append([level])
+        while len(groups) > 1 and room(groups[-2])[0] < room(groups[-1])[1]:
+            groups[-2:] = [groups[-2] + groups[-1]]
+    for group in groups:
+        yield group, "\n".join(names[level] for level in group)
 
 
 def _note(axes: Axes, words: str, height: float) -> None:

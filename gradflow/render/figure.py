@@ -9,6 +9,7 @@ from textwrap import fill
 from typing import Any
 
 import matplotlib.style
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gradflow import __version__
@@ -82,18 +83,13 @@ def _sheet(contents: Sequence[AnyPanel]) -> Figure:
     rows = list(_rows(contents))
     sheet = Figure(figsize=(width, HEIGHT), layout="constrained")
     grid = sheet.add_gridspec(len(rows), 1)
-    heights, remarks = [], dict[str, None]()
-    for level, row in enumerate(rows):
-        cells = grid[level].subgridspec(1, len(row))
-        heights.append(max(_height(content, width / len(row)) for content in row))
+    heights, remarks = [0.0] * len(rows), dict[str, None]()
+    for level, (row, room) in enumerate(rows):
+        cells = grid[level].subgridspec(1, room)
         for column, content in enumerate(row):
-            axes = sheet.add_subplot(cells[column])
-            said = DRAWN[type(content)](axes, content, width / len(row))
-            remarks |= {
-                f"{content.panel.name}: {one}": None for one in (*content.panel.remarks, *said) if one
-            }
-            lines = axes.get_title("left").count("\n") + axes.get_xlabel().count("\n")
-            heights[-1] = max(heights[-1], _height(content, width / len(row)) + LINE * (lines - 2))
+            said, height = _panel(sheet.add_subplot(cells[column]), content, width / room)
+            remarks |= dict.fromkeys(said)
+            heights[level] = max(heights[level], height)
     words = fill("; ".join(remarks), int(width / 0.05))
     if words:
         sheet.supxlabel(words, x=0.01, ha="left", fontsize=6)
@@ -102,13 +98,23 @@ def _sheet(contents: Sequence[AnyPanel]) -> Figure:
     return sheet
 
 
-def _rows(contents: Sequence[AnyPanel]) -> Iterator[Sequence[AnyPanel]]:
-    first = 1 if len(contents) > 2 else 0
-    yield from [contents[:1]] * first
+def _panel(axes: Axes, content: AnyPanel, width: float) -> tuple[list[str], float]:
+    """Draw a panel so many inches wide; return what is to be said of it, and the height that it needs."""
+    said = (*content.panel.remarks, *DRAWN[type(content)](axes, content, width))
+    lines = axes.get_title("left").count("\n") + axes.get_xlabel().count("\n")
+    height = _height(content, width) + LINE * max(lines - 2, 0)
+    return [f"{content.panel.name}: {one}" for one in said if one], height
+
+
+def _rows(contents: Sequence[AnyPanel]) -> Iterator[tuple[Sequence[AnyPanel], int]]:
+    """Yield the panels of each row, and how many there is room for."""
+    like_it = sum(content.panel.table == contents[0].panel.table for content in contents)
+    first = int(len(contents) > 2 and (like_it == 1 or len(contents) % 2 == 1))
+    yield from [(contents[:1], 1)] * first
     for long, group in groupby(contents[first:], lambda content: _height(content, SHEET / 2) > HEIGHT):
         run = list(group)
-        beside = 1 if long else 2
-        yield from (run[k : k + beside] for k in range(0, len(run), beside))
+        room = 1 if long else min(2, len(run))
+        yield from ((run[k : k + room], room) for k in range(0, len(run), room))
 
 
 def _height(content: AnyPanel, width: float) -> float:

@@ -212,6 +212,17 @@ def test_on_the_sheet_of_a_command_nothing_is_cut_and_nothing_overlaps(command):
     apart(panels)
 
 
+@pytest.mark.parametrize("steps", [20, 60, 300, 5000])
+def test_names_of_levels_close_to_each_other_do_not_overlap(steps):
+    figure = gradflow.figure(gradflow.power("1 2 3; 4 5 6; 7 8 10", steps=steps), table="norms")
+    figure.draw_without_rendering()
+    (axes,) = figure.axes
+    names = [line for text in axes.texts for line in text.get_text().splitlines()]
+    assert names.count("norm 1") == names.count("float16: largest") == 1
+    renderer = FigureCanvasAgg(figure).get_renderer()
+    apart([text.get_window_extent(renderer) for text in axes.texts])
+
+
 @pytest.mark.parametrize("kind", PICTURES)
 def test_a_file_has_its_magic_no_date_and_the_same_bytes_twice(kind):
     first, second = (encoded(whole(), kind) for _ in range(2))
