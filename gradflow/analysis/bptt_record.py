@@ -22,7 +22,7 @@ class LagParts:
     share: NDArray[np.float64] = column("of the whole: the part along the whole's direction, in its norm")
     cumulative_share: NDArray[np.float64] = column("of all lags up to this one")
     truncation_error: NDArray[np.float64] = column(
-        "‖what is lost where all later lags are cut off‖ / ‖whole‖, to 1e-8 of itself; none where a double "
+        "‖what is lost where all later lags are cut off‖ / ‖whole‖, to 1e-9 of itself; none where a double "
         "cannot hold it",
         levels={0.1: "10 %", 0.01: "1 %", 0.001: "0.1 %"},
     )

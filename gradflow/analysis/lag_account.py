@@ -14,7 +14,7 @@ from gradflow.linalg.scaled import Scaled, ScaledNumber, log10_of, number
 
 SMALL = 64  # numbers of a state up to which streams of what is left are quicker than passes now and then
 SELDOM = 8  # lags in which a pass pays: where it is needed more often, streams do
-FRESH = 2.0**-24  # what is left of a sum by taking parts away is summed anew where it is under that
+FRESH = 2.0**-20  # what is left of a sum by taking parts away is summed anew under that: right to 1e-9
 
 
 class Lag(NamedTuple):

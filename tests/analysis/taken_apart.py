@@ -21,7 +21,7 @@ ROUTES = {
     "passes": {"SMALL": 0, "SELDOM": 0},
     "turning": {"SMALL": 0, "SELDOM": 10**9},
 }
-# a difference is trusted until it is FRESH of what it is of: that leaves 24 of 53 bits, less a few
+# a difference is trusted until it is FRESH of what it is of: that leaves 33 of 53 bits, less a few
 LEFT = {"streams": 1e-12, "passes": 8 * 2.0**-53 / FRESH, "turning": 8 * 2.0**-53 / FRESH}
 
 
