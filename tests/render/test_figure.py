@@ -162,7 +162,9 @@ def test_a_name_is_text_whatever_it_holds(name):
 
 @pytest.mark.parametrize("edge", EDGES)
 def test_an_edge_is_drawn_without_a_warning(edge):
-    sheet(**EDGES[edge]).draw_without_rendering()
+    figure = sheet(**EDGES[edge])
+    figure.draw_without_rendering()  # a warning is an error here
+    assert all(np.isfinite(axes.get_position().bounds).all() for axes in figure.axes)
 
 
 def test_of_a_long_curve_no_extreme_is_lost_and_what_is_left_out_is_said():
