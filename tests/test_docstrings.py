@@ -129,9 +129,9 @@ def hints_of(found):
 
 
 def takes_array(kind):
-    """Whether ArrayLike is among the types: as one of them, or dissolved into its own, as older numpy has it."""
+    """Whether ArrayLike is among the types; older numpy dissolves it into its own."""
     parts = {kind, *get_args(kind)}
-    return ArrayLike in parts or bool(get_args(ArrayLike)) and set(get_args(ArrayLike)) <= parts
+    return ArrayLike in parts or (bool(get_args(ArrayLike)) and set(get_args(ArrayLike)) <= parts)
 
 
 def gives_array(kind):
