@@ -5,8 +5,9 @@ pre-activations are normal with variance q, of which
 
     q = σ² ⟨φ(√q z)²⟩ + s,        λ₁ = ½ ln(σ² ⟨φ′(√q z)²⟩),
 
-⟨·⟩ the mean over z normal (Sompolinsky, Crisanti & Sommers 1988; Molgedey, Schuchhardt & Schuster 1992; Chen,
-Pennington & Schoenholz 2018, section 3). Means are by Gauss–Hermite quadrature, to eleven digits.
+⟨·⟩ the mean over z normal (Molgedey, Schuchhardt & Schuster 1992; Chen, Pennington & Schoenholz 2018; in
+continuous time, with other formulas, Sompolinsky, Crisanti & Sommers 1988). Means are by
+Gauss–Hermite quadrature, to eleven digits.
 """
 
 import math

@@ -42,7 +42,7 @@ def theory(
     """Compute what random-matrix and mean-field theory predicts, and measure the same over draws of weights.
 
     Predictions are for N → ∞; a mean over draws of finite size is off by a bias of its own, in a largest
-    exponent of about −4/N, which a deviation of many standard errors may be.
+    exponent of −2/N to −6/N or so, which a deviation of many standard errors may be.
 
     Parameters
     ----------
@@ -84,10 +84,10 @@ def theory(
 
     References
     ----------
-    Girko 1984 for the circular law; Newman 1986 for products of matrices; Sompolinsky, Crisanti & Sommers
-    1988, Molgedey, Schuchhardt & Schuster 1992 and Chen, Pennington & Schoenholz 2018, section 3, for the
-    mean field; Ahmadian, Fumarola & Miller 2015, section I, for gated cells; Pascanu, Mikolov & Bengio 2013,
-    section 2.1, for the bound. The column ``source`` says which row is whose.
+    Girko 1984 for the circular law; Newman 1986 for products of matrices; Molgedey, Schuchhardt &
+    Schuster 1992 and Chen, Pennington & Schoenholz 2018 for the mean field, whose transition Sompolinsky,
+    Crisanti & Sommers 1988 found in continuous time; Ahmadian, Fumarola & Miller 2015 for gated cells; Pascanu,
+    Mikolov & Bengio 2013, section 2.1, for the bound. The column ``source`` says which row is whose.
 
     Examples
     --------

@@ -15,7 +15,7 @@ from gradflow.cells.base import affine
 from gradflow.cells.rnn import RNN
 from gradflow.linalg.norms import spectral_radius
 
-MEAN_FIELD = "Sompolinsky et al. 1988; Molgedey et al. 1992; Chen et al. 2018"
+MEAN_FIELD = "Molgedey et al. 1992; Chen et al. 2018"
 STEP_BY_STEP = "the same, step by step along the inputs"
 
 
