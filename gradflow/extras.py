@@ -16,11 +16,15 @@ def required(package: str, work: str, extra: str) -> Any:
 
     Examples
     --------
-    >>> required("absent", "reading HDF5 files", "hdf5")
+    >>> required("absent", "reading HDF5", "hdf5")
     Traceback (most recent call last):
-    gradflow.errors.DataError: reading HDF5 files needs absent; install it with: pip install gradflow[hdf5]
+    gradflow.errors.DataError: reading HDF5 needs absent; pip install absent brings it (extra gradflow[hdf5])
     """
     try:
         return import_module(package)
     except ImportError as error:
-        raise DataError(f"{work} needs {package}; install it with: pip install gradflow[{extra}]") from error
+        # its own name, for on the package index gradflow's name is another project's
+        raise DataError(
+            f"{work} needs {package}; pip install {package.partition('.')[0]} brings it "
+            f"(extra gradflow[{extra}])"
+        ) from error

@@ -118,6 +118,7 @@ class Flow(Record):
                     Line("log10_bound", dashed=True),
                 ),
                 apart=SERIES,
+                label="log₁₀ of the product's norm: median, 5 to 95 % over seeds",
             )
         ],
     )
@@ -128,7 +129,7 @@ class Flow(Record):
             Items(
                 SERIES,
                 (Line("rate", low="rate_low", high="rate_high"),),
-                label="rate: growth over the second half of the lags",
+                label="rate over the second half of the lags: median, 5 to 95 %",
             )
         ],
     )
@@ -137,7 +138,9 @@ class Flow(Record):
         absent="none of the cells has gates",
         drawn=[
             Items(
-                ("cell", "gate", "layer"), (Line("mean", low="low", high="high"),), label="value of the gate"
+                ("cell", "gate", "layer"),
+                (Line("mean", low="low", high="high"),),
+                label="value of the gate: mean, 5 to 95 %",
             )
         ],
     )
@@ -151,7 +154,7 @@ class Flow(Record):
                 (Line("median", low="low", high="high"),),
                 apart=("cell", "layer"),
                 panels=("gate",),
-                label="value of the gate",
+                label="value of the gate: median, 5 to 95 %",
             )
         ],
     )

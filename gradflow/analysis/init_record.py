@@ -96,6 +96,7 @@ class Tuned(Record):
             Items(
                 ("stage",),
                 (Line("log10_norm_ratio", low="log10_norm_ratio_low", high="log10_norm_ratio_high"),),
+                label="log₁₀ of the norm at the horizon over that at lag 1: median, 5 to 95 %",
             )
         ],
     )

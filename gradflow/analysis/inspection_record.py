@@ -172,7 +172,11 @@ class Inspection(Record):
         "what its gates do",
         across=("layer", "gate"),
         drawn=[
-            Items(("layer", "gate"), (Line("median", low="low", high="high"),), label="value of the gate")
+            Items(
+                ("layer", "gate"),
+                (Line("median", low="low", high="high"),),
+                label="value of the gate: median, 5 to 95 %",
+            )
         ],
     )
     gate_steps: GateSteps | None = table(
@@ -185,7 +189,7 @@ class Inspection(Record):
                 (Line("median", low="low", high="high"),),
                 apart=("layer",),
                 panels=("gate",),
-                label="value of the gate",
+                label="value of the gate: median, 5 to 95 %",
             )
         ],
     )

@@ -86,8 +86,8 @@ def theory(
     ----------
     Girko 1984 for the circular law; Newman 1986 for products of matrices; Molgedey, Schuchhardt &
     Schuster 1992 and Chen, Pennington & Schoenholz 2018 for the mean field, whose transition Sompolinsky,
-    Crisanti & Sommers 1988 found in continuous time; Ahmadian, Fumarola & Miller 2015 for gated cells; Pascanu,
-    Mikolov & Bengio 2013, section 2.1, for the bound. The column ``source`` says which row is whose.
+    Crisanti & Sommers 1988 found in continuous time; Ahmadian, Fumarola & Miller 2015 for gated cells;
+    Pascanu, Mikolov & Bengio 2013, section 2.1, for the bound. The column ``source`` says which row is whose.
 
     Examples
     --------

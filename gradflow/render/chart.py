@@ -61,7 +61,7 @@ def _panel(content: AnyPanel, screen: Screen) -> list[Row]:
     x, y = (axis.label if screen.unicode else axis.name for axis in (panel.x, panel.y))
     title = panel.title if screen.unicode or panel.title.isascii() else panel.name
     rows = [written(line, "bold") for line in wrapped(title, screen.width)]
-    words = f"{y}, over {x}" if x else y
+    words = f"{y}, by {x}" if x else y
     rows += [written(line) for line in wrapped(words, screen.width)]
     said = "; ".join(remark for remark in (*panel.remarks, *remarks) if remark)
     return [*rows, *sketch, *(written(line, DIM) for line in wrapped(said, screen.width))]

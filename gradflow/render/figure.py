@@ -35,7 +35,7 @@ STYLE = {
     "xtick.labelsize": 7, "ytick.labelsize": 7, "lines.linewidth": 1.3, "lines.markersize": 3.5,
     "axes.spines.top": False, "axes.spines.right": False, "axes.grid": True, "grid.color": "#e6e6e6",
     "grid.linewidth": 0.6, "axes.axisbelow": True, "legend.frameon": False, "legend.handlelength": 1.8,
-    "legend.columnspacing": 1.2, "legend.labelspacing": 0.3, "savefig.dpi": DOTS, "figure.dpi": 100,
+    "legend.columnspacing": 1.2, "legend.labelspacing": 0.3, "savefig.dpi": DOTS, "figure.dpi": DOTS,
     # names come from files: no formula is looked for in them
     "text.parse_math": False,
     # letters as outlines, and names of parts made of the picture alone: always the same bytes

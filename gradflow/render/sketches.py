@@ -135,7 +135,11 @@ def _curve(canvas: Canvas, one: Series, x: Range, y: Range, mark: str, paint: Pa
         if one.low is not None and one.high is not None:
             for over, low, high in zip(one.x, one.low, one.high, strict=True):
                 if np.isfinite(low) and np.isfinite(high):
-                    canvas.line((x.share(over), y.share(low)), (x.share(over), y.share(high)), "|", paint)
+                    (column, bottom), (_, top) = (
+                        canvas.at((x.share(over), y.share(end))) for end in (low, high)
+                    )
+                    for row in range(top, bottom + 1):
+                        canvas.put(column, row, "│" if canvas.across > 1 else "|", paint)
         for place in places:
             if place is not None:
                 canvas.put(*canvas.at(place), mark, paint)

@@ -146,7 +146,7 @@ def test_keras_zip_is_read_with_its_configuration(compression, place):
 
 
 def test_without_h5py_the_message_says_how_to_get_it(place, check_refused, monkeypatch):
-    said = "input: reading HDF5 files needs h5py; install it with: pip install gradflow[hdf5]"
+    said = "input: reading HDF5 files needs h5py; pip install h5py brings it (extra gradflow[hdf5])"
     contents = [weight(), keras(weight())]
     monkeypatch.setitem(sys.modules, "h5py", None)
     for content in contents:

@@ -292,7 +292,7 @@ def test_names_that_are_taken_get_a_number(put):
 def test_without_onnx_the_message_says_how_to_get_it(put, check_refused, monkeypatch):
     content = model([], WEIGHTS)
     monkeypatch.setitem(sys.modules, "onnx", None)
-    said = "model.onnx: reading ONNX files needs onnx; install it with: pip install gradflow[onnx]"
+    said = "model.onnx: reading ONNX files needs onnx; pip install onnx brings it (extra gradflow[onnx])"
     check_refused(lambda: read_arrays(put(content)), said)
 
 

@@ -121,7 +121,7 @@ def test_where_letters_are_few_all_but_names_and_sentences_is_ascii(command):
 
 def test_where_letters_are_few_columns_stand_for_words_and_a_title_keeps_its_name():
     text = chart(of_command("compare"), "map", unicode=False).splitlines()
-    assert text[:2] == ["map, rnn", "t [step], over k [step]"]
+    assert text[:2] == ["map, rnn", "t [step], by k [step]"]
     assert "log10_norm" in text
 
 
