@@ -10,7 +10,7 @@ from pathlib import Path
 HOME = Path(__file__).parents[1]
 PICTURES = HOME / "docs" / "pictures"
 IMAGE = re.compile(r"!\[[^\]]*\]\([^)\s]*?pictures/([\w-]+\.svg)\)")
-COMMAND = re.compile(r"^\$ ((?:[^\n]*\\n)*[^\n]*--plot ([\w-]+\.svg)[^\n]*)$", re.MULTILINE)
+COMMAND = re.compile(r"^\$ ((?:[^\n]*\\\n)*[^\n]*--plot ([\w-]+\.svg)[^\n]*)$", re.MULTILINE)
 
 
 def documents() -> list[Path]:
@@ -30,6 +30,8 @@ def drawing_commands(text: str) -> dict[str, str]:
     --------
     >>> drawing_commands("![a line](pictures/line.svg)\n\n$ gradflow power -m 0.5 --plot line.svg\n")
     {'line.svg': 'gradflow power -m 0.5 --plot line.svg'}
+    >>> list(drawing_commands("![](pictures/a.svg)\n\n$ gradflow power \\\n  -m 0.5 --plot a.svg\n"))
+    ['a.svg']
     """
     commands = {name: command for command, name in COMMAND.findall(text)}
     shown = IMAGE.findall(text)

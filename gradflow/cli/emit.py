@@ -65,7 +65,7 @@ class Request(NamedTuple):
 
     def check(self, verdicts: tuple[str, ...]) -> None:
         """Refuse what cannot be done before the work is done for it."""
-        if self.chosen_format() == "json" and self.table is not None:
+        if self.chosen_format() == "json" and self.table is not None and self.plot is None:
             raise UsageError(
                 f"--table {self.table}: json carries every table; expected -f csv, tsv, jsonl, table or md"
             )

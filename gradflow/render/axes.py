@@ -132,8 +132,7 @@ def draw_plane(axes: Axes, content: PlanePanel, width: float) -> list[str]:
 def draw_image(axes: Axes, content: ImagePanel, width: float) -> list[str]:
     """Draw values as colours: −inf (an exact 0) in grey, inf in vermilion, what there is not in white."""
     values, remark = pooled(content.values, MOST_PIXELS, MOST_PIXELS)
-    finite = values[np.isfinite(values)]
-    low, high = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
+    low, high = content.ends
     span = high - low or 1.0
     image = axes.imshow(
         np.nan_to_num(values, nan=np.nan, neginf=low - span, posinf=low + 2.0 * span),
@@ -195,14 +194,17 @@ def _face(series: Series, look: Look) -> Any:
 
 def _looks(series: Sequence[Series]) -> list[Look]:
     """Return what each curve looks like: of many by their order, of few by the thing that they show."""
-    if len({one.place for one in series}) > MOST_NAMED:
-        shades = colormaps[COLORS](np.linspace(0.0, 0.9, len(series)))
-        return [Look(shade, "-") for shade in shades]
+    things = list(dict.fromkeys(one.place for one in series))
+    if len(things) > MOST_NAMED:
+        shades = colormaps[COLORS](np.linspace(0.0, 0.9, len(things)))
+        looks = {thing: Look(shade, "-") for thing, shade in zip(things, shades, strict=True)}
+    else:
+        looks = {
+            thing: Look(PALETTE[thing % len(PALETTE)], DASHES[thing // len(PALETTE) % len(DASHES)])
+            for thing in things
+        }
     return [
-        Look(
-            PALETTE[one.place % len(PALETTE)],
-            HELD_AGAINST if one.line.dashed else DASHES[one.place // len(PALETTE) % len(DASHES)],
-        )
+        looks[one.place]._replace(dashes=HELD_AGAINST) if one.line.dashed else looks[one.place]
         for one in series
     ]
 
@@ -212,9 +214,11 @@ def _handles(
 ) -> tuple[dict[str, Artist], str]:
     """Return what curves look like by their names, and what the title says where only some are named."""
     named = [(one, look) for one, look in zip(series, looks, strict=True) if one.label]
-    more = f" ({len(named)} curves, three of them named)" if len(named) > MOST_NAMED else ""
+    solid = [(one, look) for one, look in named if not one.line.dashed]
+    more = f" ({len(solid)} curves, three of them named)" if len(solid) > MOST_NAMED else ""
     if more:
-        named = [named[0], named[len(named) // 2], named[-1]]
+        beside = [(one, look) for one, look in named if one.line.dashed and one.place == solid[0][0].place]
+        named = [solid[0], *beside, solid[len(solid) // 2], solid[-1]]
     return {one.label: _handle(one, look, marks) for one, look in named}, more
 
 

@@ -59,10 +59,6 @@ class Canvas:
         x, y = self._at(place)
         return x // self.across, y // self.down
 
-    def free(self, column: int, row: int) -> bool:
-        """Return whether nothing is drawn there."""
-        return (column, row) not in self.cells
-
     def rows(self) -> list[list[Cell]]:
         """Return the rows from the top."""
         empty = Cell()

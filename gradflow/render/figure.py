@@ -77,8 +77,13 @@ def _look() -> Iterator[None]:
 def _sheet(contents: Sequence[AnyPanel]) -> Figure:
     """Return all panels on one sheet, two in a row; a long one has its own, and of many the first."""
     if len(contents) > MOST_PANELS:
-        names = ", ".join(dict.fromkeys(content.panel.table for content in contents))
-        raise UsageError(f"{len(contents)} panels are more than {MOST_PANELS}: draw one table of {names}")
+        names = list(dict.fromkeys(content.panel.table for content in contents))
+        mend = (
+            f"draw one table, --table {' or '.join(names)}"
+            if len(names) > 1
+            else "ask for fewer cells or layers"
+        )
+        raise UsageError(f"{len(contents)} panels are more than {MOST_PANELS}: {mend}")
     width = SHEET if len(contents) > 1 else ALONE
     rows = list(_rows(contents))
     sheet = Figure(figsize=(width, HEIGHT), layout="constrained")

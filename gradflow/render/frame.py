@@ -9,6 +9,7 @@ from gradflow.render.canvas import Canvas, Cell, Paint
 from gradflow.render.ticks import labels, ticks
 
 Row = list[Cell]
+LEAST = 1e-300  # between the ends of an axis
 BETWEEN_X, BETWEEN_Y = 14, 4  # columns and rows between two numbers, at least
 
 
@@ -33,9 +34,9 @@ class Range(NamedTuple):
     @classmethod
     def of(cls, low: float, high: float) -> "Range":
         """Return the range; about a single value a little on both sides."""
-        if high > low:
+        if high - low > LEAST:
             return cls(low, high)
-        around = abs(low) / 10 or 0.5
+        around = abs(low) / 10 if abs(low) > 100 * LEAST else 0.5
         return cls(low - around, low + around)
 
     def share(self, value: float) -> float:
@@ -105,8 +106,11 @@ def floor(canvas: Canvas, x: Range, room: int, screen: Screen, *, whole: bool = 
     }
     line = [screen.letter("┬", "+") if k in places else screen.letter("─", "-") for k in range(canvas.width)]
     below = [" "] * (canvas.width + room + 2)
-    for place, name in places.items():
+    free = 0
+    for place, name in sorted(places.items()):
         start = min(max(place + room + 2 - len(name) // 2, 0), len(below) - len(name))
-        below[start : start + len(name)] = name
+        if start >= free:  # else it would stand in the number before
+            below[start : start + len(name)] = name
+            free = start + len(name) + 1
     corner = " " * (room + 1) + screen.letter("└", "+")
     return [written(corner + "".join(line)), written("".join(below).rstrip())]

@@ -5,7 +5,8 @@ from textwrap import wrap
 
 # where a name may be broken, and what that makes of it
 _MARKS = r"([_/,]|::|(?<!\d)\.|\.(?!\d))"  # the point of a number is none
-_MARK, _MARK_AND_ROOM = re.compile(rf"{_MARKS}(?=\S)"), re.compile(rf"{_MARKS} ")
+_MARK = re.compile(rf"{_MARKS}(?=\S)")
+_ROOM = "\v"  # a blank that no name holds, for a name is printable
 
 
 def unbroken(name: str) -> list[str]:
@@ -16,7 +17,7 @@ def unbroken(name: str) -> list[str]:
     >>> unbroken("model.pt::encoder.lstm"), unbroken("log10_norm low")
     (['model.', 'pt::', 'encoder.', 'lstm'], ['log10_', 'norm', 'low'])
     """
-    return _MARK.sub(r"\1 ", name).split()
+    return _MARK.sub(rf"\1{_ROOM}", name).split()
 
 
 def broken(name: str, width: int) -> list[str]:
@@ -27,4 +28,5 @@ def broken(name: str, width: int) -> list[str]:
     >>> broken("model.pt::encoder.lstm f", 13), broken("rnn:activation=relu,gain=0.3", 20)
     (['model.pt::', 'encoder.lstm', 'f'], ['rnn:activation=relu,', 'gain=0.3'])
     """
-    return [_MARK_AND_ROOM.sub(r"\1", line) for line in wrap(_MARK.sub(r"\1 ", name), width)] or [""]
+    lines = wrap(_MARK.sub(rf"\1{_ROOM}", name), width, replace_whitespace=False)
+    return [line.replace(_ROOM, "") for line in lines] or [""]

@@ -20,6 +20,7 @@ from gradflow.render.page import labels, text
 from gradflow.render.selection import Rows, tables
 
 Numbers = NDArray[np.float64]
+LARGEST = 1e300  # that an axis has room for, with its margins
 MOST_TOLD = 6  # curves of which a remark tells each by its name
 
 
@@ -85,13 +86,17 @@ class PlanePanel(NamedTuple):
 
 
 class ImagePanel(NamedTuple):
-    """Values (rows, columns) at the places y (rows,) and x (columns,); nan where there is none."""
+    """Values (rows, columns) at the places y (rows,) and x (columns,); nan where there is none.
+
+    ``ends`` are the least and the largest value of all panels of the table, which share their colours.
+    """
 
     panel: Panel
     x: Numbers
     y: Numbers
     values: Numbers
     value: Axis
+    ends: tuple[float, float]
 
 
 AnyPanel = CurvePanel | ItemPanel | PlanePanel | ImagePanel
@@ -130,7 +135,7 @@ def _curves(table: Rows, drawing: Curves, places: dict[str, int]) -> list[AnyPan
         own = _groups(group, drawing.apart)
         names = labels([key for key, _ in own]) if drawing.apart else [""]
         series = [
-            _line(part, drawing.x, line, _named(name, line, drawing.y), places, log10=drawing.log10)
+            _line(part, drawing.x, line, _named(name, line, drawing.y), name, places, log10=drawing.log10)
             for name, (_, part) in zip(names, own, strict=True)
             for line in drawing.y
         ]
@@ -147,7 +152,7 @@ def _items(table: Rows, drawing: Items, places: dict[str, int]) -> list[AnyPanel
     if len(drawing.names) == 1 and not isinstance(table.column(drawing.names[0])[0], str):
         names = [f"{drawing.names[0]} {name}" for name in names]
     own: dict[str, int] = {}  # an item is no curve, and shares no colour with one
-    series = [_line(table, "", line, _named("", line, drawing.y), own, log10=False) for line in drawing.y]
+    series = [_line(table, "", line, _named("", line, drawing.y), "", own) for line in drawing.y]
     y = _axis(table, drawing.y[0].column, drawing.label)
     panel = _panel(table, (), Axis("", ""), y, _remarks(table, series))
     return [ItemPanel(panel, names, series, _levels(table, drawing.y))]
@@ -155,16 +160,23 @@ def _items(table: Rows, drawing: Items, places: dict[str, int]) -> list[AnyPanel
 
 def _plane(table: Rows, drawing: Plane, places: dict[str, int]) -> list[AnyPanel]:  # noqa: ARG001
     re, im, sizes = (_numbers(table, name) for name in drawing)
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log10(sizes)
     size = _axis(table, drawing.size, log10=True)
     placed = np.isfinite(re) & np.isfinite(im)
-    remarks = [] if placed.all() else [f"{int((~placed).sum())} of {len(re)} points are not finite"]
+    remarks = (
+        []
+        if placed.all()
+        else [f"{int((~placed).sum())} of {len(re)} points are not finite, or over {LARGEST:g}"]
+    )
     panel = _panel(table, (), _axis(table, drawing.re), _axis(table, drawing.im), remarks)
     return [PlanePanel(panel, re[placed], im[placed], logs[placed], size)]
 
 
 def _image(table: Rows, drawing: Image, places: dict[str, int]) -> list[AnyPanel]:  # noqa: ARG001
+    every = _numbers(table, drawing.value)
+    finite = every[np.isfinite(every)]
+    ends = (float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0)
     found: list[AnyPanel] = []
     for key, group in _groups(table, drawing.panels):
         (x, column), (y, row) = (
@@ -175,7 +187,7 @@ def _image(table: Rows, drawing: Image, places: dict[str, int]) -> list[AnyPanel
         zero = _zero(table, drawing.value)
         remarks = [f"{what} at {count} of {len(told)} places" for what, count in _unheld(told, zero)]
         panel = _panel(group, key, _axis(table, drawing.x), _axis(table, drawing.y), remarks)
-        found.append(ImagePanel(panel, x, y, values, _axis(table, drawing.value)))
+        found.append(ImagePanel(panel, x, y, values, _axis(table, drawing.value), ends))
     return found
 
 
@@ -199,7 +211,9 @@ def _named(label: str, line: Line, lines: Sequence[Line]) -> str:
     return f"{label}: {column}" if label else column
 
 
-def _line(table: Rows, x: str, line: Line, label: str, places: dict[str, int], log10: bool) -> Series:
+def _line(
+    table: Rows, x: str, line: Line, label: str, thing: str, places: dict[str, int], *, log10: bool = False
+) -> Series:
     over = _numbers(table, x) if x else np.arange(len(table.rows), dtype=float)
     y = _numbers(table, line.column, log10=log10)
     low = high = None
@@ -207,14 +221,15 @@ def _line(table: Rows, x: str, line: Line, label: str, places: dict[str, int], l
         low, high = _numbers(table, line.low), _numbers(table, line.high)
     elif line.error:
         error = _numbers(table, line.error)
-        low, high = y - error, y + error
-    thing = label.partition(": ")[0] if line.dashed else label
-    return Series(label, places.setdefault(thing, len(places)), over, y, line, low, high)
+        with np.errstate(invalid="ignore"):
+            low, high = y - error, y + error
+    return Series(label, places.setdefault(thing or label, len(places)), over, y, line, low, high)
 
 
 def _numbers(table: Rows, name: str, *, log10: bool = False) -> Numbers:
-    """Return a column as numbers, nan for none."""
+    """Return a column as numbers, nan for none; what is so large that an axis has no room for it as inf."""
     values = np.array([math.nan if value is None else value for value in table.column(name)], np.float64)
+    values = np.where(np.abs(values) > LARGEST, np.copysign(np.inf, values), values)
     if not log10:
         return values
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -257,7 +272,11 @@ def _remarks(table: Rows, series: Sequence[Series], *, log10: bool = False) -> l
 
 def _unheld(values: Numbers, zero: str) -> list[tuple[str, int]]:
     """Return what no axis can hold and how often it is there; ``zero`` is what −inf stands for."""
-    kinds = {zero: np.isneginf(values), "inf": np.isposinf(values), "none": np.isnan(values)}
+    kinds = {
+        zero: np.isneginf(values),
+        f"inf (or over {LARGEST:g})": np.isposinf(values),
+        "none": np.isnan(values),
+    }
     return [(what, int(places.sum())) for what, places in kinds.items() if places.any()]
 
 

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from gradflow.errors import DataError
 from gradflow.extras import required
 from gradflow.record import Record
 
@@ -63,10 +64,15 @@ def check() -> None:
     Raises
     ------
     DataError
-        Naming the extra that installs it.
+        Naming the extra that installs it, or what in its settings is wrong.
     """
-    with _silence():
-        required("matplotlib", "drawing a picture", "plot")
+    try:
+        with _silence():
+            required("matplotlib", "drawing a picture", "plot")
+    except (OSError, ValueError) as error:  # its own settings, which it reads when it is loaded
+        raise DataError(
+            f"matplotlib cannot be used: {error}; look at MPLBACKEND, MPLCONFIGDIR and matplotlibrc"
+        ) from error
 
 
 @contextmanager

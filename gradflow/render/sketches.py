@@ -33,6 +33,8 @@ PLANE = ((("•", "o"), 0, "condition under 1000"), (("●", "O"), 1, "over it")
 TAGS = "123456789abcdefghijklmnopqrstuvwxyz"
 MOST_TAGGED, MOST_ITEMS = 10, 60
 NAME_SHARE, VALUE = 3, 14  # of the width the part for names of items; columns of their numbers
+MARKS = (("●", "*"), ("■", "#"), ("▲", "+"))
+ZERO, INFINITE = "#CC79A7", "#D55E00"  # colours that no scale has
 SHADES = 20  # columns of a scale of colours
 Sketch = tuple[list[Row], list[str]]  # the rows, and remarks on what was left out
 
@@ -114,7 +116,7 @@ def sketch_image(content: ImagePanel, screen: Screen) -> Sketch:
     values = np.repeat(
         np.repeat(values, max(1, halves * TALL // len(values)), 0), max(1, width // values.shape[1]), 1
     )
-    scale = _range([values])
+    scale = Range.of(*content.ends)
     values = np.concatenate([np.full((-len(values) % halves, values.shape[1]), np.nan), values[::-1]])
     canvas = Canvas(values.shape[1], len(values) // halves, braille=False)
     for row in range(canvas.height):
@@ -216,7 +218,8 @@ def _item(canvas: Canvas, one: Series, item: int, x: Range, screen: Screen, leve
 
 
 def _mark(one: Series, screen: Screen) -> str:
-    return screen.letter("○", "o") if one.line.dashed else screen.letter("●", "*")
+    """Return the mark of an item: hollow for what others are held against, else one for each series."""
+    return screen.letter("○", "o") if one.line.dashed else screen.letter(*MARKS[one.place % len(MARKS)])
 
 
 def _pixel(values: Numbers, scale: Range, screen: Screen) -> Cell:
@@ -226,8 +229,8 @@ def _pixel(values: Numbers, scale: Range, screen: Screen) -> Cell:
         value = float(values[0])
         if np.isnan(value):
             return Cell()
-        if np.isneginf(value):
-            return Cell("0")
+        if np.isinf(value):
+            return Cell("0" if value < 0 else screen.letter("∞", "!"))
         return Cell(shades[min(int(scale.share(value) * len(shades)), len(shades) - 1)])
     colors = [_color(float(value), scale) for value in values]
     if len(colors) == 1:
@@ -239,11 +242,11 @@ def _pixel(values: Numbers, scale: Range, screen: Screen) -> Cell:
 
 
 def _color(value: float, scale: Range) -> str | None:
-    """Return the colour of a value as rich writes it; grey for an exact 0, None for what there is not."""
+    """Return the colour of a value as rich writes it; None for what there is not."""
     if np.isnan(value):
         return None
     if np.isinf(value):
-        return "#808080"
+        return ZERO if value < 0 else INFINITE
     place = min(max(scale.share(value), 0.0), 1.0) * (len(CIVIDIS) - 1)
     first = min(int(place), len(CIVIDIS) - 2)
     mixed = (
@@ -258,7 +261,13 @@ def _scale(content: ImagePanel, scale: Range, screen: Screen) -> list[Row]:
     label = content.value.label if screen.unicode else content.value.name
     shades = [_pixel(np.array([value] * (2 if screen.unicode else 1)), scale, screen) for value in values]
     row = [*written(f"{text(scale.low)} "), *shades, *written(f" {text(scale.high)}")]
-    return [row, *(written(line) for line in wrapped(label, screen.width))]
+    rows = [row, *(written(line) for line in wrapped(label, screen.width))]
+    for value, words in ((-np.inf, "-inf, an exact 0 of a logarithm"), (np.inf, "inf")):
+        if (content.values == value).any():
+            rows += entry(
+                [_pixel(np.array([value] * (2 if screen.unicode else 1)), scale, screen)], words, screen.width
+            )
+    return rows
 
 
 def _range(values: Sequence[Numbers]) -> Range:

@@ -195,12 +195,13 @@ def test_what_no_axis_can_hold_is_told():
     heights = {"a": [0.0, -np.inf, -np.inf], "b": [np.inf, np.nan, 1.0]}
     panel = only(outing(walks=walks(heights)), "walks", CurvePanel).panel
     assert set(panel.remarks) == {
-        "a: an exact 0 at 2 of 3 places", "b: inf at 1 of 3 places", "b: none at 1 of 3 places",
+        "a: an exact 0 at 2 of 3 places", "b: inf (or over 1e+300) at 1 of 3 places",
+        "b: none at 1 of 3 places",
     }  # fmt: skip
     told = only(outing(things=things({"a": -np.inf, "b": 1.0})), "things", ItemPanel).panel.remarks
     assert told == ("-inf at 1 of 2 places",)
     told = only(outing(pixels=pixels([[0.0, -np.inf], [np.nan, np.inf]])), "pixels", ImagePanel).panel.remarks
-    assert set(told) == {f"{what} at 1 of 4 places" for what in ("an exact 0", "inf", "none")}
+    assert set(told) == {f"{what} at 1 of 4 places" for what in ("an exact 0", "inf (or over 1e+300)", "none")}
     plane = only(outing(points=points([0.5, np.nan, np.inf], [1.0] * 3)), "points", PlanePanel)
     assert (plane.re.tolist(), plane.panel.remarks) == ([0.5], ("2 of 3 points are not finite",))
 
