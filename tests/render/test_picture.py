@@ -201,9 +201,13 @@ def test_what_no_axis_can_hold_is_told():
     told = only(outing(things=things({"a": -np.inf, "b": 1.0})), "things", ItemPanel).panel.remarks
     assert told == ("-inf at 1 of 2 places",)
     told = only(outing(pixels=pixels([[0.0, -np.inf], [np.nan, np.inf]])), "pixels", ImagePanel).panel.remarks
-    assert set(told) == {f"{what} at 1 of 4 places" for what in ("an exact 0", "inf (or over 1e+300)", "none")}
+    kinds = ("an exact 0", "inf (or over 1e+300)", "none")
+    assert set(told) == {f"{what} at 1 of 4 places" for what in kinds}
     plane = only(outing(points=points([0.5, np.nan, np.inf], [1.0] * 3)), "points", PlanePanel)
-    assert (plane.re.tolist(), plane.panel.remarks) == ([0.5], ("2 of 3 points are not finite",))
+    assert (plane.re.tolist(), plane.panel.remarks) == (
+        [0.5],
+        ("2 of 3 points are not finite, or over 1e+300",),
+    )
 
 
 def test_a_curve_of_nothing_is_no_curve_but_is_told():
