@@ -149,10 +149,10 @@ def test_ctrl_c_while_loading_exits_130_with_nothing_on_either_stream(process, m
 
 
 def test_long_work_exits_0_with_a_bar_on_a_terminal_and_the_result_alone_on_stdout(terminal):
-    arguments = ("compare", "rnn", "--steps", 150, "--seeds", 90, "--hidden", 80, "-f", "csv")
+    arguments = ("compare", "rnn", "--steps", 150, "--seeds", 20, "--hidden", 80, "-f", "csv")
     outcome = terminal(*arguments, on=("stderr",))
     assert outcome.code == 0
-    assert "/90" in outcome.err
+    assert "/20" in outcome.err
     assert "\x1b[" in outcome.err
     assert [len(row) for row in outcome.rows()] == [len(outcome.rows()[0])] * 151
     assert "\x1b" not in outcome.out
