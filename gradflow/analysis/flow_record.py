@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.analysis import FLOW_VERDICTS
-from gradflow.analysis.gate_steps import GateSteps
+from gradflow.analysis.gate_steps import GateSteps, bands
 from gradflow.analysis.gates import Gates
 from gradflow.analysis.pace import STILL
 from gradflow.analysis.pair_map import PairMap
@@ -148,15 +148,7 @@ class Flow(Record):
         "the gates at every step: medians over seeds",
         value="median",
         absent="ask for it with --gate-steps (gate_steps=True), with a cell that has gates: lstm, gru",
-        drawn=[
-            Curves(
-                "step",
-                (Line("median", low="low", high="high"),),
-                apart=("cell", "layer"),
-                panels=("gate",),
-                label="value of the gate: median, 5 to 95 %",
-            )
-        ],
+        drawn=[bands("cell", "layer")],
     )
     path_means: PathMeans | None = table(
         "the terms of ∂c_t/∂c_{t−1}, averaged over steps",

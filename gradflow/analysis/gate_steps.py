@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from gradflow.analysis.gates import GateSummary
 from gradflow.analysis.quantiles import QUANTILES, median
 from gradflow.cells.base import Array
+from gradflow.drawing import Curves, Line
 from gradflow.record import column
 
 
@@ -24,6 +25,12 @@ class GateSteps:
     low: NDArray[np.float64] = column("5 % quantile over units")
     median: NDArray[np.float64] = column("median over units")
     high: NDArray[np.float64] = column("95 % quantile over units")
+
+
+def bands(*apart: str) -> Curves:
+    """Return the picture of such a table, a panel a gate; the columns ``apart`` tell its curves apart."""
+    median = Line("median", low="low", high="high")
+    return Curves("step", (median,), apart, panels=("gate",), label="value of the gate: median, 5 to 95 %")
 
 
 class Course(NamedTuple):

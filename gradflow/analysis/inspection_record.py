@@ -4,9 +4,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from gradflow.analysis import INSPECTION_VERDICTS
-from gradflow.analysis.gate_steps import GateSteps
+from gradflow.analysis.gate_steps import GateSteps, bands
 from gradflow.analysis.pace import ARRIVING, STILL
-from gradflow.drawing import Curves, Items, Line
+from gradflow.drawing import Items, Line
 from gradflow.record import Record, column, scalar, table
 
 
@@ -183,15 +183,7 @@ class Inspection(Record):
         "its gates at every step",
         value="median",
         absent="ask for it with --gate-steps (gate_steps=True)",
-        drawn=[
-            Curves(
-                "step",
-                (Line("median", low="low", high="high"),),
-                apart=("layer",),
-                panels=("gate",),
-                label="value of the gate: median, 5 to 95 %",
-            )
-        ],
+        drawn=[bands("layer")],
     )
     advice: Advice | None = table(
         "changes that were tried and measured",
