@@ -3,24 +3,26 @@
 import math
 from collections.abc import Iterator
 
+from gradflow.linalg.enclosure import EPS
 from gradflow.linalg.norms import frobenius_norm
 from gradflow.linalg.scaled import Scaled, elementwise_power, number_power, shifted
-from gradflow.linalg.spectrum import EPS, Spectrum
+from gradflow.linalg.spectrum import Spectrum
 
 # A relative error worth a warning, and the κ(Q)·eps·n past which one must come whatever was measured.
 UNTRUSTED, LOST = 1e-6, 1e-2
 
 
-def eigen_route_error(eigen: Spectrum, exponent: int, steps: int, power: Scaled) -> float | None:
+def eigen_route_error(eigen: Spectrum, graded: Scaled, steps: int, power: Scaled) -> float | None:
     """Return ‖QΛⁿQ⁻¹ − Wⁿ‖ / ‖Wⁿ‖, Frobenius; None where there is no Q⁻¹ or Wⁿ is 0."""
-    size = frobenius_norm(power.array)
+    same = power.graded_as(graded.grading)  # that of the eigenvectors
+    size = frobenius_norm(same.array)
     if eigen.vectors is None or eigen.inverse is None or size == 0.0:
         return None
     radius = eigen.radius or 1.0
     grown = number_power(radius, steps)
     route = (eigen.vectors * elementwise_power(eigen.values / radius, steps)) @ eigen.inverse
-    offset = grown.exponent + exponent * steps - power.exponent
-    error = frobenius_norm(shifted(route * grown.mantissa, offset) - power.array) / size
+    offset = grown.exponent + graded.exponent * steps - same.exponent
+    error = frobenius_norm(shifted(route * grown.mantissa, offset) - same.array) / size
     return error if math.isfinite(error) else None
 
 
@@ -28,17 +30,21 @@ def warnings(
     eigen: Spectrum, condition: float | None, route: float | None, error: float | None, steps: int
 ) -> Iterator[str]:
     """Yield what to beware of: where the eigen route, or rounding itself, costs digits."""
-    if condition is None:
+    if eigen.diagonalizable is False:
         yield (
             f"W is not diagonalizable ({int(eigen.defective.sum())} of {len(eigen.values)} eigenvalues are "
             "defective): there is no QΛQ⁻¹ and nothing here comes from it. W^n is from scaled products."
         )
+    elif condition is None:
+        yield "Floating point has no Q⁻¹ for this W. W^n is from scaled products."
     elif (route or 0.0) > UNTRUSTED or condition * EPS * steps > LOST:
         seen = "it could not be had" if route is None else f"here it is off by a relative {route:.1e}"
         yield (
             f"The eigen route QΛ^nQ⁻¹ cannot be trusted: κ(Q) = {condition:.1e} and n = {steps} may cost all "
             f"its digits; {seen}. W^n is from scaled products."
         )
+    if eigen.diagonalizable is None:
+        yield "Rounding leaves open whether W is diagonalizable."
     if error is None or error > UNTRUSTED:
-        size = "by more than themselves" if error is None else f"by a relative {error:.1e}"
-        yield f"Step by step and by squaring alone W^n comes out differently, {size}: no digit is certain."
+        size = "by more than W^n itself" if error is None else f"by a relative {error:.1e}"
+        yield f"Rounding may have moved W^n {size}: see log10_norm_low and log10_norm_high for what is certain."

@@ -2,13 +2,15 @@
 
 import math
 from collections.abc import Iterator
-from itertools import pairwise
 from typing import NamedTuple
 
+import numpy as np
+
+from gradflow.linalg.enclosure import EPS
 from gradflow.linalg.norms import spectral_norm
+from gradflow.linalg.power_bounds import NormBounds
 from gradflow.linalg.powers import matrix_power
 from gradflow.linalg.scaled import Scaled
-from gradflow.linalg.spectrum import EPS
 from gradflow.printable import decimal
 
 # A difference of two log₁₀ norms that is more than rounding.
@@ -16,10 +18,10 @@ MARGIN = 1e-9
 
 
 class Growth(NamedTuple):
-    """The largest norm on the way to Wⁿ, and the last; ``zero_from`` is the first k with Wᵏ = 0."""
+    """The largest norm on the way to Wⁿ, and the last between its bounds; ``zero_from`` is the first k with Wᵏ = 0."""
 
     steps: int
-    log10_norm: float
+    last: tuple[float, float, float]  # log₁₀ of the norm, nan where it is not known, and its bounds
     peak_step: int
     peak_log10_norm: float
     zero_from: int | None
@@ -28,7 +30,7 @@ class Growth(NamedTuple):
         """Return the transient growth and the last norm in words; ``endless``: growth is what is expected."""
         if self.zero_from is not None:
             return f"W^k is exactly 0 from step {self.zero_from} on."
-        last = f"‖W^{self.steps}‖ = {decimal(self.log10_norm)}."
+        last = self._last_norm()
         if 0 < self.peak_step < self.steps and self.peak_log10_norm > MARGIN:
             peak = f"{decimal(self.peak_log10_norm)} at step {self.peak_step}"
             return f"First it grows: ‖W^k‖ peaks at {peak}. {last}"
@@ -36,21 +38,44 @@ class Growth(NamedTuple):
             return f"But up to step {self.steps} it has grown. {last}"
         return last
 
+    def _last_norm(self) -> str:
+        computed, low, high = self.last
+        if not math.isnan(computed):
+            return f"‖W^{self.steps}‖ = {decimal(computed)}."
+        if low == -math.inf:
+            return f"Rounding leaves of ‖W^{self.steps}‖ only that it is at most {decimal(high)}."
+        return f"Rounding leaves of ‖W^{self.steps}‖ only that it lies between {decimal(low)} and {decimal(high)}."
 
-def transient_growth(matrix: Scaled, steps: list[int], logs: list[float]) -> Growth:
+
+def transient_growth(matrix: Scaled, steps: list[int], bounds: NormBounds, zero_from: int | None) -> Growth:
     """Return the peak of ‖Wᵏ‖ over 0…n: exact to step 1000; between later listed steps it is searched for.
 
-    The search halves the gaps beside the highest listed step, odd steps too; it may miss a peak elsewhere.
+    The search halves the gaps beside the highest listed step, odd steps too; it may miss a peak elsewhere. Steps
+    whose norm is not known take no part.
+
+    Parameters
+    ----------
+    matrix : Scaled
+        W.
+    steps : list of int
+        Ascending, from 0.
+    bounds : NormBounds
+        Of their norms.
+    zero_from : int or None
+        The first step whose power is known to be exactly 0.
     """
     size = len(matrix.array)
+    logs = np.where(np.isnan(bounds.computed), -np.inf, bounds.computed).tolist()
     # Rounding over k steps may lift ‖Wᵏ‖ by k·n·eps: no higher than that does not outdo an earlier step.
     top = max(log - k * size * EPS for k, log in zip(steps, logs, strict=True))
     place = next(i for i, log in enumerate(logs) if log >= top - 1e-12)
     best = (logs[place], -steps[place])
-    for before, after in pairwise(steps[max(place - 2, 0) : place + 3]):
-        best = max(best, *_searched(matrix, before, after)) if after - before > 1 else best
-    zero = next((k for k, log in zip(steps, logs, strict=True) if log == -math.inf), None)
-    return Growth(steps[-1], logs[-1], -best[1], best[0], zero)
+    for index in range(max(place - 2, 0), min(place + 2, len(steps) - 1)):
+        before, after = steps[index], steps[index + 1]
+        known = math.isfinite(logs[index]) and math.isfinite(logs[index + 1])
+        best = max(best, *_searched(matrix, before, after)) if known and after - before > 1 else best
+    last = (float(bounds.computed[-1]), float(bounds.low[-1]), float(bounds.high[-1]))
+    return Growth(steps[-1], last, -best[1], best[0], zero_from)
 
 
 def _searched(matrix: Scaled, low: int, high: int) -> Iterator[tuple[float, int]]:

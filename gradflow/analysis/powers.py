@@ -10,16 +10,23 @@ from numpy.typing import ArrayLike, NDArray
 from gradflow.analysis.claim import Verdict, check_claim
 from gradflow.analysis.eigen_route import eigen_route_error, warnings
 from gradflow.analysis.growth import transient_growth
+from gradflow.analysis.power_norms import (
+    PowerNorms,
+    agree_on_radius,
+    describe_unknown_norms,
+    grade,
+    measure_power_norms,
+)
 from gradflow.analysis.powers_record import ENTRIES_SIZE, Eigenvalues, Norms, Powers
-from gradflow.analysis.regime import Radius, classify, conclusion, spectral_radius
+from gradflow.analysis.regime import classify, conclusion
 from gradflow.analysis.square import square_matrix
 from gradflow.errors import UsageError
 from gradflow.linalg.ensembles import random_matrix
 from gradflow.linalg.kreiss import kreiss_constant
-from gradflow.linalg.norms import departure_from_normality, frobenius_norm, spectral_norm
+from gradflow.linalg.norms import departure_from_normality, spectral_norm
 from gradflow.linalg.numerical_radius import numerical_radius
-from gradflow.linalg.powers import matrix_power, successive_powers, table_steps
-from gradflow.linalg.scaled import LOG10_2, Scaled, ScaledNumber, number, shifted
+from gradflow.linalg.scaled import LOG10_2, Scaled, from_log10, number, shifted
+from gradflow.linalg.spectral_radius import Radius, spectral_radius
 from gradflow.linalg.spectrum import Spectrum, spectrum
 from gradflow.readers.arrays import read_matrix
 from gradflow.readers.given import given_array, told
@@ -28,6 +35,7 @@ from gradflow.record import Matrix
 KREISS_SIZE = 200
 LARGEST_STEPS = 10**18
 RANDOM_SIZE = 10
+GAIN = 1.0
 
 
 def power(
@@ -37,8 +45,8 @@ def power(
     steps: int = 30,
     random: str | None = None,
     size: int | None = None,
-    gain: float = 1.0,
-    seed: int = 0,
+    gain: float | None = None,
+    seed: int | None = None,
     kreiss: bool = False,
     entries: bool = False,
     claim_vectors: str | ArrayLike | None = None,
@@ -48,7 +56,8 @@ def power(
     """Compute what the powers of a matrix do, and say which eigenvalue decides it.
 
     Wⁿ comes from scaled products, step by step and then by squaring, which neither over- nor underflow; the
-    eigendecomposition explains it.
+    eigendecomposition explains it. Eigenvalues, the spectral radius and every norm carry bounds that hold, and the
+    regime is what the bounds of the spectral radius prove.
 
     Parameters
     ----------
@@ -61,8 +70,8 @@ def power(
         The power n, from 0 to 10¹⁸.
     random : str, optional
         A random matrix instead: ginibre, uniform, symmetric, orthogonal or jordan, of ``size`` rows.
-    size, gain, seed : int, float, int
-        See `gradflow.random_matrix`; the size is 10 unless given.
+    size, gain, seed : int, float, int, optional
+        Of the random matrix, see `gradflow.random_matrix`; 10, 1 and 0 unless given.
     kreiss : bool
         Compute the Kreiss constant past 200 rows too.
     entries : bool
@@ -91,7 +100,8 @@ def power(
     ----------
     Trefethen & Embree 2005, chapters 16 and 18, for powers and the Kreiss constant; Henrici 1962 for the
     departure from normality; Mengi & Overton 2005 for the numerical radius; Wilkinson 1965 for the condition
-    of an eigenvalue; Higham 2002, equation 3.13, for the rounding of products.
+    of an eigenvalue and Gershgorin's discs; Kågström & Ruhe 1980 for eigenvalues that lack eigenvectors; Higham
+    2002, sections 3.5 and 18.1, for the rounding of products.
 
     Examples
     --------
@@ -108,7 +118,7 @@ def power(
     square = _square(matrix, key, random, size, gain, seed)
     params = {
         "matrix": told(matrix), "key": key, "steps": steps, "random": random,
-        "size": len(square) if random else None, "gain": gain, "seed": seed,
+        "size": len(square) if random else None, "gain": GAIN if gain is None else gain, "seed": seed or 0,
         "kreiss": kreiss, "entries": entries,
         "claim_vectors": told(claim_vectors), "claim_values": told(claim_values),
     }  # fmt: skip
@@ -129,31 +139,37 @@ def _measured(
     kreiss: bool,
     entries: bool,
 ) -> Powers:
-    scaled = Scaled.of(square)
-    eigen = spectrum(scaled.array)
-    listed = table_steps(steps)
-    powers = _Last(successive_powers(scaled, listed))
-    sizes = list(map(lambda _, power: spectral_norm(power), listed, powers))
-    logs = [size.log10() for size in sizes]
-    last = powers.last
-    error = _relative_gap(last, matrix_power(scaled, steps).value)
-    radius = spectral_radius(eigen, scaled)
+    scaled, graded = Scaled.of(square), grade(square)
+    eigen = spectrum(graded.array)
+    radius = spectral_radius(eigen, graded)
+    norms = measure_power_norms(square, graded, steps, eigen, radius, map)
+    radius, contradiction = agree_on_radius(norms, radius)
     regime = classify(eigen, radius)
-    growth = transient_growth(scaled, listed, logs)
-    constant = _kreiss(square, regime, radius, kreiss)
-    condition = float(np.linalg.cond(eigen.vectors)) if eigen.vectors is not None else None
-    route = eigen_route_error(eigen, scaled.exponent, steps, last)
+    growth = transient_growth(graded, norms.steps, norms.bounds, norms.zero_from)
+    constant = _kreiss(square, regime, radius, norms, kreiss)
+    vectors = _ungraded_vectors(eigen, graded)
+    condition = float(np.linalg.cond(vectors)) if vectors is not None else None
+    route = eigen_route_error(eigen, graded, steps, norms.last)
+    error = norms.relative_error
     shown = entries or len(square) <= ENTRIES_SIZE
     return Powers(
         params=params,
-        notes=(*warnings(eigen, condition, route, error, steps), *_unknown(constant, kreiss, square)),
+        notes=(
+            *contradiction,
+            *warnings(eigen, condition, route, error, steps),
+            *describe_unknown_norms(norms),
+            *_hidden_entries(norms.last, shown),
+            *_kreiss_notes(constant, regime, kreiss or len(square) <= KREISS_SIZE),
+        ),
         size=len(square),
-        spectral_radius=number(radius.value, scaled.exponent).held(),
-        spectral_radius_error=number(radius.error, scaled.exponent).held(),
+        spectral_radius=number(radius.value, radius.exponent).held(),
+        spectral_radius_low=number(radius.low, radius.exponent).held(),
+        spectral_radius_high=number(radius.high, radius.exponent).held(),
+        spectral_radius_error=number(radius.error, radius.exponent).held(),
         norm=spectral_norm(scaled).held(),
         numerical_radius=number(numerical_radius(scaled.array), scaled.exponent).held(),
         departure_from_normality=number(
-            departure_from_normality(scaled.array, eigen.values, eigen.vectors), scaled.exponent
+            departure_from_normality(scaled.array, eigen.values, vectors), scaled.exponent
         ).held(),
         diagonalizable=eigen.diagonalizable,
         eigenvector_condition=condition,
@@ -161,19 +177,19 @@ def _measured(
         regime=regime,
         peak_step=growth.peak_step,
         peak_log10_norm=growth.peak_log10_norm,
-        log10_norm=logs[-1],
+        log10_norm=None if math.isnan(norms.bounds.computed[-1]) else float(norms.bounds.computed[-1]),
         power_error=error,
         eigen_route_error=route,
         claim_holds=verdict.holds if verdict else None,
         claim_residual=verdict.residual if verdict else None,
         claim_slip=verdict.slip if verdict else None,
         conclusion=conclusion(regime, eigen, radius, growth),
-        norms=_norms(listed, sizes, radius),
-        eigenvalues=_eigenvalues(eigen, scaled.exponent, steps),
+        norms=_norm_table(norms, radius),
+        eigenvalues=_eigenvalues(eigen, graded.exponent, steps),
         claim=verdict.table if verdict else None,
-        power=_grid(last) if shown else None,
-        vectors=Matrix(eigen.vectors) if shown and eigen.vectors is not None else None,
-        values=_grid(Scaled(np.diag(_real_if_real(eigen.values)), scaled.exponent)) if shown else None,
+        power=_grid(norms.last) if shown and not math.isnan(norms.bounds.computed[-1]) else None,
+        vectors=Matrix(vectors) if shown and vectors is not None else None,
+        values=_grid(Scaled(np.diag(_real_if_real(eigen.values)), graded.exponent)) if shown else None,
     )
 
 
@@ -181,58 +197,42 @@ def _array(source: str | ArrayLike, name: str) -> NDArray[Any]:
     return read_matrix(source) if isinstance(source, str) else given_array(source, name, (1, 2))
 
 
-class _Last:
-    """Hands on the powers one by one and remembers the last of them."""
-
-    def __init__(self, powers: Iterator[Scaled]) -> None:
-        self._powers = powers
-        self.last: Scaled
-
-    def __iter__(self) -> Iterator[Scaled]:
-        for power in self._powers:
-            self.last = power
-            yield power
-
-
-def _relative_gap(one: Scaled, other: Scaled) -> float | None:
-    """Return ‖A − B‖/‖A‖, Frobenius: what two ways to one matrix tell of its rounding error."""
-    size = frobenius_norm(one.array)
-    with np.errstate(over="ignore"):
-        gap = frobenius_norm(one.array - shifted(other.array, other.exponent - one.exponent))
-    if not size:
-        return 0.0 if not gap else None
-    return gap / size if math.isfinite(gap) else None
-
-
 def _square(
     source: str | ArrayLike | None,
     key: str | None,
     random: str | None,
     size: int | None,
-    gain: float,
-    seed: int,
+    gain: float | None,
+    seed: int | None,
 ) -> NDArray[Any]:
     """Return W from whichever of the two sources was given."""
     if source is None and random is not None:
         if key is not None:
             raise UsageError(f"key {key!r} picks an array of a file (--matrix): a random matrix has none")
-        return random_matrix(random, RANDOM_SIZE if size is None else size, gain=gain, seed=seed)
+        size = RANDOM_SIZE if size is None else size
+        return random_matrix(random, size, gain=GAIN if gain is None else gain, seed=seed or 0)
     if source is None or random is not None:
         raise UsageError(
             "expected exactly one of a matrix and a random ensemble, "
             "as in -m '0.58 0.24; 0.24 0.72' or --random ginibre"
         )
-    if size is not None:
-        raise UsageError(f"size {size} goes with a random ensemble (--random): a matrix has its own")
+    for name, value in (("size", size), ("gain", gain), ("seed", seed)):
+        if value is not None:
+            raise UsageError(
+                f"{name} {value} goes with a random ensemble (--random): leave it out beside a matrix"
+            )
     return square_matrix(source, key)
 
 
-def _norms(steps: list[int], sizes: list[ScaledNumber], radius: Radius) -> Norms:
+def _norm_table(norms: PowerNorms, radius: Radius) -> Norms:
+    bounds = norms.bounds
     return Norms(
-        step=steps,
-        log10_norm=np.array([size.log10() for size in sizes]),
-        norm=np.array([size.value() for size in sizes]),
-        log10_spectral=_log10_powers(radius.log10(), steps),
+        step=norms.steps,
+        log10_norm=bounds.computed,
+        norm=np.array([from_log10(log) for log in bounds.computed.tolist()]),
+        log10_norm_low=bounds.low,
+        log10_norm_high=bounds.high,
+        log10_spectral=_log10_powers(radius.log10(), norms.steps),
     )
 
 
@@ -253,6 +253,7 @@ def _eigenvalues(eigen: Spectrum, exponent: int, steps: int) -> Eigenvalues:
         re=values.real,
         im=values.imag,
         modulus=np.abs(values),
+        error=shifted(eigen.errors, exponent),
         angle=np.angle(values),
         condition=eigen.conditions,
         log10_power=np.array([_log10_powers(log, [steps])[0] for log in logs.tolist()]),
@@ -260,17 +261,48 @@ def _eigenvalues(eigen: Spectrum, exponent: int, steps: int) -> Eigenvalues:
     )
 
 
-def _kreiss(square: NDArray[Any], regime: str, radius: Radius, wanted: bool) -> float | None:
+def _kreiss(
+    square: NDArray[Any], regime: str, radius: Radius, norms: PowerNorms, wanted: bool
+) -> float | None:
+    """Return K(W), never under what the norms prove: sup‖Wᵏ‖ ≤ e·n·K (Kreiss 1962)."""
     if regime in ("exploding", "polynomial"):
         return math.inf
+    if regime == "undecided" or not (wanted or len(square) <= KREISS_SIZE):
+        return None
+    proved = from_log10(norms.log10_growth - math.log10(math.e * len(square)))
     # where ρ < 1 is out of range it is far from 1, and how far does not matter
     inside = number(radius.value, radius.exponent).held() or 0.0
-    return kreiss_constant(square, inside) if wanted or len(square) <= KREISS_SIZE else None
+    return kreiss_constant(square, inside, proved if proved > 1.0 else 1.0)
 
 
-def _unknown(constant: float | None, wanted: bool, square: NDArray[Any]) -> Iterator[str]:
-    if constant is None and (wanted or len(square) <= KREISS_SIZE):
-        yield "The Kreiss constant cannot be had: where it is attained z − W is singular to rounding."
+def _kreiss_notes(constant: float | None, regime: str, wanted: bool) -> Iterator[str]:
+    if constant is None and wanted:
+        reason = (
+            "whether it is finite is open, as the regime is"
+            if regime == "undecided"
+            else "where it is attained z − W is singular to rounding"
+        )
+        yield f"The Kreiss constant cannot be had: {reason}."
+
+
+def _ungraded_vectors(eigen: Spectrum, graded: Scaled) -> NDArray[Any] | None:
+    """Return the eigenvectors of W itself as columns of norm 1."""
+    if eigen.vectors is None or graded.grading is None:
+        return eigen.vectors
+    exponents = np.frexp(np.abs(eigen.vectors))[1] + graded.grading[:, None]
+    top = np.where(eigen.vectors != 0, exponents, -(2**40)).max(axis=0)
+    shifts = np.clip(graded.grading[:, None] - top, -5000, 5000)
+    vectors = np.ldexp(eigen.vectors.real, shifts)
+    if np.iscomplexobj(eigen.vectors):
+        vectors = vectors + 1j * np.ldexp(eigen.vectors.imag, shifts)
+    return np.asarray(vectors / np.linalg.norm(vectors, axis=0))
+
+
+def _hidden_entries(power: Scaled, shown: bool) -> Iterator[str]:
+    """Yield how many entries of the matrix that is shown read 0 and are not."""
+    hidden = np.count_nonzero(power.array) - np.count_nonzero(_grid(power).entries)
+    if shown and hidden:
+        yield f"{hidden} entries of W^n are so far under the largest that they read 0, and are not."
 
 
 def _grid(scaled: Scaled) -> Matrix:

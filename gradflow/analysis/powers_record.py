@@ -23,8 +23,12 @@ class Norms:
     """The norm of each power."""
 
     step: list[int] = column("exponent k")
-    log10_norm: NDArray[np.float64] = column("log₁₀ ‖Wᵏ‖₂", log10=True, levels=LEVELS)
+    log10_norm: NDArray[np.float64] = column(
+        "log₁₀ ‖Wᵏ‖₂; none where rounding leaves no digit of it", log10=True, levels=LEVELS
+    )
     norm: NDArray[np.float64] = column("‖Wᵏ‖₂; none where a double cannot hold it", log10_in="log10_norm")
+    log10_norm_low: NDArray[np.float64] = column("log₁₀ of a lower bound of ‖Wᵏ‖₂", log10=True)
+    log10_norm_high: NDArray[np.float64] = column("log₁₀ of an upper bound of ‖Wᵏ‖₂", log10=True)
     log10_spectral: NDArray[np.float64] = column(
         "k·log₁₀ ρ, what the spectral radius alone predicts", log10=True
     )
@@ -38,6 +42,7 @@ class Eigenvalues:
     re: NDArray[np.float64] = column("real part")
     im: NDArray[np.float64] = column("imaginary part")
     modulus: NDArray[np.float64] = column("|λ|")
+    error: NDArray[np.float64] = column("distance within which an exact eigenvalue lies")
     angle: NDArray[np.float64] = column("argument", unit="radian")
     condition: NDArray[np.float64] = column(
         "1/|yᴴx| for unit left and right eigenvectors; inf where defective"
@@ -74,18 +79,22 @@ class Powers(Record):
 
     size: int = scalar("rows and columns of W")
     spectral_radius: float | None = scalar("ρ, the largest |λ|: decides the long run")
-    spectral_radius_error: float | None = scalar("how far rounding may have moved ρ")
+    spectral_radius_low: float | None = scalar("lower bound of ρ")
+    spectral_radius_high: float | None = scalar("upper bound of ρ")
+    spectral_radius_error: float | None = scalar("how far ρ may be from the value above")
     norm: float | None = scalar("‖W‖₂, the largest growth in one step")
     numerical_radius: float | None = scalar("w, the largest |x*Wx|: ‖Wᵏ‖ ≤ 2wᵏ")
     departure_from_normality: float | None = scalar("Henrici, Frobenius; 0: W is normal")
-    diagonalizable: bool = scalar("whether W = QΛQ⁻¹ exists")
+    diagonalizable: bool | None = scalar("whether W = QΛQ⁻¹ exists; none where rounding leaves it open")
     eigenvector_condition: float | None = scalar("κ(Q): the digits that QΛⁿQ⁻¹ may lose")
     kreiss_constant: float | None = scalar("K ≤ sup‖Wᵏ‖ ≤ e·size·K, from below")
     regime: str = scalar("what Wⁿ does as n grows")
     peak_step: int = scalar("step in 0…n with the largest norm")
     peak_log10_norm: float = scalar("log₁₀ of that norm: over 0 is growth")
-    log10_norm: float = scalar("log₁₀ ‖Wⁿ‖₂, from scaled products")
-    power_error: float | None = scalar("two ways to Wⁿ differ by, relative")
+    log10_norm: float | None = scalar("log₁₀ ‖Wⁿ‖₂, from scaled products; none where no digit is known")
+    power_error: float | None = scalar(
+        "how far rounding may have moved Wⁿ, relative; none: by more than itself"
+    )
     eigen_route_error: float | None = scalar("relative gap of QΛⁿQ⁻¹ from Wⁿ")
     claim_holds: bool | None = scalar("whether the decomposition that was claimed is right")
     claim_residual: float | None = scalar("‖W − QΛQ⁻¹‖/‖W‖ of the claim, Frobenius")
@@ -96,7 +105,15 @@ class Powers(Record):
         "norm of every power",
         index="step",
         value="log10_norm",
-        drawn=[Curves("step", (Line("log10_norm"), Line("log10_spectral", dashed=True)))],
+        drawn=[
+            Curves(
+                "step",
+                (
+                    Line("log10_norm", low="log10_norm_low", high="log10_norm_high"),
+                    Line("log10_spectral", dashed=True),
+                ),
+            )
+        ],
     )
     eigenvalues: Eigenvalues = table(
         "eigenvalues of W", index="index", drawn=[Plane("re", "im", size="condition")]

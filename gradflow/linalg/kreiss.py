@@ -5,14 +5,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.linalg.spectrum import EPS
+from gradflow.linalg.enclosure import EPS
 
 RADII, ANGLES, STARTS, LEADING = 8, 8, 4, 24
 NEAREST = -18.4  # log(1e-8): so near to the unit circle the limit itself is reached to 8 digits
+LONGEST_STEP = 1.0  # of the search, in log(|z| − 1) and in the angle: a quasi-Newton step may point anywhere
 TINY = float(np.finfo(np.float64).tiny)
 
 
-def kreiss_constant(matrix: NDArray[Any], radius: float) -> float | None:
+def kreiss_constant(matrix: NDArray[Any], radius: float, proved: float = 1.0) -> float | None:
     """Return K(W) = sup over |z| > 1 of (|z| − 1)‖(z − W)⁻¹‖, where K ≤ sup‖Wᵏ‖ ≤ e·n·K.
 
     The supremum is sought from a grid of starting points by quasi-Newton steps: a lower bound that is sharp
@@ -25,6 +26,8 @@ def kreiss_constant(matrix: NDArray[Any], radius: float) -> float | None:
         W, power bounded: spectral radius at most 1, and no defective eigenvalue of modulus 1.
     radius : float
         Its spectral radius.
+    proved : float
+        A lower bound of K that is known, as from sup‖Wᵏ‖ ≤ e·n·K.
 
     Examples
     --------
@@ -38,7 +41,7 @@ def kreiss_constant(matrix: NDArray[Any], radius: float) -> float | None:
     heights = _heights(matrix, points)
     best = points[np.argsort(-heights)[:STARTS]]
     tops = [top for point in best if (top := _climbed(matrix, point)) is not None]
-    return max(1.0, *tops) if tops else None
+    return max(1.0, proved, *tops) if tops else None
 
 
 def _grid(matrix: NDArray[Any], margin: float, norm: float) -> NDArray[np.float64]:
@@ -80,7 +83,8 @@ def _climbed(matrix: NDArray[Any], point: NDArray[np.float64]) -> float | None:
     inverse = np.eye(2) * 0.1
     height, gradient, certain = _height(matrix, point)
     for _ in range(60):
-        step, length = inverse @ gradient, 1.0
+        step = inverse @ gradient
+        length = min(1.0, LONGEST_STEP / max(float(np.abs(step).max()), TINY))
         while certain and length > 1e-8:
             moved = point + length * step
             moved[0] = max(moved[0], NEAREST)

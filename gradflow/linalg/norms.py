@@ -22,6 +22,7 @@ def spectral_norm(matrix: Scaled) -> ScaledNumber:
     >>> spectral_norm(Scaled(np.array([[3.0, 0.0], [0.0, 4.0]]))).value()
     4.0
     """
+    matrix = matrix.graded_as(None)
     array = matrix.array
     gram = array @ array.conj().T if array.shape[0] <= array.shape[1] else array.conj().T @ array
     square = float(np.linalg.eigvalsh(gram)[-1])

@@ -1,4 +1,4 @@
-"""Powers of one matrix by scaled squaring: any exponent, never out of range."""
+"""Powers of one matrix by scaled squaring: any exponent, never out of range, with a bound of their rounding."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -6,30 +6,38 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gradflow.linalg.enclosure import CONFIDENCE, EPS
+from gradflow.linalg.grading import regrade
 from gradflow.linalg.norms import frobenius_norm as norm
-from gradflow.linalg.scaled import Scaled
+from gradflow.linalg.norms import spectral_norm
+from gradflow.linalg.scaled import Scaled, number
 
 # Up to here every step is computed; beyond, three tracks of squarings give ten steps a decade.
 CONSECUTIVE = 1000
 TRACKS = (1000, 1250, 1600)
-ROUNDOFF = float(np.finfo(np.float64).eps) / 2
+UNDERFLOW = -500.0  # log₂, relative, of what a product of graded matrices may lose to underflow
 
 
 class Power(NamedTuple):
     """A power of a matrix, and how far rounding may have moved it.
 
     ``error`` bounds ‖computed − exact‖ / ‖exact‖ in the Frobenius norm to first order: each product
-    adds n units of roundoff, and ‖A‖‖B‖/‖AB‖ magnifies what came before (Higham 2002, equation 3.13).
+    adds n units of roundoff, and ‖A‖‖B‖/‖AB‖ magnifies what came before (Higham 2002, equation 3.13). It is inf
+    where rows and columns had to be graded anew, for it holds in one grading only.
     """
 
     value: Scaled
     error: float = 0.0
 
     def __matmul__(self, other: "Power") -> "Power":
-        product = self.value @ other.value
-        size = math.ldexp(norm(product.array), product.exponent - self.value.exponent - other.value.exponent)
-        growth = norm(self.value.array) * norm(other.value.array) / size if size else math.inf
-        return Power(product, growth * (self.error + other.error + len(product.array) * ROUNDOFF))
+        left, right = self.value, other.value.graded_as(self.value.grading)
+        product = left @ right
+        graded = regrade(product)
+        if graded is not product or right is not other.value:
+            return Power(graded, math.inf)
+        size = math.ldexp(norm(product.array), product.exponent - left.exponent - right.exponent)
+        growth = norm(left.array) * norm(right.array) / size if size else math.inf
+        return Power(product, growth * (self.error + other.error + len(product.array) * EPS / 2))
 
 
 def matrix_power(matrix: Scaled, steps: int) -> Power:
@@ -50,7 +58,7 @@ def matrix_power(matrix: Scaled, steps: int) -> Power:
     """
     if steps == 0:
         return Power(Scaled(np.eye(len(matrix.array), dtype=matrix.array.dtype)))
-    square = Power(Scaled.of(matrix.array, matrix.exponent))
+    square = Power(Scaled.of(matrix.array, matrix.exponent, matrix.grading))
     while not steps & 1:
         square, steps = square @ square, steps >> 1
     result, steps = square, steps >> 1
@@ -77,7 +85,46 @@ def table_steps(steps: int) -> list[int]:
     return sorted({*range(min(steps, CONSECUTIVE) + 1), *(k for k in beyond if k <= steps), steps})
 
 
-def successive_powers(matrix: Scaled, steps: Sequence[int]) -> Iterator[Scaled]:
+class TrackedPower(NamedTuple):
+    """A power of a matrix with its norms, and how far it may be from the exact power, all as log₂.
+
+    ``error`` bounds ‖computed − exact‖₂, −inf where the power is exact.
+    """
+
+    value: Scaled
+    log2_norm: float  # ‖Wᵏ‖₂
+    log2_size: float  # ‖Wᵏ‖_F
+    log2_error: float
+
+    @classmethod
+    def measured(cls, value: Scaled, log2_error: float) -> "TrackedPower":
+        """Return a power with its norms measured."""
+        plain = value.graded_as(None)
+        log2_size = number(norm(plain.array), plain.exponent).log2()
+        return cls(value, spectral_norm(plain).log2(), log2_size, log2_error)
+
+    @property
+    def log2_most(self) -> float:
+        """log₂ of what the norm of the exact power is at most."""
+        return float(np.logaddexp2(self.log2_norm, self.log2_error))
+
+    def times(self, other: "TrackedPower") -> "TrackedPower":
+        """Return the product, with ‖E_A‖‖B‖ + ‖A‖‖E_B‖ + ‖E_A‖‖E_B‖ and its own rounding for its error."""
+        value = regrade(self.value @ other.value)
+        parts = (
+            self.log2_error + other.log2_most,
+            self.log2_norm + other.log2_error,
+            self.log2_size + other.log2_size + rounding_unit(value),
+        )
+        return TrackedPower.measured(value, float(np.logaddexp2.reduce(parts)))
+
+
+def rounding_unit(matrix: Scaled) -> float:
+    """Return log₂ of what rounding makes of a product A B, in units of ‖A‖_F ‖B‖_F."""
+    return math.log2(CONFIDENCE * math.sqrt(len(matrix.array)) * EPS + 2.0**UNDERFLOW)
+
+
+def successive_powers(matrix: Scaled, steps: Sequence[int]) -> Iterator[TrackedPower]:
     """Yield W^k for each k of increasing ``steps``: one by one to 1000, from there on by squaring.
 
     Squaring alone loses a transient: it keeps eps·‖W^(k/2)‖², which step by step is damped. So each power
@@ -85,29 +132,48 @@ def successive_powers(matrix: Scaled, steps: Sequence[int]) -> Iterator[Scaled]:
     """
     wanted = set(steps)
     bases = {k >> _doublings(k) for k in steps if k > CONSECUTIVE}
-    kept: dict[int, Scaled] = {}
-    power = Scaled(np.eye(len(matrix.array), dtype=matrix.array.dtype))
-    for k in range(min(steps[-1], CONSECUTIVE) + 1):
-        if k:
-            power = power @ matrix
-        if k in bases:
+    kept: dict[int, TrackedPower] = {}
+    reached = min(steps[-1], CONSECUTIVE)
+    first = TrackedPower.measured(regrade(matrix), -math.inf)
+    for k, power in enumerate(_step_by_step(first, reached)):
+        if k in bases or k == reached:
             kept[k] = power
         if k in wanted:
             yield power
-    reached = min(steps[-1], CONSECUTIVE)
+    power = kept[reached]
     for k in steps:
         if k > CONSECUTIVE:
             half = kept.get(k // 2) if k % 2 == 0 else None
             if k == reached + 1:
-                power = power @ matrix
+                power = power.times(first)
             elif half:
-                power = half @ half
+                power = half.times(half)
             else:
-                power = _climbed(kept, matrix, k)
+                power = _climbed(kept, first, k)
             if 2 * k in wanted:
                 kept[k] = power
             reached = k
             yield power
+
+
+def _step_by_step(first: TrackedPower, steps: int) -> Iterator[TrackedPower]:
+    """Yield W⁰, W¹ … W^steps, each from the one before.
+
+    The rounding of step j is carried on by the steps after it: the error of Wᵏ is at most
+    Σ_j u ‖Wʲ‖_F ‖W‖_F ‖W^(k−1−j)‖, u the rounding of a product.
+    """
+    size = len(first.value.array)
+    power = TrackedPower.measured(Scaled(np.eye(size, dtype=first.value.array.dtype)), -math.inf)
+    yield power
+    norms, sizes = np.empty(steps + 1), np.empty(steps + 1)
+    norms[0], sizes[0] = power.log2_most, power.log2_size
+    for k in range(1, steps + 1):
+        value = regrade(power.value @ first.value) if k > 1 else first.value
+        carried = sizes[1:k] + norms[: k - 1][::-1]
+        lost = float(np.logaddexp2.reduce(carried, initial=-np.inf)) + first.log2_size + rounding_unit(value)
+        power = TrackedPower.measured(value, lost)
+        norms[k], sizes[k] = power.log2_most, power.log2_size
+        yield power
 
 
 def _doublings(step: int) -> int:
@@ -118,12 +184,12 @@ def _doublings(step: int) -> int:
     return doublings
 
 
-def _climbed(kept: dict[int, Scaled], matrix: Scaled, step: int) -> Scaled:
+def _climbed(kept: dict[int, TrackedPower], first: TrackedPower, step: int) -> TrackedPower:
     """Return W^step from the power of its leading bits, bit by bit."""
     doublings = _doublings(step)
     power = kept[step >> doublings]
     for place in reversed(range(doublings)):
-        power = power @ power
+        power = power.times(power)
         if step >> place & 1:
-            power = power @ matrix
+            power = power.times(first)
     return power

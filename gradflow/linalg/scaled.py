@@ -21,7 +21,10 @@ SLACK = 200
 class Scaled:
     """An array ``array * 2**exponent``; ``exponent`` is a Python integer of any size.
 
-    Entries smaller than about 1e-248 of the largest may become 0: norms do not see them.
+    A square matrix may be graded besides: entry (i, j) is then ``array[i, j] * 2**(exponent + grading[i] −
+    grading[j])``, a similarity by powers of two, exact like the exponent. What would be 0 beside the largest entry
+    is kept so (see `gradflow.linalg.grading`). Without it entries smaller than about 1e-248 of the largest may
+    become 0.
 
     Examples
     --------
@@ -35,33 +38,55 @@ class Scaled:
 
     array: NDArray[Any]
     exponent: int = 0
+    grading: NDArray[np.int64] | None = None
 
     @classmethod
-    def of(cls, array: NDArray[Any], exponent: int = 0) -> "Scaled":
-        """Return ``array * 2**exponent`` with its largest entry brought near 1 where it is far from it."""
+    def of(cls, array: NDArray[Any], exponent: int = 0, grading: NDArray[np.int64] | None = None) -> "Scaled":
+        """Return the array with its largest entry brought near 1 where it is far from it."""
         largest = float(np.max(np.abs(array), initial=0.0))
         if largest == 0.0:
-            return cls(array, 0)
+            return cls(array, 0, grading)
         shift = math.frexp(largest)[1]
         if abs(shift) <= SLACK:
-            return cls(array, exponent)
-        return cls(shifted(array, -shift), exponent + shift)
+            return cls(array, exponent, grading)
+        return cls(shifted(array, -shift), exponent + shift, grading)
 
     def __matmul__(self, other: "Scaled") -> "Scaled":
-        return Scaled.of(self.array @ other.array, self.exponent + other.exponent)
+        if self.grading is not other.grading:
+            other = other.graded_as(self.grading)
+        return Scaled.of(self.array @ other.array, self.exponent + other.exponent, self.grading)
+
+    def graded_as(self, grading: NDArray[np.int64] | None) -> "Scaled":
+        """Return the same matrix with another grading, None for none: what is far under the largest becomes 0."""
+        if grading is self.grading:
+            return self
+        own = 0 if self.grading is None else self.grading
+        moved = np.asarray(own - (0 if grading is None else grading), np.int64)
+        if not moved.any():
+            return Scaled(self.array, self.exponent, grading)
+        shifts = moved[:, None] - moved
+        there = self.array != 0
+        top = int((np.frexp(np.abs(self.array[there]))[1] + shifts[there]).max(initial=-(2**40)))
+        places = np.clip(shifts - top, -5000, 5000)
+        array = np.ldexp(self.array.real, places)
+        if np.iscomplexobj(self.array):
+            array = array + 1j * np.ldexp(self.array.imag, places)
+        return Scaled(array, self.exponent + top if array.any() else 0, grading)
 
     def log10_largest(self) -> float:
         """Return the decimal logarithm of the largest modulus among the entries."""
-        return number(float(np.max(np.abs(self.array), initial=0.0)), self.exponent).log10()
+        plain = self.graded_as(None)
+        return number(float(np.max(np.abs(plain.array), initial=0.0)), plain.exponent).log10()
 
     def collapsed(self) -> "Scaled":
-        """Return the same array with exponent 0 if all its entries are then normal doubles; else itself."""
-        moduli = np.abs(self.array)
+        """Return the same array ungraded, with exponent 0 if all its entries are then normal doubles."""
+        plain = self.graded_as(None)
+        moduli = np.abs(plain.array)
         moduli = moduli[moduli > 0]
         ends = (moduli.min(), moduli.max()) if moduli.size else ()
-        if not all(math.isfinite(number(float(end), self.exponent).value()) for end in ends):
-            return self
-        return Scaled(shifted(self.array, self.exponent), 0)
+        if not all(math.isfinite(number(float(end), plain.exponent).value()) for end in ends):
+            return plain
+        return Scaled(shifted(plain.array, plain.exponent), 0)
 
 
 class ScaledNumber(NamedTuple):
@@ -89,6 +114,10 @@ class ScaledNumber(NamedTuple):
         if math.isfinite(value):
             return math.log10(value)
         return math.log10(self.mantissa) + self.exponent * LOG10_2
+
+    def log2(self) -> float:
+        """Return the binary logarithm, -inf for an exact 0; finite for every other number."""
+        return math.log2(self.mantissa) + self.exponent if self.mantissa else -math.inf
 
     def held(self) -> float | None:
         """Return the number as a double, or None where a double cannot hold it."""

@@ -1,19 +1,32 @@
-"""Eigenvalues with their condition numbers, and whether a matrix can be diagonalized at all."""
+"""Eigenvalues with the errors that they have, their condition numbers, and whether there is a basis of eigenvectors."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.linalg.norms import frobenius_norm
-from gradflow.linalg.powers import matrix_power
-from gradflow.linalg.scaled import Scaled
+from gradflow.linalg.defective import candidate_clusters, count_eigenvectors
+from gradflow.linalg.enclosure import (
+    EPS,
+    Enclosure,
+    balance,
+    circle_radii,
+    eigenvalue_conditions,
+    enclose_eigenvalues,
+    invert_vectors,
+    is_inverse,
+    join_discs,
+    lengths,
+    match_values,
+)
+from gradflow.linalg.exact_rank import MAX_MODULAR_SIZE, count_zero_eigenvalues, exact_rank
+from gradflow.linalg.irreducible import irreducible_blocks
 
-EPS = float(np.finfo(np.float64).eps)
-# Backward errors of LAPACK in units of n·eps·‖W‖, and the ratio of a row to its column worth balancing.
-ROUNDING, UNEVEN = 10, 16.0
+ROUNDING = 10  # backward errors of LAPACK's Hermitian solvers in units of n·eps·‖W‖
 Complex = NDArray[np.complex128]
+Real = NDArray[np.float64]
+Places = NDArray[np.intp]
 
 
 @dataclass(frozen=True, eq=False)
@@ -23,27 +36,33 @@ class Spectrum:
     Attributes
     ----------
     values : array (n,), complex
+    errors : array (n,)
+        All eigenvalues of W lie within these distances of the ``values``, and each of these discs holds at least
+        one. 0 where a value is exact.
     vectors, inverse : array (n, n) or None
-        Right eigenvectors Q as columns of norm 1, and Q⁻¹; None where W is not diagonalizable.
+        Right eigenvectors Q as columns of norm 1, and Q⁻¹; None where W is known to have no such basis, or
+        floating point no inverse.
     conditions : array (n,)
         Condition number 1/|yᴴx| of each eigenvalue (Wilkinson 1965); inf where it is defective.
-    errors : array (n,)
-        How far rounding may have moved each eigenvalue, to first order; 0 where it was read off.
     defective : array (n,) of bool
-        Which eigenvalues have fewer independent eigenvectors than their multiplicity.
+        Which eigenvalues are known to have fewer independent eigenvectors than their multiplicity.
+    diagonalizable : bool or None
+        Whether there is a basis of eigenvectors; None where rounding leaves that open.
+    blocks : list of array
+        The irreducible diagonal blocks of W, as index sets.
+    perturbation : float
+        A bound of ‖Q⁻¹WQ − Λ‖₂; inf where none is known.
     """
 
     values: Complex
+    errors: Real
     vectors: NDArray[Any] | None
     inverse: NDArray[Any] | None
-    conditions: NDArray[np.float64]
-    errors: NDArray[np.float64]
+    conditions: Real
     defective: NDArray[np.bool_]
-
-    @property
-    def diagonalizable(self) -> bool:
-        """Whether there is a basis of eigenvectors."""
-        return self.vectors is not None
+    diagonalizable: bool | None
+    blocks: list[Places]
+    perturbation: float
 
     @property
     def radius(self) -> float:
@@ -52,11 +71,14 @@ class Spectrum:
 
 
 def spectrum(matrix: NDArray[Any]) -> Spectrum:
-    """Return the eigenvalues of a square matrix, with condition numbers and a verdict on diagonalizability.
+    """Return the eigenvalues of a square matrix with certified errors, and what is known of its eigenvectors.
 
-    A triangular matrix shows its eigenvalues without rounding, so there the verdict is exact. Otherwise
-    see `_one_defective`: a cluster that rounding cannot tell from one defective eigenvalue counts as one, and
-    its mean, far more accurate than its members, stands for them.
+    The pattern of zeros splits W into irreducible diagonal blocks, whose eigenvalues are those of W. A block of
+    one row is its own eigenvalue, without rounding: so a matrix that is triangular, in whatever order of its
+    rows, is decided exactly. How often 0 is an eigenvalue of a block is counted exactly. All else comes from
+    `gradflow.linalg.enclosure`. Repeated exact eigenvalues have as many eigenvectors as the exact rank of W − λ
+    leaves; a cluster of computed ones counts as one defective eigenvalue only if the staircase form proves that
+    W is within rounding of a matrix that has it, and its error then covers all that the cluster may be.
 
     Parameters
     ----------
@@ -73,74 +95,118 @@ def spectrum(matrix: NDArray[Any]) -> Spectrum:
     """
     if np.array_equal(matrix, matrix.conj().T):
         return _hermitian(matrix)
-    exact = not np.tril(matrix, -1).any() or not np.triu(matrix, 1).any()
-    scales = np.ones(len(matrix)) if exact else _balancing(matrix)
-    balanced = matrix * scales / scales[:, None]
-    values, vectors = np.linalg.eig(balanced)
-    # In LAPACK's own order: a triangular W has triangular Q, and pivoting a reordered one costs its digits.
-    inverse = _inverse(vectors)
+    blocks = irreducible_blocks(matrix)
+    enclosures = [_enclose_block(matrix[np.ix_(block, block)]) for block in blocks]
+    values = np.concatenate([one.values for one in enclosures])
+    errors = np.concatenate([one.radii for one in enclosures])
+    vectors, inverse, conditions = _eigenvectors(matrix, blocks, enclosures)
     order = _order(values)
-    values, vectors = values[order].astype(np.complex128), vectors[:, order]
-    inverse = inverse[order] if inverse is not None else None
-    found = _judged(balanced, values, inverse, exact)
-    if found.defective.any() or inverse is None:
-        return found
-    vectors, inverse = _unbalanced(vectors, inverse, scales)
-    conditions = np.maximum(np.linalg.norm(inverse, axis=1), 1.0)
-    return replace(found, vectors=vectors, inverse=inverse, conditions=conditions)
+    values, errors, conditions = values[order], errors[order], conditions[order]
+    if vectors is not None and inverse is not None:
+        vectors, inverse = _normalized(vectors[:, order], inverse[order])
+    defective, sound = _judge_exact(matrix, values, errors)
+    for members in candidate_clusters(values, errors):
+        if not (defective[members] | (errors[members] == 0.0)).any() and _lacks_eigenvectors(
+            matrix, values[members]
+        ):
+            values[members], errors[members] = _merge(matrix, values[members], errors[members])
+            defective[members] = True
+    conditions[defective] = np.inf
+    proved = vectors is not None and inverse is not None and is_inverse(vectors, inverse)
+    apart = bool(np.all(join_discs(values, errors) <= errors))
+    diagonalizable = False if defective.any() else True if proved or (sound and apart) else None
+    if diagonalizable is False:
+        vectors = inverse = None
+    perturbation = enclosures[0].perturbation if len(blocks) == 1 and vectors is not None else np.inf
+    return Spectrum(
+        values, errors, vectors, inverse, conditions, defective, diagonalizable, blocks, perturbation
+    )
 
 
-def _judged(matrix: NDArray[Any], values: Complex, inverse: NDArray[Any] | None, exact: bool) -> Spectrum:
-    """Return the eigenvalues with their errors, defective clusters replaced by their means."""
-    count, scale = len(values), frobenius_norm(matrix)
-    conditions = _conditions(matrix, values, inverse)
-    rounding = 0.0 if exact else ROUNDING * count * EPS * scale
-    errors = rounding * conditions if rounding else np.zeros(count)
-    defective = np.zeros(count, dtype=bool)
-    for members in _clusters(values, errors):
-        if not defective[members].all() and _one_defective(matrix, values[members], exact):
-            mean = values[members].mean()
-            values[members] = mean.real if abs(mean.imag) <= rounding else mean
-            conditions[members], errors[members], defective[members] = np.inf, rounding, True
-    if defective.all() and not matrix_power(Scaled(matrix), count).value.array.any():
-        values[:], errors[:] = 0.0, 0.0  # nilpotent, and seen to be
-    return Spectrum(values, None, None, conditions, errors, defective)
+def _enclose_block(block: NDArray[Any]) -> Enclosure:
+    """Return the eigenvalues of an irreducible block: of one row exactly, zeros of any other counted exactly."""
+    if len(block) == 1:
+        return Enclosure(block[0].astype(np.complex128), np.zeros(1), np.ones(1), None, None, np.inf)
+    found = enclose_eigenvalues(block)
+    touches = np.abs(found.values) <= found.radii
+    if touches.any() and np.isrealobj(block) and len(block) <= MAX_MODULAR_SIZE:
+        # Whatever else is near 0 stays within the discs that are left.
+        zeros = np.argsort(np.abs(found.values))[: count_zero_eigenvalues(block)]
+        found.values[zeros], found.radii[zeros] = 0.0, 0.0
+    return found
 
 
-def _balancing(matrix: NDArray[Any]) -> NDArray[np.float64]:
-    """Return powers of two D for which D⁻¹WD has rows and columns of like size (Parlett & Reinsch 1969)."""
-    sizes = np.abs(matrix) * (1 - np.eye(len(matrix)))
-    rows, columns = sizes.sum(axis=1), sizes.sum(axis=0)
-    both = (rows > 0) & (columns > 0)
-    ratio = rows[both] / columns[both]
-    if not both.any() or (ratio.max() < UNEVEN and ratio.min() > 1 / UNEVEN):
-        return np.ones(len(matrix))
-    from scipy.linalg import matrix_balance  # here, for it costs more than all else and few matrices need it
+def _eigenvectors(
+    matrix: NDArray[Any], blocks: list[Places], enclosures: list[Enclosure]
+) -> tuple[NDArray[Any] | None, NDArray[Any] | None, Real]:
+    """Return X, X⁻¹ and the conditions of the eigenvalues of W, in the order of the blocks' own."""
+    if len(blocks) == 1:
+        return enclosures[0].vectors, enclosures[0].inverse, enclosures[0].conditions
+    rows = np.concatenate(blocks)
+    triangle = matrix[np.ix_(rows, rows)]
+    scales = balance(triangle) if len(blocks) < len(matrix) else np.ones(len(matrix))
+    triangle = triangle * scales / scales[:, None]
+    # In LAPACK's own order: a triangular W has triangular X, and pivoting a reordered one costs its digits.
+    values, vectors = np.linalg.eig(triangle)
+    inverse = invert_vectors(vectors)
+    known = np.concatenate([one.values for one in enclosures])
+    if inverse is None:
+        return None, None, eigenvalue_conditions(triangle, known)
+    places, back = match_values(values, known), np.argsort(rows)
+    vectors, inverse = (
+        (scales[:, None] * vectors)[np.ix_(back, places)],
+        (inverse / scales)[np.ix_(places, back)],
+    )
+    return vectors, inverse, lengths(np.linalg.norm(vectors, axis=0)[:, None] * inverse)
 
-    _, (scales, _) = matrix_balance(matrix, permute=False, separate=True)
-    return np.asarray(scales, dtype=np.float64)
+
+def _judge_exact(matrix: NDArray[Any], values: Complex, errors: Real) -> tuple[NDArray[np.bool_], bool]:
+    """Return which exact eigenvalues are known to lack eigenvectors, and whether all others are known not to."""
+    defective, sound = np.zeros(len(values), dtype=bool), True
+    exact = errors == 0.0
+    for value in {value for value in values[exact].tolist() if np.count_nonzero(values[exact] == value) > 1}:
+        same = exact & (values == value)
+        if len(matrix) > MAX_MODULAR_SIZE:
+            sound = False
+        elif len(matrix) - exact_rank(matrix, value) < np.count_nonzero(same):
+            defective |= same
+    return defective, sound
 
 
-def _unbalanced(
-    vectors: NDArray[Any], inverse: NDArray[Any], scales: NDArray[np.float64]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Return Q with columns of norm 1 and a fixed sign, and Q⁻¹, in the matrix's own basis."""
-    turned = scales[:, None] * vectors
-    rows = np.argmax(np.abs(turned).round(12), axis=0)
-    pivots = turned[rows, np.arange(len(turned))]
+def _lacks_eigenvectors(matrix: NDArray[Any], cluster: Complex) -> bool:
+    count = count_eigenvectors(matrix, cluster)
+    return count is not None and count < len(cluster)
+
+
+def _merge(matrix: NDArray[Any], cluster: Complex, errors: Real) -> tuple[complex, float]:
+    """Return the mean of a cluster, far more accurate than its members, and how far they may be from it."""
+    mean = complex(cluster.mean())
+    if np.isrealobj(matrix) and abs(mean.imag) <= errors.max():
+        mean = complex(mean.real)
+    reach = float((np.abs(cluster - mean) + errors).max())
+    circle = circle_radii(matrix, np.array([mean]), np.zeros(1), len(cluster))
+    return mean, min(reach, float(circle[0]))
+
+
+def _normalized(vectors: NDArray[Any], inverse: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Return Q with columns of norm 1 and a fixed sign, and Q⁻¹."""
+    rows = np.argmax(np.abs(vectors).round(12), axis=0)
+    pivots = vectors[rows, np.arange(len(vectors))]
     # the largest entry becomes real and positive: the sign is free, so it is fixed
-    factors = np.linalg.norm(turned, axis=0) * pivots / np.abs(pivots)
-    return turned / factors + 0.0, factors[:, None] * inverse / scales + 0.0
+    factors = np.linalg.norm(vectors, axis=0) * pivots / np.abs(pivots)
+    return vectors / factors + 0.0, factors[:, None] * inverse + 0.0
 
 
 def _hermitian(matrix: NDArray[Any]) -> Spectrum:
     values, vectors = np.linalg.eigh(matrix)
     order, count = _order(values), len(values)
-    vectors, inverse = _unbalanced(vectors[:, order], vectors[:, order].conj().T, np.ones(count))
+    vectors, inverse = _normalized(vectors[:, order], vectors[:, order].conj().T)
     diagonal = np.count_nonzero(matrix - np.diag(np.diag(matrix))) == 0
     error = 0.0 if diagonal else ROUNDING * count * EPS * float(np.abs(values).max())
     ones, none = np.ones(count), np.zeros(count, dtype=bool)
-    return Spectrum(values[order].astype(np.complex128), vectors, inverse, ones, error * ones, none)
+    blocks = irreducible_blocks(matrix)
+    values = values[order].astype(np.complex128)
+    return Spectrum(values, error * ones, vectors, inverse, ones, none, True, blocks, error)
 
 
 def _order(values: NDArray[Any]) -> NDArray[np.intp]:
@@ -149,85 +215,3 @@ def _order(values: NDArray[Any]) -> NDArray[np.intp]:
     scale = modulus.max(initial=0.0) or 1.0
     angle = np.angle(values)
     return np.lexsort((-angle, np.abs(angle).round(9), -(modulus / scale).round(12)))
-
-
-def _inverse(vectors: NDArray[Any]) -> NDArray[Any] | None:
-    """Return X⁻¹, or None where X is singular even in floating point."""
-    try:
-        with np.errstate(all="ignore"):
-            inverse: NDArray[Any] = np.linalg.inv(vectors)
-    except np.linalg.LinAlgError:
-        return None
-    return inverse if np.isfinite(inverse).all() else None
-
-
-def _conditions(matrix: NDArray[Any], values: Complex, inverse: NDArray[Any] | None) -> NDArray[np.float64]:
-    """Return 1/|yᴴx| for unit left and right eigenvectors y, x: the rows of X⁻¹ are the y over yᴴx."""
-    if inverse is not None:
-        largest = np.abs(inverse).max(axis=1)  # up to 1e292 next to a defective matrix: its square overflows
-        return np.asarray(np.maximum(largest * np.linalg.norm(inverse / largest[:, None], axis=1), 1.0))
-    # X is singular: take y and x as null vectors, one eigenvalue at a time.
-    nulls = {value: _null_condition(matrix - value * np.eye(len(values))) for value in set(values.tolist())}
-    return np.array([nulls[value] for value in values.tolist()], dtype=np.float64)
-
-
-def _null_condition(singular: NDArray[Any]) -> float:
-    u, _, vh = np.linalg.svd(singular)
-    cosine = float(np.abs(vh[-1] @ u[:, -1]))
-    return 1.0 / cosine if cosine else np.inf
-
-
-def _clusters(values: Complex, errors: NDArray[np.float64]) -> list[NDArray[np.intp]]:
-    """Return groups of eigenvalues that rounding may have split, the widest first, then their parts."""
-    distance = np.abs(values[:, None] - values)
-    # Generously, for these are only candidates: the parts of one block lie a few errors apart.
-    reach = np.maximum(errors[:, None], errors)
-    pending = _components(np.arange(len(values)), distance <= reach)
-    clusters = []
-    while pending:
-        members = pending.pop(0)
-        clusters.append(members)
-        within = distance[np.ix_(members, members)]
-        limit, parts = within.max(), [members]
-        while limit > 0 and len(parts) == 1 and len(parts[0]) == len(members):
-            limit /= 2
-            parts = _components(members, within <= limit)
-        pending += parts if limit > 0 else []
-    return clusters
-
-
-def _components(members: NDArray[np.intp], near: NDArray[np.bool_]) -> list[NDArray[np.intp]]:
-    """Return the connected components, of at least two, of the graph whose edges are ``near``."""
-    label = np.arange(len(members))
-    while True:
-        lowest = np.where(near, label, len(members)).min(axis=1)
-        if np.array_equal(lowest, label):
-            break
-        label = lowest
-    return [members[label == k] for k in sorted(set(label.tolist())) if np.count_nonzero(label == k) > 1]
-
-
-def _one_defective(matrix: NDArray[Any], cluster: Complex, exact: bool) -> bool:
-    """Whether a cluster of m eigenvalues with mean μ is one eigenvalue short of eigenvectors.
-
-    Three signs together: its radius is at most what rounding makes of one Jordan block, (n·eps)^(1/m)
-    (Lidskii 1966); W − μI is nilpotent on m dimensions; and its null space has fewer than m.
-    """
-    size, count, mean = len(matrix), len(cluster), cluster.mean()
-    shifted = matrix - mean * np.eye(size)
-    norm = float(np.linalg.norm(shifted, 2))
-    if norm == 0.0:
-        return False
-    if not exact:
-        rounding = (10 * size * EPS) ** (1 / count) * frobenius_norm(matrix)
-        if np.abs(cluster - mean).max() > rounding:
-            return False
-        if _nullity(np.linalg.matrix_power(shifted / norm, count), 10 * size * EPS) < count:
-            return False
-    # A coupling of the block under this is rounding of an ill-conditioned basis.
-    return _nullity(shifted / norm, 10 * EPS if exact else 1000 * size * EPS) < count
-
-
-def _nullity(matrix: NDArray[Any], tolerance: float) -> int:
-    singular = np.linalg.svd(matrix, compute_uv=False)
-    return int(np.count_nonzero(singular < tolerance))

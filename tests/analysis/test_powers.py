@@ -296,10 +296,12 @@ def test_a_transient_does_not_drown_the_last_norm(steps):
     mirror = np.eye(8) - 2 * np.ones((8, 8)) / 8
     middle = 0.5 * np.eye(8) + 3 * np.eye(8, k=1)
     result = gradflow.power(mirror @ middle @ mirror, steps=steps)
+    exact = power_log10_norm(middle, steps)
     if steps < 1000:
-        assert result.log10_norm == pytest.approx(power_log10_norm(middle, steps), abs=0.01)
+        assert result.log10_norm == pytest.approx(exact, abs=0.01)
+    assert result.norms.log10_norm_low[-1] <= exact <= result.norms.log10_norm_high[-1]
     # so ill conditioned that rounding itself moves the eigenvalue: it must be said
-    assert any("no digit is certain" in note for note in result.notes)
+    assert any("Rounding may have moved" in note for note in result.notes)
 
 
 def test_a_peak_in_the_last_gap_and_on_an_odd_step_is_found():

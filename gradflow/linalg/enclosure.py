@@ -1,0 +1,274 @@
+"""Eigenvalues of one matrix, each with a radius that provably holds an exact eigenvalue.
+
+Two certificates, the cheaper first. Where the computed eigenvectors X have a usable inverse Y, the discs of
+Gershgorin around the diagonal of Y W X hold all eigenvalues, and a group of discs that touch each other and no
+other holds as many as it has discs. Where they have not, a circle on which the smallest singular value of W − z
+stays over the backward error of the computed Schur form holds as many exact as computed eigenvalues.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradflow.linalg.norms import frobenius_norm
+
+EPS = float(np.finfo(np.float64).eps)
+Complex = NDArray[np.complex128]
+Real = NDArray[np.float64]
+
+# Rounding of a sum of n products, in units of √n·eps of the sum of their moduli: what is exceeded with a
+# probability under 1e-7 (Higham & Mary 2019, theorem 3.1); the certain bound is n.
+CONFIDENCE = 6.0
+UNEVEN_RATIO = 16.0  # of a row's size to its column's, from which balancing pays
+MAX_CIRCLE_SIZE = 128  # rows up to which circles are tried
+CIRCLE_POINTS = 16
+CIRCLE_MARGIN = (
+    4.0  # times the backward error that σ_min has to be at each of the points between which it may dip
+)
+CIRCLE_GROWTH = 1.5
+MAX_DEFECT = 0.25  # of Y X from the identity, up to which Y proves something
+VAGUE = 100.0  # times the first-order error that a disc has to be for circles to be worth it
+LARGEST_START = 1e-3  # of the norm: the radius that the first circle has at most
+
+
+class Enclosure(NamedTuple):
+    """Computed eigenvalues of W (n, n), and how far each may be from an exact one.
+
+    All exact eigenvalues lie within the ``radii`` (n,) of the ``values`` (n,), and each of these discs holds at
+    least one. ``vectors`` are right eigenvectors as columns and ``inverse`` their inverse, None where floating point
+    has none. ``conditions`` are the 1/|yᴴx| for unit left and right eigenvectors (Wilkinson 1965).
+    """
+
+    values: Complex
+    radii: Real
+    conditions: Real
+    vectors: NDArray[Any] | None
+    inverse: NDArray[Any] | None
+    perturbation: float  # ‖X⁻¹WX − Λ‖, inf where no inverse proves anything
+
+
+def enclose_eigenvalues(matrix: NDArray[Any]) -> Enclosure:
+    """Compute the eigenvalues of a matrix (n, n) with entries near 1, and radii that hold exact eigenvalues.
+
+    Balancing by powers of two (Parlett & Reinsch 1969) is exact, so it is done where rows and columns differ.
+    The discs are those of Gershgorin for Y W X (Wilkinson 1965, chapter 2), the circles those of the
+    pseudospectrum (Trefethen & Embree 2005, section 2). Where neither is to be had a radius is |λ| + ‖W‖, which
+    says nothing more than that no eigenvalue is larger than the norm.
+
+    Examples
+    --------
+    >>> found = enclose_eigenvalues(np.array([[2.0, 1.0], [1.0, 0.0]]))
+    >>> bool(np.all(np.abs(found.values - [1 + 2**0.5, 1 - 2**0.5]) <= found.radii)), bool(found.radii.max() < 1e-13)
+    (True, True)
+    """
+    scales = balance(matrix)
+    balanced = matrix * scales / scales[:, None]
+    values, vectors = np.linalg.eig(balanced)
+    values = values.astype(np.complex128)
+    inverse = invert_vectors(vectors)
+    rounding = CONFIDENCE * np.sqrt(len(matrix)) * EPS * frobenius_norm(balanced)
+    radii, perturbation = np.full(len(matrix), np.inf), np.inf
+    if inverse is not None and is_inverse(vectors, inverse):
+        radii, perturbation = _gershgorin_radii(balanced, values, vectors, inverse)
+        conditions = lengths(inverse)
+    else:
+        conditions = eigenvalue_conditions(balanced, values)
+    vague = radii > VAGUE * rounding * conditions
+    if vague.any():
+        first = CIRCLE_MARGIN * rounding * conditions[vague]
+        radii[vague] = np.minimum(radii[vague], circle_radii(balanced, values[vague], first))
+    radii = np.minimum(radii, np.abs(values) + frobenius_norm(balanced))
+    if inverse is None:
+        return Enclosure(values, radii, conditions, None, None, np.inf)
+    return Enclosure(values, radii, conditions, scales[:, None] * vectors, inverse / scales, perturbation)
+
+
+def balance(matrix: NDArray[Any]) -> Real:
+    """Return powers of two D for which D⁻¹WD has rows and columns of like size (Parlett & Reinsch 1969)."""
+    sizes = np.abs(matrix) * (1 - np.eye(len(matrix)))
+    rows, columns = sizes.sum(axis=1), sizes.sum(axis=0)
+    both = (rows > 0) & (columns > 0)
+    ratio = rows[both] / columns[both]
+    if not both.any() or (ratio.max() < UNEVEN_RATIO and ratio.min() > 1 / UNEVEN_RATIO):
+        return np.ones(len(matrix))
+    from scipy.linalg import matrix_balance  # here, for it costs more than all else and few matrices need it
+
+    with np.errstate(invalid="ignore"):  # it casts a permutation that was not asked for
+        _, (scales, _) = matrix_balance(matrix, permute=False, separate=True)
+    return np.asarray(scales, dtype=np.float64)
+
+
+def join_discs(values: Complex, radii: Real) -> Real:
+    """Return for each disc the radius around its own centre that holds all discs that it is connected with."""
+    distance = np.abs(values[:, None] - values)
+    label = connected_components(distance <= radii[:, None] + radii)
+    return np.where(label[:, None] == label, distance + radii, 0.0).max(axis=1)
+
+
+def connected_components(near: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Return for each vertex of a graph (n, n) the lowest vertex that it is connected with."""
+    label = np.arange(len(near))
+    while True:
+        lowest = np.where(near, label, len(near)).min(axis=1)
+        if np.array_equal(lowest, label):
+            return label
+        label = lowest
+
+
+def invert_vectors(vectors: NDArray[Any]) -> NDArray[Any] | None:
+    """Return X⁻¹, or None where X is singular even in floating point."""
+    try:
+        with np.errstate(all="ignore"):
+            inverse: NDArray[Any] = np.linalg.inv(vectors)
+    except np.linalg.LinAlgError:
+        return None
+    return inverse if np.isfinite(inverse).all() else None
+
+
+def _gershgorin_radii(
+    matrix: NDArray[Any], values: Complex, vectors: NDArray[Any], inverse: NDArray[Any]
+) -> tuple[Real, float]:
+    """Return radii of discs that hold the eigenvalues, and the norm of what X⁻¹WX differs from Λ by.
+
+    With R = W X − X Λ, W is similar to Λ + (Y X)⁻¹ Y R; what rounding adds to R and Y X is added to their moduli.
+    Beside the discs by rows stands the one radius ‖(Y X)⁻¹ Y R‖ of Bauer & Fike (1960).
+    """
+    size = len(values)
+    unit = CONFIDENCE * np.sqrt(size + 4.0) * EPS
+    with np.errstate(over="ignore", invalid="ignore"):
+        away = np.abs(inverse)
+        sizes = np.abs(vectors)
+        lost = _inverse_defect(vectors, inverse)
+        residual = np.abs(matrix @ vectors - vectors * values)
+        residual += unit * (np.abs(matrix) @ sizes + sizes * np.abs(values))
+        perturbation = away @ residual
+        rows = perturbation.sum(axis=1)
+        one = lost / (1.0 - lost)
+        by_rows = join_discs(values, rows + one * float(rows.max()))
+        uniform = (1.0 + one * np.sqrt(size)) * frobenius_norm(perturbation)
+        by_norm = join_discs(values, np.full(size, uniform))
+    return np.asarray(np.minimum(by_rows, by_norm)), float(uniform)
+
+
+def is_inverse(vectors: NDArray[Any], inverse: NDArray[Any]) -> bool:
+    """Return whether Y is so near the inverse of X that X has one."""
+    return _inverse_defect(vectors, inverse) < MAX_DEFECT
+
+
+def _inverse_defect(vectors: NDArray[Any], inverse: NDArray[Any]) -> float:
+    """Return a bound of ‖Y X − I‖ in the norm of the largest row sum."""
+    size = len(vectors)
+    with np.errstate(over="ignore", invalid="ignore"):
+        defect = np.abs(inverse @ vectors - np.eye(size))
+        defect += CONFIDENCE * np.sqrt(size) * EPS * (np.abs(inverse) @ np.abs(vectors))
+        return float(defect.sum(axis=1).max())
+
+
+def eigenvalue_conditions(matrix: NDArray[Any], values: Complex) -> Real:
+    """Return 1/|yᴴx| of each of the ``values``, from left and right eigenvectors that are each found on their own."""
+    from scipy.linalg import eig  # numpy has no left eigenvectors, and few matrices need them
+
+    found, left, right = eig(matrix, left=True, right=True)
+    cosines = np.abs(np.einsum("ij,ij->j", left.conj(), right))
+    with np.errstate(divide="ignore"):
+        return np.asarray(1.0 / np.minimum(cosines, 1.0))[match_values(found, values)]
+
+
+def match_values(found: NDArray[Any], values: Complex) -> NDArray[np.intp]:
+    """Return for each of the ``values`` the place of the nearest of those found, each of them once."""
+    left = np.ones(len(found), dtype=bool)
+    places = np.empty(len(values), dtype=np.intp)
+    for k, value in enumerate(values):
+        places[k] = np.argmin(np.where(left, np.abs(found - value), np.inf))
+        left[places[k]] = False
+    return places
+
+
+def lengths(rows: NDArray[Any]) -> Real:
+    """Return the norms of rows, at least 1, whose squares may overflow: up to 1e292 next to a defective matrix."""
+    largest = np.abs(rows).max(axis=1)
+    return np.asarray(np.maximum(largest * np.linalg.norm(rows / largest[:, None], axis=1), 1.0))
+
+
+def circle_radii(matrix: NDArray[Any], centres: Complex, first: Real, count: int = 1) -> Real:
+    """Return radii of circles around the centres that hold as many exact as computed eigenvalues, or inf.
+
+    W + E has the computed Schur form T, and no eigenvalue crosses a circle while E goes to 0 if σ_min(T − z) is
+    over ‖E‖ all along it. It is looked at in a few points, with a margin for what lies between them.
+
+    Parameters
+    ----------
+    matrix : array (n, n)
+    centres, first : array (p,)
+        Where the circles are, and the radii that are tried first.
+    count : int
+        How many computed eigenvalues each circle has to hold at least.
+    """
+    if len(matrix) > MAX_CIRCLE_SIZE:
+        return np.full(len(centres), np.inf)
+    form = schur_form(matrix)
+    turns = np.exp(2j * np.pi * np.arange(CIRCLE_POINTS) / CIRCLE_POINTS)
+    radii = np.clip(first, form.error, LARGEST_START * form.size)
+    found, pending = np.full(len(centres), np.inf), np.arange(len(centres))
+    while len(pending):
+        points = centres[pending, None] + radii[pending, None] * turns
+        sure = form.regular(points) & (form.count_inside(centres[pending], radii[pending]) >= count)
+        found[pending[sure]] = radii[pending[sure]]
+        radii[pending] *= CIRCLE_GROWTH
+        pending = pending[~sure & (radii[pending] < form.size)]
+    return found
+
+
+class SchurForm(NamedTuple):
+    """The triangle T of a computed Schur form, a bound of ‖U T Uᴴ − W‖, and the Frobenius norm of W."""
+
+    triangle: Complex
+    error: float
+    size: float
+
+    def regular(self, points: Complex) -> NDArray[np.bool_]:
+        """Return whether σ_min(T − z) is well over the error at all points (..., p) of each circle."""
+        least = smallest_singular_values(self.triangle, points.ravel()).reshape(points.shape).min(axis=-1)
+        return np.asarray(least > CIRCLE_MARGIN * self.error)
+
+    def count_inside(self, centres: Complex, radii: Real) -> NDArray[np.intp]:
+        """Return how many of the computed eigenvalues lie in each circle."""
+        distances = np.abs(centres[:, None] - np.diag(self.triangle))
+        return np.asarray(np.count_nonzero(distances < radii[:, None], axis=1))
+
+
+def schur_form(matrix: NDArray[Any]) -> SchurForm:
+    """Return the complex Schur form of W with its backward error, as measured."""
+    from scipy.linalg import schur  # numpy has none, and few matrices need it
+
+    triangle, unitary = schur(matrix, output="complex")
+    size = frobenius_norm(matrix)
+    residual = frobenius_norm(matrix - unitary @ triangle @ unitary.conj().T)
+    return SchurForm(triangle, 2.0 * residual + CONFIDENCE * np.sqrt(len(matrix)) * EPS * size, size)
+
+
+def smallest_singular_values(triangle: Complex, points: Complex) -> Real:
+    """Return σ_min(T − z), to a few per cent, for an upper triangular T (n, n) and each z of ``points`` (p,).
+
+    Three rounds of inverse iteration on all points together, each by substitution row by row.
+    """
+    size = len(triangle)
+    vectors = np.random.default_rng(0).standard_normal((len(points), size)) + 0j
+    shifted = np.diag(triangle) - points[:, None]
+    tiny = EPS * EPS * max(float(np.abs(triangle).max()), 1.0)
+    shifted[np.abs(shifted) < tiny] = tiny
+    growth = np.ones(len(points))
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+        for _ in range(3):
+            vectors /= np.linalg.norm(vectors, axis=1)[:, None]
+            for row in range(size):  # (T − z)ᴴ is lower triangular
+                vectors[:, row] -= vectors[:, :row] @ triangle[:row, row].conj()
+                vectors[:, row] /= shifted[:, row].conj()
+            vectors /= np.linalg.norm(vectors, axis=1)[:, None]
+            for row in range(size - 1, -1, -1):
+                vectors[:, row] -= vectors[:, row + 1 :] @ triangle[row, row + 1 :]
+                vectors[:, row] /= shifted[:, row]
+            growth = np.linalg.norm(vectors, axis=1)
+        # a norm that left the range of a double is that of a singular matrix
+        return np.where(np.isfinite(growth) & (growth > 0), 1.0 / growth, 0.0)

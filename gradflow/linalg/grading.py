@@ -1,0 +1,84 @@
+"""A grading of rows and columns under which no entry of a matrix is lost beside the others."""
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradflow.linalg.enclosure import balance
+from gradflow.linalg.irreducible import irreducible_blocks
+from gradflow.linalg.scaled import Scaled
+
+# Bits between the largest and the smallest entry: terms of a product then stay in range, and so do squares of it.
+MAX_SPREAD = 300
+SHARES = np.linspace(0.0, 1.0, 17)
+NOTHING = -(2**40)  # the exponent of 0
+
+
+def regrade(matrix: Scaled) -> Scaled:
+    """Return the same square matrix with its smallest entry nearer to its largest, as far as a grading can.
+
+    Within an irreducible block rows and columns are balanced. Entries that couple one block to another are brought
+    down to the size of the blocks, by the longest path of the exponents that they exceed it by: in a power of a
+    Jordan block they grow like nᵏ beside the diagonal, until the diagonal is lost, and with it all later powers.
+
+    Parameters
+    ----------
+    matrix : Scaled
+        Of shape (n, n).
+
+    Examples
+    --------
+    >>> far = Scaled(np.array([[0.0, 1e200, 0.0], [0.0, 0.0, 0.0], [0.0, 0.0, 1e-200]]))
+    >>> bool((regrade(far) @ far).array[2, 2] > 0), bool((far @ far).array[2, 2] > 0)
+    (True, False)
+    """
+    if _spread(matrix.array) <= MAX_SPREAD:
+        return matrix
+    scales = balance(matrix.array)
+    if np.all(scales == 1.0):
+        array, first = matrix.array, np.zeros(len(scales), np.int64)
+    else:
+        array, first = matrix.array * scales / scales[:, None], np.frexp(scales)[1].astype(np.int64) - 1
+    exponents = _exponents(array)
+    path = _longest_path(exponents, _level(array, exponents))
+    gradings = [first + np.rint(share * path).astype(np.int64) for share in SHARES]
+    best = min(gradings, key=lambda one: _graded_spread(_exponents(matrix.array), one))
+    own = np.zeros_like(best) if matrix.grading is None else matrix.grading
+    graded = matrix.graded_as(own + best)
+    return Scaled.of(graded.array, graded.exponent, graded.grading)
+
+
+def _exponents(array: NDArray[np.generic]) -> NDArray[np.int64]:
+    sizes = np.abs(array)
+    return np.where(sizes > 0, np.frexp(sizes)[1].astype(np.int64), NOTHING)
+
+
+def _spread(array: NDArray[np.generic]) -> int:
+    return _graded_spread(_exponents(array), np.zeros(len(array), np.int64))
+
+
+def _graded_spread(exponents: NDArray[np.int64], grading: NDArray[np.int64]) -> int:
+    """Return the bits between the largest and the smallest entry that is not 0."""
+    there = exponents > NOTHING
+    graded = (exponents - grading[:, None] + grading)[there]
+    return int(graded.max() - graded.min()) if graded.size else 0
+
+
+def _level(array: NDArray[np.generic], exponents: NDArray[np.int64]) -> int:
+    """Return the exponent of the largest entry within an irreducible block, 0 where all of them are 0."""
+    level = NOTHING
+    for block in irreducible_blocks(array):
+        level = max(level, int(exponents[np.ix_(block, block)].max()))
+    return level if level > NOTHING else 0
+
+
+def _longest_path(exponents: NDArray[np.int64], level: int) -> NDArray[np.int64]:
+    """Return d ≥ 0 with exponents[i, j] − d[i] + d[j] ≤ level for every entry that is not 0."""
+    excess = np.where(exponents > NOTHING, exponents - level, NOTHING)
+    np.fill_diagonal(excess, NOTHING)
+    path = np.zeros(len(exponents), np.int64)
+    for _ in range(len(exponents)):
+        longer = np.maximum(path, (excess + path).max(axis=1, initial=NOTHING))
+        if np.array_equal(longer, path):
+            break
+        path = longer
+    return path

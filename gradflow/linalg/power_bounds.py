@@ -1,0 +1,113 @@
+"""Certified bounds of the norms of powers: what rounding, eigenvalues and other powers leave open."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradflow.linalg.enclosure import CONFIDENCE, EPS
+from gradflow.linalg.scaled import LOG10_2
+
+Real = NDArray[np.float64]
+
+NORM_ERROR = 2.0  # of a computed spectral norm, in units of n·eps
+
+
+class NormBounds(NamedTuple):
+    """log₁₀ ‖Wᵏ‖₂ of several powers: as computed, and between which bounds it lies; (rows,) each.
+
+    ``moved`` is log₁₀ of how far rounding may have moved the power itself, as a norm.
+    """
+
+    computed: Real
+    low: Real
+    high: Real
+    moved: Real
+
+
+class ModalBound(NamedTuple):
+    """A bound ``condition · radius**k`` of ‖Wᵏ‖, as log₁₀ of both: κ(Q) and what |Λ| may be."""
+
+    log10_condition: float
+    log10_radius: float
+
+
+def bound_norms(
+    steps: list[int],
+    log2_norms: Real,
+    log2_errors: Real,
+    log2_majorants: Real | None,
+    size: int,
+    modal: ModalBound | None,
+    log10_radius: float,
+) -> NormBounds:
+    """Return bounds of ‖Wᵏ‖₂ for every k of ``steps``, the sharpest of what is known.
+
+    - Rounding moves the norm by no more than the error of the power.
+    - It moves each entry by at most ((1 + u)ᵏ − 1) |W|ᵏ, u the rounding of one product (Higham 2002, section 18.1):
+      for a W without negative entries a relative error, however the powers cancel.
+    - ‖Wᵏ‖ ≤ κ(Q) |Λ|ᵏ, where W is diagonalizable; ‖W^(qa + r)‖ ≤ ‖Wᵃ‖^q ‖Wʳ‖; and ρᵏ ≤ ‖Wᵏ‖.
+
+    Parameters
+    ----------
+    steps : list of int
+        0, 1, 2, … without a gap to 1000 or the last, ascending.
+    log2_norms, log2_errors : array (rows,)
+        Of the computed powers, and of what rounding may have done to each.
+    log2_majorants : array (rows,), optional
+        Of the powers of |W|; ``log2_norms`` itself where W is not negative; None where they were not computed.
+    size : int
+        n.
+    modal : ModalBound, optional
+    log10_radius : float
+        log₁₀ of a lower bound of ρ.
+    """
+    exponents = np.array([float(k) for k in steps])
+    high = np.logaddexp2(log2_norms, log2_errors)
+    low = _log2_difference(log2_norms, log2_errors)
+    unit = math.log2(1.0 + CONFIDENCE * math.sqrt(size) * EPS)
+    errors = log2_errors
+    if log2_majorants is not None:
+        # a computed 0 may have underflowed: only the error of the power says how far it is from 0
+        there = log2_norms > -np.inf
+        moved = log2_majorants + _log2_expm1(exponents * unit)
+        errors = np.where(there, np.minimum(errors, moved), errors)
+        if np.array_equal(log2_majorants, log2_norms):
+            least, most = log2_norms - exponents * unit, log2_norms + exponents * unit
+        else:
+            least, most = _log2_difference(log2_norms, moved), np.logaddexp2(log2_norms, moved)
+        low = np.where(there, np.maximum(low, least), low)
+        high = np.where(there, np.minimum(high, most), high)
+    itself = math.log2(1.0 + NORM_ERROR * size * EPS)
+    low, high = (low - itself) * LOG10_2, (high + itself) * LOG10_2
+    if modal is not None:
+        high = np.minimum(high, modal.log10_condition + exponents * modal.log10_radius)
+    high = np.minimum(high, _submultiplicative(steps, high))
+    low = np.maximum(low, exponents * log10_radius) if math.isfinite(log10_radius) else low
+    return NormBounds(log2_norms * LOG10_2, low, high, errors * LOG10_2)
+
+
+def _log2_difference(log2_norms: Real, log2_errors: Real) -> Real:
+    """Return log₂ max(2^a − 2^b, 0)."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        rest = -np.expm1((log2_errors - log2_norms) * math.log(2.0))
+        return np.where(log2_errors < log2_norms, log2_norms + np.log2(np.maximum(rest, 0.0)), -np.inf)
+
+
+def _log2_expm1(log2_power: Real) -> Real:
+    """Return log₂ (2^x − 1) for x ≥ 0, of any size."""
+    with np.errstate(divide="ignore", over="ignore"):
+        near = np.log2(np.expm1(np.minimum(log2_power, 50.0) * math.log(2.0)))
+    return np.where(log2_power < 50.0, near, log2_power)
+
+
+def _submultiplicative(steps: list[int], high: Real) -> Real:
+    """Return q·log‖Wᵃ‖ + log‖Wʳ‖, k = qa + r, for the a with the smallest growth a step."""
+    consecutive = next((k for k, step in enumerate(steps) if step != k), len(steps))
+    if consecutive < 2:
+        return high
+    rates = high[1:consecutive] / np.arange(1, consecutive)
+    base = 1 + int(np.argmin(rates))
+    rest = np.array([high[k % base] for k in steps])
+    return np.array([float(k // base) for k in steps]) * high[base] + rest

@@ -1,0 +1,171 @@
+"""The spectral radius of a matrix between two certified bounds."""
+
+import math
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradflow.linalg.enclosure import EPS, MAX_CIRCLE_SIZE, schur_form
+from gradflow.linalg.norms import frobenius_norm, spectral_norm
+from gradflow.linalg.powers import Power
+from gradflow.linalg.scaled import Scaled, number
+from gradflow.linalg.spectrum import Spectrum
+
+DOUBLINGS = 20  # bounds by powers up to W^(2^this), as far as rounding lets them be known,
+SHARP_RADIUS = 1e-6  # unless the eigenvalues leave so little of ρ open that powers could hardly say more
+BISECTIONS = 60
+MAX_POWER_ERROR = 0.5  # relative, with which a power still bounds anything
+NORM_ERROR = 2.0  # of a computed spectral norm, in units of n·eps
+VAGUE_RADIUS = 1e-2  # the relative error from which circles around 0 are tried
+RADIUS_GROWTH = 1.25
+RADIUS_POINTS = 512
+
+
+class Radius(NamedTuple):
+    """The spectral radius ρ in units of 2^exponent, between two bounds that hold."""
+
+    value: float
+    low: float
+    high: float
+    exponent: int
+
+    @property
+    def error(self) -> float:
+        """The farther of the two bounds from the value."""
+        return max(self.high - self.value, self.value - self.low, 0.0)
+
+    def one(self) -> float:
+        """Return 1 in these units."""
+        return math.ldexp(1.0, -self.exponent) if self.exponent > -1023 else math.inf
+
+    def log10(self) -> float:
+        """Return log₁₀ ρ."""
+        return number(self.value, self.exponent).log10()
+
+    def log10_low(self) -> float:
+        """Return log₁₀ of the lower bound."""
+        return number(self.low, self.exponent).log10()
+
+    def log10_high(self) -> float:
+        """Return log₁₀ of the upper bound."""
+        return number(self.high, self.exponent).log10()
+
+
+def spectral_radius(spectrum: Spectrum, matrix: Scaled) -> Radius:
+    """Return ρ(W) between two certified bounds.
+
+    An eigenvalue lies within its error, so ρ is at least max(|λᵢ| − eᵢ) and at most max(|λᵢ| + eᵢ). The powers
+    k = 1, 2, 4 … of each irreducible block, whose rounding is bounded, say more where W is far from normal:
+    σ_min(W) ≤ ρ, |tr Wᵏ| ≤ n ρᵏ, ρᵏ ≤ ‖Wᵏ‖, and ‖Wᵏ‖ ≤ Σ_j C(k, j) ρ^(k−j) ‖W‖_F^j, j < n (Henrici 1962). Where a hundredth
+    is still open, circles around 0 on which W − z is provably regular bound it from both sides.
+
+    Parameters
+    ----------
+    spectrum : Spectrum
+        Of ``matrix.array``.
+    matrix : Scaled
+        W, with the exponent that the eigenvalues are in units of.
+
+    Examples
+    --------
+    >>> from gradflow.linalg.spectrum import spectrum
+    >>> W = np.array([[2.0, 1.0], [1.0, 0.0]])
+    >>> radius = spectral_radius(spectrum(W), Scaled(W))
+    >>> bool(radius.low <= 1 + 2**0.5 <= radius.high), radius.error < 1e-13
+    (True, True)
+    """
+    moduli = np.abs(spectrum.values)
+    low = float(np.maximum(moduli - spectrum.errors, 0.0).max())
+    high = float((moduli + spectrum.errors).max())
+    if spectrum.errors.any():
+        doublings = DOUBLINGS if high - low > SHARP_RADIUS * high else 0
+        low, high = _narrow(
+            low, high, [_bounds_by_powers(block, doublings) for block in _blocks(spectrum, matrix)]
+        )
+        if high - low > VAGUE_RADIUS * high:
+            low, high = _narrow(low, high, [_bounds_by_circles(block) for block in _blocks(spectrum, matrix)])
+    value = min(max(spectrum.radius, low), high)
+    return Radius(value, low, high, matrix.exponent)
+
+
+def _blocks(spectrum: Spectrum, matrix: Scaled) -> Iterator[NDArray[Any]]:
+    """Yield the irreducible diagonal blocks."""
+    for block in spectrum.blocks:
+        yield matrix.array[np.ix_(block, block)]
+
+
+def _narrow(low: float, high: float, bounds: list[tuple[float, float]]) -> tuple[float, float]:
+    """Return bounds of the largest of several radii, each of which lies between bounds of its own."""
+    lows, highs = zip(*bounds, strict=True)
+    return max(low, *lows), min(high, max(highs))
+
+
+def _bounds_by_circles(block: NDArray[Any]) -> tuple[float, float]:
+    """Return radii of circles around 0 within which all eigenvalues lie, and without which one does."""
+    if len(block) == 1:
+        return (float(abs(block[0, 0])),) * 2
+    if len(block) > MAX_CIRCLE_SIZE:
+        return 0.0, math.inf
+    form = schur_form(block)
+    largest = float(np.abs(np.diag(form.triangle)).max())
+    turns = np.exp(2j * np.pi * np.arange(RADIUS_POINTS) / RADIUS_POINTS)
+    apart = VAGUE_RADIUS * largest
+    low, high = 0.0, math.inf
+    while apart < form.size and (high == math.inf or low == 0.0):
+        if high == math.inf and form.regular((largest + apart) * turns):
+            high = largest + apart
+        if not low and apart < largest and form.regular((largest - apart) * turns):
+            low = largest - apart
+        apart *= RADIUS_GROWTH
+        if apart >= largest and high < math.inf:
+            break
+    return low, high
+
+
+def _bounds_by_powers(block: NDArray[Any], doublings: int) -> tuple[float, float]:
+    """Return bounds of ρ by traces and norms of powers, as far as their rounding is under their size."""
+    if len(block) == 1:
+        return (float(abs(block[0, 0])),) * 2
+    size, frobenius = len(block), frobenius_norm(block)
+    singular = np.linalg.svd(block, compute_uv=False)
+    rounding = NORM_ERROR * size * EPS
+    low, high = max(float(singular[-1] - rounding * singular[0]), 0.0), frobenius * (1.0 + rounding)
+    largest: tuple[int, float] | None = None
+    power = Power(Scaled(block))
+    for doubling in range(doublings + 1):
+        steps, exponent = 1 << doubling, power.value.exponent
+        lost = (power.error + rounding) * frobenius_norm(power.value.array)
+        norm = spectral_norm(Scaled(power.value.array)).value()
+        if not power.error < MAX_POWER_ERROR or not norm or not math.isfinite(norm):
+            break
+        high = min(high, _root(norm + lost, exponent, steps))
+        trace = abs(complex(np.trace(power.value.array))) - math.sqrt(size) * lost
+        if trace > 0.0:
+            low = max(low, _root(trace / size, exponent, steps))
+        if norm > lost:
+            largest = steps, number(norm - lost, exponent).log10() * math.log(10.0)
+        power = power @ power
+    if largest is not None:
+        low = max(low, _radius_of_growth(size, frobenius, *largest))
+    return low, high
+
+
+def _root(mantissa: float, exponent: int, steps: int) -> float:
+    return math.exp(number(mantissa, exponent).log10() * math.log(10.0) / steps)
+
+
+def _radius_of_growth(size: int, departure: float, steps: int, log_norm: float) -> float:
+    """Return the least ρ with which the norm of the power ``steps`` can be as large as it is (Henrici 1962)."""
+    terms = np.arange(min(size - 1, steps) + 1)
+    lgamma = np.frompyfunc(math.lgamma, 1, 1)
+    rest = steps - terms
+    logs = (math.lgamma(steps + 1) - lgamma(terms + 1) - lgamma(rest + 1)).astype(float) + terms * math.log(
+        departure
+    )
+    low, high = -800.0, math.log(departure)
+    for _ in range(BISECTIONS):
+        middle = 0.5 * (low + high)
+        low, high = (middle, high) if np.logaddexp.reduce(logs + rest * middle) < log_norm else (low, middle)
+    return math.exp(low)
