@@ -20,7 +20,7 @@ def eigen_route_error(eigen: Spectrum, graded: Scaled, steps: int, power: Scaled
         return None
     radius = eigen.radius or 1.0
     grown = number_power(radius, steps)
-    route = (eigen.vectors * elementwise_power(eigen.values / radius, steps)) @ eigen.inverse
+    route = (eigen.vectors * elementwise_power(eigen.modal_values / radius, steps)) @ eigen.inverse
     offset = grown.exponent + graded.exponent * steps - same.exponent
     error = frobenius_norm(shifted(route * grown.mantissa, offset) - same.array) / size
     return error if math.isfinite(error) else None

@@ -10,9 +10,10 @@ from numpy.typing import NDArray
 from gradflow.errors import NumericalError
 from gradflow.linalg.exact_rank import is_zero_power
 from gradflow.linalg.grading import regrade
-from gradflow.linalg.power_bounds import ModalBound, NormBounds, bound_norms
+from gradflow.linalg.norms import frobenius_norm
+from gradflow.linalg.power_bounds import ModalBound, NormBounds, SchurBound, bound_norms
 from gradflow.linalg.powers import TrackedPower, successive_powers, table_steps
-from gradflow.linalg.scaled import LOG10_2, Scaled, shifted
+from gradflow.linalg.scaled import LOG10_2, Scaled, number, shifted
 from gradflow.linalg.spectral_radius import Radius
 from gradflow.linalg.spectrum import Spectrum
 from gradflow.printable import decimal
@@ -23,6 +24,7 @@ CERTAIN = -30.0  # log₂ of the relative error of a power up to which the power
 MAX_CONDITION = 1e14  # κ(Q) past which its computed value is no bound
 CONTRADICTION = 1e-9  # decades a step by which two bounds of ρ may be apart the wrong way round
 MAX_EXPONENT = 480  # of an entry, so that squares stay in range
+ROUNDED_UP = 1.0 + 1e-13  # a sum of squares that is to be a bound
 WIDE = 1000  # bits between the entries of a matrix, from which not all of them fit in near 1
 
 
@@ -82,6 +84,7 @@ def measure_power_norms(
         _majorants(graded, listed, norms, errors),
         len(square),
         _modal_bound(eigen, graded),
+        _schur_bound(square, eigen, radius),
         radius.log10_low(),
     )
     zero = _first_zero(square, eigen, listed, norms)
@@ -195,6 +198,20 @@ def _modal_bound(eigen: Spectrum, graded: Scaled) -> ModalBound | None:
     if not condition < MAX_CONDITION or not largest:
         return None
     return ModalBound(math.log10(1.01 * condition), math.log10(largest) + graded.exponent * LOG10_2)
+
+
+def _schur_bound(square: NDArray[Any], eigen: Spectrum, radius: Radius) -> SchurBound:
+    """Return ρ and the departure from normality, both from above."""
+    whole = Scaled.of(square)
+    if len(eigen.blocks) == len(square):  # triangular in some order: its own Schur form
+        departure = frobenius_norm(whole.array - np.diag(np.diag(whole.array))) * ROUNDED_UP
+    else:
+        unit = radius.exponent - whole.exponent
+        moduli = shifted(np.maximum(np.abs(eigen.values) - eigen.errors, 0.0), unit)
+        total = (frobenius_norm(whole.array) * ROUNDED_UP) ** 2
+        departure = math.sqrt(max(total - float(np.sum(moduli**2)) * (2.0 - ROUNDED_UP), 0.0))
+    log10 = number(departure, whole.exponent).log10()
+    return SchurBound(radius.log10_high(), log10, len(square))
 
 
 def _first_zero(

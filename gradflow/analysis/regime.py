@@ -14,6 +14,7 @@ from gradflow.printable import decimal
 # How much of ρ may be open, relative to 1, where W is said to have |λ| = 1 to rounding: of a matrix with good
 # eigenvectors some 1e-13 is; two equal eigenvalues that share one eigenvector leave the root of rounding.
 ON_CIRCLE, DEFECTIVE_ON_CIRCLE = 1e-10, 1e-6
+NEAR_ONE = 1e-3  # a distance from 1 that six digits would hide
 PRINTED = 1e-6  # the relative error of ρ up to which its six printed digits are right
 
 
@@ -60,11 +61,18 @@ def _leading(spectrum: Spectrum, radius: Radius) -> str:
 
 
 def _modulus(radius: Radius) -> str:
-    """Return ρ in as many digits as it has, else the bounds that it lies between."""
+    """Return ρ in as many digits as it has, else with the bounds that it lies between."""
     if radius.error <= PRINTED * radius.value:
         return decimal(radius.log10())
-    low, high = decimal(radius.log10_low()), decimal(radius.log10_high())
-    return f"{decimal(radius.log10())} (between {low} and {high})"
+    return f"{decimal(radius.log10())} ({_range(radius)})"
+
+
+def _range(radius: Radius) -> str:
+    """Return the bounds of ρ in words, those next to 1 by their distance from it."""
+    low, high = ((bound - radius.one()) / radius.one() for bound in (radius.low, radius.high))
+    if max(abs(low), abs(high)) < NEAR_ONE:
+        return f"between 1 {'-' if low < 0 else '+'} {abs(low):.1e} and 1 {'-' if high < 0 else '+'} {abs(high):.1e}"
+    return f"between {decimal(radius.log10_low())} and {decimal(radius.log10_high())}"
 
 
 def _vanishing(spectrum: Spectrum, radius: Radius) -> str:
@@ -126,13 +134,12 @@ def _nilpotent(spectrum: Spectrum, radius: Radius) -> str:  # noqa: ARG001 - one
 
 
 def _undecided(spectrum: Spectrum, radius: Radius) -> str:  # noqa: ARG001 - one signature for all
-    low, high = decimal(radius.log10_low()), decimal(radius.log10_high())
     if radius.low == radius.high:
-        return f"What W^n does in the long run is left open: ρ is {low}, but whether eigenvectors are missing is not known."
-    return (
-        "Rounding leaves open what W^n does in the long run: an eigenvalue so ill conditioned that ρ may be anything "
-        f"from {low} to {high} decides."
-    )
+        return (
+            f"What W^n does in the long run is left open: ρ is {decimal(radius.log10())}, but whether eigenvectors "
+            "are missing is not known."
+        )
+    return f"Rounding leaves open what W^n does in the long run: ρ lies {_range(radius)}, and 1 between them."
 
 
 SENTENCES = {

@@ -89,7 +89,8 @@ def balance(matrix: NDArray[Any]) -> Real:
     sizes = np.abs(matrix) * (1 - np.eye(len(matrix)))
     rows, columns = sizes.sum(axis=1), sizes.sum(axis=0)
     both = (rows > 0) & (columns > 0)
-    ratio = rows[both] / columns[both]
+    with np.errstate(over="ignore", under="ignore"):
+        ratio = rows[both] / columns[both]
     if not both.any() or (ratio.max() < UNEVEN_RATIO and ratio.min() > 1 / UNEVEN_RATIO):
         return np.ones(len(matrix))
     from scipy.linalg import matrix_balance  # here, for it costs more than all else and few matrices need it

@@ -33,15 +33,18 @@ def regrade(matrix: Scaled) -> Scaled:
     """
     if _spread(matrix.array) <= MAX_SPREAD:
         return matrix
-    scales = balance(matrix.array)
-    if np.all(scales == 1.0):
-        array, first = matrix.array, np.zeros(len(scales), np.int64)
-    else:
-        array, first = matrix.array * scales / scales[:, None], np.frexp(scales)[1].astype(np.int64) - 1
+    blocks = irreducible_blocks(matrix.array)
+    array, first = matrix.array, np.zeros(len(matrix.array), np.int64)
+    if len(blocks) < len(array):
+        scales = balance(array)
+        array, first = array * scales / scales[:, None], np.frexp(scales)[1].astype(np.int64) - 1
     exponents = _exponents(array)
-    path = _longest_path(exponents, _level(array, exponents))
+    path = _longest_path(exponents, _level(blocks, exponents))
     gradings = [first + np.rint(share * path).astype(np.int64) for share in SHARES]
-    best = min(gradings, key=lambda one: _graded_spread(_exponents(matrix.array), one))
+    before = _exponents(matrix.array)
+    best = min(gradings, key=lambda one: _graded_spread(before, one))
+    if not best.any():
+        return matrix
     own = np.zeros_like(best) if matrix.grading is None else matrix.grading
     graded = matrix.graded_as(own + best)
     return Scaled.of(graded.array, graded.exponent, graded.grading)
@@ -63,10 +66,10 @@ def _graded_spread(exponents: NDArray[np.int64], grading: NDArray[np.int64]) -> 
     return int(graded.max() - graded.min()) if graded.size else 0
 
 
-def _level(array: NDArray[np.generic], exponents: NDArray[np.int64]) -> int:
+def _level(blocks: list[NDArray[np.intp]], exponents: NDArray[np.int64]) -> int:
     """Return the exponent of the largest entry within an irreducible block, 0 where all of them are 0."""
     level = NOTHING
-    for block in irreducible_blocks(array):
+    for block in blocks:
         level = max(level, int(exponents[np.ix_(block, block)].max()))
     return level if level > NOTHING else 0
 

@@ -26,6 +26,26 @@ class NormBounds(NamedTuple):
     moved: Real
 
 
+class SchurBound(NamedTuple):
+    """What bounds Wᵏ by its Schur form D + N: log₁₀ of an upper bound of ρ and of ‖N‖_F, and the n rows."""
+
+    log10_radius: float
+    log10_departure: float
+    size: int
+
+    def log10_norms(self, steps: list[int]) -> Real:
+        """Return log₁₀ Σ_j C(k, j) ρ^(k−j) ‖N‖^j over j < n for every k, with C(k, j) ≤ kʲ/j! (Henrici 1962)."""
+        exponents = np.array([float(k) for k in steps])[:, None]
+        terms = np.arange(self.size)
+        factorials = np.cumsum(np.log10(np.maximum(terms, 1)))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            logs = terms * np.log10(exponents) - factorials + (exponents - terms) * self.log10_radius
+            logs = np.where(terms > 0, logs + terms * self.log10_departure, exponents * self.log10_radius)
+        logs = np.where(terms > exponents, -np.inf, logs)
+        top = logs.max(axis=1, keepdims=True)
+        return np.asarray((top + np.log10(np.sum(10.0 ** (logs - top), axis=1, keepdims=True)))[:, 0])
+
+
 class ModalBound(NamedTuple):
     """A bound ``condition · radius**k`` of ‖Wᵏ‖, as log₁₀ of both: κ(Q) and what |Λ| may be."""
 
@@ -40,6 +60,7 @@ def bound_norms(
     log2_majorants: Real | None,
     size: int,
     modal: ModalBound | None,
+    schur: SchurBound,
     log10_radius: float,
 ) -> NormBounds:
     """Return bounds of ‖Wᵏ‖₂ for every k of ``steps``, the sharpest of what is known.
@@ -47,7 +68,7 @@ def bound_norms(
     - Rounding moves the norm by no more than the error of the power.
     - It moves each entry by at most ((1 + u)ᵏ − 1) |W|ᵏ, u the rounding of one product (Higham 2002, section 18.1):
       for a W without negative entries a relative error, however the powers cancel.
-    - ‖Wᵏ‖ ≤ κ(Q) |Λ|ᵏ, where W is diagonalizable; ‖W^(qa + r)‖ ≤ ‖Wᵃ‖^q ‖Wʳ‖; and ρᵏ ≤ ‖Wᵏ‖.
+    - ‖Wᵏ‖ ≤ κ(Q) |Λ|ᵏ, where W is diagonalizable; the sum of `SchurBound` always; ‖W^(qa + r)‖ ≤ ‖Wᵃ‖^q ‖Wʳ‖; and ρᵏ ≤ ‖Wᵏ‖.
 
     Parameters
     ----------
@@ -60,6 +81,7 @@ def bound_norms(
     size : int
         n.
     modal : ModalBound, optional
+    schur : SchurBound
     log10_radius : float
         log₁₀ of a lower bound of ρ.
     """
@@ -83,6 +105,7 @@ def bound_norms(
     low, high = (low - itself) * LOG10_2, (high + itself) * LOG10_2
     if modal is not None:
         high = np.minimum(high, modal.log10_condition + exponents * modal.log10_radius)
+    high = np.minimum(high, schur.log10_norms(steps))
     high = np.minimum(high, _submultiplicative(steps, high))
     low = np.maximum(low, exponents * log10_radius) if math.isfinite(log10_radius) else low
     return NormBounds(log2_norms * LOG10_2, low, high, errors * LOG10_2)

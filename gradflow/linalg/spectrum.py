@@ -52,6 +52,8 @@ class Spectrum:
         The irreducible diagonal blocks of W, as index sets.
     perturbation : float
         A bound of ‖Q⁻¹WQ − Λ‖₂; inf where none is known.
+    modal_values : array (n,), complex
+        The eigenvalues as they were found together with Q: of QΛQ⁻¹ they make the best.
     """
 
     values: Complex
@@ -63,6 +65,7 @@ class Spectrum:
     diagonalizable: bool | None
     blocks: list[Places]
     perturbation: float
+    modal_values: Complex
 
     @property
     def radius(self) -> float:
@@ -99,8 +102,9 @@ def spectrum(matrix: NDArray[Any]) -> Spectrum:
     enclosures = [_enclose_block(matrix[np.ix_(block, block)]) for block in blocks]
     values = np.concatenate([one.values for one in enclosures])
     errors = np.concatenate([one.radii for one in enclosures])
-    vectors, inverse, conditions = _eigenvectors(matrix, blocks, enclosures)
+    modal, vectors, inverse, conditions = _eigenvectors(matrix, blocks, enclosures)
     order = _order(values)
+    modal = modal[order]
     values, errors, conditions = values[order], errors[order], conditions[order]
     if vectors is not None and inverse is not None:
         vectors, inverse = _normalized(vectors[:, order], inverse[order])
@@ -119,7 +123,7 @@ def spectrum(matrix: NDArray[Any]) -> Spectrum:
         vectors = inverse = None
     perturbation = enclosures[0].perturbation if len(blocks) == 1 and vectors is not None else np.inf
     return Spectrum(
-        values, errors, vectors, inverse, conditions, defective, diagonalizable, blocks, perturbation
+        values, errors, vectors, inverse, conditions, defective, diagonalizable, blocks, perturbation, modal
     )
 
 
@@ -138,26 +142,23 @@ def _enclose_block(block: NDArray[Any]) -> Enclosure:
 
 def _eigenvectors(
     matrix: NDArray[Any], blocks: list[Places], enclosures: list[Enclosure]
-) -> tuple[NDArray[Any] | None, NDArray[Any] | None, Real]:
-    """Return X, X⁻¹ and the conditions of the eigenvalues of W, in the order of the blocks' own."""
+) -> tuple[Complex, NDArray[Any] | None, NDArray[Any] | None, Real]:
+    """Return Λ, X, X⁻¹ and the conditions of the eigenvalues of W, in the order of the blocks' own."""
     if len(blocks) == 1:
-        return enclosures[0].vectors, enclosures[0].inverse, enclosures[0].conditions
-    rows = np.concatenate(blocks)
-    triangle = matrix[np.ix_(rows, rows)]
-    scales = balance(triangle) if len(blocks) < len(matrix) else np.ones(len(matrix))
-    triangle = triangle * scales / scales[:, None]
+        only = enclosures[0]
+        return only.values.copy(), only.vectors, only.inverse, only.conditions
+    scales = balance(matrix) if len(blocks) < len(matrix) else np.ones(len(matrix))
+    balanced = matrix * scales / scales[:, None]
     # In LAPACK's own order: a triangular W has triangular X, and pivoting a reordered one costs its digits.
-    values, vectors = np.linalg.eig(triangle)
+    values, vectors = np.linalg.eig(balanced)
     inverse = invert_vectors(vectors)
     known = np.concatenate([one.values for one in enclosures])
     if inverse is None:
-        return None, None, eigenvalue_conditions(triangle, known)
-    places, back = match_values(values, known), np.argsort(rows)
-    vectors, inverse = (
-        (scales[:, None] * vectors)[np.ix_(back, places)],
-        (inverse / scales)[np.ix_(places, back)],
-    )
-    return vectors, inverse, lengths(np.linalg.norm(vectors, axis=0)[:, None] * inverse)
+        return known, None, None, eigenvalue_conditions(balanced, known)
+    places = match_values(values, known)
+    vectors, inverse = (scales[:, None] * vectors)[:, places], (inverse / scales)[places]
+    conditions = lengths(np.linalg.norm(vectors, axis=0)[:, None] * inverse)
+    return values[places].astype(np.complex128), vectors, inverse, conditions
 
 
 def _judge_exact(matrix: NDArray[Any], values: Complex, errors: Real) -> tuple[NDArray[np.bool_], bool]:
@@ -206,7 +207,7 @@ def _hermitian(matrix: NDArray[Any]) -> Spectrum:
     ones, none = np.ones(count), np.zeros(count, dtype=bool)
     blocks = irreducible_blocks(matrix)
     values = values[order].astype(np.complex128)
-    return Spectrum(values, error * ones, vectors, inverse, ones, none, True, blocks, error)
+    return Spectrum(values, error * ones, vectors, inverse, ones, none, True, blocks, error, values)
 
 
 def _order(values: NDArray[Any]) -> NDArray[np.intp]:
