@@ -19,8 +19,7 @@ STEPS = 1000  # that are measured, where neither a person nor the data say how m
 BATCHES = 32  # that a run is measured in
 MOST_ROUNDS = 1000  # runs of that many steps, one after the other, in search of a tolerance
 SPREAD = 0.1  # standard deviation of the first state: 0 may be a fixed point that nothing near it goes to
-SPREADS = (SPREAD, SPREAD, 1.0)  # of the initial states that a draw is run from: another near 0, and one far
-STARTS = len(SPREADS)
+STARTS = 3  # initial states that a draw is run from: one near 0, one that is not, and its opposite
 Piece = tuple[bool, int]  # whether it is measured, and its steps
 
 
@@ -51,10 +50,13 @@ def plan_of(steps: int | None, transient: int | None, available: int | None) -> 
 def orbit_of(
     spec: Spec, hidden: int, inputs: Inputs, seed: int, draw: int, count: int | None = None, start: int = 0
 ) -> CellOrbit:
-    """Return one draw of a cell along its inputs, from the first or another of its initial states."""
+    """Return one draw of a cell along its inputs, from one of its `STARTS` initial states."""
     cell = drawn(spec, hidden, inputs.features, seed, draw)
-    generator = np.random.default_rng([seed, draw, 2, start] if start else [seed, draw, 2])
-    state = generator.normal(0.0, SPREADS[start], cell.state_size)
+    if start:  # a threshold between two attractors lies between opposite states, or near enough to it
+        far = np.random.default_rng([seed, draw, 4]).standard_normal(cell.state_size)
+        state = far if start == 1 else -far
+    else:
+        state = np.random.default_rng([seed, draw, 2]).normal(0.0, SPREAD, cell.state_size)
     if isinstance(spec, Trained) and spec.backward and inputs.data is not None:
         inputs = replace(inputs, data=inputs.data[:, ::-1])
     return CellOrbit(cell, inputs.stream(draw, PIECE), state, dets=count in (None, cell.state_size))
