@@ -77,7 +77,7 @@ def cell_table(found: Draws, view: View, steps: int) -> Cells:
     low, rate, high = (
         np.array(values) for values in zip(*(quantiles(several) for several in rates), strict=True)
     )
-    told = [_told(part, several) for part, several in zip(parts, rates, strict=True)]
+    told = [_median_rate(part, several) for part, several in zip(parts, rates, strict=True)]
     medians = [median(part.norms()) for part in parts]
     horizons = {
         name: [_horizon(part, logs, ends) for part, logs in zip(parts, medians, strict=True)]
@@ -116,18 +116,18 @@ def _rates(part: _Part) -> Array:
         return np.where(ended, logs[:, -1], (logs[:, -1] - start) / (last - first) * math.log(10))
 
 
-class _Told(NamedTuple):
+class _MedianRate(NamedTuple):
     """The median that a verdict is about, and where that of all draws that there may be lies."""
 
     median: float
     interval: MedianInterval | None  # None of one draw: then it is about that one
 
 
-def _told(part: _Part, rates: Array) -> _Told:
+def _median_rate(part: _Part, rates: Array) -> _MedianRate:
     """Return what the draws tell of their median; one whose state overflows is larger than any number."""
     blown = np.array([draw.blow_up is not None for draw in part.draws])
     every = np.where(blown, np.inf, rates)
-    return _Told(float(median(every)), median_interval(every) if len(every) > 1 else None)
+    return _MedianRate(float(median(every)), median_interval(every) if len(every) > 1 else None)
 
 
 def _log10_norm_of_identity(part: _Part) -> float:
@@ -150,7 +150,7 @@ def _horizon(part: _Part, logs: Array, ends: tuple[float, float]) -> int | None:
     return first if first is not None and first - 1 in listed else None
 
 
-def _verdict(part: _Part, told: _Told, steps: int) -> str | None:
+def _verdict(part: _Part, told: _MedianRate, steps: int) -> str | None:
     """Return the verdict on the median over draws, or on the one draw that there is.
 
     A gradient vanishes with the norm: the smallest singular value has no verdict, nor has a condition number.

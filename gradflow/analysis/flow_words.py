@@ -10,13 +10,14 @@ from gradflow.analysis.flow_tables import Draws
 from gradflow.analysis.inputs import Inputs
 from gradflow.analysis.measure import Measured
 from gradflow.analysis.pace import data_to_decide, stable_limit
+from gradflow.analysis.quantiles import median_interval
 from gradflow.analysis.view import View
 from gradflow.cells.base import Array
 from gradflow.printable import decimal
 
 TOLD = 1e-9  # a relative error that a reader must not miss
 NOTHING = 1e-9  # nats per step that are rounding
-FEWEST = 6  # draws whose least and largest hold the median with 95 % confidence
+DRAWS_FOR_95_PERCENT = 6  # draws whose least and largest hold the median with 95 % confidence
 NAMES = {
     "2": "",
     "fro": ", Frobenius norm",
@@ -49,17 +50,19 @@ def _sentence(flow: Lags, summary: Cells, k: int, steps: int, seeds: int) -> str
     side = "under" if final < 0 else "over"
     reach = f"; {side} float32's normal numbers from lag {horizon}" if horizon else ""
     if summary.verdict[k] == "undecided":
-        pace = _undecided(*(float(ends[k]) for ends in (summary.rate, summary.median_low, summary.median_high)), steps, seeds)
+        pace = _undecided(summary, k, steps, seeds)
     else:
         pace = _pace(float(summary.rate[k]))
     return f"{name}{verdict}{last}{pace}{reach}{ending}."
 
 
-def _undecided(rate: float, low: float, high: float, steps: int, seeds: int) -> str:
+def _undecided(summary: Cells, k: int, steps: int, seeds: int) -> str:
     """Say where the median may lie, and how many draws would tell."""
+    rate, low, high = (float(values[k]) for values in (summary.rate, summary.median_low, summary.median_high))
     found = f"; the median rate of {seeds} draws lies between {low:.3g} and {high:.3g} nats per step"
-    if seeds < FEWEST:
-        return f"{found} with {1.0 - 0.5 ** (seeds - 1):.3g} of confidence, and {FEWEST} draws would have 0.95"
+    if seeds < DRAWS_FOR_95_PERCENT:
+        confidence = median_interval(range(seeds)).confidence
+        return f"{found} with confidence {confidence:.3g} ({DRAWS_FOR_95_PERCENT} draws have 0.95)"
     distance = max(abs(rate), stable_limit(steps) - abs(rate))  # to 0, or to the end of what is stable
     needed = data_to_decide(seeds, (high - low) / 2.0, distance)
     return found if needed is None else f"{found}, and about {needed} draws would tell if it stays"

@@ -78,7 +78,7 @@ class GrowthRun:
         return self.batches.standard_errors()[:-1]
 
     def half_widths(self) -> Array:
-        """Return those of their 95 % intervals, by Student's t for as many independent batches as there are."""
+        """Return half the widths of their 95 % intervals: Student's t of the independent batches."""
         return np.asarray(student_quantile(self.independent() - 1.0) * self.standard_errors())
 
     def independent(self) -> Array:

@@ -110,8 +110,8 @@ class Lyapunov(Record):
         "initial states of each draw, one of Jacobians; the leading exponent alone from all but the first"
     )
     starts_agree: bool | None = scalar(
-        "whether those exponents differ by chance alone, or by less than a factor of 100 over the steps; none "
-        "where there is one, or too few steps"
+        "whether those exponents differ by chance alone, or by less than a factor of 100 over the steps; "
+        "none where there is one, or too few steps"
     )
     starts_difference: float | None = scalar("the most by which those of one draw differ", unit=RATE)
     blow_up_step: int | None = scalar("step at which a state overflows", unit="step")

@@ -96,5 +96,5 @@ def data_to_decide(amount: int, half_width: float, distance: float) -> int | Non
     needed = amount * (half_width / distance) ** 2
     if not math.isfinite(needed):
         return None
-    unit = 10 ** max(math.floor(math.log10(max(needed, 1.0))) - 1, 0)
+    unit: int = 10 ** max(math.floor(math.log10(max(needed, 1.0))) - 1, 0)
     return max(math.ceil(needed / unit) * unit, amount + 1)

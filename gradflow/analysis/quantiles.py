@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 QUANTILES = (0.05, 0.5, 0.95)
-RISK = 20  # one in as many intervals, at most, may miss the true median
+MEDIAN_RISK = 20  # one in as many intervals, at most, may miss the true median
 
 
 def quantiles(values: Sequence[ArrayLike] | ArrayLike) -> NDArray[np.float64]:
@@ -68,7 +68,7 @@ def median_interval(values: Sequence[float] | NDArray[np.float64]) -> MedianInte
     ways = 1
     while place < count // 2 and ranked.size:
         ways = ways * (count - place + 1) // place
-        if RISK * (outside + 2 * ways) > total:
+        if MEDIAN_RISK * (outside + 2 * ways) > total:
             break
         outside += 2 * ways
         place += 1

@@ -12,8 +12,8 @@ from gradflow.analysis.orbit import CellOrbit, Orbit
 from gradflow.analysis.pace import STABLE
 from gradflow.analysis.sequential import run_in_order
 
-CERTAIN = 3.0  # half-widths of 95 % intervals, beyond which a difference is no chance
-TOGETHER = 1e-6  # distance of two states, relative, at which they go the same way from there on
+CERTAIN_HALF_WIDTHS = 3.0  # half-widths of 95 % intervals, beyond which a difference is no chance
+SAME_STATE = 1e-6  # distance of two states, relative, at which they go the same way from there on
 
 
 class StartExponent(NamedTuple):
@@ -59,7 +59,7 @@ class DrawStarts(NamedTuple):
         spread = math.hypot(self.first.half_width, other.half_width)
         if math.isnan(spread):
             return None
-        allowed = CERTAIN * spread + math.log(STABLE) / self.steps
+        allowed = CERTAIN_HALF_WIDTHS * spread + math.log(STABLE) / self.steps
         return abs(self.first.exponent - other.exponent) <= allowed
 
 
@@ -100,7 +100,7 @@ def _come_together(orbit: Orbit, other: CellOrbit) -> bool:
     if reached.blow_up is not None:
         return False
     distance = float(np.abs(reached.states[-1] - orbit.after_first).max())
-    return distance <= TOGETHER * float(np.abs(orbit.after_first).max())
+    return distance <= SAME_STATE * float(np.abs(orbit.after_first).max())
 
 
 def _exponent_of(run: GrowthRun) -> StartExponent:

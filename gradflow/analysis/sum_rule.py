@@ -10,10 +10,10 @@ from gradflow.errors import NumericalError
 
 # What a sum of logarithms over thousands of steps may be off by, beside the size of the exponents. Over a
 # thousand runs of all cells and of stacks that are no worse than 1e6 in condition the most was 1e-7.
-ROUNDING = 1e-6
+ROUNDING_SHARE = 1e-6
 # Of ill-conditioned Jacobians more is lost: at most this many times what was noted of it along the run, ...
-ILL_CONDITIONED = 10.0
-WRONG = 0.01  # ... and never this share of the size of the exponents
+ROUNDING_NOTED_TIMES = 10.0
+MAX_WRONG_SHARE = 0.01  # ... and never this share of the size of the exponents
 
 
 def sum_rule_error(run: GrowthRun) -> float:
@@ -38,13 +38,13 @@ def check_sum_rule(runs: Sequence[GrowthRun]) -> bool:
         if np.isneginf(exponents).any() or not math.isfinite(run.mean_log_abs_det()):
             continue
         size = 1.0 + float(np.abs(exponents).sum())
-        lost = ILL_CONDITIONED * run.rounding / run.steps
-        if not error <= ROUNDING * size + min(lost, WRONG * size):
+        lost = ROUNDING_NOTED_TIMES * run.rounding / run.steps
+        if not error <= ROUNDING_SHARE * size + min(lost, MAX_WRONG_SHARE * size):
             raise NumericalError(
-                f"the sum rule fails: the {len(exponents)} exponents add up to {exponents.sum():.6g} nats per "
-                f"step, and the mean of ln |det J| is {run.mean_log_abs_det():.6g}; no exponent of this run "
-                "can be trusted. Jacobians that are singular to rounding do that: leading exponents alone "
-                "(count) need no determinant, but check them against a run of fewer steps"
+                f"the sum rule fails: the {len(exponents)} exponents add up to {exponents.sum():.6g} nats "
+                f"per step, and the mean of ln |det J| is {run.mean_log_abs_det():.6g}: none of them can be "
+                "trusted. Jacobians that are singular to rounding can do that; the leading exponents alone "
+                "(--count, count=) suffer least and are not compared with a determinant"
             )
-        rounded |= error > ROUNDING * size
+        rounded |= error > ROUNDING_SHARE * size
     return rounded

@@ -1,4 +1,4 @@
-"""Verdicts rest on intervals: what is not known is undecided, and what is said is right as often as it claims."""
+"""Verdicts rest on intervals: what is not known is undecided, and what is said holds as often as claimed."""
 
 import math
 
@@ -110,7 +110,8 @@ def test_several_draws_are_judged_by_how_they_differ():
     assert alone.largest_high - alone.largest_low < 1e-12
     few, many = exponent(2), exponent(100)
     assert few.largest_high - few.largest > 3 * few.largest_standard_error
-    assert many.largest_high - many.largest == pytest.approx(t.ppf(0.975, 99) * many.largest_standard_error, rel=1e-9)
+    half_width = t.ppf(0.975, 99) * many.largest_standard_error
+    assert many.largest_high - many.largest == pytest.approx(half_width, rel=1e-9)
     expected = -(np.euler_gamma + math.log(2)) / 2
     assert many.largest_low < expected < many.largest_high
     assert many.verdict == "vanishing"
