@@ -70,8 +70,8 @@ class Lyapunov(Record):
     largest: float = scalar("the leading exponent λ₁", unit=RATE)
     largest_standard_error: float = scalar("its standard error; none under 8 steps", unit=RATE)
     largest_low: float = scalar(
-        "low end of its 95 % interval (Student's t), on which the verdict rests; of initial states that "
-        "disagree, of all of them; none under 8 steps",
+        "low end of its 95 % interval, or of those of all initial states where they disagree; none under "
+        "8 steps",
         unit=RATE,
     )
     largest_high: float = scalar("high end of that interval", unit=RATE)
@@ -92,26 +92,23 @@ class Lyapunov(Record):
     rank: int = scalar("finite exponents: directions that the product does not kill")
     horizon: float = scalar("lag at which the leading direction is down to 2.2e-16; inf: never", unit="step")
     verdict: str = scalar(
-        "stable: within a factor of 100 over the steps, at least 100, all over that interval; undecided: "
-        "otherwise 0 lies in it, or it is unknown, or the state overflows in few of the draws"
+        "on that interval. stable: all within a factor of 100 over the steps, at least 100; undecided: 0 "
+        "lies in it otherwise, or it is unknown, or few of the draws overflow"
     )
     steps_to_decide: int | None = scalar(
-        "steps of one draw at which 0 would leave that interval, if the exponent stays where it is; none "
-        "where the verdict is decided or more steps would not do",
+        "where undecided: steps at which 0 leaves the interval if the exponent stays; none of several draws",
         unit="step",
     )
-    seeds_to_decide: int | None = scalar("the same of several draws: how many draws")
+    seeds_to_decide: int | None = scalar("the same of several draws: how many")
     state_size: int = scalar("n, numbers in the whole state")
     count: int = scalar("exponents computed")
     steps: int = scalar("steps measured, of each draw; the fewest where a state overflows")
     transient: int = scalar("steps before them, left out")
     seeds: int = scalar("draws of weights, and of inputs unless given")
-    starts: int = scalar(
-        "initial states of each draw, one of Jacobians; the leading exponent alone from all but the first"
-    )
+    starts: int = scalar("initial states of each draw; from all but the first the leading exponent alone")
     starts_agree: bool | None = scalar(
-        "whether those exponents differ by chance alone, or by less than a factor of 100 over the steps; "
-        "none where there is one, or too few steps"
+        "whether those exponents are one, but for errors and a factor of 100 over the steps; none where "
+        "nobody can tell"
     )
     starts_difference: float | None = scalar("the most by which those of one draw differ", unit=RATE)
     blow_up_step: int | None = scalar("step at which a state overflows", unit="step")
