@@ -13,6 +13,7 @@ from gradflow.analysis.pace import STABLE
 from gradflow.analysis.sequential import run_in_order
 
 CERTAIN_HALF_WIDTHS = 3.0  # half-widths of 95 % intervals, beyond which a difference is no chance
+MAX_STEPS_OF_OTHERS = 1000  # enough to tell attractors apart, at a cost that a long run does not notice
 SAME_STATE = 1e-6  # distance of two states, relative, at which they go the same way from there on
 
 
@@ -21,6 +22,7 @@ class StartExponent(NamedTuple):
 
     exponent: float
     half_width: float  # of its 95 % interval; nan where it is unknown
+    steps: int
     blow_up: int | None
 
 
@@ -29,7 +31,6 @@ class DrawStarts(NamedTuple):
 
     first: StartExponent
     others: list[StartExponent]  # those whose states did not come together with the first
-    steps: int
 
     @property
     def exponents(self) -> list[float]:
@@ -59,7 +60,7 @@ class DrawStarts(NamedTuple):
         spread = math.hypot(self.first.half_width, other.half_width)
         if math.isnan(spread):
             return None
-        allowed = CERTAIN_HALF_WIDTHS * spread + math.log(STABLE) / self.steps
+        allowed = CERTAIN_HALF_WIDTHS * spread + math.log(STABLE) / min(self.first.steps, other.steps)
         return abs(self.first.exponent - other.exponent) <= allowed
 
 
@@ -73,7 +74,8 @@ def measure_starts(
     """Return the leading exponents of each draw from its other initial states, beside the run of the first.
 
     ``orbit_from`` makes the orbit of a draw from one of the initial states. Where its state comes together
-    with that of the run nothing is measured: it is the same orbit from there on.
+    with that of the run nothing is measured: it is the same orbit from there on. The others are measured over
+    as many steps as the run, but at most `MAX_STEPS_OF_OTHERS`.
     """
     apart = [
         [start for start in range(1, STARTS) if not _come_together(run.orbit, orbit_from(draw, start))]
@@ -85,9 +87,10 @@ def measure_starts(
     ]
     flat = [run for several in others for run in several]
     if flat:
-        run_in_order(lambda piece: advance(flat, piece), pieces_of(plan), map)
+        shorter = plan._replace(steps=min(plan.steps, MAX_STEPS_OF_OTHERS))
+        run_in_order(lambda piece: advance(flat, piece), pieces_of(shorter), map)
     return [
-        DrawStarts(_exponent_of(run), [_exponent_of(other) for other in several], run.steps)
+        DrawStarts(_exponent_of(run), [_exponent_of(other) for other in several])
         for run, several in zip(runs, others, strict=True)
     ]
 
@@ -105,7 +108,8 @@ def _come_together(orbit: Orbit, other: CellOrbit) -> bool:
 
 def _exponent_of(run: GrowthRun) -> StartExponent:
     if not run.steps:
-        return StartExponent(math.inf, math.nan, run.orbit.blow_up)
+        return StartExponent(math.inf, math.nan, 0, run.orbit.blow_up)
     exponents = run.exponents()
     largest = int(np.argmax(exponents))
-    return StartExponent(float(exponents[largest]), float(run.half_widths()[largest]), run.orbit.blow_up)
+    half_width = float(run.half_widths()[largest])
+    return StartExponent(float(exponents[largest]), half_width, run.steps, run.orbit.blow_up)
