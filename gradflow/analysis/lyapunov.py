@@ -117,7 +117,7 @@ def lyapunov(
     Where each step stretches one direction and squeezes the other, in turns by chance, the exponent is 0, and
     no run can tell its sign:
 
-    >>> coins = np.random.default_rng(0).integers(0, 2, 1000)
+    >>> coins = np.random.default_rng(1).integers(0, 2, 1000)
     >>> found = lyapunov(jacobians=np.array([np.diag([2.0, 0.5]), np.diag([0.5, 2.0])])[coins])
     >>> found.verdict, bool(found.largest_low < 0 < found.largest_high)
     ('undecided', True)
