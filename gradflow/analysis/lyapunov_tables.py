@@ -254,7 +254,7 @@ def _notes(
     if apart:
         worst = max(apart, key=lambda one: one.difference)
         listed = ", ".join(
-            f"{one.exponent:.6g}" if math.isfinite(one.exponent) else "the state overflows"
+            f"{one.exponent:.6g}" if one.exponent < math.inf else "none (the state overflows)"
             for one in (worst.first, *worst.others)
         )
         yield (
