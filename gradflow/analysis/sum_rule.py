@@ -8,8 +8,8 @@ import numpy as np
 from gradflow.analysis.growth_run import GrowthRun
 from gradflow.errors import NumericalError
 
-# What a sum of logarithms over thousands of steps may be off by, beside the size of the exponents. Over a
-# thousand runs of all cells and of stacks that are no worse than 1e6 in condition the most was 1e-7.
+# What a sum of logarithms may be off by, beside the size of the exponents: 800 random runs of cells and stacks
+# stayed under 5e-8, save a Jordan block that no note was taken of, and those along which rounding was noted.
 ROUNDING_SHARE = 1e-6
 # Of ill-conditioned Jacobians more is lost: at most this many times what was noted of it along the run, ...
 ROUNDING_NOTED_TIMES = 10.0
