@@ -12,8 +12,8 @@ from gradflow.analysis.lag_account import Account, Lag, Pairs
 from gradflow.analysis.lag_sweep import Streams, Unrolled
 from gradflow.analysis.losses import Objective
 from gradflow.analysis.parameters import Block, moved, values
+from gradflow.analysis.sequential import run_in_order
 from gradflow.cells.base import Array
-from gradflow.errors import UsageError
 from gradflow.linalg.scaled import ScaledNumber, shifted
 
 LITTLE, TOO_LARGE = 1e-3, 1e300  # of a weight that is moved to see what the loss does
@@ -40,13 +40,7 @@ def taken_apart(
     pair_map: bool = False,
     map: Callable[..., Iterable[Any]] = map,
 ) -> Apart:
-    """Return every lag's part of the gradient, and the gradient itself.
-
-    Raises
-    ------
-    UsageError
-        For a ``map`` that does not go through the lags one after the other.
-    """
+    """Return every lag's part of the gradient, and the gradient itself."""
     trajectory = objective.trajectory
     factor = trajectory.linearized(0, trajectory.steps).side_by_side()
     unrolled = Unrolled(factor, blocks, trajectory.steps, len(trajectory.inputs))
@@ -56,16 +50,17 @@ def taken_apart(
         pairs = Pairs(account) if pair_map else None
     start = copy(streams)
 
-    def entered(lag: int) -> Lag:
-        if lag != streams.lag:
-            raise UsageError(f"map: came to lag {lag} before {streams.lag}; expected one by one, in order")
+    lags: list[Lag] = []
+
+    def enter(lag: int) -> None:  # noqa: ARG001 - each goes on from the one before
         with np.errstate(over="ignore", under="ignore"):
             part = streams.advance()
             if pairs is not None:
                 pairs.enter(part)
-            return account.enter(part.gradient())
+            lags.append(account.enter(part.gradient()))
 
-    return Apart(blocks, start, account, list(map(entered, range(trajectory.steps))), pairs)
+    run_in_order(enter, range(trajectory.steps), map)
+    return Apart(blocks, start, account, lags, pairs)
 
 
 def gradient_error(objective: Objective, apart: Apart) -> float:

@@ -1,11 +1,13 @@
 """Standard errors of time averages whose terms depend on one another."""
 
 import numpy as np
+from scipy.special import stdtrit
 
 from gradflow.cells.base import Array
 
 MOST = 128  # batches; past it neighbours are merged
 ROUNDING = 1e-12
+CONFIDENCE = 0.95  # of an interval around an estimate, from both sides
 FEWEST = 8  # under which nothing is known of the error
 
 
@@ -88,6 +90,18 @@ def standard_errors(values: Array) -> tuple[Array, Array]:
     times = np.where(varies, times, 1.0)
     independent = np.maximum(count / times, 1.5)
     return np.sqrt(variance * times / count * independent / (independent - 1.0)), independent
+
+
+def student_quantile(freedom: Array) -> Array:
+    """Return how many standard errors a 95 % interval reaches to either side: 1.96 of infinite freedom.
+
+    Examples
+    --------
+    >>> student_quantile(np.array([7.0, np.inf])).round(3).tolist()
+    [2.365, 1.96]
+    """
+    # past 1e9 degrees of freedom the quantile is that of the normal law to more digits than a double has
+    return np.asarray(stdtrit(np.clip(freedom, 0.5, 1e9), 0.5 + CONFIDENCE / 2.0))
 
 
 def geyer(deviations: Array, variance: Array) -> Array:

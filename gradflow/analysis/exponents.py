@@ -10,6 +10,7 @@ import numpy as np
 from gradflow.analysis.growth_run import GrowthRun
 from gradflow.analysis.inputs import Inputs
 from gradflow.analysis.orbit import PIECE, CellOrbit, Orbit
+from gradflow.analysis.sequential import run_in_order
 from gradflow.analysis.subject import Spec, drawn
 from gradflow.analysis.trained import Trained
 from gradflow.errors import NumericalError, UsageError
@@ -18,6 +19,8 @@ STEPS = 1000  # that are measured, where neither a person nor the data say how m
 BATCHES = 32  # that a run is measured in
 MOST_ROUNDS = 1000  # runs of that many steps, one after the other, in search of a tolerance
 SPREAD = 0.1  # standard deviation of the first state: 0 may be a fixed point that nothing near it goes to
+STARTS = 3  # initial states that a draw is run from: one near 0, one that is not, and its opposite
+Piece = tuple[bool, int]  # whether it is measured, and its steps
 
 
 class Plan(NamedTuple):
@@ -45,14 +48,18 @@ def plan_of(steps: int | None, transient: int | None, available: int | None) -> 
 
 
 def orbit_of(
-    spec: Spec, hidden: int, inputs: Inputs, seed: int, draw: int, count: int | None = None
+    spec: Spec, hidden: int, inputs: Inputs, seed: int, draw: int, count: int | None = None, start: int = 0
 ) -> CellOrbit:
-    """Return one draw of a cell along its inputs, from a state near 0."""
+    """Return one draw of a cell along its inputs, from one of its `STARTS` initial states."""
     cell = drawn(spec, hidden, inputs.features, seed, draw)
-    start = np.random.default_rng([seed, draw, 2]).normal(0.0, SPREAD, cell.state_size)
+    if start:  # a threshold between two attractors lies between opposite states, or near enough to it
+        far = np.random.default_rng([seed, draw, 4]).standard_normal(cell.state_size)
+        state = far if start == 1 else -far
+    else:
+        state = np.random.default_rng([seed, draw, 2]).normal(0.0, SPREAD, cell.state_size)
     if isinstance(spec, Trained) and spec.backward and inputs.data is not None:
         inputs = replace(inputs, data=inputs.data[:, ::-1])
-    return CellOrbit(cell, inputs.stream(draw, PIECE), start, dets=count in (None, cell.state_size))
+    return CellOrbit(cell, inputs.stream(draw, PIECE), state, dets=count in (None, cell.state_size))
 
 
 def measured(
@@ -75,14 +82,9 @@ def measured(
         GrowthRun(orbit, count, np.random.default_rng([seed, draw, 3])) for draw, orbit in enumerate(orbits)
     ]
 
-    def advance(piece: tuple[bool, int]) -> None:
-        for run in runs:
-            (run.measure if piece[0] else run.skip)(piece[1])
-
-    pieces = [*((False, length) for length in _batches(plan.transient)), *_round(plan)]
+    pieces = pieces_of(plan)
     rounds = pieces if tolerance is None else chain(pieces, _rounds(plan, runs, tolerance))
-    for _ in map(advance, rounds):
-        pass
+    run_in_order(lambda piece: advance(runs, piece), rounds, map)
     for run in runs:
         if not run.steps:
             raise NumericalError(
@@ -92,17 +94,29 @@ def measured(
     return runs
 
 
+def advance(runs: Iterable[GrowthRun], piece: Piece) -> None:
+    """Let every run skip or measure the next steps."""
+    measures, steps = piece
+    for run in runs:
+        (run.measure if measures else run.skip)(steps)
+
+
+def pieces_of(plan: Plan) -> list[Piece]:
+    """Return transient and steps in as many pieces as tell errors."""
+    return [*((False, length) for length in _batches(plan.transient)), *_round(plan)]
+
+
 def _batches(steps: int) -> list[int]:
     """Return the lengths of as many batches as there are to be, the same but for one step."""
     ends = np.linspace(0, steps, min(steps, BATCHES) + 1).round().astype(int)
     return [int(length) for length in np.diff(ends)]
 
 
-def _round(plan: Plan) -> list[tuple[bool, int]]:
+def _round(plan: Plan) -> list[Piece]:
     return [(True, length) for length in _batches(plan.steps)]
 
 
-def _rounds(plan: Plan, runs: Sequence[GrowthRun], tolerance: float) -> Iterator[tuple[bool, int]]:
+def _rounds(plan: Plan, runs: Sequence[GrowthRun], tolerance: float) -> Iterator[Piece]:
     """Yield more batches until all exponents are as certain as the tolerance twice in a row, or orbits end.
 
     Once is not enough: who stops at the first small error stops where it is small by chance.

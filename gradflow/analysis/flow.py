@@ -17,6 +17,7 @@ from gradflow.analysis.inputs import Inputs, check_count, check_map
 from gradflow.analysis.measure import Measured, Question, measure
 from gradflow.analysis.pair_map import pair_table
 from gradflow.analysis.paths import path_tables
+from gradflow.analysis.quantiles import median_interval
 from gradflow.analysis.subject import Spec, check_named, drawn, sizes, subject
 from gradflow.analysis.trained import Trained
 from gradflow.analysis.view import View, check_combination, parse_lags
@@ -236,7 +237,8 @@ def _record(
         features=inputs.features,
         hidden=draws.hidden,
         view=view.direction,
-        conclusion=conclusion(flow, summary),
+        median_confidence=median_interval(range(draws.seeds)).confidence if draws.seeds > 1 else None,
+        conclusion=conclusion(flow, summary, inputs.steps, draws.seeds),
         flow=flow,
         cells=summary,
         gates=gate_table(cells, gates),

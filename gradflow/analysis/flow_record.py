@@ -63,12 +63,19 @@ class Cells:
     horizon_float16: list[int | None] = column("first lag outside float16's normal numbers", unit="step")
     horizon_bfloat16: list[int | None] = column("first lag outside bfloat16's normal numbers", unit="step")
     verdict: list[str | None] = column(
-        "stable: at this rate within a factor of 100 over T steps, at least 100"
+        "on the median of all draws that there may be. stable: from median_low to median_high within a "
+        "factor of 100 over T steps, at least 100; undecided: otherwise 0 lies between those"
     )
     block: list[str] = column("the block of the product")
     kind: list[str] = column("which norm of it")
     blow_up_step: list[int | None] = column("step at which a state overflows", unit="step")
     norm_error: NDArray[np.float64] = column("bound of what shortcuts may cost a norm, relative")
+    median_low: NDArray[np.float64] = column(
+        "low end of the interval that holds that median with median_confidence: the rate of a draw by its "
+        "rank, inf where the state overflows; none of one draw",
+        unit="nats per step",
+    )
+    median_high: NDArray[np.float64] = column("high end of it", unit="nats per step")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -103,6 +110,9 @@ class Flow(Record):
     features: int = scalar("features of an input")
     hidden: int = scalar("hidden size of each fresh cell")
     view: str = scalar("backward: ∂s_T/∂s_{T−k}; forward: ∂s_k/∂s_0")
+    median_confidence: float | None = scalar(
+        "chance that median_low to median_high holds it: over 0.95; of n < 6 draws 1 − 2^(1−n)"
+    )
     conclusion: str = scalar("in words", prose=True)
 
     flow: Lags = table(

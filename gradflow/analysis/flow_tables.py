@@ -9,7 +9,7 @@ import numpy as np
 from gradflow.analysis.flow_record import Cells, Lags
 from gradflow.analysis.measure import Measured, Series
 from gradflow.analysis.pace import half_life, verdict
-from gradflow.analysis.quantiles import median, quantiles
+from gradflow.analysis.quantiles import MedianInterval, median, median_interval, quantiles
 from gradflow.analysis.view import View
 from gradflow.cells.base import Array
 from gradflow.linalg.floating import FORMATS, outside
@@ -73,7 +73,11 @@ def lag_table(found: Draws, view: View) -> Lags:
 def cell_table(found: Draws, view: View, steps: int) -> Cells:
     """Return what each series of each cell amounts to; ``steps`` is T as it was asked for."""
     parts = list(_parts(found, view))
-    low, rate, high = (np.array(values) for values in zip(*(_rates(part) for part in parts), strict=True))
+    rates = [_rates(part) for part in parts]
+    low, rate, high = (
+        np.array(values) for values in zip(*(quantiles(several) for several in rates), strict=True)
+    )
+    told = [_median_rate(part, several) for part, several in zip(parts, rates, strict=True)]
     medians = [median(part.norms()) for part in parts]
     horizons = {
         name: [_horizon(part, logs, ends) for part, logs in zip(parts, medians, strict=True)]
@@ -90,7 +94,9 @@ def cell_table(found: Draws, view: View, steps: int) -> Cells:
         horizon_float32=horizons["float32"],
         horizon_float16=horizons["float16"],
         horizon_bfloat16=horizons["bfloat16"],
-        verdict=[_verdict(part, float(r), steps, at) for part, r, at in zip(parts, rate, blown, strict=True)],
+        verdict=[_verdict(part, one, steps) for part, one in zip(parts, told, strict=True)],
+        median_low=np.array([math.nan if one.interval is None else one.interval.low for one in told]),
+        median_high=np.array([math.nan if one.interval is None else one.interval.high for one in told]),
         block=[part.series[0] for part in parts],
         kind=[part.series[1] for part in parts],
         blow_up_step=blown,
@@ -99,16 +105,29 @@ def cell_table(found: Draws, view: View, steps: int) -> Cells:
 
 
 def _rates(part: _Part) -> Array:
-    """Return the quantiles of the growth in nats per step over the second half of the lags."""
+    """Return the growth of every draw in nats per step over the second half of the lags."""
     if not part.lags:
-        return np.full(3, np.nan)
+        return np.full(len(part.draws), np.nan)
     logs, last = part.norms(), part.lags[-1]
     first = max((lag for lag in part.lags if 2 * lag <= last), default=0)
     start = logs[:, part.lags.index(first)] if first else _log10_norm_of_identity(part)
     ended = np.isinf(logs[:, -1])
     with np.errstate(invalid="ignore"):
-        growth = np.where(ended, logs[:, -1], (logs[:, -1] - start) / (last - first) * math.log(10))
-    return quantiles(growth)
+        return np.where(ended, logs[:, -1], (logs[:, -1] - start) / (last - first) * math.log(10))
+
+
+class _MedianRate(NamedTuple):
+    """The median that a verdict is about, and where that of all draws that there may be lies."""
+
+    median: float
+    interval: MedianInterval | None  # None of one draw: then it is about that one
+
+
+def _median_rate(part: _Part, rates: Array) -> _MedianRate:
+    """Return what the draws tell of their median; one whose state overflows is larger than any number."""
+    blown = np.array([draw.blow_up is not None for draw in part.draws])
+    every = np.where(blown, np.inf, rates)
+    return _MedianRate(float(median(every)), median_interval(every) if len(every) > 1 else None)
 
 
 def _log10_norm_of_identity(part: _Part) -> float:
@@ -131,12 +150,16 @@ def _horizon(part: _Part, logs: Array, ends: tuple[float, float]) -> int | None:
     return first if first is not None and first - 1 in listed else None
 
 
-def _verdict(part: _Part, rate: float, steps: int, blow_up: int | None) -> str | None:
-    """Return the verdict on a rate.
+def _verdict(part: _Part, told: _MedianRate, steps: int) -> str | None:
+    """Return the verdict on the median over draws, or on the one draw that there is.
 
     A gradient vanishes with the norm: the smallest singular value has no verdict, nor has a condition number.
     """
-    return None if part.series[1] in ("min", "cond") else verdict(rate, steps, blow_up)
+    if part.series[1] in ("min", "cond"):
+        return None
+    if told.interval is None:
+        return verdict(told.median, steps, None)
+    return verdict(told.median, steps, None, told.interval.low, told.interval.high)
 
 
 def _first(steps: Iterator[int | None]) -> int | None:

@@ -9,12 +9,15 @@ from gradflow.analysis.flow_record import Cells, Lags
 from gradflow.analysis.flow_tables import Draws
 from gradflow.analysis.inputs import Inputs
 from gradflow.analysis.measure import Measured
+from gradflow.analysis.pace import data_to_decide, stable_limit
+from gradflow.analysis.quantiles import median_interval
 from gradflow.analysis.view import View
 from gradflow.cells.base import Array
 from gradflow.printable import decimal
 
 TOLD = 1e-9  # a relative error that a reader must not miss
 NOTHING = 1e-9  # nats per step that are rounding
+DRAWS_FOR_95_PERCENT = 6  # draws whose least and largest hold the median with 95 % confidence
 NAMES = {
     "2": "",
     "fro": ", Frobenius norm",
@@ -23,12 +26,12 @@ NAMES = {
 }
 
 
-def conclusion(flow: Lags, summary: Cells) -> str:
-    """Return a sentence for each row of the summary."""
-    return " ".join(_sentence(flow, summary, k) for k in range(len(summary.cell)))
+def conclusion(flow: Lags, summary: Cells, steps: int, seeds: int) -> str:
+    """Return a sentence for each row of the summary, of T steps and as many draws as were asked for."""
+    return " ".join(_sentence(flow, summary, k, steps, seeds) for k in range(len(summary.cell)))
 
 
-def _sentence(flow: Lags, summary: Cells, k: int) -> str:
+def _sentence(flow: Lags, summary: Cells, k: int, steps: int, seeds: int) -> str:
     """Say in words what became of one series."""
     series = (summary.cell[k], summary.block[k], summary.kind[k])
     places = [
@@ -46,7 +49,23 @@ def _sentence(flow: Lags, summary: Cells, k: int) -> str:
     horizon = summary.horizon_float32[k]
     side = "under" if final < 0 else "over"
     reach = f"; {side} float32's normal numbers from lag {horizon}" if horizon else ""
-    return f"{name}{verdict}{last}{_pace(float(summary.rate[k]))}{reach}{ending}."
+    if summary.verdict[k] == "undecided":
+        pace = _undecided(summary, k, steps, seeds)
+    else:
+        pace = _pace(float(summary.rate[k]))
+    return f"{name}{verdict}{last}{pace}{reach}{ending}."
+
+
+def _undecided(summary: Cells, k: int, steps: int, seeds: int) -> str:
+    """Say where the median may lie, and how many draws would tell."""
+    rate, low, high = (float(values[k]) for values in (summary.rate, summary.median_low, summary.median_high))
+    found = f"; the median rate of {seeds} draws lies between {low:.3g} and {high:.3g} nats per step"
+    if seeds < DRAWS_FOR_95_PERCENT:
+        confidence = median_interval(range(seeds)).confidence
+        return f"{found} with confidence {confidence:.3g} ({DRAWS_FOR_95_PERCENT} draws have 0.95)"
+    distance = max(abs(rate), stable_limit(steps) - abs(rate))  # to 0, or to the end of what is stable
+    needed = data_to_decide(seeds, (high - low) / 2.0, distance)
+    return found if needed is None else f"{found}, and about {needed} draws would tell if it stays"
 
 
 def _pace(rate: float) -> str:

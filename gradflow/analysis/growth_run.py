@@ -4,7 +4,7 @@ from itertools import islice
 
 import numpy as np
 
-from gradflow.analysis.batch_means import BatchMeans
+from gradflow.analysis.batch_means import BatchMeans, student_quantile
 from gradflow.analysis.orbit import Orbit
 from gradflow.analysis.trajectory import STRETCH
 from gradflow.cells.base import Array
@@ -23,6 +23,8 @@ class GrowthRun:
         Of (count + 1) sums: ln r_ii by column, and ln |det J| (nan where the orbit does without).
     steps : int
         Steps measured.
+    rounding : float
+        What rounding may have cost a sum of ln r_ii over these steps (see `Frame`).
     ended : bool
         Whether the orbit has no more steps.
     """
@@ -32,6 +34,7 @@ class GrowthRun:
         self.frame = Frame(orbit.size, count, generator)
         self.batches = BatchMeans()
         self.steps = 0
+        self.rounding = 0.0
         self.ended = False
         self._path = iter(orbit)
         self._generator = generator
@@ -44,7 +47,7 @@ class GrowthRun:
 
     def measure(self, steps: int) -> None:
         """Measure the next ``steps``, or as many as there are, as one batch."""
-        before = self.frame.logs.copy()
+        before, rounding = self.frame.logs.copy(), self.frame.rounding
         taken, dets = self._advance(steps)
         if not taken:
             return
@@ -52,6 +55,7 @@ class GrowthRun:
             grown = np.where(np.isneginf(self.frame.logs), -np.inf, self.frame.logs - before)
         self.batches.add(taken, np.append(grown, dets))
         self.steps += taken
+        self.rounding += self.frame.rounding - rounding
 
     def _advance(self, steps: int) -> tuple[int, float]:
         """Return how many steps were taken, and the sum of ln |det J| over them."""
@@ -73,12 +77,20 @@ class GrowthRun:
         """Return theirs."""
         return self.batches.standard_errors()[:-1]
 
+    def half_widths(self) -> Array:
+        """Return half the widths of their 95 % intervals: Student's t of the independent batches."""
+        return np.asarray(student_quantile(self.independent() - 1.0) * self.standard_errors())
+
+    def independent(self) -> Array:
+        """Return how many independent batches would tell as much of each exponent."""
+        return self.batches.independent()[:-1]
+
     def sure(self, tolerance: float) -> Array:
         """Return whether errors can be trusted: the run is long beside the memory of the system.
 
         Or they are so far under the tolerance that even an error of several times their size would be.
         """
-        long = self.batches.independent()[:-1] >= INDEPENDENT
+        long = self.independent() >= INDEPENDENT
         return np.asarray(long | (ROUGH * self.standard_errors() <= tolerance))
 
     def mean_log_abs_det(self) -> float:

@@ -14,7 +14,7 @@ from gradflow.linalg.scaled import from_log10
 
 Named = Sequence[tuple[str, Finding]]  # a layer's name in the tables, and what was found
 NOTHING = "nothing"  # was assumed, or is wrong: a word, for an empty cell says less
-WORST = ("exploding", "vanishing", "stable")  # the worst first
+WORST = ("exploding", "vanishing", "undecided", "stable")  # the worst first
 
 
 def layer_table(named: Named, steps: int) -> Layers:

@@ -11,8 +11,10 @@ from gradflow.analysis.exponents import measured, orbit_of, plan_of
 from gradflow.analysis.inputs import Inputs, check_count
 from gradflow.analysis.lyapunov_record import Lyapunov
 from gradflow.analysis.lyapunov_tables import record
-from gradflow.analysis.orbit import Orbit, StackOrbit
+from gradflow.analysis.orbit import CellOrbit, Orbit, StackOrbit
+from gradflow.analysis.starts import measure_starts
 from gradflow.analysis.subject import Spec, sizes, subject
+from gradflow.analysis.sum_rule import check_sum_rule
 from gradflow.cells.base import Array
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.network import Network
@@ -41,7 +43,10 @@ def lyapunov(
 ) -> Lyapunov:
     """Compute the Lyapunov exponents of the whole state's dynamics, forward in time, in nats per step.
 
-    The means of ln r_ii in J_t Q_{t−1} = Q_t R_t along the orbit of the state, by repeated QR.
+    The means of ln r_ii in J_t Q_{t−1} = Q_t R_t along the orbit of the state, by repeated QR. The verdict
+    rests on the leading exponent's 95 % interval, and is ``undecided`` where 0 lies in it. A cell is run from
+    two more initial states, for the leading exponent alone: where those disagree, it has several attractors,
+    and the interval is that of all of them.
 
     Parameters
     ----------
@@ -74,7 +79,8 @@ def lyapunov(
     input_scale : float
         Multiplies the inputs.
     map : callable
-        Applies the work piece by piece, in order; a caller may watch it.
+        Is handed each piece of work once it is done, in order: a caller may watch them. The work itself is
+        never shared out, for each piece needs the one before.
 
     Returns
     -------
@@ -89,8 +95,8 @@ def lyapunov(
     DataError
         For data that cannot be read.
     NumericalError
-        Where the state overflows before anything is measured, or a single Jacobian leaves the range of a
-        double.
+        Where the state overflows before anything is measured, a single Jacobian leaves the range of a
+        double, or the whole spectrum fails the sum rule by more than rounding explains.
 
     References
     ----------
@@ -107,6 +113,14 @@ def lyapunov(
     [0.96242365, -0.96242365]
     >>> found.sum_rule_error < 1e-12
     True
+
+    Where each step stretches one direction and squeezes the other, in turns by chance, the exponent is 0, and
+    no run can tell its sign:
+
+    >>> coins = np.random.default_rng(1).integers(0, 2, 1000)
+    >>> found = lyapunov(jacobians=np.array([np.diag([2.0, 0.5]), np.diag([0.5, 2.0])])[coins])
+    >>> found.verdict, bool(found.largest_low < 0 < found.largest_high)
+    ('undecided', True)
     """
     if (cell is None) == (jacobians is None):
         raise UsageError("expected a cell or Jacobians (--jacobians), one of the two")
@@ -130,7 +144,11 @@ def lyapunov(
             count=seeds,
         )  # fmt: skip
         plan = plan_of(steps, transient, None if inputs.data is None else inputs.steps)
-        orbits = [orbit_of(spec, hidden, inputs, seed, draw, count) for draw in range(seeds)]
+
+        def orbit_from(draw: int, start: int, count: int | None = 1) -> CellOrbit:
+            return orbit_of(spec, hidden, inputs, seed, draw, count, start)
+
+        orbits = [orbit_from(draw, 0, count) for draw in range(seeds)]
         features, text = inputs.features, spec.text
     size = orbits[0].size
     if count is not None and count > size:
@@ -141,7 +159,9 @@ def lyapunov(
         "features": features, "input": told(input), "input_format": input_format, "input_scale": input_scale,
     }  # fmt: skip
     runs = measured(orbits, count or size, plan, tolerance=tolerance, seed=seed, map=map)
-    return record(params, runs, plan.transient, tolerance)
+    rounded = (count or size) == size and check_sum_rule(runs)
+    starts = [] if cell is None else measure_starts(runs, orbit_from, plan, seed, map)
+    return record(params, runs, starts, plan.transient, tolerance, rounded=rounded)
 
 
 def _subject(cell: str | Network) -> Spec:

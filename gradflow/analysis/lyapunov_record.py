@@ -27,7 +27,7 @@ class Exponents:
     )
     converged: list[bool] = column(
         "whether that is at most the tolerance (0.01 nats per step unless given), the run is long beside the "
-        "memory of the system, and both its halves agree"
+        "memory of the system, both its halves agree, and so do runs from several initial states"
     )
     singular: list[bool] = column("whether the direction dies in a singular Jacobian: -inf, in JSON null")
 
@@ -69,6 +69,12 @@ class Lyapunov(Record):
 
     largest: float = scalar("the leading exponent λ₁", unit=RATE)
     largest_standard_error: float = scalar("its standard error; none under 8 steps", unit=RATE)
+    largest_low: float = scalar(
+        "low end of its 95 % interval, or of those of all initial states where they disagree; none under "
+        "8 steps",
+        unit=RATE,
+    )
+    largest_high: float = scalar("high end of that interval", unit=RATE)
     sum: float = scalar("of the exponents computed: how fast the volume that they span grows", unit=RATE)
     mean_log_abs_det: float | None = scalar(
         "mean ln |det J|, found apart from them: what the whole spectrum must add up to", unit=RATE
@@ -86,13 +92,25 @@ class Lyapunov(Record):
     rank: int = scalar("finite exponents: directions that the product does not kill")
     horizon: float = scalar("lag at which the leading direction is down to 2.2e-16; inf: never", unit="step")
     verdict: str = scalar(
-        "stable: at the leading exponent within a factor of 100 over the steps, at least 100"
+        "on that interval. stable: all within a factor of 100 over the steps, at least 100; undecided: 0 "
+        "lies in it otherwise, or it is unknown, or few of the draws overflow"
     )
+    steps_to_decide: int | None = scalar(
+        "where undecided: steps at which 0 leaves the interval if the exponent stays; none of several draws",
+        unit="step",
+    )
+    seeds_to_decide: int | None = scalar("the same of several draws: how many")
     state_size: int = scalar("n, numbers in the whole state")
     count: int = scalar("exponents computed")
     steps: int = scalar("steps measured, of each draw; the fewest where a state overflows")
     transient: int = scalar("steps before them, left out")
     seeds: int = scalar("draws of weights, and of inputs unless given")
+    starts: int = scalar("initial states of each draw; from all but the first the leading exponent alone")
+    starts_agree: bool | None = scalar(
+        "whether those exponents are one, but for errors and a factor of 100 over the steps; none where "
+        "nobody can tell"
+    )
+    starts_difference: float | None = scalar("the most by which those of one draw differ", unit=RATE)
     blow_up_step: int | None = scalar("step at which a state overflows", unit="step")
     conclusion: str = scalar("in words", prose=True)
 

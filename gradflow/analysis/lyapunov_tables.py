@@ -6,11 +6,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradflow.analysis.batch_means import student_quantile
 from gradflow.analysis.dimension import entropy_rate, kaplan_yorke
-from gradflow.analysis.exponents import MOST_ROUNDS
+from gradflow.analysis.exponents import MOST_ROUNDS, STARTS
 from gradflow.analysis.growth_run import GrowthRun
 from gradflow.analysis.lyapunov_record import Exponents, History, Lyapunov
-from gradflow.analysis.pace import verdict
+from gradflow.analysis.pace import LEAST_STEPS, data_to_decide, verdict
+from gradflow.analysis.starts import DrawStarts
+from gradflow.analysis.sum_rule import sum_rule_error
 from gradflow.cells.base import Array
 from gradflow.linalg.orthonormal import EPS
 
@@ -20,33 +23,51 @@ ROUNDING = 1e-9  # nats per step that are no drift
 
 
 class Estimate(NamedTuple):
-    """Means over draws, by column of Q, and their standard errors; (k,) each."""
+    """Means over draws, by column of Q, with their errors; (k,) each."""
 
     exponents: Array
     errors: Array
+    half_widths: Array  # of 95 % intervals
     drift: Array  # second half of the runs less the first
     sure: Array  # whether every run is long beside the memory of the system
 
 
+class Judgement(NamedTuple):
+    """What the leading exponent amounts to, and what that rests on."""
+
+    verdict: str
+    low: float
+    high: float
+    steps_to_decide: int | None = None
+    seeds_to_decide: int | None = None
+
+
 def record(
-    params: Mapping[str, Any], runs: Sequence[GrowthRun], transient: int, tolerance: float | None
+    params: Mapping[str, Any],
+    runs: Sequence[GrowthRun],
+    starts: Sequence[DrawStarts],
+    transient: int,
+    tolerance: float | None,
+    *,
+    rounded: bool = False,
 ) -> Lyapunov:
-    """Return the record of all runs."""
+    """Return the record of all runs; ``rounded``: rounding shows in the sum of the spectrum."""
     limit = TOLERANCE if tolerance is None else tolerance
     found = estimate(runs, limit)
     order = np.argsort(-found.exponents, kind="stable")
-    exponents, errors = found.exponents[order], found.errors[order]
+    found = Estimate(*(part[order] for part in found))
+    exponents, errors = found.exponents, found.errors
     with np.errstate(invalid="ignore"):
-        steady = np.abs(found.drift[order]) <= 6.0 * errors + ROUNDING  # a half is √2 less certain, two 2
-    settled = (errors <= limit) & ((steady & found.sure[order]) | np.isneginf(exponents))
+        steady = np.abs(found.drift) <= 6.0 * errors + ROUNDING  # a half is √2 less certain, two 2
+    apart = [one for one in starts if one.agree is False]
+    settled = (errors <= limit) & ((steady & found.sure) | np.isneginf(exponents)) & (not apart)
     size, count = runs[0].orbit.size, len(exponents)
     sharp = np.where(np.abs(exponents) < NOTHING, 0.0, exponents).tolist()
     largest, total = float(exponents[0]), float(exponents.sum())
-    steps = min(run.steps for run in runs)
     blown = [run.orbit.blow_up for run in runs if run.orbit.blow_up is not None]
     dets = [run.mean_log_abs_det() for run in runs]
     whole = count == size
-    judged = verdict(largest, steps, min(blown, default=None))
+    judged = judge(runs, largest, float(found.half_widths[0]), starts)
     table = Exponents(
         index=list(range(1, count + 1)),
         exponent=exponents,
@@ -56,9 +77,11 @@ def record(
     )
     return Lyapunov(
         params=params,
-        notes=tuple(_notes(runs, table, found.sure, tolerance, transient)),
+        notes=tuple(_notes(runs, table, found.sure, starts, tolerance, transient, rounded=rounded)),
         largest=largest,
         largest_standard_error=float(errors[0]),
+        largest_low=judged.low,
+        largest_high=judged.high,
         sum=total,
         mean_log_abs_det=float(np.mean(dets)) if whole else None,
         sum_rule_error=max(map(sum_rule_error, runs)) if whole else None,
@@ -67,32 +90,77 @@ def record(
         condition_growth=_condition_growth(exponents) if whole else None,
         rank=int(np.isfinite(exponents).sum()),
         horizon=math.log(EPS) / largest if sharp[0] < 0 else math.inf,
-        verdict=str(judged),
+        verdict=judged.verdict,
+        steps_to_decide=judged.steps_to_decide,
+        seeds_to_decide=judged.seeds_to_decide,
         state_size=size,
         count=count,
-        steps=steps,
+        steps=min(run.steps for run in runs),
         transient=transient,
         seeds=len(runs),
+        starts=STARTS if starts else 1,
+        starts_agree=_all_agree(starts),
+        starts_difference=max((one.difference for one in starts), default=None),
         blow_up_step=min(blown, default=None),
-        conclusion=_conclusion(table, str(judged)),
+        conclusion=_conclusion(table, found.half_widths, judged, runs, agree=not apart),
         exponents=table,
         history=_history(runs),
     )
 
 
 def estimate(runs: Sequence[GrowthRun], tolerance: float) -> Estimate:
-    """Return means over draws; errors as the steps' correlation has them, or as draws differ, the larger."""
+    """Return means over draws; errors as the steps' correlation has them, or as draws differ, the larger.
+
+    The interval of either is Student's t: that of the steps with the degrees of freedom that Welch (1947) and
+    Satterthwaite (1946) give a sum of variances, that of n draws with n − 1.
+    """
     several = np.array([run.exponents() for run in runs])
-    within = np.mean([run.standard_errors() ** 2 for run in runs], axis=0) / len(runs)
     exponents = several.mean(axis=0)
-    if len(runs) > 1:
-        with np.errstate(invalid="ignore"):
-            between = several.var(axis=0, ddof=1) / len(runs)
-        within = np.fmax(within, np.where(np.isneginf(exponents), 0.0, between))
+    dead = np.isneginf(exponents)
+    squares = np.array([run.standard_errors() ** 2 for run in runs])
+    freedom = np.array([run.independent() for run in runs]) - 1.0
+    with np.errstate(invalid="ignore", divide="ignore"):
+        shares = squares / squares.sum(axis=0)
+        within = np.sqrt(squares.mean(axis=0) / len(runs))
+        half_widths = student_quantile(1.0 / np.nansum(shares**2 / freedom, axis=0)) * within
+        if len(runs) > 1:
+            between = np.sqrt(several.var(axis=0, ddof=1) / len(runs))
+            within = np.fmax(within, between)
+            half_widths = np.fmax(half_widths, student_quantile(np.array(len(runs) - 1.0)) * between)
     drift = np.mean([_drift(run) for run in runs], axis=0)
-    within = np.where(np.isneginf(exponents), 0.0, within)
     sure = np.all([run.sure(tolerance) for run in runs], axis=0)
-    return Estimate(exponents, np.sqrt(within), drift, sure)
+    return Estimate(exponents, np.where(dead, 0.0, within), np.where(dead, 0.0, half_widths), drift, sure)
+
+
+def judge(
+    runs: Sequence[GrowthRun], largest: float, half_width: float, starts: Sequence[DrawStarts]
+) -> Judgement:
+    """Return the verdict on the leading exponent, the interval it rests on, and what would decide it.
+
+    Where initial states disagree the interval is widened to hold what each of them has. Draws whose state
+    overflows explode: most of them decide, and while they are few no verdict of calm holds for all.
+    """
+    low, high = largest - half_width, largest + half_width
+    disagree = any(one.agree is False for one in starts)
+    if disagree:
+        low = min(low, float(np.mean([min(one.exponents) for one in starts])) - half_width)
+        high = max(high, float(np.mean([max(one.exponents) for one in starts])) + half_width)
+    blown = [run.orbit.blow_up for run in runs if run.orbit.blow_up is not None]
+    most = 2 * len(blown) > len(runs)
+    steps = min(run.steps for run in runs)
+    word = str(verdict(largest, steps, blown[0] if most else None, low, high))
+    if blown and not most and word != "exploding":
+        word = "undecided"
+    if word != "undecided" or disagree or blown:
+        return Judgement(word, low, high)
+    if len(runs) > 1:
+        return Judgement(word, low, high, None, data_to_decide(len(runs), half_width, abs(largest)))
+    return Judgement(word, low, high, data_to_decide(steps, half_width, abs(largest)), None)
+
+
+def _all_agree(starts: Sequence[DrawStarts]) -> bool | None:
+    told = [one.agree for one in starts]
+    return False if False in told else None if None in told or not told else True
 
 
 def _drift(run: GrowthRun) -> Array:
@@ -104,12 +172,6 @@ def _drift(run: GrowthRun) -> Array:
     with np.errstate(invalid="ignore"):
         first, whole = sums[half] / steps[half], (sums[-1] - sums[half]) / (steps[-1] - steps[half])
         return np.asarray((whole - first)[:-1])
-
-
-def sum_rule_error(run: GrowthRun) -> float:
-    """Return |Σ λ_i − mean ln |det J||; both −inf agree."""
-    total, det = float(run.exponents().sum()), run.mean_log_abs_det()
-    return 0.0 if total == det else abs(total - det)
 
 
 def _condition_growth(exponents: Array) -> float:
@@ -131,23 +193,55 @@ def _history(runs: Sequence[GrowthRun]) -> History:
     )
 
 
-def _conclusion(table: Exponents, judged: str) -> str:
-    """Return the leading exponent in words."""
+def _conclusion(
+    table: Exponents, half_widths: Array, judged: Judgement, runs: Sequence[GrowthRun], *, agree: bool
+) -> str:
+    """Return the leading exponent in words, which say no more than the verdict does."""
     largest, error = float(table.exponent[0]), float(table.standard_error[0])
-    if largest == -math.inf:
+    if largest == -math.inf and judged.verdict == "vanishing":
         return "Every direction dies: a product of these Jacobians is exactly 0."
     known = f" ± {error:.2g}" if math.isfinite(error) else ""
-    if abs(largest) <= max(2.0 * error if math.isfinite(error) else 0.0, ROUNDING):
-        pace = "neither grows nor shrinks, as far as this run can tell"
-    else:
+    steps = max(min(run.steps for run in runs), LEAST_STEPS)
+    blown = [run.orbit.blow_up for run in runs if run.orbit.blow_up is not None]
+    signed = judged.low > ROUNDING or judged.high < -ROUNDING
+    pace = ""
+    if signed and math.isfinite(largest):
         pace = f"{'doubles' if largest > 0 else 'halves'} every {math.log(2) / abs(largest):.3g} steps"
-    positive = int((table.exponent - 2.0 * np.nan_to_num(table.standard_error) > ROUNDING).sum())
+    if judged.verdict == "stable":
+        means = pace or "neither grows nor shrinks"
+        means = f"a small change {means}, to less than a factor of 100 over {steps} steps"
+    elif judged.verdict != "undecided":
+        means = f"a small change {pace}" if pace else f"the state overflows at step {min(blown)}"
+    elif not agree:
+        means = "runs from several initial states disagree"
+    elif blown:
+        means = f"the state overflows in {len(blown)} of {len(runs)} draws and not in the others"
+    elif math.isnan(judged.low):
+        means = "fewer than 8 steps do not tell its error"
+    else:
+        means = f"a small change may grow or shrink{_what_decides(judged)}"
+    positive = int((table.exponent - half_widths > ROUNDING).sum())
     chaos = f"; {positive} of the {len(table.index)} exponents computed are positive" if positive else ""
-    return f"Leading exponent {largest:.6g}{known} nats per step, {judged}: a small change {pace}{chaos}."
+    return f"Leading exponent {largest:.6g}{known} nats per step, {judged.verdict}: {means}{chaos}."
+
+
+def _what_decides(judged: Judgement) -> str:
+    if judged.steps_to_decide is not None:
+        return f", and about {judged.steps_to_decide} steps would tell if the exponent stays where it is"
+    if judged.seeds_to_decide is not None:
+        return f", and about {judged.seeds_to_decide} draws would tell if the mean stays where it is"
+    return ""
 
 
 def _notes(
-    runs: Sequence[GrowthRun], table: Exponents, sure: Array, tolerance: float | None, transient: int
+    runs: Sequence[GrowthRun],
+    table: Exponents,
+    sure: Array,
+    starts: Sequence[DrawStarts],
+    tolerance: float | None,
+    transient: int,
+    *,
+    rounded: bool,
 ) -> Iterator[str]:
     """Yield what to beware of."""
     blown = [run.orbit.blow_up for run in runs if run.orbit.blow_up is not None]
@@ -155,6 +249,24 @@ def _notes(
         yield (
             f"in {len(blown)} of {len(runs)} draws the state overflows, first at step {min(blown)} (the "
             f"transient's {transient} counted); exponents are those of the steps before."
+        )
+    apart = [one for one in starts if one.agree is False]
+    if apart:
+        worst = max(apart, key=lambda one: one.difference)
+        listed = ", ".join(
+            f"{one.exponent:.6g}" if one.exponent < math.inf else "none (the state overflows)"
+            for one in (worst.first, *worst.others)
+        )
+        yield (
+            f"runs from several initial states disagree in {len(apart)} of {len(starts)} draws: leading "
+            f"exponents {listed} of one draw. The system has several attractors, or takes longer than the "
+            "transient to forget where it began: nothing counts as converged, and what is told is of the "
+            "first state alone."
+        )
+    if rounded:
+        yield (
+            "Jacobians are so ill-conditioned that rounding shows in the sum rule: the smallest exponents "
+            "may be off by as much as sum_rule_error."
         )
     if any(run.orbit.underflow for run in runs):
         yield "some units are so saturated that a derivative is under 1e-308 and counts as 0."

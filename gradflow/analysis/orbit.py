@@ -34,6 +34,7 @@ class CellOrbit:
     underflow: bool = field(
         default=False, init=False
     )  # whether a derivative was under 1e-308 and counts as 0
+    after_first: Array | None = field(default=None, init=False)  # state after the first piece of the stream
 
     @property
     def size(self) -> int:
@@ -45,6 +46,8 @@ class CellOrbit:
         before = 0
         for inputs in self.stream:
             trajectory = follow(self.cell, inputs, self.state)
+            if not before and trajectory.blow_up is None:
+                self.after_first = trajectory.states[-1]
             yield trajectory
             self.underflow |= trajectory.underflow
             if trajectory.blow_up is not None:

@@ -25,19 +25,76 @@ def half_life(rate: float) -> float:
     return math.log(2) / -rate if rate < 0 else math.inf
 
 
-def verdict(rate: float, steps: int, blow_up: int | None) -> str | None:
+def stable_limit(steps: int) -> float:
+    """Return the rate (nats per step) up to which T steps count as stable: ln 100 over max(T, 100).
+
+    Examples
+    --------
+    >>> round(stable_limit(50), 6), round(stable_limit(1000), 6)
+    (0.046052, 0.004605)
+    """
+    return math.log(STABLE) / max(steps, LEAST_STEPS)
+
+
+def verdict(
+    rate: float,
+    steps: int,
+    blow_up: int | None,
+    low: float | None = None,
+    high: float | None = None,
+) -> str | None:
     """Return the verdict on a rate over T steps; short runs are judged as if they went on to 100 steps.
 
     A state that overflows explodes, whatever the rate before it; without either there is no verdict.
+
+    Parameters
+    ----------
+    rate : float
+        The estimate, nats per step.
+    steps : int
+        T.
+    blow_up : int or None
+        The step at which a state overflows.
+    low, high : float, optional
+        The interval in which the true rate lies. The verdict is ``stable`` where all of it is, and
+        ``undecided`` where 0 lies in it otherwise, or where its ends are nan: unknown. Without an interval
+        the estimate is taken as exact.
 
     Examples
     --------
     >>> verdict(-0.1, 100, None), verdict(-0.01, 100, None), verdict(math.nan, 100, 7)
     ('vanishing', 'stable', 'exploding')
+    >>> verdict(0.1, 100, None, -0.1, 0.3), verdict(0.1, 100, None, 0.05, 0.15)
+    ('undecided', 'exploding')
     """
     if math.isnan(rate) and blow_up is None:
         return None
-    limit = math.log(STABLE) / max(steps, LEAST_STEPS)
-    if blow_up is not None or rate > limit:
+    if blow_up is not None:
         return "exploding"
-    return "vanishing" if rate < -limit else "stable"
+    limit = stable_limit(steps)
+    low, high = rate if low is None else low, rate if high is None else high
+    if not (low > 0 or high < 0 or (-limit <= low and high <= limit)):  # nan is unknown, and so here
+        return "undecided"
+    if abs(rate) <= limit:
+        return "stable"
+    return "exploding" if rate > 0 else "vanishing"
+
+
+def data_to_decide(amount: int, half_width: float, distance: float) -> int | None:
+    """Return how much data would decide a verdict, to two digits, rounded up; None where none would.
+
+    The half-width of an interval falls as 1/√amount; it has to come under the ``distance`` from the estimate
+    to what it is not to reach, if the estimate stays.
+
+    Examples
+    --------
+    >>> data_to_decide(1000, 0.044, 0.0146), data_to_decide(1000, 0.044, 0.0)
+    (9100, None)
+    """
+    if not (0 < distance < math.inf and math.isfinite(half_width)):
+        return None
+    needed = amount * (half_width / distance) ** 2
+    if not math.isfinite(needed):
+        return None
+    unit: int = 10 ** max(math.floor(math.log10(max(needed, 1.0))) - 1, 0)
+    return max(math.ceil(needed / unit) * unit, amount + 1)

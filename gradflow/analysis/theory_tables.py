@@ -41,7 +41,7 @@ def beside(predictions: Sequence[Prediction], draws: range, shared: Mapping[str,
         **shared,
         notes=tuple(_notes(leading, found, draws, shared["hidden"])),
         rate=rate,
-        verdict=str(verdict(rate, shared["steps"], None)),
+        verdict=_verdict(leading, shared["steps"]),
         parameter=None,
         critical_value=None,
         critical_measured=None,
@@ -80,7 +80,7 @@ def swept(
         **shared,
         notes=tuple(_notes(leading[0], found, draws, shared["hidden"])),
         rate=rates[-1],
-        verdict=str(verdict(rates[-1], shared["steps"], None)),
+        verdict=_verdict(leading[-1], shared["steps"]),
         parameter=asked.parameter,
         critical_value=critical,
         critical_measured=_crossing(values, means),
@@ -88,6 +88,12 @@ def swept(
         conclusion=_conclusion_of_sweep(asked, leading[0], rates, critical, _crossing(values, means)),
         sweep=table,
     )
+
+
+def _verdict(leading: Prediction, steps: int) -> str:
+    """Return the verdict on the leading rate, which is as sure as its quadrature."""
+    rate, error = leading.known
+    return str(verdict(rate, steps, None, rate - error, rate + error))
 
 
 class Measured(NamedTuple):

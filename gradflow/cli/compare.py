@@ -92,7 +92,7 @@ def compare(
     Norms:    2 spectral, fro Frobenius, min smallest singular value, cond
     Tables:   flow (main), cells, gates, gate_steps, path_means, paths, map,
               summary
-    Verdicts: vanishing, stable, exploding
+    Verdicts: vanishing, stable, exploding, undecided
     """
     return gradflow.compare(
         *cells, hidden=hidden, steps=steps, seed=seed, seeds=seeds, features=features, input=input, key=key,

@@ -63,7 +63,8 @@ def inspect(
     Layouts:  torch, keras, onnx, flax, equinox, haiku, tensorflow1
     Tables:   layers (main), gates, gate_steps, advice, units, files, changes,
               summary
-    Verdicts: vanishing, stable, exploding, arrives, lost, inflated, unreadable
+    Verdicts: vanishing, stable, exploding, undecided, arrives, lost, inflated,
+              unreadable
     (arrives, lost and inflated: what becomes of credit over L steps)
     """
     return gradflow.inspect(

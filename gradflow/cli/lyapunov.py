@@ -69,7 +69,7 @@ def lyapunov(
     \b
     Options of cells: as for compare (gradflow compare -h)
     Tables:   exponents (main), history, summary
-    Verdicts: vanishing, stable, exploding
+    Verdicts: vanishing, stable, exploding, undecided
     """
     return gradflow.lyapunov(
         cell, jacobians=jacobians, key=key, count=count, steps=steps, transient=transient,

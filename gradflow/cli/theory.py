@@ -57,7 +57,7 @@ def theory(
     Options of cells:   as for compare (gradflow compare -h)
     Options of ginibre: gain (entries of deviation gain/√N)
     Tables:   predictions (main), sweep, summary
-    Verdicts: vanishing, stable, exploding
+    Verdicts: vanishing, stable, exploding, undecided
     (a range has the table sweep in place of predictions)
     """
     return gradflow.theory(

@@ -44,6 +44,9 @@ class Frame:
     logs : array (k,)
         Σ ln r_ii so far, column by column; −inf once a column is in the kernel of the product. Column i
         measures how the i-dimensional volumes grow over the (i−1)-dimensional ones.
+    rounding : float
+        What rounding may have cost one of these sums so far: eps times the columns' norm over the smallest
+        r_ii, summed over orthonormalisations.
 
     Examples
     --------
@@ -59,6 +62,7 @@ class Frame:
         self.columns = triangle(generator.standard_normal((size, count))).columns
         self.logs = np.zeros(count)
         self.alive = np.arange(count)
+        self.rounding = 0.0
         self.together = 1  # steps that are taken before the next orthonormalisation
         self.pace = 0.0  # share of what rounding allows that a step uses up, of late
 
@@ -109,6 +113,7 @@ class Frame:
         self._plan(steps, spread, math.log(size))
         if spread > WORST:
             return False
+        self.rounding += EPS * spread
         self._keep(packed.triangle())
         return True
 
@@ -129,6 +134,7 @@ class Frame:
         """Go on with the columns that are still alive."""
         self.logs[np.delete(self.alive, step.living)] = -np.inf
         self.alive = self.alive[step.living]
+        self.rounding += EPS * step.spread if self.alive.size else 0.0
         self.logs[self.alive] += step.shift * math.log(2)
         self._keep(step.found)
 

@@ -1,0 +1,252 @@
+"""Verdicts rest on intervals: what is not known is undecided, and what is said holds as often as claimed."""
+
+import math
+
+import numpy as np
+import pytest
+from scipy.stats import binom, norm, t
+
+import gradflow
+from gradflow.analysis import FLOW_VERDICTS, INSPECTION_VERDICTS
+from gradflow.analysis.pace import data_to_decide, verdict
+from gradflow.analysis.quantiles import median_interval
+from gradflow.analysis.subject import drawn
+from gradflow.cells.rnn import RNN
+from gradflow.cells.spec import parse_cell
+from gradflow.layouts.network import Layer, Network
+
+TURNS = np.array([np.diag([2.0, 0.5]), np.diag([0.5, 2.0])])  # in turns by chance: exponents ±0
+
+
+def by_chance(steps, seed):
+    return TURNS[np.random.default_rng([seed, steps]).integers(0, 2, steps)]
+
+
+def network(cell):
+    return Network("n", ((Layer(cell, "torch", ()),),))
+
+
+@pytest.mark.parametrize(
+    ("rate", "low", "high", "expected"),
+    [
+        (0.01, -0.02, 0.04, "stable"),
+        (0.01, -0.02, 0.06, "undecided"),
+        (0.2, -0.02, 0.42, "undecided"),
+        (-0.2, -0.42, 0.02, "undecided"),
+        (0.2, 0.01, 0.39, "exploding"),
+        (-0.2, -0.39, -0.01, "vanishing"),
+        (0.2, 0.2, 0.2, "exploding"),
+        (0.2, math.nan, math.nan, "undecided"),
+        (-math.inf, -math.inf, -math.inf, "vanishing"),
+        (-0.2, -0.3, math.inf, "undecided"),
+        (math.inf, 0.1, math.inf, "exploding"),
+    ],
+)  # fmt: skip
+def test_a_verdict_on_an_interval_is_undecided_where_0_lies_in_it(rate, low, high, expected):
+    assert verdict(rate, 100, None, low, high) == expected
+    assert verdict(rate, 100, 7, low, high) == "exploding"
+
+
+def test_undecided_may_be_asked_for_wherever_verdicts_are():
+    assert FLOW_VERDICTS[-1] == "undecided"
+    assert set(FLOW_VERDICTS) < set(INSPECTION_VERDICTS)
+
+
+@pytest.mark.parametrize("steps", [9, 20, 100, 1000])
+def test_a_true_exponent_of_0_is_called_growth_or_decay_by_no_more_than_5_percent_of_runs(steps):
+    # P(more than 7 of 60 wrong) is under 1 % at 5 % a run
+    runs = 60
+    found = [gradflow.lyapunov(jacobians=by_chance(steps, seed), count=1) for seed in range(runs)]
+    wrong = [one for one in found if one.verdict in ("exploding", "vanishing")]
+    assert len(wrong) <= binom.ppf(0.99, runs, 0.05)
+    assert sum(one.verdict == "undecided" for one in found) > runs / 2
+    for one in found:
+        said = ("doubles", "halves") if one.verdict == "undecided" else ("may grow or shrink",)
+        assert not any(words in one.conclusion for words in said)
+
+
+@pytest.mark.parametrize("offset", [-0.3, 0.3])
+def test_a_sign_that_is_known_is_told(offset):
+    found = gradflow.lyapunov(jacobians=math.exp(offset) * by_chance(4000, 0))
+    assert found.verdict == ("exploding" if offset > 0 else "vanishing")
+    assert found.largest_low < offset < found.largest_high
+    assert found.steps_to_decide is None
+
+
+def test_steps_that_would_decide_are_those_at_which_the_interval_leaves_0():
+    found = gradflow.lyapunov(jacobians=by_chance(1000, 3))
+    assert found.verdict == "undecided"
+    half_width = found.largest_high - found.largest
+    exact = found.steps * (half_width / found.largest) ** 2
+    assert exact <= found.steps_to_decide <= 1.1 * exact + 1
+    assert f"about {found.steps_to_decide} steps" in found.conclusion
+    assert found.seeds_to_decide is None
+
+
+@pytest.mark.parametrize("amount", [10, 1000, 99999])
+@pytest.mark.parametrize("ratio", [1.0, 1.04, 3.7, 1e3])
+def test_data_to_decide_has_two_digits_and_errs_upwards(amount, ratio):
+    found = data_to_decide(amount, ratio * 0.1, 0.1)
+    exact = amount * ratio**2
+    assert exact * (1 - 1e-12) <= found <= max(1.1 * exact, amount + 1)
+    assert found == amount + 1 or len(str(found).rstrip("0")) <= 2
+
+
+@pytest.mark.parametrize("steps", [1, 7])
+def test_too_few_steps_for_an_error_decide_nothing(steps):
+    found = gradflow.lyapunov(jacobians=5.0 * by_chance(steps, 0), transient=0)
+    assert found.verdict == "undecided"
+    assert found.steps_to_decide is None
+    assert "8 steps" in found.conclusion
+
+
+def test_several_draws_are_judged_by_how_they_differ():
+    # of one linear unit the exponent is ln |w| without any error of its own, in the mean −(γ + ln 2)/2
+    def exponent(seeds):
+        cell = "rnn:activation=identity,init=ginibre"
+        return gradflow.lyapunov(cell, hidden=1, features=1, input="zero", seeds=seeds, steps=32)
+
+    alone = exponent(1)
+    assert alone.largest_high - alone.largest_low < 1e-12
+    few, many = exponent(2), exponent(100)
+    assert few.largest_high - few.largest > 3 * few.largest_standard_error
+    half_width = t.ppf(0.975, 99) * many.largest_standard_error
+    assert many.largest_high - many.largest == pytest.approx(half_width, rel=1e-9)
+    expected = -(np.euler_gamma + math.log(2)) / 2
+    assert many.largest_low < expected < many.largest_high
+    assert many.verdict == "vanishing"
+    for found in (few, many):
+        assert (found.seeds_to_decide is None) == (found.verdict != "undecided")
+        assert found.steps_to_decide is None
+
+
+@pytest.mark.parametrize("seeds", [2, 3])
+def test_a_state_that_overflows_in_few_of_the_draws_leaves_no_calm_verdict(seeds):
+    # in 300 steps a unit of |w| over 10.6 overflows and another does not: those are 29 % of the draws
+    for seed in range(8):
+        found = gradflow.lyapunov(
+            "rnn:activation=identity,init=ginibre,gain=10", hidden=1, features=1, seed=seed, seeds=seeds,
+            steps=300, transient=0,
+        )  # fmt: skip
+        alone = [note for note in found.notes if "draws the state overflows" in note]
+        blown = int(alone[0].split()[1]) if alone else 0
+        assert (found.blow_up_step is not None) == (blown > 0)
+        if 2 * blown > seeds:
+            assert found.verdict == "exploding"
+        elif blown:
+            assert found.verdict in ("undecided", "exploding")
+
+
+def fixed_point(weight, bias, state):
+    for _ in range(2000):
+        state = math.tanh(weight * state + bias)
+    return state
+
+
+@pytest.mark.parametrize(("weight", "bias"), [(1.5, 0.05), (2.0, 0.1), (3.0, -0.4)])
+def test_two_attractors_of_known_exponents_are_noticed_and_not_called_converged(weight, bias):
+    # h' = tanh(w h + b) has two stable fixed points h*, of exponents ln w(1 − h*²)
+    points = [fixed_point(weight, bias, end) for end in (-1.0, 1.0)]
+    expected = sorted(math.log(weight * (1 - point**2)) for point in points)
+    assert expected[1] - expected[0] > 0.01
+    cell = network(RNN(np.zeros((1, 1)), np.array([[weight]]), np.array([bias])))
+    noticed = 0
+    for seed in range(10):
+        found = gradflow.lyapunov(cell, input="zero", seed=seed)
+        assert min(abs(found.largest - exponent) for exponent in expected) < 1e-9
+        if found.starts_agree:
+            continue
+        noticed += 1
+        assert found.exponents.converged == [False]
+        assert found.starts_difference == pytest.approx(expected[1] - expected[0], abs=1e-9)
+        assert [found.largest_low, found.largest_high] == pytest.approx(expected, abs=1e-9)
+        assert any("several initial states disagree" in note for note in found.notes)
+    assert noticed >= 7
+
+
+@pytest.mark.parametrize(("weight", "bias"), [(0.9, 0.3), (2.0, 0.8), (1.0, 0.0), (2.0, 0.0)])
+def test_one_attractor_or_two_of_one_exponent_agree(weight, bias):
+    cell = network(RNN(np.zeros((1, 1)), np.array([[weight]]), np.array([bias])))
+    for seed in range(4):
+        found = gradflow.lyapunov(cell, input="zero", seed=seed)
+        assert (found.starts, found.starts_agree) == (3, True)
+        assert not any("disagree" in note for note in found.notes)
+
+
+def test_jacobians_have_one_start():
+    found = gradflow.lyapunov(jacobians=by_chance(100, 0))
+    assert (found.starts, found.starts_agree, found.starts_difference) == (1, None, None)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 6, 7, 10, 25, 100, 2001])
+def test_the_interval_of_the_median_is_the_narrowest_of_95_percent(count):
+    low, high, confidence = median_interval(np.random.default_rng(0).permutation(count) + 1)
+    place = int(low)
+    assert high == count + 1 - place
+    assert confidence == pytest.approx(1 - 2 * binom.cdf(place - 1, count, 0.5), abs=1e-12)
+    if count < 6:
+        assert (place, confidence) == (1, 1 - 2.0 ** (1 - count))
+    else:
+        assert confidence >= 0.95 > 1 - 2 * binom.cdf(place, count, 0.5)
+
+
+def test_the_interval_of_the_median_holds_infinite_values_and_is_nan_with_nan():
+    assert median_interval([-math.inf, 0.0, math.inf])[:2] == (-math.inf, math.inf)
+    assert all(math.isnan(end) for end in median_interval([0.0, math.nan, 1.0])[:2])
+
+
+LINEAR_UNIT = {"hidden": 1, "features": 1, "input": "zero", "steps": 100}
+
+
+def of_median(rate):
+    """A unit whose weights are normal draws, so that over draws the rate ln |w| has that median."""
+    return f"rnn:activation=identity,init=ginibre,gain={math.exp(rate) / norm.ppf(0.75)}"
+
+
+@pytest.mark.parametrize("seeds", [2, 3, 6, 10])
+def test_a_comparison_is_judged_by_the_ranks_of_its_draws(seeds):
+    cell = of_median(0.2)
+    found = gradflow.compare(cell, seeds=seeds, **LINEAR_UNIT)
+    weights = [drawn(parse_cell(cell), 1, 1, 0, draw).weight_hh.item() for draw in range(seeds)]
+    rates = np.sort(np.log(np.abs(weights)))
+    place = {2: 0, 3: 0, 6: 0, 10: 1}[seeds]  # David & Nagaraja's table: of ten the second from either end
+    assert found.cells.median_low[0] == pytest.approx(rates[place], abs=1e-12)
+    assert found.cells.median_high[0] == pytest.approx(rates[-1 - place], abs=1e-12)
+    assert found.cells.rate[0] == pytest.approx(np.median(rates), abs=1e-12)
+    assert found.median_confidence == pytest.approx({2: 0.5, 3: 0.75, 6: 0.96875, 10: 0.978515625}[seeds])
+    open_ended = rates[place] < 0 < rates[-1 - place]
+    assert (found.cells.verdict == ["undecided"]) == open_ended
+    assert (f"{seeds} draws lies between" in found.conclusion) == open_ended
+
+
+def test_one_draw_is_judged_as_it_is():
+    found = gradflow.compare(of_median(0.5), seeds=1, **LINEAR_UNIT)
+    assert found.cells.verdict[0] in ("exploding", "vanishing")
+    assert found.median_confidence is None
+    assert math.isnan(found.cells.median_low[0])
+
+
+@pytest.mark.parametrize("seeds", [6, 10, 25])
+def test_a_median_of_0_is_called_growth_or_decay_by_no_more_than_5_percent_of_comparisons(seeds):
+    runs = 60
+    found = [
+        gradflow.compare(of_median(0.0), seeds=seeds, seed=seed, **LINEAR_UNIT).cells.verdict[0]
+        for seed in range(runs)
+    ]
+    assert sum(word in ("exploding", "vanishing") for word in found) <= binom.ppf(0.99, runs, 0.05)
+
+
+def test_draws_whose_state_overflows_are_above_the_median_and_do_not_decide_it_alone():
+    # in 300 steps a unit of |w| over 11.5 overflows and one under 10 does not
+    cell = "rnn:activation=identity,init=ginibre,gain=10"
+    options = {**LINEAR_UNIT, "input": "constant", "steps": 300}
+    for seed in range(12):
+        weights = np.array([drawn(parse_cell(cell), 1, 1, seed, draw).weight_hh.item() for draw in range(9)])
+        overflow = int((np.abs(weights) > 11.5).sum())
+        if (np.abs(np.abs(weights) - 10.75) < 0.75).any():
+            continue
+        found = gradflow.compare(cell, seeds=9, seed=seed, **options)
+        assert (found.cells.blow_up_step[0] is not None) == (overflow > 0)
+        # the second from either end of nine
+        assert math.isinf(found.cells.median_high[0]) == (overflow >= 2)
+        assert (found.cells.verdict[0] == "exploding") == (np.sort(np.abs(weights))[1] > 1)
