@@ -38,12 +38,14 @@ class SchurBound(NamedTuple):
         exponents = np.array([float(k) for k in steps])[:, None]
         terms = np.arange(self.size)
         factorials = np.cumsum(np.log10(np.maximum(terms, 1)))
+        rest = exponents - terms
         with np.errstate(divide="ignore", invalid="ignore"):
-            logs = terms * np.log10(exponents) - factorials + (exponents - terms) * self.log10_radius
-            logs = np.where(terms > 0, logs + terms * self.log10_departure, exponents * self.log10_radius)
-        logs = np.where(terms > exponents, -np.inf, logs)
-        top = logs.max(axis=1, keepdims=True)
-        return np.asarray((top + np.log10(np.sum(10.0 ** (logs - top), axis=1, keepdims=True)))[:, 0])
+            spectral = np.where(rest > 0, rest * self.log10_radius, 0.0)
+            coupled = terms * (np.log10(exponents) + self.log10_departure) - factorials
+            logs = np.where(rest < 0, -np.inf, spectral + np.where(terms > 0, coupled, 0.0))
+            top = logs.max(axis=1, keepdims=True)
+            sums = top + np.log10(np.sum(10.0 ** (logs - top), axis=1, keepdims=True))
+        return np.where(np.isfinite(top), sums, top)[:, 0]
 
 
 class ModalBound(NamedTuple):
@@ -104,11 +106,19 @@ def bound_norms(
     itself = math.log2(1.0 + NORM_ERROR * size * EPS)
     low, high = (low - itself) * LOG10_2, (high + itself) * LOG10_2
     if modal is not None:
-        high = np.minimum(high, modal.log10_condition + exponents * modal.log10_radius)
-    high = np.minimum(high, schur.log10_norms(steps))
-    high = np.minimum(high, _submultiplicative(steps, high))
-    low = np.maximum(low, exponents * log10_radius) if math.isfinite(log10_radius) else low
+        high = np.minimum(high, _rounded(modal.log10_condition + exponents * modal.log10_radius, 1.0))
+    high = np.minimum(high, _rounded(schur.log10_norms(steps), 1.0))
+    high = np.minimum(high, _rounded(_submultiplicative(steps, high), 1.0))
+    if math.isfinite(log10_radius):
+        low = np.maximum(low, _rounded(exponents * log10_radius, -1.0))
     return NormBounds(log2_norms * LOG10_2, low, high, errors * LOG10_2)
+
+
+def _rounded(bounds: Real, direction: float) -> Real:
+    """Return bounds moved up or down by what rounding may have cost them."""
+    with np.errstate(invalid="ignore"):
+        moved = bounds + direction * 8 * EPS * (1.0 + np.abs(bounds))
+    return np.where(np.isfinite(bounds), moved, bounds)
 
 
 def _log2_difference(log2_norms: Real, log2_errors: Real) -> Real:
