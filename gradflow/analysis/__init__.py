@@ -7,7 +7,7 @@ list them without numpy.
 from gradflow.tables import Table
 
 REGIMES = ("vanishing", "exploding", "preserving", "polynomial", "nilpotent", "undecided")
-FLOW_VERDICTS = ("vanishing", "stable", "exploding")
+FLOW_VERDICTS = ("vanishing", "stable", "exploding", "undecided")
 ARRIVALS = ("arrives", "lost", "inflated")
 INSPECTION_VERDICTS = (*FLOW_VERDICTS, *ARRIVALS, "unreadable")
 
