@@ -1,4 +1,4 @@
-"""How much of a gradient is left after many steps of one layer, measured from several ends of several runs."""
+"""How much of a gradient is left after many steps of one layer, measured from several ends."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -271,7 +271,7 @@ def _norms(trajectory: Trajectory, ends: Sequence[int], lags: set[int]) -> tuple
 
 
 def _rates(half: Array | None, last: Array, lags: int) -> Array:
-    """Return the growth over the second half of the lags from the last end, in nats per step, for each run."""
+    """Return the growth over the second half of the lags from the last end, for each run."""
     start = np.zeros(len(last)) if half is None else half[:, -1]
     end = last[:, -1]
     with np.errstate(invalid="ignore"):
@@ -284,7 +284,11 @@ def _last_steps(trajectory: Trajectory, count: int) -> Trajectory:
     states = trajectory.states.reshape(-1, *trajectory.states.shape[-2:])[0]
     inputs = trajectory.inputs.reshape(-1, *trajectory.inputs.shape[-2:])[0]
     return Trajectory(
-        trajectory.cell, inputs[len(inputs) - count :], states[len(states) - count - 1 :], None, underflow=False
+        trajectory.cell,
+        inputs[len(inputs) - count :],
+        states[len(states) - count - 1 :],
+        None,
+        underflow=False,
     )
 
 

@@ -1,6 +1,7 @@
 """Norms of Jacobian products that reach back from several ends of several runs, all measured together."""
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 
 import numpy as np
 
@@ -14,14 +15,14 @@ from gradflow.linalg.singular import leading_singular_values
 
 MAX_DENSE_STATE = 128  # state sizes up to which the products themselves are carried, and nothing is estimated
 SCALED_LOW, SCALED_HIGH = 2.0**-64, 2.0**64  # between which a product is left as it is
-LANCZOS_TOLERANCE = 1e-3  # residual, relative, at which a norm that is estimated is taken: its error is no larger
+LANCZOS_TOLERANCE = (
+    1e-3  # residual, relative, at which a norm that is estimated is taken: its error is no larger
+)
 FIRST_JUDGED = 6  # Lanczos steps after which errors are first looked at: a long chain makes a step dear
 MAX_HELD_NUMBERS = 2**23  # numbers of all states whose Jacobians are held; of more each pass makes them anew
 
 
-def end_log10_norms(
-    trajectory: Trajectory, ends: Sequence[int], lags: Sequence[int]
-) -> tuple[Array, float]:
+def end_log10_norms(trajectory: Trajectory, ends: Sequence[int], lags: Sequence[int]) -> tuple[Array, float]:
     """Compute log₁₀ ‖∂s_t/∂s_{t−k}‖₂ for every end t, every lag k and every run.
 
     Of a small state the products are multiplied out, and the norms are right to rounding. Of a larger one
@@ -106,8 +107,7 @@ def _estimated(chains: Trajectory, lags: Sequence[int]) -> tuple[Array, float]:
     norms, error = [], 0.0
     for lag in lags:
         values, errors = leading_singular_values(
-            lambda block, lag=lag: operator.matmat(lag, block),
-            lambda block, lag=lag: operator.rmatmat(lag, block),
+            partial(operator.matmat, lag), partial(operator.rmatmat, lag),
             (chains.size, len(chains.states)), chains.dtype, LANCZOS_TOLERANCE, FIRST_JUDGED,
         )  # fmt: skip
         norms.append(log10_of(values, operator.exponents(lag)))
@@ -140,7 +140,7 @@ class _ScaledProducts:
     def exponents(self, lag: int) -> Array:
         """Return the powers of two that the operators to a lag leave out, (chains,)."""
         taken = [shift for shift in self.shifts[:lag] if shift is not None]
-        return np.sum(taken, axis=0, dtype=np.int64) if taken else np.zeros(len(self.chains.states), np.int64)
+        return np.asarray(sum(taken, np.zeros(len(self.chains.states), np.int64)))
 
     def matmat(self, lag: int, block: Array) -> Array:
         """Return J_t ⋯ J_{t−lag+1} x for each column x."""

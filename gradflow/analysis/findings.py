@@ -22,9 +22,8 @@ from gradflow.errors import GradflowError
 from gradflow.layouts.checkpoint import Checkpoint, check_settles, read_checkpoint
 from gradflow.layouts.network import Layer, Network
 
-
 # Credit is measured along so many sequences of inputs, drawn or given, from so many steps of all of them, at
-# least two and at most eight a sequence. Of large layers, whose units make a mean of their own, half as many do.
+# least two and at most eight a sequence. Of large layers, whose many units average, half as many do.
 MAX_DRAWS, MAX_MEASUREMENTS, MIN_ENDS, MAX_ENDS = 8, 16, 2, 8
 
 
@@ -198,9 +197,7 @@ def _finding(
     several = MAX_MEASUREMENTS if trajectory.size <= MAX_DENSE_STATE else MAX_MEASUREMENTS // 2
     ends = min(max(several // len(trajectory.states), MIN_ENDS), MAX_ENDS)
     last_decides = took_input and fed != "unit normal"
-    measured = credit(
-        trajectory, question.length, ends=ends, window=question.lags, last_decides=last_decides
-    )
+    measured = credit(trajectory, question.length, ends=ends, window=question.lags, last_decides=last_decides)
     case = Case(cell, trajectory, measured, question.length, question.seed, ends, question.lags)
     # what gates do is told of the first sequence
     states, inputs = trajectory.states[0], trajectory.inputs[0]

@@ -239,7 +239,10 @@ def _record(
         odd = ", ".join(name for name, finding in named if finding.fed == "unit normal")
         warnings.append(f"{odd}: takes other inputs than the one given, and is fed unit normal draws.")
     if inputs.data is not None and len(inputs.data) > MAX_DRAWS:
-        warnings.append(f"Of the {len(inputs.data)} input sequences the first {MAX_DRAWS} are used, of large layers {MAX_DRAWS // 2}.")
+        warnings.append(
+            f"Of the {len(inputs.data)} input sequences the first {MAX_DRAWS} are used, "
+            f"for large layers {MAX_DRAWS // 2}."
+        )
     if params["diff"]:
         warnings += missing(answers[0], answers[1])
     return Inspection(

@@ -53,7 +53,8 @@ class Layers:
     log10_credit_high: list[float] = column("the highest", log10=True)
     log10_credit_last: list[float] = column("that from the last step", log10=True)
     log10_norm_ratio: list[float] = column(
-        "log₁₀ of ‖∂s_t/∂s_{t−L}‖₂ over ‖∂s_t/∂s_{t−1}‖₂, growth over L − 1 steps; median over ends", log10=True
+        "log₁₀ of ‖∂s_t/∂s_{t−L}‖₂ over ‖∂s_t/∂s_{t−1}‖₂, growth over L − 1 steps; median over ends",
+        log10=True,
     )
     ends: list[int] = column("steps t that gradients are followed back from, over all sequences")
     ends_arriving: list[int] = column("those from which the gradient arrives")
@@ -129,7 +130,9 @@ class Files:
     parameters: list[int] = column("numbers that these train")
     rate_low: list[float | None] = column("the lowest rate of its layers", unit="nats per step", levels=STILL)
     rate_high: list[float | None] = column("the highest", unit="nats per step")
-    verdict: list[str] = column("of its layers the worst: exploding, vanishing, undecided, stable; or unreadable")
+    verdict: list[str] = column(
+        "of its layers the worst: exploding, vanishing, undecided, stable; or unreadable"
+    )
     problem: list[str] = column("why it could not be read")
 
 

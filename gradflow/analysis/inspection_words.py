@@ -3,9 +3,9 @@
 import math
 from collections.abc import Iterator, Sequence
 
+from gradflow.analysis.credit import Credit
 from gradflow.analysis.findings import Answer, Finding
 from gradflow.analysis.gate_rows import GateRow
-from gradflow.analysis.credit import Credit
 from gradflow.analysis.pace import ARRIVES, LEAST_STEPS, STABLE, half_life
 from gradflow.analysis.quantiles import quantiles
 from gradflow.analysis.remedies import Trial, best
@@ -51,7 +51,9 @@ def _last_step(credit: Credit, length: int) -> str:
     """Say that the last step is another matter than those before it."""
     last = credit.last
     others = credit.counted("arrives")
-    rest = f"it arrives from {others} of {len(credit.measurements)} ends" if others else "from others it is not"
+    rest = (
+        f"it arrives from {others} of {len(credit.measurements)} ends" if others else "from others it is not"
+    )
     what = "does not arrive" if last.arrival == "lost" else "explodes"
     return (
         f"credit {what} from the last step: over {length} steps a gradient is multiplied by "
@@ -147,7 +149,7 @@ def _advice(finding: Finding, length: int) -> str:
         f"{_wording(trial, finding).lower()}: {_outcome(trial, length)}" for trial in finding.trials
     )
     gated = "" if _retaining(finding) else ", or take a cell with gates"
-    scattered = any(0 < trial.credit.counted("arrives") for trial in finding.trials)
+    scattered = any(trial.credit.counted("arrives") > 0 for trial in finding.trials)
     if scattered:
         return f"No change holds from every end ({tried}){gated}."
     return f"None of the changes tried is enough ({tried}): combine them{gated}."

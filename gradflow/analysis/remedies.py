@@ -76,7 +76,7 @@ def trials(case: Case) -> Iterator[Trial]:
 
 
 def best(tried: list[Trial]) -> Trial | None:
-    """Return the trial with which credit arrives most evenly, None where it arrives from all ends with none."""
+    """Return the trial with which credit arrives most evenly, None where none does from all ends."""
     arrived = [trial for trial in tried if trial.credit.arrives_from_all]
     return min(arrived, key=lambda trial: trial.credit.distance, default=None)
 
