@@ -32,7 +32,7 @@ from gradflow.tables import lookup
 
 # Sequences of inputs: the value is sought on the first, and judged on others that the search never saw. That
 # one holds on all of 32 and fails on the next has a probability of at most (32/33)^32/33, about 1 %.
-TUNING_SEQUENCES, HELD_OUT_SEQUENCES = 8, 32
+TUNING_SEQUENCES, HELD_OUT_SEQUENCES = 16, 32
 
 
 def init(
@@ -56,7 +56,7 @@ def init(
     Starts from the scheme asked for and tunes what the cell has: the gain of an rnn, the forget bias of an
     lstm, the update bias of a gru, or with init=chrono the longest memory that the bias is spread over. The
     value is found by root finding on the measured ratio of ‖∂s_N/∂s_0‖ and ‖∂s_N/∂s_{N−1}‖, with the first
-    draw of weights, in float32 as they are written, and its median over 8 sequences of inputs. It is judged
+    draw of weights, in float32 as they are written, and its median over 16 sequences of inputs. It is judged
     on 32 others, and claimed to arrive only if norm and ratio are within a factor of 100 in all of them.
     Other draws of weights tell how they fare with it.
 
@@ -72,7 +72,7 @@ def init(
         N, steps that a gradient is to live: at least 2.
     input : str, path or array-like (T, features) or (batch, T, features), optional
         As for `compare`: what the network will see. The first N steps are used. Of a batch the value is
-        sought on the first half, at most 8 sequences, and judged on the others; a single sequence leaves
+        sought on the first half, at most 16 sequences, and judged on the others; a single sequence leaves
         nothing to judge on but itself.
     key, input_format : str, optional
         As for `compare`.
