@@ -36,6 +36,8 @@ class Measurement(NamedTuple):
         A last step that passes little makes the ratio large, for it divides by the norm of that step: what
         is lost is lost, whatever it is divided by.
         """
+        if math.isnan(self.log10_norm):  # the state overflows
+            return "inflated"
         decisive = self.log10_norm if abs(self.log10_norm) > ARRIVES else self.log10_norm_ratio
         return "lost" if decisive < -ARRIVES else "inflated" if decisive > ARRIVES else "arrives"
 

@@ -56,13 +56,14 @@ def log10_ratio(cell, inputs):
 def dense_norms(cell, draws, scale=1.0, **how):
     """log₁₀ ‖J_N ⋯ J_1‖ and that over ‖J_N‖ along draws of inputs: dense products, their sizes kept apart."""
     inputs = scale * np.stack([normal(draw, **how) for draw in draws])
-    factor, product = cell.linearize(cell.run(inputs), inputs), np.eye(cell.state_size)
+    factor, eye = cell.linearize(cell.run(inputs), inputs), np.eye(cell.state_size)
+    product = eye = np.broadcast_to(eye, (len(inputs), *eye.shape))
     scales = np.zeros((len(inputs), 1, 1))
     for place in range(inputs.shape[1]):
-        product = factor.at(place).todense() @ product
+        product = factor.at(place).matmat(eye) @ product
         size = np.abs(product).max(axis=(1, 2), keepdims=True)
         product, scales = product / size, scales + np.log10(size)
-    last = np.log10(np.linalg.norm(factor.at(inputs.shape[1] - 1).todense(), 2, axis=(1, 2)))
+    last = np.log10(np.linalg.norm(factor.at(inputs.shape[1] - 1).matmat(eye), 2, axis=(1, 2)))
     whole = scales[:, 0, 0] + np.log10(np.linalg.norm(product, 2, axis=(1, 2)))
     return whole, whole - last
 
@@ -319,7 +320,7 @@ def test_of_every_variant_each_trial_is_the_median_over_the_sequences_it_is_tune
     assert found.value in found.trials.value
 
 
-@pytest.mark.parametrize(("cell", "horizon", "seed"), [("lstm:gain=3", 60, 0), ("gru:gain=2", 50, 1)])
+@pytest.mark.parametrize(("cell", "horizon", "seed"), [("lstm:gain=0.5", 60, 0), ("gru:gain=2", 50, 1)])
 def test_what_is_written_is_never_farther_from_1_than_what_was_asked_for(cell, horizon, seed):
     found = gradflow.init(cell, hidden=8, features=2, horizon=horizon, seeds=1, seed=seed)
     before, after = np.abs(found.tuning.log10_norm_ratio)
@@ -428,12 +429,12 @@ def test_a_ratio_that_no_double_holds_is_none_and_has_its_logarithm(monkeypatch)
 
 
 def test_draws_that_do_not_arrive_with_the_value_of_the_first_are_counted_in_a_note():
-    found = small("rnn:activation=relu,init=ginibre", seeds=6, hidden=16, seed=2)
+    found = small("rnn:activation=relu", seeds=6, hidden=16, seed=2, features=8)
     assert found.arrival == "arrives"
     lost = 0
     for draw in range(1, 6):
-        drawn = by_hand(f"rnn:activation=relu,init=ginibre,gain={found.value!r}", draw, 2, hidden=16)
-        lost += np.abs(dense_norms(drawn, [draw], seed=2)).max() > 2
+        drawn = by_hand(f"rnn:activation=relu,gain={found.value!r}", draw, 2, hidden=16, features=8)
+        lost += np.abs(dense_norms(drawn, [draw], seed=2, features=8)).max() > 2
     told = [note for note in found.notes if "other draws" in note]
     assert found.tuning.arriving[1] == 6 - lost
     assert bool(told) == bool(lost)
@@ -563,7 +564,8 @@ def test_of_a_batch_each_draw_takes_its_own_sequence():
     assert found.trials.log10_norm_ratio[list(found.trials.value).index(found.value)] == pytest.approx(
         ratios[0], abs=1e-9
     )
-    assert found.log10_norm_ratio == pytest.approx(ratios[1], abs=1e-9)
+    first = by_hand(f"gru:update_bias={found.value!r}", 0, features=2)
+    assert found.log10_norm_ratio == pytest.approx(log10_ratio(first, data[1]), abs=1e-9)
     assert found.tuning.log10_norm_ratio[1] == pytest.approx(np.median(ratios), abs=1e-9)
 
 
