@@ -7,9 +7,9 @@ list them without numpy.
 from gradflow.tables import Table
 
 REGIMES = ("vanishing", "exploding", "preserving", "polynomial", "nilpotent", "undecided")
-FLOW_VERDICTS = ("vanishing", "stable", "exploding", "undecided")
+FLOW_VERDICTS = ("vanishing", "stable", "exploding")
 ARRIVALS = ("arrives", "lost", "inflated")
-INSPECTION_VERDICTS = (*FLOW_VERDICTS, *ARRIVALS, "unreadable")
+INSPECTION_VERDICTS = (*FLOW_VERDICTS, "undecided", *ARRIVALS, "unreadable")
 
 VIEWS = ("backward", "forward")
 NORMS = ("2", "fro", "min", "cond")
