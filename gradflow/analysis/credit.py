@@ -96,11 +96,6 @@ class Credit(NamedTuple):
         end = max(one.end for one in self.measurements)
         return self._replace(measurements=tuple(one for one in self.measurements if one.end == end))
 
-    @property
-    def log10_credit_last(self) -> float:
-        """The median of log₁₀ of the norms from the last end."""
-        return self.last.log10_credit
-
     def counted(self, arrival: str) -> int:
         """Return from how many ends that is what became of the gradient."""
         return sum(one.arrival == arrival for one in self.measurements)

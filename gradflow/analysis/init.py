@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from gradflow.analysis import ARRIVALS
 from gradflow.analysis.credit import Credit, credit
 from gradflow.analysis.init_record import Trials, Tuned, Tuning
+from gradflow.analysis.init_words import Words, conclusion, notes
 from gradflow.analysis.inputs import Inputs, check_count
 from gradflow.analysis.quantiles import quantiles
 from gradflow.analysis.subject import HIDDEN, check_named, drawn
@@ -171,23 +172,18 @@ class Task(NamedTuple):
 
     def sought(self, value: float | None) -> Credit:
         """Return what becomes of gradients of the first draw of weights, along the sequences to tune on."""
-        return self._measured(0, value, self._sequences()[0])
+        return self._measured(0, value, self.sequences()[0])
 
     def judged(self, value: float | None) -> Credit:
         """Return the same along the sequences that are held out, or where there are none those to tune on."""
-        tuning, held_out = self._sequences()
+        tuning, held_out = self.sequences()
         return self._measured(0, value, held_out or tuning)
 
     def credit(self, draw: int, value: float | None) -> Credit:
         """Return what becomes of a gradient of one draw of weights and inputs."""
         return self._measured(draw, value, range(draw, draw + 1))
 
-    @property
-    def held_out(self) -> int:
-        """How many sequences are held out."""
-        return len(self._sequences()[1])
-
-    def _sequences(self) -> tuple[range, range]:
+    def sequences(self) -> tuple[range, range]:
         """Return which sequences of inputs the value is sought on, and which are held out."""
         if self.inputs.kind in ("zero", "constant"):
             return range(1), range(0)
@@ -258,13 +254,15 @@ def _record(
 ) -> Tuned:
     """Return the record of the search, and of what was written."""
     steps, knob = task.inputs.steps, task.knob
+    held_out = len(task.sequences()[1])
+    words = Words(knob, steps, held_out, given=task.inputs.data is not None)
     before, after = judged[None], judged[value]
     low, high = after.log10_credit_range
     asked = knob.start if knob.known else None
     ratio = from_log10(after.log10_norm_ratio)
     return Tuned(
         params=params,
-        notes=tuple(_notes(task, after, stages[1])),
+        notes=tuple(notes(words, after, stages[1])),
         parameter=knob.name,
         value=asked if value is None else value,
         rate_before=_rate(before, steps),
@@ -275,7 +273,7 @@ def _record(
         log10_norm_low=low,
         log10_norm_high=high,
         sequences=len(after.measurements),
-        held_out=task.held_out,
+        held_out=held_out,
         arrival=after.arrival,
         horizon=steps,
         hidden=task.hidden,
@@ -284,7 +282,7 @@ def _record(
         constructor=None if weights is None else ", ".join(weights.constructors),
         file=params["output"],
         size=size,
-        conclusion=_conclusion(task, value, before, after),
+        conclusion=conclusion(words, value, before, after),
         tuning=_tuning(stages, [asked, asked if value is None else value], steps),
         trials=Trials(
             value=np.array([trial.value for trial in trials]),
@@ -318,49 +316,3 @@ def _tuning(stages: Sequence[Sequence[Credit]], values: Sequence[float | None], 
         log10_norm_ratio_high=logs[:, 2],
         arriving=[sum(one.arrives for one in several) for several in stages],
     )
-
-
-def _conclusion(task: Task, value: float | None, before: Credit, after: Credit) -> str:
-    """Return in words what was changed, and what that does."""
-    over = f"over {task.inputs.steps} steps a gradient is multiplied by"
-    if value is None:
-        return (
-            f"{over[0].upper()}{over[1:]} {_told(after)}{_spread(task, after)} as it is: nothing was changed."
-        )
-    return (
-        f"{task.knob.name} {value:.6g}: {over} {_told(after)}{_spread(task, after)}, before by "
-        f"{_told(before)}; it {'arrives' if after.arrives else 'is ' + after.arrival}."
-    )
-
-
-def _spread(task: Task, credit: Credit) -> str:
-    """Say between what the norms lie, and what inputs that rests on."""
-    if credit.blow_up is not None:
-        return ""
-    if not task.held_out:
-        return " along the one sequence it was sought on"
-    low, high = credit.log10_credit_range
-    held_out = f"{task.held_out} held-out sequence{'s' if task.held_out > 1 else ''}"
-    return f" ({decimal(low)} to {decimal(high)} along {held_out})"
-
-
-def _told(credit: Credit) -> str:
-    return "an overflow" if credit.blow_up is not None else decimal(credit.log10_credit)
-
-
-def _notes(task: Task, after: Credit, several: Sequence[Credit]) -> Iterator[str]:
-    """Yield what could not be had."""
-    knob = task.knob
-    if not after.arrives:
-        yield (
-            f"no {knob.name} from {knob.low:g} to {knob.high:g} was found with which a gradient arrives over "
-            f"{task.inputs.steps} steps; the nearest is given. Another init, or layers=1, may do better."
-        )
-    if task.inputs.data is not None and not task.held_out:
-        yield "one sequence of inputs was given: what is tuned to it may not hold along others; give a batch."
-    lost = sum(not one.arrives for one in several[1:])
-    if lost:
-        yield (
-            f"with the same {knob.name}, in {lost} of {len(several) - 1} other draws of weights and inputs a "
-            "gradient does not arrive: what is tuned are the weights that are written."
-        )

@@ -43,7 +43,7 @@ def layer_table(named: Named) -> Layers:
         log10_credit=[one.credit.log10_credit for one in found],
         log10_credit_low=[one.credit.log10_credit_range[0] for one in found],
         log10_credit_high=[one.credit.log10_credit_range[1] for one in found],
-        log10_credit_last=[one.credit.log10_credit_last for one in found],
+        log10_credit_last=[one.credit.last.log10_credit for one in found],
         log10_norm_ratio=[one.credit.log10_norm_ratio for one in found],
         ends=[len(one.credit.measurements) for one in found],
         ends_arriving=[one.credit.counted("arrives") for one in found],

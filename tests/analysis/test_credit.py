@@ -291,7 +291,7 @@ def test_a_last_step_that_shuts_the_gates_loses_the_gradient_whatever_the_ratio_
     found = credit(follow(cell, inputs), 50, ends=8, last_decides=True)
     open_gate, shut_gate, output = sigma(bias), sigma(bias - shut), sigma(-shut)
     last = math.log10(shut_gate) + 49 * math.log10(open_gate) + 0.5 * math.log10(1 + output**2)
-    assert found.log10_credit_last == pytest.approx(last, abs=1e-9)
+    assert found.last.log10_credit == pytest.approx(last, abs=1e-9)
     # by the ratio alone the gradient would have arrived
     assert found.last.log10_norm_ratio == pytest.approx(49 * math.log10(open_gate), abs=1e-9)
     assert abs(found.last.log10_norm_ratio) < 2
