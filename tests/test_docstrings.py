@@ -94,6 +94,7 @@ PROVOKED = {
     ("from_state_dict", "DataError"): lambda: gradflow.from_state_dict({"linear.weight": np.eye(2)}),
     ("init", "UsageError"): lambda: gradflow.init("rnn", horizon=1),
     ("init", "DataError"): lambda: gradflow.init("rnn", output=NOWHERE),
+    ("init", "NumericalError"): lambda: gradflow.init("rnn:gain=3", hidden=8, features=2, seeds=1),
     ("inspect", "UsageError"): lambda: gradflow.inspect(state(), input="zero", length=10**9),
     ("inspect", "DataError"): lambda: gradflow.inspect(MISSING),
     ("inspect", "NumericalError"): lambda: gradflow.inspect(state(LARGEST), length=3),

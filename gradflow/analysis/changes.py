@@ -6,11 +6,10 @@ import numpy as np
 
 from gradflow.analysis.findings import Answer, Finding
 from gradflow.analysis.inspection_record import Changes
-from gradflow.analysis.pace import verdict
 from gradflow.errors import DataError
 
 
-def change_table(before: Answer, after: Answer, steps: int) -> Changes:
+def change_table(before: Answer, after: Answer) -> Changes:
     """Return how each layer that stands in both files changed.
 
     Raises
@@ -26,9 +25,6 @@ def change_table(before: Answer, after: Answer, steps: int) -> Changes:
         )
     first, second = [one for one, _ in pairs], [other for _, other in pairs]
 
-    def verdicts(findings: list[Finding]) -> list[str | None]:
-        return [verdict(one.credit.rate, steps, one.credit.blow_up) for one in findings]
-
     return Changes(
         layer=[one.name for one in first],
         weight_change=[_weight_change(one, other) for one, other in pairs],
@@ -42,8 +38,12 @@ def change_table(before: Answer, after: Answer, steps: int) -> Changes:
         rate_after=[one.credit.rate for one in second],
         log10_credit_before=[one.credit.log10_credit for one in first],
         log10_credit_after=[one.credit.log10_credit for one in second],
-        verdict_before=verdicts(first),
-        verdict_after=verdicts(second),
+        log10_norm_ratio_before=[one.credit.log10_norm_ratio for one in first],
+        log10_norm_ratio_after=[one.credit.log10_norm_ratio for one in second],
+        arrival_before=[one.credit.arrival for one in first],
+        arrival_after=[one.credit.arrival for one in second],
+        verdict_before=[one.verdict for one in first],
+        verdict_after=[one.verdict for one in second],
     )
 
 

@@ -9,8 +9,10 @@ from typing import Any, NamedTuple, cast
 import numpy as np
 
 from gradflow.analysis.credit import Credit, credit, trajectories
+from gradflow.analysis.end_norms import MAX_DENSE_STATE
 from gradflow.analysis.gate_rows import GateRow, gate_rows, norm
 from gradflow.analysis.inputs import Inputs
+from gradflow.analysis.pace import verdict
 from gradflow.analysis.remedies import Case, Trial, trials
 from gradflow.analysis.trained import parse_name
 from gradflow.analysis.trajectory import Trajectory
@@ -20,12 +22,17 @@ from gradflow.errors import GradflowError
 from gradflow.layouts.checkpoint import Checkpoint, check_settles, read_checkpoint
 from gradflow.layouts.network import Layer, Network
 
+# Credit is measured along so many sequences of inputs, drawn or given, from so many steps of all of them, at
+# least two and at most eight a sequence. Of large layers, whose many units average, half as many do.
+MAX_DRAWS, MAX_MEASUREMENTS, MIN_ENDS, MAX_ENDS = 8, 16, 2, 8
+
 
 class Question(NamedTuple):
     """What is asked about every file; picklable, for files may go to several processes."""
 
     inputs: Inputs
     length: int
+    lags: int  # that rates and horizons rest on
     seed: int
     layout: str | None
     assume: Mapping[str, str]
@@ -50,6 +57,7 @@ class Finding(NamedTuple):
     assumed: tuple[str, ...]
     told: str  # what was assumed, in words
     turned: str  # gates that the framework has the other way round
+    lags: int  # that the rate rests on
     credit: Credit
     gates: list[GateRow]
     trials: list[Trial]
@@ -59,6 +67,11 @@ class Finding(NamedTuple):
     def spectral_radius(self) -> float:
         """The largest of its gates' recurrent matrices."""
         return max(gate.spectral_radius for gate in self.gates if gate.spectral_radius is not None)
+
+    @property
+    def verdict(self) -> str | None:
+        """The verdict on the rate."""
+        return verdict(self.credit.rate, self.lags, self.credit.blow_up)
 
 
 class Answer(NamedTuple):
@@ -152,7 +165,9 @@ def _opened(question: Question, job: Job) -> tuple[Checkpoint, tuple[str, ...]]:
 
 
 def _findings(question: Question, network: Network, layers: Collection[str]) -> Iterator[Finding]:
-    inputs, kind = _fed(question.inputs, network.levels[0][0].cell.input_size)
+    large = any(layer.cell.state_size > MAX_DENSE_STATE for layer in network.layers)
+    draws = MAX_DRAWS // 2 if large else MAX_DRAWS
+    inputs, kind = _fed(question.inputs, network.levels[0][0].cell.input_size, draws)
     lowest = network.levels[0]
     wanted = [layer.name in layers for layer in network.layers]
     needed = len(wanted) - wanted[::-1].index(True)  # what stands above the last of them need not run
@@ -162,22 +177,31 @@ def _findings(question: Question, network: Network, layers: Collection[str]) -> 
             yield _finding(question, layer, trajectory, fed, took_input=kind == "input")
 
 
-def _fed(inputs: Inputs, features: int) -> tuple[Array, str]:
-    """Return inputs that a network takes, and what they are: those given, if it takes them."""
+def _fed(inputs: Inputs, features: int, draws: int) -> tuple[Array, str]:
+    """Return inputs that a network takes, (draws, T, features), and what they are: those given, if it can."""
     if inputs.data is not None and inputs.features == features:
-        return inputs.draw(0), "input"
+        return _drawn(inputs, min(len(inputs.data), draws)), "input"
     if inputs.data is not None or inputs.kind == "normal":
-        return replace(inputs, features=features, kind="normal", data=None).draw(0), "unit normal"
-    return replace(inputs, features=features).draw(0), inputs.kind
+        return _drawn(replace(inputs, features=features, kind="normal", data=None), draws), "unit normal"
+    return _drawn(replace(inputs, features=features), 1), inputs.kind
+
+
+def _drawn(inputs: Inputs, count: int) -> Array:
+    return np.stack([inputs.draw(draw) for draw in range(count)])
 
 
 def _finding(
     question: Question, layer: Layer, trajectory: Trajectory, fed: str, *, took_input: bool
 ) -> Finding:
     cell = cast(LayerCell, layer.cell)
-    measured = credit(trajectory, question.length)
-    case = Case(cell, trajectory, measured, question.length, question.seed)
-    activity = cell.activity(trajectory.states, trajectory.inputs) if trajectory.steps else []
+    several = MAX_MEASUREMENTS if trajectory.size <= MAX_DENSE_STATE else MAX_MEASUREMENTS // 2
+    ends = min(max(several // len(trajectory.states), MIN_ENDS), MAX_ENDS)
+    last_decides = took_input and fed != "unit normal"
+    measured = credit(trajectory, question.length, ends=ends, window=question.lags, last_decides=last_decides)
+    case = Case(cell, trajectory, measured, question.length, question.seed, ends, question.lags)
+    # what gates do is told of the first sequence
+    states, inputs = trajectory.states[0], trajectory.inputs[0]
+    activity = cell.activity(states, inputs) if trajectory.steps else []
     return Finding(
         name=layer.name,
         cell=layer.kind,
@@ -188,12 +212,13 @@ def _finding(
         parameters=layer.parameters,
         norm=norm(cell.weight_hh),
         forget_bias=float(cell.bias[cell.blocks["f"]].mean()) if "f" in cell.blocks else None,
-        slope=_slope(cell, trajectory),
+        slope=_slope(cell, states, inputs),
         fed=fed,
         took_input=took_input,
         assumed=layer.assumed,
         told=layer.told(),
         turned=layer.turned,
+        lags=question.lags,
         credit=measured,
         gates=gate_rows(cell, activity, every_step=question.gate_steps),
         trials=[] if measured.arrives else list(trials(case)),
@@ -201,8 +226,8 @@ def _finding(
     )
 
 
-def _slope(cell: LayerCell, trajectory: Trajectory) -> float | None:
-    if cell.gate_names != ["h"] or not trajectory.steps:
+def _slope(cell: LayerCell, states: Array, inputs: Array) -> float | None:
+    if cell.gate_names != ["h"] or not len(inputs):
         return None
-    factor: Any = cell.linearize(trajectory.states, trajectory.inputs)
+    factor: Any = cell.linearize(states, inputs)
     return float(np.mean(factor.slope))

@@ -2,32 +2,38 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gradflow.analysis import ARRIVALS
 from gradflow.analysis.credit import Credit, credit
 from gradflow.analysis.init_record import Trials, Tuned, Tuning
+from gradflow.analysis.init_words import Words, conclusion, notes
 from gradflow.analysis.inputs import Inputs, check_count
 from gradflow.analysis.quantiles import quantiles
 from gradflow.analysis.subject import HIDDEN, check_named, drawn
 from gradflow.analysis.trained import is_checkpoint
 from gradflow.analysis.trajectory import follow
-from gradflow.analysis.tuning import Knob, Trial, best, close_enough, decades_of, knob_of, search
+from gradflow.analysis.tuning import Knob, Trial, badness, best, close_enough, knob_of, search
 from gradflow.analysis.weight_file import WeightFile, WrittenArrays
 from gradflow.cells.base import Cell
 from gradflow.cells.spec import CellSpec, parse_cell
 from gradflow.cells.stack import layers_of
-from gradflow.errors import DataError, UsageError
+from gradflow.errors import DataError, NumericalError, UsageError
 from gradflow.layouts import WRITABLE
 from gradflow.layouts.written import Written
 from gradflow.linalg.scaled import from_log10
 from gradflow.printable import decimal
 from gradflow.readers.given import told
 from gradflow.tables import lookup
+
+# Sequences of inputs: the value is sought on the first, and judged on others that the search never saw. That
+# one holds on all of 32 and fails on the next has a probability of at most (32/33)^32/33, about 1 %.
+TUNING_SEQUENCES, HELD_OUT_SEQUENCES = 16, 32
 
 
 def init(
@@ -51,7 +57,9 @@ def init(
     Starts from the scheme asked for and tunes what the cell has: the gain of an rnn, the forget bias of an
     lstm, the update bias of a gru, or with init=chrono the longest memory that the bias is spread over. The
     value is found by root finding on the measured ratio of ‖∂s_N/∂s_0‖ and ‖∂s_N/∂s_{N−1}‖, with the first
-    draw of weights and inputs, in float32 as they are written; other draws tell how they fare with it.
+    draw of weights, in float32 as they are written, and its median over 16 sequences of inputs. It is judged
+    on 32 others, and claimed to arrive only if norm and ratio are within a factor of 100 in all of them.
+    Other draws of weights tell how they fare with it.
 
     Parameters
     ----------
@@ -64,7 +72,9 @@ def init(
     horizon : int
         N, steps that a gradient is to live: at least 2.
     input : str, path or array-like (T, features) or (batch, T, features), optional
-        As for `compare`: what the network will see. The first N steps are used.
+        As for `compare`: what the network will see. The first N steps are used. Of a batch the value is
+        sought on the first half, at most 16 sequences, and judged on the others; a single sequence leaves
+        nothing to judge on but itself.
     key, input_format : str, optional
         As for `compare`.
     input_scale : float
@@ -91,6 +101,8 @@ def init(
     DataError
         For inputs that cannot be read, weights that float32 does not hold, a cell that the framework has
         not, or a file that cannot be written.
+    NumericalError
+        Where no value holds: a gradient arrives along some sequences of inputs and not along others.
 
     References
     ----------
@@ -111,7 +123,7 @@ def init(
         check_count(name, value, least)
     inputs = Inputs.of(
         input, key=key, format=input_format, steps=horizon, features=features, scale=input_scale, seed=seed,
-        count=seeds,
+        count=max(seeds, TUNING_SEQUENCES + HELD_OUT_SEQUENCES),
     )  # fmt: skip
     task = Task(spec, knob_of(spec), hidden, inputs, seed)
     lookup(WRITABLE, layout, "layout of weights")
@@ -120,17 +132,18 @@ def init(
         raise UsageError(f"{file.name!r} is the input, which would be lost; name another file")
     if file is not None:  # what cannot be written is not worth the search
         _weights(layout, task.cell(0, None), refuse=True)
-    before, trials = task.credit(0, None), []
-    if not close_enough(before):
-        trials = list(map(_itself, search(task.knob, lambda value: task.credit(0, value))))
+    start, trials = task.sought(None), []
+    if not close_enough(start):
+        trials = list(map(_itself, search(task.knob, task.sought)))
     # weights as they were asked for are as good a choice as any that was tried
-    nearest = best(trials) if trials else Trial(math.nan, before)
-    as_asked = abs(decades_of(before)) <= abs(decades_of(nearest.credit)) or not trials
-    chosen = Trial(math.nan, before) if as_asked and not close_enough(nearest.credit) else nearest
-    tuned = None if math.isnan(chosen.value) else chosen.value
-    jobs = [(draw, one) for one in dict.fromkeys((None, tuned)) for draw in range(1, seeds)]
+    nearest = best(trials) if trials else Trial(math.nan, start)
+    as_asked = badness(start) <= badness(nearest.credit) or not trials
+    tuned = None if as_asked and not (trials and close_enough(nearest.credit)) else nearest.value
+    judged = {value: task.judged(value) for value in dict.fromkeys((None, tuned))}
+    _check_holds(task, tuned, judged[tuned])
+    jobs = [(draw, one) for one in judged for draw in range(seeds)]
     others = list(map(lambda job: task.credit(*job), jobs))
-    stages = [[before, *others[: seeds - 1]], [chosen.credit, *others[len(others) - seeds + 1 :]]]
+    stages = [others[:seeds], others[len(others) - seeds :]]
     weights = _weights(layout, task.cell(0, tuned), refuse=file is not None)
     size = None if file is None or weights is None else file.write(weights.arrays)
     params = {
@@ -138,7 +151,7 @@ def init(
         "key": key, "input_format": input_format, "input_scale": input_scale, "seed": seed, "seeds": seeds,
         "output": None if output is None else os.fspath(output), "layout": layout,
     }  # fmt: skip
-    return _record(params, task, stages, trials, tuned, weights, size)
+    return _record(params, task, judged, stages, trials, tuned, weights, size)
 
 
 class Task(NamedTuple):
@@ -157,9 +170,57 @@ class Task(NamedTuple):
         made = drawn(spec, self.hidden, self.inputs.features, self.seed, draw)
         return made.astype(np.dtype(np.float32)).astype(np.dtype(np.float64))
 
+    def sought(self, value: float | None) -> Credit:
+        """Return what becomes of gradients of the first draw of weights, along the sequences to tune on."""
+        return self._measured(0, value, self.sequences()[0])
+
+    def judged(self, value: float | None) -> Credit:
+        """Return the same along the sequences that are held out, or where there are none those to tune on."""
+        tuning, held_out = self.sequences()
+        return self._measured(0, value, held_out or tuning)
+
     def credit(self, draw: int, value: float | None) -> Credit:
-        """Return what becomes of a gradient over all steps of the inputs."""
-        return credit(follow(self.cell(draw, value), self.inputs.draw(draw)), self.inputs.steps)
+        """Return what becomes of a gradient of one draw of weights and inputs."""
+        return self._measured(draw, value, range(draw, draw + 1))
+
+    def sequences(self) -> tuple[range, range]:
+        """Return which sequences of inputs the value is sought on, and which are held out."""
+        if self.inputs.kind in ("zero", "constant"):
+            return range(1), range(0)
+        given = None if self.inputs.data is None else len(self.inputs.data)
+        tuning = TUNING_SEQUENCES if given is None else min((given + 1) // 2, TUNING_SEQUENCES)
+        last = tuning + HELD_OUT_SEQUENCES
+        return range(tuning), range(tuning, last if given is None else min(given, last))
+
+    def _measured(self, draw: int, value: float | None, sequences: range) -> Credit:
+        inputs = np.stack([self.inputs.draw(one) for one in sequences])
+        return credit(
+            follow(self.cell(draw, value), inputs), self.inputs.steps, horizon=False, rated=False
+        )  # fmt: skip
+
+
+def _check_holds(task: Task, value: float | None, judged: Credit) -> None:
+    """Refuse weights with which a gradient arrives along some sequences of inputs and not along others.
+
+    Raises
+    ------
+    NumericalError
+        With the best value and the spread of what it gives.
+    """
+    counts = {word: judged.counted(word) for word in ARRIVALS}
+    if judged.blow_up is not None or max(counts.values()) == len(judged.measurements):
+        return
+    low, high = judged.log10_credit_range
+    knob = task.knob
+    taken = knob.start if value is None else value
+    best_value = "the scheme's own" if value is None and not knob.known else f"{taken:.6g}"
+    raise NumericalError(
+        f"no {knob.name} from {knob.low:g} to {knob.high:g} holds over inputs: with the best, {best_value}, "
+        f"a gradient is multiplied by {decimal(low)} to {decimal(high)} over {task.inputs.steps} steps and "
+        f"arrives along {counts['arrives']} of {len(judged.measurements)} sequences, other than those it was "
+        "sought on; nothing was written. Try another init, a cell with gates, a shorter horizon, or the "
+        "inputs that the network will see (input)"
+    )
 
 
 def _weights(layout: str, cell: Cell, *, refuse: bool) -> Written | None:
@@ -184,6 +245,7 @@ def _itself(trial: Trial) -> Trial:
 def _record(
     params: Mapping[str, Any],
     task: Task,
+    judged: Mapping[float | None, Credit],
     stages: Sequence[Sequence[Credit]],
     trials: Sequence[Trial],
     value: float | None,
@@ -192,18 +254,26 @@ def _record(
 ) -> Tuned:
     """Return the record of the search, and of what was written."""
     steps, knob = task.inputs.steps, task.knob
-    before, after = (several[0] for several in stages)
+    held_out = len(task.sequences()[1])
+    words = Words(knob, steps, held_out, given=task.inputs.data is not None)
+    before, after = judged[None], judged[value]
+    low, high = after.log10_credit_range
     asked = knob.start if knob.known else None
-    ratio = from_log10(after.log10_credit)
+    ratio = from_log10(after.log10_norm_ratio)
     return Tuned(
         params=params,
-        notes=tuple(_notes(task, after, stages[1])),
+        notes=tuple(notes(words, after, stages[1])),
         parameter=knob.name,
         value=asked if value is None else value,
         rate_before=_rate(before, steps),
         rate_after=_rate(after, steps),
         norm_ratio=ratio if math.isfinite(ratio) else None,
-        log10_norm_ratio=after.log10_credit,
+        log10_norm_ratio=after.log10_norm_ratio,
+        log10_norm=after.log10_credit,
+        log10_norm_low=low,
+        log10_norm_high=high,
+        sequences=len(after.measurements),
+        held_out=held_out,
         arrival=after.arrival,
         horizon=steps,
         hidden=task.hidden,
@@ -212,12 +282,15 @@ def _record(
         constructor=None if weights is None else ", ".join(weights.constructors),
         file=params["output"],
         size=size,
-        conclusion=_conclusion(knob, value, before, after, steps),
+        conclusion=conclusion(words, value, before, after),
         tuning=_tuning(stages, [asked, asked if value is None else value], steps),
         trials=Trials(
             value=np.array([trial.value for trial in trials]),
             rate=np.array([_rate(trial.credit, steps) for trial in trials]),
-            log10_norm_ratio=np.array([trial.credit.log10_credit for trial in trials]),
+            log10_norm_ratio=np.array([trial.credit.log10_norm_ratio for trial in trials]),
+            log10_norm_ratio_low=np.array([trial.credit.log10_norm_ratio_range[0] for trial in trials]),
+            log10_norm_ratio_high=np.array([trial.credit.log10_norm_ratio_range[1] for trial in trials]),
+            arriving=[trial.credit.counted("arrives") for trial in trials],
         ),
         arrays=None if size is None or weights is None else WrittenArrays.of(weights.arrays),
         weights=None if weights is None else weights.arrays,
@@ -225,12 +298,12 @@ def _record(
 
 
 def _rate(credit: Credit, steps: int) -> float:
-    """Return ln of the ratio a step."""
-    return credit.log10_credit * math.log(10) / (steps - 1)
+    """Return ln of the median ratio a step."""
+    return credit.log10_norm_ratio * math.log(10) / (steps - 1)
 
 
 def _tuning(stages: Sequence[Sequence[Credit]], values: Sequence[float | None], steps: int) -> Tuning:
-    logs = np.array([quantiles([one.log10_credit for one in several]) for several in stages])
+    logs = np.array([quantiles([one.log10_norm_ratio for one in several]) for several in stages])
     rates = logs * (math.log(10) / (steps - 1))
     return Tuning(
         stage=["before", "after"],
@@ -243,34 +316,3 @@ def _tuning(stages: Sequence[Sequence[Credit]], values: Sequence[float | None], 
         log10_norm_ratio_high=logs[:, 2],
         arriving=[sum(one.arrives for one in several) for several in stages],
     )
-
-
-def _conclusion(knob: Knob, value: float | None, before: Credit, after: Credit, steps: int) -> str:
-    """Return in words what was changed, and what that does."""
-    had = _told(before)
-    if value is None:
-        return f"Over {steps} steps a gradient is multiplied by {had} as it is: nothing was changed."
-    return (
-        f"{knob.name} {value:.6g}: over {steps} steps a gradient is multiplied by {_told(after)}, before by "
-        f"{had}; it {'arrives' if after.arrives else 'is ' + after.arrival}."
-    )
-
-
-def _told(credit: Credit) -> str:
-    return "an overflow" if math.isnan(credit.log10_credit) else decimal(credit.log10_credit)
-
-
-def _notes(task: Task, after: Credit, several: Sequence[Credit]) -> Iterator[str]:
-    """Yield what could not be had."""
-    knob = task.knob
-    if not after.arrives:
-        yield (
-            f"no {knob.name} from {knob.low:g} to {knob.high:g} was found with which a gradient arrives over "
-            f"{task.inputs.steps} steps; the nearest is given. Another init, or layers=1, may do better."
-        )
-    lost = sum(not one.arrives for one in several[1:])
-    if lost:
-        yield (
-            f"with the same {knob.name}, in {lost} of {len(several) - 1} other draws of weights and inputs a "
-            "gradient does not arrive: what is tuned is the draw that is written."
-        )

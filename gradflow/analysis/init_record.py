@@ -35,15 +35,18 @@ class Tuning:
 
 @dataclass(frozen=True, eq=False)
 class Trials:
-    """The search, on the draw whose weights are written."""
+    """The search, with the weights that are written, along the sequences of inputs that it is made on."""
 
     value: NDArray[np.float64] = column("value of the parameter")
     rate: NDArray[np.float64] = column("growth from lag 1 to the horizon", unit=RATE)
     log10_norm_ratio: NDArray[np.float64] = column(
-        "log₁₀ of the norm at the horizon over that at lag 1; none where the state overflows",
+        "log₁₀ of the norm at the horizon over that at lag 1, median; none where the state overflows",
         log10=True,
         levels=ARRIVING,
     )
+    log10_norm_ratio_low: NDArray[np.float64] = column("the lowest over sequences", log10=True)
+    log10_norm_ratio_high: NDArray[np.float64] = column("the highest", log10=True)
+    arriving: list[int] = column("sequences along which a gradient arrives")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -77,10 +80,17 @@ class Tuned(Record):
     rate_before: float = scalar("growth from lag 1 to the horizon, as asked for", unit=RATE)
     rate_after: float = scalar("the same with the weights that are written", unit=RATE)
     norm_ratio: float | None = scalar(
-        "norm at the horizon over that at lag 1, of those weights; none where a double cannot hold it"
+        "norm at the horizon over that at lag 1, of those weights, median; none where a double cannot hold it"
     )
     log10_norm_ratio: float = scalar("log₁₀ of it")
-    arrival: str = scalar("arrives: that ratio is between 1e-2 and 1e2; lost under, inflated over it")
+    log10_norm: float = scalar("log₁₀ ‖∂s_N/∂s_0‖₂ of those weights, median over the sequences")
+    log10_norm_low: float = scalar("the lowest of them")
+    log10_norm_high: float = scalar("the highest")
+    sequences: int = scalar("sequences of inputs that these were measured along")
+    held_out: int = scalar("those of them that the search never saw: all, or none where one alone was given")
+    arrival: str = scalar(
+        "arrives: norm and ratio are between 1e-2 and 1e2 along every sequence; lost under, inflated over it"
+    )
     horizon: int = scalar("N, steps that a gradient is to live", unit="step")
     hidden: int = scalar("hidden size")
     features: int = scalar("features of an input")
@@ -91,7 +101,7 @@ class Tuned(Record):
     conclusion: str = scalar("in words", prose=True)
 
     tuning: Tuning = table(
-        "gradients before and after, over draws (the summary is of the first, which is written)",
+        "gradients before and after, over draws of weights, each along inputs of its own",
         drawn=[
             Items(
                 ("stage",),

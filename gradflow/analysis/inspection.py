@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from gradflow.analysis.changes import change_table, missing
-from gradflow.analysis.findings import Answer, Question, answer, jobs, merged
+from gradflow.analysis.findings import MAX_DRAWS, Answer, Question, answer, jobs, merged
 from gradflow.analysis.gate_steps import gate_step_table
 from gradflow.analysis.inputs import STEPS, Inputs, check_count, kind_of
 from gradflow.analysis.inspection_record import Inspection
@@ -26,6 +26,8 @@ from gradflow.analysis.trained import SEPARATOR, SUFFIXES, parse_name
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.checkpoint import Checkpoint, check_assumed, check_settles
 from gradflow.readers.given import told
+
+RUNS_OVER_LAGS = 2  # how long a run along drawn inputs is, over the lags that are measured in it
 
 
 def inspect(
@@ -44,20 +46,22 @@ def inspect(
     """Compute what every recurrent layer of checkpoints does to gradients, and what would mend it.
 
     Layers are found by names and shapes; neither torch, keras nor tensorflow is needed. Each is run along the
-    input (an upper layer along the output of the one below), and the norm of its Jacobian product measured.
-    Where a gradient does not arrive, changes are made to the layer and it is measured again.
+    inputs (an upper layer along the output of the one below), and ‖∂s_t/∂s_{t−L}‖₂ measured from several
+    steps t of each run. Where a gradient does not arrive, changes are made to the layer and it is measured
+    again.
 
     Parameters
     ----------
     *files : str, path or Checkpoint
         ``FILE``, ``FILE::layer``, a directory, or what `load` or `from_state_dict` returned.
     input : str, path or array-like (T, features) or (batch, T, features), optional
-        What the layers are fed: a file or data, ``normal`` (the default), ``zero`` or ``constant``. Of a
-        batch the first sequence is taken.
+        What the layers are fed: a file or data, ``normal`` (the default, eight sequences), ``zero`` or
+        ``constant``. Of a batch the first eight sequences are taken.
     key : str, optional
         Which array of an input file with several.
     length : int, optional
-        L, the steps over which credit is asked for; all steps unless given: those of the input, or 100.
+        L, the steps over which credit is asked for; unless given the steps of the input, or 100. Give less
+        than the input has and credit is measured from several of its steps, not from the last alone.
     seed : int
         Of drawn inputs and of changes that are random.
     layout : str, optional
@@ -109,13 +113,16 @@ def inspect(
     if diff and len(sources) != 2:
         raise UsageError(f"diff of {len(sources)} files: expected two, before and after")
     check_count("length", length if length is not None else 1)
+    # what is drawn has no end of its own: gradients go back from two ends, one behind the other
+    drawn = None if kind_of(input) is None else max(STEPS, length or 0)
     inputs = Inputs.of(
-        input, key=key, format=None, steps=max(STEPS, length or 0) if kind_of(input) else None,
-        features=None, scale=1.0, seed=seed, count=1,
+        input, key=key, format=None, steps=None if drawn is None else RUNS_OVER_LAGS * drawn, features=None,
+        scale=1.0, seed=seed, count=MAX_DRAWS,
     )  # fmt: skip
-    asked = _length(length, inputs.steps)
+    lags = drawn or inputs.steps
+    asked = _length(length, lags)
     given = check_assumed(assume)
-    question = Question(inputs, asked, seed, layout, given, gate_steps)
+    question = Question(inputs, asked, lags, seed, layout, given, gate_steps)
     answers = list(map(partial(answer, question), jobs(question, sources)))
     if len(sources) == 1:
         answers = [merged(answers)]
@@ -226,13 +233,16 @@ def _record(
         for file, answer in zip(files, answers, strict=True)
         for finding in answer.findings
     ]
-    steps, inputs = question.inputs.steps, question.inputs
+    inputs = question.inputs
     warnings = list(notes(answers, several))
     if inputs.data is not None and any(finding.fed == "unit normal" for _, finding in named):
         odd = ", ".join(name for name, finding in named if finding.fed == "unit normal")
         warnings.append(f"{odd}: takes other inputs than the one given, and is fed unit normal draws.")
-    if inputs.data is not None and len(inputs.data) > 1:
-        warnings.append(f"Of the {len(inputs.data)} input sequences the first is used.")
+    if inputs.data is not None and len(inputs.data) > MAX_DRAWS:
+        warnings.append(
+            f"Of the {len(inputs.data)} input sequences the first {MAX_DRAWS} are used, "
+            f"for large layers {MAX_DRAWS // 2}."
+        )
     if params["diff"]:
         warnings += missing(answers[0], answers[1])
     return Inspection(
@@ -240,14 +250,15 @@ def _record(
         notes=tuple(warnings),
         files_read=sum(answer.problem is None for answer in answers),
         layers_found=len(named),
-        steps=steps,
+        steps=inputs.steps,
+        lags=question.lags,
         length=question.length,
         conclusion=tuple(sentences(name, finding, question.length) for name, finding in named),
-        layers=layer_table(named, steps),
+        layers=layer_table(named),
         gates=gate_table(named),
         gate_steps=gate_step_table(courses(named)),
         advice=advice_table(named),
         units=unit_table(named) if params["units"] else None,
-        files=file_table(files, answers, steps) if several else None,
-        changes=change_table(answers[0], answers[1], steps) if params["diff"] else None,
+        files=file_table(files, answers) if several else None,
+        changes=change_table(answers[0], answers[1]) if params["diff"] else None,
     )

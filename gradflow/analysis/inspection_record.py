@@ -26,21 +26,40 @@ class Layers:
     )
     norm: list[float] = column("spectral norm of the recurrent matrix, all gates stacked")
     forget_bias: list[float | None] = column("mean bias of the forget gate, as the cell sees it")
-    rate: list[float] = column("growth over the second half of the lags", unit="nats per step")
+    rate: list[float] = column(
+        "growth over the second half of the lags, from the last step; median over sequences",
+        unit="nats per step",
+    )
     half_life: list[float] = column("steps in which that rate halves a gradient; inf: never", unit="step")
-    horizon_float32: list[int | None] = column("first lag outside float32's normal numbers", unit="step")
+    horizon_float32: list[int | None] = column(
+        "first lag outside float32's normal numbers, of the first sequence", unit="step"
+    )
     verdict: list[str | None] = column(
-        "stable: at this rate within a factor of 100 over T steps, at least 100"
+        "stable: at this rate within a factor of 100 over the lags, at least 100"
     )
     credit: list[float] = column(
-        "what is left of a gradient after L steps: ‖∂s_T/∂s_{T−L}‖₂ over that of one step",
+        "what is left of a gradient after L steps: ‖∂s_t/∂s_{t−L}‖₂, median over ends t",
         log10_in="log10_credit",
     )
-    arrival: list[str] = column("arrives: credit within a factor of 100; lost: under it; inflated: over it")
+    arrival: list[str] = column(
+        "arrives: norm and norm ratio within a factor of 100 from 7/8 of the ends; lost, inflated: under or "
+        "over it from more than half, or from the last of a given input; else undecided"
+    )
     fed: list[str] = column("input, the layer below, or unit normal draws")
     assumed: list[str] = column("what the file does not say (--assume sets it)")
     blow_up_step: list[int | None] = column("step at which the state overflows", unit="step")
     log10_credit: list[float] = column("log₁₀ of the credit", log10=True, levels=ARRIVING)
+    log10_credit_low: list[float] = column("the lowest over ends", log10=True)
+    log10_credit_high: list[float] = column("the highest", log10=True)
+    log10_credit_last: list[float] = column("that from the last step", log10=True)
+    log10_norm_ratio: list[float] = column(
+        "log₁₀ of ‖∂s_t/∂s_{t−L}‖₂ over ‖∂s_t/∂s_{t−1}‖₂, growth over L − 1 steps; median over ends",
+        log10=True,
+    )
+    ends: list[int] = column("steps t that gradients are followed back from, over all sequences")
+    ends_arriving: list[int] = column("those from which the gradient arrives")
+    rate_low: list[float] = column("the lowest rate over sequences", unit="nats per step")
+    rate_high: list[float] = column("the highest", unit="nats per step")
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,7 +88,10 @@ class GateRows:
 
 @dataclass(frozen=True, eq=False)
 class Advice:
-    """What was changed, and what became of the gradient with it: measured, along the same inputs."""
+    """What was changed, and what became of the gradient with it: measured, along the same inputs.
+
+    A gain is sought on the first half of the sequences, and measured on all.
+    """
 
     layer: list[str] = column("the layer")
     change: list[str] = column(
@@ -77,10 +99,15 @@ class Advice:
     )
     value: list[float] = column("how much")
     log10_credit_before: list[float] = column("log₁₀ of the credit over L steps as it is", log10=True)
-    log10_credit: list[float] = column("log₁₀ of the credit with the change", log10=True, levels=ARRIVING)
+    log10_credit: list[float] = column(
+        "log₁₀ of the credit with the change, median over ends", log10=True, levels=ARRIVING
+    )
     rate: list[float] = column("growth with the change", unit="nats per step")
-    arrives: list[bool] = column("whether the credit is within a factor of 100 then")
+    arrives: list[bool] = column("whether a gradient arrives within a factor of 100 from every end then")
     advised: list[bool] = column("whether it is the change that the conclusion names")
+    log10_credit_low: list[float] = column("the lowest log₁₀ of the credit over ends", log10=True)
+    log10_credit_high: list[float] = column("the highest", log10=True)
+    ends_arriving: list[int] = column("ends from which the gradient arrives then")
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,7 +130,9 @@ class Files:
     parameters: list[int] = column("numbers that these train")
     rate_low: list[float | None] = column("the lowest rate of its layers", unit="nats per step", levels=STILL)
     rate_high: list[float | None] = column("the highest", unit="nats per step")
-    verdict: list[str] = column("of its layers the worst: exploding, vanishing, stable; or unreadable")
+    verdict: list[str] = column(
+        "of its layers the worst: exploding, vanishing, undecided, stable; or unreadable"
+    )
     problem: list[str] = column("why it could not be read")
 
 
@@ -123,6 +152,10 @@ class Changes:
     rate_after: list[float] = column("in the second", unit="nats per step")
     log10_credit_before: list[float] = column("log₁₀ of the credit, in the first file", log10=True)
     log10_credit_after: list[float] = column("in the second", log10=True)
+    log10_norm_ratio_before: list[float] = column("log₁₀ of the norm ratio, in the first file", log10=True)
+    log10_norm_ratio_after: list[float] = column("in the second", log10=True)
+    arrival_before: list[str] = column("what becomes of the credit, in the first file")
+    arrival_after: list[str] = column("in the second")
     verdict_before: list[str | None] = column("verdict, in the first file")
     verdict_after: list[str | None] = column("in the second")
 
@@ -141,13 +174,13 @@ class Inspection(Record):
 
     Examples
     --------
-    Of h' = h/2 + x there is 2⁻¹⁰ of a gradient left from lag 1 to lag 11; twice the weight keeps all of it:
+    Of h' = h/2 + x there is 2⁻¹⁰ of a gradient left after 10 steps; twice the weight keeps all of it:
 
     >>> import numpy as np
     >>> import gradflow
     >>> weights = {"weight_ih_l0": np.ones((1, 1)), "weight_hh_l0": np.full((1, 1), 0.5)}
     >>> model = gradflow.from_state_dict(weights, assume={"activation": "identity"})
-    >>> found = gradflow.inspect(model, length=11)
+    >>> found = gradflow.inspect(model, length=10)
     >>> round(found.layers.credit[0] * 2**10, 9), found.layers.arrival
     (1.0, ['lost'])
     >>> found.advice.change[0], found.advice.value[0], abs(found.advice.log10_credit[0]) < 1e-9
@@ -159,14 +192,15 @@ class Inspection(Record):
 
     files_read: int = scalar("files in which a recurrent layer was found")
     layers_found: int = scalar("recurrent layers in them")
-    steps: int = scalar("T, steps that each layer was run")
+    steps: int = scalar("T, steps that each layer was run along each sequence")
+    lags: int = scalar("lags over which rates are measured")
     length: int = scalar("L, steps over which credit is asked for")
     conclusion: tuple[str, ...] = scalar("in words", prose=True)
 
     layers: Layers = table(
         "what each recurrent layer does to a gradient",
         across=("layer",),
-        drawn=[Items(("layer",), (Line("log10_credit"),))],
+        drawn=[Items(("layer",), (Line("log10_credit", low="log10_credit_low", high="log10_credit_high"),))],
     )
     gates: GateRows = table(
         "what its gates do",

@@ -7,7 +7,7 @@ from gradflow.analysis.gate_rows import GateRow
 from gradflow.analysis.gate_steps import Course
 from gradflow.analysis.inspection_record import Advice, Files, GateRows, Layers, Units
 from gradflow.analysis.inspection_words import signed
-from gradflow.analysis.pace import half_life, verdict
+from gradflow.analysis.pace import half_life
 from gradflow.analysis.quantiles import quantiles
 from gradflow.analysis.remedies import best
 from gradflow.linalg.scaled import from_log10
@@ -17,7 +17,7 @@ NOTHING = "nothing"  # was assumed, or is wrong: a word, for an empty cell says 
 WORST = ("exploding", "vanishing", "undecided", "stable")  # the worst first
 
 
-def layer_table(named: Named, steps: int) -> Layers:
+def layer_table(named: Named) -> Layers:
     """Return a row for each layer."""
     found = [finding for _, finding in named]
     return Layers(
@@ -34,13 +34,21 @@ def layer_table(named: Named, steps: int) -> Layers:
         rate=[one.credit.rate for one in found],
         half_life=[half_life(one.credit.rate) for one in found],
         horizon_float32=[one.credit.horizon_float32 for one in found],
-        verdict=[verdict(one.credit.rate, steps, one.credit.blow_up) for one in found],
+        verdict=[one.verdict for one in found],
         credit=[from_log10(one.credit.log10_credit) for one in found],
         arrival=[one.credit.arrival for one in found],
         fed=[one.fed for one in found],
         assumed=[" ".join(one.assumed) or NOTHING for one in found],
         blow_up_step=[one.credit.blow_up for one in found],
         log10_credit=[one.credit.log10_credit for one in found],
+        log10_credit_low=[one.credit.log10_credit_range[0] for one in found],
+        log10_credit_high=[one.credit.log10_credit_range[1] for one in found],
+        log10_credit_last=[one.credit.last.log10_credit for one in found],
+        log10_norm_ratio=[one.credit.log10_norm_ratio for one in found],
+        ends=[len(one.credit.measurements) for one in found],
+        ends_arriving=[one.credit.counted("arrives") for one in found],
+        rate_low=[min(one.credit.rates) for one in found],
+        rate_high=[max(one.credit.rates) for one in found],
     )
 
 
@@ -97,8 +105,11 @@ def advice_table(named: Named) -> Advice | None:
         log10_credit_before=[finding.credit.log10_credit for _, finding, _ in rows],
         log10_credit=[trial.credit.log10_credit for _, _, trial in rows],
         rate=[trial.credit.rate for _, _, trial in rows],
-        arrives=[trial.credit.arrives for _, _, trial in rows],
+        arrives=[trial.credit.arrives_from_all for _, _, trial in rows],
         advised=[trial is best(finding.trials) for _, finding, trial in rows],
+        log10_credit_low=[trial.credit.log10_credit_range[0] for _, _, trial in rows],
+        log10_credit_high=[trial.credit.log10_credit_range[1] for _, _, trial in rows],
+        ends_arriving=[trial.credit.counted("arrives") for _, _, trial in rows],
     )
 
 
@@ -120,7 +131,7 @@ def unit_table(named: Named) -> Units:
     )
 
 
-def file_table(names: Sequence[str], answers: Sequence[Answer], steps: int) -> Files:
+def file_table(names: Sequence[str], answers: Sequence[Answer]) -> Files:
     """Return a row for each file."""
     rates = [[finding.credit.rate for finding in answer.findings] for answer in answers]
     return Files(
@@ -129,13 +140,13 @@ def file_table(names: Sequence[str], answers: Sequence[Answer], steps: int) -> F
         parameters=[sum(finding.parameters for finding in answer.findings) for answer in answers],
         rate_low=[min(several, default=None) for several in rates],
         rate_high=[max(several, default=None) for several in rates],
-        verdict=[_worst(answer, steps) for answer in answers],
+        verdict=[_worst(answer) for answer in answers],
         problem=[NOTHING if answer.problem is None else str(answer.problem) for answer in answers],
     )
 
 
-def _worst(answer: Answer, steps: int) -> str:
+def _worst(answer: Answer) -> str:
     if answer.problem is not None:
         return "unreadable"
-    words = {verdict(one.credit.rate, steps, one.credit.blow_up) for one in answer.findings}
+    words = {one.verdict for one in answer.findings}
     return next((word for word in WORST if word in words), "stable")

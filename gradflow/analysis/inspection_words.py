@@ -3,14 +3,15 @@
 import math
 from collections.abc import Iterator, Sequence
 
+from gradflow.analysis.credit import Credit
 from gradflow.analysis.findings import Answer, Finding
 from gradflow.analysis.gate_rows import GateRow
-from gradflow.analysis.pace import LEAST_STEPS, STABLE, half_life
+from gradflow.analysis.pace import ARRIVES, LEAST_STEPS, STABLE, half_life
 from gradflow.analysis.quantiles import quantiles
 from gradflow.analysis.remedies import Trial, best
 from gradflow.printable import decimal
 
-TOLD = 1e-9  # a relative error that a reader must not miss
+TOLD = 1e-6  # a relative error that a reader must not miss
 GATES = {"f": "forget gate", "z": "update gate"}
 
 
@@ -20,17 +21,73 @@ def sentences(name: str, finding: Finding, length: int) -> str:
 
 
 def _arrival(finding: Finding, length: int) -> str:
-    """Say whether credit arrives, and what decides it."""
+    """Say whether credit arrives, from how many ends, and what decides it."""
     credit = finding.credit
     if credit.blow_up is not None:
         return f"the state overflows at step {credit.blow_up}{_driver(finding)}."
-    size = decimal(credit.log10_credit)
-    over = f"over {length} steps a gradient is multiplied by {size}"
-    if credit.arrives:
-        return f"credit arrives: {over}{_keeper(finding)}{_further(finding, length)}."
-    if credit.vanishes:
-        return f"credit does not arrive: {over}{_keeper(finding)}."
-    return f"gradients explode: {over}{_driver(finding)}."
+    if credit.last_decides and credit.last.arrival in ("lost", "inflated"):
+        typical = credit._replace(last_decides=False)
+        if typical.arrival != credit.last.arrival:
+            return f"{_last_step(credit, length)}."
+    over = f"over {length} steps a gradient is multiplied by {decimal(credit.log10_credit)}{_spread(credit)}"
+    match credit.arrival:
+        case "arrives":
+            return f"credit arrives: {over}{_keeper(finding)}{_further(finding, length)}."
+        case "lost":
+            return f"credit does not arrive: {over}{_beside(credit)}{_keeper(finding)}."
+        case "inflated":
+            return f"gradients explode: {over}{_beside(credit)}{_driver(finding)}."
+        case _:
+            return f"the ends disagree: {over}{_counts(credit)}{_keeper(finding)}."
+
+
+def _last_step_alone(credit: Credit) -> bool:
+    """Return whether a gradient arrives from the other ends, and is lost on the last step."""
+    typical = credit._replace(last_decides=False)
+    return credit.last_decides and credit.arrival == "lost" and typical.arrival == "arrives"
+
+
+def _last_step(credit: Credit, length: int) -> str:
+    """Say that the last step is another matter than those before it."""
+    last = credit.last
+    others = credit.counted("arrives")
+    rest = (
+        f"it arrives from {others} of {len(credit.measurements)} ends" if others else "from others it is not"
+    )
+    what = "does not arrive" if last.arrival == "lost" else "explodes"
+    return (
+        f"credit {what} from the last step: over {length} steps a gradient is multiplied by "
+        f"{decimal(last.log10_credit)}{_beside(last)}; in all {rest}, multiplied by "
+        f"{decimal(credit.log10_credit)}{_spread(credit)}"
+    )
+
+
+def _spread(credit: Credit) -> str:
+    """Say between what the norms lie, and on how many ends of how many sequences that rests."""
+    low, high = credit.log10_credit_range
+    count, sequences = len(credit.measurements), len(credit.rates)
+    if count == 1:
+        return " from the last step, the only end looked at"
+    return f" ({decimal(low)} to {decimal(high)}, {count} ends in {_counted(sequences, 'sequence')})"
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+
+
+def _beside(credit: Credit) -> str:
+    """Say the ratio where it decides, for the norm itself is within a factor of 100."""
+    if abs(credit.log10_credit) > ARRIVES or abs(credit.log10_norm_ratio) <= ARRIVES:
+        return ""
+    return f", {decimal(credit.log10_norm_ratio)} times the norm of one step"
+
+
+def _counts(credit: Credit) -> str:
+    """Say from how many ends a gradient arrives, is lost and explodes."""
+    return (
+        f"; it arrives from {credit.counted('arrives')} of them, is lost from {credit.counted('lost')} and "
+        f"inflated from {credit.counted('inflated')}"
+    )
 
 
 def _further(finding: Finding, length: int) -> str:
@@ -79,6 +136,11 @@ def _advice(finding: Finding, length: int) -> str:
     if finding.credit.arrives:
         return "Nothing to change."
     chosen = best(finding.trials)
+    if chosen is None and _last_step_alone(finding.credit):
+        return (
+            "No weights help where the last input shuts the way: if it is padding or an end token, let the "
+            "loss read the step before it."
+        )
     if chosen is not None:
         return f"{_wording(chosen, finding)}: measured with it, {_outcome(chosen, length)}."
     if not finding.trials:
@@ -87,6 +149,9 @@ def _advice(finding: Finding, length: int) -> str:
         f"{_wording(trial, finding).lower()}: {_outcome(trial, length)}" for trial in finding.trials
     )
     gated = "" if _retaining(finding) else ", or take a cell with gates"
+    scattered = any(trial.credit.counted("arrives") > 0 for trial in finding.trials)
+    if scattered:
+        return f"No change holds from every end ({tried}){gated}."
     return f"None of the changes tried is enough ({tried}): combine them{gated}."
 
 
@@ -118,9 +183,13 @@ def signed(trial: Trial, finding: Finding) -> float:
 
 
 def _outcome(trial: Trial, length: int) -> str:
-    if math.isnan(trial.credit.log10_credit):
+    if trial.credit.blow_up is not None:
         return "the state overflows"
-    return f"{decimal(trial.credit.log10_credit)} over {length} steps"
+    low, high = trial.credit.log10_credit_range
+    count, arriving = len(trial.credit.measurements), trial.credit.counted("arrives")
+    spread = "" if count == 1 else f" ({decimal(low)} to {decimal(high)})"
+    part = "" if arriving in (0, count) else f", arriving from {arriving} of {count} ends"
+    return f"{decimal(trial.credit.log10_credit)} over {length} steps{spread}{part}"
 
 
 def _retaining(finding: Finding) -> GateRow | None:

@@ -1,7 +1,9 @@
 """What could be changed in a layer through which no credit arrives, each change tried and measured.
 
-A change is made to the layer's own weights, and the layer then run and measured again along the same inputs:
-what is reported is what came out, not what should. For a new training, that is; it undoes what was learned.
+A change is made to the layer's own weights, and the layer then run and measured again: what is reported is
+what came out, not what should. Where there are several runs, a value is sought on the first half of them and
+judged on all: weights that suit one sequence of inputs may lose, or blow up, the gradient of the next. For a
+new training, that is; it undoes what was learned.
 """
 
 import math
@@ -33,17 +35,33 @@ class Trial(NamedTuple):
 
 
 class Case(NamedTuple):
-    """A layer through which no credit arrives over ``length`` steps."""
+    """A layer through which no credit arrives over ``length`` steps, along the runs of a trajectory."""
 
     cell: LayerCell
     trajectory: Trajectory
     before: Credit
     length: int
     seed: int
+    ends: int = 1  # from how many steps of each run a gradient is followed back
+    window: int | None = None  # lags that the rate rests on
 
     def tried(self, change: str, value: float, cell: LayerCell) -> Trial:
-        """Return what a changed cell does along the same inputs."""
-        return Trial(change, value, credit(follow(cell, self.trajectory.inputs), self.length))
+        """Return what a changed cell does along the inputs of all runs."""
+        return Trial(change, value, self._measure(follow(cell, self.trajectory.inputs), rated=True))
+
+    def sought(self, change: str, value: float, cell: LayerCell) -> Trial:
+        """Return what a changed cell does along the inputs of the runs on which values are sought."""
+        return Trial(change, value, self._measure(follow(cell, self._sought_inputs()), rated=False))
+
+    def _sought_inputs(self) -> Array:
+        inputs = self.trajectory.inputs
+        return inputs if inputs.ndim == 2 else inputs[: (len(inputs) + 1) // 2]
+
+    def _measure(self, trajectory: Trajectory, *, rated: bool) -> Credit:
+        return credit(
+            trajectory, self.length, ends=self.ends, window=self.window,
+            last_decides=self.before.last_decides, horizon=False, rated=rated,
+        )  # fmt: skip
 
 
 def trials(case: Case) -> Iterator[Trial]:
@@ -58,9 +76,9 @@ def trials(case: Case) -> Iterator[Trial]:
 
 
 def best(tried: list[Trial]) -> Trial | None:
-    """Return the trial with which credit arrives most evenly, None where none does."""
-    arrived = [trial for trial in tried if trial.credit.arrives]
-    return min(arrived, key=lambda trial: abs(trial.credit.log10_credit), default=None)
+    """Return the trial with which credit arrives most evenly, None where none does from all ends."""
+    arrived = [trial for trial in tried if trial.credit.arrives_from_all]
+    return min(arrived, key=lambda trial: trial.credit.distance, default=None)
 
 
 def raised_bias(case: Case, gate: str) -> Trial:
@@ -69,6 +87,7 @@ def raised_bias(case: Case, gate: str) -> Trial:
     Found along the way that the layer took before the change; what it is worth after, is measured.
     """
     held = _retained(case.trajectory, gate)
+    held = held.reshape(-1, held.shape[-1])
     # ln f from ln(f/(1 − f)) + δ
     odds = np.log(np.maximum(held, 1e-300)) - np.log(np.maximum(1.0 - held, 1e-16))
     low, high = 0.0, HIGHEST_BIAS
@@ -95,27 +114,37 @@ def gain(case: Case, gate: str) -> Trial:  # noqa: ARG001 - all remedies alike
     """Multiply the recurrent weights by a factor with which credit arrives, or comes nearest to it.
 
     First by what would make the rate 0 were the step linear; then by powers of two, the nearest to 1 first,
-    for a saturated cell keeps more the smaller its weights are; then by factors ever nearer to the best.
+    for a saturated cell keeps more the smaller its weights are; then by factors ever nearer to the best. The
+    best is that of which the worst run is nearest to a gradient as it was.
     """
+    found = _sought_gain(case)
+    return case.tried("gain", found.value, _with_gain(case, found.value))
+
+
+def _sought_gain(case: Case) -> Trial:
     rate = case.before.rate
     first = math.exp(min(max(-rate, LEAST_LOG), MOST_LOG)) if math.isfinite(rate) else 0.5
-    found = _with_gain(case, first)
+    found = _gain_trial(case, first)
     for value in POWERS:
-        if found.credit.arrives:
+        if found.credit.arrives_from_all:
             return found
-        found = min(found, _with_gain(case, value), key=_distance)
+        found = min(found, _gain_trial(case, value), key=_distance)
     for step in FINER:
         for value in (found.value * step, found.value / step):
-            if found.credit.arrives:
+            if found.credit.arrives_from_all:
                 return found
-            found = min(found, _with_gain(case, value), key=_distance)
+            found = min(found, _gain_trial(case, value), key=_distance)
     return found
 
 
-def _with_gain(case: Case, value: float) -> Trial:
+def _gain_trial(case: Case, value: float) -> Trial:
     limited = min(max(value, math.exp(LEAST_LOG)), math.exp(MOST_LOG))
     rounded = float(f"{limited:.3g}")
-    return case.tried("gain", rounded, case.cell.changed(weight_hh=rounded * case.cell.weight_hh))
+    return case.sought("gain", rounded, _with_gain(case, rounded))
+
+
+def _with_gain(case: Case, value: float) -> LayerCell:
+    return case.cell.changed(weight_hh=value * case.cell.weight_hh)
 
 
 def orthogonal(case: Case, gate: str) -> Trial:  # noqa: ARG001 - all remedies alike
@@ -147,6 +176,5 @@ def _with_bias(cell: LayerCell, gate: str, change: Callable[[Array], Array]) -> 
 
 
 def _distance(trial: Trial) -> float:
-    """Return how far a trial is from credit that arrives as it was; an overflow is farthest."""
-    log = trial.credit.log10_credit
-    return math.inf if math.isnan(log) else abs(log)
+    """Return how far the worst run is from credit that arrives as it was; an overflow is farthest."""
+    return trial.credit.distance

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from scipy.optimize import brentq
 
 from gradflow.analysis.credit import Credit
+from gradflow.analysis.pace import ARRIVES
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.cells.spec import CellSpec
@@ -18,6 +19,9 @@ from gradflow.errors import UsageError
 ENOUGH = 0.25
 OUTWARDS, CROSSING, REFINED, GAPS = 60, 20, 4, 12  # steps that are taken at most, of each kind
 NEARER = 4
+BEYOND = 6  # values that are tried past a crossing at which some sequences are not as large
+# Decades within which the few sequences of a search have to stay, so that others stay within twice as many.
+SAFE = ARRIVES / 2
 PATIENCE = 36  # trials after which no other way of searching is begun
 FARTHEST = 1e6  # decades that stand for a gradient that is exactly 0, or a state that overflows
 
@@ -40,7 +44,7 @@ class Knob(NamedTuple):
 
 
 class Trial(NamedTuple):
-    """A value, and what became of the gradient of the draw whose weights are written."""
+    """A value, and what became of the gradients of the weights that are written, over sequences of inputs."""
 
     value: float
     credit: Credit
@@ -75,9 +79,11 @@ def _number(spec: CellSpec, name: str, default: float) -> float:
 def search(knob: Knob, measure: Callable[[float], Credit]) -> Iterator[Trial]:
     """Yield every value that is tried, from the start on: until the gradient is as large at the horizon.
 
-    The ratio grows with the value, if not everywhere: from the start the value is moved up (or down) until
-    the ratio crosses 1, and the crossing is closed in on (Brent 1973, chapter 4). Where it never does, or
-    jumps, values are tried ever nearer to the best, then in the widest gaps, then near the best again.
+    What counts is the median ratio over the sequences that were measured; the search goes on while there is
+    one along which the gradient is far from it. The ratio grows with the value, if not everywhere: from the
+    start the value is moved up (or down) until the ratio crosses 1, and the crossing is closed in on (Brent
+    1973, chapter 4). Where sequences differ there, values beyond are tried. Where it never crosses, or jumps,
+    values are tried ever nearer to the best, then in the widest gaps, then near the best again.
     """
     tried: dict[float, Credit] = {}
 
@@ -87,7 +93,7 @@ def search(knob: Knob, measure: Callable[[float], Credit]) -> Iterator[Trial]:
             tried[value] = measure(value)
         return 0.0 if close_enough(tried[value]) else math.asinh(decades_of(tried[value]))
 
-    for phase in (_outwards, _otherwise, _between, _apart, _between):
+    for phase in (_outwards, _beyond, _otherwise, _between, _apart, _between):
         for value in phase(knob, height, tried):
             yield Trial(value, tried[value])
         if any(map(close_enough, tried.values())) or len(tried) > PATIENCE:
@@ -100,6 +106,25 @@ def _outwards(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iter
     yield knob.start
     if begun != 0:
         yield from _walk(knob, height, tried, -1 if begun > 0 else 1)
+
+
+def _beyond(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
+    """Yield values past the largest where the ratio crosses 1 and sequences differ all the same.
+
+    A gate that is open far enough keeps a gradient along any inputs.
+    """
+    if not any(abs(decades_of(credit)) <= ENOUGH for credit in tried.values()):
+        return
+    value = max(tried)
+    for step in range(BEYOND):
+        before, value = value, _moved(knob, value, 1, step)
+        if value == before:
+            return
+        found = height(value)
+        yield value
+        if found == 0:
+            yield from _nearer(knob, height, before, value)
+            return
 
 
 def _otherwise(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
@@ -188,28 +213,35 @@ def _crossing(height: Height, tried: Mapping[float, Credit], one: float, other: 
 
 
 def decades_of(credit: Credit) -> float:
-    """Return log₁₀ of the ratio, cut off far away; a state that overflows counts as too large."""
-    if math.isnan(credit.log10_credit):
+    """Return log₁₀ of the median ratio, cut off far away; a state that overflows counts as too large."""
+    if math.isnan(credit.log10_norm_ratio):
         return FARTHEST
-    return min(max(credit.log10_credit, -FARTHEST), FARTHEST)
+    return min(max(credit.log10_norm_ratio, -FARTHEST), FARTHEST)
 
 
 def close_enough(credit: Credit) -> bool:
-    """Return whether the gradient is as large at the horizon as the search wants it."""
-    return abs(decades_of(credit)) <= ENOUGH
+    """Return whether the gradient is as large at the horizon as the search wants it, along every sequence."""
+    return abs(decades_of(credit)) <= ENOUGH and not _unsafe(credit)
+
+
+def _unsafe(credit: Credit) -> int:
+    """Return along how many sequences a gradient comes nearer to a factor of 100 than is safe for others."""
+    return sum(one.distance > SAFE for one in credit.measurements)
+
+
+def badness(credit: Credit) -> tuple[int, float]:
+    """Return along how many sequences a gradient is not safe, and how far the median ratio is from 1."""
+    return _unsafe(credit), max(abs(decades_of(credit)), ENOUGH)
 
 
 def best(trials: list[Trial]) -> Trial:
-    """Return the trial whose ratio is nearest to 1; of those that are close enough the one nearest the start.
+    """Return the trial that is safe along most sequences, and of those the one whose ratio is nearest to 1.
 
-    A gate that is open farther than it has to be learns nothing new. The first trial is the start.
+    Of those that are close enough it is the one nearest the start: a gate that is open farther than it has to
+    be learns nothing new. The first trial is the start.
     """
     start = trials[0].value
-
-    def badness(trial: Trial) -> tuple[float, float]:
-        return max(abs(decades_of(trial.credit)), ENOUGH), abs(trial.value - start)
-
-    return min(trials, key=badness)
+    return min(trials, key=lambda trial: (*badness(trial.credit), abs(trial.value - start)))
 
 
 def _moved(knob: Knob, value: float, sign: int, step: int) -> float:

@@ -46,7 +46,8 @@ def inspect(
     """What the recurrent layers of a trained checkpoint do to gradients.
 
     Every recurrent layer of the file, whatever framework wrote it: its rate, its gates, and whether a
-    gradient arrives over L steps. Where it does not, changes are tried and measured.
+    gradient arrives over L steps, measured from several steps of several sequences. Where it does not,
+    changes are tried and measured.
 
     \b
     Examples:
@@ -65,7 +66,8 @@ def inspect(
               summary
     Verdicts: vanishing, stable, exploding, undecided, arrives, lost, inflated,
               unreadable
-    (arrives, lost and inflated: what becomes of credit over L steps)
+    (arrives, lost and inflated: what becomes of credit over L steps;
+    undecided: the measurements disagree)
     """
     return gradflow.inspect(
         *files, input=input, key=key, length=length, seed=seed, layout=layout, assume=assumptions(assume),

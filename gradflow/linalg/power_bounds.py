@@ -143,4 +143,6 @@ def _submultiplicative(steps: list[int], high: Real) -> Real:
     rates = high[1:consecutive] / np.arange(1, consecutive)
     base = 1 + int(np.argmin(rates))
     rest = np.array([high[k % base] for k in steps])
-    return np.array([float(k // base) for k in steps]) * high[base] + rest
+    quotients = np.array([float(k // base) for k in steps])
+    with np.errstate(invalid="ignore"):
+        return np.where(quotients > 0, quotients * high[base] + rest, rest)

@@ -17,6 +17,7 @@ GRAM = 48  # columns up to which the Gram matrix is quicker than any iteration
 # so that a direction is found that no start had anything of.
 REMEMBERED, NOISE = np.array([1.0, 0.3, 0.1]), 0.2
 EACH_MOST = 100  # Lanczos steps for many operators at once
+FIRST_JUDGED = 24  # of those, the first after which errors are looked at
 EPS = {8: float(np.finfo(np.float64).eps), 4: float(np.finfo(np.float32).eps)}  # by bytes
 MOST = 64  # Lanczos steps after which the Gram matrix is taken instead
 
@@ -167,7 +168,12 @@ def gram_values(matrices: Array) -> Array:
 
 
 def leading_singular_values(
-    matvecs: Product, rmatvecs: Product, shape: tuple[int, int], dtype: np.dtype[Any], tolerance: float
+    matvecs: Product,
+    rmatvecs: Product,
+    shape: tuple[int, int],
+    dtype: np.dtype[Any],
+    tolerance: float,
+    first_judged: int = FIRST_JUDGED,
 ) -> tuple[Array, Array]:
     """Return the largest singular values of p operators on n numbers at once, and their relative errors.
 
@@ -181,6 +187,10 @@ def leading_singular_values(
         Take vectors (n, p) as columns to A_p v_p and A_pᵀ u_p.
     shape : tuple of int
         (n, p).
+    tolerance : float
+        Relative error that is allowed.
+    first_judged : int
+        Steps after which errors are first looked at.
     """
     eps = float(np.finfo(dtype).eps)
     v = np.random.default_rng(0).standard_normal(shape).astype(dtype)
@@ -188,7 +198,7 @@ def leading_singular_values(
     u, beta = np.zeros_like(v), np.zeros(shape[1], dtype)
     alphas: list[Array] = []
     betas: list[Array] = []
-    due, values, errors = 24, np.zeros(shape[1]), np.full(shape[1], np.inf)
+    due, values, errors = first_judged, np.zeros(shape[1]), np.full(shape[1], np.inf)
     while len(alphas) < EACH_MOST and np.any(errors > tolerance):
         u = matvecs(v) - beta * u
         alpha = _lengths(u)

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from gradflow.analysis import credit as module
-from gradflow.analysis import view
-from gradflow.analysis.credit import Credit, credit, trajectories
+from gradflow.analysis import end_norms, view
+from gradflow.analysis.credit import Credit, Measurement, credit, trajectories
 from gradflow.analysis.trajectory import follow
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
@@ -64,7 +64,8 @@ def assert_is_the_dense_products(trajectory, length):
     found = credit(trajectory, length)
     kept = -math.inf if math.isinf(logs[-1]) else logs[-1] - logs[half - 1]
     assert found.rate == pytest.approx(kept / (trajectory.steps - half) * math.log(10), rel=1e-9)
-    assert found.log10_credit == pytest.approx(logs[length - 1] - logs[0], rel=1e-9)
+    assert found.log10_credit == pytest.approx(logs[length - 1], rel=1e-9)
+    assert found.log10_norm_ratio == pytest.approx(logs[length - 1] - logs[0], rel=1e-9, abs=1e-12)
     assert found.horizon_float32 == first_outside(logs)
     return logs
 
@@ -75,7 +76,8 @@ def test_of_a_rotation_times_a_the_rate_is_ln_a_and_each_step_takes_a(factor, si
     for length in (1, 2, 77, STEPS):
         found = credit(linear(factor * orthogonal(size)), length)
         assert found.rate == pytest.approx(math.log(factor), abs=1e-12)
-        assert found.log10_credit == pytest.approx((length - 1) * math.log10(factor), abs=1e-11)
+        assert found.log10_credit == pytest.approx(length * math.log10(factor), abs=1e-11)
+        assert found.log10_norm_ratio == pytest.approx((length - 1) * math.log10(factor), abs=1e-11)
         assert (found.blow_up, found.error) == (None, pytest.approx(0.0, abs=1e-9))
 
 
@@ -103,7 +105,9 @@ def test_without_weights_an_lstm_keeps_what_its_forget_gate_keeps(bias):
     for length in (1, 50, STEPS):
         found = credit(trajectory, length)
         assert found.rate == pytest.approx(math.log(sigma(bias)), rel=1e-10)
-        assert found.log10_credit == pytest.approx((length - 1) * math.log10(sigma(bias)), rel=1e-10)
+        assert found.log10_norm_ratio == pytest.approx(
+            (length - 1) * math.log10(sigma(bias)), rel=1e-10, abs=1e-14
+        )
 
 
 @pytest.mark.parametrize("bias", [-3.0, 0.0, 1.0, 6.0])
@@ -112,7 +116,9 @@ def test_without_weights_a_gru_keeps_what_its_update_gate_keeps(bias):
     for length in (1, 50, STEPS):
         found = credit(trajectory, length)
         assert found.rate == pytest.approx(math.log(sigma(bias)), rel=1e-10)
-        assert found.log10_credit == pytest.approx((length - 1) * math.log10(sigma(bias)), rel=1e-10)
+        assert found.log10_norm_ratio == pytest.approx(
+            (length - 1) * math.log10(sigma(bias)), rel=1e-10, abs=1e-14
+        )
 
 
 def test_a_nilpotent_matrix_leaves_exactly_nothing():
@@ -137,7 +143,7 @@ def test_past_an_overflow_there_is_no_credit_and_before_it_what_there_was():
         found = credit(trajectory, length)
         assert found.blow_up == 310
         assert found.rate == pytest.approx(math.log(10), rel=1e-12)
-        assert found.log10_credit == pytest.approx(length - 1, rel=1e-12)
+        assert found.log10_credit == pytest.approx(length, rel=1e-12)
         assert (found.arrives, found.vanishes) == (False, False)
     for length in (310, 400):
         found = credit(trajectory, length)
@@ -164,7 +170,7 @@ def test_an_overflow_at_the_first_step_leaves_nothing_to_measure():
     ],
 )
 def test_credit_arrives_within_a_factor_of_100(log10_credit, arrives, vanishes):
-    found = Credit(-0.1, log10_credit, None, None, 0.0)
+    found = Credit((Measurement(0, 100, log10_credit, log10_credit),), (-0.1,), None, None, 0.0)
     assert (found.arrives, found.vanishes) == (arrives, vanishes)
 
 
@@ -186,7 +192,8 @@ def test_few_steps_have_a_rate_too(steps):
     half = steps // 2
     rate = (logs[-1] - logs[half]) / (steps - half) * math.log(10)
     assert credit(trajectory, steps).rate == pytest.approx(rate, rel=1e-10)
-    assert credit(trajectory, steps).log10_credit == pytest.approx(logs[-1] - logs[1], abs=1e-12)
+    assert credit(trajectory, steps).log10_credit == pytest.approx(logs[-1], abs=1e-12)
+    assert credit(trajectory, steps).log10_norm_ratio == pytest.approx(logs[-1] - logs[1], abs=1e-12)
 
 
 def dipping(depth, growth, size=4, wet=3):
@@ -239,13 +246,137 @@ def test_a_dip_inside_float32_that_nothing_follows_is_no_horizon():
 def test_of_a_very_large_layer_the_same_rate_and_credit_come_without_a_product(monkeypatch):
     cell = parse_cell("lstm").make(20, 3, np.random.default_rng(4))
     trajectory = follow(cell, np.random.default_rng(5).standard_normal((60, 3)))
-    full = credit(trajectory, 40)
+    full = credit(trajectory, 40, ends=3)
     monkeypatch.setattr(module, "LARGE", 40)
     monkeypatch.setattr(view, "LARGE", 40)
-    free = credit(trajectory, 40)
-    assert free.horizon_float32 is None
-    assert free.rate == pytest.approx(full.rate, rel=1e-6)
-    assert free.log10_credit == pytest.approx(full.log10_credit, rel=1e-6)
+    monkeypatch.setattr(end_norms, "MAX_DENSE_STATE", 8)
+    free = credit(trajectory, 40, ends=3)
+    assert (free.horizon_float32, free.horizon_sought) == (None, False)
+    assert free.rate == pytest.approx(full.rate, rel=1e-3)
+    assert 0 < free.error < 2e-3
+    for one, other in zip(free.measurements, full.measurements, strict=True):
+        assert one.log10_norm == pytest.approx(other.log10_norm, abs=free.error)
+
+
+# ---- several ends and draws
+
+
+def gated(bias, shut, steps=100):
+    """An LSTM without recurrent weights whose forget and output gates shut on the step that an input marks.
+
+    Its forget gate is σ(bias), or σ(bias − shut) where the input is 1; its output gate ½, or σ(−shut).
+    """
+    weight_ih = np.zeros((4 * HIDDEN, 1))
+    weight_ih[HIDDEN : 2 * HIDDEN] = weight_ih[3 * HIDDEN :] = -shut
+    biases = np.repeat([0.0, bias, 0.0, 0.0], HIDDEN)
+    return LSTM(weight_ih, np.zeros((4 * HIDDEN, HIDDEN)), biases), np.zeros((steps, 1))
+
+
+@pytest.mark.parametrize("length", [1, 7, 50])
+def test_of_an_lstm_of_zeros_the_norm_is_that_of_its_gates_alone(length):
+    cell = bias_only(LSTM, [0.0, 0.0, 0.0, 0.0]).cell
+    found = credit(follow(cell, np.zeros((120, 2))), length, ends=4)
+    # c' = c/2 and h' = ½ tanh c' about c = 0: ∂c'/∂c = ½^L, ∂h'/∂c = ½ ½^L
+    exact = length * math.log10(0.5) + 0.5 * math.log10(1.25)
+    assert [one.log10_norm for one in found.measurements] == pytest.approx([exact] * 4, abs=1e-12)
+    assert [one.log10_norm_ratio for one in found.measurements] == pytest.approx(
+        [(length - 1) * math.log10(0.5)] * 4, abs=1e-12
+    )
+
+
+@pytest.mark.parametrize(("bias", "shut"), [(4.0, 20.0), (6.0, 12.0), (5.0, 30.0)])
+def test_a_last_step_that_shuts_the_gates_loses_the_gradient_whatever_the_ratio_says(bias, shut):
+    cell, inputs = gated(bias, shut)
+    inputs[-1] = 1.0
+    found = credit(follow(cell, inputs), 50, ends=8, last_decides=True)
+    open_gate, shut_gate, output = sigma(bias), sigma(bias - shut), sigma(-shut)
+    last = math.log10(shut_gate) + 49 * math.log10(open_gate) + 0.5 * math.log10(1 + output**2)
+    assert found.last.log10_credit == pytest.approx(last, abs=1e-9)
+    # by the ratio alone the gradient would have arrived
+    assert found.last.log10_norm_ratio == pytest.approx(49 * math.log10(open_gate), abs=1e-9)
+    assert abs(found.last.log10_norm_ratio) < 2
+    before = 50 * math.log10(open_gate) + 0.5 * math.log10(1.25)
+    assert [one.log10_norm for one in found.measurements[:-1]] == pytest.approx([before] * 7, abs=1e-9)
+    assert (found.arrival, found.counted("arrives"), found.vanishes) == ("lost", 7, True)
+    # an end like any other, as of drawn inputs, is outvoted
+    assert found._replace(last_decides=False).arrival == "arrives"
+
+
+def test_one_odd_step_on_the_way_to_most_ends_loses_the_gradient_though_the_last_is_as_any_other():
+    cell, inputs = gated(5.0, 25.0)
+    inputs[70] = 1.0
+    found = credit(follow(cell, inputs), 50, ends=8, last_decides=True)
+    lost = [one.end > 70 for one in found.measurements]
+    assert [one.arrival == "lost" for one in found.measurements] == lost
+    assert (sum(lost), found.arrival) == (4 + 1, "lost")
+
+
+def test_of_a_network_that_keeps_all_the_norm_is_1_from_every_end_of_every_draw():
+    cell = RNN(np.ones((3, 2)), orthogonal(3), np.zeros(3), "identity")
+    found = credit(follow(cell, np.random.default_rng(0).standard_normal((4, 90, 2))), 30, ends=5)
+    assert [(one.draw, one.end) for one in found.measurements] == [
+        (draw, end) for draw in range(4) for end in (30, 45, 60, 75, 90)
+    ]
+    assert [one.log10_norm for one in found.measurements] == pytest.approx([0.0] * 20, abs=1e-12)
+    assert (found.arrival, found.arrives_from_all, len(found.rates)) == ("arrives", True, 4)
+
+
+def judged(*logs, **options):
+    """The credit of ends, one in each of so many draws."""
+    ends = tuple(Measurement(draw, 9, log, log) for draw, log in enumerate(logs))
+    return Credit(ends, (0.0,) * len(logs), None, None, 0.0, **options)
+
+
+@pytest.mark.parametrize(
+    ("logs", "arrival"),
+    [
+        ([0.0] * 8, "arrives"),
+        ([0.0] * 7 + [-9.0], "arrives"),
+        ([0.0] * 6 + [-9.0] * 2, "undecided"),
+        ([0.0] * 4 + [-9.0] * 4, "undecided"),
+        ([0.0] * 3 + [-9.0] * 5, "lost"),
+        ([0.0] * 3 + [9.0] * 5, "inflated"),
+        ([-9.0] * 4 + [9.0] * 4, "undecided"),
+    ],
+)
+def test_ends_that_disagree_arrive_by_seven_eighths_and_are_lost_by_more_than_half(logs, arrival):
+    assert judged(*logs).arrival == arrival
+
+
+@pytest.mark.parametrize(
+    ("norm", "ratio", "arrival"),
+    [
+        (0.0, 0.0, "arrives"),
+        (-9.0, 0.5, "lost"),
+        (-9.0, 5.0, "lost"),
+        (0.0, -5.0, "lost"),
+        (0.0, 5.0, "inflated"),
+        (5.0, 0.0, "inflated"),
+        (5.0, -5.0, "inflated"),
+    ],
+)
+def test_the_norm_decides_and_within_a_factor_of_100_the_ratio(norm, ratio, arrival):
+    assert Measurement(0, 9, norm, ratio).arrival == arrival
+
+
+@pytest.mark.parametrize("seed", range(24))
+def test_from_every_end_the_norm_is_that_of_the_dense_product_behind_it(seed):
+    draw = np.random.default_rng([seed, 77])
+    spec = ("rnn", "rnn:activation=relu", "lstm", "gru")[seed % 4]
+    cell = parse_cell(f"{spec}{',' if ':' in spec else ':'}gain={10 ** draw.uniform(-0.7, 0.5):.4f}").make(
+        int(draw.integers(2, 17)), 2, draw
+    )
+    inputs = draw.standard_normal((2, 60, 2))
+    inputs[:, -1] = draw.choice([0.0, 8.0, -30.0])  # a last step unlike the others
+    trajectory = follow(cell, inputs)
+    length = int(draw.integers(1, 40))
+    for one in credit(trajectory, length, ends=4).measurements:
+        product = np.eye(cell.state_size)
+        factor = cell.linearize(trajectory.states[one.draw], inputs[one.draw])
+        for place in range(one.end - length, one.end):
+            product = factor.at(place).todense() @ product
+        exact = np.linalg.norm(product, 2)
+        assert one.log10_norm == (pytest.approx(math.log10(exact), abs=1e-9) if exact else -math.inf)
 
 
 def test_files_with_several_levels_or_directions_are_here():

@@ -1,6 +1,7 @@
 """Tuned weights: closed forms, dense products along the written file's own way, draws made by hand."""
 
 import math
+import re
 
 import numpy as np
 import pytest
@@ -15,9 +16,10 @@ from gradflow.cells.base import Cell
 from gradflow.cells.initialization import INITIALIZATIONS
 from gradflow.cells.spec import parse_cell
 from gradflow.cells.stack import Stack
-from gradflow.errors import DataError, UsageError
+from gradflow.errors import DataError, NumericalError, UsageError
 
 HIDDEN, FEATURES, HORIZON = 6, 3, 100
+TUNED_ON, HELD_OUT = range(16), range(16, 48)  # the draws of inputs, as init documents them
 ROUNDING = 2.0**-24  # of a float32
 READ = {"safetensors": safetensors.numpy.load_file, "npz": lambda path: dict(np.load(path))}
 
@@ -51,6 +53,26 @@ def log10_ratio(cell, inputs):
     return scale - math.log10(np.linalg.norm(factor.at(len(inputs) - 1).todense(), 2))
 
 
+def dense_norms(cell, draws, scale=1.0, **how):
+    """log₁₀ ‖J_N ⋯ J_1‖ and that over ‖J_N‖ along draws of inputs: dense products, their sizes kept apart."""
+    inputs = scale * np.stack([normal(draw, **how) for draw in draws])
+    factor, eye = cell.linearize(cell.run(inputs), inputs), np.eye(cell.state_size)
+    product = eye = np.broadcast_to(eye, (len(inputs), *eye.shape))
+    scales = np.zeros((len(inputs), 1, 1))
+    for place in range(inputs.shape[1]):
+        product = factor.at(place).matmat(eye) @ product
+        size = np.abs(product).max(axis=(1, 2), keepdims=True)
+        product, scales = product / size, scales + np.log10(size)
+    last = np.log10(np.linalg.norm(factor.at(inputs.shape[1] - 1).matmat(eye), 2, axis=(1, 2)))
+    whole = scales[:, 0, 0] + np.log10(np.linalg.norm(product, 2, axis=(1, 2)))
+    return whole, whole - last
+
+
+def judged_ratios(cell, scale=1.0, **how):
+    """log₁₀ of the ratio along each of the sequences that the search never saw."""
+    return dense_norms(cell, HELD_OUT, scale, **how)[1]
+
+
 def loaded(path, layers=1, **assume):
     """The cell of a file: in torch's names one network, in Keras' as many as there are layers."""
     networks = gradflow.load(path, assume=assume or None).networks
@@ -82,7 +104,7 @@ def work(monkeypatch):
     """Every call that would take long."""
     calls = []
     for name in ("follow", "credit", "search"):
-        monkeypatch.setattr(module, name, lambda *arguments, name=name: calls.append(name))
+        monkeypatch.setattr(module, name, lambda *arguments, name=name, **options: calls.append(name))
     return calls
 
 
@@ -155,9 +177,9 @@ def test_the_bias_that_is_found_grows_as_the_logarithm_of_the_horizon():
 
 
 PUBLISHED = {
-    "rnn": {},
+    "rnn:init=identity": {},
     "rnn:init=orthogonal,activation=relu": {"assume": {"activation": "relu"}},
-    "rnn:layers=2,init=orthogonal": {},
+    "rnn:layers=2,init=identity": {},
     "lstm": {},
     "lstm:init=chrono": {},
     "lstm:init=keras,layers=2": {},
@@ -177,7 +199,8 @@ def test_the_ratio_that_is_published_is_that_of_the_weights_in_the_file(cell, la
     file = tmp_path / f"w.{container}"
     found = small(cell, output=file, layout=layout, seed=3)
     written = loaded(file, layers=2, **PUBLISHED[cell].get("assume", {}))
-    assert found.log10_norm_ratio == pytest.approx(log10_ratio(written, normal(seed=3)), abs=1e-9)
+    assert found.log10_norm_ratio == pytest.approx(np.median(judged_ratios(written, seed=3)), abs=1e-9)
+    assert (found.sequences, found.held_out) == (32, 32)
     assert_same_weights(written, by_hand(tuned(cell, found), seed=3))
     assert (found.file, found.size) == (str(file), file.stat().st_size)
     arrays = READ[container](file)
@@ -196,13 +219,18 @@ def tuned(cell, found):
 
 
 @pytest.mark.parametrize("horizon", [100, 170])
-@pytest.mark.parametrize("cell", ["rnn:init=orthogonal", "lstm", "lstm:init=chrono", "gru"])
-def test_inspect_of_the_file_says_that_credit_arrives_with_the_same_number(cell, horizon, tmp_path):
+@pytest.mark.parametrize("cell", ["rnn:init=identity", "lstm:init=keras", "lstm:init=chrono", "gru"])
+def test_inspect_of_the_file_along_the_held_out_inputs_has_the_same_numbers(cell, horizon, tmp_path):
     file = tmp_path / "w.safetensors"
-    found = small(cell, horizon=horizon, output=file, seeds=2, hidden=16)
-    layers = gradflow.inspect(file, length=horizon).layers
+    found = small(cell, horizon=horizon, output=file, hidden=16)
+    layers = gradflow.inspect(file, length=horizon, seed=9).layers
     assert layers.arrival == ["arrives"]
-    assert layers.log10_credit[0] == pytest.approx(found.log10_norm_ratio, abs=1e-9)
+    some = HELD_OUT[:4]
+    logs = [gradflow.inspect(file, input=normal(draw, steps=horizon)).layers.log10_credit[0] for draw in some]
+    norms, _ = dense_norms(loaded(file), HELD_OUT, steps=horizon)
+    assert logs == pytest.approx(norms[:4], abs=1e-9)
+    assert found.log10_norm == pytest.approx(np.median(norms), abs=1e-9)
+    assert (found.log10_norm_low, found.log10_norm_high) == pytest.approx((min(norms), max(norms)), abs=1e-9)
 
 
 def test_compare_of_the_file_has_the_same_ratio_at_the_horizon(tmp_path):
@@ -210,25 +238,48 @@ def test_compare_of_the_file_has_the_same_ratio_at_the_horizon(tmp_path):
     found = small("lstm", output=file)
     flow = gradflow.compare(str(file), steps=HORIZON, seeds=1, features=FEATURES).flow
     ends = dict(zip(flow.lag, flow.log10_norm, strict=True))
-    assert ends[HORIZON] - ends[1] == pytest.approx(found.log10_norm_ratio, abs=1e-9)
+    # compare's one draw is the one that the table is of
+    assert ends[HORIZON] - ends[1] == pytest.approx(found.tuning.log10_norm_ratio[1], abs=1e-9)
 
 
 @pytest.mark.parametrize("kind", CELLS)
 @pytest.mark.parametrize("scheme", INITIALIZATIONS)
-def test_every_start_arrives_and_the_ratio_told_is_that_of_the_draw_with_the_value_told(kind, scheme):
+def test_every_start_arrives_along_all_inputs_held_out_or_is_refused(kind, scheme):
     cell = f"{kind}:init={scheme}"
     if (kind, scheme) == ("rnn", "chrono"):
         with pytest.raises(UsageError, match="rnn has none"):
             small(cell)
         return
-    found = small(cell, hidden=16)
-    ratio = log10_ratio(by_hand(tuned(cell, found), hidden=16), normal())
-    assert found.log10_norm_ratio == pytest.approx(ratio, abs=1e-9)
+    try:
+        found = small(cell, hidden=16)
+    except NumericalError as error:
+        # a gate that is open keeps what comes; a gain alone does not, whatever comes
+        assert kind == "rnn"
+        assert_refused_rightly(cell, str(error), hidden=16)
+        return
+    ratios = judged_ratios(by_hand(tuned(cell, found), hidden=16))
+    assert found.log10_norm_ratio == pytest.approx(np.median(ratios), abs=1e-9)
     assert found.arrival == "arrives"
-    assert 1e-2 <= 10**ratio <= 1e2
-    assert found.norm_ratio == pytest.approx(10**ratio, rel=1e-8)
+    assert max(map(abs, ratios)) <= 2
+    assert found.norm_ratio == pytest.approx(10 ** np.median(ratios), rel=1e-8)
     assert found.held() == {"arrives"}
     assert not [note for note in found.notes if "was found" in note]
+
+
+def assert_refused_rightly(cell, message, **size):
+    """What the refusal says of its best value is what that value does along the inputs held out."""
+    name, value, low, high, count = re.search(
+        r"no (\w+) from .* with the best, (\S+), a gradient is multiplied by (\S+) to (\S+) over .* arrives "
+        r"along (\d+) of 32 sequences",
+        message,
+    ).groups()
+    made = by_hand(f"{cell}{',' if ':' in cell else ':'}{name}={value}", **size)
+    norms, ratios = dense_norms(made, HELD_OUT)
+    assert 0 < int(count) < 32
+    # the value is told in six digits, and a chaotic network makes more of the rest
+    ends = np.log10([float(low), float(high)])
+    assert ends == pytest.approx([norms.min(), norms.max()], abs=1.5)
+    assert max(np.abs(norms).max(), np.abs(ratios).max()) > 2
 
 
 VARIANTS = [
@@ -245,7 +296,8 @@ VARIANTS = [
 
 
 @pytest.mark.parametrize("cell", VARIANTS)
-def test_of_every_variant_each_trial_is_the_draw_with_that_value(cell):
+def test_of_every_variant_each_trial_is_the_median_over_the_sequences_it_is_tuned_on(cell, monkeypatch):
+    monkeypatch.setattr(module, "_check_holds", lambda *_: None)  # whether it holds is not the question here
     found = small(cell, hidden=16)
     assert len(found.trials.value) > 1
     name, _, _ = cell.partition(":")
@@ -255,24 +307,20 @@ def test_of_every_variant_each_trial_is_the_draw_with_that_value(cell):
         told = found.trials.log10_norm_ratio[place]
         with np.errstate(all="ignore"):
             drawn = by_hand(f"{name}:{spec}", hidden=16)
-            if np.isfinite(drawn.run(normal())).all():
-                assert told == pytest.approx(log10_ratio(drawn, normal()), abs=1e-8)
+            if all(np.isfinite(drawn.run(normal(draw))).all() for draw in TUNED_ON):
+                _, ratios = dense_norms(drawn, TUNED_ON)
+                assert told == pytest.approx(np.median(ratios), abs=1e-8)
+                low, high = found.trials.log10_norm_ratio_low, found.trials.log10_norm_ratio_high
+                assert (low[place], high[place]) == pytest.approx((min(ratios), max(ratios)), abs=1e-8)
             else:
                 assert math.isnan(told)
     np.testing.assert_allclose(
         found.trials.rate, found.trials.log10_norm_ratio * math.log(10) / (HORIZON - 1), rtol=1e-12
     )
-    # what is written is the nearest of them
-    decades = np.nan_to_num(np.abs(found.trials.log10_norm_ratio), nan=np.inf)
-    assert max(abs(found.log10_norm_ratio), ENOUGH) == max(decades.min(), ENOUGH)
     assert found.value in found.trials.value
-    ratio = found.log10_norm_ratio
-    assert found.arrival == ("lost" if ratio < -2 else "inflated" if ratio > 2 else "arrives")
-    said = [note for note in found.notes if note.startswith(f"no {found.parameter} from")]
-    assert len(said) == (found.arrival != "arrives")
 
 
-@pytest.mark.parametrize(("cell", "horizon", "seed"), [("lstm:gain=20", 60, 0), ("gru:gain=10", 50, 1)])
+@pytest.mark.parametrize(("cell", "horizon", "seed"), [("lstm:gain=0.5", 60, 0), ("gru:gain=2", 50, 1)])
 def test_what_is_written_is_never_farther_from_1_than_what_was_asked_for(cell, horizon, seed):
     found = gradflow.init(cell, hidden=8, features=2, horizon=horizon, seeds=1, seed=seed)
     before, after = np.abs(found.tuning.log10_norm_ratio)
@@ -281,23 +329,38 @@ def test_what_is_written_is_never_farther_from_1_than_what_was_asked_for(cell, h
 
 @pytest.mark.parametrize(
     ("cell", "hidden", "features", "horizon", "seed"),
-    [("rnn", 16, 8, 100, 3), ("rnn", 16, 8, 300, 1), ("rnn:init=orthogonal", 8, 2, 100, 5)],
+    [("rnn", 16, 8, 100, 3), ("rnn", 16, 8, 300, 1), ("rnn:init=orthogonal", 8, 2, 300, 5)],
 )
-def test_a_gain_between_two_doublings_is_found_where_a_sweep_finds_one(cell, hidden, features, horizon, seed):
+def test_a_gain_that_fits_one_draw_of_inputs_is_refused_where_none_fits_others(
+    cell, hidden, features, horizon, seed, tmp_path
+):
+    def spread(gain):
+        made = by_hand(f"{cell}{',' if ':' in cell else ':'}gain={gain:.6f}", 0, seed, hidden, features)
+        norms = dense_norms(made, range(12), seed=1000 + seed, steps=horizon, features=features)
+        return np.abs(norms).max()
+
+    # a sweep finds no gain that holds along a dozen sequences
+    assert all(spread(gain) > 2 for gain in np.geomspace(1, 8, 12))
     options = {"hidden": hidden, "features": features, "seeds": 1, "seed": seed}
-    swept = [
-        gradflow.compare(
-            f"{cell}{',' if ':' in cell else ':'}gain={gain:.6f}", steps=horizon, lags=[1, horizon], **options
-        ).flow.log10_norm
-        for gain in np.geomspace(1, 8, 40)
-    ]
-    assert np.nanmin([abs(last - first) for first, last in swept]) < 2
-    assert gradflow.init(cell, horizon=horizon, **options).arrival == "arrives"
+    file = tmp_path / "w.npz"
+    with pytest.raises(NumericalError, match=r"no gain from 0\.001 to 1000 holds over inputs"):
+        gradflow.init(cell, horizon=horizon, output=file, **options)
+    assert not file.exists()
+
+
+@pytest.mark.parametrize(
+    ("cell", "horizon"), [("gru", 150), ("lstm:init=chrono", 100), ("rnn:init=identity", 60)]
+)
+def test_what_arrives_arrives_along_inputs_that_nothing_has_seen(cell, horizon):
+    for seed in range(3):
+        found = small(cell, horizon=horizon, seed=seed, hidden=12)
+        made = by_hand(tuned(cell, found), 0, seed, 12)
+        assert np.abs(dense_norms(made, range(20), seed=5000 + seed, steps=horizon)).max() <= 2
 
 
 def test_a_saturated_start_is_left_downwards():
     # the gradient of a saturated tanh vanishes the more, the larger the gain: upwards there is nothing
-    found = gradflow.init("rnn:gain=1000", hidden=16, features=4, horizon=50, seeds=1)
+    found = gradflow.init("rnn:gain=1000,init=identity", hidden=16, features=4, horizon=50, seeds=1)
     assert found.arrival == "arrives"
     assert found.value < 1000
 
@@ -366,13 +429,12 @@ def test_a_ratio_that_no_double_holds_is_none_and_has_its_logarithm(monkeypatch)
 
 
 def test_draws_that_do_not_arrive_with_the_value_of_the_first_are_counted_in_a_note():
-    found = small("rnn:init=ginibre", seeds=6, hidden=16)
+    found = small("rnn:activation=relu", seeds=6, hidden=16, seed=2, features=8)
     assert found.arrival == "arrives"
     lost = 0
     for draw in range(1, 6):
-        drawn = by_hand(f"rnn:init=ginibre,gain={found.value!r}", draw, hidden=16)
-        ratio = log10_ratio(drawn, normal(draw))
-        lost += not -2 <= ratio <= 2
+        drawn = by_hand(f"rnn:activation=relu,gain={found.value!r}", draw, 2, hidden=16, features=8)
+        lost += np.abs(dense_norms(drawn, [draw], seed=2, features=8)).max() > 2
     told = [note for note in found.notes if "other draws" in note]
     assert found.tuning.arriving[1] == 6 - lost
     assert bool(told) == bool(lost)
@@ -437,11 +499,12 @@ def test_of_one_draw_all_quantiles_are_that_draw():
             for name in ("log10_norm_ratio_low", "log10_norm_ratio", "log10_norm_ratio_high")
         )
         assert low == middle == high
-    assert found.tuning.log10_norm_ratio[1] == found.log10_norm_ratio
-    assert found.tuning.rate == pytest.approx([found.rate_before, found.rate_after], rel=1e-12)
+    assert found.tuning.log10_norm_ratio[1] == pytest.approx(
+        log10_ratio(by_hand(f"gru:update_bias={found.value!r}"), normal()), abs=1e-9
+    )
 
 
-@pytest.mark.parametrize("cell", ["rnn", "lstm:init=chrono", "gru:layers=2"])
+@pytest.mark.parametrize("cell", ["rnn:init=identity", "lstm:init=chrono", "gru:layers=2"])
 def test_the_file_does_not_depend_on_how_many_draws_are_looked_at(cell, tmp_path):
     one, several = (
         small(cell, seeds=seeds, output=tmp_path / f"{seeds}.safetensors") for seeds in (1, 4)
@@ -472,7 +535,7 @@ def test_a_map_that_is_handed_in_does_the_work_in_order_and_changes_nothing():
             yield function(item)
 
     watched = small("lstm", seeds=3, map=watching)
-    assert len(seen) == len(watched.trials.value) + 2 * 2
+    assert len(seen) == len(watched.trials.value) + 2 * 3
     assert_same(watched, small("lstm", seeds=3))
 
 
@@ -496,7 +559,13 @@ def test_of_a_batch_each_draw_takes_its_own_sequence():
         log10_ratio(by_hand(f"gru:update_bias={found.value!r}", draw, features=2), data[draw % 2])
         for draw in range(3)
     ]
-    assert found.log10_norm_ratio == pytest.approx(ratios[0], abs=1e-9)
+    # tuned on the first sequence, judged on the second
+    assert (found.sequences, found.held_out) == (1, 1)
+    assert found.trials.log10_norm_ratio[list(found.trials.value).index(found.value)] == pytest.approx(
+        ratios[0], abs=1e-9
+    )
+    first = by_hand(f"gru:update_bias={found.value!r}", 0, features=2)
+    assert found.log10_norm_ratio == pytest.approx(log10_ratio(first, data[1]), abs=1e-9)
     assert found.tuning.log10_norm_ratio[1] == pytest.approx(np.median(ratios), abs=1e-9)
 
 
@@ -510,9 +579,9 @@ def test_inputs_without_a_file_may_be_zero_or_constant(cell, kind, level):
 
 
 def test_the_scale_multiplies_the_inputs():
-    found = small("rnn:init=orthogonal", input_scale=3.0, hidden=16)
-    ratio = log10_ratio(by_hand(tuned("rnn:init=orthogonal", found), hidden=16), 3 * normal())
-    assert found.log10_norm_ratio == pytest.approx(ratio, abs=1e-9)
+    found = small("gru", input_scale=3.0, hidden=16)
+    ratios = judged_ratios(by_hand(tuned("gru", found), hidden=16), scale=3.0)
+    assert found.log10_norm_ratio == pytest.approx(np.median(ratios), abs=1e-9)
 
 
 # ---- refusals, all before the work
@@ -621,8 +690,8 @@ def test_a_horizon_of_2_is_one_step_more_than_one(cell):
     found = small(cell, horizon=2)
     assert found.arrival == "arrives"
     assert found.rate_after == pytest.approx(found.log10_norm_ratio * math.log(10), rel=1e-12)
-    ratio = log10_ratio(by_hand(tuned(cell, found)), normal(steps=2))
-    assert found.log10_norm_ratio == pytest.approx(ratio, abs=1e-9)
+    ratios = judged_ratios(by_hand(tuned(cell, found)), steps=2)
+    assert found.log10_norm_ratio == pytest.approx(np.median(ratios), abs=1e-9)
 
 
 def test_without_a_file_no_weights_are_written_and_the_numbers_are_the_same(tmp_path):

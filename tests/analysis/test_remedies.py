@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import brentq
 
 from gradflow.analysis import remedies
-from gradflow.analysis.credit import Credit, credit
+from gradflow.analysis.credit import Credit, Measurement, credit
 from gradflow.analysis.remedies import Case, Trial, best, trials
 from gradflow.analysis.trajectory import follow
 from gradflow.cells.gru import GRU
@@ -73,13 +73,13 @@ def changed(monkeypatch):
 @pytest.mark.parametrize(("cell", "gate", "name"), [(LSTM, "f", "forget_bias"), (GRU, "z", "update_bias")])
 def test_the_bias_of_the_gate_that_keeps_is_raised_until_it_keeps_1_over_e(cell, gate, name, bias, length):
     one = case(bias_only(cell, **{gate: bias}), draws(), length)
-    assert one.before.log10_credit == pytest.approx((length - 1) * log10_sigma(bias), rel=1e-9)
+    assert one.before.log10_norm_ratio == pytest.approx((length - 1) * log10_sigma(bias), rel=1e-9)
     trial = tried(one)[name]
     # −ln σ(b + δ) = 1/L
     exact = -math.log(math.expm1(1 / length)) - bias
     assert trial.value == pytest.approx(exact, abs=ROUNDING)
     assert trial.value == round(trial.value, 1)
-    assert trial.credit.log10_credit == pytest.approx(
+    assert trial.credit.log10_norm_ratio == pytest.approx(
         (length - 1) * log10_sigma(bias + trial.value), rel=1e-9
     )
     assert trial.credit.rate == pytest.approx(log10_sigma(bias + trial.value) * math.log(10), rel=1e-9)
@@ -92,7 +92,7 @@ def test_of_units_that_differ_the_median_one_keeps_1_over_e():
     trial = tried(one)["forget_bias"]
     assert trial.value == pytest.approx(-math.log(math.expm1(1 / 50)) + 0.2, abs=ROUNDING)
     # the slowest unit carries what arrives
-    assert trial.credit.log10_credit == pytest.approx(49 * log10_sigma(0.9 + trial.value), rel=1e-9)
+    assert trial.credit.log10_norm_ratio == pytest.approx(49 * log10_sigma(0.9 + trial.value), rel=1e-9)
 
 
 @pytest.mark.parametrize(("spec", "place", "name"), [("lstm", 1, "forget_bias"), ("gru", 1, "update_bias")])
@@ -147,9 +147,7 @@ def test_the_gain_of_a_linear_layer_is_one_over_its_rate(factor):
     assert not one.before.arrives
     trial = tried(one)["gain"]
     assert trial.value == pytest.approx(1 / factor, rel=0.005)  # told in three digits
-    assert trial.credit.log10_credit == pytest.approx(
-        (STEPS - 1) * math.log10(factor * trial.value), abs=1e-9
-    )
+    assert trial.credit.log10_credit == pytest.approx(STEPS * math.log10(factor * trial.value), abs=1e-9)
     assert trial.credit.arrives
 
 
@@ -235,7 +233,8 @@ def test_gradients_that_explode_through_gates_call_for_other_weights(cell, candi
     found = tried(one)
     assert list(found) == ["gain", "orthogonal"]
     value = found["gain"].value
-    assert found["gain"].credit.log10_credit == pytest.approx(99 * math.log10(0.5 + 2 * value), rel=1e-9)
+    ratio = found["gain"].credit.log10_norm_ratio
+    assert ratio == pytest.approx(99 * math.log10(0.5 + 2 * value), rel=1e-9)
     assert found["gain"].credit.arrives
 
 
@@ -254,11 +253,11 @@ def test_what_is_told_of_a_change_is_what_the_changed_layer_does():
     bias = cell.bias.copy()
     bias[HIDDEN : 2 * HIDDEN] += raised.value
     by_hand = LSTM(cell.weight_ih, cell.weight_hh, bias)
-    assert raised.credit == credit(follow(by_hand, draws()), 80)
+    assert raised.credit == credit(follow(by_hand, draws()), 80, horizon=False)
     tanh = parse_cell("rnn:gain=0.4").make(HIDDEN, FEATURES, np.random.default_rng(7))
     scaled = tried(case(tanh, draws(), 80))["gain"]
     by_hand = RNN(tanh.weight_ih, scaled.value * tanh.weight_hh, tanh.bias)
-    assert scaled.credit == credit(follow(by_hand, draws()), 80)
+    assert scaled.credit == credit(follow(by_hand, draws()), 80, horizon=False)
 
 
 @pytest.mark.parametrize("failing", ["gain", "orthogonal"])
@@ -280,7 +279,8 @@ def test_weights_at_the_end_of_the_doubles_are_no_reason_to_fail(size):
 
 
 def outcome(log10_credit, blow_up=None):
-    return Trial("gain", 1.0, Credit(0.0, log10_credit, None, blow_up, 0.0))
+    ends = (Measurement(0, 9, log10_credit, log10_credit),)
+    return Trial("gain", 1.0, Credit(ends, (0.0,), None, blow_up, 0.0))
 
 
 def test_best_is_the_most_even_of_those_that_arrive():
@@ -322,3 +322,27 @@ def test_a_saturated_rnn_gets_the_gain_that_a_sweep_finds(scale):
     ]
     assert any(found.arrives for found in sweep)
     assert tried(case(saturated, inputs))["gain"].credit.arrives
+
+
+def test_a_gain_is_sought_on_half_of_the_runs_and_judged_on_all():
+    inputs = np.zeros((4, STEPS, 1))
+    inputs[2:] = 1000.0  # drives that the search does not see, and that no gain lets a gradient through
+    cell = RNN(np.full((3, 1), 0.01), 0.5 * np.eye(3), np.zeros(3))
+    trajectory = follow(cell, inputs)
+    trial = tried(Case(cell, trajectory, credit(trajectory, STEPS), STEPS, 0))["gain"]
+    assert trial.value == 2.0  # at rest tanh has slope 1
+    assert [end.arrival for end in trial.credit.measurements] == ["arrives"] * 2 + ["lost"] * 2
+    assert best([trial]) is None
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_no_gain_is_advised_for_a_network_that_every_gain_leaves_to_its_inputs(seed):
+    cell = parse_cell("rnn:gain=3").make(16, FEATURES, np.random.default_rng(seed))
+    inputs = np.random.default_rng([seed, 1]).standard_normal((8, 300, FEATURES))
+    trajectory = follow(cell, inputs)
+    one = Case(cell, trajectory, credit(trajectory, 300), 300, 0)
+    for trial in trials(one):
+        ends = trial.credit.measurements
+        assert len(ends) == 8
+        advised = best([trial]) is trial
+        assert advised == all(max(abs(end.log10_norm), abs(end.log10_norm_ratio)) <= 2 for end in ends)

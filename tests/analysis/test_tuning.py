@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradflow.analysis.credit import Credit
+from gradflow.analysis.credit import Credit, Measurement
 from gradflow.analysis.tuning import ENOUGH, Knob, Trial, best, close_enough, decades_of, knob_of, search
 from gradflow.cells.spec import parse_cell
 from gradflow.errors import UsageError
@@ -19,7 +19,7 @@ KNOBS = [GAIN, HORIZON, BIAS]
 
 
 def outcome(log10_credit, blow_up=None):
-    return Credit(0.0, log10_credit, None, blow_up, 0.0)
+    return Credit((Measurement(0, 1, log10_credit, log10_credit),), (0.0,), None, blow_up, 0.0)
 
 
 def searched(knob, log10):
