@@ -33,10 +33,11 @@ class LeadingSingularValue:
 
     Golub–Kahan–Lanczos with full reorthogonalisation (Golub & Kahan 1965; Golub & Van Loan 2013, section
     10.4), started from the last leading singular vectors and a little noise. It stops when the residual ρ of
-    the singular pair says that the value is right: some singular value is within ρ of it. Where the
-    Frobenius norm shows that no other can be as large, and how far below they are, the error is at most
-    ρ²/gap (Parlett 1998, section 11.7); a gap to values that were merely found proves nothing. After
-    `MOST` steps the eigenvalues of the Gram matrix answer.
+    the singular pair says that the value is right: some singular value is within ρ of it. That it is the
+    largest is proved apart: by the Frobenius norm, where that shows that no other can be as large, and how far
+    below they are: then the error is at most ρ²/gap (Parlett 1998, section 11.7); else by a Cholesky
+    factorization of τ² − AᵀA, which exists if no singular value is over τ. Where there is none, and after
+    `MOST` steps, the eigenvalues of the Gram matrix answer.
 
     Parameters
     ----------
@@ -73,7 +74,14 @@ class LeadingSingularValue:
             return Found(gram_norm(matrix), rounding)
         shape, dtype = matrix.shape, matrix.dtype
         found = self.of_operator(matrix.__matmul__, matrix.T.__matmul__, shape, dtype, MOST, frobenius)
-        return found if found.error <= self.tolerance else Found(gram_norm(matrix), rounding)
+        if found.error <= self.tolerance and _alone(found.value, found.error, frobenius):
+            return found
+        gram = smaller_gram(matrix)
+        if found.error <= self.tolerance:
+            error = self.tolerance + rounding
+            if _none_over(gram, found.value * (1.0 + error)):
+                return Found(found.value, error + rounding)
+        return Found(_root_of_largest(gram), rounding)
 
     def of_operator(
         self,
@@ -135,6 +143,23 @@ def _judge(bidiagonal: Array, beta: float, frobenius: float) -> tuple[float, flo
     return top, min(residual, residual**2 / gap if gap > residual else np.inf) / top, leading
 
 
+def _alone(value: float, error: float, frobenius: float) -> bool:
+    """Return whether no singular value but the one within ``error`` of ``value`` can be as large."""
+    least = value * (1.0 - error)
+    return frobenius**2 - least**2 < least**2
+
+
+def _none_over(gram: Array, value: float) -> bool:
+    """Return whether no singular value is over ``value``, but for rounding: whether value² − Gram is positive."""
+    shifted = -gram
+    shifted[np.diag_indices_from(shifted)] += value**2
+    try:
+        np.linalg.cholesky(shifted)
+    except np.linalg.LinAlgError:
+        return False
+    return True
+
+
 def _orthogonalized(vector: Array, basis: Array) -> tuple[Array, float]:
     """Return a vector without its part in the span of orthonormal rows at length 1, and the length it had.
 
@@ -156,14 +181,23 @@ def _length(vector: Array) -> float:
 
 def gram_norm(matrix: Array) -> float:
     """Return ‖A‖₂ as the root of the smaller Gram matrix's largest eigenvalue (relative error n·eps)."""
-    return math.sqrt(max(float(gram_values(matrix)[-1]), 0.0))
+    return _root_of_largest(smaller_gram(matrix))
+
+
+def _root_of_largest(gram: Array) -> float:
+    return math.sqrt(max(float(np.linalg.eigvalsh(gram)[-1]), 0.0))
 
 
 def gram_values(matrices: Array) -> Array:
     """Return the eigenvalues of the smaller Gram matrices of matrices (..., m, r), ascending."""
+    return np.linalg.eigvalsh(smaller_gram(matrices))
+
+
+def smaller_gram(matrices: Array) -> Array:
+    """Return AᵀA or AAᵀ, whichever is smaller, of matrices (..., m, r)."""
     tall = matrices.shape[-2] > matrices.shape[-1]
-    gram = transposed(matrices) @ matrices if tall else matrices @ transposed(matrices)
-    return np.linalg.eigvalsh(gram)
+    gram: Array = transposed(matrices) @ matrices if tall else matrices @ transposed(matrices)
+    return gram
 
 
 def leading_singular_values(

@@ -1,0 +1,52 @@
+"""Whether a product is 0 by its structure: a 0 that is computed may be an underflow or a cancellation."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+DRAWS = 2  # random values for each pattern: a cancellation would have to happen in all of them
+LARGE_VALUE = {8: 2.0**300, 4: 2.0**30}  # by bytes: so large that no product with a normal number underflows
+
+
+def reached_by(act: Any, k: int, pattern: Array, dtype: np.dtype[Any], generator: np.random.Generator) -> Array:
+    """Return which entries of A_{k+1} X may be other than 0, X being any block with the pattern given.
+
+    X has random values where the pattern (..., n, m) is true. An entry of the result that is 0 for several of
+    those is 0 for all values, save with a probability under 1e-20 (Schwartz 1980, for sums of products).
+    """
+    size = LARGE_VALUE[dtype.itemsize]
+    values = size * generator.uniform(1.0, 2.0, (DRAWS, *pattern.shape)) * pattern
+    with np.errstate(all="ignore"):
+        moved = act(k, np.concatenate(list(values.astype(dtype)), axis=-1))
+    found: Array = (np.stack(np.split(moved, DRAWS, axis=-1)) != 0).any(axis=0)
+    return found
+
+
+class StructuralPattern:
+    """The entries of Y_k = A_k ⋯ A_1 Y_0 that are other than 0 for almost all values of the entries of A and Y_0.
+
+    The others are 0 whatever rounding does: a triangular factor without a diagonal, a factor that is 0, a
+    block that nothing feeds. Equal columns are kept once, so that a step costs a few columns as a rule.
+    """
+
+    def __init__(self, act: Any, start: Array) -> None:
+        self.act, self.start = act, start
+        self._restart()
+
+    def _restart(self) -> None:
+        self.lag, self.pattern = 0, self._distinct(self.start != 0)
+        self.generator = np.random.default_rng(0)
+
+    def is_zero(self, lag: int, rows: slice | Array = slice(None)) -> Array:
+        """Return whether ``rows`` of Y_lag are 0 by structure, shape (...) as the leading axes of Y_0."""
+        if lag < self.lag:
+            self._restart()
+        while self.lag < lag:
+            moved = reached_by(self.act, self.lag, self.pattern, self.start.dtype, self.generator)
+            self.pattern, self.lag = self._distinct(moved), self.lag + 1
+        return np.asarray(~self.pattern[..., rows, :].any(axis=(-2, -1)))
+
+    def _distinct(self, pattern: Array) -> Array:
+        return np.unique(pattern, axis=1) if pattern.ndim == 2 and pattern.shape[1] > 1 else pattern
