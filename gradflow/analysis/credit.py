@@ -8,7 +8,7 @@ import numpy as np
 
 from gradflow.analysis.pace import ARRIVES
 from gradflow.analysis.trajectory import Trajectory, follow
-from gradflow.analysis.view import LARGE, View, product_log10_norms
+from gradflow.analysis.view import LARGE, ProductNorms, View, product_log10_norms
 from gradflow.cells.base import Array
 from gradflow.layouts.network import Layer, Network
 from gradflow.linalg.floating import FORMATS, outside
@@ -27,6 +27,7 @@ class Credit(NamedTuple):
     blow_up: int | None
     error: float
     horizon_sought: bool = True  # not of a very large state, whose norms are had at few lags alone
+    is_bound: bool = False  # rounding has left no digit of a norm, and an upper bound of it is taken
 
     @property
     def arrives(self) -> bool:
@@ -61,7 +62,8 @@ def credit(trajectory: Trajectory, length: int) -> Credit:
     half = steps // 2
     reached = min(length, steps)
     lags = tuple(sorted({1, reached, steps, *([half] if half else [])}))
-    norms, bounds, error = _norms(trajectory, lags)
+    spectral, frobenius = _norms(trajectory, lags)
+    norms, bounds = spectral.log10, None if frobenius is None else frobenius.log10
     start = norms[half - 1] if half else 0.0
     ended = np.isneginf(norms[-1])
     rate = -math.inf if ended else float(norms[-1] - start) / (steps - half) * math.log(10)
@@ -72,8 +74,9 @@ def credit(trajectory: Trajectory, length: int) -> Credit:
         log10_credit=float(kept) if whole or reached == length else math.nan,
         horizon_float32=None if bounds is None else _horizon(trajectory, bounds),
         blow_up=trajectory.blow_up,
-        error=error,
+        error=spectral.error,
         horizon_sought=bounds is not None,
+        is_bound=bool(spectral.bounds[[lag - 1 for lag in lags]].any()),
     )
 
 
@@ -101,13 +104,12 @@ def trajectories(network: Network, inputs: Array) -> Iterator[tuple[Layer, Traje
             inputs = np.random.default_rng(0).standard_normal((len(inputs), width))
 
 
-def _norms(trajectory: Trajectory, lags: tuple[int, ...]) -> tuple[Array, Array | None, float]:
-    """Return log₁₀ of the spectral norms at the lags, of the Frobenius norms at every lag, and the error."""
+def _norms(trajectory: Trajectory, lags: tuple[int, ...]) -> tuple[ProductNorms, ProductNorms | None]:
+    """Return the spectral norms at the lags, and where they are to be had Frobenius norms at every lag."""
     several = ("2",) if trajectory.size >= LARGE else ("2", "fro")
     view = View("backward", ("state",), several, lags, exact=False)
     found = product_log10_norms(trajectory, view, "state")
-    norms, error = found["2"]
-    return norms, found["fro"][0] if "fro" in found else None, error
+    return found["2"], found.get("fro")
 
 
 def _horizon(trajectory: Trajectory, bounds: Array) -> int | None:
@@ -129,5 +131,5 @@ def _horizon(trajectory: Trajectory, bounds: Array) -> int | None:
     end = Trajectory(
         trajectory.cell, trajectory.inputs[-last:], trajectory.states[-last - 1 :], None, underflow=False
     )
-    norms, _, _ = _norms(end, tuple(range(first, last + 1)))
+    norms = _norms(end, tuple(range(first, last + 1)))[0].log10
     return next((k for k in range(first, last + 1) if outside(norms[k - 1], ends)), None)

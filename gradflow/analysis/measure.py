@@ -13,6 +13,7 @@ from gradflow.analysis.paths import path_norms
 from gradflow.analysis.trajectory import Trajectory, follow
 from gradflow.analysis.view import (
     BATCHED,
+    ProductNorms,
     View,
     product_log10_norms,
     retained_log10_norms,
@@ -44,7 +45,8 @@ class Measured(NamedTuple):
     log10_step_norms: Array
     log10_norms: dict[Series, Array]
     log10_bounds: dict[Series, Array]
-    errors: dict[Series, float]  # bounds of what shortcuts and inverses may cost a norm, relative
+    errors: dict[Series, float]  # bounds of what shortcuts, inverses and rounding may cost a norm, relative
+    upper_bounds: dict[Series, Array]  # of bool: where rounding has left no digit, and the norm is a bound of it
     state_size: int
     block_sizes: dict[str, int]  # rows of the blocks that stand on the diagonal
     blow_up: int | None
@@ -87,6 +89,7 @@ class _Norms(NamedTuple):
     norms: dict[Series, Array]
     bounds: dict[Series, Array]
     errors: dict[Series, float]
+    upper_bounds: dict[Series, Array]
     gates: list[GateSummary]
     gate_steps: list[Array]
 
@@ -101,6 +104,7 @@ def _measured_norms(trajectory: Trajectory, question: Question) -> _Norms:
     norms: dict[Series, Array] = {}
     bounds: dict[Series, Array] = {}
     errors: dict[Series, float] = {}
+    upper_bounds: dict[Series, Array] = {}
     for block in view.blocks:
         if block == "direct":
             if retained is None:
@@ -108,14 +112,18 @@ def _measured_norms(trajectory: Trajectory, question: Question) -> _Norms:
                     "block 'direct': the cell has no gate that keeps its state; expected lstm or gru"
                 )
             direct = retained_log10_norms(retained, view)
-            found = {norm: (values, 0.0) for norm, values in direct.items()}
+            found = {
+                norm: ProductNorms(values, 0.0, np.zeros(values.shape, bool)) for norm, values in direct.items()
+            }
         else:
             found = product_log10_norms(trajectory, view, block)
-        norms |= {(block, norm): values for norm, (values, _) in found.items()}
-        errors |= {(block, norm): error for norm, (_, error) in found.items()}
+        norms |= {(block, norm): one.log10 for norm, one in found.items()}
+        errors |= {(block, norm): one.error for norm, one in found.items()}
+        upper_bounds |= {(block, norm): one.bounds for norm, one in found.items()}
         limits = log10_bounds(trajectory, view, block, retained)
         bounds |= {(block, norm): values for norm, values in limits.items()}
-    return _Norms(step_log10_norms(trajectory, view), norms, bounds, errors, summaries, courses)
+    steps = step_log10_norms(trajectory, view)
+    return _Norms(steps, norms, bounds, errors, upper_bounds, summaries, courses)
 
 
 def _measured(
@@ -129,6 +137,7 @@ def _measured(
         log10_norms={series: values[place] for series, values in every.norms.items()},
         log10_bounds={series: values[place] for series, values in every.bounds.items()},
         errors=every.errors,
+        upper_bounds={series: values[place] for series, values in every.upper_bounds.items()},
         state_size=trajectory.cell.state_size,
         block_sizes=_block_sizes(trajectory.cell),
         blow_up=trajectory.blow_up,

@@ -9,9 +9,9 @@ from gradflow.errors import NumericalError
 from gradflow.linalg.chain import LARGE, SMALL, Action, Norms, out_of_range
 from gradflow.linalg.columnwise import columnwise_products
 from gradflow.linalg.products import Array
-from gradflow.linalg.rounding import CAUTION, COLUMNS, NO_DIGIT, SUSPICIOUS, RoundingColumns
+from gradflow.linalg.rounding import CAUTION, COLUMNS, EPS, NO_DIGIT, SUSPICIOUS, RoundingColumns
 from gradflow.linalg.scaled import log10_of
-from gradflow.linalg.singular import EPS, gram_values
+from gradflow.linalg.singular import gram_values
 from gradflow.linalg.structure import StructuralPattern
 
 AT_ONCE = 2**20  # numbers whose Gram matrices are gathered before their eigenvalues are taken
@@ -74,8 +74,7 @@ def batch_norms(act: Action, steps: int, start: Array, *, rows: slice | Array = 
             if product.lag > first:
                 place = product.lag - 1
                 chosen = doubtful[:, : place + 1].any(axis=1)
-                if not product.block[chosen].any(axis=(1, 2)).all():
-                    norms.zero[:, place] |= structure.is_zero(place + 1, rows)
+                norms.zero[chosen, place] = product.zero[chosen]
                 norms.write([place], product.block[None], product.exponent[None], product.rounding[None], chosen)
     return norms.norms()
 

@@ -173,17 +173,15 @@ class _Chain:
     def _measure_columnwise(self, first: int) -> None:
         """Note the norms from a lag on, by a product that is taken from its start on column by column."""
         self.leading.rights = None
-        for lag, block, exponent, size in columnwise_products(
+        for lag, block, exponent, size, zero in columnwise_products(
             self.act, self.steps, self.start, self.rows, self.generator
         ):
             rounding = float(size)
             if not math.isfinite(rounding):
                 raise NumericalError(out_of_range(lag - 1))
-            if lag <= first:
+            if lag <= first or zero:
                 continue
             value, place = frobenius_norm(block), lag - 1
-            if value == 0.0 and self.structure.is_zero(lag, self.rows):
-                continue
             found = self._leading(block, value) if value and self.wanted(lag) else None
             two = found.value if found else value
             self.exponents[place], lost = int(exponent), rounding > NO_DIGIT * two

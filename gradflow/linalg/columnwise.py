@@ -1,8 +1,9 @@
 """Norms of Y_k = A_k ⋯ A_1 Y_0 where what decides in the end is far under the largest on the way.
 
-Every column carries its own power of two, and its own columns of rounding (`gradflow.linalg.rounding`): a column
-that nothing large feeds keeps all its digits, however large others grow before they die. It costs some six
-times what the plain product costs, and takes no shortcut.
+Every column carries its own power of two, its own columns of rounding (`gradflow.linalg.rounding`) and which of
+its entries could be other than 0 (`gradflow.linalg.structure`): a column that nothing large feeds keeps all its
+digits, however large others grow before they die. It costs some seven times what the plain product costs, and
+takes no shortcut.
 """
 
 from collections.abc import Callable, Iterator
@@ -14,6 +15,7 @@ from numpy.typing import NDArray
 
 from gradflow.linalg.columns import NOWHERE
 from gradflow.linalg.rounding import RoundingColumns
+from gradflow.linalg.structure import values_on
 
 Array = NDArray[Any]
 EACH = 4  # columns of rounding for every column
@@ -27,7 +29,8 @@ class ColumnwiseProduct(NamedTuple):
     lag: int
     block: Array  # (..., rows, r), near 1 or 0
     exponent: Array  # (...,)
-    rounding: Array  # (...,)
+    rounding: Array  # (...,), inf where a step overflows
+    zero: Array  # (...,) whether the rows are 0 by their structure
 
 
 def columnwise_products(
@@ -38,36 +41,35 @@ def columnwise_products(
     generator: np.random.Generator,
 ) -> Iterator[ColumnwiseProduct]:
     """Yield the rows of every product Y_k, k from 1, of a start (..., n, r)."""
-    count, rounding = start.shape[-1], RoundingColumns(start.dtype, generator, EACH)
-    errors = slice(count, (1 + EACH) * count)
-    block = np.concatenate([start, np.zeros((*start.shape[:-1], (1 + EACH) * count), start.dtype)], axis=-1)
-    exponents = np.zeros((*start.shape[:-2], block.shape[-1]), np.int64)
-    block, exponents = _near(block, exponents)
+    rounding = RoundingColumns(start.dtype, generator, EACH)
+    product, exponents = _near(start, np.zeros((*start.shape[:-2], start.shape[-1]), np.int64))
+    errors, sizes = np.concatenate([np.zeros_like(start)] * EACH, axis=-1), np.tile(exponents, EACH)
+    pattern = start != 0
     for k in range(steps):
-        # of zeros no rounding comes, and the floor is no larger than what a column may have lost
-        alive = (exponents[..., :count] > NOWHERE // 2)[..., None, :]
-        block[..., -count:] = np.where(alive, rounding.noise(np.abs(block[..., :count])), 0.0)
-        exponents[..., -count:] = exponents[..., :count]
+        noise = np.where(pattern, rounding.noise(np.abs(product)), 0.0).astype(start.dtype)
+        values = values_on(pattern, start.dtype, generator)
         with np.errstate(over="ignore", invalid="ignore"):
-            block = act(k, block)
-        fresh = np.where(alive, np.abs(block[..., -count:]) + rounding.floor, 0.0)
-        added = np.concatenate([fresh] * EACH, axis=-1)
-        added = added * rounding.signs(added.shape)
-        block[..., errors], exponents[..., errors] = _sum(
-            block[..., errors], exponents[..., errors], added, np.tile(exponents[..., :count], EACH)
-        )
-        if not np.isfinite(block).all():
-            yield ColumnwiseProduct(k + 1, block, exponents, np.full(start.shape[:-2], np.inf))
+            moved = act(k, np.concatenate([product, errors, noise, values], axis=-1))
+        count = start.shape[-1]
+        product, errors, noise, values = np.split(moved, [count, (1 + EACH) * count, (2 + EACH) * count], axis=-1)
+        pattern = values != 0
+        fresh = np.concatenate([np.abs(noise) + rounding.floor * pattern] * EACH, axis=-1)
+        fresh = (fresh * rounding.signs(fresh.shape)).astype(start.dtype)
+        errors, sizes = _sum(errors, sizes, fresh, np.tile(exponents, EACH))
+        if not (np.isfinite(product).all() and np.isfinite(errors).all()):
+            zero = np.zeros(start.shape[:-2], bool)
+            yield ColumnwiseProduct(k + 1, product, exponents, np.full(start.shape[:-2], np.inf), zero)
             return
-        block, exponents = _near(block, exponents)
-        yield _measurable(k + 1, block, exponents, rows, count)
+        (product, exponents), (errors, sizes) = _near(product, exponents), _near(errors, sizes)
+        zero = ~pattern[..., rows, :].any(axis=(-2, -1))
+        yield ColumnwiseProduct(k + 1, *_aligned(product[..., rows, :], exponents, errors[..., rows, :], sizes), zero)
 
 
 def _near(block: Array, exponents: Array) -> tuple[Array, Array]:
     """Return the same columns with the largest entry of each near 1."""
-    shifts = np.frexp(np.abs(block).max(axis=-2, initial=0.0))[1].astype(np.int64)
-    alive = block.any(axis=-2)
-    return np.ldexp(block, -shifts[..., None, :]), np.where(alive, exponents + shifts, NOWHERE)
+    sizes = np.abs(block).max(axis=-2, initial=0.0)
+    shifts = np.frexp(sizes)[1].astype(np.int64)
+    return np.ldexp(block, -shifts[..., None, :]), np.where(sizes > 0, exponents + shifts, NOWHERE)
 
 
 def _sum(one: Array, exponents: Array, other: Array, others: Array) -> tuple[Array, Array]:
@@ -80,16 +82,21 @@ def _shifted(block: Array, shifts: Array) -> Array:
     return np.asarray(np.ldexp(block, np.maximum(shifts, -5000)[..., None, :]))
 
 
-def _measurable(lag: int, block: Array, exponents: Array, rows: slice | Array, count: int) -> ColumnwiseProduct:
-    """Return the rows of all columns at one scale: what falls under it counts for nothing in a norm."""
-    seen = block[..., rows, :]
-    sizes = exponents + np.frexp(np.abs(seen).max(axis=-2, initial=0.0))[1]
-    sizes = np.where(seen.any(axis=-2), sizes, NOWHERE)[..., : (1 + EACH) * count]
-    top = sizes[..., :count].max(axis=-1)
-    top = np.where(top > NOWHERE // 2, top, sizes.max(axis=-1))[..., None]
-    # rounding far over the top is large enough where it is cut off: no digit is left
-    every = exponents[..., : (1 + EACH) * count]
-    shifted = _shifted(seen[..., : (1 + EACH) * count], every - top - np.maximum(sizes - top - CUT_OFF, 0))
-    errors = shifted[..., count:]
-    rounding = EACH_CAUTION / sqrt(EACH) * np.sqrt(np.einsum("...ij,...ij->...", errors, errors))
-    return ColumnwiseProduct(lag, shifted[..., :count], top[..., 0], rounding)
+def _aligned(block: Array, exponents: Array, errors: Array, sizes: Array) -> tuple[Array, Array, Array]:
+    """Return columns at one scale, that scale, and a bound of their rounding.
+
+    What falls under the scale counts for nothing in a norm.
+    """
+    tops, error_tops = _tops(block, exponents), _tops(errors, sizes)
+    top = tops.max(axis=-1)
+    top = np.where(top > NOWHERE // 2, top, error_tops.max(axis=-1))[..., None]
+    # rounding far over the scale is large enough where it is cut off: no digit is left
+    shifted = _shifted(errors, sizes - top - np.maximum(error_tops - top - CUT_OFF, 0))
+    rounding = EACH_CAUTION / sqrt(EACH) * np.sqrt(np.einsum("...ij,...ij->...", shifted, shifted))
+    return _shifted(block, exponents - top), top[..., 0], rounding
+
+
+def _tops(block: Array, exponents: Array) -> Array:
+    """Return the exponents of the largest entries of columns, `NOWHERE` for zeros."""
+    sizes = np.abs(block).max(axis=-2, initial=0.0)
+    return np.where(sizes > 0, exponents + np.frexp(sizes)[1], NOWHERE)

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.linalg.products import transposed
+from gradflow.linalg.rounding import EPS
 
 Array = NDArray[Any]
 Product = Callable[[Array], Array]
@@ -17,7 +18,6 @@ GRAM = 48  # columns up to which the Gram matrix is quicker than any iteration
 # so that a direction is found that no start had anything of.
 REMEMBERED, NOISE = np.array([1.0, 0.3, 0.1]), 0.2
 EACH_MOST = 100  # Lanczos steps for many operators at once
-EPS = {8: float(np.finfo(np.float64).eps), 4: float(np.finfo(np.float32).eps)}  # by bytes
 MOST = 64  # Lanczos steps after which the Gram matrix is taken instead
 
 

@@ -10,18 +10,13 @@ DRAWS = 2  # random values for each pattern: a cancellation would have to happen
 LARGE_VALUE = {8: 2.0**300, 4: 2.0**30}  # by bytes: so large that no product with a normal number underflows
 
 
-def reached_by(act: Any, k: int, pattern: Array, dtype: np.dtype[Any], generator: np.random.Generator) -> Array:
-    """Return which entries of A_{k+1} X may be other than 0, X being any block with the pattern given.
+def values_on(pattern: Array, dtype: np.dtype[Any], generator: np.random.Generator) -> Array:
+    """Return random values where a pattern is true, 0 elsewhere: large ones, that no step takes to 0.
 
-    X has random values where the pattern (..., n, m) is true. An entry of the result that is 0 for several of
-    those is 0 for all values, save with a probability under 1e-20 (Schwartz 1980, for sums of products).
+    What a factor makes of them is other than 0 wherever it is so for almost all values: a sum of products of
+    independent random numbers is 0 by chance with a probability about eps alone.
     """
-    size = LARGE_VALUE[dtype.itemsize]
-    values = size * generator.uniform(1.0, 2.0, (DRAWS, *pattern.shape)) * pattern
-    with np.errstate(all="ignore"):
-        moved = act(k, np.concatenate(list(values.astype(dtype)), axis=-1))
-    found: Array = (np.stack(np.split(moved, DRAWS, axis=-1)) != 0).any(axis=0)
-    return found
+    return (LARGE_VALUE[dtype.itemsize] * generator.uniform(1.0, 2.0, pattern.shape) * pattern).astype(dtype)
 
 
 class StructuralPattern:
@@ -44,8 +39,11 @@ class StructuralPattern:
         if lag < self.lag:
             self._restart()
         while self.lag < lag:
-            moved = reached_by(self.act, self.lag, self.pattern, self.start.dtype, self.generator)
-            self.pattern, self.lag = self._distinct(moved), self.lag + 1
+            values = [values_on(self.pattern, self.start.dtype, self.generator) for _ in range(DRAWS)]
+            with np.errstate(all="ignore"):
+                moved = self.act(self.lag, np.concatenate(values, axis=-1))
+            found = np.any([draw != 0 for draw in np.split(moved, DRAWS, axis=-1)], axis=0)
+            self.pattern, self.lag = self._distinct(found), self.lag + 1
         return np.asarray(~self.pattern[..., rows, :].any(axis=(-2, -1)))
 
     def _distinct(self, pattern: Array) -> Array:
