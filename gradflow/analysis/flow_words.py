@@ -102,6 +102,9 @@ def _notes_of_one(draws: Sequence[Measured], view: View) -> Iterator[str]:
                 "product is lost beside what it has been, to rounding or under the smallest number; an upper "
                 "bound is given."
             )
+    pairs = sum(int(draw.pair_bounds.sum()) for draw in draws if draw.pair_bounds is not None)
+    if pairs:
+        yield f"{pairs} norms of the map are upper bounds, for the same reason."
     lost = [lag for draw in draws for logs in draw.log10_norms.values() for lag in _unknown(logs, draw, view)]
     if lost:
         yield (

@@ -8,7 +8,7 @@ import numpy as np
 from gradflow.analysis.bounds import log10_bounds
 from gradflow.analysis.gate_steps import step_quantiles
 from gradflow.analysis.gates import GateSummary, summarized
-from gradflow.analysis.pair_map import pair_log10_norms
+from gradflow.analysis.pair_map import PairNorms, pair_norms
 from gradflow.analysis.paths import path_norms
 from gradflow.analysis.trajectory import Trajectory, follow
 from gradflow.analysis.view import (
@@ -55,6 +55,7 @@ class Measured(NamedTuple):
     gate_steps: list[Array]  # of each of the gates (T, 3): quantiles over units
     paths: list[Array]
     pairs: Array | None
+    pair_bounds: Array | None  # of bool: which of the pairs are upper bounds
 
     @property
     def steps(self) -> int:
@@ -131,6 +132,7 @@ def _measured(
 ) -> Measured:
     """Return what one draw shows; ``draw`` is its place where the trajectory has several."""
     every = every or _measured_norms(trajectory, question)
+    pairs = _pairs(trajectory, question.view) if question.pair_map else None
     place = ... if draw is None else draw
     return Measured(
         log10_step_norms=every.steps[place],
@@ -145,7 +147,8 @@ def _measured(
         gates=[gate.of(draw) for gate in every.gates],
         gate_steps=[course[place] for course in every.gate_steps],
         paths=path_norms(trajectory, exact=question.view.exact) if question.paths else [],
-        pairs=_pairs(trajectory, question.view) if question.pair_map else None,
+        pairs=pairs.log10 if pairs else None,
+        pair_bounds=pairs.bounds if pairs else None,
     )
 
 
@@ -156,5 +159,5 @@ def _block_sizes(cell: Cell) -> dict[str, int]:
     return {**sizes, "state": cell.state_size, "direct": rows.get("c", rows["h"])}
 
 
-def _pairs(trajectory: Trajectory, view: View) -> Array:
-    return pair_log10_norms(trajectory, view.blocks[0], view.norms[0], exact=view.exact)
+def _pairs(trajectory: Trajectory, view: View) -> PairNorms:
+    return pair_norms(trajectory, view.blocks[0], view.norms[0], exact=view.exact)

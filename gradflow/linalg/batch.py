@@ -9,7 +9,7 @@ from gradflow.errors import NumericalError
 from gradflow.linalg.chain import LARGE, SMALL, Action, Norms, out_of_range
 from gradflow.linalg.columnwise import columnwise_products
 from gradflow.linalg.products import Array
-from gradflow.linalg.rounding import CAUTION, COLUMNS, EPS, NO_DIGIT, SUSPICIOUS, RoundingColumns
+from gradflow.linalg.rounding import COLUMNS, EPS, NO_DIGIT, SUSPICIOUS, RoundingColumns
 from gradflow.linalg.scaled import log10_of
 from gradflow.linalg.singular import gram_values
 from gradflow.linalg.structure import StructuralPattern
@@ -47,7 +47,7 @@ def batch_norms(act: Action, steps: int, start: Array, *, rows: slice | Array = 
     nothing = np.zeros((*start.shape[:-1], COLUMNS + 1), start.dtype)
     block, exponents = np.concatenate([start, nothing], axis=-1), np.zeros(seeds, np.int64)
     structure = StructuralPattern(act, start)
-    norms = _BatchNorms(seeds, steps, columns, start.dtype)
+    norms = _BatchNorms(seeds, steps, columns, start.dtype, rounding)
     for lag in range(steps):
         largest = np.abs(block[..., :columns]).max(axis=-1)
         block[..., -1] = rounding.noise(sqrt(columns) * largest)
@@ -82,8 +82,10 @@ def batch_norms(act: Action, steps: int, start: Array, *, rows: slice | Array = 
 class _BatchNorms:
     """What has been measured of every seed at every lag: norms as log₁₀, the rounding beside the spectral norm."""
 
-    def __init__(self, seeds: int, steps: int, columns: int, dtype: np.dtype[Any]) -> None:
-        self.columns, self.bytes = columns, dtype.itemsize
+    def __init__(
+        self, seeds: int, steps: int, columns: int, dtype: np.dtype[Any], probes: RoundingColumns
+    ) -> None:
+        self.columns, self.bytes, self.probes = columns, dtype.itemsize, probes
         self.two, self.frobenius = np.empty((seeds, steps)), np.empty((seeds, steps))
         self.rounding = np.empty((seeds, steps))  # relative to the spectral norm
         self.zero = np.zeros((seeds, steps), bool)  # by structure
@@ -104,12 +106,9 @@ class _BatchNorms:
         lags = [lag for lag, _, _ in self.pending]
         self.pending.clear()
         # A block may be far smaller than the whole: near 1 its squares neither under- nor overflow.
-        largest = np.abs(blocks[..., : self.columns]).max(axis=(2, 3), initial=0.0)
-        largest = np.where(largest > 0, largest, np.abs(blocks).max(axis=(2, 3), initial=0.0))
-        shifts = np.frexp(largest)[1]
+        shifts = np.frexp(np.abs(blocks[..., : self.columns]).max(axis=(2, 3), initial=0.0))[1]
         blocks, exponents = np.ldexp(blocks, -shifts[..., None, None]), exponents + shifts
-        errors = blocks[..., self.columns : -1]
-        rounding = CAUTION * np.sqrt(np.einsum("lsij,lsij->ls", errors, errors) / COLUMNS)
+        rounding = self.probes.sizes(blocks[..., self.columns :])
         self.write(lags, blocks[..., : self.columns], exponents, rounding)
 
     def write(

@@ -10,6 +10,7 @@ small by the factor `CAUTION` with a probability under 1e-6 (χ² with `COLUMNS`
 That also covers what falls under the smallest number of the type: noise of `FLOOR` is added in every row.
 """
 
+from math import sqrt
 from typing import Any
 
 import numpy as np
@@ -69,4 +70,14 @@ class RoundingColumns:
 
     def size(self, errors: Array) -> float:
         """Return an upper bound of ‖E‖_F, given columns (n, columns + 1)."""
-        return CAUTION * frobenius_norm(errors[:, :-1]) / float(np.sqrt(self.columns))
+        return CAUTION * frobenius_norm(errors[:, :-1]) / sqrt(self.columns)
+
+    def sizes(self, errors: Array) -> Array:
+        """Return upper bounds of ‖E‖_F, given columns (..., n, columns + 1) of many products near 1.
+
+        Where a product is 0 its rounding is 0 as well only if nothing was lost.
+        """
+        largest = np.abs(errors[..., :-1]).max(axis=(-2, -1), initial=0.0)
+        usable = np.where(largest > 0, largest, 1.0)
+        near = errors[..., :-1] / usable[..., None, None]
+        return np.asarray(CAUTION / sqrt(self.columns) * usable * np.sqrt(np.einsum("...ij,...ij->...", near, near)))
