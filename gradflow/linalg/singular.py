@@ -91,13 +91,18 @@ class LeadingSingularValue:
         dtype: np.dtype[Any],
         most: int = MOST,
         frobenius: float = np.inf,
+        chance: float | None = None,
     ) -> Found:
-        """Return that of an operator known by A v and Aᵀ u alone; its error may be over the tolerance."""
+        """Return that of an operator known by A v and Aᵀ u alone; its error may be over the tolerance.
+
+        The error is that of some singular value, unless ``frobenius`` says more. With ``chance`` it bounds that
+        of the largest as well, but with that probability (`_hidden`).
+        """
         rows, columns = shape
         most = min(most, rows, columns)
         right, left = np.empty((most + 1, columns), dtype), np.empty((most, rows), dtype)
         bidiagonal = np.zeros((most, most))
-        right[0] = self._start(columns, dtype)
+        right[0], least = self._start(columns, dtype)
         value, error, ritz = 0.0, np.inf, np.ones((1, 1))
         due = max(1, self.steps - 2)
         for k in range(most):
@@ -106,7 +111,10 @@ class LeadingSingularValue:
             bidiagonal[k, k] = alpha
             # Judging costs as much as several steps: about when the last search ended, and then now and then.
             if k >= due or k + 1 == most or beta <= self.tolerance * alpha:
-                value, error, ritz = _judge(bidiagonal[: k + 1, : k + 1], beta, frobenius)
+                known = bidiagonal[: k + 1, : k + 1]
+                value, error, ritz = _judge(known, beta, frobenius)
+                if chance is not None and error <= self.tolerance:
+                    error += _hidden(known, beta, chance * least) + (k + 1) * EPS[dtype.itemsize]
                 if error <= self.tolerance:
                     break
                 due = k + 1 + k // 6
@@ -120,14 +128,18 @@ class LeadingSingularValue:
         apart = abs(_length(matvec(self.rights[0])) - value)
         return Found(value, max(error, apart / value if value else 0.0))
 
-    def _start(self, columns: int, dtype: np.dtype[Any]) -> Array:
-        start = self.generator.standard_normal(columns)
-        start *= NOISE / _length(start)
+    def _start(self, columns: int, dtype: np.dtype[Any]) -> tuple[Array, float]:
+        """Return a unit vector, and a size under which its part along any direction is with chance p under p."""
+        noise = self.generator.standard_normal(columns)
+        share = NOISE / _length(noise)
+        start = share * noise
         if self.rights is not None:
             lengths = np.sqrt(np.sum(self.rights**2, axis=1))
             weights = REMEMBERED[: len(lengths)] / np.where(lengths > 0, lengths, 1.0)
             start += weights @ self.rights
-        return np.asarray(start / _length(start), dtype)
+        length = _length(start)
+        # a normal number with any mean is in an interval of width 2p with a chance of at most 0.8 p
+        return np.asarray(start / length, dtype), share / length
 
 
 def _judge(bidiagonal: Array, beta: float, frobenius: float) -> tuple[float, float, Array]:
@@ -141,6 +153,30 @@ def _judge(bidiagonal: Array, beta: float, frobenius: float) -> tuple[float, flo
     others = max(frobenius**2 - top**2, 0.0)  # a bound of the square of every other singular value
     gap = top - float(np.sqrt(others)) if others < top**2 else 0.0
     return top, min(residual, residual**2 / gap if gap > residual else np.inf) / top, leading
+
+
+def _hidden(bidiagonal: Array, beta: float, part: float) -> float:
+    """Return how far the largest singular value may be over the largest Ritz value, relative to it.
+
+    Holds if the start had at least ``part`` along its singular vector. The steps so far fix the first moments
+    of the start's spectral measure, with orthonormal polynomials p_0 … p_k; a point x over all Ritz values has
+    at most the mass 1/Σ p_j(x)² (Chebyshev, Markov & Stieltjes; Szegő 1975, section 3.41). So
+    part² Σ p_j(x)² ≤ 1, of which p_k(x) = ∏(x − θ_i²)/∏ e_i alone is taken, e_i beside the diagonal of BᵀB.
+    """
+    squares = np.linalg.eigvalsh(bidiagonal.T @ bidiagonal)
+    top = float(squares[-1])
+    beside = np.diag(bidiagonal) * np.append(np.diag(bidiagonal, 1), beta)
+    if not top or not beside.all():
+        return 0.0
+    others, level = (top - squares[:-1]) / top, float(np.sum(np.log(beside / top))) - math.log(part)
+    low, high = -100.0, 100.0  # of ln((x − top)/top)
+    for _ in range(50):
+        middle = (low + high) / 2
+        if middle + float(np.sum(np.log(np.maximum(others, 0.0) + math.exp(middle)))) < level:
+            low = middle
+        else:
+            high = middle
+    return math.sqrt(1.0 + math.exp(high)) - 1.0 if high > -30 else math.exp(high) / 2
 
 
 def _alone(value: float, error: float, frobenius: float) -> bool:
