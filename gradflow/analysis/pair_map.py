@@ -61,15 +61,16 @@ def _stacked(trajectory: Trajectory, block: str, norm: str) -> PairNorms:
         wide = products.transpose(1, 0, 2).reshape(size, -1)
         moved = trajectory.jacobian(t - 1).matmat(wide).reshape(size, t, -1).transpose(1, 0, 2)
         rounding.absorb(moved[..., columns:])
-        shifts = np.frexp(np.abs(moved[..., :columns]).max(axis=(1, 2)))[1]
+        shifts = np.frexp(np.abs(moved[..., :-1]).max(axis=(1, 2)))[1]
         products, exponents = np.ldexp(moved, -shifts[:, None, None]), exponents + shifts
         seen = products[:, part.rows]
         # A block may be far smaller than the whole: near 1 its squares neither under- nor overflow.
         near = np.frexp(np.abs(seen[..., :columns]).max(axis=(1, 2)))[1]
-        seen = np.ldexp(seen, -near[:, None, None])
-        sizes = _sizes(seen[..., :columns], norm)
+        sizes = _sizes(np.ldexp(seen[..., :columns], -near[:, None, None]), norm)
         found.log10[t, :t] = log10_of(sizes, exponents + near)
-        doubtful[:t] |= rounding.sizes(seen[..., columns:]) > SUSPICIOUS[unit.dtype.itemsize] * sizes
+        with np.errstate(over="ignore"):  # inf stands for no digit
+            spoilt = np.ldexp(rounding.sizes(seen[..., columns:]), -near)
+        doubtful[:t] |= spoilt > SUSPICIOUS[unit.dtype.itemsize] * sizes
     for k in np.flatnonzero(doubtful):
 
         def along(step: int, block: Array, first: int = k) -> Array:

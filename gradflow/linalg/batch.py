@@ -54,7 +54,8 @@ def batch_norms(act: Action, steps: int, start: Array, *, rows: slice | Array = 
         with np.errstate(over="ignore", invalid="ignore"):  # refused by its name below
             block = act(lag, block)
         rounding.absorb(block[..., columns:])
-        whole = np.abs(block[..., :columns]).max(axis=(1, 2))
+        # rounding counts: it may be left alone where what it came from has died
+        whole = np.abs(block[..., :-1]).max(axis=(1, 2))
         if not np.isfinite(whole).all():
             raise NumericalError(out_of_range(lag))
         seen = block[:, rows]
@@ -107,9 +108,10 @@ class _BatchNorms:
         self.pending.clear()
         # A block may be far smaller than the whole: near 1 its squares neither under- nor overflow.
         shifts = np.frexp(np.abs(blocks[..., : self.columns]).max(axis=(2, 3), initial=0.0))[1]
-        blocks, exponents = np.ldexp(blocks, -shifts[..., None, None]), exponents + shifts
-        rounding = self.probes.sizes(blocks[..., self.columns :])
-        self.write(lags, blocks[..., : self.columns], exponents, rounding)
+        near = np.ldexp(blocks[..., : self.columns], -shifts[..., None, None])
+        with np.errstate(over="ignore"):  # inf stands for no digit
+            rounding = np.ldexp(self.probes.sizes(blocks[..., self.columns :]), -shifts)
+        self.write(lags, near, exponents + shifts, rounding)
 
     def write(
         self, lags: list[int], blocks: Array, exponents: Array, rounding: Array, seeds: Array | slice = slice(None)
@@ -118,7 +120,7 @@ class _BatchNorms:
         largest = np.sqrt(np.maximum(gram_values(blocks)[..., -1], 0.0))
         frobenius = np.sqrt(np.einsum("lsij,lsij->ls", blocks, blocks))
         # l lag, s seed, i row, j column
-        with np.errstate(divide="ignore", invalid="ignore"):
+        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # inf stands for no digit
             relative = np.where(rounding > 0, rounding / largest, 0.0)
         lost = relative > NO_DIGIT
         added = np.where(lost, rounding, 0.0)

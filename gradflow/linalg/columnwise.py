@@ -60,7 +60,9 @@ def columnwise_products(
             zero = np.zeros(start.shape[:-2], bool)
             yield ColumnwiseProduct(k + 1, product, exponents, np.full(start.shape[:-2], np.inf), zero)
             return
-        (product, exponents), (errors, sizes) = _near(product, exponents), _near(errors, sizes)
+        (errors, sizes), (product, moved_to) = _near(errors, sizes), _near(product, exponents)
+        # a column that reads 0, though it need not be, goes on at its scale, and what it may have lost with it
+        exponents = np.where(pattern.any(axis=-2) & (moved_to == NOWHERE), exponents, moved_to)
         zero = ~pattern[..., rows, :].any(axis=(-2, -1))
         yield ColumnwiseProduct(k + 1, *_aligned(product[..., rows, :], exponents, errors[..., rows, :], sizes), zero)
 

@@ -136,13 +136,13 @@ class _ScaledChain:
             block = self.act(k, block)
             rounding.absorb(block[:, count:])
             block = block * alive[:, None]
-            size = float(np.abs(block[:, :count]).max())
+            size = float(np.abs(block[:, :-1]).max())
             if not np.isfinite(size):
                 raise NumericalError(out_of_range(k))
             self.shifts.append(int(np.frexp(size)[1]) if size else 0)
             block = np.ldexp(block, -self.shifts[-1])
         seen = block[self.rows]
-        self.last_shift = int(np.frexp(np.abs(seen[:, :count]).max(initial=0.0))[1])
+        self.last_shift = int(np.frexp(np.abs(seen[:, :-1]).max(initial=0.0))[1])
         seen = np.ldexp(seen, -self.last_shift)
         return frobenius_norm(seen[:, :count]), rounding.size(seen[:, count:])
 
