@@ -101,7 +101,10 @@ def cell_table(found: Draws, view: View, steps: int) -> Cells:
 
 def bound_lag(draw: Measured, series: Series, lags: Sequence[int]) -> int | None:
     """Return the first of the lags at which a norm is known by an upper bound alone."""
-    return next((lag for lag in lags if draw.upper_bounds[series][lag - 1]), None)
+    bounds = draw.upper_bounds[series]
+    if not bounds.any():
+        return None
+    return next((lag for lag in lags if lag <= draw.steps and bounds[lag - 1]), None)
 
 
 def _rates(part: _Part) -> Array:

@@ -93,7 +93,7 @@ def _notes_of_one(draws: Sequence[Measured], view: View) -> Iterator[str]:
     if worst > TOLD:
         yield f"norms may be off by {worst:.1g}, relative (norm_error)."
     for block, norm in draws[0].upper_bounds:
-        bounds = [bound_lag(draw, (block, norm), _reached(draw, view)) for draw in draws]
+        bounds = [bound_lag(draw, (block, norm), view.lags) for draw in draws]
         firsts = [lag for lag in bounds if lag is not None]
         if firsts:
             name = ("the norm" if block == "state" else f"the norm of block {block}") + NAMES[norm]
@@ -121,8 +121,4 @@ def _notes_of_one(draws: Sequence[Measured], view: View) -> Iterator[str]:
 
 def _unknown(logs: Array, draw: Measured, view: View) -> list[int]:
     """Return the lags asked for at which there is no number."""
-    return [lag for lag in _reached(draw, view) if np.isnan(logs[lag - 1])]
-
-
-def _reached(draw: Measured, view: View) -> list[int]:
-    return [lag for lag in view.lags if lag <= draw.steps]
+    return [lag for lag in view.lags if lag <= draw.steps and np.isnan(logs[lag - 1])]

@@ -53,7 +53,7 @@ def columnwise_products(
         count = start.shape[-1]
         product, errors, noise, values = np.split(moved, [count, (1 + EACH) * count, (2 + EACH) * count], axis=-1)
         pattern = values != 0
-        fresh = np.concatenate([np.abs(noise) + rounding.floor * pattern] * EACH, axis=-1)
+        fresh = np.concatenate([noise + rounding.floor * pattern] * EACH, axis=-1)
         fresh = (fresh * rounding.signs(fresh.shape)).astype(start.dtype)
         errors, sizes = _sum(errors, sizes, fresh, np.tile(exponents, EACH))
         if not (np.isfinite(product).all() and np.isfinite(errors).all()):

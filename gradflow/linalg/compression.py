@@ -109,13 +109,14 @@ class Compressible:
 
     def sizes(self, rows: slice | Array) -> Sizes:
         """Return how large everything is."""
-        kept, whole_dropped = frobenius_norm(self.row_norms), frobenius_norm(self.dropped)
-        return Sizes(
-            hypot(kept, whole_dropped),
-            frobenius_norm(self.row_norms[rows]),
-            DROPPED_CAUTION * frobenius_norm(self.dropped[rows]) / sqrt(PROBES),
-            self.rounding.size(self.errors[rows]),
-        )
+        everything = isinstance(rows, slice) and rows == slice(None)
+        kept = seen = frobenius_norm(self.row_norms)
+        dropped = lost = frobenius_norm(self.dropped) if self.dropped.size else 0.0
+        if not everything:
+            seen = frobenius_norm(self.row_norms[rows])
+            lost = frobenius_norm(self.dropped[rows]) if self.dropped.size else 0.0
+        rounding = self.rounding.size(self.errors[rows])
+        return Sizes(hypot(kept, dropped), seen, DROPPED_CAUTION * lost / sqrt(PROBES), rounding)
 
 
 def _ordered(columns: Array) -> Array:

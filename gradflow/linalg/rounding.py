@@ -22,6 +22,7 @@ Array = NDArray[Any]
 
 COLUMNS = 7  # and one for the noise of the step: eight, as many as suit the processor
 CAUTION = 10.0
+SIGNS = 16  # arrays of random signs
 TERM_ERROR = 4.0  # in eps: the rounding of a product, of its sum, and of the entries of the factor
 EPS = {8: float(np.finfo(np.float64).eps), 4: float(np.finfo(np.float32).eps)}  # by bytes
 # Some thousand times the smallest number there is, beside which everything lost to underflow is small.
@@ -37,6 +38,8 @@ def row_sizes(block: Array) -> Array:
     squares = np.einsum("ij,ij->i", block, block)
     low, high = SQUARES[block.dtype.itemsize]
     sizes = np.sqrt(squares)
+    if low < squares.min() and squares.max() < high:
+        return np.asarray(sizes)
     apart = np.flatnonzero(~((squares > low) & (squares < high)))
     if apart.size:
         largest = np.abs(block[apart]).max(axis=1, keepdims=True, initial=0.0)
@@ -52,6 +55,8 @@ class RoundingColumns:
     def __init__(self, dtype: np.dtype[Any], generator: np.random.Generator, columns: int = COLUMNS) -> None:
         self.eps, self.floor = TERM_ERROR * EPS[dtype.itemsize], FLOOR[dtype.itemsize]
         self.generator, self.columns = generator, columns
+        self._signs: Array | None = None
+        self._next = 0
 
     def noise(self, sizes: Array) -> Array:
         """Return a column of noise for rows of these sizes (..., n)."""
@@ -61,12 +66,14 @@ class RoundingColumns:
 
     def absorb(self, errors: Array) -> None:
         """Add to columns (..., n, columns + 1), in place, what the step has made of the noise in the last."""
-        fresh = np.abs(errors[..., -1:]) + self.floor
-        errors[..., :-1] += fresh * self.signs(errors[..., :-1].shape)
+        errors[..., :-1] += self.signs(errors[..., :-1].shape) * (errors[..., -1:] + self.floor)
 
     def signs(self, shape: tuple[int, ...]) -> Array:
-        """Return random signs."""
-        return np.asarray(self.generator.integers(0, 2, shape, np.int8) * 2 - 1)
+        """Return random signs, int8: one of a few drawn once, for what they go with is random as well."""
+        if self._signs is None or self._signs.shape[1:] != shape:
+            self._signs = 2 * self.generator.integers(0, 2, (SIGNS, *shape), np.int8) - 1
+        self._next = (self._next + 1) % SIGNS
+        return np.asarray(self._signs[self._next])
 
     def size(self, errors: Array) -> float:
         """Return an upper bound of ‖E‖_F, given columns (n, columns + 1)."""
