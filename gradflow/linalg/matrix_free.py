@@ -4,14 +4,14 @@ Every step of the iteration runs along the whole chain and back: a lag k costs s
 few vectors, where the product costs n³ a step and n² numbers. The error that is left is told.
 """
 
+import math
 from collections.abc import Sequence
-from math import sqrt
 
 import numpy as np
 
 from gradflow.errors import NumericalError
 from gradflow.linalg.chain import TOLERANCE as CHAIN_TOLERANCE
-from gradflow.linalg.chain import Action, Norms, out_of_range
+from gradflow.linalg.chain import LARGE, SMALL, Action, Norms, out_of_range
 from gradflow.linalg.compression import DROPPED_CAUTION
 from gradflow.linalg.norms import frobenius_norm
 from gradflow.linalg.products import Array
@@ -73,7 +73,7 @@ def matrix_free_norms(
         size, rounding = chain.take_in(leading.rights)
         if rounding > NO_DIGIT * size:
             # ‖A G‖ of Gaussian columns G estimates ‖A‖_F as probes of what is dropped are judged
-            bound = DROPPED_CAUTION / sqrt(VECTORS) * (size + rounding)
+            bound = DROPPED_CAUTION / math.sqrt(VECTORS) * (size + rounding)
             found[lag - 1], bounds[lag - 1] = number(bound, chain.exponent).log10(), True
             leading.rights = None
             continue
@@ -102,9 +102,8 @@ class _ScaledChain:
         generator: np.random.Generator,
     ) -> None:
         self.act, self.react, self.start, self.rows = act, react, start, rows
-        self.generator = generator
-        self.shifts: list[int] = []
-        self.last_shift = 0  # of the rows that are measured: they may be far smaller than the whole
+        self.lag, self.generator = lag, generator
+        self.exponent = 0  # the power of two by which the product is larger than what `matvec` returns
         pattern = np.zeros((len(start), 1), bool)
         pattern[rows] = True
         self.alive = [pattern[:, 0]]  # which rows of the state mean something, step by step
@@ -114,13 +113,8 @@ class _ScaledChain:
                 pattern = (react(k, np.hstack(values)) != 0).any(axis=1, keepdims=True)
             self.alive.insert(0, pattern[:, 0])
 
-    @property
-    def exponent(self) -> int:
-        """The power of two that the scaled product has lost."""
-        return sum(self.shifts) + self.last_shift
-
     def take_in(self, vectors: Array | None) -> tuple[float, float]:
-        """Set the scale of every factor, and return the size of random vectors' images and of their rounding.
+        """Set the scale, and return the size of random vectors' images at it and of their rounding.
 
         ``vectors`` are further ones, as rows.
         """
@@ -130,35 +124,46 @@ class _ScaledChain:
         count = VECTORS if vectors is None else VECTORS + len(vectors)
         every = np.vstack([tried, *([] if vectors is None else [vectors])]).T.astype(dtype)
         nothing = np.zeros((len(self.start), COLUMNS + 1), dtype)
-        block = np.hstack([self.start @ every, nothing]) * self.alive[0][:, None]
-        for k, alive in enumerate(self.alive[1:]):
+        block = self._masked(np.hstack([self.start @ every, nothing]), 0)
+        for k in range(self.lag):
             block[:, -1] = rounding.noise(row_sizes(block[:, :count]))
             block = self.act(k, block)
             rounding.absorb(block[:, count:])
-            block = block * alive[:, None]
-            size = float(np.abs(block[:, :-1]).max())
-            if not np.isfinite(size):
+            if not np.isfinite(block[:, :-1]).all():
                 raise NumericalError(out_of_range(k))
-            self.shifts.append(int(np.frexp(size)[1]) if size else 0)
-            block = np.ldexp(block, -self.shifts[-1])
-        seen = block[self.rows]
-        self.last_shift = int(np.frexp(np.abs(seen[:, :-1]).max(initial=0.0))[1])
-        seen = np.ldexp(seen, -self.last_shift)
+            block, shift = _near(self._masked(block, k + 1))
+            self.exponent += shift
+        seen, shift = _near(block[self.rows])
+        self.exponent += shift
         return frobenius_norm(seen[:, :count]), rounding.size(seen[:, count:])
 
     def matvec(self, vector: Array) -> Array:
         """Return the rows of the scaled product times a vector."""
-        block = (self.start @ vector[:, None]) * self.alive[0][:, None]
-        for k, shift in enumerate(self.shifts):
-            block = np.ldexp(self.act(k, block), -shift) * self.alive[k + 1][:, None]
-        result: Array = np.ldexp(block[self.rows, 0], -self.last_shift)
-        return result
+        block, exponent = self._masked(self.start @ vector[:, None], 0), 0
+        for k in range(self.lag):
+            block, shift = _near(self._masked(self.act(k, block), k + 1))
+            exponent += shift
+        return np.asarray(np.ldexp(block[self.rows, 0], max(exponent - self.exponent, -5000)))
 
     def rmatvec(self, vector: Array) -> Array:
         """Return its adjoint times a vector."""
-        block = np.zeros((len(self.start), 1), self.start.dtype)
-        block[self.rows, 0] = np.ldexp(vector, -self.last_shift)
-        for k in reversed(range(len(self.shifts))):
-            block = self.react(k, np.ldexp(block, -self.shifts[k])) * self.alive[k][:, None]
-        result: Array = (self.start.T @ block)[:, 0]
-        return result
+        block, exponent = np.zeros((len(self.start), 1), self.start.dtype), 0
+        block[self.rows, 0] = vector
+        for k in reversed(range(self.lag)):
+            block, shift = _near(self._masked(self.react(k, block), k))
+            exponent += shift
+        return np.asarray(self.start.T @ np.ldexp(block, max(exponent - self.exponent, -5000)))[:, 0]
+
+    def _masked(self, block: Array, step: int) -> Array:
+        """Return a block of the state after so many steps without the rows that mean nothing."""
+        alive = self.alive[step]
+        return block if alive.all() else block * alive[:, None]
+
+
+def _near(block: Array) -> tuple[Array, int]:
+    """Return a block with its largest entry near 1, and the power of two that was taken from it."""
+    size = float(np.abs(block).max())
+    if not SMALL < size < LARGE and size:
+        shift = math.frexp(size)[1]
+        return np.ldexp(block, -shift), shift
+    return block, 0
