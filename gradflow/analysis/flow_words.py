@@ -98,9 +98,8 @@ def _notes_of_one(draws: Sequence[Measured], view: View) -> Iterator[str]:
         if firsts:
             name = ("the norm" if block == "state" else f"the norm of block {block}") + NAMES[norm]
             yield (
-                f"{name}: from lag {min(firsts)} on, in {len(firsts)} of {len(draws)} draws, what is left of the "
-                "product is lost beside what it has been, to rounding or under the smallest number; an upper "
-                "bound is given."
+                f"{name}: from lag {min(firsts)} on, in {len(firsts)} of {len(draws)} draws, rounding has "
+                "taken all digits, for the product has been far larger before; an upper bound is given."
             )
     pairs = sum(int(draw.pair_bounds.sum()) for draw in draws if draw.pair_bounds is not None)
     if pairs:

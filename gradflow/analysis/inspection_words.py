@@ -175,6 +175,6 @@ def _of_one(finding: Finding) -> Iterator[str]:
         yield f"norms may be off by {finding.credit.error:.1g}, relative."
     if finding.credit.is_bound:
         yield (
-            "what is left of the gradient is lost to rounding beside what it has been: its norm, and the rate, are "
-            "upper bounds."
+            "rounding has taken all digits of a norm, for the product has been far larger before: the norm, "
+            "and the rate, are upper bounds."
         )

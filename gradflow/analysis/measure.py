@@ -46,7 +46,7 @@ class Measured(NamedTuple):
     log10_norms: dict[Series, Array]
     log10_bounds: dict[Series, Array]
     errors: dict[Series, float]  # bounds of what shortcuts, inverses and rounding may cost a norm, relative
-    upper_bounds: dict[Series, Array]  # of bool: where rounding has left no digit, and the norm is a bound of it
+    upper_bounds: dict[Series, Array]  # of bool: where rounding has left no digit, and a bound is given
     state_size: int
     block_sizes: dict[str, int]  # rows of the blocks that stand on the diagonal
     blow_up: int | None
@@ -114,7 +114,7 @@ def _measured_norms(trajectory: Trajectory, question: Question) -> _Norms:
                 )
             direct = retained_log10_norms(retained, view)
             found = {
-                norm: ProductNorms(values, 0.0, np.zeros(values.shape, bool)) for norm, values in direct.items()
+                norm: ProductNorms(logs, 0.0, np.zeros(logs.shape, bool)) for norm, logs in direct.items()
             }
         else:
             found = product_log10_norms(trajectory, view, block)

@@ -44,7 +44,7 @@ def pair_norms(trajectory: Trajectory, block: str, norm: str, *, exact: bool) ->
 
 
 def _stacked(trajectory: Trajectory, block: str, norm: str) -> PairNorms:
-    """All products that end at t go one step on together; one that rounding may have spoilt is taken alone."""
+    """All products that end at t go one step on together; one that may have lost digits is taken alone."""
     steps, size = trajectory.steps, trajectory.size
     part = part_of(trajectory.cell, block, "forward")
     unit = np.eye(size, dtype=trajectory.dtype)[:, part.start]
@@ -69,9 +69,9 @@ def _stacked(trajectory: Trajectory, block: str, norm: str) -> PairNorms:
         sizes = _sizes(np.ldexp(seen[..., :columns], -near[:, None, None]), norm)
         found.log10[t, :t] = log10_of(sizes, exponents + near)
         with np.errstate(over="ignore"):  # inf stands for no digit
-            spoilt = np.ldexp(rounding.sizes(seen[..., columns:]), -near)
-        doubtful[:t] |= spoilt > SUSPICIOUS[unit.dtype.itemsize] * sizes
-    for k in np.flatnonzero(doubtful):
+            lost = np.ldexp(rounding.sizes(seen[..., columns:]), -near)
+        doubtful[:t] |= lost > SUSPICIOUS[unit.dtype.itemsize] * sizes
+    for k in np.flatnonzero(doubtful).tolist():
 
         def along(step: int, block: Array, first: int = k) -> Array:
             return trajectory.jacobian(first + step).matmat(block)

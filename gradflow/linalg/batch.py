@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 
 from gradflow.errors import NumericalError
-from gradflow.linalg.chain import LARGE, SMALL, Action, Norms, out_of_range
+from gradflow.linalg.chain import LARGE, SMALL, Norms, out_of_range
 from gradflow.linalg.columnwise import columnwise_products
-from gradflow.linalg.products import Array
+from gradflow.linalg.products import Action, Array
 from gradflow.linalg.rounding import COLUMNS, EPS, NO_DIGIT, SUSPICIOUS, RoundingColumns
 from gradflow.linalg.scaled import log10_of
 from gradflow.linalg.singular import gram_values
@@ -76,12 +76,13 @@ def batch_norms(act: Action, steps: int, start: Array, *, rows: slice | Array = 
                 place = product.lag - 1
                 chosen = doubtful[:, : place + 1].any(axis=1)
                 norms.zero[chosen, place] = product.zero[chosen]
-                norms.write([place], product.block[None], product.exponent[None], product.rounding[None], chosen)
+                one = (product.block[None], product.exponent[None], product.rounding[None])
+                norms.write([place], *one, chosen)
     return norms.norms()
 
 
 class _BatchNorms:
-    """What has been measured of every seed at every lag: norms as log₁₀, the rounding beside the spectral norm."""
+    """What has been measured of every seed at every lag: norms as log₁₀, and their relative rounding."""
 
     def __init__(
         self, seeds: int, steps: int, columns: int, dtype: np.dtype[Any], probes: RoundingColumns
@@ -114,7 +115,12 @@ class _BatchNorms:
         self.write(lags, near, exponents + shifts, rounding)
 
     def write(
-        self, lags: list[int], blocks: Array, exponents: Array, rounding: Array, seeds: Array | slice = slice(None)
+        self,
+        lags: list[int],
+        blocks: Array,
+        exponents: Array,
+        rounding: Array,
+        seeds: Any = slice(None),
     ) -> None:
         """Write down the norms of blocks (lags, seeds, rows, columns), of some of the seeds."""
         largest = np.sqrt(np.maximum(gram_values(blocks)[..., -1], 0.0))

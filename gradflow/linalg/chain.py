@@ -10,8 +10,9 @@ from numpy.typing import NDArray
 
 from gradflow.errors import NumericalError
 from gradflow.linalg.columnwise import columnwise_products
-from gradflow.linalg.compression import Action, Compressible, Sizes
+from gradflow.linalg.compression import Compressible, Sizes
 from gradflow.linalg.norms import frobenius_norm
+from gradflow.linalg.products import Action
 from gradflow.linalg.rounding import NO_DIGIT, SUSPICIOUS
 from gradflow.linalg.scaled import log10_of
 from gradflow.linalg.singular import Found, LeadingSingularValue
@@ -30,9 +31,9 @@ TOLERANCE = {8: 8e-11, 4: 3e-6}
 class Norms:
     """``two`` and ``frobenius`` of every product, as log₁₀; −inf for what is 0 by its structure.
 
-    ``two`` is nan at lags that are not wanted: the Frobenius norm costs nothing, and bounds it. ``error`` bounds
-    all, relative, rounding included, but where ``bounds`` is true: there rounding, or the smallest number of the
-    type, has left no digit, and both are upper bounds.
+    ``two`` is nan at lags that are not wanted: the Frobenius norm costs nothing, and bounds it. ``error``
+    bounds the relative error of all, rounding included, except where ``bounds`` is true: there rounding, or
+    underflow, has left no digit, and both numbers are upper bounds.
     """
 
     two: Array

@@ -1,12 +1,12 @@
 """Norms of Y_k = A_k ⋯ A_1 Y_0 where what decides in the end is far under the largest on the way.
 
-Every column carries its own power of two, its own columns of rounding (`gradflow.linalg.rounding`) and which of
-its entries could be other than 0 (`gradflow.linalg.structure`): a column that nothing large feeds keeps all its
-digits, however large others grow before they die. It costs some seven times what the plain product costs, and
-takes no shortcut.
+Every column carries its own power of two, its own columns of rounding (`gradflow.linalg.rounding`) and its
+own structure, which of its entries could be other than 0 (`gradflow.linalg.structure`). A column that
+nothing large feeds keeps all its digits, however large others grow before they die. It costs some seven
+times what the plain product costs, and takes no shortcut.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from math import sqrt
 from typing import Any, NamedTuple
 
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.linalg.columns import NOWHERE
+from gradflow.linalg.products import Action
 from gradflow.linalg.rounding import RoundingColumns
 from gradflow.linalg.structure import values_on
 
@@ -24,7 +25,7 @@ CUT_OFF = 40  # powers of two by which rounding may stand over what it is the ro
 
 
 class ColumnwiseProduct(NamedTuple):
-    """The rows measured of one product, ``block * 2**exponent``, and a bound of its rounding, scaled alike."""
+    """The rows measured of a product, ``block * 2**exponent``, and a bound of its rounding at that scale."""
 
     lag: int
     block: Array  # (..., rows, r), near 1 or 0
@@ -34,7 +35,7 @@ class ColumnwiseProduct(NamedTuple):
 
 
 def columnwise_products(
-    act: Callable[[int, Array], Array],
+    act: Action,
     steps: int,
     start: Array,
     rows: slice | Array,
@@ -44,14 +45,13 @@ def columnwise_products(
     rounding = RoundingColumns(start.dtype, generator, EACH)
     product, exponents = _near(start, np.zeros((*start.shape[:-2], start.shape[-1]), np.int64))
     errors, sizes = np.concatenate([np.zeros_like(start)] * EACH, axis=-1), np.tile(exponents, EACH)
-    pattern = start != 0
+    pattern, parts = start != 0, start.shape[-1] * np.array([1, 1 + EACH, 2 + EACH])
     for k in range(steps):
         noise = np.where(pattern, rounding.noise(np.abs(product)), 0.0).astype(start.dtype)
         values = values_on(pattern, start.dtype, generator)
         with np.errstate(over="ignore", invalid="ignore"):
             moved = act(k, np.concatenate([product, errors, noise, values], axis=-1))
-        count = start.shape[-1]
-        product, errors, noise, values = np.split(moved, [count, (1 + EACH) * count, (2 + EACH) * count], axis=-1)
+        product, errors, noise, values = np.split(moved, parts, axis=-1)
         pattern = values != 0
         fresh = np.concatenate([noise + rounding.floor * pattern] * EACH, axis=-1)
         fresh = (fresh * rounding.signs(fresh.shape)).astype(start.dtype)
@@ -61,10 +61,11 @@ def columnwise_products(
             yield ColumnwiseProduct(k + 1, product, exponents, np.full(start.shape[:-2], np.inf), zero)
             return
         (errors, sizes), (product, moved_to) = _near(errors, sizes), _near(product, exponents)
-        # a column that reads 0, though it need not be, goes on at its scale, and what it may have lost with it
+        # a column that reads 0, though it need not be, goes on at its scale, and its rounding with it
         exponents = np.where(pattern.any(axis=-2) & (moved_to == NOWHERE), exponents, moved_to)
         zero = ~pattern[..., rows, :].any(axis=(-2, -1))
-        yield ColumnwiseProduct(k + 1, *_aligned(product[..., rows, :], exponents, errors[..., rows, :], sizes), zero)
+        seen = _aligned(product[..., rows, :], exponents, errors[..., rows, :], sizes)
+        yield ColumnwiseProduct(k + 1, *seen, zero)
 
 
 def _near(block: Array, exponents: Array) -> tuple[Array, Array]:

@@ -12,7 +12,6 @@ combinations E G go on through all later factors: ‖E G‖ estimates ‖E‖, t
 `DROPPED_CAUTION` with a probability under 1e-6 (for a fixed E, χ² with `PROBES` degrees of freedom).
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import hypot, sqrt
 from typing import Any, NamedTuple
@@ -21,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.linalg.norms import frobenius_norm
+from gradflow.linalg.products import Action
 from gradflow.linalg.rounding import COLUMNS, RoundingColumns, row_sizes
 
 Array = NDArray[Any]
-Action = Callable[[int, Array], Array]  # k from 0, block → A_{k+1} block
 
 PROBES = 4
 DROPPED_CAUTION = 40.0
@@ -34,7 +33,7 @@ WORTH = 0.9  # a form with more columns than this share is no gain
 
 
 class Sizes(NamedTuple):
-    """Frobenius norms: of all columns, of the rows measured of those kept, and bounds of what is missing there."""
+    """Frobenius norms of all columns, of the rows measured of those kept, and bounds of what these miss."""
 
     whole: float
     seen: float

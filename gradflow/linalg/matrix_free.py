@@ -10,11 +10,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from gradflow.errors import NumericalError
+from gradflow.linalg.chain import LARGE, SMALL, Norms, out_of_range
 from gradflow.linalg.chain import TOLERANCE as CHAIN_TOLERANCE
-from gradflow.linalg.chain import LARGE, SMALL, Action, Norms, out_of_range
 from gradflow.linalg.compression import DROPPED_CAUTION
 from gradflow.linalg.norms import frobenius_norm
-from gradflow.linalg.products import Array
+from gradflow.linalg.products import Action, Array
 from gradflow.linalg.rounding import COLUMNS, NO_DIGIT, RoundingColumns, row_sizes
 from gradflow.linalg.scaled import number
 from gradflow.linalg.singular import LeadingSingularValue

@@ -1,11 +1,12 @@
 """How much of a long product is rounding: random errors that ride along in a few more columns.
 
-A computed step is fl(A X) = A X + F, where F_ij is a sum of rounding errors of the terms A_il X_lj (Higham 2002,
-section 3.1), each about eps times its term and independent of the others as a rule. All later factors act on F
-as they act on X. So columns E G, G Gaussian, go along in the block: before each step a column of noise is made,
-as large in each row as that row of X times `TERM_ERROR` eps; the step turns it into what the rounding of each
-row amounts to; and it is added to the columns with signs drawn anew for every row. ‖E G‖ estimates ‖E‖_F, too
-small by the factor `CAUTION` with a probability under 1e-6 (χ² with `COLUMNS` degrees of freedom).
+A computed step is fl(A X) = A X + F, where F_ij is a sum of rounding errors of the terms A_il X_lj (Higham
+2002, section 3.1), each about eps times its term and independent of the others as a rule. All later
+factors act on F as they act on X. So columns E G, G Gaussian, go along in the block: before each step a
+column of noise is made, as large in each row as that row of X times `TERM_ERROR` eps; the step turns it
+into what the rounding of each row amounts to; and it is added to the columns with signs drawn anew for
+every row. ‖E G‖ estimates ‖E‖_F, too small by the factor `CAUTION` with a probability under 1e-6 (χ² with
+`COLUMNS` degrees of freedom).
 
 That also covers what falls under the smallest number of the type: noise of `FLOOR` is added in every row.
 """
@@ -45,7 +46,8 @@ def row_sizes(block: Array) -> Array:
         largest = np.abs(block[apart]).max(axis=1, keepdims=True, initial=0.0)
         usable = np.where((largest > 0) & (largest < np.inf), largest, 1.0)
         near = block[apart] / usable
-        sizes[apart] = usable[:, 0] * np.sqrt(np.einsum("ij,ij->i", near, near))
+        with np.errstate(over="ignore"):  # inf is refused by who asks
+            sizes[apart] = usable[:, 0] * np.sqrt(np.einsum("ij,ij->i", near, near))
     return np.asarray(sizes)
 
 
@@ -87,4 +89,5 @@ class RoundingColumns:
         largest = np.abs(errors[..., :-1]).max(axis=(-2, -1), initial=0.0)
         usable = np.where(largest > 0, largest, 1.0)
         near = errors[..., :-1] / usable[..., None, None]
-        return np.asarray(CAUTION / sqrt(self.columns) * usable * np.sqrt(np.einsum("...ij,...ij->...", near, near)))
+        norms = usable * np.sqrt(np.einsum("...ij,...ij->...", near, near))
+        return np.asarray(CAUTION / sqrt(self.columns) * norms)

@@ -32,12 +32,12 @@ class LeadingSingularValue:
     """Largest singular values of A_1, A_2, … (each m × r, r the same until `turn` says otherwise).
 
     Golub–Kahan–Lanczos with full reorthogonalisation (Golub & Kahan 1965; Golub & Van Loan 2013, section
-    10.4), started from the last leading singular vectors and a little noise. It stops when the residual ρ of
-    the singular pair says that the value is right: some singular value is within ρ of it. That it is the
-    largest is proved apart: by the Frobenius norm, where that shows that no other can be as large, and how far
-    below they are: then the error is at most ρ²/gap (Parlett 1998, section 11.7); else by a Cholesky
-    factorization of τ² − AᵀA, which exists if no singular value is over τ. Where there is none, and after
-    `MOST` steps, the eigenvalues of the Gram matrix answer.
+    10.4), started from the last leading singular vectors and a little noise. It stops when the residual ρ
+    of the singular pair says that the value is right: some singular value is within ρ of it. That it is
+    the largest is proved apart: by the Frobenius norm, where that shows that no other can be as large, and
+    how far below they are: then the error is at most ρ²/gap (Parlett 1998, section 11.7); else by a
+    Cholesky factorization of τ² − AᵀA, which exists if no singular value is over τ. Where there is none,
+    and after `MOST` steps, the eigenvalues of the Gram matrix answer.
 
     Parameters
     ----------
@@ -95,8 +95,8 @@ class LeadingSingularValue:
     ) -> Found:
         """Return that of an operator known by A v and Aᵀ u alone; its error may be over the tolerance.
 
-        The error is that of some singular value, unless ``frobenius`` says more. With ``chance`` it bounds that
-        of the largest as well, but with that probability (`_hidden`).
+        The error is that of some singular value, unless ``frobenius`` says more. With ``chance`` it bounds
+        that of the largest as well, but with that probability (`_hidden`).
         """
         rows, columns = shape
         most = min(most, rows, columns)
@@ -129,7 +129,7 @@ class LeadingSingularValue:
         return Found(value, max(error, apart / value if value else 0.0))
 
     def _start(self, columns: int, dtype: np.dtype[Any]) -> tuple[Array, float]:
-        """Return a unit vector, and a size under which its part along any direction is with chance p under p."""
+        """Return a unit vector and s: its part along any direction is under p·s with a chance under p."""
         noise = self.generator.standard_normal(columns)
         share = NOISE / _length(noise)
         start = share * noise
@@ -158,10 +158,11 @@ def _judge(bidiagonal: Array, beta: float, frobenius: float) -> tuple[float, flo
 def _hidden(bidiagonal: Array, beta: float, part: float) -> float:
     """Return how far the largest singular value may be over the largest Ritz value, relative to it.
 
-    Holds if the start had at least ``part`` along its singular vector. The steps so far fix the first moments
-    of the start's spectral measure, with orthonormal polynomials p_0 … p_k; a point x over all Ritz values has
-    at most the mass 1/Σ p_j(x)² (Chebyshev, Markov & Stieltjes; Szegő 1975, section 3.41). So
-    part² Σ p_j(x)² ≤ 1, of which p_k(x) = ∏(x − θ_i²)/∏ e_i alone is taken, e_i beside the diagonal of BᵀB.
+    Holds if the start had at least ``part`` along its singular vector. The steps so far fix the first
+    moments of the start's spectral measure, with orthonormal polynomials p_0 … p_k; a point x over all
+    Ritz values has at most the mass 1/Σ p_j(x)² (Chebyshev, Markov & Stieltjes; Szegő 1975, section 3.41).
+    So part² Σ p_j(x)² ≤ 1, of which p_k(x) = ∏(x − θ_i²)/∏ e_i alone is taken, e_i beside the diagonal of
+    BᵀB.
     """
     squares = np.linalg.eigvalsh(bidiagonal.T @ bidiagonal)
     top = float(squares[-1])
@@ -186,7 +187,7 @@ def _alone(value: float, error: float, frobenius: float) -> bool:
 
 
 def _none_over(gram: Array, value: float) -> bool:
-    """Return whether no singular value is over ``value``, but for rounding: whether value² − Gram is positive."""
+    """Return whether value² − Gram is positive, but for rounding: no singular value is over ``value``."""
     shifted = -gram
     shifted[np.diag_indices_from(shifted)] += value**2
     try:

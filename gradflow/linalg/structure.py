@@ -5,6 +5,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradflow.linalg.products import Action
+
 Array = NDArray[Any]
 DRAWS = 2  # random values for each pattern: a cancellation would have to happen in all of them
 LARGE_VALUE = {8: 2.0**300, 4: 2.0**30}  # by bytes: so large that no product with a normal number underflows
@@ -20,13 +22,13 @@ def values_on(pattern: Array, dtype: np.dtype[Any], generator: np.random.Generat
 
 
 class StructuralPattern:
-    """The entries of Y_k = A_k ⋯ A_1 Y_0 that are other than 0 for almost all values of the entries of A and Y_0.
+    """The entries of Y_k = A_k ⋯ A_1 Y_0 that are other than 0 for almost all entries of A and Y_0.
 
     The others are 0 whatever rounding does: a triangular factor without a diagonal, a factor that is 0, a
     block that nothing feeds. Equal columns are kept once, so that a step costs a few columns as a rule.
     """
 
-    def __init__(self, act: Any, start: Array) -> None:
+    def __init__(self, act: Action, start: Array) -> None:
         self.act, self.start = act, start
         self._restart()
 

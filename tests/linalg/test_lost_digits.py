@@ -11,7 +11,7 @@ STEPS = 1600
 
 
 def engine_norms(engine, factors, lags=None):
-    """Norms of the product by one of the engines: log₁₀ of the norm, the claimed error, whether it is a bound."""
+    """log₁₀ of the spectral norms by one of the engines, the claimed error, and which are upper bounds."""
 
     def act(k, block):
         return factors[k] @ block
@@ -57,7 +57,7 @@ def orthogonal(generator, size):
 
 
 def dying(size, steps, kills, seed=0):
-    """Blocks of gain 1.5 and 0.9 in random order of rows; at some steps, from 1, the first has another gain."""
+    """Blocks of gain 1.5 and 0.9, rows in random order; at some steps the first has another gain."""
     generator = np.random.default_rng(seed)
     order = generator.permutation(2 * size)
     strong, weak = orthogonal(generator, size), orthogonal(generator, size)
@@ -69,11 +69,11 @@ def dying(size, steps, kills, seed=0):
         return [factors[gain] for gain in gains], np.cumsum(np.log10(gains))
 
 
-ENGINES = [("quick", 3), ("exact", 3), ("batch", 3), ("matrix_free", 3), ("quick", 30)]
+ENGINES = [("quick", 3), ("exact", 3), ("batch", 3), ("matrix_free", 3), ("quick", 13)]
 
 
 @pytest.mark.parametrize(("engine", "size"), ENGINES)
-@pytest.mark.parametrize("kills", [{1500: 0.0}, {1400: 1e-300, 1401: 1e-300}], ids=["at_once", "in_two_steps"])
+@pytest.mark.parametrize("kills", [{1500: 0.0}, {1400: 1e-300, 1401: 1e-300}], ids=["once", "twice"])
 def test_a_block_under_double_range_is_there_when_the_dominant_one_dies(engine, size, kills):
     factors, strong = dying(size, STEPS, kills)
     expected = np.maximum(strong, np.log10(0.9) * np.arange(1, STEPS + 1))
