@@ -25,7 +25,7 @@ from gradflow.linalg.singular import gram_values, leading_singular_values
 BATCHED = 24  # state sizes up to which many seeds go as one batch
 DENSE = 160  # state sizes up to which the norm of a single Jacobian is cheapest from its Gram matrix
 # Relative residual at which the norm of a single large Jacobian is taken; its error is the square of that
-# over the gap, unless two singular values are that close, and then no more than it.
+# over the gap as a rule. That no larger value hides among those close to it is not proved.
 STEP_TOLERANCE = 1e-7
 # From this state size on a few lags are measured without forming a product, whose memory alone is too much.
 LARGE = 3000
