@@ -20,7 +20,7 @@ from common import Array, make_inputs, make_weights
 from ours import log10_norms, network
 
 from gradflow.analysis.measure import Question, measure
-from gradflow.analysis.pair_map import pair_log10_norms
+from gradflow.analysis.pair_map import pair_norms
 from gradflow.analysis.trajectory import follow
 from gradflow.analysis.view import View, product_log10_norms
 from gradflow.cells.spec import parse_cell
@@ -53,7 +53,7 @@ def maps() -> None:
     ratios = []
     for _ in range(ROUNDS):
         start = time.perf_counter()
-        pair_log10_norms(trajectory, "state", "2", exact=False)
+        pair_norms(trajectory, "state", "2", exact=False)
         own = time.perf_counter() - start
         ratios.append(pair_by_pair(jacobians) / own)
     ratio = float(np.median(ratios))

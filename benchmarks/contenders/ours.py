@@ -26,7 +26,7 @@ def log10_norms(cell: Cell, inputs: Array) -> Array:
     view = View("backward", ("state",), ("2",), tuple(range(1, len(inputs) + 1)), exact=False)
     if cell.state_size <= BATCHED:
         cell, inputs = cell.with_weights(np.stack), inputs[None]
-    norms, _ = product_log10_norms(follow(cell, inputs), view, "state")["2"]
+    norms = product_log10_norms(follow(cell, inputs), view, "state")["2"].log10
     return np.asarray(np.ravel(norms))
 
 

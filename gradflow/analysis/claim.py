@@ -9,9 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.errors import UsageError
+from gradflow.linalg.enclosure import EPS
 from gradflow.linalg.norms import frobenius_norm
 from gradflow.linalg.scaled import shifted
-from gradflow.linalg.spectrum import EPS
 from gradflow.record import column
 
 # A right decomposition is right to rounding, one of rounded numbers to some digits; a wrong one is off in the

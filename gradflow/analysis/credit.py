@@ -9,7 +9,7 @@ import numpy as np
 from gradflow.analysis.end_norms import end_log10_norms
 from gradflow.analysis.pace import ARRIVES
 from gradflow.analysis.trajectory import Trajectory, follow
-from gradflow.analysis.view import LARGE, View, product_log10_norms
+from gradflow.analysis.view import LARGE, ProductNorms, View, product_log10_norms
 from gradflow.cells.base import Array
 from gradflow.layouts.network import Layer, Network
 from gradflow.linalg.floating import FORMATS, outside
@@ -62,6 +62,7 @@ class Credit(NamedTuple):
     error: float
     horizon_sought: bool = True  # not of a very large state, whose norms are had at few lags alone
     last_decides: bool = False
+    is_bound: bool = False  # rounding has left no digit of a norm, and an upper bound of it is taken
 
     @property
     def rate(self) -> float:
@@ -189,7 +190,7 @@ def credit(
     # one pass measures all of it where the rate rests on no more lags than credit
     together = rated and lags == reached
     wanted = {1, reached, half} - {0} if together else {1, reached}
-    norms, error = _norms(trajectory, places, wanted)
+    norms, error, is_bound = _norms(trajectory, places, wanted)
     absolute = norms[reached]
     if trajectory.blow_up is not None and reached < length:
         absolute = np.full_like(absolute, np.nan)
@@ -197,14 +198,16 @@ def credit(
         ratios = np.where(np.isneginf(absolute), -np.inf, absolute - norms[1])
     rates = np.full(draws, np.nan)
     if rated:
-        late, inexact = (norms, error) if together else _norms(trajectory, [steps], {half, lags} - {0})
+        late, inexact, unknown = norms, error, is_bound
+        if not together:
+            late, inexact, unknown = _norms(trajectory, [steps], {half, lags} - {0})
         rates = _rates(late.get(half), late[lags], lags)
-        error = max(error, inexact)
+        error, is_bound = max(error, inexact), is_bound or unknown
     bounds = None
     if horizon and trajectory.size < LARGE:
         first = _last_steps(trajectory, lags)
-        bounds, inexact = _frobenius(first)
-        error = max(error, inexact)
+        frobenius = _frobenius(first)
+        bounds, error = frobenius.log10, max(error, frobenius.error)
     return Credit(
         tuple(
             Measurement(draw, end, float(absolute[draw, k]), float(ratios[draw, k]))
@@ -217,6 +220,7 @@ def credit(
         error=error,
         horizon_sought=not horizon or bounds is not None,
         last_decides=last_decides,
+        is_bound=is_bound,
     )
 
 
@@ -261,10 +265,12 @@ def _ends(first: int, last: int, count: int) -> list[int]:
     return sorted({round(place) for place in np.linspace(first, last, count)})
 
 
-def _norms(trajectory: Trajectory, ends: Sequence[int], lags: set[int]) -> tuple[dict[int, Array], float]:
-    """Return log₁₀ of the norms at each lag, (draws, ends), and their error."""
-    norms, error = end_log10_norms(trajectory, ends, sorted(lags))
-    return dict(zip(sorted(lags), norms, strict=True)), error
+def _norms(
+    trajectory: Trajectory, ends: Sequence[int], lags: set[int]
+) -> tuple[dict[int, Array], float, bool]:
+    """Return log₁₀ of the norms at each lag, (draws, ends), their error, and whether one is but a bound."""
+    norms, error, is_bound = end_log10_norms(trajectory, ends, sorted(lags))
+    return dict(zip(sorted(lags), norms, strict=True)), error, is_bound
 
 
 def _rates(half: Array | None, last: Array, lags: int) -> Array:
@@ -289,8 +295,8 @@ def _last_steps(trajectory: Trajectory, count: int) -> Trajectory:
     )
 
 
-def _frobenius(trajectory: Trajectory) -> tuple[Array, float]:
-    """Return log₁₀ of the Frobenius norms at every lag, and the error."""
+def _frobenius(trajectory: Trajectory) -> ProductNorms:
+    """Return log₁₀ of the Frobenius norms at every lag."""
     view = View("backward", ("state",), ("fro",), (), exact=False)
     return product_log10_norms(trajectory, view, "state")["fro"]
 
@@ -312,5 +318,5 @@ def _horizon(trajectory: Trajectory, bounds: Array) -> int | None:
     certain = (k for k in lags if bounds[k - 1] < low or bounds[k - 1] - slack > high)
     last = next(certain, trajectory.steps)
     view = View("backward", ("state",), ("2",), tuple(range(first, last + 1)), exact=False)
-    norms, _ = product_log10_norms(_last_steps(trajectory, last), view, "state")["2"]
+    norms = product_log10_norms(_last_steps(trajectory, last), view, "state")["2"].log10
     return next((k for k in range(first, last + 1) if outside(norms[k - 1], ends)), None)

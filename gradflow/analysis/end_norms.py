@@ -9,6 +9,7 @@ from gradflow.analysis.trajectory import STRETCH, Trajectory
 from gradflow.cells.base import Array
 from gradflow.cells.factor import StepFactor
 from gradflow.errors import NumericalError
+from gradflow.linalg.batch import batch_norms
 from gradflow.linalg.chain import out_of_range
 from gradflow.linalg.scaled import log10_of
 from gradflow.linalg.singular import leading_singular_values
@@ -22,7 +23,9 @@ FIRST_JUDGED = 6  # Lanczos steps after which errors are first looked at: a long
 MAX_HELD_NUMBERS = 2**23  # numbers of all states whose Jacobians are held; of more each pass makes them anew
 
 
-def end_log10_norms(trajectory: Trajectory, ends: Sequence[int], lags: Sequence[int]) -> tuple[Array, float]:
+def end_log10_norms(
+    trajectory: Trajectory, ends: Sequence[int], lags: Sequence[int]
+) -> tuple[Array, float, bool]:
     """Compute log₁₀ ‖∂s_t/∂s_{t−k}‖₂ for every end t, every lag k and every run.
 
     Of a small state the products are multiplied out, and the norms are right to rounding. Of a larger one
@@ -42,7 +45,10 @@ def end_log10_norms(trajectory: Trajectory, ends: Sequence[int], lags: Sequence[
     norms : array (lags, draws, ends)
         −inf for a product that is exactly 0.
     error : float
-        A bound of the relative error of all norms, as far as the residuals tell it.
+        A bound of the relative error of all norms: rounding included where products are multiplied out, as far
+        as the residuals tell it where they are not.
+    is_bound : bool
+        Whether rounding has left no digit of one of the norms, and an upper bound stands for it.
 
     Raises
     ------
@@ -58,14 +64,14 @@ def end_log10_norms(trajectory: Trajectory, ends: Sequence[int], lags: Sequence[
     >>> from gradflow.analysis.trajectory import follow
     >>> from gradflow.cells.rnn import RNN
     >>> halving = RNN(np.ones((1, 1)), np.array([[0.5]]), np.zeros(1), "identity")
-    >>> norms, _ = end_log10_norms(follow(halving, np.zeros((9, 1))), [5, 9], [1, 4])
+    >>> norms, _, _ = end_log10_norms(follow(halving, np.zeros((9, 1))), [5, 9], [1, 4])
     >>> np.exp2(norms * np.log2(10)).round(9).tolist()
     [[[0.5, 0.5]], [[0.0625, 0.0625]]]
     """
     chains = _chains(trajectory, ends, max(lags))
     measure = _multiplied if trajectory.size <= MAX_DENSE_STATE else _estimated
-    norms, error = measure(chains, lags)
-    return norms.reshape(len(lags), -1, len(ends)), error
+    norms, error, is_bound = measure(chains, lags)
+    return norms.reshape(len(lags), -1, len(ends)), error, is_bound
 
 
 def _chains(trajectory: Trajectory, ends: Sequence[int], longest: int) -> Trajectory:
@@ -81,27 +87,19 @@ def _chains(trajectory: Trajectory, ends: Sequence[int], longest: int) -> Trajec
     )
 
 
-def _multiplied(chains: Trajectory, lags: Sequence[int]) -> tuple[Array, float]:
+def _multiplied(chains: Trajectory, lags: Sequence[int]) -> tuple[Array, float, bool]:
     """Return the norms of products that are multiplied out, (lags, chains)."""
-    count, size = len(chains.states), chains.size
-    product = np.broadcast_to(np.eye(size, dtype=chains.dtype), (count, size, size))
-    exponents = np.zeros(count, np.int64)
-    norms = []
-    for lag in range(1, max(lags) + 1):
-        with np.errstate(over="ignore", invalid="ignore"):  # refused by its name below
-            product = chains.jacobian(chains.steps - lag).rmatmat(product)
-        largest = np.abs(product).max(axis=(1, 2))
-        _check_range(largest, lag)
-        far = (largest > 0) & ~((largest > SCALED_LOW) & (largest < SCALED_HIGH))
-        if far.any():
-            shifts = np.where(far, np.frexp(largest)[1], 0)
-            product, exponents = np.ldexp(product, -shifts[:, None, None]), exponents + shifts
-        if lag in lags:
-            norms.append(log10_of(np.linalg.norm(product, 2, axis=(1, 2)), exponents))
-    return np.stack(norms), size * float(np.finfo(chains.dtype).eps)
+
+    def back(lag: int, block: Array) -> Array:
+        return np.asarray(chains.jacobian(chains.steps - 1 - lag).rmatmat(block))
+
+    start = np.broadcast_to(np.eye(chains.size, dtype=chains.dtype), (len(chains.states), *(chains.size,) * 2))
+    norms = batch_norms(back, max(lags), start, wanted=frozenset(lags).__contains__)
+    places = [lag - 1 for lag in lags]
+    return norms.two[:, places].T, norms.error, bool(norms.bounds[:, places].any())
 
 
-def _estimated(chains: Trajectory, lags: Sequence[int]) -> tuple[Array, float]:
+def _estimated(chains: Trajectory, lags: Sequence[int]) -> tuple[Array, float, bool]:
     """Return the norms of products that are never formed, (lags, chains), and what they may be off by."""
     operator = _ScaledProducts(chains, max(lags))
     norms, error = [], 0.0
@@ -112,7 +110,7 @@ def _estimated(chains: Trajectory, lags: Sequence[int]) -> tuple[Array, float]:
         )  # fmt: skip
         norms.append(log10_of(values, operator.exponents(lag)))
         error = max(error, float(errors.max()))
-    return np.stack(norms), error
+    return np.stack(norms), error, False
 
 
 class _ScaledProducts:

@@ -71,7 +71,8 @@ class Finding(NamedTuple):
     @property
     def verdict(self) -> str | None:
         """The verdict on the rate."""
-        return verdict(self.credit.rate, self.lags, self.credit.blow_up)
+        rates = self.credit.rates
+        return verdict(self.credit.rate, self.lags, self.credit.blow_up, min(rates), max(rates))
 
 
 class Answer(NamedTuple):

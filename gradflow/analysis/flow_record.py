@@ -69,13 +69,18 @@ class Cells:
     block: list[str] = column("the block of the product")
     kind: list[str] = column("which norm of it")
     blow_up_step: list[int | None] = column("step at which a state overflows", unit="step")
-    norm_error: NDArray[np.float64] = column("bound of what shortcuts may cost a norm, relative")
+    norm_error: NDArray[np.float64] = column(
+        "bound of what shortcuts and rounding may cost a norm, relative, before bound_from"
+    )
     median_low: NDArray[np.float64] = column(
         "low end of the interval that holds that median with median_confidence: the rate of a draw by its "
         "rank, inf where the state overflows; none of one draw",
         unit="nats per step",
     )
     median_high: NDArray[np.float64] = column("high end of it", unit="nats per step")
+    bound_from: list[int | None] = column(
+        "first lag at which the norm is lost to rounding, and an upper bound of it is given", unit="step"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

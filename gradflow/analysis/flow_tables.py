@@ -101,7 +101,16 @@ def cell_table(found: Draws, view: View, steps: int) -> Cells:
         kind=[part.series[1] for part in parts],
         blow_up_step=blown,
         norm_error=np.array([max(draw.errors[part.series] for draw in part.draws) for part in parts]),
+        bound_from=[_first(bound_lag(draw, part.series, part.lags) for draw in part.draws) for part in parts],
     )
+
+
+def bound_lag(draw: Measured, series: Series, lags: Sequence[int]) -> int | None:
+    """Return the first of the lags at which a norm is known by an upper bound alone."""
+    bounds = draw.upper_bounds[series]
+    if not bounds.any():
+        return None
+    return next((lag for lag in lags if lag <= draw.steps and bounds[lag - 1]), None)
 
 
 def _rates(part: _Part) -> Array:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from gradflow.analysis.flow_record import Cells, Lags
-from gradflow.analysis.flow_tables import Draws
+from gradflow.analysis.flow_tables import Draws, bound_lag
 from gradflow.analysis.inputs import Inputs
 from gradflow.analysis.measure import Measured
 from gradflow.analysis.pace import data_to_decide, stable_limit
@@ -45,7 +45,9 @@ def _sentence(flow: Lags, summary: Cells, k: int, steps: int, seeds: int) -> str
     if not places:
         return f"{name}{verdict} no lag{ending}."
     final = float(flow.log10_norm[places[-1]])
-    last = f" {'unknown' if math.isnan(final) else decimal(final)} at lag {flow.lag[places[-1]]}"
+    lag, bound = flow.lag[places[-1]], summary.bound_from[k]
+    told = "unknown" if math.isnan(final) else decimal(final)
+    last = f" {'at most ' if bound else ''}{told} at lag {lag}"
     horizon = summary.horizon_float32[k]
     side = "under" if final < 0 else "over"
     reach = f"; {side} float32's normal numbers from lag {horizon}" if horizon else ""
@@ -109,11 +111,23 @@ def _notes_of_one(draws: Sequence[Measured], view: View) -> Iterator[str]:
     worst = max(error for draw in draws for error in draw.errors.values())
     if worst > TOLD:
         yield f"norms may be off by {worst:.1g}, relative (norm_error)."
+    for block, norm in draws[0].upper_bounds:
+        bounds = [bound_lag(draw, (block, norm), view.lags) for draw in draws]
+        firsts = [lag for lag in bounds if lag is not None]
+        if firsts:
+            name = ("the norm" if block == "state" else f"the norm of block {block}") + NAMES[norm]
+            yield (
+                f"{name}: from lag {min(firsts)} on, in {len(firsts)} of {len(draws)} draws, rounding has "
+                "taken all digits, for the product has been far larger before; an upper bound is given."
+            )
+    pairs = sum(int(draw.pair_bounds.sum()) for draw in draws if draw.pair_bounds is not None)
+    if pairs:
+        yield f"{pairs} norms of the map are upper bounds, for the same reason."
     lost = [lag for draw in draws for logs in draw.log10_norms.values() for lag in _unknown(logs, draw, view)]
     if lost:
         yield (
             f"from lag {min(lost)} on, the smallest singular value cannot be had: a Jacobian is singular to "
-            "rounding (nan, or null)."
+            "rounding, or what is left of the inverses is lost to it (nan, or null)."
         )
     blown = sorted(draw.blow_up for draw in draws if draw.blow_up is not None)
     if blown:

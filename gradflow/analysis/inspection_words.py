@@ -242,3 +242,8 @@ def _of_one(finding: Finding) -> Iterator[str]:
         yield "horizon_float32 is not sought: of so large a state norms are measured at few lags."
     if finding.credit.error > TOLD:
         yield f"norms may be off by {finding.credit.error:.1g}, relative."
+    if finding.credit.is_bound:
+        yield (
+            "rounding has taken all digits of a norm, for the product has been far larger before: the norm, "
+            "and the rate, are upper bounds."
+        )

@@ -8,11 +8,12 @@ import numpy as np
 from gradflow.analysis.bounds import log10_bounds
 from gradflow.analysis.gate_steps import step_quantiles
 from gradflow.analysis.gates import GateSummary, summarized
-from gradflow.analysis.pair_map import pair_log10_norms
+from gradflow.analysis.pair_map import PairNorms, pair_norms
 from gradflow.analysis.paths import path_norms
 from gradflow.analysis.trajectory import Trajectory, follow
 from gradflow.analysis.view import (
     BATCHED,
+    ProductNorms,
     View,
     product_log10_norms,
     retained_log10_norms,
@@ -44,7 +45,8 @@ class Measured(NamedTuple):
     log10_step_norms: Array
     log10_norms: dict[Series, Array]
     log10_bounds: dict[Series, Array]
-    errors: dict[Series, float]  # bounds of what shortcuts and inverses may cost a norm, relative
+    errors: dict[Series, float]  # bounds of what shortcuts, inverses and rounding may cost a norm, relative
+    upper_bounds: dict[Series, Array]  # of bool: where rounding has left no digit, and a bound is given
     state_size: int
     block_sizes: dict[str, int]  # rows of the blocks that stand on the diagonal
     blow_up: int | None
@@ -53,6 +55,7 @@ class Measured(NamedTuple):
     gate_steps: list[Array]  # of each of the gates (T, 3): quantiles over units
     paths: list[Array]
     pairs: Array | None
+    pair_bounds: Array | None  # of bool: which of the pairs are upper bounds
 
     @property
     def steps(self) -> int:
@@ -87,6 +90,7 @@ class _Norms(NamedTuple):
     norms: dict[Series, Array]
     bounds: dict[Series, Array]
     errors: dict[Series, float]
+    upper_bounds: dict[Series, Array]
     gates: list[GateSummary]
     gate_steps: list[Array]
 
@@ -101,6 +105,7 @@ def _measured_norms(trajectory: Trajectory, question: Question) -> _Norms:
     norms: dict[Series, Array] = {}
     bounds: dict[Series, Array] = {}
     errors: dict[Series, float] = {}
+    upper_bounds: dict[Series, Array] = {}
     for block in view.blocks:
         if block == "direct":
             if retained is None:
@@ -108,14 +113,18 @@ def _measured_norms(trajectory: Trajectory, question: Question) -> _Norms:
                     "block 'direct': the cell has no gate that keeps its state; expected lstm or gru"
                 )
             direct = retained_log10_norms(retained, view)
-            found = {norm: (values, 0.0) for norm, values in direct.items()}
+            found = {
+                norm: ProductNorms(logs, 0.0, np.zeros(logs.shape, bool)) for norm, logs in direct.items()
+            }
         else:
             found = product_log10_norms(trajectory, view, block)
-        norms |= {(block, norm): values for norm, (values, _) in found.items()}
-        errors |= {(block, norm): error for norm, (_, error) in found.items()}
+        norms |= {(block, norm): one.log10 for norm, one in found.items()}
+        errors |= {(block, norm): one.error for norm, one in found.items()}
+        upper_bounds |= {(block, norm): one.bounds for norm, one in found.items()}
         limits = log10_bounds(trajectory, view, block, retained)
         bounds |= {(block, norm): values for norm, values in limits.items()}
-    return _Norms(step_log10_norms(trajectory, view), norms, bounds, errors, summaries, courses)
+    steps = step_log10_norms(trajectory, view)
+    return _Norms(steps, norms, bounds, errors, upper_bounds, summaries, courses)
 
 
 def _measured(
@@ -123,12 +132,14 @@ def _measured(
 ) -> Measured:
     """Return what one draw shows; ``draw`` is its place where the trajectory has several."""
     every = every or _measured_norms(trajectory, question)
+    pairs = _pairs(trajectory, question.view) if question.pair_map else None
     place = ... if draw is None else draw
     return Measured(
         log10_step_norms=every.steps[place],
         log10_norms={series: values[place] for series, values in every.norms.items()},
         log10_bounds={series: values[place] for series, values in every.bounds.items()},
         errors=every.errors,
+        upper_bounds={series: values[place] for series, values in every.upper_bounds.items()},
         state_size=trajectory.cell.state_size,
         block_sizes=_block_sizes(trajectory.cell),
         blow_up=trajectory.blow_up,
@@ -136,7 +147,8 @@ def _measured(
         gates=[gate.of(draw) for gate in every.gates],
         gate_steps=[course[place] for course in every.gate_steps],
         paths=path_norms(trajectory, exact=question.view.exact) if question.paths else [],
-        pairs=_pairs(trajectory, question.view) if question.pair_map else None,
+        pairs=pairs.log10 if pairs else None,
+        pair_bounds=pairs.bounds if pairs else None,
     )
 
 
@@ -147,5 +159,5 @@ def _block_sizes(cell: Cell) -> dict[str, int]:
     return {**sizes, "state": cell.state_size, "direct": rows.get("c", rows["h"])}
 
 
-def _pairs(trajectory: Trajectory, view: View) -> Array:
-    return pair_log10_norms(trajectory, view.blocks[0], view.norms[0], exact=view.exact)
+def _pairs(trajectory: Trajectory, view: View) -> PairNorms:
+    return pair_norms(trajectory, view.blocks[0], view.norms[0], exact=view.exact)

@@ -25,7 +25,7 @@ from gradflow.linalg.singular import gram_values, leading_singular_values
 BATCHED = 24  # state sizes up to which many seeds go as one batch
 DENSE = 160  # state sizes up to which the norm of a single Jacobian is cheapest from its Gram matrix
 # Relative residual at which the norm of a single large Jacobian is taken; its error is the square of that
-# over the gap, unless two singular values are that close, and then no more than it.
+# over the gap as a rule. That no larger value hides among those close to it is not proved.
 STEP_TOLERANCE = 1e-7
 # From this state size on a few lags are measured without forming a product, whose memory alone is too much.
 LARGE = 3000
@@ -72,24 +72,34 @@ def part_of(cell: Cell, block: str, direction: str) -> Part:
     return Part(of, to) if direction == "forward" else Part(to, of)
 
 
-def product_log10_norms(trajectory: Trajectory, view: View, block: str) -> dict[str, tuple[Array, float]]:
-    """Return log₁₀ of each norm asked for, shape (..., T), and its error; nan at lags not asked for.
+class ProductNorms(NamedTuple):
+    """One norm of the product at every lag, as log₁₀, shape (..., T); nan at lags not asked for."""
 
-    The error bounds what shortcuts and inverses may cost, relative; the rounding of products is not in it.
+    log10: Array
+    error: float  # a bound of the relative error, rounding included, where ``bounds`` is false
+    bounds: Array  # of bool, (..., T): whether the number is an upper bound, no digit being left
+
+
+def product_log10_norms(trajectory: Trajectory, view: View, block: str) -> dict[str, ProductNorms]:
+    """Return each norm asked for.
+
+    −inf is a product that is 0 by its structure. Where the inverse has no digit left, the smallest singular
+    value is nan.
     """
     part = part_of(trajectory.cell, block, view.direction)
-    found: dict[str, tuple[Array, float]] = {}
+    found: dict[str, ProductNorms] = {}
     if set(view.norms) - {"min"}:
         norms = _forward_norms(trajectory, view, part)
-        found |= {"2": (norms.two, norms.error), "fro": (norms.frobenius, norms.error)}
+        found["2"] = ProductNorms(norms.two, norms.error, norms.bounds)
+        found["fro"] = ProductNorms(norms.frobenius, norms.error, norms.bounds)
     if {"min", "cond"} & set(view.norms):
         inverse, error = _inverse_log10_norms(trajectory, view)
-        found["min"] = -inverse, error
+        found["min"] = ProductNorms(-inverse, error, np.zeros(inverse.shape, bool))
         if "cond" in view.norms:
             # a product that is exactly singular has no finite condition, even where it is 0
-            singular, (two, rest) = np.isinf(inverse), found["2"]
+            singular, (two, rest, bounds) = np.isinf(inverse), found["2"]
             cond = np.where(singular, np.inf, two + np.where(singular, 0.0, inverse))
-            found["cond"] = cond, rest + error
+            found["cond"] = ProductNorms(cond, rest + error, bounds & ~singular)
     return {name: found[name] for name in view.norms}
 
 
@@ -151,7 +161,7 @@ def _inverse_log10_norms(trajectory: Trajectory, view: View) -> tuple[Array, flo
 
     start = np.eye(trajectory.size, dtype=trajectory.dtype)
     norms = chain_norms(along, steps, start, wanted=frozenset(view.lags).__contains__, exact=view.exact)
-    two = norms.two.copy()
+    two = np.where(norms.bounds, np.nan, norms.two)
     for k, value in ends:
         two[k:] = value
     return two, norms.error + rounding

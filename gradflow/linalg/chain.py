@@ -9,12 +9,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.errors import NumericalError
-from gradflow.linalg.compression import Compressible
+from gradflow.linalg.columnwise import columnwise_products
+from gradflow.linalg.compression import Compressible, Sizes
+from gradflow.linalg.norms import frobenius_norm
+from gradflow.linalg.products import Action
+from gradflow.linalg.rounding import NO_DIGIT, SUSPICIOUS
 from gradflow.linalg.scaled import log10_of
 from gradflow.linalg.singular import Found, LeadingSingularValue
+from gradflow.linalg.structure import StructuralPattern
 
 Array = NDArray[Any]
-Action = Callable[[int, Array], Array]  # k from 0, block → A_{k+1} block
 
 FIRST, RATIO = 10, 1.4  # the lag of the first compression, and each next one
 RETURNS = 3  # how often what was dropped may come back before nothing is dropped any more
@@ -25,14 +29,17 @@ TOLERANCE = {8: 8e-11, 4: 3e-6}
 
 @dataclass(frozen=True, eq=False)
 class Norms:
-    """``two`` and ``frobenius`` of every product, as log₁₀, −inf for 0; ``error`` bounds all, relative.
+    """``two`` and ``frobenius`` of every product, as log₁₀; −inf for what is 0 by its structure.
 
-    ``two`` is nan at lags that are not wanted: the Frobenius norm costs nothing, and bounds it.
+    ``two`` is nan at lags that are not wanted: the Frobenius norm costs nothing, and bounds it. ``error``
+    bounds the relative error of all, rounding included, except where ``bounds`` is true: there rounding, or
+    underflow, has left no digit, and both numbers are upper bounds.
     """
 
     two: Array
     frobenius: Array
     error: float
+    bounds: Array  # of bool, (..., steps)
 
 
 def chain_norms(
@@ -46,6 +53,9 @@ def chain_norms(
     generator: np.random.Generator | None = None,
 ) -> Norms:
     """Return the norms of ``rows`` of every product.
+
+    Where rounding could have left few digits (`gradflow.linalg.rounding`), as where what is largest dies, the
+    product is taken again with a power of two for each column (`gradflow.linalg.columnwise`).
 
     Parameters
     ----------
@@ -92,14 +102,17 @@ class _Chain:
         generator: np.random.Generator,
     ) -> None:
         self.act, self.steps, self.rows, self.wanted = act, steps, rows, wanted
-        self.exact, self.generator = exact, generator
-        self.product = Compressible(np.array(start), start.shape[1])
+        self.exact, self.generator, self.start = exact, generator, start
+        self.product = Compressible.of(start, generator)
+        self.structure = StructuralPattern(act, start)
         # mantissas and powers of two, lag by lag: logarithms are taken of all at once, in the end
         self.two = np.array([0.0 if wanted(lag + 1) else np.nan for lag in range(steps)])
         self.frobenius = np.zeros(steps)
         self.exponents = np.zeros(steps, np.int64)
+        self.bounds = np.zeros(steps, bool)
         self.error = 0.0
         self.allowed = ALLOWED[start.dtype.itemsize]
+        self.suspicious = SUSPICIOUS[start.dtype.itemsize]
         self.leading = LeadingSingularValue(generator, TOLERANCE[start.dtype.itemsize])
 
     def norms(self) -> Norms:
@@ -110,24 +123,29 @@ class _Chain:
                 if not self.product.dropped.size:
                     full = (lag, self.product.copy())
                 due = self._compress(lag)
-            self.product.block = self.act(lag, self.product.block)
-            whole, seen, dropped = self.product.sizes(self.rows)
-            if not math.isfinite(whole):
+            self.product.advance(self.act, lag)
+            sizes = self.product.sizes(self.rows)
+            if not math.isfinite(sizes.whole):
                 raise NumericalError(out_of_range(lag))
-            if whole == 0.0:
+            if sizes.whole == 0.0 and self.structure.is_zero(lag + 1):
                 break
-            if dropped <= self.allowed * seen:
-                self._measure(lag, seen, dropped)
+            if sizes.rounding > self.suspicious * sizes.seen and not (
+                sizes.seen == sizes.dropped == 0.0 and self.structure.is_zero(lag + 1, self.rows)
+            ):
+                self._measure_columnwise(lag)
+                break
+            if sizes.dropped <= self.allowed * sizes.seen:
+                self._measure(lag, sizes)
                 lag += 1
-                if not SMALL < whole < LARGE:
-                    self.product.rescale(whole)
+                if not SMALL < sizes.whole < LARGE:
+                    self.product.rescale(sizes.whole)
                 continue
             returns += 1
             due = lag + 1 if returns < RETURNS else self.steps
             lag, self.product = full[0], full[1].copy()
             self.leading.rights = None
         two, frobenius = log10_of(self.two, self.exponents), log10_of(self.frobenius, self.exponents)
-        return Norms(two, frobenius, self.error)
+        return Norms(two, frobenius, self.error, self.bounds)
 
     def _compress(self, lag: int) -> int:
         """Compress if it is worth it, and return the lag at which to try again."""
@@ -136,20 +154,44 @@ class _Chain:
             self.leading.turn(self.product.kept[self.rows])
         return max(lag + 1, int(lag * (RATIO if worth else RATIO**2)))
 
-    def _measure(self, lag: int, size: float, dropped: float) -> None:
-        """Note the norms at one lag, given the Frobenius norms of what is kept and of what was dropped."""
+    def _measure(self, lag: int, sizes: Sizes) -> None:
+        """Note the norms at one lag."""
+        size = sizes.seen
         if not size:
             return
         # A block may be far smaller than the whole: near 1 its squares neither under- nor overflow.
         shift = 0 if SMALL < size < LARGE else math.frexp(size)[1]
-        self.frobenius[lag], self.exponents[lag] = math.ldexp(size, -shift), self.product.exponent + shift
-        missing = (dropped / size) ** 2 / 2
-        self.error = max(self.error, missing)
+        near = math.ldexp(size, -shift)
+        self.frobenius[lag], self.exponents[lag] = near, self.product.exponent + shift
+        missing, rounding = (sizes.dropped / size) ** 2 / 2, math.ldexp(sizes.rounding, -shift)
+        self.error = max(self.error, missing + rounding / near)
         if self.wanted(lag + 1):
             seen = self.product.kept[self.rows]
-            found = self._leading(np.ldexp(seen, -shift) if shift else seen, math.ldexp(size, -shift))
-            self.error = max(self.error, found.error + missing)
+            found = self._leading(np.ldexp(seen, -shift) if shift else seen, near)
+            self.error = max(self.error, found.error + missing + rounding / found.value)
             self.two[lag] = found.value
+
+    def _measure_columnwise(self, first: int) -> None:
+        """Note the norms from a lag on, by a product that is taken from its start on column by column."""
+        self.leading.rights = None
+        for lag, block, exponent, size, zero in columnwise_products(
+            self.act, self.steps, self.start, self.rows, self.generator
+        ):
+            rounding = float(size)
+            if not math.isfinite(rounding):
+                raise NumericalError(out_of_range(lag - 1))
+            if lag <= first or zero:
+                continue
+            value, place = frobenius_norm(block), lag - 1
+            found = self._leading(block, value) if value and self.wanted(lag) else None
+            two = found.value if found else value
+            self.exponents[place], lost = int(exponent), rounding > NO_DIGIT * two
+            added = rounding if lost else 0.0
+            self.bounds[place], self.frobenius[place] = lost, value + added
+            if self.wanted(lag):
+                self.two[place] = two + added
+            if not lost:
+                self.error = max(self.error, (found.error if found else 0.0) + rounding / two)
 
     def _leading(self, seen: Array, size: float) -> Found:
         if self.exact:

@@ -104,7 +104,7 @@ def join_discs(values: Complex, radii: Real) -> Real:
     """Return for each disc the radius around its own centre that holds all discs that it is connected with."""
     distance = np.abs(values[:, None] - values)
     label = connected_components(distance <= radii[:, None] + radii)
-    return np.where(label[:, None] == label, distance + radii, 0.0).max(axis=1)
+    return np.asarray(np.where(label[:, None] == label, distance + radii, 0.0).max(axis=1))
 
 
 def connected_components(near: NDArray[np.bool_]) -> NDArray[np.intp]:

@@ -4,20 +4,27 @@ Every step of the iteration runs along the whole chain and back: a lag k costs s
 few vectors, where the product costs n³ a step and n² numbers. The error that is left is told.
 """
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 
 from gradflow.errors import NumericalError
+from gradflow.linalg.chain import LARGE, SMALL, Norms, out_of_range
 from gradflow.linalg.chain import TOLERANCE as CHAIN_TOLERANCE
-from gradflow.linalg.chain import Action, Norms, out_of_range
-from gradflow.linalg.products import Array
+from gradflow.linalg.compression import DROPPED_CAUTION
+from gradflow.linalg.norms import frobenius_norm
+from gradflow.linalg.products import Action, Array
+from gradflow.linalg.rounding import COLUMNS, NO_DIGIT, RoundingColumns, row_sizes
 from gradflow.linalg.scaled import number
 from gradflow.linalg.singular import LeadingSingularValue
+from gradflow.linalg.structure import values_on
 
-# Nothing proves a gap here, and every step is dear: a residual this small is enough, and is told.
+# Every step is dear: an error this small is enough, and is told.
 TOLERANCE = 1e-7
-MOST = 120  # Lanczos steps; what is not settled by then is given with the error that it has
+MOST = 160  # Lanczos steps; what is not settled by then is given with the error that it has
+CHANCE = 1e-6  # that a larger singular value is hidden from the start of a search
+VECTORS = 4  # Gaussian ones that say how large a product is
 
 
 def matrix_free_norms(
@@ -53,77 +60,110 @@ def matrix_free_norms(
     >>> matrix_free_norms(half, half, 3, [1, 3], np.eye(40)).two.round(6).tolist()
     [-0.30103, nan, -0.90309]
     """
-    chain = _ScaledChain(act, react, start, rows)
-    leading = LeadingSingularValue(
-        generator or np.random.default_rng(0), max(TOLERANCE, CHAIN_TOLERANCE[start.dtype.itemsize])
-    )
-    found, error = np.full(steps, np.nan), 0.0
+    generator = generator or np.random.default_rng(0)
+    tolerance = max(TOLERANCE, CHAIN_TOLERANCE[start.dtype.itemsize])
+    leading = LeadingSingularValue(generator, tolerance)
+    found, bounds, error = np.full(steps, np.nan), np.zeros(steps, bool), 0.0
     shape = (len(start[:, :1][rows]), start.shape[1])
     for lag in lags:
-        chain.extend(lag, None if leading.rights is None else leading.rights[0])
-        if chain.exhausted:
+        chain = _ScaledChain(act, react, start, rows, lag, generator)
+        if not start[chain.alive[0]].any():
             found[lag - 1] = -np.inf
             continue
-        value, rest = leading.of_operator(chain.matvec, chain.rmatvec, shape, start.dtype, MOST)
-        found[lag - 1] = number(value, sum(chain.shifts) + chain.last_shift).log10()
-        error = max(error, rest)
-    return Norms(found, np.full(steps, np.nan), error)
+        size, rounding = chain.take_in(leading.rights)
+        if rounding > NO_DIGIT * size:
+            # ‖A G‖ of Gaussian columns G estimates ‖A‖_F as probes of what is dropped are judged
+            bound = DROPPED_CAUTION / math.sqrt(VECTORS) * (size + rounding)
+            found[lag - 1], bounds[lag - 1] = number(bound, chain.exponent).log10(), True
+            leading.rights = None
+            continue
+        value, rest = leading.of_operator(
+            chain.matvec, chain.rmatvec, shape, start.dtype, MOST, chance=CHANCE
+        )
+        found[lag - 1] = number(value, chain.exponent).log10()
+        error = max(error, rest + rounding / size)
+    return Norms(found, np.full(steps, np.nan), error, bounds)
 
 
 class _ScaledChain:
-    """The product as an operator, scaled at each factor so that its leading vector stays near 1."""
+    """The product at one lag as an operator, scaled at each factor so that random vectors stay near 1.
 
-    def __init__(self, act: Action, react: Action, start: Array, rows: slice | Array) -> None:
+    Rows of the state that mean nothing at the lag, by the structure of the later factors, are left out on the
+    way: they may grow beyond all that does.
+    """
+
+    def __init__(
+        self,
+        act: Action,
+        react: Action,
+        start: Array,
+        rows: slice | Array,
+        lag: int,
+        generator: np.random.Generator,
+    ) -> None:
         self.act, self.react, self.start, self.rows = act, react, start, rows
-        self.shifts: list[int] = []
-        self.last_shift = 0  # of the rows that are measured: they may be far smaller than the whole
-        self.exhausted = False  # the product is exactly 0 from here on
+        self.lag, self.generator = lag, generator
+        self.exponent = 0  # the power of two by which the product is larger than what `matvec` returns
+        pattern = np.zeros((len(start), 1), bool)
+        pattern[rows] = True
+        self.alive = [pattern[:, 0]]  # which rows of the state mean something, step by step
+        for k in reversed(range(lag)):
+            values = [values_on(pattern, start.dtype, generator) for _ in range(2)]
+            with np.errstate(all="ignore"):
+                pattern = (react(k, np.hstack(values)) != 0).any(axis=1, keepdims=True)
+            self.alive.insert(0, pattern[:, 0])
 
-    def extend(self, lag: int, vector: Array | None) -> None:
-        """Take in the factors up to ``lag``, their scales as a vector sees them.
+    def take_in(self, vectors: Array | None) -> tuple[float, float]:
+        """Set the scale, and return the size of random vectors' images at it and of their rounding.
 
-        Where the vector dies a fresh one is tried: only if that dies as well the product is taken for 0.
+        ``vectors`` are further ones, as rows.
         """
-        noise = np.random.default_rng(lag).standard_normal((2, self.start.shape[1])).astype(self.start.dtype)
-        tries = [noise[0] if vector is None else vector, noise[1]]
-        taken = list(self.shifts)
-        for one in tries:
-            self.shifts = list(taken)
-            if self._taken_in(lag, one):
-                return
-        self.exhausted = True
-
-    def _taken_in(self, lag: int, vector: Array) -> bool:
-        """Return whether a vector survives to ``lag``, having noted the scale of every factor on the way."""
-        block = self._along(vector)
-        while len(self.shifts) < lag:
-            block = self.act(len(self.shifts), block)
-            size = float(np.abs(block).max())
-            if not np.isfinite(size):
-                raise NumericalError(out_of_range(len(self.shifts)))
-            if size == 0.0:
-                return False
-            self.shifts.append(int(np.frexp(size)[1]))
-            block = np.ldexp(block, -self.shifts[-1])
-        self.last_shift = int(np.frexp(np.abs(block[self.rows]).max(initial=0.0))[1])
-        return True
-
-    def _along(self, vector: Array) -> Array:
-        block = self.start @ vector[:, None]
-        for k, shift in enumerate(self.shifts):
-            block = np.ldexp(self.act(k, block), -shift)
-        return block
+        dtype, width = self.start.dtype, self.start.shape[1]
+        rounding = RoundingColumns(dtype, self.generator)
+        tried = self.generator.standard_normal((VECTORS, width))
+        count = VECTORS if vectors is None else VECTORS + len(vectors)
+        every = np.vstack([tried, *([] if vectors is None else [vectors])]).T.astype(dtype)
+        nothing = np.zeros((len(self.start), COLUMNS + 1), dtype)
+        block = self._masked(np.hstack([self.start @ every, nothing]), 0)
+        for k in range(self.lag):
+            block[:, -1] = rounding.noise(row_sizes(block[:, :count]))
+            block = self.act(k, block)
+            rounding.absorb(block[:, count:])
+            if not np.isfinite(block[:, :-1]).all():
+                raise NumericalError(out_of_range(k))
+            block, shift = _near(self._masked(block, k + 1))
+            self.exponent += shift
+        seen, shift = _near(block[self.rows])
+        self.exponent += shift
+        return frobenius_norm(seen[:, :count]), rounding.size(seen[:, count:])
 
     def matvec(self, vector: Array) -> Array:
         """Return the rows of the scaled product times a vector."""
-        result: Array = np.ldexp(self._along(vector)[self.rows, 0], -self.last_shift)
-        return result
+        block, exponent = self._masked(self.start @ vector[:, None], 0), 0
+        for k in range(self.lag):
+            block, shift = _near(self._masked(self.act(k, block), k + 1))
+            exponent += shift
+        return np.asarray(np.ldexp(block[self.rows, 0], max(exponent - self.exponent, -5000)))
 
     def rmatvec(self, vector: Array) -> Array:
         """Return its adjoint times a vector."""
-        block = np.zeros((len(self.start), 1), self.start.dtype)
-        block[self.rows, 0] = np.ldexp(vector, -self.last_shift)
-        for k in reversed(range(len(self.shifts))):
-            block = self.react(k, np.ldexp(block, -self.shifts[k]))
-        result: Array = (self.start.T @ block)[:, 0]
-        return result
+        block, exponent = np.zeros((len(self.start), 1), self.start.dtype), 0
+        block[self.rows, 0] = vector
+        for k in reversed(range(self.lag)):
+            block, shift = _near(self._masked(self.react(k, block), k))
+            exponent += shift
+        return np.asarray(self.start.T @ np.ldexp(block, max(exponent - self.exponent, -5000)))[:, 0]
+
+    def _masked(self, block: Array, step: int) -> Array:
+        """Return a block of the state after so many steps without the rows that mean nothing."""
+        alive = self.alive[step]
+        return block if alive.all() else block * alive[:, None]
+
+
+def _near(block: Array) -> tuple[Array, int]:
+    """Return a block with its largest entry near 1, and the power of two that was taken from it."""
+    size = float(np.abs(block).max())
+    if not SMALL < size < LARGE and size:
+        shift = math.frexp(size)[1]
+        return np.ldexp(block, -shift), shift
+    return block, 0

@@ -45,7 +45,7 @@ class SchurBound(NamedTuple):
             logs = np.where(rest < 0, -np.inf, spectral + np.where(terms > 0, coupled, 0.0))
             top = logs.max(axis=1, keepdims=True)
             sums = top + np.log10(np.sum(10.0 ** (logs - top), axis=1, keepdims=True))
-        return np.where(np.isfinite(top), sums, top)[:, 0]
+        return np.asarray(np.where(np.isfinite(top), sums, top)[:, 0])
 
 
 class ModalBound(NamedTuple):

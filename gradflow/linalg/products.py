@@ -1,6 +1,7 @@
 """Matrices that are never formed: each factor of a product only knows how to act."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -8,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[Any]
+Action = Callable[[int, Array], Array]  # k from 0, block → A_{k+1} block
 SAFE = 1e120  # between it and its inverse the square of a row is no reason to even out rows
 LEAST = {8: -1021, 4: -125}  # exponents of the smallest normal numbers, by bytes
 

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.linalg.products import transposed
+from gradflow.linalg.rounding import EPS
 
 Array = NDArray[Any]
 Product = Callable[[Array], Array]
@@ -18,7 +19,6 @@ GRAM = 48  # columns up to which the Gram matrix is quicker than any iteration
 REMEMBERED, NOISE = np.array([1.0, 0.3, 0.1]), 0.2
 EACH_MOST = 100  # Lanczos steps for many operators at once
 FIRST_JUDGED = 24  # of those, the first after which errors are looked at
-EPS = {8: float(np.finfo(np.float64).eps), 4: float(np.finfo(np.float32).eps)}  # by bytes
 MOST = 64  # Lanczos steps after which the Gram matrix is taken instead
 
 
@@ -33,11 +33,12 @@ class LeadingSingularValue:
     """Largest singular values of A_1, A_2, … (each m × r, r the same until `turn` says otherwise).
 
     Golub–Kahan–Lanczos with full reorthogonalisation (Golub & Kahan 1965; Golub & Van Loan 2013, section
-    10.4), started from the last leading singular vectors and a little noise. It stops when the residual ρ of
-    the singular pair says that the value is right: some singular value is within ρ of it. Where the
-    Frobenius norm shows that no other can be as large, and how far below they are, the error is at most
-    ρ²/gap (Parlett 1998, section 11.7); a gap to values that were merely found proves nothing. After
-    `MOST` steps the eigenvalues of the Gram matrix answer.
+    10.4), started from the last leading singular vectors and a little noise. It stops when the residual ρ
+    of the singular pair says that the value is right: some singular value is within ρ of it. That it is
+    the largest is proved apart: by the Frobenius norm, where that shows that no other can be as large, and
+    how far below they are: then the error is at most ρ²/gap (Parlett 1998, section 11.7); else by a
+    Cholesky factorization of τ² − AᵀA, which exists if no singular value is over τ. Where there is none,
+    and after `MOST` steps, the eigenvalues of the Gram matrix answer.
 
     Parameters
     ----------
@@ -74,7 +75,14 @@ class LeadingSingularValue:
             return Found(gram_norm(matrix), rounding)
         shape, dtype = matrix.shape, matrix.dtype
         found = self.of_operator(matrix.__matmul__, matrix.T.__matmul__, shape, dtype, MOST, frobenius)
-        return found if found.error <= self.tolerance else Found(gram_norm(matrix), rounding)
+        if found.error <= self.tolerance and _alone(found.value, found.error, frobenius):
+            return found
+        gram = smaller_gram(matrix)
+        if found.error <= self.tolerance:
+            error = self.tolerance + rounding
+            if _none_over(gram, found.value * (1.0 + error)):
+                return Found(found.value, error + rounding)
+        return Found(_root_of_largest(gram), rounding)
 
     def of_operator(
         self,
@@ -84,13 +92,18 @@ class LeadingSingularValue:
         dtype: np.dtype[Any],
         most: int = MOST,
         frobenius: float = np.inf,
+        chance: float | None = None,
     ) -> Found:
-        """Return that of an operator known by A v and Aᵀ u alone; its error may be over the tolerance."""
+        """Return that of an operator known by A v and Aᵀ u alone; its error may be over the tolerance.
+
+        The error is that of some singular value, unless ``frobenius`` says more. With ``chance`` it bounds
+        that of the largest as well, but with that probability (`_hidden`).
+        """
         rows, columns = shape
         most = min(most, rows, columns)
         right, left = np.empty((most + 1, columns), dtype), np.empty((most, rows), dtype)
         bidiagonal = np.zeros((most, most))
-        right[0] = self._start(columns, dtype)
+        right[0], least = self._start(columns, dtype)
         value, error, ritz = 0.0, np.inf, np.ones((1, 1))
         due = max(1, self.steps - 2)
         for k in range(most):
@@ -99,7 +112,10 @@ class LeadingSingularValue:
             bidiagonal[k, k] = alpha
             # Judging costs as much as several steps: about when the last search ended, and then now and then.
             if k >= due or k + 1 == most or beta <= self.tolerance * alpha:
-                value, error, ritz = _judge(bidiagonal[: k + 1, : k + 1], beta, frobenius)
+                known = bidiagonal[: k + 1, : k + 1]
+                value, error, ritz = _judge(known, beta, frobenius)
+                if chance is not None and error <= self.tolerance:
+                    error += _hidden(known, beta, chance * least) + (k + 1) * EPS[dtype.itemsize]
                 if error <= self.tolerance:
                     break
                 due = k + 1 + k // 6
@@ -113,14 +129,18 @@ class LeadingSingularValue:
         apart = abs(_length(matvec(self.rights[0])) - value)
         return Found(value, max(error, apart / value if value else 0.0))
 
-    def _start(self, columns: int, dtype: np.dtype[Any]) -> Array:
-        start = self.generator.standard_normal(columns)
-        start *= NOISE / _length(start)
+    def _start(self, columns: int, dtype: np.dtype[Any]) -> tuple[Array, float]:
+        """Return a unit vector and s: its part along any direction is under p·s with a chance under p."""
+        noise = self.generator.standard_normal(columns)
+        share = NOISE / _length(noise)
+        start = share * noise
         if self.rights is not None:
             lengths = np.sqrt(np.sum(self.rights**2, axis=1))
             weights = REMEMBERED[: len(lengths)] / np.where(lengths > 0, lengths, 1.0)
             start += weights @ self.rights
-        return np.asarray(start / _length(start), dtype)
+        length = _length(start)
+        # a normal number with any mean is in an interval of width 2p with a chance of at most 0.8 p
+        return np.asarray(start / length, dtype), share / length
 
 
 def _judge(bidiagonal: Array, beta: float, frobenius: float) -> tuple[float, float, Array]:
@@ -134,6 +154,48 @@ def _judge(bidiagonal: Array, beta: float, frobenius: float) -> tuple[float, flo
     others = max(frobenius**2 - top**2, 0.0)  # a bound of the square of every other singular value
     gap = top - float(np.sqrt(others)) if others < top**2 else 0.0
     return top, min(residual, residual**2 / gap if gap > residual else np.inf) / top, leading
+
+
+def _hidden(bidiagonal: Array, beta: float, part: float) -> float:
+    """Return how far the largest singular value may be over the largest Ritz value, relative to it.
+
+    Holds if the start had at least ``part`` along its singular vector. The steps so far fix the first
+    moments of the start's spectral measure, with orthonormal polynomials p_0 … p_k; a point x over all
+    Ritz values has at most the mass 1/Σ p_j(x)² (Chebyshev, Markov & Stieltjes; Szegő 1975, section 3.41).
+    So part² Σ p_j(x)² ≤ 1, of which p_k(x) = ∏(x − θ_i²)/∏ e_i alone is taken, e_i beside the diagonal of
+    BᵀB.
+    """
+    squares = np.linalg.eigvalsh(bidiagonal.T @ bidiagonal)
+    top = float(squares[-1])
+    beside = np.diag(bidiagonal) * np.append(np.diag(bidiagonal, 1), beta)
+    if not top or not beside.all():
+        return 0.0
+    others, level = (top - squares[:-1]) / top, float(np.sum(np.log(beside / top))) - math.log(part)
+    low, high = -100.0, 100.0  # of ln((x − top)/top)
+    for _ in range(50):
+        middle = (low + high) / 2
+        if middle + float(np.sum(np.log(np.maximum(others, 0.0) + math.exp(middle)))) < level:
+            low = middle
+        else:
+            high = middle
+    return math.sqrt(1.0 + math.exp(high)) - 1.0 if high > -30 else math.exp(high) / 2
+
+
+def _alone(value: float, error: float, frobenius: float) -> bool:
+    """Return whether no singular value but the one within ``error`` of ``value`` can be as large."""
+    least = value * (1.0 - error)
+    return frobenius**2 - least**2 < least**2
+
+
+def _none_over(gram: Array, value: float) -> bool:
+    """Return whether value² − Gram is positive, but for rounding: no singular value is over ``value``."""
+    shifted = -gram
+    shifted[np.diag_indices_from(shifted)] += value**2
+    try:
+        np.linalg.cholesky(shifted)
+    except np.linalg.LinAlgError:
+        return False
+    return True
 
 
 def _orthogonalized(vector: Array, basis: Array) -> tuple[Array, float]:
@@ -157,14 +219,23 @@ def _length(vector: Array) -> float:
 
 def gram_norm(matrix: Array) -> float:
     """Return ‖A‖₂ as the root of the smaller Gram matrix's largest eigenvalue (relative error n·eps)."""
-    return math.sqrt(max(float(gram_values(matrix)[-1]), 0.0))
+    return _root_of_largest(smaller_gram(matrix))
+
+
+def _root_of_largest(gram: Array) -> float:
+    return math.sqrt(max(float(np.linalg.eigvalsh(gram)[-1]), 0.0))
 
 
 def gram_values(matrices: Array) -> Array:
     """Return the eigenvalues of the smaller Gram matrices of matrices (..., m, r), ascending."""
+    return np.linalg.eigvalsh(smaller_gram(matrices))
+
+
+def smaller_gram(matrices: Array) -> Array:
+    """Return AᵀA or AAᵀ, whichever is smaller, of matrices (..., m, r)."""
     tall = matrices.shape[-2] > matrices.shape[-1]
-    gram = transposed(matrices) @ matrices if tall else matrices @ transposed(matrices)
-    return np.linalg.eigvalsh(gram)
+    gram: Array = transposed(matrices) @ matrices if tall else matrices @ transposed(matrices)
+    return gram
 
 
 def leading_singular_values(

@@ -655,3 +655,65 @@ def test_the_norm_of_a_step_past_the_range_of_a_double_has_its_logarithm():
         assert found.log10_step_norm[0] == pytest.approx(np.log10(1.7) + np.log10(2) + 308, rel=1e-14)
     with pytest.raises(gradflow.GradflowError, match="overflows"):
         gradflow.compare(cell, steps=3, input="zero")
+
+
+# Digits that are lost, and those that are not ----------------------------------------------------
+
+
+def two_relu_blocks(size, steps, kill, direction, seed=0):
+    """A relu network of blocks with gains 1.5 and 0.9, units in random order; an input ends the first."""
+    generator = np.random.default_rng(seed)
+    weight, drive = np.zeros((2 * size, 2 * size)), np.zeros((2 * size, 2))
+    weight[:size, :size] = 1.5 * np.eye(size)[generator.permutation(size)]
+    weight[size:, size:] = 0.9 * np.eye(size)[generator.permutation(size)]
+    drive[:size] = [1.0, -1e280]
+    order = generator.permutation(2 * size)
+    inputs = np.tile([1.0, 0.0], (steps, 1))
+    inputs[kill - 1 if direction == "forward" else steps - kill, 1] = 1.0
+    return RNN(drive[order], weight[np.ix_(order, order)], np.zeros(2 * size), "relu"), inputs
+
+
+@pytest.mark.parametrize(
+    ("size", "exact", "seeds", "direction"),
+    [
+        (3, False, 2, "forward"),
+        (3, False, 2, "backward"),
+        (3, True, 1, "backward"),
+        (13, False, 1, "forward"),
+    ],
+)
+def test_a_block_that_dies_at_lag_1500_leaves_the_other_with_all_its_digits(size, exact, seeds, direction):
+    drawn_cells = [two_relu_blocks(size, 1600, 1500, direction, seed) for seed in range(seeds)]
+    question = Question(View(direction, ("state",), ("2",), tuple(range(1, 1601)), exact))
+    cells, inputs = zip(*drawn_cells, strict=True)
+    for found in measure(cells, inputs, question, np.ones(2 * size)):
+        lags = np.arange(1, 1601)
+        expected = np.where(lags < 1500, np.log10(1.5), np.log10(0.9)) * lags
+        apart = np.abs(np.expm1((found.log10_norms["state", "2"] - expected) * np.log(10)))
+        assert apart.max() <= found.errors["state", "2"] + 1e-13
+        assert found.errors["state", "2"] < 1e-9
+        assert not found.upper_bounds["state", "2"].any()
+
+
+def test_a_product_that_cancels_is_told_as_an_upper_bound_from_the_lag_where_it_does():
+    arrays = {"weight_ih": np.ones((2, 1)), "weight_hh": np.array([[1.0, -1.0], [1.0, -1.0]])}
+    cell = gradflow.from_state_dict(arrays, assume={"activation": "identity"})["rnn"]
+    result = gradflow.compare(cell, steps=6, input="zero", norm="2,fro")
+    assert result.cells.bound_from == [2, 2]
+    assert np.isfinite(result.flow.log10_norm).all()
+    assert result.cells.norm_error[0] < 1e-12
+    assert "at most" in result.conclusion
+    assert any("from lag 2 on" in note and "upper bound" in note for note in result.notes)
+    mapped = gradflow.compare(cell, steps=6, input="zero", pair_map=True, seeds=1)
+    assert np.isfinite(mapped.map.log10_norm).all()
+    assert any("15 norms of the map are upper bounds" in note for note in mapped.notes)
+
+
+@pytest.mark.parametrize("spec", ["rnn", "lstm:forget_bias=1", "gru", "rnn:init=orthogonal"])
+@pytest.mark.parametrize("hidden", [6, 60])
+def test_the_error_of_float32_bounds_what_it_is_off(spec, hidden):
+    common = {"hidden": hidden, "steps": 40, "seeds": 1, "norm": "2,fro"}
+    single, double = (gradflow.compare(spec, dtype=dtype, **common) for dtype in ("float32", "float64"))
+    apart = np.abs(np.expm1((single.flow.log10_norm - double.flow.log10_norm) * np.log(10))).reshape(2, -1)
+    assert np.all(apart.max(axis=1) <= single.cells.norm_error)
+    assert np.all(single.cells.norm_error < 5e-3)

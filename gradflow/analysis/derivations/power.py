@@ -8,7 +8,8 @@ from gradflow.analysis.derivations.figures import raised
 from gradflow.analysis.derivations.line import Array, Line, Topic, decade
 from gradflow.analysis.inputs import check_count
 from gradflow.errors import UsageError
-from gradflow.linalg.spectrum import EPS, spectrum
+from gradflow.linalg.enclosure import EPS
+from gradflow.linalg.spectrum import spectrum
 from gradflow.notation.evaluate import Symbols
 
 MOST = 30  # steps, each a line

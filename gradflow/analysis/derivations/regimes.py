@@ -11,11 +11,12 @@ from gradflow.analysis.derivations.line import Array, Line, Topic, decade
 from gradflow.analysis.derivations.other_matrices import BASIS, others
 from gradflow.analysis.inputs import check_count
 from gradflow.analysis.regime import classify
+from gradflow.linalg.enclosure import EPS
 from gradflow.linalg.norms import frobenius_norm, spectral_norm
 from gradflow.linalg.powers import matrix_power
 from gradflow.linalg.scaled import Scaled, number_power
 from gradflow.linalg.spectral_radius import Radius, spectral_radius
-from gradflow.linalg.spectrum import EPS, Spectrum, spectrum
+from gradflow.linalg.spectrum import Spectrum, spectrum
 
 MOST = 1000  # steps
 SHEET = np.array([[0.58, 0.24], [0.24, 0.72]])
