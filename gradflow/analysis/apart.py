@@ -11,10 +11,13 @@ from gradflow.analysis.differences import difference_error
 from gradflow.analysis.lag_account import Account, Lag, Pairs
 from gradflow.analysis.lag_sweep import Streams, Unrolled
 from gradflow.analysis.losses import Objective
-from gradflow.analysis.parameters import Block, moved, values
+from gradflow.analysis.parameters import Block, chosen, moved, values
+from gradflow.analysis.trajectory import Trajectory
+from gradflow.analysis.trajectory_error import one_digit, perturbed_states
 from gradflow.cells.base import Array
 from gradflow.errors import UsageError
-from gradflow.linalg.scaled import ScaledNumber, shifted
+from gradflow.linalg.columns import Sum
+from gradflow.linalg.scaled import ScaledNumber, number, shifted
 
 LITTLE, TOO_LARGE = 1e-3, 1e300  # of a weight that is moved to see what the loss does
 
@@ -47,11 +50,8 @@ def taken_apart(
     UsageError
         For a ``map`` that does not go through the lags one after the other.
     """
-    trajectory = objective.trajectory
-    factor = trajectory.linearized(0, trajectory.steps).side_by_side()
-    unrolled = Unrolled(factor, blocks, trajectory.steps, len(trajectory.inputs))
     with np.errstate(over="ignore", under="ignore"):
-        streams = Streams(*unrolled.without_layers_below(objective.asked()))
+        streams = _streams(objective, blocks)
         account = Account(streams)
         pairs = Pairs(account) if pair_map else None
     start = copy(streams)
@@ -65,7 +65,45 @@ def taken_apart(
                 pairs.enter(part)
             return account.enter(part.gradient())
 
-    return Apart(blocks, start, account, list(map(entered, range(trajectory.steps))), pairs)
+    return Apart(blocks, start, account, list(map(entered, range(objective.trajectory.steps))), pairs)
+
+
+def _streams(objective: Objective, blocks: Sequence[Block]) -> Streams:
+    """Return the adjoint streams of a loss at lag 0."""
+    trajectory = objective.trajectory
+    factor = trajectory.linearized(0, trajectory.steps).side_by_side()
+    unrolled = Unrolled(factor, blocks, trajectory.steps, len(trajectory.inputs))
+    return Streams(*unrolled.without_layers_below(objective.asked()))
+
+
+def trajectory_error(objective: Objective, apart: Apart, parameter: str) -> float:
+    """Return how far the gradient of ``parameter`` moves where rounding moves the states: ‖change‖/‖gradient‖.
+
+    The largest of a few runs; inf where a state leaves the range of a double, or the gradient is no longer 0.
+    """
+    trajectory = objective.trajectory
+    cell, inputs, whole = trajectory.cell, trajectory.inputs, apart.account.whole
+    largest = 0.0
+    for (states,) in perturbed_states(trajectory):
+        if not np.isfinite(states).all():
+            return math.inf
+        run = objective._replace(trajectory=Trajectory(cell, inputs, states, None, underflow=False))
+        with np.errstate(over="ignore", under="ignore"):
+            streams = _streams(run, chosen(cell, states, inputs, parameter))
+            change = Sum.of(streams.summed().advance().gradient())
+            change.add(whole, -1)
+            largest = max(largest, _relative(change, apart.account.norm))
+    return one_digit(largest)
+
+
+def _relative(change: Sum, norm: ScaledNumber) -> float:
+    size = number(float(np.linalg.norm(change.array)), change.exponent)
+    if not size.mantissa:
+        return 0.0
+    if not norm.mantissa:
+        return math.inf
+    found = number(size.mantissa / norm.mantissa, size.exponent - norm.exponent)
+    return 0.0 if found.log10() < 0 and math.isnan(found.value()) else found.value()
 
 
 def gradient_error(objective: Objective, apart: Apart) -> float:

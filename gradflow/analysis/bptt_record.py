@@ -99,6 +99,10 @@ class CreditAssignment(Record):
     difference_error: float | None = scalar(
         "relative gap to central differences of the loss; none where those have no digits"
     )
+    trajectory_error: float = scalar(
+        "‖change‖ / ‖gradient‖ where weights and inputs of the states move by one unit in the last place: "
+        "the largest of three runs, an estimate"
+    )
     parameter: str = scalar("W, whose gradient it is")
     parameters: int = scalar("numbers in W")
     steps: int = scalar("T, the steps of the sequence")

@@ -41,6 +41,11 @@ class Layers:
     assumed: list[str] = column("what the file does not say (--assume sets it)")
     blow_up_step: list[int | None] = column("step at which the state overflows", unit="step")
     log10_credit: list[float] = column("log₁₀ of the credit", log10=True, levels=ARRIVING)
+    trajectory_error: list[float] = column(
+        "how far log₁₀ of a norm moves where weights and inputs move by one unit in the last place: the "
+        "largest over lags and three runs, an estimate",
+        unit="decades",
+    )
 
 
 @dataclass(frozen=True, eq=False)

@@ -41,6 +41,7 @@ def layer_table(named: Named, steps: int) -> Layers:
         assumed=[" ".join(one.assumed) or NOTHING for one in found],
         blow_up_step=[one.credit.blow_up for one in found],
         log10_credit=[one.credit.log10_credit for one in found],
+        trajectory_error=[one.trajectory_error for one in found],
     )
 
 

@@ -8,6 +8,7 @@ from gradflow.analysis.gate_rows import GateRow
 from gradflow.analysis.pace import LEAST_STEPS, STABLE, half_life
 from gradflow.analysis.quantiles import quantiles
 from gradflow.analysis.remedies import Trial, best
+from gradflow.analysis.trajectory_error import NOTED_DECADES, rounding_note
 from gradflow.printable import decimal
 
 TOLD = 1e-9  # a relative error that a reader must not miss
@@ -173,3 +174,5 @@ def _of_one(finding: Finding) -> Iterator[str]:
         yield "horizon_float32 is not sought: of so large a state norms are measured at few lags."
     if finding.credit.error > TOLD:
         yield f"norms may be off by {finding.credit.error:.1g}, relative."
+    if finding.trajectory_error > NOTED_DECADES:
+        yield rounding_note(finding.trajectory_error)

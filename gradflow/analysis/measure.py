@@ -11,6 +11,7 @@ from gradflow.analysis.gates import GateSummary, summarized
 from gradflow.analysis.pair_map import pair_log10_norms
 from gradflow.analysis.paths import path_norms
 from gradflow.analysis.trajectory import Trajectory, follow
+from gradflow.analysis.trajectory_error import TrajectoryRounding
 from gradflow.analysis.view import (
     BATCHED,
     View,
@@ -45,6 +46,7 @@ class Measured(NamedTuple):
     log10_norms: dict[Series, Array]
     log10_bounds: dict[Series, Array]
     errors: dict[Series, float]  # bounds of what shortcuts and inverses may cost a norm, relative
+    trajectory_errors: dict[Series, float]  # how far rounding of the states may move a norm, decades
     state_size: int
     block_sizes: dict[str, int]  # rows of the blocks that stand on the diagonal
     blow_up: int | None
@@ -87,6 +89,7 @@ class _Norms(NamedTuple):
     norms: dict[Series, Array]
     bounds: dict[Series, Array]
     errors: dict[Series, float]
+    trajectory_errors: dict[Series, Array]  # (...)
     gates: list[GateSummary]
     gate_steps: list[Array]
 
@@ -101,6 +104,8 @@ def _measured_norms(trajectory: Trajectory, question: Question) -> _Norms:
     norms: dict[Series, Array] = {}
     bounds: dict[Series, Array] = {}
     errors: dict[Series, float] = {}
+    trajectory_errors: dict[Series, Array] = {}
+    rounding = TrajectoryRounding(trajectory)
     for block in view.blocks:
         if block == "direct":
             if retained is None:
@@ -113,9 +118,12 @@ def _measured_norms(trajectory: Trajectory, question: Question) -> _Norms:
             found = product_log10_norms(trajectory, view, block)
         norms |= {(block, norm): values for norm, (values, _) in found.items()}
         errors |= {(block, norm): error for norm, (_, error) in found.items()}
+        moved = rounding.norm_errors(view, block)
+        trajectory_errors |= {(block, norm): error for norm, error in moved.items()}
         limits = log10_bounds(trajectory, view, block, retained)
         bounds |= {(block, norm): values for norm, values in limits.items()}
-    return _Norms(step_log10_norms(trajectory, view), norms, bounds, errors, summaries, courses)
+    steps = step_log10_norms(trajectory, view)
+    return _Norms(steps, norms, bounds, errors, trajectory_errors, summaries, courses)
 
 
 def _measured(
@@ -129,6 +137,9 @@ def _measured(
         log10_norms={series: values[place] for series, values in every.norms.items()},
         log10_bounds={series: values[place] for series, values in every.bounds.items()},
         errors=every.errors,
+        trajectory_errors={
+            series: float(error[place]) for series, error in every.trajectory_errors.items()
+        },
         state_size=trajectory.cell.state_size,
         block_sizes=_block_sizes(trajectory.cell),
         blow_up=trajectory.blow_up,
