@@ -13,11 +13,10 @@ from gradflow.analysis.lag_sweep import Streams, Unrolled
 from gradflow.analysis.losses import Objective
 from gradflow.analysis.parameters import Block, chosen, moved, values
 from gradflow.analysis.trajectory import Trajectory
-from gradflow.analysis.trajectory_error import one_digit, perturbed_states
+from gradflow.analysis.trajectory_error import perturbed_states, stated_error
 from gradflow.cells.base import Array
 from gradflow.errors import UsageError
-from gradflow.linalg.columns import Sum
-from gradflow.linalg.scaled import ScaledNumber, number, shifted
+from gradflow.linalg.scaled import ScaledNumber, shifted
 
 LITTLE, TOO_LARGE = 1e-3, 1e300  # of a weight that is moved to see what the loss does
 
@@ -77,12 +76,12 @@ def _streams(objective: Objective, blocks: Sequence[Block]) -> Streams:
 
 
 def trajectory_error(objective: Objective, apart: Apart, parameter: str) -> float:
-    """Return how far the gradient of ``parameter`` moves where rounding moves the states: ‖change‖/‖gradient‖.
+    """Return an estimate of how far rounding of the states moves the gradient: ‖change‖/‖gradient‖.
 
-    The largest of a few runs; inf where a state leaves the range of a double, or the gradient is no longer 0.
+    It is inf where a state leaves the range of a double, or where a gradient of 0 is no longer 0.
     """
     trajectory = objective.trajectory
-    cell, inputs, whole = trajectory.cell, trajectory.inputs, apart.account.whole
+    cell, inputs = trajectory.cell, trajectory.inputs
     largest = 0.0
     for (states,) in perturbed_states(trajectory):
         if not np.isfinite(states).all():
@@ -90,20 +89,8 @@ def trajectory_error(objective: Objective, apart: Apart, parameter: str) -> floa
         run = objective._replace(trajectory=Trajectory(cell, inputs, states, None, underflow=False))
         with np.errstate(over="ignore", under="ignore"):
             streams = _streams(run, chosen(cell, states, inputs, parameter))
-            change = Sum.of(streams.summed().advance().gradient())
-            change.add(whole, -1)
-            largest = max(largest, _relative(change, apart.account.norm))
-    return one_digit(largest)
-
-
-def _relative(change: Sum, norm: ScaledNumber) -> float:
-    size = number(float(np.linalg.norm(change.array)), change.exponent)
-    if not size.mantissa:
-        return 0.0
-    if not norm.mantissa:
-        return math.inf
-    found = number(size.mantissa / norm.mantissa, size.exponent - norm.exponent)
-    return 0.0 if found.log10() < 0 and math.isnan(found.value()) else found.value()
+            largest = max(largest, apart.account.change(streams.summed().advance().gradient()))
+    return stated_error(largest)
 
 
 def gradient_error(objective: Objective, apart: Apart) -> float:

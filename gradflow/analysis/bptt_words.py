@@ -98,6 +98,7 @@ def notes(
         )
     if trajectory_error > UNCERTAIN:
         yield (
-            f"Rounding moves the states, and the gradient with them by about {trajectory_error:g} of itself "
-            "(trajectory_error): it is that of a nearby trajectory, and digits beyond are not reproducible."
+            f"Rounding moves the states, and with them the gradient by up to about {trajectory_error:g} of "
+            "itself (trajectory_error), as in chaos: it is that of a nearby trajectory, and digits beyond "
+            "that are not reproducible."
         )

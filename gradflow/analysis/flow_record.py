@@ -70,8 +70,8 @@ class Cells:
     blow_up_step: list[int | None] = column("step at which a state overflows", unit="step")
     norm_error: NDArray[np.float64] = column("bound of what shortcuts may cost a norm, relative")
     trajectory_error: NDArray[np.float64] = column(
-        "how far log₁₀ of a norm moves where weights and inputs move by one unit in the last place: the "
-        "largest over lags, seeds and two runs each, an estimate",
+        "how far log₁₀ of a norm may move where weights and inputs move by one unit in the last place, an "
+        "estimate: twice the largest change over lags, seeds and three runs",
         unit="decades",
     )
 

@@ -9,7 +9,7 @@ from gradflow.analysis.flow_record import Cells, Lags
 from gradflow.analysis.flow_tables import Draws
 from gradflow.analysis.inputs import Inputs
 from gradflow.analysis.measure import Measured
-from gradflow.analysis.trajectory_error import NOTED_DECADES, one_digit, rounding_note
+from gradflow.analysis.trajectory_error import NOTED_DECADES, rounding_note, stated_error
 from gradflow.analysis.view import View
 from gradflow.cells.base import Array
 from gradflow.printable import decimal
@@ -92,8 +92,8 @@ def _notes_of_one(draws: Sequence[Measured], view: View) -> Iterator[str]:
     if worst > TOLD:
         yield f"norms may be off by {worst:.1g}, relative (norm_error)."
     moved = max(error for draw in draws for error in draw.trajectory_errors.values())
-    if moved > NOTED_DECADES:
-        yield rounding_note(one_digit(moved))
+    if stated_error(moved) > NOTED_DECADES:
+        yield rounding_note(stated_error(moved))
     lost = [lag for draw in draws for logs in draw.log10_norms.values() for lag in _unknown(logs, draw, view)]
     if lost:
         yield (

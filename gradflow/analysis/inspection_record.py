@@ -42,8 +42,8 @@ class Layers:
     blow_up_step: list[int | None] = column("step at which the state overflows", unit="step")
     log10_credit: list[float] = column("log₁₀ of the credit", log10=True, levels=ARRIVING)
     trajectory_error: list[float] = column(
-        "how far log₁₀ of a norm moves where weights and inputs move by one unit in the last place: the "
-        "largest over lags and three runs, an estimate",
+        "how far log₁₀ of a norm may move where weights and inputs move by one unit in the last place, an "
+        "estimate: twice the largest change over lags and three runs",
         unit="decades",
     )
 

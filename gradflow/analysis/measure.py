@@ -137,9 +137,7 @@ def _measured(
         log10_norms={series: values[place] for series, values in every.norms.items()},
         log10_bounds={series: values[place] for series, values in every.bounds.items()},
         errors=every.errors,
-        trajectory_errors={
-            series: float(error[place]) for series, error in every.trajectory_errors.items()
-        },
+        trajectory_errors={series: float(error[place]) for series, error in every.trajectory_errors.items()},
         state_size=trajectory.cell.state_size,
         block_sizes=_block_sizes(trajectory.cell),
         blow_up=trajectory.blow_up,

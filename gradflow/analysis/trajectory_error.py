@@ -1,14 +1,15 @@
-"""By how much the rounding of a trajectory moves the norms of the Jacobian products along it.
+"""How far the rounding of a trajectory moves the norms of the Jacobian products along it.
 
-Rounding takes the states a little aside, as if weights and inputs were off by about their last place (Higham
-2002, section 3.1). So the cell runs again with each of those moved by one unit in the last place, up or down
-at random: these runs show where another order of summation, or another processor, might have taken the
-states. A few random columns, carried back along every run by the Jacobians of the cell as it was given, stand
-for the whole product. How far the norms of the columns move is an estimate of what rounding does to the norms.
+Rounding moves every state a little, as if the weights and inputs were off by about their last place. So the
+cell runs again, a few times, with each of those moved by one unit in the last place, up or down at random:
+where another order of summation, or another processor, might have taken the states. The Jacobians of the cell
+as it was given carry one random column along every run, which stands for the whole product. How far the norm
+of that column moves is an estimate of what rounding does to a norm.
 """
 
 import math
 from collections.abc import Iterator
+from contextlib import suppress
 from decimal import ROUND_UP, Context, Decimal
 
 import numpy as np
@@ -16,10 +17,12 @@ import numpy as np
 from gradflow.analysis.trajectory import Trajectory
 from gradflow.analysis.view import LARGE, View, inverse_log10_norms, part_of, retained_log10_norms
 from gradflow.cells.base import Array
+from gradflow.errors import NumericalError
 from gradflow.linalg.scaled import log10_of
 
-PERTURBED_RUNS = 3
-NEAR = 2.0**-200, 2.0**200  # columns between are left as they are
+PERTURBED_RUNS = 3  # of one alone, one case in a hundred is off by a factor of three and more
+PERTURBED_INVERSES = 1  # every step of every run asks for an elimination
+UNSCALED_SIZES = 2.0**-200, 2.0**200  # columns between are left as they are
 NOTED_DECADES = 1e-6  # tables show six digits of a norm
 
 
@@ -43,33 +46,39 @@ def perturbed_states(trajectory: Trajectory, at_once: int = 1) -> Iterator[Array
             yield cell.run(moved(trajectory.inputs), moved(trajectory.states[..., 0, :]))
 
 
-def one_digit(error: float) -> float:
-    """Return an estimated error rounded up to one significant digit: it has no more.
+def stated_error(largest_change: float) -> float:
+    """Return twice the largest change of a few runs, for others change more, up to one significant digit.
 
     Examples
     --------
-    >>> one_digit(1.23e-15), one_digit(0.3), one_digit(0.0)
-    (2e-15, 0.3, 0.0)
+    >>> stated_error(1.23e-15), stated_error(0.25), stated_error(0.0)
+    (3e-15, 0.5, 0.0)
     """
-    if error == 0.0 or not math.isfinite(error):
-        return error
-    digit = Decimal(error).normalize(Context(prec=1, rounding=ROUND_UP))
-    return float(digit)
+    if largest_change == 0.0 or not math.isfinite(largest_change):
+        return largest_change
+    return float(Decimal(2 * largest_change).normalize(Context(prec=1, rounding=ROUND_UP)))
 
 
 def rounding_note(error: float) -> str:
     """Return what an error in decades means."""
     return (
-        f"rounding moves the states, and log₁₀ of a norm with them by about {error:g} (trajectory_error): the "
-        "norms are those of a nearby trajectory, and digits beyond are not reproducible."
+        f"rounding moves the states, and with them log₁₀ of a norm by up to about {error:g} "
+        "(trajectory_error), as in chaos: the norms are those of a nearby trajectory, and digits beyond that "
+        "are not reproducible."
     )
 
 
 class TrajectoryRounding:
-    """How far norms along a trajectory may be from those along the one without rounding."""
+    """A trajectory, the runs that rounding might have made of it, and how far norms along them differ.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        Of one draw, or of several on one leading axis: states (T + 1, n) or (S, T + 1, n).
+    """
 
     def __init__(self, trajectory: Trajectory) -> None:
-        at_once = PERTURBED_RUNS if trajectory.size < LARGE else 1  # weights in memory
+        at_once = PERTURBED_RUNS if trajectory.size < LARGE else 1  # of a large cell, one copy of the weights
         states = np.concatenate([trajectory.states[None], *perturbed_states(trajectory, at_once)])
         # the computed run first, on a leading axis
         self.runs = Trajectory(trajectory.cell, trajectory.inputs, states, None, underflow=False)
@@ -79,9 +88,10 @@ class TrajectoryRounding:
             self.runs = Trajectory(cell, inputs, states.astype(double), None, underflow=False)
 
     def norm_errors(self, view: View, block: str) -> dict[str, Array]:
-        """Return how far log₁₀ of each norm of a block moves, the largest over runs and lags: (...).
+        """Return how far log₁₀ of each norm of a block moves, the largest over runs and lags asked for.
 
-        It is inf where a norm is 0, or out of range, along one run and not along another.
+        Each is an array without axes, or (S,), in decades. It is inf where a norm is 0, or out of range,
+        along one run and not along another.
         """
         if not self.runs.steps:
             return dict.fromkeys(view.norms, np.zeros(self.runs.states.shape[1:-2]))
@@ -107,24 +117,21 @@ class TrajectoryRounding:
         start[part.start] = self._column()[part.start]
         columns = np.broadcast_to(start, (*draws, runs.size, count))  # one a run, side by side
         exponents = np.zeros((*draws, count), np.int64)
-        mantissas, levels = [], []
-        stretch, factor = -1, None
+        squares, levels = [], []
+        stretch = -1
         with np.errstate(all="ignore"):
             for place in view.order(runs.steps)[: max(view.lags)]:
                 first, linearized = runs.stretch(place)
                 if first != stretch:
                     stretch, factor = first, linearized.side_by_side(-3 - len(draws))
                 points = slice((place - first) * count, (place - first + 1) * count)
-                columns = getattr(factor.each(points), act)(columns)
-                largest = np.abs(columns).max(axis=-2)
-                if not (NEAR[0] < largest.min() and largest.max() < NEAR[1]):
-                    columns, shifts = _near_one(columns)
-                    exponents = exponents + shifts
-                # a block may be far smaller than the whole
-                seen, shifts = _near_one(columns[..., part.rows, :]) if block != "state" else (columns, 0)
-                mantissas.append(np.sqrt(np.square(seen).sum(axis=-2)))
-                levels.append(exponents + shifts)
-            norms = log10_of(np.stack(mantissas), np.stack(levels))
+                columns, exponents = _near_one(getattr(factor.each(points), act)(columns), exponents)
+                seen, level = columns, exponents
+                if block != "state":  # it may be far smaller than the whole
+                    seen, level = _near_one(columns[..., part.rows, :], exponents)
+                squares.append(np.einsum("...ij,...ij->...j", seen, seen))
+                levels.append(level)
+            norms = log10_of(np.sqrt(np.stack(squares)), np.stack(levels))
         return np.swapaxes(norms, 0, -1)
 
     def _inverse_log10_norms(self, view: View) -> Array:
@@ -132,20 +139,24 @@ class TrajectoryRounding:
 
         It is nan from a step on whose inverse is not known.
         """
-        found = []
-        for states in self.runs.states[:2]:
+        found = np.full((1 + PERTURBED_INVERSES, self.runs.steps), np.nan)
+        for place, states in enumerate(self.runs.states[: len(found)]):
             run = Trajectory(self.runs.cell, self.runs.inputs, states, None, underflow=False)
-            found.append(inverse_log10_norms(run, view, self._column())[0])
-        return np.stack(found)
+            with suppress(NumericalError):  # along a perturbed run alone, for the product has been measured
+                found[place] = inverse_log10_norms(run, view, self._column())[0]
+        return found
 
     def _column(self) -> Array:
         return np.random.default_rng(1).standard_normal((self.runs.size, 1))
 
 
-def _near_one(columns: Array) -> tuple[Array, Array]:
-    """Return columns (..., n, m), the largest entry of each brought near 1 by a power of two, and the powers."""
-    shifts = np.frexp(np.abs(columns).max(axis=-2))[1]
-    return np.ldexp(columns, -shifts[..., None, :]), shifts
+def _near_one(columns: Array, exponents: Array) -> tuple[Array, Array]:
+    """Return columns (..., n, m) and their powers of two, brought near 1 where any is far from it."""
+    largest = np.abs(columns).max(axis=-2)
+    if UNSCALED_SIZES[0] < largest.min() and largest.max() < UNSCALED_SIZES[1]:
+        return columns, exponents
+    shifts = np.frexp(largest)[1]
+    return np.ldexp(columns, -shifts[..., None, :]), exponents + shifts
 
 
 def state_norm_error(trajectory: Trajectory) -> float:
@@ -164,7 +175,7 @@ def state_norm_error(trajectory: Trajectory) -> float:
     if not trajectory.steps:
         return 0.0
     view = View("backward", ("state",), ("2",), tuple(range(1, trajectory.steps + 1)), exact=False)
-    return one_digit(float(TrajectoryRounding(trajectory).norm_errors(view, "state")["2"]))
+    return stated_error(float(TrajectoryRounding(trajectory).norm_errors(view, "state")["2"]))
 
 
 def _largest_change(log10_norms: Array, view: View) -> Array:
@@ -173,6 +184,6 @@ def _largest_change(log10_norms: Array, view: View) -> Array:
     computed, others = asked[0], asked[1:]
     with np.errstate(invalid="ignore"):
         change = np.where(others == computed, 0.0, np.abs(others - computed))
-    # where the computed run has no number, there is none to be off; where another has none, it may be anything
+    # where the computed run has no number, none can be off; where another has none, it may be anything
     change = np.where(np.isnan(computed), 0.0, np.where(np.isnan(change), np.inf, change))
     return np.asarray(change.max(axis=(0, -1), initial=0.0))

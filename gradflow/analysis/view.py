@@ -83,7 +83,8 @@ def product_log10_norms(trajectory: Trajectory, view: View, block: str) -> dict[
         norms = _forward_norms(trajectory, view, part)
         found |= {"2": (norms.two, norms.error), "fro": (norms.frobenius, norms.error)}
     if {"min", "cond"} & set(view.norms):
-        inverse, error = inverse_log10_norms(trajectory, view, np.eye(trajectory.size, dtype=trajectory.dtype))
+        unit = np.eye(trajectory.size, dtype=trajectory.dtype)
+        inverse, error = inverse_log10_norms(trajectory, view, unit)
         found["min"] = -inverse, error
         if "cond" in view.norms:
             # a product that is exactly singular has no finite condition, even where it is 0
