@@ -100,8 +100,7 @@ class CreditAssignment(Record):
         "relative gap to central differences of the loss; none where those have no digits"
     )
     trajectory_error: float = scalar(
-        "‖change‖ / ‖gradient‖ where rounding moves the states, as weights and inputs off by one unit in the "
-        "last place do, an estimate: twice the largest of three runs"
+        "‖change‖ / ‖gradient‖ where rounding moves the states, an estimate: twice that of three runs"
     )
     parameter: str = scalar("W, whose gradient it is")
     parameters: int = scalar("numbers in W")
