@@ -1,4 +1,4 @@
-"""How far rounding of the states moves norms: against last places that move, mpmath, and runs without rounding."""
+"""How far rounding of the states moves norms: against last places that move, and against mpmath."""
 
 import math
 
