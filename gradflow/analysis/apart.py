@@ -11,8 +11,10 @@ from gradflow.analysis.differences import difference_error
 from gradflow.analysis.lag_account import Account, Lag, Pairs
 from gradflow.analysis.lag_sweep import Streams, Unrolled
 from gradflow.analysis.losses import Objective
-from gradflow.analysis.parameters import Block, moved, values
+from gradflow.analysis.parameters import Block, chosen, moved, values
 from gradflow.analysis.sequential import run_in_order
+from gradflow.analysis.trajectory import Trajectory
+from gradflow.analysis.trajectory_error import perturbed_states, stated_error
 from gradflow.cells.base import Array
 from gradflow.linalg.scaled import ScaledNumber, shifted
 
@@ -41,11 +43,8 @@ def taken_apart(
     map: Callable[..., Iterable[Any]] = map,
 ) -> Apart:
     """Return every lag's part of the gradient, and the gradient itself."""
-    trajectory = objective.trajectory
-    factor = trajectory.linearized(0, trajectory.steps).side_by_side()
-    unrolled = Unrolled(factor, blocks, trajectory.steps, len(trajectory.inputs))
     with np.errstate(over="ignore", under="ignore"):
-        streams = Streams(*unrolled.without_layers_below(objective.asked()))
+        streams = _streams(objective, blocks)
         account = Account(streams)
         pairs = Pairs(account) if pair_map else None
     start = copy(streams)
@@ -59,8 +58,34 @@ def taken_apart(
                 pairs.enter(part)
             lags.append(account.enter(part.gradient()))
 
-    run_in_order(enter, range(trajectory.steps), map)
+    run_in_order(enter, range(objective.trajectory.steps), map)
     return Apart(blocks, start, account, lags, pairs)
+
+
+def _streams(objective: Objective, blocks: Sequence[Block]) -> Streams:
+    """Return the adjoint streams of a loss at lag 0."""
+    trajectory = objective.trajectory
+    factor = trajectory.linearized(0, trajectory.steps).side_by_side()
+    unrolled = Unrolled(factor, blocks, trajectory.steps, len(trajectory.inputs))
+    return Streams(*unrolled.without_layers_below(objective.asked()))
+
+
+def trajectory_error(objective: Objective, apart: Apart, parameter: str) -> float:
+    """Return an estimate of how far rounding of the states moves the gradient: ‖change‖/‖gradient‖.
+
+    It is inf where a state leaves the range of a double, or where a gradient of 0 is no longer 0.
+    """
+    trajectory = objective.trajectory
+    cell, inputs = trajectory.cell, trajectory.inputs
+    largest = 0.0
+    for (states,) in perturbed_states(trajectory):
+        if not np.isfinite(states).all():
+            return math.inf
+        run = objective._replace(trajectory=Trajectory(cell, inputs, states, None, underflow=False))
+        with np.errstate(over="ignore", under="ignore"):
+            streams = _streams(run, chosen(cell, states, inputs, parameter))
+            largest = max(largest, apart.account.change(streams.summed().advance().gradient()))
+    return stated_error(largest)
 
 
 def gradient_error(objective: Objective, apart: Apart) -> float:

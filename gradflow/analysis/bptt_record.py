@@ -99,6 +99,9 @@ class CreditAssignment(Record):
     difference_error: float | None = scalar(
         "relative gap to central differences of the loss; none where those have no digits"
     )
+    trajectory_error: float = scalar(
+        "‖change‖ / ‖gradient‖ where rounding moves the states, an estimate: twice that of three runs"
+    )
     parameter: str = scalar("W, whose gradient it is")
     parameters: int = scalar("numbers in W")
     steps: int = scalar("T, the steps of the sequence")

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from gradflow.analysis.apart import Apart, gradient_error
+from gradflow.analysis.apart import Apart, gradient_error, trajectory_error
 from gradflow.analysis.bptt_record import CreditAssignment, CreditMap, LagParts, Windows
 from gradflow.analysis.bptt_words import conclusion, notes, window
 from gradflow.analysis.lag_account import Lag, Pairs
@@ -22,12 +22,13 @@ def record(
     nothing = not apart.account.norm.mantissa
     windows = None if nothing else _windows(lags, apart)
     difference = gradient_error(objective, apart)
+    rounding = trajectory_error(objective, apart, params["parameter"])
     known = {name: params[name] for name in ("parameter", "steps", "batch", "hidden", "features")}
     cancellation = _cancellation(lags, log10_norm)
     return CreditAssignment(
         **known,
         params=params,
-        notes=(*told, *notes(lags, difference, log10_norm)),
+        notes=(*told, *notes(lags, difference, rounding, log10_norm)),
         loss=objective.value(),
         log10_gradient_norm=log10_norm,
         gradient_norm=from_log10(log10_norm),
@@ -36,6 +37,7 @@ def record(
         window_1pct=None if nothing else window(lags),
         detached_error=None if windows is None else _at(windows, window(lags)),
         difference_error=None if math.isnan(difference) else difference,
+        trajectory_error=rounding,
         parameters=sum(block.size for block in apart.blocks),
         conclusion=conclusion(lags, windows, cancellation, objective.trajectory.underflow, params),
         lags=lags,

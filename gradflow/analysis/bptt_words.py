@@ -13,6 +13,7 @@ from gradflow.linalg.scaled import SMALLEST
 CANCELLING = 4.0  # times the whole: parts that large say little one by one
 ALMOST = 0.8  # of the sequence
 KEPT = 0.01  # of the gradient may be lost within a window
+UNCERTAIN = 1e-6  # of the gradient: tables show six digits
 DOUBTFUL = 1e-5  # from central differences, relative: more than those are off
 
 
@@ -61,7 +62,9 @@ def _steps(count: int) -> str:
     return "1 step" if count == 1 else f"{count} steps"
 
 
-def notes(lags: LagParts, difference_error: float, log10_norm: float) -> Iterator[str]:
+def notes(
+    lags: LagParts, difference_error: float, trajectory_error: float, log10_norm: float
+) -> Iterator[str]:
     """Yield what to beware of: windows that do by chance, differences that say nothing or no."""
     kept = window(lags)
     early = np.nonzero(lags.log10_truncation_error[: kept - 1] <= math.log10(KEPT))[0]
@@ -92,4 +95,10 @@ def notes(lags: LagParts, difference_error: float, log10_norm: float) -> Iterato
         yield (
             f"Central differences of the loss are {difference_error:.2g} apart from the gradient: expected "
             f"less than {DOUBTFUL:g}; is there a kink (relu) or chaos?"
+        )
+    if trajectory_error > UNCERTAIN:
+        yield (
+            f"Rounding moves the states, and with them the gradient by up to about {trajectory_error:g} of "
+            "itself (trajectory_error), as in chaos: it is that of a nearby trajectory, and digits beyond "
+            "that are not reproducible."
         )

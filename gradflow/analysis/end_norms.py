@@ -93,7 +93,9 @@ def _multiplied(chains: Trajectory, lags: Sequence[int]) -> tuple[Array, float, 
     def back(lag: int, block: Array) -> Array:
         return np.asarray(chains.jacobian(chains.steps - 1 - lag).rmatmat(block))
 
-    start = np.broadcast_to(np.eye(chains.size, dtype=chains.dtype), (len(chains.states), *(chains.size,) * 2))
+    start = np.broadcast_to(
+        np.eye(chains.size, dtype=chains.dtype), (len(chains.states), *(chains.size,) * 2)
+    )
     norms = batch_norms(back, max(lags), start, wanted=frozenset(lags).__contains__)
     places = [lag - 1 for lag in lags]
     return norms.two[:, places].T, norms.error, bool(norms.bounds[:, places].any())

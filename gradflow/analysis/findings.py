@@ -16,6 +16,7 @@ from gradflow.analysis.pace import verdict
 from gradflow.analysis.remedies import Case, Trial, trials
 from gradflow.analysis.trained import parse_name
 from gradflow.analysis.trajectory import Trajectory
+from gradflow.analysis.trajectory_error import state_norm_error
 from gradflow.cells.base import Array
 from gradflow.cells.base import Layer as LayerCell
 from gradflow.errors import GradflowError
@@ -62,6 +63,7 @@ class Finding(NamedTuple):
     gates: list[GateRow]
     trials: list[Trial]
     weight_hh: Array
+    trajectory_error: float  # how far rounding of the states may move a norm, in decades
 
     @property
     def spectral_radius(self) -> float:
@@ -224,6 +226,7 @@ def _finding(
         gates=gate_rows(cell, activity, every_step=question.gate_steps),
         trials=[] if measured.arrives else list(trials(case)),
         weight_hh=cell.weight_hh,
+        trajectory_error=state_norm_error(trajectory),
     )
 
 

@@ -10,6 +10,7 @@ from gradflow.analysis.flow_record import Cells, Lags
 from gradflow.analysis.measure import Measured, Series
 from gradflow.analysis.pace import half_life, verdict
 from gradflow.analysis.quantiles import MedianInterval, median, median_interval, quantiles
+from gradflow.analysis.trajectory_error import stated_error
 from gradflow.analysis.view import View
 from gradflow.cells.base import Array
 from gradflow.linalg.floating import FORMATS, outside
@@ -102,6 +103,9 @@ def cell_table(found: Draws, view: View, steps: int) -> Cells:
         blow_up_step=blown,
         norm_error=np.array([max(draw.errors[part.series] for draw in part.draws) for part in parts]),
         bound_from=[_first(bound_lag(draw, part.series, part.lags) for draw in part.draws) for part in parts],
+        trajectory_error=np.array(
+            [stated_error(max(draw.trajectory_errors[part.series] for draw in part.draws)) for part in parts]
+        ),
     )
 
 

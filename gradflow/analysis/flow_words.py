@@ -11,6 +11,7 @@ from gradflow.analysis.inputs import Inputs
 from gradflow.analysis.measure import Measured
 from gradflow.analysis.pace import data_to_decide, stable_limit
 from gradflow.analysis.quantiles import median_interval
+from gradflow.analysis.trajectory_error import NOTED_DECADES, rounding_note, stated_error
 from gradflow.analysis.view import View
 from gradflow.cells.base import Array
 from gradflow.printable import decimal
@@ -123,6 +124,9 @@ def _notes_of_one(draws: Sequence[Measured], view: View) -> Iterator[str]:
     pairs = sum(int(draw.pair_bounds.sum()) for draw in draws if draw.pair_bounds is not None)
     if pairs:
         yield f"{pairs} norms of the map are upper bounds, for the same reason."
+    moved = max(error for draw in draws for error in draw.trajectory_errors.values())
+    if stated_error(moved) > NOTED_DECADES:
+        yield rounding_note(stated_error(moved))
     lost = [lag for draw in draws for logs in draw.log10_norms.values() for lag in _unknown(logs, draw, view)]
     if lost:
         yield (

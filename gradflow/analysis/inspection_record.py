@@ -60,6 +60,11 @@ class Layers:
     ends_arriving: list[int] = column("those from which the gradient arrives")
     rate_low: list[float] = column("the lowest rate over sequences", unit="nats per step")
     rate_high: list[float] = column("the highest", unit="nats per step")
+    trajectory_error: list[float] = column(
+        "how far log₁₀ of a norm may move where weights and inputs move by one unit in the last place, an "
+        "estimate: twice the largest change over lags and three runs",
+        unit="decades",
+    )
 
 
 @dataclass(frozen=True, eq=False)

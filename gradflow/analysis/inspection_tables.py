@@ -49,6 +49,7 @@ def layer_table(named: Named) -> Layers:
         ends_arriving=[one.credit.counted("arrives") for one in found],
         rate_low=[min(one.credit.rates) for one in found],
         rate_high=[max(one.credit.rates) for one in found],
+        trajectory_error=[one.trajectory_error for one in found],
     )
 
 

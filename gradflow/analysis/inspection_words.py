@@ -9,6 +9,7 @@ from gradflow.analysis.gate_rows import GateRow
 from gradflow.analysis.pace import ARRIVES, LEAST_STEPS, STABLE, half_life
 from gradflow.analysis.quantiles import quantiles
 from gradflow.analysis.remedies import Trial, best
+from gradflow.analysis.trajectory_error import NOTED_DECADES, rounding_note
 from gradflow.printable import decimal
 
 TOLD = 1e-6  # a relative error that a reader must not miss
@@ -247,3 +248,5 @@ def _of_one(finding: Finding) -> Iterator[str]:
             "rounding has taken all digits of a norm, for the product has been far larger before: the norm, "
             "and the rate, are upper bounds."
         )
+    if finding.trajectory_error > NOTED_DECADES:
+        yield rounding_note(finding.trajectory_error)

@@ -67,6 +67,15 @@ class Account:
             return found
         return _divided(_norm(pieces.crossing(window).summed().advance().gradient()), self.norm)
 
+    def change(self, other: Scaled) -> float:
+        """Return ‖G̃ − G‖/‖G‖ of another gradient G̃; inf where G is 0 and G̃ is not."""
+        rest = Sum.of(other)
+        rest.add(self.whole, -1)
+        size = _norm(rest)
+        if not self.norm.mantissa:
+            return math.inf if size.mantissa else 0.0
+        return _ratio(size, self.norm)
+
     def _left(self, part: Scaled) -> ScaledNumber:
         """Return the norm of what the parts up to this one leave of the whole."""
         if self.streams.columns.empty:

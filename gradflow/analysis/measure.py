@@ -11,6 +11,7 @@ from gradflow.analysis.gates import GateSummary, summarized
 from gradflow.analysis.pair_map import PairNorms, pair_norms
 from gradflow.analysis.paths import path_norms
 from gradflow.analysis.trajectory import Trajectory, follow
+from gradflow.analysis.trajectory_error import TrajectoryRounding
 from gradflow.analysis.view import (
     BATCHED,
     ProductNorms,
@@ -47,6 +48,7 @@ class Measured(NamedTuple):
     log10_bounds: dict[Series, Array]
     errors: dict[Series, float]  # bounds of what shortcuts, inverses and rounding may cost a norm, relative
     upper_bounds: dict[Series, Array]  # of bool: where rounding has left no digit, and a bound is given
+    trajectory_errors: dict[Series, float]  # how far rounding of the states may move a norm, decades
     state_size: int
     block_sizes: dict[str, int]  # rows of the blocks that stand on the diagonal
     blow_up: int | None
@@ -91,6 +93,7 @@ class _Norms(NamedTuple):
     bounds: dict[Series, Array]
     errors: dict[Series, float]
     upper_bounds: dict[Series, Array]
+    trajectory_errors: dict[Series, Array]  # (...)
     gates: list[GateSummary]
     gate_steps: list[Array]
 
@@ -106,6 +109,8 @@ def _measured_norms(trajectory: Trajectory, question: Question) -> _Norms:
     bounds: dict[Series, Array] = {}
     errors: dict[Series, float] = {}
     upper_bounds: dict[Series, Array] = {}
+    trajectory_errors: dict[Series, Array] = {}
+    rounding = TrajectoryRounding(trajectory)
     for block in view.blocks:
         if block == "direct":
             if retained is None:
@@ -121,10 +126,12 @@ def _measured_norms(trajectory: Trajectory, question: Question) -> _Norms:
         norms |= {(block, norm): one.log10 for norm, one in found.items()}
         errors |= {(block, norm): one.error for norm, one in found.items()}
         upper_bounds |= {(block, norm): one.bounds for norm, one in found.items()}
+        moved = rounding.norm_errors(view, block)
+        trajectory_errors |= {(block, norm): error for norm, error in moved.items()}
         limits = log10_bounds(trajectory, view, block, retained)
         bounds |= {(block, norm): values for norm, values in limits.items()}
     steps = step_log10_norms(trajectory, view)
-    return _Norms(steps, norms, bounds, errors, upper_bounds, summaries, courses)
+    return _Norms(steps, norms, bounds, errors, upper_bounds, trajectory_errors, summaries, courses)
 
 
 def _measured(
@@ -140,6 +147,7 @@ def _measured(
         log10_bounds={series: values[place] for series, values in every.bounds.items()},
         errors=every.errors,
         upper_bounds={series: values[place] for series, values in every.upper_bounds.items()},
+        trajectory_errors={series: float(error[place]) for series, error in every.trajectory_errors.items()},
         state_size=trajectory.cell.state_size,
         block_sizes=_block_sizes(trajectory.cell),
         blow_up=trajectory.blow_up,

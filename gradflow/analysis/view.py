@@ -93,7 +93,8 @@ def product_log10_norms(trajectory: Trajectory, view: View, block: str) -> dict[
         found["2"] = ProductNorms(norms.two, norms.error, norms.bounds)
         found["fro"] = ProductNorms(norms.frobenius, norms.error, norms.bounds)
     if {"min", "cond"} & set(view.norms):
-        inverse, error = _inverse_log10_norms(trajectory, view)
+        unit = np.eye(trajectory.size, dtype=trajectory.dtype)
+        inverse, error = inverse_log10_norms(trajectory, view, unit)
         found["min"] = ProductNorms(-inverse, error, np.zeros(inverse.shape, bool))
         if "cond" in view.norms:
             # a product that is exactly singular has no finite condition, even where it is 0
@@ -127,8 +128,10 @@ def _forward_norms(trajectory: Trajectory, view: View, part: Part) -> Norms:
     return chain_norms(along, steps, start, rows=part.rows, wanted=wanted.__contains__, exact=view.exact)
 
 
-def _inverse_log10_norms(trajectory: Trajectory, view: View) -> tuple[Array, float]:
-    """Return log₁₀ ‖P⁻¹‖₂ by lag, 1/σ_min: inf from a singular step on, nan from one singular to rounding.
+def inverse_log10_norms(trajectory: Trajectory, view: View, start: Array) -> tuple[Array, float]:
+    """Return log₁₀ ‖P⁻¹ Y‖₂ by lag: inf from a singular step on, nan from one singular to rounding.
+
+    With Y = ``start`` the identity that is 1/σ_min.
 
     The product itself has lost its small singular values to rounding after a few steps; the product of the
     inverses has them as its largest.
@@ -159,7 +162,6 @@ def _inverse_log10_norms(trajectory: Trajectory, view: View) -> tuple[Array, flo
             ends.append((k, np.nan))
         return np.zeros_like(block)
 
-    start = np.eye(trajectory.size, dtype=trajectory.dtype)
     norms = chain_norms(along, steps, start, wanted=frozenset(view.lags).__contains__, exact=view.exact)
     two = np.where(norms.bounds, np.nan, norms.two)
     for k, value in ends:

@@ -37,9 +37,9 @@ class StepFactor(Factor):
         """Return a factor that acts on each column of a block by its own point: J_p x_p for all p."""
         return self._with_points(lambda values: values[..., points, :].swapaxes(-1, -2))
 
-    def side_by_side(self) -> Self:
-        """Return the factor of several sequences as one of T·B points, step by step."""
-        return self._with_points(side_by_side)
+    def side_by_side(self, axis: int = -3) -> Self:
+        """Return the factor of several sequences, one after the other on ``axis``, as one of T·B points."""
+        return self._with_points(lambda values: side_by_side(values, axis))
 
     def above(self, lowest: int) -> Self:  # noqa: ARG002 - a cell alone is its own lowest layer
         """Return the factor of the layers from ``lowest`` (from 0) up."""
@@ -98,10 +98,13 @@ def carried(signal: Array, weight: Array) -> Array:
     return transposed(transposed(signal) @ weight)
 
 
-def side_by_side(values: Array) -> Array:
-    """Return (..., B, T, n), B sequences of T points, as (..., T·B, n): all of a step, then of the next."""
-    *leading, sequences, points, size = values.shape
-    return np.swapaxes(values, -3, -2).reshape(*leading, points * sequences, size)
+def side_by_side(values: Array, axis: int = -3) -> Array:
+    """Return (..., B, T, n), B sequences of T points, as (..., T·B, n): all of a step, then of the next.
+
+    ``axis`` is that of the sequences.
+    """
+    *leading, points, sequences, size = np.moveaxis(values, axis, -2).shape
+    return np.moveaxis(values, axis, -2).reshape(*leading, points * sequences, size)
 
 
 def log_abs_product(values: Array) -> Array:

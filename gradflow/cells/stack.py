@@ -29,9 +29,9 @@ class StackFactor(StepFactor):
         """Return a factor that acts on every column of a block by its own point."""
         return replace(self, layers=tuple(layer.each(points) for layer in self.layers))
 
-    def side_by_side(self) -> Self:
+    def side_by_side(self, axis: int = -3) -> Self:
         """Return the factor of several sequences as one."""
-        return replace(self, layers=tuple(layer.side_by_side() for layer in self.layers))
+        return replace(self, layers=tuple(layer.side_by_side(axis) for layer in self.layers))
 
     def above(self, lowest: int) -> Self:
         """Return the factor of the layers from ``lowest`` (from 0) up."""

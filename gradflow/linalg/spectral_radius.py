@@ -160,7 +160,9 @@ def _radius_of_growth(size: int, departure: float, steps: int, log_norm: float) 
     """Return the least ρ with which the norm of the power ``steps`` can be as large as it is (Henrici 1962)."""
     terms = np.arange(min(size - 1, steps) + 1)
     rest = steps - terms
-    binomials = [math.lgamma(steps + 1) - math.lgamma(j + 1) - math.lgamma(steps - j + 1) for j in terms.tolist()]
+    binomials = [
+        math.lgamma(steps + 1) - math.lgamma(j + 1) - math.lgamma(steps - j + 1) for j in terms.tolist()
+    ]
     logs = np.array(binomials) + terms * math.log(departure)
     low, high = -800.0, math.log(departure)
     for _ in range(BISECTIONS):
