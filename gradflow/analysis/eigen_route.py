@@ -47,4 +47,6 @@ def warnings(
         yield "Rounding leaves open whether W is diagonalizable."
     if error is None or error > UNTRUSTED:
         size = "by more than W^n itself" if error is None else f"by a relative {error:.1e}"
-        yield f"Rounding may have moved W^n {size}: see log10_norm_low and log10_norm_high for what is certain."
+        yield (
+            f"Rounding may have moved W^n {size}: log10_norm_low and log10_norm_high bound what is certain."
+        )

@@ -45,8 +45,8 @@ def end_log10_norms(
     norms : array (lags, draws, ends)
         −inf for a product that is exactly 0.
     error : float
-        A bound of the relative error of all norms: rounding included where products are multiplied out, as far
-        as the residuals tell it where they are not.
+        A bound of the relative error of all norms: rounding included where products are multiplied out, as
+        far as the residuals tell it where they are not.
     is_bound : bool
         Whether rounding has left no digit of one of the norms, and an upper bound stands for it.
 

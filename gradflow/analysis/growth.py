@@ -18,7 +18,7 @@ MARGIN = 1e-9
 
 
 class Growth(NamedTuple):
-    """The largest norm on the way to Wⁿ, and the last between its bounds; ``zero_from`` is the first k with Wᵏ = 0."""
+    """The largest norm on the way to Wⁿ, and the last one; ``zero_from`` is the first k with Wᵏ = 0."""
 
     steps: int
     last: tuple[float, float, float]  # log₁₀ of the norm, nan where it is not known, and its bounds
@@ -44,14 +44,15 @@ class Growth(NamedTuple):
             return f"‖W^{self.steps}‖ = {decimal(computed)}."
         if low == -math.inf:
             return f"Rounding leaves of ‖W^{self.steps}‖ only that it is at most {decimal(high)}."
-        return f"Rounding leaves of ‖W^{self.steps}‖ only that it lies between {decimal(low)} and {decimal(high)}."
+        between = f"it lies between {decimal(low)} and {decimal(high)}"
+        return f"Rounding leaves of ‖W^{self.steps}‖ only that {between}."
 
 
 def transient_growth(matrix: Scaled, steps: list[int], bounds: NormBounds, zero_from: int | None) -> Growth:
     """Return the peak of ‖Wᵏ‖ over 0…n: exact to step 1000; between later listed steps it is searched for.
 
-    The search halves the gaps beside the highest listed step, odd steps too; it may miss a peak elsewhere. Steps
-    whose norm is not known take no part.
+    The search halves the gaps beside the highest listed step, odd steps too; it may miss a peak elsewhere.
+    Steps whose norm is not known take no part.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The norms of all powers up to Wⁿ between certified bounds, agreed with what is known of the spectral radius."""
+"""The norms of all powers up to Wⁿ between certified bounds, in agreement with the spectral radius."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -18,7 +18,8 @@ from gradflow.linalg.spectral_radius import Radius
 from gradflow.linalg.spectrum import Spectrum
 from gradflow.printable import decimal
 
-# Decades between the bounds of a norm up to which it is given, and what the logarithm of a huge one has besides.
+# Decades between the bounds of a norm up to which it is given, and what the logarithm of a huge one has
+# besides.
 MAX_WIDTH, RELATIVE_WIDTH = 1.0, 1e-12
 CERTAIN = -30.0  # log₂ of the relative error of a power up to which the powers of |W| need not tell it better
 MAX_CONDITION = 1e14  # κ(Q) past which its computed value is no bound
@@ -98,10 +99,10 @@ def measure_power_norms(
 
 
 def agree_on_radius(norms: PowerNorms, radius: Radius) -> tuple[Radius, tuple[str, ...]]:
-    """Return ρ with the upper bounds ‖Wᵏ‖^(1/k) of all powers taken in, and what to say where they contradict it.
+    """Return ρ with the upper bounds ‖Wᵏ‖^(1/k) of all powers taken in, and a note where they contradict it.
 
-    The bounds of both are proved, so they cannot contradict each other unless a certificate fails: then only the
-    powers count, and nothing that rests on an eigenvalue decides.
+    The bounds of both are proved, so they cannot contradict each other unless a certificate fails: then only
+    the powers count, and nothing that rests on an eigenvalue decides.
     """
     known = [
         float(high) / step
@@ -116,8 +117,8 @@ def agree_on_radius(norms: PowerNorms, radius: Radius) -> tuple[Radius, tuple[st
     if contradicted:
         low, high = 0.0, unit
         note = (
-            f"The eigenvalues (spectral radius at least {decimal(radius.log10_low())}) contradict the norms of the powers "
-            f"(at most {decimal(min(known))}): only the powers are used, please report the matrix."
+            f"The eigenvalues say that ρ is at least {decimal(radius.log10_low())}, the norms of the powers "
+            f"that it is at most {decimal(min(known))}: only the powers are used. Please report the matrix."
         )
         return Radius(unit, low, high, radius.exponent), (note,)
     high = max(min(radius.high, unit), radius.low)
@@ -153,8 +154,8 @@ def grade(square: NDArray[Any]) -> Scaled:
         kept = shifted(matrix.array, -shift)
         if np.count_nonzero(kept) < np.count_nonzero(matrix.array):
             raise NumericalError(
-                f"entries from 2^{exponents.min()} to 2^{exponents.max()}: no product holds both; expected them to be "
-                "within a factor of 2^1500 of each other"
+                f"entries from 2^{exponents.min()} to 2^{exponents.max()}: no product holds both; expected "
+                "them within a factor of 2^1500 of each other"
             )
         return Scaled(kept, matrix.exponent + shift, matrix.grading)
     return Scaled.of(matrix.array, matrix.exponent, matrix.grading)

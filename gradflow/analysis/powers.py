@@ -56,8 +56,8 @@ def power(
     """Compute what the powers of a matrix do, and say which eigenvalue decides it.
 
     Wⁿ comes from scaled products, step by step and then by squaring, which neither over- nor underflow; the
-    eigendecomposition explains it. Eigenvalues, the spectral radius and every norm carry bounds that hold, and the
-    regime is what the bounds of the spectral radius prove.
+    eigendecomposition explains it. Eigenvalues, the spectral radius and every norm carry bounds that hold,
+    and the regime is what the bounds of the spectral radius prove.
 
     Parameters
     ----------
@@ -100,8 +100,8 @@ def power(
     ----------
     Trefethen & Embree 2005, chapters 16 and 18, for powers and the Kreiss constant; Henrici 1962 for the
     departure from normality; Mengi & Overton 2005 for the numerical radius; Wilkinson 1965 for the condition
-    of an eigenvalue and Gershgorin's discs; Kågström & Ruhe 1980 for eigenvalues that lack eigenvectors; Higham
-    2002, sections 3.5 and 18.1, for the rounding of products.
+    of an eigenvalue and Gershgorin's discs; Kågström & Ruhe 1980 for eigenvalues that lack eigenvectors;
+    Higham 2002, sections 3.5 and 18.1, for the rounding of products.
 
     Examples
     --------

@@ -19,7 +19,7 @@ PRINTED = 1e-6  # the relative error of ρ up to which its six printed digits ar
 
 
 def classify(spectrum: Spectrum, radius: Radius) -> str:
-    """Return the regime, one of `gradflow.analysis.REGIMES`; ``undecided`` where the bounds of ρ leave it open.
+    """Return the regime, one of `gradflow.analysis.REGIMES`, as the bounds of ρ prove it.
 
     Both bounds of ρ over 1, or both under it, decide. Where they are 1 exactly, or nearer to it than rounding
     can tell, it depends on whether the eigenvalues on the unit circle lack eigenvectors.
@@ -71,7 +71,8 @@ def _range(radius: Radius) -> str:
     """Return the bounds of ρ in words, those next to 1 by their distance from it."""
     low, high = ((bound - radius.one()) / radius.one() for bound in (radius.low, radius.high))
     if max(abs(low), abs(high)) < NEAR_ONE:
-        return f"between 1 {'-' if low < 0 else '+'} {abs(low):.1e} and 1 {'-' if high < 0 else '+'} {abs(high):.1e}"
+        ends = (f"1 {'-' if end < 0 else '+'} {abs(end):.1e}" for end in (low, high))
+        return "between " + " and ".join(ends)
     return f"between {decimal(radius.log10_low())} and {decimal(radius.log10_high())}"
 
 
@@ -79,7 +80,8 @@ def _vanishing(spectrum: Spectrum, radius: Radius) -> str:
     slowest, fastest = (
         LOG10_2 / -log if log else math.inf for log in (radius.log10_high(), radius.log10_low())
     )
-    opening = f"W^n vanishes: every |λ| is under 1. The largest decides, {_leading(spectrum, radius)}: in the long run"
+    largest = _leading(spectrum, radius)
+    opening = f"W^n vanishes: every |λ| is under 1. The largest decides, {largest}: in the long run"
     if radius.error > PRINTED * radius.value:
         return f"{opening} the norm halves every {fastest:.2g} to {slowest:.2g} steps."
     halving = f" and the norm halves every {LOG10_2 / -radius.log10():.3g} steps" if radius.value else ""
@@ -93,7 +95,8 @@ def _exploding(spectrum: Spectrum, radius: Radius) -> str:
         if below
         else ""
     )
-    opening = f"W^n explodes: one |λ| over 1 is enough. The largest decides, {_leading(spectrum, radius)}: in the long run"
+    largest = _leading(spectrum, radius)
+    opening = f"W^n explodes: one |λ| over 1 is enough. The largest decides, {largest}: in the long run"
     if radius.error > PRINTED * radius.value:
         fastest, slowest = LOG10_2 / radius.log10_high(), LOG10_2 / radius.log10_low()
         return f"{opening} the norm doubles every {fastest:.2g} to {slowest:.2g} steps.{rest}"
@@ -136,8 +139,8 @@ def _nilpotent(spectrum: Spectrum, radius: Radius) -> str:  # noqa: ARG001 - one
 def _undecided(spectrum: Spectrum, radius: Radius) -> str:  # noqa: ARG001 - one signature for all
     if radius.low == radius.high:
         return (
-            f"What W^n does in the long run is left open: ρ is {decimal(radius.log10())}, but whether eigenvectors "
-            "are missing is not known."
+            f"What W^n does in the long run is left open: ρ is {decimal(radius.log10())}, but whether "
+            "eigenvectors are missing is not known."
         )
     return f"Rounding leaves open what W^n does in the long run: ρ lies {_range(radius)}, and 1 between them."
 

@@ -19,7 +19,7 @@ SPREAD = 3.0
 
 
 def candidate_clusters(values: Complex, radii: Real) -> Iterator[Places]:
-    """Yield groups of at least two eigenvalues whose discs touch: the widest first, then the parts of each."""
+    """Yield groups of eigenvalues whose discs touch: the widest first, then the parts of each."""
     distance = np.abs(values[:, None] - values)
     pending = _components(np.arange(len(values)), distance <= radii[:, None] + radii)
     while pending:
@@ -36,10 +36,10 @@ def candidate_clusters(values: Complex, radii: Real) -> Iterator[Places]:
 def count_eigenvectors(matrix: NDArray[Any], cluster: Complex) -> int | None:
     """Return how many eigenvectors the mean of a cluster has in a matrix within rounding of this one.
 
-    The staircase of Kågström & Ruhe (1980): in the invariant subspace of the m eigenvalues, with their mean μ,
-    T − μ is reduced by orthogonal transformations to a strictly block upper triangular form, in which μ is an
-    m-fold eigenvalue. What has to be set to 0 on the way is the distance to that matrix: it proves the cluster
-    where it is no more than the backward error of the reduction itself. None where it is more.
+    The staircase of Kågström & Ruhe (1980): in the invariant subspace of the m eigenvalues, with their mean
+    μ, T − μ is reduced by orthogonal transformations to a strictly block upper triangular form, in which μ is
+    an m-fold eigenvalue. What has to be set to 0 on the way is the distance to that matrix: it proves the
+    cluster where it is no more than the backward error of the reduction itself. None where it is more.
 
     Parameters
     ----------

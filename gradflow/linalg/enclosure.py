@@ -1,9 +1,9 @@
 """Eigenvalues of one matrix, each with a radius that provably holds an exact eigenvalue.
 
 Two certificates, the cheaper first. Where the computed eigenvectors X have a usable inverse Y, the discs of
-Gershgorin around the diagonal of Y W X hold all eigenvalues, and a group of discs that touch each other and no
-other holds as many as it has discs. Where they have not, a circle on which the smallest singular value of W − z
-stays over the backward error of the computed Schur form holds as many exact as computed eigenvalues.
+Gershgorin around the diagonal of Y W X hold all eigenvalues, and a group of discs that touch each other and
+no other holds as many as it has discs. Where they have not, a circle on which the smallest singular value of
+W − z stays over the backward error of the computed Schur form holds as many exact as computed eigenvalues.
 """
 
 from typing import Any, NamedTuple
@@ -35,9 +35,10 @@ LARGEST_START = 1e-3  # of the norm: the radius that the first circle has at mos
 class Enclosure(NamedTuple):
     """Computed eigenvalues of W (n, n), and how far each may be from an exact one.
 
-    All exact eigenvalues lie within the ``radii`` (n,) of the ``values`` (n,), and each of these discs holds at
-    least one. ``vectors`` are right eigenvectors as columns and ``inverse`` their inverse, None where floating point
-    has none. ``conditions`` are the 1/|yᴴx| for unit left and right eigenvectors (Wilkinson 1965).
+    All exact eigenvalues lie within the ``radii`` (n,) of the ``values`` (n,), and each of these discs holds
+    at least one. ``vectors`` are right eigenvectors as columns and ``inverse`` their inverse, None where
+    floating point has none. ``conditions`` are the 1/|yᴴx| for unit left and right eigenvectors (Wilkinson
+    1965).
     """
 
     values: Complex
@@ -53,13 +54,14 @@ def enclose_eigenvalues(matrix: NDArray[Any]) -> Enclosure:
 
     Balancing by powers of two (Parlett & Reinsch 1969) is exact, so it is done where rows and columns differ.
     The discs are those of Gershgorin for Y W X (Wilkinson 1965, chapter 2), the circles those of the
-    pseudospectrum (Trefethen & Embree 2005, section 2). Where neither is to be had a radius is |λ| + ‖W‖, which
-    says nothing more than that no eigenvalue is larger than the norm.
+    pseudospectrum (Trefethen & Embree 2005, section 2). Where neither is to be had a radius is |λ| + ‖W‖,
+    which says nothing more than that no eigenvalue is larger than the norm.
 
     Examples
     --------
     >>> found = enclose_eigenvalues(np.array([[2.0, 1.0], [1.0, 0.0]]))
-    >>> bool(np.all(np.abs(found.values - [1 + 2**0.5, 1 - 2**0.5]) <= found.radii)), bool(found.radii.max() < 1e-13)
+    >>> away = np.abs(found.values - [1 + 2**0.5, 1 - 2**0.5])
+    >>> bool(np.all(away <= found.radii)), bool(found.radii.max() < 1e-13)
     (True, True)
     """
     scales = balance(matrix)
@@ -101,7 +103,7 @@ def balance(matrix: NDArray[Any]) -> Real:
 
 
 def join_discs(values: Complex, radii: Real) -> Real:
-    """Return for each disc the radius around its own centre that holds all discs that it is connected with."""
+    """Return for each disc the radius around its centre that holds all discs connected with it."""
     distance = np.abs(values[:, None] - values)
     label = connected_components(distance <= radii[:, None] + radii)
     return np.asarray(np.where(label[:, None] == label, distance + radii, 0.0).max(axis=1))
@@ -132,7 +134,7 @@ def _gershgorin_radii(
 ) -> tuple[Real, float]:
     """Return radii of discs that hold the eigenvalues, and the norm of what X⁻¹WX differs from Λ by.
 
-    With R = W X − X Λ, W is similar to Λ + (Y X)⁻¹ Y R; what rounding adds to R and Y X is added to their moduli.
+    With R = W X − X Λ, W is similar to Λ + (Y X)⁻¹ Y R; the rounding of R and Y X is added to their moduli.
     Beside the discs by rows stands the one radius ‖(Y X)⁻¹ Y R‖ of Bauer & Fike (1960).
     """
     size = len(values)
@@ -167,7 +169,7 @@ def _inverse_defect(vectors: NDArray[Any], inverse: NDArray[Any]) -> float:
 
 
 def eigenvalue_conditions(matrix: NDArray[Any], values: Complex) -> Real:
-    """Return 1/|yᴴx| of each of the ``values``, from left and right eigenvectors that are each found on their own."""
+    """Return 1/|yᴴx| of each of the ``values``, left and right eigenvectors being found apart."""
     from scipy.linalg import eig  # numpy has no left eigenvectors, and few matrices need them
 
     found, left, right = eig(matrix, left=True, right=True)
@@ -187,7 +189,7 @@ def match_values(found: NDArray[Any], values: Complex) -> NDArray[np.intp]:
 
 
 def lengths(rows: NDArray[Any]) -> Real:
-    """Return the norms of rows, at least 1, whose squares may overflow: up to 1e292 next to a defective matrix."""
+    """Return the norms of rows, at least 1; their squares may overflow next to a defective matrix."""
     largest = np.abs(rows).max(axis=1)
     return np.asarray(np.maximum(largest * np.linalg.norm(rows / largest[:, None], axis=1), 1.0))
 
@@ -195,8 +197,8 @@ def lengths(rows: NDArray[Any]) -> Real:
 def circle_radii(matrix: NDArray[Any], centres: Complex, first: Real, count: int = 1) -> Real:
     """Return radii of circles around the centres that hold as many exact as computed eigenvalues, or inf.
 
-    W + E has the computed Schur form T, and no eigenvalue crosses a circle while E goes to 0 if σ_min(T − z) is
-    over ‖E‖ all along it. It is looked at in a few points, with a margin for what lies between them.
+    W + E has the computed Schur form T, and no eigenvalue crosses a circle while E goes to 0 if σ_min(T − z)
+    is over ‖E‖ all along it. It is looked at in a few points, with a margin for what lies between them.
 
     Parameters
     ----------

@@ -5,8 +5,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-# Primes under 2^20: products of two residues, summed over 2^13 rows, are exact in a double. A rank modulo a prime
-# is too low only where the prime divides all minors that decide: by chance once in a million for each prime.
+# Primes under 2^20: products of two residues, summed over 2^13 rows, are exact in a double. A rank modulo a
+# prime is too low only where the prime divides all minors that decide: by chance once in a million for each
+# prime.
 PRIMES = (1048573, 1048571, 1048559)
 MAX_MODULAR_SIZE = 600  # rows past which elimination takes seconds
 
@@ -14,9 +15,9 @@ MAX_MODULAR_SIZE = 600  # rows past which elimination takes seconds
 def exact_rank(matrix: NDArray[Any], shift: complex = 0.0) -> int:
     """Return the rank of A − shift·I for A of shape (n, n), exactly as its entries are given.
 
-    Elimination modulo three primes. Each gives a lower bound, which is the rank itself unless the prime divides
-    the minors that decide; the largest of the three is taken. A complex matrix A + iB has half the rank of the
-    real one [A, −B; B, A].
+    Elimination modulo three primes. Each gives a lower bound, which is the rank itself unless the prime
+    divides the minors that decide; the largest of the three is taken. A complex matrix A + iB has half the
+    rank of the real one [A, −B; B, A].
 
     Examples
     --------

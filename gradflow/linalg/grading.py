@@ -7,7 +7,8 @@ from gradflow.linalg.enclosure import balance
 from gradflow.linalg.irreducible import irreducible_blocks
 from gradflow.linalg.scaled import Scaled
 
-# Bits between the largest and the smallest entry: terms of a product then stay in range, and so do squares of it.
+# Bits between the largest and the smallest entry: terms of a product then stay in range, and so do squares of
+# it.
 MAX_SPREAD = 300
 SHARES = np.linspace(0.0, 1.0, 17)
 NOTHING = -(2**40)  # the exponent of 0
@@ -16,9 +17,10 @@ NOTHING = -(2**40)  # the exponent of 0
 def regrade(matrix: Scaled) -> Scaled:
     """Return the same square matrix with its smallest entry nearer to its largest, as far as a grading can.
 
-    Within an irreducible block rows and columns are balanced. Entries that couple one block to another are brought
-    down to the size of the blocks, by the longest path of the exponents that they exceed it by: in a power of a
-    Jordan block they grow like nᵏ beside the diagonal, until the diagonal is lost, and with it all later powers.
+    Within an irreducible block rows and columns are balanced. Entries that couple one block to another are
+    brought down to the size of the blocks, by the longest path of the exponents that they exceed it by: in a
+    power of a Jordan block they grow like nᵏ beside the diagonal, until the diagonal is lost, and with it all
+    later powers.
 
     Parameters
     ----------

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 def irreducible_blocks(matrix: NDArray[Any]) -> list[NDArray[np.intp]]:
     """Return the index sets of the irreducible diagonal blocks, the first at the top.
 
-    In this order of rows and columns the matrix is block upper triangular, so its eigenvalues are those of the
-    diagonal blocks, whatever stands beside them. The blocks are the strongly connected components of the graph
-    with an edge i → j for each entry that is not 0 (Varga 2000, section 1.4). A matrix that a permutation
-    makes triangular has blocks of one row only.
+    In this order of rows and columns the matrix is block upper triangular, so its eigenvalues are those of
+    the diagonal blocks, whatever stands beside them. The blocks are the strongly connected components of the
+    graph with an edge i → j for each entry that is not 0 (Varga 2000, section 1.4). A matrix that a
+    permutation makes triangular has blocks of one row only.
 
     Parameters
     ----------

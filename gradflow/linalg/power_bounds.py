@@ -34,7 +34,7 @@ class SchurBound(NamedTuple):
     size: int
 
     def log10_norms(self, steps: list[int]) -> Real:
-        """Return log₁₀ Σ_j C(k, j) ρ^(k−j) ‖N‖^j over j < n for every k, with C(k, j) ≤ kʲ/j! (Henrici 1962)."""
+        """Return log₁₀ Σ_j C(k, j) ρ^(k−j) ‖N‖^j, j < n, for every k; C(k, j) ≤ kʲ/j! (Henrici 1962)."""
         exponents = np.array([float(k) for k in steps])[:, None]
         terms = np.arange(self.size)
         factorials = np.cumsum(np.log10(np.maximum(terms, 1)))
@@ -68,9 +68,11 @@ def bound_norms(
     """Return bounds of ‖Wᵏ‖₂ for every k of ``steps``, the sharpest of what is known.
 
     - Rounding moves the norm by no more than the error of the power.
-    - It moves each entry by at most ((1 + u)ᵏ − 1) |W|ᵏ, u the rounding of one product (Higham 2002, section 18.1):
+    - It moves each entry by at most ((1 + u)ᵏ − 1) |W|ᵏ, u the rounding of one product (Higham 2002, section
+    18.1):
       for a W without negative entries a relative error, however the powers cancel.
-    - ‖Wᵏ‖ ≤ κ(Q) |Λ|ᵏ, where W is diagonalizable; the sum of `SchurBound` always; ‖W^(qa + r)‖ ≤ ‖Wᵃ‖^q ‖Wʳ‖; and ρᵏ ≤ ‖Wᵏ‖.
+    - ‖Wᵏ‖ ≤ κ(Q) |Λ|ᵏ, where W is diagonalizable; the sum of `SchurBound` always; ‖W^(qa + r)‖ ≤ ‖Wᵃ‖^q ‖Wʳ‖;
+    and ρᵏ ≤ ‖Wᵏ‖.
 
     Parameters
     ----------
@@ -79,7 +81,8 @@ def bound_norms(
     log2_norms, log2_errors : array (rows,)
         Of the computed powers, and of what rounding may have done to each.
     log2_majorants : array (rows,), optional
-        Of the powers of |W|; ``log2_norms`` itself where W is not negative; None where they were not computed.
+        Of the powers of |W|; ``log2_norms`` itself where W is not negative; None where they were not
+        computed.
     size : int
         n.
     modal : ModalBound, optional

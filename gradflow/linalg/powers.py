@@ -1,4 +1,4 @@
-"""Powers of one matrix by scaled squaring: any exponent, never out of range, with a bound of their rounding."""
+"""Powers of one matrix by scaled squaring: any exponent, never out of range, their rounding bounded."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -21,8 +21,8 @@ UNDERFLOW = -500.0  # log₂, relative, of what a product of graded matrices may
 class Power(NamedTuple):
     """A power of a matrix, and how far rounding may have moved it.
 
-    ``error`` bounds ‖computed − exact‖ / ‖exact‖ in the Frobenius norm to first order: each product
-    adds n units of roundoff, and ‖A‖‖B‖/‖AB‖ magnifies what came before (Higham 2002, equation 3.13). It is inf
+    ``error`` bounds ‖computed − exact‖ / ‖exact‖ in the Frobenius norm to first order: each product adds n
+    units of roundoff, and ‖A‖‖B‖/‖AB‖ magnifies what came before (Higham 2002, equation 3.13). It is inf
     where rows and columns had to be graded anew, for it holds in one grading only.
     """
 

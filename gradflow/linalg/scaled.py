@@ -22,9 +22,9 @@ class Scaled:
     """An array ``array * 2**exponent``; ``exponent`` is a Python integer of any size.
 
     A square matrix may be graded besides: entry (i, j) is then ``array[i, j] * 2**(exponent + grading[i] −
-    grading[j])``, a similarity by powers of two, exact like the exponent. What would be 0 beside the largest entry
-    is kept so (see `gradflow.linalg.grading`). Without it entries smaller than about 1e-248 of the largest may
-    become 0.
+    grading[j])``, a similarity by powers of two, exact like the exponent. What would be 0 beside the largest
+    entry is kept so (see `gradflow.linalg.grading`). Without it entries smaller than about 1e-248 of the
+    largest may become 0.
 
     Examples
     --------
@@ -57,7 +57,7 @@ class Scaled:
         return Scaled.of(self.array @ other.array, self.exponent + other.exponent, self.grading)
 
     def graded_as(self, grading: NDArray[np.int64] | None) -> "Scaled":
-        """Return the same matrix with another grading, None for none: what is far under the largest becomes 0."""
+        """Return the same matrix with another grading (None: none); what is far under the rest becomes 0."""
         if grading is self.grading:
             return self
         own = 0 if self.grading is None else self.grading

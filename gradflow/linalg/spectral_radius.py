@@ -56,10 +56,11 @@ class Radius(NamedTuple):
 def spectral_radius(spectrum: Spectrum, matrix: Scaled) -> Radius:
     """Return ρ(W) between two certified bounds.
 
-    An eigenvalue lies within its error, so ρ is at least max(|λᵢ| − eᵢ) and at most max(|λᵢ| + eᵢ). The powers
-    k = 1, 2, 4 … of each irreducible block, whose rounding is bounded, say more where W is far from normal:
-    σ_min(W) ≤ ρ, |tr Wᵏ| ≤ n ρᵏ, ρᵏ ≤ ‖Wᵏ‖, and ‖Wᵏ‖ ≤ Σ_j C(k, j) ρ^(k−j) ‖W‖_F^j, j < n (Henrici 1962). Where a hundredth
-    is still open, circles around 0 on which W − z is provably regular bound it from both sides.
+    An eigenvalue lies within its error, so ρ is at least max(|λᵢ| − eᵢ) and at most max(|λᵢ| + eᵢ). The
+    powers k = 1, 2, 4 … of each irreducible block, whose rounding is bounded, say more where W is far from
+    normal: σ_min(W) ≤ ρ, |tr Wᵏ| ≤ n ρᵏ, ρᵏ ≤ ‖Wᵏ‖, and ‖Wᵏ‖ ≤ Σ_j C(k, j) ρ^(k−j) ‖W‖_F^j, j < n (Henrici
+    1962). Where a hundredth is still open, circles around 0 on which W − z is provably regular bound it from
+    both sides.
 
     Parameters
     ----------
@@ -157,7 +158,7 @@ def _root(mantissa: float, exponent: int, steps: int) -> float:
 
 
 def _radius_of_growth(size: int, departure: float, steps: int, log_norm: float) -> float:
-    """Return the least ρ with which the norm of the power ``steps`` can be as large as it is (Henrici 1962)."""
+    """Return the least ρ with which the power ``steps`` can have so large a norm (Henrici 1962)."""
     terms = np.arange(min(size - 1, steps) + 1)
     rest = steps - terms
     binomials = [

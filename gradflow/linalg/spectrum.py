@@ -1,4 +1,4 @@
-"""Eigenvalues with the errors that they have, their condition numbers, and whether there is a basis of eigenvectors."""
+"""Eigenvalues with errors that hold, their conditions, and whether there is a basis of eigenvectors."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -37,8 +37,8 @@ class Spectrum:
     ----------
     values : array (n,), complex
     errors : array (n,)
-        All eigenvalues of W lie within these distances of the ``values``, and each of these discs holds at least
-        one. 0 where a value is exact.
+        All eigenvalues of W lie within these distances of the ``values``, and each of these discs holds at
+        least one. 0 where a value is exact.
     vectors, inverse : array (n, n) or None
         Right eigenvectors Q as columns of norm 1, and Q⁻¹; None where W is known to have no such basis, or
         floating point no inverse.
@@ -76,12 +76,13 @@ class Spectrum:
 def spectrum(matrix: NDArray[Any]) -> Spectrum:
     """Return the eigenvalues of a square matrix with certified errors, and what is known of its eigenvectors.
 
-    The pattern of zeros splits W into irreducible diagonal blocks, whose eigenvalues are those of W. A block of
-    one row is its own eigenvalue, without rounding: so a matrix that is triangular, in whatever order of its
-    rows, is decided exactly. How often 0 is an eigenvalue of a block is counted exactly. All else comes from
-    `gradflow.linalg.enclosure`. Repeated exact eigenvalues have as many eigenvectors as the exact rank of W − λ
-    leaves; a cluster of computed ones counts as one defective eigenvalue only if the staircase form proves that
-    W is within rounding of a matrix that has it, and its error then covers all that the cluster may be.
+    The pattern of zeros splits W into irreducible diagonal blocks, whose eigenvalues are those of W. A block
+    of one row is its own eigenvalue, without rounding: so a matrix that is triangular, in whatever order of
+    its rows, is decided exactly. How often 0 is an eigenvalue of a block is counted exactly. All else comes
+    from `gradflow.linalg.enclosure`. Repeated exact eigenvalues have as many eigenvectors as the exact rank
+    of W − λ leaves; a cluster of computed ones counts as one defective eigenvalue only if the staircase form
+    proves that W is within rounding of a matrix that has it, and its error then covers all that the cluster
+    may be.
 
     Parameters
     ----------
@@ -128,7 +129,7 @@ def spectrum(matrix: NDArray[Any]) -> Spectrum:
 
 
 def _enclose_block(block: NDArray[Any]) -> Enclosure:
-    """Return the eigenvalues of an irreducible block: of one row exactly, zeros of any other counted exactly."""
+    """Return the eigenvalues of an irreducible block; one row and zeros are exact."""
     if len(block) == 1:
         return Enclosure(block[0].astype(np.complex128), np.zeros(1), np.ones(1), None, None, np.inf)
     found = enclose_eigenvalues(block)
@@ -162,7 +163,7 @@ def _eigenvectors(
 
 
 def _judge_exact(matrix: NDArray[Any], values: Complex, errors: Real) -> tuple[NDArray[np.bool_], bool]:
-    """Return which exact eigenvalues are known to lack eigenvectors, and whether all others are known not to."""
+    """Return which exact eigenvalues lack eigenvectors, and whether all others are known not to."""
     defective, sound = np.zeros(len(values), dtype=bool), True
     exact = errors == 0.0
     for value in {value for value in values[exact].tolist() if np.count_nonzero(values[exact] == value) > 1}:
