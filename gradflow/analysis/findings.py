@@ -202,8 +202,9 @@ def _finding(
     last_decides = took_input and fed != "unit normal"
     measured = credit(trajectory, question.length, ends=ends, window=question.lags, last_decides=last_decides)
     case = Case(cell, trajectory, measured, question.length, question.seed, ends, question.lags)
-    # what gates do is told of the first sequence
+    # what gates and rounding do is told of the first sequence
     states, inputs = trajectory.states[0], trajectory.inputs[0]
+    first = Trajectory(cell, inputs, states, trajectory.blow_up, trajectory.underflow)
     activity = cell.activity(states, inputs) if trajectory.steps else []
     return Finding(
         name=layer.name,
@@ -226,7 +227,7 @@ def _finding(
         gates=gate_rows(cell, activity, every_step=question.gate_steps),
         trials=[] if measured.arrives else list(trials(case)),
         weight_hh=cell.weight_hh,
-        trajectory_error=state_norm_error(trajectory),
+        trajectory_error=state_norm_error(first),
     )
 
 

@@ -62,7 +62,7 @@ class Layers:
     rate_high: list[float] = column("the highest", unit="nats per step")
     trajectory_error: list[float] = column(
         "how far log₁₀ of a norm may move where weights and inputs move by one unit in the last place, an "
-        "estimate: twice the largest change over lags and three runs",
+        "estimate: twice the largest change over lags and three runs along the first sequence",
         unit="decades",
     )
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import gradflow
 from gradflow.analysis import REGIMES
 from gradflow.cli.emit import emits
-from gradflow.cli.options import Key, Seed, option
+from gradflow.cli.options import Key, option
 from gradflow.linalg import ENSEMBLES
 
 
@@ -31,9 +31,12 @@ def power(
         int | None, option("--size", metavar="N", help="Rows of the random W; 10 unless given.")
     ] = None,
     gain: Annotated[
-        float, option("--gain", metavar="G", help="Scale of the random W; the eigenvalue of a jordan block.")
-    ] = 1.0,
-    seed: Seed = 0,
+        float | None,
+        option("--gain", metavar="G", help="Scale of the random W, or a jordan block's eigenvalue; 1."),
+    ] = None,
+    seed: Annotated[
+        int | None, option("--seed", metavar="N", min=0, help="Seed of the random W; 0 unless given.")
+    ] = None,
     kreiss: Annotated[
         bool, option("--kreiss", help="Kreiss constant past 200 rows too.", show_default=False)
     ] = False,

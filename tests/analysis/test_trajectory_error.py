@@ -204,5 +204,5 @@ def test_a_layer_of_a_file_has_its_own():
     )
     assert wild.layers.trajectory_error[0] > 1e-6
     assert any("trajectory_error" in note for note in wild.notes)
-    assert calm.layers.trajectory_error[0] < 1e-13
+    assert calm.layers.trajectory_error[0] < 1e-12
     assert not any("trajectory_error" in note for note in calm.notes)
