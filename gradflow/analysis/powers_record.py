@@ -81,19 +81,19 @@ class Powers(Record):
     spectral_radius: float | None = scalar("ρ, the largest |λ|: decides the long run")
     spectral_radius_low: float | None = scalar("lower bound of ρ")
     spectral_radius_high: float | None = scalar("upper bound of ρ")
-    spectral_radius_error: float | None = scalar("how far ρ may be from the value above")
+    spectral_radius_error: float | None = scalar("how far ρ may be from that value")
     norm: float | None = scalar("‖W‖₂, the largest growth in one step")
     numerical_radius: float | None = scalar("w, the largest |x*Wx|: ‖Wᵏ‖ ≤ 2wᵏ")
     departure_from_normality: float | None = scalar("Henrici, Frobenius; 0: W is normal")
-    diagonalizable: bool | None = scalar("whether W = QΛQ⁻¹ exists; none where rounding leaves it open")
+    diagonalizable: bool | None = scalar("whether W = QΛQ⁻¹ exists; none where that is open")
     eigenvector_condition: float | None = scalar("κ(Q): the digits that QΛⁿQ⁻¹ may lose")
     kreiss_constant: float | None = scalar("K ≤ sup‖Wᵏ‖ ≤ e·size·K, from below")
     regime: str = scalar("what Wⁿ does as n grows")
     peak_step: int = scalar("step in 0…n with the largest norm")
     peak_log10_norm: float = scalar("log₁₀ of that norm: over 0 is growth")
-    log10_norm: float | None = scalar("log₁₀ ‖Wⁿ‖₂, from scaled products; none where no digit is known")
+    log10_norm: float | None = scalar("log₁₀ ‖Wⁿ‖₂; none where no digit of it is known")
     power_error: float | None = scalar(
-        "how far rounding may have moved Wⁿ, relative; none: by more than itself"
+        "relative error of Wⁿ by rounding; none where 1 or more"
     )
     eigen_route_error: float | None = scalar("relative gap of QΛⁿQ⁻¹ from Wⁿ")
     claim_holds: bool | None = scalar("whether the decomposition that was claimed is right")

@@ -112,6 +112,7 @@ def bound_norms(
         high = np.minimum(high, _rounded(modal.log10_condition + exponents * modal.log10_radius, 1.0))
     high = np.minimum(high, _rounded(schur.log10_norms(steps), 1.0))
     high = np.minimum(high, _rounded(_submultiplicative(steps, high), 1.0))
+    high[exponents == 0] = low[exponents == 0] = 0.0  # the identity
     if math.isfinite(log10_radius):
         low = np.maximum(low, _rounded(exponents * log10_radius, -1.0))
     return NormBounds(log2_norms * LOG10_2, low, high, errors * LOG10_2)
