@@ -92,9 +92,7 @@ class Powers(Record):
     peak_step: int = scalar("step in 0…n with the largest norm")
     peak_log10_norm: float = scalar("log₁₀ of that norm: over 0 is growth")
     log10_norm: float | None = scalar("log₁₀ ‖Wⁿ‖₂; none where no digit of it is known")
-    power_error: float | None = scalar(
-        "relative error of Wⁿ by rounding; none where 1 or more"
-    )
+    power_error: float | None = scalar("relative error of Wⁿ by rounding; none where 1 or more")
     eigen_route_error: float | None = scalar("relative gap of QΛⁿQ⁻¹ from Wⁿ")
     claim_holds: bool | None = scalar("whether the decomposition that was claimed is right")
     claim_residual: float | None = scalar("‖W − QΛQ⁻¹‖/‖W‖ of the claim, Frobenius")

@@ -73,7 +73,7 @@ def enclose_eigenvalues(matrix: NDArray[Any]) -> Enclosure:
     radii, perturbation = np.full(len(matrix), np.inf), np.inf
     if inverse is not None and is_inverse(vectors, inverse):
         radii, perturbation = _gershgorin_radii(balanced, values, vectors, inverse)
-        conditions = lengths(inverse)
+        conditions = np.maximum(lengths(inverse), 1.0)
     else:
         conditions = eigenvalue_conditions(balanced, values)
     vague = radii > VAGUE * rounding * conditions
@@ -174,7 +174,7 @@ def eigenvalue_conditions(matrix: NDArray[Any], values: Complex) -> Real:
 
     found, left, right = eig(matrix, left=True, right=True)
     cosines = np.abs(np.einsum("ij,ij->j", left.conj(), right))
-    with np.errstate(divide="ignore"):
+    with np.errstate(divide="ignore", over="ignore"):
         return np.asarray(1.0 / np.minimum(cosines, 1.0))[match_values(found, values)]
 
 
@@ -189,9 +189,9 @@ def match_values(found: NDArray[Any], values: Complex) -> NDArray[np.intp]:
 
 
 def lengths(rows: NDArray[Any]) -> Real:
-    """Return the norms of rows, at least 1; their squares may overflow next to a defective matrix."""
+    """Return the norms of rows, whose squares may overflow next to a defective matrix."""
     largest = np.abs(rows).max(axis=1)
-    return np.asarray(np.maximum(largest * np.linalg.norm(rows / largest[:, None], axis=1), 1.0))
+    return np.asarray(largest * np.linalg.norm(rows / largest[:, None], axis=1))
 
 
 def circle_radii(matrix: NDArray[Any], centres: Complex, first: Real, count: int = 1) -> Real:

@@ -158,8 +158,9 @@ def _eigenvectors(
         return known, None, None, eigenvalue_conditions(balanced, known)
     places = match_values(values, known)
     vectors, inverse = (scales[:, None] * vectors)[:, places], (inverse / scales)[places]
-    conditions = lengths(np.linalg.norm(vectors, axis=0)[:, None] * inverse)
-    return values[places].astype(np.complex128), vectors, inverse, conditions
+    with np.errstate(over="ignore"):  # next to a defective matrix
+        conditions = np.linalg.norm(vectors, axis=0) * lengths(inverse)
+    return values[places].astype(np.complex128), vectors, inverse, np.maximum(conditions, 1.0)
 
 
 def _judge_exact(matrix: NDArray[Any], values: Complex, errors: Real) -> tuple[NDArray[np.bool_], bool]:
