@@ -94,3 +94,10 @@ def truncation(parts: np.ndarray) -> dict[str, np.ndarray]:
         columns.append((part @ whole / size**2, kept @ whole / size**2, np.sqrt(tail @ tail) / size, cosine))
     names = ("share", "cumulative_share", "truncation_error", "truncation_cosine")
     return dict(zip(names, np.transpose(columns), strict=True))
+
+
+def eigenvalues(matrix: np.ndarray, digits: int = 120) -> np.ndarray:
+    """The eigenvalues of a matrix as its entries are given, in so many digits that even a defective one shows."""
+    with mpmath.workdps(digits):
+        values, _ = mpmath.eig(mpmath.matrix(matrix.tolist()))
+        return np.array([complex(value) for value in values])

@@ -286,13 +286,8 @@ def _last_steps(trajectory: Trajectory, count: int) -> Trajectory:
     """Return the last steps of the first run."""
     states = trajectory.states.reshape(-1, *trajectory.states.shape[-2:])[0]
     inputs = trajectory.inputs.reshape(-1, *trajectory.inputs.shape[-2:])[0]
-    return Trajectory(
-        trajectory.cell,
-        inputs[len(inputs) - count :],
-        states[len(states) - count - 1 :],
-        None,
-        underflow=False,
-    )
+    first = len(inputs) - count
+    return Trajectory(trajectory.cell, inputs[first:], states[first:], None, underflow=False)
 
 
 def _frobenius(trajectory: Trajectory) -> ProductNorms:

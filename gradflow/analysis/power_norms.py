@@ -13,7 +13,7 @@ from gradflow.linalg.grading import regrade
 from gradflow.linalg.norms import frobenius_norm
 from gradflow.linalg.power_bounds import ModalBound, NormBounds, SchurBound, bound_norms
 from gradflow.linalg.powers import TrackedPower, successive_powers, table_steps
-from gradflow.linalg.scaled import LOG10_2, Scaled, number, shifted
+from gradflow.linalg.scaled import LOG10_2, Scaled, ScaledNumber, number, shifted
 from gradflow.linalg.spectral_radius import Radius
 from gradflow.linalg.spectrum import Spectrum
 from gradflow.printable import decimal
@@ -33,6 +33,7 @@ class PowerNorms(NamedTuple):
     """Steps 0 … n, the bounds of their norms, Wⁿ itself, and the first step whose power is exactly 0."""
 
     steps: list[int]
+    norms: list[ScaledNumber]  # as computed
     bounds: NormBounds
     last: Scaled
     zero_from: int | None
@@ -93,9 +94,11 @@ def measure_power_norms(
         if zero is not None and step >= zero:
             for array in bounds:
                 array[k] = -np.inf
-        elif not _is_known(*(float(array[k]) for array in bounds[:3])):
+        elif _is_known(*(float(array[k]) for array in bounds[:3])):
+            bounds.computed[k] = rows[k].norm.log10()
+        else:
             bounds.computed[k] = np.nan
-    return PowerNorms(listed, bounds, powers.last.value, zero)
+    return PowerNorms(listed, [row.norm for row in rows], bounds, powers.last.value, zero)
 
 
 def agree_on_radius(norms: PowerNorms, radius: Radius) -> tuple[Radius, tuple[str, ...]]:

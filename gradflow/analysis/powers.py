@@ -118,7 +118,8 @@ def power(
     square = _square(matrix, key, random, size, gain, seed)
     params = {
         "matrix": told(matrix), "key": key, "steps": steps, "random": random,
-        "size": len(square) if random else None, "gain": GAIN if gain is None else gain, "seed": seed or 0,
+        "size": len(square) if random else None,
+        "gain": (GAIN if gain is None else gain) if random else None, "seed": seed or 0 if random else None,
         "kreiss": kreiss, "entries": entries,
         "claim_vectors": told(claim_vectors), "claim_values": told(claim_values),
     }  # fmt: skip
@@ -229,7 +230,12 @@ def _norm_table(norms: PowerNorms, radius: Radius) -> Norms:
     return Norms(
         step=norms.steps,
         log10_norm=bounds.computed,
-        norm=np.array([from_log10(log) for log in bounds.computed.tolist()]),
+        norm=np.array(
+            [
+                size.value() if log > -math.inf else from_log10(log)
+                for size, log in zip(norms.norms, bounds.computed.tolist(), strict=True)
+            ]
+        ),
         log10_norm_low=bounds.low,
         log10_norm_high=bounds.high,
         log10_spectral=_log10_powers(radius.log10(), norms.steps),

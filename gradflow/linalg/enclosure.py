@@ -21,8 +21,11 @@ Real = NDArray[np.float64]
 # probability under 1e-7 (Higham & Mary 2019, theorem 3.1); the certain bound is n.
 CONFIDENCE = 6.0
 UNEVEN_RATIO = 16.0  # of a row's size to its column's, from which balancing pays
-MAX_CIRCLE_SIZE = 128  # rows up to which circles are tried
+MAX_CIRCLE_SIZE = 600  # rows up to which circles are tried
+MAX_CIRCLE_WORK = 128**3  # circles times rows squared: up to 128 rows each eigenvalue may have one
 CIRCLE_POINTS = 16
+COMMON_TURNS = np.exp(2j * np.pi * np.arange(512) / 512)  # of a circle around 0 that many share
+LEAST_EXCESS, COMMON_GROWTH = 1.01, 1.1
 CIRCLE_MARGIN = (
     4.0  # times the backward error that σ_min has to be at each of the points between which it may dip
 )
@@ -76,10 +79,15 @@ def enclose_eigenvalues(matrix: NDArray[Any]) -> Enclosure:
         conditions = np.maximum(lengths(inverse), 1.0)
     else:
         conditions = eigenvalue_conditions(balanced, values)
-    vague = radii > VAGUE * rounding * conditions
-    if vague.any():
+    vague = np.flatnonzero(radii > VAGUE * rounding * conditions)
+    # the largest first, for they decide: circles of a large matrix are dear
+    vague = vague[np.argsort(-np.abs(values[vague]))][: MAX_CIRCLE_WORK // len(matrix) ** 2]
+    if len(vague) and len(matrix) <= MAX_CIRCLE_SIZE:
         first = CIRCLE_MARGIN * rounding * conditions[vague]
-        radii[vague] = np.minimum(radii[vague], circle_radii(balanced, values[vague], first))
+        form = schur_form(balanced)
+        radii[vague] = np.minimum(radii[vague], circle_radii(form, values[vague], first))
+        rest = ~np.isfinite(radii)
+        radii[rest] = np.abs(values[rest]) + _common_radius(form, values[rest])
     radii = np.minimum(radii, np.abs(values) + frobenius_norm(balanced))
     if inverse is None:
         return Enclosure(values, radii, conditions, None, None, np.inf)
@@ -194,7 +202,7 @@ def lengths(rows: NDArray[Any]) -> Real:
     return np.asarray(largest * np.linalg.norm(rows / largest[:, None], axis=1))
 
 
-def circle_radii(matrix: NDArray[Any], centres: Complex, first: Real, count: int = 1) -> Real:
+def circle_radii(form: "SchurForm", centres: Complex, first: Real, count: int = 1) -> Real:
     """Return radii of circles around the centres that hold as many exact as computed eigenvalues, or inf.
 
     W + E has the computed Schur form T, and no eigenvalue crosses a circle while E goes to 0 if σ_min(T − z)
@@ -202,15 +210,13 @@ def circle_radii(matrix: NDArray[Any], centres: Complex, first: Real, count: int
 
     Parameters
     ----------
-    matrix : array (n, n)
+    form : SchurForm
+        Of W.
     centres, first : array (p,)
         Where the circles are, and the radii that are tried first.
     count : int
         How many computed eigenvalues each circle has to hold at least.
     """
-    if len(matrix) > MAX_CIRCLE_SIZE:
-        return np.full(len(centres), np.inf)
-    form = schur_form(matrix)
     turns = np.exp(2j * np.pi * np.arange(CIRCLE_POINTS) / CIRCLE_POINTS)
     radii = np.clip(first, form.error, LARGEST_START * form.size)
     found, pending = np.full(len(centres), np.inf), np.arange(len(centres))
@@ -221,6 +227,16 @@ def circle_radii(matrix: NDArray[Any], centres: Complex, first: Real, count: int
         radii[pending] *= CIRCLE_GROWTH
         pending = pending[~sure & (radii[pending] < form.size)]
     return found
+
+
+def _common_radius(form: "SchurForm", values: Complex) -> float:
+    """Return the radius of a circle around 0 within which as many eigenvalues lie as computed ones, or inf."""
+    radius = LEAST_EXCESS * float(np.abs(values).max(initial=0.0)) + form.error
+    while radius < form.size:
+        if form.regular(radius * COMMON_TURNS):
+            return radius
+        radius *= COMMON_GROWTH
+    return np.inf
 
 
 class SchurForm(NamedTuple):

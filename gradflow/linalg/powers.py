@@ -8,9 +8,9 @@ import numpy as np
 
 from gradflow.linalg.enclosure import CONFIDENCE, EPS
 from gradflow.linalg.grading import regrade
-from gradflow.linalg.norms import frobenius_norm as norm
+from gradflow.linalg.norms import frobenius_norm
 from gradflow.linalg.norms import spectral_norm
-from gradflow.linalg.scaled import Scaled, number
+from gradflow.linalg.scaled import Scaled, ScaledNumber, number
 
 # Up to here every step is computed; beyond, three tracks of squarings give ten steps a decade.
 CONSECUTIVE = 1000
@@ -35,8 +35,8 @@ class Power(NamedTuple):
         graded = regrade(product)
         if graded is not product or right is not other.value:
             return Power(graded, math.inf)
-        size = math.ldexp(norm(product.array), product.exponent - left.exponent - right.exponent)
-        growth = norm(left.array) * norm(right.array) / size if size else math.inf
+        size = math.ldexp(frobenius_norm(product.array), product.exponent - left.exponent - right.exponent)
+        growth = frobenius_norm(left.array) * frobenius_norm(right.array) / size if size else math.inf
         return Power(product, growth * (self.error + other.error + len(product.array) * EPS / 2))
 
 
@@ -86,22 +86,27 @@ def table_steps(steps: int) -> list[int]:
 
 
 class TrackedPower(NamedTuple):
-    """A power of a matrix with its norms, and how far it may be from the exact power, all as log₂.
+    """A power of a matrix with its norms, and how far it may be from the exact power.
 
-    ``error`` bounds ‖computed − exact‖₂, −inf where the power is exact.
+    ``log2_error`` is log₂ of a bound of ‖computed − exact‖₂, −inf where the power is exact.
     """
 
     value: Scaled
-    log2_norm: float  # ‖Wᵏ‖₂
-    log2_size: float  # ‖Wᵏ‖_F
+    norm: ScaledNumber  # ‖Wᵏ‖₂
+    log2_size: float  # log₂ ‖Wᵏ‖_F
     log2_error: float
+
+    @property
+    def log2_norm(self) -> float:
+        """log₂ ‖Wᵏ‖₂."""
+        return self.norm.log2()
 
     @classmethod
     def measured(cls, value: Scaled, log2_error: float) -> "TrackedPower":
         """Return a power with its norms measured."""
         plain = value.graded_as(None)
-        log2_size = number(norm(plain.array), plain.exponent).log2()
-        return cls(value, spectral_norm(plain).log2(), log2_size, log2_error)
+        log2_size = number(frobenius_norm(plain.array), plain.exponent).log2()
+        return cls(value, spectral_norm(plain), log2_size, log2_error)
 
     @property
     def log2_most(self) -> float:

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.linalg.enclosure import EPS, MAX_CIRCLE_SIZE, schur_form
+from gradflow.linalg.enclosure import COMMON_TURNS, EPS, MAX_CIRCLE_SIZE, schur_form
 from gradflow.linalg.norms import frobenius_norm, spectral_norm
 from gradflow.linalg.powers import Power
 from gradflow.linalg.scaled import Scaled, number
@@ -20,7 +20,6 @@ MAX_POWER_ERROR = 0.5  # relative, with which a power still bounds anything
 NORM_ERROR = 2.0  # of a computed spectral norm, in units of n·eps
 VAGUE_RADIUS = 1e-2  # the relative error from which circles around 0 are tried
 RADIUS_GROWTH = 1.25
-RADIUS_POINTS = 512
 
 
 class Radius(NamedTuple):
@@ -111,13 +110,12 @@ def _bounds_by_circles(block: NDArray[Any]) -> tuple[float, float]:
         return 0.0, math.inf
     form = schur_form(block)
     largest = float(np.abs(np.diag(form.triangle)).max())
-    turns = np.exp(2j * np.pi * np.arange(RADIUS_POINTS) / RADIUS_POINTS)
     apart = VAGUE_RADIUS * largest
     low, high = 0.0, math.inf
     while apart < form.size and (high == math.inf or low == 0.0):
-        if high == math.inf and form.regular((largest + apart) * turns):
+        if high == math.inf and form.regular((largest + apart) * COMMON_TURNS):
             high = largest + apart
-        if not low and apart < largest and form.regular((largest - apart) * turns):
+        if not low and apart < largest and form.regular((largest - apart) * COMMON_TURNS):
             low = largest - apart
         apart *= RADIUS_GROWTH
         if apart >= largest and high < math.inf:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from gradflow.linalg.defective import candidate_clusters, count_eigenvectors
 from gradflow.linalg.enclosure import (
     EPS,
+    MAX_CIRCLE_SIZE,
     Enclosure,
     balance,
     circle_radii,
@@ -19,6 +20,7 @@ from gradflow.linalg.enclosure import (
     join_discs,
     lengths,
     match_values,
+    schur_form,
 )
 from gradflow.linalg.exact_rank import MAX_MODULAR_SIZE, count_zero_eigenvalues, exact_rank
 from gradflow.linalg.irreducible import irreducible_blocks
@@ -187,8 +189,11 @@ def _merge(matrix: NDArray[Any], cluster: Complex, errors: Real) -> tuple[comple
     if np.isrealobj(matrix) and abs(mean.imag) <= errors.max():
         mean = complex(mean.real)
     reach = float((np.abs(cluster - mean) + errors).max())
-    circle = circle_radii(matrix, np.array([mean]), np.zeros(1), len(cluster))
-    return mean, min(reach, float(circle[0]))
+    if len(matrix) <= MAX_CIRCLE_SIZE:
+        reach = min(
+            reach, float(circle_radii(schur_form(matrix), np.array([mean]), np.zeros(1), len(cluster))[0])
+        )
+    return mean, reach
 
 
 def _normalized(vectors: NDArray[Any], inverse: NDArray[Any]) -> tuple[NDArray[Any], NDArray[Any]]:

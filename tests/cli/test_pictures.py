@@ -175,7 +175,7 @@ def test_a_reader_that_goes_away_exits_141_and_the_picture_is_there(bash, plot):
 
 def test_init_writes_weights_and_a_picture(cli, tmp_path, plot):
     weights = tmp_path / "weights.npz"
-    outcome = cli("init", "rnn", "--hidden", 4, "--horizon", 12, "-o", weights, "--plot", plot)
+    outcome = cli("init", "gru", "--hidden", 4, "--horizon", 12, "-o", weights, "--plot", plot)
     assert outcome.code == 0
     assert plot.read_bytes().startswith(MAGIC["svg"])
     assert dict(np.load(weights))

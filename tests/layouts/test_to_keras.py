@@ -286,7 +286,9 @@ def test_both_layouts_of_one_seed_hold_the_same_network_and_cross_over(spec, suf
         if (layout, spec) == ("torch", "gru:reset=before"):
             continue
         file = tmp_path / f"{layout}.{suffix}"
-        init(spec, hidden=HIDDEN, features=FEATURES, horizon=20, seeds=1, output=file, layout=layout)
+        # a plain rnn holds over few steps only, whatever its inputs
+        horizon = 3 if spec == "rnn" else 20
+        init(spec, hidden=HIDDEN, features=FEATURES, horizon=horizon, seeds=1, output=file, layout=layout)
         (layer,) = load(file).layers
         assert layer.framework == layout
         cells[layout] = layer.cell

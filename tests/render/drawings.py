@@ -35,7 +35,7 @@ MAKERS = {
     "bptt": lambda: gradflow.bptt("rnn", steps=12, hidden=3, features=2, batch=1, pair_map=True),
     "lyapunov": lambda: gradflow.lyapunov("rnn", hidden=3, features=2, steps=60, seeds=3),
     "theory": lambda: gradflow.theory("rnn:init=ginibre", gain="0.5:1.5:0.5", measure=False),
-    "init": lambda: gradflow.init("rnn", hidden=4, horizon=12),
+    "init": lambda: gradflow.init("gru", hidden=4, horizon=12),
     "inspect": lambda: gradflow.inspect(_layer(0.5), length=11, gate_steps=True),
     "convert": _convert,
     "derive": lambda: gradflow.derive("cell-gradient", hidden=2),

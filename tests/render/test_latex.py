@@ -148,4 +148,4 @@ def test_notes_and_sentences_are_there(records, draw):
 def test_long_texts_are_set_in_several_lines(records, draw):
     text = draw(records["exercise"], "latex")
     assert re.search(r"\\begin\{tabular\}\{lrp\{0\.50\\linewidth\}\}", text)
-    assert r"\begin{tabular}{rrrr}" in text
+    assert r"\begin{tabular}{rrrrrr}" in text
