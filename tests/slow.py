@@ -97,7 +97,7 @@ def truncation(parts: np.ndarray) -> dict[str, np.ndarray]:
 
 
 def eigenvalues(matrix: np.ndarray, digits: int = 120) -> np.ndarray:
-    """The eigenvalues of a matrix as its entries are given, in so many digits that even a defective one shows."""
+    """The eigenvalues of a matrix as its entries are given, in so many digits that none is lost."""
     with mpmath.workdps(digits):
         values, _ = mpmath.eig(mpmath.matrix(matrix.tolist()))
         return np.array([complex(value) for value in values])

@@ -26,14 +26,18 @@ def eigen_route_error(eigen: Spectrum, graded: Scaled, steps: int, power: Scaled
     return error if math.isfinite(error) else None
 
 
+def _to_rounding(eigen: Spectrum) -> str:
+    return ", to rounding" if eigen.errors[eigen.defective].any() else ""
+
+
 def warnings(
     eigen: Spectrum, condition: float | None, route: float | None, error: float | None, steps: int
 ) -> Iterator[str]:
     """Yield what to beware of: where the eigen route, or rounding itself, costs digits."""
     if eigen.diagonalizable is False:
         yield (
-            f"W is not diagonalizable ({int(eigen.defective.sum())} of {len(eigen.values)} eigenvalues are "
-            "defective): there is no QΛQ⁻¹ and nothing here comes from it. W^n is from scaled products."
+            f"W is not diagonalizable{_to_rounding(eigen)} ({int(eigen.defective.sum())} of {len(eigen.values)} "
+            "eigenvalues are defective): there is no QΛQ⁻¹ and nothing here comes from it. W^n is from scaled products."
         )
     elif condition is None:
         yield "Floating point has no Q⁻¹ for this W. W^n is from scaled products."

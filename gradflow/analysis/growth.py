@@ -25,12 +25,16 @@ class Growth(NamedTuple):
     peak_step: int
     peak_log10_norm: float
     zero_from: int | None
+    open_peak: bool = False  # whether a step whose norm is not known may have a larger one
 
     def sentence(self, endless: bool) -> str:
         """Return the transient growth and the last norm in words; ``endless``: growth is what is expected."""
         if self.zero_from is not None:
             return f"W^k is exactly 0 from step {self.zero_from} on."
         last = self._last_norm()
+        if self.open_peak:
+            peak = f"{decimal(self.peak_log10_norm)} at step {self.peak_step}"
+            return f"The largest norm that is known is {peak}. {last}"
         if 0 < self.peak_step < self.steps and self.peak_log10_norm > MARGIN:
             peak = f"{decimal(self.peak_log10_norm)} at step {self.peak_step}"
             return f"First it grows: ‖W^k‖ peaks at {peak}. {last}"
@@ -76,7 +80,8 @@ def transient_growth(matrix: Scaled, steps: list[int], bounds: NormBounds, zero_
         known = math.isfinite(logs[index]) and math.isfinite(logs[index + 1])
         best = max(best, *_searched(matrix, before, after)) if known and after - before > 1 else best
     last = (float(bounds.computed[-1]), float(bounds.low[-1]), float(bounds.high[-1]))
-    return Growth(steps[-1], last, -best[1], best[0], zero_from)
+    unknown = bounds.high[np.isnan(bounds.computed)]
+    return Growth(steps[-1], last, -best[1], best[0], zero_from, bool((unknown > best[0]).any()))
 
 
 def _searched(matrix: Scaled, low: int, high: int) -> Iterator[tuple[float, int]]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.errors import NumericalError
+from gradflow.linalg.enclosure import EPS
 from gradflow.linalg.exact_rank import is_zero_power
 from gradflow.linalg.grading import regrade
 from gradflow.linalg.norms import frobenius_norm
@@ -22,7 +23,7 @@ from gradflow.printable import decimal
 # besides.
 MAX_WIDTH, RELATIVE_WIDTH = 1.0, 1e-12
 CERTAIN = -30.0  # log₂ of the relative error of a power up to which the powers of |W| need not tell it better
-MAX_CONDITION = 1e14  # κ(Q) past which its computed value is no bound
+MAX_CONDITION = 1e12  # κ(Q) past which its computed value is no bound
 CONTRADICTION = 1e-9  # decades a step by which two bounds of ρ may be apart the wrong way round
 MAX_EXPONENT = 480  # of an entry, so that squares stay in range
 ROUNDED_UP = 1.0 + 1e-13  # a sum of squares that is to be a bound
@@ -116,7 +117,9 @@ def agree_on_radius(norms: PowerNorms, radius: Radius) -> tuple[Radius, tuple[st
         return radius, ()
     high = min(known)
     contradicted = high < radius.log10_low() - CONTRADICTION
-    unit = 10.0 ** min(high - radius.exponent * LOG10_2, 300.0)
+    log10_unit = high - radius.exponent * LOG10_2
+    rounded_up = 1.0 + 16 * EPS * (1.0 + abs(high) + abs(radius.exponent))
+    unit = 10.0 ** min(log10_unit, 300.0) * rounded_up
     if contradicted:
         low, high = 0.0, unit
         note = (
@@ -198,10 +201,11 @@ def _modal_bound(eigen: Spectrum, graded: Scaled) -> ModalBound | None:
     if eigen.vectors is None or not math.isfinite(eigen.perturbation) or graded.grading is not None:
         return None
     condition = float(np.linalg.cond(eigen.vectors))
+    condition *= 1.0 + 10 * len(eigen.values) * EPS * condition  # how far its computed value may be off
     largest = eigen.radius + eigen.perturbation
     if not condition < MAX_CONDITION or not largest:
         return None
-    return ModalBound(math.log10(1.01 * condition), math.log10(largest) + graded.exponent * LOG10_2)
+    return ModalBound(math.log10(condition), math.log10(largest) + graded.exponent * LOG10_2)
 
 
 def _schur_bound(square: NDArray[Any], eigen: Spectrum, radius: Radius) -> SchurBound:
@@ -236,4 +240,4 @@ def _first_zero(
 def _is_known(computed: float, low: float, high: float) -> bool:
     """Return whether a norm has a digit: its bounds are near each other, and it lies between them."""
     width = MAX_WIDTH + RELATIVE_WIDTH * abs(computed)
-    return high - low <= width and low - width <= computed <= high + width
+    return math.isfinite(computed) and high - low <= width and low - width <= computed <= high + width

@@ -20,7 +20,7 @@ from gradflow.analysis.power_norms import (
 from gradflow.analysis.powers_record import ENTRIES_SIZE, Eigenvalues, Norms, Powers
 from gradflow.analysis.regime import classify, conclusion
 from gradflow.analysis.square import square_matrix
-from gradflow.errors import UsageError
+from gradflow.errors import NumericalError, UsageError
 from gradflow.linalg.ensembles import random_matrix
 from gradflow.linalg.kreiss import kreiss_constant
 from gradflow.linalg.norms import departure_from_normality, spectral_norm
@@ -95,6 +95,8 @@ def power(
         contradict each other.
     DataError
         For a matrix that cannot be read.
+    NumericalError
+        Where entries are so far apart in size that eigenvalues or products cannot be computed.
 
     References
     ----------
@@ -127,7 +129,15 @@ def power(
     if claim_vectors is not None and claim_values is not None:
         stated = (_array(claim_vectors, "claimed vectors"), _array(claim_values, "claimed values"))
         verdict = check_claim(square, *stated)
-    return _measured(square, steps, params, verdict, map, kreiss=kreiss, entries=entries)
+    try:
+        # what leaves the range of a double is seen where it is used
+        with np.errstate(all="ignore"):
+            return _measured(square, steps, params, verdict, map, kreiss=kreiss, entries=entries)
+    except np.linalg.LinAlgError as error:
+        raise NumericalError(
+            f"the eigenvalues or singular values could not be computed ({error}); expected entries that are "
+            "nearer to each other in size"
+        ) from error
 
 
 def _measured(
@@ -170,7 +180,10 @@ def _measured(
         norm=spectral_norm(scaled).held(),
         numerical_radius=number(numerical_radius(scaled.array), scaled.exponent).held(),
         departure_from_normality=number(
-            departure_from_normality(scaled.array, eigen.values, vectors), scaled.exponent
+            departure_from_normality(
+                scaled.array, shifted(eigen.values, graded.exponent - scaled.exponent), vectors
+            ),
+            scaled.exponent,
         ).held(),
         diagonalizable=eigen.diagonalizable,
         eigenvector_condition=condition,

@@ -14,6 +14,7 @@ from gradflow.printable import decimal
 # How much of ρ may be open, relative to 1, where W is said to have |λ| = 1 to rounding: of a matrix with good
 # eigenvectors some 1e-13 is; two equal eigenvalues that share one eigenvector leave the root of rounding.
 ON_CIRCLE, DEFECTIVE_ON_CIRCLE = 1e-10, 1e-6
+GOOD_CONDITION = 1e4  # of Q; next to a defective matrix it is the root of 1/eps and more
 NEAR_ONE = 1e-3  # a distance from 1 that six digits would hide
 PRINTED = 1e-6  # the relative error of ρ up to which its six printed digits are right
 
@@ -31,9 +32,18 @@ def classify(spectrum: Spectrum, radius: Radius) -> str:
         return "exploding"
     if radius.high < one:
         return "vanishing"
-    if spectrum.defective[on_circle(spectrum, radius)].any():
+    circle = on_circle(spectrum, radius)
+    if spectrum.defective[circle].any():
         return "polynomial" if radius.error <= DEFECTIVE_ON_CIRCLE * one else "undecided"
-    return "preserving" if spectrum.diagonalizable and radius.error <= ON_CIRCLE * one else "undecided"
+    sound = spectrum.diagonalizable or spectrum.semisimple[circle].all() or _has_good_basis(spectrum)
+    return "preserving" if sound and radius.error <= ON_CIRCLE * one else "undecided"
+
+
+def _has_good_basis(spectrum: Spectrum) -> bool:
+    """Return whether W is, to rounding, QΛQ⁻¹ with a Q that is far from singular."""
+    if spectrum.vectors is None or spectrum.perturbation > ON_CIRCLE:
+        return False
+    return bool(np.linalg.cond(spectrum.vectors) < GOOD_CONDITION)
 
 
 def on_circle(spectrum: Spectrum, radius: Radius) -> NDArray[np.bool_]:
@@ -50,14 +60,22 @@ def conclusion(regime: str, spectrum: Spectrum, radius: Radius, growth: Growth) 
 
 def _leading(spectrum: Spectrum, radius: Radius) -> str:
     """Name the deciding eigenvalue: as it is, as a conjugate pair, or by its modulus if far out of range."""
-    value = complex(spectrum.values[0])
-    paired = np.any(np.abs(spectrum.values - value.conjugate()) <= 1e-12 * abs(value))
     if radius.exponent or radius.error > PRINTED * radius.value:
         return f"|λ₁| = {_modulus(radius)}"
-    if abs(value.imag) <= spectrum.errors[0]:
-        return f"λ₁ = {value.real:.6g}"
+    return _named(complex(spectrum.values[0]), spectrum, radius)
+
+
+def _named(value: complex, spectrum: Spectrum, radius: Radius) -> str:
+    """Name an eigenvalue with its rank by modulus."""
+    place = int(np.argmax(spectrum.values == value))
+    name = "λ" + "".join("₀₁₂₃₄₅₆₇₈₉"[int(digit)] for digit in str(place + 1))
+    if radius.exponent:
+        return f"|{name}| = {_modulus(radius)}"
+    paired = np.any(np.abs(spectrum.values - value.conjugate()) <= 1e-12 * abs(value))
+    if abs(value.imag) <= spectrum.errors[place]:
+        return f"{name} = {value.real:.6g}"
     sign = "±" if paired else "-" if value.imag < 0 else "+"
-    return f"λ₁ = {value.real:.6g} {sign} {abs(value.imag):.6g}i"
+    return f"{name} = {value.real:.6g} {sign} {abs(value.imag):.6g}i"
 
 
 def _modulus(radius: Radius) -> str:
@@ -120,14 +138,17 @@ def _preserving(spectrum: Spectrum, radius: Radius) -> str:
 
 def _polynomial(spectrum: Spectrum, radius: Radius) -> str:
     circle = on_circle(spectrum, radius)
-    order = int(np.count_nonzero(spectrum.defective & circle)) - 1
+    values = spectrum.values[spectrum.defective & circle]
+    # eigenvalues that differ have blocks of their own
+    order = max(int(np.count_nonzero(values == value)) for value in values) - 1
     exact = not spectrum.errors[circle].any()
     if np.all(np.abs(spectrum.values - radius.one()) <= spectrum.errors):
         all_one = "All eigenvalues are 1" if exact else "To rounding all eigenvalues are 1"
         opening = f"{all_one}, and yet W is not the identity, for it is not diagonalizable"
     else:
         none = "No |λ| is over 1" if exact else "To rounding no |λ| is over 1"
-        opening = f"{none}, but {_leading(spectrum, radius)} on the unit circle lacks eigenvectors"
+        name = _named(complex(values[0]), spectrum, radius)
+        opening = f"{none}, but {name} on the unit circle lacks eigenvectors"
     return f"{opening}: W^n grows like a power of n (at most n^{order}), though no eigenvalue says so."
 
 

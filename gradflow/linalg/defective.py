@@ -16,6 +16,7 @@ Places = NDArray[np.intp]
 # The backward error of an orthogonal reduction, in units of n·eps of the Frobenius norm.
 REDUCTION_ERROR = 2.0
 SPREAD = 3.0
+COUPLING = 1e3  # times the tolerance that a coupling has to be
 
 
 def candidate_clusters(values: Complex, radii: Real) -> Iterator[Places]:
@@ -70,6 +71,8 @@ def count_eigenvectors(matrix: NDArray[Any], cluster: Complex) -> int | None:
     while len(rest):
         _, singular, rows = np.linalg.svd(rest)
         null = int(np.count_nonzero(singular <= tolerance))
+        if np.any((singular > tolerance) & (singular < COUPLING * tolerance)):
+            return None  # no telling whether that is a coupling or rounding
         lost += float(np.sum(singular[len(singular) - null :] ** 2))
         if not null or lost > tolerance**2:
             return None

@@ -1,4 +1,4 @@
-"""Eigenvalues of one matrix, each with a radius that provably holds an exact eigenvalue.
+"""Eigenvalues of one matrix, each with a radius that holds an exact eigenvalue.
 
 Two certificates, the cheaper first. Where the computed eigenvectors X have a usable inverse Y, the discs of
 Gershgorin around the diagonal of Y W X hold all eigenvalues, and a group of discs that touch each other and
@@ -91,6 +91,8 @@ def enclose_eigenvalues(matrix: NDArray[Any]) -> Enclosure:
     radii = np.minimum(radii, np.abs(values) + frobenius_norm(balanced))
     if inverse is None:
         return Enclosure(values, radii, conditions, None, None, np.inf)
+    if np.any(scales != 1.0):  # columns are about to have other lengths
+        perturbation = np.inf
     return Enclosure(values, radii, conditions, scales[:, None] * vectors, inverse / scales, perturbation)
 
 
@@ -230,7 +232,7 @@ def circle_radii(form: "SchurForm", centres: Complex, first: Real, count: int = 
 
 
 def _common_radius(form: "SchurForm", values: Complex) -> float:
-    """Return the radius of a circle around 0 within which as many eigenvalues lie as computed ones, or inf."""
+    """Return the radius of a circle around 0 that holds as many eigenvalues as computed ones, or inf."""
     radius = LEAST_EXCESS * float(np.abs(values).max(initial=0.0)) + form.error
     while radius < form.size:
         if form.regular(radius * COMMON_TURNS):

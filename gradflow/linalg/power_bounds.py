@@ -45,6 +45,8 @@ class SchurBound(NamedTuple):
             logs = np.where(rest < 0, -np.inf, spectral + np.where(terms > 0, coupled, 0.0))
             top = logs.max(axis=1, keepdims=True)
             sums = top + np.log10(np.sum(10.0 ** (logs - top), axis=1, keepdims=True))
+            # terms that nearly cancel each other leave their own rounding
+            sums += 16 * EPS * np.abs(np.where(rest < 0, 0.0, spectral)).max(axis=1, keepdims=True)
         return np.asarray(np.where(np.isfinite(top), sums, top)[:, 0])
 
 
@@ -98,7 +100,8 @@ def bound_norms(
     if log2_majorants is not None:
         # a computed 0 may have underflowed: only the error of the power says how far it is from 0
         there = log2_norms > -np.inf
-        moved = log2_majorants + _log2_expm1(exponents * unit)
+        # the computed powers of |W| may themselves be short by (1 − u)ᵏ
+        moved = log2_majorants + exponents * unit + _log2_expm1(exponents * unit)
         errors = np.where(there, np.minimum(errors, moved), errors)
         if np.array_equal(log2_majorants, log2_norms):
             least, most = log2_norms - exponents * unit, log2_norms + exponents * unit
@@ -107,7 +110,7 @@ def bound_norms(
         low = np.where(there, np.maximum(low, least), low)
         high = np.where(there, np.minimum(high, most), high)
     itself = math.log2(1.0 + NORM_ERROR * size * EPS)
-    low, high = (low - itself) * LOG10_2, (high + itself) * LOG10_2
+    low, high = _rounded((low - itself) * LOG10_2, -1.0), _rounded((high + itself) * LOG10_2, 1.0)
     if modal is not None:
         high = np.minimum(high, _rounded(modal.log10_condition + exponents * modal.log10_radius, 1.0))
     high = np.minimum(high, _rounded(schur.log10_norms(steps), 1.0))

@@ -8,8 +8,7 @@ import numpy as np
 
 from gradflow.linalg.enclosure import CONFIDENCE, EPS
 from gradflow.linalg.grading import regrade
-from gradflow.linalg.norms import frobenius_norm
-from gradflow.linalg.norms import spectral_norm
+from gradflow.linalg.norms import frobenius_norm, spectral_norm
 from gradflow.linalg.scaled import Scaled, ScaledNumber, number
 
 # Up to here every step is computed; beyond, three tracks of squarings give ten steps a decade.

@@ -43,7 +43,9 @@ class Scaled:
     @classmethod
     def of(cls, array: NDArray[Any], exponent: int = 0, grading: NDArray[np.int64] | None = None) -> "Scaled":
         """Return the array with its largest entry brought near 1 where it is far from it."""
-        largest = float(np.max(np.abs(array), initial=0.0))
+        # not the modulus, which may be out of range though both parts are in it
+        parts = (array.real, array.imag) if np.iscomplexobj(array) else (array,)
+        largest = max(float(np.max(np.abs(part), initial=0.0)) for part in parts)
         if largest == 0.0:
             return cls(array, 0, grading)
         shift = math.frexp(largest)[1]
@@ -191,7 +193,10 @@ def from_log10(log10: float) -> float:
         return 0.0
     if math.isnan(log10) or log10 < math.log10(SMALLEST):
         return math.nan
-    return 10.0**log10 if log10 <= math.log10(LARGEST) else math.inf
+    try:
+        return 10.0**log10
+    except OverflowError:
+        return math.inf
 
 
 def shifted(array: NDArray[Any], exponent: int) -> NDArray[Any]:

@@ -16,7 +16,7 @@ from gradflow.linalg.spectrum import Spectrum
 DOUBLINGS = 20  # bounds by powers up to W^(2^this), as far as rounding lets them be known,
 SHARP_RADIUS = 1e-6  # unless the eigenvalues leave so little of ρ open that powers could hardly say more
 BISECTIONS = 60
-MAX_POWER_ERROR = 0.5  # relative, with which a power still bounds anything
+MAX_POWER_ERROR = 0.01  # relative, with which a power still bounds anything
 NORM_ERROR = 2.0  # of a computed spectral norm, in units of n·eps
 VAGUE_RADIUS = 1e-2  # the relative error from which circles around 0 are tried
 RADIUS_GROWTH = 1.25
@@ -58,7 +58,7 @@ def spectral_radius(spectrum: Spectrum, matrix: Scaled) -> Radius:
     An eigenvalue lies within its error, so ρ is at least max(|λᵢ| − eᵢ) and at most max(|λᵢ| + eᵢ). The
     powers k = 1, 2, 4 … of each irreducible block, whose rounding is bounded, say more where W is far from
     normal: σ_min(W) ≤ ρ, |tr Wᵏ| ≤ n ρᵏ, ρᵏ ≤ ‖Wᵏ‖, and ‖Wᵏ‖ ≤ Σ_j C(k, j) ρ^(k−j) ‖W‖_F^j, j < n (Henrici
-    1962). Where a hundredth is still open, circles around 0 on which W − z is provably regular bound it from
+    1962). Where a hundredth is still open, circles around 0 on which W − z is regular bound it from
     both sides.
 
     Parameters
@@ -77,8 +77,10 @@ def spectral_radius(spectrum: Spectrum, matrix: Scaled) -> Radius:
     (True, True)
     """
     moduli = np.abs(spectrum.values)
-    low = float(np.maximum(moduli - spectrum.errors, 0.0).max())
-    high = float((moduli + spectrum.errors).max())
+    # the modulus of a complex number is rounded, and so are sums
+    slack = 4 * EPS if spectrum.errors.any() or spectrum.values.imag.any() else 0.0
+    low = float(np.maximum(moduli - spectrum.errors, 0.0).max()) * (1.0 - slack)
+    high = float((moduli + spectrum.errors).max()) * (1.0 + slack)
     if spectrum.errors.any():
         doublings = DOUBLINGS if high - low > SHARP_RADIUS * high else 0
         low, high = _narrow(
@@ -135,14 +137,15 @@ def _bounds_by_powers(block: NDArray[Any], doublings: int) -> tuple[float, float
     power = Power(Scaled(block))
     for doubling in range(doublings + 1):
         steps, exponent = 1 << doubling, power.value.exponent
-        lost = (power.error + rounding) * frobenius_norm(power.value.array)
+        # relative to the exact power, and to first order
+        lost = (2.0 * power.error + rounding) * frobenius_norm(power.value.array)
         norm = spectral_norm(Scaled(power.value.array)).value()
         if not power.error < MAX_POWER_ERROR or not norm or not math.isfinite(norm):
             break
-        high = min(high, _root(norm + lost, exponent, steps))
+        high = min(high, _root(norm + lost, exponent, steps, 1.0))
         trace = abs(complex(np.trace(power.value.array))) - math.sqrt(size) * lost
         if trace > 0.0:
-            low = max(low, _root(trace / size, exponent, steps))
+            low = max(low, _root(trace / size, exponent, steps, -1.0))
         if norm > lost:
             largest = steps, number(norm - lost, exponent).log10() * math.log(10.0)
         power = power @ power
@@ -151,8 +154,10 @@ def _bounds_by_powers(block: NDArray[Any], doublings: int) -> tuple[float, float
     return low, high
 
 
-def _root(mantissa: float, exponent: int, steps: int) -> float:
-    return math.exp(number(mantissa, exponent).log10() * math.log(10.0) / steps)
+def _root(mantissa: float, exponent: int, steps: int, direction: float) -> float:
+    """Return a root, rounded up or down."""
+    log = number(mantissa, exponent).log10() * math.log(10.0) / steps
+    return math.exp(log) * (1.0 + direction * 8 * EPS * (1.0 + abs(log)))
 
 
 def _radius_of_growth(size: int, departure: float, steps: int, log_norm: float) -> float:
@@ -167,4 +172,4 @@ def _radius_of_growth(size: int, departure: float, steps: int, log_norm: float) 
     for _ in range(BISECTIONS):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if np.logaddexp.reduce(logs + rest * middle) < log_norm else (low, middle)
-    return math.exp(low)
+    return math.exp(low) * (1.0 - 1e-12)  # what the sum of the terms may be off by

@@ -16,8 +16,6 @@ from gradflow.linalg.enclosure import (
     eigenvalue_conditions,
     enclose_eigenvalues,
     invert_vectors,
-    is_inverse,
-    join_discs,
     lengths,
     match_values,
     schur_form,
@@ -26,6 +24,7 @@ from gradflow.linalg.exact_rank import MAX_MODULAR_SIZE, count_zero_eigenvalues,
 from gradflow.linalg.irreducible import irreducible_blocks
 
 ROUNDING = 10  # backward errors of LAPACK's Hermitian solvers in units of n·eps·‖W‖
+MAX_WHOLE = 2.0**20  # entries whose products, summed over 2^13 rows, are exact
 Complex = NDArray[np.complex128]
 Real = NDArray[np.float64]
 Places = NDArray[np.intp]
@@ -47,9 +46,13 @@ class Spectrum:
     conditions : array (n,)
         Condition number 1/|yᴴx| of each eigenvalue (Wilkinson 1965); inf where it is defective.
     defective : array (n,) of bool
-        Which eigenvalues are known to have fewer independent eigenvectors than their multiplicity.
+        Which eigenvalues have fewer independent eigenvectors than their multiplicity, in W or in a matrix
+        within rounding of it.
+    semisimple : array (n,) of bool
+        Which eigenvalues are known to have as many independent eigenvectors as their multiplicity.
     diagonalizable : bool or None
-        Whether there is a basis of eigenvectors; None where rounding leaves that open.
+        Whether there is a basis of eigenvectors; None where rounding leaves that open. False where a matrix
+        within rounding of W has none.
     blocks : list of array
         The irreducible diagonal blocks of W, as index sets.
     perturbation : float
@@ -64,6 +67,7 @@ class Spectrum:
     inverse: NDArray[Any] | None
     conditions: Real
     defective: NDArray[np.bool_]
+    semisimple: NDArray[np.bool_]
     diagonalizable: bool | None
     blocks: list[Places]
     perturbation: float
@@ -110,7 +114,10 @@ def spectrum(matrix: NDArray[Any]) -> Spectrum:
     modal = modal[order]
     values, errors, conditions = values[order], errors[order], conditions[order]
     if vectors is not None and inverse is not None:
-        vectors, inverse = _normalized(vectors[:, order], inverse[order])
+        with np.errstate(all="ignore"):
+            vectors, inverse = _normalized(vectors[:, order], inverse[order])
+        if not (np.isfinite(vectors).all() and np.isfinite(inverse).all()):
+            vectors = inverse = None
     defective, sound = _judge_exact(matrix, values, errors)
     for members in candidate_clusters(values, errors):
         if not (defective[members] | (errors[members] == 0.0)).any() and _lacks_eigenvectors(
@@ -119,21 +126,31 @@ def spectrum(matrix: NDArray[Any]) -> Spectrum:
             values[members], errors[members] = _merge(matrix, values[members], errors[members])
             defective[members] = True
     conditions[defective] = np.inf
-    proved = vectors is not None and inverse is not None and is_inverse(vectors, inverse)
-    apart = bool(np.all(join_discs(values, errors) <= errors))
-    diagonalizable = False if defective.any() else True if proved or (sound and apart) else None
+    semisimple = ~defective & (_are_isolated(values, errors) | (_are_repeated(values, errors) & sound))
+    diagonalizable = False if defective.any() else True if semisimple.all() or _is_normal(matrix) else None
     if diagonalizable is False:
         vectors = inverse = None
     perturbation = enclosures[0].perturbation if len(blocks) == 1 and vectors is not None else np.inf
     return Spectrum(
-        values, errors, vectors, inverse, conditions, defective, diagonalizable, blocks, perturbation, modal
+        values,
+        errors,
+        vectors,
+        inverse,
+        conditions,
+        defective,
+        semisimple,
+        diagonalizable,
+        blocks,
+        perturbation,
+        modal,
     )
 
 
 def _enclose_block(block: NDArray[Any]) -> Enclosure:
     """Return the eigenvalues of an irreducible block; one row and zeros are exact."""
     if len(block) == 1:
-        return Enclosure(block[0].astype(np.complex128), np.zeros(1), np.ones(1), None, None, np.inf)
+        one = np.ones((1, 1))
+        return Enclosure(block[0].astype(np.complex128), np.zeros(1), np.ones(1), one, one, 0.0)
     found = enclose_eigenvalues(block)
     touches = np.abs(found.values) <= found.radii
     if touches.any() and np.isrealobj(block) and len(block) <= MAX_MODULAR_SIZE:
@@ -163,6 +180,27 @@ def _eigenvectors(
     with np.errstate(over="ignore"):  # next to a defective matrix
         conditions = np.linalg.norm(vectors, axis=0) * lengths(inverse)
     return values[places].astype(np.complex128), vectors, inverse, np.maximum(conditions, 1.0)
+
+
+def _are_isolated(values: Complex, errors: Real) -> NDArray[np.bool_]:
+    """Return which discs touch no other: each of them holds one simple eigenvalue."""
+    touching = np.abs(values[:, None] - values) <= errors[:, None] + errors
+    return np.count_nonzero(touching, axis=1) == 1
+
+
+def _are_repeated(values: Complex, errors: Real) -> NDArray[np.bool_]:
+    """Return which values are exact and touch no disc but those of the same value."""
+    touching = np.abs(values[:, None] - values) <= errors[:, None] + errors
+    same = (values[:, None] == values) & (errors[:, None] == 0.0) & (errors == 0.0)
+    return np.asarray((touching == same).all(axis=1))
+
+
+def _is_normal(matrix: NDArray[Any]) -> bool:
+    """Return whether W Wᴴ = Wᴴ W, of small whole numbers, whose products are exact."""
+    whole = np.array_equal(matrix, np.rint(matrix.real) + 1j * np.rint(matrix.imag))
+    if not whole or np.abs(matrix).max(initial=0.0) > MAX_WHOLE:
+        return False
+    return np.array_equal(matrix @ matrix.conj().T, matrix.conj().T @ matrix)
 
 
 def _judge_exact(matrix: NDArray[Any], values: Complex, errors: Real) -> tuple[NDArray[np.bool_], bool]:
@@ -214,7 +252,7 @@ def _hermitian(matrix: NDArray[Any]) -> Spectrum:
     ones, none = np.ones(count), np.zeros(count, dtype=bool)
     blocks = irreducible_blocks(matrix)
     values = values[order].astype(np.complex128)
-    return Spectrum(values, error * ones, vectors, inverse, ones, none, True, blocks, error, values)
+    return Spectrum(values, error * ones, vectors, inverse, ones, none, ~none, True, blocks, error, values)
 
 
 def _order(values: NDArray[Any]) -> NDArray[np.intp]:

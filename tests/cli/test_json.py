@@ -95,9 +95,9 @@ def test_json_exits_0_with_all_inputs_and_defaults_in_params(case):
     assert set(params) == set(parameters) - {"map"}
     given = {str(flag).lstrip("-") for flag in command}
     for name in ("seed", "gain", "input_scale", "kreiss", "hidden", "seeds"):
-        if name in params and name not in given:
-            if parameters[name].default is not None:  # else it is for some inputs only
-                assert params[name] == parameters[name].default
+        default = parameters[name].default if name in params else None
+        if default is not None and name not in given:  # None: it is for some inputs only
+            assert params[name] == default
 
 
 def test_json_exits_0_with_params_that_give_the_same_bytes_again(cli, case):
