@@ -35,9 +35,10 @@ def warnings(
 ) -> Iterator[str]:
     """Yield what to beware of: where the eigen route, or rounding itself, costs digits."""
     if eigen.diagonalizable is False:
+        count = f"{int(eigen.defective.sum())} of {len(eigen.values)} eigenvalues are defective"
         yield (
-            f"W is not diagonalizable{_to_rounding(eigen)} ({int(eigen.defective.sum())} of {len(eigen.values)} "
-            "eigenvalues are defective): there is no QΛQ⁻¹ and nothing here comes from it. W^n is from scaled products."
+            f"W is not diagonalizable{_to_rounding(eigen)} ({count}): there is no QΛQ⁻¹ and nothing here "
+            "comes from it. W^n is from scaled products."
         )
     elif condition is None:
         yield "Floating point has no Q⁻¹ for this W. W^n is from scaled products."

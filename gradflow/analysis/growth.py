@@ -78,7 +78,9 @@ def transient_growth(matrix: Scaled, steps: list[int], bounds: NormBounds, zero_
     for index in range(max(place - 2, 0), min(place + 2, len(steps) - 1)):
         before, after = steps[index], steps[index + 1]
         known = math.isfinite(logs[index]) and math.isfinite(logs[index + 1])
-        best = max(best, *_searched(matrix, before, after)) if known and after - before > 1 else best
+        if known and after - before > 1:
+            found = max(_searched(matrix, before, after))
+            best = max(best, found) if found[0] > best[0] + 1e-12 * (1.0 + abs(best[0])) else best
     last = (float(bounds.computed[-1]), float(bounds.low[-1]), float(bounds.high[-1]))
     unknown = bounds.high[np.isnan(bounds.computed)]
     return Growth(steps[-1], last, -best[1], best[0], zero_from, bool((unknown > best[0]).any()))

@@ -89,7 +89,7 @@ def _range(radius: Radius) -> str:
     """Return the bounds of ρ in words, those next to 1 by their distance from it."""
     low, high = ((bound - radius.one()) / radius.one() for bound in (radius.low, radius.high))
     if max(abs(low), abs(high)) < NEAR_ONE:
-        ends = (f"1 {'-' if end < 0 else '+'} {abs(end):.1e}" for end in (low, high))
+        ends = (f"1 {'-' if end < 0 else '+'} {abs(end):.1e}" if end else "1" for end in (low, high))
         return "between " + " and ".join(ends)
     return f"between {decimal(radius.log10_low())} and {decimal(radius.log10_high())}"
 
@@ -163,7 +163,7 @@ def _undecided(spectrum: Spectrum, radius: Radius) -> str:  # noqa: ARG001 - one
             f"What W^n does in the long run is left open: ρ is {decimal(radius.log10())}, but whether "
             "eigenvectors are missing is not known."
         )
-    return f"Rounding leaves open what W^n does in the long run: ρ lies {_range(radius)}, and 1 between them."
+    return f"Rounding leaves open what W^n does in the long run: ρ lies {_range(radius)}; whether it is over 1 is not known."
 
 
 SENTENCES = {

@@ -194,7 +194,7 @@ def from_log10(log10: float) -> float:
     if math.isnan(log10) or log10 < math.log10(SMALLEST):
         return math.nan
     try:
-        return 10.0**log10
+        return float(10.0**log10)
     except OverflowError:
         return math.inf
 

@@ -185,7 +185,7 @@ def _eigenvectors(
 def _are_isolated(values: Complex, errors: Real) -> NDArray[np.bool_]:
     """Return which discs touch no other: each of them holds one simple eigenvalue."""
     touching = np.abs(values[:, None] - values) <= errors[:, None] + errors
-    return np.count_nonzero(touching, axis=1) == 1
+    return np.asarray(np.count_nonzero(touching, axis=1) == 1)
 
 
 def _are_repeated(values: Complex, errors: Real) -> NDArray[np.bool_]:
