@@ -163,7 +163,10 @@ def _undecided(spectrum: Spectrum, radius: Radius) -> str:  # noqa: ARG001 - one
             f"What W^n does in the long run is left open: ρ is {decimal(radius.log10())}, but whether "
             "eigenvectors are missing is not known."
         )
-    return f"Rounding leaves open what W^n does in the long run: ρ lies {_range(radius)}; whether it is over 1 is not known."
+    return (
+        f"Rounding leaves open what W^n does in the long run: ρ lies {_range(radius)}; whether it is over 1 is "
+        "not known."
+    )
 
 
 SENTENCES = {
