@@ -164,8 +164,8 @@ def _undecided(spectrum: Spectrum, radius: Radius) -> str:  # noqa: ARG001 - one
             "eigenvectors are missing is not known."
         )
     return (
-        f"Rounding leaves open what W^n does in the long run: ρ lies {_range(radius)}; whether it is over 1 is "
-        "not known."
+        f"Rounding leaves open what W^n does in the long run: ρ lies {_range(radius)}; whether it is "
+        "over 1 is not known."
     )
 
 
