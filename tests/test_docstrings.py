@@ -105,6 +105,7 @@ PROVOKED = {
     ("lyapunov", "NumericalError"): lambda: gradflow.lyapunov(jacobians=np.full((5, 2, 2), LARGEST)),
     ("power", "UsageError"): lambda: gradflow.power("1 2"),
     ("power", "DataError"): lambda: gradflow.power(MISSING),
+    ("power", "NumericalError"): lambda: gradflow.power([[1e300, 1.0], [1.0, 1e-300]]),
     ("random_matrix", "UsageError"): lambda: gradflow.random_matrix("ginibre", 0),
     ("read_array", "UsageError"): lambda: gradflow.read_array(ARRAYS, "no such array"),
     ("read_array", "DataError"): lambda: gradflow.read_array(ARRAYS),

@@ -22,6 +22,7 @@ from gradflow.analysis.regime import classify, conclusion
 from gradflow.analysis.square import square_matrix
 from gradflow.errors import NumericalError, UsageError
 from gradflow.linalg.ensembles import random_matrix
+from gradflow.linalg.grading import ungrade_vectors
 from gradflow.linalg.kreiss import kreiss_constant
 from gradflow.linalg.norms import departure_from_normality, spectral_norm
 from gradflow.linalg.numerical_radius import numerical_radius
@@ -158,7 +159,7 @@ def _measured(
     regime = classify(eigen, radius)
     growth = transient_growth(graded, norms.steps, norms.bounds, norms.zero_from)
     constant = _kreiss(square, regime, radius, norms, kreiss)
-    vectors = _ungraded_vectors(eigen, graded)
+    vectors = ungrade_vectors(eigen.vectors, graded.grading)
     condition = float(np.linalg.cond(vectors)) if vectors is not None else None
     route = eigen_route_error(eigen, graded, steps, norms.last)
     error = norms.relative_error
@@ -230,7 +231,7 @@ def _square(
             "expected exactly one of a matrix and a random ensemble, "
             "as in -m '0.58 0.24; 0.24 0.72' or --random ginibre"
         )
-    for name, value in (("size", size), ("gain", gain), ("seed", seed)):
+    for name, value in {"size": size, "gain": gain, "seed": seed}.items():
         if value is not None:
             raise UsageError(
                 f"{name} {value} goes with a random ensemble (--random): leave it out beside a matrix"
@@ -296,25 +297,10 @@ def _kreiss(
 
 def _kreiss_notes(constant: float | None, regime: str, wanted: bool) -> Iterator[str]:
     if constant is None and wanted:
-        reason = (
-            "whether it is finite is open, as the regime is"
-            if regime == "undecided"
-            else "where it is attained z − W is singular to rounding"
-        )
+        open_regime = regime == "undecided"
+        lost = "where it is attained z − W is singular to rounding"
+        reason = "whether it is finite is open, as the regime is" if open_regime else lost
         yield f"The Kreiss constant cannot be had: {reason}."
-
-
-def _ungraded_vectors(eigen: Spectrum, graded: Scaled) -> NDArray[Any] | None:
-    """Return the eigenvectors of W itself as columns of norm 1."""
-    if eigen.vectors is None or graded.grading is None:
-        return eigen.vectors
-    exponents = np.frexp(np.abs(eigen.vectors))[1] + graded.grading[:, None]
-    top = np.where(eigen.vectors != 0, exponents, -(2**40)).max(axis=0)
-    shifts = np.clip(graded.grading[:, None] - top, -5000, 5000)
-    vectors = np.ldexp(eigen.vectors.real, shifts)
-    if np.iscomplexobj(eigen.vectors):
-        vectors = vectors + 1j * np.ldexp(eigen.vectors.imag, shifts)
-    return np.asarray(vectors / np.linalg.norm(vectors, axis=0))
 
 
 def _hidden_entries(power: Scaled, shown: bool) -> Iterator[str]:

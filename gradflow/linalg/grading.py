@@ -1,5 +1,7 @@
 """A grading of rows and columns under which no entry of a matrix is lost beside the others."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -50,6 +52,19 @@ def regrade(matrix: Scaled) -> Scaled:
     own = np.zeros_like(best) if matrix.grading is None else matrix.grading
     graded = matrix.graded_as(own + best)
     return Scaled.of(graded.array, graded.exponent, graded.grading)
+
+
+def ungrade_vectors(vectors: NDArray[Any] | None, grading: NDArray[np.int64] | None) -> NDArray[Any] | None:
+    """Return eigenvectors (n, n) of a graded matrix as those of the matrix itself, columns of norm 1."""
+    if vectors is None or grading is None:
+        return vectors
+    exponents = np.frexp(np.abs(vectors))[1] + grading[:, None]
+    top = np.where(vectors != 0, exponents, NOTHING).max(axis=0)
+    shifts = np.clip(grading[:, None] - top, -5000, 5000)
+    moved = np.ldexp(vectors.real, shifts)
+    if np.iscomplexobj(vectors):
+        moved = moved + 1j * np.ldexp(vectors.imag, shifts)
+    return np.asarray(moved / np.linalg.norm(moved, axis=0))
 
 
 def _exponents(array: NDArray[np.generic]) -> NDArray[np.int64]:
