@@ -14,7 +14,6 @@ from gradflow.linalg.scaled import Scaled, ScaledNumber, number
 # Up to here every step is computed; beyond, three tracks of squarings give ten steps a decade.
 CONSECUTIVE = 1000
 TRACKS = (1000, 1250, 1600)
-UNDERFLOW = -500.0  # log₂, relative, of what a product of graded matrices may lose to underflow
 
 
 class Power(NamedTuple):
@@ -124,8 +123,8 @@ class TrackedPower(NamedTuple):
 
 
 def rounding_unit(matrix: Scaled) -> float:
-    """Return log₂ of what rounding makes of a product A B, in units of ‖A‖_F ‖B‖_F."""
-    return math.log2(CONFIDENCE * math.sqrt(len(matrix.array)) * EPS + 2.0**UNDERFLOW)
+    """Return log₂ of the rounding of a product A B, in units of ‖A‖_F ‖B‖_F; underflow is far less."""
+    return math.log2(CONFIDENCE * math.sqrt(len(matrix.array)) * EPS)
 
 
 def successive_powers(matrix: Scaled, steps: Sequence[int]) -> Iterator[TrackedPower]:

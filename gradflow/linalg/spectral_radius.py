@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from gradflow.linalg.enclosure import COMMON_TURNS, EPS, MAX_CIRCLE_SIZE, schur_form
 from gradflow.linalg.norms import frobenius_norm, spectral_norm
+from gradflow.linalg.power_bounds import NORM_ERROR
 from gradflow.linalg.powers import Power
 from gradflow.linalg.scaled import Scaled, number
 from gradflow.linalg.spectrum import Spectrum
@@ -17,7 +18,6 @@ DOUBLINGS = 20  # bounds by powers up to W^(2^this), as far as rounding lets the
 SHARP_RADIUS = 1e-6  # unless the eigenvalues leave so little of ρ open that powers could hardly say more
 BISECTIONS = 60
 MAX_POWER_ERROR = 0.01  # relative, with which a power still bounds anything
-NORM_ERROR = 2.0  # of a computed spectral norm, in units of n·eps
 VAGUE_RADIUS = 1e-2  # the relative error from which circles around 0 are tried
 RADIUS_GROWTH = 1.25
 
