@@ -25,6 +25,8 @@ class GrowthRun:
         Steps measured.
     rounding : float
         What rounding may have cost a sum of ln r_ii over these steps (see `Frame`).
+    log_errors : array (count,)
+        What it may have cost each of these sums.
     ended : bool
         Whether the orbit has no more steps.
     """
@@ -35,6 +37,7 @@ class GrowthRun:
         self.batches = BatchMeans()
         self.steps = 0
         self.rounding = 0.0
+        self.log_errors = np.zeros(count)
         self.ended = False
         self._path = iter(orbit)
         self._generator = generator
@@ -48,6 +51,7 @@ class GrowthRun:
     def measure(self, steps: int) -> None:
         """Measure the next ``steps``, or as many as there are, as one batch."""
         before, rounding = self.frame.logs.copy(), self.frame.rounding
+        log_errors = self.frame.log_errors.copy()
         taken, dets = self._advance(steps)
         if not taken:
             return
@@ -56,6 +60,7 @@ class GrowthRun:
         self.batches.add(taken, np.append(grown, dets))
         self.steps += taken
         self.rounding += self.frame.rounding - rounding
+        self.log_errors += self.frame.log_errors - log_errors
 
     def _advance(self, steps: int) -> tuple[int, float]:
         """Return how many steps were taken, and the sum of ln |det J| over them."""
@@ -74,12 +79,17 @@ class GrowthRun:
         return self.batches.means()[:-1]
 
     def standard_errors(self) -> Array:
-        """Return theirs."""
+        """Return theirs, without what rounding adds."""
         return self.batches.standard_errors()[:-1]
 
+    def rounding_errors(self) -> Array:
+        """Return what rounding may have cost them, nats per step: 0 where they are −inf."""
+        return np.where(np.isneginf(self.exponents()), 0.0, self.log_errors / self.steps)
+
     def half_widths(self) -> Array:
-        """Return half the widths of their 95 % intervals: Student's t of the independent batches."""
-        return np.asarray(student_quantile(self.independent() - 1.0) * self.standard_errors())
+        """Return half the widths of their 95 % intervals: Student's t of the independent batches, and rounding."""
+        chance = student_quantile(self.independent() - 1.0) * self.standard_errors()
+        return np.asarray(chance + self.rounding_errors())
 
     def independent(self) -> Array:
         """Return how many independent batches would tell as much of each exponent."""

@@ -23,11 +23,14 @@ class Exponents:
         "mean growth of ln r_ii; -inf: see singular", unit=RATE, levels=STILL
     )
     standard_error: NDArray[np.float64] = column(
-        "of the exponent, its steps being correlated; none under 8 steps", unit=RATE
+        "of the exponent, its steps being correlated, and what rounding may cost; as much as keeps 0 within "
+        "two where growth as a power of the steps may explain it; none under 8 steps",
+        unit=RATE,
     )
     converged: list[bool] = column(
         "whether that is at most the tolerance (0.01 nats per step unless given), the run is long beside the "
-        "memory of the system, both its halves agree, and so do runs from several initial states"
+        "memory of the system, both its halves agree, no power of the steps explains it, and runs from "
+        "several initial states agree"
     )
     singular: list[bool] = column("whether the direction dies in a singular Jacobian: -inf, in JSON null")
 
@@ -96,10 +99,11 @@ class Lyapunov(Record):
         "lies in it otherwise, or it is unknown, or few of the draws overflow"
     )
     steps_to_decide: int | None = scalar(
-        "where undecided: steps at which 0 leaves the interval if the exponent stays; none of several draws",
+        "where undecided: steps at which 0 leaves the interval if the exponent stays; none of several draws, "
+        "nor where the run tells too little to say",
         unit="step",
     )
-    seeds_to_decide: int | None = scalar("the same of several draws: how many")
+    seeds_to_decide: int | None = scalar("the same of several draws, at least 6: how many")
     state_size: int = scalar("n, numbers in the whole state")
     count: int = scalar("exponents computed")
     steps: int = scalar("steps measured, of each draw; the fewest where a state overflows")
@@ -108,7 +112,7 @@ class Lyapunov(Record):
     starts: int = scalar("initial states of each draw; from all but the first the leading exponent alone")
     starts_agree: bool | None = scalar(
         "whether those exponents are one, but for errors and a factor of 100 over the steps; none where "
-        "nobody can tell"
+        "nobody can tell, as of fewer than 8 steps"
     )
     starts_difference: float | None = scalar("the most by which those of one draw differ", unit=RATE)
     blow_up_step: int | None = scalar("step at which a state overflows", unit="step")

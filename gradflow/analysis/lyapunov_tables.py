@@ -6,12 +6,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.batch_means import student_quantile
+from gradflow.analysis.batch_means import FEWEST, student_quantile
 from gradflow.analysis.dimension import entropy_rate, kaplan_yorke
 from gradflow.analysis.exponents import MOST_ROUNDS, STARTS
-from gradflow.analysis.growth_run import GrowthRun
+from gradflow.analysis.growth_run import INDEPENDENT, GrowthRun
 from gradflow.analysis.lyapunov_record import Exponents, History, Lyapunov
 from gradflow.analysis.pace import LEAST_STEPS, data_to_decide, verdict
+from gradflow.analysis.power_law import may_be_power_of_time
 from gradflow.analysis.starts import DrawStarts
 from gradflow.analysis.sum_rule import sum_rule_error
 from gradflow.cells.base import Array
@@ -20,6 +21,7 @@ from gradflow.linalg.orthonormal import EPS
 TOLERANCE = 0.01  # nats per step within which an exponent counts as converged, unless told otherwise
 NOTHING = 1e-12  # nats per step that are an exponent of 0
 ROUNDING = 1e-9  # nats per step that are no drift
+DRAWS_THAT_TELL = 6  # draws whose scatter says how many others would decide
 
 
 class Estimate(NamedTuple):
@@ -28,6 +30,8 @@ class Estimate(NamedTuple):
     exponents: Array
     errors: Array
     half_widths: Array  # of 95 % intervals
+    rounding: Array  # what rounding may have cost, in both of them
+    powers: Array  # whether it is growth as a power of time that keeps 0 within them
     drift: Array  # second half of the runs less the first
     sure: Array  # whether every run is long beside the memory of the system
 
@@ -53,21 +57,22 @@ def record(
 ) -> Lyapunov:
     """Return the record of all runs; ``rounded``: rounding shows in the sum of the spectrum."""
     limit = TOLERANCE if tolerance is None else tolerance
-    found = estimate(runs, limit)
+    found = estimate(runs, limit, transient)
     order = np.argsort(-found.exponents, kind="stable")
     found = Estimate(*(part[order] for part in found))
     exponents, errors = found.exponents, found.errors
     with np.errstate(invalid="ignore"):
         steady = np.abs(found.drift) <= 6.0 * errors + ROUNDING  # a half is √2 less certain, two 2
     apart = [one for one in starts if one.agree is False]
-    settled = (errors <= limit) & ((steady & found.sure) | np.isneginf(exponents)) & (not apart)
+    known = steady & found.sure & ~found.powers
+    settled = (errors <= limit) & (known | np.isneginf(exponents)) & (not apart)
     size, count = runs[0].orbit.size, len(exponents)
-    sharp = np.where(np.abs(exponents) < NOTHING, 0.0, exponents).tolist()
+    sharp = np.where(np.abs(exponents) <= np.maximum(found.rounding, NOTHING), 0.0, exponents).tolist()
     largest, total = float(exponents[0]), float(exponents.sum())
     blown = [run.orbit.blow_up for run in runs if run.orbit.blow_up is not None]
     dets = [run.mean_log_abs_det() for run in runs]
     whole = count == size
-    judged = judge(runs, largest, float(found.half_widths[0]), starts)
+    judged = judge(runs, found, starts)
     table = Exponents(
         index=list(range(1, count + 1)),
         exponent=exponents,
@@ -77,7 +82,7 @@ def record(
     )
     return Lyapunov(
         params=params,
-        notes=tuple(_notes(runs, table, found.sure, starts, tolerance, transient, rounded=rounded)),
+        notes=tuple(_notes(runs, table, found, starts, tolerance, transient, rounded=rounded)),
         largest=largest,
         largest_standard_error=float(errors[0]),
         largest_low=judged.low,
@@ -102,17 +107,19 @@ def record(
         starts_agree=_all_agree(starts),
         starts_difference=max((one.difference for one in starts), default=None),
         blow_up_step=min(blown, default=None),
-        conclusion=_conclusion(table, found.half_widths, judged, runs, agree=not apart),
+        conclusion=_conclusion(table, found, judged, runs, agree=not apart),
         exponents=table,
         history=_history(runs),
     )
 
 
-def estimate(runs: Sequence[GrowthRun], tolerance: float) -> Estimate:
+def estimate(runs: Sequence[GrowthRun], tolerance: float, transient: int) -> Estimate:
     """Return means over draws; errors as the steps' correlation has them, or as draws differ, the larger.
 
     The interval of either is Student's t: that of the steps with the degrees of freedom that Welch (1947) and
-    Satterthwaite (1946) give a sum of variances, that of n draws with n − 1.
+    Satterthwaite (1946) give a sum of variances, that of n draws with n − 1. What rounding may have cost is
+    added to both. Where growth as a power of time may explain the record, they are widened until they hold
+    0, its exponent.
     """
     several = np.array([run.exponents() for run in runs])
     exponents = several.mean(axis=0)
@@ -129,17 +136,23 @@ def estimate(runs: Sequence[GrowthRun], tolerance: float) -> Estimate:
             half_widths = np.fmax(half_widths, student_quantile(np.array(len(runs) - 1.0)) * between)
     drift = np.mean([_drift(run) for run in runs], axis=0)
     sure = np.all([run.sure(tolerance) for run in runs], axis=0)
-    return Estimate(exponents, np.where(dead, 0.0, within), np.where(dead, 0.0, half_widths), drift, sure)
+    rounding = np.mean([run.rounding_errors() for run in runs], axis=0)
+    errors = np.where(dead, 0.0, within + rounding)
+    half_widths = np.where(dead, 0.0, half_widths + rounding)
+    powers = np.all([_may_be_power(run, transient) for run in runs], axis=0)
+    powers &= ~dead & (np.abs(exponents) > 2.0 * errors)
+    errors = np.where(powers, np.fmax(errors, 0.5 * np.abs(exponents)), errors)
+    half_widths = np.where(powers, np.fmax(half_widths, np.abs(exponents)), half_widths)
+    return Estimate(exponents, errors, half_widths, rounding, powers, drift, sure)
 
 
-def judge(
-    runs: Sequence[GrowthRun], largest: float, half_width: float, starts: Sequence[DrawStarts]
-) -> Judgement:
+def judge(runs: Sequence[GrowthRun], found: Estimate, starts: Sequence[DrawStarts]) -> Judgement:
     """Return the verdict on the leading exponent, the interval it rests on, and what would decide it.
 
     Where initial states disagree the interval is widened to hold what each of them has. Draws whose state
     overflows explode: most of them decide, and while they are few no verdict of calm holds for all.
     """
+    largest, half_width = float(found.exponents[0]), float(found.half_widths[0])
     low, high = largest - half_width, largest + half_width
     disagree = any(one.agree is False for one in starts)
     if disagree:
@@ -151,11 +164,27 @@ def judge(
     word = str(verdict(largest, steps, blown[0] if most else None, low, high))
     if blown and not most and word != "exploding":
         word = "undecided"
-    if word != "undecided" or disagree or blown:
+    if word != "undecided" or disagree or blown or found.powers[0]:
         return Judgement(word, low, high)
+    # rounding does not grow less with more data
+    distance, half_width = abs(largest) - float(found.rounding[0]), half_width - float(found.rounding[0])
     if len(runs) > 1:
-        return Judgement(word, low, high, None, data_to_decide(len(runs), half_width, abs(largest)))
-    return Judgement(word, low, high, data_to_decide(steps, half_width, abs(largest)), None)
+        told = len(runs) >= DRAWS_THAT_TELL
+        return Judgement(
+            word, low, high, None, data_to_decide(len(runs), half_width, distance) if told else None
+        )
+    told = float(runs[0].independent()[np.argmax(runs[0].exponents())]) >= INDEPENDENT
+    return Judgement(word, low, high, data_to_decide(steps, half_width, distance) if told else None, None)
+
+
+def _may_be_power(run: GrowthRun, transient: int) -> Array:
+    """Return for each column whether its growth may be that of a power of time; no of too few batches."""
+    ends, sums = run.batches.totals()
+    if len(ends) < FEWEST:
+        return np.zeros(sums.shape[1] - 1, bool)
+    with np.errstate(invalid="ignore"):
+        growths = np.diff(sums[:, :-1], axis=0, prepend=0.0)
+    return may_be_power_of_time(growths, ends, transient, run.log_errors / len(ends))
 
 
 def _all_agree(starts: Sequence[DrawStarts]) -> bool | None:
@@ -194,7 +223,7 @@ def _history(runs: Sequence[GrowthRun]) -> History:
 
 
 def _conclusion(
-    table: Exponents, half_widths: Array, judged: Judgement, runs: Sequence[GrowthRun], *, agree: bool
+    table: Exponents, found: Estimate, judged: Judgement, runs: Sequence[GrowthRun], *, agree: bool
 ) -> str:
     """Return the leading exponent in words, which say no more than the verdict does."""
     largest, error = float(table.exponent[0]), float(table.standard_error[0])
@@ -218,25 +247,28 @@ def _conclusion(
         means = f"the state overflows in {len(blown)} of {len(runs)} draws and not in the others"
     elif math.isnan(judged.low):
         means = "fewer than 8 steps do not tell its error"
+    elif found.powers[0]:
+        means = "growth as a power of the steps, whose exponent is 0, may explain the record as well"
     else:
-        means = f"a small change may grow or shrink{_what_decides(judged)}"
-    positive = int((table.exponent - half_widths > ROUNDING).sum())
+        means = f"a small change may grow or shrink{_what_decides(judged, len(runs))}"
+    positive = int((table.exponent - found.half_widths > ROUNDING).sum())
     chaos = f"; {positive} of the {len(table.index)} exponents computed are positive" if positive else ""
     return f"Leading exponent {largest:.6g}{known} nats per step, {judged.verdict}: {means}{chaos}."
 
 
-def _what_decides(judged: Judgement) -> str:
+def _what_decides(judged: Judgement, draws: int) -> str:
+    """Say how much data would decide, or that these tell too little to say so."""
     if judged.steps_to_decide is not None:
         return f", and about {judged.steps_to_decide} steps would tell if the exponent stays where it is"
     if judged.seeds_to_decide is not None:
         return f", and about {judged.seeds_to_decide} draws would tell if the mean stays where it is"
-    return ""
+    return f"; how many {'draws' if draws > 1 else 'steps'} would tell cannot be estimated from these"
 
 
 def _notes(
     runs: Sequence[GrowthRun],
     table: Exponents,
-    sure: Array,
+    found: Estimate,
     starts: Sequence[DrawStarts],
     tolerance: float | None,
     transient: int,
@@ -275,7 +307,7 @@ def _notes(
         yield f"{dead} exponents are -inf: a Jacobian on the way is singular, exactly or to rounding."
         if any(np.isfinite(run.mean_log_abs_det()) for run in runs):
             yield "ln |det J| is finite all the same: those exponents are under what float64 resolves."
-    short = int((~sure).sum())
+    short = int((~found.sure).sum())
     if short and not np.isnan(table.standard_error).any():
         yield (
             f"the run is not long beside the memory of the system: {short} standard errors are rough, and "

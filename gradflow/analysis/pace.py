@@ -4,6 +4,8 @@ import math
 
 # Stable is a rate at which a gradient changes by less than this factor over T steps, at least 100.
 STABLE, LEAST_STEPS = 100.0, 100
+# Times as much data, past which an estimate is so far under its error that it tells nothing of its size.
+MAX_TIMES_TO_DECIDE = 1000
 # Credit arrives where a gradient neither shrinks nor grows by more than this on its way, as log₁₀.
 ARRIVES = 2.0
 
@@ -84,17 +86,17 @@ def data_to_decide(amount: int, half_width: float, distance: float) -> int | Non
     """Return how much data would decide a verdict, to two digits, rounded up; None where none would.
 
     The half-width of an interval falls as 1/√amount; it has to come under the ``distance`` from the estimate
-    to what it is not to reach, if the estimate stays.
+    to what it is not to reach, if the estimate stays. None is told past `MAX_TIMES_TO_DECIDE` times as much.
 
     Examples
     --------
-    >>> data_to_decide(1000, 0.044, 0.0146), data_to_decide(1000, 0.044, 0.0)
-    (9100, None)
+    >>> data_to_decide(1000, 0.044, 0.0146), data_to_decide(1000, 0.044, 0.0), data_to_decide(1000, 0.044, 1e-9)
+    (9100, None, None)
     """
     if not (0 < distance < math.inf and math.isfinite(half_width)):
         return None
     needed = amount * (half_width / distance) ** 2
-    if not math.isfinite(needed):
+    if not needed <= MAX_TIMES_TO_DECIDE * amount:
         return None
     unit: int = 10 ** max(math.floor(math.log10(max(needed, 1.0))) - 1, 0)
     return max(math.ceil(needed / unit) * unit, amount + 1)

@@ -47,8 +47,10 @@ class DrawStarts(NamedTuple):
         """Whether the others differ by chance alone, or too little to matter; None where nobody can tell.
 
         What two runs differ by because of how they began is a factor of their growth, not a rate: less than
-        100 over the steps is called none.
+        100 over the steps is called none. Of so few steps that nothing is known of the error, nobody can.
         """
+        if self.first.steps and math.isnan(self.first.half_width):
+            return None
         told = [self._agrees(other) for other in self.others]
         return False if False in told else None if None in told else True
 

@@ -47,6 +47,9 @@ class Frame:
     rounding : float
         What rounding may have cost one of these sums so far: eps times the columns' norm over the smallest
         r_ii, summed over orthonormalisations.
+    log_errors : array (k,)
+        What it may have cost each of them: the same of the columns up to that one, times n for each of the
+        steps, and eps of each partial sum. A bound of all roundings in one direction.
 
     Examples
     --------
@@ -63,6 +66,7 @@ class Frame:
         self.logs = np.zeros(count)
         self.alive = np.arange(count)
         self.rounding = 0.0
+        self.log_errors = np.zeros(count)
         self.together = 1  # steps that are taken before the next orthonormalisation
         self.pace = 0.0  # share of what rounding allows that a step uses up, of late
 
@@ -114,7 +118,8 @@ class Frame:
         if spread > WORST:
             return False
         self.rounding += EPS * spread
-        self._keep(packed.triangle())
+        least = np.minimum.accumulate(packed.diagonal)
+        self._keep(packed.triangle(), steps * size / (math.sqrt(len(least)) * least))
         return True
 
     def _single(self, factor: Factor) -> None:
@@ -136,11 +141,14 @@ class Frame:
         self.alive = self.alive[step.living]
         self.rounding += EPS * step.spread if self.alive.size else 0.0
         self.logs[self.alive] += step.shift * math.log(2)
-        self._keep(step.found)
+        self._keep(step.found, step.amplified)
 
-    def _keep(self, found: Triangle) -> None:
+    def _keep(self, found: Triangle, amplified: Array) -> None:
+        """Go on with new columns; ``amplified``: by how much each r_ii has blown up what was rounded."""
         self.columns = found.columns
         self.logs[self.alive] += np.log(found.diagonal)
+        rounded = len(self.columns) * amplified + np.abs(self.logs[self.alive])
+        self.log_errors[self.alive] += EPS * rounded
 
     def _plan(self, steps: int, spread: float, log_size: float) -> None:
         """Choose how many steps to take next, from what the last ones did to the columns."""
@@ -182,6 +190,7 @@ class Step(NamedTuple):
     shift: int
     spread: float
     size: float  # of the largest entry, 2^−shift
+    amplified: Array  # rounding of the rows, as each column of Q weighs them, over r_ii
 
 
 def graded_triangle(block: Array) -> Step:
@@ -211,7 +220,8 @@ def graded_triangle(block: Array) -> Step:
         spread = _spread(float(sizes[0]) * math.sqrt(len(rows)), found.diagonal)
     columns = np.empty_like(found.columns)
     columns[order] = found.columns
-    return Step(living, Triangle(columns, found.diagonal), shift, spread, float(sizes[0]))
+    amplified = np.maximum.accumulate(sizes @ np.abs(found.columns) / found.diagonal)
+    return Step(living, Triangle(columns, found.diagonal), shift, spread, float(sizes[0]), amplified)
 
 
 def _independent(rows: Array, sizes: Array, found: Triangle) -> tuple[Array, Triangle]:

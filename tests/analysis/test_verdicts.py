@@ -84,7 +84,7 @@ def test_steps_that_would_decide_are_those_at_which_the_interval_leaves_0():
 
 
 @pytest.mark.parametrize("amount", [10, 1000, 99999])
-@pytest.mark.parametrize("ratio", [1.0, 1.04, 3.7, 1e3])
+@pytest.mark.parametrize("ratio", [1.0, 1.04, 3.7, 30.0])
 def test_data_to_decide_has_two_digits_and_errs_upwards(amount, ratio):
     found = data_to_decide(amount, ratio * 0.1, 0.1)
     exact = amount * ratio**2
@@ -98,6 +98,61 @@ def test_too_few_steps_for_an_error_decide_nothing(steps):
     assert found.verdict == "undecided"
     assert found.steps_to_decide is None
     assert "8 steps" in found.conclusion
+    assert gradflow.lyapunov("rnn", hidden=3, steps=steps, transient=0).starts_agree is None
+
+
+@pytest.mark.parametrize("ratio", [32.0, 1e6])
+def test_an_estimate_far_under_its_error_tells_no_amount(ratio):
+    assert data_to_decide(10, ratio, 1.0) is None
+
+
+@pytest.mark.parametrize("steps", [8, 12])
+def test_few_correlated_steps_tell_no_steps_to_decide(steps):
+    # one turn or so: the eight or twelve norms on the ellipse are one slow wave
+    angle = 2 * math.pi / 11
+    turn = np.array([[math.cos(angle), -3 * math.sin(angle)], [math.sin(angle) / 3, math.cos(angle)]])
+    found = gradflow.lyapunov(jacobians=np.tile(turn, (steps, 1, 1)), transient=0)
+    assert (found.verdict, found.steps_to_decide) == ("undecided", None)
+    assert "cannot be estimated" in found.conclusion
+
+
+def rotations(steps, size, seed):
+    return np.linalg.qr(np.random.default_rng(seed).standard_normal((steps, size, size)))[0]
+
+
+@pytest.mark.parametrize("steps", [8, 100, 1000])
+def test_an_exponent_of_0_lies_within_two_errors_of_what_rounding_leaves(steps):
+    for seed in range(20):
+        size = 2 + seed % 7
+        turns = rotations(steps, size, seed)
+        for stack in (turns, np.tile(turns[:1], (steps, 1, 1))):
+            found = gradflow.lyapunov(jacobians=stack, transient=0)
+            assert np.all(np.abs(found.exponents.exponent) <= 2 * found.exponents.standard_error)
+            assert found.largest_low <= 0 <= found.largest_high
+            assert found.largest_standard_error < size * 1e-14
+            assert found.verdict == "stable"
+
+
+def unipotent(steps, size, seed, *, constant):
+    drawn = np.random.default_rng([seed, size]).standard_normal((1 if constant else steps, size, size))
+    return np.broadcast_to(np.eye(size) + np.triu(drawn, 1), (steps, size, size))
+
+
+@pytest.mark.parametrize("constant", [False, True])
+def test_growth_as_a_power_of_the_steps_is_not_called_exponential(constant):
+    # every product has a unit diagonal: it grows as a power of the steps, and all exponents are 0
+    runs = [(steps, size, seed) for steps in (30, 100, 300) for size in (2, 3, 5, 8) for seed in range(5)]
+    found = [gradflow.lyapunov(jacobians=unipotent(*run, constant=constant), count=1) for run in runs]
+    wrong = [one for one in found if one.verdict in ("exploding", "vanishing")]
+    assert len(wrong) <= binom.ppf(0.99, len(runs), 0.05)
+
+
+def test_exponential_growth_is_not_mistaken_for_a_power_of_the_steps():
+    for seed in range(20):
+        stack = math.exp(0.1) * np.tile(rotations(1, 4, seed), (100, 1, 1))
+        assert gradflow.lyapunov(jacobians=stack).verdict == "exploding"
+        noisy = math.exp(0.35) * by_chance(400, seed)  # ten errors over 0
+        assert gradflow.lyapunov(jacobians=noisy, count=1).verdict == "exploding"
 
 
 def test_several_draws_are_judged_by_how_they_differ():
@@ -116,8 +171,12 @@ def test_several_draws_are_judged_by_how_they_differ():
     assert many.largest_low < expected < many.largest_high
     assert many.verdict == "vanishing"
     for found in (few, many):
-        assert (found.seeds_to_decide is None) == (found.verdict != "undecided")
+        assert found.seeds_to_decide is None  # of two draws nobody can tell
         assert found.steps_to_decide is None
+    told = next(one for one in map(exponent, range(6, 20)) if one.verdict == "undecided")
+    half_width = t.ppf(0.975, told.seeds - 1) * told.largest_standard_error
+    exact = told.seeds * (half_width / told.largest) ** 2
+    assert exact <= told.seeds_to_decide <= 1.1 * exact + 1
 
 
 @pytest.mark.parametrize("seeds", [2, 3])

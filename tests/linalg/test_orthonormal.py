@@ -122,7 +122,7 @@ def test_steps_that_keep_columns_apart_are_taken_many_at_once():
 
     frame, few = Frame(6, 6, np.random.default_rng(0)), []
     keep = frame._keep
-    frame._keep = lambda found: (few.append(1), keep(found))
+    frame._keep = lambda *found: (few.append(1), keep(*found))
     frame.advance([Counted(rotation) for rotation in rotations(6, 10 * MOST)])
     assert len(counted) == 10 * MOST  # no step is taken twice
     assert len(few) <= 10 + math.log2(MOST) + 1
