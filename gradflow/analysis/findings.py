@@ -12,7 +12,7 @@ from gradflow.analysis.credit import Credit, credit, trajectories
 from gradflow.analysis.end_norms import MAX_DENSE_STATE
 from gradflow.analysis.gate_rows import GateRow, gate_rows, norm
 from gradflow.analysis.inputs import Inputs
-from gradflow.analysis.pace import verdict
+from gradflow.analysis.pace import judge_median
 from gradflow.analysis.remedies import Case, Trial, trials
 from gradflow.analysis.trained import parse_name
 from gradflow.analysis.trajectory import Trajectory
@@ -72,9 +72,12 @@ class Finding(NamedTuple):
 
     @property
     def verdict(self) -> str | None:
-        """The verdict on the rate."""
-        rates = self.credit.rates
-        return verdict(self.credit.rate, self.lags, self.credit.blow_up, min(rates), max(rates))
+        """The verdict on the rate: of the median over sequences, as `gradflow.compare` has it over draws.
+
+        A state that overflows along any of the sequences explodes.
+        """
+        overflows = self.credit.blow_up is not None
+        return "exploding" if overflows else judge_median(self.credit.rates, self.lags).verdict
 
 
 class Answer(NamedTuple):
@@ -202,9 +205,8 @@ def _finding(
     last_decides = took_input and fed != "unit normal"
     measured = credit(trajectory, question.length, ends=ends, window=question.lags, last_decides=last_decides)
     case = Case(cell, trajectory, measured, question.length, question.seed, ends, question.lags)
-    # what gates and rounding do is told of the first sequence
+    # what gates do is told of the first sequence
     states, inputs = trajectory.states[0], trajectory.inputs[0]
-    first = Trajectory(cell, inputs, states, trajectory.blow_up, trajectory.underflow)
     activity = cell.activity(states, inputs) if trajectory.steps else []
     return Finding(
         name=layer.name,
@@ -227,7 +229,7 @@ def _finding(
         gates=gate_rows(cell, activity, every_step=question.gate_steps),
         trials=[] if measured.arrives else list(trials(case)),
         weight_hh=cell.weight_hh,
-        trajectory_error=state_norm_error(first),
+        trajectory_error=state_norm_error(trajectory),
     )
 
 

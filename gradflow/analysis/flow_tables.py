@@ -8,8 +8,8 @@ import numpy as np
 
 from gradflow.analysis.flow_record import Cells, Lags
 from gradflow.analysis.measure import Measured, Series
-from gradflow.analysis.pace import half_life, verdict
-from gradflow.analysis.quantiles import MedianInterval, median, median_interval, quantiles
+from gradflow.analysis.pace import MedianVerdict, half_life, judge_median
+from gradflow.analysis.quantiles import median, quantiles
 from gradflow.analysis.trajectory_error import stated_error
 from gradflow.analysis.view import View
 from gradflow.cells.base import Array
@@ -78,7 +78,7 @@ def cell_table(found: Draws, view: View, steps: int) -> Cells:
     low, rate, high = (
         np.array(values) for values in zip(*(quantiles(several) for several in rates), strict=True)
     )
-    told = [_median_rate(part, several) for part, several in zip(parts, rates, strict=True)]
+    told = [_judged(part, several, steps) for part, several in zip(parts, rates, strict=True)]
     medians = [median(part.norms()) for part in parts]
     horizons = {
         name: [_horizon(part, logs, ends) for part, logs in zip(parts, medians, strict=True)]
@@ -95,7 +95,7 @@ def cell_table(found: Draws, view: View, steps: int) -> Cells:
         horizon_float32=horizons["float32"],
         horizon_float16=horizons["float16"],
         horizon_bfloat16=horizons["bfloat16"],
-        verdict=[_verdict(part, one, steps) for part, one in zip(parts, told, strict=True)],
+        verdict=[one.verdict for one in told],
         median_low=np.array([math.nan if one.interval is None else one.interval.low for one in told]),
         median_high=np.array([math.nan if one.interval is None else one.interval.high for one in told]),
         block=[part.series[0] for part in parts],
@@ -129,18 +129,14 @@ def _rates(part: _Part) -> Array:
         return np.where(ended, logs[:, -1], (logs[:, -1] - start) / (last - first) * math.log(10))
 
 
-class _MedianRate(NamedTuple):
-    """The median that a verdict is about, and where that of all draws that there may be lies."""
+def _judged(part: _Part, rates: Array, steps: int) -> MedianVerdict:
+    """Return what the draws tell of their median.
 
-    median: float
-    interval: MedianInterval | None  # None of one draw: then it is about that one
-
-
-def _median_rate(part: _Part, rates: Array) -> _MedianRate:
-    """Return what the draws tell of their median; one whose state overflows is larger than any number."""
+    A gradient vanishes with the norm: the smallest singular value has no verdict, nor has a condition number.
+    """
     blown = np.array([draw.blow_up is not None for draw in part.draws])
-    every = np.where(blown, np.inf, rates)
-    return _MedianRate(float(median(every)), median_interval(every) if len(every) > 1 else None)
+    told = judge_median(np.where(blown, np.inf, rates), steps)
+    return told._replace(verdict=None) if part.series[1] in ("min", "cond") else told
 
 
 def _log10_norm_of_identity(part: _Part) -> float:
@@ -161,18 +157,6 @@ def _horizon(part: _Part, logs: Array, ends: tuple[float, float]) -> int | None:
     listed = {0, *part.lags}
     first = next((lag for lag, log in zip(part.lags, logs, strict=True) if outside(log, ends)), None)
     return first if first is not None and first - 1 in listed else None
-
-
-def _verdict(part: _Part, told: _MedianRate, steps: int) -> str | None:
-    """Return the verdict on the median over draws, or on the one draw that there is.
-
-    A gradient vanishes with the norm: the smallest singular value has no verdict, nor has a condition number.
-    """
-    if part.series[1] in ("min", "cond"):
-        return None
-    if told.interval is None:
-        return verdict(told.median, steps, None)
-    return verdict(told.median, steps, None, told.interval.low, told.interval.high)
 
 
 def _first(steps: Iterator[int | None]) -> int | None:

@@ -87,7 +87,7 @@ class GrowthRun:
         return np.where(np.isneginf(self.exponents()), 0.0, self.log_errors / self.steps)
 
     def half_widths(self) -> Array:
-        """Return half the widths of their 95 % intervals: Student's t of the independent batches, and rounding."""
+        """Return half the widths of 95 % intervals: Student's t of the independent batches, and rounding."""
         chance = student_quantile(self.independent() - 1.0) * self.standard_errors()
         return np.asarray(chance + self.rounding_errors())
 

@@ -35,7 +35,8 @@ class Layers:
         "first lag outside float32's normal numbers, of the first sequence", unit="step"
     )
     verdict: list[str | None] = column(
-        "stable: at this rate within a factor of 100 over the lags, at least 100"
+        "on the median of all sequences that there may be, as compare has it over seeds. stable: all of its "
+        "interval within a factor of 100 over the lags, at least 100; undecided: otherwise 0 lies in it"
     )
     credit: list[float] = column(
         "what is left of a gradient after L steps: ‖∂s_t/∂s_{t−L}‖₂, median over ends t",
@@ -62,7 +63,7 @@ class Layers:
     rate_high: list[float] = column("the highest", unit="nats per step")
     trajectory_error: list[float] = column(
         "how far log₁₀ of a norm may move where weights and inputs move by one unit in the last place, an "
-        "estimate: twice the largest change over lags and three runs along the first sequence",
+        "estimate: twice the largest change over lags, sequences and three runs",
         unit="decades",
     )
 

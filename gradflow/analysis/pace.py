@@ -1,6 +1,13 @@
 """What a rate of growth amounts to: a half-life, and a verdict."""
 
 import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradflow.analysis.quantiles import MedianInterval, median, median_interval
 
 # Stable is a rate at which a gradient changes by less than this factor over T steps, at least 100.
 STABLE, LEAST_STEPS = 100.0, 100
@@ -82,6 +89,30 @@ def verdict(
     return "exploding" if rate > 0 else "vanishing"
 
 
+class MedianVerdict(NamedTuple):
+    """The verdict on the median of all draws that there may be, and what it rests on."""
+
+    verdict: str | None
+    median: float
+    interval: MedianInterval | None  # None of one draw: then it is about that one
+
+
+def judge_median(rates: Sequence[float] | NDArray[np.float64], steps: int) -> MedianVerdict:
+    """Return the verdict on the median rate over T steps of the draws that there may be, given some.
+
+    A draw whose state overflows has the rate inf: it is above any other.
+
+    Examples
+    --------
+    >>> judge_median([-0.1, 0.2, 0.3], 100).verdict, judge_median([0.1, 0.2, 0.3], 100).verdict
+    ('undecided', 'exploding')
+    """
+    middle = float(median(rates))
+    interval = median_interval(rates) if len(rates) > 1 else None
+    ends = (None, None) if interval is None else (interval.low, interval.high)
+    return MedianVerdict(verdict(middle, steps, None, *ends), middle, interval)
+
+
 def data_to_decide(amount: int, half_width: float, distance: float) -> int | None:
     """Return how much data would decide a verdict, to two digits, rounded up; None where none would.
 
@@ -90,8 +121,8 @@ def data_to_decide(amount: int, half_width: float, distance: float) -> int | Non
 
     Examples
     --------
-    >>> data_to_decide(1000, 0.044, 0.0146), data_to_decide(1000, 0.044, 0.0), data_to_decide(1000, 0.044, 1e-9)
-    (9100, None, None)
+    >>> data_to_decide(1000, 0.044, 0.0146), data_to_decide(1000, 0.044, 1e-9)
+    (9100, None)
     """
     if not (0 < distance < math.inf and math.isfinite(half_width)):
         return None

@@ -1,4 +1,4 @@
-"""Whether a record of growth may be that of a power of time, whose exponent is 0 however fast it grows at first."""
+"""Whether growth may be that of a power of time, whose exponent is 0 however fast it grows at first."""
 
 import numpy as np
 

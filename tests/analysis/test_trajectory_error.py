@@ -204,5 +204,22 @@ def test_a_layer_of_a_file_has_its_own():
     )
     assert wild.layers.trajectory_error[0] > 1e-6
     assert any("trajectory_error" in note for note in wild.notes)
-    assert calm.layers.trajectory_error[0] < 1e-12
+    assert calm.layers.trajectory_error[0] < 1e-11  # 600 steps of a few roundings, the worst of 24 runs
     assert not any("trajectory_error" in note for note in calm.notes)
+
+
+def test_a_layer_has_the_largest_of_its_sequences():
+    # along zeros the state stays 0 and nothing is rounded; along others a gain of 4 makes chaos
+    draw = np.random.default_rng(0).standard_normal
+    model = gradflow.from_state_dict(
+        {"weight_ih_l0": draw((12, 3)), "weight_hh_l0": draw((12, 12)) * 4 / 12**0.5},
+        assume={"activation": "tanh"},
+    )
+    zeros, noise = np.zeros((60, 3)), draw((60, 3))
+
+    def error(*sequences):
+        return gradflow.inspect(model, input=np.stack(sequences)).layers.trajectory_error[0]
+
+    assert error(zeros) == 0
+    assert error(noise) > 1e-6
+    assert min(error(zeros, noise), error(noise, zeros)) > 1e-6
