@@ -212,10 +212,10 @@ def test_a_layer_has_the_largest_of_its_sequences():
     # along zeros the state stays 0 and nothing is rounded; along others a gain of 4 makes chaos
     draw = np.random.default_rng(0).standard_normal
     model = gradflow.from_state_dict(
-        {"weight_ih_l0": draw((12, 3)), "weight_hh_l0": draw((12, 12)) * 4 / 12**0.5},
+        {"weight_ih_l0": 0.1 * draw((40, 3)), "weight_hh_l0": 4.0 * draw((40, 40)) / math.sqrt(40)},
         assume={"activation": "tanh"},
     )
-    zeros, noise = np.zeros((60, 3)), draw((60, 3))
+    zeros, noise = np.zeros((200, 3)), draw((200, 3))
 
     def error(*sequences):
         return gradflow.inspect(model, input=np.stack(sequences)).layers.trajectory_error[0]
