@@ -38,9 +38,7 @@ def test_zeros_that_lack_eigenvectors_do_not_hide_the_spectral_radius():
     assert result.log10_norm == pytest.approx(math.log10(exact), abs=1e-9)
 
 
-@pytest.mark.parametrize(
-    ("density", "seed"), [(0.01, 1), (0.05, 0), (0.05, 1), (0.05, 2), (0.05, 3)]
-)
+@pytest.mark.parametrize(("density", "seed"), [(0.01, 1), (0.05, 0), (0.05, 1), (0.05, 2), (0.05, 3)])
 def test_a_sparse_reservoir_scaled_to_a_radius_has_it(density, seed):
     generator = np.random.default_rng([seed, 9])
     size = 200 if density == 0.01 else 64
