@@ -57,12 +57,21 @@ def check(found):
     return found
 
 
-@pytest.mark.parametrize("spec", CASES)
-def test_every_cell_is_off_its_differences_by_less_than_1e_8(spec):
-    found = check(gradflow.bptt(spec, parameter="all"))
+def check_differences(found, spec):
     # a kink of relu between two points leaves a piece of a slope
     assert found.difference_error < (1e-5 if "relu" in spec else 1e-8)
     assert not [note for note in found.notes if "differences" in note]
+
+
+@pytest.mark.parametrize("spec", CASES)
+def test_every_cell_is_off_its_differences_by_less_than_1e_8(spec):
+    check_differences(check(gradflow.bptt(spec, parameter="all", hidden=8, features=5, steps=40)), spec)
+
+
+@pytest.mark.parametrize("spec", ["rnn", "lstm:peephole=on,projection=3,layers=2", "gru:layers=2"])
+def test_a_cell_of_the_default_size_is_off_its_differences_by_less_than_1e_8(spec):
+    found = check(gradflow.bptt(spec, parameter="all"))
+    check_differences(found, spec)
     assert (found.steps, found.hidden, found.features, found.batch) == (100, 32, 32, 1)
 
 

@@ -65,14 +65,13 @@ def texts(topic):
     return found | ({"slip": topic.slip} if topic.slip else {})
 
 
-@pytest.fixture(params=ASKED)
+@pytest.fixture(params=ASKED, scope="module")
 def topic(request):
     name, options = ASKED[request.param]
     return made(name, **options)
 
 
-@pytest.mark.parametrize("hidden", [1, 2, 5])
-@pytest.mark.parametrize("seed", [0, 1, 2, 3])
+@pytest.mark.parametrize(("hidden", "seed"), [(1, 0), (2, 1), (5, 2), (5, 3)])
 @pytest.mark.parametrize("name", [name for name in DERIVATIONS if "hidden" in taken(name)])
 def test_every_line_of_every_topic_holds(name, seed, hidden):
     found = derive(name, seed=seed, hidden=hidden)
@@ -99,7 +98,7 @@ CELLS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("hidden", "steps", "seed"), [(1, 1, 0), (2, 3, 1), (3, 5, 2)])
+@pytest.mark.parametrize(("hidden", "steps", "seed"), [(1, 1, 0), (3, 4, 2)])
 @pytest.mark.parametrize("cell", CELLS)
 def test_expanded_sum_of_any_cell_over_any_steps_holds(cell, hidden, steps, seed):
     found = derive("expand", cell=cell, hidden=hidden, steps=steps, seed=seed)

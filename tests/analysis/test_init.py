@@ -111,7 +111,7 @@ def work(monkeypatch):
 # ---- closed forms
 
 
-@pytest.mark.parametrize("horizon", [2, 10, 100, 1000])
+@pytest.mark.parametrize("horizon", [2, 20, 200])
 @pytest.mark.parametrize("gain", [1e-6, 0.2, 0.9, 1.0, 1.01, 1.5, 2.0])
 @pytest.mark.parametrize("scheme", ["orthogonal", "keras", "identity"])
 def test_of_an_orthogonal_linear_rnn_the_gain_is_1_within_the_width_of_the_band(scheme, gain, horizon):
@@ -130,7 +130,7 @@ def test_of_an_orthogonal_linear_rnn_the_gain_is_1_within_the_width_of_the_band(
     assert found.arrival == "arrives"
 
 
-@pytest.mark.parametrize("horizon", [2, 30, 400])
+@pytest.mark.parametrize("horizon", [2, 30, 200])
 @pytest.mark.parametrize("start", [-6.0, 0.0, 2.0, 11.0])
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
 def test_without_recurrent_weights_or_inputs_a_gate_keeps_sigma_of_its_bias_at_each_step(

@@ -53,7 +53,7 @@ FAMILIES = [sparse, feedforward, companion, rotated_jordan_block, dense, uneven,
 
 @pytest.mark.parametrize("family", FAMILIES)
 def test_every_eigenvalue_lies_within_an_error_and_every_error_holds_one(family):
-    for seed in range(12):
+    for seed in range(5):
         matrix = family(np.random.default_rng([seed, 5]))
         found, exact = spectrum(matrix), eigenvalues(matrix)
         slack = 4 * np.finfo(float).eps * np.abs(matrix).max()  # the exact ones are rounded to doubles
