@@ -47,7 +47,7 @@ class GrowthRun:
 
     def measure(self, steps: int) -> None:
         """Measure the next ``steps``, or as many as there are, as one batch."""
-        before, rounding = self.frame.logs.copy(), self.frame.rounding
+        before, self.frame.rounding = self.frame.logs.copy(), 0.0
         taken, dets = self._advance(steps)
         if not taken:
             return
@@ -55,7 +55,7 @@ class GrowthRun:
             grown = np.where(np.isneginf(self.frame.logs), -np.inf, self.frame.logs - before)
         self.batches.add(taken, np.append(grown, dets))
         self.steps += taken
-        self.rounding += self.frame.rounding - rounding
+        self.rounding += self.frame.rounding
 
     def _advance(self, steps: int) -> tuple[int, float]:
         """Return how many steps were taken, and the sum of ln |det J| over them."""

@@ -242,6 +242,16 @@ def test_diagonal_matrices_have_sorted_logarithms(order):
     assert found.exponents.index == [1, 2]
 
 
+@pytest.mark.parametrize(
+    "diagonal", [(1e308, 1e-308), (1.0, 1e-308), (1e308, 1e-300), (1e308, 1.0, -1e-308), (-1e308,) * 2]
+)
+def test_diagonal_matrices_at_the_ends_of_a_doubles_range_have_sorted_logarithms(diagonal):
+    found = gradflow.lyapunov(jacobians=np.tile(np.diag(diagonal), (60, 1, 1)))
+    expected = sorted((math.log(abs(entry)) for entry in diagonal), reverse=True)
+    np.testing.assert_allclose(found.exponents.exponent, expected, atol=1e-11)
+    assert not any("rounding" in note for note in found.notes)
+
+
 def test_rotations_have_none():
     angles = np.random.default_rng(0).uniform(0, 2 * np.pi, 500)
     cos, sin = np.cos(angles), np.sin(angles)
