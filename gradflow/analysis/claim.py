@@ -138,8 +138,8 @@ def _unit_columns(vectors: NDArray[Any]) -> NDArray[Any]:
 def _inverse(vectors: NDArray[Any]) -> NDArray[Any]:
     """Return Q⁻¹ with columns of norm 1.
 
-    Q = U D with columns U of norm about 1, so that row i of U⁻¹ is multiplied by 1/D_ii, in doubles where those
-    are within its range of each other.
+    Q = U D with columns U of norm about 1, so that row i of U⁻¹ is multiplied by 1/D_ii, where those are
+    within the range of a double of each other.
     """
     exponents = np.frexp(largest_part(vectors, axis=0))[1].astype(np.int64)
     rows = np.linalg.inv(shifted(vectors, -exponents))

@@ -27,7 +27,7 @@ def init(
     input: Input = None,
     key: Key = None,
     input_format: InputFormat = None,
-    input_scale: InputScale = 1.0,
+    input_scale: InputScale = None,
     seed: Seed = 0,
     seeds: Annotated[
         int, option("--seeds", metavar="S", help="Draws of weights and inputs; the first is written.")

@@ -200,7 +200,7 @@ def from_log10(log10: float) -> float:
 def largest_part(array: NDArray[Any], axis: int | None = None) -> NDArray[np.float64]:
     """Return the largest |Re| or |Im| of the entries: a modulus may be out of range though both are in it."""
     parts = (array.real, array.imag) if np.iscomplexobj(array) else (array,)
-    return np.max([np.max(np.abs(part), axis=axis, initial=0.0) for part in parts], axis=0)
+    return np.asarray(np.max([np.max(np.abs(part), axis=axis, initial=0.0) for part in parts], axis=0))
 
 
 def shifted(array: NDArray[Any], exponent: int | NDArray[np.int64]) -> NDArray[Any]:
