@@ -158,7 +158,8 @@ def bptt(
     notes = [*_told(spec, inputs, sequences, objective), *wanted.told]
     if targets is None and isinstance(spec, Trained):
         notes.append(DRAWN)
-    return record(params, notes, objective, taken_apart(objective, blocks, pair_map, map))
+    used = {"hidden": hidden, "features": inputs.features}
+    return record(params, used, notes, objective, taken_apart(objective, blocks, pair_map, map))
 
 
 def _check(targets: object, targets_key: str | None, input: object, batch: int | None) -> None:
