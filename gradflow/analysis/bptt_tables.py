@@ -16,7 +16,7 @@ from gradflow.linalg.scaled import ScaledNumber, from_log10
 
 def record(
     params: Mapping[str, Any],
-    sizes: Mapping[str, int],
+    sizes: Mapping[str, Any],
     told: Sequence[str],
     objective: Objective,
     apart: Apart,
@@ -27,11 +27,10 @@ def record(
     windows = None if nothing else _windows(lags, apart)
     difference = gradient_error(objective, apart)
     rounding = trajectory_error(objective, apart, params["parameter"])
-    known = {name: params[name] for name in ("parameter", "steps", "batch")}
+    known = {**sizes, **{name: params[name] for name in ("parameter", "steps", "batch")}}
     cancellation = _cancellation(lags, log10_norm)
     return CreditAssignment(
         **known,
-        **sizes,
         params=params,
         notes=(*told, *notes(lags, difference, rounding, log10_norm)),
         loss=objective.value(),
