@@ -594,11 +594,11 @@ REFUSED = {
     "more_steps_than_data": ({"jacobians": STACK, "steps": 21}, "the data have 20"),
     "transient_of_all": ({"jacobians": STACK, "transient": 20}, "the data have 20"),
     "not_square": ({"jacobians": np.ones((5, 2, 3))}, "5×2×3"),
-    "hidden": ({"jacobians": STACK, "hidden": 3}, "hidden is for a cell"),
-    "features": ({"jacobians": STACK, "features": 3}, "features is for a cell"),
-    "input": ({"jacobians": STACK, "input": "zero"}, "input is for a cell"),
-    "input_scale": ({"jacobians": STACK, "input_scale": 2.0}, "input scale is for a cell"),
-    "seeds": ({"jacobians": STACK, "seeds": 2}, "seeds is for a cell"),
+    "hidden": ({"jacobians": STACK, "hidden": 3}, "hidden 3 has no effect beside Jacobians"),
+    "features": ({"jacobians": STACK, "features": 3}, "features 3 has no effect beside Jacobians"),
+    "input": ({"jacobians": STACK, "input": "zero"}, "input zero has no effect beside Jacobians"),
+    "input_scale": ({"jacobians": STACK, "input_scale": 2.0}, "input scale 2.0 has no effect beside Jacobians"),
+    "seeds": ({"jacobians": STACK, "seeds": 2}, "seeds 2 has no effect beside Jacobians"),
 }  # fmt: skip
 
 
