@@ -597,7 +597,8 @@ REFUSED = {
     "hidden": ({"jacobians": STACK, "hidden": 3}, "hidden 3 has no effect beside Jacobians"),
     "features": ({"jacobians": STACK, "features": 3}, "features 3 has no effect beside Jacobians"),
     "input": ({"jacobians": STACK, "input": "zero"}, "input zero has no effect beside Jacobians"),
-    "input_scale": ({"jacobians": STACK, "input_scale": 2.0}, "input scale 2.0 has no effect beside Jacobians"),
+    "input_scale": (
+        {"jacobians": STACK, "input_scale": 2.0}, "input scale 2.0 has no effect beside"),
     "seeds": ({"jacobians": STACK, "seeds": 2}, "seeds 2 has no effect beside Jacobians"),
 }  # fmt: skip
 
