@@ -14,10 +14,11 @@ from gradflow.analysis.bptt_tables import record
 from gradflow.analysis.inputs import Inputs, check_count, check_map
 from gradflow.analysis.losses import Loss, Objective
 from gradflow.analysis.parameters import chosen
-from gradflow.analysis.subject import Spec, check_fresh, drawn, sizes, subject
+from gradflow.analysis.subject import Spec, drawn, sizes, subject, used_sizes
 from gradflow.analysis.targets import drawn_for, given_targets
 from gradflow.analysis.trained import Trained
 from gradflow.analysis.trajectory import follow
+from gradflow.analysis.without_effect import refuse_without_effect
 from gradflow.cells.base import Array, Cell
 from gradflow.errors import NumericalError, UsageError
 from gradflow.layouts.network import Network
@@ -25,7 +26,9 @@ from gradflow.readers.given import told
 from gradflow.tables import lookup
 
 BATCH = 32  # sequences of somebody's data that are used unless more are asked for
-DRAWN = "Targets or readout are drawn (--seed): windows are those of that loss, not of the one trained on."
+DRAWN = (
+    "Targets or readout are drawn from the seed: windows are those of that loss, not of the one trained on."
+)
 
 
 def bptt(
@@ -38,12 +41,12 @@ def bptt(
     hidden: int | None = None,
     steps: int | None = None,
     batch: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     features: int | None = None,
     input: str | Path | ArrayLike | None = None,
     key: str | None = None,
     input_format: str | None = None,
-    input_scale: float = 1.0,
+    input_scale: float | None = None,
     pair_map: bool = False,
     map: Callable[..., Iterable[Any]] = map,
 ) -> CreditAssignment:
@@ -75,16 +78,16 @@ def bptt(
         T; 100, or the length of ``input``.
     batch : int, optional
         B; as many sequences as ``input`` has, at most 32, or 1.
-    seed : int
-        Of weights, inputs, targets and readout.
+    seed : int, optional
+        Of weights, inputs, targets and readout; 0 unless given.
     features : int, optional
         Features of the inputs; those of ``input``, of the checkpoint, or 32.
     input : str, path or array-like (T, features) or (B, T, features), optional
         As for `compare`, which feeds cells the same; a batch is what the loss is averaged over.
     key, input_format : str, optional
         As for `compare`.
-    input_scale : float
-        Multiplies the inputs.
+    input_scale : float, optional
+        Multiplies the inputs; 1 unless given.
     pair_map : bool
         Add the table ``map``, a row for every pair of steps; of one sequence.
     map : callable
@@ -99,7 +102,8 @@ def bptt(
     Raises
     ------
     UsageError
-        For an unknown cell, loss or parameter, or a number out of range.
+        For an unknown cell, loss or parameter, a number out of range, or an option that has no effect beside
+        the others.
     DataError
         For inputs or targets that cannot be read or do not fit.
     NumericalError
@@ -120,15 +124,18 @@ def bptt(
         raise UsageError(f"loss {loss!r} is a readout and has no targets: leave them out, or choose another")
     _check(targets, targets_key, input, batch)
     spec = subject(cell)
-    check_fresh(spec, hidden)
     hidden, features = sizes([spec], hidden, features, input)
     inputs = Inputs.of(
-        input, key=key, format=input_format, steps=steps, features=features, scale=input_scale, seed=seed,
-        count=batch or BATCH,
+        input, key=key, format=input_format, steps=steps, features=features, scale=input_scale,
+        seed=seed or 0,        count=batch or BATCH,
     )  # fmt: skip
+    random = targets is None or inputs.kind == "normal" or not isinstance(spec, Trained)
+    if not random:
+        refuse_without_effect({"seed": seed}, "where nothing is drawn: weights, inputs and targets are given")
+    seed = seed or 0
     sequences = _sequences(inputs, batch)
     if pair_map and sequences > 1:
-        raise UsageError(f"map of {sequences} sequences: expected one (--batch 1)")
+        raise UsageError(f"map of {sequences} sequences: expected one, batch 1")
     if pair_map:
         check_map(inputs.steps)
     network = drawn(spec, hidden, inputs.features, seed, 0)
@@ -143,14 +150,16 @@ def bptt(
     blocks = chosen(network, trajectory.states, trajectory.inputs, parameter)
     params = {
         "cell": spec.text, "loss": loss, "targets": told(targets), "targets_key": targets_key,
-        "parameter": parameter, "hidden": hidden, "steps": inputs.steps, "batch": sequences, "seed": seed,
-        "features": inputs.features, "input": told(input), "key": key, "input_format": input_format,
-        "input_scale": input_scale, "pair_map": pair_map,
+        "parameter": parameter, **used_sizes([spec], hidden, inputs), "steps": inputs.steps,
+        "batch": sequences,
+        "seed": seed if random else None, "input": told(input), "key": key, "input_format": input_format,
+        "input_scale": inputs.used_scale, "pair_map": pair_map,
     }  # fmt: skip
     notes = [*_told(spec, inputs, sequences, objective), *wanted.told]
     if targets is None and isinstance(spec, Trained):
         notes.append(DRAWN)
-    return record(params, notes, objective, taken_apart(objective, blocks, pair_map, map))
+    used = {"hidden": hidden, "features": inputs.features}
+    return record(params, used, notes, objective, taken_apart(objective, blocks, pair_map, map))
 
 
 def _check(targets: object, targets_key: str | None, input: object, batch: int | None) -> None:
@@ -162,7 +171,7 @@ def _check(targets: object, targets_key: str | None, input: object, batch: int |
         With its name.
     """
     if targets is None and targets_key is not None:
-        raise UsageError(f"targets key {targets_key!r} is for a file of targets (--targets): none was given")
+        raise UsageError(f"targets key {targets_key!r} is for a file of targets: none was given")
     if isinstance(targets, str) and isinstance(input, str) and targets == input == "-":
         raise UsageError("input and targets are both standard input (-): expected a file for one of them")
     if batch is not None:
@@ -174,7 +183,7 @@ def _told(spec: Spec, inputs: Inputs, sequences: int, objective: Objective) -> I
     if isinstance(spec, Trained):
         yield from (layer.told() for layer in spec.network.layers if layer.told())
     if inputs.data is not None and len(inputs.data) > sequences:
-        yield f"Of the {len(inputs.data)} input sequences the first {sequences} are used (--batch)."
+        yield f"Of the {len(inputs.data)} input sequences the first {sequences} are used (batch)."
     if isinstance(spec, Trained) and spec.backward:
         yield "The layer runs backward: its first step is the last of the data, as targets and steps have it."
     if objective.trajectory.underflow:

@@ -15,15 +15,19 @@ from gradflow.linalg.scaled import ScaledNumber, from_log10
 
 
 def record(
-    params: Mapping[str, Any], told: Sequence[str], objective: Objective, apart: Apart
+    params: Mapping[str, Any],
+    sizes: Mapping[str, Any],
+    told: Sequence[str],
+    objective: Objective,
+    apart: Apart,
 ) -> CreditAssignment:
-    """Return the record of a gradient that was taken apart."""
+    """Return the record of a gradient that was taken apart; ``sizes``: hidden size and features."""
     lags, log10_norm = lag_parts(apart.lags), apart.account.norm.log10()
     nothing = not apart.account.norm.mantissa
     windows = None if nothing else _windows(lags, apart)
     difference = gradient_error(objective, apart)
     rounding = trajectory_error(objective, apart, params["parameter"])
-    known = {name: params[name] for name in ("parameter", "steps", "batch", "hidden", "features")}
+    known = {**sizes, **{name: params[name] for name in ("parameter", "steps", "batch")}}
     cancellation = _cancellation(lags, log10_norm)
     return CreditAssignment(
         **known,

@@ -7,6 +7,7 @@ import numpy as np
 from gradflow.analysis.findings import Answer, Finding
 from gradflow.analysis.inspection_record import Changes
 from gradflow.errors import DataError
+from gradflow.linalg.norms import frobenius_norm
 
 
 def change_table(before: Answer, after: Answer) -> Changes:
@@ -68,8 +69,10 @@ def _pairs(before: Answer, after: Answer) -> Iterator[tuple[Finding, Finding]]:
 
 
 def _weight_change(before: Finding, after: Finding) -> float:
-    size = float(np.linalg.norm(before.weight_hh))
-    moved = float(np.linalg.norm(after.weight_hh - before.weight_hh))
+    # near 1 by one power of two, so that neither squares nor differences leave the range of a double
+    exponent = -max(int(np.frexp(np.abs(one.weight_hh).max())[1]) for one in (before, after))
+    first, second = (np.ldexp(one.weight_hh, exponent) for one in (before, after))
+    size, moved = frobenius_norm(first), frobenius_norm(second - first)
     return moved / size if size else float("inf") if moved else 0.0
 
 

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gradflow.errors import UsageError
 from gradflow.linalg.enclosure import EPS
 from gradflow.linalg.norms import frobenius_norm
-from gradflow.linalg.scaled import shifted
+from gradflow.linalg.scaled import largest_part, shifted
 from gradflow.record import column
 
 # A right decomposition is right to rounding, one of rounded numbers to some digits; a wrong one is off in the
@@ -41,6 +41,7 @@ class Verdict(NamedTuple):
     table: Claim
 
 
+@np.errstate(over="ignore", invalid="ignore")  # what leaves the range of a double is wrong, and said so
 def check_claim(matrix: NDArray[Any], vectors: NDArray[Any], values: NDArray[Any]) -> Verdict:
     """Compare W with QΛQ⁻¹ as claimed, and look for the slip that explains the difference.
 
@@ -70,18 +71,17 @@ def check_claim(matrix: NDArray[Any], vectors: NDArray[Any], values: NDArray[Any
         raise UsageError(
             f"claimed vectors are {_shape(vectors)}: expected {_shape(matrix)}, one eigenvector a column"
         )
-    lengths = np.linalg.norm(vectors, axis=0)
     # A column may have any length and W any size: neither changes what is right.
-    stated, vectors = vectors, vectors / np.where(lengths > 0, lengths, 1.0)
-    exponent = math.frexp(float(np.abs(matrix).max()) or 1.0)[1]
-    matrix, scaled = shifted(matrix, -exponent), shifted(diagonal, -exponent)
-    table = _columns(matrix, vectors, scaled, exponent)
-    independent = bool(np.linalg.cond(vectors) < DEPENDENT)
-    residual = _residual(matrix, vectors, scaled) if independent else math.inf
+    exponent = math.frexp(float(largest_part(matrix)) or 1.0)[1]
+    unit, scaled = _unit_columns(vectors), shifted(diagonal, -exponent)
+    table = _columns(matrix, unit, diagonal, exponent)
+    matrix = shifted(matrix, -exponent)
+    independent = bool(np.linalg.cond(unit) < DEPENDENT)
+    residual = _residual(matrix, unit, scaled) if independent else math.inf
     if independent and residual <= TOLERANCE and all(table.holds):
         return Verdict(True, residual, None, table)
-    slip = _slip(matrix, stated, scaled, residual, independent)
-    return Verdict(False, residual if independent else None, slip, table)
+    slip = _slip(matrix, vectors, scaled, residual, independent)
+    return Verdict(False, residual if math.isfinite(residual) else None, slip, table)
 
 
 def _slip(
@@ -102,15 +102,22 @@ def _slip(
 def _slips(
     matrix: NDArray[Any], vectors: NDArray[Any], values: NDArray[Any]
 ) -> Iterator[tuple[str, NDArray[Any], NDArray[Any]]]:
-    """Yield (what would have happened, the Q and Λ then meant), the likeliest first."""
-    inverse = np.linalg.inv(vectors)
-    orthogonal = np.allclose(inverse, vectors.conj().T, atol=ROUNDED)
-    remark = " (Q⁻¹ is the transpose of Q here)" if orthogonal else ""
-    for suffix, q in (("", vectors), (", and Q and Q⁻¹ swapped", inverse), (", and Q transposed", vectors.T)):
+    """Yield (what would have happened, the Q and Λ then meant), the likeliest first.
+
+    The length of a column of that Q says nothing, so each has norm 1.
+    """
+    inverse, transposed = _inverse(vectors), _unit_columns(vectors.T)
+    remark = " (Q⁻¹ is the transpose of Q here)" if _is_orthogonal(vectors) else ""
+    vectors = _unit_columns(vectors)
+    for suffix, q in (
+        ("", vectors),
+        (", and Q and Q⁻¹ swapped", inverse),
+        (", and Q transposed", transposed),
+    ):
         own = _own_values(matrix, q)
         if q is inverse:
             yield f"Q and Q⁻¹ are swapped, W = Q⁻¹ΛQ{remark}", q, values
-        elif q is not vectors:
+        elif q is transposed:
             yield "Q is transposed, its rows are the eigenvectors", q, values
         yield f"the columns of Q are permuted against Λ{suffix}", q, _nearest_order(values, own)
         yield (
@@ -121,13 +128,51 @@ def _slips(
     yield "the sign of some entries of Q is wrong", _signs_mended(matrix, vectors, values), values
 
 
+def _unit_columns(vectors: NDArray[Any]) -> NDArray[Any]:
+    """Return columns of norm 1, whatever their length is; columns of zeros as they are."""
+    moved = shifted(vectors, -np.frexp(largest_part(vectors, axis=0))[1].astype(np.int64))
+    lengths = np.linalg.norm(moved, axis=0)
+    return np.asarray(moved / np.where(lengths > 0, lengths, 1.0))
+
+
+def _inverse(vectors: NDArray[Any]) -> NDArray[Any]:
+    """Return Q⁻¹ with columns of norm 1.
+
+    Q = U D with columns U of norm about 1, so that row i of U⁻¹ is multiplied by 1/D_ii, where those are
+    within the range of a double of each other.
+    """
+    exponents = np.frexp(largest_part(vectors, axis=0))[1].astype(np.int64)
+    rows = np.linalg.inv(shifted(vectors, -exponents))
+    return _unit_columns(shifted(rows, (exponents.min() - exponents)[:, None]))
+
+
+def _is_orthogonal(vectors: NDArray[Any]) -> bool:
+    """Return whether the columns are orthonormal to the digits that people write."""
+    return np.allclose(vectors.conj().T @ vectors, np.eye(len(vectors)), atol=ROUNDED)
+
+
 def _own_values(matrix: NDArray[Any], vectors: NDArray[Any]) -> NDArray[Any]:
-    """Return q*Wq/q*q, the eigenvalue of each column if it is an eigenvector."""
+    """Return q*Wq of each column q of norm 1, the eigenvalue of q if it is an eigenvector."""
     # i, k entries of a vector, j column
-    left = vectors.conj()
-    own: NDArray[Any] = np.einsum("ij,ik,kj->j", left, matrix, vectors) / np.maximum(
-        np.einsum("ij,ij->j", left, vectors).real, EPS
-    )
+    own: NDArray[Any] = np.einsum("ij,ik,kj->j", vectors.conj(), matrix, vectors)
+    return own
+
+
+def _rayleigh(matrix: NDArray[Any], vectors: NDArray[Any]) -> NDArray[Any]:
+    """Return q*Wq of each column q of norm 1, of W as it was given.
+
+    The part of W that a column meets may be far smaller than the rest: each has a power of two of its own.
+    """
+    tops = np.frexp(largest_part(matrix, axis=0))[1].astype(np.int64)
+    sizes = np.where(vectors != 0, tops[:, None], -3000)
+    # no farther up than W itself can go
+    exponents = np.maximum((sizes + np.frexp(np.abs(vectors))[1]).max(axis=0), sizes.max(axis=0) - 1000)
+    own = np.empty(len(matrix), np.result_type(matrix, vectors))
+    for exponent in np.unique(exponents):
+        columns = vectors[:, exponents == exponent]
+        used = (columns != 0).any(axis=1)
+        images = shifted(matrix[:, used], -exponent) @ columns[used]
+        own[exponents == exponent] = shifted(np.einsum("ij,ij->j", columns.conj(), images), exponent)
     return own
 
 
@@ -150,37 +195,43 @@ def _signs_mended(matrix: NDArray[Any], vectors: NDArray[Any], values: NDArray[A
     mended = vectors.astype(np.complex128)
     for k, value in enumerate(values):
         true = eigenvectors[:, int(np.argmin(np.abs(eigenvalues - value)))]
-        size = np.linalg.norm(vectors[:, k])
-        if np.allclose(np.abs(vectors[:, k]), size * np.abs(true), atol=1e-6 * float(size)):
-            mended[:, k] = size * true
+        if np.allclose(np.abs(vectors[:, k]), np.abs(true), atol=1e-6):
+            mended[:, k] = true
     return mended
 
 
-def _columns(matrix: NDArray[Any], vectors: NDArray[Any], values: NDArray[Any], exponent: int) -> Claim:
-    """Judge each column q of norm 1 by ‖Wq − λq‖: against |λ|, or against rounding in W where λ is small."""
+def _columns(matrix: NDArray[Any], vectors: NDArray[Any], claimed: NDArray[Any], exponent: int) -> Claim:
+    """Judge each column q of norm 1 by ‖Wq − λq‖: against |λ|, or against rounding in W where λ is small.
+
+    ``exponent`` is the power of two that takes the largest entry of W to about 1.
+    """
+    own = _rayleigh(matrix, vectors)
+    matrix, values = shifted(matrix, -exponent), shifted(claimed, -exponent)
     gaps = np.linalg.norm(matrix @ vectors - vectors * values, axis=0)
+    gaps[~np.isfinite(gaps)] = np.inf  # |λ| is over 1e308 times ‖W‖
     rounding = 100 * len(matrix) * EPS * float(np.linalg.norm(matrix))
     empty = np.linalg.norm(vectors, axis=0) == 0
-    own = shifted(_own_values(matrix, vectors), exponent)
-    claimed = shifted(values, exponent)
     return Claim(
         index=list(range(1, len(values) + 1)),
         re=claimed.real,
         im=claimed.imag,
         residual=gaps / (float(np.linalg.norm(matrix, 2)) or 1.0),
-        holds=[bool(held) for held in (gaps <= TOLERANCE * np.abs(values) + rounding) & ~empty],
+        holds=[
+            bool(held)
+            for held in (gaps <= TOLERANCE * np.abs(values) + rounding) & np.isfinite(gaps) & ~empty
+        ],
         rayleigh_re=own.real,
         rayleigh_im=own.imag,
     )
 
 
 def _residual(matrix: NDArray[Any], vectors: NDArray[Any], values: NDArray[Any]) -> float:
-    """Return ‖W − QΛQ⁻¹‖/‖W‖, Frobenius."""
+    """Return ‖W − QΛQ⁻¹‖/‖W‖, Frobenius; inf where it is out of range."""
     try:
         gap = frobenius_norm(matrix - np.linalg.solve(vectors.T, (vectors * values).T).T)
     except np.linalg.LinAlgError:
         return math.inf
-    return gap / (frobenius_norm(matrix) or 1.0)
+    return gap / (frobenius_norm(matrix) or 1.0) if math.isfinite(gap) else math.inf
 
 
 def _diagonal(values: NDArray[Any], size: int) -> NDArray[Any]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from gradflow.analysis.trained import parse_name
 from gradflow.analysis.weight_file import WeightFile, WrittenArrays
+from gradflow.analysis.without_effect import READ_ALREADY, refuse_without_effect
 from gradflow.drawing import Items, Line
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.checkpoint import Checkpoint, check_assumed, load
@@ -140,6 +141,7 @@ def _chosen(
 ) -> tuple[Checkpoint, list[Network], bool]:
     """Return the checkpoint, the networks that are meant, and whether one alone was asked for by name."""
     if isinstance(source, Checkpoint):
+        refuse_without_effect({"layout": layout, "assume": assume or None}, READ_ALREADY)
         return source, list(source.networks), False
     name = parse_name(os.fspath(source))
     checkpoint = load(name.file, layout=layout, assume={**(assume or {}), **name.assume})

@@ -32,7 +32,7 @@ def derive(
     key: str | None = None,
     steps: int | None = None,
     hidden: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     map: Callable[..., Iterable[Any]] = map,
 ) -> Derivation:
     """Compute both sides of every line of a derivation on random parameters; return lines and numbers.
@@ -55,8 +55,8 @@ def derive(
         T or n: for bptt, expand, power, regimes.
     hidden : int, optional
         Units of the random parameters, or rows of a random matrix.
-    seed : int
-        Of all random parameters.
+    seed : int, optional
+        Of all random parameters; 0 unless given.
     map : callable
         Applies the check to each line in order; a caller may watch it.
 
@@ -88,13 +88,14 @@ def derive(
     """
     given: dict[str, Any] = {"cell": cell, "matrix": matrix, "key": key, "steps": steps, "hidden": hidden}
     params = {"topic": topic, "list": list, **given, "matrix": told(matrix), "seed": seed}
-    check_count("seed", seed, least=0)
     if list:
-        if topic is not None or any(value is not None for value in given.values()):
+        if topic is not None or any(value is not None for value in [*given.values(), seed]):
             raise UsageError("list shows every topic: leave topic and options out, or leave list out")
         return _listing(params)
+    params["seed"] = seed = 0 if seed is None else seed
+    check_count("seed", seed, least=0)
     if topic is None:
-        raise UsageError(f"expected a topic: {', '.join([*DERIVATIONS, EVERY])} (--list tells of them)")
+        raise UsageError(f"expected a topic: {', '.join([*DERIVATIONS, EVERY])} (list tells of them)")
     options = _options(given)
     topics = {name: _made(name, options, seed) for name in _names(topic, options)}
     if topic != EVERY:
@@ -123,7 +124,7 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
                 f"{MOST_ROWS} rows, and entries up to a number between {SMALLEST:g} and {LARGEST:g}"
             )
     elif key is not None:
-        raise UsageError(f"key {key!r} picks an array of a file (--matrix): none was given")
+        raise UsageError(f"key {key!r} picks an array of a file: no matrix was given")
     return options
 
 

@@ -18,9 +18,10 @@ from gradflow.analysis.measure import Measured, Question, measure
 from gradflow.analysis.pair_map import pair_table
 from gradflow.analysis.paths import path_tables
 from gradflow.analysis.quantiles import median_interval
-from gradflow.analysis.subject import Spec, check_named, drawn, sizes, subject
+from gradflow.analysis.subject import Spec, check_named, drawn, sizes, subject, used_sizes
 from gradflow.analysis.trained import Trained
 from gradflow.analysis.view import View, check_combination, parse_lags
+from gradflow.analysis.without_effect import refuse_without_effect
 from gradflow.cells.base import Array, Cell
 from gradflow.errors import GradflowError, UsageError
 from gradflow.layouts.network import Network
@@ -34,13 +35,13 @@ def compare(
     *cells: str | Network,
     hidden: int | None = None,
     steps: int | None = None,
-    seed: int = 0,
+    seed: int | None = None,
     seeds: int = 10,
     features: int | None = None,
     input: str | Path | ArrayLike | None = None,
     key: str | None = None,
     input_format: str | None = None,
-    input_scale: float = 1.0,
+    input_scale: float | None = None,
     norm: str | Sequence[str] = "2",
     block: str | Sequence[str] = "state",
     view: str = "backward",
@@ -66,8 +67,8 @@ def compare(
         Hidden size, of each fresh layer; that of the first checkpoint, or 32.
     steps : int, optional
         T; 100, or the length of ``input``.
-    seed, seeds : int
-        Weights are drawn ``seeds`` times, all derived from ``seed``.
+    seed, seeds : int, optional
+        Weights are drawn ``seeds`` times, all derived from ``seed``, 0 unless given.
     features : int, optional
         Features of the inputs; those of ``input``, of the first checkpoint, or 32.
     input : str, path or array-like (T, features) or (batch, T, features), optional
@@ -78,8 +79,8 @@ def compare(
     input_format : str, optional
         ``cifar10-rows`` or ``cifar10-pixels``: the input is a file of CIFAR-10's binary release, each image
         32 steps of 96 features or 1024 steps of 3, scaled to [0, 1].
-    input_scale : float
-        Multiplies the inputs.
+    input_scale : float, optional
+        Multiplies the inputs; 1 unless given.
     norm : str or sequence of str
         ``2`` (spectral), ``fro`` (Frobenius), ``min`` (the smallest singular value), ``cond`` (condition
         number).
@@ -114,7 +115,8 @@ def compare(
     Raises
     ------
     UsageError
-        For an unknown cell, option, norm or block, or a number out of range.
+        For an unknown cell, option, norm or block, a number out of range, or an option that has no effect
+        beside the others.
     DataError
         For inputs that cannot be read.
     NumericalError
@@ -136,19 +138,24 @@ def compare(
     hidden, features = sizes(specs, hidden, features, input)
     check_count("seeds", seeds)
     inputs = Inputs.of(
-        input, key=key, format=input_format, steps=steps, features=features, scale=input_scale, seed=seed,
-        count=seeds,
+        input, key=key, format=input_format, steps=steps, features=features, scale=input_scale,
+        seed=seed or 0,        count=seeds,
     )  # fmt: skip
+    random = inputs.kind == "normal" or not all(isinstance(spec, Trained) for spec in specs)
+    if not random:
+        refuse_without_effect({"seed": seed}, "where neither weights nor inputs are drawn")
     norms, blocks = _several("norm", norm, NORMS), _several("block", block, BLOCKS)
     chosen = View(_one("view", view, VIEWS), blocks, norms, parse_lags(lags, inputs.steps), exact)
     question = Question(chosen, pair_map, paths, gate_steps)
     _check(question, inputs.steps)
-    draws = Draws(hidden, seed, seeds, inputs, np.dtype(_one("dtype", dtype, DTYPES)))
+    draws = Draws(hidden, seed or 0, seeds, inputs, np.dtype(_one("dtype", dtype, DTYPES)))
+    _check_tables(specs, draws, question)
     found = _measured(specs, draws, question, map)
     params = {
-        "cells": [spec.text for spec in specs], "hidden": hidden, "steps": inputs.steps, "seed": seed,
-        "seeds": seeds, "features": inputs.features, "key": key, "input_format": input_format,
-        "input_scale": input_scale,
+        "cells": [spec.text for spec in specs], **used_sizes(specs, hidden, inputs),
+        "steps": inputs.steps, "seed": (seed or 0) if random else None, "seeds": seeds,
+        "key": key, "input_format": input_format,
+        "input_scale": inputs.used_scale,
         "input": told(input), "norm": ",".join(norms), "block": ",".join(blocks), "view": view,
         "lags": lags if isinstance(lags, str) else ",".join(f"{lag}" for lag in chosen.lags),
         "pair_map": pair_map, "paths": paths, "gate_steps": gate_steps,
@@ -266,6 +273,25 @@ def _check(question: Question, steps: int) -> None:
         raise UsageError(
             f"map of norm {norm!r} of block {block!r}: expected norm 2 or fro, of a block of the product"
         )
+
+
+def _check_tables(specs: Sequence[Spec], draws: Draws, question: Question) -> None:
+    """Refuse a table that none of the cells has a row of.
+
+    Raises
+    ------
+    UsageError
+        With the option that asks for it.
+    """
+    if not (question.paths or question.gate_steps):
+        return
+    cells = [draws.cell(spec, 0) for spec in specs]
+    if question.paths and not any("c" in cell.parts for cell in cells):
+        raise UsageError("paths has no effect: it is for a cell with a cell state, an lstm; leave it out")
+    if question.gate_steps and not any(
+        cell.gates(np.zeros((2, cell.state_size)), np.zeros((1, cell.input_size))) for cell in cells
+    ):
+        raise UsageError("gate steps has no effect: it is for a cell with gates, lstm or gru; leave it out")
 
 
 def _one(kind: str, value: object, valid: Sequence[str]) -> str:

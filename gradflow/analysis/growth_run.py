@@ -50,7 +50,7 @@ class GrowthRun:
 
     def measure(self, steps: int) -> None:
         """Measure the next ``steps``, or as many as there are, as one batch."""
-        before, rounding = self.frame.logs.copy(), self.frame.rounding
+        before, self.frame.rounding = self.frame.logs.copy(), 0.0
         log_errors = self.frame.log_errors.copy()
         taken, dets = self._advance(steps)
         if not taken:
@@ -59,7 +59,7 @@ class GrowthRun:
             grown = np.where(np.isneginf(self.frame.logs), -np.inf, self.frame.logs - before)
         self.batches.add(taken, np.append(grown, dets))
         self.steps += taken
-        self.rounding += self.frame.rounding - rounding
+        self.rounding += self.frame.rounding
         self.log_errors += self.frame.log_errors - log_errors
 
     def _advance(self, steps: int) -> tuple[int, float]:

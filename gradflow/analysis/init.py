@@ -45,7 +45,7 @@ def init(
     input: str | Path | ArrayLike | None = None,
     key: str | None = None,
     input_format: str | None = None,
-    input_scale: float = 1.0,
+    input_scale: float | None = None,
     seed: int = 0,
     seeds: int = 5,
     output: str | Path | None = None,
@@ -77,8 +77,8 @@ def init(
         nothing to judge on but itself.
     key, input_format : str, optional
         As for `compare`.
-    input_scale : float
-        Multiplies the inputs.
+    input_scale : float, optional
+        Multiplies the inputs; 1 unless given.
     seed, seeds : int
         Weights and inputs are drawn ``seeds`` times, all derived from ``seed``; the first draw is written.
     output : str or path, optional
@@ -123,7 +123,7 @@ def init(
         check_count(name, value, least)
     inputs = Inputs.of(
         input, key=key, format=input_format, steps=horizon, features=features, scale=input_scale, seed=seed,
-        count=max(seeds, TUNING_SEQUENCES + HELD_OUT_SEQUENCES),
+        count=max(seeds, TUNING_SEQUENCES + HELD_OUT_SEQUENCES), length_name="horizon",
     )  # fmt: skip
     task = Task(spec, knob_of(spec), hidden, inputs, seed)
     lookup(WRITABLE, layout, "layout of weights")
@@ -147,8 +147,11 @@ def init(
     weights = _weights(layout, task.cell(0, tuned), refuse=file is not None)
     size = None if file is None or weights is None else file.write(weights.arrays)
     params = {
-        "cell": cell, "hidden": hidden, "features": inputs.features, "horizon": horizon, "input": told(input),
-        "key": key, "input_format": input_format, "input_scale": input_scale, "seed": seed, "seeds": seeds,
+        "cell": cell, "hidden": hidden, "horizon": horizon,
+        "features": inputs.features if inputs.data is None else None,
+        "input": told(input),
+        "key": key, "input_format": input_format, "input_scale": inputs.used_scale,
+        "seed": seed, "seeds": seeds,
         "output": None if output is None else os.fspath(output), "layout": layout,
     }  # fmt: skip
     return _record(params, task, judged, stages, trials, tuned, weights, size)

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from gradflow.analysis import INPUTS
+from gradflow.analysis.without_effect import refuse_without_effect
 from gradflow.errors import DataError, UsageError
 from gradflow.readers import INPUT_FORMATS
 from gradflow.readers.arrays import read_array
@@ -42,9 +43,7 @@ def check_map(steps: int) -> None:
         With their number.
     """
     if steps > STEPS_FOR_MAP:
-        raise UsageError(
-            f"map of {steps} steps: expected at most {STEPS_FOR_MAP} (--steps), a row for every pair"
-        )
+        raise UsageError(f"map of {steps} steps: expected at most {STEPS_FOR_MAP}, a row for every pair")
 
 
 def kind_of(source: object) -> str | None:
@@ -80,40 +79,49 @@ class Inputs:
         format: str | None,
         steps: int | None,
         features: int | None,
-        scale: float,
+        scale: float | None,
         seed: int,
         count: int,
+        length_name: str = "steps",
     ) -> "Inputs":
         """Read what was given and check it against the number of steps and features asked for.
 
-        ``count`` sequences are needed at most.
+        ``count`` sequences are needed at most. ``scale`` is 1 unless given. Messages call
+        the steps ``length_name``.
 
         Raises
         ------
         UsageError
-            For a number under 1, or more steps or other features than the data have.
+            For a number under 1, more steps than the data have, or an option without effect on them.
         DataError
             For data that cannot be read or are complex.
         """
-        for name, value in (("steps", steps), ("features", features)):
+        for name, value in ((length_name, steps), ("features", features)):
             if value is not None:
                 check_count(name, value)
         check_count("seed", seed, least=0)
-        if not np.isfinite(scale):
+        if scale is not None and not np.isfinite(scale):
             raise UsageError(f"input scale {scale}: expected a finite number")
         kind = kind_of(source)
+        if kind == "zero":
+            refuse_without_effect({"input_scale": scale}, "on an input of zeros")
+        factor = 1.0 if scale is None else scale
         if source is None or kind is not None:
             for name, chosen in (("key", key), ("input format", format)):
                 if chosen is not None:
-                    raise UsageError(f"{name} {chosen!r} is for an input file (--input): none was given")
-            return cls(steps or STEPS, features or FEATURES, scale, seed, kind or INPUTS[0], None)
+                    raise UsageError(f"{name} {chosen!r} is for an input file: none was given")
+            return cls(steps or STEPS, features or FEATURES, factor, seed, kind or INPUTS[0], None)
         data = _batch(source, key, format, count)
         _, length, width = data.shape
         if steps is not None and steps > length:
-            raise UsageError(f"steps {steps}: the input has {length}; expected at most that")
-        if features is not None and features != width:
-            raise UsageError(f"features {features}: the input has {width}; leave --features out")
-        return cls(steps or length, width, scale, seed, "data", data[:, : steps or length])
+            raise UsageError(f"{length_name} {steps}: the input has {length} steps; expected at most that")
+        refuse_without_effect({"features": features}, f"beside an input, which has its own {width}")
+        return cls(steps or length, width, factor, seed, "data", data[:, : steps or length])
+
+    @property
+    def used_scale(self) -> float | None:
+        """The scale, None where nothing is left of it to see: of zeros."""
+        return None if self.kind == "zero" else self.scale
 
     def mean_square(self) -> float:
         """Return the mean over steps of |x|²: of drawn inputs the expected one."""
@@ -172,12 +180,13 @@ def _batch(
     if format is not None:
         read = lookup(INPUT_FORMATS, format, "input format")
         if not isinstance(source, str | Path) or key is not None:
-            raise UsageError(f"input format {format!r}: expected a file as --input, and no key")
+            raise UsageError(f"input format {format!r}: expected a file as the input, and no key")
         images: NDArray[np.float64] = read(source, count)
         return images
     if isinstance(source, str | Path):
         data = read_array(source, key, dimensions=(2, 3))
     else:
+        refuse_without_effect({"key": key}, "on an array: it picks one of a file")
         data = given_array(source, "input", (2, 3))
     if np.iscomplexobj(data):
         raise DataError("the input is complex: expected real numbers, a step a row")

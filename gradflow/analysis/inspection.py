@@ -23,6 +23,7 @@ from gradflow.analysis.inspection_tables import (
 )
 from gradflow.analysis.inspection_words import notes, sentences
 from gradflow.analysis.trained import SEPARATOR, SUFFIXES, parse_name
+from gradflow.analysis.without_effect import READ_ALREADY, refuse_without_effect
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.checkpoint import Checkpoint, check_assumed, check_settles
 from gradflow.readers.given import told
@@ -110,6 +111,8 @@ def inspect(
     'forget_bias'
     """
     sources = _sources(files)
+    if all(isinstance(source, Checkpoint) for source in sources):
+        refuse_without_effect({"layout": layout, "assume": assume or None}, READ_ALREADY)
     if diff and len(sources) != 2:
         raise UsageError(f"diff of {len(sources)} files: expected two, before and after")
     check_count("length", length if length is not None else 1)
@@ -117,7 +120,7 @@ def inspect(
     drawn = None if kind_of(input) is None else max(STEPS, length or 0)
     inputs = Inputs.of(
         input, key=key, format=None, steps=None if drawn is None else RUNS_OVER_LAGS * drawn, features=None,
-        scale=1.0, seed=seed, count=MAX_DRAWS,
+        scale=None, seed=seed, count=MAX_DRAWS,
     )  # fmt: skip
     lags = drawn or inputs.steps
     asked = _length(length, lags)
@@ -219,7 +222,7 @@ def _check(answers: Sequence[Answer], typed: Sequence[str], inputs: Inputs, give
         widths = ", ".join(f"{finding.name} {finding.input_size}" for finding in found[:8])
         raise UsageError(
             f"the input has {inputs.features} features, which no layer takes ({widths}); give one that does, "
-            "or leave --input out for unit normal draws"
+            "or leave the input out for unit normal draws"
         )
 
 

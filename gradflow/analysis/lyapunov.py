@@ -13,8 +13,9 @@ from gradflow.analysis.lyapunov_record import Lyapunov
 from gradflow.analysis.lyapunov_tables import record
 from gradflow.analysis.orbit import CellOrbit, Orbit, StackOrbit
 from gradflow.analysis.starts import measure_starts
-from gradflow.analysis.subject import Spec, sizes, subject
+from gradflow.analysis.subject import Spec, sizes, subject, used_sizes
 from gradflow.analysis.sum_rule import check_sum_rule
+from gradflow.analysis.without_effect import refuse_without_effect
 from gradflow.cells.base import Array
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.network import Network
@@ -34,11 +35,11 @@ def lyapunov(
     tolerance: float | None = None,
     hidden: int | None = None,
     seed: int = 0,
-    seeds: int = 1,
+    seeds: int | None = None,
     features: int | None = None,
     input: str | Path | ArrayLike | None = None,
     input_format: str | None = None,
-    input_scale: float = 1.0,
+    input_scale: float | None = None,
     map: Callable[..., Iterable[Any]] = map,
 ) -> Lyapunov:
     """Compute the Lyapunov exponents of the whole state's dynamics, forward in time, in nats per step.
@@ -67,17 +68,17 @@ def lyapunov(
         Run on until every standard error is at most that, in nats per step: at most 1000 times ``steps``.
     hidden : int, optional
         Hidden size; that of the checkpoint, or 32.
-    seed, seeds : int
-        Weights and inputs are drawn ``seeds`` times, all derived from ``seed``; exponents are means over the
-        draws.
+    seed, seeds : int, optional
+        Weights and inputs are drawn ``seeds`` times, once unless given, all derived from ``seed``; exponents
+        are means over the draws.
     features : int, optional
         Features of the inputs; those of ``input``, of the checkpoint, or 32.
     input : str, path or array-like (T, features) or (batch, T, features), optional
         As for `compare`, which feeds cells the same: ``normal`` (the default), ``zero``, ``constant``, data.
     input_format : str, optional
         As for `compare`.
-    input_scale : float
-        Multiplies the inputs.
+    input_scale : float, optional
+        Multiplies the inputs; 1 unless given.
     map : callable
         Is handed each piece of work once it is done, in order: a caller may watch them. The work itself is
         never shared out, for each piece needs the one before.
@@ -90,8 +91,8 @@ def lyapunov(
     Raises
     ------
     UsageError
-        For an unknown cell or option, a number out of range, Jacobians that are not square, or more steps
-        than the data have.
+        For an unknown cell or option, a number out of range, Jacobians that are not square, more steps than
+        the data have, or an option that has no effect beside the others.
     DataError
         For data that cannot be read.
     NumericalError
@@ -123,7 +124,7 @@ def lyapunov(
     ('undecided', True)
     """
     if (cell is None) == (jacobians is None):
-        raise UsageError("expected a cell or Jacobians (--jacobians), one of the two")
+        raise UsageError("expected a cell or Jacobians, one of the two")
     numbers = {"steps": (steps, 1), "transient": (transient, 0), "count": (count, 1), "seeds": (seeds, 1)}
     for name, (value, least) in {**numbers, "seed": (seed, 0)}.items():
         if value is not None:
@@ -131,13 +132,18 @@ def lyapunov(
     if tolerance is not None and not 0 < tolerance < np.inf:
         raise UsageError(f"tolerance {tolerance}: expected a number over 0, in nats per step")
     orbits: Sequence[Orbit]
+    of_cells: dict[str, object]
     if cell is None:
-        _refuse_options_of_cells(hidden, features, input, input_format, input_scale, seeds)
+        of_cells = {
+            "hidden": hidden, "features": features, "input": input, "input_format": input_format,
+            "input_scale": input_scale, "seeds": seeds,
+        }  # fmt: skip
+        refuse_without_effect(of_cells, "beside Jacobians: it is for a cell")
         stack = _stack(jacobians, key)
         plan = plan_of(steps, transient, len(stack))
         orbits, text = [StackOrbit(stack, count in (None, len(stack[0])))], None
     else:
-        spec = _subject(cell)
+        spec, seeds = _subject(cell), 1 if seeds is None else seeds
         hidden, features = sizes([spec], hidden, features, input)
         inputs = Inputs.of(
             input, key=key, format=input_format, steps=None, features=features, scale=input_scale, seed=seed,
@@ -149,14 +155,17 @@ def lyapunov(
             return orbit_of(spec, hidden, inputs, seed, draw, count, start)
 
         orbits = [orbit_from(draw, 0, count) for draw in range(seeds)]
-        features, text = inputs.features, spec.text
+        text = spec.text
+        of_cells = {
+            **used_sizes([spec], hidden, inputs), "input": told(input), "input_format": input_format,
+            "input_scale": inputs.used_scale, "seeds": seeds,
+        }  # fmt: skip
     size = orbits[0].size
     if count is not None and count > size:
         raise UsageError(f"count {count}: the state has {size} numbers; expected at most that")
     params = {
         "cell": text, "jacobians": told(jacobians), "key": key, "count": count, "steps": plan.steps,
-        "transient": plan.transient, "tolerance": tolerance, "hidden": hidden, "seed": seed, "seeds": seeds,
-        "features": features, "input": told(input), "input_format": input_format, "input_scale": input_scale,
+        "transient": plan.transient, "tolerance": tolerance, "seed": seed, **of_cells,
     }  # fmt: skip
     runs = measured(orbits, count or size, plan, tolerance=tolerance, seed=seed, map=map)
     rounded = (count or size) == size and check_sum_rule(runs)
@@ -169,35 +178,7 @@ def _subject(cell: str | Network) -> Spec:
     try:
         return subject(cell)
     except DataError as error:
-        raise DataError(f"{error}; if it holds Jacobians, give it as --jacobians") from None
-
-
-def _refuse_options_of_cells(
-    hidden: int | None,
-    features: int | None,
-    source: str | Path | ArrayLike | None,
-    input_format: str | None,
-    input_scale: float,
-    seeds: int,
-) -> None:
-    """Refuse what says nothing of given Jacobians.
-
-    Raises
-    ------
-    UsageError
-        With its name.
-    """
-    given = {
-        "hidden": hidden is not None,
-        "features": features is not None,
-        "input": source is not None,
-        "input format": input_format is not None,
-        "input scale": input_scale != 1.0,
-        "seeds": seeds != 1,
-    }
-    for name, there in given.items():
-        if there:
-            raise UsageError(f"{name} is for a cell: leave it out beside Jacobians")
+        raise DataError(f"{error}; if it holds Jacobians, give it as jacobians") from None
 
 
 def _stack(source: str | Path | ArrayLike | None, key: str | None) -> Array:
@@ -214,6 +195,7 @@ def _stack(source: str | Path | ArrayLike | None, key: str | None) -> Array:
         stack = read_array(source, key, dimensions=(3,))
     else:
         assert source is not None
+        refuse_without_effect({"key": key}, "on an array: it picks one of a file")
         stack = given_array(source, "jacobians", (3,))
     name = f"{shown(str(source))}: " if isinstance(source, str | Path) else ""
     if np.iscomplexobj(stack):

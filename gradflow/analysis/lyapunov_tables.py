@@ -311,7 +311,7 @@ def _notes(
     if short and not np.isnan(table.standard_error).any():
         yield (
             f"the run is not long beside the memory of the system: {short} standard errors are rough, and "
-            "those exponents do not count as converged; expected more --steps."
+            "those exponents do not count as converged; expected more steps."
         )
     if np.isnan(table.standard_error).any():
         yield "too few steps for standard errors (none, or null); expected at least 8."
@@ -319,5 +319,5 @@ def _notes(
     if open_ones and tolerance is not None:
         yield (
             f"{open_ones} exponents are not within the tolerance {tolerance:g}: the data ended, or "
-            f"{MOST_ROUNDS} times the steps, or draws differ by more; expected more --steps or --seeds."
+            f"{MOST_ROUNDS} times the steps, or draws differ by more; expected more steps or seeds."
         )

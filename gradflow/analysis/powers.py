@@ -223,19 +223,17 @@ def _square(
     """Return W from whichever of the two sources was given."""
     if source is None and random is not None:
         if key is not None:
-            raise UsageError(f"key {key!r} picks an array of a file (--matrix): a random matrix has none")
+            raise UsageError(f"key {key!r} picks an array of a file: a random matrix has none")
         size = RANDOM_SIZE if size is None else size
         return random_matrix(random, size, gain=GAIN if gain is None else gain, seed=seed or 0)
     if source is None or random is not None:
         raise UsageError(
             "expected exactly one of a matrix and a random ensemble, "
-            "as in -m '0.58 0.24; 0.24 0.72' or --random ginibre"
+            "as in matrix '0.58 0.24; 0.24 0.72' or random ginibre"
         )
     for name, value in {"size": size, "gain": gain, "seed": seed}.items():
         if value is not None:
-            raise UsageError(
-                f"{name} {value} goes with a random ensemble (--random): leave it out beside a matrix"
-            )
+            raise UsageError(f"{name} {value} goes with a random ensemble: leave it out beside a matrix")
     return square_matrix(source, key)
 
 

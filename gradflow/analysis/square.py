@@ -4,6 +4,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike, NDArray
 
+from gradflow.analysis.without_effect import refuse_without_effect
 from gradflow.errors import UsageError
 from gradflow.readers.arrays import read_matrix
 from gradflow.readers.given import given_array
@@ -25,10 +26,14 @@ def square_matrix(source: str | ArrayLike, key: str | None = None) -> NDArray[An
     array([[0., 1.],
            [1., 1.]])
     """
-    matrix = read_matrix(source, key) if isinstance(source, str) else given_array(source, "matrix")
+    if isinstance(source, str):
+        matrix = read_matrix(source, key)
+    else:
+        refuse_without_effect({"key": key}, "on an array: it picks one of a file")
+        matrix = given_array(source, "matrix")
     if matrix.shape[0] != matrix.shape[1]:
         raise UsageError(
             f"the matrix is {'×'.join(map(str, matrix.shape))}: expected a square one; "
-            "pick a square block of it with --key 'NAME[rows, columns]'"
+            "pick a square block of it with a key, 'NAME[rows, columns]'"
         )
     return matrix

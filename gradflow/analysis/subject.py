@@ -6,8 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradflow.analysis.inputs import check_count, kind_of
+from gradflow.analysis.inputs import Inputs, check_count, kind_of
 from gradflow.analysis.trained import Trained, is_checkpoint, trained
+from gradflow.analysis.without_effect import refuse_without_effect
 from gradflow.cells.base import Cell, Layer
 from gradflow.cells.spec import CellSpec, parse_cell
 from gradflow.errors import UsageError
@@ -61,9 +62,13 @@ def sizes(
     Raises
     ------
     UsageError
-        For a hidden size that is none.
+        For a hidden size that is none, or a size that has no effect beside checkpoints.
     """
     known = next((spec.network.layers[0].cell for spec in specs if isinstance(spec, Trained)), None)
+    if known is not None:
+        refuse_without_effect({"features": features}, "beside a checkpoint, which has its own")
+    if not any(isinstance(spec, CellSpec) for spec in specs):
+        refuse_without_effect({"hidden": hidden}, "without a fresh cell: a checkpoint has its own")
     if hidden is None:
         hidden = known.hidden_size if isinstance(known, Layer) else HIDDEN
     if known is not None and features is None and kind_of(source) is not None:
@@ -72,16 +77,13 @@ def sizes(
     return hidden, features
 
 
-def check_fresh(spec: Spec, hidden: int | None) -> None:
-    """Refuse a hidden size beside a trained network, which has its own.
-
-    Raises
-    ------
-    UsageError
-        With the size.
-    """
-    if hidden is not None and isinstance(spec, Trained):
-        raise UsageError(f"hidden {hidden} is for a cell with fresh weights: a checkpoint has its own")
+def used_sizes(specs: Sequence[Spec], hidden: int, inputs: Inputs) -> dict[str, int | None]:
+    """Return hidden size and features for ``params``: None where checkpoints or data have their own."""
+    trained = [spec for spec in specs if isinstance(spec, Trained)]
+    return {
+        "hidden": None if len(trained) == len(specs) else hidden,
+        "features": None if trained or inputs.data is not None else inputs.features,
+    }
 
 
 def drawn(spec: Spec, hidden: int, features: int, seed: int, draw: int) -> Cell:

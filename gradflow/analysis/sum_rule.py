@@ -44,7 +44,7 @@ def check_sum_rule(runs: Sequence[GrowthRun]) -> bool:
                 f"the sum rule fails: the {len(exponents)} exponents add up to {exponents.sum():.6g} nats "
                 f"per step, and the mean of ln |det J| is {run.mean_log_abs_det():.6g}: none of them can be "
                 "trusted. Jacobians that are singular to rounding can do that; the leading exponents alone "
-                "(--count, count=) suffer least and are not compared with a determinant"
+                "(count) suffer least and are not compared with a determinant"
             )
         rounded |= error > ROUNDING_SHARE * size
     return rounded

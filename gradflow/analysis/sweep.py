@@ -65,7 +65,9 @@ def parse_asked(text: str, gain: float | str | None, input_scale: float | str | 
     items = [item.partition("=") for item in rest.split(",") if item]
     found = [(option.strip(), value.strip()) for option, _, value in items]
     if INPUT_SCALE in dict(found):
-        raise UsageError(f"{text!r}: {INPUT_SCALE} is no option of a cell; expected --input-scale")
+        raise UsageError(
+            f"{text!r}: {INPUT_SCALE} is no option of a cell; give it beside the cell, as the input scale"
+        )
     found += [] if gain is None else [("gain", str(gain).strip())]
     twice = [option for option, _ in found if [one for one, _ in found].count(option) > 1]
     if twice:

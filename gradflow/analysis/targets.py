@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradflow.analysis.losses import Loss
+from gradflow.analysis.without_effect import refuse_without_effect
 from gradflow.cells.base import Array
 from gradflow.errors import DataError
 from gradflow.printable import printable
@@ -71,6 +72,7 @@ def given_targets(
 def _read(source: str | Path | ArrayLike, key: str | None) -> tuple[str, Array]:
     """Return how messages name the source, and what it holds."""
     if not isinstance(source, str | Path):
+        refuse_without_effect({"targets_key": key}, "on an array: it picks one of a file")
         return "", given_array(source, "targets", (1, 2, 3))
     try:
         found = read_array(source, key, dimensions=(1, 2, 3))

@@ -1,6 +1,6 @@
 """What theory predicts of a cell with random weights, beside what is measured of it."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,17 +8,19 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from gradflow.analysis.exponents import plan_of
-from gradflow.analysis.inputs import Inputs, check_count
+from gradflow.analysis.inputs import Inputs, check_count, kind_of
 from gradflow.analysis.subject import check_named
 from gradflow.analysis.sweep import INPUT_SCALE, Asked, parse_asked
 from gradflow.analysis.theories import THEORIES
 from gradflow.analysis.theories.case import Case, Prediction
 from gradflow.analysis.theory_record import Theory
 from gradflow.analysis.theory_tables import beside, swept
+from gradflow.analysis.without_effect import refuse_without_effect
 from gradflow.errors import UsageError
 from gradflow.readers.given import told
 from gradflow.tables import lookup
 
+SEEDS = 10
 HIDDEN = 128  # units, where nobody says how many: theory is of many
 
 
@@ -29,8 +31,8 @@ def theory(
     hidden: int = HIDDEN,
     steps: int | None = None,
     transient: int | None = None,
-    seed: int = 0,
-    seeds: int = 10,
+    seed: int | None = None,
+    seeds: int | None = None,
     features: int | None = None,
     input: str | Path | ArrayLike | None = None,
     key: str | None = None,
@@ -55,8 +57,9 @@ def theory(
         N, units or rows.
     steps, transient : int, optional
         Of every measured exponent, as for `lyapunov`: 1000, and a tenth of that, unless given.
-    seed, seeds : int
-        Weights and inputs are drawn ``seeds`` times, all derived from ``seed``.
+    seed, seeds : int, optional
+        Weights and inputs are drawn ``seeds`` times, 10 unless given, all derived from ``seed``, 0 unless
+        given.
     features : int, optional
         Features of the inputs; those of ``input``, or 32.
     input : str, path or array-like (T, features) or (batch, T, features), optional
@@ -78,7 +81,8 @@ def theory(
     Raises
     ------
     UsageError
-        For a cell, option or range that there is not, or of which there is no theory.
+        For a cell, option or range that there is not, or of which there is no theory, and for an option that
+        has no effect on it.
     DataError
         For inputs that cannot be read.
 
@@ -98,13 +102,18 @@ def theory(
     ['shrinking', 'shrinking', 'shrinking', 'growing', 'growing']
     """
     check_named([cell])
-    for name, value in (("hidden", hidden), ("seeds", seeds)):
-        check_count(name, value)
     asked = parse_asked(cell, gain, input_scale)
     lookup(THEORIES, asked.name, "subject of a theory")
-    _refuse_unused(asked, input, input_format)
+    of_inputs = {"input": input, "input_format": input_format, "input_scale": input_scale}
+    _refuse_unused(
+        asked, kind_of(input), of_inputs, features, {"steps": steps, "transient": transient},
+        {"seed": seed, "seeds": seeds}, measure=measure,
+    )  # fmt: skip
+    seed, seeds = seed or 0, SEEDS if seeds is None else seeds
+    for name, value in (("hidden", hidden), ("seeds", seeds)):
+        check_count(name, value)
     inputs = Inputs.of(
-        input, key=key, format=input_format, steps=None, features=features, scale=1.0, seed=seed, count=seeds
+        input, key=key, format=input_format, steps=None, features=features, scale=None, seed=seed, count=seeds
     )
     plan = plan_of(steps, transient, None if inputs.data is None else inputs.steps)
 
@@ -117,10 +126,17 @@ def theory(
         found: list[Prediction] = lookup(THEORIES, asked.name, "subject of a theory")(case)
         return found
 
+    along_inputs = asked.name == "rnn" and (measure or inputs.kind in ("normal", "data"))
+    has_steps = along_inputs or (asked.name == "ginibre" and measure)
+    draws_inputs = asked.name == "rnn" and inputs.kind == "normal"
     params = {
-        "cell": cell, "gain": gain, "hidden": hidden, "steps": plan.steps, "transient": plan.transient,
-        "seed": seed, "seeds": seeds, "features": inputs.features, "input": told(input), "key": key,
-        "input_format": input_format, "input_scale": input_scale, "measure": measure,
+        "cell": cell, "gain": gain, "hidden": hidden,
+        "steps": plan.steps if has_steps else None, "transient": plan.transient if has_steps else None,
+        "seed": seed if measure or draws_inputs else None,
+        "seeds": seeds if measure or along_inputs else None,
+        "features": inputs.features if asked.name != "ginibre" and inputs.data is None else None,
+        "input": told(input), "key": key, "input_format": input_format, "input_scale": input_scale,
+        "measure": measure,
     }  # fmt: skip
     shared = {
         "params": params,
@@ -135,8 +151,24 @@ def theory(
     return swept(asked, predicted, draws, shared, map)
 
 
-def _refuse_unused(asked: Asked, source: str | Path | ArrayLike | None, input_format: str | None) -> None:
+def _refuse_unused(
+    asked: Asked,
+    kind: str | None,
+    inputs: Mapping[str, object],
+    features: int | None,
+    run: Mapping[str, int | None],
+    draws: Mapping[str, int | None],
+    *,
+    measure: bool,
+) -> None:
     """Refuse what has no bearing on the subject: a product of matrices has no inputs, a state 0 sees none.
+
+    Parameters
+    ----------
+    kind : str, optional
+        Of the inputs, None for data.
+    inputs, run, draws : mapping
+        The options of the inputs, of the steps along them, and of what is drawn, as they were given.
 
     Raises
     ------
@@ -146,6 +178,14 @@ def _refuse_unused(asked: Asked, source: str | Path | ArrayLike | None, input_fo
     if asked.name != "rnn" and asked.parameter == INPUT_SCALE:
         raise UsageError(f"{INPUT_SCALE} has no bearing on the theory of {asked.name}; sweep another option")
     if asked.name == "ginibre":
-        for name, value in (("input", source), ("input format", input_format)):
-            if value is not None:
-                raise UsageError(f"{name} is for a cell: leave it out with ginibre")
+        refuse_without_effect({**inputs, "features": features}, "with ginibre: it is for a cell")
+    elif asked.name != "rnn":
+        refuse_without_effect({**inputs, **run}, f"on the theory of {asked.name}: it is of the state 0 alone")
+    elif kind == "zero":
+        refuse_without_effect({"input_scale": inputs["input_scale"]}, "on an input of zeros")
+    if not measure:
+        reason = "without a measurement (measure)"
+        if asked.name != "rnn" or kind in ("zero", "constant"):
+            refuse_without_effect({**run, **draws}, reason)
+        elif kind is None:
+            refuse_without_effect({"seed": draws["seed"]}, reason)

@@ -45,7 +45,7 @@ class Trained(NamedTuple):
         if cell.input_size != input_size:
             raise UsageError(
                 f"cell {self.text!r}: takes {cell.input_size} features, and the input has {input_size}; "
-                "give it such an input, or the --features that it takes"
+                "give it such an input"
             )
         return cell
 

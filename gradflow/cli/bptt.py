@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import gradflow
 from gradflow.analysis import INPUTS, LOSSES
 from gradflow.cli.emit import emits
-from gradflow.cli.options import CELL, Features, Hidden, InputFormat, InputScale, Key, Seed, option
+from gradflow.cli.options import CELL, Features, Hidden, InputFormat, InputScale, Key, OptionalSeed, option
 
 
 @emits(())
@@ -47,7 +47,7 @@ def bptt(
             "--batch", metavar="B", help="Sequences that L is the mean over; 1, or those of the data to 32."
         ),
     ] = None,
-    seed: Seed = 0,
+    seed: OptionalSeed = None,
     features: Features = None,
     input: Annotated[
         str | None,
@@ -59,7 +59,7 @@ def bptt(
     ] = None,
     key: Key = None,
     input_format: InputFormat = None,
-    input_scale: InputScale = 1.0,
+    input_scale: InputScale = None,
     pair_map: Annotated[
         bool,
         option("--map", help="Add the part of every pair of steps, of one sequence.", show_default=False),

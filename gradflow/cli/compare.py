@@ -14,7 +14,7 @@ from gradflow.cli.options import (
     InputFormat,
     InputScale,
     Key,
-    Seed,
+    OptionalSeed,
     option,
 )
 
@@ -29,7 +29,7 @@ def compare(
     steps: Annotated[
         int | None, option("--steps", metavar="T", help="Steps, the largest lag; 100, or all of the input.")
     ] = None,
-    seed: Seed = 0,
+    seed: OptionalSeed = None,
     seeds: Annotated[
         int, option("--seeds", metavar="S", help="Draws of weights: median and 5-95 % quantiles.")
     ] = 10,
@@ -37,7 +37,7 @@ def compare(
     input: Input = None,
     key: Key = None,
     input_format: InputFormat = None,
-    input_scale: InputScale = 1.0,
+    input_scale: InputScale = None,
     norm: Annotated[
         str, option("--norm", metavar="NORM", help=f"{'|'.join(NORMS)}, or several with commas.")
     ] = NORMS[0],

@@ -7,7 +7,7 @@ import typer
 import gradflow
 from gradflow.analysis.derivations import DERIVATIONS, EVERY
 from gradflow.cli.emit import emits
-from gradflow.cli.options import Key, Seed, option
+from gradflow.cli.options import Key, OptionalSeed, option
 
 
 @emits(())
@@ -35,7 +35,7 @@ def derive(
         int | None,
         option("--hidden", metavar="H", help="Units of the random parameters; 3 unless given."),
     ] = None,
-    seed: Seed = 0,
+    seed: OptionalSeed = None,
     *,
     map: Any,
 ) -> Any:

@@ -27,7 +27,7 @@ def init(
     input: Input = None,
     key: Key = None,
     input_format: InputFormat = None,
-    input_scale: InputScale = 1.0,
+    input_scale: InputScale = None,
     seed: Seed = 0,
     seeds: Annotated[
         int, option("--seeds", metavar="S", help="Draws of weights and inputs; the first is written.")
@@ -62,6 +62,9 @@ def init(
     Options of cells: as for compare (gradflow compare -h)
     Tables:   tuning (main), trials, arrays, summary
     Verdicts: arrives, lost, inflated
+    (where no value holds along all sequences there is no result, no file and
+    no verdict: exit code 1, whatever --fail-on names; 3 is for a result whose
+    verdict was named)
     """
     return gradflow.init(
         cell, hidden=hidden, features=features, horizon=horizon, input=input, key=key,

@@ -43,12 +43,13 @@ def lyapunov(
     hidden: Hidden = None,
     seed: Seed = 0,
     seeds: Annotated[
-        int, option("--seeds", metavar="S", help="Draws of weights and inputs; exponents are means.")
-    ] = 1,
+        int | None,
+        option("--seeds", metavar="S", help="Draws of weights and inputs, 1; exponents are means."),
+    ] = None,
     features: Features = None,
     input: Input = None,
     input_format: InputFormat = None,
-    input_scale: InputScale = 1.0,
+    input_scale: InputScale = None,
     *,
     map: Any,
 ) -> Any:

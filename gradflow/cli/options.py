@@ -44,9 +44,13 @@ Assume = Annotated[
     ),
 ]
 Seed = Annotated[int, option("--seed", metavar="N", min=0, help="Seed of everything random.")]
+OptionalSeed = Annotated[
+    int | None, option("--seed", metavar="N", min=0, help="Seed of everything random; 0 unless given.")
+]
 
 Hidden = Annotated[
-    int | None, option("--hidden", metavar="H", help="Hidden size; 32, or that of the checkpoint.")
+    int | None,
+    option("--hidden", metavar="H", help="Hidden size of fresh cells; 32, or that of a checkpoint."),
 ]
 Features = Annotated[
     int | None, option("--features", metavar="F", help="Features; of the input, the checkpoint, or 32.")
@@ -63,7 +67,9 @@ InputFormat = Annotated[
     str | None,
     option("--input-format", metavar="FORMAT", help=f"{'|'.join(INPUT_FORMATS)}: what no content tells."),
 ]
-InputScale = Annotated[float, option("--input-scale", metavar="A", help="Multiplies the inputs.")]
+InputScale = Annotated[
+    float | None, option("--input-scale", metavar="A", help="Multiplies the inputs; 1 unless given.")
+]
 Steps = Annotated[
     int | None, option("--steps", metavar="T", help="Steps measured; all of the data, or 1000.")
 ]

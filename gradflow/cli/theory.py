@@ -8,7 +8,7 @@ import gradflow
 from gradflow.analysis import FLOW_VERDICTS
 from gradflow.analysis.theories import THEORIES
 from gradflow.cli.emit import emits
-from gradflow.cli.options import Features, Input, InputFormat, Key, Seed, Steps, Transient, option
+from gradflow.cli.options import Features, Input, InputFormat, Key, OptionalSeed, Steps, Transient, option
 
 
 @emits(FLOW_VERDICTS)
@@ -24,8 +24,10 @@ def theory(
     hidden: Annotated[int, option("--hidden", metavar="H", help="Units that are measured, or rows.")] = 128,
     steps: Steps = None,
     transient: Transient = None,
-    seed: Seed = 0,
-    seeds: Annotated[int, option("--seeds", metavar="S", help="Draws of weights and inputs.")] = 10,
+    seed: OptionalSeed = None,
+    seeds: Annotated[
+        int | None, option("--seeds", metavar="S", help="Draws of weights and inputs; 10.")
+    ] = None,
     features: Features = None,
     input: Input = None,
     key: Key = None,

@@ -43,9 +43,7 @@ class Scaled:
     @classmethod
     def of(cls, array: NDArray[Any], exponent: int = 0, grading: NDArray[np.int64] | None = None) -> "Scaled":
         """Return the array with its largest entry brought near 1 where it is far from it."""
-        # not the modulus, which may be out of range though both parts are in it
-        parts = (array.real, array.imag) if np.iscomplexobj(array) else (array,)
-        largest = max(float(np.max(np.abs(part), initial=0.0)) for part in parts)
+        largest = float(largest_part(array))
         if largest == 0.0:
             return cls(array, 0, grading)
         shift = math.frexp(largest)[1]
@@ -199,8 +197,14 @@ def from_log10(log10: float) -> float:
         return math.inf
 
 
-def shifted(array: NDArray[Any], exponent: int) -> NDArray[Any]:
+def largest_part(array: NDArray[Any], axis: int | None = None) -> NDArray[np.float64]:
+    """Return the largest |Re| or |Im| of the entries: a modulus may be out of range though both are in it."""
+    parts = (array.real, array.imag) if np.iscomplexobj(array) else (array,)
+    return np.asarray(np.max([np.max(np.abs(part), axis=axis, initial=0.0) for part in parts], axis=0))
+
+
+def shifted(array: NDArray[Any], exponent: int | NDArray[np.int64]) -> NDArray[Any]:
     """Return ``array * 2**exponent``, exactly where the result is a normal double."""
-    exponent = max(-5000, min(5000, exponent))  # beyond, all is 0 or inf; numpy takes no larger integer
+    exponent = np.clip(exponent, -5000, 5000)  # beyond, all is 0 or inf; numpy takes no larger integer
     result: NDArray[Any] = np.ldexp(array.real, exponent)
     return result + 1j * np.ldexp(array.imag, exponent) if np.iscomplexobj(array) else result

@@ -99,6 +99,61 @@ def test_a_wrong_claim_is_not_passed_for_its_size(matrix, vectors, values):
     assert verdict.slip
 
 
-@pytest.mark.parametrize("scale", [1e-200, 1e200])
-def test_a_right_claim_holds_at_any_size_of_w_and_length_of_q(scale):
-    assert check_claim(scale * EXERCISE, Q * [1.0, 1e-20], scale * VALUES).holds
+EXTREMES = [1e-305, 1e-200, 1e200, 1e307]
+
+
+@pytest.mark.parametrize("scale", EXTREMES)
+@pytest.mark.parametrize("lengths", [[1.0, 1e-20], [1e-305, 1e307], [1e-200, 1e-200], [1e307, 1e307]])
+def test_a_right_claim_holds_at_any_size_of_w_and_length_of_q(scale, lengths):
+    verdict = check_claim(scale * EXERCISE, Q * lengths, scale * VALUES)
+    assert verdict.holds
+    assert verdict.residual < 1e-14
+    np.testing.assert_allclose(verdict.table.rayleigh_re, scale * VALUES, rtol=1e-13)
+    assert max(verdict.table.residual) < 1e-14
+
+
+@pytest.mark.parametrize("scale", EXTREMES)
+@pytest.mark.parametrize("length", EXTREMES)
+@pytest.mark.parametrize(
+    ("vectors", "values", "slip"),
+    [
+        (np.linalg.inv(OBLIQUE), OBLIQUE_VALUES, "swapped"),
+        (OBLIQUE.T, OBLIQUE_VALUES, "transposed"),
+        (OBLIQUE, OBLIQUE_VALUES[[1, 2, 0]], "permuted"),
+        (OBLIQUE, OBLIQUE_VALUES * [1, -1, 1], "sign of some eigenvalues"),
+        (OBLIQUE, OBLIQUE_VALUES + np.array([3e-4, -2e-4, 1e-4]), "rounded numbers"),
+        (OBLIQUE + 0.1 * np.eye(3)[[1, 0, 2]], OBLIQUE_VALUES, "by no slip that is known"),
+    ],
+)
+def test_a_wrong_claim_fails_for_the_same_reason_at_any_size(scale, length, vectors, values, slip):
+    verdict = check_claim(scale * OBLIQUE_W, length * vectors, scale * values)
+    plain = check_claim(OBLIQUE_W, vectors, values)
+    assert not verdict.holds
+    assert slip in verdict.slip
+    assert verdict.table.holds == plain.table.holds
+    np.testing.assert_allclose(verdict.residual, plain.residual, rtol=1e-6)
+    np.testing.assert_allclose(verdict.table.residual, plain.table.residual, rtol=1e-6, atol=1e-14)
+
+
+def test_a_matrix_with_entries_of_every_size_shows_its_own_values():
+    matrix, true = np.diag([1e308, 1e-308]), np.array([1e308, 1e-308])
+    assert check_claim(matrix, np.eye(2), true).holds
+    verdict = check_claim(matrix, np.eye(2)[:, ::-1] * [1e-200, 1e300], true)
+    assert "permuted" in verdict.slip
+    assert verdict.table.re.tolist() == true.tolist()
+    assert verdict.table.rayleigh_re.tolist() == true[::-1].tolist()
+
+
+def test_values_out_of_all_proportion_to_w_are_wrong():
+    verdict = check_claim(np.diag([1e-300, 2e-300]), np.eye(2), np.array([1e-300, 1e300]))
+    assert verdict.table.holds == [True, False]
+    assert verdict.table.residual.tolist() == [0.0, np.inf]
+    assert verdict.residual is None
+    assert verdict.slip
+
+
+def test_complex_entries_whose_modulus_no_double_holds():
+    values = np.array([1.5e308 + 1.5e308j, 1e308])
+    assert check_claim(np.diag(values), np.eye(2), values).holds
+    assert not check_claim(np.diag(values), np.eye(2), values.conj()).holds
+    assert check_claim(np.diag(values), np.diag(values), values).holds

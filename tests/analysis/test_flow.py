@@ -185,7 +185,11 @@ def test_input_scale_multiplies_the_inputs():
         (("rnn",), {"input_scale": math.nan}, "input scale nan"),
         (("rnn",), {"key": "x"}, "'x'"),
         (("rnn",), {"input": np.zeros((5, 2)), "steps": 6}, "steps 6: the input has 5"),
-        (("rnn",), {"input": np.zeros((5, 2)), "features": 3}, "features 3: the input has 2"),
+        (
+            ("rnn",),
+            {"input": np.zeros((5, 2)), "features": 3},
+            "features 3 has no effect beside an input, which has its own 2",
+        ),
     ],
 )
 def test_bad_usage_is_refused_with_the_value(arguments, options, part):

@@ -15,7 +15,7 @@ COMMON = {"hidden": 3, "seeds": 2}
 
 
 def inputs(source=None, *, count=10, **options):
-    given = {"key": None, "format": None, "steps": None, "features": None, "scale": 1.0, "seed": 0}
+    given = {"key": None, "format": None, "steps": None, "features": None, "scale": None, "seed": 0}
     return Inputs.of(source, count=count, **{**given, **options})
 
 
@@ -31,18 +31,18 @@ def test_unless_asked_otherwise_there_are_a_hundred_steps_of_thirty_two_features
     assert inputs().draw(0).shape == (100, 32)
 
 
-def test_zero_is_nothing_at_any_scale_and_constant_is_the_scale():
-    np.testing.assert_array_equal(inputs("zero", steps=3, features=2, scale=7.0).draw(4), np.zeros((3, 2)))
+def test_zero_is_nothing_and_constant_is_the_scale():
+    np.testing.assert_array_equal(inputs("zero", steps=3, features=2).draw(4), np.zeros((3, 2)))
     np.testing.assert_array_equal(inputs("constant", steps=3, features=2).draw(4), np.ones((3, 2)))
     np.testing.assert_array_equal(
         inputs("constant", steps=3, features=2, scale=-0.3).draw(4), np.full((3, 2), -0.3)
     )
 
 
-@pytest.mark.parametrize(("name", "data"), [("zero", 0.0), ("constant", 2.5)])
+@pytest.mark.parametrize(("name", "data"), [("zero", None), ("constant", 2.5)])
 def test_named_inputs_are_what_the_same_data_are(name, data):
-    named = gradflow.compare("gru", input=name, steps=6, features=4, input_scale=2.5, **COMMON)
-    given = gradflow.compare("gru", input=np.full((6, 4), data), **COMMON)
+    named = gradflow.compare("gru", input=name, steps=6, features=4, input_scale=data, **COMMON)
+    given = gradflow.compare("gru", input=np.full((6, 4), data or 0.0), **COMMON)
     np.testing.assert_array_equal(named.flow.log10_norm, given.flow.log10_norm)
     assert named.params["input"] == name
 
@@ -79,7 +79,7 @@ def test_a_batch_is_gone_through_in_turn():
         (None, {"features": 0}, "features 0"),
         (None, {"input_scale": math.inf}, "input scale inf"),
         (np.zeros((5, 2)), {"steps": 6}, "steps 6: the input has 5"),
-        (np.zeros((5, 2)), {"features": 3}, "features 3: the input has 2"),
+        (np.zeros((5, 2)), {"features": 3}, "features 3 has no effect beside an input, which has its own 2"),
     ],
 )
 def test_what_does_not_go_together_is_refused_with_the_value(source, options, part):
@@ -126,7 +126,10 @@ def test_pixels_are_a_thousand_steps_that_may_be_cut_short(cifar):
         ({"input_format": "cifar10"}, "'cifar10'"),
         ({"input_format": "cifar10-rows", "key": "x"}, "no key"),
         ({"input_format": "cifar10-rows", "steps": 33}, "steps 33: the input has 32"),
-        ({"input_format": "cifar10-pixels", "features": 96}, "features 96: the input has 3"),
+        (
+            {"input_format": "cifar10-pixels", "features": 96},
+            "features 96 has no effect beside an input, which has its own 3",
+        ),
     ],
 )
 def test_an_image_file_asked_for_wrongly_is_refused_with_the_value(cifar, options, part):
@@ -150,8 +153,9 @@ def test_mean_square_of_normal_inputs_is_what_draws_have():
 @pytest.mark.parametrize("scale", [0.0, 0.3, -2.0])
 @pytest.mark.parametrize("source", ["zero", "constant", "data"])
 def test_mean_square_of_inputs_that_are_not_drawn_is_their_own(source, scale):
-    data = np.random.default_rng(4).standard_normal((5, 3)) if source == "data" else source
-    found = inputs(data, steps=5, features=3, scale=scale)
+    data = np.random.default_rng(4).standard_normal((5, 3))
+    given = {"source": data} if source == "data" else {"source": source, "features": 3}
+    found = inputs(**given, steps=5, scale=None if source == "zero" else scale)
     expected = np.mean([sum(x * x for x in step) for step in found.draw(0)])
     assert found.mean_square() == pytest.approx(expected, rel=1e-14, abs=0)
 

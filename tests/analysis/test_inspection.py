@@ -409,6 +409,15 @@ def test_diff_tells_what_became_of_each_layer(saved):
     assert inspect(*files).changes is None
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e300])
+def test_a_change_of_weights_is_relative_at_any_size(saved, scale):
+    before, after = arrays(), arrays()
+    before["weight_hh_l0"] = scale * before["weight_hh_l0"].astype(np.float64)
+    after["weight_hh_l0"] = 1.1 * before["weight_hh_l0"]
+    (row,) = rows(inspect(saved("a.npz", **before), saved("b.npz", **after), diff=True).changes)
+    assert row["weight_change"] == pytest.approx(0.1, rel=1e-12)
+
+
 def test_diff_of_a_file_and_its_copy_is_no_change(saved):
     (row,) = rows(inspect(saved("a.npz", **arrays()), saved("b.npz", **arrays()), diff=True).changes)
     assert row["weight_change"] == 0.0

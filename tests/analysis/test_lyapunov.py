@@ -242,6 +242,16 @@ def test_diagonal_matrices_have_sorted_logarithms(order):
     assert found.exponents.index == [1, 2]
 
 
+@pytest.mark.parametrize(
+    "diagonal", [(1e308, 1e-308), (1.0, 1e-308), (1e308, 1e-300), (1e308, 1.0, -1e-308), (-1e308,) * 2]
+)
+def test_diagonal_matrices_at_the_ends_of_a_doubles_range_have_sorted_logarithms(diagonal):
+    found = gradflow.lyapunov(jacobians=np.tile(np.diag(diagonal), (60, 1, 1)))
+    expected = sorted((math.log(abs(entry)) for entry in diagonal), reverse=True)
+    np.testing.assert_allclose(found.exponents.exponent, expected, atol=1e-11)
+    assert not any("rounding" in note for note in found.notes)
+
+
 def test_rotations_have_none():
     angles = np.random.default_rng(0).uniform(0, 2 * np.pi, 500)
     cos, sin = np.cos(angles), np.sin(angles)
@@ -584,11 +594,12 @@ REFUSED = {
     "more_steps_than_data": ({"jacobians": STACK, "steps": 21}, "the data have 20"),
     "transient_of_all": ({"jacobians": STACK, "transient": 20}, "the data have 20"),
     "not_square": ({"jacobians": np.ones((5, 2, 3))}, "5×2×3"),
-    "hidden": ({"jacobians": STACK, "hidden": 3}, "hidden is for a cell"),
-    "features": ({"jacobians": STACK, "features": 3}, "features is for a cell"),
-    "input": ({"jacobians": STACK, "input": "zero"}, "input is for a cell"),
-    "input_scale": ({"jacobians": STACK, "input_scale": 2.0}, "input scale is for a cell"),
-    "seeds": ({"jacobians": STACK, "seeds": 2}, "seeds is for a cell"),
+    "hidden": ({"jacobians": STACK, "hidden": 3}, "hidden 3 has no effect beside Jacobians"),
+    "features": ({"jacobians": STACK, "features": 3}, "features 3 has no effect beside Jacobians"),
+    "input": ({"jacobians": STACK, "input": "zero"}, "input zero has no effect beside Jacobians"),
+    "input_scale": (
+        {"jacobians": STACK, "input_scale": 2.0}, "input scale 2.0 has no effect beside"),
+    "seeds": ({"jacobians": STACK, "seeds": 2}, "seeds 2 has no effect beside Jacobians"),
 }  # fmt: skip
 
 

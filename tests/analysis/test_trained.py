@@ -180,7 +180,7 @@ def test_hidden_size_and_features_are_those_of_the_checkpoint(name, hidden, feat
     result = compare(text, "rnn", steps=4, seeds=1)
     assert (result.hidden, result.features) == (hidden, features)
     assert result.cells.state_size == [size, hidden]
-    assert (result.params["hidden"], result.params["features"]) == (hidden, features)
+    assert (result.params["hidden"], result.params["features"]) == (hidden, None)
     wider = compare("rnn", text, steps=4, seeds=1, hidden=9)
     assert wider.cells.state_size == [9, size]
 
@@ -191,7 +191,8 @@ TORCH, KERAS = FILES / "torch_lstm.pt", FILES / "keras_two.keras"
 @pytest.mark.parametrize(
     ("cells", "options", "words"),
     [
-        ([TORCH], {"features": 5}, r"torch_lstm\.pt': takes 3 features, and the input has 5"),
+        ([TORCH], {"features": 5}, "features 5 has no effect beside a checkpoint"),
+        ([TORCH], {"hidden": 5}, "hidden 5 has no effect without a fresh cell"),
         ([TORCH], {"input": np.zeros((4, 2))}, "takes 3 features, and the input has 2"),
         ([TORCH, f"{KERAS}::second"], {}, "second': takes 2 features, and the input has 3"),
         (
@@ -251,19 +252,21 @@ def test_a_file_of_that_very_name_is_meant_before_a_layer_in_it(tmp_path, monkey
 
 def test_beside_fresh_cells_each_has_what_it_has_alone():
     truth = expected(TORCH)
-    options = {"input": np.tile(truth["inputs"], (3, 1)), "seeds": 3, "paths": True, "hidden": 4}
+    options = {"input": np.tile(truth["inputs"], (3, 1)), "seeds": 3}
     cells = [f"{TORCH}::lstm", "lstm:forget_bias=1", "gru"]
-    beside = compare(*cells, **options)
+    beside = compare(*cells, **options, hidden=4, paths=True)
     for cell in cells:
-        alone = compare(cell, **options)
+        fresh = {} if "::" in cell else {"hidden": 4}
+        # paths are for a cell that has some, so a gru takes one with it
+        alone = compare(*([cell] if "lstm" in cell else [cell, "lstm"]), **options, **fresh, paths=True)
         for table in ("flow", "cells", "gates", "path_means", "paths"):
-            if getattr(alone, table) is None:
-                assert (cell, table[:4]) == ("gru", "path")
-                continue
             ours, theirs = vars(getattr(beside, table)), vars(getattr(alone, table))
             rows = [k for k, one in enumerate(ours["cell"]) if one == cell]
+            own = [k for k, one in enumerate(theirs["cell"]) if one == cell]
+            assert len(own) == len(rows)
+            assert bool(rows) == ((cell, table[:4]) != ("gru", "path"))
             for column, values in theirs.items():
-                np.testing.assert_array_equal([ours[column][k] for k in rows], list(values))
+                np.testing.assert_array_equal([ours[column][k] for k in rows], [values[k] for k in own])
     # one and the same network on one input is the same in every draw
     spread = np.abs(beside.flow.log10_norm_high - beside.flow.log10_norm_low).reshape(3, -1).max(axis=1)
     assert spread[0] == 0

@@ -43,7 +43,7 @@ USAGE = {
     "lags-0": (("compare", "rnn", "--steps", 0), ["steps", "0"]),
     "features-0": (("compare", "rnn", "--features", 0), ["features", "0"]),
     "scale-nan": (("compare", "rnn", "--input-scale", "nan"), ["scale", "nan"]),
-    "key-without-input": (("compare", "rnn", "--key", "x"), ["'x'", "--input"]),
+    "key-without-input": (("compare", "rnn", "--key", "x"), ["'x'", "input"]),
 }  # fmt: skip
 DATA = {
     "no-file": (("power", "-m", "nowhere.npy"), b"", ["nowhere.npy"]),

@@ -100,7 +100,7 @@ REFUSED = {
     "input-scale": (2, npy(STACK), ("--input-scale", 2), ["input scale", "cell"]),
     "input-format": (2, npy(STACK), ("--input-format", "cifar10"), ["input format", "cell"]),
     "seeds": (2, npy(STACK), ("--seeds", 2), ["seeds", "cell"]),
-    "cell-too": (2, npy(STACK), ("rnn",), ["cell", "--jacobians"]),
+    "cell-too": (2, npy(STACK), ("rnn",), ["cell", "Jacobians"]),
     "overflow": (1, npy(LARGE), ("--transient", 0), ["overflow"]),
 }  # fmt: skip
 
@@ -114,7 +114,7 @@ def test_jacobians_that_do_not_fit_exit_1_or_2_and_say_what_on_stderr(check_refu
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
-        ((), ["cell", "--jacobians"]),
+        ((), ["cell", "Jacobians"]),
         (("rnn", "-k", 33), ["count 33", "32"]),
         (("rnn", "-k", 0), ["count 0"]),
         (("rnn", "--tolerance", 0), ["tolerance 0"]),

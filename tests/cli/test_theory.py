@@ -7,17 +7,18 @@ import pytest
 
 import gradflow
 
-SMALL = ("--hidden", 12, "--seeds", 3, "--steps", 40, "--features", 3)
+DRAWS = ("--hidden", 12, "--seeds", 3)
+SMALL = (*DRAWS, "--steps", 40, "--features", 3)
 TANH = ("theory", "rnn:init=ginibre", "--input", "zero")
 CASES = {
     "rnn": ("theory", "rnn", *SMALL),
     "gain": ("theory", "rnn", "--gain", 1.3, "--input-scale", 0.5, "--seed", 4, *SMALL),
-    "lstm": ("theory", "lstm:forget_bias=1", *SMALL),
-    "gru": ("theory", "gru:init=chrono", *SMALL),
-    "ginibre": ("theory", "ginibre:gain=2", *SMALL),
+    "lstm": ("theory", "lstm:forget_bias=1", *DRAWS),
+    "gru": ("theory", "gru:init=chrono", *DRAWS),
+    "ginibre": ("theory", "ginibre:gain=2", *DRAWS, "--steps", 40),
     "alone": ("theory", "rnn", "--no-measure"),
     "sweep": ("theory", "rnn", "--gain", "1:3:1", *SMALL),
-    "sweep-of-a-bias": ("theory", "lstm:forget_bias=0:2:0.5", *SMALL),
+    "sweep-of-a-bias": ("theory", "lstm:forget_bias=0:2:0.5", *DRAWS),
     "sweep-of-the-inputs": ("theory", "rnn:gain=3", "--input-scale", "0:2:1", *SMALL),
     "sweep-alone": ("theory", "gru", "--gain", "1:5:1", "--no-measure"),
     "dead": ("theory", "rnn:init=ginibre", "--gain", 0, "--input", "zero", *SMALL),
@@ -193,7 +194,7 @@ def test_bad_usage_exits_2_with_what_was_given_and_what_was_expected(check_refus
 
 def test_cell_that_contradicts_itself_exits_2_by_name_where_it_is_measured(check_refused):
     check_refused(
-        2, "theory", "lstm:coupled=on,forget_gate=off", *SMALL, says=["coupled=on", "forget_gate=on"]
+        2, "theory", "lstm:coupled=on,forget_gate=off", *DRAWS, says=["coupled=on", "forget_gate=on"]
     )
 
 
