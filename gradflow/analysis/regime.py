@@ -103,6 +103,19 @@ def _range(radius: Radius) -> str:
     return f"between {decimal(radius.log10_low())} and {decimal(radius.log10_high())}"
 
 
+def _pace(steps: float) -> str:
+    """Return in how many steps something halves or doubles, in words."""
+    return "every step" if f"{steps:.3g}" == "1" else f"every {steps:.3g} steps"
+
+
+def _paces(fastest: float, slowest: float) -> str:
+    """Return the same for a number of steps that lies between two bounds; 0: the lower one is not known."""
+    if not fastest:
+        return f"at least {_pace(slowest)}"
+    low, high = f"{fastest:.2g}", f"{slowest:.2g}"
+    return _pace(float(low)) if low == high else f"every {low} to {high} steps"
+
+
 def _vanishing(spectrum: Spectrum, radius: Radius) -> str:
     slowest, fastest = (
         LOG10_2 / -log if log else math.inf for log in (radius.log10_high(), radius.log10_low())
@@ -110,8 +123,8 @@ def _vanishing(spectrum: Spectrum, radius: Radius) -> str:
     largest = _leading(spectrum, radius)
     opening = f"W^n vanishes: every |λ| is under 1. The largest decides, {largest}: in the long run"
     if radius.error > PRINTED * radius.value:
-        return f"{opening} the norm halves every {fastest:.2g} to {slowest:.2g} steps."
-    halving = f" and the norm halves every {LOG10_2 / -radius.log10():.3g} steps" if radius.value else ""
+        return f"{opening} the norm halves {_paces(fastest, slowest)}."
+    halving = f" and the norm halves {_pace(LOG10_2 / -radius.log10())}" if radius.value else ""
     return f"{opening} a step multiplies by {decimal(radius.log10())}{halving}."
 
 
@@ -123,10 +136,10 @@ def _exploding(spectrum: Spectrum, radius: Radius) -> str:
     opening = f"W^n explodes: one |λ| over 1 is enough. The largest decides, {largest}: in the long run"
     if radius.error > PRINTED * radius.value:
         fastest, slowest = LOG10_2 / radius.log10_high(), LOG10_2 / radius.log10_low()
-        return f"{opening} the norm doubles every {fastest:.2g} to {slowest:.2g} steps.{rest}"
+        return f"{opening} the norm doubles {_paces(fastest, slowest)}.{rest}"
     return (
-        f"{opening} a step multiplies the norm by {decimal(radius.log10())} and it doubles every "
-        f"{LOG10_2 / radius.log10():.3g} steps.{rest}"
+        f"{opening} a step multiplies the norm by {decimal(radius.log10())} and it doubles "
+        f"{_pace(LOG10_2 / radius.log10())}.{rest}"
     )
 
 
