@@ -39,31 +39,31 @@ def warnings(
         count = f"{int(eigen.defective.sum())} of {len(eigen.values)} eigenvalues are defective"
         if eigen.errors[eigen.defective].all():
             yield (
-                f"A matrix within rounding of W is not diagonalizable ({count}): QΛQ⁻¹ would have no digit and "
-                "nothing here comes from it. W^n is from scaled products."
+                f"A matrix within rounding of W is not diagonalizable ({count}): QΛQ⁻¹ would have no digit "
+                "and nothing here comes from it. W^n is from scaled products."
             )
         else:
             yield (
-                f"W is not diagonalizable ({count}): there is no QΛQ⁻¹ and nothing here comes from it. W^n is "
-                "from scaled products."
+                f"W is not diagonalizable ({count}): there is no QΛQ⁻¹ and nothing here comes from it. "
+                "W^n is from scaled products."
             )
     elif condition is None:
         yield "Floating point has no Q⁻¹ for this W. W^n is from scaled products."
     elif route is None and condition * EPS * steps > LOST:
         yield (
-            f"The eigen route QΛ^nQ⁻¹ could not be computed, with κ(Q) = {condition:.1e} and n = {steps}. W^n is "
-            "from scaled products."
+            f"The eigen route QΛ^nQ⁻¹ could not be computed, with κ(Q) = {condition:.1e} and n = {steps}. "
+            "W^n is from scaled products."
         )
     elif route is not None and route > UNTRUSTED:
         yield (
-            f"The eigen route QΛ^nQ⁻¹ cannot be trusted: with κ(Q) = {condition:.1e} and n = {steps} it is off "
-            f"by a relative {route:.1e} here. W^n is from scaled products."
+            f"The eigen route QΛ^nQ⁻¹ cannot be trusted: with κ(Q) = {condition:.1e} and n = {steps} it is "
+            f"off by a relative {route:.1e} here. W^n is from scaled products."
         )
     elif route is not None and condition * EPS * steps > LOST and eigen.errors.any():
         yield (
             f"The eigen route QΛ^nQ⁻¹ differs from W^n by a relative {route:.1e} only, but κ(Q) = "
-            f"{condition:.1e} and n = {steps} let rounding cost it {_lost_digits(condition * EPS * steps)}. W^n is from "
-            "scaled products."
+            f"{condition:.1e} and n = {steps} let rounding cost it {_lost_digits(condition * EPS * steps)}. "
+            "W^n is from scaled products."
         )
     if eigen.diagonalizable is None:
         yield "Rounding leaves open whether W is diagonalizable."

@@ -151,8 +151,8 @@ def describe_unknown_norms(norms: PowerNorms) -> Iterator[str]:
         some = "all" if whole else f"{len(places)} of the {last - first + 1}"
         where = f"At {some} steps listed from {step} to {norms.steps[last]}"
     yield (
-        f"{where} rounding leaves no digit of ‖W^k‖: {between} at step {step}, and between log10_norm_low and "
-        "log10_norm_high at the others."
+        f"{where} rounding leaves no digit of ‖W^k‖: {between} at step {step}, and between log10_norm_low "
+        "and log10_norm_high at the others."
     )
 
 

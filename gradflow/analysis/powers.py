@@ -274,7 +274,7 @@ def _radius_error(radius: Radius) -> float | None:
 
 
 def _eigenvalues(eigen: Spectrum, exponent: int, steps: int) -> Eigenvalues:
-    """Return the eigenvalues as doubles: nan where they are too large, with the digits they lose in the error."""
+    """Return the eigenvalues as doubles: nan where too large, with lost digits in the error."""
     with np.errstate(divide="ignore", over="ignore", under="ignore", invalid="ignore"):
         values, errors = shifted(eigen.values, exponent), shifted(eigen.errors, exponent)
         moduli = np.abs(values)
@@ -334,7 +334,10 @@ def _lost_range(eigen: Spectrum, radius: Radius) -> Iterator[str]:
     count = int(np.count_nonzero(~np.isfinite(largest)))
     if count:
         are = "1 eigenvalue is" if count == 1 else f"{count} eigenvalues are"
-        yield f"{are} over the largest double: re, im and modulus are left out. log10_power at n = 1 is the logarithm of the modulus."
+        yield (
+            f"{are} over the largest double: re, im and modulus are left out. log10_power at n = 1 is the "
+            "logarithm of the modulus."
+        )
 
 
 def _hidden_entries(power: Scaled, shown: bool) -> Iterator[str]:

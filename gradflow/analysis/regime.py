@@ -23,9 +23,9 @@ PRINTED = 1e-6  # the relative error of ρ up to which its six printed digits ar
 def classify(spectrum: Spectrum, radius: Radius) -> str:
     """Return the regime, one of `gradflow.analysis.REGIMES`, as the bounds of ρ prove it.
 
-    Both bounds of ρ over 1, or both under it, decide. Powers grow like a power of n where ρ is 1 exactly and an
-    eigenvalue on the unit circle, known exactly, lacks eigenvectors. W preserves where ρ is 1, exactly or to
-    rounding, and none of them does.
+    Both bounds of ρ over 1, or both under it, decide. Powers grow like a power of n where ρ is 1 exactly and
+    an eigenvalue on the unit circle, known exactly, lacks eigenvectors. W preserves where ρ is 1, exactly or
+    to rounding, and none of them does.
     """
     if not spectrum.values.any() and not spectrum.errors.any():
         return "nilpotent"
@@ -174,7 +174,8 @@ def _polynomial(spectrum: Spectrum, radius: Radius) -> str:
 
 def _highest_order(spectrum: Spectrum, circle: NDArray[np.bool_]) -> int:
     """Return a power of n that ‖Wⁿ‖/ρⁿ does not outgrow: a Jordan block is as large as its discs are many."""
-    values, errors = spectrum.values[circle & ~spectrum.semisimple], spectrum.errors[circle & ~spectrum.semisimple]
+    doubtful = circle & ~spectrum.semisimple
+    values, errors = spectrum.values[doubtful], spectrum.errors[doubtful]
     touching = np.abs(values[:, None] - values) <= errors[:, None] + errors
     label = connected_components(touching)
     return int(np.bincount(label).max()) - 1
@@ -204,7 +205,10 @@ def _nearby(spectrum: Spectrum, radius: Radius) -> str:
     if not len(lacking):
         return ""
     name = _named(complex(lacking[0]), spectrum, radius)
-    return f" In a matrix within rounding of W, {name} lacks eigenvectors: its powers have a factor that grows like a power of n."
+    return (
+        f" In a matrix within rounding of W, {name} lacks eigenvectors: its powers have a factor that grows "
+        "like a power of n."
+    )
 
 
 SENTENCES = {

@@ -1,7 +1,7 @@
 """Eigenvalues that are known exactly: whole numbers in units of the entries, found near computed discs.
 
-An eigenvalue of a matrix whose entries are whole multiples of a unit 2ᵉ is, if it is rational, such a multiple too
-(the rational root theorem for the characteristic polynomial). So near a disc few candidates exist, and exact
+A rational eigenvalue of a matrix whose entries are whole multiples of a unit 2ᵉ is such a multiple too (the
+rational root theorem for the characteristic polynomial). So few candidates exist near a disc, and exact
 arithmetic decides of each how often it is an eigenvalue. 0, ±1 and ±i are candidates for every matrix: they
 decide what its powers do.
 """
@@ -43,7 +43,8 @@ def list_candidates(matrix: NDArray[np.generic], values: Complex, radii: Real) -
     if frobenius_norm(matrix) < MAX_MULTIPLE * unit:
         means = [complex(values[members].mean()) for members in candidate_clusters(values, radii)]
         multiples = np.append(values, means) / unit
-        candidates |= {complex(multiple) for multiple in (np.rint(multiples.real) + 1j * np.rint(multiples.imag)) * unit}
+        whole = np.rint(multiples.real) + 1j * np.rint(multiples.imag)
+        candidates |= {complex(value) for value in (whole * unit).tolist()}
     return candidates
 
 
@@ -57,8 +58,8 @@ def place_exact_eigenvalues(
 ) -> PlacedDiscs:
     """Return discs in which each candidate stands as often, without error, as it is an eigenvalue.
 
-    The multiplicities of the candidates in a group of discs that touch are at most as many as its discs. Where
-    exact arithmetic says otherwise one of the two is wrong, and the group stays as it is.
+    The multiplicities of the candidates in a group of discs that touch are at most as many as its discs.
+    Where exact arithmetic says otherwise one of the two is wrong, and the group stays as it is.
 
     Parameters
     ----------

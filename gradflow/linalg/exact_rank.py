@@ -1,12 +1,13 @@
 """Ranks and multiplicities of a matrix of doubles without rounding, by arithmetic modulo random primes.
 
-Doubles are whole numbers times a power of two, so a matrix has a rank modulo each odd prime p. It is never over
-the rank itself, and under it only where p divides a whole number c that is not 0: a minor, or a coefficient of
-the characteristic polynomial. With n rows of b bits between the largest and the smallest digit, c has at most
-n·(b + 1 + log₂ n) bits (Hadamard 1893), and so at most a 25th as many prime divisors over 2²⁵. The primes are drawn
-from the `PRIME_COUNT` primes p = 4k + 1 between 2²⁵ and 2²⁶, by a generator that is seeded with a hash of the
-matrix, and so many that all of them divide c with a probability under `MAX_FAILURE` = 1e-15. Modulo these primes −1
-has a root, which stands for i, so that complex matrices are treated alike; their c has twice as many bits.
+Doubles are whole numbers times a power of two, so a matrix has a rank modulo each odd prime p. It is never
+over the rank itself, and under it only where p divides a whole number c that is not 0: a minor, or a
+coefficient of the characteristic polynomial. With n rows of b bits between the largest and the smallest
+digit, c has at most n·(b + 1 + log₂ n) bits (Hadamard 1893), and so at most a 25th as many prime divisors
+over 2²⁵. The primes are drawn from the `PRIME_COUNT` primes p = 4k + 1 between 2²⁵ and 2²⁶, by a generator
+that is seeded with a hash of the matrix. They are so many that all of them divide c with a probability under
+`MAX_FAILURE` = 1e-15. Modulo these primes −1 has a root, which stands for i, so that complex matrices are
+treated alike; their c has twice as many bits.
 """
 
 import hashlib
@@ -19,7 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 MAX_MODULAR_SIZE = 600  # rows past which elimination takes seconds
-PRIME_BITS = 25  # of the smallest prime; products of residues and half residues, summed, are exact in a double
+# The least prime is 2 to this. Products of a residue and half a residue, summed, are exact in a double.
+PRIME_BITS = 25
 PRIME_COUNT = 946_848  # so many primes 4k + 1 lie between 2^25 and 2^26
 MAX_FAILURE = 1e-15
 HALF = 2.0**13  # splits a residue into two halves

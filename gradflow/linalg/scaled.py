@@ -95,7 +95,7 @@ class ScaledNumber(NamedTuple):
     exponent: int = 0
 
     def value(self) -> float:
-        """Return the number as a double: inf if it is too large, nan if it is so small that digits are lost."""
+        """Return the number as a double: inf if it is too large, nan if it is too small for its digits."""
         if self.mantissa == 0.0:
             return 0.0
         fraction, shift = math.frexp(self.mantissa)
@@ -199,7 +199,7 @@ def from_log10(log10: float) -> float:
 def largest_exponents(
     array: NDArray[Any], shifts: NDArray[np.int64], axis: int | None = None
 ) -> NDArray[np.int64]:
-    """Return the exponent of the largest entry of ``array * 2**shifts``, along an axis; far under 0 if none is."""
+    """Return the exponent of the largest entry of ``array * 2**shifts``, along an axis; `NOTHING` for 0."""
     exponents = np.frexp(np.abs(array))[1] + shifts
     return np.asarray(np.where(array != 0, exponents, NOTHING).max(axis=axis, initial=NOTHING))
 

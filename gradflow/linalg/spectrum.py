@@ -87,9 +87,9 @@ def spectrum(matrix: NDArray[Any]) -> Spectrum:
     of one row is its own eigenvalue, without rounding: so a matrix that is triangular, in whatever order of
     its rows, is decided exactly. All else comes from `gradflow.linalg.enclosure`. How often 0, ±1, ±i and
     multiples of the unit of the entries are eigenvalues is counted exactly (`exact_eigenvalues`). Repeated
-    exact eigenvalues have as many eigenvectors as the exact rank of W − λ leaves; a cluster of computed ones counts as one defective eigenvalue only if the staircase form
-    proves that W is within rounding of a matrix that has it, and its error then covers all that the cluster
-    may be.
+    exact eigenvalues have as many eigenvectors as the exact rank of W − λ leaves. A cluster of computed ones
+    counts as one defective eigenvalue only if the staircase form proves that W is within rounding of a matrix
+    that has it, and its error then covers all that the cluster may be.
 
     Parameters
     ----------

@@ -49,10 +49,11 @@ def _refuse_masked(values: object, name: str) -> None:
     if not isinstance(values, np.ma.MaskedArray) or not np.ma.is_masked(values):
         return
     place = [int(index) for index in np.argwhere(np.ma.getmaskarray(values))[0]]
-    count = int(np.ma.count_masked(values))
+    count = int(np.count_nonzero(np.ma.getmaskarray(values)))
     entries = "1 entry is masked" if count == 1 else f"{count} entries are masked"
     raise DataError(
-        f"{name}: {entries}, the first at {place}; expected a number in every entry (fill them with .filled(value))"
+        f"{name}: {entries}, the first at {place}; expected a number in every entry (fill them with "
+        ".filled(value))"
     )
 
 

@@ -325,3 +325,24 @@ def test_a_rotation_peaks_at_the_start_whatever_rounding_does_later(steps):
 def test_a_complex_eigenvalue_without_its_conjugate_keeps_its_sign():
     assert "λ₁ = 0.5 - 0.5i" in gradflow.power([[0.5 - 0.5j]]).conclusion
     assert "λ₁ = 0.5 + 0.5i" in gradflow.power(np.diag([0.5 + 0.5j, 0.1])).conclusion
+
+
+def test_a_whole_matrix_with_a_double_eigenvalue_one_grows_linearly():
+    result = gradflow.power("0 1 1; 0 1 0; 1 0 0", steps=10**6)
+    assert result.regime == "polynomial"
+    assert (result.spectral_radius_low, result.spectral_radius_high) == (1.0, 1.0)
+
+
+def test_what_no_double_holds_is_left_out_with_its_error():
+    large = gradflow.power("1e308 1e308; 1e308 1e308", steps=1)
+    assert large.spectral_radius is None
+    assert large.spectral_radius_error is None
+    assert np.isnan([large.eigenvalues.modulus[0], large.eigenvalues.error[0]]).all()
+    assert gradflow.power([[5e-324]]).spectral_radius == 5e-324
+
+
+def test_masked_entries_and_bools_are_refused():
+    with pytest.raises(gradflow.DataError, match=r"1 entry is masked, the first at \[0, 1\]"):
+        gradflow.power(np.ma.masked_equal([[1.0, 7.0], [0.0, 1.0]], 7.0))
+    with pytest.raises(gradflow.UsageError, match="steps True"):
+        gradflow.power("1", steps=True)
