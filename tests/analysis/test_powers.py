@@ -342,7 +342,7 @@ def test_what_no_double_holds_is_left_out_with_its_error():
 
 
 def test_masked_entries_and_bools_are_refused():
-    with pytest.raises(gradflow.DataError, match=r"1 entry is masked, the first at \[0, 1\]"):
+    with pytest.raises(DataError, match=r"1 entry is masked, the first at \[0, 1\]"):
         gradflow.power(np.ma.masked_equal([[1.0, 7.0], [0.0, 1.0]], 7.0))
-    with pytest.raises(gradflow.UsageError, match="steps True"):
+    with pytest.raises(UsageError, match="steps True"):
         gradflow.power("1", steps=True)
