@@ -241,9 +241,8 @@ def _diagonal(values: NDArray[Any], size: int) -> NDArray[Any]:
             raise UsageError(f"claimed values are a {_shape(values)} matrix that is not diagonal")
         return np.diag(values)
     if values.size != size:
-        raise UsageError(
-            f"claimed values are {_shape(values)}: expected {size} eigenvalues, or them on a diagonal"
-        )
+        wanted = "1 eigenvalue" if size == 1 else f"{size} eigenvalues, or them on a diagonal"
+        raise UsageError(f"claimed values are {_shape(values)}: expected {wanted}")
     return values.ravel()
 
 

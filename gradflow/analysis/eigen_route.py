@@ -26,8 +26,9 @@ def eigen_route_error(eigen: Spectrum, graded: Scaled, steps: int, power: Scaled
     return error if math.isfinite(error) else None
 
 
-def _to_rounding(eigen: Spectrum) -> str:
-    return ", to rounding" if eigen.errors[eigen.defective].any() else ""
+def _lost_digits(error: float) -> str:
+    """Return how much a relative error takes away, in words."""
+    return "all its digits" if error >= 1.0 else f"all but {-math.log10(error):.0f} of its digits"
 
 
 def warnings(
@@ -36,17 +37,33 @@ def warnings(
     """Yield what to beware of: where the eigen route, or rounding itself, costs digits."""
     if eigen.diagonalizable is False:
         count = f"{int(eigen.defective.sum())} of {len(eigen.values)} eigenvalues are defective"
-        yield (
-            f"W is not diagonalizable{_to_rounding(eigen)} ({count}): there is no QΛQ⁻¹ and nothing here "
-            "comes from it. W^n is from scaled products."
-        )
+        if eigen.errors[eigen.defective].all():
+            yield (
+                f"A matrix within rounding of W is not diagonalizable ({count}): QΛQ⁻¹ would have no digit "
+                "and nothing here comes from it. W^n is from scaled products."
+            )
+        else:
+            yield (
+                f"W is not diagonalizable ({count}): there is no QΛQ⁻¹ and nothing here comes from it. "
+                "W^n is from scaled products."
+            )
     elif condition is None:
         yield "Floating point has no Q⁻¹ for this W. W^n is from scaled products."
-    elif (route or 0.0) > UNTRUSTED or condition * EPS * steps > LOST:
-        seen = "it could not be had" if route is None else f"here it is off by a relative {route:.1e}"
+    elif route is None and condition * EPS * steps > LOST:
         yield (
-            f"The eigen route QΛ^nQ⁻¹ cannot be trusted: κ(Q) = {condition:.1e} and n = {steps} may cost all "
-            f"its digits; {seen}. W^n is from scaled products."
+            f"The eigen route QΛ^nQ⁻¹ could not be computed, with κ(Q) = {condition:.1e} and n = {steps}. "
+            "W^n is from scaled products."
+        )
+    elif route is not None and route > UNTRUSTED:
+        yield (
+            f"The eigen route QΛ^nQ⁻¹ cannot be trusted: with κ(Q) = {condition:.1e} and n = {steps} it is "
+            f"off by a relative {route:.1e} here. W^n is from scaled products."
+        )
+    elif route is not None and condition * EPS * steps > LOST and eigen.errors.any():
+        yield (
+            f"The eigen route QΛ^nQ⁻¹ differs from W^n by a relative {route:.1e} only, but κ(Q) = "
+            f"{condition:.1e} and n = {steps} let rounding cost it {_lost_digits(condition * EPS * steps)}. "
+            "W^n is from scaled products."
         )
     if eigen.diagonalizable is None:
         yield "Rounding leaves open whether W is diagonalizable."

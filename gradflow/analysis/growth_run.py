@@ -50,8 +50,8 @@ class GrowthRun:
 
     def measure(self, steps: int) -> None:
         """Measure the next ``steps``, or as many as there are, as one batch."""
-        before, self.frame.rounding = self.frame.logs.copy(), 0.0
-        log_errors = self.frame.log_errors.copy()
+        before = self.frame.logs.copy()
+        self.frame.rounding, self.frame.log_errors = 0.0, np.zeros_like(self.log_errors)
         taken, dets = self._advance(steps)
         if not taken:
             return
@@ -60,7 +60,7 @@ class GrowthRun:
         self.batches.add(taken, np.append(grown, dets))
         self.steps += taken
         self.rounding += self.frame.rounding
-        self.log_errors += self.frame.log_errors - log_errors
+        self.log_errors += self.frame.log_errors
 
     def _advance(self, steps: int) -> tuple[int, float]:
         """Return how many steps were taken, and the sum of ln |det J| over them."""

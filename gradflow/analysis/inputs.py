@@ -18,6 +18,7 @@ from gradflow.tables import lookup
 
 STEPS, FEATURES = 100, 32
 LARGEST = 10**8  # of anything that is held in memory
+LARGEST_POWER = 10**18  # of what is not held in memory
 STEPS_FOR_MAP = 2000  # already two million pairs
 
 
@@ -31,7 +32,8 @@ def check_count(name: str, value: object, least: int = 1, most: int = LARGEST) -
     """
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or not least <= value <= most:  # type: ignore[operator]
-        raise UsageError(f"{name} {value}: expected an integer from {least} to {most}")
+        limit = "10^18" if most == LARGEST_POWER else most
+        raise UsageError(f"{name} {value}: expected an integer from {least} to {limit}")
 
 
 def check_map(steps: int) -> None:

@@ -136,12 +136,23 @@ def describe_unknown_norms(norms: PowerNorms) -> Iterator[str]:
     places = np.flatnonzero(np.isnan(norms.bounds.computed))
     if not len(places):
         return
-    first = int(places[0])
+    first, last = int(places[0]), int(places[-1])
     low, high = float(norms.bounds.low[first]), float(norms.bounds.high[first])
     least = "0" if low == -math.inf else decimal(low)
+    step = norms.steps[first]
+    between = f"it lies between {least} and {decimal(high)}"
+    if first == last:
+        yield f"At step {step} rounding leaves no digit of ‖W^k‖: {between}."
+        return
+    whole = last - first + 1 == len(places)
+    if whole and last == len(norms.steps) - 1:
+        where = f"From step {step} on"
+    else:
+        some = "all" if whole else f"{len(places)} of the {last - first + 1}"
+        where = f"At {some} steps listed from {step} to {norms.steps[last]}"
     yield (
-        f"From step {norms.steps[first]} on rounding leaves no digit of ‖W^k‖: it lies between {least} and "
-        f"{decimal(high)} there, and between log10_norm_low and log10_norm_high later."
+        f"{where} rounding leaves no digit of ‖W^k‖: {between} at step {step}, and between log10_norm_low "
+        "and log10_norm_high at the others."
     )
 
 

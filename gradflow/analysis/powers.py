@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 from gradflow.analysis.claim import Verdict, check_claim
 from gradflow.analysis.eigen_route import eigen_route_error, warnings
 from gradflow.analysis.growth import transient_growth
+from gradflow.analysis.inputs import LARGEST_POWER, check_count
 from gradflow.analysis.power_norms import (
     PowerNorms,
     agree_on_radius,
@@ -21,7 +22,7 @@ from gradflow.analysis.powers_record import ENTRIES_SIZE, Eigenvalues, Norms, Po
 from gradflow.analysis.regime import classify, conclusion
 from gradflow.analysis.square import square_matrix
 from gradflow.errors import NumericalError, UsageError
-from gradflow.linalg.ensembles import random_matrix
+from gradflow.linalg.ensembles import LARGEST_SIZE, random_matrix
 from gradflow.linalg.grading import ungrade_vectors
 from gradflow.linalg.kreiss import kreiss_constant
 from gradflow.linalg.norms import departure_from_normality, spectral_norm
@@ -29,12 +30,13 @@ from gradflow.linalg.numerical_radius import numerical_radius
 from gradflow.linalg.scaled import LOG10_2, Scaled, from_log10, number, shifted
 from gradflow.linalg.spectral_radius import Radius, spectral_radius
 from gradflow.linalg.spectrum import Spectrum, spectrum
+from gradflow.printable import decimal
 from gradflow.readers.arrays import read_matrix
 from gradflow.readers.given import given_array, told
 from gradflow.record import Matrix
 
 KREISS_SIZE = 200
-LARGEST_STEPS = 10**18
+SMALLEST_SUBNORMAL = math.ulp(0.0)
 RANDOM_SIZE = 10
 GAIN = 1.0
 
@@ -112,8 +114,8 @@ def power(
     >>> result.regime, round(result.spectral_radius, 12), result.power.entries.round(8).tolist()
     ('vanishing', 0.9, [[0.01526082, 0.02034776], [0.02034776, 0.02713034]])
     """
-    if not isinstance(steps, int) or not 0 <= steps <= LARGEST_STEPS:
-        raise UsageError(f"steps {steps}: expected an integer from 0 to 10^18")
+    check_count("steps", steps, 0, LARGEST_POWER)
+    steps = int(steps)
     if sum(isinstance(source, str) and source == "-" for source in (matrix, claim_vectors, claim_values)) > 1:
         raise UsageError("standard input (-) can be read once: give the other matrices as files or literals")
     if (claim_vectors is None) != (claim_values is None):
@@ -170,6 +172,7 @@ def _measured(
             *contradiction,
             *warnings(eigen, condition, route, error, steps),
             *describe_unknown_norms(norms),
+            *_lost_range(eigen, radius),
             *_hidden_entries(norms.last, shown),
             *_kreiss_notes(constant, regime, kreiss or len(square) <= KREISS_SIZE),
         ),
@@ -177,7 +180,7 @@ def _measured(
         spectral_radius=number(radius.value, radius.exponent).held(),
         spectral_radius_low=number(radius.low, radius.exponent).held(),
         spectral_radius_high=number(radius.high, radius.exponent).held(),
-        spectral_radius_error=number(radius.error, radius.exponent).held(),
+        spectral_radius_error=_radius_error(radius),
         norm=spectral_norm(scaled).held(),
         numerical_radius=number(numerical_radius(scaled.array), scaled.exponent).held(),
         departure_from_normality=number(
@@ -225,6 +228,8 @@ def _square(
         if key is not None:
             raise UsageError(f"key {key!r} picks an array of a file: a random matrix has none")
         size = RANDOM_SIZE if size is None else size
+        check_count("size", size, 1, LARGEST_SIZE)
+        check_count("seed", 0 if seed is None else seed, 0, LARGEST_POWER)
         return random_matrix(random, size, gain=GAIN if gain is None else gain, seed=seed or 0)
     if source is None or random is not None:
         raise UsageError(
@@ -259,9 +264,24 @@ def _log10_powers(log10: float, steps: list[int]) -> NDArray[np.float64]:
     return np.array([k * log10 if k else 0.0 for k in steps])
 
 
+def _radius_error(radius: Radius) -> float | None:
+    """Return the error of ρ; None where ρ itself is out of range."""
+    if number(radius.value, radius.exponent).held() is None:
+        return None
+    return number(radius.error, radius.exponent).held()
+
+
 def _eigenvalues(eigen: Spectrum, exponent: int, steps: int) -> Eigenvalues:
-    with np.errstate(divide="ignore", over="ignore", under="ignore"):
-        values = shifted(eigen.values, exponent)
+    """Return the eigenvalues as doubles: nan where too large, with lost digits in the error."""
+    with np.errstate(divide="ignore", over="ignore", under="ignore", invalid="ignore"):
+        values, errors = shifted(eigen.values, exponent), shifted(eigen.errors, exponent)
+        moduli = np.abs(values)
+        angles = np.angle(eigen.values)
+        whole = (shifted(values, -exponent) == eigen.values) & (shifted(errors, -exponent) == eigen.errors)
+        errors = np.where(whole, errors, errors + 2 * SMALLEST_SUBNORMAL)
+        values[~np.isfinite(moduli)] = complex(math.nan, math.nan)
+        errors[~np.isfinite(moduli)] = math.nan
+        moduli[~np.isfinite(moduli)] = math.nan
         logs = np.log10(np.abs(eigen.values)) + exponent * LOG10_2
         # the error of |λ| in log₁₀: what is 1 to rounding has no half-life
         within = np.abs(logs) <= eigen.errors / np.where(eigen.values == 0, 1.0, np.abs(eigen.values))
@@ -270,9 +290,9 @@ def _eigenvalues(eigen: Spectrum, exponent: int, steps: int) -> Eigenvalues:
         index=list(range(1, len(values) + 1)),
         re=values.real,
         im=values.imag,
-        modulus=np.abs(values),
-        error=shifted(eigen.errors, exponent),
-        angle=np.angle(values),
+        modulus=moduli,
+        error=errors,
+        angle=angles,
         condition=eigen.conditions,
         log10_power=np.array([_log10_powers(log, [steps])[0] for log in logs.tolist()]),
         half_life=half_life,
@@ -301,10 +321,29 @@ def _kreiss_notes(constant: float | None, regime: str, wanted: bool) -> Iterator
         yield f"The Kreiss constant cannot be had: {reason}."
 
 
+def _lost_range(eigen: Spectrum, radius: Radius) -> Iterator[str]:
+    """Yield what is said of a ρ, and of eigenvalues, that no double holds."""
+    if radius.value and number(radius.value, radius.exponent).held() is None:
+        yield (
+            f"No double holds ρ = {decimal(radius.log10())}: spectral_radius and its bounds are left out. "
+            "log10_spectral at step 1 is its logarithm."
+        )
+    largest = np.abs(shifted(eigen.values, radius.exponent))
+    count = int(np.count_nonzero(~np.isfinite(largest)))
+    if count:
+        are = "1 eigenvalue is" if count == 1 else f"{count} eigenvalues are"
+        yield (
+            f"{are} over the largest double: re, im and modulus are left out. log10_power at n = 1 is the "
+            "logarithm of the modulus."
+        )
+
+
 def _hidden_entries(power: Scaled, shown: bool) -> Iterator[str]:
     """Yield how many entries of the matrix that is shown read 0 and are not."""
     hidden = np.count_nonzero(power.array) - np.count_nonzero(_grid(power).entries)
-    if shown and hidden:
+    if shown and hidden == 1:
+        yield "1 entry of W^n is so far under the largest that it reads 0, and is not."
+    elif shown and hidden:
         yield f"{hidden} entries of W^n are so far under the largest that they read 0, and are not."
 
 

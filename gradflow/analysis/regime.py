@@ -6,14 +6,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.analysis.growth import Growth
+from gradflow.linalg.enclosure import connected_components
 from gradflow.linalg.scaled import LOG10_2
 from gradflow.linalg.spectral_radius import Radius
 from gradflow.linalg.spectrum import Spectrum
 from gradflow.printable import decimal
 
 # How much of ρ may be open, relative to 1, where W is said to have |λ| = 1 to rounding: of a matrix with good
-# eigenvectors some 1e-13 is; two equal eigenvalues that share one eigenvector leave the root of rounding.
-ON_CIRCLE, DEFECTIVE_ON_CIRCLE = 1e-10, 1e-6
+# eigenvectors some 1e-13 is.
+ON_CIRCLE = 1e-10
 GOOD_CONDITION = 1e4  # of Q; next to a defective matrix it is the root of 1/eps and more
 NEAR_ONE = 1e-3  # a distance from 1 that six digits would hide
 PRINTED = 1e-6  # the relative error of ρ up to which its six printed digits are right
@@ -22,8 +23,9 @@ PRINTED = 1e-6  # the relative error of ρ up to which its six printed digits ar
 def classify(spectrum: Spectrum, radius: Radius) -> str:
     """Return the regime, one of `gradflow.analysis.REGIMES`, as the bounds of ρ prove it.
 
-    Both bounds of ρ over 1, or both under it, decide. Where they are 1 exactly, or nearer to it than rounding
-    can tell, it depends on whether the eigenvalues on the unit circle lack eigenvectors.
+    Both bounds of ρ over 1, or both under it, decide. Powers grow like a power of n where ρ is 1 exactly and
+    an eigenvalue on the unit circle, known exactly, lacks eigenvectors. W preserves where ρ is 1, exactly or
+    to rounding, and none of them does.
     """
     if not spectrum.values.any() and not spectrum.errors.any():
         return "nilpotent"
@@ -34,9 +36,16 @@ def classify(spectrum: Spectrum, radius: Radius) -> str:
         return "vanishing"
     circle = on_circle(spectrum, radius)
     if spectrum.defective[circle].any():
-        return "polynomial" if radius.error <= DEFECTIVE_ON_CIRCLE * one else "undecided"
+        proved = radius.low == radius.high and _are_proved_to_grow(spectrum, radius).any()
+        return "polynomial" if proved else "undecided"
     sound = spectrum.diagonalizable or spectrum.semisimple[circle].all() or _has_good_basis(spectrum)
     return "preserving" if sound and radius.error <= ON_CIRCLE * one else "undecided"
+
+
+def _are_proved_to_grow(spectrum: Spectrum, radius: Radius) -> NDArray[np.bool_]:
+    """Return which eigenvalues are exactly of modulus 1 and exactly known to lack eigenvectors."""
+    unit = np.abs(spectrum.values) == radius.one()
+    return np.asarray(spectrum.defective & (spectrum.errors == 0.0) & unit)
 
 
 def _has_good_basis(spectrum: Spectrum) -> bool:
@@ -94,6 +103,19 @@ def _range(radius: Radius) -> str:
     return f"between {decimal(radius.log10_low())} and {decimal(radius.log10_high())}"
 
 
+def _pace(steps: float) -> str:
+    """Return in how many steps something halves or doubles, in words."""
+    return "every step" if f"{steps:.3g}" == "1" else f"every {steps:.3g} steps"
+
+
+def _paces(fastest: float, slowest: float) -> str:
+    """Return the same for a number of steps that lies between two bounds; 0: the lower one is not known."""
+    if not fastest:
+        return f"at least {_pace(slowest)}"
+    low, high = f"{fastest:.2g}", f"{slowest:.2g}"
+    return _pace(float(low)) if low == high else f"every {low} to {high} steps"
+
+
 def _vanishing(spectrum: Spectrum, radius: Radius) -> str:
     slowest, fastest = (
         LOG10_2 / -log if log else math.inf for log in (radius.log10_high(), radius.log10_low())
@@ -101,26 +123,23 @@ def _vanishing(spectrum: Spectrum, radius: Radius) -> str:
     largest = _leading(spectrum, radius)
     opening = f"W^n vanishes: every |λ| is under 1. The largest decides, {largest}: in the long run"
     if radius.error > PRINTED * radius.value:
-        return f"{opening} the norm halves every {fastest:.2g} to {slowest:.2g} steps."
-    halving = f" and the norm halves every {LOG10_2 / -radius.log10():.3g} steps" if radius.value else ""
+        return f"{opening} the norm halves {_paces(fastest, slowest)}."
+    halving = f" and the norm halves {_pace(LOG10_2 / -radius.log10())}" if radius.value else ""
     return f"{opening} a step multiplies by {decimal(radius.log10())}{halving}."
 
 
 def _exploding(spectrum: Spectrum, radius: Radius) -> str:
     below = int(np.count_nonzero(np.abs(spectrum.values) + spectrum.errors < radius.one()))
-    rest = (
-        f" {below} of the {len(spectrum.values)} eigenvalues are under 1 and vanish beside it."
-        if below
-        else ""
-    )
+    verbs = "is under 1 and vanishes" if below == 1 else "are under 1 and vanish"
+    rest = f" {below} of the {len(spectrum.values)} eigenvalues {verbs} beside it." if below else ""
     largest = _leading(spectrum, radius)
     opening = f"W^n explodes: one |λ| over 1 is enough. The largest decides, {largest}: in the long run"
     if radius.error > PRINTED * radius.value:
         fastest, slowest = LOG10_2 / radius.log10_high(), LOG10_2 / radius.log10_low()
-        return f"{opening} the norm doubles every {fastest:.2g} to {slowest:.2g} steps.{rest}"
+        return f"{opening} the norm doubles {_paces(fastest, slowest)}.{rest}"
     return (
-        f"{opening} a step multiplies the norm by {decimal(radius.log10())} and it doubles every "
-        f"{LOG10_2 / radius.log10():.3g} steps.{rest}"
+        f"{opening} a step multiplies the norm by {decimal(radius.log10())} and it doubles "
+        f"{_pace(LOG10_2 / radius.log10())}.{rest}"
     )
 
 
@@ -128,36 +147,47 @@ def _preserving(spectrum: Spectrum, radius: Radius) -> str:
     circle = on_circle(spectrum, radius)
     if np.all(spectrum.values == radius.one()) and not spectrum.errors.any():
         return "W^n stays: every eigenvalue is 1 and W is diagonalizable, so W is the identity and so is W^n."
+    rounded = "" if radius.low == radius.high else " to rounding"
+    open_radius = "" if radius.low == radius.high else f" ρ lies {_range(radius)}."
     if circle.all():
-        return "To rounding every |λ| is 1, and W is diagonalizable: W^n neither vanishes nor explodes."
+        every = "Every |λ| is 1" if not rounded else "To rounding every |λ| is 1"
+        basis = ", and W is diagonalizable" if spectrum.diagonalizable else ""
+        return f"{every}{basis}: W^n neither vanishes nor explodes.{open_radius}"
+    below = int(np.count_nonzero(~circle))
+    rest = "one eigenvalue" if below == 1 else f"{below} eigenvalues"
     return (
-        f"W^n neither vanishes nor explodes: {_leading(spectrum, radius)} has |λ| = 1 to rounding and "
-        f"decides; what lies along the {int(np.count_nonzero(~circle))} with |λ| under 1 dies out."
+        f"W^n neither vanishes nor explodes: {_leading(spectrum, radius)} has |λ| = 1{rounded} and "
+        f"decides; what lies along the {rest} with |λ| under 1 dies out.{open_radius}"
     )
 
 
 def _polynomial(spectrum: Spectrum, radius: Radius) -> str:
-    circle = on_circle(spectrum, radius)
-    values = spectrum.values[spectrum.defective & circle]
-    # eigenvalues that differ have blocks of their own
-    order = max(int(np.count_nonzero(values == value)) for value in values) - 1
-    exact = not spectrum.errors[circle].any()
-    if np.all(np.abs(spectrum.values - radius.one()) <= spectrum.errors):
-        all_one = "All eigenvalues are 1" if exact else "To rounding all eigenvalues are 1"
-        opening = f"{all_one}, and yet W is not the identity, for it is not diagonalizable"
+    values = spectrum.values[_are_proved_to_grow(spectrum, radius)]
+    if np.all(spectrum.values == radius.one()):
+        opening = "All eigenvalues are 1, and yet W is not the identity, for it is not diagonalizable"
     else:
-        none = "No |λ| is over 1" if exact else "To rounding no |λ| is over 1"
         name = _named(complex(values[0]), spectrum, radius)
-        opening = f"{none}, but {name} on the unit circle lacks eigenvectors"
+        opening = f"No |λ| is over 1, but {name} on the unit circle lacks eigenvectors"
+    order = _highest_order(spectrum, on_circle(spectrum, radius))
     return f"{opening}: W^n grows like a power of n (at most n^{order}), though no eigenvalue says so."
+
+
+def _highest_order(spectrum: Spectrum, circle: NDArray[np.bool_]) -> int:
+    """Return a power of n that ‖Wⁿ‖/ρⁿ does not outgrow: a Jordan block is as large as its discs are many."""
+    doubtful = circle & ~spectrum.semisimple
+    values, errors = spectrum.values[doubtful], spectrum.errors[doubtful]
+    touching = np.abs(values[:, None] - values) <= errors[:, None] + errors
+    label = connected_components(touching)
+    return int(np.bincount(label).max()) - 1
 
 
 def _nilpotent(spectrum: Spectrum, radius: Radius) -> str:  # noqa: ARG001 - one signature for all
     size = len(spectrum.values)
-    return f"W is nilpotent: every eigenvalue is 0, and after at most {size} steps so is W^k."
+    steps = "1 step" if size == 1 else f"{size} steps"
+    return f"W is nilpotent: every eigenvalue is 0, and after at most {steps} so is W^k."
 
 
-def _undecided(spectrum: Spectrum, radius: Radius) -> str:  # noqa: ARG001 - one signature for all
+def _undecided(spectrum: Spectrum, radius: Radius) -> str:
     if radius.low == radius.high:
         return (
             f"What W^n does in the long run is left open: ρ is {decimal(radius.log10())}, but whether "
@@ -165,7 +195,19 @@ def _undecided(spectrum: Spectrum, radius: Radius) -> str:  # noqa: ARG001 - one
         )
     return (
         f"Rounding leaves open what W^n does in the long run: ρ lies {_range(radius)}; whether it is "
-        "over 1 is not known."
+        f"over 1 is not known.{_nearby(spectrum, radius)}"
+    )
+
+
+def _nearby(spectrum: Spectrum, radius: Radius) -> str:
+    """Return what is known of a matrix within rounding of W whose leading eigenvalue lacks eigenvectors."""
+    lacking = spectrum.values[spectrum.defective & on_circle(spectrum, radius) & (spectrum.errors > 0.0)]
+    if not len(lacking):
+        return ""
+    name = _named(complex(lacking[0]), spectrum, radius)
+    return (
+        f" In a matrix within rounding of W, {name} lacks eigenvectors: its powers have a factor that grows "
+        "like a power of n."
     )
 
 

@@ -7,13 +7,12 @@ from numpy.typing import NDArray
 
 from gradflow.linalg.enclosure import balance
 from gradflow.linalg.irreducible import irreducible_blocks
-from gradflow.linalg.scaled import Scaled
+from gradflow.linalg.scaled import NOTHING, Scaled, largest_exponents, shifted
 
 # Bits between the largest and the smallest entry: terms of a product then stay in range, and so do squares of
 # it.
 MAX_SPREAD = 300
 SHARES = np.linspace(0.0, 1.0, 17)
-NOTHING = -(2**40)  # the exponent of 0
 
 
 def regrade(matrix: Scaled) -> Scaled:
@@ -58,12 +57,8 @@ def ungrade_vectors(vectors: NDArray[Any] | None, grading: NDArray[np.int64] | N
     """Return eigenvectors (n, n) of a graded matrix as those of the matrix itself, columns of norm 1."""
     if vectors is None or grading is None:
         return vectors
-    exponents = np.frexp(np.abs(vectors))[1] + grading[:, None]
-    top = np.where(vectors != 0, exponents, NOTHING).max(axis=0)
-    shifts = np.clip(grading[:, None] - top, -5000, 5000)
-    moved = np.ldexp(vectors.real, shifts)
-    if np.iscomplexobj(vectors):
-        moved = moved + 1j * np.ldexp(vectors.imag, shifts)
+    top = largest_exponents(vectors, grading[:, None], axis=0)
+    moved = shifted(vectors, grading[:, None] - top)
     return np.asarray(moved / np.linalg.norm(moved, axis=0))
 
 

@@ -15,6 +15,7 @@ SMALLEST = float(np.finfo(np.float64).tiny)
 LARGEST = float(np.finfo(np.float64).max)
 # Entries are brought back to about 1 only when the largest leaves 2^±this: products of two stay far in range.
 SLACK = 200
+NOTHING = -(2**40)  # the exponent of 0
 
 
 @dataclass(frozen=True, eq=False)
@@ -65,12 +66,8 @@ class Scaled:
         if not moved.any():
             return Scaled(self.array, self.exponent, grading)
         shifts = moved[:, None] - moved
-        there = self.array != 0
-        top = int((np.frexp(np.abs(self.array[there]))[1] + shifts[there]).max(initial=-(2**40)))
-        places = np.clip(shifts - top, -5000, 5000)
-        array = np.ldexp(self.array.real, places)
-        if np.iscomplexobj(self.array):
-            array = array + 1j * np.ldexp(self.array.imag, places)
+        top = int(largest_exponents(self.array, shifts))
+        array = shifted(self.array, shifts - top)
         return Scaled(array, self.exponent + top if array.any() else 0, grading)
 
     def log10_largest(self) -> float:
@@ -96,15 +93,15 @@ class ScaledNumber(NamedTuple):
     exponent: int = 0
 
     def value(self) -> float:
-        """Return the number as a double: inf if it is too large, nan if it is too small but not 0."""
+        """Return the number as a double: inf if it is too large, nan if it is too small for its digits."""
         if self.mantissa == 0.0:
             return 0.0
         fraction, shift = math.frexp(self.mantissa)
         if shift + self.exponent > 1024:
             return math.inf
-        if shift + self.exponent < -1021:  # under the smallest normal number digits are lost
-            return math.nan
-        return math.ldexp(fraction, shift + self.exponent)
+        value = math.ldexp(fraction, shift + self.exponent)
+        # under the smallest normal number few doubles are left
+        return value if math.frexp(value) == (fraction, shift + self.exponent) else math.nan
 
     def log10(self) -> float:
         """Return the decimal logarithm, -inf for an exact 0; finite for every other number."""
@@ -203,8 +200,19 @@ def largest_part(array: NDArray[Any], axis: int | None = None) -> NDArray[np.flo
     return np.asarray(np.max([np.max(np.abs(part), axis=axis, initial=0.0) for part in parts], axis=0))
 
 
+def largest_exponents(
+    array: NDArray[Any], shifts: NDArray[np.int64], axis: int | None = None
+) -> NDArray[np.int64]:
+    """Return the exponent of the largest entry of ``array * 2**shifts``, along an axis; `NOTHING` for 0."""
+    exponents = np.frexp(np.abs(array))[1] + shifts
+    return np.asarray(np.where(array != 0, exponents, NOTHING).max(axis=axis, initial=NOTHING))
+
+
 def shifted(array: NDArray[Any], exponent: int | NDArray[np.int64]) -> NDArray[Any]:
     """Return ``array * 2**exponent``, exactly where the result is a normal double."""
-    exponent = np.clip(exponent, -5000, 5000)  # beyond, all is 0 or inf; numpy takes no larger integer
+    if isinstance(exponent, int):
+        exponent = max(-5000, min(5000, exponent))  # beyond, all is 0 or inf; numpy takes no larger integer
+    else:
+        exponent = np.clip(exponent, -5000, 5000)
     result: NDArray[Any] = np.ldexp(array.real, exponent)
     return result + 1j * np.ldexp(array.imag, exponent) if np.iscomplexobj(array) else result

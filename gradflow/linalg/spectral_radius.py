@@ -78,9 +78,10 @@ def spectral_radius(spectrum: Spectrum, matrix: Scaled) -> Radius:
     """
     moduli = np.abs(spectrum.values)
     # the modulus of a complex number is rounded, and so are sums
-    slack = 4 * EPS if spectrum.errors.any() or spectrum.values.imag.any() else 0.0
-    low = float(np.maximum(moduli - spectrum.errors, 0.0).max()) * (1.0 - slack)
-    high = float((moduli + spectrum.errors).max()) * (1.0 + slack)
+    plain = (spectrum.errors == 0.0) & ((spectrum.values.real == 0.0) | (spectrum.values.imag == 0.0))
+    slack = np.where(plain, 0.0, 4 * EPS)
+    low = float((np.maximum(moduli - spectrum.errors, 0.0) * (1.0 - slack)).max())
+    high = float(((moduli + spectrum.errors) * (1.0 + slack)).max())
     if spectrum.errors.any():
         doublings = DOUBLINGS if high - low > SHARP_RADIUS * high else 0
         low, high = _narrow(

@@ -20,7 +20,8 @@ from gradflow.linalg.enclosure import (
     match_values,
     schur_form,
 )
-from gradflow.linalg.exact_rank import MAX_MODULAR_SIZE, count_zero_eigenvalues, exact_rank
+from gradflow.linalg.exact_eigenvalues import list_candidates, place_exact_eigenvalues, sort_candidates
+from gradflow.linalg.exact_rank import MAX_MODULAR_SIZE, exact_rank
 from gradflow.linalg.irreducible import irreducible_blocks
 
 ROUNDING = 10  # backward errors of LAPACK's Hermitian solvers in units of n·eps·‖W‖
@@ -84,11 +85,11 @@ def spectrum(matrix: NDArray[Any]) -> Spectrum:
 
     The pattern of zeros splits W into irreducible diagonal blocks, whose eigenvalues are those of W. A block
     of one row is its own eigenvalue, without rounding: so a matrix that is triangular, in whatever order of
-    its rows, is decided exactly. How often 0 is an eigenvalue of a block is counted exactly. All else comes
-    from `gradflow.linalg.enclosure`. Repeated exact eigenvalues have as many eigenvectors as the exact rank
-    of W − λ leaves; a cluster of computed ones counts as one defective eigenvalue only if the staircase form
-    proves that W is within rounding of a matrix that has it, and its error then covers all that the cluster
-    may be.
+    its rows, is decided exactly. All else comes from `gradflow.linalg.enclosure`. How often 0, ±1, ±i and
+    multiples of the unit of the entries are eigenvalues is counted exactly (`exact_eigenvalues`). Repeated
+    exact eigenvalues have as many eigenvectors as the exact rank of W − λ leaves. A cluster of computed ones
+    counts as one defective eigenvalue only if the staircase form proves that W is within rounding of a matrix
+    that has it, and its error then covers all that the cluster may be.
 
     Parameters
     ----------
@@ -106,19 +107,20 @@ def spectrum(matrix: NDArray[Any]) -> Spectrum:
     if np.array_equal(matrix, matrix.conj().T):
         return _hermitian(matrix)
     blocks = irreducible_blocks(matrix)
-    enclosures = [_enclose_block(matrix[np.ix_(block, block)]) for block in blocks]
+    enclosures, decided = _enclose_blocks([matrix[np.ix_(block, block)] for block in blocks])
     values = np.concatenate([one.values for one in enclosures])
     errors = np.concatenate([one.radii for one in enclosures])
     modal, vectors, inverse, conditions = _eigenvectors(matrix, blocks, enclosures)
     order = _order(values)
     modal = modal[order]
     values, errors, conditions = values[order], errors[order], conditions[order]
+    decided = [decided[place] for place in order]
     if vectors is not None and inverse is not None:
         with np.errstate(all="ignore"):
             vectors, inverse = _normalized(vectors[:, order], inverse[order])
         if not (np.isfinite(vectors).all() and np.isfinite(inverse).all()):
             vectors = inverse = None
-    defective, sound = _judge_exact(matrix, values, errors)
+    defective, sound = _judge_exact(matrix, values, errors, decided)
     for members in candidate_clusters(values, errors):
         if not (defective[members] | (errors[members] == 0.0)).any() and _lacks_eigenvectors(
             matrix, values[members]
@@ -126,7 +128,7 @@ def spectrum(matrix: NDArray[Any]) -> Spectrum:
             values[members], errors[members] = _merge(matrix, values[members], errors[members])
             defective[members] = True
     conditions[defective] = np.inf
-    semisimple = ~defective & (_are_isolated(values, errors) | (_are_repeated(values, errors) & sound))
+    semisimple = ~defective & (_are_isolated(values, errors) | sound)
     diagonalizable = False if defective.any() else True if semisimple.all() or _is_normal(matrix) else None
     if diagonalizable is False:
         vectors = inverse = None
@@ -146,18 +148,31 @@ def spectrum(matrix: NDArray[Any]) -> Spectrum:
     )
 
 
-def _enclose_block(block: NDArray[Any]) -> Enclosure:
-    """Return the eigenvalues of an irreducible block; one row and zeros are exact."""
-    if len(block) == 1:
-        one = np.ones((1, 1))
-        return Enclosure(block[0].astype(np.complex128), np.zeros(1), np.ones(1), one, one, 0.0)
-    found = enclose_eigenvalues(block)
-    touches = np.abs(found.values) <= found.radii
-    if touches.any() and np.isrealobj(block) and len(block) <= MAX_MODULAR_SIZE:
-        # Whatever else is near 0 stays within the discs that are left.
-        zeros = np.argsort(np.abs(found.values))[: count_zero_eigenvalues(block)]
-        found.values[zeros], found.radii[zeros] = 0.0, 0.0
-    return found
+def _enclose_blocks(blocks: list[NDArray[Any]]) -> tuple[list[Enclosure], list[frozenset[complex]]]:
+    """Return the eigenvalues of the irreducible blocks, some of them exact.
+
+    Beside them stands for each eigenvalue which candidates its block has been searched for.
+    """
+    enclosures, candidates = [], set[complex]()
+    for block in blocks:
+        if len(block) == 1:
+            one = np.ones((1, 1))
+            found = Enclosure(block[0].astype(np.complex128), np.zeros(1), np.ones(1), one, one, 0.0)
+            candidates.add(complex(block[0, 0]))
+        else:
+            found = enclose_eigenvalues(block)
+            candidates |= set(list_candidates(block, found.values, found.radii))
+        enclosures.append(found)
+    decided: list[frozenset[complex]] = []
+    ordered = sort_candidates(candidates)
+    for k, (block, found) in enumerate(zip(blocks, enclosures, strict=True)):
+        if len(block) > 1:
+            placed = place_exact_eigenvalues(block, found.values, found.radii, ordered)
+            enclosures[k] = found._replace(values=placed.values, radii=placed.radii)
+            decided += [placed.decided] * len(block)
+        else:
+            decided.append(frozenset({complex(block[0, 0])}))
+    return enclosures, decided
 
 
 def _eigenvectors(
@@ -188,13 +203,6 @@ def _are_isolated(values: Complex, errors: Real) -> NDArray[np.bool_]:
     return np.asarray(np.count_nonzero(touching, axis=1) == 1)
 
 
-def _are_repeated(values: Complex, errors: Real) -> NDArray[np.bool_]:
-    """Return which values are exact and touch no disc but those of the same value."""
-    touching = np.abs(values[:, None] - values) <= errors[:, None] + errors
-    same = (values[:, None] == values) & (errors[:, None] == 0.0) & (errors == 0.0)
-    return np.asarray((touching == same).all(axis=1))
-
-
 def _is_normal(matrix: NDArray[Any]) -> bool:
     """Return whether W Wᴴ = Wᴴ W, of small whole numbers, whose products are exact."""
     whole = np.array_equal(matrix, np.rint(matrix.real) + 1j * np.rint(matrix.imag))
@@ -203,16 +211,25 @@ def _is_normal(matrix: NDArray[Any]) -> bool:
     return np.array_equal(matrix @ matrix.conj().T, matrix.conj().T @ matrix)
 
 
-def _judge_exact(matrix: NDArray[Any], values: Complex, errors: Real) -> tuple[NDArray[np.bool_], bool]:
-    """Return which exact eigenvalues lack eigenvectors, and whether all others are known not to."""
-    defective, sound = np.zeros(len(values), dtype=bool), True
+def _judge_exact(
+    matrix: NDArray[Any], values: Complex, errors: Real, decided: list[frozenset[complex]]
+) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
+    """Return which exact eigenvalues lack eigenvectors, and which are known to have all of them."""
+    defective, sound = np.zeros(len(values), dtype=bool), np.zeros(len(values), dtype=bool)
     exact = errors == 0.0
-    for value in {value for value in values[exact].tolist() if np.count_nonzero(values[exact] == value) > 1}:
+    for value in set(values[exact].tolist()):
         same = exact & (values == value)
-        if len(matrix) > MAX_MODULAR_SIZE:
-            sound = False
-        elif len(matrix) - exact_rank(matrix, value) < np.count_nonzero(same):
-            defective |= same
+        count = int(np.count_nonzero(same))
+        touching = np.flatnonzero(~same & (np.abs(values - value) <= errors))
+        counted = all(value in decided[place] for place in touching)
+        if count == 1:
+            sound |= same & counted
+        elif len(matrix) <= MAX_MODULAR_SIZE:
+            rank = exact_rank(matrix, value, len(matrix) - count + 1)
+            if len(matrix) - rank < count:
+                defective |= same
+            elif counted:
+                sound |= same
     return defective, sound
 
 

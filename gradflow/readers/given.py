@@ -36,11 +36,25 @@ def given_array(values: ArrayLike, name: str, dimensions: Collection[int] = (2,)
     array([[1., 2.],
            [3., 4.]])
     """
+    _refuse_masked(values, name)
     try:
         array = np.asarray(values)
     except ValueError as error:
         raise DataError(f"{name}: {error}; expected numbers in a rectangle") from error
     return stored_array(array, name, "given array").numbers(dimensions=dimensions)
+
+
+def _refuse_masked(values: object, name: str) -> None:
+    """Refuse a masked array in which entries are masked: what is below a mask means nothing."""
+    if not isinstance(values, np.ma.MaskedArray) or not np.ma.is_masked(values):
+        return
+    place = [int(index) for index in np.argwhere(np.ma.getmaskarray(values))[0]]
+    count = int(np.count_nonzero(np.ma.getmaskarray(values)))
+    entries = "1 entry is masked" if count == 1 else f"{count} entries are masked"
+    raise DataError(
+        f"{name}: {entries}, the first at {place}; expected a number in every entry (fill them with "
+        ".filled(value))"
+    )
 
 
 def stored_array(array: NDArray[Any], name: str, source: str = "state dict") -> StoredArray:
@@ -90,6 +104,7 @@ def given_state(mapping: Mapping[Any, Any]) -> dict[str, StoredArray]:
 def _array(value: Any, name: str) -> NDArray[Any] | None:
     """Return an array, or a tensor of any library as one; None for anything else."""
     if isinstance(value, np.ndarray):
+        _refuse_masked(value, f"state dict: {shown(name)}")
         # numpy has no bfloat16 of its own: one that it was lent
         return value.astype(np.float32) if value.dtype.name == "bfloat16" else value
     if not hasattr(value, "__dlpack__"):

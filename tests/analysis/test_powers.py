@@ -137,11 +137,13 @@ def test_just_under_one_vanishes_and_rounding_about_one_does_not():
         assert gradflow.power(gradflow.random_matrix("orthogonal", 40, seed=seed)).regime == "preserving"
 
 
-def test_a_hidden_unit_jordan_block_is_polynomial():
+def test_a_unit_jordan_block_that_rounding_has_moved_is_undecided():
     matrix = similar(np.array([[1.0, 1.0, 0.0], [0.0, 1.0, 0.0], [0.0, 0.0, 0.3]]), 3, orthogonal=True)
     result = gradflow.power(matrix, steps=500)
-    assert result.regime == "polynomial"
+    assert result.regime == "undecided"
+    assert result.spectral_radius_low < 1 < result.spectral_radius_high
     assert result.spectral_radius == pytest.approx(1.0, abs=1e-13)
+    assert "In a matrix within rounding of W, λ₁ = 1 lacks eigenvectors" in result.conclusion
 
 
 @pytest.mark.parametrize(
@@ -323,3 +325,24 @@ def test_a_rotation_peaks_at_the_start_whatever_rounding_does_later(steps):
 def test_a_complex_eigenvalue_without_its_conjugate_keeps_its_sign():
     assert "λ₁ = 0.5 - 0.5i" in gradflow.power([[0.5 - 0.5j]]).conclusion
     assert "λ₁ = 0.5 + 0.5i" in gradflow.power(np.diag([0.5 + 0.5j, 0.1])).conclusion
+
+
+def test_a_whole_matrix_with_a_double_eigenvalue_one_grows_linearly():
+    result = gradflow.power("0 1 1; 0 1 0; 1 0 0", steps=10**6)
+    assert result.regime == "polynomial"
+    assert (result.spectral_radius_low, result.spectral_radius_high) == (1.0, 1.0)
+
+
+def test_what_no_double_holds_is_left_out_with_its_error():
+    large = gradflow.power("1e308 1e308; 1e308 1e308", steps=1)
+    assert large.spectral_radius is None
+    assert large.spectral_radius_error is None
+    assert np.isnan([large.eigenvalues.modulus[0], large.eigenvalues.error[0]]).all()
+    assert gradflow.power([[5e-324]]).spectral_radius == 5e-324
+
+
+def test_masked_entries_and_bools_are_refused():
+    with pytest.raises(DataError, match=r"1 entry is masked, the first at \[0, 1\]"):
+        gradflow.power(np.ma.masked_equal([[1.0, 7.0], [0.0, 1.0]], 7.0))
+    with pytest.raises(UsageError, match="steps True"):
+        gradflow.power("1", steps=True)

@@ -3,9 +3,10 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
-from gradflow.linalg.exact_rank import count_zero_eigenvalues, exact_rank, is_zero_power
+from gradflow.linalg.exact_rank import count_eigenvalues, exact_rank, is_zero_power
 from gradflow.linalg.irreducible import irreducible_blocks
 from gradflow.linalg.spectrum import spectrum
+from tests.truths import jordan_blocks
 
 
 def rank_by_fractions(matrix):
@@ -40,8 +41,8 @@ def test_a_coupling_of_any_size_counts():
 
 def test_zeros_are_counted_with_their_multiplicity():
     hidden = np.array([[2.0, -1.0, 0.0], [4.0, -2.0, 0.0], [1.0, 1.0, 0.5]])
-    assert count_zero_eigenvalues(hidden) == 2
-    assert count_zero_eigenvalues(np.eye(7, k=1)) == 7
+    assert count_eigenvalues(hidden, 0.0) == 2
+    assert count_eigenvalues(np.eye(7, k=1), 0.0) == 7
     assert is_zero_power(np.eye(7, k=1), 7)
     assert not is_zero_power(np.eye(7, k=1), 6)
     assert not is_zero_power(np.array([[1e-300]]), 10**6)
@@ -81,3 +82,26 @@ def test_zeros_of_a_sparse_matrix_are_exact_and_hide_nothing():
     np.testing.assert_allclose(np.abs(found.values), [2 ** (1 / 3)] * 3 + [0, 0], atol=1e-14)
     assert found.errors[3:].tolist() == [0.0, 0.0]
     assert found.defective.tolist() == [False] * 3 + [True] * 2
+
+
+def test_entries_that_three_fixed_primes_divide_are_not_zero():
+    divided = np.array([[float(1048573 * 1048571), 0.0], [0.0, 1.0]])
+    assert exact_rank(divided) == 2
+    assert count_eigenvalues(divided, 0.0) == 0
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_whole_eigenvalues_have_their_jordan_structure(seed):
+    generator = np.random.default_rng(seed)
+    blocks = [(float(generator.choice([0, 1, 1, -1, 2])), int(generator.integers(1, 4))) for _ in range(3)]
+    matrix = jordan_blocks(*blocks)
+    for _ in range(8):  # a similarity by whole numbers is exact
+        i, j = generator.choice(len(matrix), 2, replace=False)
+        matrix[i] += matrix[j]
+        matrix[:, j] -= matrix[:, i]
+    found = spectrum(matrix)
+    assert not found.errors.any()
+    assert sorted(found.values.real) == sorted(value for value, size in blocks for _ in range(size))
+    lacking = {value for value, size in blocks if size > 1}
+    assert set(found.values[found.defective].real) == lacking
+    assert found.diagonalizable is (not lacking)
