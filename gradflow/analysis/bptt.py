@@ -13,7 +13,6 @@ from gradflow.analysis.bptt_record import CreditAssignment
 from gradflow.analysis.bptt_tables import record
 from gradflow.analysis.inputs import Inputs, check_count, check_map
 from gradflow.analysis.losses import Loss, Objective
-from gradflow.analysis.parameters import chosen
 from gradflow.analysis.subject import Spec, check_fresh, drawn, sizes, subject
 from gradflow.analysis.targets import drawn_for, given_targets
 from gradflow.analysis.trained import Trained
@@ -139,8 +138,6 @@ def bptt(
         wanted = given_targets(targets, targets_key, shape, last_only=rule.last_only)
     fed = np.stack([inputs.draw(draw) for draw in range(sequences)])
     objective = _objective(spec, network, fed, rule, wanted.values)
-    trajectory = objective.trajectory
-    blocks = chosen(network, trajectory.states, trajectory.inputs, parameter)
     params = {
         "cell": spec.text, "loss": loss, "targets": told(targets), "targets_key": targets_key,
         "parameter": parameter, "hidden": hidden, "steps": inputs.steps, "batch": sequences, "seed": seed,
@@ -150,7 +147,7 @@ def bptt(
     notes = [*_told(spec, inputs, sequences, objective), *wanted.told]
     if targets is None and isinstance(spec, Trained):
         notes.append(DRAWN)
-    return record(params, notes, objective, taken_apart(objective, blocks, pair_map, map))
+    return record(params, notes, objective, taken_apart(objective, parameter, pair_map, map))
 
 
 def _check(targets: object, targets_key: str | None, input: object, batch: int | None) -> None:
@@ -177,8 +174,6 @@ def _told(spec: Spec, inputs: Inputs, sequences: int, objective: Objective) -> I
         yield f"Of the {len(inputs.data)} input sequences the first {sequences} are used (--batch)."
     if isinstance(spec, Trained) and spec.backward:
         yield "The layer runs backward: its first step is the last of the data, as targets and steps have it."
-    if objective.trajectory.underflow:
-        yield "Some units are so saturated that a derivative is under 1e-308 and counts as 0."
     if not np.isfinite(objective.value()):
         yield "The loss leaves the range of a double; the gradient does not."
 

@@ -125,10 +125,11 @@ class Pairs:
         """Note the next lag's pairs."""
         here = slice(part.first, part.last)
         squares, along = np.zeros((2, part.last - part.first))
-        signals = [_signal(part, block, here) for block in part.unrolled.blocks]
-        sizes = [block.sized(own, here) for (_, own), block in zip(signals, part.unrolled.blocks, strict=True)]
+        blocks = part.unrolled.blocks
+        signals = [_signal(part, block, here) for block in blocks]
+        sizes = [block.sized(own, here) for block, (_, own) in zip(blocks, signals, strict=True)]
         exponents = np.max(sizes, axis=0)
-        for block, met, own, (signal, _) in zip(part.unrolled.blocks, self.met, sizes, signals, strict=True):
+        for block, met, own, (signal, _) in zip(blocks, self.met, sizes, signals, strict=True):
             level = factors(own, exponents)
             along += (signal * met[here]).sum(axis=1) * level
             squares += _squares(signal, block, here) * level**2

@@ -124,7 +124,7 @@ class Unrolled(NamedTuple):
 
 
 def _terms(signals: tuple[Array, ...], block: Block, points: slice) -> tuple[Array, Array | None]:
-    """Return δ (points, rows) and v (points, columns) in extended range, v None where δ is the term itself."""
+    """Return δ (points, rows) and v (points, columns) in extended range, v None where δ is the term."""
     signal = signals[block.layer][block.rows].T.astype(EXTENDED)
     if block.scale is not None:
         signal = signal * block.scale[points]
@@ -222,9 +222,10 @@ class Streams:
         except FloatingPointError:
             columns = EntrywiseColumns.of(columns)
             handed = _carried_back(factor, columns[points])
+        whole = columns.zeros()
+        whole.put(points - count, handed)
         later = copy(self)
-        later.columns = columns.zeros()
-        later.columns.put(points - count, handed)
+        later.columns = whole
         return later
 
     def _points(self, place: int, window: int) -> Points:
