@@ -104,6 +104,13 @@ def bptt(
     NumericalError
         Where the state or the loss leaves the range of a double.
 
+    Notes
+    -----
+    Norms and what is lost, with their logarithms, are computed without a loss of range: a part of an error
+    signal is kept however small it is beside others. Shares are plain doubles, and read 0 under 1e-308.
+    States and derivatives under 1e-4932 count as 0, with a note. ``trajectory_error`` and
+    ``difference_error`` are estimates; parts that cancel carry the rounding of their terms.
+
     References
     ----------
     Pascanu, Mikolov & Bengio 2013, eq. 3 to 5, for the sum. Williams & Peng 1990 for its truncation.
