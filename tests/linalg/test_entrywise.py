@@ -3,7 +3,7 @@
 from fractions import Fraction
 
 import numpy as np
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradflow.linalg.columns import Columns
@@ -37,6 +37,7 @@ def exact(numbers):
 
 
 @given(st.lists(NUMBERS, min_size=1, max_size=5))
+@settings(deadline=None)
 def test_no_entry_is_lost_in_levels(numbers):
     columns = columns_of(numbers)
     assert fractions(columns) == exact(numbers)
@@ -49,6 +50,7 @@ def test_no_entry_is_lost_in_levels(numbers):
 
 
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=5))
+@settings(deadline=None)
 def test_sums_are_right_entry_by_entry(pairs):
     one, other = zip(*pairs, strict=True)
     found = fractions(columns_of(one).plus(columns_of(other)))
