@@ -8,7 +8,6 @@ from ours import network
 
 from gradflow.analysis.apart import taken_apart
 from gradflow.analysis.losses import MEAN, Objective
-from gradflow.analysis.parameters import chosen
 from gradflow.analysis.trajectory import follow
 from gradflow.cells.base import Cell
 
@@ -16,8 +15,7 @@ from gradflow.cells.base import Cell
 def log10_norms(cell: Cell, inputs: Array, wanted: Array) -> Array:
     """Return log10 of the norm of every lag's part of ∂L/∂W_hh, as `gradflow.bptt` has them."""
     trajectory = follow(cell, inputs[None])
-    blocks = chosen(cell, trajectory.states, trajectory.inputs, "weight_hh")
-    apart = taken_apart(Objective(trajectory, MEAN, wanted[None]), blocks)
+    apart = taken_apart(Objective(trajectory, MEAN, wanted[None]), "weight_hh")
     return np.array([lag.norm.log10() for lag in apart.lags])
 
 

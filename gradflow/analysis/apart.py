@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradflow.analysis.differences import difference_error
+from gradflow.analysis.extended_range import extend_trajectory
 from gradflow.analysis.lag_account import Account, Lag, Pairs
 from gradflow.analysis.lag_sweep import Streams, Unrolled
 from gradflow.analysis.losses import Objective
@@ -16,6 +17,7 @@ from gradflow.analysis.sequential import run_in_order
 from gradflow.analysis.trajectory import Trajectory
 from gradflow.analysis.trajectory_error import perturbed_states, stated_error
 from gradflow.cells.base import Array
+from gradflow.linalg.entrywise import EXTENDED
 from gradflow.linalg.scaled import ScaledNumber, shifted
 
 LITTLE, TOO_LARGE = 1e-3, 1e300  # of a weight that is moved to see what the loss does
@@ -29,6 +31,7 @@ class Apart(NamedTuple):
     account: Account
     lags: Sequence[Lag]
     pairs: Pairs | None
+    range_lost: bool  # whether a state or a derivative is under the extended range and counts as 0
 
     def lost(self, windows: Sequence[int]) -> list[ScaledNumber]:
         """Return what is lost of the gradient, relative, where the state is detached every so many steps."""
@@ -38,13 +41,19 @@ class Apart(NamedTuple):
 
 def taken_apart(
     objective: Objective,
-    blocks: Sequence[Block],
+    parameter: str,
     pair_map: bool = False,
     map: Callable[..., Iterable[Any]] = map,
 ) -> Apart:
-    """Return every lag's part of the gradient, and the gradient itself."""
+    """Return every lag's part of the gradient, and the gradient itself.
+
+    Raises
+    ------
+    UsageError
+        For a parameter that there is not.
+    """
     with np.errstate(over="ignore", under="ignore"):
-        streams = _streams(objective, blocks)
+        streams, blocks, lost = _backward(objective, parameter)
         account = Account(streams)
         pairs = Pairs(account) if pair_map else None
     start = copy(streams)
@@ -59,15 +68,27 @@ def taken_apart(
             lags.append(account.enter(part.gradient()))
 
     run_in_order(enter, range(objective.trajectory.steps), map)
-    return Apart(blocks, start, account, lags, pairs)
+    return Apart(blocks, start, account, lags, pairs, lost)
 
 
-def _streams(objective: Objective, blocks: Sequence[Block]) -> Streams:
-    """Return the adjoint streams of a loss at lag 0."""
+class _Backward(NamedTuple):
+    """What a sweep starts with; ``lost``: whether a state or a derivative is too small for any number."""
+
+    streams: Streams  # at lag 0
+    blocks: Sequence[Block]
+    lost: bool
+
+
+def _backward(objective: Objective, parameter: str) -> _Backward:
+    """Return the adjoint streams of a loss at lag 0, and the blocks of a parameter."""
     trajectory = objective.trajectory
-    factor = trajectory.linearized(0, trajectory.steps).side_by_side()
+    extended = extend_trajectory(trajectory)
+    blocks = chosen(trajectory.cell, extended.states, trajectory.inputs, parameter)
+    factor = extended.factor.side_by_side()
     unrolled = Unrolled(factor, blocks, trajectory.steps, len(trajectory.inputs))
-    return Streams(*unrolled.without_layers_below(objective.asked()))
+    asked = objective.asked()
+    streams = Streams(*unrolled.without_layers_below(asked.astype(EXTENDED) if extended.needed else asked))
+    return _Backward(streams, blocks, extended.lost)
 
 
 def trajectory_error(objective: Objective, apart: Apart, parameter: str) -> float:
@@ -81,9 +102,10 @@ def trajectory_error(objective: Objective, apart: Apart, parameter: str) -> floa
     for (states,) in perturbed_states(trajectory):
         if not np.isfinite(states).all():
             return math.inf
-        run = objective._replace(trajectory=Trajectory(cell, inputs, states, None, underflow=False))
+        moved_run = Trajectory(cell, inputs, states, None, trajectory.underflow)
+        run = objective._replace(trajectory=moved_run)
         with np.errstate(over="ignore", under="ignore"):
-            streams = _streams(run, chosen(cell, states, inputs, parameter))
+            streams = _backward(run, parameter).streams
             largest = max(largest, apart.account.change(streams.summed().advance().gradient()))
     return stated_error(largest)
 

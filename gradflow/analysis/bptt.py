@@ -13,7 +13,6 @@ from gradflow.analysis.bptt_record import CreditAssignment
 from gradflow.analysis.bptt_tables import record
 from gradflow.analysis.inputs import Inputs, check_count, check_map
 from gradflow.analysis.losses import Loss, Objective
-from gradflow.analysis.parameters import chosen
 from gradflow.analysis.subject import Spec, drawn, sizes, subject, used_sizes
 from gradflow.analysis.targets import drawn_for, given_targets
 from gradflow.analysis.trained import Trained
@@ -109,6 +108,13 @@ def bptt(
     NumericalError
         Where the state or the loss leaves the range of a double.
 
+    Notes
+    -----
+    Norms and what is lost, with their logarithms, are computed without a loss of range: a part of an error
+    signal is kept however small it is beside others. Shares are plain doubles, and read 0 under 1e-308.
+    States and derivatives under 1e-4932 count as 0, with a note. ``trajectory_error`` and
+    ``difference_error`` are estimates; parts that cancel carry the rounding of their terms.
+
     References
     ----------
     Pascanu, Mikolov & Bengio 2013, eq. 3 to 5, for the sum. Williams & Peng 1990 for its truncation.
@@ -146,8 +152,6 @@ def bptt(
         wanted = given_targets(targets, targets_key, shape, last_only=rule.last_only)
     fed = np.stack([inputs.draw(draw) for draw in range(sequences)])
     objective = _objective(spec, network, fed, rule, wanted.values)
-    trajectory = objective.trajectory
-    blocks = chosen(network, trajectory.states, trajectory.inputs, parameter)
     params = {
         "cell": spec.text, "loss": loss, "targets": told(targets), "targets_key": targets_key,
         "parameter": parameter, **used_sizes([spec], hidden, inputs), "steps": inputs.steps,
@@ -159,7 +163,7 @@ def bptt(
     if targets is None and isinstance(spec, Trained):
         notes.append(DRAWN)
     used = {"hidden": hidden, "features": inputs.features}
-    return record(params, used, notes, objective, taken_apart(objective, blocks, pair_map, map))
+    return record(params, used, notes, objective, taken_apart(objective, parameter, pair_map, map))
 
 
 def _check(targets: object, targets_key: str | None, input: object, batch: int | None) -> None:
@@ -186,8 +190,6 @@ def _told(spec: Spec, inputs: Inputs, sequences: int, objective: Objective) -> I
         yield f"Of the {len(inputs.data)} input sequences the first {sequences} are used (batch)."
     if isinstance(spec, Trained) and spec.backward:
         yield "The layer runs backward: its first step is the last of the data, as targets and steps have it."
-    if objective.trajectory.underflow:
-        yield "Some units are so saturated that a derivative is under 1e-308 and counts as 0."
     if not np.isfinite(objective.value()):
         yield "The loss leaves the range of a double; the gradient does not."
 

@@ -32,7 +32,7 @@ def record(
     return CreditAssignment(
         **known,
         params=params,
-        notes=(*told, *notes(lags, difference, rounding, log10_norm)),
+        notes=(*told, *notes(lags, difference, rounding, log10_norm, apart.range_lost)),
         loss=objective.value(),
         log10_gradient_norm=log10_norm,
         gradient_norm=from_log10(log10_norm),
@@ -43,7 +43,7 @@ def record(
         difference_error=None if math.isnan(difference) else difference,
         trajectory_error=rounding,
         parameters=sum(block.size for block in apart.blocks),
-        conclusion=conclusion(lags, windows, cancellation, objective.trajectory.underflow, params),
+        conclusion=conclusion(lags, windows, cancellation, apart.range_lost, params),
         lags=lags,
         windows=windows,
         map=None if apart.pairs is None else _map(apart.pairs),

@@ -14,6 +14,7 @@ CANCELLING = 4.0  # times the whole: parts that large say little one by one
 ALMOST = 0.8  # of the sequence
 KEPT = 0.01  # of the gradient may be lost within a window
 UNCERTAIN = 1e-6  # of the gradient: tables show six digits
+LOST = "some states or derivatives are so small that they count as 0, a relu at such a state as shut"
 DOUBTFUL = 1e-5  # from central differences, relative: more than those are off
 
 
@@ -34,13 +35,13 @@ def _reached(holds: NDArray[np.bool_]) -> int:
 
 
 def conclusion(
-    lags: LagParts, windows: Windows | None, cancellation: float, saturated: bool, params: Mapping[str, Any]
+    lags: LagParts, windows: Windows | None, cancellation: float, range_lost: bool, params: Mapping[str, Any]
 ) -> str:
     """Return how far back the gradient of a parameter comes from, and what truncation loses of it."""
     name, steps = params["parameter"], params["steps"]
     if windows is None:
-        if saturated:
-            return f"The gradient of {name} is smaller than doubles are: saturated units let nothing pass."
+        if range_lost:
+            return f"The gradient of {name} reads 0, which is not proved: {LOST}."
         why = "its parts cancel" if np.isfinite(lags.log10_norm).any() else "nothing arrives, from no step"
         return f"The gradient of {name} is exactly 0: {why}."
     kept = window(lags)
@@ -63,9 +64,11 @@ def _steps(count: int) -> str:
 
 
 def notes(
-    lags: LagParts, difference_error: float, trajectory_error: float, log10_norm: float
+    lags: LagParts, difference_error: float, trajectory_error: float, log10_norm: float, range_lost: bool
 ) -> Iterator[str]:
     """Yield what to beware of: windows that do by chance, differences that say nothing or no."""
+    if range_lost:
+        yield f"{LOST[0].upper()}{LOST[1:]}: what they alone would pass on is missing, and a 0 is not proved."
     kept = window(lags)
     early = np.nonzero(lags.log10_truncation_error[: kept - 1] <= math.log10(KEPT))[0]
     if len(early):

@@ -5,15 +5,18 @@ from copy import copy
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradflow.analysis.lag_sweep import Part, Streams
 from gradflow.analysis.parameters import Block
 from gradflow.cells.base import Array
-from gradflow.linalg.columns import Sum, factors
+from gradflow.linalg.columns import NOWHERE, Sum, factors
+from gradflow.linalg.entrywise import FURTHEST
 from gradflow.linalg.scaled import Scaled, ScaledNumber, log10_of, number
 
 SMALL = 64  # numbers of a state up to which streams of what is left are quicker than passes now and then
 SELDOM = 8  # lags in which a pass pays: where it is needed more often, streams do
+SQUARES = 2.0**-900, 2.0**900  # sums of squares between which no square that counts is out of range
 FRESH = 2.0**-20  # what is left of a sum by taking parts away is summed anew under that: right to 1e-9
 
 
@@ -122,12 +125,11 @@ class Pairs:
         """Note the next lag's pairs."""
         here = slice(part.first, part.last)
         squares, along = np.zeros((2, part.last - part.first))
-        sizes = [block.sized(part.columns.exponents, here) for block in part.unrolled.blocks]
+        blocks = part.unrolled.blocks
+        signals = [_signal(part, block, here) for block in blocks]
+        sizes = [block.sized(own, here) for block, (_, own) in zip(blocks, signals, strict=True)]
         exponents = np.max(sizes, axis=0)
-        for block, met, own in zip(part.unrolled.blocks, self.met, sizes, strict=True):
-            signal = part.signals[block.layer][block.rows].T
-            if block.scale is not None:
-                signal = signal * block.scale[here]
+        for block, met, own, (signal, _) in zip(blocks, self.met, sizes, signals, strict=True):
             level = factors(own, exponents)
             along += (signal * met[here]).sum(axis=1) * level
             squares += _squares(signal, block, here) * level**2
@@ -135,6 +137,24 @@ class Pairs:
         self.log10_norms[rows + part.lag, rows] = log10_of(np.sqrt(squares), exponents)
         shifts = np.maximum(exponents + self.account.whole.exponent - 2 * norm.exponent, -5000)
         self.shares[rows + part.lag, rows] = np.ldexp(along / (norm.mantissa or 1.0) ** 2, shifts) + 0.0
+
+
+def _signal(part: Part, block: Block, points: slice) -> tuple[Array, NDArray[np.int64]]:
+    """Return δ of a block, (points, rows), with the largest that counts near 1, and the powers of two of it.
+
+    Of a block that multiplies unit by unit that is the largest δ⊙v.
+    """
+    columns = part.signal(block)
+    array, exponents = columns.array.T, columns.exponents.T
+    if block.scale is not None:
+        array = array * block.scale[points]
+    counted = array * block.seen[points] if block.unitwise and block.seen is not None else array
+    if exponents.ndim == 1:
+        exponents = exponents[:, None]
+    shifts = np.frexp(counted)[1] + exponents
+    top = np.where(counted != 0, shifts, NOWHERE).max(axis=1, initial=NOWHERE)
+    near = np.ldexp(array, np.clip(exponents - top[:, None], -FURTHEST, FURTHEST))
+    return np.where(counted != 0, near, 0.0).astype(np.float64), top
 
 
 def _met(whole: Array, block: Block, points: int) -> Array:
@@ -156,7 +176,15 @@ def _squares(signal: Array, block: Block, points: slice) -> Array:
 
 
 def _norm(vector: Scaled | Sum) -> ScaledNumber:
-    return number(float(np.sqrt(vector.array @ vector.array)), vector.exponent)
+    square = float(vector.array @ vector.array)
+    if SQUARES[0] < square < SQUARES[1]:
+        return number(math.sqrt(square), vector.exponent)
+    largest = float(np.abs(vector.array).max(initial=0.0))
+    if not largest:
+        return number(0.0)
+    shift = math.frexp(largest)[1]
+    near = np.ldexp(vector.array, -shift)
+    return number(float(np.sqrt(near @ near)), vector.exponent + shift)
 
 
 def _value(sign: float, size: ScaledNumber) -> float:

@@ -8,6 +8,7 @@ import numpy as np
 from gradflow.analysis.trajectory import Trajectory
 from gradflow.cells.base import Array, Cell
 from gradflow.cells.factor import side_by_side
+from gradflow.linalg.entrywise import EXTENDED
 from gradflow.linalg.products import transposed
 
 
@@ -75,8 +76,17 @@ class Objective(NamedTuple):
             return self.loss.value(states[:, 1:, self.trajectory.cell.output], self.wanted)
 
     def asked(self) -> Array:
-        """Return ∂L_t/∂s_t of all steps, the sequences of a step side by side: (n, T·B)."""
+        """Return ∂L_t/∂s_t of all steps, the sequences of a step side by side: (n, T·B).
+
+        In extended range where one is out of the range of a double.
+        """
         states, output = self.trajectory.states[:, 1:], self.trajectory.cell.output
-        asked = np.zeros_like(states)
-        asked[..., output] = self.loss.slope(states[..., output], self.wanted)
+        try:
+            with np.errstate(all="raise"):
+                slope = self.loss.slope(states[..., output], self.wanted)
+        except FloatingPointError:
+            with np.errstate(all="ignore"):
+                slope = self.loss.slope(states[..., output].astype(EXTENDED), self.wanted.astype(EXTENDED))
+        asked = np.zeros(states.shape, slope.dtype)
+        asked[..., output] = slope
         return transposed(side_by_side(asked))

@@ -31,21 +31,22 @@ class StepFactor(Factor):
 
     def at(self, point: int) -> Self:
         """Return the factor at one point of a trajectory."""
-        return self._with_points(lambda values: values[..., point, :, None])
+        return self.with_arrays(lambda values: values[..., point, :, None])
 
     def each(self, points: slice | NDArray[np.intp] = ALL) -> Self:
         """Return a factor that acts on each column of a block by its own point: J_p x_p for all p."""
-        return self._with_points(lambda values: values[..., points, :].swapaxes(-1, -2))
+        return self.with_arrays(lambda values: values[..., points, :].swapaxes(-1, -2))
 
     def side_by_side(self, axis: int = -3) -> Self:
         """Return the factor of several sequences, one after the other on ``axis``, as one of T·B points."""
-        return self._with_points(lambda values: side_by_side(values, axis))
+        return self.with_arrays(lambda values: side_by_side(values, axis))
 
     def above(self, lowest: int) -> Self:  # noqa: ARG002 - a cell alone is its own lowest layer
         """Return the factor of the layers from ``lowest`` (from 0) up."""
         return self
 
-    def _with_points(self, change: Callable[[Array], Array]) -> Self:
+    def with_arrays(self, change: Callable[[Array], Array]) -> Self:
+        """Return the factor with every array that has an axis of points changed, always in the same order."""
         # not by dataclasses.replace: a long chain asks for every step's factor, many times over
         chosen = object.__new__(type(self))
         vars(chosen).update(vars(self))

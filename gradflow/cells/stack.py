@@ -33,6 +33,10 @@ class StackFactor(StepFactor):
         """Return the factor of several sequences as one."""
         return replace(self, layers=tuple(layer.side_by_side(axis) for layer in self.layers))
 
+    def with_arrays(self, change: Callable[[Array], Array]) -> Self:
+        """Return the factor with the arrays of every layer changed."""
+        return replace(self, layers=tuple(layer.with_arrays(change) for layer in self.layers))
+
     def above(self, lowest: int) -> Self:
         """Return the factor of the layers from ``lowest`` (from 0) up."""
         return replace(self, layers=self.layers[lowest:], outputs=self.outputs[lowest:])

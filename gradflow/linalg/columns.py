@@ -1,5 +1,6 @@
 """Columns that carry each its own power of two, so that none is lost beside the others."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,11 @@ from gradflow.linalg.scaled import SLACK, Scaled
 Array = NDArray[Any]
 NEAR = 2.0**-SLACK, 2.0**SLACK
 NO_MORE_THAN = -600  # a shift by which numbers near 1 stay far from the end of a double
+# A shift to that size or under leaves less than all digits of a double; what is in its place counts, unless
+# it is larger than this itself.
+LOST, COUNTS = 2.0**-1022, 2.0**-960
+# An error signal has entries under that, beside others near 1, where a step or two may lose them.
+TINY = 2.0**-800
 NOWHERE = -(2**40)  # the exponent of a column of zeros: under every other, and under sums with any other
 
 
@@ -43,6 +49,29 @@ class Columns:
         shifts = np.where(np.abs(shifts) > SLACK, shifts, 0)
         return cls(np.ldexp(array, -shifts), np.where(sizes > 0, exponents + shifts, NOWHERE))
 
+    def gathered(self, levels: "Sequence[Columns]") -> "Columns":
+        """Return what a map has made of the one level that these are, near 1 again.
+
+        Raises
+        ------
+        FloatingPointError
+            Where an entry is so far under the largest of its column that the next step may lose it.
+        """
+        made = Columns.of(levels[0].array, levels[0].exponents)
+        if made.has_tiny_entries():
+            raise FloatingPointError("entries of a column are too far apart for one power of two")
+        return made
+
+    def levels(self) -> "list[Columns]":
+        """Return these alone: a column has one power of two."""
+        return [self]
+
+    def has_tiny_entries(self) -> bool:
+        """Whether an entry other than 0 is under `TINY`."""
+        sizes = np.abs(self.array)
+        least = sizes.min(initial=1.0)
+        return bool(least < TINY and (least > 0 or ((sizes > 0) & (sizes < TINY)).any()))
+
     def __getitem__(self, places: slice | NDArray[np.intp]) -> "Columns":
         return Columns(self.array[:, places], self.exponents[places])
 
@@ -50,6 +79,14 @@ class Columns:
     def empty(self) -> bool:
         """Whether there are none but columns of zeros."""
         return not (self.exponents > NOWHERE // 2).any()
+
+    def zeros(self) -> "Columns":
+        """Return as many columns of zeros."""
+        return Columns(np.zeros_like(self.array, order="F"), np.full_like(self.exponents, NOWHERE))
+
+    def put(self, places: slice | NDArray[np.intp], others: "Columns") -> None:
+        """Replace some columns, in place."""
+        self.array[:, places], self.exponents[places] = others.array, others.exponents
 
     def after(self, count: int) -> "Columns":
         """Return the columns with ``count`` columns of zeros before them."""
@@ -75,12 +112,25 @@ class Columns:
         )
 
     def plus(self, other: "Columns") -> "Columns":
-        """Return the sums, column by column."""
+        """Return the sums, column by column.
+
+        Raises
+        ------
+        FloatingPointError
+            Where an entry of the smaller column is lost, and nothing larger stands in its place.
+        """
         if (self.exponents == other.exponents).all():
             return Columns.of(self.array + other.array, self.exponents)
         top = np.maximum(self.exponents, other.exponents)
-        parts = [np.ldexp(one.array, np.maximum(one.exponents - top, -5000)) for one in (self, other)]
-        return Columns.of(parts[0] + parts[1], top)
+        with np.errstate(under="ignore"):  # what stands beside something larger is no loss
+            parts = [np.ldexp(one.array, np.maximum(one.exponents - top, -5000)) for one in (self, other)]
+        total = parts[0] + parts[1]
+        for one, part in zip((self, other), parts, strict=True):
+            if (top - one.exponents).max(initial=0) > SLACK:
+                lost = (np.abs(part) < LOST) & (np.abs(total) < COUNTS) & (one.array != 0)
+                if lost.any():
+                    raise FloatingPointError("entries of a sum are too far apart for one power of two")
+        return Columns.of(total, top)
 
 
 def factors(exponents: NDArray[np.int64], top: int | NDArray[np.int64]) -> Array:
