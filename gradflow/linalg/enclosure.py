@@ -25,6 +25,7 @@ MAX_CIRCLE_SIZE = 600  # rows up to which circles are tried
 MAX_CIRCLE_WORK = 128**3  # circles times rows squared: up to 128 rows each eigenvalue may have one
 CIRCLE_POINTS = 16
 COMMON_TURNS = np.exp(2j * np.pi * np.arange(512) / 512)  # of a circle around 0 that many share
+FIRST_TURNS = COMMON_TURNS[::32]  # what most circles that are too small fail at
 LEAST_EXCESS, COMMON_GROWTH = 1.01, 1.1
 CIRCLE_MARGIN = (
     4.0  # times the backward error that σ_min has to be at each of the points between which it may dip
@@ -235,7 +236,7 @@ def _common_radius(form: "SchurForm", values: Complex) -> float:
     """Return the radius of a circle around 0 that holds as many eigenvalues as computed ones, or inf."""
     radius = LEAST_EXCESS * float(np.abs(values).max(initial=0.0)) + form.error
     while radius < form.size:
-        if form.regular(radius * COMMON_TURNS):
+        if form.regular(radius * FIRST_TURNS) and form.regular(radius * COMMON_TURNS):
             return radius
         radius *= COMMON_GROWTH
     return np.inf

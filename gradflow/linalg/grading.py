@@ -15,7 +15,7 @@ MAX_SPREAD = 300
 SHARES = np.linspace(0.0, 1.0, 17)
 
 
-def regrade(matrix: Scaled) -> Scaled:
+def regrade(matrix: Scaled, max_spread: int = MAX_SPREAD) -> Scaled:
     """Return the same square matrix with its smallest entry nearer to its largest, as far as a grading can.
 
     Within an irreducible block rows and columns are balanced. Entries that couple one block to another are
@@ -27,6 +27,8 @@ def regrade(matrix: Scaled) -> Scaled:
     ----------
     matrix : Scaled
         Of shape (n, n).
+    max_spread : int
+        Bits between the largest and the smallest entry up to which the matrix stays as it is.
 
     Examples
     --------
@@ -34,7 +36,7 @@ def regrade(matrix: Scaled) -> Scaled:
     >>> bool((regrade(far) @ far).array[2, 2] > 0), bool((far @ far).array[2, 2] > 0)
     (True, False)
     """
-    if _spread(matrix.array) <= MAX_SPREAD:
+    if exponent_spread(matrix.array) <= max_spread:
         return matrix
     blocks = irreducible_blocks(matrix.array)
     array, first = matrix.array, np.zeros(len(matrix.array), np.int64)
@@ -67,7 +69,8 @@ def _exponents(array: NDArray[np.generic]) -> NDArray[np.int64]:
     return np.where(sizes > 0, np.frexp(sizes)[1].astype(np.int64), NOTHING)
 
 
-def _spread(array: NDArray[np.generic]) -> int:
+def exponent_spread(array: NDArray[np.generic]) -> int:
+    """Return the bits between the largest and the smallest entry that is not 0."""
     return _graded_spread(_exponents(array), np.zeros(len(array), np.int64))
 
 

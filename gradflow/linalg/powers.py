@@ -7,13 +7,15 @@ from typing import NamedTuple
 import numpy as np
 
 from gradflow.linalg.enclosure import CONFIDENCE, EPS
-from gradflow.linalg.grading import regrade
+from gradflow.linalg.grading import MAX_SPREAD, exponent_spread, regrade
 from gradflow.linalg.norms import frobenius_norm, spectral_norm
 from gradflow.linalg.scaled import Scaled, ScaledNumber, number
 
 # Up to here every step is computed; beyond, three tracks of squarings give ten steps a decade.
 CONSECUTIVE = 1000
 TRACKS = (1000, 1250, 1600)
+RETRY_BITS = 32  # by which the spread of the entries has to grow before another grading is tried
+MAX_TOLERATED_SPREAD = 700  # bits; what a product by a matrix of `MAX_SPREAD` has then is still in range
 
 
 class Power(NamedTuple):
@@ -140,7 +142,7 @@ def successive_powers(matrix: Scaled, steps: Sequence[int]) -> Iterator[TrackedP
     first = TrackedPower.measured(regrade(matrix), -math.inf)
     for k, power in enumerate(_step_by_step(first, reached)):
         if k in bases or k == reached:
-            kept[k] = power
+            kept[k] = power._replace(value=regrade(power.value))  # squares leave less room than steps
         if k in wanted:
             yield power
     power = kept[reached]
@@ -170,8 +172,11 @@ def _step_by_step(first: TrackedPower, steps: int) -> Iterator[TrackedPower]:
     yield power
     norms, sizes = np.empty(steps + 1), np.empty(steps + 1)
     norms[0], sizes[0] = power.log2_most, power.log2_size
+    max_spread = MAX_SPREAD
     for k in range(1, steps + 1):
-        value = regrade(power.value @ first.value) if k > 1 else first.value
+        value = regrade(power.value @ first.value, max_spread) if k > 1 else first.value
+        # a spread that no grading takes away is not looked at again before it has grown
+        max_spread = min(max(MAX_SPREAD, exponent_spread(value.array) + RETRY_BITS), MAX_TOLERATED_SPREAD)
         carried = sizes[1:k] + norms[: k - 1][::-1]
         lost = float(np.logaddexp2.reduce(carried, initial=-np.inf)) + first.log2_size + rounding_unit(value)
         power = TrackedPower.measured(value, lost)
