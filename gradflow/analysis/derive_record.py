@@ -21,7 +21,7 @@ CHAPTERS = Chapters(
 
 
 @dataclass(frozen=True, eq=False)
-class Lines:
+class DerivationLines:
     """Every line of every topic, with the numbers of both its sides on one random case."""
 
     topic: list[str] = column("the topic that the line belongs to")
@@ -43,7 +43,7 @@ class Lines:
 
 
 @dataclass(frozen=True, eq=False)
-class Listed:
+class TopicList:
     """What can be derived."""
 
     topic: list[str] = column("its name")
@@ -53,7 +53,7 @@ class Listed:
 
 
 @dataclass(frozen=True, eq=False)
-class Topics(Listed):
+class DerivedTopics(TopicList):
     """What was derived; formulas in texts stand between $ signs."""
 
     statement: list[str] = column("what is asked")
@@ -90,7 +90,7 @@ class Derivation(Record):
     )
     conclusion: str = scalar("in words", prose=True)
 
-    lines: Lines | None = table(
+    lines: DerivationLines | None = table(
         "every line with the numbers of its sides",
         absent="name a topic to derive",
         chapters=CHAPTERS,
@@ -105,4 +105,4 @@ class Derivation(Record):
             )
         ],
     )
-    topics: Listed | None = table("what was derived, or can be")
+    topics: TopicList | None = table("what was derived, or can be")

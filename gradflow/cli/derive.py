@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 import gradflow
-from gradflow.analysis.derivations import DERIVATIONS, EVERY
+from gradflow.analysis.derivations import ALL_TOPICS, DERIVATIONS
 from gradflow.cli.emit import emits
 from gradflow.cli.options import Key, Seed, option
 
@@ -14,7 +14,9 @@ from gradflow.cli.options import Key, Seed, option
 def derive(
     topic: Annotated[
         str | None,
-        typer.Argument(metavar="TOPIC", help=f"{' or '.join(DERIVATIONS)}; or {EVERY}.", show_default=False),
+        typer.Argument(
+            metavar="TOPIC", help=f"{' or '.join(DERIVATIONS)}; or {ALL_TOPICS}.", show_default=False
+        ),
     ] = None,
     list: Annotated[
         bool, option("--list", help="Show every topic and the options that it takes.", show_default=False)
