@@ -1,4 +1,4 @@
-"""The exercise sheet's answers: derived step by step, and every step checked with numbers."""
+"""The answers to the exercise sheet, derived step by step; every step is checked with numbers."""
 
 import inspect
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -41,28 +41,29 @@ def derive(
     seed: int = 0,
     map: Callable[..., Iterable[Any]] = map,
 ) -> Derivation:
-    """Compute both sides of every line of a derivation on random parameters; return lines and numbers.
+    """Answer a topic of the exercise sheet, with every line of its derivation checked on random parameters.
 
-    Formulas are data; derivatives that they claim are computed without them, by complex steps.
+    Both sides of a line are evaluated as they are printed. Derivatives in them are computed by complex steps,
+    which know no formula of the derivation.
 
     Parameters
     ----------
     topic : str, optional
         A name of ``gradflow.analysis.derivations.DERIVATIONS``, or all.
     list : bool
-        Return what can be derived instead.
+        Return the list of topics instead.
     cell : str, optional
-        ``NAME[:option=value,...]``, as for `compare`: for expand.
+        For expand: ``NAME[:option=value,...]``, as for `compare`.
     matrix : str or array-like (n, n), optional
-        As for `power`: for power, regimes.
+        For power and regimes: as for `power`.
     key : str, optional
         Which array of a file with several.
     steps : int, optional
-        T or n: for bptt, expand, power, regimes.
+        For bptt, expand, power and regimes: the number of steps, T or n.
     hidden : int, optional
-        Units of the random parameters, or rows of a random matrix.
+        Number of units of the random network, or of rows of the random matrix.
     seed : int
-        Of all random parameters.
+        Of the random parameters.
     map : callable
         Applies the check to each line in order; a caller may watch it.
 
@@ -78,7 +79,7 @@ def derive(
     DataError
         For a matrix that cannot be read.
     NumericalError
-        For a line that does not hold.
+        If a line does not hold.
 
     References
     ----------

@@ -9,23 +9,29 @@ import re
 from collections.abc import Mapping, Sequence
 from copy import copy
 from dataclasses import replace
-from functools import lru_cache, reduce
+from functools import reduce
 from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from gradflow.notation import BARS
-from gradflow.notation.syntax import REPEATED, Node, Row, parse
+from gradflow.notation.algebra import (
+    Array,
+    add,
+    make_diagonal,
+    measure,
+    multiply_before,
+    multiply_entries,
+    multiply_matrices,
+)
+from gradflow.notation.syntax import REPEATED, Node, Row, drop_places, parse, split_indices
 
-Array = NDArray[Any]
 Symbols = Mapping[str, Any]
 Index = int | tuple[str, int]  # a number, or a letter that stands for none, plus a number
 
-_PLACE = Node("?")  # of an index that was taken out of a name
 _NUMERAL = re.compile(r"\d[\d.]*(?:e[+-]?\d+)?")
-_INDEX = re.compile(r"([a-zA-Z]|\d+)((?:[+−]\d+)*)")
 
 
 def evaluate(formula: str, symbols: Symbols, at: Mapping[str, ArrayLike] | None = None) -> Array:
@@ -70,39 +76,6 @@ def evaluate(formula: str, symbols: Symbols, at: Mapping[str, ArrayLike] | None 
     return stacked.reshape((*axes, *stacked.shape[1:]))
 
 
-@lru_cache(maxsize=4096)
-def _without_indices(node: Node) -> tuple[Node, tuple[tuple[str, int], ...]]:
-    """Return a node with a mark in place of every index, and the indices: a letter or "", and a number."""
-    indices: list[tuple[str, int]] = []
-
-    def rewritten(row: Row) -> Row:
-        return tuple(marked(part) for part in row)
-
-    def marked(part: Node) -> Node:
-        parts = tuple(rewritten(row) for row in part.parts)
-        written = _indices(part.below)
-        indices.extend(written)
-        return replace(part, parts=parts, below=(_PLACE,) * len(written) or part.below)
-
-    return marked(node), tuple(indices)
-
-
-def _indices(below: Row) -> list[tuple[str, int]]:
-    """Return the indices that stand below a letter: none where there is a word, or anything else."""
-    text = "".join(node.text for node in below)
-    if not text or "".join(index[0] for index in _INDEX.finditer(text)) != text:
-        return []
-    return [
-        ("", _total(letter + shift)) if letter.isdigit() else (letter, _total(shift or "0"))
-        for letter, shift in _INDEX.findall(text)
-    ]
-
-
-def _total(digits: str) -> int:
-    """Return a sum of whole numbers, such as 10 or 2−1."""
-    return sum(int(number) for number in re.findall(r"[+-]?\d+", digits.replace("−", "-")))
-
-
 class _Values:
     """Computes a syntax tree, with the indices and symbols that are bound."""
 
@@ -113,7 +86,7 @@ class _Values:
         self.table: dict[Node, Mapping[Any, Any]] = {}
         for name, value in symbols.items():
             (node,) = parse(name)
-            bare, indices = _without_indices(node)
+            bare, indices = split_indices(node)
             family = value if isinstance(value, Mapping) else {self.key(indices): value}
             self.table[bare] = {**self.table[bare], **family} if bare in self.table else family
 
@@ -149,14 +122,14 @@ class _Values:
         """Return what a node as a whole stands for, or None: a symbol, or an entry of one."""
         if node.text in self.local and node.bare and not node.parts:
             return self.local[node.text]
-        bare, indices = _without_indices(node)
+        bare, indices = split_indices(node)
         family, key = self.table.get(bare, {}), self.key(indices)
         if key in family:
             return family[key]
         chosen = tuple(map(self.index, indices))
         if not chosen or not all(isinstance(one, int) for one in chosen):
             return None
-        whole = self.table.get(_without_places(bare), {}).get(())
+        whole = self.table.get(drop_places(bare), {}).get(())
         return None if whole is None or callable(whole) else self.entry(node, np.asarray(whole), chosen)
 
     def entry(self, node: Node, value: Array, indices: tuple[Index, ...]) -> Array:
@@ -180,7 +153,7 @@ class _Values:
         if len(terms) > 1 and not any(node.text != " " for node in terms[0][1]):
             terms = terms[1:] if terms[1][0] == "−" else terms
         values = [self.term(nodes) if sign == "+" else -self.term(nodes) for sign, nodes in terms]
-        return reduce(_add, values)
+        return reduce(add, values)
 
     def term(self, nodes: list[Node]) -> Array:
         """Return the value of factors with · or ⊙ between them."""
@@ -197,7 +170,7 @@ class _Values:
                 factors[-1].append(node)
         if len(signs) > 1:
             raise ValueError(f"· and ⊙ in one term of {self.formula!r}: expected brackets")
-        multiply = _multiply_entries if signs == {"⊙"} else multiply_matrices
+        multiply = multiply_entries if signs == {"⊙"} else multiply_matrices
         return reduce(multiply, map(self.factor, factors))
 
     def factor(self, nodes: list[Node]) -> Array:
@@ -212,7 +185,7 @@ class _Values:
             if node.text in REPEATED:
                 values.append(self.repeated(node, tuple(nodes[k:])))
                 break
-            function = _diagonal if node.text == "diag" else self.named(node)
+            function = make_diagonal if node.text == "diag" else self.named(node)
             enclosed = bool(after) and after[0].text == "("
             if callable(function):
                 if node.text in ("min", "max") and not enclosed:
@@ -249,7 +222,7 @@ class _Values:
         if node.text == "[":
             return self.scripted(node, self.matrix(node))
         if node.text in BARS:
-            return self.scripted(node, _size(node.text, self.sum(node.parts[0])))
+            return self.scripted(node, measure(node.text, self.sum(node.parts[0])))
         if _NUMERAL.fullmatch(node.text):
             return self.scripted(node, np.array(float(node.text)))
         if node.text == "{":
@@ -259,7 +232,7 @@ class _Values:
     def scripted(self, node: Node, value: Array) -> Array:
         """Return an entry, the transpose, or a power of a value, as the scripts of a node say."""
         if node.below:
-            _, indices = _without_indices(replace(node, parts=(), above=()))
+            _, indices = split_indices(replace(node, parts=(), above=()))
             value = self.entry(node, value, tuple(map(self.index, indices)))
         if not node.above:
             return value
@@ -282,7 +255,7 @@ class _Values:
         if len({len(row) for row in rows}) > 1:
             raise self.error(node, "rows of different lengths in")
         blocks = [[entry.reshape(len(entry) if entry.ndim else 1, -1) for entry in row] for row in rows]
-        stacked = np.block(blocks)
+        stacked: Array = np.block(blocks)
         is_vector = len(rows[0]) == 1 < len(stacked) and all(row[0].ndim < 2 for row in rows)
         return stacked[:, 0] if is_vector else stacked
 
@@ -302,7 +275,7 @@ class _Values:
             raise self.error(node, "expected an index with its bounds for")
         values = [self.bound({letter: np.array(k)}).sum(body) for k in indices]
         if values:
-            return reduce(_add if node.text == "Σ" else _multiply_before, values)
+            return reduce(add if node.text == "Σ" else multiply_before, values)
         return self.unit(node, letter, last, body)
 
     def unit(self, node: Node, letter: str, last: int, body: Row) -> Array:
@@ -323,60 +296,7 @@ class _Values:
         return int(value)
 
 
-@lru_cache(maxsize=4096)
-def _without_places(node: Node) -> Node:
-    """Return a node without the marks of its indices: what it is an entry of; brackets drop as well."""
-    parts = tuple(tuple(_without_places(part) for part in row) for row in node.parts)
-    kept = tuple(part for part in node.below if part != _PLACE)
-    if node.text == "(" and node.below and not kept and len(parts[0]) == 1:
-        return parts[0][0]
-    return replace(node, parts=parts, below=kept)
-
-
 def _is_whole_number(value: Any) -> bool:
     if isinstance(value, np.ndarray):
         return not value.ndim and np.issubdtype(value.dtype, np.integer)
     return isinstance(value, int | np.integer)
-
-
-def _check(what: str, fits: bool, *values: Array) -> None:
-    if not fits:
-        raise ValueError(f"{what} of shapes {' and '.join(str(value.shape) for value in values)}")
-
-
-def _add(a: Array, b: Array) -> Array:
-    """Return a sum; a number is added to each entry of a vector, as in 1 − z."""
-    _check("a sum", a.shape == b.shape or {a.ndim, b.ndim} == {0, 1}, a, b)
-    return np.asarray(a + b)
-
-
-def _multiply_entries(a: Array, b: Array) -> Array:
-    _check("a product ⊙", a.shape == b.shape, a, b)
-    return np.asarray(a * b)
-
-
-def multiply_matrices(a: Array, b: Array) -> Array:
-    """Return a product, over the last axis of one array and the first of the other."""
-    if not a.ndim or not b.ndim:
-        return np.asarray(a * b)
-    if a.ndim == 1:
-        _check("a product", b.ndim == 2 and len(b) == 1, a, b)
-        return np.outer(a, b)
-    _check("a product", a.shape[-1] == len(b), a, b)
-    return np.asarray(np.tensordot(a, b, axes=1))
-
-
-def _multiply_before(earlier: Array, later: Array) -> Array:
-    """Return a product of ∏, the later factor on the left; vectors are multiplied entry by entry."""
-    both_vectors = later.ndim == earlier.ndim == 1
-    return _multiply_entries(later, earlier) if both_vectors else multiply_matrices(later, earlier)
-
-
-def _diagonal(value: Array) -> Array:
-    _check("diag", value.ndim == 1, value)
-    return np.diag(value)
-
-
-def _size(bars: str, value: Array) -> Array:
-    """Return |·| entry by entry, or the norm ‖·‖ of a matrix, a vector or a number."""
-    return np.asarray(np.abs(value) if bars == "|" or not value.ndim else np.linalg.norm(value, 2))

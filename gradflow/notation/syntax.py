@@ -1,7 +1,7 @@
 """The one parser of formulas: from Unicode to a syntax tree, which `tex` writes and `evaluate` computes."""
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
 from gradflow.notation import ACCENTS, BARS, CLOSING, NAMES, PRIME, SUBSCRIPTS, SUPERSCRIPTS, SYMBOLS
@@ -10,6 +10,7 @@ REPEATED = "Σ∏"
 _NAME = re.compile("|".join(sorted(NAMES, key=len, reverse=True)))
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 _TOKEN = re.compile(r"\d+|.")
+_INDEX = re.compile(r"([a-zA-Z]|\d+)((?:[+−]\d+)*)")
 # what a script letter is called on the line: a minus, a cross; ᵀ and ᴴ have no other name
 _ON_THE_LINE = {"-": "−", r"\times": "×", r"\top": "ᵀ", r"\mathsf{H}": "ᴴ"}
 
@@ -56,6 +57,7 @@ class Node:
 
 
 Row = tuple[Node, ...]
+_PLACE = Node("?")  # of an index that was taken out
 
 
 @lru_cache(maxsize=4096)
@@ -206,3 +208,46 @@ class _Parser:
         self.place += 1
         row = self._enclosed("}") if self.next == "{" else (Node(self._letter()),)
         return (Node("{", (row,)),)
+
+
+@lru_cache(maxsize=4096)
+def split_indices(node: Node) -> tuple[Node, tuple[tuple[str, int], ...]]:
+    """Return a node with a mark in place of every index, and the indices: a letter or "", and a number."""
+    indices: list[tuple[str, int]] = []
+
+    def rewritten(row: Row) -> Row:
+        return tuple(marked(part) for part in row)
+
+    def marked(part: Node) -> Node:
+        parts = tuple(rewritten(row) for row in part.parts)
+        written = _indices(part.below)
+        indices.extend(written)
+        return replace(part, parts=parts, below=(_PLACE,) * len(written) or part.below)
+
+    return marked(node), tuple(indices)
+
+
+def _indices(below: Row) -> list[tuple[str, int]]:
+    """Return the indices that stand below a letter: none where there is a word, or anything else."""
+    text = "".join(node.text for node in below)
+    if not text or "".join(index[0] for index in _INDEX.finditer(text)) != text:
+        return []
+    return [
+        ("", _total(letter + shift)) if letter.isdigit() else (letter, _total(shift or "0"))
+        for letter, shift in _INDEX.findall(text)
+    ]
+
+
+def _total(digits: str) -> int:
+    """Return a sum of whole numbers, such as 10 or 2−1."""
+    return sum(int(number) for number in re.findall(r"[+-]?\d+", digits.replace("−", "-")))
+
+
+@lru_cache(maxsize=4096)
+def drop_places(node: Node) -> Node:
+    """Return a node without the marks of its indices: what it is an entry of; brackets drop as well."""
+    parts = tuple(tuple(drop_places(part) for part in row) for row in node.parts)
+    kept = tuple(part for part in node.below if part != _PLACE)
+    if node.text == "(" and node.below and not kept and len(parts[0]) == 1:
+        return parts[0][0]
+    return replace(node, parts=parts, below=kept)
