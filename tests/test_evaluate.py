@@ -1,4 +1,4 @@
-"""A formula is worth what a textbook reads in it, and nothing where a word of it is unknown."""
+"""A formula has the value that a textbook reads in it; whatever has none is an error."""
 
 import re
 
@@ -82,7 +82,7 @@ J = [W + k * V for k in range(4)]
         ("Σₜ₌₁² Σₖ₌₁ᵗ Jₜ hₖ", J[1] @ h[1] + J[2] @ h[1] + J[2] @ h[2]),
     ],
 )
-def test_value_is_that_of_the_expression_written_by_hand(formula, expected):
+def test_value_is_that_of_the_same_expression_in_numpy(formula, expected):
     found = evaluate(formula, SYMBOLS)
     assert found.shape == np.shape(expected)
     np.testing.assert_allclose(found, expected, rtol=1e-13, atol=1e-14)
@@ -133,17 +133,17 @@ def test_error_says_what_is_wrong_and_where(formula, says):
         ("U²", "no power"),
     ],
 )
-def test_shapes_that_do_not_fit_are_an_error_with_the_shapes(formula, says):
+def test_error_names_shapes_that_do_not_fit(formula, says):
     with pytest.raises(ValueError, match=says + r".*\("):
         evaluate(formula, SYMBOLS)
 
 
-def test_longest_symbol_is_meant():
+def test_index_of_two_digits_is_one_index():
     assert evaluate("h₁₀", SYMBOLS) is not None
     np.testing.assert_array_equal(evaluate("h₁₀", SYMBOLS), 10 * a + b)
 
 
-def test_indices_are_bound_and_arrays_of_them_give_axes():
+def test_arrays_of_indices_give_axes():
     np.testing.assert_array_equal(evaluate("hₖ₋₁", SYMBOLS, {"k": 3}), h[2])
     np.testing.assert_array_equal(evaluate("hₖ + hₖ₊₁", SYMBOLS, {"k": np.arange(3)})[2], h[2] + h[3])
     np.testing.assert_array_equal(evaluate("Wᵢⱼ", SYMBOLS, {"i": np.arange(1, 4), "j": np.arange(1, 4)}), W)
@@ -154,9 +154,24 @@ def test_indices_are_bound_and_arrays_of_them_give_axes():
     )
 
 
-def test_a_letter_that_is_no_index_is_bound_entry_by_entry():
+def test_families_and_entries_are_found_by_index():
+    np.testing.assert_array_equal(evaluate("gₜ₋₁", SYMBOLS, {"t": [1, 3]}), [a, c])
+    np.testing.assert_array_equal(evaluate("pᵢⱼ", SYMBOLS, {"i": 2, "j": 1}), b)
+    np.testing.assert_array_equal(
+        evaluate("∂yᵢ/∂xⱼ", SYMBOLS, {"i": np.arange(1, 4), "j": np.arange(1, 4)}), V
+    )
+    every = {**SYMBOLS, "j": np.arange(1, 4)}
+    np.testing.assert_allclose(evaluate("Σⱼ Wᵢⱼ aⱼ", every, {"i": [1, 2, 3]}), W @ a, rtol=1e-14)
+
+
+def test_empty_product_is_the_identity_or_ones():
+    np.testing.assert_array_equal(evaluate("diag(∏ᵢ₌₃² hᵢ) W", SYMBOLS), W)
+    np.testing.assert_array_equal(evaluate("(∏ᵢ₌₃² Jᵢ) W", SYMBOLS), W)
+
+
+def test_letter_is_bound_entry_by_entry():
     np.testing.assert_allclose(evaluate("1 − tanh(z)²", SYMBOLS, {"z": W}), 1 / np.cosh(W) ** 2, rtol=1e-13)
 
 
-def test_halves_are_what_stands_beside_the_relation():
+def test_halves_are_the_two_sides():
     assert halves("Σₜ₌₁ᵀ (a = b) ≠ ‖c‖") == ("Σₜ₌₁ᵀ (a = b)", "‖c‖")

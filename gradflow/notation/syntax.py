@@ -126,10 +126,7 @@ class _Parser:
         elif text == "[":
             parts = self._matrix()
         else:
-            text = self._letter()
-            while self.next in ACCENTS:
-                accents += self.next
-                self.place += 1
+            text, accents = self._letter()
         primes, below, above = self._scripts(text)
         return Node(text, parts, accents, primes, below, above, start, self.place)
 
@@ -159,18 +156,21 @@ class _Parser:
         self._take("]")
         return tuple((Node(",", tuple(row)),) for row in rows)
 
-    def _letter(self) -> str:
-        """Return a number, a name, or one letter of the notation."""
+    def _letter(self) -> tuple[str, str]:
+        """Return a number, a name, or one letter of the notation, and the accents of the letter."""
         for pattern in (_NUMBER, _NAME):
             if token := pattern.match(self.formula, self.place):
                 self.place = token.end()
-                return token[0]
+                return token[0], ""
         letter = self.next
         if not (letter.isascii() and letter.isalpha()) and letter not in SYMBOLS:
             told = f"{letter!r} (U+{ord(letter):04X})" if letter else "the end"
             raise self.error(f"{told} is no part of the notation")
         self.place += 1
-        return letter
+        start = self.place
+        while self.next in ACCENTS:
+            self.place += 1
+        return letter, self.formula[start : self.place]
 
     def _scripts(self, text: str) -> tuple[int, Row, Row]:
         """Return primes, and what stands below and above; above Σ and ∏, ᵀ is their last T."""
@@ -206,8 +206,10 @@ class _Parser:
     def _script(self) -> Row:
         """Return what stands after _ or ^, a letter or all between braces, as one node."""
         self.place += 1
-        row = self._enclosed("}") if self.next == "{" else (Node(self._letter()),)
-        return (Node("{", (row,)),)
+        if self.next == "{":
+            return (Node("{", (self._enclosed("}"),)),)
+        text, accents = self._letter()
+        return (Node("{", ((Node(text, accents=accents),),)),)
 
 
 @lru_cache(maxsize=4096)
