@@ -1,15 +1,21 @@
-"""The exercise sheet's answers: derived step by step, and every step checked with numbers."""
+"""The answers to the exercise sheet, derived step by step; every step is checked with numbers."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradflow.analysis.derivations import DERIVATIONS, EVERY
-from gradflow.analysis.derivations.line import ROUNDING, Line, Topic, Verified, verified
-from gradflow.analysis.derive_record import Derivation, Lines, Listed, Topics
+from gradflow.analysis.derivations import ALL_TOPICS, DERIVATIONS
+from gradflow.analysis.derivations.line import (
+    ROUNDING,
+    DerivationLine,
+    DerivationTopic,
+    VerifiedLine,
+    verify_line,
+)
+from gradflow.analysis.derive_record import Derivation, DerivationLines, DerivedTopics, TopicList
 from gradflow.analysis.inputs import check_count
 from gradflow.analysis.square import square_matrix
 from gradflow.errors import GradflowError, UsageError
@@ -18,9 +24,9 @@ from gradflow.notation.tex import tex
 from gradflow.readers.given import told
 from gradflow.tables import lookup, unknown
 
-MOST_HIDDEN, MOST_ROWS = 16, 100  # units and rows, past which nobody reads a derivation
-SMALLEST, LARGEST = 1e-60, 1e60  # entry of a matrix, whose powers a double should hold
-Job = tuple[str, int, Line[Any], Any, Symbols | None]
+MAX_HIDDEN, MAX_ROWS = 16, 100  # units and rows, past which nobody reads a derivation
+MIN_ENTRY, MAX_ENTRY = 1e-60, 1e60  # of a matrix, the largest: a double should hold its powers
+Job = tuple[str, int, DerivationLine, Symbols]
 
 
 def derive(
@@ -35,28 +41,35 @@ def derive(
     seed: int | None = None,
     map: Callable[..., Iterable[Any]] = map,
 ) -> Derivation:
-    """Compute both sides of every line of a derivation on random parameters; return lines and numbers.
+    """Answer a topic of the exercise sheet, with every line of its derivation checked on random parameters.
 
-    Formulas are data; derivatives that they claim are computed without them, by complex steps.
+    Both sides of a line are evaluated as they are printed. Derivatives in them are computed by complex steps,
+    which know no formula of the derivation.
 
     Parameters
     ----------
     topic : str, optional
         A name of ``gradflow.analysis.derivations.DERIVATIONS``, or all.
     list : bool
-        Return what can be derived instead.
+        Return the list of topics instead.
     cell : str, optional
-        ``NAME[:option=value,...]``, as for `compare`: for expand.
+        For expand: ``NAME[:option=value,...]``, as for `compare`.
     matrix : str or array-like (n, n), optional
-        As for `power`: for power, regimes.
+        For power and regimes: as for `power`.
     key : str, optional
         Which array of a file with several.
     steps : int, optional
-        T or n: for bptt, expand, power, regimes.
+        For bptt, expand, power and regimes: the number of steps, T or n.
     hidden : int, optional
+<<<<<<< HEAD
         Units of the random parameters, or rows of a random matrix.
     seed : int, optional
         Of all random parameters; 0 unless given.
+=======
+        Number of units of the random network, or of rows of the random matrix.
+    seed : int
+        Of the random parameters.
+>>>>>>> answers
     map : callable
         Applies the check to each line in order; a caller may watch it.
 
@@ -72,7 +85,7 @@ def derive(
     DataError
         For a matrix that cannot be read.
     NumericalError
-        For a line that does not hold.
+        If a line does not hold.
 
     References
     ----------
@@ -91,6 +104,7 @@ def derive(
     if list:
         if topic is not None or any(value is not None for value in [*given.values(), seed]):
             raise UsageError("list shows every topic: leave topic and options out, or leave list out")
+<<<<<<< HEAD
         return _listing(params)
     params["seed"] = seed = 0 if seed is None else seed
     check_count("seed", seed, least=0)
@@ -99,29 +113,45 @@ def derive(
     options = _options(given)
     topics = {name: _made(name, options, seed) for name in _names(topic, options)}
     if topic != EVERY:
+=======
+        return Derivation(
+            params=params,
+            verified=None,
+            largest_error=None,
+            conclusion=(
+                f"To derive one topic: gradflow derive TOPIC. To derive all: gradflow derive {ALL_TOPICS}."
+            ),
+            topics=TopicList(**_list_topics({name: _build_topic(name, {}, 0) for name in DERIVATIONS})),
+        )
+    if topic is None:
+        raise UsageError(f"expected a topic: {', '.join([*DERIVATIONS, ALL_TOPICS])} (--list describes them)")
+    options = _read_options(given)
+    topics = {name: _build_topic(name, options, seed) for name in _choose_names(topic, options)}
+    if topic != ALL_TOPICS:
+>>>>>>> answers
         params |= {name: default for name, default in taken(topic).items() if params[name] is None}
-    symbols = {name: one.symbols(one.case) if one.symbols else None for name, one in topics.items()}
-    jobs = [
-        (name, number, line, one.case, symbols[name])
+    jobs: Sequence[Job] = [
+        (name, number, line, symbols)
         for name, one in topics.items()
+        for symbols in [one.symbols()]
         for number, line in enumerate(one.lines, 1)
     ]
-    return _derivation(params, topics, jobs, [*map(lambda job: verified(*job), jobs)])
+    return _make_record(params, topics, jobs, [*map(lambda job: verify_line(*job), jobs)])
 
 
-def _options(given: Mapping[str, Any]) -> dict[str, Any]:
+def _read_options(given: Mapping[str, Any]) -> dict[str, Any]:
     """Return the options that were given, the matrix read."""
     options = {name: value for name, value in given.items() if value is not None}
     key = options.pop("key", None)
     if "hidden" in options:
-        check_count("hidden", options["hidden"], most=MOST_HIDDEN)
+        check_count("hidden", options["hidden"], most=MAX_HIDDEN)
     if "matrix" in options:
         options["matrix"] = matrix = square_matrix(options["matrix"], key)
         largest = float(np.abs(matrix).max())
-        if len(matrix) > MOST_ROWS or not (largest == 0 or SMALLEST <= largest <= LARGEST):
+        if len(matrix) > MAX_ROWS or not (largest == 0 or MIN_ENTRY <= largest <= MAX_ENTRY):
             raise UsageError(
                 f"the matrix has {len(matrix)} rows and entries up to {largest:.3g}: expected at most "
-                f"{MOST_ROWS} rows, and entries up to a number between {SMALLEST:g} and {LARGEST:g}"
+                f"{MAX_ROWS} rows, and a largest entry between {MIN_ENTRY:g} and {MAX_ENTRY:g}"
             )
     elif key is not None:
         raise UsageError(f"key {key!r} picks an array of a file: no matrix was given")
@@ -129,17 +159,17 @@ def _options(given: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def taken(name: str) -> dict[str, Any]:
-    """Return the options that a topic takes, with what they are unless given."""
+    """Return the options that a topic takes, with their defaults."""
     parameters = inspect.signature(lookup(DERIVATIONS, name, "topic")).parameters.values()
     return {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
 
 
-def _names(topic: str, options: Mapping[str, Any]) -> Iterable[str]:
+def _choose_names(topic: str, options: Mapping[str, Any]) -> Iterable[str]:
     """Return the topics that are meant, and refuse an option that a single one does not take."""
-    if topic == EVERY:
+    if topic == ALL_TOPICS:
         return DERIVATIONS
     if topic not in DERIVATIONS:
-        raise UsageError(unknown("topic", topic, [*DERIVATIONS, EVERY]))
+        raise UsageError(unknown("topic", topic, [*DERIVATIONS, ALL_TOPICS]))
     for option in options:
         if option not in taken(topic):
             takers = ", ".join(name for name in DERIVATIONS if option in taken(name))
@@ -149,45 +179,45 @@ def _names(topic: str, options: Mapping[str, Any]) -> Iterable[str]:
     return [topic]
 
 
-def _made(name: str, options: Mapping[str, Any], seed: int) -> Topic[Any]:
+def _build_topic(name: str, options: Mapping[str, Any], seed: int) -> DerivationTopic:
     """Return a topic with those of the options that it takes."""
     chosen = {option: value for option, value in options.items() if option in taken(name)}
     try:
-        made: Topic[Any] = lookup(DERIVATIONS, name, "topic")(seed, **chosen)
+        built: DerivationTopic = lookup(DERIVATIONS, name, "topic")(seed, **chosen)
     except GradflowError as error:
         raise type(error)(f"{name}: {error}") from None
-    return made
+    return built
 
 
-def _derivation(
-    params: Mapping[str, Any], topics: Mapping[str, Topic[Any]], jobs: list[Job], found: list[Verified]
+def _make_record(
+    params: Mapping[str, Any],
+    topics: Mapping[str, DerivationTopic],
+    jobs: Sequence[Job],
+    verified: Sequence[VerifiedLine],
 ) -> Derivation:
-    names = [*topics]
-    which = names[0] if len(names) == 1 else f"{len(names)} topics"
+    which = next(iter(topics)) if len(topics) == 1 else f"all {len(topics)} topics"
+    errors = [one.difference for one in verified if one.relation == "=" and one.tolerance <= ROUNDING]
     return Derivation(
         params=params,
-        verified=len(found),
-        largest_error=max((one.difference for one in found if _exact(one)), default=None),
-        conclusion=(
-            f"Every line of {which} holds: its sides were computed, neither from the other, with whatever is "
-            f"random drawn from seed {params['seed']}."
-        ),
-        lines=Lines(
+        verified=len(verified),
+        largest_error=max(errors, default=None),
+        conclusion=f"All {len(verified)} lines of {which} verified numerically (seed {params['seed']}).",
+        lines=DerivationLines(
             topic=[name for name, *_ in jobs],
             line=[number for _, number, *_ in jobs],
-            formula=[line.formula for _, _, line, *_ in jobs],
-            latex=[tex(line.formula) for _, _, line, *_ in jobs],
-            reason=[line.reason for _, _, line, *_ in jobs],
-            relation=[one.relation for one in found],
-            entry=[one.entry for one in found],
-            left=[one.left for one in found],
-            right=[one.right for one in found],
-            difference=[one.difference for one in found],
-            tolerance=[one.tolerance for one in found],
-            holds=[True] * len(found),
+            formula=[line.formula for _, _, line, _ in jobs],
+            latex=[tex(line.formula) for _, _, line, _ in jobs],
+            reason=[line.reason for _, _, line, _ in jobs],
+            relation=[one.relation for one in verified],
+            entry=[one.entry for one in verified],
+            left=[one.left for one in verified],
+            right=[one.right for one in verified],
+            difference=[one.difference for one in verified],
+            tolerance=[one.tolerance for one in verified],
+            holds=[True] * len(verified),
         ),
-        topics=Topics(
-            **_listed(topics),
+        topics=DerivedTopics(
+            **_list_topics(topics),
             statement=[one.statement for one in topics.values()],
             answer=[one.answer for one in topics.values()],
             slip=[one.slip for one in topics.values()],
@@ -195,23 +225,7 @@ def _derivation(
     )
 
 
-def _exact(line: Verified) -> bool:
-    """Return whether a line says that two sides are equal, to rounding and not to some digits."""
-    return line.relation == "=" and line.tolerance <= ROUNDING
-
-
-def _listing(params: Mapping[str, Any]) -> Derivation:
-    topics = {name: _made(name, {}, 0) for name in DERIVATIONS}
-    return Derivation(
-        params=params,
-        verified=None,
-        largest_error=None,
-        conclusion=f"gradflow derive TOPIC derives one of them, gradflow derive {EVERY} every one.",
-        topics=Listed(**_listed(topics)),
-    )
-
-
-def _listed(topics: Mapping[str, Topic[Any]]) -> dict[str, list[str]]:
+def _list_topics(topics: Mapping[str, DerivationTopic]) -> dict[str, list[str]]:
     return {
         "topic": [*topics],
         "exercise": [one.exercise for one in topics.values()],

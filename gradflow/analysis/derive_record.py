@@ -1,4 +1,4 @@
-"""The record of the sheet's answers, derived and verified line by line."""
+"""The record of the answers to the exercise sheet."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -21,52 +21,53 @@ CHAPTERS = Chapters(
 
 
 @dataclass(frozen=True, eq=False)
-class Lines:
-    """Every line of every topic, with the numbers of both its sides on one random case."""
+class DerivationLines:
+    """Every line of every topic, with the numbers of both sides on one random case."""
 
-    topic: list[str] = column("the topic that the line belongs to")
-    line: list[int] = column("number of the line, from 1")
-    formula: list[str] = column("in Unicode")
-    latex: list[str] = column("the same in LaTeX, for math mode")
-    reason: list[str] = column("why it holds; formulas stand between $ signs")
-    relation: list[str] = column("=: the sides agree; ≠: they do not; ≤, <: in every entry")
-    entry: list[str | None] = column("which entry of two arrays left and right are, from 1; none of a number")
+    topic: list[str] = column("topic of the line")
+    line: list[int] = column("line number within the topic, from 1")
+    formula: list[str] = column("formula in Unicode")
+    latex: list[str] = column("formula in LaTeX, for math mode")
+    reason: list[str] = column("why the line holds; formulas are between $ signs")
+    relation: list[str] = column("= (the sides agree), ≠ (they differ), ≤ or < (in every entry)")
+    entry: list[str | None] = column("the entry that left and right show, from 1; null for a number")
     left: list[float | complex] = column(
-        "the left side: of an array its largest entry, of ≤ and < the closest"
+        "left side: the largest entry of an array; for ≤ and < the entry with the smallest gap"
     )
-    right: list[float | complex] = column("the right side, in the same entry")
+    right: list[float | complex] = column("right side, same entry")
     difference: list[float] = column(
-        "the largest over all entries, relative to the largest entry; of ≤ and < the gap", bound="tolerance"
+        "largest over all entries, relative to the largest entry; for ≤ and < the smallest gap",
+        bound="tolerance",
     )
-    tolerance: list[float] = column("the most that equal sides may differ; the least that others must")
-    holds: list[bool] = column("whether the line holds: one that does not is an error")
+    tolerance: list[float] = column("largest difference allowed for =, smallest required for the others")
+    holds: list[bool] = column("whether the line holds; a line that does not is an error")
 
 
 @dataclass(frozen=True, eq=False)
-class Listed:
-    """What can be derived."""
+class TopicList:
+    """The topics that can be derived."""
 
-    topic: list[str] = column("its name")
-    exercise: list[str] = column("of the sheet")
-    title: list[str] = column("what it is about")
-    options: list[str] = column("the options that it takes")
+    topic: list[str] = column("name of the topic")
+    exercise: list[str] = column("number on the exercise sheet")
+    title: list[str] = column("subject")
+    options: list[str] = column("options of the topic")
 
 
 @dataclass(frozen=True, eq=False)
-class Topics(Listed):
-    """What was derived; formulas in texts stand between $ signs."""
+class DerivedTopics(TopicList):
+    """What was derived; formulas in texts are between $ signs."""
 
-    statement: list[str] = column("what is asked")
-    answer: list[str] = column("what follows from the lines")
-    slip: list[str | None] = column("what the sheet has wrong, if anything")
+    statement: list[str] = column("the question")
+    answer: list[str] = column("the answer")
+    slip: list[str | None] = column("mistakes on the sheet, if any")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Derivation(Record):
-    """The sheet's answers: statement, derivation line by line, each line verified, answer.
+    """Answers to the exercise sheet: statement, derivation with each line verified, answer.
 
-    ``lines`` is the main table. The table ``topics`` of what was derived has three more columns, which a mere
-    list has not: ``statement``, ``answer`` and ``slip``, what the sheet has wrong.
+    ``lines`` is the main table. The table ``topics`` has the columns ``statement``, ``answer`` and ``slip``
+    (mistakes on the sheet), except where only the list was asked for.
 
     See Also
     --------
@@ -84,14 +85,14 @@ class Derivation(Record):
 
     command: ClassVar[str] = "derive"
 
-    verified: int | None = scalar("lines whose two sides were computed, each apart from the other")
+    verified: int | None = scalar("number of lines that were verified")
     largest_error: float | None = scalar(
-        "largest difference of two sides that are equal to rounding, relative"
+        "largest relative difference between sides that are equal to rounding"
     )
     conclusion: str = scalar("in words", prose=True)
 
-    lines: Lines | None = table(
-        "every line with the numbers of its sides",
+    lines: DerivationLines | None = table(
+        "the derivations, line by line",
         absent="name a topic to derive",
         chapters=CHAPTERS,
         drawn=[
@@ -101,8 +102,8 @@ class Derivation(Record):
                 apart=("relation",),
                 panels=("topic",),
                 log10=True,
-                label="difference of both sides, relative; open: of = the most, of others the least",
+                label="relative difference; open: largest allowed for =, smallest required for others",
             )
         ],
     )
-    topics: Listed | None = table("what was derived, or can be")
+    topics: TopicList | None = table("what the exercise sheet asks")

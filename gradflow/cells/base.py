@@ -76,7 +76,7 @@ class CellPaths(NamedTuple):
 
     They are diag(direct) and, for each gate, diag(into) (weight diag(delta) + diag(peephole)).
 
-    δ = o_{t−1}⊙sech²c_{t−1} is what c_{t−1} does to h_{t−1}, with o_{t−1} held fixed (exercise 5-3d).
+    δ = o_{t−1}⊙sech²c_{t−1} is what c_{t−1} does to h_{t−1}, with o_{t−1} held fixed.
     """
 
     direct: Array  # (..., T − 1, H)

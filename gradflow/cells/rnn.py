@@ -15,7 +15,7 @@ from gradflow.linalg.products import Dense, transposed
 
 @dataclass(frozen=True, eq=False)
 class RNNFactor(LayerFactor):
-    """∂h'/∂h = diag(φ′) W (exercise 5-1a: y = σ(Wx) has the Jacobian diag(σ′)W)."""
+    """∂h'/∂h = diag(φ′) W (y = σ(Wx) has the Jacobian diag(σ′)W)."""
 
     slope: Array  # (..., H, 1)
     weight_hh: Array  # (..., H, H)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import typer
 
 import gradflow
-from gradflow.analysis.derivations import DERIVATIONS, EVERY
+from gradflow.analysis.derivations import ALL_TOPICS, DERIVATIONS
 from gradflow.cli.emit import emits
 from gradflow.cli.options import Key, OptionalSeed, option
 
@@ -14,26 +14,38 @@ from gradflow.cli.options import Key, OptionalSeed, option
 def derive(
     topic: Annotated[
         str | None,
-        typer.Argument(metavar="TOPIC", help=f"{' or '.join(DERIVATIONS)}; or {EVERY}.", show_default=False),
+        typer.Argument(
+            metavar="TOPIC", help=f"{' or '.join(DERIVATIONS)}; or {ALL_TOPICS}.", show_default=False
+        ),
     ] = None,
     list: Annotated[
-        bool, option("--list", help="Show every topic and the options that it takes.", show_default=False)
+        bool, option("--list", help="List the topics and their options.", show_default=False)
     ] = False,
     cell: Annotated[
         str | None,
-        option("--cell", metavar="CELL", help="NAME[:option=value,...] in place of the sheet's network."),
+        option(
+            "--cell",
+            metavar="CELL",
+            help="Use this cell, NAME[:option=value,...], instead of the sheet's network.",
+        ),
     ] = None,
     matrix: Annotated[
         str | None,
-        option("-m", "--matrix", metavar="LITERAL|FILE|-", help="In place of the sheet's or a random one."),
+        option(
+            "-m",
+            "--matrix",
+            metavar="LITERAL|FILE|-",
+            help="Use this matrix instead of the sheet's or a random one.",
+        ),
     ] = None,
     key: Key = None,
     steps: Annotated[
-        int | None, option("--steps", metavar="T", help="T, or n; as many as the sheet has, or a few.")
+        int | None,
+        option("--steps", metavar="T", help="Number of steps, T or n. Default: as on the sheet, or a few."),
     ] = None,
     hidden: Annotated[
         int | None,
-        option("--hidden", metavar="H", help="Units of the random parameters; 3 unless given."),
+        option("--hidden", metavar="H", help="Number of units of the random network. Default: 3."),
     ] = None,
     seed: OptionalSeed = None,
     *,
@@ -41,8 +53,8 @@ def derive(
 ) -> Any:
     """The exercise sheet's answers, derived step by step and verified.
 
-    Statement, derivation, answer. Both sides of every line are computed on random parameters, neither from
-    the other; a line that does not hold is an error. Where the sheet has a slip, the answer says so.
+    Prints the statement, the derivation and the answer. Both sides of every line are evaluated as printed, on
+    random parameters; a line that does not hold is an error. Mistakes on the sheet are pointed out.
 
     \b
     Examples:

@@ -1,12 +1,14 @@
 """The value of a formula: what stands in it, computed as a textbook reads it.
 
 Products come before sums, juxtaposition before ⊙. A vector (n) is a column, and its transpose a row (1, n).
-A product over i has its latest factor on the left. Indices are bound in the text: for k = 3, ``hₖ₋₁`` is the
-symbol ``h₂``, and ``Wᵢⱼ`` for i = 1, j = 2 is ``W₁,₂``.
+A product over i has its latest factor on the left. Σ and ∏ reach to the end of their term. |·| of an array
+is taken entry by entry, ‖·‖ of a matrix is its largest singular value.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from copy import copy
+from dataclasses import replace
 from functools import reduce
 from itertools import product
 from typing import Any
@@ -14,36 +16,35 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradflow.notation import ACCENTS, CLOSING, OPENING, PRIME, SUBSCRIPTS, SUPERSCRIPTS
-from gradflow.notation.algebra import Array, added, after, diagonal, entrywise, fitting, multiplied, power
+from gradflow.notation import BARS
+from gradflow.notation.algebra import (
+    Array,
+    add,
+    make_diagonal,
+    measure,
+    multiply_before,
+    multiply_entries,
+    multiply_matrices,
+)
+from gradflow.notation.syntax import REPEATED, Node, Row, drop_places, parse, split_indices
 
-Symbols = Mapping[str, Any]  # arrays, and functions of one
+Symbols = Mapping[str, Any]
+Index = int | tuple[str, int]  # a number, or a letter that stands for none, plus a number
 
-SCRIPTS = {*SUBSCRIPTS, *SUPERSCRIPTS, *ACCENTS, PRIME, "_", "^", ","}  # what goes on with a letter
-BELOW, ABOVE = ({sign: letter for letter, sign in signs.items()} for signs in (SUBSCRIPTS, SUPERSCRIPTS))
-GOING_ON = SCRIPTS | {"/"}
-DIGITS = "₀₁₂₃₄₅₆₇₈₉"
-_BELOW = re.compile(f"[{''.join(SUBSCRIPTS)},]+")
-_ABOVE = re.compile(f"[{''.join(set(SUPERSCRIPTS) - {'ᵀ', 'ᴴ', 'ˣ'})}]+")
-_HANGING = re.compile(f"ᵀ|{_ABOVE.pattern}")
-_BOUNDS = re.compile(f"([{''.join(SUBSCRIPTS)}])₌([{''.join(SUBSCRIPTS)}]+)([{''.join(SUPERSCRIPTS)}]+)")
-_WHOLE = re.compile(r"(\d+)(?:([+-])(\d+))?")
-_NUMERAL = re.compile(r"\d+(?:\.\d+)?(?:/[1-9]\d*(?![\d.]))?")
-
-
-class _Unknown(Exception):  # noqa: N818 - no error: a formula may say more than numbers do
-    """Something that no symbol stands for."""
+_NUMERAL = re.compile(r"\d[\d.]*(?:e[+-]?\d+)?")
 
 
-def evaluate(formula: str, symbols: Symbols, at: Mapping[str, ArrayLike] | None = None) -> Array | None:
-    """Return the value of one side of a formula, or None where something in it has no symbol.
+def evaluate(formula: str, symbols: Symbols, at: Mapping[str, ArrayLike] | None = None) -> Array:
+    """Return the value of one side of a formula.
 
     Parameters
     ----------
     formula : str
         Without a relation.
     symbols : mapping
-        Arrays, or functions of one, by what is written for them: ``h₂``, ``σ′``, ``∂fₜ/∂Cₜ₋₁``, ``I``.
+        By what is written for them: arrays (``W``, whose entries are then ``Wᵢⱼ``, from 1 on), functions of
+        one array (``σ′``), whole numbers (``T``), or families by index: ``hₜ`` is a mapping from t,
+        ``∂hₜ/∂hₖ`` one from (t, k), whatever the letters are.
     at : mapping, optional
         What letters stand for, indices (whole numbers) or symbols; of an array each entry, and the value has
         its axes first.
@@ -51,228 +52,251 @@ def evaluate(formula: str, symbols: Symbols, at: Mapping[str, ArrayLike] | None 
     Raises
     ------
     ValueError
-        For shapes that do not fit, whatever stands after them.
+        For something that no symbol stands for, and for shapes that do not fit.
 
     Examples
     --------
-    >>> symbols = {"W": np.array([[1.0, 2.0], [3.0, 4.0]]), "x₁": np.array([1.0, 0.5]), "c": np.ones(2)}
+    >>> symbols = {"W": np.array([[1.0, 2.0], [3.0, 4.0]]), "xₜ": {1: np.array([1.0, 0.5])}, "c": np.ones(2)}
     >>> evaluate("W (c + x₁) ⊙ c", symbols)
     array([ 5., 12.])
-    >>> evaluate("c − xₜ", symbols, {"t": 1})
-    array([0. , 0.5])
-    >>> evaluate("W y", symbols) is None
-    True
+    >>> evaluate("Wᵢⱼ/2", symbols, {"i": 2, "j": [1, 2]})
+    array([1.5, 2. ])
+    >>> evaluate("W y", symbols)
+    Traceback (most recent call last):
+    ValueError: no symbol for 'y'
     """
     places = {letter: np.asarray(values) for letter, values in (at or {}).items()}
-    found = []
-    try:
-        for chosen in product(*(values.ravel() for values in places.values())):
-            bound = dict(zip(places, chosen, strict=True))
-            text = formula
-            for letter, value in bound.items():
-                text = _bound(text, letter, value) if isinstance(value, np.integer) else text
-            found.append(_Reader(text, {**symbols, **bound}).whole())
-    except _Unknown:
-        return None
-    stacked = np.stack(found)
-    axes = tuple(size for values in places.values() for size in values.shape)
+    visitor, row = _Values(formula, symbols), parse(formula)
+    values = [
+        visitor.bound(dict(zip(places, chosen, strict=True))).sum(row)
+        for chosen in product(*(values.ravel() for values in places.values()))
+    ]
+    stacked = np.stack(values)
+    axes = tuple(size for letters in places.values() for size in letters.shape)
     return stacked.reshape((*axes, *stacked.shape[1:]))
 
 
-def _bound(text: str, letter: str, value: Any) -> str:
-    """Return a text with an index in its scripts replaced by a whole number."""
+class _Values:
+    """Computes a syntax tree, with the indices and symbols that are bound."""
 
-    def below(run: re.Match[str]) -> str:
-        moved = re.compile(f"{BELOW[letter]}(?:([₊₋])([{DIGITS}]+))?")
-        if not moved.search(run[0]):
-            return run[0]
+    def __init__(self, formula: str, symbols: Symbols) -> None:
+        self.formula = formula
+        self.letters = {name: int(value) for name, value in symbols.items() if _is_whole_number(value)}
+        self.local: dict[str, Any] = {}
+        self.table: dict[Node, Mapping[Any, Any]] = {}
+        for name, value in symbols.items():
+            (node,) = parse(name)
+            bare, indices = split_indices(node)
+            family = value if isinstance(value, Mapping) else {self.key(indices): value}
+            self.table[bare] = {**self.table[bare], **family} if bare in self.table else family
 
-        def number(found: re.Match[str]) -> str:
-            shift = int(_ascii(found[2] or "₀")) * (-1 if found[1] == "₋" else 1)
-            return _lowered(int(value) + shift)
+    def bound(self, letters: Mapping[str, Any]) -> "_Values":
+        """Return the same with more letters bound, to indices or to numbers."""
+        visitor = copy(self)
+        visitor.letters = self.letters | {
+            name: int(value) for name, value in letters.items() if _is_whole_number(value)
+        }
+        visitor.local = {**self.local, **letters}
+        return visitor
 
-        pieces = moved.sub(lambda found: f",{number(found)},", run[0])
-        pieces = re.sub(",+", ",", pieces).strip(",")
-        return re.sub("(?<=₌),|,(?=₌)", "", pieces)
+    def symbol(self, letter: str) -> Any:
+        """Return what a letter without scripts stands for, or None."""
+        return self.local[letter] if letter in self.local else self.table.get(Node(letter), {}).get(())
 
-    if letter in BELOW:
-        text = _BELOW.sub(below, text)
-    if letter in ABOVE:
-        text = text.replace(ABOVE[letter], "".join(ABOVE[digit] for digit in str(int(value))))
-    return text
+    def key(self, indices: Sequence[tuple[str, int]]) -> Any:
+        """Return the key of a member of a family: one index, or a tuple of them."""
+        chosen = tuple(map(self.index, indices))
+        return chosen[0] if len(chosen) == 1 else chosen
 
+    def index(self, written: tuple[str, int]) -> Index:
+        """Return an index as a number, or as it is written where its letter stands for none."""
+        letter, shift = written
+        if not letter:
+            return shift
+        return self.letters[letter] + shift if letter in self.letters else written
 
-def _lowered(number: int) -> str:
-    return "".join(BELOW[sign] for sign in str(number))
+    def error(self, node: Node, what: str) -> ValueError:
+        return ValueError(f"{what} {self.formula[node.start : node.end] or node.text!r}")
 
+    def named(self, node: Node) -> Any:
+        """Return what a node as a whole stands for, or None: a symbol, or an entry of one."""
+        if node.text in self.local and node.bare and not node.parts:
+            return self.local[node.text]
+        bare, indices = split_indices(node)
+        family, key = self.table.get(bare, {}), self.key(indices)
+        if key in family:
+            return family[key]
+        chosen = tuple(map(self.index, indices))
+        if not chosen or not all(isinstance(one, int) for one in chosen):
+            return None
+        whole = self.table.get(drop_places(bare), {}).get(())
+        return None if whole is None or callable(whole) else self.entry(node, np.asarray(whole), chosen)
 
-def _ascii(scripts: str) -> str:
-    return "".join({**SUBSCRIPTS, **SUPERSCRIPTS, "ᵀ": "T"}[sign] for sign in scripts)
+    def entry(self, node: Node, value: Array, indices: tuple[Index, ...]) -> Array:
+        """Return an entry of an array, counted from 1."""
+        if len(indices) != value.ndim:
+            raise self.error(node, f"{len(indices)} indices for an array of shape {value.shape}:")
+        if not all(
+            isinstance(k, int) and 1 <= k <= size for k, size in zip(indices, value.shape, strict=True)
+        ):
+            raise self.error(node, f"no such entry in an array of shape {value.shape}:")
+        return np.asarray(value[tuple(k - 1 for k in indices if isinstance(k, int))])
 
-
-class _Reader:
-    """Reads a formula from left to right, and computes."""
-
-    def __init__(self, text: str, symbols: Symbols) -> None:
-        self.text, self.symbols, self.place = text.strip(), symbols, 0
-        self.longest = max(map(len, symbols), default=0)
-
-    @property
-    def next(self) -> str:
-        return self.text[self.place : self.place + 1]
-
-    def whole(self) -> Array:
-        found = self._sum()
-        if self.next:
-            raise _Unknown(self.next)
-        return found
-
-    def _takes(self, sign: str) -> bool:
-        """Return whether a sign stands next, blanks aside, and go past it."""
-        while self.next == " ":
-            self.place += 1
-        if self.next != sign:
-            return False
-        self.place += 1
-        return True
-
-    def _sum(self) -> Array:
-        found = -self._term() if self._takes("−") else self._term()
-        while True:
-            if self._takes("+"):
-                found = added(found, self._term())
-            elif self._takes("−"):
-                found = added(found, -self._term())
+    def sum(self, row: Row) -> Array:
+        """Return the value of a row: terms with + or − between them."""
+        terms: list[tuple[str, list[Node]]] = [("+", [])]
+        for node in row:
+            if node.text in ("+", "−") and node.bare:
+                terms.append((node.text, []))
             else:
-                return found
+                terms[-1][1].append(node)
+        if len(terms) > 1 and not any(node.text != " " for node in terms[0][1]):
+            terms = terms[1:] if terms[1][0] == "−" else terms
+        values = [self.term(nodes) if sign == "+" else -self.term(nodes) for sign, nodes in terms]
+        return reduce(add, values)
 
-    def _term(self) -> Array:
-        found, sign = self._juxtaposed(), ""
-        while True:
-            before, sign = sign, "·" if self._takes("·") else "⊙" if self._takes("⊙") else ""
-            if not sign:
-                return found
-            if before not in ("", sign):
-                raise _Unknown("· and ⊙ in one term")
-            found = (multiplied if sign == "·" else entrywise)(found, self._juxtaposed())
+    def term(self, nodes: list[Node]) -> Array:
+        """Return the value of factors with · or ⊙ between them."""
+        factors: list[list[Node]] = [[]]
+        signs = set()
+        for k, node in enumerate(nodes):
+            if node.text in ("·", "⊙"):
+                signs.add(node.text)
+                factors.append([])
+            elif node.text in REPEATED:
+                factors[-1] += nodes[k:]
+                break
+            else:
+                factors[-1].append(node)
+        if len(signs) > 1:
+            raise ValueError(f"· and ⊙ in one term of {self.formula!r}: expected brackets")
+        multiply = multiply_entries if signs == {"⊙"} else multiply_matrices
+        return reduce(multiply, map(self.factor, factors))
 
-    def _juxtaposed(self) -> Array:
-        found = self._scripted()
-        while self._goes_on():
-            found = multiplied(found, self._scripted())
-        return found
+    def factor(self, nodes: list[Node]) -> Array:
+        """Return the value of what stands side by side."""
+        values = []
+        k = 0
+        while k < len(nodes):
+            node, after = nodes[k], nodes[k + 1 : k + 2]
+            k += 1
+            if node.text == " ":
+                continue
+            if node.text in REPEATED:
+                values.append(self.repeated(node, tuple(nodes[k:])))
+                break
+            function = make_diagonal if node.text == "diag" else self.named(node)
+            enclosed = bool(after) and after[0].text == "("
+            if callable(function):
+                if node.text in ("min", "max") and not enclosed:
+                    values.append(np.asarray(function(self.factor(nodes[k:]))))
+                    break
+                if not enclosed:
+                    raise self.error(node, "no argument in brackets after")
+                argument = self.sum(after[0].parts[0])
+                values.append(self.scripted(after[0], np.asarray(function(argument))))
+                k += 1
+            elif enclosed and not node.parts and not _NUMERAL.fullmatch(node.text):
+                raise self.error(node, "a value, or a function's name? Expected a blank after")
+            else:
+                values.append(self.value(node) if function is None else np.asarray(function))
+        if not values:
+            raise ValueError(f"a side, a term or a factor of {self.formula!r} is empty")
+        return reduce(multiply_matrices, values)
 
-    def _goes_on(self) -> bool:
-        while self.next == " ":
-            self.place += 1
-        return bool(self.next) and self.next not in "+−·⊙," + CLOSING
+    def value(self, node: Node) -> Array:
+        """Return the value of one node that is no symbol as a whole."""
+        if node.above:
+            base = self.named(replace(node, above=()))
+            if base is not None and not callable(base):
+                return self.scripted(replace(node, below=()), np.asarray(base))
+        if node.text == "/":
+            if any(part.parts and part.text in "∂d" for (part,) in node.parts):
+                raise self.error(node, "no symbol for")
+            above, below = (self.factor([part]) for (part,) in node.parts)
+            if below.ndim or not below:
+                raise self.error(node, "a fraction needs a number other than 0 under it:")
+            return np.asarray(above / below)
+        if node.text == "(":
+            return self.scripted(node, self.sum(node.parts[0]))
+        if node.text == "[":
+            return self.scripted(node, self.matrix(node))
+        if node.text in BARS:
+            return self.scripted(node, measure(node.text, self.sum(node.parts[0])))
+        if _NUMERAL.fullmatch(node.text):
+            return self.scripted(node, np.array(float(node.text)))
+        if node.text == "{":
+            return self.sum(node.parts[0])
+        raise self.error(node, "no symbol for")
 
-    def _scripted(self) -> Array:
-        """Return one thing with what hangs on it: ᵀ, a power, or the indices of an entry of brackets."""
-        while self.next == " ":
-            self.place += 1
-        bracketed = self.next == "("
-        found = self._one()
-        if bracketed and (run := _BELOW.match(self.text, self.place)):
-            self.place = run.end()
-            found = _entry(found, run[0])
-        while self.next == "ᵀ":
-            self.place += 1
-            found = found[None] if found.ndim == 1 else found.T
-        if run := _ABOVE.match(self.text, self.place):
-            self.place = run.end()
-            found = power(found, self._whole_number(run[0]))
-        if self.next in GOING_ON:
-            raise _Unknown(self.next)
-        return found
+    def scripted(self, node: Node, value: Array) -> Array:
+        """Return an entry, the transpose, or a power of a value, as the scripts of a node say."""
+        if node.below:
+            _, indices = split_indices(replace(node, parts=(), above=()))
+            value = self.entry(node, value, tuple(map(self.index, indices)))
+        if not node.above:
+            return value
+        if [part.text for part in node.above] == ["ᵀ"]:
+            return value[None] if value.ndim == 1 else value.T
+        return self.power(node, value, self.sum(node.above))
 
-    def _one(self) -> Array:
-        if self.next in ("Σ", "∏"):
-            return self._repeated()
-        if self._takes("("):
-            return self._enclosed()
-        if self.text.startswith("diag(", self.place):
-            self.place += len("diag(")
-            return diagonal(self._enclosed())
-        if number := _NUMERAL.match(self.text, self.place):
-            self.place = number.end()
-            if "/" in number[0] and self.next in SCRIPTS:
-                raise _Unknown("a power of a fraction, or of what is under it?")
-            above, _, below = number[0].partition("/")
-            return np.array(float(above) / float(below or 1))
-        symbol = self.symbols[self._symbol()]
-        if callable(symbol):
-            return np.asarray(symbol(self._argument()))
-        if self.next == "(":
-            raise _Unknown("a value, or a function's name?")
-        return np.asarray(symbol)
+    def power(self, node: Node, value: Array, exponent: Array) -> Array:
+        """Return a power of a number or of a square matrix; an inverse is a symbol of its own."""
+        if not value.ndim and not exponent.ndim:
+            return np.asarray(value**exponent)
+        whole = not exponent.ndim and float(exponent.real).is_integer() and exponent >= 0
+        if not whole or value.ndim != 2 or value.shape[0] != value.shape[1]:
+            raise self.error(node, f"no power of an array of shape {value.shape}:")
+        return np.linalg.matrix_power(value, int(exponent))
 
-    def _symbol(self) -> str:
-        """Return the longest symbol that stands next, none of which goes on in a script."""
-        for end in range(min(self.place + self.longest, len(self.text)), self.place, -1):
-            name, after = self.text[self.place : end], self.text[end : end + 1]
-            if name in self.symbols and (after not in GOING_ON or _HANGING.match(self.text, end)):
-                self.place = end
-                return name
-        raise _Unknown(self.text[self.place :])
+    def matrix(self, node: Node) -> Array:
+        """Return a matrix of numbers or blocks; one column of numbers or vectors is a vector."""
+        rows = [[self.sum(entry) for entry in line.parts] for (line,) in node.parts]
+        if len({len(row) for row in rows}) > 1:
+            raise self.error(node, "rows of different lengths in")
+        blocks = [[entry.reshape(len(entry) if entry.ndim else 1, -1) for entry in row] for row in rows]
+        stacked: Array = np.block(blocks)
+        is_vector = len(rows[0]) == 1 < len(stacked) and all(row[0].ndim < 2 for row in rows)
+        return stacked[:, 0] if is_vector else stacked
 
-    def _argument(self) -> Array:
-        if self.next != "(":
-            raise _Unknown("a function without an argument")
-        self.place += 1
-        return self._enclosed()
+    def repeated(self, node: Node, body: Row) -> Array:
+        """Return Σ or ∏ of the rest of its term; an index without bounds takes all values of its symbol."""
+        letter = node.below[0].text if node.below else ""
+        if len(node.below) == 1 and not node.above:
+            values = self.symbol(letter)
+            if values is None or not np.ndim(values):
+                raise self.error(node, "expected bounds, or all values of the index, for")
+            indices = [*map(int, values)]
+            last = 0
+        elif [part.text for part in node.below[1:2]] == ["="]:
+            first, last = (self.whole_number(node, bound) for bound in (node.below[2:], node.above))
+            indices = [*range(first, last + 1)]
+        else:
+            raise self.error(node, "expected an index with its bounds for")
+        values = [self.bound({letter: np.array(k)}).sum(body) for k in indices]
+        if values:
+            return reduce(add if node.text == "Σ" else multiply_before, values)
+        return self.unit(node, letter, last, body)
 
-    def _enclosed(self) -> Array:
-        found = self._sum()
-        if not self._takes(")"):
-            raise _Unknown(self.next)
-        return found
+    def unit(self, node: Node, letter: str, last: int, body: Row) -> Array:
+        """Return a product without factors: I, or ones where its last factor would be a vector."""
+        try:
+            factor = self.bound({letter: np.array(last)}).sum(body)
+        except ValueError:  # there is no such factor: what they are is unknown, and taken for matrices
+            factor = np.zeros((0, 0))
+        unit = self.symbol("I")
+        if node.text == "Σ" or unit is None:
+            raise self.error(node, "nothing to add or multiply in")
+        return np.ones_like(factor) if factor.ndim == 1 else np.asarray(unit)
 
-    def _repeated(self) -> Array:
-        """Return Σ or ∏ of all that follows in its term."""
-        adds = self.next == "Σ"
-        bounds = _BOUNDS.match(self.text, self.place + 1)
-        if bounds is None:
-            raise _Unknown(self.text[self.place :])
-        index, first, last = _ascii(bounds[1]), *map(self._whole_number, bounds.groups()[1:])
-        start = bounds.end()
-        self.place = self._end_of_term(start)
-        body = self.text[start : self.place]
-        found = [_Reader(_bound(body, index, k), self.symbols).whole() for k in range(first, last + 1)]
-        if found:
-            return reduce(added, found) if adds else reduce(after, found)
-        if adds or "I" not in self.symbols:
-            raise _Unknown("nothing to add or multiply")
-        return np.asarray(self.symbols["I"])
-
-    def _end_of_term(self, start: int) -> int:
-        depth = 0
-        for place in range(start, len(self.text)):
-            letter = self.text[place]
-            depth += (letter in OPENING) - (letter in CLOSING)
-            if depth < 0 or (not depth and letter in "+−,"):
-                return place
-        return len(self.text)
-
-    def _whole_number(self, scripts: str) -> int:
-        """Return the value of an index, a symbol's or a numeral's, more or less another numeral."""
-        written = re.sub("[a-zA-Z]", lambda letter: self._index(letter[0]), _ascii(scripts))
-        if not (number := _WHOLE.fullmatch(written)):
-            raise _Unknown(scripts)
-        first, sign, second = number.groups()
-        return int(first) + int(f"{sign or '+'}{second or 0}")
-
-    def _index(self, letter: str) -> str:
-        value = np.asarray(self.symbols.get(letter, np.nan))
-        if not np.issubdtype(value.dtype, np.integer):
-            raise _Unknown(letter)
-        return str(int(value))
+    def whole_number(self, node: Node, bound: Row) -> int:
+        value = self.sum(bound)
+        if value.ndim or not float(value).is_integer():
+            raise self.error(node, "expected whole numbers as bounds of")
+        return int(value)
 
 
-def _entry(value: Array, scripts: str) -> Array:
-    try:
-        place = tuple(int(_ascii(one)) - 1 for one in scripts.split(","))
-    except ValueError:
-        raise _Unknown(scripts) from None
-    fitting("an entry", len(place) == value.ndim, value)
-    return np.asarray(value[place])
+def _is_whole_number(value: Any) -> bool:
+    if isinstance(value, np.ndarray):
+        return not value.ndim and np.issubdtype(value.dtype, np.integer)
+    return isinstance(value, int | np.integer)

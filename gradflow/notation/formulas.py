@@ -1,9 +1,9 @@
 """What is seen of a formula without reading it: its sides, its pieces, and the text around it."""
 
 import unicodedata
-from collections.abc import Iterator
 
-from gradflow.notation import BARS, CLOSING, MARK, OPENING, PRODUCTS, RELATIONS, SUMS
+from gradflow.notation import MARK, PRODUCTS, RELATIONS, SUMS
+from gradflow.notation.syntax import parse
 
 
 def plain(text: str) -> str:
@@ -94,15 +94,6 @@ def _letters(text: str) -> int:
     return sum(not unicodedata.combining(letter) for letter in text)
 
 
-def _outside(formula: str) -> Iterator[tuple[int, str]]:
-    """Yield the place and the letter of all that stands outside of brackets and bars."""
-    depth, bars = 0, ""
-    for place, letter in enumerate(formula):
-        if letter in OPENING:
-            depth += 1
-        elif letter in CLOSING:
-            depth -= 1
-        elif letter in BARS:
-            bars = bars.removesuffix(letter) if bars.endswith(letter) else bars + letter
-        elif not depth and not bars:
-            yield place, letter
+def _outside(formula: str) -> list[tuple[int, str]]:
+    """Return the place and the letter of all that stands outside of brackets, bars and fractions."""
+    return [(node.start, node.text) for node in parse(formula) if not node.parts]

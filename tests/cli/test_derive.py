@@ -6,14 +6,14 @@ import pytest
 import typer
 
 import gradflow
-from gradflow.analysis.derivations import DERIVATIONS, EVERY
+from gradflow.analysis.derivations import ALL_TOPICS, DERIVATIONS
 from gradflow.analysis.derive import taken
 from gradflow.cli.main import app
 from gradflow.render import FORMATS
 
 CASES = {
     **{name: ("derive", name) for name in DERIVATIONS},
-    "all": ("derive", EVERY),
+    "all": ("derive", ALL_TOPICS),
     "cell": ("derive", "expand", "--steps", 2, "--cell", "gru:reset=before"),
     "matrix": ("derive", "regimes", "-m", "0.9 1; 0 0.9", "--steps", 5),
     "drawn": ("derive", "bptt", "--hidden", 2, "--steps", 3, "--seed", 7),
@@ -111,7 +111,7 @@ def test_terminal_of_few_letters_exits_0_with_latex_and_ok(cli):
 
 
 @pytest.mark.parametrize(
-    ("suffix", "topic"), [("tex", EVERY), ("latex", "regimes"), ("md", "regimes"), ("html", EVERY)]
+    ("suffix", "topic"), [("tex", ALL_TOPICS), ("latex", "regimes"), ("md", "regimes"), ("html", ALL_TOPICS)]
 )
 def test_answers_exit_0_as_a_file_in_the_format_of_its_suffix(cli, tmp_path, suffix, topic):
     path = tmp_path / f"answers.{suffix}"
@@ -138,7 +138,7 @@ def test_matrix_of_a_file_with_several_exits_0_with_its_key(cli, tmp_path):
 
 def test_help_exits_0_with_every_topic(cli):
     text = " ".join(cli("derive", "-h").out.split())
-    assert f"TOPIC {' or '.join(DERIVATIONS)}; or {EVERY}." in text
+    assert f"TOPIC {' or '.join(DERIVATIONS)}; or {ALL_TOPICS}." in text
 
 
 @pytest.mark.parametrize(
@@ -169,8 +169,9 @@ def test_lines_of_a_list_exit_2_and_say_to_name_a_topic(check_refused):
 def test_line_that_does_not_hold_exits_1_with_topic_line_sides_and_difference(check_refused, monkeypatch):
     import gradflow.analysis.derivations.carousel as carousel
 
-    wrong = carousel.LINES[0].__class__("1 = 2", "a slip", lambda net: (1.0, 2.0))
-    monkeypatch.setattr(carousel, "LINES", (*carousel.LINES, wrong))
+    right = carousel._lines
+    wrong = carousel.DerivationLine("1 = 2", "a slip")
+    monkeypatch.setattr(carousel, "_lines", lambda net: [*right(net), wrong])
     says = ["carousel, line 10: 1 = 2 does not hold", "left 1", "right 2", "differ by 0.5", "at most 1e-10"]
     check_refused(1, "derive", "carousel", says=says)
 

@@ -1,20 +1,20 @@
 """The answers of the exercise sheet, one file a topic, in the sheet's order.
 
-A topic is a function of a seed that returns a `Topic`: statement, lines, answer. Its keyword-only parameters
-are the options that it takes.
+``build_topic`` of each returns a `DerivationTopic` of a seed: statement, lines, answer. Its keyword-only
+parameters are the options that the topic takes.
 """
 
 from gradflow.tables import Table
 
 DERIVATIONS: Table = {
-    "jacobian": "gradflow.analysis.derivations.jacobian:derivation",
-    "bptt": "gradflow.analysis.derivations.bptt:derivation",
-    "expand": "gradflow.analysis.derivations.expand:derivation",
-    "power": "gradflow.analysis.derivations.power:derivation",
-    "regimes": "gradflow.analysis.derivations.regimes:derivation",
-    "gates": "gradflow.analysis.derivations.gates:derivation",
-    "carousel": "gradflow.analysis.derivations.carousel:derivation",
-    "cell-gradient": "gradflow.analysis.derivations.cell_gradient:derivation",
-    "gru": "gradflow.analysis.derivations.gru:derivation",
+    "jacobian": "gradflow.analysis.derivations.jacobian:build_topic",
+    "bptt": "gradflow.analysis.derivations.bptt:build_topic",
+    "expand": "gradflow.analysis.derivations.expand:build_topic",
+    "power": "gradflow.analysis.derivations.power:build_topic",
+    "regimes": "gradflow.analysis.derivations.regimes:build_topic",
+    "gates": "gradflow.analysis.derivations.gates:build_topic",
+    "carousel": "gradflow.analysis.derivations.carousel:build_topic",
+    "cell-gradient": "gradflow.analysis.derivations.cell_gradient:build_topic",
+    "gru": "gradflow.analysis.derivations.gru:build_topic",
 }
-EVERY = "all"
+ALL_TOPICS = "all"

@@ -1,9 +1,9 @@
-"""One line of a derivation: a formula, why it holds, and what computes each of its sides by itself."""
+"""One line of a derivation: a formula, why it holds, and the check of the formula as it is printed."""
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, TypeVar
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,8 +13,6 @@ from gradflow.notation.evaluate import Symbols, evaluate
 from gradflow.notation.formulas import halves, relation
 
 Array = NDArray[Any]
-Side = Array | np.number[Any] | float
-Case = TypeVar("Case")
 
 ROUNDING = 1e-10  # relative, up to which two sides are equal: of one unit, terms may cancel
 FAR = 1e-9  # relative, from which on they are not
@@ -23,8 +21,8 @@ TIED = 1e-9  # relative, within which entries are equally large, so that the sam
 
 
 @dataclass(frozen=True)
-class Line(Generic[Case]):
-    """A formula in the notation of `gradflow.notation`, and the case's numbers for both of its sides.
+class DerivationLine:
+    """A formula in the notation of `gradflow.notation`. Both sides are evaluated as they are printed.
 
     Attributes
     ----------
@@ -32,39 +30,42 @@ class Line(Generic[Case]):
         With one relation: = (the sides agree to rounding), ≠ (they are far apart), ≤ or < (in every entry).
     reason : str
         Formulas in it stand between $ signs.
-    sides : callable
-        Left and right of one case, neither computed from the other: arrays of one shape, or a number.
+    at : mapping
+        What letters stand for, an index or each of several: see `evaluate`.
+    given : callable, optional
+        Symbols of this line alone, beside those of its topic.
+    left, right : callable, optional
+        The same side without the formula: a slip in ≠ would leave it true, and shows only beside this.
     tolerance : float, optional
         Relative: the most that equal sides may differ, the least that others must.
-    at : mapping, or callable, optional
-        What indices, or other letters, stand for where the formula is evaluated: see `evaluate`.
     """
 
     formula: str
     reason: str
-    sides: Callable[[Case], tuple[Side, Side]]
+    at: Mapping[str, ArrayLike] = field(default_factory=dict)
+    given: Callable[[], Symbols] = dict
+    left: Callable[[], ArrayLike] | None = None
+    right: Callable[[], ArrayLike] | None = None
     tolerance: float | None = None
-    at: Callable[[Case], Mapping[str, ArrayLike]] | Mapping[str, ArrayLike] | None = None
 
 
 @dataclass(frozen=True)
-class Topic(Generic[Case]):
+class DerivationTopic:
     """What is asked, the lines that lead to it, the answer, and where the sheet has a slip.
 
-    ``symbols`` are what formulas are made of, computed from the case: see `evaluate`.
+    ``symbols`` computes what the formulas are made of: see `evaluate`.
     """
 
     exercise: str
     title: str
     statement: str
-    case: Case
-    lines: tuple[Line[Case], ...]
+    symbols: Callable[[], Symbols]
+    lines: list[DerivationLine]
     answer: str
     slip: str | None = None
-    symbols: Callable[[Case], Symbols] | None = None
 
 
-class Verified(NamedTuple):
+class VerifiedLine(NamedTuple):
     """The numbers of a line: of arrays, those of one entry, counted from 1."""
 
     relation: str
@@ -75,99 +76,92 @@ class Verified(NamedTuple):
     tolerance: float
 
 
-def verified(
-    topic: str, number: int, line: Line[Case], case: Case, symbols: Symbols | None = None
-) -> Verified:
-    """Return the numbers of both sides of a line, which are those of its formula where symbols are given.
+def verify_line(topic: str, number: int, line: DerivationLine, symbols: Symbols) -> VerifiedLine:
+    """Evaluate both sides of a line, and return their numbers.
 
     Raises
     ------
     NumericalError
-        Where the line does not hold, or its formula says something else than its numbers.
+        Where the line does not hold, or a side cannot be evaluated.
 
     Examples
     --------
-    >>> square = Line("(−x)² = x²", "signs cancel", lambda x: ((-x) * (-x), x * x))
-    >>> verified("signs", 1, square, 3.0).left
+    >>> square = DerivationLine("(−x)² = x²", "signs cancel")
+    >>> verify_line("signs", 1, square, {"x": np.array(3.0)}).left
     9.0
     """
-    with np.errstate(over="ignore", invalid="ignore"):
-        left, right = (_without_tiny(np.asarray(side)) for side in line.sides(case))
-    named = f"{topic}, line {number}: {line.formula}"
-    if left.shape != right.shape and left.ndim and right.ndim:
-        raise NumericalError(f"{named}: the left side has shape {left.shape}, the right one {right.shape}")
-    if not (np.isfinite(left).all() and np.isfinite(right).all()):
-        raise NumericalError(
-            f"{named}: a side leaves the range of a double; expected numbers nearer 1, or fewer steps"
-        )
-    found = _compared(relation(line.formula), line.tolerance, *np.broadcast_arrays(left, right))
-    if not _holds(found):
-        sense = "at least" if found.relation == "≠" else "at most"
-        told = {"=": "differ by", "≠": "differ by"}.get(found.relation, "are apart by")
-        raise NumericalError(
-            f"{named} does not hold: left {found.left:.6g}, right {found.right:.6g}"
-            f"{f' at {found.entry}' if found.entry else ''} {told} {found.difference:.3g} relative; "
-            f"expected {sense} {found.tolerance:.3g}"
-        )
-    most = line.tolerance if found.relation == "=" else None
+    name = f"{topic}, line {number}: {line.formula}"
+    sign = relation(line.formula)
+    every = {**symbols, **line.given()}
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            both = printed(line, case, symbols)
+            sides = [_without_tiny(evaluate(half, every, line.at)) for half in halves(line.formula)]
+        left, right = _align(sides[0], sides[1], sum(np.ndim(values) for values in line.at.values()))
     except ValueError as error:
-        raise NumericalError(f"{named}: the formula has {error}") from None
-    for which, says, value in zip(("left", "right"), both, (left, right), strict=True):
-        if says is not None:
-            _same(f"{named}: the formula's {which} side", _without_tiny(says), value, most)
+        raise NumericalError(f"{name}: the formula cannot be evaluated: {error}") from None
+    if not (np.isfinite(left).all() and np.isfinite(right).all()):
+        raise NumericalError(
+            f"{name}: a side leaves the range of a double; expected numbers nearer 1, or fewer steps"
+        )
+    found = _compared(sign, line.tolerance, left, right)
+    if not _holds(found):
+        sense = "at least" if sign == "≠" else "at most"
+        told = "differ by" if sign in "=≠" else "are apart by"
+        raise NumericalError(
+            f"{name} does not hold: left {found.left:.6g}, right {found.right:.6g}{_where(found)} {told} "
+            f"{found.difference:.3g} relative; expected {sense} {found.tolerance:.3g}"
+        )
+    for which, code, value in (("left", line.left, left), ("right", line.right, right)):
+        if code is not None:
+            _check_same(f"{name}: the formula's {which} side", value, _without_tiny(np.asarray(code())))
     return found
 
 
-def printed(line: Line[Case], case: Case, symbols: Symbols | None) -> tuple[Array | None, Array | None]:
-    """Return the value of either side of the formula as it is printed, or None.
+def _align(left: Array, right: Array, axes: int) -> tuple[Array, Array]:
+    """Return two sides as arrays of one shape; the first ``axes`` are those of indices.
 
-    None it is where a word of it has no symbol, and of an inequality, which may be about many values at once.
-    Shapes that do not fit are a ValueError.
+    A number stands for an array of it, and the gradient of a number by a matrix, (1, m, n), for the matrix.
     """
-    if not symbols or relation(line.formula) not in "=≠":
-        return None, None
-    at = line.at(case) if callable(line.at) else line.at
-    left, right = (evaluate(half, symbols, at) for half in halves(line.formula))
-    return left, right
+    sides = [left, right]
+    for k, (side, other) in enumerate([(left, right), (right, left)]):
+        if side.ndim == axes < other.ndim:
+            sides[k] = np.broadcast_to(side.reshape(side.shape + (1,) * (other.ndim - axes)), other.shape)
+        elif side.ndim == axes + 3 == other.ndim + 1 and side.shape[axes] == 1:
+            sides[k] = side[(slice(None),) * axes + (0,)]
+    if sides[0].shape != sides[1].shape:
+        raise ValueError(f"the left side has shape {sides[0].shape}, the right one {sides[1].shape}")
+    return sides[0], sides[1]
 
 
-def _same(named: str, told: Array, value: Array, tolerance: float | None) -> None:
-    """Raise a NumericalError unless a formula's side is the number that was computed for it."""
-    if told.ndim > value.ndim > 0 and [*filter(_above_1, told.shape)] == [*filter(_above_1, value.shape)]:
-        told = told.reshape(value.shape)  # a gradient is a row
-    if told.ndim and value.ndim and told.shape != value.shape:
-        raise NumericalError(f"{named} has shape {told.shape}, its numbers {value.shape}")
-    found = _compared("=", tolerance, *np.broadcast_arrays(told, value))
+def _check_same(side: str, printed: Array, value: Array) -> None:
+    """Raise a NumericalError unless a printed side is the number that was computed without it."""
+    if value.ndim and printed.shape != value.shape:
+        raise NumericalError(f"{side} has shape {printed.shape}, its numbers {value.shape}")
+    found = _compared("=", None, *np.broadcast_arrays(printed, value))
     if not _holds(found):
-        raise NumericalError(
-            f"{named} says {found.left:.6g}, its numbers {found.right:.6g}"
-            f"{f' at {found.entry}' if found.entry else ''}"
-        )
+        raise NumericalError(f"{side} says {found.left:.6g}, its numbers {found.right:.6g}{_where(found)}")
+
+
+def _where(found: VerifiedLine) -> str:
+    return f" at {found.entry}" if found.entry else ""
 
 
 def _without_tiny(side: Array) -> Array:
     return np.where(np.abs(side) < TINY, 0.0, side)
 
 
-def _above_1(size: int) -> bool:
-    return size > 1
-
-
-def decade(tolerance: float) -> float:
+def round_up_to_decade(tolerance: float) -> float:
     """Return the power of ten that a tolerance is rounded up to, the least being that of rounding.
 
     Examples
     --------
-    >>> decade(2.8e-9), decade(0.0)
+    >>> round_up_to_decade(2.8e-9), round_up_to_decade(0.0)
     (1e-08, 1e-10)
     """
     return float(f"1e{math.ceil(math.log10(max(tolerance, ROUNDING)) - TIED)}")
 
 
-def _compared(sign: str, tolerance: float | None, left: Array, right: Array) -> Verified:
+def _compared(sign: str, tolerance: float | None, left: Array, right: Array) -> VerifiedLine:
     """Return how two sides compare, and one entry of both: where they are too far apart, or the largest."""
     scale = float(max(np.abs(left).max(), np.abs(right).max())) or 1.0
     if sign in "=≠":
@@ -182,10 +176,10 @@ def _compared(sign: str, tolerance: float | None, left: Array, right: Array) -> 
         most = (0.0 if sign == "<" else ROUNDING) if tolerance is None else tolerance
     entry = f"[{','.join(str(k + 1) for k in np.unravel_index(place, left.shape))}]" if left.ndim else None
     ends = _shown(left.flat[place]), _shown(right.flat[place])
-    return Verified(sign, entry, *ends, difference, most)
+    return VerifiedLine(sign, entry, *ends, difference, most)
 
 
-def _holds(found: Verified) -> bool:
+def _holds(found: VerifiedLine) -> bool:
     """Return whether the sides stand to each other as the relation says; a gap under 0 is none."""
     if found.relation == "=":
         return found.difference <= found.tolerance

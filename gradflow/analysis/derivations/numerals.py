@@ -1,45 +1,43 @@
 """Numbers as they stand in a formula, in the notation of `gradflow.notation`."""
 
-from typing import Any
-
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from gradflow.notation import SUBSCRIPTS, SUPERSCRIPTS
 
-ABOVE, BELOW = (
+_ABOVE, _BELOW = (
     {digit: letter for letter, digit in scripts.items() if digit.isdecimal()}
     for scripts in (SUPERSCRIPTS, SUBSCRIPTS)
 )
 
 
-def figures(values: ArrayLike) -> str:
+def write_numbers(values: ArrayLike) -> str:
     """Return a number, a list of numbers, or a matrix row by row, each to six digits.
 
     Examples
     --------
-    >>> figures([[0.58, -0.24], [1e-7, 1 + 2j]])
+    >>> write_numbers([[0.58, -0.24], [1e-7, 1 + 2j]])
     '[0.58, −0.24; 1e-07, 1 + 2i]'
-    >>> figures(0.5), figures([0.9, 0.4])
+    >>> write_numbers(0.5), write_numbers([0.9, 0.4])
     ('0.5', '0.9, 0.4')
     """
     array = np.asarray(values)
     if array.ndim == 2:
-        return f"[{'; '.join(figures(row) for row in array)}]"
+        return f"[{'; '.join(write_numbers(row) for row in array)}]"
     if array.ndim == 1:
-        return ", ".join(_figure(complex(value)) for value in array)
-    return _figure(complex(array))
+        return ", ".join(_write_number(complex(value)) for value in array)
+    return _write_number(complex(array))
 
 
 def raised(base: str, power: int) -> str:
-    """Return ``base`` with an exponent from 0 on, as in W³⁰.
+    """Return ``base`` with an exponent from 0 on.
 
     Examples
     --------
     >>> raised("W", 30)
     'W³⁰'
     """
-    return base + "".join(ABOVE[digit] for digit in str(power))
+    return base + "".join(_ABOVE[digit] for digit in str(power))
 
 
 def lowered(base: str, index: int) -> str:
@@ -50,23 +48,10 @@ def lowered(base: str, index: int) -> str:
     >>> lowered("h", 10)
     'h₁₀'
     """
-    return base + "".join(BELOW[digit] for digit in str(index))
+    return base + "".join(_BELOW[digit] for digit in str(index))
 
 
-def entries(name: str, values: ArrayLike) -> dict[str, NDArray[Any]]:
-    """Return an array's entries, each under a name with its indices, from 1 on, where {} stands.
-
-    Examples
-    --------
-    >>> entries("∂y{}/∂x{}", [[7.0, 8.0]])
-    {'∂y₁/∂x₁': array(7.), '∂y₁/∂x₂': array(8.)}
-    """
-    array = np.asarray(values)
-    places = np.ndindex(array.shape)
-    return {name.format(*(lowered("", k + 1) for k in place)): np.asarray(array[place]) for place in places}
-
-
-def _figure(value: complex) -> str:
+def _write_number(value: complex) -> str:
     real = _signed(f"{value.real:.6g}")
     if not value.imag:
         return real
