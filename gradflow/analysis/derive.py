@@ -61,15 +61,9 @@ def derive(
     steps : int, optional
         For bptt, expand, power and regimes: the number of steps, T or n.
     hidden : int, optional
-<<<<<<< HEAD
-        Units of the random parameters, or rows of a random matrix.
-    seed : int, optional
-        Of all random parameters; 0 unless given.
-=======
         Number of units of the random network, or of rows of the random matrix.
-    seed : int
-        Of the random parameters.
->>>>>>> answers
+    seed : int, optional
+        Of the random parameters; 0 unless given.
     map : callable
         Applies the check to each line in order; a caller may watch it.
 
@@ -104,16 +98,6 @@ def derive(
     if list:
         if topic is not None or any(value is not None for value in [*given.values(), seed]):
             raise UsageError("list shows every topic: leave topic and options out, or leave list out")
-<<<<<<< HEAD
-        return _listing(params)
-    params["seed"] = seed = 0 if seed is None else seed
-    check_count("seed", seed, least=0)
-    if topic is None:
-        raise UsageError(f"expected a topic: {', '.join([*DERIVATIONS, EVERY])} (list tells of them)")
-    options = _options(given)
-    topics = {name: _made(name, options, seed) for name in _names(topic, options)}
-    if topic != EVERY:
-=======
         return Derivation(
             params=params,
             verified=None,
@@ -123,12 +107,13 @@ def derive(
             ),
             topics=TopicList(**_list_topics({name: _build_topic(name, {}, 0) for name in DERIVATIONS})),
         )
+    params["seed"] = seed = 0 if seed is None else seed
+    check_count("seed", seed, least=0)
     if topic is None:
-        raise UsageError(f"expected a topic: {', '.join([*DERIVATIONS, ALL_TOPICS])} (--list describes them)")
+        raise UsageError(f"expected a topic: {', '.join([*DERIVATIONS, ALL_TOPICS])} (list describes them)")
     options = _read_options(given)
     topics = {name: _build_topic(name, options, seed) for name in _choose_names(topic, options)}
     if topic != ALL_TOPICS:
->>>>>>> answers
         params |= {name: default for name, default in taken(topic).items() if params[name] is None}
     jobs: Sequence[Job] = [
         (name, number, line, symbols)

@@ -158,7 +158,7 @@ def test_inputs_from_an_array_a_file_and_a_batch(tmp_path):
     from_file = gradflow.compare("rnn", hidden=3, seeds=2, input=tmp_path / "one.npy")
     np.testing.assert_array_equal(given_array.flow.log10_norm, from_file.flow.log10_norm)
     assert from_file.params["steps"] == 15
-    assert from_file.params["features"] == 4
+    assert (from_file.params["features"], from_file.features) == (None, 4)
     batch = gradflow.compare("rnn", hidden=3, seeds=2, input=tmp_path / "batch.npy")
     assert not np.array_equal(batch.flow.log10_norm, from_file.flow.log10_norm)
     shorter = gradflow.compare("rnn", hidden=3, seeds=2, steps=6, input=data[0])
