@@ -152,7 +152,7 @@ def test_help_exits_0_with_every_topic(cli):
         (("expand", "--cell", "lstmm"), ["'lstmm'", "did you mean 'lstm'"]),
         (("power", "-m", "1 1; 0 1"), ["not diagonalizable", "regimes takes any"]),
         (("regimes", "-m", "1 2 3"), ["1×3", "square"]),
-        (("regimes", "--key", "W"), ["key 'W'", "--matrix"]),
+        (("regimes", "--key", "W"), ["key 'W'", "matrix"]),
         (("jacobian", "--list"), ["list shows every topic"]),
         (("jacobian", "--table", "lins"), ["'lins'", "lines"]),
         (("jacobian", "--fail-on", "wrong"), ["'wrong'"]),
