@@ -21,8 +21,8 @@ from gradflow.analysis.trajectory import follow
 from gradflow.cells.base import Array, Cell
 from gradflow.errors import NumericalError, UsageError
 from gradflow.layouts.network import Network
-from gradflow.readers.given import told
-from gradflow.tables import lookup
+from gradflow.readers.in_memory import name_origin
+from gradflow.registry import lookup
 
 BATCH = 32  # sequences of somebody's data that are used unless more are asked for
 DRAWN = "Targets or readout are drawn (--seed): windows are those of that loss, not of the one trained on."
@@ -142,9 +142,9 @@ def bptt(
     trajectory = objective.trajectory
     blocks = chosen(network, trajectory.states, trajectory.inputs, parameter)
     params = {
-        "cell": spec.text, "loss": loss, "targets": told(targets), "targets_key": targets_key,
+        "cell": spec.text, "loss": loss, "targets": name_origin(targets), "targets_key": targets_key,
         "parameter": parameter, "hidden": hidden, "steps": inputs.steps, "batch": sequences, "seed": seed,
-        "features": inputs.features, "input": told(input), "key": key, "input_format": input_format,
+        "features": inputs.features, "input": name_origin(input), "key": key, "input_format": input_format,
         "input_scale": input_scale, "pair_map": pair_map,
     }  # fmt: skip
     notes = [*_told(spec, inputs, sequences, objective), *wanted.told]
@@ -172,7 +172,7 @@ def _check(targets: object, targets_key: str | None, input: object, batch: int |
 def _told(spec: Spec, inputs: Inputs, sequences: int, objective: Objective) -> Iterator[str]:
     """Yield what to know of the cell and its inputs: what was assumed, left out, or lost."""
     if isinstance(spec, Trained):
-        yield from (layer.told() for layer in spec.network.layers if layer.told())
+        yield from (layer.describe_assumed() for layer in spec.network.layers if layer.describe_assumed())
     if inputs.data is not None and len(inputs.data) > sequences:
         yield f"Of the {len(inputs.data)} input sequences the first {sequences} are used (--batch)."
     if isinstance(spec, Trained) and spec.backward:

@@ -15,8 +15,8 @@ from gradflow.analysis.square import square_matrix
 from gradflow.errors import GradflowError, UsageError
 from gradflow.notation.evaluate import Symbols
 from gradflow.notation.tex import tex
-from gradflow.readers.given import told
-from gradflow.tables import lookup, unknown
+from gradflow.readers.in_memory import name_origin
+from gradflow.registry import describe_unknown, lookup
 
 MOST_HIDDEN, MOST_ROWS = 16, 100  # units and rows, past which nobody reads a derivation
 SMALLEST, LARGEST = 1e-60, 1e60  # entry of a matrix, whose powers a double should hold
@@ -87,7 +87,7 @@ def derive(
     ('∂y/∂x = diag(σ′(Wx)) W', True)
     """
     given: dict[str, Any] = {"cell": cell, "matrix": matrix, "key": key, "steps": steps, "hidden": hidden}
-    params = {"topic": topic, "list": list, **given, "matrix": told(matrix), "seed": seed}
+    params = {"topic": topic, "list": list, **given, "matrix": name_origin(matrix), "seed": seed}
     check_count("seed", seed, least=0)
     if list:
         if topic is not None or any(value is not None for value in given.values()):
@@ -138,7 +138,7 @@ def _names(topic: str, options: Mapping[str, Any]) -> Iterable[str]:
     if topic == EVERY:
         return DERIVATIONS
     if topic not in DERIVATIONS:
-        raise UsageError(unknown("topic", topic, [*DERIVATIONS, EVERY]))
+        raise UsageError(describe_unknown("topic", topic, [*DERIVATIONS, EVERY]))
     for option in options:
         if option not in taken(topic):
             takers = ", ".join(name for name in DERIVATIONS if option in taken(name))

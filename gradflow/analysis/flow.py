@@ -24,8 +24,8 @@ from gradflow.analysis.view import View, check_combination, parse_lags
 from gradflow.cells.base import Array, Cell
 from gradflow.errors import GradflowError, UsageError
 from gradflow.layouts.network import Network
-from gradflow.readers.given import told
-from gradflow.tables import unknown
+from gradflow.readers.in_memory import name_origin
+from gradflow.registry import describe_unknown
 
 AT_ONCE = 2**19  # numbers in the products of one batch
 
@@ -149,14 +149,17 @@ def compare(
         "cells": [spec.text for spec in specs], "hidden": hidden, "steps": inputs.steps, "seed": seed,
         "seeds": seeds, "features": inputs.features, "key": key, "input_format": input_format,
         "input_scale": input_scale,
-        "input": told(input), "norm": ",".join(norms), "block": ",".join(blocks), "view": view,
+        "input": name_origin(input), "norm": ",".join(norms), "block": ",".join(blocks), "view": view,
         "lags": lags if isinstance(lags, str) else ",".join(f"{lag}" for lag in chosen.lags),
         "pair_map": pair_map, "paths": paths, "gate_steps": gate_steps,
         "exact": exact, "dtype": dtype,
     }  # fmt: skip
     trained = [spec for spec in specs if isinstance(spec, Trained)]
     assumed = [
-        f"{spec.text}: {layer.told()}" for spec in trained for layer in spec.network.layers if layer.told()
+        f"{spec.text}: {layer.describe_assumed()}"
+        for spec in trained
+        for layer in spec.network.layers
+        if layer.describe_assumed()
     ]
     return _record(params, draws, question, found, assumed)
 
@@ -270,7 +273,7 @@ def _check(question: Question, steps: int) -> None:
 
 def _one(kind: str, value: object, valid: Sequence[str]) -> str:
     if str(value) not in valid:
-        raise UsageError(unknown(kind, str(value), valid))
+        raise UsageError(describe_unknown(kind, str(value), valid))
     return str(value)
 
 

@@ -19,8 +19,8 @@ from gradflow.cells.base import Array
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.network import Network
 from gradflow.readers.arrays import read_array
-from gradflow.readers.given import given_array, told
-from gradflow.readers.messages import shown
+from gradflow.readers.in_memory import convert_array, name_origin
+from gradflow.readers.messages import quote
 
 
 def lyapunov(
@@ -154,9 +154,10 @@ def lyapunov(
     if count is not None and count > size:
         raise UsageError(f"count {count}: the state has {size} numbers; expected at most that")
     params = {
-        "cell": text, "jacobians": told(jacobians), "key": key, "count": count, "steps": plan.steps,
+        "cell": text, "jacobians": name_origin(jacobians), "key": key, "count": count, "steps": plan.steps,
         "transient": plan.transient, "tolerance": tolerance, "hidden": hidden, "seed": seed, "seeds": seeds,
-        "features": features, "input": told(input), "input_format": input_format, "input_scale": input_scale,
+        "features": features, "input": name_origin(input), "input_format": input_format,
+        "input_scale": input_scale,
     }  # fmt: skip
     runs = measured(orbits, count or size, plan, tolerance=tolerance, seed=seed, map=map)
     rounded = (count or size) == size and check_sum_rule(runs)
@@ -214,8 +215,8 @@ def _stack(source: str | Path | ArrayLike | None, key: str | None) -> Array:
         stack = read_array(source, key, dimensions=(3,))
     else:
         assert source is not None
-        stack = given_array(source, "jacobians", (3,))
-    name = f"{shown(str(source))}: " if isinstance(source, str | Path) else ""
+        stack = convert_array(source, "jacobians", (3,))
+    name = f"{quote(str(source))}: " if isinstance(source, str | Path) else ""
     if np.iscomplexobj(stack):
         raise DataError(f"{name}the Jacobians are complex: expected real numbers, T×n×n")
     if stack.shape[1] != stack.shape[2] or not stack.size:

@@ -6,7 +6,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gradflow.errors import UsageError
 from gradflow.readers.arrays import read_matrix
-from gradflow.readers.given import given_array
+from gradflow.readers.in_memory import convert_array
 
 
 def square_matrix(source: str | ArrayLike, key: str | None = None) -> NDArray[Any]:
@@ -25,7 +25,7 @@ def square_matrix(source: str | ArrayLike, key: str | None = None) -> NDArray[An
     array([[0., 1.],
            [1., 1.]])
     """
-    matrix = read_matrix(source, key) if isinstance(source, str) else given_array(source, "matrix")
+    matrix = read_matrix(source, key) if isinstance(source, str) else convert_array(source, "matrix")
     if matrix.shape[0] != matrix.shape[1]:
         raise UsageError(
             f"the matrix is {'×'.join(map(str, matrix.shape))}: expected a square one; "

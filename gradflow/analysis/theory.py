@@ -16,8 +16,8 @@ from gradflow.analysis.theories.case import Case, Prediction
 from gradflow.analysis.theory_record import Theory
 from gradflow.analysis.theory_tables import beside, swept
 from gradflow.errors import UsageError
-from gradflow.readers.given import told
-from gradflow.tables import lookup
+from gradflow.readers.in_memory import name_origin
+from gradflow.registry import lookup
 
 HIDDEN = 128  # units, where nobody says how many: theory is of many
 
@@ -119,7 +119,7 @@ def theory(
 
     params = {
         "cell": cell, "gain": gain, "hidden": hidden, "steps": plan.steps, "transient": plan.transient,
-        "seed": seed, "seeds": seeds, "features": inputs.features, "input": told(input), "key": key,
+        "seed": seed, "seeds": seeds, "features": inputs.features, "input": name_origin(input), "key": key,
         "input_format": input_format, "input_scale": input_scale, "measure": measure,
     }  # fmt: skip
     shared = {

@@ -9,8 +9,7 @@ import numpy as np
 from gradflow.cells import CELLS
 from gradflow.cells.base import Cell
 from gradflow.errors import UsageError
-from gradflow.layouts import ASSUMABLE
-from gradflow.layouts.assumptions import parse_assumptions
+from gradflow.layouts.assumptions import ASSUMABLE_OPTIONS, parse_assumptions
 from gradflow.layouts.checkpoint import Checkpoint, load
 from gradflow.layouts.network import Network
 
@@ -77,7 +76,7 @@ def parse_name(text: str) -> CheckpointName:
         return CheckpointName(text, "", {})
     file, _, rest = text.partition(SEPARATOR)
     layer, _, options = rest.rpartition(":")
-    if "=" not in options and options not in ASSUMABLE:  # a name may hold a colon
+    if "=" not in options and options not in ASSUMABLE_OPTIONS:  # a name may hold a colon
         return CheckpointName(file, rest, {})
     return CheckpointName(file, layer, parse_assumptions(options))
 

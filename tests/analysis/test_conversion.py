@@ -152,7 +152,7 @@ def test_a_torch_file_comes_back_under_the_names_that_torch_wrote(path, tmp_path
     for name, stored in read_arrays(path).items():
         match = RECURRENT.fullmatch(name)
         if match:  # a cell is a module of one layer
-            old[match[1], match[2] or "_l0"] = stored.numbers()
+            old[match[1], match[2] or "_l0"] = stored.read_numbers()
     (network,) = load(path, assume=assumed(path)).networks
     convert(f"{path}::{network.name}", tmp_path / "new.npz", assume=assumed(path))
     new = dict(np.load(tmp_path / "new.npz"))

@@ -11,7 +11,7 @@ from gradflow.analysis.derivations.line import Line, printed, verified
 from gradflow.analysis.derive import derive
 from gradflow.errors import NumericalError
 from gradflow.notation.formulas import halves, relation
-from gradflow.tables import lookup
+from gradflow.registry import lookup
 
 # topic: the lines whose left and whose right side is evaluated; whoever writes another line says so here
 EVALUATED = {

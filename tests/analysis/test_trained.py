@@ -87,7 +87,7 @@ class TorchStack:
     path = FILES / "torch_lstm_stacked.pt"
 
     def __init__(self):
-        self.weights = {name: stored.numbers() for name, stored in read_arrays(self.path).items()}
+        self.weights = {name: stored.read_numbers() for name, stored in read_arrays(self.path).items()}
 
     def run(self, state, inputs):
         h, c, h_above, c_above = np.split(state, 4)

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gradflow import load
 from gradflow.errors import GradflowError
-from gradflow.layouts.checkpoint import load
 from tests.layouts.test_files import CHECKPOINTS
 from tests.readers.test_hostile import mutated
 
@@ -20,7 +20,7 @@ CHOSEN = {(path.suffix, path.name.partition("_")[0]): path for path in reversed(
 
 
 @pytest.mark.parametrize("path", CHOSEN, ids=lambda path: path.name)
-def test_a_mutated_checkpoint_gives_cells_that_run_or_one_clean_error(path, tmp_path, monkeypatch):
+def test_mutated_checkpoint_runs_or_is_refused(path, tmp_path, monkeypatch):
     monkeypatch.setenv("GRADFLOW_MAX_BYTES", "2000000")
     monkeypatch.chdir(tmp_path)
     generator, content = random.Random(f"mutations of {path.name}"), path.read_bytes()

@@ -7,8 +7,8 @@ by side, times a kernel.
 import numpy as np
 import pytest
 
+from gradflow import from_state_dict, load
 from gradflow.errors import DataError, UsageError
-from gradflow.layouts.checkpoint import from_state_dict, load
 
 INPUT, HIDDEN, PROJECTION, STEPS = 3, 4, 2, 8
 EXACT = 1e-12
@@ -136,7 +136,7 @@ SPELLINGS = {
 @pytest.mark.parametrize("case", ["rnn", "basic lstm", "both", "gru"])
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("spelt", [str, older])
-def test_variables_are_known_by_all_their_names(case, spelling, spelt, tmp_path):
+def test_every_spelling_of_a_variable_is_known(case, spelling, spelt, tmp_path):
     made = Made(case)
     arrays = {
         spelling.format(cell=made.cell, leaf=spelt(leaf)): weight for leaf, weight in made.weights.items()
@@ -153,7 +153,7 @@ def test_variables_are_known_by_all_their_names(case, spelling, spelt, tmp_path)
 
 @pytest.mark.parametrize("forget_bias", [0, 1, "2.5"])
 @pytest.mark.parametrize("case", ["basic lstm", "both"])
-def test_forget_bias_is_added_when_it_runs_and_can_be_said(case, forget_bias):
+def test_forget_bias_is_added_and_can_be_set(case, forget_bias):
     made = Made(case)
     (layer,) = from_state_dict(made.arrays, assume={"forget_bias": forget_bias}).layers
     check(layer, made, inputs(), forget_bias=float(forget_bias))
@@ -161,21 +161,21 @@ def test_forget_bias_is_added_when_it_runs_and_can_be_said(case, forget_bias):
 
 
 @pytest.mark.parametrize("case", CELLS)
-def test_activation_can_be_said(case):
+def test_activation_can_be_set(case):
     made = Made(case)
     (layer,) = from_state_dict(made.arrays, assume={"activation": "relu"}).layers
     check(layer, made, inputs(), activation=relu)
 
 
 @pytest.mark.parametrize("case", CELLS)
-def test_what_is_assumed_is_listed(case):
+def test_assumptions_are_listed(case):
     (layer,) = from_state_dict(Made(case).arrays).layers
     lstm = {"forget_bias=1"} if CELLS[case][1] is lstm_cell else set()
     assert set(layer.assumed) == lstm | {"activation=tanh"}
 
 
 @pytest.mark.parametrize("case", ["rnn", "gru"])
-def test_a_cell_without_forget_gate_leaves_no_forget_bias_open(case):
+def test_no_forget_gate_has_no_forget_bias(case):
     with pytest.raises(UsageError, match=r"leaves open activation.*leave forget_bias out"):
         from_state_dict(Made(case).arrays, assume={"forget_bias": 0})
 
@@ -183,7 +183,7 @@ def test_a_cell_without_forget_gate_leaves_no_forget_bias_open(case):
 @pytest.mark.parametrize(
     "cases", [("basic lstm", "basic lstm"), ("gru", "both", "rnn"), ("projection", "lstm"), ("rnn",) * 11]
 )
-def test_cells_of_a_multi_rnn_cell_are_levels_in_the_order_of_their_numbers(cases):
+def test_multi_rnn_cells_are_levels_by_number(cases):
     made, features = [], INPUT
     for k, case in enumerate(cases):
         one = Made(case, f"rnn/multi_rnn_cell/cell_{k}/", features, HIDDEN + k % 3, seed=k)
@@ -223,7 +223,7 @@ def test_fw_and_bw_are_directions_of_one_level(case, path, name):
     check(network.layers[1], back, inputs()[::-1])
 
 
-def test_stack_bidirectional_rnn_feeds_both_directions_to_the_level_above():
+def test_both_directions_feed_the_level_above():
     path = "stack_bidirectional_rnn/cell_{}/bidirectional_rnn/"
     lower, lower_back, arrays = bidirectional("lstm", path.format(0))
     upper, upper_back, above = bidirectional("lstm", path.format(1), 2 * HIDDEN, seed=2)
@@ -236,7 +236,7 @@ def test_stack_bidirectional_rnn_feeds_both_directions_to_the_level_above():
     check(fourth, upper_back, fed[::-1])
 
 
-def test_stacks_in_both_directions_are_not_fed_with_each_other():
+def test_bidirectional_stacks_are_separate():
     # bidirectional_dynamic_rnn of two MultiRNNCells: the upper forward cell sees the lower forward one alone
     made = {
         (way, k): Made("lstm", f"bidirectional_rnn/{way}/multi_rnn_cell/cell_{k}/", features, seed=k)
@@ -252,7 +252,7 @@ def test_stacks_in_both_directions_are_not_fed_with_each_other():
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_no_cell_beside_another_is_lost(count):
+def test_sibling_cells_are_all_read(count):
     several = [Made("lstm", seed=k).weights for k in range(count)]
     arrays = {
         f"decoder/lstm_cell{f'_{k}' if k else ''}/{leaf}": weight
@@ -265,7 +265,7 @@ def test_no_cell_beside_another_is_lost(count):
 
 
 @pytest.mark.parametrize("lacking", ["w_i_diag", "w_f_diag", "w_o_diag"])
-def test_peepholes_are_not_silently_dropped_where_one_is_lacking(lacking):
+def test_incomplete_peepholes_are_refused(lacking):
     made = Made("peepholes")
     del made.arrays[f"rnn/lstm_cell/{lacking}"]
     with pytest.raises(DataError, match=r"left out.*diag"):
@@ -299,6 +299,6 @@ def test_peepholes_are_not_silently_dropped_where_one_is_lacking(lacking):
     ],
     ids=["columns", "no-inputs", "square", "bias", "half-a-gru", "gru-rows", "gap", "sizes-do-not-chain"],
 )
-def test_shapes_that_make_no_cell_are_told(arrays, words):
+def test_false_shapes_are_refused(arrays, words):
     with pytest.raises(DataError, match=words):
         from_state_dict(arrays)

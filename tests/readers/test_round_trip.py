@@ -10,9 +10,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from gradflow import read_array, read_arrays, read_matrix
 from gradflow.readers import READERS
-from gradflow.readers.arrays import read_array, read_arrays, read_matrix
-from gradflow.tables import lookup
+from gradflow.registry import lookup
 
 # what content gives away
 BY_CONTENT = [kind for kind in READERS if kind != "onnx"]
@@ -106,7 +106,7 @@ def test_truncated_file_is_refused_in_one_line(kind, writers, place_as, check_re
 def modules_loaded(path):
     """Return the names of all modules that are loaded once the file has been read."""
     script = (
-        "import sys; from gradflow.readers.arrays import read_array; "
+        "import sys; from gradflow import read_array; "
         "assert read_array(sys.argv[1]).shape == (5, 5); print(*sys.modules)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -119,7 +119,7 @@ def modules_loaded(path):
 NEEDED = {"torch": {"zipfile"}, "hdf5": {"h5py"}, "npz": {"zipfile"}, "onnx": {"onnx", "zipfile"}}
 
 
-def test_reading_loads_what_the_format_needs_and_no_more(kind, writers, place_as):
+def test_only_needed_packages_are_loaded(kind, writers, place_as):
     names = modules_loaded(place_as(kind, writers[kind](MATRIX)))
     assert "numpy" in names
     assert names & {"zipfile", "h5py", "onnx", "scipy", "torch"} == NEEDED.get(kind, set())

@@ -4,9 +4,9 @@ A topic is a function of a seed that returns a `Topic`: statement, lines, answer
 are the options that it takes.
 """
 
-from gradflow.tables import Table
+from gradflow.registry import Registry
 
-DERIVATIONS: Table = {
+DERIVATIONS: Registry = {
     "jacobian": "gradflow.analysis.derivations.jacobian:derivation",
     "bptt": "gradflow.analysis.derivations.bptt:derivation",
     "expand": "gradflow.analysis.derivations.expand:derivation",

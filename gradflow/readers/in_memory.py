@@ -1,0 +1,123 @@
+"""Arrays that a caller passes in Python. They must meet the same rules as arrays of a file."""
+
+from collections.abc import Collection, Mapping
+from os import PathLike, fspath
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from gradflow.errors import DataError
+from gradflow.readers.messages import quote
+from gradflow.readers.stored_array import Numbers, StoredArray
+
+MAX_STATE_DICT_DEPTH = 100
+
+
+def convert_array(values: ArrayLike, name: str, dimensions: Collection[int] = (2,)) -> Numbers:
+    """Return ``values`` as a new float64 or complex128 array, all entries finite.
+
+    Parameters
+    ----------
+    values : array-like
+    name : str
+        The name in messages.
+    dimensions : collection of int
+        The numbers of dimensions that the array may have.
+
+    Raises
+    ------
+    DataError
+        If an entry is not a finite number that float64 holds exactly, or if the shape does not fit.
+
+    Examples
+    --------
+    >>> convert_array([[1, 2], [3, 4]], "matrix")
+    array([[1., 2.],
+           [3., 4.]])
+    """
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        raise DataError(f"{name}: {error}; expected numbers in a rectangle") from error
+    return wrap_array(array, name, "given array").read_numbers(dimensions=dimensions)
+
+
+def wrap_array(array: NDArray[Any], name: str, source: str = "state dict") -> StoredArray:
+    """Return an array in memory as a `StoredArray` with a name."""
+    return StoredArray(source, name, array.shape, str(array.dtype), lambda: array)
+
+
+def flatten_state_dict(mapping: Mapping[Any, Any]) -> dict[str, StoredArray]:
+    """Return the arrays of a state dict by name; the names of nested mappings and lists are joined by dots.
+
+    Parameters
+    ----------
+    mapping : mapping
+        The values are numpy arrays, tensors that support DLPack on the CPU (torch, JAX), or mappings and
+        lists of these. Any other value is left out.
+
+    Raises
+    ------
+    DataError
+        If an array is on another device, or if two arrays have the same name.
+
+    Examples
+    --------
+    >>> flatten_state_dict({"encoder": {"weight": np.eye(2)}, "epoch": 3})["encoder.weight"].shape
+    (2, 2)
+    """
+    found: dict[str, StoredArray] = {}
+    pending: list[tuple[str, Any, int]] = [("", mapping, 0)]
+    while pending:
+        path, value, level = pending.pop()
+        if isinstance(value, Mapping | list | tuple):
+            if level > MAX_STATE_DICT_DEPTH:
+                raise DataError(
+                    f"state dict: {quote(path)} is nested more than {MAX_STATE_DICT_DEPTH} deep, or contains "
+                    "itself; expected a mapping of names to arrays"
+                )
+            items = value.items() if isinstance(value, Mapping) else enumerate(value)
+            inner = [(f"{path}.{key}" if path else str(key), below, level + 1) for key, below in items]
+            pending += reversed(inner)
+            continue
+        array = _import_array(value, path)
+        if array is None:
+            continue
+        if path in found:
+            raise DataError(f"state dict: two arrays are named {quote(path)}; expected each name once")
+        found[path] = wrap_array(array, path)
+    return found
+
+
+def _import_array(value: Any, name: str) -> NDArray[Any] | None:
+    """Return an array, or the tensor of any library as an array; None for any other value."""
+    if isinstance(value, np.ndarray):
+        # numpy has no bfloat16 of its own. This type comes from another package.
+        return value.astype(np.float32) if value.dtype.name == "bfloat16" else value
+    if not hasattr(value, "__dlpack__"):
+        return None
+    # A parameter in training refuses to be exported, and numpy has no bfloat16. The library itself converts.
+    detached = value.detach() if hasattr(value, "detach") else value
+    if "bfloat16" in str(getattr(detached, "dtype", "")):
+        detached = detached.float() if hasattr(detached, "float") else detached.astype("float32")
+    try:
+        return np.from_dlpack(detached)
+    except (BufferError, RuntimeError, TypeError, ValueError) as error:
+        raise DataError(
+            f"state dict: {quote(name)} cannot be converted to numpy ({quote(str(error), 100)}); move it "
+            "to the CPU as float32 first"
+        ) from error
+
+
+def name_origin(source: str | PathLike[str] | ArrayLike | None) -> str | None:
+    """Return how ``params`` name the origin of an array: the file or literal as typed, or the shape.
+
+    Examples
+    --------
+    >>> name_origin("w.npy"), name_origin(np.eye(2)), name_origin(None)
+    ('w.npy', 'array of shape (2, 2)', None)
+    """
+    if source is None or isinstance(source, str):
+        return source
+    return fspath(source) if isinstance(source, PathLike) else f"array of shape {np.shape(source)}"
