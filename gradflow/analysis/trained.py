@@ -40,7 +40,7 @@ class Trained(NamedTuple):
         UsageError
             Where it takes inputs of another width.
         """
-        cell = self.network.cell()
+        cell = self.network.make_cell()
         if cell.input_size != input_size:
             raise UsageError(
                 f"cell {self.text!r}: takes {cell.input_size} features, and the input has {input_size}; "

@@ -10,7 +10,7 @@ from typing import Any
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts import LAYOUT_SIGNS, LAYOUTS
 from gradflow.layouts.assumptions import Assumptions, check_assumptions, check_left_open
-from gradflow.layouts.names import is_training_state, strip_wrappers
+from gradflow.layouts.names import NamedArrays, is_training_state, strip_wrappers
 from gradflow.layouts.network import (
     MisfitError,
     Network,
@@ -22,7 +22,6 @@ from gradflow.layouts.network import (
 from gradflow.readers.arrays import read_arrays
 from gradflow.readers.in_memory import flatten_state_dict
 from gradflow.readers.messages import prefix_errors, quote
-from gradflow.readers.stored_array import StoredArray
 from gradflow.registry import describe_unknown, lookup
 
 MAX_LISTED_NAMES = 12
@@ -56,8 +55,9 @@ class Checkpoint:
     Examples
     --------
     >>> import numpy as np
-    >>> found = from_state_dict({"lstm.weight_ih_l0": np.ones((4, 3)), "lstm.weight_hh_l0": np.ones((4, 1))})
-    >>> found["lstm"].cell().hidden_size
+    >>> weights = {"lstm.weight_ih_l0": np.ones((4, 3)), "lstm.weight_hh_l0": np.ones((4, 1))}
+    >>> checkpoint = from_state_dict(weights)
+    >>> checkpoint["lstm"].make_cell().hidden_size
     1
     """
 
@@ -194,8 +194,9 @@ def from_state_dict(
 
     >>> import numpy as np
     >>> weights = {"enc": {"weight_ih_l0": np.ones((8, 3)), "weight_hh_l0": np.ones((8, 2))}, "epoch": 7}
-    >>> found = from_state_dict(weights)
-    >>> found, found["enc"].cell().input_size, found["enc"].cell().hidden_size
+    >>> checkpoint = from_state_dict(weights)
+    >>> cell = checkpoint["enc"].make_cell()
+    >>> checkpoint, cell.input_size, cell.hidden_size
     (Checkpoint(state dict, enc: lstm), 3, 2)
     """
     if not isinstance(mapping, Mapping):
@@ -220,7 +221,7 @@ def _check_settled(checkpoint: Checkpoint, assume: Mapping[str, Any] | None) -> 
 
 
 def _find_networks(
-    arrays: Mapping[str, StoredArray], source: str, layout: str | None, assume: Mapping[str, Any] | None
+    arrays: NamedArrays, source: str, layout: str | None, assume: Mapping[str, Any] | None
 ) -> Checkpoint:
     if layout is not None and layout not in LAYOUTS:
         raise UsageError(describe_unknown("layout", layout, LAYOUTS))
@@ -240,7 +241,7 @@ def _find_networks(
     return Checkpoint(source, networks, remarks, frozenset(assumptions.left_open))
 
 
-def _choose_layouts(arrays: Mapping[str, StoredArray], layout: str | None) -> Iterable[str]:
+def _choose_layouts(arrays: NamedArrays, layout: str | None) -> Iterable[str]:
     """Return the layouts to try: the one that is asked for, else those that the file declares, else all."""
     if layout is not None:
         return [layout]
@@ -250,10 +251,10 @@ def _choose_layouts(arrays: Mapping[str, StoredArray], layout: str | None) -> It
 
 def _check_ambiguity(claims: Sequence[tuple[str, NetworkClaim]]) -> None:
     for (one, first), (other, second) in combinations(claims, 2):
-        both = sorted(first.names & second.names)
-        if both:
+        shared = sorted(first.names & second.names)
+        if shared:
             raise DataError(
-                f"{quote(both[0])} can be read as {one} ({quote(first.path)}) and as {other} "
+                f"{quote(shared[0])} can be read as {one} ({quote(first.path)}) and as {other} "
                 f"({quote(second.path)}); choose one with --layout (layout=)"
             )
 
@@ -277,18 +278,16 @@ def _build_networks(
         raise problems[0]
     paths = strip_wrappers([path for path, _ in built])
     networks = [name_layers(path, levels) for path, (_, levels) in zip(paths, built, strict=True) if path]
-    taken = {network.name for network in networks}
+    used_names = {network.name for network in networks}
     for k, (path, (_, levels)) in enumerate(zip(paths, built, strict=True)):
         if not path:  # A network at the root is named after its kind, unless that name is taken.
             names = chain([levels[0][0].kind, "root"], map("root{}".format, count(2)))
-            networks.insert(k, name_layers(next(name for name in names if name not in taken), levels))
-            taken.add(networks[k].name)
+            networks.insert(k, name_layers(next(name for name in names if name not in used_names), levels))
+            used_names.add(networks[k].name)
     return tuple(networks), tuple(remarks)
 
 
-def _describe_absence(
-    arrays: Mapping[str, StoredArray], remarks: Sequence[str], layouts: Iterable[str]
-) -> str:
+def _describe_absence(arrays: NamedArrays, remarks: Sequence[str], layouts: Iterable[str]) -> str:
     listed = ", ".join(
         f"{quote(array.name)} {array.shape}" for array in list(arrays.values())[:MAX_LISTED_NAMES]
     )

@@ -3,20 +3,19 @@
 The gates are in torch's order: i, f, g, o and r, z, n.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 
 from gradflow.cells.base import Cell
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.layouts.assumptions import Assumptions
-from gradflow.layouts.names import group_by_path
+from gradflow.layouts.names import NamedArrays, group_by_path
 from gradflow.layouts.network import Levels, NetworkClaim, NetworkLayer
 from gradflow.layouts.weights import get_matrix_shape, identify_cell, read_weights
-from gradflow.readers.stored_array import StoredArray
 
 
-def find_networks(arrays: Mapping[str, StoredArray], assumptions: Assumptions) -> Iterator[NetworkClaim]:  # noqa: ARG001 - nothing is left open
+def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[NetworkClaim]:  # noqa: ARG001 - nothing is left open
     """Yield every cell with recurrent weights and one bias; the names of a cell without bias are torch's."""
     for path, members in group_by_path(arrays, r"weight_ih|weight_hh|bias|bias_n").items():
         rows, size = (*members["weight_hh"].shape, 0, 0)[:2] if "weight_hh" in members else (0, 0)
@@ -27,11 +26,11 @@ def find_networks(arrays: Mapping[str, StoredArray], assumptions: Assumptions) -
             yield NetworkClaim(path, names, partial(_build_levels, members))
 
 
-def _build_levels(members: dict[str, StoredArray]) -> Levels:
+def _build_levels(members: NamedArrays) -> Levels:
     return ((NetworkLayer(_build_cell(members), "equinox", tuple(members.values())),),)
 
 
-def _build_cell(members: dict[str, StoredArray]) -> Cell:
+def _build_cell(members: NamedArrays) -> Cell:
     rows, size = get_matrix_shape(members["weight_hh"])
     kind = identify_cell(rows, size, list(members.values()))
     weight_ih = read_weights(members["weight_ih"], (rows, get_matrix_shape(members["weight_ih"])[1]))

@@ -6,7 +6,7 @@ An LSTM has ``ii if ig io`` from the input and ``hi hf hg ho`` from the state, a
 ``dense_h``, with the gates i, f, g, o or r, z, n side by side.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -16,12 +16,10 @@ from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.layouts.assumptions import Assumptions, LayerAssumptions
-from gradflow.layouts.names import group_by_path, split_path
+from gradflow.layouts.names import NamedArrays, group_by_path, split_path
 from gradflow.layouts.network import Levels, MisfitError, NetworkClaim, NetworkLayer, describe_shapes
 from gradflow.layouts.weights import GATES_OF_CELLS, get_matrix_shape, identify_cell, read_bias, read_weights
-from gradflow.readers.stored_array import StoredArray
 
-Arrays = dict[str, StoredArray]
 # The dense layers of a cell, from the input and from the state, gate by gate → the cell; None if only the
 # shapes tell which cell it is.
 _CELL_FORMS: dict[tuple[tuple[str, ...], tuple[str, ...]], str | None] = {
@@ -30,13 +28,13 @@ _CELL_FORMS: dict[tuple[tuple[str, ...], tuple[str, ...]], str | None] = {
     (("i",), ("h",)): "rnn",
     (("dense_i",), ("dense_h",)): None,
 }
-_LEAF_PATTERN = r"(?:i[ifgorzn]|if_|h[ifgorzn]|i|h|dense_[ih])[./](?:kernel|bias)"
+_FLAX_LEAF_PATTERN = r"(?:i[ifgorzn]|if_|h[ifgorzn]|i|h|dense_[ih])[./](?:kernel|bias)"
 
 
-def find_networks(arrays: Mapping[str, StoredArray], assumptions: Assumptions) -> Iterator[NetworkClaim]:
+def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[NetworkClaim]:
     """Yield a network for every path that has all the dense layers of a cell."""
-    for path, found in group_by_path(arrays, _LEAF_PATTERN).items():
-        members = {key.replace("if_.", "if."): array for key, array in found.items()}
+    for path, leaves in group_by_path(arrays, _FLAX_LEAF_PATTERN).items():
+        members = {key.replace("if_.", "if."): array for key, array in leaves.items()}
         for form in _CELL_FORMS:
             if {f"{layer}.kernel" for half in form for layer in half} <= set(members) and _is_cell(
                 form, members
@@ -52,7 +50,7 @@ def find_networks(arrays: Mapping[str, StoredArray], assumptions: Assumptions) -
                 )
 
 
-def _is_cell(form: tuple[tuple[str, ...], tuple[str, ...]], members: Arrays) -> bool:
+def _is_cell(form: tuple[tuple[str, ...], tuple[str, ...]], members: NamedArrays) -> bool:
     """Return whether dense layers with the names of a form are a cell.
 
     The names i and h alone are not enough. In a cell exactly one of the two layers has a bias, and the layer
@@ -69,7 +67,7 @@ def _is_cell(form: tuple[tuple[str, ...], tuple[str, ...]], members: Arrays) -> 
 
 
 def _build_levels(
-    own: Arrays, form: tuple[tuple[str, ...], tuple[str, ...]], backward: bool, assumptions: Assumptions
+    own: NamedArrays, form: tuple[tuple[str, ...], tuple[str, ...]], backward: bool, assumptions: Assumptions
 ) -> Levels:
     options = assumptions.start_layer()
     cell = _build_cell(own, form, options)
@@ -78,7 +76,7 @@ def _build_levels(
 
 
 def _build_cell(
-    own: Arrays, form: tuple[tuple[str, ...], tuple[str, ...]], options: LayerAssumptions
+    own: NamedArrays, form: tuple[tuple[str, ...], tuple[str, ...]], options: LayerAssumptions
 ) -> Cell:
     from_input, from_state = form
     size, width = get_matrix_shape(own[f"{from_state[0]}.kernel"])
@@ -107,7 +105,7 @@ def _build_cell(
     )  # fmt: skip
 
 
-def _stack_rows(own: Arrays, layers: tuple[str, ...], shape: tuple[int, int]) -> tuple[Array, Array]:
+def _stack_rows(own: NamedArrays, layers: tuple[str, ...], shape: tuple[int, int]) -> tuple[Array, Array]:
     """Return the transposed kernels and the biases of several dense layers, stacked by rows."""
     kernels = [read_weights(own[f"{layer}.kernel"], shape).T for layer in layers]
     biases = [read_bias(own.get(f"{layer}.bias"), shape[1:]) for layer in layers]

@@ -6,7 +6,7 @@ VanillaRNN: ``linear/w`` (I, H), ``linear_1/w`` (H, H), both with ``b``; relu
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 
 from gradflow.cells.base import Cell
@@ -14,18 +14,16 @@ from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.layouts.assumptions import Assumptions, LayerAssumptions
-from gradflow.layouts.names import group_by_path, split_path
+from gradflow.layouts.names import NamedArrays, group_by_path, split_path
 from gradflow.layouts.network import Levels, MisfitError, NetworkClaim, NetworkLayer, describe_shapes
 from gradflow.layouts.weights import get_matrix_shape, identify_cell, read_bias, read_weights, reorder_gates
-from gradflow.readers.stored_array import StoredArray
 
-Arrays = dict[str, StoredArray]
 HAIKU_FORGET_BIAS = 1.0
 # Haiku's default names of modules. Under another name an LSTM looks like any linear layer.
 _LSTM_MODULE, _RNN_MODULE = re.compile(r"lstm(?:_\d+)?"), re.compile(r"vanilla_rnn(?:_\d+)?")
 
 
-def find_networks(arrays: Mapping[str, StoredArray], assumptions: Assumptions) -> Iterator[NetworkClaim]:
+def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[NetworkClaim]:
     """Yield GRUs by their arrays; LSTMs and RNNs, which are plain linear layers, by Haiku's module names."""
     for path, members in group_by_path(arrays, r"w_i|w_h|b|(?:linear|linear_1)[./][wb]").items():
         form = _identify_form(path, set(members))
@@ -43,29 +41,29 @@ def _identify_form(path: str, keys: set[str]) -> str | None:
     return "rnn" if _RNN_MODULE.fullmatch(module) and {"linear.w", "linear_1.w"} <= keys else None
 
 
-def _build_levels(form: str, members: Arrays, assumptions: Assumptions) -> Levels:
+def _build_levels(form: str, members: NamedArrays, assumptions: Assumptions) -> Levels:
     options = assumptions.start_layer()
     cell = {"lstm": _build_lstm, "gru": _build_gru, "rnn": _build_rnn}[form](members, options)
     stored, inverted = tuple(members.values()), "z" if form == "gru" else ""
     return ((NetworkLayer(cell, "haiku", stored, assumed=tuple(options.assumed), inverted_gates=inverted),),)
 
 
-def _build_lstm(members: Arrays, options: LayerAssumptions) -> Cell:
-    both, columns = get_matrix_shape(members["linear.w"])
+def _build_lstm(members: NamedArrays, options: LayerAssumptions) -> Cell:
+    rows, columns = get_matrix_shape(members["linear.w"])
     size = columns // 4
     identify_cell(columns, size, list(members.values()))
-    if not size < both:
+    if not size < rows:
         raise MisfitError(
             f"{describe_shapes(list(members.values()))}: expected rows for inputs and state, I + H"
         )
-    weights = read_weights(members["linear.w"], (both, columns)).T
+    weights = read_weights(members["linear.w"], (rows, columns)).T
     bias = read_bias(members.get("linear.b"), (columns,))
     weights, bias = reorder_gates(weights, "igfo", "ifgo"), reorder_gates(bias, "igfo", "ifgo")
     bias[size : 2 * size] += options.choose_number("forget_bias", HAIKU_FORGET_BIAS)
-    return LSTM(weights[:, : both - size], weights[:, both - size :], bias)
+    return LSTM(weights[:, : rows - size], weights[:, rows - size :], bias)
 
 
-def _build_gru(members: Arrays, options: LayerAssumptions) -> Cell:  # noqa: ARG001 - nothing is left open
+def _build_gru(members: NamedArrays, options: LayerAssumptions) -> Cell:  # noqa: ARG001 - nothing is left open
     size, columns = get_matrix_shape(members["w_h"])
     if columns != 3 * size:
         raise MisfitError(f"{describe_shapes(list(members.values()))}: expected the 3 gates of a GRU")
@@ -78,7 +76,7 @@ def _build_gru(members: Arrays, options: LayerAssumptions) -> Cell:  # noqa: ARG
     return GRU(weight_ih, weight_hh, bias, reset="before")
 
 
-def _build_rnn(members: Arrays, options: LayerAssumptions) -> Cell:
+def _build_rnn(members: NamedArrays, options: LayerAssumptions) -> Cell:
     size, _ = get_matrix_shape(members["linear_1.w"])
     weight_ih = read_weights(members["linear.w"], (get_matrix_shape(members["linear.w"])[0], size)).T
     weight_hh = read_weights(members["linear_1.w"], (size, size)).T

@@ -6,7 +6,7 @@ each recurrent block transposed, and each input block in cuDNN's order. `keras_p
 file.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -18,6 +18,7 @@ from gradflow.cells.rnn import RNN
 from gradflow.errors import DataError
 from gradflow.layouts.assumptions import Assumptions, LayerAssumptions
 from gradflow.layouts.keras_places import KerasPlace, assign_levels, find_places
+from gradflow.layouts.names import NamedArrays
 from gradflow.layouts.network import (
     Levels,
     MisfitError,
@@ -29,7 +30,6 @@ from gradflow.layouts.weights import get_matrix_shape, identify_cell, read_weigh
 from gradflow.readers.messages import quote
 from gradflow.readers.stored_array import StoredArray
 
-Arrays = Mapping[str, StoredArray]
 # Keras's name → gradflow's name. Other activations are refused.
 KERAS_ACTIVATIONS = {
     "tanh": "tanh",
@@ -46,16 +46,16 @@ KERAS_ACTIVATIONS = {
 _KERAS_2_ACTIVATIONS = {**KERAS_ACTIVATIONS, "hard_sigmoid": "hard_sigmoid(0.2,0.5)"}
 
 
-def find_networks(arrays: Arrays, assumptions: Assumptions) -> Iterator[NetworkClaim]:
+def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[NetworkClaim]:
     """Yield a network for every recurrent layer, with all its directions and stacked cells."""
-    for path, found in find_places(arrays).items():
-        names = frozenset(array.name for place in found for array in place.arrays.values())
-        yield NetworkClaim(path, names, partial(_build_levels, found, assumptions))
+    for path, cell_places in find_places(arrays).items():
+        names = frozenset(array.name for place in cell_places for array in place.arrays.values())
+        yield NetworkClaim(path, names, partial(_build_levels, cell_places, assumptions))
 
 
-def _build_levels(found: list[KerasPlace], assumptions: Assumptions) -> Levels:
+def _build_levels(cell_places: list[KerasPlace], assumptions: Assumptions) -> Levels:
     levels: dict[int, list[NetworkLayer]] = {}
-    for place in assign_levels(found):
+    for place in assign_levels(cell_places):
         levels.setdefault(place.level, []).append(_build_layer(place, assumptions))
     return tuple(tuple(levels[level]) for level in sorted(levels))
 
@@ -71,9 +71,11 @@ def _build_cell(place: KerasPlace, options: LayerAssumptions) -> Cell:
     arrays = place.arrays
     size, columns = get_matrix_shape(arrays["recurrent_kernel"])
     kind = identify_cell(columns, size, list(arrays.values()))
-    known = {"rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}[kind]
-    if place.kind.removesuffix("Cell").removeprefix("CuDNN") not in (known, ""):
-        raise MisfitError(f"layer {quote(place.path)} is a {quote(place.kind)}; expected Keras's own {known}")
+    class_name = {"rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}[kind]
+    if place.kind.removesuffix("Cell").removeprefix("CuDNN") not in (class_name, ""):
+        raise MisfitError(
+            f"layer {quote(place.path)} is a {quote(place.kind)}; expected Keras's own {class_name}"
+        )
     weight_ih = read_weights(arrays["kernel"], (get_matrix_shape(arrays["kernel"])[0], columns)).T
     weight_hh = read_weights(arrays["recurrent_kernel"], (size, columns)).T
     bias = arrays.get("bias")
@@ -139,28 +141,28 @@ def _build_gru(
 
 def _find_reset(place: KerasPlace, options: LayerAssumptions) -> str:
     """Return the place of the reset gate in a layer without bias, whose shapes do not show it."""
-    told = place.config.get("reset_after")
-    if told is None:
+    reset_after = place.config.get("reset_after")
+    if reset_after is None:
         return options.choose("reset", "after")
-    return "after" if told else "before"
+    return "after" if reset_after else "before"
 
 
 def _find_activation(
-    place: KerasPlace, options: LayerAssumptions, option: str, ours: str, default: str
+    place: KerasPlace, options: LayerAssumptions, option: str, name: str, default: str
 ) -> str:
     """Return the activation that the configuration names, or the assumed one if there is none."""
     if place.fixed:  # cuDNN has no other activations.
         return default
     if option not in place.config:
-        return options.choose(ours, default)
-    told = place.config[option]
-    known = _KERAS_2_ACTIVATIONS if place.version.startswith("2") else KERAS_ACTIVATIONS
-    if not isinstance(told, str) or told not in known:
+        return options.choose(name, default)
+    activation = place.config[option]
+    activations = _KERAS_2_ACTIVATIONS if place.version.startswith("2") else KERAS_ACTIVATIONS
+    if not isinstance(activation, str) or activation not in activations:
         raise DataError(
-            f"{option} {quote(str(told))} of layer {quote(place.path)} is not known; expected one of "
-            f"{', '.join(known)}"
+            f"{option} {quote(str(activation))} of layer {quote(place.path)} is not known; expected one "
+            f"of {', '.join(activations)}"
         )
-    return known[told]
+    return activations[activation]
 
 
 def _convert_cudnn_weights(weight_ih: Array, weight_hh: Array, size: int) -> tuple[Array, Array]:

@@ -12,13 +12,11 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gradflow.layouts.names import group_by_path, split_path
+from gradflow.layouts.names import NamedArrays, group_by_path, split_path
 from gradflow.layouts.network import MisfitError
-from gradflow.readers.stored_array import StoredArray
 
-Arrays = Mapping[str, StoredArray]
 _VARIABLE_NAMES = {"0": "kernel", "1": "recurrent_kernel", "2": "bias"}
-_CELL_PATTERN = re.compile(r"(?:lstm|gru|simple_rnn)_cell(?:_\d+)?")
+_KERAS_CELL_PATTERN = re.compile(r"(?:lstm|gru|simple_rnn)_cell(?:_\d+)?")
 _STACK_PATTERN = re.compile(r"stacked_rnn_cells(?:_\d+)?")
 _DIRECTION_PATTERN = re.compile(r"(forward|backward)_.+")
 _MODEL_GROUP = "model_weights"
@@ -59,7 +57,7 @@ class KerasPlace:
     """
 
     path: str
-    arrays: Arrays
+    arrays: NamedArrays
     cell: str = ""
     way: str = ""
     stacked: bool = False
@@ -72,34 +70,34 @@ class KerasPlace:
     kind: str = ""
 
 
-def find_places(arrays: Arrays) -> dict[str, list[KerasPlace]]:
+def find_places(arrays: NamedArrays) -> dict[str, list[KerasPlace]]:
     """Return the cells of every recurrent layer by the path of the layer, in the order of the file."""
-    found: dict[str, list[KerasPlace]] = {}
+    places: dict[str, list[KerasPlace]] = {}
     configs = _index_configurations(arrays)
     for place in (_configure_place(place, configs) for place in _list_places(arrays)):
-        found.setdefault(place.path, []).append(place)
-    return found
+        places.setdefault(place.path, []).append(place)
+    return places
 
 
-def _list_places(arrays: Arrays) -> Iterator[KerasPlace]:
+def _list_places(arrays: NamedArrays) -> Iterator[KerasPlace]:
     for path, members in group_by_path(arrays, "kernel|recurrent_kernel|bias").items():
         if {"kernel", "recurrent_kernel"} <= set(members):
             yield _place_by_name(path, members)
-    for path, found in group_by_path(arrays, r"vars[./][012]").items():
-        members = {_VARIABLE_NAMES[key[-1]]: array for key, array in found.items()}
+    for path, leaves in group_by_path(arrays, r"vars[./][012]").items():
+        members = {_VARIABLE_NAMES[key[-1]]: array for key, array in leaves.items()}
         elements = split_path(path)
         if "kernel" in members and "recurrent_kernel" in members and {"cell", "cells"} & set(elements[-2:]):
             yield _place_by_variables(elements, members)
 
 
-def _place_by_name(path: str, arrays: Arrays) -> KerasPlace:
+def _place_by_name(path: str, arrays: NamedArrays) -> KerasPlace:
     elements = split_path(path)
     if elements[:1] == [_MODEL_GROUP]:
         elements = elements[1:]
     if elements and elements[0] in elements[1:]:
         # The layer's own group, then the names of its arrays, which may start with the model.
         elements = elements[elements.index(elements[0], 1) :]
-    elements, cell = _split_off_last(elements, _CELL_PATTERN)
+    elements, cell = _split_off_last(elements, _KERAS_CELL_PATTERN)
     elements, stack = _split_off_last(elements, _STACK_PATTERN)
     elements, direction = _split_off_last(elements, _DIRECTION_PATTERN)
     return KerasPlace("/".join(elements), arrays, cell, direction.partition("_")[0], bool(stack))
@@ -112,7 +110,7 @@ def _split_off_last(elements: list[str], pattern: re.Pattern[str]) -> tuple[list
     return elements, ""
 
 
-def _place_by_variables(elements: list[str], arrays: Arrays) -> KerasPlace:
+def _place_by_variables(elements: list[str], arrays: NamedArrays) -> KerasPlace:
     names = next(iter(arrays.values())).metadata.get("named", {})
     own = str(names.get("/".join([*elements, "vars"]), elements[-1]))
     stacked = elements[-2:-1] == ["cells"]
@@ -158,8 +156,8 @@ def _order_cells(several: list[KerasPlace]) -> list[int]:
         orders = [
             [*order, k]
             for order in orders
-            for k, (taken, _) in enumerate(sizes)
-            if k not in order and taken == sizes[order[-1]][1]
+            for k, (inputs, _) in enumerate(sizes)
+            if k not in order and inputs == sizes[order[-1]][1]
         ][:MAX_LISTED_ORDERS]
     if len(orders) != 1:
         readings = " or ".join(", ".join(several[k].cell for k in order) for order in orders)
@@ -201,11 +199,15 @@ def _configure_place(place: KerasPlace, configs: Mapping[str, Mapping[str, Any]]
 
 def _find_configuration(path: str, configs: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
     """Return the configuration of the layer at ``path`` inside the model, else the only one that fits."""
-    whole = [config for known, config in configs.items() if known.partition("/")[2] == path or known == path]
-    if whole:
-        return whole[0]
+    exact = [
+        config
+        for known_path, config in configs.items()
+        if known_path.partition("/")[2] == path or known_path == path
+    ]
+    if exact:
+        return exact[0]
     for end in (path, path.rpartition("/")[2]):
-        fitting = [config for known, config in configs.items() if f"/{known}".endswith(f"/{end}")]
+        fitting = [config for known_path, config in configs.items() if f"/{known_path}".endswith(f"/{end}")]
         if len(fitting) == 1:
             return fitting[0]
     return {}
@@ -218,7 +220,7 @@ def _get_mapping(value: Any, *keys: str) -> Mapping[str, Any]:
     return value if isinstance(value, Mapping) else {}
 
 
-def _is_cudnn(arrays: Arrays) -> bool:
+def _is_cudnn(arrays: NamedArrays) -> bool:
     bias = arrays.get("bias")
     return bias is not None and bias.shape == (2 * arrays["recurrent_kernel"].shape[-1],)
 
@@ -230,12 +232,12 @@ def _list_stack(layer: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
     return {str(_get_mapping(cell, "config").get("name")): cell for cell in listed}
 
 
-def _index_configurations(arrays: Arrays) -> dict[str, Mapping[str, Any]]:
+def _index_configurations(arrays: NamedArrays) -> dict[str, Mapping[str, Any]]:
     """Return the configuration of every layer by its path through the models that contain it."""
     config = next(
         (array.metadata["config"] for array in arrays.values() if array.metadata.get("config")), None
     )
-    found: dict[str, Mapping[str, Any]] = {}
+    configurations: dict[str, Mapping[str, Any]] = {}
     pending: list[tuple[str, Any]] = [("", config)]
     while pending:
         path, node = pending.pop()
@@ -243,8 +245,8 @@ def _index_configurations(arrays: Arrays) -> dict[str, Mapping[str, Any]]:
             inside = node.get("config")
             if "class_name" in node and isinstance(inside, Mapping) and isinstance(inside.get("name"), str):
                 path = f"{path}/{inside['name']}".strip("/")
-                found[path] = node
+                configurations[path] = node
             pending += [(path, value) for value in node.values()]
         elif isinstance(node, list):
             pending += [(path, value) for value in node]
-    return found
+    return configurations

@@ -7,6 +7,8 @@ from gradflow.errors import DataError
 from gradflow.readers.messages import quote
 from gradflow.readers.stored_array import StoredArray
 
+NamedArrays = Mapping[str, StoredArray]
+
 # Elements that wrap the whole model in a checkpoint and say nothing about it.
 MODEL_WRAPPERS = ("state_dict", "model_state_dict", "model", "params", "module", "_orig_mod")
 
@@ -22,7 +24,7 @@ _TAIL_PATTERN = re.compile(
 )  # The number of an output in TensorFlow, and a variable of Flax nnx.
 
 
-def group_by_path(arrays: Mapping[str, StoredArray], leaf: str) -> dict[str, dict[str, StoredArray]]:
+def group_by_path(arrays: NamedArrays, leaf: str) -> dict[str, dict[str, StoredArray]]:
     """Return the arrays whose names end with ``leaf``, grouped by the path before it.
 
     Parameters
@@ -47,22 +49,22 @@ def group_by_path(arrays: Mapping[str, StoredArray], leaf: str) -> dict[str, dic
     >>> import numpy as np
     >>> from gradflow.readers.in_memory import wrap_array
     >>> w = wrap_array(np.eye(2), "encoder/cell/hi/kernel")
-    >>> {path: list(found) for path, found in group_by_path({w.name: w}, r"h[ifgo][./]kernel").items()}
+    >>> {path: list(group) for path, group in group_by_path({w.name: w}, r"h[ifgo][./]kernel").items()}
     {'encoder/cell': ['hi.kernel']}
     """
     pattern = re.compile(rf"(?:(?P<path>.+?)[./])?(?P<leaf>{leaf})", re.DOTALL)
-    found: dict[str, dict[str, StoredArray]] = {}
+    groups: dict[str, dict[str, StoredArray]] = {}
     for name, array in arrays.items():
         match = pattern.fullmatch(normalize_name(name))
         if match:
             path, key = match["path"] or "", match["leaf"].replace("/", ".")
-            known = found.setdefault(path, {})
-            if key in known:
+            group = groups.setdefault(path, {})
+            if key in group:
                 raise DataError(
-                    f"{quote(known[key].name)} and {quote(name)} name the same array; expected each name once"
+                    f"{quote(group[key].name)} and {quote(name)} name the same array; expected each name once"
                 )
-            known[key] = array
-    return found
+            group[key] = array
+    return groups
 
 
 def normalize_name(name: str) -> str:

@@ -95,7 +95,7 @@ class Network:
         """All layers, from the lowest level to the highest."""
         return [layer for level in self.levels for layer in level]
 
-    def cell(self) -> Cell:
+    def make_cell(self) -> Cell:
         """Return the network as one cell, whose state joins the states of all layers.
 
         Raises
@@ -131,7 +131,7 @@ class NetworkClaim(NamedTuple):
 
 
 class MisfitError(DataError):
-    """Arrays have the names of a recurrent layer, but not its shapes."""
+    """NamedArrays have the names of a recurrent layer, but not its shapes."""
 
 
 def name_layers(name: str, levels: Levels) -> Network:
@@ -158,12 +158,12 @@ def check_chain(levels: Levels) -> None:
         The message has both sizes.
     """
     for below, level in pairwise(levels):
-        given = sum(layer.cell.output_size for layer in below)
+        outputs = sum(layer.cell.output_size for layer in below)
         for layer in level:
-            if layer.cell.input_size != given:
+            if layer.cell.input_size != outputs:
                 raise MisfitError(
-                    f"{describe_shapes(layer.stored)}: expected {given} inputs, which are the outputs of the "
-                    f"layer below, not {layer.cell.input_size}"
+                    f"{describe_shapes(layer.stored)}: expected {outputs} inputs, which are the outputs of "
+                    f"the layer below, not {layer.cell.input_size}"
                 )
 
 

@@ -18,13 +18,11 @@ from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.errors import DataError
 from gradflow.layouts.assumptions import Assumptions
-from gradflow.layouts.names import group_by_path
+from gradflow.layouts.names import NamedArrays, group_by_path
 from gradflow.layouts.network import Levels, MisfitError, NetworkClaim, NetworkLayer, describe_shapes
 from gradflow.layouts.weights import read_bias, read_weights, reorder_gates
 from gradflow.readers.messages import quote
-from gradflow.readers.stored_array import StoredArray
 
-Arrays = dict[str, StoredArray]
 _LAYER_DIRECTIONS = {
     "forward": ("forward",),
     "reverse": ("backward",),
@@ -48,7 +46,7 @@ _ONNX_ACTIVATIONS: dict[str, tuple[str, tuple[float, ...]]] = {
 }
 
 
-def find_networks(arrays: Mapping[str, StoredArray], assumptions: Assumptions) -> Iterator[NetworkClaim]:  # noqa: ARG001 - nothing is left open
+def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[NetworkClaim]:  # noqa: ARG001
     """Yield a network for every recurrent node whose weights are constant."""
     operators = {
         name: array for name, array in arrays.items() if array.metadata.get("op") in _GATES_OF_OPERATORS
@@ -59,7 +57,7 @@ def find_networks(arrays: Mapping[str, StoredArray], assumptions: Assumptions) -
             yield NetworkClaim(path, names, partial(_build_levels, members))
 
 
-def _build_levels(members: Arrays) -> Levels:
+def _build_levels(members: NamedArrays) -> Levels:
     metadata = members["R"].metadata
     operator, attributes = metadata["op"], metadata["attributes"]
     direction = str(attributes.get("direction", "forward"))
@@ -73,12 +71,12 @@ def _build_levels(members: Arrays) -> Levels:
         )
     directions = _LAYER_DIRECTIONS[direction]
     functions = _name_activations(operator, attributes, len(directions))
-    every = _read_inputs(members, _GATES_OF_OPERATORS[operator], len(directions))
+    inputs = _read_inputs(members, _GATES_OF_OPERATORS[operator], len(directions))
     return (
         tuple(
             NetworkLayer(
                 _CELL_BUILDERS[operator](
-                    {name: array[k] for name, array in every.items()}, functions[k], attributes
+                    {name: array[k] for name, array in inputs.items()}, functions[k], attributes
                 ),
                 "onnx",
                 tuple(members.values()),
@@ -91,34 +89,36 @@ def _build_levels(members: Arrays) -> Levels:
     )
 
 
-def _read_inputs(members: Arrays, blocks: int, directions: int) -> dict[str, Array]:
+def _read_inputs(members: NamedArrays, blocks: int, directions: int) -> dict[str, Array]:
     """Return W, R, B and P with their axis of directions; B is zero if the node has none."""
     sizes = members["R"].shape, members["W"].shape
     if not all(len(size) == 3 for size in sizes):
         raise MisfitError(f"{describe_shapes(list(members.values()))}: expected W and R of 3 dimensions")
     size, features = sizes[0][2], sizes[1][2]
     rows = blocks * size
-    found = {
+    inputs = {
         "W": read_weights(members["W"], (directions, rows, features)),
         "R": read_weights(members["R"], (directions, rows, size)),
         "B": read_bias(members.get("B"), (directions, 2 * rows)),
     }
     if "P" in members:
-        found["P"] = read_weights(members["P"], (directions, 3 * size))
-    return found
+        inputs["P"] = read_weights(members["P"], (directions, 3 * size))
+    return inputs
 
 
 def _name_activations(operator: str, attributes: Mapping[str, Any], directions: int) -> list[list[str]]:
     """Return gradflow's names of the activations of each direction."""
-    each = len(_DEFAULT_ACTIVATIONS[operator])
-    told = _list_attribute(attributes, "activations", str) or list(
+    per_direction = len(_DEFAULT_ACTIVATIONS[operator])
+    functions = _list_attribute(attributes, "activations", str) or list(
         _DEFAULT_ACTIVATIONS[operator] * directions
     )
     alphas, betas = (_list_attribute(attributes, f"activation_{name}", float) for name in ("alpha", "beta"))
-    if len(told) != each * directions:
-        raise MisfitError(f"a {operator} node has {len(told)} activations; expected {each * directions}")
+    if len(functions) != per_direction * directions:
+        raise MisfitError(
+            f"a {operator} node has {len(functions)} activations; expected {per_direction * directions}"
+        )
     names = []
-    for function in told:
+    for function in functions:
         name, parameters = _ONNX_ACTIVATIONS.get(str(function).lower(), ("", ()))
         if not name:
             raise DataError(
@@ -127,8 +127,8 @@ def _name_activations(operator: str, attributes: Mapping[str, Any], directions: 
             )
         # Each list has a value only for the functions that take such a number.
         values = [
-            f"{float(given.pop(0)) if given else default!r}"
-            for given, default in zip((alphas, betas), parameters, strict=False)
+            f"{float(numbers.pop(0)) if numbers else default!r}"
+            for numbers, default in zip((alphas, betas), parameters, strict=False)
         ]
         if "nan" in values:
             raise DataError(
@@ -136,7 +136,7 @@ def _name_activations(operator: str, attributes: Mapping[str, Any], directions: 
                 "differ between runtimes; expected both"
             )
         names.append(f"{name}({','.join(values)})" if values else name)
-    return [names[k * each : (k + 1) * each] for k in range(directions)]
+    return [names[k * per_direction : (k + 1) * per_direction] for k in range(directions)]
 
 
 def _list_attribute(attributes: Mapping[str, Any], name: str, kind: type) -> list[Any]:
@@ -156,10 +156,10 @@ def _build_rnn(arrays: dict[str, Array], functions: list[str], attributes: Mappi
 def _build_lstm(arrays: dict[str, Array], functions: list[str], attributes: Mapping[str, Any]) -> Cell:
     coupled = bool(attributes.get("input_forget", 0))
     # In a coupled LSTM f is 1 − i, so the negated weights of the input gate are those of a forget gate.
-    wanted, bias = "fgo" if coupled else "ifgo", arrays["B"].reshape(2, -1).sum(axis=0)
-    given = "foig" if coupled else "iofg"
+    gate_order, bias = "fgo" if coupled else "ifgo", arrays["B"].reshape(2, -1).sum(axis=0)
+    stored_order = "foig" if coupled else "iofg"
     weight_ih, weight_hh, bias = (
-        reorder_gates(rows, given, wanted) for rows in (arrays["W"], arrays["R"], bias)
+        reorder_gates(rows, stored_order, gate_order) for rows in (arrays["W"], arrays["R"], bias)
     )
     peephole = np.stack(np.split(arrays["P"], 3)) if "P" in arrays else None
     if peephole is not None:

@@ -9,7 +9,7 @@ Levels are under ``multi_rnn_cell/cell_0``, ``cell_1``, …, directions under ``
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
@@ -20,18 +20,18 @@ from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.layouts.assumptions import Assumptions, LayerAssumptions
-from gradflow.layouts.names import group_by_path, split_path
+from gradflow.layouts.names import NamedArrays, group_by_path, split_path
 from gradflow.layouts.network import Levels, MisfitError, NetworkClaim, NetworkLayer, describe_shapes
 from gradflow.layouts.weights import get_matrix_shape, read_bias, read_weights, reorder_gates
-from gradflow.readers.stored_array import StoredArray
 
-Arrays = dict[str, StoredArray]
 TENSORFLOW1_FORGET_BIAS = 1.0
 _WEIGHT_NAMES = r"(?:kernel|bias|weights|biases)"
-_LEAF_PATTERN = rf"(?:(?:projection|gates|candidate)[./])?{_WEIGHT_NAMES}|w_[ifo]_diag|recurrent_kernel"
+_TENSORFLOW1_LEAF_PATTERN = (
+    rf"(?:(?:projection|gates|candidate)[./])?{_WEIGHT_NAMES}|w_[ifo]_diag|recurrent_kernel"
+)
 _DIRECTION_NAMES = ("fw", "bw")
 _LEVEL_PATTERN = re.compile(r"cell_\d+")
-_CELL_PATTERN = re.compile(r"(?:basic_)?(rnn|lstm|gru)_cell(?:_\d+)?")
+_TENSORFLOW1_CELL_PATTERN = re.compile(r"(?:basic_)?(rnn|lstm|gru)_cell(?:_\d+)?")
 
 
 class _CellPlace(NamedTuple):
@@ -42,18 +42,19 @@ class _CellPlace(NamedTuple):
     backward: bool
 
 
-def find_networks(arrays: Mapping[str, StoredArray], assumptions: Assumptions) -> Iterator[NetworkClaim]:
+def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[NetworkClaim]:
     """Yield every network of cells with TensorFlow's own names."""
-    found_cells: list[tuple[str, _CellPlace, str, Arrays]] = []
-    for path, found in group_by_path(arrays, _LEAF_PATTERN).items():
+    cell_list: list[tuple[str, _CellPlace, str, NamedArrays]] = []
+    members: NamedArrays
+    for path, leaves in group_by_path(arrays, _TENSORFLOW1_LEAF_PATTERN).items():
         # Older releases wrote weights and biases.
-        members = {key.replace("weights", "kernel").replace("biases", "bias"): a for key, a in found.items()}
-        kind = _CELL_PATTERN.fullmatch((split_path(path) or [""])[-1])
+        members = {key.replace("weights", "kernel").replace("biases", "bias"): a for key, a in leaves.items()}
+        kind = _TENSORFLOW1_CELL_PATTERN.fullmatch((split_path(path) or [""])[-1])
         if kind and "recurrent_kernel" not in members and {"kernel", "gates.kernel"} & set(members):
-            found_cells.append((path, _locate_cell(path), kind[1], members))
-    places = [place for _, place, _, _ in found_cells]
-    networks: dict[str, dict[_CellPlace, tuple[str, Arrays]]] = {}
-    for path, place, name, members in found_cells:
+            cell_list.append((path, _locate_cell(path), kind[1], members))
+    places = [place for _, place, _, _ in cell_list]
+    networks: dict[str, dict[_CellPlace, tuple[str, NamedArrays]]] = {}
+    for path, place, name, members in cell_list:
         # Several cells in one scope are not a stack: each is a network of its own.
         own = place if places.count(place) == 1 else _CellPlace(path, 0, place.backward)
         networks.setdefault(own.path, {})[own] = name, members
@@ -73,7 +74,7 @@ def _locate_cell(path: str) -> _CellPlace:
     return _CellPlace("/".join(kept), numbers[0] if numbers else 0, way == "bw")
 
 
-def _build_levels(cells: dict[_CellPlace, tuple[str, Arrays]], assumptions: Assumptions) -> Levels:
+def _build_levels(cells: dict[_CellPlace, tuple[str, NamedArrays]], assumptions: Assumptions) -> Levels:
     counted = sorted({place.level for place in cells})
     if counted != list(range(len(counted))):
         raise MisfitError(f"cells {counted} of a multi_rnn_cell: expected 0, 1, … without a gap")
@@ -87,32 +88,32 @@ def _build_levels(cells: dict[_CellPlace, tuple[str, Arrays]], assumptions: Assu
     )
 
 
-def _build_layer(kind: str, members: Arrays, backward: bool, assumptions: Assumptions) -> NetworkLayer:
+def _build_layer(kind: str, members: NamedArrays, backward: bool, assumptions: Assumptions) -> NetworkLayer:
     options = assumptions.start_layer()
     cell = {"rnn": _build_rnn, "lstm": _build_lstm, "gru": _build_gru}[kind](members, options)
     direction = "backward" if backward else "forward"
     return NetworkLayer(cell, "tensorflow1", tuple(members.values()), direction, tuple(options.assumed))
 
 
-def _build_rnn(members: Arrays, options: LayerAssumptions) -> Cell:
-    both, size = get_matrix_shape(members["kernel"])
-    weights = read_weights(members["kernel"], (both, size)).T
-    _check_rows(both, size, members)
+def _build_rnn(members: NamedArrays, options: LayerAssumptions) -> Cell:
+    rows, size = get_matrix_shape(members["kernel"])
+    weights = read_weights(members["kernel"], (rows, size)).T
+    _check_rows(rows, size, members)
     bias = read_bias(members.get("bias"), (size,))
     return RNN(
-        weights[:, : both - size], weights[:, both - size :], bias, options.choose("activation", "tanh")
+        weights[:, : rows - size], weights[:, rows - size :], bias, options.choose("activation", "tanh")
     )  # fmt: skip
 
 
-def _build_lstm(members: Arrays, options: LayerAssumptions) -> Cell:
-    both, columns = get_matrix_shape(members["kernel"])
+def _build_lstm(members: NamedArrays, options: LayerAssumptions) -> Cell:
+    rows, columns = get_matrix_shape(members["kernel"])
     size = columns // 4
     projection = members.get("projection.kernel")
-    seen = get_matrix_shape(projection)[1] if projection else size
-    _check_rows(both, seen, members)
+    outputs = get_matrix_shape(projection)[1] if projection else size
+    _check_rows(rows, outputs, members)
     if 4 * size != columns:
         raise MisfitError(f"{describe_shapes(list(members.values()))}: expected 4 gates, i, j, f, o")
-    weights = reorder_gates(read_weights(members["kernel"], (both, columns)).T, "igfo", "ifgo")
+    weights = reorder_gates(read_weights(members["kernel"], (rows, columns)).T, "igfo", "ifgo")
     bias = reorder_gates(read_bias(members.get("bias"), (columns,)), "igfo", "ifgo")
     bias[size : 2 * size] += options.choose_number("forget_bias", TENSORFLOW1_FORGET_BIAS)
     peepholes = [read_weights(members[name], (size,)) for name in _PEEPHOLE_NAMES if name in members]
@@ -122,11 +123,11 @@ def _build_lstm(members: Arrays, options: LayerAssumptions) -> Cell:
         )
     activation = options.choose("activation", "tanh")
     return LSTM(
-        weights[:, : both - seen],
-        weights[:, both - seen :],
+        weights[:, : rows - outputs],
+        weights[:, rows - outputs :],
         bias,
         np.stack(peepholes) if peepholes else None,
-        read_weights(projection, (size, seen)).T if projection else None,
+        read_weights(projection, (size, outputs)).T if projection else None,
         activation=activation,
         output_activation=activation,
     )
@@ -135,15 +136,15 @@ def _build_lstm(members: Arrays, options: LayerAssumptions) -> Cell:
 _PEEPHOLE_NAMES = ("w_i_diag", "w_f_diag", "w_o_diag")
 
 
-def _build_gru(members: Arrays, options: LayerAssumptions) -> Cell:
+def _build_gru(members: NamedArrays, options: LayerAssumptions) -> Cell:
     if not {"gates.kernel", "candidate.kernel"} <= set(members):
         raise MisfitError(
             f"{describe_shapes(list(members.values()))}: expected gates and candidate of a gru_cell"
         )
-    both, size = get_matrix_shape(members["candidate.kernel"])
-    _check_rows(both, size, members)
-    gates = read_weights(members["gates.kernel"], (both, 2 * size)).T
-    weights = np.concatenate([gates, read_weights(members["candidate.kernel"], (both, size)).T])
+    rows, size = get_matrix_shape(members["candidate.kernel"])
+    _check_rows(rows, size, members)
+    gates = read_weights(members["gates.kernel"], (rows, 2 * size)).T
+    weights = np.concatenate([gates, read_weights(members["candidate.kernel"], (rows, size)).T])
     bias = np.concatenate(
         [
             read_bias(members.get("gates.bias"), (2 * size,)),
@@ -151,16 +152,16 @@ def _build_gru(members: Arrays, options: LayerAssumptions) -> Cell:
         ]
     )
     return GRU(
-        weights[:, : both - size],
-        weights[:, both - size :],
+        weights[:, : rows - size],
+        weights[:, rows - size :],
         bias,
         reset="before",
         activation=options.choose("activation", "tanh"),
     )
 
 
-def _check_rows(both: int, size: int, members: Arrays) -> None:
-    if not 0 < size < both:
+def _check_rows(rows: int, size: int, members: NamedArrays) -> None:
+    if not 0 < size < rows:
         raise MisfitError(
             f"{describe_shapes(list(members.values()))}: expected rows for inputs and state, I + H"
         )

@@ -54,8 +54,8 @@ def _write_constructor(layer: Layer) -> str:
     if isinstance(layer, RNN):
         if layer.activation not in _KERAS_NAMES:
             raise DataError(f"Keras has no layer with activation {layer.activation}")
-        told = "" if layer.activation == "tanh" else f", activation={_KERAS_NAMES[layer.activation]!r}"
-        return f"keras.layers.SimpleRNN({size}{told})"
+        activation = "" if layer.activation == "tanh" else f", activation={_KERAS_NAMES[layer.activation]!r}"
+        return f"keras.layers.SimpleRNN({size}{activation})"
     assert isinstance(layer, LSTM | GRU)
     activations = [layer.gate_activation, layer.activation, getattr(layer, "output_activation", "tanh")]
     if activations != ["sigmoid", "tanh", "tanh"]:

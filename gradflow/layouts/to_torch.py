@@ -112,15 +112,15 @@ def _name_weights(cell: object) -> dict[str, Array]:
     second = np.zeros_like(cell.bias)
     if isinstance(cell, GRU) and cell.bias_hn is not None:
         second[cell.blocks["n"]] = cell.bias_hn
-    found = {
+    weights = {
         "weight_ih": cell.weight_ih,
         "weight_hh": cell.weight_hh,
         "bias_ih": cell.bias,
         "bias_hh": second,
     }
     if isinstance(cell, LSTM) and cell.weight_hr is not None:
-        found["weight_hr"] = cell.weight_hr
-    return found
+        weights["weight_hr"] = cell.weight_hr
+    return weights
 
 
 def _write_constructor(network: Network) -> str:

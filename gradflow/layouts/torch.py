@@ -6,7 +6,7 @@ these names, but has a single ``bias``.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
@@ -16,42 +16,40 @@ from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.layouts.assumptions import Assumptions, LayerAssumptions
-from gradflow.layouts.names import group_by_path
+from gradflow.layouts.names import NamedArrays, group_by_path
 from gradflow.layouts.network import Levels, MisfitError, NetworkClaim, NetworkLayer, describe_shapes
 from gradflow.layouts.weights import get_matrix_shape, identify_cell, read_bias, read_weights
 from gradflow.readers.messages import quote
-from gradflow.readers.stored_array import StoredArray
 
-Arrays = dict[str, StoredArray]
 REVERSE_SUFFIX = "_reverse"
 _EQUINOX_NAMES = {"weight_hh", "bias"}
-_LEAF_PATTERN = r"weight_(?:ih|hh|hr)(?:_l\d+)?(?:_reverse)?|bias_(?:ih|hh)(?:_l\d+)?(?:_reverse)?|bias"
-_LEAF_PATTERN += r"|(?:layer_?norm|ln)\w*[./](?:weight|bias)"
+_TORCH_LEAF_PATTERN = r"weight_(?:ih|hh|hr)(?:_l\d+)?(?:_reverse)?|bias_(?:ih|hh)(?:_l\d+)?(?:_reverse)?|bias"
+_TORCH_LEAF_PATTERN += r"|(?:layer_?norm|ln)\w*[./](?:weight|bias)"
 
 
-def find_networks(arrays: Mapping[str, StoredArray], assumptions: Assumptions) -> Iterator[NetworkClaim]:
+def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[NetworkClaim]:
     """Yield a network for every module with recurrent weights."""
-    for path, members in group_by_path(arrays, _LEAF_PATTERN).items():
+    for path, members in group_by_path(arrays, _TORCH_LEAF_PATTERN).items():
+        recurrent = any(key.startswith("weight_hh") for key in members)
+        if not recurrent or set(members) >= _EQUINOX_NAMES:
+            continue
+        members.pop("bias", None)
+        names = frozenset(array.name for array in members.values())
         normalized = [key for key in members if "." in key]
-        own = any(key.startswith("weight_hh") for key in members) and not set(members) >= _EQUINOX_NAMES
-        if own:
-            members.pop("bias", None)
-            if normalized:
-                names = frozenset(array.name for array in members.values())
-                yield NetworkClaim(path, names, partial(_refuse_normalized, members, normalized[0]))
-                continue
-            names = frozenset(array.name for array in members.values())
+        if normalized:
+            yield NetworkClaim(path, names, partial(_refuse_normalized, members, normalized[0]))
+        else:
             yield NetworkClaim(path, names, partial(_build_levels, members, assumptions))
 
 
-def _refuse_normalized(members: Arrays, normalized: str) -> Levels:
+def _refuse_normalized(members: NamedArrays, normalized: str) -> Levels:
     raise MisfitError(
         f"{describe_shapes(list(members.values()))}: expected a plain cell, but {normalized} "
         "normalizes this one"
     )
 
 
-def _build_levels(members: Arrays, assumptions: Assumptions) -> Levels:
+def _build_levels(members: NamedArrays, assumptions: Assumptions) -> Levels:
     suffixes = [key.removeprefix("weight_hh") for key in members if key.startswith("weight_hh")]
     lost = {re.sub("^[a-z]+_[a-z]+", "", key) for key in members} - set(suffixes)
     if lost:  # Weight norm or a mask computes this matrix from others.
@@ -74,7 +72,9 @@ def _build_levels(members: Arrays, assumptions: Assumptions) -> Levels:
     return tuple(levels)
 
 
-def _build_layer(members: Arrays, suffix: str, below: int | None, assumptions: Assumptions) -> NetworkLayer:
+def _build_layer(
+    members: NamedArrays, suffix: str, below: int | None, assumptions: Assumptions
+) -> NetworkLayer:
     own = {
         name: members[name + suffix]
         for name in ("weight_ih", "weight_hh", "bias_ih", "bias_hh", "weight_hr")
@@ -88,7 +88,7 @@ def _build_layer(members: Arrays, suffix: str, below: int | None, assumptions: A
     return NetworkLayer(cell, "torch", tuple(own.values()), direction, tuple(options.assumed))
 
 
-def _build_cell(own: Arrays, below: int | None, options: LayerAssumptions) -> Cell:
+def _build_cell(own: NamedArrays, below: int | None, options: LayerAssumptions) -> Cell:
     rows, outputs = get_matrix_shape(own["weight_hh"])
     projection = own.get("weight_hr")
     hidden = get_matrix_shape(projection)[1] if projection else outputs

@@ -78,7 +78,7 @@ def identify_cell(blocks: int, size: int, arrays: Sequence[StoredArray]) -> str:
     return CELLS_BY_GATE_COUNT[gates]
 
 
-def reorder_gates(stacked: Array, given: str, wanted: str) -> Array:
+def reorder_gates(stacked: Array, stored_order: str, gate_order: str) -> Array:
     """Return rows that are stacked gate by gate, with the gates in another order.
 
     Examples
@@ -86,7 +86,7 @@ def reorder_gates(stacked: Array, given: str, wanted: str) -> Array:
     >>> reorder_gates(np.array([1.0, 2.0, 3.0, 4.0]), "iofg", "ifgo")
     array([1., 3., 4., 2.])
     """
-    if given == wanted:
+    if stored_order == gate_order:
         return stacked
-    blocks = dict(zip(given, np.split(stacked, len(given)), strict=True))
-    return np.concatenate([blocks[gate] for gate in wanted])
+    blocks = dict(zip(stored_order, np.split(stacked, len(stored_order)), strict=True))
+    return np.concatenate([blocks[gate] for gate in gate_order])

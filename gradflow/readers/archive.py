@@ -50,12 +50,12 @@ def index_members(archive: ZipFile) -> dict[str, ZipInfo]:
     DataError
         If two members have the same name: programs differ in which of them they read.
     """
-    found: dict[str, ZipInfo] = {}
+    members: dict[str, ZipInfo] = {}
     for member in archive.infolist():
-        if member.filename in found:
+        if member.filename in members:
             raise DataError(f"holds two members named {quote(member.filename)}; expected each name once")
-        found[member.filename] = member
-    return found
+        members[member.filename] = member
+    return members
 
 
 def inflate_member(archive: ZipFile, member: ZipInfo, count: int) -> bytes:

@@ -62,12 +62,12 @@ def parse_window(inside: str, shape: tuple[int, ...], key: str) -> Window:
     if not inside.endswith("]"):
         raise UsageError(f"{about}: the closing ] is missing")
     window = tuple(_parse_index(item.strip(), about) for item in inside[:-1].split(","))
-    taken = [index for index in window if index is not ...]
-    if len(taken) > len(shape) or len(window) > len(taken) + 1:
+    indices = [index for index in window if index is not ...]
+    if len(indices) > len(shape) or len(window) > len(indices) + 1:
         raise UsageError(f"{about}: expected at most {len(shape)} indices and one '...'")
     before = window.index(...) if ... in window else len(window)
-    for position, index in enumerate(taken):
-        axis = position if position < before else len(shape) - len(taken) + position
+    for position, index in enumerate(indices):
+        axis = position if position < before else len(shape) - len(indices) + position
         if isinstance(index, int) and not -shape[axis] <= index < shape[axis]:
             limits = f"{-shape[axis]} to {shape[axis] - 1}"
             raise UsageError(f"{about}: index {index} is out of range; axis {axis} takes {limits}")

@@ -10,7 +10,7 @@ from gradflow.readers.array_key import select_array
 from gradflow.readers.messages import prefix_errors, quote
 from gradflow.readers.numerals import is_number
 from gradflow.readers.source import Source, open_source, wrap_bytes
-from gradflow.readers.stored_array import Numbers, StoredArray
+from gradflow.readers.stored_array import NumberArray, StoredArray
 from gradflow.readers.unsupported import explain_refusal
 from gradflow.registry import lookup
 
@@ -46,8 +46,8 @@ def read_arrays(source: str | os.PathLike[str]) -> dict[str, StoredArray]:
     >>> import numpy as np
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     np.savez(f"{folder}/two.npz", a=np.eye(2), b=np.arange(3))
-    ...     found = read_arrays(f"{folder}/two.npz")
-    ...     {name: array.shape for name, array in found.items()}, found["b"].read_numbers()
+    ...     arrays = read_arrays(f"{folder}/two.npz")
+    ...     {name: array.shape for name, array in arrays.items()}, arrays["b"].read_numbers()
     ({'a': (2, 2), 'b': (3,)}, array([0., 1., 2.]))
     """
     origin = open_source(source)
@@ -57,7 +57,7 @@ def read_arrays(source: str | os.PathLike[str]) -> dict[str, StoredArray]:
 
 def read_array(
     source: str | os.PathLike[str], key: str | None = None, *, dimensions: Collection[int] = (2,)
-) -> Numbers:
+) -> NumberArray:
     """Return one array of a file, of finite float64 or complex128 numbers.
 
     The array is new, writable and C-contiguous. Every entry is exactly the number in the file: a number that
@@ -99,7 +99,7 @@ def read_array(
     return _read_source(open_source(source), key, dimensions)
 
 
-def read_matrix(text: str, key: str | None = None) -> Numbers:
+def read_matrix(text: str, key: str | None = None) -> NumberArray:
     """Return the matrix that ``text`` writes out, or the matrix in the file of that name.
 
     Text that can be read as a literal is a literal: ``5`` is a number, ``./5`` is a file.
@@ -146,7 +146,7 @@ def read_matrix(text: str, key: str | None = None) -> Numbers:
     return _read_selected(literal, arrays, key, (2,))
 
 
-def _read_source(source: Source, key: str | None, dimensions: Collection[int]) -> Numbers:
+def _read_source(source: Source, key: str | None, dimensions: Collection[int]) -> NumberArray:
     with prefix_errors(source.name):
         arrays = _read_recognized(source, READERS)
     return _read_selected(source, arrays, key, dimensions)
@@ -164,7 +164,7 @@ def _read_recognized(source: Source, kinds: Iterable[str]) -> dict[str, StoredAr
 
 def _read_selected(
     source: Source, arrays: dict[str, StoredArray], key: str | None, dimensions: Collection[int]
-) -> Numbers:
+) -> NumberArray:
     with prefix_errors(source.name):
         stored, window = select_array(arrays, key)
     return stored.read_numbers(window, dimensions)

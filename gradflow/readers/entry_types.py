@@ -24,7 +24,7 @@ class EntryType(NamedTuple):
     stored: str
     decode: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray
 
-    def dtype(self, order: str = "<") -> np.dtype[Any]:
+    def make_dtype(self, order: str = "<") -> np.dtype[Any]:
         """Return the numpy type of the bytes in byte order ``order``."""
         return np.dtype(self.stored).newbyteorder(order)  # type: ignore[arg-type]
 

@@ -9,12 +9,12 @@ from numpy.typing import ArrayLike, NDArray
 
 from gradflow.errors import DataError
 from gradflow.readers.messages import quote
-from gradflow.readers.stored_array import Numbers, StoredArray
+from gradflow.readers.stored_array import NumberArray, StoredArray
 
 MAX_STATE_DICT_DEPTH = 100
 
 
-def convert_array(values: ArrayLike, name: str, dimensions: Collection[int] = (2,)) -> Numbers:
+def convert_array(values: ArrayLike, name: str, dimensions: Collection[int] = (2,)) -> NumberArray:
     """Return ``values`` as a new float64 or complex128 array, all entries finite.
 
     Parameters
@@ -67,7 +67,7 @@ def flatten_state_dict(mapping: Mapping[Any, Any]) -> dict[str, StoredArray]:
     >>> flatten_state_dict({"encoder": {"weight": np.eye(2)}, "epoch": 3})["encoder.weight"].shape
     (2, 2)
     """
-    found: dict[str, StoredArray] = {}
+    arrays: dict[str, StoredArray] = {}
     pending: list[tuple[str, Any, int]] = [("", mapping, 0)]
     while pending:
         path, value, level = pending.pop()
@@ -84,10 +84,10 @@ def flatten_state_dict(mapping: Mapping[Any, Any]) -> dict[str, StoredArray]:
         array = _import_array(value, path)
         if array is None:
             continue
-        if path in found:
+        if path in arrays:
             raise DataError(f"state dict: two arrays are named {quote(path)}; expected each name once")
-        found[path] = wrap_array(array, path)
-    return found
+        arrays[path] = wrap_array(array, path)
+    return arrays
 
 
 def _import_array(value: Any, name: str) -> NDArray[Any] | None:

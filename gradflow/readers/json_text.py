@@ -17,7 +17,7 @@ from gradflow.readers.decoding import decode_beginning, decode_text
 from gradflow.readers.messages import quote
 from gradflow.readers.numerals import parse_real
 from gradflow.readers.source import MAX_DIMENSIONS, Source
-from gradflow.readers.stored_array import UNNAMED_ARRAY, Numbers, StoredArray
+from gradflow.readers.stored_array import UNNAMED_ARRAY, NumberArray, StoredArray
 
 
 class _RefusedNumber(str):
@@ -161,18 +161,18 @@ def _measure_rectangle(node: list[Any]) -> tuple[tuple[int, ...], list[Any]]:
         lengths = [len(item) if isinstance(item, list) else None for item in level]
         for index, length in enumerate(lengths):
             if length != lengths[0]:
-                row, found, expected = (
+                row, actual, expected = (
                     _format_position(index, shape),
                     _describe_length(length),
                     _describe_length(lengths[0]),
                 )
-                raise DataError(f"row {row} is {found}, expected {expected} as the first is; fill it up")
+                raise DataError(f"row {row} is {actual}, expected {expected} as the first is; fill it up")
         level = [entry for row in level for entry in row]
         shape = (*shape, lengths[0] or 0)
     return shape, level
 
 
-def _build_array(shape: tuple[int, ...], leaves: list[Any]) -> Numbers:
+def _build_array(shape: tuple[int, ...], leaves: list[Any]) -> NumberArray:
     """Return the leaves as an array, or refuse the first leaf that is not a number."""
     numbers: list[float | complex] = []
     for index, leaf in enumerate(leaves):
@@ -204,10 +204,10 @@ def _format_position(index: int, shape: tuple[int, ...]) -> str:
     return f"{tuple(int(axis) for axis in np.unravel_index(index, shape))} (counted from 0)"
 
 
-def _multiply_by_power_of_two(load: Any, exponent: object) -> Numbers:
+def _multiply_by_power_of_two(load: Any, exponent: object) -> NumberArray:
     if not (isinstance(exponent, float) and exponent.is_integer()):
         raise DataError(f"exponent2 is {_describe_value(exponent)}; expected a whole number")
-    grid: Numbers = load()
+    grid: NumberArray = load()
     # A shift by 10000 makes every float64 but zero infinite or zero.
     shift = int(max(-10_000, min(exponent, 10_000)))
     parts = grid.view(np.float64)

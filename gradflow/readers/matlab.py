@@ -71,7 +71,7 @@ class _ElementReader:
 
     def read_word(self) -> int:
         """Return the next unsigned 32-bit integer."""
-        return int(np.frombuffer(self._bytes(4), f"{self._order}u4")[0])
+        return int(np.frombuffer(self._take_bytes(4), f"{self._order}u4")[0])
 
     def read_entries(self) -> NDArray[Any]:
         """Return the entries of the next element."""
@@ -81,7 +81,7 @@ class _ElementReader:
         if kind not in _ELEMENT_DTYPES:
             raise report_damage(f"has an element of type {kind}; expected numbers")
         dtype = np.dtype(self._order + _ELEMENT_DTYPES[kind])
-        data = self._bytes(count)
+        data = self._take_bytes(count)
         self._position += -self._position % 8
         if count % dtype.itemsize:
             raise report_damage(f"has {count} bytes for entries of {dtype.itemsize} bytes each")
@@ -106,12 +106,12 @@ class _ElementReader:
         count_bytes(shape, 1)
         return _VariableHeader(kind, int(flags[0]), shape, self.read_entries().tobytes().decode("latin-1"))
 
-    def _bytes(self, count: int) -> memoryview:
-        found = self._data[self._position : self._position + count]
-        if len(found) < count:
+    def _take_bytes(self, count: int) -> memoryview:
+        data = self._data[self._position : self._position + count]
+        if len(data) < count:
             raise report_damage("ends in the middle of an element")
         self._position += count
-        return found
+        return data
 
 
 def recognizes(source: Source) -> bool:
@@ -199,9 +199,9 @@ def _read_values(elements: _ElementReader, header: _VariableHeader) -> NDArray[A
     imaginary = elements.read_entries()
     if len(values) != len(imaginary):
         raise report_damage(f"holds {len(values)} real and {len(imaginary)} imaginary parts")
-    both = np.empty(len(values), np.complex128)
-    both.real, both.imag = values, imaginary
-    return both
+    numbers = np.empty(len(values), np.complex128)
+    numbers.real, numbers.imag = values, imaginary
+    return numbers
 
 
 def _build_dense(elements: _ElementReader, header: _VariableHeader) -> NDArray[Any]:

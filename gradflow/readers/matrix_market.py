@@ -18,7 +18,7 @@ from gradflow.readers.decoding import decode_text
 from gradflow.readers.messages import quote
 from gradflow.readers.numerals import parse_real
 from gradflow.readers.source import Source, check_byte_limit, count_bytes
-from gradflow.readers.stored_array import UNNAMED_ARRAY, Numbers, StoredArray
+from gradflow.readers.stored_array import UNNAMED_ARRAY, NumberArray, StoredArray
 
 MATRIX_MARKET_BANNER = "%%MatrixMarket"
 # Field → how many numbers write one value.
@@ -118,7 +118,7 @@ def _parse_sizes(line: _NumberedLine, layout: _MatrixFormat) -> tuple[tuple[int,
     return (rows, columns), side * (side + 1) // 2
 
 
-def _build_dense(layout: _MatrixFormat, shape: tuple[int, int], entries: list[_NumberedLine]) -> Numbers:
+def _build_dense(layout: _MatrixFormat, shape: tuple[int, int], entries: list[_NumberedLine]) -> NumberArray:
     check_byte_limit(count_bytes(shape, layout.dtype.itemsize), f"a dense matrix of shape {shape}")
     values = np.array([_parse_value(line, layout) for line in entries], layout.dtype)
     if layout.coordinate:

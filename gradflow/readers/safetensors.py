@@ -77,13 +77,13 @@ def _describe_array(source: Source, name: str, entry: object, start: int) -> Sto
             source.name, name, shape, dtype, partial(refuse_entry_type, dtype, _SAFETENSORS_TYPES)
         )
     kind = _SAFETENSORS_TYPES[dtype]
-    expected = count_bytes(shape, kind.dtype().itemsize)
+    expected = count_bytes(shape, kind.make_dtype().itemsize)
     if expected != end - begin:
         raise report_damage(
             f"array {quote(name)} of shape {shape} and type {dtype} takes {expected} bytes, but its "
             f"data_offsets span {end - begin}"
         )
-    load = partial(source.map_array, kind.dtype(), shape, start + begin)
+    load = partial(source.map_array, kind.make_dtype(), shape, start + begin)
     return StoredArray(source.name, name, shape, kind.name, load, kind.decode)
 
 

@@ -196,11 +196,11 @@ def _read_standard_input() -> Source:
 def _drain_pipe(stream: BinaryIO) -> bytes:
     """Return all bytes of a pipe, or stop at the limit."""
     parts = []
-    taken = 0
+    size = 0
     while part := stream.read(2**20):
         parts.append(part)
-        taken += len(part)
-        check_byte_limit(taken, "the content of the pipe")
+        size += len(part)
+        check_byte_limit(size, "the content of the pipe")
     return b"".join(parts)
 
 

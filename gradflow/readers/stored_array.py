@@ -19,7 +19,7 @@ LARGEST_EXACT_INTEGER = 2**53
 
 Window: TypeAlias = EllipsisType | tuple[int | slice | EllipsisType, ...]
 # An array of float64 or complex128.
-Numbers: TypeAlias = NDArray[Any]
+NumberArray: TypeAlias = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ class StoredArray:
         ):
             return self.decode(np.asarray(self.load()[window]))
 
-    def read_numbers(self, window: Window = ..., dimensions: Collection[int] | None = None) -> Numbers:
+    def read_numbers(self, window: Window = ..., dimensions: Collection[int] | None = None) -> NumberArray:
         """Return the array, or the part in ``window``, as a new float64 or complex128 array in C order.
 
         Parameters
@@ -89,7 +89,7 @@ class StoredArray:
             return _check_finite(_widen(part, quote(self.name)), quote(self.name))
 
 
-def _widen(part: NDArray[Any], name: str) -> Numbers:
+def _widen(part: NDArray[Any], name: str) -> NumberArray:
     """Return ``part`` as float64 or complex128, with every entry exactly as it was."""
     wide = np.dtype(np.complex128 if part.dtype.kind == "c" else np.float64)
     if part.dtype.kind not in "biufc" or part.dtype.itemsize > wide.itemsize:
@@ -107,7 +107,7 @@ def _widen(part: NDArray[Any], name: str) -> Numbers:
         return np.array(part, dtype=wide, order="C")
 
 
-def _check_finite(values: Numbers, name: str) -> Numbers:
+def _check_finite(values: NumberArray, name: str) -> NumberArray:
     _refuse_first(~np.isfinite(values), values, name, "finite numbers")
     return values
 

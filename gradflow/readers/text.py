@@ -17,7 +17,7 @@ from gradflow.errors import DataError
 from gradflow.readers.decoding import decode_beginning, decode_text
 from gradflow.readers.numerals import is_number, parse_number
 from gradflow.readers.source import Source
-from gradflow.readers.stored_array import UNNAMED_ARRAY, Numbers, StoredArray
+from gradflow.readers.stored_array import UNNAMED_ARRAY, NumberArray, StoredArray
 
 _DECIMAL_COMMA_PATTERN = re.compile(r"\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*")
 # A comment starts only after a blank: 50% is not 50.
@@ -55,7 +55,7 @@ def read(source: Source) -> dict[str, StoredArray]:
     }
 
 
-def parse_text(text: str) -> Numbers:
+def parse_text(text: str) -> NumberArray:
     """Return the matrix (rows, columns) that ``text`` writes; it is complex if one of its entries is.
 
     Raises
@@ -76,14 +76,14 @@ def parse_text(text: str) -> Numbers:
     entries: list[float | complex] = []
     width = 0
     for index, row in enumerate(_list_rows(_list_lines(text)), 1):
-        found = _parse_row(row)
-        width = width or len(found)
-        if len(found) != width or not found:
+        numbers = _parse_row(row)
+        width = width or len(numbers)
+        if len(numbers) != width or not numbers:
             expected = f"{width} entries as in row 1" if width else "at least 1 entry"
             raise DataError(
-                f"row {index} (line {row.line}): expected {expected}, got {len(found)}; fill it up"
+                f"row {index} (line {row.line}): expected {expected}, got {len(numbers)}; fill it up"
             )
-        entries.extend(found)
+        entries.extend(numbers)
     if not entries:
         raise DataError("holds no numbers; expected rows of them, such as 0.58 0.24; 0.24 0.72")
     return np.array(entries).reshape(-1, width)

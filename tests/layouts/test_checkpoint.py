@@ -208,9 +208,7 @@ def test_only_open_options_may_be_assumed(arrays, open_):
             said = from_state_dict(arrays, assume={option: value})
             assert not any(one.startswith(f"{option}=") for layer in said.layers for one in layer.assumed)
         else:
-            with pytest.raises(
-                UsageError, match=f"itself says what {option} is .*leave {option} out"
-            ):
+            with pytest.raises(UsageError, match=f"itself says what {option} is .*leave {option} out"):
                 from_state_dict(arrays, assume={option: value})
 
 

@@ -198,7 +198,7 @@ def test_multi_rnn_cells_are_levels_by_number(cases):
     for one, layer in zip(made, network.layers, strict=True):
         states.append(one.run(fed)[0])
         fed = check(layer, one, fed)
-    np.testing.assert_allclose(network.cell().run(inputs()), np.hstack(states), rtol=0, atol=EXACT)
+    np.testing.assert_allclose(network.make_cell().run(inputs()), np.hstack(states), rtol=0, atol=EXACT)
 
 
 def bidirectional(case, path, features=INPUT, seed=0):

@@ -244,7 +244,7 @@ def test_simple_rnn_has_the_activation_of_keras(name):
     told = {item.arg: ast.literal_eval(item.value) for item in call.keywords}
     assert told.get("activation", "tanh") == name
     (network,) = from_state_dict(found.arrays, assume={"activation": KERAS_ACTIVATIONS[name]}).networks
-    assert activation(network.cell().activation) is activation(KERAS_ACTIVATIONS[name])
+    assert activation(network.make_cell().activation) is activation(KERAS_ACTIVATIONS[name])
 
 
 @pytest.mark.parametrize(

@@ -60,18 +60,18 @@ def read(source: Source) -> dict[str, StoredArray]:
             version = _read_text(h5py, file, "keras_version", _MAX_LABEL_BYTES)
         parsed = None if config is None else _parse_config(config)
         metadata = {"named": named, "config": parsed, "keras_version": version}
-        for path, found in _walk_objects(h5py, file):
-            if isinstance(found, h5py.Group):
-                label = _read_text(h5py, found, "name", _MAX_LABEL_BYTES)
+        for path, item in _walk_objects(h5py, file):
+            if isinstance(item, h5py.Group):
+                label = _read_text(h5py, item, "name", _MAX_LABEL_BYTES)
                 if label is not None:
                     named[path] = label
             else:
                 with prefix_errors(quote(path)):
-                    dtype = _find_entry_type(h5py, found)
+                    dtype = _find_entry_type(h5py, item)
                 if dtype is not None:
                     load = partial(_load_dataset, source, path)
                     decode = _decode_opaque_bfloat16 if dtype == _BFLOAT16 else np.asarray
-                    arrays[path] = StoredArray(source.name, path, found.shape, dtype, load, decode, metadata)
+                    arrays[path] = StoredArray(source.name, path, item.shape, dtype, load, decode, metadata)
     return arrays
 
 
@@ -79,19 +79,19 @@ def _unpack_keras(source: Source) -> tuple[str, str | None, Source]:
     """Return the configuration in a .keras file, the version of Keras that it states, and its HDF5 file."""
     contents = []
     with open_archive(source) as archive:
-        found = index_members(archive)
+        members = index_members(archive)
         for name in (
             (_CONFIG_MEMBER, _METADATA_MEMBER, _WEIGHTS_MEMBER)
-            if _METADATA_MEMBER in found
+            if _METADATA_MEMBER in members
             else (_CONFIG_MEMBER, _WEIGHTS_MEMBER)
         ):
-            check_byte_limit(found[name].file_size, f"member {quote(name)}")
-            contents.append(inflate_member(archive, found[name], found[name].file_size))
+            check_byte_limit(members[name].file_size, f"member {quote(name)}")
+            contents.append(inflate_member(archive, members[name], members[name].file_size))
     config, *metadata, weights = contents
     if not weights.startswith(HDF5_SIGNATURE):
         raise report_damage(f"its member {_WEIGHTS_MEMBER} is not an HDF5 file")
-    told = _parse_config(metadata[0].decode("utf-8", "replace")) if metadata else None
-    version = told.get("keras_version") if isinstance(told, dict) else None
+    metadata_json = _parse_config(metadata[0].decode("utf-8", "replace")) if metadata else None
+    version = metadata_json.get("keras_version") if isinstance(metadata_json, dict) else None
     config_text = config.decode("utf-8", "replace")
     return config_text, version if isinstance(version, str) else None, wrap_bytes(source.name, weights)
 
@@ -122,18 +122,18 @@ def _walk_objects(h5py: ModuleType, file: Any) -> Iterator[tuple[str, Any]]:
 
     ``visititems`` does the same, but looks up each name twice, and may find another link the second time.
     """
-    seen = set()
+    visited = set()
     waiting = [("", file)]
     while waiting:
-        path, found = waiting.pop()
-        address = h5py.h5o.get_info(found.id).addr
-        if address in seen:
+        path, item = waiting.pop()
+        address = h5py.h5o.get_info(item.id).addr
+        if address in visited:
             continue
-        seen.add(address)
-        yield path, found
-        if isinstance(found, h5py.Group):
+        visited.add(address)
+        yield path, item
+        if isinstance(item, h5py.Group):
             below = [
-                (f"{path}/{name}" if path else name, child) for name, child in _list_children(h5py, found)
+                (f"{path}/{name}" if path else name, child) for name, child in _list_children(h5py, item)
             ]
             waiting.extend(reversed(below))
 

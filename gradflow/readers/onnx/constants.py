@@ -13,7 +13,7 @@ from gradflow.readers.messages import quote, report_damage
 from gradflow.readers.source import count_bytes
 
 # Values of TensorProto.DataType and TensorProto.DataLocation.
-_TENSOR_TYPES = {
+_ONNX_TYPES = {
     1: "float32",
     2: "uint8",
     3: "int8",
@@ -30,7 +30,7 @@ _TENSOR_TYPES = {
     15: "complex128",
     16: "bfloat16",
 }
-_UNDEFINED_TYPE, _STRING_TYPE = 0, 8
+_UNDEFINED_TYPE, STRING_TYPE = 0, 8
 _EXTERNAL_LOCATION = 1
 # Type → the field that holds its entries if they are not raw bytes, and their type there. Types that are not
 # listed are in int32_data.
@@ -91,12 +91,12 @@ def _list_tensor(name: str, tensor: Any) -> Iterator[tuple[str, OnnxConstant]]:
             f"{quote(name)} is stored in another file, which is not read; save the model with its weights "
             "inside: onnx.save(onnx.load(OLD), NEW)"
         )
-    if tensor.data_type in (_UNDEFINED_TYPE, _STRING_TYPE):
+    if tensor.data_type in (_UNDEFINED_TYPE, STRING_TYPE):
         return
     shape = tuple(tensor.dims)
     count_bytes(shape, 1)
-    if tensor.data_type in _TENSOR_TYPES:
-        dtype = _TENSOR_TYPES[tensor.data_type]
+    if tensor.data_type in _ONNX_TYPES:
+        dtype = _ONNX_TYPES[tensor.data_type]
         yield (
             name,
             OnnxConstant(shape, dtype, partial(_load_entries, tensor, dtype), ENTRY_TYPES[dtype].decode),
@@ -108,7 +108,7 @@ def _list_tensor(name: str, tensor: Any) -> Iterator[tuple[str, OnnxConstant]]:
 
 def _load_entries(tensor: Any, dtype: str) -> NDArray[Any]:
     """Return the entries of a tensor; their number must be that of its shape."""
-    kind = ENTRY_TYPES[dtype].dtype()
+    kind = ENTRY_TYPES[dtype].make_dtype()
     if tensor.HasField("raw_data"):
         data = tensor.raw_data
     else:

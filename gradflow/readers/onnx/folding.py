@@ -11,7 +11,7 @@ from gradflow.errors import DataError, GradflowError
 from gradflow.extras import import_extra
 from gradflow.readers.entry_types import ENTRY_TYPES
 from gradflow.readers.messages import prefix_errors, quote
-from gradflow.readers.onnx.constants import OnnxConstant
+from gradflow.readers.onnx.constants import STRING_TYPE, OnnxConstant
 from gradflow.readers.onnx.scopes import (
     ATTRIBUTE_FIELDS,
     DEFAULT_DOMAINS,
@@ -28,7 +28,6 @@ _MOVING_OPERATORS = {
 }
 # The evaluator lacks earlier versions of these operators, which compute the same.
 _FIRST_OPSETS = {"DequantizeLinear": 19}
-_STRING_TYPE = 8
 _WIDEST_ENTRY_BYTES = 16
 
 
@@ -47,17 +46,17 @@ class ConstantFolder:
         DataError
             If it cannot be computed, or if that takes more memory than the limit.
         """
-        found = scope.find(name)
-        if found is not None and isinstance(found[1], OnnxConstant):
-            return found[1]
+        place = scope.find(name)
+        if place is not None and isinstance(place[1], OnnxConstant):
+            return place[1]
         value = self._evaluate_name(scope, name, 0)
         return None if value is None else OnnxConstant(value.shape, str(value.dtype), lambda: value)
 
     def _evaluate_name(self, scope: GraphScope, name: str, level: int) -> NDArray[Any] | None:
-        found = scope.find(name)
-        if found is None or level > MAX_GRAPH_DEPTH:
+        place = scope.find(name)
+        if place is None or level > MAX_GRAPH_DEPTH:
             return None
-        home, maker = found
+        home, maker = place
         if isinstance(maker, OnnxConstant):
             # A constant of a type that numpy lacks is listed, but cannot be computed with.
             with prefix_errors(quote(name)):
@@ -73,18 +72,18 @@ class ConstantFolder:
         # has such an attribute.
         attributes = {
             attribute.name: attribute
-            for attribute in scope.attributes(node)
+            for attribute in scope.resolve_attributes(node)
             if attribute.type in ATTRIBUTE_FIELDS
         }
-        to_text = "to" in attributes and attributes["to"].i == _STRING_TYPE
+        to_text = "to" in attributes and attributes["to"].i == STRING_TYPE
         if node.op_type not in _MOVING_OPERATORS or node.domain not in DEFAULT_DOMAINS or to_text:
             return None
         feeds = {}
-        for given in filter(None, node.input):
-            value = self._evaluate_name(scope, given, level + 1)
+        for input_name in filter(None, node.input):
+            value = self._evaluate_name(scope, input_name, level + 1)
             if value is None:
                 return None
-            feeds[given] = value
+            feeds[input_name] = value
         self._taken += _WIDEST_ENTRY_BYTES * _bound_entries(node, attributes, feeds)
         check_byte_limit(self._taken, "the computation of constants in its graph")
         try:
@@ -102,8 +101,8 @@ class ConstantFolder:
 def _bound_entries(node: Any, attributes: dict[str, Any], feeds: dict[str, NDArray[Any]]) -> int:
     """Return an upper bound on the number of entries that a node makes."""
     if node.op_type != "Gather":
-        return sum(feeds[given].size for given in filter(None, node.input))
-    data, indices = (feeds[given] for given in node.input)
+        return sum(feeds[input_name].size for input_name in filter(None, node.input))
+    data, indices = (feeds[input_name] for input_name in node.input)
     axis = attributes["axis"].i if "axis" in attributes else 0
     others = data.shape[:axis] + data.shape[axis:][1:]
     return indices.size * math.prod(others)

@@ -51,7 +51,7 @@ def read(source: Source) -> dict[str, StoredArray]:
         raise report_damage(f"the ONNX file is unreadable ({quote(str(error), 100)})") from error
 
 
-def _list_arrays(source: str, found: list[GraphScope]) -> dict[str, StoredArray]:
+def _list_arrays(source: str, scopes: list[GraphScope]) -> dict[str, StoredArray]:
     arrays: dict[str, StoredArray] = {}
 
     def add(name: str, constant: OnnxConstant, **metadata: Any) -> None:
@@ -59,56 +59,58 @@ def _list_arrays(source: str, found: list[GraphScope]) -> dict[str, StoredArray]
             source, name, constant.shape, constant.dtype, constant.load, constant.decode, metadata
         )
 
-    for scope in found:
+    for scope in scopes:
         for name, constant in scope.constants.items():
             whole = f"{scope.label}/{name}" if name in arrays and scope.label else name
             add(_choose_unused_name(whole, arrays), constant)
     folder = ConstantFolder()
-    taken = set(arrays)
-    for scope in found:
+    used_names = set(arrays)
+    for scope in scopes:
         for node in scope.nodes:
             if node.op_type in _RECURRENT_OPERATORS and node.domain in DEFAULT_DOMAINS:
                 weights = _find_weights(folder, scope, node)
                 name = _choose_unused_name(
-                    name_node(node), taken, ("", *(f"/{part}" for part in _WEIGHT_INPUTS))
+                    name_node(node), used_names, ("", *(f"/{part}" for part in _WEIGHT_INPUTS))
                 )
-                taken.add(name)
+                used_names.add(name)
                 attributes = _read_attributes(scope, node)
                 for part, constant in weights.items():
                     add(f"{name}/{part}", constant, op=node.op_type, attributes=attributes)
     return arrays
 
 
-def _choose_unused_name(name: str, taken: Container[str], parts: tuple[str, ...] = ("",)) -> str:
+def _choose_unused_name(name: str, used_names: Container[str], parts: tuple[str, ...] = ("",)) -> str:
     """Return ``name``, or ``name`` with a number if the name itself, or one with its parts, is taken."""
     candidates = (f"{name}_{count}" if count else name for count in itertools.count())
-    return next(found for found in candidates if not any(found + part in taken for part in parts))
+    return next(
+        candidate for candidate in candidates if not any(candidate + part in used_names for part in parts)
+    )
 
 
 def _find_weights(folder: ConstantFolder, scope: GraphScope, node: Any) -> dict[str, OnnxConstant]:
     """Return the weights of a node; no weights if it lacks one, or if one is not constant."""
     weights = {}
     for part, index in _WEIGHT_INPUTS.items():
-        given = node.input[index] if index < len(node.input) else ""
-        constant = folder.fold(scope, given) if given else None
+        input_name = node.input[index] if index < len(node.input) else ""
+        constant = folder.fold(scope, input_name) if input_name else None
         if constant is not None:
             weights[part] = constant
-        elif given or part in ("W", "R"):
+        elif input_name or part in ("W", "R"):
             return {}
     return weights
 
 
 def _read_attributes(scope: GraphScope, node: Any) -> dict[str, Any]:
     """Return those attributes of a node that are numbers, text, or lists of these."""
-    found: dict[str, Any] = {}
-    for attribute in scope.attributes(node):
+    attributes: dict[str, Any] = {}
+    for attribute in scope.resolve_attributes(node):
         if attribute.type in ATTRIBUTE_FIELDS:
             field = ATTRIBUTE_FIELDS[attribute.type]
             value = getattr(attribute, field)
-            found[attribute.name] = (
+            attributes[attribute.name] = (
                 [_decode_value(part) for part in value] if field in _LIST_FIELDS else _decode_value(value)
             )
-    return found
+    return attributes
 
 
 def _decode_value(value: Any) -> Any:

@@ -72,18 +72,18 @@ class GraphScope:
                 scope = scope.outer
         return None
 
-    def attributes(self, node: Any) -> list[Any]:
+    def resolve_attributes(self, node: Any) -> list[Any]:
         """Return the attributes of a node; references to attributes of the function call are resolved."""
-        found = []
+        attributes = []
         for attribute in node.attribute:
             if attribute.ref_attr_name in self.arguments:
                 argument = type(attribute)()
                 argument.CopyFrom(self.arguments[attribute.ref_attr_name])
                 argument.name = attribute.name
-                found.append(argument)
+                attributes.append(argument)
             elif not attribute.ref_attr_name:
-                found.append(attribute)
-        return found
+                attributes.append(attribute)
+        return attributes
 
 
 def name_node(node: Any) -> str:
@@ -129,15 +129,15 @@ def _list_bodies(
     for attribute in node.attribute:
         graphs = [attribute.g] if attribute.HasField("g") else []
         for graph in (*graphs, *attribute.graphs):
-            given = dict.fromkeys(_list_names(graph.input))
-            body = GraphScope(name_node(node), scope.opset, graph.node, scope, given, scope.arguments)
+            inputs = dict.fromkeys(_list_names(graph.input))
+            body = GraphScope(name_node(node), scope.opset, graph.node, scope, inputs, scope.arguments)
             body.fill(graph.initializer)
             yield body
     function = functions.get((node.domain, node.op_type))
     if function is not None:
         passed = {name: (scope, actual) for name, actual in zip(function.input, node.input, strict=False)}
         defaults = {attribute.name: attribute for attribute in function.attribute_proto}
-        arguments = defaults | {attribute.name: attribute for attribute in scope.attributes(node)}
+        arguments = defaults | {attribute.name: attribute for attribute in scope.resolve_attributes(node)}
         opset = _find_opset(function.opset_import, scope.opset)
         body = GraphScope(name_node(node), opset, function.node, None, passed, arguments)
         body.fill(())
@@ -150,4 +150,4 @@ def _list_names(values: Any) -> list[str]:
 
 def _find_opset(imports: Any, otherwise: int = 1) -> int:
     """Return the version of ONNX's own operators."""
-    return next((found.version for found in imports if found.domain in DEFAULT_DOMAINS), otherwise)
+    return next((imported.version for imported in imports if imported.domain in DEFAULT_DOMAINS), otherwise)

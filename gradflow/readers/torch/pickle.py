@@ -36,7 +36,7 @@ _NON_NUMPY_TYPES = (
     *("complex32", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu"),
     *("float4_e2m1fn_x2", "bits8", "bits16", "uint1", "uint2", "uint3", "uint4", "int1", "int2", "int4"),
 )
-_TENSOR_TYPES = tuple(f"torch.{name}" for name in (*ENTRY_TYPES, *_NON_NUMPY_TYPES))
+_TORCH_TYPES = tuple(f"torch.{name}" for name in (*ENTRY_TYPES, *_NON_NUMPY_TYPES))
 _BUILTINS = (
     *("set", "frozenset", "slice", "complex", "range", "xrange", "bytearray"),
     *("int", "float", "str", "bytes", "bool", "list", "tuple", "dict"),
@@ -151,7 +151,7 @@ def _parse_storage(identity: object) -> TensorStorage:
             name in _STORAGE_TYPES and count >= 0
         ):
             dtype = _STORAGE_TYPES[name]
-            return TensorStorage(key, dtype, count * ENTRY_TYPES[dtype].dtype().itemsize)
+            return TensorStorage(key, dtype, count * ENTRY_TYPES[dtype].make_dtype().itemsize)
     raise report_damage("its pickle has a storage without type, key and size")
 
 
@@ -176,7 +176,7 @@ def _rebuild_typed_tensor(arguments: tuple[Any, ...]) -> TensorView:
     """Return the view that ``_rebuild_tensor_v3`` describes; its type may differ from the storage's."""
     match arguments:
         case (storage, offset, shape, strides, grad, hooks, PickleGlobal(name), *others) if (
-            name in _TENSOR_TYPES
+            name in _TORCH_TYPES
         ):
             tensor = _rebuild_tensor((storage, offset, shape, strides, grad, hooks, *others))
             return replace(tensor, dtype=name.removeprefix("torch."))
@@ -213,7 +213,7 @@ _REBUILDERS: dict[str, PickleCall] = {
     "torch._utils._rebuild_parameter_with_state": _take_first,
 }
 _ALLOWED_CALLS: dict[str, PickleCall] = {
-    **dict.fromkeys((*_STORAGE_TYPES, *_TENSOR_TYPES, *_HARMLESS_GLOBALS), _make_opaque),
+    **dict.fromkeys((*_STORAGE_TYPES, *_TORCH_TYPES, *_HARMLESS_GLOBALS), _make_opaque),
     **_REBUILDERS,
     "torch._tensor._rebuild_from_type_v2": _rebuild_subclassed,
     "torch.Size": _take_first,

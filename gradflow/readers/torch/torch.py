@@ -63,21 +63,21 @@ def read(source: Source) -> dict[str, StoredArray]:
         beyond its storage; if two tensors have the same name.
     """
     with open_archive(source) as archive:
-        found = index_members(archive)
-        root = _find_roots(found)[0]
-        if any(name.startswith(f"{root}/{part}") for name in found for part in _SCRIPT_MEMBERS):
+        members = index_members(archive)
+        root = _find_roots(members)[0]
+        if any(name.startswith(f"{root}/{part}") for name in members for part in _SCRIPT_MEMBERS):
             raise DataError(
                 "is a TorchScript program, which is not run; save its weights: "
                 "torch.save(torch.jit.load(FILE).state_dict(), NEW)"
             )
-    pickle = found[root + _PICKLE_MEMBER]
+    pickle = members[root + _PICKLE_MEMBER]
     check_byte_limit(_BYTES_PER_OPCODE * pickle.file_size, "the description in its pickle")
     tensors = list_tensors(_read_member(source, pickle).tobytes())
-    byteorder = found.get(f"{root}/byteorder")
+    byteorder = members.get(f"{root}/byteorder")
     order = "little" if byteorder is None else _read_member(source, byteorder).tobytes().decode("latin-1")
     if order not in _BYTE_ORDERS:
         raise report_damage(f"has byte order {quote(order)}; expected little or big")
-    return _list_arrays(_TorchArchive(source, root, found, _BYTE_ORDERS[order]), tensors)
+    return _list_arrays(_TorchArchive(source, root, members, _BYTE_ORDERS[order]), tensors)
 
 
 def _find_roots(names: Iterable[str]) -> list[str]:
@@ -121,7 +121,7 @@ def _check_bounds(tensor: TensorView, member: ZipInfo) -> None:
             f"its storage {quote(member.filename)} takes {member.file_size} bytes; expected "
             f"{tensor.storage.byte_count}"
         )
-    count = member.file_size // ENTRY_TYPES[tensor.dtype].dtype().itemsize
+    count = member.file_size // ENTRY_TYPES[tensor.dtype].make_dtype().itemsize
     if 0 not in tensor.shape and tensor.last_entry >= count:
         raise report_damage(
             f"shape {tensor.shape}, strides and offset reach entry {tensor.last_entry} of its storage "
@@ -131,7 +131,7 @@ def _check_bounds(tensor: TensorView, member: ZipInfo) -> None:
 
 def _load_tensor(checkpoint: _TorchArchive, tensor: TensorView, member: ZipInfo) -> NDArray[Any]:
     """Return the tensor as a view of its storage."""
-    dtype = ENTRY_TYPES[tensor.dtype].dtype(checkpoint.order)
+    dtype = ENTRY_TYPES[tensor.dtype].make_dtype(checkpoint.order)
     if 0 in tensor.shape:
         return np.empty(tensor.shape, dtype)
     count = count_bytes(tensor.shape, dtype.itemsize)

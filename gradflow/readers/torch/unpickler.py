@@ -91,11 +91,11 @@ class _PickleMachine:
         return self._stack.pop()
 
     def _take(self, count: int) -> bytes:
-        found = self._data[self.position : self.position + count]
-        if len(found) < count:
+        data = self._data[self.position : self.position + count]
+        if len(data) < count:
             raise report_damage(f"its pickle ends at byte {len(self._data)}, before it is complete")
         self.position += count
-        return found
+        return data
 
     def _read_number(self, code: str) -> Any:
         """Return the next number, which ``struct`` unpacks with ``code``."""
@@ -108,9 +108,9 @@ class _PickleMachine:
     def _pop_to_mark(self) -> list[Any]:
         """Pop the last mark, and all values above it."""
         mark = self._marks.pop()
-        found = self._stack[mark:]
+        values = self._stack[mark:]
         del self._stack[mark:]
-        return found
+        return values
 
     def push_mark(self) -> None:
         self._marks.append(len(self._stack))
