@@ -16,7 +16,7 @@ from numpydoc.validate import validate
 
 import gradflow
 from gradflow.analysis import BLOCKS, DTYPES, INPUTS, LOSSES, NORMS, VIEWS
-from gradflow.layouts import EXPORTERS, LAYOUTS
+from gradflow.layouts import EXPORTERS
 from gradflow.layouts.assumptions import ASSUMABLE_OPTIONS
 from gradflow.linalg import ENSEMBLES
 from gradflow.readers import INPUT_FORMATS
@@ -59,7 +59,6 @@ LISTED = [
     ("init", "layout", EXPORTERS),
     ("inspect", "assume", ASSUMABLE_OPTIONS),
     ("load", "assume", ASSUMABLE_OPTIONS),
-    ("load", "layout", LAYOUTS),
     ("power", "random", ENSEMBLES),
     ("to_text", "format", FORMATS),
 ]

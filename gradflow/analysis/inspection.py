@@ -22,10 +22,11 @@ from gradflow.analysis.inspection_tables import (
     unit_table,
 )
 from gradflow.analysis.inspection_words import notes, sentences
-from gradflow.analysis.trained import SEPARATOR, SUFFIXES, parse_name
+from gradflow.analysis.trained import SEPARATOR, parse_name
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.assumptions import check_assumptions, check_left_open
 from gradflow.layouts.checkpoint import Checkpoint
+from gradflow.readers import CHECKPOINT_SUFFIXES
 from gradflow.readers.in_memory import name_origin
 
 RUNS_OVER_LAGS = 2  # how long a run along drawn inputs is, over the lags that are measured in it
@@ -165,10 +166,12 @@ def _expanded(file: str) -> list[str]:
     found = sorted(
         os.fspath(path)
         for path in Path(file).rglob("*")
-        if path.is_file() and path.name.lower().endswith(SUFFIXES)
+        if path.is_file() and path.name.lower().endswith(CHECKPOINT_SUFFIXES)
     )
     if not found:
-        raise DataError(f"{file}: holds no checkpoint; expected files that end with {', '.join(SUFFIXES)}")
+        raise DataError(
+            f"{file}: holds no checkpoint; expected files that end with {', '.join(CHECKPOINT_SUFFIXES)}"
+        )
     return found
 
 

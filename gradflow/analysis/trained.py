@@ -12,10 +12,9 @@ from gradflow.errors import UsageError
 from gradflow.layouts.assumptions import ASSUMABLE_OPTIONS, parse_assumptions
 from gradflow.layouts.checkpoint import Checkpoint, load
 from gradflow.layouts.network import Network
+from gradflow.readers import CHECKPOINT_SUFFIXES
 
 SEPARATOR = "::"
-# Files of a directory that may be checkpoints; what is named itself is recognised by content.
-SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".npz", ".h5", ".hdf5", ".keras", ".onnx")
 
 
 class CheckpointName(NamedTuple):
@@ -90,7 +89,7 @@ def is_checkpoint(text: str) -> bool:
     (True, True, False)
     """
     name = text.partition(":")[0]
-    named = SEPARATOR in text or name.lower().endswith(SUFFIXES)
+    named = SEPARATOR in text or name.lower().endswith(CHECKPOINT_SUFFIXES)
     return named or (name not in CELLS and os.path.isfile(text))
 
 

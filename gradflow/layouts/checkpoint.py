@@ -122,7 +122,7 @@ def load(
         A .safetensors, .pt, .pth, .npz, .h5, .keras or .onnx file, or ``"-"`` for standard input. The content
         says which format it has, except for ONNX, which needs the suffix.
     layout : str, optional
-        Look only for the names of this framework: torch, keras, onnx, flax, equinox, haiku, tensorflow1.
+        Look only for the names of this framework, one of ``gradflow.layouts.LAYOUTS``.
     assume : mapping, optional
         Values for options that the file leaves open: ``activation``, ``gate_activation``, ``reset``,
         ``forget_bias``, ``residual``.

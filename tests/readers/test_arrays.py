@@ -10,6 +10,7 @@ import pytest
 
 from gradflow import read_array, read_arrays, read_matrix
 from gradflow.errors import UsageError
+from gradflow.readers import READERS
 from gradflow.readers.source import open_source
 
 
@@ -222,7 +223,7 @@ def test_limit_must_be_a_number(limit, place, monkeypatch, check_refused):
         (b"\x80\x02}q\x00.", ["unpickling runs"]),
         (b"\x80\x05\x95", ["unpickling runs"]),
         (b"\x1f\x8b\x08\x00", ["gzip"]),
-        (b"\x00\x00\x00\x00binary", ["not a text file", "gradflow reads: npy, safetensors, torch, "]),
+        (b"\x00\x00\x00\x00binary", ["not a text file", f"gradflow reads: {', '.join(READERS)}"]),
     ],
 )
 def test_containers_known_but_not_read(content, words, place, check_refused):
