@@ -2,8 +2,8 @@
 
 A row ends with its line or with ``;``. Commas, tabs or blanks separate the entries. In a file of several
 lines with a single number between any two ``;``, the semicolons separate columns. ``#`` and ``%`` start a
-comment at the beginning of a line or after a blank. A first line without a number is a header. Text that
-could be read in two ways is refused.
+comment at the beginning of a line and after a blank or a delimiter. A first line without a number is a
+header. Text that could be read in two ways is refused.
 """
 
 import re
@@ -20,7 +20,7 @@ from gradflow.readers.source import Source
 from gradflow.readers.stored_array import UNNAMED_ARRAY, NumberArray, StoredArray
 
 _DECIMAL_COMMA_PATTERN = re.compile(r"\s*[+-]?\d*,\d+(?:[eE][+-]?\d+)?\s*")
-# A comment starts only after a blank: 50% is not 50.
+# A comment starts only after a blank or a delimiter: 50% is not 50.
 _COMMENT_START = re.compile(r"(?:^|(?<=[\s,;]))[#%]")
 # The characters with which zero can be written.
 _ZERO_CHARACTERS = "+-0.eE \t"

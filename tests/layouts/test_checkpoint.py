@@ -1,4 +1,4 @@
-"""Checkpoints as a whole: how layers are called and chosen, what is assumed, and what is refused."""
+"""Checkpoints: the names and choice of layers, assumptions, and refusals."""
 
 import re
 
@@ -30,7 +30,7 @@ def keras_cell(path, gates=1):
 
 
 def at(*paths, cell=torch_cell):
-    """A cell at each of the paths, which end with what stands before a leaf."""
+    """Return a cell at each of the paths, which end with a separator."""
     return {name: array for path in paths for name, array in cell(path).items()}
 
 
@@ -42,18 +42,18 @@ def names(checkpoint):
     ("paths", "expected"),
     [
         (["encoder.rnn.", "decoder."], ["encoder.rnn", "decoder"]),
-        (["b/", "a/"], ["b", "a"]),  # as the file has them
+        (["b/", "a/"], ["b", "a"]),  # in the order of the file
         (["model.encoder.", "model.decoder."], ["encoder", "decoder"]),
         (["state_dict.module.encoder.", "state_dict.module.decoder."], ["encoder", "decoder"]),
         (["model_state_dict._orig_mod.lstm."], ["lstm"]),
         (["params/cell/"], ["cell"]),
-        # what only some of them share says something
+        # A wrapper that only some of them share stays.
         (["model.encoder.", "decoder."], ["model.encoder", "decoder"]),
         (["model.encoder.", "module.encoder."], ["model.encoder", "module.encoder"]),
         (["model.encoder.model.", "model.encoder.module."], ["encoder.model", "encoder.module"]),
         (["encoder.model.rnn.", "encoder.model.gru."], ["encoder.model.rnn", "encoder.model.gru"]),
         (["models.rnn."], ["models.rnn"]),
-        # the root bears the name of its kind, and another where that is taken
+        # The root is named after its kind, or otherwise if that name is taken.
         ([""], ["rnn"]),
         (["model."], ["rnn"]),
         (["", "head."], ["rnn", "head"]),
@@ -126,7 +126,7 @@ def test_whole_name_wins_over_a_part():
     ("asked", "words"),
     [
         ("rnn", "'rnn' could be encoder.rnn, decoder.rnn; say which"),
-        ("nn", "unknown layer 'nn'"),  # half an element is none
+        ("nn", "unknown layer 'nn'"),  # Only complete elements match.
         ("decoder", "could be decoder.rnn, decoder.top.gru"),
         ("decodr.rnn", "did you mean 'decoder.rnn'.*encoder.rnn.*decoder.top.gru"),
         ("", "unknown layer ''"),
@@ -143,7 +143,7 @@ def test_nearest_of_many_layers_is_listed():
         many["blok27.rnn"]
 
 
-# "cell/h/kernel" belongs to a dense layer of Flax, and to a layer of Keras
+# "cell/h/kernel" fits a dense layer of Flax and a layer of Keras.
 AMBIGUOUS = {
     f"cell/{leaf}": uniform(HIDDEN, HIDDEN) for leaf in ("i/kernel", "h/kernel", "h/recurrent_kernel")
 } | {"cell/i/bias": uniform(HIDDEN)}
@@ -227,7 +227,7 @@ def test_unknown_assumption_is_refused(assume, words):
         from_state_dict(torch_cell("a."), assume=assume)
 
 
-# arrays with the names of a recurrent layer and the shapes of none, and what is told of them
+# Arrays with the names of a recurrent layer but not its shapes, and the message about them.
 MISFITS = {
     "rows": (torch_cell("a.", 2), r"1, 3 or 4 gates .* of 4 units, not 8 rows"),
     "other-rows": (

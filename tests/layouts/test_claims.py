@@ -1,4 +1,4 @@
-"""What is no plain cell of a framework is not taken for one, and what is one is not lost."""
+"""Arrays of plain cells are recognized, and other arrays are not."""
 
 import numpy as np
 import onnx
@@ -30,9 +30,9 @@ def flax_lstm(prefix, features=3, hidden=4):
 
 
 FINE = torch_lstm("fine.")
-# arrays that look like a layer, and the word of the remark that says why they are none, if one is due
+# Arrays that only look like a layer, and a word of the remark about them, if there is one.
 NO_LAYERS = {
-    # weight norm leaves two matrices in place of the recurrent one
+    # Weight norm stores two matrices instead of the recurrent one.
     "a computed matrix": (
         {
             **torch_lstm("a.", "_l0"),
@@ -42,7 +42,7 @@ NO_LAYERS = {
         "remove_parametrizations",
     ),
     "a cell with layer norm": (torch_lstm("a.") | {"a.layernorm_i.weight": uniform(16)}, "normalizes"),
-    # Equinox writes a second bias with three gates, and has no cell of one
+    # Equinox writes a second bias for three gates, and has no cell with one gate.
     "three gates and one bias": (
         {"a.weight_ih": uniform(12, 5), "a.weight_hh": uniform(12, 4), "a.bias": uniform(12)},
         "",
@@ -51,7 +51,7 @@ NO_LAYERS = {
         {"a.weight_ih": uniform(4, 5), "a.weight_hh": uniform(4, 4), "a.bias": uniform(4)},
         "",
     ),
-    # Haiku's linear layers in a module of a person's own
+    # Haiku's linear layers in a custom module.
     "a classifier": (
         {"lstm_classifier/linear/w": uniform(32, 40), "lstm_classifier/linear/b": uniform(40)},
         "",

@@ -1,4 +1,4 @@
-"""Checkpoints that real frameworks wrote: states and Jacobians are those that the frameworks computed.
+"""Checkpoints of real frameworks: states and Jacobians equal those that the frameworks computed.
 
 The files, and what belongs to them, are written by the scripts in tests/oracles (``make oracles``).
 """
@@ -12,7 +12,7 @@ from gradflow import load
 
 FILES = Path(__file__).parent.parent / "oracles" / "files"
 CHECKPOINTS = sorted(path for path in FILES.iterdir() if path.is_file() and "expected" not in path.name)
-STATES, JACOBIANS = 1e-6, 1e-5  # what float32 frameworks allow
+STATES, JACOBIANS = 1e-6, 1e-5  # The accuracy of frameworks in float32.
 
 
 def expected(path):

@@ -1,4 +1,4 @@
-"""Where Keras keeps its layers: the same ones in every kind of file, as its configuration tells them."""
+"""The places of Keras layers: the same layers in every kind of file, as the configuration describes them."""
 
 import io
 import json
@@ -18,7 +18,7 @@ CASES = sorted({path.name.partition(".")[0] for path in FILES.glob("keras_*.*h5"
 
 
 def cell(gates=4, features=INPUT, units=HIDDEN, bias=None):
-    """Kernel, recurrent kernel and bias, as Keras orders them."""
+    """Return kernel, recurrent kernel and bias in Keras's order."""
     generator = np.random.default_rng([gates, features, units])
     shapes = [(features, gates * units), (units, gates * units), bias or (gates * units,)]
     return [generator.uniform(-0.8, 0.8, shape) for shape in shapes]
@@ -28,19 +28,19 @@ LSTM, GRU = cell(), cell(3, bias=(2, 3 * HIDDEN))
 
 
 def by_name(path, weights):
-    """As in an .h5 file."""
+    """Return the arrays under the names of an .h5 file."""
     return dict(
         zip([f"{path}/{name}" for name in ("kernel", "recurrent_kernel", "bias")], weights, strict=False)
     )
 
 
 def by_number(path, weights):
-    """As in a .weights.h5 file."""
+    """Return the arrays under the names of a .weights.h5 file."""
     return {f"{path}/vars/{k}": weight for k, weight in enumerate(weights)}
 
 
 def hdf5(arrays, names=None, **attributes):
-    """Return the bytes of a file; ``names`` are the attribute that some of its groups have."""
+    """Return the bytes of a file; ``names`` maps groups to their attribute ``name``."""
     stream = io.BytesIO()
     with h5py.File(stream, "w") as file:
         for path, array in arrays.items():
@@ -61,7 +61,7 @@ def layer(kind, name, **config):
 
 @pytest.fixture
 def place(tmp_path):
-    """Write a file of Keras and load it: an .h5 with a configuration, a .keras, or weights alone."""
+    """Write and load a Keras file: an .h5 with a configuration, a .keras, or weights alone."""
 
     def place(arrays, config=None, names=None, version="3.15.1", kind=None):
         path = tmp_path / "file"
@@ -108,7 +108,7 @@ def stacked(*names):
 @pytest.mark.parametrize("order", [("gru_cell", "lstm_cell"), ("lstm_cell", "gru_cell")])
 @pytest.mark.parametrize("kind", ["h5", "keras"])
 def test_configuration_orders_stacked_cells(order, kind, place):
-    # both take four features and give four: no size tells which comes first
+    # Both have 4 inputs and 4 outputs, so the sizes do not show which comes first.
     weights = {"gru_cell": GRU, "lstm_cell": LSTM}
     if kind == "h5":
         start = "model_weights/deep/deep/stacked_rnn_cells/"
@@ -167,7 +167,7 @@ def test_ambiguous_cells_do_not_hide_others(arrays):
 
 
 def test_bidirectional_stacks_are_separate():
-    # the upper forward cell sees the lower forward one alone
+    # The upper forward cell reads the lower forward cell only.
     arrays = {}
     for way in ("forward", "backward"):
         for name, weights in (("lstm_cell", cell(4, 3, 4)), ("lstm_cell_1", cell(4, 4, 5))):
@@ -192,7 +192,7 @@ def test_go_backwards_is_a_direction(told, place):
 
 
 def test_backward_half_is_reversed_once(place):
-    # Keras notes go_backwards in the configuration of the backward layer too
+    # Keras also sets go_backwards in the configuration of the backward layer.
     inner = {"layer": layer("LSTM", "lstm"), "backward_layer": layer("LSTM", "lstm", go_backwards=True)}
     arrays = by_name("model_weights/bi/bi/forward_lstm/lstm_cell", LSTM)
     arrays |= by_name("model_weights/bi/bi/backward_lstm/lstm_cell", LSTM)
@@ -221,7 +221,7 @@ def test_other_layers_are_not_recurrent(beside, place):
         place(beside)
 
 
-# version → its hard_sigmoid
+# Version of Keras → its hard_sigmoid.
 HARD = {
     "2.2.4": lambda z: np.clip(0.2 * z + 0.5, 0, 1),
     "2.15.0": lambda z: np.clip(0.2 * z + 0.5, 0, 1),

@@ -1,4 +1,4 @@
-"""Where a checkpoint's arrays come from: tensors of any library, nested mappings, files of any container."""
+"""The sources of a checkpoint: tensors of any library, nested mappings, files of any container."""
 
 import io
 import json
@@ -20,7 +20,7 @@ LSTM = {
 
 
 class Exporting:
-    """A tensor of which nothing is known but that it speaks DLPack."""
+    """A tensor that only supports DLPack."""
 
     def __init__(self, array):
         self.array = array
@@ -39,7 +39,7 @@ class Typed(Exporting):
 
 
 class Parameter(Typed):
-    """As torch's, which may not leave while it takes part in training."""
+    """A parameter of torch, which cannot be exported during training."""
 
     def __dlpack__(self, **options):
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
@@ -49,7 +49,7 @@ class Parameter(Typed):
 
 
 class Brain(Typed):
-    """bfloat16, which numpy does not know."""
+    """A bfloat16 tensor, which numpy cannot import."""
 
     dtype = "torch.bfloat16"
 
@@ -71,7 +71,7 @@ class JaxBrain(Brain):
 
 
 class Elsewhere(Typed):
-    """On a graphics card."""
+    """A tensor on a graphics card."""
 
     def __dlpack_device__(self):
         return (2, 0)
@@ -126,7 +126,7 @@ def test_every_container_gives_the_same_layer(container, tmp_path):
 
 
 FRAMEWORKS = {"torch", "jax", "keras", "tensorflow", "flax", "h5py", "onnx", "safetensors", "ml_dtypes"}
-# notes what is asked for, whether or not it is installed
+# Records every import that is attempted, whether or not the package is installed.
 WATCHED = """
 import json, sys
 class Watch:

@@ -1,6 +1,6 @@
-"""Cells of TensorFlow 1 against slow twins: what tf.nn.rnn_cell documents, one unit of time after the other.
+"""Cells of TensorFlow 1 compared with slow twins, which compute step by step what tf.nn.rnn_cell documents.
 
-TensorFlow 1 cannot be installed any more, so its formulas stand here in its own words: inputs and state side
+TensorFlow 1 can no longer be installed, so its formulas are written out here: inputs and state side
 by side, times a kernel.
 """
 
@@ -50,7 +50,7 @@ def peephole_shapes(units):
     return {f"w_{gate}_diag": (units,) for gate in "fio"}
 
 
-# what tests call it → its name in a checkpoint, its twin, and the shapes of (features, units)
+# Name in the tests → name in a checkpoint, twin, and shapes as a function of (features, units).
 CELLS = {
     "rnn": ("basic_rnn_cell", basic_rnn_cell, lambda i, h: {"kernel": (i + h, h), "bias": (h,)}),
     "basic lstm": ("basic_lstm_cell", lstm_cell, lstm_shapes),
@@ -76,7 +76,7 @@ CELLS = {
 
 
 class Made:
-    """A cell with weights, its arrays as a checkpoint names them, and what its twin makes of inputs."""
+    """A cell: its weights, its arrays under the names of a checkpoint, and the states of its twin."""
 
     def __init__(self, case, path="rnn/", features=INPUT, units=HIDDEN, seed=0):
         self.units = units
@@ -88,7 +88,7 @@ class Made:
         self.arrays = {f"{path}{self.cell}/{name}": weight for name, weight in self.weights.items()}
 
     def run(self, inputs, **options):
-        """The states before and after every step, m and then c; and what a cell above gets to see."""
+        """Return the states (m, then c) before and after every step, and the outputs for a cell above."""
         shown = PROJECTION if "projection/kernel" in self.weights else self.units
         state = [np.zeros(shown)] + [np.zeros(self.units)] * (self.twin is lstm_cell)
         states = [np.concatenate(state)]
@@ -122,11 +122,11 @@ def older(name):
     return name.replace("kernel", "weights").replace("bias", "biases")
 
 
-# how a variable may be called, and the name of its layer
+# Spelling of a variable → the name of its layer.
 SPELLINGS = {
     "rnn/{cell}/{leaf}": "rnn",
     "rnn/{cell}/{leaf}:0": "rnn",
-    "{cell}/{leaf}": None,  # the kind of the cell
+    "{cell}/{leaf}": None,  # named after the kind of the cell
     "net/decoder/{cell}_1/{leaf}": "net/decoder",
     "seq2seq/encoder/rnn/{cell}/{leaf}": "seq2seq/encoder/rnn",
     "rnn/multi_rnn_cell/cell_0/{cell}/{leaf}": "rnn",
@@ -141,7 +141,7 @@ def test_every_spelling_of_a_variable_is_known(case, spelling, spelt, tmp_path):
     arrays = {
         spelling.format(cell=made.cell, leaf=spelt(leaf)): weight for leaf, weight in made.weights.items()
     }
-    # what stands beside the variables of a checkpoint
+    # Other variables of a checkpoint.
     arrays |= {f"{name}/Adam": weight for name, weight in arrays.items()}
     arrays |= {"global_step": np.array(7), "dense/kernel": np.eye(3), "dense/bias": np.zeros(3)}
     np.savez(tmp_path / "exported.npz", **arrays)
@@ -190,7 +190,7 @@ def test_multi_rnn_cells_are_levels_by_number(cases):
         features = PROJECTION if "projection/kernel" in one.weights else one.units
         made.append(one)
     arrays = {name: array for one in made for name, array in one.arrays.items()}
-    # a checkpoint lists its variables by name: cell_10 stands before cell_2
+    # A checkpoint sorts its variables by name: cell_10 comes before cell_2.
     (network,) = from_state_dict(dict(sorted(arrays.items()))).networks
     assert [layer.name for layer in network.layers] == [f"rnn.l{k}" for k in range(len(cases))]
     assert [len(level) for level in network.levels] == [1] * len(cases)
@@ -202,7 +202,7 @@ def test_multi_rnn_cells_are_levels_by_number(cases):
 
 
 def bidirectional(case, path, features=INPUT, seed=0):
-    """A cell for each direction, and the arrays of both."""
+    """Return a cell for each direction, and the arrays of both."""
     ahead, back = (Made(case, f"{path}{way}/", features, seed=seed + k) for k, way in enumerate(["fw", "bw"]))
     return ahead, back, ahead.arrays | back.arrays
 
@@ -213,7 +213,7 @@ def bidirectional(case, path, features=INPUT, seed=0):
 @pytest.mark.parametrize("case", ["rnn", "both", "gru"])
 def test_fw_and_bw_are_directions_of_one_level(case, path, name):
     ahead, back, arrays = bidirectional(case, path)
-    # by name, bw comes first
+    # Sorted by name, bw comes first.
     (network,) = from_state_dict(dict(sorted(arrays.items()))).networks
     name = name or network.layers[0].kind
     assert [layer.name for layer in network.layers] == [f"{name}.l0", f"{name}.l0_reverse"]
@@ -237,7 +237,7 @@ def test_both_directions_feed_the_level_above():
 
 
 def test_bidirectional_stacks_are_separate():
-    # bidirectional_dynamic_rnn of two MultiRNNCells: the upper forward cell sees the lower forward one alone
+    # bidirectional_dynamic_rnn of two MultiRNNCells: the upper forward cell reads only the lower one.
     made = {
         (way, k): Made("lstm", f"bidirectional_rnn/{way}/multi_rnn_cell/cell_{k}/", features, seed=k)
         for way in ("fw", "bw")

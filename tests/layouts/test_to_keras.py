@@ -1,4 +1,4 @@
-"""Cells as Keras' weights: back to what Keras wrote, and a twin that computes as Keras documents."""
+"""Cells as Keras weights, compared with what Keras wrote and with a twin that computes as Keras documents."""
 
 import ast
 from itertools import permutations
@@ -22,7 +22,7 @@ from tests.layouts.test_files import CHECKPOINTS, STATES, expected, loaded
 
 HIDDEN, FEATURES, STEPS = 4, 3, 12
 NAMES = ["kernel", "recurrent_kernel", "bias"]
-# cuDNN's kernels lie in another order, a layer without bias has no array for it, and one has hard gates
+# cuDNN orders its kernels differently, a layer without bias has no array for it, and one has hard gates.
 OTHERWISE = ("cudnn", "no_bias", "hard_sigmoid", "relu_lstm")
 FROM_KERAS = [
     path
@@ -110,7 +110,7 @@ def test_twin_computes_the_states_of_the_cell(spec):
 
 
 def swapped(array, order):
-    """An array with its gates, side by side, in another order."""
+    """Return an array with its gates, which are side by side, in another order."""
     blocks = np.split(array, len(order), axis=-1)
     return np.concatenate([blocks[k] for k in order], axis=-1)
 
@@ -135,7 +135,7 @@ def test_each_array_is_in_the_same_order(spec, place):
         assert np.abs(TWINS[kind(spec)](moved, draws()) - states).max() > 1e-3, order
 
 
-# a number for each gate, wherever it stands
+# One number for each gate.
 MARKS = {"i": 1.0, "f": 2.0, "g": 3.0, "o": 4.0, "r": 5.0, "z": 6.0, "n": 7.0}
 KERAS = {"lstm": "ifgo", "gru": "zrn"}
 
@@ -205,7 +205,7 @@ def test_written_arrays_read_back_as_the_cell(spec, layout):
 @pytest.mark.parametrize("path", FROM_KERAS, ids=lambda path: path.name)
 def test_arrays_equal_those_of_keras(path):
     for layer in loaded(path, expected(path)).layers:
-        # an .h5 has them by name and in the order of the alphabet, the others number them
+        # An .h5 names the arrays and sorts them by name; the other files number them.
         by_name = {array.name.rpartition("/")[2].partition(":")[0]: array for array in layer.stored}
         names = NAMES if "kernel" in by_name else ["0", "1", "2"]
         stored = [by_name[name].read_numbers() for name in names]
@@ -214,7 +214,7 @@ def test_arrays_equal_those_of_keras(path):
             np.testing.assert_array_equal(array, old)
         if found[2].ndim == 1:
             np.testing.assert_array_equal(found[2], stored[2])
-        else:  # two biases where one would do are one
+        else:  # The two biases of Keras are added where they act as one.
             size = 2 * layer.cell.hidden_size
             np.testing.assert_array_equal(
                 found[2].sum(axis=0)[:size], np.asarray(stored[2].sum(axis=0))[:size]
@@ -286,7 +286,7 @@ def test_layouts_of_one_seed_hold_the_same_cell(spec, suffix, tmp_path):
         if (layout, spec) == ("torch", "gru:reset=before"):
             continue
         file = tmp_path / f"{layout}.{suffix}"
-        # a plain rnn holds over few steps only, whatever its inputs
+        # A plain rnn keeps its gradient over a few steps only.
         horizon = 3 if spec == "rnn" else 20
         init(spec, hidden=HIDDEN, features=FEATURES, horizon=horizon, seeds=1, output=file, layout=layout)
         (layer,) = load(file).layers

@@ -1,4 +1,4 @@
-"""The entry: which array, which part, literal or file, and what stands in the way of reading at all."""
+"""The public functions: choice of an array and a part, literals and files, and unreadable input."""
 
 import io
 import os

@@ -1,4 +1,4 @@
-"""CIFAR-10's binary release: pixel order, scale, and files that are something else."""
+"""CIFAR-10's binary release: pixel order, scale, and other files."""
 
 import numpy as np
 import pytest

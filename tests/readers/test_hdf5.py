@@ -1,4 +1,4 @@
-"""HDF5 and .keras: types, layouts and what stands beside the numbers; links, bombs and lies."""
+"""HDF5 and .keras: types, storage layouts, metadata, links, and hostile files."""
 
 import io
 import json
@@ -19,7 +19,7 @@ MATRIX = np.arange(30.0).reshape(5, 6)
 
 
 def file(fill, **options):
-    """Return the bytes of a file that ``fill`` was given, open for writing."""
+    """Return the bytes of a file that ``fill`` has written."""
     stream = io.BytesIO()
     with h5py.File(stream, "w", **options) as opened:
         fill(opened)
@@ -165,7 +165,7 @@ def test_links_to_other_files_are_not_followed(tmp_path, place):
 
     path = place(file(fill))
     with h5py.File(path) as opened:
-        assert opened["outside"].shape == opened["soft"].shape == MATRIX.shape  # so they lead somewhere
+        assert opened["outside"].shape == opened["soft"].shape == MATRIX.shape  # The links do work.
     assert list(read_arrays(path)) == ["w"]
 
 
@@ -190,7 +190,7 @@ def test_numbers_in_other_files_are_refused(tmp_path, place, check_refused):
     layout[...] = h5py.VirtualSource(str(other), "w", (5, 6))
     path = place(file(outside))
     with h5py.File(path) as opened:
-        assert opened["out\x1b"][2, 3] == MATRIX[2, 3]  # so they are there to be had
+        assert opened["out\x1b"][2, 3] == MATRIX[2, 3]  # The numbers do exist.
     check_refused(lambda: read_arrays(path), "input: 'out\\x1b': ", "in other files", "not read")
     path = place(file(lambda opened: opened.create_virtual_dataset("v", layout)))
     check_refused(lambda: read_arrays(path), "input: 'v': ", "in other files", "not read")
@@ -216,7 +216,7 @@ def short(opened):
 
 
 def foreign(opened):
-    """A filter of a number that is no built-in one, such as libhdf5 looks for in its plugin folder."""
+    """A filter that is not built in; libhdf5 looks for it in its plugin folder."""
     plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     plan.set_chunk((2, 2))
     plan.set_filter(32000, h5py.h5z.FLAG_OPTIONAL)
@@ -288,7 +288,7 @@ def test_endless_heap_is_refused(version, place, check_refused):
     for wrong in (0, 8, 2**32, 2**64 - 1):
         struct.pack_into("<H6xQ", content, heap + 16, 0, wrong)
         check_refused(lambda: read_arrays(place(bytes(content))), f"a heap at byte {heap}", "damaged")
-    # many heaps inside one another, each of them with many steps
+    # Many heaps inside one another, each with many steps.
     nested = bytes(content) + (b"GCOL\x01\0\0\0" + struct.pack("<Q", 2**40)) * 5_000
     check_refused(lambda: read_arrays(place(nested)), "a heap at byte")
     content[14 if version == 0 else 10] = 4

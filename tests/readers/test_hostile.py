@@ -1,4 +1,4 @@
-"""Any bytes give finite arrays or a GradflowError of one line, and take no more memory than allowed."""
+"""Any bytes give finite arrays or a GradflowError of one line, within the limit on memory."""
 
 import random
 
@@ -56,5 +56,5 @@ def test_mutated_file_gives_finite_arrays_or_an_error(kind, examples, place_as, 
                 found = outcome_of(place_as(kind, mutated(content, rng)))
                 outcomes["refused" if isinstance(found, str) else "read"] += 1
                 assert found.isprintable() if isinstance(found, str) else all(map(is_finite, found))
-    # mutations that all fail, or none, would show nothing
+    # The test would show nothing if all mutations failed, or none.
     assert min(outcomes.values()) > 0

@@ -1,4 +1,4 @@
-"""JSON: arrays by dotted path, gradflow's own results, and what is refused."""
+"""JSON: arrays by dotted path, gradflow's own results, and refusals."""
 
 import json
 
@@ -64,7 +64,7 @@ def test_own_result_needs_no_key(place):
 def test_exponent_of_a_result_is_applied(exponent, place, check_refused):
     path = place(with_exponent(exponent))
     np.testing.assert_array_equal(read_array(path), np.ldexp([[1.0, 2.0], [3.0, 4.0]], exponent))
-    # entries alone would be wrong by a power of two
+    # The entries alone would be wrong by a power of two.
     check_refused(
         lambda: read_array(path, "matrices.power.entries"), "did you mean 'matrices.power'", error=UsageError
     )

@@ -1,4 +1,4 @@
-"""MATLAB 5 to 7.2: against scipy's writer, bytes laid out by hand as MATLAB does, and lies."""
+"""MATLAB 5 to 7.2: files of scipy's writer, files written by hand as MATLAB does, and hostile files."""
 
 import io
 import struct
@@ -132,7 +132,7 @@ def sparse(rows=(0, 1), starts=(0, 1, 2), values=(5, 6), shape=(2, 2)):
         (file(compressed(variable(GOOD))[:-4] + b"\0\0\0\0"), ["are unreadable"]),
         (file(compressed(variable(GOOD), declared=2**32 - 1)), ["not what the file declares"]),
         (file(compressed(variable(GOOD), declared=80)), ["not what the file declares"]),
-        (file(compressed(variable(GOOD), cut=4)), ["not what the file declares"]),  # no checksum
+        (file(compressed(variable(GOOD), cut=4)), ["not what the file declares"]),  # The checksum is missing.
         (file(compressed(b"1234")), ["are unreadable"]),
         (file(compressed(element(GOOD, "f8"))), ["not what the file declares"]),
     ],

@@ -1,4 +1,4 @@
-"""Matrix Market: every layout against scipy, which writes and reads them too; and files that lie."""
+"""Matrix Market: every format that scipy writes, and hostile files."""
 
 import io
 

@@ -1,4 +1,4 @@
-"""npy and npz: every numeric type exactly, and headers and archives that lie."""
+"""npy and npz: every numeric type is exact; hostile headers and archives."""
 
 import io
 import pickle
@@ -29,7 +29,7 @@ def saved(array):
 
 
 def zipped(members, compression=zipfile.ZIP_DEFLATED):
-    """As numpy.savez_compressed packs them."""
+    """Return a compressed archive, as numpy.savez_compressed writes it."""
     return checkpoints.zipped(members, compression)
 
 
@@ -117,7 +117,7 @@ def test_objects_are_never_unpickled(place, check_refused):
 )
 def test_hostile_header_is_refused(content, words, place, check_refused):
     check_refused(lambda: read_array(place(content)), "input: ", *words)
-    # the same bytes as a member of an archive, where they may also contradict what it declares
+    # The same bytes as a member of an archive, which may declare another size.
     check_refused(lambda: read_array(place(zipped([("w.npy", content)]))), "input: ", "'w'")
 
 
@@ -183,7 +183,7 @@ def test_wrong_checksum_is_refused(place, check_refused):
 
 @pytest.mark.parametrize("shape", [(2048, 2048), (2, 2)])
 def test_zip_bomb_takes_no_memory(shape, place, check_refused, monkeypatch, memory_below):
-    # 32 MiB of zeros; declared honestly, or as a 2 by 2 matrix
+    # 32 MiB of zeros, declared correctly or as a 2 × 2 matrix.
     content = zipped([("a.npy", npy(header(shape), bytes(2**25)))])
     if shape == (2, 2):
         content = declared(content, len(npy(header(shape))) + 32)

@@ -1,4 +1,4 @@
-"""ONNX: constants of every type, recurrent nodes wherever they stand, and models that lie."""
+"""ONNX: constants of every type, recurrent nodes in any graph, and hostile models."""
 
 import sys
 
@@ -134,7 +134,7 @@ def test_bias_and_peepholes_may_be_absent(op, put):
 
 
 def computed(opset):
-    """Return nodes that put W together from the rows of GATES, halves swapped, and what they come to."""
+    """Return nodes that compute W from GATES with its halves swapped, their constants, and the expected W."""
     zero, half, end = whole(0), whole(4), whole(8)
     if opset < 10:
         cuts = [{"starts": [4], "ends": [8], "axes": [0]}, {"starts": [0], "ends": [4], "axes": [0]}]
@@ -163,7 +163,7 @@ def test_weights_are_computed_in_any_branch(opset, nested, put):
     nodes, constants, expected = computed(opset)
     outer = [constant("gates", GATES), constant("R", R), constant("B", B)]
     if nested:
-        # the branch sees the gates outside, and names what it makes as the other branch does
+        # Each branch uses the gates of the outer graph; both give their results the same names.
         branches = {
             f"{which}_branch": graph([*nodes, lstm(name=which)], constants, inputs=())
             for which in ("then", "else")
@@ -215,7 +215,7 @@ def test_bfloat16_weights_become_float32(put):
 
 
 def test_functions_are_read_at_each_call(put):
-    """The body knows its inputs alone: its W is not the graph's."""
+    """The body of a function sees only its inputs: its W is not that of the graph."""
     body = [helper.make_node("Unsqueeze", ["g", "zero"], ["W"]), lstm(("x", "W", "r"), "inner")]
     body[0:0] = [helper.make_node("Constant", [], ["zero"], value_ints=[0])]
     node = body[-1]
@@ -302,7 +302,7 @@ def test_tensors_in_other_files_are_refused(tmp_path, put, check_refused, monkey
     onnx.external_data_helper.set_external_data(tensor, "secret.bin", 0, W.nbytes)
     tensor.ClearField("raw_data")
     path = put(model([], [tensor]))
-    assert np.array_equal(numpy_helper.to_array(onnx.load(path).graph.initializer[0]), W)  # so it is there
+    assert np.array_equal(numpy_helper.to_array(onnx.load(path).graph.initializer[0]), W)  # It does exist.
     check_refused(
         lambda: read_arrays(path), "model.onnx: 'W\\x1b' is stored in another file", "onnx.save(onnx.load"
     )
@@ -311,7 +311,7 @@ def test_tensors_in_other_files_are_refused(tmp_path, put, check_refused, monkey
 
 
 def test_attributes_in_other_files_are_not_read(tmp_path, put, monkeypatch):
-    """The evaluator takes all attributes of a node, and fetches those that are tensors."""
+    """The evaluator would load every attribute that is a tensor."""
     monkeypatch.chdir(tmp_path)
     tensor = constant("secret", W)
     onnx.external_data_helper.set_external_data(tensor, "nowhere.bin", 0, W.nbytes)
@@ -324,7 +324,7 @@ def test_attributes_in_other_files_are_not_read(tmp_path, put, monkeypatch):
 
 
 def maker(op, *inputs, constants=(), **attributes):
-    """Return a model whose W is what ``op`` makes."""
+    """Return a model whose W is the output of ``op``."""
     nodes = [helper.make_node(op, list(inputs), ["W"], **attributes), lstm()]
     return model(nodes, [*constants, *WEIGHTS[1:]])
 
@@ -346,7 +346,7 @@ def maker(op, *inputs, constants=(), **attributes):
     ],
 )
 def test_generating_operators_are_not_computed(content, put, memory_below):
-    read_arrays(put(model([], WEIGHTS)))  # what onnx takes for itself
+    read_arrays(put(model([], WEIGHTS)))  # The memory that onnx itself takes once.
     with memory_below(2**22):
         assert not recurrent(read_arrays(put(content)))
 

@@ -1,4 +1,4 @@
-"""Every reader of the table gives back what a real writer wrote, from a file and from a pipe."""
+"""Every reader returns what a real writer wrote, from a file and from a pipe."""
 
 import io
 import os
@@ -14,7 +14,7 @@ from gradflow import read_array, read_arrays, read_matrix
 from gradflow.readers import READERS
 from gradflow.registry import lookup
 
-# what content gives away
+# The formats that are recognized by content.
 BY_CONTENT = [kind for kind in READERS if kind != "onnx"]
 MATRIX = np.random.default_rng(3).normal(size=(5, 5))
 MATRIX[0, :3] = [1e-300, -1e300, 0]
@@ -94,7 +94,7 @@ def test_only_the_right_reader_recognizes(kind, writers, place_as):
     source = open_source(place_as(kind, writers[kind](MATRIX)))
     claims = [name for name in READERS if lookup(READERS, name, "reader").recognizes(source)]
     assert claims[0] == kind
-    # npz takes any zip archive and text what decodes, so they stand behind those that are pickier
+    # npz accepts any zip archive, and text accepts all text, so they come after stricter readers.
     assert set(claims) <= {kind, "npz", "text"}
 
 
@@ -115,7 +115,7 @@ def modules_loaded(path):
     return set(result.stdout.split())
 
 
-# reader → what it needs beside numpy
+# Reader → the packages that it needs besides numpy.
 NEEDED = {"torch": {"zipfile"}, "hdf5": {"h5py"}, "npz": {"zipfile"}, "onnx": {"onnx", "zipfile"}}
 
 

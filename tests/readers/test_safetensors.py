@@ -1,4 +1,4 @@
-"""safetensors: every type against the real writer, and headers that lie."""
+"""safetensors: every type of the real writer, and hostile headers."""
 
 import json
 import struct

@@ -1,4 +1,4 @@
-"""Text: every way to write [[1, 2], [3, 4]], and every text that says two things or none."""
+"""Text: every way to write [[1, 2], [3, 4]], and text that is ambiguous or wrong."""
 
 import codecs
 

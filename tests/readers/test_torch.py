@@ -1,4 +1,4 @@
-"""torch checkpoints: every type and view, what stands beside weights, and pickles that lie or do harm."""
+"""torch checkpoints: every type and view, other objects, and hostile pickles."""
 
 import argparse
 import collections
@@ -157,7 +157,7 @@ def test_other_objects_are_ignored(protocol, place):
         "text": "é" * 300,
     }
     inner = pickle.dumps(others, protocol)
-    # the tensor stands in the same pickle, behind what Python itself pickled
+    # The tensor comes after the other objects in one pickle.
     content = b"\x80" + bytes([protocol]) + b"(" + inner[2:-1] + opcodes({"w": tensor()}) + b"t."
     assert names_of(place(checkpoint(content))) == ["1.w"]
 
@@ -187,7 +187,7 @@ def test_command_in_a_pickle_is_not_run(protocol, tmp_path, place, check_refused
     check_refused(lambda: read_arrays(place(checkpoint(content))), "'posix.system'", "not created")
     assert not target.exists()
     pickle.loads(content)
-    assert target.exists()  # so it would have run
+    assert target.exists()  # pickle itself does run it.
 
 
 @pytest.mark.parametrize(
@@ -219,7 +219,7 @@ def chain(step, count=200_000):
 
 
 def doubling(first, levels=60):
-    """Return a pickle whose value holds its innermost part 2**levels times, in a few hundred bytes."""
+    """Return a pickle of a few hundred bytes whose value holds its innermost part 2**levels times."""
     return b"\x80\x02" + opcodes(first) + b"q\x00" + b"h\x00\x86q\x00" * levels + b"."
 
 
@@ -229,7 +229,7 @@ NESTED = ["more than 100 deep", "torch.save(model.state_dict(), FILE)"]
 @pytest.mark.parametrize(
     ("value", "words"),
     [
-        # what it is made of
+        # opcodes
         (b"", ["ends at byte 0"]),
         (b"\x80\x02}", ["ends at byte 3"]),
         (b"\x80\x02.", ["unreadable at byte 3", "pop from empty list"]),
@@ -250,7 +250,7 @@ NESTED = ["more than 100 deep", "torch.save(model.state_dict(), FILE)"]
         (b"\x80\x02I123\n.", ["opcode b'I'"]),
         (b"\x80\x02\x8b\xff\xff\xff\x7f.", ["opcode b'\\x8b'"]),
         (b"\x80\x02\x82\x01.", ["opcode b'\\x82'"]),
-        # what it says of storages and tensors
+        # storages and tensors
         ({"w": Persistent(("storage", "0"))}, ["a storage without type, key and size"]),
         ({"w": opcodes(1) + b"Q"}, ["a storage without"]),
         ({"w": storage("Bad")}, ["'torch.Bad'"]),
@@ -281,7 +281,7 @@ NESTED = ["more than 100 deep", "torch.save(model.state_dict(), FILE)"]
             {"w": Call("torch._tensor", "_rebuild_from_type_v2", Name("torch", "Size"), 1, ())},
             ["unknown function"],
         ),
-        # how it nests
+        # nesting
         ({"a.b": tensor(), "a": {"b": tensor()}}, ["two arrays named 'a.b'"]),
         ({"\x1b[2J": tensor(offset=9)}, ["'\\x1b[2J': "]),
         (b"\x80\x02}q\x00X\x01\x00\x00\x00ah\x00s.", NESTED),
@@ -366,7 +366,7 @@ def test_inflated_storage_has_a_limit(place, check_refused, monkeypatch, memory_
 
 
 def test_checksums_may_be_absent(place):
-    # as after torch.serialization.set_crc32_options(False)
+    # As torch writes after torch.serialization.set_crc32_options(False).
     content = bytearray(saved({"w": np.eye(2)}))
     for mark, position in ((b"PK\x03\x04", 14), (b"PK\x01\x02", 16)):
         at = content.find(mark)
