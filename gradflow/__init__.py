@@ -6,7 +6,7 @@ text needs no numpy.
 
 from typing import TYPE_CHECKING, Any
 
-from gradflow.tables import lookup
+from gradflow.registry import lookup
 
 __version__ = "0.1.0"
 

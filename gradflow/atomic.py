@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Write a file completely or not at all."""
 
 import os
 import stat
@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 
-def obstacle(target: Path) -> str:
-    """Return why nothing can be written in place of the target, or nothing where it can."""
+def find_obstacle(target: Path) -> str:
+    """Return the reason why ``target`` cannot be written, or an empty string if it can be."""
     if target.is_dir():
         return "it is a directory; expected a file name"
     if not target.parent.is_dir():
@@ -16,15 +16,15 @@ def obstacle(target: Path) -> str:
     return "" if os.access(target.parent, os.W_OK) else "permission denied"
 
 
-def replace(target: Path, data: bytes) -> None:
-    """Write a temporary file beside the target, then rename it over the target in one step."""
+def replace_file(target: Path, data: bytes) -> None:
+    """Write ``data`` to a temporary file beside ``target``, then rename it to ``target`` in one step."""
     handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(name, _mode(target))
+        os.chmod(name, _choose_mode(target))
         os.replace(name, target)
     except BaseException:
         with suppress(OSError):
@@ -32,8 +32,8 @@ def replace(target: Path, data: bytes) -> None:
         raise
 
 
-def _mode(target: Path) -> int:
-    """Return the permissions of the file that was there, or those that a new one gets."""
+def _choose_mode(target: Path) -> int:
+    """Return the permissions of the existing file, or those that a new file would get."""
     if target.exists():
         return stat.S_IMODE(target.stat().st_mode)
     mask = os.umask(0)

@@ -1,21 +1,21 @@
-"""What can go wrong, each with the exit code that a script sees.
+"""The errors that gradflow raises, each with the exit code that a script sees.
 
-A message is one line: what, which value, what was expected, what to do. The outermost call that knows
-the context (the file, the option) puts it in front.
+A message is one line. It says what is wrong, which value, what was expected and what to do. The outermost
+call that knows the context (the file, the option) puts it in front of the message.
 """
 
 
 class GradflowError(Exception):
     """Root of every error that gradflow raises on purpose.
 
-    Its leaves are in ``gradflow.errors``: ``UsageError``, the call itself is wrong; ``DataError``, what was
-    given cannot be read or used; ``NumericalError``, the numbers asked for cannot be had. The message is one
-    line: what, which value, what was expected, what to do.
+    ``gradflow.errors`` holds its subclasses. ``UsageError``: the call itself is wrong. ``DataError``: the
+    input cannot be read or used. ``NumericalError``: the requested numbers cannot be computed. The message
+    is one line. It says what is wrong, which value, what was expected and what to do.
 
     Attributes
     ----------
     exit_code : int
-        What the command line exits with.
+        The exit code of the command line.
 
     Examples
     --------
@@ -35,14 +35,14 @@ class GradflowError(Exception):
 
 
 class UsageError(GradflowError):
-    """The call itself is wrong: an unknown name, a bad value, a matrix that is not square."""
+    """The call itself is wrong: for example an unknown name, a bad value or a matrix that is not square."""
 
     exit_code = 2
 
 
 class DataError(GradflowError):
-    """The bytes could not be read, or what they hold cannot be used."""
+    """The input cannot be read, or its contents cannot be used."""
 
 
 class NumericalError(GradflowError):
-    """The data are fine, but the numbers asked for could not be had."""
+    """The input is valid, but the requested numbers cannot be computed."""

@@ -1,4 +1,4 @@
-"""Packages that only some work needs, imported when it is done."""
+"""Optional packages, imported only when the work that needs them starts."""
 
 from importlib import import_module
 from typing import Any
@@ -6,25 +6,25 @@ from typing import Any
 from gradflow.errors import DataError
 
 
-def required(package: str, work: str, extra: str) -> Any:
-    """Return ``package``, which ``work`` needs, imported now.
+def import_extra(package: str, work: str, extra: str) -> Any:
+    """Import and return ``package``, which ``work`` needs.
 
     Raises
     ------
     DataError
-        If it is not installed; ``extra`` of gradflow installs it.
+        If the package is not installed. The message says how to install it, alone or with gradflow's
+        ``extra``.
 
     Examples
     --------
-    >>> required("absent", "reading HDF5", "hdf5")
+    >>> import_extra("absent", "reading HDF5", "hdf5")
     Traceback (most recent call last):
-    gradflow.errors.DataError: reading HDF5 needs absent; pip install absent brings it (extra gradflow[hdf5])
+    gradflow.errors.DataError: reading HDF5 needs absent; run: pip install absent (extra gradflow[hdf5])
     """
     try:
         return import_module(package)
     except ImportError as error:
-        # its own name, for on the package index gradflow's name is another project's
+        # The package's own name comes first: on the package index another project is called gradflow.
         raise DataError(
-            f"{work} needs {package}; pip install {package.partition('.')[0]} brings it "
-            f"(extra gradflow[{extra}])"
+            f"{work} needs {package}; run: pip install {package.partition('.')[0]} (extra gradflow[{extra}])"
         ) from error

@@ -16,7 +16,8 @@ from numpydoc.validate import validate
 
 import gradflow
 from gradflow.analysis import BLOCKS, DTYPES, INPUTS, LOSSES, NORMS, VIEWS
-from gradflow.layouts import ASSUMABLE, LAYOUTS, WRITABLE
+from gradflow.layouts import EXPORTERS
+from gradflow.layouts.assumptions import ASSUMABLE_OPTIONS
 from gradflow.linalg import ENSEMBLES
 from gradflow.readers import INPUT_FORMATS
 from gradflow.record import ColumnMeaning, MatrixMeaning, Record, ScalarMeaning, TableMeaning, meanings
@@ -55,10 +56,9 @@ LISTED = [
     ("compare", "input_format", INPUT_FORMATS),
     ("compare", "norm", NORMS),
     ("compare", "view", VIEWS),
-    ("init", "layout", WRITABLE),
-    ("inspect", "assume", ASSUMABLE),
-    ("load", "assume", ASSUMABLE),
-    ("load", "layout", LAYOUTS),
+    ("init", "layout", EXPORTERS),
+    ("inspect", "assume", ASSUMABLE_OPTIONS),
+    ("load", "assume", ASSUMABLE_OPTIONS),
     ("power", "random", ENSEMBLES),
     ("to_text", "format", FORMATS),
 ]

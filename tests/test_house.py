@@ -15,11 +15,11 @@ from gradflow.cells import CELLS
 from gradflow.cells.base import Cell
 from gradflow.cli import COMMANDS
 from gradflow.errors import GradflowError
-from gradflow.layouts import WRITABLE
+from gradflow.layouts import EXPORTERS
 from gradflow.linalg import ENSEMBLES
 from gradflow.readers import READERS
+from gradflow.registry import lookup
 from gradflow.render import FORMATS
-from gradflow.tables import lookup
 
 TABLES = {
     "command": COMMANDS,
@@ -29,7 +29,7 @@ TABLES = {
     "random matrix": ENSEMBLES,
     "theory": THEORIES,
     "derivation": DERIVATIONS,
-    "layout of weights": WRITABLE,
+    "layout of weights": EXPORTERS,
     "public name": gradflow.API,
 }
 ENTRIES = [(kind, name) for kind, table in TABLES.items() for name in table]

@@ -4,7 +4,7 @@ The words that a person may ask with, and those of the verdicts, stand at the do
 list them without numpy.
 """
 
-from gradflow.tables import Table
+from gradflow.registry import Registry
 
 REGIMES = ("vanishing", "exploding", "preserving", "polynomial", "nilpotent", "undecided")
 FLOW_VERDICTS = ("vanishing", "stable", "exploding", "undecided")
@@ -17,7 +17,7 @@ BLOCKS = ("state", "hh", "hc", "ch", "cc", "direct")
 DTYPES = ("float64", "float32")
 INPUTS = ("normal", "zero", "constant")
 
-LOSSES: Table = {
+LOSSES: Registry = {
     "mean": "gradflow.analysis.losses:MEAN",
     "final": "gradflow.analysis.losses:FINAL",
     "random": "gradflow.analysis.losses:RANDOM",

@@ -21,8 +21,8 @@ from gradflow.analysis.without_effect import refuse_without_effect
 from gradflow.cells.base import Array, Cell
 from gradflow.errors import NumericalError, UsageError
 from gradflow.layouts.network import Network
-from gradflow.readers.given import told
-from gradflow.tables import lookup
+from gradflow.readers.in_memory import name_origin
+from gradflow.registry import lookup
 
 BATCH = 32  # sequences of somebody's data that are used unless more are asked for
 DRAWN = (
@@ -153,10 +153,11 @@ def bptt(
     fed = np.stack([inputs.draw(draw) for draw in range(sequences)])
     objective = _objective(spec, network, fed, rule, wanted.values)
     params = {
-        "cell": spec.text, "loss": loss, "targets": told(targets), "targets_key": targets_key,
+        "cell": spec.text, "loss": loss, "targets": name_origin(targets), "targets_key": targets_key,
         "parameter": parameter, **used_sizes([spec], hidden, inputs), "steps": inputs.steps,
         "batch": sequences,
-        "seed": seed if random else None, "input": told(input), "key": key, "input_format": input_format,
+        "seed": seed if random else None, "input": name_origin(input), "key": key,
+        "input_format": input_format,
         "input_scale": inputs.used_scale, "pair_map": pair_map,
     }  # fmt: skip
     notes = [*_told(spec, inputs, sequences, objective), *wanted.told]
@@ -185,7 +186,7 @@ def _check(targets: object, targets_key: str | None, input: object, batch: int |
 def _told(spec: Spec, inputs: Inputs, sequences: int, objective: Objective) -> Iterator[str]:
     """Yield what to know of the cell and its inputs: what was assumed, left out, or lost."""
     if isinstance(spec, Trained):
-        yield from (layer.told() for layer in spec.network.layers if layer.told())
+        yield from (layer.describe_assumed() for layer in spec.network.layers if layer.describe_assumed())
     if inputs.data is not None and len(inputs.data) > sequences:
         yield f"Of the {len(inputs.data)} input sequences the first {sequences} are used (batch)."
     if isinstance(spec, Trained) and spec.backward:

@@ -13,10 +13,11 @@ from gradflow.analysis.weight_file import WeightFile, WrittenArrays
 from gradflow.analysis.without_effect import READ_ALREADY, refuse_without_effect
 from gradflow.drawing import Items, Line
 from gradflow.errors import DataError, UsageError
-from gradflow.layouts.checkpoint import Checkpoint, check_assumed, load
+from gradflow.layouts.assumptions import check_assumptions
+from gradflow.layouts.checkpoint import Checkpoint, load
 from gradflow.layouts.network import Network
-from gradflow.layouts.to_torch import Module, modules
-from gradflow.readers.messages import shown
+from gradflow.layouts.to_torch import TorchModule, build_modules
+from gradflow.readers.messages import quote
 from gradflow.record import Record, column, scalar, table
 
 
@@ -121,7 +122,7 @@ def convert(
     size = file.write(arrays)
     params = {
         "source": os.fspath(source) if not isinstance(source, Checkpoint) else source.source,
-        "target": str(target), "layout": layout, "assume": check_assumed(assume),
+        "target": str(target), "layout": layout, "assume": check_assumptions(assume),
     }  # fmt: skip
     return Conversion(
         params=params,
@@ -133,7 +134,7 @@ def convert(
     )
 
 
-Made = list[tuple[Network, Module]]
+Made = list[tuple[Network, TorchModule]]
 
 
 def _chosen(
@@ -155,7 +156,7 @@ def _modules(networks: list[Network]) -> tuple[Made, list[str]]:
     remarks = []
     for network in networks:
         try:
-            made += [(network, module) for module in modules(network)]
+            made += [(network, module) for module in build_modules(network)]
         except DataError as error:
             remarks.append(f"left out: {error}.")
     remarks += [
@@ -165,7 +166,10 @@ def _modules(networks: list[Network]) -> tuple[Made, list[str]]:
     ]
     written = dict.fromkeys(network for network, _ in made)
     remarks += [
-        f"{layer.name}: {layer.told()}" for network in written for layer in network.layers if layer.told()
+        f"{layer.name}: {layer.describe_assumed()}"
+        for network in written
+        for layer in network.layers
+        if layer.describe_assumed()
     ]
     if not made:
         raise DataError(f"nothing to write: {' '.join(remarks)} Only what torch computes has a name there")
@@ -182,17 +186,17 @@ def _named(made: Made, alone: bool) -> dict[str, np.ndarray[Any, Any]]:
             with np.errstate(over="ignore"):  # refused by its name below
                 narrowed = array if wide else array.astype(np.float32)
             if not np.isfinite(narrowed).all():
-                raise DataError(f"{shown(prefix + name)} does not fit float32; expected smaller weights")
+                raise DataError(f"{quote(prefix + name)} does not fit float32; expected smaller weights")
             if prefix + name in found:
                 raise DataError(
-                    f"two layers would both be called {shown(_path(module))}; convert them one by one, "
+                    f"two layers would both be called {quote(_path(module))}; convert them one by one, "
                     "as FILE::LAYER"
                 )
             found[prefix + name] = narrowed
     return found
 
 
-def _path(module: Module) -> str:
+def _path(module: TorchModule) -> str:
     return module.path.replace("/", ".")
 
 

@@ -11,7 +11,7 @@ from gradflow.analysis.pace import ARRIVES
 from gradflow.analysis.trajectory import Trajectory, follow
 from gradflow.analysis.view import LARGE, ProductNorms, View, product_log10_norms
 from gradflow.cells.base import Array
-from gradflow.layouts.network import Layer, Network
+from gradflow.layouts.network import Network, NetworkLayer
 from gradflow.linalg.floating import FORMATS, outside
 
 CLEAR_MAJORITY = 7 / 8  # share of the measurements in which a gradient has to arrive for it to "arrive"
@@ -224,7 +224,7 @@ def credit(
     )
 
 
-def trajectories(network: Network, inputs: Array) -> Iterator[tuple[Layer, Trajectory, bool]]:
+def trajectories(network: Network, inputs: Array) -> Iterator[tuple[NetworkLayer, Trajectory, bool]]:
     """Yield each layer of a network with its way, and whether it was fed what the network would feed it.
 
     Inputs have shape (T, features), or (draws, T, features). A level is fed the outputs of the one below, all

@@ -21,8 +21,8 @@ from gradflow.analysis.square import square_matrix
 from gradflow.errors import GradflowError, UsageError
 from gradflow.notation.evaluate import Symbols
 from gradflow.notation.tex import tex
-from gradflow.readers.given import told
-from gradflow.tables import lookup, unknown
+from gradflow.readers.in_memory import name_origin
+from gradflow.registry import describe_unknown, lookup
 
 MAX_HIDDEN, MAX_ROWS = 16, 100  # units and rows, past which nobody reads a derivation
 MIN_ENTRY, MAX_ENTRY = 1e-60, 1e60  # of a matrix, the largest: a double should hold its powers
@@ -94,7 +94,7 @@ def derive(
     ('∂y/∂x = diag(σ′(Wx)) W', True)
     """
     given: dict[str, Any] = {"cell": cell, "matrix": matrix, "key": key, "steps": steps, "hidden": hidden}
-    params = {"topic": topic, "list": list, **given, "matrix": told(matrix), "seed": seed}
+    params = {"topic": topic, "list": list, **given, "matrix": name_origin(matrix), "seed": seed}
     if list:
         if topic is not None or any(value is not None for value in [*given.values(), seed]):
             raise UsageError("list shows every topic: leave topic and options out, or leave list out")
@@ -154,7 +154,7 @@ def _choose_names(topic: str, options: Mapping[str, Any]) -> Iterable[str]:
     if topic == ALL_TOPICS:
         return DERIVATIONS
     if topic not in DERIVATIONS:
-        raise UsageError(unknown("topic", topic, [*DERIVATIONS, ALL_TOPICS]))
+        raise UsageError(describe_unknown("topic", topic, [*DERIVATIONS, ALL_TOPICS]))
     for option in options:
         if option not in taken(topic):
             takers = ", ".join(name for name in DERIVATIONS if option in taken(name))

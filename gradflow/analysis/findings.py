@@ -20,8 +20,9 @@ from gradflow.analysis.trajectory_error import state_norm_error
 from gradflow.cells.base import Array
 from gradflow.cells.base import Layer as LayerCell
 from gradflow.errors import GradflowError
-from gradflow.layouts.checkpoint import Checkpoint, check_settles, read_checkpoint
-from gradflow.layouts.network import Layer, Network
+from gradflow.layouts.assumptions import check_left_open
+from gradflow.layouts.checkpoint import Checkpoint, read_checkpoint
+from gradflow.layouts.network import Network, NetworkLayer
 
 # Credit is measured along so many sequences of inputs, drawn or given, from so many steps of all of them, at
 # least two and at most eight a sequence. Of large layers, whose many units average, half as many do.
@@ -165,7 +166,7 @@ def _opened(question: Question, job: Job) -> tuple[Checkpoint, tuple[str, ...]]:
     else:
         name = parse_name(job.source)
         checkpoint = read_checkpoint(name.file, question.layout, {**question.assume, **name.assume})
-        check_settles(name.assume, checkpoint.left_open, name.file)
+        check_left_open(name.assume, checkpoint.left_open, name.file)
         chosen = checkpoint[name.layer].layers if name.layer else checkpoint.layers
     return checkpoint, job.layers or tuple(layer.name for layer in chosen)
 
@@ -197,7 +198,7 @@ def _drawn(inputs: Inputs, count: int) -> Array:
 
 
 def _finding(
-    question: Question, layer: Layer, trajectory: Trajectory, fed: str, *, took_input: bool
+    question: Question, layer: NetworkLayer, trajectory: Trajectory, fed: str, *, took_input: bool
 ) -> Finding:
     cell = cast(LayerCell, layer.cell)
     several = MAX_MEASUREMENTS if trajectory.size <= MAX_DENSE_STATE else MAX_MEASUREMENTS // 2
@@ -222,8 +223,8 @@ def _finding(
         fed=fed,
         took_input=took_input,
         assumed=layer.assumed,
-        told=layer.told(),
-        turned=layer.turned,
+        told=layer.describe_assumed(),
+        turned=layer.inverted_gates,
         lags=question.lags,
         credit=measured,
         gates=gate_rows(cell, activity, every_step=question.gate_steps),

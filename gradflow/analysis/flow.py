@@ -25,8 +25,8 @@ from gradflow.analysis.without_effect import refuse_without_effect
 from gradflow.cells.base import Array, Cell
 from gradflow.errors import GradflowError, UsageError
 from gradflow.layouts.network import Network
-from gradflow.readers.given import told
-from gradflow.tables import unknown
+from gradflow.readers.in_memory import name_origin
+from gradflow.registry import describe_unknown
 
 AT_ONCE = 2**19  # numbers in the products of one batch
 
@@ -156,14 +156,17 @@ def compare(
         "steps": inputs.steps, "seed": (seed or 0) if random else None, "seeds": seeds,
         "key": key, "input_format": input_format,
         "input_scale": inputs.used_scale,
-        "input": told(input), "norm": ",".join(norms), "block": ",".join(blocks), "view": view,
+        "input": name_origin(input), "norm": ",".join(norms), "block": ",".join(blocks), "view": view,
         "lags": lags if isinstance(lags, str) else ",".join(f"{lag}" for lag in chosen.lags),
         "pair_map": pair_map, "paths": paths, "gate_steps": gate_steps,
         "exact": exact, "dtype": dtype,
     }  # fmt: skip
     trained = [spec for spec in specs if isinstance(spec, Trained)]
     assumed = [
-        f"{spec.text}: {layer.told()}" for spec in trained for layer in spec.network.layers if layer.told()
+        f"{spec.text}: {layer.describe_assumed()}"
+        for spec in trained
+        for layer in spec.network.layers
+        if layer.describe_assumed()
     ]
     return _record(params, draws, question, found, assumed)
 
@@ -296,7 +299,7 @@ def _check_tables(specs: Sequence[Spec], draws: Draws, question: Question) -> No
 
 def _one(kind: str, value: object, valid: Sequence[str]) -> str:
     if str(value) not in valid:
-        raise UsageError(unknown(kind, str(value), valid))
+        raise UsageError(describe_unknown(kind, str(value), valid))
     return str(value)
 
 

@@ -14,7 +14,7 @@ from gradflow.analysis.quantiles import median_interval
 from gradflow.analysis.trajectory_error import NOTED_DECADES, rounding_note, stated_error
 from gradflow.analysis.view import View
 from gradflow.cells.base import Array
-from gradflow.printable import decimal
+from gradflow.printable import format_log10
 
 TOLD = 1e-9  # a relative error that a reader must not miss
 NOTHING = 1e-9  # nats per step that are rounding
@@ -47,7 +47,7 @@ def _sentence(flow: Lags, summary: Cells, k: int, steps: int, seeds: int) -> str
         return f"{name}{verdict} no lag{ending}."
     final = float(flow.log10_norm[places[-1]])
     lag, bound = flow.lag[places[-1]], summary.bound_from[k]
-    told = "unknown" if math.isnan(final) else decimal(final)
+    told = "unknown" if math.isnan(final) else format_log10(final)
     last = f" {'at most ' if bound else ''}{told} at lag {lag}"
     horizon = summary.horizon_float32[k]
     side = "under" if final < 0 else "over"

@@ -11,7 +11,7 @@ from gradflow.linalg.norms import spectral_norm
 from gradflow.linalg.power_bounds import NormBounds
 from gradflow.linalg.powers import matrix_power
 from gradflow.linalg.scaled import Scaled
-from gradflow.printable import decimal
+from gradflow.printable import format_log10
 
 # A difference of two log₁₀ norms that is more than rounding.
 MARGIN = 1e-9
@@ -33,10 +33,10 @@ class Growth(NamedTuple):
             return f"W^k is exactly 0 from step {self.zero_from} on."
         last = self._last_norm()
         if self.open_peak:
-            peak = f"{decimal(self.peak_log10_norm)} at step {self.peak_step}"
+            peak = f"{format_log10(self.peak_log10_norm)} at step {self.peak_step}"
             return f"The largest norm that is known is {peak}. {last}"
         if 0 < self.peak_step < self.steps and self.peak_log10_norm > MARGIN:
-            peak = f"{decimal(self.peak_log10_norm)} at step {self.peak_step}"
+            peak = f"{format_log10(self.peak_log10_norm)} at step {self.peak_step}"
             return f"First it grows: ‖W^k‖ peaks at {peak}. {last}"
         if self.peak_step == self.steps > 0 and self.peak_log10_norm > MARGIN and not endless:
             return f"But up to step {self.steps} it has grown. {last}"
@@ -45,10 +45,10 @@ class Growth(NamedTuple):
     def _last_norm(self) -> str:
         computed, low, high = self.last
         if not math.isnan(computed):
-            return f"‖W^{self.steps}‖ = {decimal(computed)}."
+            return f"‖W^{self.steps}‖ = {format_log10(computed)}."
         if low == -math.inf:
-            return f"Rounding leaves of ‖W^{self.steps}‖ only that it is at most {decimal(high)}."
-        between = f"it lies between {decimal(low)} and {decimal(high)}"
+            return f"Rounding leaves of ‖W^{self.steps}‖ only that it is at most {format_log10(high)}."
+        between = f"it lies between {format_log10(low)} and {format_log10(high)}"
         return f"Rounding leaves of ‖W^{self.steps}‖ only that {between}."
 
 

@@ -24,12 +24,12 @@ from gradflow.cells.base import Cell
 from gradflow.cells.spec import CellSpec, parse_cell
 from gradflow.cells.stack import layers_of
 from gradflow.errors import DataError, NumericalError, UsageError
-from gradflow.layouts import WRITABLE
-from gradflow.layouts.written import Written
+from gradflow.layouts import EXPORTERS
+from gradflow.layouts.weights import ExportedLayers
 from gradflow.linalg.scaled import from_log10
-from gradflow.printable import decimal
-from gradflow.readers.given import told
-from gradflow.tables import lookup
+from gradflow.printable import format_log10
+from gradflow.readers.in_memory import name_origin
+from gradflow.registry import lookup
 
 # Sequences of inputs: the value is sought on the first, and judged on others that the search never saw. That
 # one holds on all of 32 and fails on the next has a probability of at most (32/33)^32/33, about 1 %.
@@ -126,7 +126,7 @@ def init(
         count=max(seeds, TUNING_SEQUENCES + HELD_OUT_SEQUENCES), length_name="horizon",
     )  # fmt: skip
     task = Task(spec, knob_of(spec), hidden, inputs, seed)
-    lookup(WRITABLE, layout, "layout of weights")
+    lookup(EXPORTERS, layout, "layout of weights")
     file = None if output is None else WeightFile.of(output)
     if file is not None and isinstance(input, str | Path) and file.path == Path(os.path.realpath(input)):
         raise UsageError(f"{file.name!r} is the input, which would be lost; name another file")
@@ -149,7 +149,7 @@ def init(
     params = {
         "cell": cell, "hidden": hidden, "horizon": horizon,
         "features": inputs.features if inputs.data is None else None,
-        "input": told(input),
+        "input": name_origin(input),
         "key": key, "input_format": input_format, "input_scale": inputs.used_scale,
         "seed": seed, "seeds": seeds,
         "output": None if output is None else os.fspath(output), "layout": layout,
@@ -219,26 +219,26 @@ def _check_holds(task: Task, value: float | None, judged: Credit) -> None:
     best_value = "the scheme's own" if value is None and not knob.known else f"{taken:.6g}"
     raise NumericalError(
         f"no {knob.name} from {knob.low:g} to {knob.high:g} holds over inputs: with the best, {best_value}, "
-        f"a gradient is multiplied by {decimal(low)} to {decimal(high)} over {task.inputs.steps} steps and "
-        f"arrives along {counts['arrives']} of {len(judged.measurements)} sequences, other than those it was "
-        "sought on; nothing was written. Try another init, a cell with gates, a shorter horizon, or the "
-        "inputs that the network will see (input)"
+        f"a gradient is multiplied by {format_log10(low)} to {format_log10(high)} over {task.inputs.steps} "
+        f"steps and arrives along {counts['arrives']} of {len(judged.measurements)} sequences, other than "
+        "those it was sought on; nothing was written. Try another init, a cell with gates, a shorter "
+        "horizon, or the inputs that the network will see (input)"
     )
 
 
-def _weights(layout: str, cell: Cell, *, refuse: bool) -> Written | None:
+def _weights(layout: str, cell: Cell, *, refuse: bool) -> ExportedLayers | None:
     """Return the weights in a framework's names and in float32, whose numbers they have already.
 
     None for a cell that the framework has not, unless that is to be refused.
     """
     try:
-        named: Written = lookup(WRITABLE, layout, "layout of weights")(layers_of(cell))
+        named: ExportedLayers = lookup(EXPORTERS, layout, "layout of weights")(layers_of(cell))
     except DataError:
         if refuse:
             raise
         return None
     arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in named.arrays.items()}
-    return Written(named.constructors, arrays)
+    return ExportedLayers(named.constructors, arrays)
 
 
 def _itself(trial: Trial) -> Trial:
@@ -252,7 +252,7 @@ def _record(
     stages: Sequence[Sequence[Credit]],
     trials: Sequence[Trial],
     value: float | None,
-    weights: Written | None,
+    weights: ExportedLayers | None,
     size: int | None,
 ) -> Tuned:
     """Return the record of the search, and of what was written."""

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from gradflow.analysis.credit import Credit
 from gradflow.analysis.tuning import Knob
-from gradflow.printable import decimal
+from gradflow.printable import format_log10
 
 
 class Words(NamedTuple):
@@ -37,11 +37,11 @@ def _spread(words: Words, credit: Credit) -> str:
         return " along the one sequence it was sought on"
     low, high = credit.log10_credit_range
     held_out = f"{words.held_out} held-out sequence{'s' if words.held_out > 1 else ''}"
-    return f" ({decimal(low)} to {decimal(high)} along {held_out})"
+    return f" ({format_log10(low)} to {format_log10(high)} along {held_out})"
 
 
 def _told(credit: Credit) -> str:
-    return "an overflow" if credit.blow_up is not None else decimal(credit.log10_credit)
+    return "an overflow" if credit.blow_up is not None else format_log10(credit.log10_credit)
 
 
 def notes(words: Words, after: Credit, several: Sequence[Credit]) -> Iterator[str]:

@@ -13,8 +13,8 @@ from gradflow.analysis.without_effect import refuse_without_effect
 from gradflow.errors import DataError, UsageError
 from gradflow.readers import INPUT_FORMATS
 from gradflow.readers.arrays import read_array
-from gradflow.readers.given import given_array
-from gradflow.tables import lookup
+from gradflow.readers.in_memory import convert_array
+from gradflow.registry import lookup
 
 STEPS, FEATURES = 100, 32
 LARGEST = 10**8  # of anything that is held in memory
@@ -189,7 +189,7 @@ def _batch(
         data = read_array(source, key, dimensions=(2, 3))
     else:
         refuse_without_effect({"key": key}, "on an array: it picks one of a file")
-        data = given_array(source, "input", (2, 3))
+        data = convert_array(source, "input", (2, 3))
     if np.iscomplexobj(data):
         raise DataError("the input is complex: expected real numbers, a step a row")
     batch: NDArray[np.float64] = data[None] if data.ndim == 2 else data

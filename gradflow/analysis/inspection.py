@@ -22,11 +22,13 @@ from gradflow.analysis.inspection_tables import (
     unit_table,
 )
 from gradflow.analysis.inspection_words import notes, sentences
-from gradflow.analysis.trained import SEPARATOR, SUFFIXES, parse_name
+from gradflow.analysis.trained import SEPARATOR, parse_name
 from gradflow.analysis.without_effect import READ_ALREADY, refuse_without_effect
 from gradflow.errors import DataError, UsageError
-from gradflow.layouts.checkpoint import Checkpoint, check_assumed, check_settles
-from gradflow.readers.given import told
+from gradflow.layouts.assumptions import check_assumptions, check_left_open
+from gradflow.layouts.checkpoint import Checkpoint
+from gradflow.readers import CHECKPOINT_SUFFIXES
+from gradflow.readers.in_memory import name_origin
 
 RUNS_OVER_LAGS = 2  # how long a run along drawn inputs is, over the lags that are measured in it
 
@@ -124,15 +126,15 @@ def inspect(
     )  # fmt: skip
     lags = drawn or inputs.steps
     asked = _length(length, lags)
-    given = check_assumed(assume)
+    given = check_assumptions(assume)
     question = Question(inputs, asked, lags, seed, layout, given, gate_steps)
     answers = list(map(partial(answer, question), jobs(question, sources)))
     if len(sources) == 1:
         answers = [merged(answers)]
     _check(answers, [_name(file) for file in files], inputs, given)
     params = {
-        "files": [_name(source) for source in files], "input": told(input), "key": key, "length": asked,
-        "seed": seed, "layout": layout, "assume": given, "units": units,
+        "files": [_name(source) for source in files], "input": name_origin(input), "key": key,
+        "length": asked, "seed": seed, "layout": layout, "assume": given, "units": units,
         "gate_steps": gate_steps, "diff": diff,
     }  # fmt: skip
     several = len(sources) > 1 or any(os.path.isdir(_name(file)) for file in files)
@@ -167,10 +169,12 @@ def _expanded(file: str) -> list[str]:
     found = sorted(
         os.fspath(path)
         for path in Path(file).rglob("*")
-        if path.is_file() and path.name.lower().endswith(SUFFIXES)
+        if path.is_file() and path.name.lower().endswith(CHECKPOINT_SUFFIXES)
     )
     if not found:
-        raise DataError(f"{file}: holds no checkpoint; expected files that end with {', '.join(SUFFIXES)}")
+        raise DataError(
+            f"{file}: holds no checkpoint; expected files that end with {', '.join(CHECKPOINT_SUFFIXES)}"
+        )
     return found
 
 
@@ -216,7 +220,7 @@ def _check(answers: Sequence[Answer], typed: Sequence[str], inputs: Inputs, give
     if problems and not read:
         more = f" (nor can {len(problems) - 1} more files be read)" if len(problems) > 1 else ""
         raise type(problems[0][1])(f"{problems[0][1]}{more}")
-    check_settles(given, frozenset().union(*(answer.left_open for answer in read)), read[0].file)
+    check_left_open(given, frozenset().union(*(answer.left_open for answer in read)), read[0].file)
     found = [finding for answer in read for finding in answer.findings]
     if inputs.data is not None and not any(finding.took_input for finding in found):
         widths = ", ".join(f"{finding.name} {finding.input_size}" for finding in found[:8])

@@ -10,7 +10,7 @@ from gradflow.analysis.pace import ARRIVES, LEAST_STEPS, STABLE, half_life
 from gradflow.analysis.quantiles import quantiles
 from gradflow.analysis.remedies import Trial, best
 from gradflow.analysis.trajectory_error import NOTED_DECADES, rounding_note
-from gradflow.printable import decimal
+from gradflow.printable import format_log10
 
 TOLD = 1e-6  # a relative error that a reader must not miss
 GATES = {"f": "forget gate", "z": "update gate"}
@@ -30,7 +30,8 @@ def _arrival(finding: Finding, length: int) -> str:
         typical = credit._replace(last_decides=False)
         if typical.arrival != credit.last.arrival:
             return f"{_last_step(credit, length)}."
-    over = f"over {length} steps a gradient is multiplied by {decimal(credit.log10_credit)}{_spread(credit)}"
+    factor = f"{format_log10(credit.log10_credit)}{_spread(credit)}"
+    over = f"over {length} steps a gradient is multiplied by {factor}"
     match credit.arrival:
         case "arrives":
             return f"credit arrives: {over}{_keeper(finding)}{_further(finding, length)}."
@@ -58,8 +59,8 @@ def _last_step(credit: Credit, length: int) -> str:
     what = "does not arrive" if last.arrival == "lost" else "explodes"
     return (
         f"credit {what} from the last step: over {length} steps a gradient is multiplied by "
-        f"{decimal(last.log10_credit)}{_beside(last)}; in all {rest}, multiplied by "
-        f"{decimal(credit.log10_credit)}{_spread(credit)}"
+        f"{format_log10(last.log10_credit)}{_beside(last)}; in all {rest}, multiplied by "
+        f"{format_log10(credit.log10_credit)}{_spread(credit)}"
     )
 
 
@@ -69,7 +70,9 @@ def _spread(credit: Credit) -> str:
     count, sequences = len(credit.measurements), len(credit.rates)
     if count == 1:
         return " from the last step, the only end looked at"
-    return f" ({decimal(low)} to {decimal(high)}, {count} ends in {_counted(sequences, 'sequence')})"
+    return (
+        f" ({format_log10(low)} to {format_log10(high)}, {count} ends in {_counted(sequences, 'sequence')})"
+    )
 
 
 def _counted(count: int, noun: str) -> str:
@@ -80,7 +83,7 @@ def _beside(credit: Credit) -> str:
     """Say the ratio where it decides, for the norm itself is within a factor of 100."""
     if abs(credit.log10_credit) > ARRIVES or abs(credit.log10_norm_ratio) <= ARRIVES:
         return ""
-    return f", {decimal(credit.log10_norm_ratio)} times the norm of one step"
+    return f", {format_log10(credit.log10_norm_ratio)} times the norm of one step"
 
 
 def _counts(credit: Credit) -> str:
@@ -188,9 +191,9 @@ def _outcome(trial: Trial, length: int) -> str:
         return "the state overflows"
     low, high = trial.credit.log10_credit_range
     count, arriving = len(trial.credit.measurements), trial.credit.counted("arrives")
-    spread = "" if count == 1 else f" ({decimal(low)} to {decimal(high)})"
+    spread = "" if count == 1 else f" ({format_log10(low)} to {format_log10(high)})"
     part = "" if arriving in (0, count) else f", arriving from {arriving} of {count} ends"
-    return f"{decimal(trial.credit.log10_credit)} over {length} steps{spread}{part}"
+    return f"{format_log10(trial.credit.log10_credit)} over {length} steps{spread}{part}"
 
 
 def _retaining(finding: Finding) -> GateRow | None:

@@ -20,8 +20,8 @@ from gradflow.cells.base import Array
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.network import Network
 from gradflow.readers.arrays import read_array
-from gradflow.readers.given import given_array, told
-from gradflow.readers.messages import shown
+from gradflow.readers.in_memory import convert_array, name_origin
+from gradflow.readers.messages import quote
 
 
 def lyapunov(
@@ -157,14 +157,14 @@ def lyapunov(
         orbits = [orbit_from(draw, 0, count) for draw in range(seeds)]
         text = spec.text
         of_cells = {
-            **used_sizes([spec], hidden, inputs), "input": told(input), "input_format": input_format,
+            **used_sizes([spec], hidden, inputs), "input": name_origin(input), "input_format": input_format,
             "input_scale": inputs.used_scale, "seeds": seeds,
         }  # fmt: skip
     size = orbits[0].size
     if count is not None and count > size:
         raise UsageError(f"count {count}: the state has {size} numbers; expected at most that")
     params = {
-        "cell": text, "jacobians": told(jacobians), "key": key, "count": count, "steps": plan.steps,
+        "cell": text, "jacobians": name_origin(jacobians), "key": key, "count": count, "steps": plan.steps,
         "transient": plan.transient, "tolerance": tolerance, "seed": seed, **of_cells,
     }  # fmt: skip
     runs = measured(orbits, count or size, plan, tolerance=tolerance, seed=seed, map=map)
@@ -196,8 +196,8 @@ def _stack(source: str | Path | ArrayLike | None, key: str | None) -> Array:
     else:
         assert source is not None
         refuse_without_effect({"key": key}, "on an array: it picks one of a file")
-        stack = given_array(source, "jacobians", (3,))
-    name = f"{shown(str(source))}: " if isinstance(source, str | Path) else ""
+        stack = convert_array(source, "jacobians", (3,))
+    name = f"{quote(str(source))}: " if isinstance(source, str | Path) else ""
     if np.iscomplexobj(stack):
         raise DataError(f"{name}the Jacobians are complex: expected real numbers, T×n×n")
     if stack.shape[1] != stack.shape[2] or not stack.size:

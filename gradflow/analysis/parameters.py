@@ -11,7 +11,7 @@ from gradflow.cells.factor import side_by_side
 from gradflow.cells.stack import Stack, layers_of
 from gradflow.errors import UsageError
 from gradflow.linalg.columns import Columns
-from gradflow.tables import unknown
+from gradflow.registry import describe_unknown
 
 EVERY = "all"
 
@@ -67,7 +67,7 @@ def chosen(cell: Cell, states: Array, inputs: Array, text: str) -> list[Block]:
     for name in (part.strip() for part in text.split(",")):
         matching = [block for number, uses in enumerate(layers) for block in _matching(number, uses, name)]
         if not matching:
-            raise UsageError(unknown("parameter", name, _names(layers)))
+            raise UsageError(describe_unknown("parameter", name, _names(layers)))
         found |= {(block.layer, block.parameter, block.start, block.size): block for block in matching}
     return _without_parts(list(found.values()))
 

@@ -17,7 +17,7 @@ from gradflow.linalg.powers import TrackedPower, successive_powers, table_steps
 from gradflow.linalg.scaled import LOG10_2, Scaled, ScaledNumber, number, shifted
 from gradflow.linalg.spectral_radius import Radius
 from gradflow.linalg.spectrum import Spectrum
-from gradflow.printable import decimal
+from gradflow.printable import format_log10
 
 # Decades between the bounds of a norm up to which it is given, and what the logarithm of a huge one has
 # besides.
@@ -123,8 +123,9 @@ def agree_on_radius(norms: PowerNorms, radius: Radius) -> tuple[Radius, tuple[st
     if contradicted:
         low, high = 0.0, unit
         note = (
-            f"The eigenvalues say that ρ is at least {decimal(radius.log10_low())}, the norms of the powers "
-            f"that it is at most {decimal(min(known))}: only the powers are used. Please report the matrix."
+            f"The eigenvalues say that ρ is at least {format_log10(radius.log10_low())}, the norms of the "
+            f"powers that it is at most {format_log10(min(known))}: only the powers are used. Please "
+            "report the matrix."
         )
         return Radius(unit, low, high, radius.exponent), (note,)
     high = max(min(radius.high, unit), radius.low)
@@ -138,9 +139,9 @@ def describe_unknown_norms(norms: PowerNorms) -> Iterator[str]:
         return
     first, last = int(places[0]), int(places[-1])
     low, high = float(norms.bounds.low[first]), float(norms.bounds.high[first])
-    least = "0" if low == -math.inf else decimal(low)
+    least = "0" if low == -math.inf else format_log10(low)
     step = norms.steps[first]
-    between = f"it lies between {least} and {decimal(high)}"
+    between = f"it lies between {least} and {format_log10(high)}"
     if first == last:
         yield f"At step {step} rounding leaves no digit of ‖W^k‖: {between}."
         return

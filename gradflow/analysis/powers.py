@@ -30,9 +30,9 @@ from gradflow.linalg.numerical_radius import numerical_radius
 from gradflow.linalg.scaled import LOG10_2, Scaled, from_log10, number, shifted
 from gradflow.linalg.spectral_radius import Radius, spectral_radius
 from gradflow.linalg.spectrum import Spectrum, spectrum
-from gradflow.printable import decimal
+from gradflow.printable import format_log10
 from gradflow.readers.arrays import read_matrix
-from gradflow.readers.given import given_array, told
+from gradflow.readers.in_memory import convert_array, name_origin
 from gradflow.record import Matrix
 
 KREISS_SIZE = 200
@@ -122,11 +122,11 @@ def power(
         raise UsageError("a claimed decomposition needs both its vectors and its values")
     square = _square(matrix, key, random, size, gain, seed)
     params = {
-        "matrix": told(matrix), "key": key, "steps": steps, "random": random,
+        "matrix": name_origin(matrix), "key": key, "steps": steps, "random": random,
         "size": len(square) if random else None,
         "gain": (GAIN if gain is None else gain) if random else None, "seed": seed or 0 if random else None,
         "kreiss": kreiss, "entries": entries,
-        "claim_vectors": told(claim_vectors), "claim_values": told(claim_values),
+        "claim_vectors": name_origin(claim_vectors), "claim_values": name_origin(claim_values),
     }  # fmt: skip
     verdict = None
     if claim_vectors is not None and claim_values is not None:
@@ -212,7 +212,7 @@ def _measured(
 
 
 def _array(source: str | ArrayLike, name: str) -> NDArray[Any]:
-    return read_matrix(source) if isinstance(source, str) else given_array(source, name, (1, 2))
+    return read_matrix(source) if isinstance(source, str) else convert_array(source, name, (1, 2))
 
 
 def _square(
@@ -325,7 +325,7 @@ def _lost_range(eigen: Spectrum, radius: Radius) -> Iterator[str]:
     """Yield what is said of a ρ, and of eigenvalues, that no double holds."""
     if radius.value and number(radius.value, radius.exponent).held() is None:
         yield (
-            f"No double holds ρ = {decimal(radius.log10())}: spectral_radius and its bounds are left out. "
+            f"No double holds ρ = {format_log10(radius.log10())}: spectral_radius and its bounds are left out. "
             "log10_spectral at step 1 is its logarithm."
         )
     largest = np.abs(shifted(eigen.values, radius.exponent))

@@ -10,7 +10,7 @@ from gradflow.linalg.enclosure import connected_components
 from gradflow.linalg.scaled import LOG10_2
 from gradflow.linalg.spectral_radius import Radius
 from gradflow.linalg.spectrum import Spectrum
-from gradflow.printable import decimal
+from gradflow.printable import format_log10
 
 # How much of ρ may be open, relative to 1, where W is said to have |λ| = 1 to rounding: of a matrix with good
 # eigenvectors some 1e-13 is.
@@ -90,8 +90,8 @@ def _named(value: complex, spectrum: Spectrum, radius: Radius) -> str:
 def _modulus(radius: Radius) -> str:
     """Return ρ in as many digits as it has, else with the bounds that it lies between."""
     if radius.error <= PRINTED * radius.value:
-        return decimal(radius.log10())
-    return f"{decimal(radius.log10())} ({_range(radius)})"
+        return format_log10(radius.log10())
+    return f"{format_log10(radius.log10())} ({_range(radius)})"
 
 
 def _range(radius: Radius) -> str:
@@ -100,7 +100,7 @@ def _range(radius: Radius) -> str:
     if max(abs(low), abs(high)) < NEAR_ONE:
         ends = (f"1 {'-' if end < 0 else '+'} {abs(end):.1e}" if end else "1" for end in (low, high))
         return "between " + " and ".join(ends)
-    return f"between {decimal(radius.log10_low())} and {decimal(radius.log10_high())}"
+    return f"between {format_log10(radius.log10_low())} and {format_log10(radius.log10_high())}"
 
 
 def _pace(steps: float) -> str:
@@ -125,7 +125,7 @@ def _vanishing(spectrum: Spectrum, radius: Radius) -> str:
     if radius.error > PRINTED * radius.value:
         return f"{opening} the norm halves {_paces(fastest, slowest)}."
     halving = f" and the norm halves {_pace(LOG10_2 / -radius.log10())}" if radius.value else ""
-    return f"{opening} a step multiplies by {decimal(radius.log10())}{halving}."
+    return f"{opening} a step multiplies by {format_log10(radius.log10())}{halving}."
 
 
 def _exploding(spectrum: Spectrum, radius: Radius) -> str:
@@ -138,7 +138,7 @@ def _exploding(spectrum: Spectrum, radius: Radius) -> str:
         fastest, slowest = LOG10_2 / radius.log10_high(), LOG10_2 / radius.log10_low()
         return f"{opening} the norm doubles {_paces(fastest, slowest)}.{rest}"
     return (
-        f"{opening} a step multiplies the norm by {decimal(radius.log10())} and it doubles "
+        f"{opening} a step multiplies the norm by {format_log10(radius.log10())} and it doubles "
         f"{_pace(LOG10_2 / radius.log10())}.{rest}"
     )
 
@@ -190,7 +190,7 @@ def _nilpotent(spectrum: Spectrum, radius: Radius) -> str:  # noqa: ARG001 - one
 def _undecided(spectrum: Spectrum, radius: Radius) -> str:
     if radius.low == radius.high:
         return (
-            f"What W^n does in the long run is left open: ρ is {decimal(radius.log10())}, but whether "
+            f"What W^n does in the long run is left open: ρ is {format_log10(radius.log10())}, but whether "
             "eigenvectors are missing is not known."
         )
     return (

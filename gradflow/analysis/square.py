@@ -7,7 +7,7 @@ from numpy.typing import ArrayLike, NDArray
 from gradflow.analysis.without_effect import refuse_without_effect
 from gradflow.errors import UsageError
 from gradflow.readers.arrays import read_matrix
-from gradflow.readers.given import given_array
+from gradflow.readers.in_memory import convert_array
 
 
 def square_matrix(source: str | ArrayLike, key: str | None = None) -> NDArray[Any]:
@@ -30,7 +30,7 @@ def square_matrix(source: str | ArrayLike, key: str | None = None) -> NDArray[An
         matrix = read_matrix(source, key)
     else:
         refuse_without_effect({"key": key}, "on an array: it picks one of a file")
-        matrix = given_array(source, "matrix")
+        matrix = convert_array(source, "matrix")
     if matrix.shape[0] != matrix.shape[1]:
         raise UsageError(
             f"the matrix is {'×'.join(map(str, matrix.shape))}: expected a square one; "

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from gradflow.cells.spec import CellSpec, finite, parse_cell
 from gradflow.errors import UsageError
-from gradflow.tables import unknown
+from gradflow.registry import describe_unknown
 
 MOST = 1000  # values of a range
 LARGEST = 1e100
@@ -38,7 +38,7 @@ class Asked(NamedTuple):
         if self.name == "ginibre":
             wrong = [name for name in items if name != "gain"]
             if wrong:
-                raise UsageError(f"{text!r}: {unknown('option', wrong[0], ['gain'])}")
+                raise UsageError(f"{text!r}: {describe_unknown('option', wrong[0], ['gain'])}")
             gain = number("gain", items.get("gain", "1"))
             return Variant(text, None, {"gain": gain}, scale)
         spec = parse_cell(text)

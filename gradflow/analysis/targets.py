@@ -10,9 +10,9 @@ from gradflow.analysis.losses import Loss
 from gradflow.analysis.without_effect import refuse_without_effect
 from gradflow.cells.base import Array
 from gradflow.errors import DataError
-from gradflow.printable import printable
+from gradflow.printable import escape_unprintable
 from gradflow.readers.arrays import read_array
-from gradflow.readers.given import given_array
+from gradflow.readers.in_memory import convert_array
 
 
 class Wanted(NamedTuple):
@@ -73,12 +73,12 @@ def _read(source: str | Path | ArrayLike, key: str | None) -> tuple[str, Array]:
     """Return how messages name the source, and what it holds."""
     if not isinstance(source, str | Path):
         refuse_without_effect({"targets_key": key}, "on an array: it picks one of a file")
-        return "", given_array(source, "targets", (1, 2, 3))
+        return "", convert_array(source, "targets", (1, 2, 3))
     try:
         found = read_array(source, key, dimensions=(1, 2, 3))
     except DataError as error:  # --key is the input's
         raise DataError(str(error).replace("--key", "--targets-key")) from None
-    return "standard input: " if source == "-" else f"{printable(str(source))}: ", found
+    return "standard input: " if source == "-" else f"{escape_unprintable(str(source))}: ", found
 
 
 def _sizes(shape: tuple[int, ...]) -> str:

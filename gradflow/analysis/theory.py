@@ -17,8 +17,8 @@ from gradflow.analysis.theory_record import Theory
 from gradflow.analysis.theory_tables import beside, swept
 from gradflow.analysis.without_effect import refuse_without_effect
 from gradflow.errors import UsageError
-from gradflow.readers.given import told
-from gradflow.tables import lookup
+from gradflow.readers.in_memory import name_origin
+from gradflow.registry import lookup
 
 SEEDS = 10
 HIDDEN = 128  # units, where nobody says how many: theory is of many
@@ -135,7 +135,7 @@ def theory(
         "seed": seed if measure or draws_inputs else None,
         "seeds": seeds if measure or along_inputs else None,
         "features": inputs.features if asked.name != "ginibre" and inputs.data is None else None,
-        "input": told(input), "key": key, "input_format": input_format, "input_scale": input_scale,
+        "input": name_origin(input), "key": key, "input_format": input_format, "input_scale": input_scale,
         "measure": measure,
     }  # fmt: skip
     shared = {

@@ -9,14 +9,12 @@ import numpy as np
 from gradflow.cells import CELLS
 from gradflow.cells.base import Cell
 from gradflow.errors import UsageError
-from gradflow.layouts import ASSUMABLE
-from gradflow.layouts.assumptions import parse_assumptions
+from gradflow.layouts.assumptions import ASSUMABLE_OPTIONS, parse_assumptions
 from gradflow.layouts.checkpoint import Checkpoint, load
 from gradflow.layouts.network import Network
+from gradflow.readers import CHECKPOINT_SUFFIXES
 
 SEPARATOR = "::"
-# Files of a directory that may be checkpoints; what is named itself is recognised by content.
-SUFFIXES = (".safetensors", ".pt", ".pth", ".ckpt", ".bin", ".npz", ".h5", ".hdf5", ".keras", ".onnx")
 
 
 class CheckpointName(NamedTuple):
@@ -41,7 +39,7 @@ class Trained(NamedTuple):
         UsageError
             Where it takes inputs of another width.
         """
-        cell = self.network.cell()
+        cell = self.network.make_cell()
         if cell.input_size != input_size:
             raise UsageError(
                 f"cell {self.text!r}: takes {cell.input_size} features, and the input has {input_size}; "
@@ -77,7 +75,7 @@ def parse_name(text: str) -> CheckpointName:
         return CheckpointName(text, "", {})
     file, _, rest = text.partition(SEPARATOR)
     layer, _, options = rest.rpartition(":")
-    if "=" not in options and options not in ASSUMABLE:  # a name may hold a colon
+    if "=" not in options and options not in ASSUMABLE_OPTIONS:  # a name may hold a colon
         return CheckpointName(file, rest, {})
     return CheckpointName(file, layer, parse_assumptions(options))
 
@@ -91,7 +89,7 @@ def is_checkpoint(text: str) -> bool:
     (True, True, False)
     """
     name = text.partition(":")[0]
-    named = SEPARATOR in text or name.lower().endswith(SUFFIXES)
+    named = SEPARATOR in text or name.lower().endswith(CHECKPOINT_SUFFIXES)
     return named or (name not in CELLS and os.path.isfile(text))
 
 

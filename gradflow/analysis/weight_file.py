@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
 
-from gradflow.atomic import obstacle, replace
+from gradflow.atomic import find_obstacle, replace_file
 from gradflow.cells.base import Array
 from gradflow.errors import DataError, UsageError
 from gradflow.record import column
-from gradflow.tables import lookup
+from gradflow.registry import lookup
 from gradflow.writers import WRITERS
 
 
@@ -55,7 +55,7 @@ class WeightFile(NamedTuple):
         if container not in WRITERS:
             wanted = " or ".join(f".{known}" for known in WRITERS)
             raise UsageError(f"{name!r}: expected a file that ends with {wanted}")
-        if reason := obstacle(path):
+        if reason := find_obstacle(path):
             raise DataError(f"cannot write {name!r}: {reason}")
         return cls(name, path, container)
 
@@ -69,7 +69,7 @@ class WeightFile(NamedTuple):
         """
         encoded: bytes = lookup(WRITERS, self.container, "container").encode(arrays)
         try:
-            replace(self.path, encoded)
+            replace_file(self.path, encoded)
         except OSError as error:
             raise DataError(f"cannot write {self.name!r}: {error.strerror}") from error
         return len(encoded)

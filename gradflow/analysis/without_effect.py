@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 
 from gradflow.errors import UsageError
-from gradflow.printable import printable
+from gradflow.printable import escape_unprintable
 
 READ_ALREADY = "on a checkpoint that is read already: it is for gradflow.load"
 
@@ -32,5 +32,5 @@ def refuse_without_effect(options: Mapping[str, object], reason: str) -> None:
     """
     for name, value in options.items():
         if value is not None:
-            shown = f" {printable(str(value))}" if isinstance(value, str | int | float) else ""
+            shown = f" {escape_unprintable(str(value))}" if isinstance(value, str | int | float) else ""
             raise UsageError(f"{name.replace('_', ' ')}{shown} has no effect {reason}: leave it out")

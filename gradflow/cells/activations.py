@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.errors import UsageError
-from gradflow.tables import unknown
+from gradflow.registry import describe_unknown
 
 Array = NDArray[Any]
 
@@ -192,7 +192,7 @@ def activation(name: str) -> Activation:
         return ACTIVATIONS[name]
     family, bracket, inside = name.partition("(")
     if family not in FAMILIES:
-        raise UsageError(unknown("activation", name, [*ACTIVATIONS, *FAMILIES]))
+        raise UsageError(describe_unknown("activation", name, [*ACTIVATIONS, *FAMILIES]))
     make, parameters = FAMILIES[family]
     if not bracket:
         return make(*parameters)

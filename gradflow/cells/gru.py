@@ -17,7 +17,7 @@ from gradflow.cells.factor import Array, LayerFactor, Pull, carried
 from gradflow.cells.initialization import chrono_bias, fresh_weights
 from gradflow.errors import UsageError
 from gradflow.linalg.products import transposed
-from gradflow.tables import unknown
+from gradflow.registry import describe_unknown
 
 GATES = {
     "r": Gate("lets the candidate see h", 0.0, 1.0),
@@ -161,7 +161,7 @@ class GRU(Layer):
     def __post_init__(self) -> None:
         super().__post_init__()
         if self.reset not in RESETS:
-            raise UsageError(unknown("reset", self.reset, RESETS))
+            raise UsageError(describe_unknown("reset", self.reset, RESETS))
 
     @property
     def gate_names(self) -> list[str]:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from gradflow.errors import UsageError
 from gradflow.linalg.ensembles import orthogonal as orthogonal_matrix
-from gradflow.tables import unknown
+from gradflow.registry import describe_unknown
 
 Array = NDArray[np.float64]
 Generator = np.random.Generator
@@ -169,7 +169,7 @@ def fresh_weights(
         For an unknown name, with the valid ones, or a horizon that it has no use for.
     """
     if init not in INITIALIZATIONS:
-        raise UsageError(unknown("init", init, INITIALIZATIONS))
+        raise UsageError(describe_unknown("init", init, INITIALIZATIONS))
     if init != "chrono" and horizon is not None:
         raise UsageError(f"horizon={horizon:g} is for init=chrono: leave it out, or add init=chrono")
     return INITIALIZATIONS[init].draw(gates, sizes, gain, generator)

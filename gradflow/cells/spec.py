@@ -11,7 +11,7 @@ from gradflow.cells import CELLS
 from gradflow.cells.base import Cell
 from gradflow.cells.stack import Stack
 from gradflow.errors import UsageError
-from gradflow.tables import lookup, unknown
+from gradflow.registry import describe_unknown, lookup
 
 Value = float | int | bool | str
 SWITCH = {"on": True, "off": False}
@@ -59,7 +59,7 @@ def parse_cell(text: str) -> CellSpec:
         if not equals or not value:
             raise UsageError(f"cell {text!r}: expected option=value after the colon, not {item!r}")
         if option not in valid:
-            raise UsageError(f"cell {text!r}: {unknown('option', option, valid)}")
+            raise UsageError(f"cell {text!r}: {describe_unknown('option', option, valid)}")
         if option in options:
             raise UsageError(f"cell {text!r}: option {option!r} is given twice")
         options[option] = _converted(text, option, value, valid[option])

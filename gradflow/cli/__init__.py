@@ -3,9 +3,9 @@
 A new command is one new file and one line here.
 """
 
-from gradflow.tables import Table
+from gradflow.registry import Registry
 
-COMMANDS: Table = {
+COMMANDS: Registry = {
     "power": "gradflow.cli.power:power",
     "compare": "gradflow.cli.compare:compare",
     "bptt": "gradflow.cli.bptt:bptt",

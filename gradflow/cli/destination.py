@@ -32,7 +32,7 @@ class Destination(NamedTuple):
         target = _target(str(self.path))
         if _replaceable(target) or target.is_dir():
             # here, for a start-up that writes no file should not pay for it
-            reason = import_module("gradflow.atomic").obstacle(target)
+            reason = import_module("gradflow.atomic").find_obstacle(target)
         else:
             reason = "" if os.access(target, os.W_OK) else "permission denied"
         if reason:
@@ -54,7 +54,7 @@ class Destination(NamedTuple):
             if _replaceable(target):
                 # here, for a start-up that writes no file should not pay for it
                 atomic = import_module("gradflow.atomic")
-                atomic.replace(target, data)
+                atomic.replace_file(target, data)
             else:  # a device or a pipe is written to, never replaced
                 target.write_bytes(data)
         except BrokenPipeError:

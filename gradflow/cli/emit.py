@@ -15,10 +15,10 @@ from gradflow.cli.destination import Destination
 from gradflow.cli.ending import PIPE_LOST, VERDICT_HOLDS, tell
 from gradflow.cli.screen import has_color, has_unicode, watched, width_of
 from gradflow.errors import UsageError
-from gradflow.printable import printable
+from gradflow.printable import escape_unprintable
+from gradflow.registry import describe_unknown, lookup
 from gradflow.render import FORMATS, PICTURES
 from gradflow.render.style import ROWS, Style
-from gradflow.tables import lookup, unknown
 
 FOR_SCREENS = ("table", "chart")
 SUFFIXES = {f".{name}": name for name in FORMATS} | {".txt": "table", ".tex": "latex"}
@@ -58,9 +58,9 @@ class Request(NamedTuple):
         if name is None:
             name = os.environ.get("GRADFLOW_FORMAT") or "table"
             if name not in FORMATS:
-                raise UsageError(f"GRADFLOW_FORMAT: {unknown('format', name, FORMATS)}")
+                raise UsageError(f"GRADFLOW_FORMAT: {describe_unknown('format', name, FORMATS)}")
         if name not in FORMATS:
-            raise UsageError(unknown("format", name, FORMATS))
+            raise UsageError(describe_unknown("format", name, FORMATS))
         return name
 
     def check(self, verdicts: tuple[str, ...]) -> None:
@@ -71,7 +71,7 @@ class Request(NamedTuple):
             )
         for verdict in self.fail_on or ():
             if verdict not in verdicts:
-                raise UsageError(f"--fail-on: {unknown('verdict', verdict, verdicts)}")
+                raise UsageError(f"--fail-on: {describe_unknown('verdict', verdict, verdicts)}")
         Destination(self.output).check()
         if self.plot is not None:
             self.picture().check()
@@ -144,7 +144,7 @@ def emit(record: Any, request: Request) -> None:
         raise typer.Exit(PIPE_LOST) from None
     if not renderer.CARRIES_NOTES and not request.quiet:
         for note in record.notes:
-            tell(printable(f"note: {note}"))
+            tell(escape_unprintable(f"note: {note}"))
     held = sorted(set(request.fail_on or ()) & record.held())
     if held:
         if not request.quiet:

@@ -9,7 +9,7 @@ from gradflow.analysis import ARRIVALS
 from gradflow.cells import CELLS
 from gradflow.cli.emit import emits
 from gradflow.cli.options import Features, Input, InputFormat, InputScale, Key, Seed, option
-from gradflow.layouts import WRITABLE
+from gradflow.layouts import EXPORTERS
 from gradflow.writers import WRITERS
 
 
@@ -40,7 +40,7 @@ def init(
         ),
     ] = None,
     layout: Annotated[
-        str, option("--layout", metavar="NAME", help=f"{'|'.join(WRITABLE)}: whose names and order.")
+        str, option("--layout", metavar="NAME", help=f"{'|'.join(EXPORTERS)}: whose names and order.")
     ] = "torch",
     *,
     map: Any,

@@ -13,8 +13,8 @@ from gradflow import __version__
 from gradflow.cli import COMMANDS
 from gradflow.cli.ending import BUG, CANNOT_WRITE, INTERRUPTED, PIPE_LOST, tell
 from gradflow.errors import GradflowError
-from gradflow.printable import printable
-from gradflow.tables import lookup
+from gradflow.printable import escape_unprintable
+from gradflow.registry import lookup
 
 # Plain help: rich's boxes cost twice the start-up, and read [128:256] in an example as markup.
 app = typer.Typer(
@@ -65,12 +65,12 @@ def run(arguments: Sequence[str]) -> int:
         return error.exit_code
     except GradflowError as error:
         _trace()
-        tell(printable(f"gradflow: {error}"))
+        tell(escape_unprintable(f"gradflow: {error}"))
         return error.exit_code
     except SystemExit as end:  # typer's own: 0 after a completion, 1 where a help text meets a lost pipe
         return PIPE_LOST if end.code else 0
     except OSError as error:
-        tell(printable(f"gradflow: cannot write to {error.filename or 'stdout'}: {error.strerror}"))
+        tell(escape_unprintable(f"gradflow: cannot write to {error.filename or 'stdout'}: {error.strerror}"))
         return CANNOT_WRITE
     except MemoryError as error:
         tell(f"gradflow: {error or 'out of memory'}: expected less than the machine has; make it smaller")
@@ -79,7 +79,7 @@ def run(arguments: Sequence[str]) -> int:
         return INTERRUPTED
     except Exception as error:
         _trace()
-        tell(printable(_bug(error)))
+        tell(escape_unprintable(_bug(error)))
         return BUG
 
 
@@ -90,7 +90,7 @@ def _usage(error: typer.TyperException) -> str:
         return message
     context = getattr(error, "ctx", None)
     path = context.command_path if context else "gradflow"
-    return printable(f"{path}: {message} (try {path} --help)")
+    return escape_unprintable(f"{path}: {message} (try {path} --help)")
 
 
 def _bug(error: Exception) -> str:

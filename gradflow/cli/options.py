@@ -6,8 +6,8 @@ import typer
 
 from gradflow.analysis import INPUTS
 from gradflow.cells import CELLS
-from gradflow.layouts import ASSUMABLE, LAYOUTS
-from gradflow.layouts.assumptions import parse_assumptions
+from gradflow.layouts import LAYOUTS
+from gradflow.layouts.assumptions import ASSUMABLE_OPTIONS, parse_assumptions
 from gradflow.readers import INPUT_FORMATS
 from gradflow.render import FORMATS, PICTURES
 
@@ -40,7 +40,7 @@ Assume = Annotated[
     option(
         "--assume",
         metavar="OPTION=VALUE",
-        help=f"What the file leaves open: {', '.join(ASSUMABLE)}. May be given again.",
+        help=f"What the file leaves open: {', '.join(ASSUMABLE_OPTIONS)}. May be given again.",
     ),
 ]
 Seed = Annotated[int, option("--seed", metavar="N", min=0, help="Seed of everything random.")]

@@ -1,29 +1,45 @@
-"""Named arrays → networks of cells: one file per framework, for each has its own names and order of gates.
+"""Named arrays → networks of cells: one file per framework, as each has its own names and order of gates.
 
-A layout is a module with ``claims(arrays, choices)``, which tells by names and shapes which arrays are a
-recurrent network in its framework's words, and how to make the cells of them.
+A layout is a module with ``find_networks(arrays, assumptions)``. By names and shapes it tells which arrays
+form a recurrent network under its framework's names, and how to make cells of them.
 """
 
-from gradflow.tables import Table
+from typing import NamedTuple
 
-# What a person may say about a layer where its file does not.
-ASSUMABLE = ("activation", "gate_activation", "reset", "forget_bias", "residual")
+from gradflow.registry import Registry
 
-# A layout, and what the names of its recurrent layers contain: one without a trace is not even loaded.
-TRACES = {
-    "torch": ("weight_hh",),
-    "keras": ("recurrent_kernel", "vars"),
-    "onnx": ("R",),
-    "flax": ("kernel",),
-    "equinox": ("weight_hh",),
-    "haiku": ("w_h", "linear"),
-    "tensorflow1": ("_cell",),
+
+class LayoutSigns(NamedTuple):
+    """The signs by which arrays may belong to a layout; a layout without a sign is not even loaded.
+
+    Attributes
+    ----------
+    name_parts : tuple of str
+        The name of an array of a recurrent layer contains one of these.
+    metadata_key : str
+        If arrays have this key in their metadata, then the file itself declares this layout, and no other
+        layout is tried. Empty if no file declares it.
+    """
+
+    name_parts: tuple[str, ...]
+    metadata_key: str = ""
+
+
+# One line per layout: the name of its module, and its signs.
+LAYOUT_SIGNS = {
+    "torch": LayoutSigns(("weight_hh",)),
+    "keras": LayoutSigns(("recurrent_kernel", "vars")),
+    "onnx": LayoutSigns(("R",), metadata_key="op"),
+    "flax": LayoutSigns(("kernel",)),
+    "equinox": LayoutSigns(("weight_hh",)),
+    "haiku": LayoutSigns(("w_h", "linear")),
+    "tensorflow1": LayoutSigns(("_cell",)),
 }
 
-# Cells → named arrays: those that fresh weights can be written in.
-WRITABLE: Table = {
-    "torch": "gradflow.layouts.to_torch:written",
-    "keras": "gradflow.layouts.to_keras:written",
-}
+LAYOUTS: Registry = {name: f"gradflow.layouts.{name}" for name in LAYOUT_SIGNS}
 
-LAYOUTS: Table = {name: f"gradflow.layouts.{name}" for name in TRACES}
+# Cells → named arrays, for the layouts in which fresh weights can be written.
+EXPORTERS: Registry = {
+    "torch": "gradflow.layouts.to_torch:export_layers",
+    "keras": "gradflow.layouts.to_keras:export_layers",
+}

@@ -1,4 +1,4 @@
-"""A checkpoint: all recurrent networks among named arrays, whichever framework wrote them."""
+"""A checkpoint: the recurrent networks among named arrays, whichever framework wrote them."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,48 +8,56 @@ from os import PathLike, fspath
 from typing import Any
 
 from gradflow.errors import DataError, UsageError
-from gradflow.layouts import ASSUMABLE, LAYOUTS, TRACES
-from gradflow.layouts.names import is_training_state, unwrapped
-from gradflow.layouts.network import Choices, Claim, Layer, MisfitError, Network, check_chain, named
+from gradflow.layouts import LAYOUT_SIGNS, LAYOUTS
+from gradflow.layouts.assumptions import Assumptions, check_assumptions, check_left_open
+from gradflow.layouts.names import NamedArrays, is_training_state, strip_wrappers
+from gradflow.layouts.network import (
+    MisfitError,
+    Network,
+    NetworkClaim,
+    NetworkLayer,
+    check_chain,
+    name_layers,
+)
 from gradflow.readers.arrays import read_arrays
-from gradflow.readers.given import given_state
-from gradflow.readers.messages import reading, shown
-from gradflow.readers.stored import StoredArray
-from gradflow.tables import lookup, unknown
+from gradflow.readers.in_memory import flatten_state_dict
+from gradflow.readers.messages import prefix_errors, quote
+from gradflow.registry import describe_unknown, lookup
 
-LISTED = 12
+MAX_LISTED_NAMES = 12
 
 
 @dataclass(frozen=True, eq=False)
 class Checkpoint:
     """The recurrent networks of a file or a state dict.
 
-    ``checkpoint[name]`` is one network, or one layer of one, by its name or as much of it as tells it apart:
-    a cell for `gradflow.compare`, `gradflow.bptt` and `gradflow.lyapunov`.
+    ``checkpoint[name]`` is a network or one of its layers. The name may be shortened to any part that only
+    one of them has. `gradflow.compare`, `gradflow.bptt` and `gradflow.lyapunov` accept it as a cell.
 
     Attributes
     ----------
     source : str
-        The file, or what else the arrays came from.
+        The file, or the name of the state dict.
     networks : tuple of Network
-        In the order of the arrays.
+        The networks in the order of the arrays.
     remarks : tuple of str
-        What looked like a recurrent layer and could not be read as one.
+        The arrays that looked like a recurrent layer but could not be read as one, each with the reason.
     left_open : frozenset of str
-        What ``assume`` may say of the arrays, which they do not settle for every layer.
-    layers : list of Layer
-        The layers of all networks; each has a name, a cell with weights of float64, and what was assumed.
+        The options that the arrays leave open for some layer. ``assume`` may set them.
+    layers : list of NetworkLayer
+        The layers of all networks. Each has a name, a cell with weights of float64, and the assumptions made.
 
     See Also
     --------
-    gradflow.load : Finds it in a file.
-    gradflow.from_state_dict : Finds it among arrays.
+    gradflow.load : Finds the networks of a file.
+    gradflow.from_state_dict : Finds the networks among arrays.
 
     Examples
     --------
     >>> import numpy as np
-    >>> found = from_state_dict({"lstm.weight_ih_l0": np.ones((4, 3)), "lstm.weight_hh_l0": np.ones((4, 1))})
-    >>> found["lstm"].cell().hidden_size
+    >>> weights = {"lstm.weight_ih_l0": np.ones((4, 3)), "lstm.weight_hh_l0": np.ones((4, 1))}
+    >>> checkpoint = from_state_dict(weights)
+    >>> checkpoint["lstm"].make_cell().hidden_size
     1
     """
 
@@ -59,17 +67,17 @@ class Checkpoint:
     left_open: frozenset[str] = frozenset()
 
     @property
-    def layers(self) -> list[Layer]:
+    def layers(self) -> list[NetworkLayer]:
         """The layers of all networks."""
         return [layer for network in self.networks for layer in network.layers]
 
     def __getitem__(self, name: str) -> Network:
-        """Return the network, or the one layer, of that name, or of the only name of which it is a part.
+        """Return the network or layer of that name, or the only one whose name contains it.
 
         Raises
         ------
         UsageError
-            If there is none, or several.
+            If there is no such network or layer, or several.
         """
         single = [
             Network(layer.name, ((layer,),))
@@ -77,21 +85,19 @@ class Checkpoint:
             for layer in network.layers
             if layer.name != network.name
         ]
-        every = [*self.networks, *single]
-        found = [network for network in every if network.name == name]
-        for group in (
-            self.networks,
-            single,
-        ):  # else those of which the name is a part, networks before layers
-            found = found or [network for network in group if _is_part(name, network.name)]
-        if len(found) == 1:
-            return found[0]
-        names = [network.name for network in (found or every)]
-        if found:
+        candidates = [*self.networks, *single]
+        matches = [network for network in candidates if network.name == name]
+        # Otherwise the name is a part of a name; networks come before layers.
+        for group in (self.networks, single):
+            matches = matches or [network for network in group if _is_part(name, network.name)]
+        if len(matches) == 1:
+            return matches[0]
+        names = [network.name for network in (matches or candidates)]
+        if matches:
             raise UsageError(f"{self.source}: layer {name!r} could be {', '.join(names)}; say which")
-        near = get_close_matches(name, names, n=LISTED, cutoff=0.3)
-        listed = list(dict.fromkeys([*near, *names]))[:LISTED]
-        raise UsageError(f"{self.source}: {unknown('layer', name, listed)}")
+        near = get_close_matches(name, names, n=MAX_LISTED_NAMES, cutoff=0.3)
+        listed = list(dict.fromkeys([*near, *names]))[:MAX_LISTED_NAMES]
+        raise UsageError(f"{self.source}: {describe_unknown('layer', name, listed)}")
 
     def __repr__(self) -> str:
         listed = ", ".join(f"{layer.name}: {layer.kind}" for layer in self.layers)
@@ -99,44 +105,44 @@ class Checkpoint:
 
 
 def _is_part(name: str, whole: str) -> bool:
-    """Return whether a name is some of the elements of a whole one, from one border to another."""
+    """Return whether ``name`` consists of consecutive, complete elements of the name ``whole``."""
     return f".{name}.".replace("/", ".") in f".{whole}.".replace("/", ".")
 
 
 def load(
     path: str | PathLike[str], *, layout: str | None = None, assume: Mapping[str, Any] | None = None
 ) -> Checkpoint:
-    """Return the recurrent networks of a checkpoint, found by names and shapes.
+    """Return the recurrent networks of a checkpoint, found by the names and shapes of its arrays.
 
-    The framework that wrote it is not needed, and nothing in it is executed.
+    The framework that wrote the file is not needed, and nothing in the file is executed.
 
     Parameters
     ----------
     path : str or path-like
-        A .safetensors, .pt, .pth, .npz, .h5, .keras or .onnx file (recognised by content, save ONNX), or
-        ``"-"`` for standard input.
+        A .safetensors, .pt, .pth, .npz, .h5, .keras or .onnx file, or ``"-"`` for standard input. The content
+        says which format it has, except for ONNX, which needs the suffix.
     layout : str, optional
-        Whose names to look for alone: torch, keras, onnx, flax, equinox, haiku, tensorflow1.
+        Look only for the names of this framework, one of ``gradflow.layouts.LAYOUTS``.
     assume : mapping, optional
-        What the file leaves open: ``activation``, ``gate_activation``, ``reset``, ``forget_bias``,
-        ``residual``.
+        Values for options that the file leaves open: ``activation``, ``gate_activation``, ``reset``,
+        ``forget_bias``, ``residual``.
 
     Returns
     -------
     Checkpoint
-        Its ``layers`` have a cell each, with weights of float64; ``checkpoint["encoder.lstm"]`` is one
+        Each of its ``layers`` has a cell with weights of float64. ``checkpoint["encoder.lstm"]`` is one
         network.
 
     Raises
     ------
     DataError
-        If the file cannot be read, holds no recurrent layer, or holds one that can be read in two ways.
+        If the file cannot be read, or if it holds no recurrent layer, or one that can be read in two ways.
     UsageError
-        For an unknown layout or assumption, or one that nothing in the file leaves open.
+        If the layout or an assumption is unknown, or if nothing in the file leaves an assumption open.
 
     Examples
     --------
-    A GRU has three gates: 3·2 rows are those of 2 units.
+    A GRU has three gates, so 6 rows mean 2 units.
 
     >>> import tempfile
     >>> import numpy as np
@@ -145,7 +151,7 @@ def load(
     ...     [(layer.kind, layer.cell.hidden_size) for layer in load(f"{folder}/m.npz").layers]
     [('gru', 2)]
     """
-    return _settled(read_checkpoint(path, layout, assume), assume)
+    return _check_settled(read_checkpoint(path, layout, assume), assume)
 
 
 def from_state_dict(
@@ -155,132 +161,108 @@ def from_state_dict(
     layout: str | None = None,
     assume: Mapping[str, Any] | None = None,
 ) -> Checkpoint:
-    """Return the recurrent networks among arrays, found by names and shapes.
+    """Return the recurrent networks among arrays, found by their names and shapes.
 
-    Arrays are numpy's, or tensors taken over DLPack, as torch and JAX hand them out; what is neither, as a
-    number of epochs, is left out.
+    The values are numpy arrays, or tensors that support DLPack, such as those of torch and JAX. Any other
+    value, such as a number of epochs, is left out.
 
     Parameters
     ----------
     mapping : mapping of str to array
-        As torch's ``model.state_dict()``, each array of the shape that its framework gives it; nested
-        mappings are flattened with dots.
+        For example torch's ``model.state_dict()``. Each array has the shape that its framework gives it. The
+        names of nested mappings are joined by dots.
     name : str
-        What to call it in tables and messages.
+        The name of the checkpoint in tables and messages.
     layout, assume : str and mapping, optional
         As for `load`.
 
     Returns
     -------
     Checkpoint
-        As that of `load`.
+        As for `load`.
 
     Raises
     ------
     DataError
-        If there is no recurrent layer, one that can be read in two ways, or a tensor on another device.
+        If there is no recurrent layer, or one that can be read in two ways, or a tensor on another device.
     UsageError
-        For what is no mapping, and as for `load`.
+        If ``mapping`` is not a mapping, and as for `load`.
 
     Examples
     --------
-    An LSTM has four gates: 4·2 rows are those of 2 units.
+    An LSTM has four gates, so 8 rows mean 2 units.
 
     >>> import numpy as np
     >>> weights = {"enc": {"weight_ih_l0": np.ones((8, 3)), "weight_hh_l0": np.ones((8, 2))}, "epoch": 7}
-    >>> found = from_state_dict(weights)
-    >>> found, found["enc"].cell().input_size, found["enc"].cell().hidden_size
+    >>> checkpoint = from_state_dict(weights)
+    >>> cell = checkpoint["enc"].make_cell()
+    >>> checkpoint, cell.input_size, cell.hidden_size
     (Checkpoint(state dict, enc: lstm), 3, 2)
     """
     if not isinstance(mapping, Mapping):
         raise UsageError(
-            f"{type(mapping).__name__} is no mapping of names to arrays: give model.state_dict(), or a path "
-            "to gradflow.load"
+            f"{type(mapping).__name__} is not a mapping of names to arrays: pass model.state_dict(), or pass "
+            "a path to gradflow.load"
         )
-    return _settled(_found(given_state(mapping), name, layout, assume), assume)
+    return _check_settled(_find_networks(flatten_state_dict(mapping), name, layout, assume), assume)
 
 
 def read_checkpoint(
     path: str | PathLike[str], layout: str | None = None, assume: Mapping[str, Any] | None = None
 ) -> Checkpoint:
-    """Return what `load` does, whether or not the file leaves open what is said about it."""
+    """Return the networks as `load` does, but accept assumptions that the file does not leave open."""
     arrays = read_arrays(path)
-    return _found(arrays, "standard input" if path == "-" else fspath(path), layout, assume)
+    return _find_networks(arrays, "standard input" if path == "-" else fspath(path), layout, assume)
 
 
-def _settled(checkpoint: Checkpoint, assume: Mapping[str, Any] | None) -> Checkpoint:
-    check_settles(assume, checkpoint.left_open, checkpoint.source)
+def _check_settled(checkpoint: Checkpoint, assume: Mapping[str, Any] | None) -> Checkpoint:
+    check_left_open(assume, checkpoint.left_open, checkpoint.source)
     return checkpoint
 
 
-def check_settles(assume: Mapping[str, Any] | None, left_open: frozenset[str], source: str) -> None:
-    """Refuse what was said about something that is not left open.
-
-    Raises
-    ------
-    UsageError
-        With what is left open.
-    """
-    unused = sorted(set(assume or {}) - left_open)
-    if unused:
-        told = f"it leaves open {', '.join(sorted(left_open))}" if left_open else "it leaves nothing open"
-        raise UsageError(f"{source}: says itself what {unused[0]} is ({told}); leave {unused[0]} out")
-
-
-def check_assumed(given: Mapping[str, Any] | None) -> dict[str, str]:
-    """Return what a person says, as text.
-
-    Raises
-    ------
-    UsageError
-        For what cannot be said.
-    """
-    for option in given or {}:
-        if option not in ASSUMABLE:
-            raise UsageError(unknown("assumption", option, ASSUMABLE))
-    return {option: str(value) for option, value in (given or {}).items()}
-
-
-def _found(
-    arrays: Mapping[str, StoredArray], source: str, layout: str | None, assume: Mapping[str, Any] | None
+def _find_networks(
+    arrays: NamedArrays, source: str, layout: str | None, assume: Mapping[str, Any] | None
 ) -> Checkpoint:
     if layout is not None and layout not in LAYOUTS:
-        raise UsageError(unknown("layout", layout, LAYOUTS))
-    choices = Choices(check_assumed(assume))
-    with reading(source):
+        raise UsageError(describe_unknown("layout", layout, LAYOUTS))
+    assumptions = Assumptions(check_assumptions(assume))
+    with prefix_errors(source):
         arrays = {name: array for name, array in arrays.items() if not is_training_state(name)}
         claims = [
             (name, claim)
-            for name in _candidates(arrays, layout)
-            if any(trace in array for array in arrays for trace in TRACES[name])
-            for claim in lookup(LAYOUTS, name, "layout").claims(arrays, choices)
+            for name in _choose_layouts(arrays, layout)
+            if any(part in array for array in arrays for part in LAYOUT_SIGNS[name].name_parts)
+            for claim in lookup(LAYOUTS, name, "layout").find_networks(arrays, assumptions)
         ]
         _check_ambiguity(claims)
-        networks, remarks = _built([claim for _, claim in claims], list(arrays))
+        networks, remarks = _build_networks([claim for _, claim in claims], list(arrays))
         if not networks:
-            raise DataError(_nothing(arrays, remarks, [layout] if layout else LAYOUTS))
-    return Checkpoint(source, networks, remarks, frozenset(choices.used))
+            raise DataError(_describe_absence(arrays, remarks, [layout] if layout else LAYOUTS))
+    return Checkpoint(source, networks, remarks, frozenset(assumptions.left_open))
 
 
-def _candidates(arrays: Mapping[str, StoredArray], layout: str | None) -> Iterable[str]:
-    """Return the layouts to look for: where a file has operators, these say what its arrays are."""
+def _choose_layouts(arrays: NamedArrays, layout: str | None) -> Iterable[str]:
+    """Return the layouts to try: the one that is asked for, else those that the file declares, else all."""
     if layout is not None:
         return [layout]
-    return ["onnx"] if any("op" in array.about for array in arrays.values()) else LAYOUTS
+    keys = {key for array in arrays.values() for key in array.metadata}
+    return [name for name, signs in LAYOUT_SIGNS.items() if signs.metadata_key in keys] or LAYOUTS
 
 
-def _check_ambiguity(claims: Sequence[tuple[str, Claim]]) -> None:
+def _check_ambiguity(claims: Sequence[tuple[str, NetworkClaim]]) -> None:
     for (one, first), (other, second) in combinations(claims, 2):
-        both = sorted(first.names & second.names)
-        if both:
+        shared = sorted(first.names & second.names)
+        if shared:
             raise DataError(
-                f"{shown(both[0])} can be read as {one} ({shown(first.path)}) and as {other} "
-                f"({shown(second.path)}); say which with --layout (layout=)"
+                f"{quote(shared[0])} can be read as {one} ({quote(first.path)}) and as {other} "
+                f"({quote(second.path)}); choose one with --layout (layout=)"
             )
 
 
-def _built(claims: Sequence[Claim], order: Sequence[str]) -> tuple[tuple[Network, ...], tuple[str, ...]]:
-    """Return the networks of the claims whose shapes fit, in the arrays' order, and why others do not."""
+def _build_networks(
+    claims: Sequence[NetworkClaim], order: Sequence[str]
+) -> tuple[tuple[Network, ...], tuple[str, ...]]:
+    """Return the networks whose shapes fit, in the order of the arrays, and why other claims do not fit."""
     built, remarks = [], []
     problems: list[DataError] = []
     place = {name: k for k, name in enumerate(order)}
@@ -294,20 +276,22 @@ def _built(claims: Sequence[Claim], order: Sequence[str]) -> tuple[tuple[Network
             problems += [] if isinstance(error, MisfitError) else [error]
     if problems and not built:
         raise problems[0]
-    paths = unwrapped([path for path, _ in built])
-    networks = [named(path, levels) for path, (_, levels) in zip(paths, built, strict=True) if path]
-    taken = {network.name for network in networks}
+    paths = strip_wrappers([path for path, _ in built])
+    networks = [name_layers(path, levels) for path, (_, levels) in zip(paths, built, strict=True) if path]
+    used_names = {network.name for network in networks}
     for k, (path, (_, levels)) in enumerate(zip(paths, built, strict=True)):
-        if not path:  # what stands at the root is called by its kind, unless something is
+        if not path:  # A network at the root is named after its kind, unless that name is taken.
             names = chain([levels[0][0].kind, "root"], map("root{}".format, count(2)))
-            networks.insert(k, named(next(name for name in names if name not in taken), levels))
-            taken.add(networks[k].name)
+            networks.insert(k, name_layers(next(name for name in names if name not in used_names), levels))
+            used_names.add(networks[k].name)
     return tuple(networks), tuple(remarks)
 
 
-def _nothing(arrays: Mapping[str, StoredArray], remarks: Sequence[str], layouts: Iterable[str]) -> str:
-    listed = ", ".join(f"{shown(array.name)} {array.shape}" for array in list(arrays.values())[:LISTED])
-    more = f" and {len(arrays) - LISTED} more" if len(arrays) > LISTED else ""
+def _describe_absence(arrays: NamedArrays, remarks: Sequence[str], layouts: Iterable[str]) -> str:
+    listed = ", ".join(
+        f"{quote(array.name)} {array.shape}" for array in list(arrays.values())[:MAX_LISTED_NAMES]
+    )
+    more = f" and {len(arrays) - MAX_LISTED_NAMES} more" if len(arrays) > MAX_LISTED_NAMES else ""
     why = f" ({'; '.join(remarks)})" if remarks else ""
     return (
         f"holds no recurrent layer under the names of {', '.join(layouts)}{why}; it holds "

@@ -1,41 +1,41 @@
-"""Equinox: ``weight_ih``, ``weight_hh``, one ``bias``, and of a GRU ``bias_n`` inside the reset gate.
+"""Equinox: ``weight_ih``, ``weight_hh``, one ``bias``; in a GRU also ``bias_n`` behind the reset gate.
 
-Gates stand as in torch: i, f, g, o and r, z, n.
+The gates are in torch's order: i, f, g, o and r, z, n.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from functools import partial
 
 from gradflow.cells.base import Cell
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
-from gradflow.layouts.names import grouped
-from gradflow.layouts.network import Choices, Claim, Layer, Levels
-from gradflow.layouts.weights import kind_of, taken, two
-from gradflow.readers.stored import StoredArray
+from gradflow.layouts.assumptions import Assumptions
+from gradflow.layouts.names import NamedArrays, group_by_path
+from gradflow.layouts.network import Levels, NetworkClaim, NetworkLayer
+from gradflow.layouts.weights import get_matrix_shape, identify_cell, read_weights
 
 
-def claims(arrays: Mapping[str, StoredArray], choices: Choices) -> Iterator[Claim]:  # noqa: ARG001 - told all
-    """Yield every cell that has recurrent weights and one bias; without a bias its names are torch's."""
-    for path, members in grouped(arrays, r"weight_ih|weight_hh|bias|bias_n").items():
+def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[NetworkClaim]:  # noqa: ARG001 - nothing is left open
+    """Yield every cell with recurrent weights and one bias; the names of a cell without bias are torch's."""
+    for path, members in group_by_path(arrays, r"weight_ih|weight_hh|bias|bias_n").items():
         rows, size = (*members["weight_hh"].shape, 0, 0)[:2] if "weight_hh" in members else (0, 0)
-        # what Equinox writes: an LSTM, or a GRU with its second bias; another cell's gates nobody knows
+        # Equinox writes an LSTM, or a GRU with a second bias. The gates of any other cell are unknown.
         whole = rows == 4 * size or (rows == 3 * size and "bias_n" in members)
         if whole and {"weight_ih", "weight_hh", "bias"} <= set(members):
             names = frozenset(array.name for array in members.values())
-            yield Claim(path, names, partial(_levels, members))
+            yield NetworkClaim(path, names, partial(_build_levels, members))
 
 
-def _levels(members: dict[str, StoredArray]) -> Levels:
-    return ((Layer(_cell(members), "equinox", tuple(members.values())),),)
+def _build_levels(members: NamedArrays) -> Levels:
+    return ((NetworkLayer(_build_cell(members), "equinox", tuple(members.values())),),)
 
 
-def _cell(members: dict[str, StoredArray]) -> Cell:
-    rows, size = two(members["weight_hh"])
-    kind = kind_of(rows, size, list(members.values()))
-    weight_ih = taken(members["weight_ih"], (rows, two(members["weight_ih"])[1]))
-    weight_hh = taken(members["weight_hh"], (rows, size))
-    bias = taken(members["bias"], (rows,))
+def _build_cell(members: NamedArrays) -> Cell:
+    rows, size = get_matrix_shape(members["weight_hh"])
+    kind = identify_cell(rows, size, list(members.values()))
+    weight_ih = read_weights(members["weight_ih"], (rows, get_matrix_shape(members["weight_ih"])[1]))
+    weight_hh = read_weights(members["weight_hh"], (rows, size))
+    bias = read_weights(members["bias"], (rows,))
     if kind == "lstm":
         return LSTM(weight_ih, weight_hh, bias)
-    return GRU(weight_ih, weight_hh, bias, taken(members["bias_n"], (size,)))
+    return GRU(weight_ih, weight_hh, bias, read_weights(members["bias_n"], (size,)))

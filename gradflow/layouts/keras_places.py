@@ -1,10 +1,10 @@
-"""Where a Keras file has its recurrent layers: paths of groups, attributes and the model's configuration.
+"""The places of recurrent layers in a Keras file: paths of groups, attributes and the model's configuration.
 
 .h5:         ``[model_weights/]{layer}/[{model}/]{layer}/[{cell}/]kernel[:0]``
 .weights.h5: ``layers/{class}/cell/vars/0``; the layer's own name is an attribute of ``layers/{class}/vars``
 .keras:      the same, with the configuration beside it
 
-Directions are ``forward_*`` and ``backward_*``; cells of a StackedRNNCells stand beside one another.
+Directions are named ``forward_*`` and ``backward_*``. The cells of a StackedRNNCells are in one group.
 """
 
 import re
@@ -12,30 +12,52 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from gradflow.layouts.names import grouped, parts
+from gradflow.layouts.names import NamedArrays, group_by_path, split_path
 from gradflow.layouts.network import MisfitError
-from gradflow.readers.stored import StoredArray
 
-Arrays = Mapping[str, StoredArray]
-_VARIABLES = {"0": "kernel", "1": "recurrent_kernel", "2": "bias"}
-_CELL = re.compile(r"(?:lstm|gru|simple_rnn)_cell(?:_\d+)?")
-_STACK = re.compile(r"stacked_rnn_cells(?:_\d+)?")
-_DIRECTION = re.compile(r"(forward|backward)_.+")
-_MODEL = "model_weights"
-MOST_ORDERS = 4  # that are listed, where cells could follow each other in several
+_VARIABLE_NAMES = {"0": "kernel", "1": "recurrent_kernel", "2": "bias"}
+_KERAS_CELL_PATTERN = re.compile(r"(?:lstm|gru|simple_rnn)_cell(?:_\d+)?")
+_STACK_PATTERN = re.compile(r"stacked_rnn_cells(?:_\d+)?")
+_DIRECTION_PATTERN = re.compile(r"(forward|backward)_.+")
+_MODEL_GROUP = "model_weights"
+# A message lists at most this many possible orders of stacked cells.
+MAX_LISTED_ORDERS = 4
 
 
 @dataclass(frozen=True)
-class Place:
-    """The arrays of one cell, and what is said about it.
+class KerasPlace:
+    """The arrays of one cell, and what the file says about it.
 
-    ``way`` is forward or backward in a Bidirectional; ``config`` is that of the cell (and its layer), empty
-    where the file has none; ``fixed`` says that its activations are cuDNN's; ``version`` is that of Keras;
-    ``order`` has the cells of a stack by name; ``kind`` is the class that the configuration names.
+    Attributes
+    ----------
+    path : str
+        The path of the layer.
+    arrays : mapping of str to StoredArray
+        ``kernel``, ``recurrent_kernel`` and perhaps ``bias``.
+    cell : str
+        The name of the cell.
+    way : str
+        ``forward`` or ``backward`` inside a Bidirectional, else empty.
+    stacked : bool
+        Whether the cell is one of a StackedRNNCells.
+    backward : bool
+        Whether the cell reads its inputs from the last to the first.
+    level : int
+        The level of the cell in its layer.
+    config : mapping
+        The configuration of the cell and its layer; empty if the file has none.
+    fixed : bool
+        Whether the activations are those of cuDNN.
+    version : str
+        The version of Keras.
+    order : tuple of str
+        The names of the cells of a stack, in order.
+    kind : str
+        The class that the configuration names.
     """
 
     path: str
-    arrays: Arrays
+    arrays: NamedArrays
     cell: str = ""
     way: str = ""
     stacked: bool = False
@@ -48,84 +70,84 @@ class Place:
     kind: str = ""
 
 
-def places(arrays: Arrays) -> dict[str, list[Place]]:
-    """Return the cells of every recurrent layer by the layer's path, as they stand in the file."""
-    found: dict[str, list[Place]] = {}
-    configs = _configurations(arrays)
-    for place in (_configured(place, configs) for place in _all(arrays)):
-        found.setdefault(place.path, []).append(place)
-    return found
+def find_places(arrays: NamedArrays) -> dict[str, list[KerasPlace]]:
+    """Return the cells of every recurrent layer by the path of the layer, in the order of the file."""
+    places: dict[str, list[KerasPlace]] = {}
+    configs = _index_configurations(arrays)
+    for place in (_configure_place(place, configs) for place in _list_places(arrays)):
+        places.setdefault(place.path, []).append(place)
+    return places
 
 
-def _all(arrays: Arrays) -> Iterator[Place]:
-    for path, members in grouped(arrays, "kernel|recurrent_kernel|bias").items():
+def _list_places(arrays: NamedArrays) -> Iterator[KerasPlace]:
+    for path, members in group_by_path(arrays, "kernel|recurrent_kernel|bias").items():
         if {"kernel", "recurrent_kernel"} <= set(members):
-            yield _by_name(path, members)
-    for path, found in grouped(arrays, r"vars[./][012]").items():
-        members = {_VARIABLES[key[-1]]: array for key, array in found.items()}
-        elements = parts(path)
+            yield _place_by_name(path, members)
+    for path, leaves in group_by_path(arrays, r"vars[./][012]").items():
+        members = {_VARIABLE_NAMES[key[-1]]: array for key, array in leaves.items()}
+        elements = split_path(path)
         if "kernel" in members and "recurrent_kernel" in members and {"cell", "cells"} & set(elements[-2:]):
-            yield _by_variables(elements, members)
+            yield _place_by_variables(elements, members)
 
 
-def _by_name(path: str, arrays: Arrays) -> Place:
-    elements = parts(path)
-    if elements[:1] == [_MODEL]:
+def _place_by_name(path: str, arrays: NamedArrays) -> KerasPlace:
+    elements = split_path(path)
+    if elements[:1] == [_MODEL_GROUP]:
         elements = elements[1:]
     if elements and elements[0] in elements[1:]:
-        # the layer, and then the names of its arrays, which may begin with the model
+        # The layer's own group, then the names of its arrays, which may start with the model.
         elements = elements[elements.index(elements[0], 1) :]
-    elements, cell = _without(elements, _CELL)
-    elements, stack = _without(elements, _STACK)
-    elements, direction = _without(elements, _DIRECTION)
-    return Place("/".join(elements), arrays, cell, direction.partition("_")[0], bool(stack))
+    elements, cell = _split_off_last(elements, _KERAS_CELL_PATTERN)
+    elements, stack = _split_off_last(elements, _STACK_PATTERN)
+    elements, direction = _split_off_last(elements, _DIRECTION_PATTERN)
+    return KerasPlace("/".join(elements), arrays, cell, direction.partition("_")[0], bool(stack))
 
 
-def _without(elements: list[str], pattern: re.Pattern[str]) -> tuple[list[str], str]:
-    """Return the elements without the last one, if it is what is looked for and not all there is."""
+def _split_off_last(elements: list[str], pattern: re.Pattern[str]) -> tuple[list[str], str]:
+    """Return the elements without the last one, and the last one, if it matches and is not the only one."""
     if len(elements) > 1 and pattern.fullmatch(elements[-1]):
         return elements[:-1], elements[-1]
     return elements, ""
 
 
-def _by_variables(elements: list[str], arrays: Arrays) -> Place:
-    names = next(iter(arrays.values())).about.get("named", {})
+def _place_by_variables(elements: list[str], arrays: NamedArrays) -> KerasPlace:
+    names = next(iter(arrays.values())).metadata.get("named", {})
     own = str(names.get("/".join([*elements, "vars"]), elements[-1]))
     stacked = elements[-2:-1] == ["cells"]
     layer = elements[: -3 if stacked else -1]  # .../cell/cells/lstm_cell, or .../cell
-    layer, direction = _without(layer, re.compile("(?:forward|backward)_layer"))
-    # each element by the name that a person gave it
+    layer, direction = _split_off_last(layer, re.compile("(?:forward|backward)_layer"))
+    # Each element gets the name that the user gave it.
     path = [
         str(names.get("/".join([*layer[: k + 1], "vars"]), element))
         for k, element in enumerate(layer)
         if element != "layers"
     ]
-    return Place("/".join(path), arrays, own, direction.partition("_")[0], stacked)
+    return KerasPlace("/".join(path), arrays, own, direction.partition("_")[0], stacked)
 
 
-def leveled(several: list[Place]) -> list[Place]:
-    """Return the cells of a layer, forward before backward, each cell of a stack on a level of its own.
+def assign_levels(several: list[KerasPlace]) -> list[KerasPlace]:
+    """Return the cells of a layer, forward before backward, each cell of a stack on its own level.
 
     Raises
     ------
     MisfitError
-        Where cells of a stack could follow each other in several ways, or two stand in one place.
+        If the cells of a stack could follow each other in several orders, or two cells have the same place.
     """
     several = sorted(several, key=lambda place: place.backward)
     if not any(place.stacked for place in several):
         if len({place.backward for place in several}) < len(several):
-            raise MisfitError(f"layer {several[0].path!r} is there twice; expected one of that name")
+            raise MisfitError(f"layer {several[0].path!r} occurs twice; expected each name once")
         return several
     names = [place.cell for place in several]
     listed = list(several[0].order)
     if sorted(listed) == sorted(names) and len(set(names)) == len(names):
         return [replace(place, level=listed.index(place.cell)) for place in several]
-    order = _chained(several)
+    order = _order_cells(several)
     return [replace(place, level=order.index(k)) for k, place in enumerate(several)]
 
 
-def _chained(several: list[Place]) -> list[int]:
-    """Return the places of the cells in the one order in which each takes what the one before gives."""
+def _order_cells(several: list[KerasPlace]) -> list[int]:
+    """Return the indices of the cells in the only order in which their input and output sizes fit."""
     sizes = [
         (place.arrays["kernel"].shape[0], place.arrays["recurrent_kernel"].shape[0]) for place in several
     ]
@@ -134,82 +156,88 @@ def _chained(several: list[Place]) -> list[int]:
         orders = [
             [*order, k]
             for order in orders
-            for k, (taken, _) in enumerate(sizes)
-            if k not in order and taken == sizes[order[-1]][1]
-        ][:MOST_ORDERS]
+            for k, (inputs, _) in enumerate(sizes)
+            if k not in order and inputs == sizes[order[-1]][1]
+        ][:MAX_LISTED_ORDERS]
     if len(orders) != 1:
         readings = " or ".join(", ".join(several[k].cell for k in order) for order in orders)
         raise MisfitError(
-            f"the cells of layer {several[0].path!r} could follow each other as {readings or 'none'}: "
-            "expected one order; save the whole model as .keras, which says"
+            f"the cells of layer {several[0].path!r} fit together in the orders: {readings or 'none'}; "
+            "expected exactly one order, save the whole model as .keras, which states it"
         )
     return orders[0]
 
 
-def _configured(place: Place, configs: Mapping[str, Mapping[str, Any]]) -> Place:
-    """Return the cell with what the model's configuration says about it."""
-    about = next(iter(place.arrays.values())).about
-    layer = _of(place.path, configs)
+def _configure_place(place: KerasPlace, configs: Mapping[str, Mapping[str, Any]]) -> KerasPlace:
+    """Return the cell together with what the configuration of the model says about it."""
+    metadata = next(iter(place.arrays.values())).metadata
+    layer = _find_configuration(place.path, configs)
     wrapper = layer.get("class_name") == "Bidirectional"
     backward = place.way == "backward"
     if wrapper:
-        # what wraps a layer that goes backwards turns the other one round
-        backward ^= _mapping(layer, "config", "layer", "config").get("go_backwards") is True
-        inner = _mapping(layer, "config", "backward_layer" if place.way == "backward" else "layer")
-        layer = inner or _mapping(layer, "config", "layer")
-    config = dict(_mapping(layer, "config"))
-    stack = _stacked(layer)
-    cell = stack.get(place.cell) or _mapping(config, "cell")  # of an RNN around cells
-    config |= _mapping(cell, "config")
+        # If the wrapped layer itself goes backwards, the half named backward goes forwards.
+        backward ^= _get_mapping(layer, "config", "layer", "config").get("go_backwards") is True
+        inner = _get_mapping(layer, "config", "backward_layer" if place.way == "backward" else "layer")
+        layer = inner or _get_mapping(layer, "config", "layer")
+    config = dict(_get_mapping(layer, "config"))
+    stack = _list_stack(layer)
+    cell = stack.get(place.cell) or _get_mapping(config, "cell")  # Inside a keras.layers.RNN.
+    config |= _get_mapping(cell, "config")
     kind = str(cell.get("class_name") or layer.get("class_name") or "")
     return replace(
         place,
-        # a whole stack in each direction is two networks, which do not feed each other
+        # One whole stack for each direction makes two networks that do not feed each other.
         path=f"{place.path}/{place.way}" if place.stacked and place.way else place.path,
         config=config,
         order=tuple(stack),
         backward=backward if wrapper else backward or config.get("go_backwards") is True,
         kind=kind,
         fixed=kind.startswith("CuDNN") or ("activation" not in config and _is_cudnn(place.arrays)),
-        version=str(about.get("keras_version") or ""),
+        version=str(metadata.get("keras_version") or ""),
     )
 
 
-def _of(path: str, configs: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Return the configuration of a layer: that of its path inside the model, else the only one that fits."""
-    whole = [config for known, config in configs.items() if known.partition("/")[2] == path or known == path]
-    if whole:
-        return whole[0]
+def _find_configuration(path: str, configs: Mapping[str, Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Return the configuration of the layer at ``path`` inside the model, else the only one that fits."""
+    exact = [
+        config
+        for known_path, config in configs.items()
+        if known_path.partition("/")[2] == path or known_path == path
+    ]
+    if exact:
+        return exact[0]
     for end in (path, path.rpartition("/")[2]):
-        fitting = [config for known, config in configs.items() if f"/{known}".endswith(f"/{end}")]
+        fitting = [config for known_path, config in configs.items() if f"/{known_path}".endswith(f"/{end}")]
         if len(fitting) == 1:
             return fitting[0]
     return {}
 
 
-def _mapping(value: Any, *keys: str) -> Mapping[str, Any]:
-    """Return what stands under keys inside keys, empty where it is no mapping."""
+def _get_mapping(value: Any, *keys: str) -> Mapping[str, Any]:
+    """Return the mapping under nested keys, or an empty one if there is no mapping."""
     for key in keys:
         value = value.get(key) if isinstance(value, Mapping) else None
     return value if isinstance(value, Mapping) else {}
 
 
-def _is_cudnn(arrays: Arrays) -> bool:
+def _is_cudnn(arrays: NamedArrays) -> bool:
     bias = arrays.get("bias")
     return bias is not None and bias.shape == (2 * arrays["recurrent_kernel"].shape[-1],)
 
 
-def _stacked(layer: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
-    """Return the configurations of the cells of a StackedRNNCells by their names, or none."""
-    cells = _mapping(layer, "config", "cell", "config").get("cells")
+def _list_stack(layer: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """Return the configurations of the cells of a StackedRNNCells by name; empty for another layer."""
+    cells = _get_mapping(layer, "config", "cell", "config").get("cells")
     listed = [cell for cell in cells if isinstance(cell, Mapping)] if isinstance(cells, list) else []
-    return {str(_mapping(cell, "config").get("name")): cell for cell in listed}
+    return {str(_get_mapping(cell, "config").get("name")): cell for cell in listed}
 
 
-def _configurations(arrays: Arrays) -> dict[str, Mapping[str, Any]]:
-    """Return the configuration of every layer by its path through the models that it stands in."""
-    config = next((array.about["config"] for array in arrays.values() if array.about.get("config")), None)
-    found: dict[str, Mapping[str, Any]] = {}
+def _index_configurations(arrays: NamedArrays) -> dict[str, Mapping[str, Any]]:
+    """Return the configuration of every layer by its path through the models that contain it."""
+    config = next(
+        (array.metadata["config"] for array in arrays.values() if array.metadata.get("config")), None
+    )
+    configurations: dict[str, Mapping[str, Any]] = {}
     pending: list[tuple[str, Any]] = [("", config)]
     while pending:
         path, node = pending.pop()
@@ -217,8 +245,8 @@ def _configurations(arrays: Arrays) -> dict[str, Mapping[str, Any]]:
             inside = node.get("config")
             if "class_name" in node and isinstance(inside, Mapping) and isinstance(inside.get("name"), str):
                 path = f"{path}/{inside['name']}".strip("/")
-                found[path] = node
+                configurations[path] = node
             pending += [(path, value) for value in node.values()]
         elif isinstance(node, list):
             pending += [(path, value) for value in node]
-    return found
+    return configurations

@@ -1,4 +1,4 @@
-"""Networks under torch's names, as ``load_state_dict`` of torch.nn.RNN, LSTM and GRU takes them."""
+"""Networks under torch's names, as ``load_state_dict`` of torch.nn.RNN, LSTM and GRU reads them."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -11,58 +11,62 @@ from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.errors import DataError
-from gradflow.layouts.network import Layer, Network
-from gradflow.layouts.written import Written
+from gradflow.layouts.network import Network, NetworkLayer
+from gradflow.layouts.weights import ExportedLayers
 
 
-class Module(NamedTuple):
-    """A module of torch: where it stands, how it is made, and its arrays by their names inside it."""
+class TorchModule(NamedTuple):
+    """A torch module: its path, the expression that constructs it, and its arrays by their names inside it.
+
+    ``backward`` says that the layer reads its inputs in reverse. No torch module does so alone, so the user
+    reverses the inputs.
+    """
 
     path: str
     constructor: str
     arrays: dict[str, Array]
     parameters: int
-    backward: bool  # torch has no module that runs so alone: it is given its inputs in reverse
+    backward: bool
 
 
-def modules(network: Network) -> list[Module]:
-    """Return a network as one module of torch, or, where its layers are of several kinds, as several.
+def build_modules(network: Network) -> list[TorchModule]:
+    """Return a network as one torch module, or as several if its layers are of different kinds.
 
     Raises
     ------
     DataError
-        For a cell that torch has not.
+        If torch has no such cell.
     """
     for layer in network.layers:
         check_torch(layer)
-    forms = {_form(layer) for layer in network.layers}
+    forms = {_describe_form(layer) for layer in network.layers}
     widths = {len(level) for level in network.levels}
     if len(forms) == 1 and len(widths) == 1:
-        return [_module(network.name, network)]
-    return [_module(layer.name, Network(layer.name, ((layer,),))) for layer in network.layers]
+        return [_build_module(network.name, network)]
+    return [_build_module(layer.name, Network(layer.name, ((layer,),))) for layer in network.layers]
 
 
-def written(layers: Sequence[LayerCell]) -> Written:
-    """Return cells, each fed by the one before, as one module of torch.
+def export_layers(layers: Sequence[LayerCell]) -> ExportedLayers:
+    """Return a stack of cells, from the lowest to the highest, as one torch module.
 
     Raises
     ------
     DataError
-        For a cell that torch has not.
+        If torch has no such cell.
     """
     kind = type(layers[0]).__name__.lower()
-    network = Network(kind, tuple((Layer(layer, "torch", (), name=kind),) for layer in layers))
-    (module,) = modules(network)
-    return Written((module.constructor,), module.arrays)
+    network = Network(kind, tuple((NetworkLayer(layer, "torch", (), name=kind),) for layer in layers))
+    (module,) = build_modules(network)
+    return ExportedLayers((module.constructor,), module.arrays)
 
 
-def check_torch(layer: Layer) -> None:
+def check_torch(layer: NetworkLayer) -> None:
     """Refuse a cell that torch cannot compute.
 
     Raises
     ------
     DataError
-        With what torch lacks.
+        The message says what torch lacks.
     """
     cell, lacking = layer.cell, ""
     if isinstance(cell, RNN) and cell.activation not in ("tanh", "relu"):
@@ -71,7 +75,7 @@ def check_torch(layer: Layer) -> None:
         if cell.peephole is not None:
             lacking = "peepholes"
         elif cell.weight_hr is not None and cell.output_size >= cell.hidden_size:
-            lacking = "a projection that is no smaller than its hidden size"
+            lacking = "a projection that is not smaller than the hidden size"
         elif cell.coupled or not cell.forget_gate:
             lacking = "coupled gates"
         elif (cell.gate_activation, cell.activation, cell.output_activation) != ("sigmoid", "tanh", "tanh"):
@@ -85,41 +89,41 @@ def check_torch(layer: Layer) -> None:
         raise DataError(f"{layer.name}: torch has no {layer.kind} with {lacking}")
 
 
-def _form(layer: Layer) -> tuple[object, ...]:
+def _describe_form(layer: NetworkLayer) -> tuple[object, ...]:
     cell = layer.cell
     activation = cell.activation if isinstance(cell, RNN) else ""
     return layer.kind, activation, cell.output_size, cell.state_size
 
 
-def _module(path: str, network: Network) -> Module:
+def _build_module(path: str, network: Network) -> TorchModule:
     arrays: dict[str, Array] = {}
     for k, level in enumerate(network.levels):
         for place, layer in enumerate(level):
             suffix = f"_l{k}{'_reverse' if place else ''}"
-            arrays |= {f"{name}{suffix}": array for name, array in _arrays(layer.cell).items()}
+            arrays |= {f"{name}{suffix}": array for name, array in _name_weights(layer.cell).items()}
     parameters = sum(array.size for array in arrays.values())
     backward = network.levels[0][0].direction == "backward"
-    return Module(path, _constructor(network), arrays, parameters, backward)
+    return TorchModule(path, _write_constructor(network), arrays, parameters, backward)
 
 
-def _arrays(cell: object) -> dict[str, Array]:
-    """Return the weights of one layer; torch keeps two biases where one would do, and the second is 0."""
+def _name_weights(cell: object) -> dict[str, Array]:
+    """Return the weights of one layer. torch has two biases; the second is 0 unless the cell needs it."""
     assert isinstance(cell, LayerCell)
     second = np.zeros_like(cell.bias)
     if isinstance(cell, GRU) and cell.bias_hn is not None:
         second[cell.blocks["n"]] = cell.bias_hn
-    found = {
+    weights = {
         "weight_ih": cell.weight_ih,
         "weight_hh": cell.weight_hh,
         "bias_ih": cell.bias,
         "bias_hh": second,
     }
     if isinstance(cell, LSTM) and cell.weight_hr is not None:
-        found["weight_hr"] = cell.weight_hr
-    return found
+        weights["weight_hr"] = cell.weight_hr
+    return weights
 
 
-def _constructor(network: Network) -> str:
+def _write_constructor(network: Network) -> str:
     lowest = network.levels[0][0]
     cell = lowest.cell
     options = [f"{cell.input_size}", f"{cell.state_size}"]

@@ -1,75 +1,92 @@
-"""What the layouts share: arrays read against the shape that they must have, gates put into order."""
+"""Weights as the layouts read and write them: shapes checked, gates reordered."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from gradflow.cells.base import Array
 from gradflow.errors import DataError
-from gradflow.layouts.network import MisfitError, shapes
-from gradflow.readers.messages import shown
-from gradflow.readers.stored import StoredArray
+from gradflow.layouts.network import MisfitError, describe_shapes
+from gradflow.readers.messages import quote
+from gradflow.readers.stored_array import StoredArray
 
-# How many blocks the rows of a recurrent matrix have → the cell; the gates as its rows are stacked there.
-CELLS = {1: "rnn", 3: "gru", 4: "lstm"}
-GATES = {"rnn": "h", "gru": "rzn", "lstm": "ifgo"}
+# The number of gates stacked in a recurrent matrix → the cell, and the order in which it stacks its gates.
+CELLS_BY_GATE_COUNT = {1: "rnn", 3: "gru", 4: "lstm"}
+GATES_OF_CELLS = {"rnn": "h", "gru": "rzn", "lstm": "ifgo"}
 
 
-def taken(array: StoredArray, shape: tuple[int, ...]) -> Array:
-    """Return the numbers of an array of that very shape.
+class ExportedLayers(NamedTuple):
+    """Layers under a framework's own names, ready to be written.
+
+    Attributes
+    ----------
+    constructors : tuple of str
+        The Python expression that makes each module in the framework.
+    arrays : dict of str to array
+        The weights of all modules by name.
+    """
+
+    constructors: tuple[str, ...]
+    arrays: dict[str, Array]
+
+
+def read_weights(array: StoredArray, shape: tuple[int, ...]) -> Array:
+    """Return the numbers of an array, which must have exactly this shape.
 
     Raises
     ------
     MisfitError
-        If it has another.
+        If it has another shape.
     DataError
-        If its entries are complex, or not finite.
+        If its entries are complex or not finite.
     """
     if array.shape != shape:
-        raise MisfitError(f"{shown(array.name)} has shape {array.shape}; expected {shape}")
-    numbers = array.numbers(dimensions=(len(shape),))
+        raise MisfitError(f"{quote(array.name)} has shape {array.shape}; expected {shape}")
+    numbers = array.read_numbers(dimensions=(len(shape),))
     if np.iscomplexobj(numbers):
-        raise DataError(f"{shown(array.name)} is complex; expected real weights")
+        raise DataError(f"{quote(array.name)} is complex; expected real weights")
     return numbers
 
 
-def taken_or_zeros(array: StoredArray | None, shape: tuple[int, ...]) -> Array:
-    """Return the numbers of a bias, or zeros where the layer has none."""
-    return np.zeros(shape) if array is None else taken(array, shape)
+def read_bias(array: StoredArray | None, shape: tuple[int, ...]) -> Array:
+    """Return the numbers of a bias, or zeros if the layer has no bias."""
+    return np.zeros(shape) if array is None else read_weights(array, shape)
 
 
-def two(array: StoredArray) -> tuple[int, int]:
-    """Return rows and columns of what has to be a matrix."""
+def get_matrix_shape(array: StoredArray) -> tuple[int, int]:
+    """Return the rows and columns of an array, which must be a matrix."""
     if len(array.shape) != 2:
-        raise MisfitError(f"{shown(array.name)} has shape {array.shape}; expected 2 dimensions")
+        raise MisfitError(f"{quote(array.name)} has shape {array.shape}; expected 2 dimensions")
     return array.shape[0], array.shape[1]
 
 
-def kind_of(blocks: int, size: int, arrays: Sequence[StoredArray]) -> str:
-    """Return the cell whose gates of ``size`` make ``blocks`` rows (or columns).
+def identify_cell(blocks: int, size: int, arrays: Sequence[StoredArray]) -> str:
+    """Return the name of the cell whose gates, of ``size`` units each, have ``blocks`` rows in total.
 
     Raises
     ------
     MisfitError
-        If there is none.
+        If no cell has so many.
     """
     gates, rest = divmod(blocks, size) if size else (0, 0)
-    if rest or gates not in CELLS:
+    if rest or gates not in CELLS_BY_GATE_COUNT:
         raise MisfitError(
-            f"{shapes(arrays)}: expected 1, 3 or 4 gates (rnn, gru, lstm) of {size} units, not {blocks} rows"
+            f"{describe_shapes(arrays)}: expected 1, 3 or 4 gates (rnn, gru, lstm) of {size} units, "
+            f"not {blocks} rows"
         )
-    return CELLS[gates]
+    return CELLS_BY_GATE_COUNT[gates]
 
 
-def ordered(stacked: Array, given: str, wanted: str) -> Array:
-    """Return rows stacked gate by gate in another order of the gates.
+def reorder_gates(stacked: Array, stored_order: str, gate_order: str) -> Array:
+    """Return rows that are stacked gate by gate, with the gates in another order.
 
     Examples
     --------
-    >>> ordered(np.array([1.0, 2.0, 3.0, 4.0]), "iofg", "ifgo")
+    >>> reorder_gates(np.array([1.0, 2.0, 3.0, 4.0]), "iofg", "ifgo")
     array([1., 3., 4., 2.])
     """
-    if given == wanted:
+    if stored_order == gate_order:
         return stacked
-    blocks = dict(zip(given, np.split(stacked, len(given)), strict=True))
-    return np.concatenate([blocks[gate] for gate in wanted])
+    blocks = dict(zip(stored_order, np.split(stacked, len(stored_order)), strict=True))
+    return np.concatenate([blocks[gate] for gate in gate_order])

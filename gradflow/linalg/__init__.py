@@ -3,9 +3,9 @@
 The table of random ensembles stands at the door, so that a help text can list it without numpy.
 """
 
-from gradflow.tables import Table
+from gradflow.registry import Registry
 
-ENSEMBLES: Table = {
+ENSEMBLES: Registry = {
     "ginibre": "gradflow.linalg.ensembles:ginibre",
     "uniform": "gradflow.linalg.ensembles:uniform",
     "symmetric": "gradflow.linalg.ensembles:symmetric",

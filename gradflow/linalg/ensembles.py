@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gradflow.errors import UsageError
 from gradflow.linalg import ENSEMBLES
-from gradflow.tables import lookup
+from gradflow.registry import lookup
 
 Matrix = NDArray[np.float64]
 LARGEST_SIZE = 10**6  # already 8 TB

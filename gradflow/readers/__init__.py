@@ -1,28 +1,53 @@
-"""Bytes → named arrays: one file per container, in the order in which they are tried.
+"""Bytes → named arrays: one file or package per container.
 
-A reader is a module with ``recognizes(source)``, which looks at the content and never at the suffix, and
-``read(source)``, which returns the named arrays; where the format allows, no more is read yet than shapes.
+A reader is a module with two functions. ``recognizes(source)`` looks at the content of a file and not at its
+suffix. ``read(source)`` returns the named arrays; where the format allows, it reads only their shapes.
 """
 
-from gradflow.tables import Table
+from typing import NamedTuple
 
-READERS: Table = {
-    "npy": "gradflow.readers.npy",
-    "safetensors": "gradflow.readers.safetensors",
-    # zip archives too, told apart by their members
-    "torch": "gradflow.readers.torch",
-    "hdf5": "gradflow.readers.hdf5",
-    "npz": "gradflow.readers.npz",
-    "matlab": "gradflow.readers.matlab",
-    "matrix_market": "gradflow.readers.matrix_market",
-    # known by its suffix alone, so it stands behind whatever content gives away
-    "onnx": "gradflow.readers.onnx",
-    "json": "gradflow.readers.json_text",
-    "text": "gradflow.readers.text",
+from gradflow.registry import Registry
+
+
+class Container(NamedTuple):
+    """A container of arrays.
+
+    Attributes
+    ----------
+    reader : str
+        The module that reads it.
+    checkpoint_suffixes : tuple of str
+        The suffixes of files in a directory that may be checkpoints. A file that is named itself may have any
+        suffix.
+    """
+
+    reader: str
+    checkpoint_suffixes: tuple[str, ...] = ()
+
+
+# One line per container, in the order in which the readers are tried.
+CONTAINERS = {
+    "npy": Container("gradflow.readers.npy"),
+    "safetensors": Container("gradflow.readers.safetensors", (".safetensors",)),
+    # torch and Keras write zip archives too. Their members distinguish them from .npz.
+    "torch": Container("gradflow.readers.torch.torch", (".pt", ".pth", ".ckpt", ".bin")),
+    "hdf5": Container("gradflow.readers.hdf5.hdf5", (".h5", ".hdf5", ".keras")),
+    "npz": Container("gradflow.readers.npz", (".npz",)),
+    "matlab": Container("gradflow.readers.matlab"),
+    "matrix_market": Container("gradflow.readers.matrix_market"),
+    # ONNX has no signature and is recognized by its suffix, so it comes after all formats that have one.
+    "onnx": Container("gradflow.readers.onnx.onnx", (".onnx",)),
+    "json": Container("gradflow.readers.json_text"),
+    "text": Container("gradflow.readers.text"),
 }
 
-# Formats that no content gives away, so that a person has to name them: sequences (batch, steps, features).
-INPUT_FORMATS: Table = {
+READERS: Registry = {name: container.reader for name, container in CONTAINERS.items()}
+CHECKPOINT_SUFFIXES = tuple(
+    suffix for container in CONTAINERS.values() for suffix in container.checkpoint_suffixes
+)
+
+# Formats of input sequences (batch, steps, features) without a signature: the user has to name them.
+INPUT_FORMATS: Registry = {
     "cifar10-rows": "gradflow.readers.cifar10:read_rows",
     "cifar10-pixels": "gradflow.readers.cifar10:read_pixels",
 }

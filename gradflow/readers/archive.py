@@ -1,6 +1,6 @@
-"""Zip archives: which members there are, and what lies in one of them, never more of it than was asked for.
+"""Zip archives: their members, and a bounded part of one member's bytes.
 
-``zipfile`` is imported once a zip was seen, so that no other file pays for it.
+``zipfile`` is imported only for a zip archive, so that other files do not pay for it.
 """
 
 from __future__ import annotations
@@ -13,94 +13,94 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from gradflow.errors import DataError, GradflowError
-from gradflow.readers.messages import damaged, shown
+from gradflow.readers.messages import quote, report_damage
 from gradflow.readers.source import Source
 
 if TYPE_CHECKING:
     from zipfile import ZipFile, ZipInfo
 
-# of the first member, or of the end where there is none
-MAGIC = (b"PK\x03\x04", b"PK\x05\x06")
+# The signature of a first member, or of the end of an archive that has no member.
+ZIP_SIGNATURES = (b"PK\x03\x04", b"PK\x05\x06")
 _STORED, _DEFLATED = 0, 8
-_ENCRYPTED = 1
-_LOCAL_HEADER = 30
+_ENCRYPTED_FLAG = 1
+_LOCAL_HEADER_BYTES = 30
 
 
 def is_zip(source: Source) -> bool:
-    """Return whether ``source`` starts as a zip archive does, an empty one too."""
-    return source.head.startswith(MAGIC)
+    """Return whether ``source`` starts like a zip archive; an empty archive is one too."""
+    return source.head.startswith(ZIP_SIGNATURES)
 
 
-def member_names(source: Source) -> list[str]:
-    """Return the names of all members; none if ``source`` is no zip archive, or a damaged one."""
+def list_member_names(source: Source) -> list[str]:
+    """Return the names of all members; an empty list if ``source`` is not a zip archive, or a damaged one."""
     if not is_zip(source):
         return []
     try:
-        with opened(source) as archive:
+        with open_archive(source) as archive:
             return archive.namelist()
     except GradflowError:
         return []
 
 
-def members(archive: ZipFile) -> dict[str, ZipInfo]:
+def index_members(archive: ZipFile) -> dict[str, ZipInfo]:
     """Return the members by name.
 
     Raises
     ------
     DataError
-        If two bear one name, of which each reader would take another.
+        If two members have the same name: programs differ in which of them they read.
     """
-    found: dict[str, ZipInfo] = {}
+    members: dict[str, ZipInfo] = {}
     for member in archive.infolist():
-        if member.filename in found:
-            raise DataError(f"holds two members named {shown(member.filename)}; expected each name once")
-        found[member.filename] = member
-    return found
+        if member.filename in members:
+            raise DataError(f"holds two members named {quote(member.filename)}; expected each name once")
+        members[member.filename] = member
+    return members
 
 
-def inflated(archive: ZipFile, member: ZipInfo, count: int) -> bytes:
-    """Return the first ``count`` bytes of ``member``, or all if there are fewer.
+def inflate_member(archive: ZipFile, member: ZipInfo, count: int) -> bytes:
+    """Return the first ``count`` bytes of ``member``, or all of them if there are fewer.
 
     Raises
     ------
     DataError
-        If they are encrypted, or compressed in a way that cannot be bounded.
+        If the member is encrypted, or compressed by a method whose output cannot be bounded.
     """
-    _require_readable(member)
+    _check_readable(member)
     with archive.open(member) as stream:
-        # one read with a bound: read() without one inflates first and then cuts to the declared size
+        # read() without a bound inflates everything first, and only then cuts to the declared size.
         return stream.read(count)
 
 
-def stored_at(source: Source, member: ZipInfo) -> int | None:
-    """Return where the bytes of ``member`` lie in ``source``, or None if they are compressed.
+def locate_stored_member(source: Source, member: ZipInfo) -> int | None:
+    """Return the offset in ``source`` of the bytes of ``member``, or None if they are compressed.
 
     Raises
     ------
     DataError
-        If they are encrypted, or are not where the archive says.
+        If the member is encrypted, or is not where the archive says.
     """
-    _require_readable(member)
+    _check_readable(member)
     if member.compress_type != _STORED:
         return None
-    header = source.read(member.header_offset, _LOCAL_HEADER)
-    # the lengths of name and extra field, which may differ from those of the central directory
+    header = source.read(member.header_offset, _LOCAL_HEADER_BYTES)
+    # The lengths of the name and the extra field may differ from those in the central directory.
     lengths = np.frombuffer(header, "<u2", 2, offset=26)
-    if not header.startswith(MAGIC[0]) or member.compress_size != member.file_size:
-        raise damaged(f"member {shown(member.filename)} is not where the archive says")
-    offset = member.header_offset + _LOCAL_HEADER + int(lengths.sum(dtype=np.int64))
-    source.require(offset, member.file_size, f"member {shown(member.filename)}")
+    if not header.startswith(ZIP_SIGNATURES[0]) or member.compress_size != member.file_size:
+        raise report_damage(f"member {quote(member.filename)} is not where the archive says")
+    offset = member.header_offset + _LOCAL_HEADER_BYTES + int(lengths.sum(dtype=np.int64))
+    source.require_bytes(offset, member.file_size, f"member {quote(member.filename)}")
     return offset
 
 
 @contextmanager
-def opened(source: Source) -> Iterator[ZipFile]:
+def open_archive(source: Source) -> Iterator[ZipFile]:
     """Open the archive for reading.
 
     Raises
     ------
     DataError
-        If it turns out, now or inside, to be damaged.
+        If the archive is damaged, whether that shows on opening or inside the ``with`` block.
     """
     import zipfile
 
@@ -110,16 +110,19 @@ def opened(source: Source) -> Iterator[ZipFile]:
     except (GradflowError, MemoryError):
         raise
     except Exception as error:
-        # seeking where an archive that is cut short points to is an invalid argument; any other is the disk's
+        # An archive that was cut short points beyond its end, and seeking there gives EINVAL. Any other
+        # OSError comes from the disk.
         if isinstance(error, OSError) and error.errno != errno.EINVAL:
             raise
-        # a hostile archive can make zipfile raise nearly anything: struct.error, zlib.error, ValueError ...
-        raise damaged(f"the zip archive is unreadable ({shown(str(error), 100)})") from error
+        # A hostile archive can make zipfile raise almost anything: struct.error, zlib.error, ValueError ...
+        raise report_damage(f"the zip archive is unreadable ({quote(str(error), 100)})") from error
 
 
-def _require_readable(member: ZipInfo) -> None:
+def _check_readable(member: ZipInfo) -> None:
     if member.compress_type not in (_STORED, _DEFLATED):
-        # zipfile bounds what it inflates of these two only, and no framework writes another
-        raise DataError(f"zip method {member.compress_type} is not read; use numpy.savez_compressed")
-    if member.flag_bits & _ENCRYPTED:
-        raise DataError("encrypted, which is not read; save it without a password")
+        # zipfile bounds the output of these two methods only, and no framework writes another one.
+        raise DataError(
+            f"zip method {member.compress_type} is not read; write the file with numpy.savez_compressed"
+        )
+    if member.flag_bits & _ENCRYPTED_FLAG:
+        raise DataError("encrypted archives are not read; save it without a password")

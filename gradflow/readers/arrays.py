@@ -1,4 +1,4 @@
-"""The one entry: a file, standard input or a literal → arrays of float64 or complex128."""
+"""The functions that read a file, standard input or a literal → arrays of float64 or complex128."""
 
 import os
 import re
@@ -6,22 +6,23 @@ from collections.abc import Collection, Iterable
 
 from gradflow.errors import DataError
 from gradflow.readers import READERS
-from gradflow.readers.messages import reading, shown
+from gradflow.readers.array_key import select_array
+from gradflow.readers.messages import prefix_errors, quote
 from gradflow.readers.numerals import is_number
-from gradflow.readers.selection import select
-from gradflow.readers.source import Source, from_bytes, open_source
-from gradflow.readers.stored import Numbers, StoredArray
-from gradflow.readers.unread import refusal
-from gradflow.tables import lookup
+from gradflow.readers.source import Source, open_source, wrap_bytes
+from gradflow.readers.stored_array import NumberArray, StoredArray
+from gradflow.readers.unsupported import explain_refusal
+from gradflow.registry import lookup
 
-# what may be typed in place of a file
-LITERALS = ("json", "text")
+# The formats that a user may type in place of a file.
+LITERAL_READERS = ("json", "text")
 
 
 def read_arrays(source: str | os.PathLike[str]) -> dict[str, StoredArray]:
-    """Return the arrays of a file by name, none of them read yet where the format allows.
+    """Return the arrays of a file by name; where the format allows, their entries are not read yet.
 
-    A file is recognised by its content, as one of ``gradflow.readers.READERS``; nothing in it is executed.
+    The content of the file says which of the formats in ``gradflow.readers.READERS`` it has. Nothing in the
+    file is executed.
 
     Parameters
     ----------
@@ -31,12 +32,13 @@ def read_arrays(source: str | os.PathLike[str]) -> dict[str, StoredArray]:
     Returns
     -------
     dict of str to StoredArray
-        Each has a ``name``, a ``shape`` and a ``dtype``; its method ``numbers`` gives the entries.
+        Each array has a ``name``, a ``shape`` and a ``dtype``. Its method ``read_numbers`` returns the
+        entries.
 
     Raises
     ------
     DataError
-        If there is no such file, no reader knows it, or it is damaged.
+        If the file does not exist, is damaged, or has a format that no reader knows.
 
     Examples
     --------
@@ -44,44 +46,45 @@ def read_arrays(source: str | os.PathLike[str]) -> dict[str, StoredArray]:
     >>> import numpy as np
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     np.savez(f"{folder}/two.npz", a=np.eye(2), b=np.arange(3))
-    ...     found = read_arrays(f"{folder}/two.npz")
-    ...     {name: array.shape for name, array in found.items()}, found["b"].numbers()
+    ...     arrays = read_arrays(f"{folder}/two.npz")
+    ...     {name: array.shape for name, array in arrays.items()}, arrays["b"].read_numbers()
     ({'a': (2, 2), 'b': (3,)}, array([0., 1., 2.]))
     """
     origin = open_source(source)
-    with reading(origin.name):
-        return _recognized(origin, READERS)
+    with prefix_errors(origin.name):
+        return _read_recognized(origin, READERS)
 
 
 def read_array(
     source: str | os.PathLike[str], key: str | None = None, *, dimensions: Collection[int] = (2,)
-) -> Numbers:
-    """Return one array of a file: new, writable, C-contiguous, float64 or complex128, all entries finite.
+) -> NumberArray:
+    """Return one array of a file, of finite float64 or complex128 numbers.
 
-    Every entry is exactly what the file holds: what float64 would round is an error.
+    The array is new, writable and C-contiguous. Every entry is exactly the number in the file: a number that
+    float64 would have to round is an error.
 
     Parameters
     ----------
     source : str or path-like
         A file, or ``"-"`` for standard input.
     key : str, optional
-        Which array, by name, or by name and numpy slices: ``"weight_hh_l0[128:256]"``. Needed only where
-        there are several.
+        The name of the array, or its name and numpy slices: ``"weight_hh_l0[128:256]"``. Needed only if
+        the file holds several arrays.
     dimensions : collection of int, optional
-        How many dimensions it may have.
+        The numbers of dimensions that the array may have.
 
     Returns
     -------
     array (rows, columns) of float64 or complex128
-        The entries; with other ``dimensions``, of as many.
+        The entries. With other ``dimensions``, the array has that many.
 
     Raises
     ------
     DataError
-        If the file cannot be read, it holds several arrays and no key says which, or the entries are not
-        finite numbers that float64 holds exactly.
+        If the file cannot be read, if it holds several arrays and there is no key, or if an entry is not a
+        finite number that float64 holds exactly.
     UsageError
-        If the key names no array, or no part of it.
+        If the key does not name an array, or a part of one.
 
     Examples
     --------
@@ -93,13 +96,13 @@ def read_array(
     array([[2., 3.],
            [4., 5.]])
     """
-    return _read(open_source(source), key, dimensions)
+    return _read_source(open_source(source), key, dimensions)
 
 
-def read_matrix(text: str, key: str | None = None) -> Numbers:
-    """Return the matrix that ``text`` writes out, or that lies in the file of that name.
+def read_matrix(text: str, key: str | None = None) -> NumberArray:
+    """Return the matrix that ``text`` writes out, or the matrix in the file of that name.
 
-    What parses as a literal is one; ``./5`` is the file where ``5`` is the number.
+    Text that can be read as a literal is a literal: ``5`` is a number, ``./5`` is a file.
 
     Parameters
     ----------
@@ -116,7 +119,7 @@ def read_matrix(text: str, key: str | None = None) -> Numbers:
     Raises
     ------
     DataError
-        If it is neither a literal nor a readable file, and as for `read_array`.
+        If ``text`` is neither a literal nor a readable file, and as for `read_array`.
     UsageError
         As for `read_array`.
 
@@ -131,44 +134,44 @@ def read_matrix(text: str, key: str | None = None) -> Numbers:
     if text == "-":
         return read_array(text, key)
     try:
-        # bytes that the system could not decode stay what they were: no literal, perhaps a file's name
-        literal = from_bytes(shown(text, 40), os.fsencode(text))
-        arrays = _recognized(literal, LITERALS)
+        # fsencode restores bytes that the system could not decode: they may be part of a file's name.
+        literal = wrap_bytes(quote(text, 40), os.fsencode(text))
+        arrays = _read_recognized(literal, LITERAL_READERS)
     except DataError as no_literal:
         try:
-            file = open_source(text)  # once: a pipe can be read but once
+            file = open_source(text)  # A pipe can be read only once.
         except DataError as no_file:
-            raise DataError(_neither(text, no_file, no_literal)) from no_literal
-        return _read(file, key, (2,))
-    return _selected(literal, arrays, key, (2,))
+            raise DataError(_describe_neither(text, no_file, no_literal)) from no_literal
+        return _read_source(file, key, (2,))
+    return _read_selected(literal, arrays, key, (2,))
 
 
-def _read(source: Source, key: str | None, dimensions: Collection[int]) -> Numbers:
-    with reading(source.name):
-        arrays = _recognized(source, READERS)
-    return _selected(source, arrays, key, dimensions)
+def _read_source(source: Source, key: str | None, dimensions: Collection[int]) -> NumberArray:
+    with prefix_errors(source.name):
+        arrays = _read_recognized(source, READERS)
+    return _read_selected(source, arrays, key, dimensions)
 
 
-def _recognized(source: Source, kinds: Iterable[str]) -> dict[str, StoredArray]:
-    """Return what the first of the readers that knows ``source`` finds in it."""
+def _read_recognized(source: Source, kinds: Iterable[str]) -> dict[str, StoredArray]:
+    """Return the arrays that the first reader that recognizes ``source`` finds in it."""
     for kind in kinds:
         reader = lookup(READERS, kind, "reader")
         if reader.recognizes(source):
             arrays: dict[str, StoredArray] = reader.read(source)
             return arrays
-    raise DataError(refusal(source))
+    raise DataError(explain_refusal(source))
 
 
-def _selected(
+def _read_selected(
     source: Source, arrays: dict[str, StoredArray], key: str | None, dimensions: Collection[int]
-) -> Numbers:
-    with reading(source.name):
-        stored, window = select(arrays, key)
-    return stored.numbers(window, dimensions)
+) -> NumberArray:
+    with prefix_errors(source.name):
+        stored, window = select_array(arrays, key)
+    return stored.read_numbers(window, dimensions)
 
 
-def _neither(text: str, no_file: DataError, no_literal: DataError) -> str:
-    """Return why ``text`` is no file and, where it looks like numbers, why it is no literal."""
+def _describe_neither(text: str, no_file: DataError, no_literal: DataError) -> str:
+    """Return why ``text`` is not a file and, if it looks like numbers, why it is not a literal."""
     if text.lstrip()[:1] in ("[", "{") or any(is_number(token) for token in re.split(r"[\s,;]+", text)):
-        return f"{shown(text, 40)} as a literal: {no_literal}; as a file: {no_file}"
+        return f"{quote(text, 40)} as a literal: {no_literal}; as a file: {no_file}"
     return f"{no_file}; expected a file, - for standard input, or a literal such as '0.58 0.24; 0.24 0.72'"

@@ -1,4 +1,4 @@
-"""How a one-line message names a file and what stands in it."""
+"""One-line error messages about a file and its contents."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -6,44 +6,44 @@ from contextlib import contextmanager
 from gradflow.errors import DataError, GradflowError
 
 
-def shown(text: str, width: int = 60) -> str:
-    r"""Return ``text`` quoted, its control characters escaped, cut to ``width`` characters.
+def quote(text: str, width: int = 60) -> str:
+    r"""Return ``text`` cut to ``width`` characters and quoted, with its control characters escaped.
 
-    Names and numbers from inside a file reach the screen through here only.
+    Every name and number from inside a file passes through this function before it reaches the screen.
 
     Examples
     --------
-    >>> print(shown("weight\x1b[2J"))
+    >>> print(quote("weight\x1b[2J"))
     'weight\x1b[2J'
-    >>> shown("w" * 80, width=10)
+    >>> quote("w" * 80, width=10)
     "'wwwwwww...'"
     """
     return repr(text if len(text) <= width else text[: width - 3] + "...")
 
 
-def damaged(what: str) -> DataError:
-    """Return the error for a file that contradicts itself or its format.
+def report_damage(what: str) -> DataError:
+    """Return the error for a file that contradicts itself or breaks its format.
 
     Examples
     --------
-    >>> damaged("its header ends early")
+    >>> report_damage("its header ends early")
     DataError('its header ends early; the file is damaged, write it again')
     """
     return DataError(f"{what}; the file is damaged, write it again")
 
 
 @contextmanager
-def reading(name: str) -> Iterator[None]:
-    """Put ``name``, the file's, in front of whatever goes wrong inside, unless it stands there already.
+def prefix_errors(name: str) -> Iterator[None]:
+    """Put ``name`` and a colon in front of every error message from inside, unless it already starts so.
 
     Raises
     ------
     GradflowError
-        The same leaf as was raised inside, or `DataError` where the system itself gave up.
+        An error of the same class as the one from inside; `DataError` for an error of the operating system.
 
     Examples
     --------
-    >>> with reading("weights.npz"):
+    >>> with prefix_errors("weights.npz"):
     ...     raise DataError("holds no arrays")
     Traceback (most recent call last):
     gradflow.errors.DataError: weights.npz: holds no arrays

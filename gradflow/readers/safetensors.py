@@ -1,105 +1,104 @@
 """safetensors: u64 header length, JSON header {name: {dtype, shape, data_offsets}}, data.
 
-Read with numpy alone: the ``safetensors`` package gives no bfloat16 without another package.
+This reader needs numpy alone. The ``safetensors`` package cannot read bfloat16 without another package.
 """
 
 import json
 from functools import partial
-from typing import Any
 
-from numpy.typing import NDArray
+from gradflow.readers.entry_types import ENTRY_TYPES, refuse_entry_type
+from gradflow.readers.json_text import collect_unique_members
+from gradflow.readers.messages import quote, report_damage
+from gradflow.readers.source import Source, count_bytes
+from gradflow.readers.stored_array import StoredArray
 
-from gradflow.errors import DataError
-from gradflow.readers.json_text import without_duplicates
-from gradflow.readers.kinds import KINDS
-from gradflow.readers.messages import damaged, shown
-from gradflow.readers.source import Source, byte_count
-from gradflow.readers.stored import StoredArray
-
-LENGTH_BYTES = 8
-LONGEST_HEADER = 100_000_000
+HEADER_LENGTH_BYTES = 8
+MAX_HEADER_BYTES = 100_000_000
 
 
-_TYPES = {
-    "F64": KINDS["float64"],
-    "F32": KINDS["float32"],
-    "F16": KINDS["float16"],
-    "BF16": KINDS["bfloat16"],
-    "C64": KINDS["complex64"],
-    "I64": KINDS["int64"],
-    "I32": KINDS["int32"],
-    "I16": KINDS["int16"],
-    "I8": KINDS["int8"],
-    "U64": KINDS["uint64"],
-    "U32": KINDS["uint32"],
-    "U16": KINDS["uint16"],
-    "U8": KINDS["uint8"],
-    "BOOL": KINDS["bool"],
+_SAFETENSORS_TYPES = {
+    "F64": ENTRY_TYPES["float64"],
+    "F32": ENTRY_TYPES["float32"],
+    "F16": ENTRY_TYPES["float16"],
+    "BF16": ENTRY_TYPES["bfloat16"],
+    "C64": ENTRY_TYPES["complex64"],
+    "I64": ENTRY_TYPES["int64"],
+    "I32": ENTRY_TYPES["int32"],
+    "I16": ENTRY_TYPES["int16"],
+    "I8": ENTRY_TYPES["int8"],
+    "U64": ENTRY_TYPES["uint64"],
+    "U32": ENTRY_TYPES["uint32"],
+    "U16": ENTRY_TYPES["uint16"],
+    "U8": ENTRY_TYPES["uint8"],
+    "BOOL": ENTRY_TYPES["bool"],
 }
 
 
 def recognizes(source: Source) -> bool:
-    """Return whether ``source`` starts with a plausible header length and a brace."""
+    """Return whether ``source`` starts with a plausible header length, followed by a brace."""
     head = source.head
-    return head[LENGTH_BYTES : LENGTH_BYTES + 1] == b"{" and _header_length(head) <= LONGEST_HEADER
+    return (
+        head[HEADER_LENGTH_BYTES : HEADER_LENGTH_BYTES + 1] == b"{"
+        and _read_header_length(head) <= MAX_HEADER_BYTES
+    )
 
 
 def read(source: Source) -> dict[str, StoredArray]:
     """Return the arrays of a safetensors file, memory-mapped.
 
-    One of a type that numpy lacks, such as F8_E4M3, is listed and refused when it is read.
+    An array of a type that numpy lacks, such as F8_E4M3, is listed, and refused when it is read.
 
     Raises
     ------
     DataError
-        If the header is damaged, or claims what is not there.
+        If the header is damaged, or declares bytes that are not there.
     """
-    length = _header_length(source.head)
-    source.require(LENGTH_BYTES, length, "the header")
+    length = _read_header_length(source.head)
+    source.require_bytes(HEADER_LENGTH_BYTES, length, "the header")
     try:
-        header = json.loads(source.read(LENGTH_BYTES, length), object_pairs_hook=without_duplicates)
-        start = LENGTH_BYTES + length
+        header = json.loads(
+            source.read(HEADER_LENGTH_BYTES, length), object_pairs_hook=collect_unique_members
+        )
+        start = HEADER_LENGTH_BYTES + length
         return {
-            name: _stored(source, name, entry, start)
+            name: _describe_array(source, name, entry, start)
             for name, entry in header.items()
             if name != "__metadata__"
         }
     except (ValueError, RecursionError) as error:
-        raise damaged(f"the safetensors header is unreadable ({shown(str(error), 100)})") from error
+        raise report_damage(f"the safetensors header is unreadable ({quote(str(error), 100)})") from error
 
 
-def _stored(source: Source, name: str, entry: object, start: int) -> StoredArray:
-    shape, dtype, begin, end = _fields(name, entry)
-    source.require(start, end, f"array {shown(name)}")
-    if dtype not in _TYPES:
-        return StoredArray(source.name, name, shape, dtype, partial(_refuse, dtype))
-    kind = _TYPES[dtype]
-    expected = byte_count(shape, kind.dtype().itemsize)
+def _describe_array(source: Source, name: str, entry: object, start: int) -> StoredArray:
+    shape, dtype, begin, end = _parse_entry(name, entry)
+    source.require_bytes(start, end, f"array {quote(name)}")
+    if dtype not in _SAFETENSORS_TYPES:
+        return StoredArray(
+            source.name, name, shape, dtype, partial(refuse_entry_type, dtype, _SAFETENSORS_TYPES)
+        )
+    kind = _SAFETENSORS_TYPES[dtype]
+    expected = count_bytes(shape, kind.make_dtype().itemsize)
     if expected != end - begin:
-        raise damaged(
-            f"array {shown(name)} of shape {shape} and type {dtype} takes {expected} bytes, but its "
+        raise report_damage(
+            f"array {quote(name)} of shape {shape} and type {dtype} takes {expected} bytes, but its "
             f"data_offsets span {end - begin}"
         )
-    load = partial(source.mapped, kind.dtype(), shape, start + begin)
+    load = partial(source.map_array, kind.make_dtype(), shape, start + begin)
     return StoredArray(source.name, name, shape, kind.name, load, kind.decode)
 
 
-def _fields(name: str, entry: object) -> tuple[tuple[int, ...], str, int, int]:
-    """Return shape, dtype, begin and end of a header's entry, which may be any JSON value."""
+def _parse_entry(name: str, entry: object) -> tuple[tuple[int, ...], str, int, int]:
+    """Return the shape, dtype, begin and end of an entry of the header, which may be any JSON value."""
     match entry:
         case {"dtype": str(dtype), "shape": [*shape], "data_offsets": [int(begin), int(end)]}:
-            byte_count(shape, 1)
+            count_bytes(shape, 1)
             if 0 <= begin <= end:
                 return tuple(shape), dtype, begin, end
-    raise damaged(
-        f"array {shown(name)} is described by {shown(json.dumps(entry), 120)}; expected dtype, shape and "
+    raise report_damage(
+        f"array {quote(name)} is described by {quote(json.dumps(entry), 120)}; expected dtype, shape and "
         "data_offsets that do not run backwards"
     )
 
 
-def _refuse(dtype: str) -> NDArray[Any]:
-    raise DataError(f"has type {shown(dtype)}; expected one of {', '.join(_TYPES)}, convert it")
-
-
-def _header_length(head: bytes) -> int:
-    return int.from_bytes(head[:LENGTH_BYTES], "little")
+def _read_header_length(head: bytes) -> int:
+    return int.from_bytes(head[:HEADER_LENGTH_BYTES], "little")

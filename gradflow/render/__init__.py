@@ -4,9 +4,9 @@ Each module has ``render(record, style) -> str`` and says in ``CARRIES_NOTES`` w
 record's notes; where it does not, a command tells them on stderr.
 """
 
-from gradflow.tables import Table
+from gradflow.registry import Registry
 
-FORMATS: Table = {
+FORMATS: Registry = {
     "table": "gradflow.render.table",
     "json": "gradflow.render.json",
     "jsonl": "gradflow.render.jsonl",
@@ -19,4 +19,4 @@ FORMATS: Table = {
 }
 
 # Pictures in files: each module has ``check()``, and ``encoded(record, kind, table) -> bytes``.
-PICTURES: Table = dict.fromkeys(("png", "svg", "pdf"), "gradflow.render.plot")
+PICTURES: Registry = dict.fromkeys(("png", "svg", "pdf"), "gradflow.render.plot")

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from gradflow.printable import printable
+from gradflow.printable import escape_unprintable
 from gradflow.record import Chapters, Record
 from gradflow.render.page import NONE, entries
 from gradflow.render.selection import Rows, tables
@@ -69,4 +69,4 @@ def _step(row: dict[str, str], how: Chapters) -> Step:
 
 
 def _texts(row: dict[str, str], names: tuple[str, ...]) -> list[tuple[str, str]]:
-    return [(name.capitalize(), printable(row[name])) for name in names if row[name] != NONE]
+    return [(name.capitalize(), escape_unprintable(row[name])) for name in names if row[name] != NONE]

@@ -3,7 +3,7 @@
 from html import escape
 
 from gradflow.notation.formulas import plain
-from gradflow.printable import printable
+from gradflow.printable import escape_unprintable
 from gradflow.record import Record
 from gradflow.render.chapters import Chapter, chapters
 from gradflow.render.page import Block, blocks, prose
@@ -18,7 +18,7 @@ def render(record: Record, style: Style) -> str:
     parts += [_chapter(chapter) for chapter in chapters(record, style)]
     if style.table is None:
         parts += [f"<p>{escape(sentence)}</p>" for sentence in prose(record)]
-        parts += [f"<p><em>{escape(printable(note))}</em></p>" for note in record.notes]
+        parts += [f"<p><em>{escape(escape_unprintable(note))}</em></p>" for note in record.notes]
     return "<div>\n" + "\n".join(parts) + "\n</div>\n"
 
 

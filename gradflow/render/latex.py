@@ -8,7 +8,7 @@ from itertools import pairwise
 from gradflow.notation import BARS, PRIME, SUBSCRIPTS, SUPERSCRIPTS, SYMBOLS
 from gradflow.notation.formulas import spans
 from gradflow.notation.tex import display, tex
-from gradflow.printable import printable
+from gradflow.printable import escape_unprintable
 from gradflow.record import Record
 from gradflow.render.chapters import Chapter, Step, chapters
 from gradflow.render.page import Block, blocks, prose
@@ -49,7 +49,7 @@ def render(record: Record, style: Style) -> str:
     parts += [_chapter(chapter) for chapter in chapters(record, style)]
     if style.table is None:
         parts += [escaped(sentence) for sentence in prose(record)]
-        parts += [rf"\emph{{{escaped(printable(note))}}}" for note in record.notes]
+        parts += [rf"\emph{{{escaped(escape_unprintable(note))}}}" for note in record.notes]
     return "\n\n".join(parts) + "\n"
 
 

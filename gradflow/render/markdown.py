@@ -4,7 +4,7 @@ import re
 
 from gradflow.notation.formulas import spans
 from gradflow.notation.tex import display, tex
-from gradflow.printable import printable
+from gradflow.printable import escape_unprintable
 from gradflow.record import Record
 from gradflow.render.chapters import Chapter, Step, chapters
 from gradflow.render.page import Block, blocks, prose
@@ -19,7 +19,7 @@ def render(record: Record, style: Style) -> str:
     parts += [_chapter(chapter) for chapter in chapters(record, style)]
     if style.table is None:
         parts += [_escaped(sentence) + "\n" for sentence in prose(record)]
-        parts += [f"> {_escaped(printable(note))}\n" for note in record.notes]
+        parts += [f"> {_escaped(escape_unprintable(note))}\n" for note in record.notes]
     return "\n".join(parts)
 
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from gradflow.printable import decimal, printable
+from gradflow.printable import escape_unprintable, format_log10
 from gradflow.record import ColumnMeaning, Matrix, MatrixMeaning, Record, ScalarMeaning, described, plain
 from gradflow.render.selection import SUMMARY, Rows, matrices, one, tables
 from gradflow.render.sparkline import sparkline
@@ -70,7 +70,7 @@ def prose(record: Record) -> list[str]:
     """Return the sentences of the summary."""
     sentences = [value for meaning, value in described(record, ScalarMeaning).values() if meaning.prose]
     paragraphs = [part for value in sentences for part in (value if isinstance(value, tuple) else [value])]
-    return [printable(str(paragraph)) for paragraph in paragraphs if paragraph]
+    return [escape_unprintable(str(paragraph)) for paragraph in paragraphs if paragraph]
 
 
 def text(value: Any) -> str:
@@ -89,7 +89,7 @@ def text(value: Any) -> str:
         return f"{value:.6g}"
     if isinstance(value, complex):
         return f"{value:.4g}"
-    return printable(str(value))
+    return escape_unprintable(str(value))
 
 
 def _summary(record: Record) -> Block:
@@ -131,7 +131,7 @@ def entries(table: Rows, row: Sequence[Any]) -> list[str]:
 
     def shown(column: ColumnMeaning, entry: Any) -> str:
         if column.log10_in and not math.isfinite(entry) and math.isfinite(known[column.log10_in]):
-            return decimal(known[column.log10_in])
+            return format_log10(known[column.log10_in])
         if column.bound and entry < known[column.bound]:
             return f"< {text(known[column.bound])}"
         return text(entry)
@@ -154,7 +154,7 @@ def _across(main: Rows, beside: Sequence[Rows], style: Style) -> Block:
         low, high = min(map(_low, whole), default=0.0), max(map(_high, whole), default=0.0)
         ends = (low, max(high, low + FLAT))
         rows.append(["", *(sparkline(list(one.values()), ends, unicode=style.unicode) for one in series)])
-        shape = decimal if value.log10 else text
+        shape = format_log10 if value.log10 else text
         rows += [
             [str(index[place]), *(NONE if math.isnan(one[place]) else shape(one[place]) for one in whole)]
             for place in places

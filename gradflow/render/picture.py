@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gradflow.drawing import Curves, Image, Items, Line, Plane
 from gradflow.errors import UsageError
-from gradflow.printable import printable
+from gradflow.printable import escape_unprintable
 from gradflow.record import ColumnMeaning, Record
 from gradflow.render.page import labels, text
 from gradflow.render.selection import Rows, tables
@@ -247,7 +247,9 @@ def _axis(table: Rows, name: str, label: str = "", *, log10: bool = False) -> Ax
 def _panel(table: Rows, key: tuple[Any, ...], x: Axis, y: Axis, remarks: Sequence[str] = ()) -> Panel:
     name = " ".join(text(value) for value in key)
     name = f"{table.name}, {name}" if name else table.name
-    return Panel(table.name, name, f"{name}: {printable(table.meaning.description)}", x, y, tuple(remarks))
+    return Panel(
+        table.name, name, f"{name}: {escape_unprintable(table.meaning.description)}", x, y, tuple(remarks)
+    )
 
 
 def _levels(table: Rows, lines: Sequence[Line]) -> dict[float, str]:

@@ -7,7 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from gradflow.errors import DataError
-from gradflow.extras import required
+from gradflow.extras import import_extra
 from gradflow.record import Record
 
 if TYPE_CHECKING:
@@ -68,7 +68,7 @@ def check() -> None:
     """
     try:
         with _silence():
-            required("matplotlib", "drawing a picture", "plot")
+            import_extra("matplotlib", "drawing a picture", "plot")
     except (OSError, ValueError) as error:  # its own settings, which it reads when it is loaded
         raise DataError(
             f"matplotlib cannot be used: {error}; look at MPLBACKEND, MPLCONFIGDIR and matplotlibrc"

@@ -1,9 +1,9 @@
 """The one way from a record to text."""
 
 from gradflow.record import Record
+from gradflow.registry import lookup
 from gradflow.render import FORMATS
 from gradflow.render.style import Style
-from gradflow.tables import lookup
 
 
 def render(

@@ -15,7 +15,7 @@ from gradflow.record import (
     meanings,
     plain,
 )
-from gradflow.tables import unknown
+from gradflow.registry import describe_unknown
 
 SUMMARY = "summary"
 
@@ -80,7 +80,7 @@ def one(record: Record, name: str | None) -> Rows | Matrix:
     absent |= {key: meaning.absent for key, meaning in meanings(type(record), MatrixMeaning).items()}
     if name in absent:
         raise UsageError(f"the result has no {name!r}: {absent[name]}")
-    raise UsageError(f"the result has no such part: {unknown('table', name, [*absent, SUMMARY])}")
+    raise UsageError(f"the result has no such part: {describe_unknown('table', name, [*absent, SUMMARY])}")
 
 
 def grid(matrix: Matrix) -> list[list[Any]]:

@@ -1,11 +1,11 @@
 """Named arrays → bytes: one file per container.
 
-A writer is a module with ``encode(arrays)``.
+A writer is a module with ``encode(arrays)``, which returns the bytes of the file.
 """
 
-from gradflow.tables import Table
+from gradflow.registry import Registry
 
-WRITERS: Table = {
+WRITERS: Registry = {
     "safetensors": "gradflow.writers.safetensors",
     "npz": "gradflow.writers.npz",
 }

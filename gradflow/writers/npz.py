@@ -9,16 +9,16 @@ from numpy.typing import NDArray
 
 from gradflow.errors import DataError
 
-LONGEST_NAME = 1000
+MAX_MEMBER_NAME_BYTES = 1000
 
 
 def encode(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return the bytes of an .npz that holds the arrays.
+    """Return the bytes of an .npz file that holds the arrays.
 
     Raises
     ------
     DataError
-        For a name that a zip archive does not carry whole.
+        If a name cannot be the name of a zip member.
 
     Examples
     --------
@@ -27,10 +27,14 @@ def encode(arrays: Mapping[str, NDArray[Any]]) -> bytes:
     (2, 2)
     """
     for name in arrays:
-        if "\0" in name or len(name.encode("utf-8", "replace")) > LONGEST_NAME or not name.isprintable():
+        if (
+            "\0" in name
+            or len(name.encode("utf-8", "replace")) > MAX_MEMBER_NAME_BYTES
+            or not name.isprintable()
+        ):
             raise DataError(
-                f"{name[:60]!r} is no name for a member of an .npz; expected up to {LONGEST_NAME} printable "
-                "characters, write .safetensors"
+                f"{name[:60]!r} cannot name an array in an .npz; expected at most {MAX_MEMBER_NAME_BYTES} "
+                "printable characters, or write .safetensors"
             )
     stream = io.BytesIO()
     np.savez(stream, allow_pickle=False, **arrays)

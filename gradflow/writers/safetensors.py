@@ -7,12 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-_NAMES = {"float64": "F64", "float32": "F32"}
-_ALIGNED = 8  # the data begins at a multiple of this, as the format recommends
+_DTYPE_NAMES = {"float64": "F64", "float32": "F32"}
+_DATA_ALIGNMENT = 8  # The data start at a multiple of this many bytes, as the format recommends.
 
 
 def encode(arrays: Mapping[str, NDArray[Any]]) -> bytes:
-    """Return the bytes of a safetensors file that holds arrays of float64 or float32.
+    """Return the bytes of a safetensors file that holds the arrays, which are of float64 or float32.
 
     Examples
     --------
@@ -26,11 +26,11 @@ def encode(arrays: Mapping[str, NDArray[Any]]) -> bytes:
         data.append(np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes())
         end = start + len(data[-1])
         header[name] = {
-            "dtype": _NAMES[array.dtype.name],
+            "dtype": _DTYPE_NAMES[array.dtype.name],
             "shape": list(array.shape),
             "data_offsets": [start, end],
         }
         start = end
     text = json.dumps(header).encode()
-    text += b" " * (-len(text) % _ALIGNED)
+    text += b" " * (-len(text) % _DATA_ALIGNMENT)
     return b"".join([len(text).to_bytes(8, "little"), text, *data])

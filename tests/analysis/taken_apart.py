@@ -11,7 +11,7 @@ from gradflow.analysis.losses import RANDOM, Objective
 from gradflow.analysis.parameters import chosen
 from gradflow.analysis.trajectory import follow
 from gradflow.cells.rnn import RNN
-from gradflow.layouts.network import Layer, Network
+from gradflow.layouts.network import Network, NetworkLayer
 from gradflow.linalg.scaled import shifted
 
 # what is left behind a window is had by streams of its own, by passes now and then, or by streams from the
@@ -100,4 +100,4 @@ def planted_targets(parts):
 
 def network(*cells, direction="forward"):
     """A trained network of layers as they are."""
-    return Network("n", tuple((Layer(cell, "torch", (), direction),) for cell in cells))
+    return Network("n", tuple((NetworkLayer(cell, "torch", (), direction),) for cell in cells))

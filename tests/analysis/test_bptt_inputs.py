@@ -174,7 +174,7 @@ def test_half_a_layer_of_a_file_is_that_cell(layer):
     found = gradflow.bptt(f"{path}::{layer}", input=truth["inputs"], parameter="all")
     own = load(path)[layer]
     assert same(gradflow.bptt(own, input=truth["inputs"], parameter="all"), found)
-    cell = own.cell()
+    cell = own.make_cell()
     fed = truth["inputs"][::-1] if layer.endswith("reverse") else truth["inputs"]
     np.testing.assert_array_equal(fed, truth[f"fed/{layer}"])
     forward = gradflow.bptt(network(cell), input=fed, parameter="all", loss="random")

@@ -13,7 +13,7 @@ from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.cells.spec import parse_cell
-from gradflow.layouts.network import Layer, Network
+from gradflow.layouts.network import Network, NetworkLayer
 from tests.layouts.test_files import CHECKPOINTS, STATES, expected, loaded
 
 SMALLEST, LARGEST = math.log10(2.0**-126), math.log10((2 - 2.0**-23) * 2.0**127)  # float32
@@ -406,7 +406,9 @@ def test_every_level_is_said_to_be_fed_what_the_network_feeds_it(path):
 def stack(*gains):
     """Levels of one unit h' = relu(g h + x)."""
     cells = [RNN(np.ones((1, 1)), np.array([[gain]]), np.zeros(1), "relu") for gain in gains]
-    return Network("rnn", tuple((Layer(cell, "torch", (), name=f"l{k}"),) for k, cell in enumerate(cells)))
+    return Network(
+        "rnn", tuple((NetworkLayer(cell, "torch", (), name=f"l{k}"),) for k, cell in enumerate(cells))
+    )
 
 
 def test_above_an_overflow_a_level_is_fed_draws_and_said_to_be():

@@ -19,7 +19,7 @@ from gradflow.cells.stack import layers_of
 from gradflow.errors import DataError, NumericalError, UsageError
 from gradflow.notation.formulas import halves, relation, spans
 from gradflow.notation.tex import tex
-from gradflow.tables import lookup
+from gradflow.registry import lookup
 from tests.truths import EXERCISE, hippo_legs, jordan_blocks, jordan_norm, similar
 
 JORDAN = "0.9 1; 0 0.9"

@@ -77,9 +77,9 @@ def loaded(path, layers=1, **assume):
     """The cell of a file: in torch's names one network, in Keras' as many as there are layers."""
     networks = gradflow.load(path, assume=assume or None).networks
     if len(networks) == 1:
-        return networks[0].cell()
+        return networks[0].make_cell()
     assert len(networks) == layers
-    return Stack(tuple(network.cell() for network in networks))
+    return Stack(tuple(network.make_cell() for network in networks))
 
 
 def small(cell, **options):

@@ -9,7 +9,7 @@ import pytest
 import gradflow
 from gradflow.analysis.inputs import Inputs
 from gradflow.errors import DataError, UsageError
-from gradflow.readers.cifar10 import RECORD
+from gradflow.readers.cifar10 import RECORD_BYTES
 
 COMMON = {"hidden": 3, "seeds": 2}
 
@@ -95,7 +95,7 @@ def cifar(tmp_path):
     labels = np.array([[9], [0], [3], [3], [7]], np.uint8)
     path = tmp_path / "data_batch_1.bin"
     path.write_bytes(np.hstack([labels, images.reshape(5, -1)]).tobytes())
-    assert path.stat().st_size == 5 * RECORD
+    assert path.stat().st_size == 5 * RECORD_BYTES
     return path, images
 
 

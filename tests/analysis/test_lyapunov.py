@@ -13,7 +13,7 @@ from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.errors import DataError, NumericalError, UsageError
-from gradflow.layouts.network import Layer, Network
+from gradflow.layouts.network import Network, NetworkLayer
 from tests.truths import CAT_MAP, newman
 
 ROUNDING = 1e-10  # nats per step: sums of logarithms of some thousand steps
@@ -48,7 +48,7 @@ def of(stack, *, transient=None, within=ROUNDING, **options):
 
 def network(cell):
     """A trained network of a cell as it is."""
-    return Network("n", ((Layer(cell, "torch", ()),),))
+    return Network("n", ((NetworkLayer(cell, "torch", ()),),))
 
 
 def sigma(z):
@@ -571,7 +571,7 @@ def test_the_first_state_is_near_zero_but_not_there():
 def test_a_backward_layer_goes_through_its_inputs_from_the_last_to_the_first():
     cell = RNN(np.eye(2), np.array([[0.5, 0.4], [-0.3, 0.6]]), np.zeros(2))
     data = np.random.default_rng(1).standard_normal((300, 2)) * np.linspace(0.1, 3, 300)[:, None]
-    backward = Network("n", ((Layer(cell, "torch", (), "backward"),),))
+    backward = Network("n", ((NetworkLayer(cell, "torch", (), "backward"),),))
     options = {"steps": 60, "transient": 100}
     found = whole(backward, input=data, **options)
     turned = whole(network(cell), input=data[::-1], **options)

@@ -87,7 +87,7 @@ class TorchStack:
     path = FILES / "torch_lstm_stacked.pt"
 
     def __init__(self):
-        self.weights = {name: stored.numbers() for name, stored in read_arrays(self.path).items()}
+        self.weights = {name: stored.read_numbers() for name, stored in read_arrays(self.path).items()}
 
     def run(self, state, inputs):
         h, c, h_above, c_above = np.split(state, 4)
@@ -151,7 +151,7 @@ def keras_stack(kinds):
 @pytest.mark.parametrize("kinds", [("gru", "lstm"), ("lstm", "gru")])
 def test_layers_of_two_kinds_are_one_cell(kinds):
     network, inputs = keras_stack(kinds), np.random.default_rng(9).standard_normal((6, 3))
-    cell = network.cell()
+    cell = network.make_cell()
     result = compare(network, input=inputs, view="forward")
     norms = [
         np.linalg.norm(
@@ -202,7 +202,7 @@ TORCH, KERAS = FILES / "torch_lstm.pt", FILES / "keras_two.keras"
         ),
         ([KERAS], {}, "holds several networks, choose one with ::NAME: first, second"),
         ([f"{KERAS}::third"], {}, "unknown layer 'third'.*first, second"),
-        ([f"{TORCH}::lstm:activation=relu"], {}, "says itself what activation is"),
+        ([f"{TORCH}::lstm:activation=relu"], {}, "file itself says what activation is"),
         ([f"{TORCH}::lstm:activation"], {}, "expected option=value"),
         ([f"{TORCH}::lstm:layers=2"], {}, "unknown assumption 'layers'"),
         ([TORCH, TORCH], {}, "is named twice"),

@@ -13,7 +13,7 @@ from gradflow.analysis.quantiles import median_interval
 from gradflow.analysis.subject import drawn
 from gradflow.cells.rnn import RNN
 from gradflow.cells.spec import parse_cell
-from gradflow.layouts.network import Layer, Network
+from gradflow.layouts.network import Network, NetworkLayer
 
 TURNS = np.array([np.diag([2.0, 0.5]), np.diag([0.5, 2.0])])  # in turns by chance: exponents ±0
 
@@ -23,7 +23,7 @@ def by_chance(steps, seed):
 
 
 def network(cell):
-    return Network("n", ((Layer(cell, "torch", ()),),))
+    return Network("n", ((NetworkLayer(cell, "torch", ()),),))
 
 
 @pytest.mark.parametrize(

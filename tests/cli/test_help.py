@@ -19,8 +19,8 @@ from gradflow.cli import COMMANDS
 from gradflow.cli.main import app
 from gradflow.linalg import ENSEMBLES
 from gradflow.record import MatrixMeaning, TableMeaning, meanings
+from gradflow.registry import lookup
 from gradflow.render import FORMATS
-from gradflow.tables import lookup
 
 PROGRAM = typer.main.get_command(app)
 OPTIONS = [

@@ -12,7 +12,7 @@ import pytest
 import gradflow
 from gradflow.analysis import init as module
 from gradflow.analysis.tuning import Knob
-from gradflow.layouts import WRITABLE
+from gradflow.layouts import EXPORTERS
 from gradflow.render import FORMATS
 from tests.cli.conftest import strict
 
@@ -162,7 +162,7 @@ def test_other_commands_exit_0_with_their_result_in_the_file_and_nothing_on_stdo
 # ---- the file
 
 
-@pytest.mark.parametrize("layout", WRITABLE)
+@pytest.mark.parametrize("layout", EXPORTERS)
 @pytest.mark.parametrize("cell", ["lstm", "gru", "rnn:init=orthogonal"])
 def test_inspect_of_the_file_exits_0_past_the_gate_and_3_for_what_was_asked(cli, tmp_path, cell, layout):
     file = tmp_path / "w.npz"

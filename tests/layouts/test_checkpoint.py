@@ -1,12 +1,12 @@
-"""Checkpoints as a whole: how layers are called and chosen, what is assumed, and what is refused."""
+"""Checkpoints: the names and choice of layers, assumptions, and refusals."""
 
 import re
 
 import numpy as np
 import pytest
 
+from gradflow import from_state_dict
 from gradflow.errors import DataError, UsageError
-from gradflow.layouts.checkpoint import from_state_dict
 
 INPUT, HIDDEN = 3, 4
 
@@ -30,7 +30,7 @@ def keras_cell(path, gates=1):
 
 
 def at(*paths, cell=torch_cell):
-    """A cell at each of the paths, which end with what stands before a leaf."""
+    """Return a cell at each of the paths, which end with a separator."""
     return {name: array for path in paths for name, array in cell(path).items()}
 
 
@@ -42,18 +42,18 @@ def names(checkpoint):
     ("paths", "expected"),
     [
         (["encoder.rnn.", "decoder."], ["encoder.rnn", "decoder"]),
-        (["b/", "a/"], ["b", "a"]),  # as the file has them
+        (["b/", "a/"], ["b", "a"]),  # in the order of the file
         (["model.encoder.", "model.decoder."], ["encoder", "decoder"]),
         (["state_dict.module.encoder.", "state_dict.module.decoder."], ["encoder", "decoder"]),
         (["model_state_dict._orig_mod.lstm."], ["lstm"]),
         (["params/cell/"], ["cell"]),
-        # what only some of them share says something
+        # A wrapper that only some of them share stays.
         (["model.encoder.", "decoder."], ["model.encoder", "decoder"]),
         (["model.encoder.", "module.encoder."], ["model.encoder", "module.encoder"]),
         (["model.encoder.model.", "model.encoder.module."], ["encoder.model", "encoder.module"]),
         (["encoder.model.rnn.", "encoder.model.gru."], ["encoder.model.rnn", "encoder.model.gru"]),
         (["models.rnn."], ["models.rnn"]),
-        # the root bears the name of its kind, and another where that is taken
+        # The root is named after its kind, or otherwise if that name is taken.
         ([""], ["rnn"]),
         (["model."], ["rnn"]),
         (["", "head."], ["rnn", "head"]),
@@ -62,7 +62,7 @@ def names(checkpoint):
         (["", "rnn.", "root."], [..., "rnn", "root"]),
     ],
 )
-def test_networks_are_called_by_their_paths_without_what_wraps_all(paths, expected):
+def test_networks_are_named_by_unwrapped_path(paths, expected):
     found = names(from_state_dict(at(*paths)))
     assert [name for name, told in zip(found, expected, strict=True) if told is not ...] == [
         told for told in expected if told is not ...
@@ -71,11 +71,11 @@ def test_networks_are_called_by_their_paths_without_what_wraps_all(paths, expect
 
 
 @pytest.mark.parametrize(("gates", "kind"), [(1, "rnn"), (3, "gru"), (4, "lstm")])
-def test_root_is_called_by_its_kind(gates, kind):
+def test_root_is_named_after_its_kind(gates, kind):
     assert names(from_state_dict(torch_cell("", gates))) == [kind]
 
 
-def test_layers_are_called_by_level_and_direction():
+def test_layers_are_named_by_level_and_direction():
     arrays = {}
     for k, features in enumerate([INPUT, 2 * HIDDEN]):
         for way in ("", "_reverse"):
@@ -90,7 +90,7 @@ def test_layers_are_called_by_level_and_direction():
         assert {stored.name.rpartition("_l")[2] for stored in layer.stored} == {name.rpartition(".l")[2]}
 
 
-def test_brackets_of_jax_are_elements_of_a_path():
+def test_brackets_of_jax_are_path_elements():
     arrays = {
         f"['params']['encoder']['cell']['{source}{gate}']['kernel']": uniform(rows, HIDDEN, seed=ord(gate))
         for source, rows in (("i", INPUT), ("h", HIDDEN))
@@ -114,11 +114,11 @@ CHOICE = at("encoder.rnn.", "decoder.rnn.", "decoder.top.gru.", "speech/rnn_2/")
         ("rnn_2", "speech/rnn_2"),
     ],
 )
-def test_a_layer_is_chosen_by_its_name_or_by_the_only_one_that_ends_so(asked, found):
+def test_layer_is_chosen_by_part_of_its_name(asked, found):
     assert from_state_dict(CHOICE)[asked].name == found
 
 
-def test_a_name_that_is_whole_is_meant_before_one_that_ends_so():
+def test_whole_name_wins_over_a_part():
     assert from_state_dict(at("encoder.rnn.", "rnn."))["rnn"].name == "rnn"
 
 
@@ -126,30 +126,30 @@ def test_a_name_that_is_whole_is_meant_before_one_that_ends_so():
     ("asked", "words"),
     [
         ("rnn", "'rnn' could be encoder.rnn, decoder.rnn; say which"),
-        ("nn", "unknown layer 'nn'"),  # half an element is none
+        ("nn", "unknown layer 'nn'"),  # Only complete elements match.
         ("decoder", "could be decoder.rnn, decoder.top.gru"),
         ("decodr.rnn", "did you mean 'decoder.rnn'.*encoder.rnn.*decoder.top.gru"),
         ("", "unknown layer ''"),
     ],
 )
-def test_a_layer_that_is_not_one_is_refused_with_those_there_are(asked, words):
+def test_unknown_layer_is_refused_with_a_list(asked, words):
     with pytest.raises(UsageError, match=f"state dict: .*{words}"):
         from_state_dict(CHOICE)[asked]
 
 
-def test_the_nearest_of_many_layers_is_among_those_listed():
+def test_nearest_of_many_layers_is_listed():
     many = from_state_dict(at(*(f"block{k}.rnn." for k in range(30))))
     with pytest.raises(UsageError, match=r"did you mean 'block27\.rnn'"):
         many["blok27.rnn"]
 
 
-# "cell/h/kernel" belongs to a dense layer of Flax, and to a layer of Keras
+# "cell/h/kernel" fits a dense layer of Flax and a layer of Keras.
 AMBIGUOUS = {
     f"cell/{leaf}": uniform(HIDDEN, HIDDEN) for leaf in ("i/kernel", "h/kernel", "h/recurrent_kernel")
 } | {"cell/i/bias": uniform(HIDDEN)}
 
 
-def test_arrays_that_can_be_read_in_two_ways_are_refused_with_both():
+def test_ambiguous_arrays_are_refused():
     with pytest.raises(
         DataError, match=r"'cell/h/kernel'.* as keras \('cell/h'\) and as flax \('cell'\).*layout="
     ):
@@ -157,12 +157,12 @@ def test_arrays_that_can_be_read_in_two_ways_are_refused_with_both():
 
 
 @pytest.mark.parametrize(("layout", "name"), [("keras", "cell/h"), ("flax", "cell")])
-def test_layout_says_which_reading_is_meant(layout, name):
+def test_layout_decides_between_readings(layout, name):
     (layer,) = from_state_dict(AMBIGUOUS, layout=layout).layers
     assert (layer.framework, layer.name) == (layout, name)
 
 
-def test_layout_looks_for_one_framework_alone():
+def test_layout_limits_to_one_framework():
     arrays = at("a.") | at("b/", cell=keras_cell)
     assert [layer.framework for layer in from_state_dict(arrays).layers] == ["torch", "keras"]
     assert names(from_state_dict(arrays, layout="keras")) == ["b"]
@@ -172,7 +172,7 @@ def test_layout_looks_for_one_framework_alone():
         from_state_dict(arrays, layout="kears")
 
 
-def test_an_assumption_changes_what_the_cell_computes():
+def test_assumption_changes_the_cell():
     arrays, inputs = torch_cell("a."), uniform(6, INPUT)
     assumed, said = from_state_dict(arrays), from_state_dict(arrays, assume={"activation": "relu"})
     assert assumed.layers[0].assumed == ("activation=tanh",)
@@ -197,7 +197,7 @@ def test_an_assumption_changes_what_the_cell_computes():
         ({"lstm/linear/w": uniform(INPUT + HIDDEN, 4 * HIDDEN)}, {"forget_bias"}),
     ],
 )
-def test_what_the_arrays_leave_open_is_listed_and_nothing_else_may_be_said(arrays, open_):
+def test_only_open_options_may_be_assumed(arrays, open_):
     checkpoint = from_state_dict(arrays)
     assert checkpoint.left_open == open_
     told = {one.partition("=")[0] for layer in checkpoint.layers for one in layer.assumed}
@@ -208,7 +208,7 @@ def test_what_the_arrays_leave_open_is_listed_and_nothing_else_may_be_said(array
             said = from_state_dict(arrays, assume={option: value})
             assert not any(one.startswith(f"{option}=") for layer in said.layers for one in layer.assumed)
         else:
-            with pytest.raises(UsageError, match=f"says itself what {option} is .*leave {option} out"):
+            with pytest.raises(UsageError, match=f"itself says what {option} is .*leave {option} out"):
                 from_state_dict(arrays, assume={option: value})
 
 
@@ -222,12 +222,12 @@ def test_what_the_arrays_leave_open_is_listed_and_nothing_else_may_be_said(array
         ({"activation": "rellu"}, "unknown activation 'rellu'; did you mean 'relu'"),
     ],
 )
-def test_an_unknown_assumption_is_refused_with_the_valid_ones(assume, words):
+def test_unknown_assumption_is_refused(assume, words):
     with pytest.raises(UsageError, match=words):
         from_state_dict(torch_cell("a."), assume=assume)
 
 
-# arrays with the names of a recurrent layer and the shapes of none, and what is told of them
+# Arrays with the names of a recurrent layer but not its shapes, and the message about them.
 MISFITS = {
     "rows": (torch_cell("a.", 2), r"1, 3 or 4 gates .* of 4 units, not 8 rows"),
     "other-rows": (
@@ -236,7 +236,7 @@ MISFITS = {
     ),
     "bias": (torch_cell("a.", 4) | {"a.bias_hh": uniform(4)}, r"'a.bias_hh' .*\(4,\); expected \(16,\)"),
     "vector": (torch_cell("a.") | {"a.weight_hh": uniform(4)}, "expected 2 dimensions"),
-    "half": ({"a.weight_hh": uniform(4, 4)}, "without weight_ih"),
+    "half": ({"a.weight_hh": uniform(4, 4)}, "has no weight_ih"),
     "gap": (torch_cell("a.", 1, 3, "_l0") | torch_cell("a.", 1, 4, "_l2"), "without a gap"),
     "chain": (torch_cell("a.", 1, 3, "_l0") | torch_cell("a.", 1, 3, "_l1"), r"\(4, 3\); expected \(4, 4\)"),
     "kernels": (keras_cell("a/", 2), "1, 3 or 4 gates"),
@@ -246,7 +246,7 @@ MISFITS = {
 
 
 @pytest.mark.parametrize("case", MISFITS)
-def test_shapes_that_do_not_fit_are_told_where_nothing_is_left(case):
+def test_misfit_alone_is_an_error(case):
     arrays, words = MISFITS[case]
     with pytest.raises(DataError, match=words) as caught:
         from_state_dict(arrays)
@@ -256,7 +256,7 @@ def test_shapes_that_do_not_fit_are_told_where_nothing_is_left(case):
 
 
 @pytest.mark.parametrize("case", MISFITS)
-def test_shapes_that_do_not_fit_are_a_remark_beside_a_layer(case):
+def test_misfit_beside_a_layer_is_a_remark(case):
     arrays, words = MISFITS[case]
     checkpoint = from_state_dict(arrays | at("fine."))
     assert names(checkpoint) == ["fine"]
@@ -272,7 +272,7 @@ def test_shapes_that_do_not_fit_are_a_remark_beside_a_layer(case):
         (np.eye(4) * 1j, "'lost.weight_hh' is complex; expected real weights"),
     ],
 )
-def test_weights_that_cannot_be_are_refused_by_place_and_hide_no_others(weight, words):
+def test_unusable_weight_is_refused_by_position(weight, words):
     lost = at("lost.") | {"lost.weight_hh": weight}
     with pytest.raises(DataError, match=words) as caught:
         from_state_dict(lost)

@@ -1,4 +1,4 @@
-"""Checkpoints that real frameworks wrote: states and Jacobians are those that the frameworks computed.
+"""Checkpoints of real frameworks: states and Jacobians equal those that the frameworks computed.
 
 The files, and what belongs to them, are written by the scripts in tests/oracles (``make oracles``).
 """
@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradflow.layouts.checkpoint import load
+from gradflow import load
 
 FILES = Path(__file__).parent.parent / "oracles" / "files"
 CHECKPOINTS = sorted(path for path in FILES.iterdir() if path.is_file() and "expected" not in path.name)
-STATES, JACOBIANS = 1e-6, 1e-5  # what float32 frameworks allow
+STATES, JACOBIANS = 1e-6, 1e-5  # The accuracy of frameworks in float32.
 
 
 def expected(path):
@@ -26,7 +26,7 @@ def loaded(path, truth):
 
 
 @pytest.mark.parametrize("path", CHECKPOINTS, ids=lambda path: path.name)
-def test_states_and_jacobians_are_the_frameworks_own(path):
+def test_states_and_jacobians_equal_the_frameworks(path):
     truth = expected(path)
     layers = {layer.name: layer for layer in loaded(path, truth).layers}
     names = {name.partition("/")[2] for name in truth.files if name.startswith("states/")}

@@ -1,4 +1,4 @@
-"""Where Keras keeps its layers: the same ones in every kind of file, as its configuration tells them."""
+"""The places of Keras layers: the same layers in every kind of file, as the configuration describes them."""
 
 import io
 import json
@@ -8,8 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
+from gradflow import from_state_dict, load
 from gradflow.errors import DataError
-from gradflow.layouts.checkpoint import from_state_dict, load
 from tests.layouts.test_files import FILES, expected
 
 INPUT, HIDDEN = 4, 4
@@ -18,7 +18,7 @@ CASES = sorted({path.name.partition(".")[0] for path in FILES.glob("keras_*.*h5"
 
 
 def cell(gates=4, features=INPUT, units=HIDDEN, bias=None):
-    """Kernel, recurrent kernel and bias, as Keras orders them."""
+    """Return kernel, recurrent kernel and bias in Keras's order."""
     generator = np.random.default_rng([gates, features, units])
     shapes = [(features, gates * units), (units, gates * units), bias or (gates * units,)]
     return [generator.uniform(-0.8, 0.8, shape) for shape in shapes]
@@ -28,19 +28,19 @@ LSTM, GRU = cell(), cell(3, bias=(2, 3 * HIDDEN))
 
 
 def by_name(path, weights):
-    """As in an .h5 file."""
+    """Return the arrays under the names of an .h5 file."""
     return dict(
         zip([f"{path}/{name}" for name in ("kernel", "recurrent_kernel", "bias")], weights, strict=False)
     )
 
 
 def by_number(path, weights):
-    """As in a .weights.h5 file."""
+    """Return the arrays under the names of a .weights.h5 file."""
     return {f"{path}/vars/{k}": weight for k, weight in enumerate(weights)}
 
 
 def hdf5(arrays, names=None, **attributes):
-    """Return the bytes of a file; ``names`` are the attribute that some of its groups have."""
+    """Return the bytes of a file; ``names`` maps groups to their attribute ``name``."""
     stream = io.BytesIO()
     with h5py.File(stream, "w") as file:
         for path, array in arrays.items():
@@ -61,7 +61,7 @@ def layer(kind, name, **config):
 
 @pytest.fixture
 def place(tmp_path):
-    """Write a file of Keras and load it: an .h5 with a configuration, a .keras, or weights alone."""
+    """Write and load a Keras file: an .h5 with a configuration, a .keras, or weights alone."""
 
     def place(arrays, config=None, names=None, version="3.15.1", kind=None):
         path = tmp_path / "file"
@@ -79,7 +79,7 @@ def place(tmp_path):
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_layers_have_one_name_and_the_same_weights_in_every_kind_of_file(case):
+def test_every_kind_of_file_gives_the_same_layers(case):
     truth = expected(FILES / f"{case}.any")
     assume = dict(one.split("=") for one in truth["assume"]) if "assume" in truth else {}
     found = [
@@ -107,8 +107,8 @@ def stacked(*names):
 
 @pytest.mark.parametrize("order", [("gru_cell", "lstm_cell"), ("lstm_cell", "gru_cell")])
 @pytest.mark.parametrize("kind", ["h5", "keras"])
-def test_cells_of_a_stack_are_in_the_order_of_the_configuration(order, kind, place):
-    # both take four features and give four: no size tells which comes first
+def test_configuration_orders_stacked_cells(order, kind, place):
+    # Both have 4 inputs and 4 outputs, so the sizes do not show which comes first.
     weights = {"gru_cell": GRU, "lstm_cell": LSTM}
     if kind == "h5":
         start = "model_weights/deep/deep/stacked_rnn_cells/"
@@ -131,7 +131,7 @@ def test_cells_of_a_stack_are_in_the_order_of_the_configuration(order, kind, pla
         ({"a": (5, 2), "b": (3, 4), "c": (4, 5)}, "bca"),
     ],
 )
-def test_without_configuration_the_sizes_tell_the_order_of_cells(sizes, order, place):
+def test_sizes_order_stacked_cells(sizes, order, place):
     weights = {name: cell(4, features, units) for name, (features, units) in sizes.items()}
     arrays = {n: a for name in sizes for n, a in by_number(STACK + name, weights[name]).items()}
     names = {STACK + name: name for name in sizes}
@@ -143,31 +143,31 @@ def test_without_configuration_the_sizes_tell_the_order_of_cells(sizes, order, p
 SQUARE = by_number(f"{STACK}lstm_cell", LSTM) | by_number(f"{STACK}lstm_cell_1", cell(4, 4, 4))
 
 
-def test_an_order_that_sizes_cannot_tell_is_refused_with_the_readings():
-    words = "'rnn' could follow each other as lstm_cell, lstm_cell_1 or lstm_cell_1, lstm_cell"
+def test_ambiguous_order_is_refused():
+    words = "'rnn' fit together in the orders: lstm_cell, lstm_cell_1 or lstm_cell_1, lstm_cell"
     with pytest.raises(DataError, match=words):
         from_state_dict(SQUARE)
 
 
-def test_sizes_that_follow_in_no_order_are_refused():
+def test_impossible_order_is_refused():
     arrays = by_number(f"{STACK}a", cell(4, 3, 5)) | by_number(f"{STACK}b", cell(4, 4, 2))
-    with pytest.raises(DataError, match="'rnn' could follow each other as none"):
+    with pytest.raises(DataError, match="'rnn' fit together in the orders: none"):
         from_state_dict(arrays)
 
 
-def test_cells_of_one_name_are_not_taken_for_two_directions(place):
+def test_cells_of_one_name_are_not_two_directions(place):
     arrays = by_number(f"{STACK}lstm_cell", cell(4, 3, 5)) | by_number(f"{STACK}lstm_cell_1", cell(4, 5, 2))
     (network,) = place(arrays, names={f"{STACK}lstm_cell": "c", f"{STACK}lstm_cell_1": "c"}).networks
     assert [len(level) for level in network.levels] == [1, 1]
 
 
 @pytest.mark.parametrize("arrays", [SQUARE, by_name("a/lstm_cell", LSTM) | by_name("a/lstm_cell_1", LSTM)])
-def test_what_cannot_be_told_apart_does_not_hide_other_layers(arrays):
+def test_ambiguous_cells_do_not_hide_others(arrays):
     assert "fine" in [one.name for one in from_state_dict(arrays | by_name("fine", LSTM)).layers]
 
 
-def test_stacks_in_both_directions_are_not_fed_with_each_other():
-    # the upper forward cell sees the lower forward one alone
+def test_bidirectional_stacks_are_separate():
+    # The upper forward cell reads the lower forward cell only.
     arrays = {}
     for way in ("forward", "backward"):
         for name, weights in (("lstm_cell", cell(4, 3, 4)), ("lstm_cell_1", cell(4, 4, 5))):
@@ -191,8 +191,8 @@ def test_go_backwards_is_a_direction(told, place):
     assert real.direction == "backward"
 
 
-def test_backward_half_of_a_bidirectional_layer_is_turned_round_once(place):
-    # Keras notes go_backwards in the configuration of the backward layer too
+def test_backward_half_is_reversed_once(place):
+    # Keras also sets go_backwards in the configuration of the backward layer.
     inner = {"layer": layer("LSTM", "lstm"), "backward_layer": layer("LSTM", "lstm", go_backwards=True)}
     arrays = by_name("model_weights/bi/bi/forward_lstm/lstm_cell", LSTM)
     arrays |= by_name("model_weights/bi/bi/backward_lstm/lstm_cell", LSTM)
@@ -214,14 +214,14 @@ def test_backward_half_of_a_bidirectional_layer_is_turned_round_once(place):
     ],
     ids=["by-name", "by-number", "dense-called-cell", "convolution"],
 )
-def test_other_layers_are_not_taken_for_recurrent_ones(beside, place):
+def test_other_layers_are_not_recurrent(beside, place):
     found = place(by_name(H5, LSTM) | beside)
     assert [one.name for one in found.layers] == ["enc"]
     with pytest.raises(DataError, match="holds no recurrent layer"):
         place(beside)
 
 
-# version → its hard_sigmoid
+# Version of Keras → its hard_sigmoid.
 HARD = {
     "2.2.4": lambda z: np.clip(0.2 * z + 0.5, 0, 1),
     "2.15.0": lambda z: np.clip(0.2 * z + 0.5, 0, 1),
@@ -232,7 +232,7 @@ HARD = {
 @pytest.mark.parametrize(
     ("version", "kind"), [("2.2.4", "h5"), ("2.15.0", "keras"), ("3.15.1", "h5"), ("3.15.1", "keras")]
 )
-def test_hard_sigmoid_is_that_of_the_version_of_keras(version, kind, place):
+def test_hard_sigmoid_depends_on_the_version(version, kind, place):
     kernel, recurrent, bias = LSTM
     arrays = by_name(H5, LSTM) if kind == "h5" else by_number("layers/lstm/cell", LSTM)
     config = model(layer("LSTM", "enc", activation="tanh", recurrent_activation="hard_sigmoid"))
@@ -247,7 +247,7 @@ def test_hard_sigmoid_is_that_of_the_version_of_keras(version, kind, place):
     np.testing.assert_allclose(one.cell.run(fed), states, rtol=0, atol=1e-12)
 
 
-def test_layers_of_one_name_in_two_models_have_each_its_own_configuration(place):
+def test_same_name_in_two_models(place):
     arrays, names = {}, {}
     for k, inner in enumerate("ab"):
         group = f"layers/functional{'_1' * k}"
@@ -260,7 +260,7 @@ def test_layers_of_one_name_in_two_models_have_each_its_own_configuration(place)
 
 
 @pytest.mark.parametrize("activation", ["gelu", {"class_name": "Mine"}, ["tanh"], None, 3])
-def test_an_activation_that_is_not_known_is_refused_with_the_layer(activation, place):
+def test_unknown_activation_is_refused(activation, place):
     with pytest.raises(DataError, match=r"activation .* of layer 'enc' is not known; expected one of tanh"):
         place(by_name(H5, LSTM), model(layer("LSTM", "enc", activation=activation)))
 
@@ -278,7 +278,7 @@ def test_an_activation_that_is_not_known_is_refused_with_the_layer(activation, p
         model(layer("LSTM", "enc", reset_after=[], go_backwards={})),
     ],
 )  # fmt: skip
-def test_a_configuration_that_says_nothing_sensible_is_refused_or_left_aside(config, place):
+def test_false_configuration_is_harmless(config, place):
     try:
         (one,) = place(by_name(H5, LSTM), config).layers
     except DataError:
@@ -287,7 +287,7 @@ def test_a_configuration_that_says_nothing_sensible_is_refused_or_left_aside(con
 
 
 @pytest.mark.parametrize("inner_first", [False, True])
-def test_a_layer_and_one_of_its_name_in_an_inner_model_have_each_its_own_configuration(place, inner_first):
+def test_same_name_in_an_inner_model(place, inner_first):
     inner = model(layer("SimpleRNN", "rnn", activation="relu"), name="inner")
     listed = [layer("SimpleRNN", "rnn", activation="softsign"), inner]
     arrays = by_number("layers/simple_rnn/cell", cell(1))
@@ -299,13 +299,13 @@ def test_a_layer_and_one_of_its_name_in_an_inner_model_have_each_its_own_configu
 
 
 @pytest.mark.parametrize("kind", ["PeepCell", "MinimalGRUCell"])
-def test_a_cell_of_somebodys_own_is_told_and_not_taken_for_one_of_keras(place, kind):
+def test_custom_cell_is_refused(place, kind):
     wrapped = layer("RNN", "enc", cell={"class_name": kind, "config": {"name": "peep", "units": HIDDEN}})
-    with pytest.raises(DataError, match=f"'enc' is a '{kind}'; expected Keras' own LSTM"):
+    with pytest.raises(DataError, match=f"'enc' is a '{kind}'; expected Keras's own LSTM"):
         place(by_name(H5, LSTM), model(wrapped))
 
 
-def test_what_wraps_a_layer_that_goes_backward_turns_the_other_half_round(place):
+def test_wrapped_backward_layer_reverses_the_other_half(place):
     inner = {"layer": layer("LSTM", "lstm", go_backwards=True), "backward_layer": layer("LSTM", "lstm")}
     arrays = by_name("model_weights/bi/bi/forward_lstm/lstm_cell", LSTM)
     arrays |= by_name("model_weights/bi/bi/backward_lstm/lstm_cell", LSTM)

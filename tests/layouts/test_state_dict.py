@@ -1,4 +1,4 @@
-"""Where a checkpoint's arrays come from: tensors of any library, nested mappings, files of any container."""
+"""The sources of a checkpoint: tensors of any library, nested mappings, files of any container."""
 
 import io
 import json
@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
+from gradflow import from_state_dict, load
 from gradflow.errors import DataError
-from gradflow.layouts.checkpoint import from_state_dict, load
 from tests.readers import checkpoints
 
 LSTM = {
@@ -20,7 +20,7 @@ LSTM = {
 
 
 class Exporting:
-    """A tensor of which nothing is known but that it speaks DLPack."""
+    """A tensor that only supports DLPack."""
 
     def __init__(self, array):
         self.array = array
@@ -39,7 +39,7 @@ class Typed(Exporting):
 
 
 class Parameter(Typed):
-    """As torch's, which may not leave while it takes part in training."""
+    """A parameter of torch, which cannot be exported during training."""
 
     def __dlpack__(self, **options):
         raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
@@ -49,7 +49,7 @@ class Parameter(Typed):
 
 
 class Brain(Typed):
-    """bfloat16, which numpy does not know."""
+    """A bfloat16 tensor, which numpy cannot import."""
 
     dtype = "torch.bfloat16"
 
@@ -71,7 +71,7 @@ class JaxBrain(Brain):
 
 
 class Elsewhere(Typed):
-    """On a graphics card."""
+    """A tensor on a graphics card."""
 
     def __dlpack_device__(self):
         return (2, 0)
@@ -81,19 +81,19 @@ class Elsewhere(Typed):
 
 
 @pytest.mark.parametrize("tensor", [np.asarray, Exporting, Typed, Parameter, TorchBrain, JaxBrain])
-def test_tensors_of_any_library_are_taken_over(tensor):
+def test_tensors_of_any_library_are_accepted(tensor):
     (layer,) = from_state_dict({name: tensor(array) for name, array in LSTM.items()}).layers
     np.testing.assert_array_equal(layer.cell.weight_ih, LSTM["a.weight_ih"])
     np.testing.assert_array_equal(layer.cell.weight_hh, LSTM["a.weight_hh"])
 
 
-def test_a_tensor_on_another_device_is_refused_by_name():
+def test_tensor_on_another_device_is_refused():
     arrays = LSTM | {"a.weight_hh": Elsewhere(LSTM["a.weight_hh"])}
-    with pytest.raises(DataError, match=r"'a.weight_hh' cannot be taken over .*; move it to the CPU"):
+    with pytest.raises(DataError, match=r"'a.weight_hh' cannot be converted to numpy .*; move it to the CPU"):
         from_state_dict(arrays)
 
 
-def test_nested_mappings_and_whatever_is_no_array():
+def test_mappings_nest_and_other_values_are_ignored():
     inside = {name.removeprefix("a."): array for name, array in LSTM.items()}
     nested = {"epoch": 3, "best": None, "optimizer": {"lr": 1e-3, "betas": [0.9, 0.999]}}
     nested["model"] = {"encoder": {"rnn": inside}, "note": "none", "head.weight": np.eye(2)}
@@ -116,7 +116,7 @@ WRITERS = {"safetensors": safetensors.numpy.save, "pt": checkpoints.saved, "npz"
 
 
 @pytest.mark.parametrize("container", WRITERS)
-def test_every_container_is_known_by_its_content_and_gives_the_same_layer(container, tmp_path):
+def test_every_container_gives_the_same_layer(container, tmp_path):
     path = tmp_path / "checkpoint"
     path.write_bytes(WRITERS[container](LSTM))
     (layer,) = load(path).layers
@@ -126,7 +126,7 @@ def test_every_container_is_known_by_its_content_and_gives_the_same_layer(contai
 
 
 FRAMEWORKS = {"torch", "jax", "keras", "tensorflow", "flax", "h5py", "onnx", "safetensors", "ml_dtypes"}
-# notes what is asked for, whether or not it is installed
+# Records every import that is attempted, whether or not the package is installed.
 WATCHED = """
 import json, sys
 class Watch:
@@ -140,7 +140,7 @@ print(json.dumps([[layer.name for layer in gradflow.load(sys.argv[1]).layers], s
 
 
 @pytest.mark.parametrize("container", WRITERS)
-def test_no_framework_is_so_much_as_asked_for(container, tmp_path):
+def test_no_framework_is_imported(container, tmp_path):
     path = tmp_path / f"model.{container}"
     path.write_bytes(WRITERS[container](LSTM))
     done = subprocess.run(

@@ -1,14 +1,14 @@
-"""Cells of TensorFlow 1 against slow twins: what tf.nn.rnn_cell documents, one unit of time after the other.
+"""Cells of TensorFlow 1 compared with slow twins, which compute step by step what tf.nn.rnn_cell documents.
 
-TensorFlow 1 cannot be installed any more, so its formulas stand here in its own words: inputs and state side
+TensorFlow 1 can no longer be installed, so its formulas are written out here: inputs and state side
 by side, times a kernel.
 """
 
 import numpy as np
 import pytest
 
+from gradflow import from_state_dict, load
 from gradflow.errors import DataError, UsageError
-from gradflow.layouts.checkpoint import from_state_dict, load
 
 INPUT, HIDDEN, PROJECTION, STEPS = 3, 4, 2, 8
 EXACT = 1e-12
@@ -50,7 +50,7 @@ def peephole_shapes(units):
     return {f"w_{gate}_diag": (units,) for gate in "fio"}
 
 
-# what tests call it → its name in a checkpoint, its twin, and the shapes of (features, units)
+# Name in the tests → name in a checkpoint, twin, and shapes as a function of (features, units).
 CELLS = {
     "rnn": ("basic_rnn_cell", basic_rnn_cell, lambda i, h: {"kernel": (i + h, h), "bias": (h,)}),
     "basic lstm": ("basic_lstm_cell", lstm_cell, lstm_shapes),
@@ -76,7 +76,7 @@ CELLS = {
 
 
 class Made:
-    """A cell with weights, its arrays as a checkpoint names them, and what its twin makes of inputs."""
+    """A cell: its weights, its arrays under the names of a checkpoint, and the states of its twin."""
 
     def __init__(self, case, path="rnn/", features=INPUT, units=HIDDEN, seed=0):
         self.units = units
@@ -88,7 +88,7 @@ class Made:
         self.arrays = {f"{path}{self.cell}/{name}": weight for name, weight in self.weights.items()}
 
     def run(self, inputs, **options):
-        """The states before and after every step, m and then c; and what a cell above gets to see."""
+        """Return the states (m, then c) before and after every step, and the outputs for a cell above."""
         shown = PROJECTION if "projection/kernel" in self.weights else self.units
         state = [np.zeros(shown)] + [np.zeros(self.units)] * (self.twin is lstm_cell)
         states = [np.concatenate(state)]
@@ -122,11 +122,11 @@ def older(name):
     return name.replace("kernel", "weights").replace("bias", "biases")
 
 
-# how a variable may be called, and the name of its layer
+# Spelling of a variable → the name of its layer.
 SPELLINGS = {
     "rnn/{cell}/{leaf}": "rnn",
     "rnn/{cell}/{leaf}:0": "rnn",
-    "{cell}/{leaf}": None,  # the kind of the cell
+    "{cell}/{leaf}": None,  # named after the kind of the cell
     "net/decoder/{cell}_1/{leaf}": "net/decoder",
     "seq2seq/encoder/rnn/{cell}/{leaf}": "seq2seq/encoder/rnn",
     "rnn/multi_rnn_cell/cell_0/{cell}/{leaf}": "rnn",
@@ -136,12 +136,12 @@ SPELLINGS = {
 @pytest.mark.parametrize("case", ["rnn", "basic lstm", "both", "gru"])
 @pytest.mark.parametrize("spelling", SPELLINGS)
 @pytest.mark.parametrize("spelt", [str, older])
-def test_variables_are_known_by_all_their_names(case, spelling, spelt, tmp_path):
+def test_every_spelling_of_a_variable_is_known(case, spelling, spelt, tmp_path):
     made = Made(case)
     arrays = {
         spelling.format(cell=made.cell, leaf=spelt(leaf)): weight for leaf, weight in made.weights.items()
     }
-    # what stands beside the variables of a checkpoint
+    # Other variables of a checkpoint.
     arrays |= {f"{name}/Adam": weight for name, weight in arrays.items()}
     arrays |= {"global_step": np.array(7), "dense/kernel": np.eye(3), "dense/bias": np.zeros(3)}
     np.savez(tmp_path / "exported.npz", **arrays)
@@ -153,7 +153,7 @@ def test_variables_are_known_by_all_their_names(case, spelling, spelt, tmp_path)
 
 @pytest.mark.parametrize("forget_bias", [0, 1, "2.5"])
 @pytest.mark.parametrize("case", ["basic lstm", "both"])
-def test_forget_bias_is_added_when_it_runs_and_can_be_said(case, forget_bias):
+def test_forget_bias_is_added_and_can_be_set(case, forget_bias):
     made = Made(case)
     (layer,) = from_state_dict(made.arrays, assume={"forget_bias": forget_bias}).layers
     check(layer, made, inputs(), forget_bias=float(forget_bias))
@@ -161,21 +161,21 @@ def test_forget_bias_is_added_when_it_runs_and_can_be_said(case, forget_bias):
 
 
 @pytest.mark.parametrize("case", CELLS)
-def test_activation_can_be_said(case):
+def test_activation_can_be_set(case):
     made = Made(case)
     (layer,) = from_state_dict(made.arrays, assume={"activation": "relu"}).layers
     check(layer, made, inputs(), activation=relu)
 
 
 @pytest.mark.parametrize("case", CELLS)
-def test_what_is_assumed_is_listed(case):
+def test_assumptions_are_listed(case):
     (layer,) = from_state_dict(Made(case).arrays).layers
     lstm = {"forget_bias=1"} if CELLS[case][1] is lstm_cell else set()
     assert set(layer.assumed) == lstm | {"activation=tanh"}
 
 
 @pytest.mark.parametrize("case", ["rnn", "gru"])
-def test_a_cell_without_forget_gate_leaves_no_forget_bias_open(case):
+def test_no_forget_gate_has_no_forget_bias(case):
     with pytest.raises(UsageError, match=r"leaves open activation.*leave forget_bias out"):
         from_state_dict(Made(case).arrays, assume={"forget_bias": 0})
 
@@ -183,14 +183,14 @@ def test_a_cell_without_forget_gate_leaves_no_forget_bias_open(case):
 @pytest.mark.parametrize(
     "cases", [("basic lstm", "basic lstm"), ("gru", "both", "rnn"), ("projection", "lstm"), ("rnn",) * 11]
 )
-def test_cells_of_a_multi_rnn_cell_are_levels_in_the_order_of_their_numbers(cases):
+def test_multi_rnn_cells_are_levels_by_number(cases):
     made, features = [], INPUT
     for k, case in enumerate(cases):
         one = Made(case, f"rnn/multi_rnn_cell/cell_{k}/", features, HIDDEN + k % 3, seed=k)
         features = PROJECTION if "projection/kernel" in one.weights else one.units
         made.append(one)
     arrays = {name: array for one in made for name, array in one.arrays.items()}
-    # a checkpoint lists its variables by name: cell_10 stands before cell_2
+    # A checkpoint sorts its variables by name: cell_10 comes before cell_2.
     (network,) = from_state_dict(dict(sorted(arrays.items()))).networks
     assert [layer.name for layer in network.layers] == [f"rnn.l{k}" for k in range(len(cases))]
     assert [len(level) for level in network.levels] == [1] * len(cases)
@@ -198,11 +198,11 @@ def test_cells_of_a_multi_rnn_cell_are_levels_in_the_order_of_their_numbers(case
     for one, layer in zip(made, network.layers, strict=True):
         states.append(one.run(fed)[0])
         fed = check(layer, one, fed)
-    np.testing.assert_allclose(network.cell().run(inputs()), np.hstack(states), rtol=0, atol=EXACT)
+    np.testing.assert_allclose(network.make_cell().run(inputs()), np.hstack(states), rtol=0, atol=EXACT)
 
 
 def bidirectional(case, path, features=INPUT, seed=0):
-    """A cell for each direction, and the arrays of both."""
+    """Return a cell for each direction, and the arrays of both."""
     ahead, back = (Made(case, f"{path}{way}/", features, seed=seed + k) for k, way in enumerate(["fw", "bw"]))
     return ahead, back, ahead.arrays | back.arrays
 
@@ -213,7 +213,7 @@ def bidirectional(case, path, features=INPUT, seed=0):
 @pytest.mark.parametrize("case", ["rnn", "both", "gru"])
 def test_fw_and_bw_are_directions_of_one_level(case, path, name):
     ahead, back, arrays = bidirectional(case, path)
-    # by name, bw comes first
+    # Sorted by name, bw comes first.
     (network,) = from_state_dict(dict(sorted(arrays.items()))).networks
     name = name or network.layers[0].kind
     assert [layer.name for layer in network.layers] == [f"{name}.l0", f"{name}.l0_reverse"]
@@ -223,7 +223,7 @@ def test_fw_and_bw_are_directions_of_one_level(case, path, name):
     check(network.layers[1], back, inputs()[::-1])
 
 
-def test_stack_bidirectional_rnn_feeds_both_directions_to_the_level_above():
+def test_both_directions_feed_the_level_above():
     path = "stack_bidirectional_rnn/cell_{}/bidirectional_rnn/"
     lower, lower_back, arrays = bidirectional("lstm", path.format(0))
     upper, upper_back, above = bidirectional("lstm", path.format(1), 2 * HIDDEN, seed=2)
@@ -236,8 +236,8 @@ def test_stack_bidirectional_rnn_feeds_both_directions_to_the_level_above():
     check(fourth, upper_back, fed[::-1])
 
 
-def test_stacks_in_both_directions_are_not_fed_with_each_other():
-    # bidirectional_dynamic_rnn of two MultiRNNCells: the upper forward cell sees the lower forward one alone
+def test_bidirectional_stacks_are_separate():
+    # bidirectional_dynamic_rnn of two MultiRNNCells: the upper forward cell reads only the lower one.
     made = {
         (way, k): Made("lstm", f"bidirectional_rnn/{way}/multi_rnn_cell/cell_{k}/", features, seed=k)
         for way in ("fw", "bw")
@@ -252,7 +252,7 @@ def test_stacks_in_both_directions_are_not_fed_with_each_other():
 
 
 @pytest.mark.parametrize("count", [2, 3])
-def test_no_cell_beside_another_is_lost(count):
+def test_sibling_cells_are_all_read(count):
     several = [Made("lstm", seed=k).weights for k in range(count)]
     arrays = {
         f"decoder/lstm_cell{f'_{k}' if k else ''}/{leaf}": weight
@@ -265,7 +265,7 @@ def test_no_cell_beside_another_is_lost(count):
 
 
 @pytest.mark.parametrize("lacking", ["w_i_diag", "w_f_diag", "w_o_diag"])
-def test_peepholes_are_not_silently_dropped_where_one_is_lacking(lacking):
+def test_incomplete_peepholes_are_refused(lacking):
     made = Made("peepholes")
     del made.arrays[f"rnn/lstm_cell/{lacking}"]
     with pytest.raises(DataError, match=r"left out.*diag"):
@@ -299,6 +299,6 @@ def test_peepholes_are_not_silently_dropped_where_one_is_lacking(lacking):
     ],
     ids=["columns", "no-inputs", "square", "bias", "half-a-gru", "gru-rows", "gap", "sizes-do-not-chain"],
 )
-def test_shapes_that_make_no_cell_are_told(arrays, words):
+def test_false_shapes_are_refused(arrays, words):
     with pytest.raises(DataError, match=words):
         from_state_dict(arrays)

@@ -1,4 +1,4 @@
-"""Cells as Keras' weights: back to what Keras wrote, and a twin that computes as Keras documents."""
+"""Cells as Keras weights, compared with what Keras wrote and with a twin that computes as Keras documents."""
 
 import ast
 from itertools import permutations
@@ -6,6 +6,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 
+from gradflow import from_state_dict, load
 from gradflow.analysis.init import init
 from gradflow.cells.activations import activation
 from gradflow.cells.gru import GRU
@@ -13,16 +14,15 @@ from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.cells.spec import parse_cell
 from gradflow.errors import DataError
-from gradflow.layouts import WRITABLE, to_torch
-from gradflow.layouts.checkpoint import from_state_dict, load
-from gradflow.layouts.keras import ACTIVATIONS
-from gradflow.layouts.to_keras import written
-from gradflow.tables import lookup
+from gradflow.layouts import EXPORTERS
+from gradflow.layouts.keras import KERAS_ACTIVATIONS
+from gradflow.layouts.to_keras import export_layers
+from gradflow.registry import lookup
 from tests.layouts.test_files import CHECKPOINTS, STATES, expected, loaded
 
 HIDDEN, FEATURES, STEPS = 4, 3, 12
 NAMES = ["kernel", "recurrent_kernel", "bias"]
-# cuDNN's kernels lie in another order, a layer without bias has no array for it, and one has hard gates
+# cuDNN orders its kernels differently, a layer without bias has no array for it, and one has hard gates.
 OTHERWISE = ("cudnn", "no_bias", "hard_sigmoid", "relu_lstm")
 FROM_KERAS = [
     path
@@ -99,24 +99,24 @@ def kind(spec):
 
 
 def arrays_of(cells):
-    return list(written(cells).arrays.values())
+    return list(export_layers(cells).arrays.values())
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_a_twin_of_keras_computes_the_states_of_the_cell_from_its_arrays(spec):
+def test_twin_computes_the_states_of_the_cell(spec):
     cell = made(spec)
     states = cell.run(draws())[1:, :HIDDEN]
     np.testing.assert_allclose(TWINS[kind(spec)](arrays_of([cell]), draws()), states, rtol=0, atol=1e-13)
 
 
 def swapped(array, order):
-    """An array with its gates, side by side, in another order."""
+    """Return an array with its gates, which are side by side, in another order."""
     blocks = np.split(array, len(order), axis=-1)
     return np.concatenate([blocks[k] for k in order], axis=-1)
 
 
 @pytest.mark.parametrize("spec", ["lstm", "gru", "gru:reset=before"])
-def test_in_any_other_order_of_gates_the_twin_computes_other_states(spec):
+def test_twin_depends_on_the_order_of_gates(spec):
     cell, count = made(spec), {"lstm": 4, "gru": 3}[kind(spec)]
     states = cell.run(draws())[1:, :HIDDEN]
     orders = [order for order in permutations(range(count)) if list(order) != sorted(order)]
@@ -135,7 +135,7 @@ def test_each_array_is_in_the_same_order(spec, place):
         assert np.abs(TWINS[kind(spec)](moved, draws()) - states).max() > 1e-3, order
 
 
-# a number for each gate, wherever it stands
+# One number for each gate.
 MARKS = {"i": 1.0, "f": 2.0, "g": 3.0, "o": 4.0, "r": 5.0, "z": 6.0, "n": 7.0}
 KERAS = {"lstm": "ifgo", "gru": "zrn"}
 
@@ -155,9 +155,9 @@ def test_gates_stand_as_keras_documents_them(spec):
 
 
 @pytest.mark.parametrize("spec", SPECS)
-def test_names_order_and_shapes_are_those_of_set_weights(spec):
+def test_arrays_fit_set_weights(spec):
     gates = {"rnn": 1, "lstm": 4, "gru": 3}[kind(spec)]
-    found = written([made(spec)]).arrays
+    found = export_layers([made(spec)]).arrays
     name = {"rnn": "simple_rnn"}.get(kind(spec), kind(spec))
     assert list(found) == [f"{name}/{array}" for array in NAMES]
     rows = gates * HIDDEN
@@ -167,32 +167,32 @@ def test_names_order_and_shapes_are_those_of_set_weights(spec):
 
 def test_layers_are_named_as_keras_names_them():
     cells = [made("gru"), made("gru", features=HIDDEN), made("gru", features=HIDDEN)]
-    found = written(cells)
+    found = export_layers(cells)
     assert list(found.arrays) == [f"{name}/{array}" for name in ("gru", "gru_1", "gru_2") for array in NAMES]
     assert found.constructors == (f"keras.layers.GRU({HIDDEN})",) * 3
 
 
-def test_of_a_gru_the_candidate_alone_has_a_bias_behind_the_reset_gate():
+def test_only_the_candidate_has_an_inner_bias():
     cell = made("gru")
-    outer, inner = written([cell]).arrays["gru/bias"]
+    outer, inner = export_layers([cell]).arrays["gru/bias"]
     np.testing.assert_array_equal(inner[: 2 * HIDDEN], 0)
     np.testing.assert_array_equal(inner[2 * HIDDEN :], cell.bias_hn)
     np.testing.assert_array_equal(outer[2 * HIDDEN :], cell.bias[2 * HIDDEN :])
     without = GRU(cell.weight_ih, cell.weight_hh, cell.bias)
-    outer, inner = written([without]).arrays["gru/bias"]
+    outer, inner = export_layers([without]).arrays["gru/bias"]
     np.testing.assert_array_equal(inner, 0)
     np.testing.assert_array_equal(outer[2 * HIDDEN :], cell.bias[2 * HIDDEN :])
 
 
 @pytest.mark.parametrize("spec", SPECS)
-@pytest.mark.parametrize("layout", WRITABLE)
-def test_arrays_are_read_back_as_the_cell_that_they_were_written_from(spec, layout):
+@pytest.mark.parametrize("layout", EXPORTERS)
+def test_written_arrays_read_back_as_the_cell(spec, layout):
     if layout == "torch" and "before" in spec:
         with pytest.raises(DataError, match="reset gate before"):
-            to_torch.written([made(spec)])
+            lookup(EXPORTERS, "torch", "layout")([made(spec)])
         return
     cell = made(spec)
-    (network,) = from_state_dict(lookup(WRITABLE, layout, "layout")([cell]).arrays).networks
+    (network,) = from_state_dict(lookup(EXPORTERS, layout, "layout")([cell]).arrays).networks
     (layer,) = network.layers
     assert layer.framework == layout
     weights, others = cell.weights(), layer.cell.weights()
@@ -203,18 +203,18 @@ def test_arrays_are_read_back_as_the_cell_that_they_were_written_from(spec, layo
 
 
 @pytest.mark.parametrize("path", FROM_KERAS, ids=lambda path: path.name)
-def test_a_layer_of_keras_gives_back_the_arrays_that_keras_wrote(path):
+def test_arrays_equal_those_of_keras(path):
     for layer in loaded(path, expected(path)).layers:
-        # an .h5 has them by name and in the order of the alphabet, the others number them
+        # An .h5 names the arrays and sorts them by name; the other files number them.
         by_name = {array.name.rpartition("/")[2].partition(":")[0]: array for array in layer.stored}
         names = NAMES if "kernel" in by_name else ["0", "1", "2"]
-        stored = [by_name[name].numbers() for name in names]
+        stored = [by_name[name].read_numbers() for name in names]
         found = arrays_of([layer.cell])
         for array, old in zip(found[:2], stored[:2], strict=True):
             np.testing.assert_array_equal(array, old)
         if found[2].ndim == 1:
             np.testing.assert_array_equal(found[2], stored[2])
-        else:  # two biases where one would do are one
+        else:  # The two biases of Keras are added where they act as one.
             size = 2 * layer.cell.hidden_size
             np.testing.assert_array_equal(
                 found[2].sum(axis=0)[:size], np.asarray(stored[2].sum(axis=0))[:size]
@@ -223,7 +223,7 @@ def test_a_layer_of_keras_gives_back_the_arrays_that_keras_wrote(path):
 
 
 @pytest.mark.parametrize("path", FROM_KERAS, ids=lambda path: path.name)
-def test_the_twin_computes_from_the_arrays_the_states_that_keras_computed(path):
+def test_twin_computes_the_states_of_keras(path):
     truth, compared = expected(path), 0
     for layer in loaded(path, truth).layers:
         if getattr(layer.cell, "activation", "tanh") == "tanh":
@@ -234,17 +234,17 @@ def test_the_twin_computes_from_the_arrays_the_states_that_keras_computed(path):
     assert compared or "relu" in path.name
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
-def test_a_simple_rnn_is_made_with_the_activation_that_keras_calls_so(name):
+@pytest.mark.parametrize("name", KERAS_ACTIVATIONS)
+def test_simple_rnn_has_the_activation_of_keras(name):
     weights = np.ones((HIDDEN, FEATURES)), np.ones((HIDDEN, HIDDEN)), np.ones(HIDDEN)
-    found = written([RNN(*weights, ACTIVATIONS[name])])
+    found = export_layers([RNN(*weights, KERAS_ACTIVATIONS[name])])
     call = ast.parse(found.constructors[0], mode="eval").body
     assert ast.unparse(call.func) == "keras.layers.SimpleRNN"
     assert [ast.literal_eval(argument) for argument in call.args] == [HIDDEN]
     told = {item.arg: ast.literal_eval(item.value) for item in call.keywords}
     assert told.get("activation", "tanh") == name
-    (network,) = from_state_dict(found.arrays, assume={"activation": ACTIVATIONS[name]}).networks
-    assert activation(network.cell().activation) is activation(ACTIVATIONS[name])
+    (network,) = from_state_dict(found.arrays, assume={"activation": KERAS_ACTIVATIONS[name]}).networks
+    assert activation(network.make_cell().activation) is activation(KERAS_ACTIVATIONS[name])
 
 
 @pytest.mark.parametrize(
@@ -256,8 +256,8 @@ def test_a_simple_rnn_is_made_with_the_activation_that_keras_calls_so(name):
         ("rnn", "keras.layers.SimpleRNN(4)"),
     ],
 )
-def test_the_constructor_says_what_is_not_keras_default_alone(spec, constructor):
-    assert written([made(spec)]).constructors == (constructor,)
+def test_constructor_omits_the_defaults_of_keras(spec, constructor):
+    assert export_layers([made(spec)]).constructors == (constructor,)
 
 
 @pytest.mark.parametrize(
@@ -271,22 +271,22 @@ def test_the_constructor_says_what_is_not_keras_default_alone(spec, constructor)
         ("rnn:activation=thresholded_relu", "no layer with activation thresholded_relu"),
     ],
 )
-def test_what_keras_has_not_is_refused_by_name(spec, words):
+def test_cells_that_keras_lacks_are_refused(spec, words):
     with pytest.raises(DataError, match=words):
-        written([made(spec)])
+        export_layers([made(spec)])
     with pytest.raises(DataError, match=words):
-        written([made("lstm"), made(spec, features=HIDDEN)])
+        export_layers([made("lstm"), made(spec, features=HIDDEN)])
 
 
 @pytest.mark.parametrize("suffix", ["npz", "safetensors"])
 @pytest.mark.parametrize("spec", ["rnn", "lstm", "gru", "gru:reset=before"])
-def test_both_layouts_of_one_seed_hold_the_same_network_and_cross_over(spec, suffix, tmp_path):
+def test_layouts_of_one_seed_hold_the_same_cell(spec, suffix, tmp_path):
     cells = {}
-    for layout in WRITABLE:
+    for layout in EXPORTERS:
         if (layout, spec) == ("torch", "gru:reset=before"):
             continue
         file = tmp_path / f"{layout}.{suffix}"
-        # a plain rnn holds over few steps only, whatever its inputs
+        # A plain rnn keeps its gradient over a few steps only.
         horizon = 3 if spec == "rnn" else 20
         init(spec, hidden=HIDDEN, features=FEATURES, horizon=horizon, seeds=1, output=file, layout=layout)
         (layer,) = load(file).layers
@@ -297,10 +297,10 @@ def test_both_layouts_of_one_seed_hold_the_same_network_and_cross_over(spec, suf
         np.testing.assert_allclose(twin, cells["keras"].run(draws())[1:, :HIDDEN], rtol=0, atol=1e-13)
 
 
-def test_a_cell_is_not_changed_by_being_written():
+def test_writing_does_not_change_the_cell():
     for cell in (made("lstm"), made("gru"), made("rnn")):
         before = {name: weight.copy() for name, weight in cell.weights().items()}
-        written([cell])
+        export_layers([cell])
         for name, weight in cell.weights().items():
             np.testing.assert_array_equal(weight, before[name])
     assert {LSTM, GRU, RNN} == {type(made(name)) for name in TWINS}

@@ -102,7 +102,7 @@ def check_keras(cell: str, layer: keras.Layer, folder: Path) -> None:
     layer.set_weights(list(np.load(file).values()))
     outputs = np.asarray(layer(fed))[0, :FIRST]
     (network,) = gradflow.load(file, assume=_assumed(cell)).networks
-    states = network.cell().run(inputs())[1 : FIRST + 1, :HIDDEN]
+    states = network.make_cell().run(inputs())[1 : FIRST + 1, :HIDDEN]
     gap = float(np.abs(outputs - states).max())
     assert gap < STATES, f"keras {cell}: outputs are {gap:.2e} apart"
     print(f"keras {cell}: {found.constructor}, outputs {gap:.0e} apart")

@@ -1,4 +1,4 @@
-"""A torch checkpoint written by hand, opcode by opcode, for tests that do without torch."""
+"""A torch checkpoint written by hand, opcode by opcode, for tests that run without torch."""
 
 import io
 import struct
@@ -32,7 +32,7 @@ class Name:
 
 
 class Call:
-    """A global that is called."""
+    """A call of a global."""
 
     def __init__(self, module, name, *arguments):
         self.called = Name(module, name)
@@ -40,11 +40,11 @@ class Call:
 
 
 class Persistent(tuple):
-    """What a persistent id is made of."""
+    """The parts of a persistent id."""
 
 
 def opcodes(value):
-    """Return what pushes ``value``; bytes are opcodes already."""
+    """Return the opcodes that push ``value``; bytes are opcodes already."""
     match value:
         case bytes():
             return value
@@ -89,16 +89,16 @@ def tensor(shape=(2, 2), strides=(2, 1), offset=0, stored=None, metadata=()):
 def zipped(members, compression=zipfile.ZIP_STORED):
     stream = io.BytesIO()
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of two members with one name
+        warnings.simplefilter("ignore")  # zipfile warns about two members of one name
         with zipfile.ZipFile(stream, "w") as archive:
             for name, content in members:
-                # a ZipInfo bears no time, so the same bytes come out in every worker
+                # A ZipInfo has no time stamp, so every worker writes the same bytes.
                 archive.writestr(zipfile.ZipInfo(name), content, compression)
     return stream.getvalue()
 
 
 def checkpoint(value, storages=None, compression=zipfile.ZIP_STORED, byteorder=b"little", root="archive"):
-    """Return a checkpoint of ``value``, of bytes the whole pickle; ``storages`` maps keys to bytes."""
+    """Return a checkpoint of ``value``, or of a whole pickle as bytes; ``storages`` maps keys to bytes."""
     storages = {"0": np.arange(4, dtype="<f4").tobytes()} if storages is None else storages
     members = [("data.pkl", value if isinstance(value, bytes) else pickled(value))]
     members += [("byteorder", byteorder)] if byteorder else []

@@ -1,4 +1,4 @@
-"""Real writers of every format, what every refusal must look like, and a measure of memory."""
+"""A real writer for every format, a check of refusals, and a bound on memory."""
 
 import io
 import json
@@ -25,7 +25,7 @@ def written(save, *arguments, **named):
 
 
 def mat(variables, **options):
-    """Return a .mat without the time that its header bears, for mutations are counted from the bytes."""
+    """Return a .mat without the time stamp in its header, so that the bytes are always the same."""
     return b"MATLAB 5.0 MAT-file".ljust(116) + written(scipy.io.savemat, variables, **options)[116:]
 
 
@@ -51,7 +51,7 @@ def onnx_model(nodes, constants):
     return onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 17)]).SerializeToString()
 
 
-# one for every entry of READERS: matrix → bytes
+# One writer for every entry of READERS: matrix → bytes.
 WRITERS = {
     "npy": lambda matrix: written(np.save, matrix),
     "safetensors": lambda matrix: safetensors.numpy.save({"weight": np.ascontiguousarray(matrix)}),
@@ -65,10 +65,10 @@ WRITERS = {
     "text": lambda matrix: written(np.savetxt, matrix),
 }
 
-# reader → the suffix that it goes by, where content gives nothing away
+# Reader → the suffix of its files, if their content has no signature.
 SUFFIXES = {"onnx": ".onnx"}
 
-# small files with more of a format's features than one matrix has
+# Small files that use more features of a format than one matrix does.
 FEATURES = {
     "safetensors": safetensors.numpy.save({"a": np.eye(2, dtype=np.float16), "b": np.arange(3)}),
     "torch": checkpoints.checkpoint(
@@ -117,13 +117,13 @@ def examples():
 
 @pytest.fixture
 def place_as(place):
-    """Write a file as its kind is named, and return its path."""
+    """Write a file with the suffix of its kind and return its path."""
     return lambda kind, content: place(content, f"input{SUFFIXES.get(kind, '')}")
 
 
 @pytest.fixture
 def memory_below():
-    """Check that what runs inside never holds more than so many bytes of Python's and numpy's memory."""
+    """Check that the code inside never holds more than ``bound`` bytes of Python's and numpy's memory."""
 
     @contextmanager
     def memory_below(bound):
@@ -152,7 +152,7 @@ def place(tmp_path):
 
 @pytest.fixture
 def check_refused():
-    """Call, and check that the error is the right leaf, one printable line, and says every word."""
+    """Check that the call raises the right error, and that its one printable line has every word."""
 
     def check_refused(call, *words, error=DataError):
         with pytest.raises(error) as caught:

@@ -1,4 +1,4 @@
-"""The entry: which array, which part, literal or file, and what stands in the way of reading at all."""
+"""The public functions: choice of an array and a part, literals and files, and unreadable input."""
 
 import io
 import os
@@ -8,8 +8,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from gradflow import read_array, read_arrays, read_matrix
 from gradflow.errors import UsageError
-from gradflow.readers.arrays import read_array, read_arrays, read_matrix
+from gradflow.readers import READERS
 from gradflow.readers.source import open_source
 
 
@@ -85,15 +86,15 @@ def test_exact_name_wins_over_a_part(several):
         ("cube[..., 4]", ["index 4", "axis 2 takes -4 to 3"]),
         ("weight[0, 0, 0]", ["at most 2 indices"]),
         ("weight[..., ...]", ["one '...'"]),
-        ("weight[]", ["'' is no index"]),
-        ("weight[0,]", ["'' is no index"]),
-        ("weight[a]", ["'a' is no index"]),
-        ("weight[1.0]", ["'1.0' is no index"]),
-        ("weight[1:2:3:4]", ["'1:2:3:4' is no index"]),
+        ("weight[]", ["'' is not an index"]),
+        ("weight[0,]", ["'' is not an index"]),
+        ("weight[a]", ["'a' is not an index"]),
+        ("weight[1.0]", ["'1.0' is not an index"]),
+        ("weight[1:2:3:4]", ["'1:2:3:4' is not an index"]),
         ("weight[::0]", ["step of a slice cannot be 0"]),
-        ("weight[__import__('os')]", ["is no index"]),
-        ("weight[9999999999999999999]", ["is no index"]),
-        ("weight[１]", ["is no index"]),
+        ("weight[__import__('os')]", ["is not an index"]),
+        ("weight[9999999999999999999]", ["is not an index"]),
+        ("weight[１]", ["is not an index"]),
     ],
 )
 def test_bad_key_is_a_usage_error(key, words, several, check_refused):
@@ -187,11 +188,11 @@ def test_unreadable_file_is_refused(place, check_refused, monkeypatch):
     check_refused(lambda: read_arrays(place(b"1", "secret")), "secret: could not be read: Permission denied")
 
 
-def test_too_little_memory_is_an_error_like_others(place, check_refused, monkeypatch):
+def test_lack_of_memory_is_refused(place, check_refused, monkeypatch):
     def exhausted(*arguments):
         raise MemoryError
 
-    monkeypatch.setattr("gradflow.readers.text.parse", exhausted)
+    monkeypatch.setattr("gradflow.readers.text.parse_text", exhausted)
     check_refused(lambda: read_array(place("1 2")), "input: does not fit in this machine's memory")
 
 
@@ -205,12 +206,12 @@ def test_standard_input_that_is_empty_or_closed(monkeypatch, check_refused):
 def test_endless_pipe_is_refused(monkeypatch, check_refused):
     monkeypatch.setenv("GRADFLOW_MAX_BYTES", "5000000")
     check_refused(
-        lambda: read_arrays("/dev/zero"), "/dev/zero: what comes out of the pipe", "GRADFLOW_MAX_BYTES"
+        lambda: read_arrays("/dev/zero"), "/dev/zero: the content of the pipe", "GRADFLOW_MAX_BYTES"
     )
 
 
 @pytest.mark.parametrize("limit", ["4 GB", "-1", "1e9", "9" * 30])
-def test_limit_that_is_no_number_is_a_usage_error(limit, place, monkeypatch, check_refused):
+def test_limit_must_be_a_number(limit, place, monkeypatch, check_refused):
     monkeypatch.setenv("GRADFLOW_MAX_BYTES", limit)
     check_refused(lambda: read_array(place("1 2")), "GRADFLOW_MAX_BYTES", "expected", error=UsageError)
 
@@ -219,10 +220,10 @@ def test_limit_that_is_no_number_is_a_usage_error(limit, place, monkeypatch, che
     ("content", "words"),
     [
         (b"MATLAB 7.3 MAT-file, \0", ["-v7"]),
-        (b"\x80\x02}q\x00.", ["never unpickled"]),
-        (b"\x80\x05\x95", ["never unpickled"]),
+        (b"\x80\x02}q\x00.", ["unpickling runs"]),
+        (b"\x80\x05\x95", ["unpickling runs"]),
         (b"\x1f\x8b\x08\x00", ["gzip"]),
-        (b"\x00\x00\x00\x00binary", ["not a text file", "gradflow reads: npy, safetensors, torch, "]),
+        (b"\x00\x00\x00\x00binary", ["not a text file", f"gradflow reads: {', '.join(READERS)}"]),
     ],
 )
 def test_containers_known_but_not_read(content, words, place, check_refused):

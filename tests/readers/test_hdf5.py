@@ -1,4 +1,4 @@
-"""HDF5 and .keras: types, layouts and what stands beside the numbers; links, bombs and lies."""
+"""HDF5 and .keras: types, storage layouts, metadata, links, and hostile files."""
 
 import io
 import json
@@ -12,14 +12,14 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from gradflow.readers.arrays import read_array, read_arrays
+from gradflow import read_array, read_arrays
 from tests.readers.checkpoints import zipped
 
 MATRIX = np.arange(30.0).reshape(5, 6)
 
 
 def file(fill, **options):
-    """Return the bytes of a file that ``fill`` was given, open for writing."""
+    """Return the bytes of a file that ``fill`` has written."""
     stream = io.BytesIO()
     with h5py.File(stream, "w", **options) as opened:
         fill(opened)
@@ -67,7 +67,7 @@ def test_chunks_are_put_together(libver, options, place):
     np.testing.assert_array_equal(read_array(path, "w[1:3, ::2]"), MATRIX[1:3, ::2])
 
 
-def test_a_chunk_that_was_spared_its_filter_is_read_as_it_is(place):
+def test_chunk_without_its_filter_is_read(place):
     def fill(opened):
         dataset = opened.create_dataset("w", (2, 2), "<f8", chunks=(2, 2), compression="gzip")
         dataset.id.write_direct_chunk((0, 0), MATRIX[:2, :2].tobytes(), filter_mask=1)
@@ -75,13 +75,13 @@ def test_a_chunk_that_was_spared_its_filter_is_read_as_it_is(place):
     np.testing.assert_array_equal(read_array(place(file(fill))), MATRIX[:2, :2])
 
 
-def test_only_the_part_asked_for_is_read(place, memory_below):
+def test_only_the_chosen_part_is_read(place, memory_below):
     path = place(file(lambda opened: opened.create_dataset("w", data=np.ones((2048, 2048)))))
     with memory_below(2**20):
         assert read_array(path, "w[:2, :3]").shape == (2, 3)
 
 
-def test_every_finite_bfloat16_is_exact_as_keras_writes_it(place):
+def test_every_finite_bfloat16_of_keras_is_exact(place):
     every = np.arange(2**16, dtype=np.uint16).view(ml_dtypes.bfloat16)
     finite = every[np.isfinite(every.astype(np.float32))].reshape(2, -1)
 
@@ -94,7 +94,7 @@ def test_every_finite_bfloat16_is_exact_as_keras_writes_it(place):
     assert {name: array.dtype for name, array in read_arrays(path).items()} == {"w": "bfloat16"}
 
 
-def test_what_is_no_number_is_left_out(place):
+def test_only_numbers_are_listed(place):
     def fill(opened):
         opened["layers/a/vars/0"] = np.eye(2)
         opened["layers/a/vars/1"] = np.array(3.0)
@@ -113,7 +113,7 @@ def test_what_is_no_number_is_left_out(place):
 
 
 @pytest.mark.parametrize("text", [str, str.encode, np.bytes_], ids=["text", "bytes", "of fixed length"])
-def test_what_stands_beside_the_numbers(text, place):
+def test_metadata_has_names_and_configuration(text, place):
     def fill(opened):
         opened["layers/lstm/cell/vars/0"] = np.eye(2)
         opened["layers/lstm/vars/1"] = np.eye(2)
@@ -123,7 +123,7 @@ def test_what_stands_beside_the_numbers(text, place):
         opened.attrs["model_config"] = text(json.dumps({"class_name": "Sequential"}))
         opened.attrs["keras_version"] = text("2.15.0")
 
-    about = [array.about for array in read_arrays(place(file(fill))).values()]
+    about = [array.metadata for array in read_arrays(place(file(fill))).values()]
     assert about[0] is about[1]
     assert about[0] == {
         "named": {"layers/lstm/cell/vars": "lstm_cell", "layers/lstm/vars": "encoder"},
@@ -131,29 +131,29 @@ def test_what_stands_beside_the_numbers(text, place):
         "keras_version": "2.15.0",
     }
     bare = {"named": {}, "config": None, "keras_version": None}
-    assert read_arrays(place(weight()))["w"].about == bare
+    assert read_arrays(place(weight()))["w"].metadata == bare
 
 
 @pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_keras_zip_is_read_with_its_configuration(compression, place):
+def test_keras_zip_has_its_configuration(compression, place):
     path = place(keras(weight(), b'{"module": "keras"}', compression))
     np.testing.assert_array_equal(read_array(path), MATRIX)
-    about = read_arrays(path)["w"].about
+    about = read_arrays(path)["w"].metadata
     assert about == {"named": {}, "config": {"module": "keras"}, "keras_version": "3.5.0"}
     for strange in (b"[]", b"{}", b'{"keras_version": 3}'):
         path = place(keras(weight(), metadata=strange))
-        assert read_arrays(path)["w"].about["keras_version"] is None
+        assert read_arrays(path)["w"].metadata["keras_version"] is None
 
 
-def test_without_h5py_the_message_says_how_to_get_it(place, check_refused, monkeypatch):
-    said = "input: reading HDF5 files needs h5py; pip install h5py brings it (extra gradflow[hdf5])"
+def test_missing_h5py_is_reported(place, check_refused, monkeypatch):
+    said = "input: reading HDF5 files needs h5py; run: pip install h5py (extra gradflow[hdf5])"
     contents = [weight(), keras(weight())]
     monkeypatch.setitem(sys.modules, "h5py", None)
     for content in contents:
         check_refused(lambda content=content: read_arrays(place(content)), said)
 
 
-def test_links_out_of_the_file_are_not_followed(tmp_path, place):
+def test_links_to_other_files_are_not_followed(tmp_path, place):
     secret = place(weight(), "secret.h5")
 
     def fill(opened):
@@ -165,11 +165,11 @@ def test_links_out_of_the_file_are_not_followed(tmp_path, place):
 
     path = place(file(fill))
     with h5py.File(path) as opened:
-        assert opened["outside"].shape == opened["soft"].shape == MATRIX.shape  # so they lead somewhere
+        assert opened["outside"].shape == opened["soft"].shape == MATRIX.shape  # The links do work.
     assert list(read_arrays(path)) == ["w"]
 
 
-def test_hard_links_in_a_circle_end(place):
+def test_circles_of_hard_links_end(place):
     def fill(opened):
         opened["a/w"] = np.eye(2)
         opened["a/again"] = opened["a"]
@@ -190,10 +190,10 @@ def test_numbers_in_other_files_are_refused(tmp_path, place, check_refused):
     layout[...] = h5py.VirtualSource(str(other), "w", (5, 6))
     path = place(file(outside))
     with h5py.File(path) as opened:
-        assert opened["out\x1b"][2, 3] == MATRIX[2, 3]  # so they are there to be had
-    check_refused(lambda: read_arrays(path), "input: 'out\\x1b': ", "in other files", "not followed")
+        assert opened["out\x1b"][2, 3] == MATRIX[2, 3]  # The numbers do exist.
+    check_refused(lambda: read_arrays(path), "input: 'out\\x1b': ", "in other files", "not read")
     path = place(file(lambda opened: opened.create_virtual_dataset("v", layout)))
-    check_refused(lambda: read_arrays(path), "input: 'v': ", "in other files", "not followed")
+    check_refused(lambda: read_arrays(path), "input: 'v': ", "in other files", "not read")
 
 
 def huge(opened, **options):
@@ -216,7 +216,7 @@ def short(opened):
 
 
 def foreign(opened):
-    """A filter of a number that is no built-in one, such as libhdf5 looks for in its plugin folder."""
+    """A filter that is not built in; libhdf5 looks for it in its plugin folder."""
     plan = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     plan.set_chunk((2, 2))
     plan.set_filter(32000, h5py.h5z.FLAG_OPTIONAL)
@@ -250,10 +250,10 @@ def configured(config):
 @pytest.mark.parametrize(
     ("fill", "words"),
     [
-        (huge, ["'w'", "nowhere"]),
+        (huge, ["'w'", "no entries in the file"]),
         (lambda opened: huge(opened, chunks=(2**10, 2**10)), ["'w'", "GRADFLOW_MAX_BYTES"]),
         (lambda opened: huge(opened, chunks=(2, 2), fillvalue=1.0), ["8796093022208 bytes"]),
-        (lambda opened: opened.create_dataset("w", (2, 2), "f8"), ["nowhere", "h5repack"]),
+        (lambda opened: opened.create_dataset("w", (2, 2), "f8"), ["no entries in the file", "h5repack"]),
         (sparse, ["'w'", "1 of its 4 chunks"]),
         (lambda opened: opened.create_dataset("w", (2, 2), "f8", chunks=(2, 2)), ["0 of its 1 chunks"]),
         (bomb, ["'w'", "a chunk of 37 bytes; expected 32"]),
@@ -267,18 +267,18 @@ def configured(config):
         (lambda opened: None, ["no numeric arrays"]),
     ],
 )
-def test_a_dataset_that_lies_is_refused(fill, words, place, check_refused, memory_below):
+def test_false_dataset_is_refused(fill, words, place, check_refused, memory_below):
     path = place(file(fill))
     with memory_below(2**20):
         check_refused(lambda: read_array(path), "input: ", *words)
 
 
-def test_a_name_beside_the_numbers_may_be_long(place):
-    assert read_arrays(place(file(named(9_999))))["a/w"].about["named"] == {"a": "n" * 9_999}
+def test_names_may_be_long(place):
+    assert read_arrays(place(file(named(9_999))))["a/w"].metadata["named"] == {"a": "n" * 9_999}
 
 
 @pytest.mark.parametrize("version", [0, 2])
-def test_a_heap_that_libhdf5_would_never_leave_is_refused(version, place, check_refused):
+def test_endless_heap_is_refused(version, place, check_refused):
     libver = {0: "earliest", 2: "v108"}[version]
     content = bytearray(file(configured('{"a": 1}'), libver=libver))
     assert content[8] == version
@@ -288,7 +288,7 @@ def test_a_heap_that_libhdf5_would_never_leave_is_refused(version, place, check_
     for wrong in (0, 8, 2**32, 2**64 - 1):
         struct.pack_into("<H6xQ", content, heap + 16, 0, wrong)
         check_refused(lambda: read_arrays(place(bytes(content))), f"a heap at byte {heap}", "damaged")
-    # many heaps inside one another, each of them with many steps
+    # Many heaps inside one another, each with many steps.
     nested = bytes(content) + (b"GCOL\x01\0\0\0" + struct.pack("<Q", 2**40)) * 5_000
     check_refused(lambda: read_arrays(place(nested)), "a heap at byte")
     content[14 if version == 0 else 10] = 4
@@ -296,14 +296,14 @@ def test_a_heap_that_libhdf5_would_never_leave_is_refused(version, place, check_
 
 
 @pytest.mark.parametrize("cut", [8, 9, 40, 100, 700, -1])
-def test_a_file_that_ends_early_is_refused(cut, place, check_refused):
+def test_truncated_hdf5_is_refused(cut, place, check_refused):
     check_refused(lambda: read_array(place(weight()[:cut])), "input: ", "damaged")
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (keras(b"no file"), ["member model.weights.h5 is no HDF5 file"]),
+        (keras(b"no file"), ["member model.weights.h5 is not an HDF5 file"]),
         (keras(weight(), b"{"), ["configuration is unreadable"]),
         (keras(weight(), metadata=b"{"), ["unreadable"]),
         (keras(weight(), b"\xff"), ["configuration is unreadable"]),
@@ -312,7 +312,7 @@ def test_a_file_that_ends_early_is_refused(cut, place, check_refused):
         (keras(weight(), b" " * 2**24, zipfile.ZIP_DEFLATED), ["'config.json' takes 16777216 bytes"]),
     ],
 )
-def test_a_keras_zip_that_lies_is_refused(content, words, place, check_refused, monkeypatch, memory_below):
+def test_false_keras_zip_is_refused(content, words, place, check_refused, monkeypatch, memory_below):
     monkeypatch.setenv("GRADFLOW_MAX_BYTES", "1000000")
     path = place(content)
     with memory_below(2**20):

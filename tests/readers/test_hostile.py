@@ -1,13 +1,13 @@
-"""Any bytes give finite arrays or a GradflowError of one line, and take no more memory than allowed."""
+"""Any bytes give finite arrays or a GradflowError of one line, within the limit on memory."""
 
 import random
 
 import numpy as np
 import pytest
 
+from gradflow import read_arrays
 from gradflow.errors import GradflowError
 from gradflow.readers import READERS
-from gradflow.readers.arrays import read_arrays
 
 MUTATIONS = 300
 LIMIT = 2_000_000
@@ -40,13 +40,13 @@ def is_finite(numbers):
 def outcome_of(path):
     """Return the numbers in a file, or the message."""
     try:
-        return [array.numbers() for array in read_arrays(path).values()]
+        return [array.read_numbers() for array in read_arrays(path).values()]
     except GradflowError as error:
         return str(error)
 
 
 @pytest.mark.parametrize("kind", READERS)
-def test_mutated_files_give_finite_arrays_or_an_error(kind, examples, place_as, memory_below, monkeypatch):
+def test_mutated_file_gives_finite_arrays_or_an_error(kind, examples, place_as, memory_below, monkeypatch):
     monkeypatch.setenv("GRADFLOW_MAX_BYTES", str(LIMIT))
     rng = random.Random(f"mutations of {kind}")
     outcomes = {"read": 0, "refused": 0}
@@ -56,5 +56,5 @@ def test_mutated_files_give_finite_arrays_or_an_error(kind, examples, place_as, 
                 found = outcome_of(place_as(kind, mutated(content, rng)))
                 outcomes["refused" if isinstance(found, str) else "read"] += 1
                 assert found.isprintable() if isinstance(found, str) else all(map(is_finite, found))
-    # mutations that all fail, or none, would show nothing
+    # The test would show nothing if all mutations failed, or none.
     assert min(outcomes.values()) > 0

@@ -1,12 +1,12 @@
-"""JSON: arrays by dotted path, gradflow's own results, and what is refused."""
+"""JSON: arrays by dotted path, gradflow's own results, and refusals."""
 
 import json
 
 import numpy as np
 import pytest
 
+from gradflow import read_array, read_arrays
 from gradflow.errors import UsageError
-from gradflow.readers.arrays import read_array, read_arrays
 
 RESULT = {
     "schema": "gradflow.power/1",
@@ -54,7 +54,7 @@ def test_arrays_are_named_by_dotted_path(place):
     }
 
 
-def test_result_of_gradflow_is_read_without_a_key(place):
+def test_own_result_needs_no_key(place):
     path = place(json.dumps(RESULT))
     for key in (None, "matrices.power", "matrices.power.entries"):
         np.testing.assert_array_equal(read_array(path, key), [[1, 2], [3, 4]])
@@ -64,7 +64,7 @@ def test_result_of_gradflow_is_read_without_a_key(place):
 def test_exponent_of_a_result_is_applied(exponent, place, check_refused):
     path = place(with_exponent(exponent))
     np.testing.assert_array_equal(read_array(path), np.ldexp([[1.0, 2.0], [3.0, 4.0]], exponent))
-    # entries alone would be wrong by a power of two
+    # The entries alone would be wrong by a power of two.
     check_refused(
         lambda: read_array(path, "matrices.power.entries"), "did you mean 'matrices.power'", error=UsageError
     )
@@ -82,12 +82,12 @@ def test_exponent_beyond_float64_is_refused(exponent, place, check_refused):
     )
 
 
-def test_exponent_that_would_lose_digits_is_refused(place, check_refused):
+def test_exponent_must_not_lose_digits(place, check_refused):
     check_refused(lambda: read_array(place(with_exponent(-1060, [[1 / 3]]))), "beyond float64's range")
 
 
 @pytest.mark.parametrize("exponent", [0.5, "3", None, {}, [1]])
-def test_exponent_that_is_no_whole_number_is_refused(exponent, place, check_refused):
+def test_exponent_must_be_whole(exponent, place, check_refused):
     check_refused(lambda: read_array(place(with_exponent(exponent))), "exponent2", "whole number")
 
 

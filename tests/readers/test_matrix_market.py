@@ -1,4 +1,4 @@
-"""Matrix Market: every layout against scipy, which writes and reads them too; and files that lie."""
+"""Matrix Market: every format that scipy writes, and hostile files."""
 
 import io
 
@@ -7,7 +7,7 @@ import pytest
 import scipy.io
 import scipy.sparse
 
-from gradflow.readers.arrays import read_array, read_arrays
+from gradflow import read_array, read_arrays
 
 ARRAY = "%%MatrixMarket matrix array real general\n"
 COORDINATE = "%%MatrixMarket matrix coordinate real general\n"
@@ -52,7 +52,7 @@ def test_banner_and_line_ends_may_vary(place):
     np.testing.assert_array_equal(read_array(place(text)), [[3, 4]])
 
 
-def test_sizes_are_known_before_the_entries_are_read(place):
+def test_sizes_are_listed_before_reading(place):
     (array,) = read_arrays(place(COORDINATE + "100000 100000 1\n1 1 x\n")).values()
     assert (array.shape, array.dtype) == ((100000, 100000), "float64")
 
@@ -61,9 +61,9 @@ def test_sizes_are_known_before_the_entries_are_read(place):
     ("text", "words"),
     [
         (COORDINATE + "100000 100000 1\n1 1 5\n", ["80000000000 bytes", "GRADFLOW_MAX_BYTES"]),
-        (COORDINATE + "2 2 1000000000000\n1 1 5\n", ["promises 1000000000000", "1 lines follow"]),
-        (ARRAY + "1000000 1000000\n1\n", ["promises 1000000000000", "1 lines follow"]),
-        (ARRAY + "2 1\n1\n2\n3\n", ["promises 2", "3 lines follow"]),
+        (COORDINATE + "2 2 1000000000000\n1 1 5\n", ["declares 1000000000000", "1 lines follow"]),
+        (ARRAY + "1000000 1000000\n1\n", ["declares 1000000000000", "1 lines follow"]),
+        (ARRAY + "2 1\n1\n2\n3\n", ["declares 2", "3 lines follow"]),
         (ARRAY + "999999999999999999 999999999999999999\n", ["impossible shape"]),
         (ARRAY + "99999999999999999999 2\n1", ["line 2", "expected 2 sizes"]),
         (ARRAY + "-2 2\n1", ["line 2", "expected 2 sizes"]),

@@ -1,4 +1,4 @@
-"""npy and npz: every numeric type exactly, and headers and archives that lie."""
+"""npy and npz: every numeric type is exact; hostile headers and archives."""
 
 import io
 import pickle
@@ -8,7 +8,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from gradflow.readers.arrays import read_array, read_arrays
+from gradflow import read_array, read_arrays
 from tests.readers import checkpoints
 
 
@@ -29,7 +29,7 @@ def saved(array):
 
 
 def zipped(members, compression=zipfile.ZIP_DEFLATED):
-    """As numpy.savez_compressed packs them."""
+    """Return a compressed archive, as numpy.savez_compressed writes it."""
     return checkpoints.zipped(members, compression)
 
 
@@ -62,7 +62,7 @@ def test_python_2_header_is_read(place):
     np.testing.assert_array_equal(read_array(place(npy(header("(1L, 2L)"), b"\0" * 16))), [[0, 0]])
 
 
-def test_part_of_a_huge_file_is_read_without_the_rest(tmp_path, check_refused, memory_below):
+def test_part_of_a_huge_file_is_read_alone(tmp_path, check_refused, memory_below):
     path = tmp_path / "huge.npy"
     with path.open("wb") as stream:
         start = npy(header((2**20, 2**10)))
@@ -80,9 +80,9 @@ class Bomb:
 
 def test_objects_are_never_unpickled(place, check_refused):
     content = npy(header((1, 1), "'|O'"), pickle.dumps([Bomb()]))
-    check_refused(lambda: read_array(place(content)), "never unpickled")
+    check_refused(lambda: read_array(place(content)), "unpickling runs")
     archive = place(zipped([("w.npy", content), ("v.npy", saved(np.ones((1, 1))))]))
-    check_refused(lambda: read_array(archive, "w"), "'w'", "never unpickled")
+    check_refused(lambda: read_array(archive, "w"), "'w'", "unpickling runs")
     np.testing.assert_array_equal(read_array(archive, "v"), [[1]])
 
 
@@ -117,7 +117,7 @@ def test_objects_are_never_unpickled(place, check_refused):
 )
 def test_hostile_header_is_refused(content, words, place, check_refused):
     check_refused(lambda: read_array(place(content)), "input: ", *words)
-    # the same bytes as a member of an archive, where they may also contradict what it declares
+    # The same bytes as a member of an archive, which may declare another size.
     check_refused(lambda: read_array(place(zipped([("w.npy", content)]))), "input: ", "'w'")
 
 
@@ -134,16 +134,16 @@ def test_hostile_header_is_refused(content, words, place, check_refused):
         (np.zeros((2, 2, 2)), ["dimensions, not 3", "--key 'array[0]'"]),
     ],
 )
-def test_entries_that_cannot_be_used_are_refused_by_position(matrix, words, place, check_refused):
+def test_unusable_entry_is_refused_by_position(matrix, words, place, check_refused):
     check_refused(lambda: read_array(place(saved(np.asarray(matrix)))), "input: ", "'array'", *words)
 
 
-def test_members_are_read_when_asked_for(place, check_refused):
+def test_members_are_read_on_demand(place, check_refused):
     content = bytearray(zipped([("a.npy", saved(np.ones((64, 64)))), ("b.npy", saved(np.eye(2)))], 0))
     content[content.index(b"\x93NUMPY") + 20_000] ^= 1
     arrays = read_arrays(place(bytes(content)))
-    np.testing.assert_array_equal(arrays["b"].numbers(), np.eye(2))
-    check_refused(arrays["a"].numbers, "'a'", "zip archive is unreadable", "CRC")
+    np.testing.assert_array_equal(arrays["b"].read_numbers(), np.eye(2))
+    check_refused(arrays["a"].read_numbers, "'a'", "zip archive is unreadable", "CRC")
 
 
 @pytest.mark.parametrize(
@@ -183,7 +183,7 @@ def test_wrong_checksum_is_refused(place, check_refused):
 
 @pytest.mark.parametrize("shape", [(2048, 2048), (2, 2)])
 def test_zip_bomb_takes_no_memory(shape, place, check_refused, monkeypatch, memory_below):
-    # 32 MiB of zeros; declared honestly, or as a 2 by 2 matrix
+    # 32 MiB of zeros, declared correctly or as a 2 × 2 matrix.
     content = zipped([("a.npy", npy(header(shape), bytes(2**25)))])
     if shape == (2, 2):
         content = declared(content, len(npy(header(shape))) + 32)

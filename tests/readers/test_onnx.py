@@ -1,4 +1,4 @@
-"""ONNX: constants of every type, recurrent nodes wherever they stand, and models that lie."""
+"""ONNX: constants of every type, recurrent nodes in any graph, and hostile models."""
 
 import sys
 
@@ -8,8 +8,8 @@ import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
 
-from gradflow.readers.arrays import read_array, read_arrays
-from gradflow.readers.onnx_graph import MOST_LEVELS
+from gradflow import read_array, read_arrays
+from gradflow.readers.onnx.scopes import MAX_GRAPH_DEPTH
 
 HIDDEN, INPUTS = 2, 3
 GATES = np.random.default_rng(0).normal(size=(4 * HIDDEN, INPUTS)).astype(np.float32)
@@ -46,7 +46,7 @@ def lstm(inputs=("x", "W", "R", "B"), name="rnn", output="y", **attributes):
 
 
 def recurrent(arrays):
-    return {name: array.read() for name, array in arrays.items() if array.about}
+    return {name: array.read() for name, array in arrays.items() if array.metadata}
 
 
 @pytest.fixture
@@ -73,13 +73,13 @@ def test_every_type_is_exact(dtype, raw, put):
     assert read_arrays(path)["w"].dtype == str(matrix.dtype)
 
 
-def test_negative_integers_in_a_wider_field_are_exact(put):
+def test_negative_integers_are_exact(put):
     for kind in (TensorProto.INT8, TensorProto.INT16, TensorProto.INT32, TensorProto.INT64):
         path = put(model([], [helper.make_tensor("w", kind, (1, 2), [-128, 127])]))
         np.testing.assert_array_equal(read_array(path), [[-128, 127]])
 
 
-def test_type_that_numpy_lacks_spoils_no_other(put, check_refused):
+def test_type_that_numpy_lacks_is_listed(put, check_refused):
     text = helper.make_tensor("text", TensorProto.STRING, (1,), [b"x"])
     path = put(model([], [EIGHTH, text, constant("b", np.eye(2))]))
     assert list(read_arrays(path)) == ["a", "b"]
@@ -87,7 +87,7 @@ def test_type_that_numpy_lacks_spoils_no_other(put, check_refused):
     check_refused(lambda: read_array(path, "a"), "model.onnx: 'a'", "'ONNX type 17'", "bfloat16")
 
 
-def test_constant_nodes_are_named_by_what_they_make(put):
+def test_constant_node_is_named_by_its_output(put):
     nodes = [
         helper.make_node("Constant", [], ["tensor"], value=constant("inner", np.eye(2))),
         helper.make_node("Constant", [], ["floats"], value_floats=[1.5, 2.5]),
@@ -107,15 +107,15 @@ def test_constant_nodes_are_named_by_what_they_make(put):
     }
 
 
-def test_a_recurrent_node_gives_its_weights_and_what_it_says(put):
+def test_node_has_weights_and_attributes(put):
     inputs = ["x", "W", "R", "B", "", "", "", "P"]
     nodes = [lstm(inputs, activations=["Sigmoid", "Tanh", "Relu"], clip=0.5, direction="forward")]
     arrays = read_arrays(put(model(nodes, [*WEIGHTS, constant("P", P)])))
     assert list(arrays) == ["W", "R", "B", "P", "rnn/W", "rnn/R", "rnn/B", "rnn/P"]
     for part, expected in (("W", W), ("R", R), ("B", B), ("P", P)):
         np.testing.assert_array_equal(arrays[f"rnn/{part}"].read(), expected)
-    assert arrays["W"].about == {}
-    assert arrays["rnn/P"].about == {
+    assert arrays["W"].metadata == {}
+    assert arrays["rnn/P"].metadata == {
         "op": "LSTM",
         "attributes": {
             "hidden_size": HIDDEN,
@@ -130,11 +130,11 @@ def test_a_recurrent_node_gives_its_weights_and_what_it_says(put):
 def test_bias_and_peepholes_may_be_absent(op, put):
     node = helper.make_node(op, ["x", "W", "R"], ["out"], hidden_size=HIDDEN)
     found = read_arrays(put(model([node], WEIGHTS)))
-    assert [name for name in found if found[name].about.get("op") == op] == ["out/W", "out/R"]
+    assert [name for name in found if found[name].metadata.get("op") == op] == ["out/W", "out/R"]
 
 
 def computed(opset):
-    """Return nodes that put W together from the rows of GATES, halves swapped, and what they come to."""
+    """Return nodes that compute W from GATES with its halves swapped, their constants, and the expected W."""
     zero, half, end = whole(0), whole(4), whole(8)
     if opset < 10:
         cuts = [{"starts": [4], "ends": [8], "axes": [0]}, {"starts": [0], "ends": [4], "axes": [0]}]
@@ -159,11 +159,11 @@ def computed(opset):
 
 @pytest.mark.parametrize("opset", [9, 11, 13, 17])
 @pytest.mark.parametrize("nested", [False, True])
-def test_weights_are_computed_from_pieces_in_any_branch(opset, nested, put):
+def test_weights_are_computed_in_any_branch(opset, nested, put):
     nodes, constants, expected = computed(opset)
     outer = [constant("gates", GATES), constant("R", R), constant("B", B)]
     if nested:
-        # the branch sees the gates outside, and names what it makes as the other branch does
+        # Each branch uses the gates of the outer graph; both give their results the same names.
         branches = {
             f"{which}_branch": graph([*nodes, lstm(name=which)], constants, inputs=())
             for which in ("then", "else")
@@ -180,7 +180,7 @@ def test_weights_are_computed_from_pieces_in_any_branch(opset, nested, put):
         np.testing.assert_array_equal(found[f"{name}/R"], R)
 
 
-def test_every_mover_is_worked_out(put):
+def test_every_moving_operator_is_computed(put):
     scaled = np.round(GATES * 10).astype(np.int8)
     nodes = [
         helper.make_node("DequantizeLinear", ["scaled", "scale"], ["a"]),
@@ -200,11 +200,11 @@ def test_every_mover_is_worked_out(put):
         *(constant("shape", whole(1, 3, -1)), *WEIGHTS[1:]),
     ]
     found = read_arrays(put(model(nodes, constants)))["rnn/W"]
-    np.testing.assert_array_equal(found.numbers(dimensions=(3,)), scaled[::-1][np.newaxis] * 0.5)
+    np.testing.assert_array_equal(found.read_numbers(dimensions=(3,)), scaled[::-1][np.newaxis] * 0.5)
     assert found.dtype == "float16"
 
 
-def test_bfloat16_weights_are_worked_out_as_float32(put):
+def test_bfloat16_weights_become_float32(put):
     gates = GATES.astype(ml_dtypes.bfloat16)
     nodes = [helper.make_node("Unsqueeze", ["gates", "axes"], ["W"]), lstm()]
     nodes += [helper.make_node("Cast", ["B"], ["b"], to=TensorProto.BFLOAT16), lstm(("x", "W", "R", "b"))]
@@ -214,8 +214,8 @@ def test_bfloat16_weights_are_worked_out_as_float32(put):
     np.testing.assert_array_equal(found["rnn_1/B"], B.astype(ml_dtypes.bfloat16).astype(np.float32))
 
 
-def test_functions_are_read_where_they_are_called(put):
-    """The body knows its inputs alone: its W is not the graph's."""
+def test_functions_are_read_at_each_call(put):
+    """The body of a function sees only its inputs: its W is not that of the graph."""
     body = [helper.make_node("Unsqueeze", ["g", "zero"], ["W"]), lstm(("x", "W", "r"), "inner")]
     body[0:0] = [helper.make_node("Constant", [], ["zero"], value_ints=[0])]
     node = body[-1]
@@ -231,8 +231,8 @@ def test_functions_are_read_where_they_are_called(put):
     arrays = read_arrays(put(model(calls, constants, functions=[function])))
     np.testing.assert_array_equal(arrays["inner/W"].read(), W)
     np.testing.assert_array_equal(arrays["inner_1/W"].read(), -W)
-    assert arrays["inner/W"].about["attributes"] == {"hidden_size": 2}
-    assert arrays["inner_1/W"].about["attributes"] == {"hidden_size": 3}
+    assert arrays["inner/W"].metadata["attributes"] == {"hidden_size": 2}
+    assert arrays["inner_1/W"].metadata["attributes"] == {"hidden_size": 3}
 
 
 @pytest.mark.parametrize(
@@ -266,18 +266,18 @@ def test_functions_are_read_where_they_are_called(put):
         ([helper.make_node("Cast", ["W"], ["w"], to=TensorProto.STRING), lstm(("x", "w", "R"))], WEIGHTS),
     ],
 )
-def test_a_node_whose_weights_are_no_constants_gives_none(nodes, constants, put):
+def test_node_without_constant_weights_is_left_out(nodes, constants, put):
     arrays = read_arrays(put(model(nodes, constants)))
     assert [name for name in arrays if name != "e"] == ["W", "R", "B"]
 
 
-def test_what_a_loop_passes_in_is_no_constant(put):
+def test_loop_inputs_are_not_constant(put):
     body = graph([lstm(("x", "W", "R"))], inputs=("i", "go", "W"))
     loop = helper.make_node("Loop", ["", "", "W"], ["y"], body=body)
     assert list(read_arrays(put(model([loop], WEIGHTS)))) == ["W", "R", "B"]
 
 
-def test_names_that_are_taken_get_a_number(put):
+def test_taken_names_get_a_number(put):
     branches = [graph([], [constant("W", W + index)], inputs=()) for index in (1, 2)]
     branch = helper.make_node("If", ["x"], ["y"], "if", else_branch=branches[1], then_branch=branches[0])
     nodes = [lstm(), lstm(), lstm(name=""), branch]
@@ -289,29 +289,29 @@ def test_names_that_are_taken_get_a_number(put):
     np.testing.assert_array_equal(arrays["if/W_1"].read(), W + 1)  # ONNX sorts attributes
 
 
-def test_without_onnx_the_message_says_how_to_get_it(put, check_refused, monkeypatch):
+def test_missing_onnx_is_reported(put, check_refused, monkeypatch):
     content = model([], WEIGHTS)
     monkeypatch.setitem(sys.modules, "onnx", None)
-    said = "model.onnx: reading ONNX files needs onnx; pip install onnx brings it (extra gradflow[onnx])"
+    said = "model.onnx: reading ONNX files needs onnx; run: pip install onnx (extra gradflow[onnx])"
     check_refused(lambda: read_arrays(put(content)), said)
 
 
-def test_tensors_in_another_file_are_refused_and_not_read(tmp_path, put, check_refused, monkeypatch):
+def test_tensors_in_other_files_are_refused(tmp_path, put, check_refused, monkeypatch):
     (tmp_path / "secret.bin").write_bytes(W.tobytes())
     tensor = constant("W\x1b", W)
     onnx.external_data_helper.set_external_data(tensor, "secret.bin", 0, W.nbytes)
     tensor.ClearField("raw_data")
     path = put(model([], [tensor]))
-    assert np.array_equal(numpy_helper.to_array(onnx.load(path).graph.initializer[0]), W)  # so it is there
+    assert np.array_equal(numpy_helper.to_array(onnx.load(path).graph.initializer[0]), W)  # It does exist.
     check_refused(
-        lambda: read_arrays(path), "model.onnx: 'W\\x1b' lies in another file", "onnx.save(onnx.load"
+        lambda: read_arrays(path), "model.onnx: 'W\\x1b' is stored in another file", "onnx.save(onnx.load"
     )
     within = put(model([helper.make_node("Constant", [], ["c"], value=tensor)]))
-    check_refused(lambda: read_arrays(within), "'c' lies in another file")
+    check_refused(lambda: read_arrays(within), "'c' is stored in another file")
 
 
-def test_an_attribute_in_another_file_is_not_read(tmp_path, put, monkeypatch):
-    """The evaluator takes all attributes of a node, and fetches those that are tensors."""
+def test_attributes_in_other_files_are_not_read(tmp_path, put, monkeypatch):
+    """The evaluator would load every attribute that is a tensor."""
     monkeypatch.chdir(tmp_path)
     tensor = constant("secret", W)
     onnx.external_data_helper.set_external_data(tensor, "nowhere.bin", 0, W.nbytes)
@@ -324,7 +324,7 @@ def test_an_attribute_in_another_file_is_not_read(tmp_path, put, monkeypatch):
 
 
 def maker(op, *inputs, constants=(), **attributes):
-    """Return a model whose W is what ``op`` makes."""
+    """Return a model whose W is the output of ``op``."""
     nodes = [helper.make_node(op, list(inputs), ["W"], **attributes), lstm()]
     return model(nodes, [*constants, *WEIGHTS[1:]])
 
@@ -345,15 +345,13 @@ def maker(op, *inputs, constants=(), **attributes):
         ),
     ],
 )
-def test_what_would_make_numbers_from_nothing_is_not_worked_out(content, put, memory_below):
-    read_arrays(put(model([], WEIGHTS)))  # what onnx takes for itself
+def test_generating_operators_are_not_computed(content, put, memory_below):
+    read_arrays(put(model([], WEIGHTS)))  # The memory that onnx itself takes once.
     with memory_below(2**22):
         assert not recurrent(read_arrays(put(content)))
 
 
-def test_pieces_taken_again_and_again_are_refused_before_they_are_taken(
-    put, check_refused, memory_below, monkeypatch
-):
+def test_growing_constants_are_refused(put, check_refused, memory_below, monkeypatch):
     monkeypatch.setenv("GRADFLOW_MAX_BYTES", "10000000")
     large, many = np.zeros((1, 2**14), np.float32), np.zeros(2**14, np.int64)
     gather = maker("Gather", "large", "many", constants=[constant("large", large), constant("many", many)])
@@ -362,23 +360,25 @@ def test_pieces_taken_again_and_again_are_refused_before_they_are_taken(
     with memory_below(2**25):
         for content in (gather, doubling):
             check_refused(
-                lambda content=content: read_arrays(put(content)), "its graph computes", "MAX_BYTES"
+                lambda content=content: read_arrays(put(content)),
+                "computation of constants in its graph",
+                "MAX_BYTES",
             )
 
 
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (maker("Concat", "R", "B", axis=0), ["'W' cannot be worked out", "plain constants"]),
-        (maker("Transpose", "R", perm=[0, 1, 7]), ["'W' cannot be worked out"]),
-        (maker("Gather", "R", "B", axis=0), ["'W' cannot be worked out"]),
-        (maker("Reshape", "R"), ["'W' cannot be worked out"]),
+        (maker("Concat", "R", "B", axis=0), ["'W' cannot be computed", "plain constants"]),
+        (maker("Transpose", "R", perm=[0, 1, 7]), ["'W' cannot be computed"]),
+        (maker("Gather", "R", "B", axis=0), ["'W' cannot be computed"]),
+        (maker("Reshape", "R"), ["'W' cannot be computed"]),
         (
             model(
                 [helper.make_node("Identity", ["short"], ["W"]), lstm()],
                 [onnx.TensorProto(name="short", dims=(9,), data_type=1, raw_data=b""), *WEIGHTS[1:]],
             ),
-            ["'short': has shape (9,)", "damaged"],
+            ["'short': has 0 bytes", "shape (9,)", "damaged"],
         ),
         (b"\xff" * 40, ["ONNX file is unreadable"]),
         (b"\x00", ["ONNX file is unreadable"]),
@@ -386,43 +386,45 @@ def test_pieces_taken_again_and_again_are_refused_before_they_are_taken(
         (model([], []), ["no numeric arrays"]),
     ],
 )
-def test_a_model_that_lies_is_refused(content, words, put, check_refused):
+def test_false_model_is_refused(content, words, put, check_refused):
     check_refused(lambda: read_array(put(content)), "model.onnx: ", *words)
 
 
 @pytest.mark.parametrize(
     ("dims", "data", "words"),
     [
-        ((2**40, 2**10), b"\0" * 8, ["'w\\n'", "(1099511627776, 1024) and type float32", "but holds 8"]),
+        ((2**40, 2**10), b"\0" * 8, ["'w\\n'", "has 8 bytes", "(1099511627776, 1024) and type float32"]),
         ((2**62, 2**62), b"", ["impossible shape"]),
         ((-2, -2), b"\0" * 16, ["impossible shape"]),
         ((1,) * 40, b"\0" * 4, ["impossible shape"]),
-        ((2, 2), b"\0" * 15, ["so 16 bytes, but holds 15"]),
-        ((2, 2), b"\0" * 17, ["so 16 bytes, but holds 17"]),
-        ((2, 2), None, ["so 16 bytes, but holds 0"]),
+        ((2, 2), b"\0" * 15, ["has 15 bytes; expected 16"]),
+        ((2, 2), b"\0" * 17, ["has 17 bytes; expected 16"]),
+        ((2, 2), None, ["has 0 bytes; expected 16"]),
         ((0, 2), b"", ["no entries"]),
     ],
 )
-def test_a_tensor_that_lies_is_refused(dims, data, words, put, check_refused, memory_below):
+def test_false_tensor_is_refused(dims, data, words, put, check_refused, memory_below):
     tensor = onnx.TensorProto(name="w\n", dims=dims, data_type=TensorProto.FLOAT, raw_data=data)
     path = put(model([], [tensor]))
     with memory_below(2**22):
         check_refused(lambda: read_array(path), "model.onnx: ", *words)
 
 
-def test_functions_that_call_themselves_are_refused(put, check_refused):
+def test_recursive_functions_are_refused(put, check_refused):
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
     call = helper.make_node("F", ["x"], ["y"], domain="own")
     once = helper.make_function("own", "F", ["x"], ["y"], [call], opsets)
-    check_refused(lambda: read_arrays(put(model([call], functions=[once]))), f"more than {MOST_LEVELS} deep")
+    check_refused(
+        lambda: read_arrays(put(model([call], functions=[once]))), f"more than {MAX_GRAPH_DEPTH} deep"
+    )
 
 
-def test_functions_that_multiply_are_refused(put, check_refused, monkeypatch):
-    monkeypatch.setattr("gradflow.readers.onnx_graph.MOST_NODES", 1000)
+def test_multiplying_functions_are_refused(put, check_refused, monkeypatch):
+    monkeypatch.setattr("gradflow.readers.onnx.scopes.MAX_GRAPH_NODES", 1000)
     opsets = [helper.make_opsetid("", 17), helper.make_opsetid("own", 1)]
     functions = [
         helper.make_function("own", f"F{k}", ["x"], ["y"], [called(k + 1), called(k + 1)], opsets)
-        for k in range(MOST_LEVELS - 1)
+        for k in range(MAX_GRAPH_DEPTH - 1)
     ]
     check_refused(lambda: read_arrays(put(model([called(0)], functions=functions))), "1000 nodes")
 
@@ -431,11 +433,11 @@ def called(index):
     return helper.make_node(f"F{index}", ["x"], ["y"], domain="own")
 
 
-def test_a_long_chain_is_no_constant(put):
+def test_long_chain_is_not_computed(put):
     chain = [helper.make_node("Identity", [f"w{k}"], [f"w{k + 1}"]) for k in range(5000)]
     content = model([*chain, lstm(("x", "w5000", "R"))], [constant("w0", W), constant("R", R)])
     assert list(read_arrays(put(content))) == ["w0", "R"]
 
 
-def test_a_file_of_another_suffix_is_not_taken_for_onnx(place, check_refused):
+def test_onnx_needs_its_suffix(place, check_refused):
     check_refused(lambda: read_arrays(place(model([], WEIGHTS), "model.bin")), "not a text file")

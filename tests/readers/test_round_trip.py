@@ -1,4 +1,4 @@
-"""Every reader of the table gives back what a real writer wrote, from a file and from a pipe."""
+"""Every reader returns what a real writer wrote, from a file and from a pipe."""
 
 import io
 import os
@@ -10,11 +10,11 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from gradflow import read_array, read_arrays, read_matrix
 from gradflow.readers import READERS
-from gradflow.readers.arrays import read_array, read_arrays, read_matrix
-from gradflow.tables import lookup
+from gradflow.registry import lookup
 
-# what content gives away
+# The formats that are recognized by content.
 BY_CONTENT = [kind for kind in READERS if kind != "onnx"]
 MATRIX = np.random.default_rng(3).normal(size=(5, 5))
 MATRIX[0, :3] = [1e-300, -1e300, 0]
@@ -94,7 +94,7 @@ def test_only_the_right_reader_recognizes(kind, writers, place_as):
     source = open_source(place_as(kind, writers[kind](MATRIX)))
     claims = [name for name in READERS if lookup(READERS, name, "reader").recognizes(source)]
     assert claims[0] == kind
-    # npz takes any zip archive and text what decodes, so they stand behind those that are pickier
+    # npz accepts any zip archive, and text accepts all text, so they come after stricter readers.
     assert set(claims) <= {kind, "npz", "text"}
 
 
@@ -106,7 +106,7 @@ def test_truncated_file_is_refused_in_one_line(kind, writers, place_as, check_re
 def modules_loaded(path):
     """Return the names of all modules that are loaded once the file has been read."""
     script = (
-        "import sys; from gradflow.readers.arrays import read_array; "
+        "import sys; from gradflow import read_array; "
         "assert read_array(sys.argv[1]).shape == (5, 5); print(*sys.modules)"
     )
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -115,11 +115,11 @@ def modules_loaded(path):
     return set(result.stdout.split())
 
 
-# reader → what it needs beside numpy
+# Reader → the packages that it needs besides numpy.
 NEEDED = {"torch": {"zipfile"}, "hdf5": {"h5py"}, "npz": {"zipfile"}, "onnx": {"onnx", "zipfile"}}
 
 
-def test_reading_loads_what_the_format_needs_and_no_more(kind, writers, place_as):
+def test_only_needed_packages_are_loaded(kind, writers, place_as):
     names = modules_loaded(place_as(kind, writers[kind](MATRIX)))
     assert "numpy" in names
     assert names & {"zipfile", "h5py", "onnx", "scipy", "torch"} == NEEDED.get(kind, set())

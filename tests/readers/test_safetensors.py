@@ -1,4 +1,4 @@
-"""safetensors: every type against the real writer, and headers that lie."""
+"""safetensors: every type of the real writer, and hostile headers."""
 
 import json
 import struct
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from gradflow.readers.arrays import read_array, read_arrays
+from gradflow import read_array, read_arrays
 
 
 def packed(header, data=b"", length=None):
@@ -40,13 +40,13 @@ def test_every_finite_bfloat16_is_exact(place):
     assert read_arrays(path)["w"].dtype == "bfloat16"
 
 
-def test_only_the_part_asked_for_is_decoded(place, memory_below):
+def test_only_the_chosen_part_is_decoded(place, memory_below):
     path = place(safetensors.numpy.save({"w": np.ones((4096, 1024), ml_dtypes.bfloat16)}))
     with memory_below(2**20):
         assert read_array(path, "w[:2, :3]").shape == (2, 3)
 
 
-def test_type_that_numpy_lacks_spoils_no_other(place, check_refused):
+def test_type_that_numpy_lacks_is_listed(place, check_refused):
     header = {"a": entry("F8_E4M3", (2, 2), 0, 4), "b": entry(begin=4, end=12)}
     path = place(packed(header, b"\0" * 12))
     np.testing.assert_array_equal(read_array(path, "b"), [[0]])

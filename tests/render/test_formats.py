@@ -11,9 +11,9 @@ import pytest
 import gradflow
 from gradflow.errors import NumericalError, UsageError
 from gradflow.record import ColumnMeaning, MatrixMeaning, ScalarMeaning, TableMeaning, described
+from gradflow.registry import lookup
 from gradflow.render import FORMATS
 from gradflow.render.style import Style
-from gradflow.tables import lookup
 
 STYLES = [
     Style(),

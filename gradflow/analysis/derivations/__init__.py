@@ -4,9 +4,9 @@
 parameters are the options that the topic takes.
 """
 
-from gradflow.tables import Table
+from gradflow.registry import Registry
 
-DERIVATIONS: Table = {
+DERIVATIONS: Registry = {
     "jacobian": "gradflow.analysis.derivations.jacobian:build_topic",
     "bptt": "gradflow.analysis.derivations.bptt:build_topic",
     "expand": "gradflow.analysis.derivations.expand:build_topic",

@@ -3,9 +3,9 @@
 A theory is a function of a `Case` that returns its predictions, each with what measures the same of one draw.
 """
 
-from gradflow.tables import Table
+from gradflow.registry import Registry
 
-THEORIES: Table = {
+THEORIES: Registry = {
     "rnn": "gradflow.analysis.theories.rnn:predictions",
     "lstm": "gradflow.analysis.theories.gated:lstm",
     "gru": "gradflow.analysis.theories.gated:gru",

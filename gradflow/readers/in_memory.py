@@ -1,4 +1,4 @@
-"""Arrays that a caller hands over in Python, held to the same rules as those of a file."""
+"""Arrays that a caller passes in Python. They must meet the same rules as arrays of a file."""
 
 from collections.abc import Collection, Mapping
 from os import PathLike, fspath
@@ -8,31 +8,31 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradflow.errors import DataError
-from gradflow.readers.messages import shown
-from gradflow.readers.stored import Numbers, StoredArray
+from gradflow.readers.messages import quote
+from gradflow.readers.stored_array import NumberArray, StoredArray
 
-MOST_LEVELS = 100
+MAX_STATE_DICT_DEPTH = 100
 
 
-def given_array(values: ArrayLike, name: str, dimensions: Collection[int] = (2,)) -> Numbers:
+def convert_array(values: ArrayLike, name: str, dimensions: Collection[int] = (2,)) -> NumberArray:
     """Return ``values`` as a new float64 or complex128 array, all entries finite.
 
     Parameters
     ----------
     values : array-like
     name : str
-        What to call it in a message.
+        The name in messages.
     dimensions : collection of int
-        How many dimensions it may have.
+        The numbers of dimensions that the array may have.
 
     Raises
     ------
     DataError
-        If the entries are no finite numbers that float64 holds, or the shape does not fit.
+        If an entry is not a finite number that float64 holds exactly, or if the shape does not fit.
 
     Examples
     --------
-    >>> given_array([[1, 2], [3, 4]], "matrix")
+    >>> convert_array([[1, 2], [3, 4]], "matrix")
     array([[1., 2.],
            [3., 4.]])
     """
@@ -41,7 +41,7 @@ def given_array(values: ArrayLike, name: str, dimensions: Collection[int] = (2,)
         array = np.asarray(values)
     except ValueError as error:
         raise DataError(f"{name}: {error}; expected numbers in a rectangle") from error
-    return stored_array(array, name, "given array").numbers(dimensions=dimensions)
+    return wrap_array(array, name, "given array").read_numbers(dimensions=dimensions)
 
 
 def _refuse_masked(values: object, name: str) -> None:
@@ -57,59 +57,62 @@ def _refuse_masked(values: object, name: str) -> None:
     )
 
 
-def stored_array(array: NDArray[Any], name: str, source: str = "state dict") -> StoredArray:
-    """Return an array as one that is stored, under a name."""
+def wrap_array(array: NDArray[Any], name: str, source: str = "state dict") -> StoredArray:
+    """Return an array in memory as a `StoredArray` with a name."""
     return StoredArray(source, name, array.shape, str(array.dtype), lambda: array)
 
 
-def given_state(mapping: Mapping[Any, Any]) -> dict[str, StoredArray]:
-    """Return the arrays of a state dict by name, those of nested mappings and lists with dots between.
+def flatten_state_dict(mapping: Mapping[Any, Any]) -> dict[str, StoredArray]:
+    """Return the arrays of a state dict by name; the names of nested mappings and lists are joined by dots.
 
     Parameters
     ----------
     mapping : mapping
-        To numpy arrays, or to anything that speaks DLPack on the CPU (torch, JAX); what is neither array
-        nor mapping is left out.
+        The values are numpy arrays, tensors that support DLPack on the CPU (torch, JAX), or mappings and
+        lists of these. Any other value is left out.
 
     Raises
     ------
     DataError
-        For an array on another device, or two of the same name.
+        If an array is on another device, or if two arrays have the same name.
 
     Examples
     --------
-    >>> given_state({"encoder": {"weight": np.eye(2)}, "epoch": 3})["encoder.weight"].shape
+    >>> flatten_state_dict({"encoder": {"weight": np.eye(2)}, "epoch": 3})["encoder.weight"].shape
     (2, 2)
     """
-    found: dict[str, StoredArray] = {}
+    arrays: dict[str, StoredArray] = {}
     pending: list[tuple[str, Any, int]] = [("", mapping, 0)]
     while pending:
         path, value, level = pending.pop()
         if isinstance(value, Mapping | list | tuple):
-            if level > MOST_LEVELS:
-                raise DataError(f"state dict: {shown(path)} nests more than {MOST_LEVELS} deep, or in itself")
+            if level > MAX_STATE_DICT_DEPTH:
+                raise DataError(
+                    f"state dict: {quote(path)} is nested more than {MAX_STATE_DICT_DEPTH} deep, or contains "
+                    "itself; expected a mapping of names to arrays"
+                )
             items = value.items() if isinstance(value, Mapping) else enumerate(value)
             inner = [(f"{path}.{key}" if path else str(key), below, level + 1) for key, below in items]
             pending += reversed(inner)
             continue
-        array = _array(value, path)
+        array = _import_array(value, path)
         if array is None:
             continue
-        if path in found:
-            raise DataError(f"state dict: two arrays are named {shown(path)}; expected each name once")
-        found[path] = stored_array(array, path)
-    return found
+        if path in arrays:
+            raise DataError(f"state dict: two arrays are named {quote(path)}; expected each name once")
+        arrays[path] = wrap_array(array, path)
+    return arrays
 
 
-def _array(value: Any, name: str) -> NDArray[Any] | None:
-    """Return an array, or a tensor of any library as one; None for anything else."""
+def _import_array(value: Any, name: str) -> NDArray[Any] | None:
+    """Return an array, or the tensor of any library as an array; None for any other value."""
     if isinstance(value, np.ndarray):
-        _refuse_masked(value, f"state dict: {shown(name)}")
-        # numpy has no bfloat16 of its own: one that it was lent
+        _refuse_masked(value, f"state dict: {quote(name)}")
+        # numpy has no bfloat16 of its own. This type comes from another package.
         return value.astype(np.float32) if value.dtype.name == "bfloat16" else value
     if not hasattr(value, "__dlpack__"):
         return None
-    # a parameter in training refuses to be exported, and numpy has no bfloat16: their own words for both
+    # A parameter in training refuses to be exported, and numpy has no bfloat16. The library itself converts.
     detached = value.detach() if hasattr(value, "detach") else value
     if "bfloat16" in str(getattr(detached, "dtype", "")):
         detached = detached.float() if hasattr(detached, "float") else detached.astype("float32")
@@ -117,17 +120,17 @@ def _array(value: Any, name: str) -> NDArray[Any] | None:
         return np.from_dlpack(detached)
     except (BufferError, RuntimeError, TypeError, ValueError) as error:
         raise DataError(
-            f"state dict: {shown(name)} cannot be taken over ({shown(str(error), 100)}); move it to the CPU "
-            "as float32 first"
+            f"state dict: {quote(name)} cannot be converted to numpy ({quote(str(error), 100)}); move it "
+            "to the CPU as float32 first"
         ) from error
 
 
-def told(source: str | PathLike[str] | ArrayLike | None) -> str | None:
-    """Return how ``params`` tell where an array came from: a file or literal as typed, or its shape.
+def name_origin(source: str | PathLike[str] | ArrayLike | None) -> str | None:
+    """Return how ``params`` name the origin of an array: the file or literal as typed, or the shape.
 
     Examples
     --------
-    >>> told("w.npy"), told(np.eye(2)), told(None)
+    >>> name_origin("w.npy"), name_origin(np.eye(2)), name_origin(None)
     ('w.npy', 'array of shape (2, 2)', None)
     """
     if source is None or isinstance(source, str):

@@ -1,0 +1,1 @@
+"""ONNX: `onnx` lists the arrays, `scopes` the graphs, `constants` the tensors; `folding` computes weights."""

@@ -1,0 +1,1 @@
+"""torch checkpoints: `torch` reads the archive, `pickle` its description of tensors, `unpickler` opcodes."""

@@ -1,0 +1,57 @@
+"""Registries: names that a user may type, and the module or attribute that each name loads when asked for.
+
+A registry maps a name to ``"module:attribute"``, or to ``"module"`` alone. Nothing is imported before a name
+is looked up. A help text can therefore list a registry without loading numpy.
+"""
+
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from importlib import import_module
+from typing import Any
+
+from gradflow.errors import UsageError
+
+Registry = Mapping[str, str]
+
+
+def lookup(table: Registry, name: str, kind: str) -> Any:
+    """Import and return what ``name`` stands for in ``table``.
+
+    Parameters
+    ----------
+    table : mapping of str to str
+        Maps each name to ``"module:attribute"`` or ``"module"``.
+    name : str
+        The name to look up.
+    kind : str
+        What the table holds, in the singular. It appears in the error message.
+
+    Raises
+    ------
+    UsageError
+        If ``table`` has no such name. The message lists the valid names and suggests the nearest one.
+
+    Examples
+    --------
+    >>> lookup({"pi": "math:pi"}, "pi", "constant")
+    3.141592653589793
+    """
+    if name not in table:
+        raise UsageError(describe_unknown(kind, name, table))
+    module, _, attribute = table[name].partition(":")
+    loaded = import_module(module)
+    return getattr(loaded, attribute) if attribute else loaded
+
+
+def describe_unknown(kind: str, name: str, valid: Iterable[str]) -> str:
+    """Return the message for a name that is not among ``valid``; it suggests the nearest valid name.
+
+    Examples
+    --------
+    >>> describe_unknown("cell", "ltsm", ["rnn", "lstm"])
+    "unknown cell 'ltsm'; did you mean 'lstm'? Valid: rnn, lstm"
+    """
+    names = list(valid)
+    near = get_close_matches(name.lower(), names, n=1)
+    hint = f"; did you mean {near[0]!r}?" if near else "."
+    return f"unknown {kind} {name!r}{hint} Valid: {', '.join(names) or 'none'}"
