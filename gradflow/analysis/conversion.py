@@ -10,7 +10,7 @@ import numpy as np
 
 from gradflow.analysis.trained import parse_name
 from gradflow.analysis.weight_file import WeightFile, WrittenArrays
-from gradflow.drawing import Items, Line
+from gradflow.drawing import DrawnColumn, ItemDrawing
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.checkpoint import Checkpoint, check_assumed, load
 from gradflow.layouts.network import Network
@@ -61,7 +61,7 @@ class Conversion(Record):
     size: int = scalar("how large it is", unit="byte")
 
     modules: Modules = table(
-        "the modules that were written", drawn=[Items(("module",), (Line("parameters"),))]
+        "the modules that were written", drawn=[ItemDrawing(("module",), (DrawnColumn("parameters"),))]
     )
     arrays: WrittenArrays = table("their arrays")
 

@@ -18,7 +18,7 @@ from gradflow.cells.spec import SWITCH, cell_options, parse_cell
 from gradflow.cli import COMMANDS
 from gradflow.cli.main import app
 from gradflow.linalg import ENSEMBLES
-from gradflow.record import MatrixMeaning, TableMeaning, meanings
+from gradflow.record import MatrixMeaning, TableMeaning, get_meanings
 from gradflow.render import FORMATS
 from gradflow.tables import lookup
 
@@ -164,9 +164,9 @@ def test_tables_and_matrices_that_can_be_named_exit_0_in_the_help_as_they_are(cl
     record = inspect.signature(getattr(gradflow, name)).return_annotation
     kind = getattr(gradflow, getattr(record, "__name__", record))
     text = cli(name, "-h").out
-    assert listed(text, "Tables") == [*meanings(kind, TableMeaning), "summary"]
-    assert listed(text, "Matrices") == list(meanings(kind, MatrixMeaning))
-    assert f"{next(iter(meanings(kind, TableMeaning)))} (main)" in text
+    assert listed(text, "Tables") == [*get_meanings(kind, TableMeaning), "summary"]
+    assert listed(text, "Matrices") == list(get_meanings(kind, MatrixMeaning))
+    assert f"{next(iter(get_meanings(kind, TableMeaning)))} (main)" in text
 
 
 def test_cells_and_exactly_their_options_exit_0_in_the_help_of_compare(cli):

@@ -161,7 +161,7 @@ def test_long_work_exits_0_with_a_bar_on_a_terminal_and_the_result_alone_on_stdo
 @pytest.fixture
 def at_once(monkeypatch):
     """Let any work be long enough for a bar."""
-    monkeypatch.setattr(screen, "PATIENCE", -1.0)
+    monkeypatch.setattr(screen, "BAR_DELAY", -1.0)
 
 
 def test_bar_exits_0_on_stderr_alone(cli, at_once):

@@ -5,7 +5,7 @@ import unicodedata
 
 import pytest
 
-from gradflow.render.sparkline import ASCII
+from gradflow.render.text.sparkline import SPARK_LETTERS
 
 POWER = ("power", "-m", "0.58 0.24; 0.24 0.72")
 COMPLEX = ("power", "-m", "0.1+2j 3; 4j -5-1j")
@@ -205,7 +205,7 @@ def test_rules_and_curves_exit_0_in_marks_that_the_stream_has(cli, encoding):
     (title,) = [place for place, line in enumerate(lines) if line.startswith("flow: ")]
     rule, curves = lines[title + 2 : title + 4]
     assert set(rule) == {" ", "-"}
-    assert set(curves) <= {" ", *ASCII}
+    assert set(curves) <= {" ", *SPARK_LETTERS}
     assert len(set("".join(curves.split()))) > 2
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 import gradflow
-from gradflow.drawing import Curves, Image, Items, Line, Plane
+from gradflow.drawing import CurveDrawing, DrawnColumn, ImageDrawing, ItemDrawing, PlaneDrawing
 from gradflow.record import Record, column, scalar, table
 
 SMALL = {"hidden": 3, "features": 2, "seeds": 2}
@@ -105,18 +105,24 @@ class Outing(Record):
     walks: Walks | None = table(
         "walks",
         drawn=[
-            Curves(
+            CurveDrawing(
                 "step",
-                (Line("log10_height", low="lowest", high="highest"), Line("limit", dashed=True)),
+                (
+                    DrawnColumn("log10_height", low="lowest", high="highest"),
+                    DrawnColumn("limit", dashed=True),
+                ),
                 apart=("name",),
             )
         ],
     )
-    things: Things | None = table("things", drawn=[Items(("thing",), (Line("size", error="error"),))])
-    points: Points | None = table("points", drawn=[Plane("across", "up", size="condition")])
-    pixels: Pixels | None = table("pixels", drawn=[Image("x", "y", "log10_depth")])
+    things: Things | None = table(
+        "things", drawn=[ItemDrawing(("thing",), (DrawnColumn("size", error="error"),))]
+    )
+    points: Points | None = table("points", drawn=[PlaneDrawing("across", "up", size="condition")])
+    pixels: Pixels | None = table("pixels", drawn=[ImageDrawing("x", "y", "log10_depth")])
     panels: Walks | None = table(
-        "one for each", drawn=[Curves("step", (Line("log10_height", marks=True),), panels=("name",))]
+        "one for each",
+        drawn=[CurveDrawing("step", (DrawnColumn("log10_height", marks=True),), panels=("name",))],
     )
     words: Words | None = table("words")
 

@@ -11,9 +11,9 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 import gradflow
 from gradflow.notation.formulas import plain, spans
 from gradflow.notation.tex import display, tex
-from gradflow.record import Chapters, Record, column, scalar, table
-from gradflow.render.chapters import chapters
+from gradflow.record import ChapterLayout, Record, column, scalar, table
 from gradflow.render.style import Style
+from gradflow.render.text.chapters import make_chapters
 
 
 @pytest.fixture(scope="module")
@@ -71,7 +71,7 @@ def test_screen_of_few_letters_has_the_latex_of_formulas_and_no_other_letters(de
 
 
 def test_difference_that_is_rounding_is_shown_as_the_bound_that_it_keeps(derivation, draw):
-    shown = [step.values[-1] for chapter in chapters(derivation, Style()) for step in chapter.steps]
+    shown = [step.values[-1] for chapter in make_chapters(derivation, Style()) for step in chapter.steps]
     lines = derivation.lines
     assert len(shown) == len(lines.line)
     for value, sign, difference, bound in zip(
@@ -185,7 +185,7 @@ class MadeUp(Record):
     count: int = scalar("count")
     steps: Steps = table(
         "steps",
-        chapters=Chapters(
+        chapters=ChapterLayout(
             "parts",
             "part",
             ("part", "name"),
@@ -220,7 +220,7 @@ def anybody():
 
 
 def test_lines_stand_under_the_chapter_that_they_belong_to(anybody):
-    first, second = chapters(anybody(), Style())
+    first, second = make_chapters(anybody(), Style())
     assert (first.heading, second.heading) == ("b: plain", "a: A")
     assert [step.number for step in first.steps] == ["1", "2"]
     assert [step.formula for step in second.steps] == ["‖x‖ < 1"]

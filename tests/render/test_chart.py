@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+import gradflow
 from gradflow.cli import COMMANDS
-from gradflow.render.chart import NARROWEST, WIDEST
-from gradflow.render.frame import Range
-from gradflow.render.render import render
-from gradflow.render.sketches import HEIGHT, TALL
+from gradflow.render.plots.panels import get_drawn_tables
 from gradflow.render.style import Style
-from gradflow.render.ticks import labels, ticks
+from gradflow.render.terminal.chart import MAX_CHART_WIDTH, MIN_CHART_WIDTH
+from gradflow.render.terminal.frame import AxisRange
+from gradflow.render.terminal.sketches import CHART_HEIGHT, SQUARE_CHART_HEIGHT
+from gradflow.render.terminal.ticks import choose_ticks, label_ticks
 from tests.render.drawings import of_command, outing, pixels, points, things, walks, whole
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
@@ -35,7 +36,7 @@ def every_colour(monkeypatch):
 
 
 def chart(record, table=None, width=80, *, color=False, unicode=True):
-    return render(record, "chart", Style(table=table, width=width, color=color, unicode=unicode))
+    return gradflow.to_text(record, "chart", Style(table=table, width=width, color=color, unicode=unicode))
 
 
 def rows(text, side="│┤"):
@@ -45,7 +46,7 @@ def rows(text, side="│┤"):
         for line in text.splitlines()
         if re.search(f"[{side}]", line)
     ]
-    return found[:HEIGHT]
+    return found[:CHART_HEIGHT]
 
 
 def place_of(mark, drawing):
@@ -59,9 +60,7 @@ def place_of(mark, drawing):
 
 
 def tables(record):
-    from gradflow.render.picture import drawn
-
-    return list(drawn(record))
+    return list(get_drawn_tables(record))
 
 
 @pytest.mark.parametrize("color", [False, True])
@@ -135,7 +134,7 @@ def test_a_falling_curve_falls_on_the_screen_from_the_first_column_to_the_last(w
     assert len(marks) == width - len("-7.5 +")
     tops = [min(marks[column]) for column in sorted(marks)]
     assert tops == sorted(tops)
-    assert (tops[0], max(marks[max(marks)])) == (0, HEIGHT - 1)
+    assert (tops[0], max(marks[max(marks)])) == (0, CHART_HEIGHT - 1)
 
 
 @given(st.permutations([-1.0, -30.0, -5.0, -12.0]))
@@ -159,7 +158,7 @@ def test_curves_that_end_together_have_a_tag_each(ends):
 def test_a_level_and_a_zero_are_marked_and_told():
     text = chart(outing(walks=walks({"a": [0.0, -6.0, -np.inf]})), "walks")
     drawing = rows(text)
-    assert [row for row, line in enumerate(drawing) if "┄" in line] == [HEIGHT // 2]
+    assert [row for row, line in enumerate(drawing) if "┄" in line] == [CHART_HEIGHT // 2]
     assert "┄ -3: sea level" in text
     assert drawing[-1].endswith("▼")
     assert "a: an exact 0 at 1 of 3 places" in text
@@ -167,10 +166,12 @@ def test_a_level_and_a_zero_are_marked_and_told():
 
 @pytest.mark.parametrize("unicode", [False, True])
 def test_a_darker_shade_is_a_larger_value_and_the_last_row_is_on_top(unicode):
-    values = np.add.outer(np.arange(TALL) * 40.0, np.arange(40.0))
+    values = np.add.outer(np.arange(SQUARE_CHART_HEIGHT) * 40.0, np.arange(40.0))
     text = chart(outing(pixels=pixels(values)), "pixels", unicode=unicode)
     side = "│┤" if unicode else "|+"
-    drawing = [re.split(f"[{side}]", line, maxsplit=1)[1] for line in text.splitlines()[2 : 2 + TALL]]
+    drawing = [
+        re.split(f"[{side}]", line, maxsplit=1)[1] for line in text.splitlines()[2 : 2 + SQUARE_CHART_HEIGHT]
+    ]
     shades = np.array([[SHADES[unicode].index(letter) for letter in line] for line in drawing[::-1]])
     assert shades.shape == values.shape
     order = np.argsort(values, axis=None)
@@ -198,7 +199,7 @@ def test_a_zero_of_an_image_is_a_letter_of_its_own_and_what_there_is_not_is_blan
 
 def test_eigenvalues_stand_where_they_are_about_the_circle():
     text = chart(outing(points=points([0.0, 1j, -1.0], [1.0, 1e4, np.inf])), "points", unicode=False)
-    drawing = [line for line in text.splitlines() if re.search("[|+]", line)][:TALL]
+    drawing = [line for line in text.splitlines() if re.search("[|+]", line)][:SQUARE_CHART_HEIGHT]
     (center,), (top,), (left,) = (
         [(row, line.index(mark)) for row, line in enumerate(drawing) if mark in line] for mark in "oOx"
     )
@@ -222,7 +223,7 @@ def test_items_have_their_name_their_number_and_a_mark_in_order():
 def test_what_has_no_picture_is_shown_as_a_table(table):
     record = of_command("derive") if table is None else whole()
     name = "topics" if table is None else "words"
-    assert chart(record, name) == render(record, "table", Style(table=name, width=80))
+    assert chart(record, name) == gradflow.to_text(record, "table", Style(table=name, width=80))
 
 
 def test_the_same_bytes_twice_the_others_named_and_the_sentences_last():
@@ -233,24 +234,24 @@ def test_the_same_bytes_twice_the_others_named_and_the_sentences_last():
 
 def test_a_screen_out_of_reason_is_taken_for_the_nearest():
     record = outing(walks=walks({"a": [0.0, 1.0]}))
-    assert chart(record, width=7) == chart(record, width=NARROWEST)
-    assert chart(record, width=900) == chart(record, width=WIDEST)
+    assert chart(record, width=7) == chart(record, width=MIN_CHART_WIDTH)
+    assert chart(record, width=900) == chart(record, width=MAX_CHART_WIDTH)
 
 
 @given(st.floats(-1e3, 1e3), st.floats(1e-6, 1e9), st.integers(2, 12), st.booleans())
 def test_marks_of_an_axis_are_round_inside_apart_and_told_apart(low, span, most, integers):
-    found = ticks(low, low + span, most, whole=integers)
+    found = choose_ticks(low, low + span, most, whole=integers)
     assert len(found) <= max(most, 1)
     if len(found) > 1:
         steps = np.diff(found)
         assert np.allclose(steps, steps[0], rtol=1e-3)
         assert low - 1e-6 * span - 1e-6 <= found[0] <= found[-1] <= low + span + 1e-6 * span + 1e-6
-        assert len(set(labels(found))) == len(found)
+        assert len(set(label_ticks(found))) == len(found)
     assert not integers or len(found) < 2 or all(value == round(value) for value in found)
 
 
 def test_a_range_of_one_value_is_about_it():
     for value in (0.0, 5.0, -1e-300, 1e300):
-        ends = Range.of(value, value)
+        ends = AxisRange.of(value, value)
         assert ends.low < value < ends.high
         assert ends.share(value) == pytest.approx(0.5)

@@ -14,7 +14,7 @@ import gradflow
 from gradflow.cli import COMMANDS
 from gradflow.errors import UsageError
 from gradflow.render import PICTURES
-from gradflow.render.figure import MOST_PANELS, encoded
+from gradflow.render.plots.figure import MAX_PANELS, encode_figure
 from tests.render.drawings import of_command, outing, pixels, points, things, walks, whole
 
 MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF-"}
@@ -150,7 +150,7 @@ def test_items_are_marks_one_under_the_other_on_an_axis_that_holds_0():
 @pytest.mark.parametrize("name", NAMES)
 def test_a_name_is_text_whatever_it_holds(name):
     figure = sheet(walks=walks({name: [0.0, 1.0], "other": [1.0, 0.0]}), things=things({name: 1.0}))
-    data = encoded(outing(walks=walks({name: [0.0, 1.0], "other": [1.0, 0.0]})), "png")
+    data = encode_figure(outing(walks=walks({name: [0.0, 1.0], "other": [1.0, 0.0]})), "png")
     assert data.startswith(MAGIC["png"])
     curve, items = figure.axes
     shown = [words(curve)[0], items.get_yticklabels()[0].get_text()]
@@ -178,11 +178,11 @@ def test_of_a_long_curve_no_extreme_is_lost_and_what_is_left_out_is_said():
 
 
 def test_more_panels_than_a_sheet_holds_are_refused():
-    heights = {f"w{k}": [0.0, 1.0] for k in range(MOST_PANELS + 1)}
-    with pytest.raises(UsageError, match=f"{MOST_PANELS + 1} panels are more than {MOST_PANELS}"):
+    heights = {f"w{k}": [0.0, 1.0] for k in range(MAX_PANELS + 1)}
+    with pytest.raises(UsageError, match=f"{MAX_PANELS + 1} panels are more than {MAX_PANELS}"):
         sheet(panels=walks(heights))
     del heights["w0"]
-    assert len(sheet(panels=walks(heights)).axes) == MOST_PANELS
+    assert len(sheet(panels=walks(heights)).axes) == MAX_PANELS
 
 
 def apart(boxes):
@@ -227,7 +227,7 @@ def test_names_of_levels_close_to_each_other_do_not_overlap(steps):
 
 @pytest.mark.parametrize("kind", PICTURES)
 def test_a_file_has_its_magic_no_date_and_the_same_bytes_twice(kind):
-    first, second = (encoded(whole(), kind) for _ in range(2))
+    first, second = (encode_figure(whole(), kind) for _ in range(2))
     assert first == second
     assert first.startswith(MAGIC[kind])
     assert not any(word in first for word in (b"CreationDate", b"dc:date", b"ModDate", b"tIME"))

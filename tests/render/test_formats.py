@@ -10,7 +10,7 @@ import pytest
 
 import gradflow
 from gradflow.errors import NumericalError, UsageError
-from gradflow.record import ColumnMeaning, MatrixMeaning, ScalarMeaning, TableMeaning, described
+from gradflow.record import ColumnMeaning, MatrixMeaning, ScalarMeaning, TableMeaning, describe_fields
 from gradflow.render import FORMATS
 from gradflow.render.style import Style
 from gradflow.tables import lookup
@@ -55,9 +55,9 @@ def named(record):
     return {
         name: {
             key: [given(entry) for entry in entries]
-            for key, (_, entries) in described(value, ColumnMeaning).items()
+            for key, (_, entries) in describe_fields(value, ColumnMeaning).items()
         }
-        for name, (_, value) in described(record, TableMeaning).items()
+        for name, (_, value) in describe_fields(record, TableMeaning).items()
         if value is not None
     }
 
@@ -83,11 +83,10 @@ def same(entry, value):
 @pytest.mark.parametrize("name", FORMATS)
 def test_every_format_renders_every_record_to_text_with_an_end(record, name, style):
     renderer = lookup(FORMATS, name, "format")
-    text = renderer.render(record, style)
+    text = renderer(record, style)
     assert text.strip()
     assert text.endswith("\n")
     assert not text.endswith("\n\n")
-    assert isinstance(renderer.CARRIES_NOTES, bool)
 
 
 @pytest.mark.parametrize("name", FORMATS)
@@ -118,12 +117,12 @@ def test_unknown_format_is_refused_with_those_there_are(record, draw):
 def test_notes_are_carried_where_the_format_says_so(records, draw, name):
     record = records["nilpotent"]
     assert record.notes
-    carries = lookup(FORMATS, name, "format").CARRIES_NOTES
+    carries = lookup(FORMATS, name, "format").carries_notes
     assert all(("not diagonalizable" in draw(record, name)) == carries for _ in record.notes)
 
 
 def test_json_carries_every_scalar(record, draw):
-    scalars = {key: value for key, (_, value) in described(record, ScalarMeaning).items()}
+    scalars = {key: value for key, (_, value) in describe_fields(record, ScalarMeaning).items()}
     assert parsed(draw(record, "json"))["summary"] == {key: carried(v) for key, v in scalars.items()}
 
 
@@ -143,7 +142,7 @@ def test_json_carries_every_matrix_as_entries_and_exponent(record, draw):
             "entries": [[carried(entry) for entry in row] for row in value.entries],
             "exponent2": value.exponent2,
         }
-        for name, (_, value) in described(record, MatrixMeaning).items()
+        for name, (_, value) in describe_fields(record, MatrixMeaning).items()
         if value is not None
     }
     assert parsed(draw(record, "json"))["matrices"] == expected
@@ -170,7 +169,7 @@ def test_json_lines_carry_the_rows_of_json(record, draw):
 
 @pytest.mark.parametrize("name", DELIMITERS)
 def test_csv_and_tsv_carry_the_values_of_the_record_to_the_last_bit(record, draw, name):
-    scalars = {key: [given(value)] for key, (_, value) in described(record, ScalarMeaning).items()}
+    scalars = {key: [given(value)] for key, (_, value) in describe_fields(record, ScalarMeaning).items()}
     for part, columns in (named(record) | {"summary": scalars}).items():
         text = draw(record, name, table=part)
         header, *found = csv.reader(io.StringIO(text), delimiter=DELIMITERS[name])
@@ -240,11 +239,11 @@ def test_tables_for_people_show_every_scalar_and_column_that_there_is(records, d
     for record in records.values():
         for name in ("table", "html"):
             text = draw(record, name, Style(rows=None))
-            scalars = described(record, ScalarMeaning).items()
+            scalars = describe_fields(record, ScalarMeaning).items()
             for key in [key for key, (meaning, value) in scalars if value is not None and not meaning.prose]:
                 assert key in text
-            for _, value in described(record, TableMeaning).values():
-                shown = described(value, ColumnMeaning) if value is not None else {}
+            for _, value in describe_fields(record, TableMeaning).values():
+                shown = describe_fields(value, ColumnMeaning) if value is not None else {}
                 # series stand side by side there, and lines in chapters: no heading of theirs is needed
                 assert record.command in ("compare", "derive") or all(key in text for key in shown)
 

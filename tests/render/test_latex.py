@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import gradflow
 import gradflow.notation
 import gradflow.notation.tex
-import gradflow.render.latex as latex
+import gradflow.render.text.latex as latex
 from gradflow.notation import SYMBOLS
 from gradflow.render.style import Style
 from tests.render.conftest import HOSTILE
@@ -111,7 +111,7 @@ def test_any_name_is_a_fragment_with_as_many_columns_in_each_row(made_up, draw, 
 
 @given(st.text())
 def test_any_text_is_escaped_to_ascii_that_is_balanced(text):
-    found = latex.escaped(text)
+    found = latex.escape_latex(text)
     assert all(letter.isascii() for letter in found)
     check_balanced(found)
     assert re.sub(r"\\.", "", found).count("$") % 2 == 0
@@ -128,7 +128,7 @@ LETTERS = {
 
 @pytest.mark.parametrize("text", LETTERS)
 def test_letter_with_a_meaning_is_set_as_itself(text):
-    assert latex.escaped(text) == LETTERS[text]
+    assert latex.escape_latex(text) == LETTERS[text]
 
 
 def test_numbers_have_a_minus_and_a_power_of_ten(made_up, draw):
@@ -141,8 +141,8 @@ def test_notes_and_sentences_are_there(records, draw):
     record = records["nilpotent"]
     text = draw(record, "latex")
     for note in record.notes:
-        assert rf"\emph{{{latex.escaped(note)}}}" in text
-    assert latex.escaped(record.conclusion) in text
+        assert rf"\emph{{{latex.escape_latex(note)}}}" in text
+    assert latex.escape_latex(record.conclusion) in text
 
 
 def test_long_texts_are_set_in_several_lines(records, draw):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.render.picture import panels
+from gradflow.render.plots.panels import make_panels
 from gradflow.render.style import Style
 from tests.render.drawings import outing, pixels, points, things, walks
 
@@ -19,7 +19,7 @@ def test_a_number_at_an_end_of_a_double_is_drawn_or_told_everywhere(value):
         walks=walks({"a": [0.0, value, 1.0]}), things=things({"a": value, "b": 1.0}),
         points=points([complex(value, -value), 1j], [1.0, 2.0]), pixels=pixels([[value, 1.0]]),
     )  # fmt: skip
-    told = [remark for content in panels(record) for remark in content.panel.remarks]
+    told = [remark for content in make_panels(record) for remark in content.head.remarks]
     assert any("over 1e+300" in remark or "-inf" in remark for remark in told) == (abs(value) > 1)
     gradflow.figure(record).draw_without_rendering()  # a warning is an error here
     for table in ("walks", "things", "points", "pixels"):
@@ -44,7 +44,7 @@ def test_maps_side_by_side_share_their_colours():
     logs = record.map.log10_norm
     for axes in gradflow.figure(record, table="map").axes:
         assert axes.images[0].get_clim() == pytest.approx((logs.min(), logs.max()), rel=1e-12)
-    first, second = panels(record, "map")
+    first, second = make_panels(record, "map")
     assert first.ends == second.ends == (logs.min(), logs.max())
 
 
@@ -62,7 +62,7 @@ def test_of_many_curves_the_bounds_are_dashed_in_the_colour_of_what_they_bound()
 
 def test_a_name_keeps_its_blanks_and_its_colon():
     record = outing(walks=walks({"colon: a, b. c": [0.0, -1.0], "other": [0.0, -2.0]}, limit=1.0))
-    series = panels(record, "walks")[0].series
+    series = make_panels(record, "walks")[0].series
     assert [one.place for one in series] == [0, 0, 1, 1]
     axes = gradflow.figure(record, table="walks").axes[0]
     assert axes.get_legend().get_texts()[0].get_text() == "colon: a, b. c"

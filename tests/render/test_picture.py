@@ -8,10 +8,17 @@ import pytest
 
 import gradflow
 from gradflow.cli import COMMANDS
-from gradflow.drawing import Curves, Image, Items, Plane
+from gradflow.drawing import CurveDrawing, ImageDrawing, ItemDrawing, PlaneDrawing
 from gradflow.errors import UsageError
-from gradflow.record import ColumnMeaning, Record, TableMeaning, meanings
-from gradflow.render.picture import CurvePanel, ImagePanel, ItemPanel, PlanePanel, drawn, panels
+from gradflow.record import ColumnMeaning, Record, TableMeaning, get_meanings
+from gradflow.render.plots.panels import (
+    CurvePanel,
+    ImagePanel,
+    ItemPanel,
+    PlanePanel,
+    get_drawn_tables,
+    make_panels,
+)
 from tests.render.drawings import MAKERS, Outing, of_command, outing, pixels, points, things, walks, whole
 
 RECORDS = [
@@ -24,29 +31,31 @@ LOG_HALF = np.log10(0.5)
 
 def drawings(record):
     """Return each drawing of a class of records with the columns of its table."""
-    for name, meaning in meanings(record, TableMeaning).items():
+    for name, meaning in get_meanings(record, TableMeaning).items():
         kind = get_type_hints(record)[name]
         holder = next(one for one in (kind, *get_args(kind)) if is_dataclass(one))
         for drawing in meaning.drawn:
-            yield name, drawing, meanings(holder, ColumnMeaning)
+            yield name, drawing, get_meanings(holder, ColumnMeaning)
 
 
 def lines_of(drawing):
-    return drawing.y if isinstance(drawing, Curves | Items) else ()
+    return drawing.y if isinstance(drawing, CurveDrawing | ItemDrawing) else ()
 
 
 def named_columns(drawing):
     """Return every column that a drawing names."""
-    if isinstance(drawing, Plane | Image):
+    if isinstance(drawing, PlaneDrawing | ImageDrawing):
         panels = getattr(drawing, "panels", ())
         return [*(part for part in drawing if isinstance(part, str)), *panels]
-    others = [drawing.x, *drawing.apart, *drawing.panels] if isinstance(drawing, Curves) else drawing.names
+    others = (
+        [drawing.x, *drawing.apart, *drawing.panels] if isinstance(drawing, CurveDrawing) else drawing.names
+    )
     parts = [part for line in drawing.y for part in (line.column, line.low, line.high, line.error) if part]
     return [*others, *parts]
 
 
 def only(record, table, kind):
-    (panel,) = panels(record, table)
+    (panel,) = make_panels(record, table)
     assert isinstance(panel, kind)
     return panel
 
@@ -75,16 +84,14 @@ def test_columns_on_one_axis_have_one_unit_and_logarithms_say_so(name):
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_a_picture_whose_axes_have_words_and_units(command):
     record = of_command(command)
-    found = panels(record)
-    assert {one.panel.table for one in found} == set(drawn(record))
+    found = make_panels(record)
+    assert {one.head.table for one in found} == set(get_drawn_tables(record))
     for one in found:
-        assert one.panel.title.startswith(one.panel.name)
-        assert one.panel.y.label
-        assert one.panel.x.label or isinstance(one, ItemPanel)
-    for table, rows in drawn(record).items():
-        labels = [
-            axis.label for one in found if one.panel.table == table for axis in (one.panel.x, one.panel.y)
-        ]
+        assert one.head.title.startswith(one.head.name)
+        assert one.head.y.label
+        assert one.head.x.label or isinstance(one, ItemPanel)
+    for table, rows in get_drawn_tables(record).items():
+        labels = [axis.label for one in found if one.head.table == table for axis in (one.head.x, one.head.y)]
         for drawing in rows.meaning.drawn:
             for line in lines_of(drawing):
                 unit = rows.columns[line.column].unit
@@ -92,14 +99,14 @@ def test_every_command_has_a_picture_whose_axes_have_words_and_units(command):
 
 
 def test_a_record_made_up_has_a_panel_for_each_drawing_and_value():
-    found = panels(whole())
+    found = make_panels(whole())
     kinds = [CurvePanel, ItemPanel, PlanePanel, ImagePanel, CurvePanel, CurvePanel]
     assert [type(one) for one in found] == kinds
-    assert [one.panel.name for one in found] == [
+    assert [one.head.name for one in found] == [
         "walks", "things", "points", "pixels", "panels, near", "panels, far",
     ]  # fmt: skip
-    assert found[0].panel.x == ("steps that were walked [step]", "step [step]")
-    assert found[0].panel.y == ("log₁₀ of the height [m]", "log10_height [m]")
+    assert found[0].head.x == ("steps that were walked [step]", "step [step]")
+    assert found[0].head.y == ("log₁₀ of the height [m]", "log10_height [m]")
     assert found[0].levels == {-3.0: "sea level"}
 
 
@@ -175,17 +182,17 @@ def test_exponents_have_their_standard_errors():
 
 def test_gates_have_a_panel_each_and_a_cell_has_one_colour_in_all_pictures():
     record = of_command("compare")
-    found = panels(record)
+    found = make_panels(record)
     flow = {one.label: one.place for one in found[0].series}
-    steps = [one for one in found if one.panel.table == "gate_steps"]
-    assert [one.panel.name for one in steps] == [f"gate_steps, {gate}" for gate in "ifgorzn"]
+    steps = [one for one in found if one.head.table == "gate_steps"]
+    assert [one.head.name for one in steps] == [f"gate_steps, {gate}" for gate in "ifgorzn"]
     assert all(one.place == flow[one.label] for panel in steps for one in panel.series)
     assert all((one.low <= one.y).all() and (one.y <= one.high).all() for p in steps for one in p.series)
 
 
 def test_credit_is_drawn_as_the_share_of_each_lag():
     record = of_command("bptt")
-    share, cumulative, lost = panels(record, "lags")
+    share, cumulative, lost = make_panels(record, "lags")
     assert share.series[0].y.tolist() == record.lags.share.tolist()
     np.testing.assert_allclose(cumulative.series[0].y, np.cumsum(share.series[0].y), atol=1e-12)
     assert lost.levels == {-1.0: "10 %", -2.0: "1 %", -3.0: "0.1 %"}
@@ -193,18 +200,18 @@ def test_credit_is_drawn_as_the_share_of_each_lag():
 
 def test_what_no_axis_can_hold_is_told():
     heights = {"a": [0.0, -np.inf, -np.inf], "b": [np.inf, np.nan, 1.0]}
-    panel = only(outing(walks=walks(heights)), "walks", CurvePanel).panel
+    panel = only(outing(walks=walks(heights)), "walks", CurvePanel).head
     assert set(panel.remarks) == {
         "a: an exact 0 at 2 of 3 places", "b: inf (or over 1e+300) at 1 of 3 places",
         "b: none at 1 of 3 places",
     }  # fmt: skip
-    told = only(outing(things=things({"a": -np.inf, "b": 1.0})), "things", ItemPanel).panel.remarks
+    told = only(outing(things=things({"a": -np.inf, "b": 1.0})), "things", ItemPanel).head.remarks
     assert told == ("-inf at 1 of 2 places",)
-    told = only(outing(pixels=pixels([[0.0, -np.inf], [np.nan, np.inf]])), "pixels", ImagePanel).panel.remarks
+    told = only(outing(pixels=pixels([[0.0, -np.inf], [np.nan, np.inf]])), "pixels", ImagePanel).head.remarks
     kinds = ("an exact 0", "inf (or over 1e+300)", "none")
     assert set(told) == {f"{what} at 1 of 4 places" for what in kinds}
     plane = only(outing(points=points([0.5, np.nan, np.inf], [1.0] * 3)), "points", PlanePanel)
-    assert (plane.re.tolist(), plane.panel.remarks) == (
+    assert (plane.re.tolist(), plane.head.remarks) == (
         [0.5],
         ("2 of 3 points are not finite, or over 1e+300",),
     )
@@ -213,12 +220,12 @@ def test_what_no_axis_can_hold_is_told():
 def test_a_curve_of_nothing_is_no_curve_but_is_told():
     panel = only(outing(walks=walks({"a": [1.0, 2.0], "b": [np.nan] * 2})), "walks", CurvePanel)
     assert [one.label for one in panel.series] == ["a"]
-    assert panel.panel.remarks == ("b: none at 2 of 2 places",)
+    assert panel.head.remarks == ("b: none at 2 of 2 places",)
 
 
 def test_of_many_curves_what_no_axis_can_hold_is_told_in_all():
     heights = {f"w{k}": [0.0, -np.inf] for k in range(300)}
-    panel = only(outing(walks=walks(heights, limit=0.0)), "walks", CurvePanel).panel
+    panel = only(outing(walks=walks(heights, limit=0.0)), "walks", CurvePanel).head
     assert panel.remarks == ("an exact 0 in 300 of 600 curves",)
 
 
@@ -227,6 +234,6 @@ def test_a_table_without_a_picture_is_refused_and_those_with_one_are_named():
     with pytest.raises(
         UsageError, match="'words' has no picture here; those with one: walks, things, points"
     ):
-        panels(record, "words")
+        make_panels(record, "words")
     with pytest.raises(UsageError, match="there is no picture of it"):
-        panels(Outing(params={}, conclusion=""))
+        make_panels(Outing(params={}, conclusion=""))

@@ -7,10 +7,10 @@ from decimal import Decimal
 import numpy as np
 import pytest
 
-from gradflow.record import ColumnMeaning, MatrixMeaning, ScalarMeaning, TableMeaning, described
-from gradflow.render.chapters import chapters
-from gradflow.render.page import blocks
+from gradflow.record import ColumnMeaning, MatrixMeaning, ScalarMeaning, TableMeaning, describe_fields
 from gradflow.render.style import Style
+from gradflow.render.text.chapters import make_chapters
+from gradflow.render.text.grids import make_grids
 
 DIGITS = 4  # a person is shown at least so many
 REAL = re.compile(r"[+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
@@ -19,13 +19,13 @@ REAL = re.compile(r"[+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 def floats(record):
     """Return all numbers of a record, and the log₁₀ of those that it carries by their logarithm."""
     values, logs = [], []
-    for _, value in described(record, ScalarMeaning).values():
+    for _, value in describe_fields(record, ScalarMeaning).values():
         values.append(value)
-    for _, table in described(record, TableMeaning).values():
-        for meaning, entries in described(table, ColumnMeaning).values() if table is not None else ():
+    for _, table in describe_fields(record, TableMeaning).values():
+        for meaning, entries in describe_fields(table, ColumnMeaning).values() if table is not None else ():
             values += list(entries)
             logs += list(entries) if meaning.log10 else []
-    for _, grid in described(record, MatrixMeaning).values():
+    for _, grid in describe_fields(record, MatrixMeaning).values():
         values += list(grid.entries.ravel()) if grid is not None else []
     kept = np.array([value for value in values if isinstance(value, complex | np.number | int | float)])
     return np.concatenate([kept.real, kept.imag]).astype(float), np.array(logs, dtype=float)
@@ -51,15 +51,15 @@ def numbers(text):
 def test_every_number_shown_is_one_of_the_record_s_at_the_precision_shown(record, style):
     values, logs = floats(record)
     seen = 0
-    for block in blocks(record, style):
-        for row in block.rows:
+    for grid in make_grids(record, style):
+        for row in grid.rows:
             for place, entry in enumerate(row):
-                if place in block.words and place > 0:
+                if place in grid.text_columns and place > 0:
                     continue
                 for number in numbers(entry):
                     seen += 1
-                    assert close(number, values, logs), (block.title, row, number)
-    for chapter in chapters(record, style):
+                    assert close(number, values, logs), (grid.title, row, number)
+    for chapter in make_chapters(record, style):
         for step in chapter.steps:
             for number in [word for value in step.values for word in value.split() if REAL.fullmatch(word)]:
                 seen += 1
@@ -70,12 +70,12 @@ def test_every_number_shown_is_one_of_the_record_s_at_the_precision_shown(record
 @pytest.mark.parametrize("width", [None, 40, 80, 200])
 def test_every_number_of_the_page_stands_in_the_text(record, draw, width):
     words = set(draw(record, "table", Style(width=width, rows=8)).split())
-    for block in blocks(record, Style(rows=8)):
-        if not any(block.header) and width is not None and "gradflow" not in block.title:
+    for grid in make_grids(record, Style(rows=8)):
+        if not any(grid.header) and width is not None and "gradflow" not in grid.title:
             continue  # a matrix, which a narrow screen may leave out
-        for row in block.rows:
+        for row in grid.rows:
             for place, entry in enumerate(row):
-                if place not in block.words and any(letter.isdigit() for letter in entry):
+                if place not in grid.text_columns and any(letter.isdigit() for letter in entry):
                     assert entry in words
 
 

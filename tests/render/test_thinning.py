@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradflow.render.thinning import thinned
+from gradflow.render.thinning import choose_rows
 
 HEIGHTS = st.sampled_from([0.0, 1.0, 2.0, -1.0, -2.0, -math.inf, math.inf])
 LEVELS = st.lists(st.sampled_from([0.0, 0.5, -1.5]), max_size=2, unique=True)
@@ -30,7 +30,7 @@ def crossings(values, level):
 @given(curves(), ROWS, LEVELS)
 def test_places_rise_and_lie_inside_and_hold_the_first_and_the_last(drawn, rows, levels):
     count, series = drawn
-    places = thinned(count, rows, series, levels)
+    places = choose_rows(count, rows, series, levels)
     assert places == sorted(set(places))
     assert places[0] == 0
     assert places[-1] == count - 1
@@ -39,7 +39,7 @@ def test_places_rise_and_lie_inside_and_hold_the_first_and_the_last(drawn, rows,
 @given(curves(), ROWS, LEVELS)
 def test_places_hold_every_peak_and_every_crossing(drawn, rows, levels):
     count, series = drawn
-    places = set(thinned(count, rows, series, levels))
+    places = set(choose_rows(count, rows, series, levels))
     for values in series:
         assert values.index(max(values)) in places
         for level in levels:
@@ -51,42 +51,42 @@ def test_a_curve_that_rises_and_falls_once_keeps_peak_and_crossings_however_few_
     peak = data.draw(st.integers(0, count - 1))
     level = data.draw(st.floats(0.1, count))
     values = [-abs(k - peak) + level / 2 for k in range(count)]
-    assert {0, count - 1, peak, *crossings(values, 0.0)} <= set(thinned(count, rows, [values], [0.0]))
+    assert {0, count - 1, peak, *crossings(values, 0.0)} <= set(choose_rows(count, rows, [values], [0.0]))
 
 
 @given(curves(), ROWS)
 def test_without_levels_there_are_at_most_as_many_places_as_asked_but_for_those_promised(drawn, rows):
     count, series = drawn
-    assert len(thinned(count, rows, series)) <= max(rows, 2 + len(series))
+    assert len(choose_rows(count, rows, series)) <= max(rows, 2 + len(series))
 
 
 @given(st.integers(1, 10**5), st.integers(2, 60))
 def test_about_as_many_places_as_asked_are_used(count, rows):
-    assert min(count, rows) / 2 <= len(thinned(count, rows)) <= rows
+    assert min(count, rows) / 2 <= len(choose_rows(count, rows)) <= rows
 
 
 @given(curves(), LEVELS)
 def test_no_limit_means_every_place(drawn, levels):
     count, series = drawn
-    assert thinned(count, None, series, levels) == list(range(count))
-    assert thinned(count, count, series, levels) == list(range(count))
+    assert choose_rows(count, None, series, levels) == list(range(count))
+    assert choose_rows(count, count, series, levels) == list(range(count))
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
 def test_the_fewest_rows_are_still_the_promised_ones(rows):
     values = [0.0, 5.0, *[-float(k) for k in range(98)]]
-    assert {0, 1, 99} <= set(thinned(100, rows, [values], [1.0]))
+    assert {0, 1, 99} <= set(choose_rows(100, rows, [values], [1.0]))
 
 
 def test_most_of_the_places_are_early():
-    places = thinned(1000, 20)
+    places = choose_rows(1000, 20)
     assert sum(place < 100 for place in places) > len(places) / 2
 
 
 def test_what_is_nowhere_a_number_is_no_peak():
-    assert 1 in thinned(100, 4, [[math.nan, 5.0, *[math.nan] * 98]])
+    assert 1 in choose_rows(100, 4, [[math.nan, 5.0, *[math.nan] * 98]])
 
 
 def test_a_curve_that_stays_at_a_level_to_rounding_crosses_nothing():
     values = [1e-16 * (-1) ** k for k in range(1000)]
-    assert len(thinned(1000, 20, [values], [0.0])) <= 20
+    assert len(choose_rows(1000, 20, [values], [0.0])) <= 20
