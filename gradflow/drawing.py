@@ -8,14 +8,14 @@ from typing import NamedTuple
 
 
 class DrawnColumn(NamedTuple):
-    """A column to draw.
+    """A column to draw, by its name.
 
     ``low`` and ``high`` name the columns of a band around it, and ``error`` the column of its standard error.
     ``marks`` asks for points without a line. ``dashed`` marks a reference for the other columns, such as a
     bound or a theory.
     """
 
-    column: str
+    name: str
     low: str = ""
     high: str = ""
     error: str = ""

@@ -66,7 +66,7 @@ def tables(record):
 @pytest.mark.parametrize("color", [False, True])
 @pytest.mark.parametrize("unicode", [False, True])
 @pytest.mark.parametrize("width", SCREENS)
-def test_no_line_of_any_command_is_wider_than_the_screen(width, unicode, color):
+def test_lines_fit_the_screen(width, unicode, color):
     for command in COMMANDS:
         record = of_command(command)
         for table in [None, *tables(record)]:
@@ -79,7 +79,7 @@ def test_no_line_of_any_command_is_wider_than_the_screen(width, unicode, color):
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("width", [40, 80])
 @pytest.mark.parametrize("table", ["walks", "things", "panels"])
-def test_a_name_is_text_that_fits_and_adds_no_line_of_its_own(table, width, name):
+def test_hostile_name_is_text_that_fits(table, width, name):
     heights = {name: [0.0, -1.0], "other": [1.0, 2.0]}
     record = outing(walks=walks(heights), panels=walks(heights), things=things({name: 1.0, "other": 2.0}))
     for color in (False, True):
@@ -92,14 +92,14 @@ def test_a_name_is_text_that_fits_and_adds_no_line_of_its_own(table, width, name
             assert "".join(name.replace("\x1b", r"\x1b").replace("\n", r"\n").split()) in joined
 
 
-def test_colours_change_no_letter_of_a_single_curve_and_nothing_is_coloured_unless_asked():
+def test_color_changes_no_letter_of_a_single_curve():
     record = outing(walks=walks({"a": [0.0, -1.0, 1.0]}))
     assert "\x1b[" in chart(record, color=True)
     assert ESCAPE.sub("", chart(record, color=True)) == chart(record)
     assert "\x1b" not in chart(whole())
 
 
-def test_several_curves_are_braille_with_colours_and_tags_without():
+def test_several_curves_are_braille_in_color_and_tags_without():
     record = outing(walks=walks({"a": [0.0, -1.0], "b": [1.0, 2.0]}))
     assert re.search("[\u2801-\u28ff]", chart(record, color=True))
     text = chart(record)
@@ -109,7 +109,7 @@ def test_several_curves_are_braille_with_colours_and_tags_without():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_where_letters_are_few_all_but_names_and_sentences_is_ascii(command):
+def test_ascii_chart_is_ascii_apart_from_names(command):
     record = of_command(command)
     for table in tables(record):
         text = chart(record, table, unicode=False)
@@ -118,14 +118,14 @@ def test_where_letters_are_few_all_but_names_and_sentences_is_ascii(command):
         assert text.splitlines()[0].isascii()
 
 
-def test_where_letters_are_few_columns_stand_for_words_and_a_title_keeps_its_name():
+def test_ascii_chart_names_columns():
     text = chart(of_command("compare"), "map", unicode=False).splitlines()
     assert text[:2] == ["map, rnn", "t [step], by k [step]"]
     assert "log10_norm" in text
 
 
 @pytest.mark.parametrize("width", [40, 80])
-def test_a_falling_curve_falls_on_the_screen_from_the_first_column_to_the_last(width):
+def test_falling_curve_falls_in_every_column(width):
     drawing = rows(
         chart(outing(walks=walks({"a": np.linspace(0, -9, 50)})), "walks", width, unicode=False), "|+"
     )
@@ -138,7 +138,7 @@ def test_a_falling_curve_falls_on_the_screen_from_the_first_column_to_the_last(w
 
 
 @given(st.permutations([-1.0, -30.0, -5.0, -12.0]))
-def test_the_tag_of_a_lower_curve_stands_lower(ends):
+def test_lower_curve_has_a_lower_tag(ends):
     record = outing(walks=walks({f"w{k}": [0.0, end] for k, end in enumerate(ends)}))
     drawing = rows(chart(record, "walks"))
     tagged = [(row, int(line[-1])) for row, line in enumerate(drawing) if len(line) == max(map(len, drawing))]
@@ -146,7 +146,7 @@ def test_the_tag_of_a_lower_curve_stands_lower(ends):
 
 
 @given(st.lists(st.sampled_from([-np.inf, -2.0, -2.1, 0.0, np.inf]), min_size=2, max_size=10))
-def test_curves_that_end_together_have_a_tag_each(ends):
+def test_curves_with_one_end_have_a_tag_each(ends):
     record = outing(walks=walks({f"w{k}": [-1.0, end] for k, end in enumerate(ends)}))
     drawing = rows(chart(record, "walks"))
     widest = max(map(len, drawing))
@@ -155,7 +155,7 @@ def test_curves_that_end_together_have_a_tag_each(ends):
     assert all(ends["123456789a".index(a)] >= ends["123456789a".index(b)] for a, b in pairwise(tags))
 
 
-def test_a_level_and_a_zero_are_marked_and_told():
+def test_level_and_zero_are_marked_and_named():
     text = chart(outing(walks=walks({"a": [0.0, -6.0, -np.inf]})), "walks")
     drawing = rows(text)
     assert [row for row, line in enumerate(drawing) if "┄" in line] == [CHART_HEIGHT // 2]
@@ -165,7 +165,7 @@ def test_a_level_and_a_zero_are_marked_and_told():
 
 
 @pytest.mark.parametrize("unicode", [False, True])
-def test_a_darker_shade_is_a_larger_value_and_the_last_row_is_on_top(unicode):
+def test_darker_shade_is_a_larger_value(unicode):
     values = np.add.outer(np.arange(SQUARE_CHART_HEIGHT) * 40.0, np.arange(40.0))
     text = chart(outing(pixels=pixels(values)), "pixels", unicode=unicode)
     side = "│┤" if unicode else "|+"
@@ -179,7 +179,7 @@ def test_a_darker_shade_is_a_larger_value_and_the_last_row_is_on_top(unicode):
     assert set(shades.ravel()) == set(range(len(SHADES[unicode])))
 
 
-def test_a_lighter_colour_is_a_larger_value():
+def test_lighter_color_is_a_larger_value():
     text = chart(outing(pixels=pixels([np.arange(40.0)])), "pixels", color=True)
     line = next(line for line in text.splitlines() if "▀" in line)
     colors = re.findall(r"38;2;(\d+);(\d+);(\d+)", line)
@@ -188,7 +188,7 @@ def test_a_lighter_colour_is_a_larger_value():
     assert len(set(light)) == 40
 
 
-def test_a_zero_of_an_image_is_a_letter_of_its_own_and_what_there_is_not_is_blank():
+def test_zero_has_its_own_letter_and_a_missing_value_is_blank():
     text = chart(outing(pixels=pixels([[0.0, -np.inf], [np.nan, -1.0]])), "pixels")
     drawing = [re.split("[│┤]", line, maxsplit=1)[1] for line in text.splitlines() if re.search("[│┤]", line)]
     top, bottom = drawing[0], drawing[-1]
@@ -197,7 +197,7 @@ def test_a_zero_of_an_image_is_a_letter_of_its_own_and_what_there_is_not_is_blan
     assert (set(top[:half]), set(top[half:])) == ({" "}, {"·"})
 
 
-def test_eigenvalues_stand_where_they_are_about_the_circle():
+def test_points_stand_at_their_places():
     text = chart(outing(points=points([0.0, 1j, -1.0], [1.0, 1e4, np.inf])), "points", unicode=False)
     drawing = [line for line in text.splitlines() if re.search("[|+]", line)][:SQUARE_CHART_HEIGHT]
     (center,), (top,), (left,) = (
@@ -208,7 +208,7 @@ def test_eigenvalues_stand_where_they_are_about_the_circle():
     assert 2 * (center[0] - top[0]) == pytest.approx(center[1] - left[1], abs=2)
 
 
-def test_items_have_their_name_their_number_and_a_mark_in_order():
+def test_items_have_name_number_and_mark():
     text = chart(
         outing(things=things({"a stone": 20.0, "a leaf": -4.0, "air": -np.inf, "void": np.nan})), "things"
     )
@@ -220,26 +220,27 @@ def test_items_have_their_name_their_number_and_a_mark_in_order():
 
 
 @pytest.mark.parametrize("table", [None, "words"])
-def test_what_has_no_picture_is_shown_as_a_table(table):
+def test_table_without_picture_is_printed(table):
     record = of_command("derive") if table is None else whole()
     name = "topics" if table is None else "words"
     assert chart(record, name) == gradflow.to_text(record, "table", Style(table=name, width=80))
 
 
-def test_the_same_bytes_twice_the_others_named_and_the_sentences_last():
+def test_other_pictures_are_named_and_sentences_come_last():
     text = chart(whole())
     assert text == chart(whole())
-    assert text.endswith("drawn with --table NAME: things, points, pixels, panels\n\nAll were home by six.\n")
+    ending = "more pictures with --table NAME: things, points, pixels, panels\n\nAll were home by six.\n"
+    assert text.endswith(ending)
 
 
-def test_a_screen_out_of_reason_is_taken_for_the_nearest():
+def test_width_is_limited():
     record = outing(walks=walks({"a": [0.0, 1.0]}))
     assert chart(record, width=7) == chart(record, width=MIN_CHART_WIDTH)
     assert chart(record, width=900) == chart(record, width=MAX_CHART_WIDTH)
 
 
 @given(st.floats(-1e3, 1e3), st.floats(1e-6, 1e9), st.integers(2, 12), st.booleans())
-def test_marks_of_an_axis_are_round_inside_apart_and_told_apart(low, span, most, integers):
+def test_ticks_are_even_inside_and_distinct(low, span, most, integers):
     found = choose_ticks(low, low + span, most, whole=integers)
     assert len(found) <= max(most, 1)
     if len(found) > 1:
@@ -250,7 +251,7 @@ def test_marks_of_an_axis_are_round_inside_apart_and_told_apart(low, span, most,
     assert not integers or len(found) < 2 or all(value == round(value) for value in found)
 
 
-def test_a_range_of_one_value_is_about_it():
+def test_range_of_one_value_surrounds_it():
     for value in (0.0, 5.0, -1e-300, 1e300):
         ends = AxisRange.of(value, value)
         assert ends.low < value < ends.high

@@ -66,7 +66,7 @@ def check_compiled(text, folder):
         assert (folder / "document.pdf").stat().st_size > 1000
 
 
-def test_answers_are_a_fragment_that_compiles(answers, tmp_path):
+def test_derivations_compile(answers, tmp_path):
     check_compiled(answers, tmp_path)
     assert answers.count("\\begin{equation*}") == len(gradflow.derive("all").lines.line)
     assert "\\documentclass" not in answers
@@ -82,24 +82,24 @@ def test_answers_are_a_fragment_that_compiles(answers, tmp_path):
         ("regimes", {"matrix": "1 1e-9; 0 1"}),
     ],
 )
-def test_answers_of_other_options_compile(topic, options, tmp_path):
+def test_derivations_with_options_compile(topic, options, tmp_path):
     check_compiled(gradflow.to_text(gradflow.derive(topic, **options), "latex"), tmp_path)
 
 
-def test_every_record_is_a_fragment(record, draw):
+def test_record_is_a_fragment(record, draw):
     for style in (Style(), Style(rows=None), Style(rows=3), Style(width=30, color=True)):
         check_fragment(draw(record, "latex", style))
 
 
-def test_all_records_compile(records, draw, tmp_path):
+def test_records_compile(records, draw, tmp_path):
     check_compiled("\n".join(draw(record, "latex") for record in records.values()), tmp_path)
 
 
-def test_texts_of_all_kinds_compile(made_up, draw, tmp_path):
+def test_hostile_texts_compile(made_up, draw, tmp_path):
     check_compiled("\n".join(draw(made_up(text), "latex") for text in HOSTILE), tmp_path)
 
 
-def test_any_name_is_a_fragment_with_as_many_columns_in_each_row(made_up, draw, hostile):
+def test_hostile_name_keeps_the_columns(made_up, draw, hostile):
     text = draw(made_up(hostile), "latex")
     check_fragment(text)
     for body in re.findall(r"(?s)\\begin\{tabular\}\{(.*?)\}\n(.*?)\\end\{tabular\}", text):
@@ -110,7 +110,7 @@ def test_any_name_is_a_fragment_with_as_many_columns_in_each_row(made_up, draw, 
 
 
 @given(st.text())
-def test_any_text_is_escaped_to_ascii_that_is_balanced(text):
+def test_escaped_text_is_balanced_ascii(text):
     found = latex.escape_latex(text)
     assert all(letter.isascii() for letter in found)
     check_balanced(found)
@@ -127,7 +127,7 @@ LETTERS = {
 
 
 @pytest.mark.parametrize("text", LETTERS)
-def test_letter_with_a_meaning_is_set_as_itself(text):
+def test_special_letter_is_escaped(text):
     assert latex.escape_latex(text) == LETTERS[text]
 
 
@@ -137,7 +137,7 @@ def test_numbers_have_a_minus_and_a_power_of_ten(made_up, draw):
         assert number in text
 
 
-def test_notes_and_sentences_are_there(records, draw):
+def test_notes_and_sentences_are_included(records, draw):
     record = records["nilpotent"]
     text = draw(record, "latex")
     for note in record.notes:
@@ -145,7 +145,7 @@ def test_notes_and_sentences_are_there(records, draw):
     assert latex.escape_latex(record.conclusion) in text
 
 
-def test_long_texts_are_set_in_several_lines(records, draw):
+def test_long_texts_are_paragraphs(records, draw):
     text = draw(records["exercise"], "latex")
     assert re.search(r"\\begin\{tabular\}\{lrp\{0\.50\\linewidth\}\}", text)
     assert r"\begin{tabular}{rrrrrr}" in text

@@ -14,7 +14,7 @@ ENDS = (1.7e308, -1.7e308, 5e-324, 0.0)
 
 
 @pytest.mark.parametrize("value", ENDS)
-def test_a_number_at_an_end_of_a_double_is_drawn_or_told_everywhere(value):
+def test_extreme_number_is_drawn_or_counted(value):
     record = outing(
         walks=walks({"a": [0.0, value, 1.0]}), things=things({"a": value, "b": 1.0}),
         points=points([complex(value, -value), 1j], [1.0, 2.0]), pixels=pixels([[value, 1.0]]),
@@ -27,19 +27,19 @@ def test_a_number_at_an_end_of_a_double_is_drawn_or_told_everywhere(value):
             assert len(gradflow.to_text(record, "chart", style).splitlines()) > 3
 
 
-def test_a_range_of_denormals_has_an_axis():
+def test_denormals_have_an_axis():
     record = outing(walks=walks({"a": [0.0, 5e-324, 1e-323]}))
     assert "walks" in gradflow.to_text(record, "chart")
 
 
 @pytest.mark.parametrize("matrix", ["1.7e308", "8e307 1; 0 -8e307"])
-def test_powers_of_a_matrix_at_the_end_of_a_double_are_drawn(matrix):
+def test_powers_of_a_huge_matrix_are_drawn(matrix):
     found = gradflow.power(matrix)
     gradflow.figure(found).draw_without_rendering()
     assert "eigenvalues" in gradflow.to_text(found, "chart", table="eigenvalues")
 
 
-def test_maps_side_by_side_share_their_colours():
+def test_maps_share_their_colors():
     record = gradflow.compare("rnn", "lstm", hidden=3, steps=9, seeds=1, features=2, pair_map=True)
     logs = record.map.log10_norm
     for axes in gradflow.figure(record, table="map").axes:
@@ -48,7 +48,7 @@ def test_maps_side_by_side_share_their_colours():
     assert first.ends == second.ends == (logs.min(), logs.max())
 
 
-def test_of_many_curves_the_bounds_are_dashed_in_the_colour_of_what_they_bound():
+def test_bounds_of_many_curves_have_their_colors():
     heights = {f"w{k}": [0.0, -1.0 - k] for k in range(12)}
     axes = gradflow.figure(outing(walks=walks(heights, limit=1.0)), table="walks").axes[0]
     curves = [line for line in axes.lines if not isinstance(line.get_color(), str)]  # levels are grey
@@ -60,7 +60,7 @@ def test_of_many_curves_the_bounds_are_dashed_in_the_colour_of_what_they_bound()
     assert "12 curves" in axes.get_title(loc="left")
 
 
-def test_a_name_keeps_its_blanks_and_its_colon():
+def test_name_keeps_blanks_and_colon():
     record = outing(walks=walks({"colon: a, b. c": [0.0, -1.0], "other": [0.0, -2.0]}, limit=1.0))
     series = make_panels(record, "walks")[0].series
     assert [one.place for one in series] == [0, 0, 1, 1]
@@ -68,7 +68,7 @@ def test_a_name_keeps_its_blanks_and_its_colon():
     assert axes.get_legend().get_texts()[0].get_text() == "colon: a, b. c"
 
 
-def test_numbers_under_a_chart_never_touch():
+def test_numbers_below_a_chart_never_touch():
     record = outing(walks=walks({"a": [0.0, -1.0, -2.0]}))
     for width in range(40, 121):
         text = gradflow.to_text(record, "chart", Style("walks", width=width))

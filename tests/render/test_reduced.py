@@ -32,7 +32,7 @@ def listing(*series):
 
 
 @given(CURVES, st.integers(4, 100))
-def test_a_thinned_curve_keeps_its_extremes_its_ends_and_its_order(y, most):
+def test_curve_keeps_extremes_ends_and_order(y, most):
     thin, remark = thin_curve(curve(y), most)
     assert extremes(thin.y) == extremes(y)
     assert (thin.x[0], thin.x[-1]) == (0, len(y) - 1)
@@ -43,7 +43,7 @@ def test_a_thinned_curve_keeps_its_extremes_its_ends_and_its_order(y, most):
 
 
 @given(CURVES, st.integers(6, 100))
-def test_what_is_not_finite_is_not_thinned_away(y, most):
+def test_non_finite_values_are_kept(y, most):
     thin, _ = thin_curve(curve(y), most)
     assert np.isfinite(thin.y).all() == np.isfinite(y).all()
 
@@ -51,7 +51,7 @@ def test_what_is_not_finite_is_not_thinned_away(y, most):
 @given(
     CURVES.flatmap(lambda y: st.tuples(st.just(y), arrays(float, len(y), elements=ANY))), st.integers(4, 99)
 )
-def test_the_extremes_of_a_band_are_kept(curves, most):
+def test_band_keeps_its_extremes(curves, most):
     y, edge = curves
     thin, _ = thin_curve(curve(y, edge, -edge), most)
     assert extremes(thin.low) == extremes(edge)
@@ -59,15 +59,15 @@ def test_the_extremes_of_a_band_are_kept(curves, most):
 
 
 @given(st.permutations(range(40)))
-def test_a_curve_is_thinned_along_its_x(order):
+def test_curve_is_thinned_along_x(order):
     x = np.array(order, float)
     thin, remark = thin_curve(PlotSeries("a", 0, x, x**2, DrawnColumn("y")), 10)
     assert (np.diff(thin.x) > 0).all()
     assert thin.y.tolist() == (thin.x**2).tolist()
-    assert remark == f"a: {len(thin.x)} of 40 points are drawn, of every stretch the lowest and the highest"
+    assert remark == f"a: {len(thin.x)} of 40 points are drawn, the lowest and highest of every stretch"
 
 
-def test_two_peaks_a_point_wide_are_seen_among_a_million_points():
+def test_two_narrow_peaks_survive_a_million_points():
     y = np.zeros(10**6)
     y[[123456, 654321]] = 7.0, -9.0
     thin, _ = thin_curve(curve(y), 2000)
@@ -80,7 +80,7 @@ def test_two_peaks_a_point_wide_are_seen_among_a_million_points():
 @given(
     arrays(float, array_shapes(min_dims=2, max_dims=2, max_side=30), elements=ANY), *[st.integers(1, 12)] * 2
 )
-def test_a_cell_is_the_largest_of_its_block(values, rows, columns):
+def test_pixel_is_the_largest_of_its_values(values, rows, columns):
     small, remark = pool_image(values, rows, columns)
     assert small.shape == (min(rows, len(values)), min(columns, values.shape[1]))
     starts = [np.arange(n) * length // n for n, length in zip(small.shape, values.shape, strict=True)]
@@ -94,12 +94,12 @@ def test_a_cell_is_the_largest_of_its_block(values, rows, columns):
             assert small[i, j] == max(seen) if seen else np.isnan(small[i, j])
     sides = [max(map(len, one)) for one in blocks]
     assert remark == (
-        "" if sides == [1, 1] else f"a cell is the largest of up to {sides[0]} by {sides[1]} values"
+        "" if sides == [1, 1] else f"a pixel is the largest of up to {sides[0]} by {sides[1]} values"
     )
 
 
 @pytest.mark.parametrize("peak", [1, 150, 298])
-def test_of_300_items_the_first_the_last_and_the_largest_are_kept(peak):
+def test_first_last_and_largest_items_are_kept(peak):
     y = np.where(np.arange(300) == peak, 5.0, 0.0)
     error = np.arange(300.0)
     thin, remark = thin_items(listing(curve(y, -error, error)), 60)
@@ -114,11 +114,11 @@ def test_of_300_items_the_first_the_last_and_the_largest_are_kept(peak):
     assert remark == f"{len(places)} of 300 items are drawn, the largest among them"
 
 
-def test_few_items_are_all_kept():
+def test_few_items_are_unchanged():
     content = listing(curve([1.0, np.nan, -np.inf]))
     assert thin_items(content, 3) == (content, "")
 
 
-def test_whole_places_are_integers():
+def test_integers_are_recognized():
     assert are_integers(np.array([1.0, -3.0, 1e300]))
     assert not are_integers(np.array([1.0, 1.5]))

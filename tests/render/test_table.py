@@ -48,7 +48,7 @@ def numbers(text):
 
 
 @pytest.mark.parametrize("style", [Style(), Style(rows=None), Style(rows=5)])
-def test_every_number_shown_is_one_of_the_record_s_at_the_precision_shown(record, style):
+def test_shown_numbers_are_in_the_record(record, style):
     values, logs = floats(record)
     seen = 0
     for grid in make_grids(record, style):
@@ -68,7 +68,7 @@ def test_every_number_shown_is_one_of_the_record_s_at_the_precision_shown(record
 
 
 @pytest.mark.parametrize("width", [None, 40, 80, 200])
-def test_every_number_of_the_page_stands_in_the_text(record, draw, width):
+def test_no_number_is_cut(record, draw, width):
     words = set(draw(record, "table", Style(width=width, rows=8)).split())
     for grid in make_grids(record, Style(rows=8)):
         if not any(grid.header) and width is not None and "gradflow" not in grid.title:
@@ -79,19 +79,19 @@ def test_every_number_of_the_page_stands_in_the_text(record, draw, width):
                     assert entry in words
 
 
-def test_colour_changes_no_letter(record, draw):
+def test_color_changes_no_letter(record, draw):
     colored = draw(record, "table", Style(color=True))
     assert re.sub(r"\x1b\[\d+m", "", colored) == draw(record, "table")
 
 
-def test_colour_is_always_put_back(record, draw):
+def test_color_is_always_reset(record, draw):
     for line in draw(record, "table", Style(color=True)).splitlines():
         codes = re.findall(r"\x1b\[(\d+)m", line)
         assert codes[1::2] == ["0"] * (len(codes) // 2)
         assert len(codes) % 2 == 0
 
 
-def test_ascii_needs_no_other_marks_for_rules_and_sparklines(record, draw):
+def test_ascii_has_ascii_rules_and_sparklines(record, draw):
     assert not set("─▁▂▃▄▅▆▇█") & set(draw(record, "table", Style(unicode=False)))
 
 
@@ -104,18 +104,18 @@ def test_columns_end_together(records, draw):
         assert [match.end() for match in re.finditer(r"\S+", line)] == ends
 
 
-def test_no_line_has_blanks_at_its_end(record, draw):
+def test_no_line_ends_with_blanks(record, draw):
     for width in (None, 40, 80):
         assert not re.search(r"(?m)[ \t]+$", draw(record, "table", Style(width=width)))
 
 
-def test_no_text_brings_a_control_character_or_another_line(made_up, draw, hostile):
+def test_hostile_text_adds_no_line(made_up, draw, hostile):
     text = draw(made_up(hostile), "table")
     assert all(letter.isprintable() or letter == "\n" for letter in text)
     assert len(text.splitlines()) == len(draw(made_up(), "table").splitlines())
 
 
-def test_nothing_missing_is_shown_as_a_number(made_up, draw):
+def test_missing_value_is_no_number(made_up, draw):
     lines = draw(made_up(), "table", Style(table="parts")).splitlines()
     rows = [line.split()[1:3] for line in lines if line.split()[:1] == ["plain"]]
     none = rows[0][1]

@@ -161,14 +161,14 @@ def draw_image(axes: Axes, content: ImagePanel, width: float) -> list[str]:
 def _draw_curve(axes: Axes, series: PlotSeries, look: CurveLook) -> None:
     """Draw the finite part of one curve, with its band or its error bars."""
     y = np.where(np.isfinite(series.y), series.y, np.nan)
-    if series.low is not None and series.high is not None and series.line.low:
+    if series.low is not None and series.high is not None and series.column.low:
         inside = np.isfinite(series.low) & np.isfinite(series.high)
         low, high = (np.where(inside, edge, np.nan) for edge in (series.low, series.high))
         axes.fill_between(series.x, low, high, color=look.color, alpha=0.2, linewidth=0)
     elif series.low is not None:
         bars = np.where(np.isfinite(series.low), series.y - series.low, 0.0)
         axes.errorbar(series.x, y, bars, fmt="none", ecolor=look.color, elinewidth=1)
-    if series.line.marks:
+    if series.column.marks:
         axes.plot(series.x, y, "o", color=look.color, markerfacecolor=_choose_face(series, look))
     else:
         marker = "o" if np.isfinite(y).sum() == 1 else None  # a line through one point would not be seen
@@ -187,13 +187,13 @@ def _draw_marks(
 ) -> None:
     """Draw small marks on the edge of the axes, hollow for a reference such as a bound."""
     axes.plot(
-        *at, marker, color=look.color, markerfacecolor="none" if series.line.dashed else look.color,
+        *at, marker, color=look.color, markerfacecolor="none" if series.column.dashed else look.color,
         markersize=4, markeredgewidth=0.7, zorder=3, transform=transform, clip_on=False,
     )  # fmt: skip
 
 
 def _choose_face(series: PlotSeries, look: CurveLook) -> Any:
-    return "white" if series.line.dashed else look.color
+    return "white" if series.column.dashed else look.color
 
 
 def _choose_looks(series: Sequence[PlotSeries]) -> list[CurveLook]:
@@ -211,7 +211,7 @@ def _choose_looks(series: Sequence[PlotSeries]) -> list[CurveLook]:
             for thing in things
         }
     return [
-        looks[one.place]._replace(dashes=REFERENCE_DASHES) if one.line.dashed else looks[one.place]
+        looks[one.place]._replace(dashes=REFERENCE_DASHES) if one.column.dashed else looks[one.place]
         for one in series
     ]
 
@@ -221,10 +221,10 @@ def _make_handles(
 ) -> tuple[dict[str, Artist], str]:
     """Return the legend entries of curves by name, and an addition to the title if only some are named."""
     named = [(one, look) for one, look in zip(series, looks, strict=True) if one.label]
-    solid = [(one, look) for one, look in named if not one.line.dashed]
+    solid = [(one, look) for one, look in named if not one.column.dashed]
     more = f" ({len(solid)} curves, three of them named)" if len(solid) > MAX_CURVES_IN_LEGEND else ""
     if more:
-        beside = [(one, look) for one, look in named if one.line.dashed and one.place == solid[0][0].place]
+        beside = [(one, look) for one, look in named if one.column.dashed and one.place == solid[0][0].place]
         named = [solid[0], *beside, solid[len(solid) // 2], solid[-1]]
     return {one.label: _make_handle(one, look, marks) for one, look in named}, more
 
@@ -247,7 +247,7 @@ def _write_title(axes: Axes, title: str, handles: Mapping[str, Artist], more: st
 
 def _make_handle(series: PlotSeries, look: CurveLook, marks: bool) -> Line2D:
     """Return the legend entry of a curve."""
-    if marks or series.line.marks:
+    if marks or series.column.marks:
         face = _choose_face(series, look)
         return Line2D([], [], marker="o", linestyle="", color=look.color, markerfacecolor=face)
     return Line2D([], [], linestyle=look.dashes, color=look.color)

@@ -42,7 +42,7 @@ class PlotSeries(NamedTuple):
     place: int
     x: Numbers
     y: Numbers
-    line: DrawnColumn
+    column: DrawnColumn
     low: Numbers | None = None
     high: Numbers | None = None
 
@@ -137,18 +137,16 @@ def _make_curve_panels(table: TableRows, drawing: CurveDrawing, places: dict[str
         names = label_series([key for key, _ in curves]) if drawing.apart else [""]
         series = [
             _make_series(
-                part, drawing.x, line, _name_curve(name, line, drawing.y), name, places, log10=drawing.log10
+                part, drawing.x, drawn, _name_curve(name, drawn, drawing.y), name, places, log10=drawing.log10
             )
             for name, (_, part) in zip(names, curves, strict=True)
-            for line in drawing.y
+            for drawn in drawing.y
         ]
-        y = _make_axis_label(table, drawing.y[0].column, drawing.label, log10=drawing.log10)
+        y = _make_axis_label(table, drawing.y[0].name, drawing.label, log10=drawing.log10)
         remarks = _make_remarks(table, series, log10=drawing.log10)
         head = _make_head(group, key, _make_axis_label(table, drawing.x), y, remarks)
-        series = [
-            one for one in series if not np.isnan(one.y).all()
-        ]  # drop a bound or a theory that does not exist
-        made.append(CurvePanel(head, series, _collect_levels(table, drawing.y)))
+        existing = [one for one in series if not np.isnan(one.y).all()]  # some cells have no bound or theory
+        made.append(CurvePanel(head, existing, _collect_levels(table, drawing.y)))
     return made
 
 
@@ -158,9 +156,12 @@ def _make_item_panels(table: TableRows, drawing: ItemDrawing, places: dict[str, 
     )
     if len(drawing.names) == 1 and not isinstance(table.column(drawing.names[0])[0], str):
         names = [f"{drawing.names[0]} {name}" for name in names]
-    own: dict[str, int] = {}  # items have colors of their own, apart from those of curves
-    series = [_make_series(table, "", line, _name_curve("", line, drawing.y), "", own) for line in drawing.y]
-    y = _make_axis_label(table, drawing.y[0].column, drawing.label)
+    item_places: dict[str, int] = {}  # items share no color with curves
+    series = [
+        _make_series(table, "", drawn, _name_curve("", drawn, drawing.y), "", item_places)
+        for drawn in drawing.y
+    ]
+    y = _make_axis_label(table, drawing.y[0].name, drawing.label)
     head = _make_head(table, (), AxisLabel("", ""), y, _make_remarks(table, series))
     return [ItemPanel(head, names, series, _collect_levels(table, drawing.y))]
 
@@ -171,11 +172,8 @@ def _make_plane_panels(table: TableRows, drawing: PlaneDrawing, places: dict[str
         logs = np.log10(sizes)
     size = _make_axis_label(table, drawing.size, log10=True)
     placed = np.isfinite(re) & np.isfinite(im)
-    remarks = (
-        []
-        if placed.all()
-        else [f"{int((~placed).sum())} of {len(re)} points are not finite, or over {MAX_AXIS_VALUE:g}"]
-    )
+    lost = int((~placed).sum())
+    remarks = [f"{lost} of {len(re)} points are not finite, or over {MAX_AXIS_VALUE:g}"] if lost else []
     head = _make_head(
         table, (), _make_axis_label(table, drawing.re), _make_axis_label(table, drawing.im), remarks
     )
@@ -197,9 +195,8 @@ def _make_image_panels(table: TableRows, drawing: ImageDrawing, places: dict[str
         remarks = [
             f"{what} at {count} of {len(given)} places" for what, count in _count_unbounded(given, zero)
         ]
-        head = _make_head(
-            group, key, _make_axis_label(table, drawing.x), _make_axis_label(table, drawing.y), remarks
-        )
+        x_label, y_label = (_make_axis_label(table, name) for name in (drawing.x, drawing.y))
+        head = _make_head(group, key, x_label, y_label, remarks)
         made.append(ImagePanel(head, x, y, values, _make_axis_label(table, drawing.value), ends))
     return made
 
@@ -221,18 +218,18 @@ def _group_rows(table: TableRows, names: Sequence[str]) -> list[tuple[tuple[Any,
     return [(key, table._replace(rows=rows)) for key, rows in groups.items()]
 
 
-def _name_curve(label: str, line: DrawnColumn, lines: Sequence[DrawnColumn]) -> str:
+def _name_curve(label: str, drawn: DrawnColumn, columns: Sequence[DrawnColumn]) -> str:
     """Return the name of a curve: that of the thing, and that of the column if there are several."""
-    if len(lines) == 1 or (label and not line.dashed):
+    if len(columns) == 1 or (label and not drawn.dashed):
         return label
-    column = line.column.removeprefix("log10_")
+    column = drawn.name.removeprefix("log10_")
     return f"{label}: {column}" if label else column
 
 
 def _make_series(
     table: TableRows,
     x: str,
-    line: DrawnColumn,
+    drawn: DrawnColumn,
     label: str,
     thing: str,
     places: dict[str, int],
@@ -240,15 +237,15 @@ def _make_series(
     log10: bool = False,
 ) -> PlotSeries:
     over = _read_numbers(table, x) if x else np.arange(len(table.rows), dtype=float)
-    y = _read_numbers(table, line.column, log10=log10)
+    y = _read_numbers(table, drawn.name, log10=log10)
     low = high = None
-    if line.low:
-        low, high = _read_numbers(table, line.low), _read_numbers(table, line.high)
-    elif line.error:
-        error = _read_numbers(table, line.error)
+    if drawn.low:
+        low, high = _read_numbers(table, drawn.low), _read_numbers(table, drawn.high)
+    elif drawn.error:
+        error = _read_numbers(table, drawn.error)
         with np.errstate(invalid="ignore"):
             low, high = y - error, y + error
-    return PlotSeries(label, places.setdefault(thing or label, len(places)), over, y, line, low, high)
+    return PlotSeries(label, places.setdefault(thing or label, len(places)), over, y, drawn, low, high)
 
 
 def _read_numbers(table: TableRows, name: str, *, log10: bool = False) -> Numbers:
@@ -266,9 +263,8 @@ def _make_axis_label(table: TableRows, name: str, label: str = "", *, log10: boo
     meaning: ColumnMeaning = table.columns[name]
     words = label or meaning.description.partition(";")[0]
     unit = f" [{meaning.unit}]" if meaning.unit else ""
-    return AxisLabel(
-        f"{'log₁₀ of ' if log10 else ''}{words}{unit}", f"{'log10 ' if log10 else ''}{name}{unit}"
-    )
+    long, short = ("log₁₀ of ", "log10 ") if log10 else ("", "")
+    return AxisLabel(f"{long}{words}{unit}", f"{short}{name}{unit}")
 
 
 def _make_head(
@@ -276,25 +272,23 @@ def _make_head(
 ) -> PanelHead:
     name = " ".join(format_value(value) for value in key)
     name = f"{table.name}, {name}" if name else table.name
-    return PanelHead(
-        table.name, name, f"{name}: {printable(table.meaning.description)}", x, y, tuple(remarks)
-    )
+    title = f"{name}: {printable(table.meaning.description)}"
+    return PanelHead(table.name, name, title, x, y, tuple(remarks))
 
 
-def _collect_levels(table: TableRows, lines: Sequence[DrawnColumn]) -> dict[float, str]:
-    return {value: name for line in lines for value, name in table.columns[line.column].levels.items()}
+def _collect_levels(table: TableRows, columns: Sequence[DrawnColumn]) -> dict[float, str]:
+    return {value: name for drawn in columns for value, name in table.columns[drawn.name].levels.items()}
 
 
 def _make_remarks(table: TableRows, series: Sequence[PlotSeries], *, log10: bool = False) -> list[str]:
     """Return remarks on values that no axis can show: one for each curve, or one for many curves."""
     remarks: dict[str, list[str]] = {}
     for one in series:
-        if one.line.dashed and np.isnan(one.y).all():
+        if one.column.dashed and np.isnan(one.y).all():
             continue  # a bound that does not exist is not a missing value
         name = f"{one.label}: " if one.label else ""
-        for what, count in _count_unbounded(
-            one.y, "an exact 0" if log10 else _name_minus_inf(table, one.line.column)
-        ):
+        zero = "an exact 0" if log10 else _name_minus_inf(table, one.column.name)
+        for what, count in _count_unbounded(one.y, zero):
             remarks.setdefault(what, []).append(f"{name}{what} at {count} of {len(one.y)} places")
     return [
         remark

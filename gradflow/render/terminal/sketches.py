@@ -8,6 +8,7 @@ from rich.cells import cell_len
 from gradflow.render.plots.panels import CurvePanel, ImagePanel, ItemPanel, Numbers, PlanePanel, PlotSeries
 from gradflow.render.plots.reduction import are_integers, pool_image, thin_curve, thin_items
 from gradflow.render.terminal.canvas import Canvas, CanvasCell, Paint
+from gradflow.render.terminal.color_scale import draw_color_scale, make_pixel
 from gradflow.render.terminal.frame import (
     AxisRange,
     CanvasRow,
@@ -26,7 +27,6 @@ from gradflow.render.wrapping import wrap_name
 CHART_HEIGHT, SQUARE_CHART_HEIGHT = 16, 20  # rows of a drawing; of a square one
 # Okabe and Ito (2008), in an order that is legible on dark and on light screens.
 TERMINAL_PALETTE = ("#56B4E9", "#E69F00", "#009E73", "#CC79A7", "#D55E00", "#0072B2", "#F0E442")
-CIVIDIS_COLORS = ((0, 32, 77), (65, 77, 107), (124, 123, 120), (188, 174, 108), (255, 234, 70))
 DIM_STYLE = "dim"
 # Points of the plane: the mark in Unicode and in ASCII, the index of its color, its meaning.
 PLANE_MARKS = (
@@ -38,8 +38,6 @@ CURVE_TAGS = "123456789abcdefghijklmnopqrstuvwxyz"
 MAX_TAGGED_CURVES, MAX_CHART_ITEMS = 10, 60
 NAME_DIVISOR, VALUE_WIDTH = 3, 14  # names of items take a third of the width; columns of their numbers
 ITEM_MARKS = (("●", "*"), ("■", "#"), ("▲", "+"))
-ZERO_COLOR, INFINITE_COLOR = "#CC79A7", "#D55E00"  # colors that are not on the scale
-SCALE_WIDTH = 20  # columns of the color scale
 Sketch = tuple[list[CanvasRow], list[str]]  # rows of letters, and remarks on what was left out
 
 
@@ -48,9 +46,7 @@ def sketch_curves(content: CurvePanel, screen: ChartScreen) -> Sketch:
     several = len(content.series) > 1
     tagged = several and len(content.series) <= MAX_TAGGED_CURVES
     braille = screen.unicode and (screen.color or not several)
-    y = _find_range(
-        [one.y for one in content.series] + [edge for edge in _get_edges(content) if edge is not None]
-    )
+    y = _find_range([one.y for one in content.series] + _get_edges(content))
     x = _find_range([one.x for one in content.series])
     canvas = Canvas(screen.width - measure_margin(y, CHART_HEIGHT) - tagged, CHART_HEIGHT, braille=braille)
     for level in _find_inside(content.levels, y):
@@ -60,15 +56,8 @@ def sketch_curves(content: CurvePanel, screen: ChartScreen) -> Sketch:
         _draw_curve(canvas, content.series[0]._replace(y=edge), x, y, ".", DIM_STYLE, every=3)
     for place, one in enumerate(content.series):
         tag = CURVE_TAGS[place] if tagged else screen.letter("●", "*")
-        _draw_curve(
-            canvas,
-            thin_curve(one, 4 * canvas.width)[0],
-            x,
-            y,
-            tag,
-            _choose_paint(one),
-            every=1 + one.line.dashed,
-        )
+        thin, _ = thin_curve(one, 4 * canvas.width)
+        _draw_curve(canvas, thin, x, y, tag, _choose_paint(one), every=1 + one.column.dashed)
     for one in content.series:
         _mark_infinite(canvas, one, x, screen)
     rows = draw_frame(canvas, x, y, screen, whole=(all(are_integers(one.x) for one in content.series), False))
@@ -145,10 +134,10 @@ def sketch_image(content: ImagePanel, screen: ChartScreen) -> Sketch:
     canvas = Canvas(values.shape[1], len(values) // halves, braille=False)
     for row in range(canvas.height):
         for column in range(canvas.width):
-            cell = _make_pixel(values[halves * row : halves * (row + 1), column], scale, screen)
+            cell = make_pixel(values[halves * row : halves * (row + 1), column], scale, screen)
             canvas.put(column, row, *cell)
     rows = draw_frame(canvas, x, y, screen, whole=integers)
-    return [*rows, *_draw_scale(content, scale, screen)], [remark]
+    return [*rows, *draw_color_scale(content, scale, screen)], [remark]
 
 
 def _draw_curve(
@@ -159,7 +148,7 @@ def _draw_curve(
         (x.share(float(over)), y.share(float(value))) if np.isfinite(value) else None
         for over, value in zip(one.x, one.y, strict=True)
     ]
-    if one.line.marks:
+    if one.column.marks:
         if one.low is not None and one.high is not None:
             for over, low, high in zip(one.x, one.low, one.high, strict=True):
                 if np.isfinite(low) and np.isfinite(high):
@@ -189,8 +178,8 @@ def _mark_infinite(canvas: Canvas, one: PlotSeries, x: AxisRange, screen: ChartS
 
 def _get_edges(content: CurvePanel) -> list[Numbers]:
     """Return the edges of the band, which is drawn for a single curve only."""
-    solid = [one for one in content.series if not one.line.dashed]
-    if len(solid) > 1 or not content.series or content.series[0].line.marks:
+    solid = [one for one in content.series if not one.column.dashed]
+    if len(solid) > 1 or not content.series or content.series[0].column.marks:
         return []
     return [edge for edge in (content.series[0].low, content.series[0].high) if edge is not None]
 
@@ -251,64 +240,9 @@ def _draw_item(
 
 def _choose_mark(one: PlotSeries, screen: ChartScreen) -> str:
     """Return the mark of an item: one for each series, or a hollow one for a reference such as a bound."""
-    return (
-        screen.letter("○", "o")
-        if one.line.dashed
-        else screen.letter(*ITEM_MARKS[one.place % len(ITEM_MARKS)])
-    )
-
-
-def _make_pixel(values: Numbers, scale: AxisRange, screen: ChartScreen) -> CanvasCell:
-    """Return one letter for one value, or for two of which the first is the upper."""
-    if not screen.color:
-        shades = screen.letter("·░▒▓█", ".:-=+*#%@")
-        value = float(values[0])
-        if np.isnan(value):
-            return CanvasCell()
-        if np.isinf(value):
-            return CanvasCell("0" if value < 0 else screen.letter("∞", "!"))
-        return CanvasCell(shades[min(int(scale.share(value) * len(shades)), len(shades) - 1)])
-    colors = [_choose_color(float(value), scale) for value in values]
-    if len(colors) == 1:
-        return CanvasCell("#" if colors[0] else " ", colors[0])
-    upper, lower = colors
-    if upper is None:
-        return CanvasCell("▄", lower) if lower else CanvasCell()
-    return CanvasCell("▀", f"{upper} on {lower}" if lower else upper)
-
-
-def _choose_color(value: float, scale: AxisRange) -> str | None:
-    """Return the color of a value as rich writes it, or None for nan."""
-    if np.isnan(value):
-        return None
-    if np.isinf(value):
-        return ZERO_COLOR if value < 0 else INFINITE_COLOR
-    place = min(max(scale.share(value), 0.0), 1.0) * (len(CIVIDIS_COLORS) - 1)
-    first = min(int(place), len(CIVIDIS_COLORS) - 2)
-    mixed = (
-        round(a + (place - first) * (b - a))
-        for a, b in zip(CIVIDIS_COLORS[first], CIVIDIS_COLORS[first + 1], strict=True)
-    )
-    return "#" + "".join(f"{part:02x}" for part in mixed)
-
-
-def _draw_scale(content: ImagePanel, scale: AxisRange, screen: ChartScreen) -> list[CanvasRow]:
-    """Return the color scale with its ends and its label."""
-    values = np.linspace(scale.low, scale.high, SCALE_WIDTH)
-    label = content.value.label if screen.unicode else content.value.name
-    shades = [
-        _make_pixel(np.array([value] * (2 if screen.unicode else 1)), scale, screen) for value in values
-    ]
-    row = [*write_row(f"{format_value(scale.low)} "), *shades, *write_row(f" {format_value(scale.high)}")]
-    rows = [row, *(write_row(line) for line in wrap_words(label, screen.width))]
-    for value, words in ((-np.inf, "-inf, the logarithm of an exact 0"), (np.inf, "inf")):
-        if (content.values == value).any():
-            rows += make_legend_entry(
-                [_make_pixel(np.array([value] * (2 if screen.unicode else 1)), scale, screen)],
-                words,
-                screen.width,
-            )
-    return rows
+    if one.column.dashed:
+        return screen.letter("○", "o")
+    return screen.letter(*ITEM_MARKS[one.place % len(ITEM_MARKS)])
 
 
 def _find_range(values: Sequence[Numbers]) -> AxisRange:
