@@ -1,4 +1,4 @@
-"""CSV, TSV and JSON lines hold one table, no entry of it empty; a matrix is bare and can be read again."""
+"""CSV, TSV and JSON lines contain one table without empty entries; a matrix can be read again."""
 
 import math
 

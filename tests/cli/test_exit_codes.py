@@ -1,4 +1,4 @@
-"""0 done, 1 data or numbers, 2 usage, 3 the gate, 70 a bug, 130 interrupted: each with its streams."""
+"""Exit codes: 0 done, 1 data or numbers, 2 usage, 3 --fail-on, 70 a bug, 130 interrupted."""
 
 import pytest
 
@@ -10,7 +10,7 @@ POWER = ("power", "-m", W)
 COMPARE = ("compare", "rnn", "--hidden", 2, "--steps", 3, "--seeds", 1)
 COMMANDS = {"power": POWER, "compare": COMPARE}
 
-# command line, and what its line on stderr must say: which value, what was expected
+# a command line, and words that its line on stderr must contain
 USAGE = {
     "not-square": (("power", "-m", "1 2 3; 4 5 6"), ["2×3", "square"]),
     "no-matrix": (("power",), ["matrix", "--random"]),
@@ -60,7 +60,7 @@ DATA = {
     "complex-input": (("compare", "rnn", "--input", "-"), b"1 2j\n3 4\n", ["complex"]),
     "no-input-file": (("compare", "rnn", "--input", "nowhere.npy"), b"", ["nowhere.npy"]),
 }  # fmt: skip
-# what nobody has the memory for
+# more than any machine's memory
 LARGE = {
     "matrix": ("power", "--random", "ginibre", "--size", 10**7),
     "impossible-matrix": ("power", "--random", "ginibre", "--size", 10**12),

@@ -1,4 +1,4 @@
-"""Help that is complete, true and plain: every option, every cell's options, examples that parse."""
+"""Help lists every option and every cell's options, and its examples run."""
 
 import inspect
 import re
@@ -28,19 +28,19 @@ OPTIONS = [
     for name, command in [("", PROGRAM), *PROGRAM.commands.items()]
     for parameter in command.get_params(command.make_context(name or "gradflow", [], resilient_parsing=True))
 ]
-# the longest spelling: click keeps those of --help in no fixed order
+# the longest spelling, because the spellings of --help have no fixed order
 NAMES = [f"{name or 'gradflow'} {max(parameter.opts, key=len)}" for name, parameter in OPTIONS]
 ALL = ["", *COMMANDS]
 NEEDS_FILE = re.compile(r"\.(npy|npz|safetensors|bin|pt|h5|onnx|tex)\b|^-$|/$")
 
 
 def words(text):
-    """Return help as one line, for a sentence may stand on several."""
+    """Return help as one line, because a sentence may take several."""
     return " ".join(text.split())
 
 
 def examples(text):
-    """Return the command lines of the Examples section, each pipe's parts one by one."""
+    """Return the command lines of the Examples section; the parts of a pipe are separate."""
     section = re.split(r"\n\s*\n", text.split("Examples:\n")[1])[0]
     lines = [line.strip() for line in section.splitlines()]
     assert lines
@@ -59,7 +59,7 @@ def parts(tokens):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Replace all analyses with ones that note how they were called and go no further."""
+    """Replace all analyses with functions that record their arguments and stop."""
 
     class ParsedError(gradflow.GradflowError):
         exit_code = 99
@@ -147,7 +147,7 @@ def test_help_of_power_lists_ensembles(cli):
 
 
 def listed(text, title):
-    """Return the names that a help text lists after ``title``, on one line or more."""
+    """Return the names that a help text lists after ``title``, on one or more lines."""
     found = re.search(rf"(?m)^ *{title}: +(.*(?:\n {{10,}}.*)*)$", text)
     return re.findall(r"[\w-]+", found[1].replace(" (main)", "")) if found else []
 
@@ -224,7 +224,7 @@ def test_examples_without_files_run(cli, name):
         outcome = cli(*arguments, *small, "-q")
         assert outcome.code == (3 if "--fail-on" in arguments else 0), outcome.err
         ran += 1
-    # what is about files has no example without one
+    # commands on files have no example without a file
     assert ran or all(arguments[1] in ("inspect", "convert") for arguments in found)
 
 

@@ -1,4 +1,4 @@
-"""JSON is one RFC 8259 object that holds all: what was asked, what came out, and zeros and infinities too."""
+"""JSON is one RFC 8259 object with all parameters and results, including zeros and infinities."""
 
 import inspect
 import json
@@ -96,7 +96,7 @@ def test_params_have_all_inputs_and_defaults(case):
     given = {str(flag).lstrip("-") for flag in command}
     for name in ("seed", "gain", "input_scale", "kreiss", "hidden", "seeds"):
         default = parameters[name].default if name in params else None
-        if default is not None and name not in given:  # None: it is for some inputs only
+        if default is not None and name not in given:  # None: the parameter is for some inputs only
             assert params[name] == default
 
 

@@ -1,4 +1,4 @@
-"""``-o FILE``: whole or not at all, in the format that was asked for, where the file was."""
+"""``-o FILE`` writes a whole file or nothing, in the right format, in place of the old file."""
 
 import os
 import stat
@@ -24,7 +24,7 @@ def old(tmp_path):
 
 @pytest.fixture
 def idle(monkeypatch):
-    """Replace both analyses with ones that only say that they were called."""
+    """Replace two analyses with functions that only record their calls."""
     calls = []
     for name in ("power", "compare"):
         monkeypatch.setattr(gradflow, name, lambda *a, **k: calls.append((a, k)))

@@ -1,4 +1,4 @@
-"""--plot and --chart: a picture beside the result or in its place, the same everywhere, and no harm done."""
+"""--plot writes a picture beside the result, and --chart draws one in its place."""
 
 import re
 import subprocess

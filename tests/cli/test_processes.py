@@ -1,4 +1,4 @@
-"""What only a process can show: lost pipes, Ctrl-C, closed and full streams, a bar on a terminal."""
+"""Tests that need a real process: lost pipes, Ctrl-C, closed and full streams, a bar on a terminal."""
 
 import errno
 import os
@@ -13,7 +13,7 @@ import pytest
 from gradflow.cli import screen
 
 POWER = ("power", "-m", "0.58 0.24; 0.24 0.72")
-# more than any pipe holds: 10 000 rows
+# 10 000 rows, more than the buffer of a pipe
 LONG = "compare rnn --steps 10000 --hidden 1 --features 1 --seeds 1"
 COMPARE = ("compare", "rnn", "lstm", "--hidden", 3, "--steps", 6, "--seeds", 3, "--features", 2)
 
@@ -91,7 +91,7 @@ def test_process_substitution_is_a_file(bash):
 
 @pytest.fixture
 def pipe(tmp_path):
-    """Return a named pipe, and a way to open it that waits for its reader and for no one else."""
+    """Return a named pipe, and a function that opens it as soon as it has a reader."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
 
@@ -114,7 +114,7 @@ def test_ctrl_c_during_work_exits_130_silently(started, pipe):
     child = started("compare", "lstm", *options, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with opened() as stream:
         stream.write(b"1 2\n" * 5000)
-    time.sleep(0.5)  # it has all that it reads, and works
+    time.sleep(0.5)  # it has read its input and is working
     assert child.poll() is None
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=30)
@@ -125,7 +125,7 @@ def test_ctrl_c_during_input_exits_130_silently(started, pipe):
     path, opened = pipe
     child = started("compare", "lstm", "--input", path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with opened():
-        time.sleep(0.5)  # it waits in read: a signal just before that call would wait with it
+        time.sleep(0.5)  # it is waiting for input now
         assert child.poll() is None
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=30)
@@ -160,14 +160,14 @@ def test_long_work_has_a_bar_on_stderr(terminal):
 
 @pytest.fixture
 def at_once(monkeypatch):
-    """Let any work be long enough for a bar."""
+    """Show the progress bar at once."""
     monkeypatch.setattr(screen, "BAR_DELAY", -1.0)
 
 
 def test_bar_leaves_stdout_unchanged(cli, at_once):
     outcome = cli(*COMPARE, "-f", "json", terminals=("stderr",))
     assert outcome.code == 0
-    assert "/2" in outcome.err  # one batch a cell
+    assert "/2" in outcome.err  # one batch per cell
     assert outcome.raw == cli(*COMPARE, "-f", "json").raw
 
 

@@ -1,18 +1,18 @@
-"""A long table is thinned for people, and never loses its first row, its last, its peak and its crossings."""
+"""A long table is thinned for people and keeps its first and last rows, its peak and its crossings."""
 
 import re
 from itertools import pairwise
 
 import pytest
 
-# ground truth: ‖W^k‖ grows first, peaks at step 9, and falls under 1 later
+# ‖W^k‖ grows first, peaks at step 9 and falls below 1 later
 JORDAN = ("power", "-m", "0.9 1; 0 0.9", "-n", 200)
 COMPARE = ("compare", "rnn:gain=2", "lstm", "--hidden", 4, "--steps", 120, "--seeds", 2, "--features", 2)
 FORMATS = ["table", "md"]
 
 
 def numbered(text, title):
-    """Return the first numbers of the rows of the block under ``title``."""
+    """Return the first numbers of the rows of the grid below ``title``."""
     block = re.split(rf"^(?:### )?{title}: .*$", text, maxsplit=1, flags=re.MULTILINE)[1]
     first = []
     for line in block.splitlines():
@@ -25,7 +25,7 @@ def numbered(text, title):
 
 
 def crossings(logs, level=0.0):
-    """Return where ``logs`` are clearly on the other side of ``level`` than where they last were clearly."""
+    """Return where ``logs`` are clearly on the other side of ``level`` than before."""
     clear = [k for k, log in enumerate(logs) if abs(log - level) > 1e-6]
     return [k for last, k in pairwise(clear) if (logs[last] > level) != (logs[k] > level)]
 

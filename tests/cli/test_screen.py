@@ -1,4 +1,4 @@
-"""What a table becomes on a screen, in a pipe, and where letters are few: drawn to fit, and no number cut."""
+"""A table fits the screen, the pipe and the encoding, and no number is cut."""
 
 import re
 import unicodedata
@@ -31,13 +31,13 @@ def widest(text):
 
 
 def numbers(text):
-    """Return the words of the text that are numbers."""
+    """Return the words of a text that are numbers."""
     return {word for word in text.split() if NUMBER.fullmatch(word)}
 
 
 @pytest.fixture
 def screen(cli, monkeypatch):
-    """Run a command line whose stdout is a screen of so many columns, as COLUMNS says."""
+    """Return a function that runs a command line with COLUMNS set."""
 
     def screen(*arguments, columns):
         with monkeypatch.context() as patch:
@@ -87,7 +87,7 @@ def test_narrow_table_has_every_number(screen, cli, command, part, columns):
     arguments = (*COMMANDS[command], "--table", part)
     outcome, wide = screen(*arguments, columns=columns), cli(*arguments)
     assert outcome.code == 0
-    if part == "summary":  # a description, which a narrow screen may leave out, may hold a number too
+    if part == "summary":  # a narrow screen may leave out descriptions, which may contain numbers
         values = numbers("\n".join(line.split()[1] for line in wide.out.splitlines()))
         assert values
         assert values <= numbers(outcome.out) <= numbers(wide.out)

@@ -1,4 +1,4 @@
-"""The result on stdout, everything else on stderr, and the same bytes again."""
+"""The result is on stdout, everything else on stderr, and a second run gives the same bytes."""
 
 import pytest
 
@@ -6,7 +6,7 @@ from gradflow.cli.emit import FOR_SCREENS
 from gradflow.render import FORMATS
 
 POWER = ("power", "-m", "0.58 0.24; 0.24 0.72")
-NILPOTENT = ("power", "-m", "0 1; 0 0")  # not diagonalizable: a note says so
+NILPOTENT = ("power", "-m", "0 1; 0 0")  # not diagonalizable, which a note says
 COMPARE = ("compare", "rnn", "lstm", "--hidden", 3, "--steps", 6, "--seeds", 2, "--features", 2)
 MACHINE = [name for name in FORMATS if name not in FOR_SCREENS]
 NOTE = "not diagonalizable"

@@ -1,4 +1,4 @@
-"""A name that is nearly right is answered with the right one, and with all that are valid."""
+"""An unknown name is answered with the nearest valid name and with all valid names."""
 
 import pytest
 
@@ -15,11 +15,11 @@ REGIMES = ("vanishing", "exploding", "preserving", "polynomial", "nilpotent")
 
 
 def slip(name):
-    """Return the name with its last letter twice, as a quick hand types it."""
+    """Return the name with its last letter typed twice."""
     return name + name[-1]
 
 
-# command line with the slip, the right name
+# a command line with a slip, and the right name
 SLIPS = {
     **{f"command {name}": ((slip(name),), name) for name in COMMANDS},
     **{f"cell {name}": (("compare", slip(name)), name) for name in CELLS},

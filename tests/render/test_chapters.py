@@ -1,4 +1,4 @@
-"""A derivation drawn: no formula cut at any width, or changed by a reader of Markdown; no rounding shown."""
+"""A derivation in every format: formulas are whole at any width and unchanged for a reader of Markdown."""
 
 import re
 from dataclasses import dataclass, replace
@@ -22,12 +22,12 @@ def derivation():
 
 
 def squeezed(text):
-    """Return a text without blanks and line ends, wherever it was broken."""
+    """Return a text without blanks and line ends."""
     return re.sub(r"\s+", "", text)
 
 
 def marked(record):
-    """Return every text of a derivation, with its marks."""
+    """Return every text of a derivation, with the $ signs of its formulas."""
     topics = record.topics
     columns = (topics.title, topics.statement, topics.answer, topics.slip, record.lines.reason)
     return [text for column in columns for text in column if text]
@@ -101,7 +101,7 @@ def test_chapters_are_in_order_and_can_be_shown_alone(derivation, draw, name):
 
 
 def tokens(text):
-    """Return what a reader of Markdown with formulas between dollars makes of a text, token by token."""
+    """Yield the tokens that a Markdown reader with formulas between dollar signs makes of a text."""
     reader = MarkdownIt("commonmark").use(dollarmath_plugin, allow_labels=False)
     for token in reader.parse(text):
         yield token
@@ -152,7 +152,7 @@ def test_color_marks_what_holds_and_changes_no_letter(derivation, draw):
     assert re.sub(r"\x1b\[\d+m", "", colored) == draw(derivation, "table")
 
 
-# A derivation of anybody's: columns of other names, texts that a format has a meaning for, a line that fails.
+# An invented derivation: other column names, hostile texts and a line that does not hold.
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,4 +1,4 @@
-"""A chart in the terminal fits, keeps to the letters and colours that there are, and its marks are true."""
+"""A chart fits the terminal, uses only its letters and colors, and has its marks in the right places."""
 
 import re
 from itertools import pairwise
@@ -30,7 +30,7 @@ SHADES = {True: "·░▒▓█", False: ".:-=+*#%@"}
 
 @pytest.fixture(autouse=True)
 def every_colour(monkeypatch):
-    """Have a terminal of all colours in every test: rich keeps what it once made of a colour."""
+    """Give every test a terminal with all colors, because rich caches colors."""
     monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.setenv("TERM", "xterm")
 
@@ -40,7 +40,7 @@ def chart(record, table=None, width=80, *, color=False, unicode=True):
 
 
 def rows(text, side="│┤"):
-    """Return what stands beside the axis on the left, row by row."""
+    """Return the rows of the drawing to the right of its left axis."""
     found = [
         re.split(f"[{side}]", line, maxsplit=1)[1]
         for line in text.splitlines()
@@ -50,7 +50,7 @@ def rows(text, side="│┤"):
 
 
 def place_of(mark, drawing):
-    """Return the rows of a mark by column, from the top."""
+    """Return the rows of a mark by column, from the top down."""
     found = {}
     for row, line in enumerate(drawing):
         for column, letter in enumerate(line):

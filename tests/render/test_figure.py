@@ -1,4 +1,4 @@
-"""A figure holds what the record holds: looked for among matplotlib's own artists, mostly undrawn."""
+"""A figure shows what the record contains: the tests look at matplotlib's artists."""
 
 from itertools import combinations
 
@@ -48,7 +48,7 @@ def axes_of(**tables):
 
 
 def lines(axes):
-    """Return the points of each line that stands on its data's axes, without what is not finite."""
+    """Return the finite points of each line in data coordinates."""
     found = [line for line in axes.lines if line.get_transform() == axes.transData and len(line.get_xdata())]
     return [np.array([point for point in line.get_xydata() if np.isfinite(point).all()]) for line in found]
 
@@ -114,7 +114,7 @@ def test_points_are_sized_by_condition_and_defective_ones_are_crosses():
     assert words(axes) == ["condition 1", "condition 100", "condition 1e+06", "defective"]
 
 
-def test_image_has_values_in_place_zeros_grey_and_missing_white():
+def test_image_has_values_in_place_zeros_gray_and_missing_white():
     axes = axes_of(pixels=pixels([[0.0, -1.0, -2.0], [-3.0, -np.inf, np.nan]]))
     (image,) = axes.images
     shown = image.get_array()
@@ -186,13 +186,13 @@ def test_too_many_panels_are_refused():
 
 
 def apart(boxes):
-    """Check that boxes of the sheet, each at its own place, do not overlap by more than a dot."""
+    """Check that boxes do not overlap by more than a dot."""
     for one, other in combinations(boxes, 2):
         assert not one.padded(-1.0).overlaps(other.padded(-1.0)), f"{one} overlaps {other}"
 
 
 def tick_boxes(axis, renderer):
-    """Return the boxes of the numbers or names along an axis that are seen."""
+    """Return the boxes of the visible numbers or names along an axis."""
     low, high = sorted(axis.get_view_interval())
     ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
     return [tick.label1.get_window_extent(renderer) for tick in ticks if tick.label1.get_text()]

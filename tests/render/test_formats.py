@@ -1,4 +1,4 @@
-"""Every format renders every record, and all that carry numbers carry the same ones."""
+"""Every format renders every record, and all formats contain the same numbers."""
 
 import csv
 import io
@@ -36,12 +36,12 @@ def parsed(text):
 
 
 def given(value):
-    """Return a value of a record as Python's own."""
+    """Return a value of a record as a built-in Python value."""
     return value.item() if isinstance(value, np.generic) else value
 
 
 def carried(value):
-    """Return what JSON makes of a value."""
+    """Return a value as JSON contains it."""
     value = given(value)
     if isinstance(value, complex):
         return {"re": carried(value.real), "im": carried(value.imag)}
@@ -51,7 +51,7 @@ def carried(value):
 
 
 def named(record):
-    """Return the tables that the record has: name to columns of values."""
+    """Return the tables of a record, as name to columns of values."""
     return {
         name: {
             key: [given(entry) for entry in entries]
@@ -67,7 +67,7 @@ def rows(columns):
 
 
 def same(entry, value):
-    """Return whether a text of CSV is the value, to the last bit."""
+    """Return whether an entry of CSV equals a value to the last bit."""
     if value is None:
         return entry == "nan"
     if isinstance(value, bool):
@@ -244,7 +244,7 @@ def test_people_see_every_scalar_and_column(records, draw):
                 assert key in text
             for _, value in describe_fields(record, TableMeaning).values():
                 shown = describe_fields(value, ColumnMeaning) if value is not None else {}
-                # series stand side by side there, and lines in chapters: no heading of theirs is needed
+                # compare shows series side by side and derive shows chapters, both without column names
                 assert record.command in ("compare", "derive") or all(key in text for key in shown)
 
 

@@ -1,4 +1,4 @@
-"""LaTeX that LaTeX takes: pure ASCII, balanced, of known commands, whatever the texts are; and compiled."""
+"""LaTeX is ASCII, balanced and made of known commands for any text, and compiles where LaTeX is installed."""
 
 import inspect
 import re
@@ -20,7 +20,7 @@ from tests.test_notation import check_balanced
 
 PREAMBLE = "\\documentclass{article}\n\\usepackage{amsmath,amssymb}\n\\begin{document}\n%s\n\\end{document}\n"
 SOURCES = (gradflow.notation, gradflow.notation.tex, latex)
-# every control word that the sources write, and those made of a name
+# every control word in the sources, and those made of a name
 KNOWN = set(re.findall(r"\\([a-zA-Z]+)", "".join(map(inspect.getsource, SOURCES)))) | {
     word.strip("\\") for word in [*SYMBOLS.values(), *gradflow.notation.NAMES.values()]
 }
@@ -32,7 +32,7 @@ def answers():
 
 
 def check_fragment(text):
-    """What can be seen without LaTeX is right: letters, brackets, environments, commands, closed math."""
+    """Check without LaTeX: ASCII, balanced brackets and environments, known commands, closed formulas."""
     assert text.isascii()
     assert all(letter.isprintable() or letter == "\n" for letter in text)
     check_balanced(text)
@@ -45,7 +45,7 @@ def check_fragment(text):
 
 
 def compiled(text, folder):
-    """Compile a fragment in a minimal document where there is a LaTeX, and return what it says."""
+    """Compile a fragment in a minimal document; return the finished process, or None without LaTeX."""
     program = shutil.which("pdflatex")
     if program is None:
         return None
@@ -58,7 +58,7 @@ def compiled(text, folder):
 
 
 def check_compiled(text, folder):
-    """The structure is right in any case; where there is a LaTeX it must take the fragment, too."""
+    """Check the fragment, and compile it if LaTeX is installed."""
     check_fragment(text)
     done = compiled(text, folder)
     if done is not None:
@@ -117,7 +117,7 @@ def test_escaped_text_is_balanced_ascii(text):
     assert re.sub(r"\\.", "", found).count("$") % 2 == 0
 
 
-# what TeX reads them as, by the LaTeX Companion
+# from the LaTeX Companion
 LETTERS = {
     "a_b": r"a\_b", "50 %": r"50 \%", "{x}": r"\{x\}", "$5 & #1": r"\$5 \& \#1", "~^": r"\textasciitilde{}"
     r"\textasciicircum{}", "\\": r"\textbackslash{}", "<|>": "$<$$|$$>$", "--all": "-{}-all", "–": "--",

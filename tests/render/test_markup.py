@@ -1,4 +1,4 @@
-"""Markdown stays a table and HTML stays text, whatever the names are."""
+"""Markdown tables stay tables and HTML text stays text, whatever the names are."""
 
 import re
 from html.parser import HTMLParser
@@ -23,17 +23,17 @@ def grids(text):
 
 
 def shown(text):
-    """Return a piece of Markdown as a reader sees it, where nothing is emphasised or linked."""
+    """Return Markdown without its backslashes, as a reader sees it."""
     return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text)
 
 
 def printable(text):
-    """Return a text with its control characters escaped, as a renderer may have done or not."""
+    """Return a text with its control characters escaped."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 class Reader(HTMLParser):
-    """Tags in order, those that are open, and the text of each cell and paragraph."""
+    """A parser that keeps all tags, the open tags, and the text of each cell and paragraph."""
 
     def __init__(self):
         super().__init__(convert_charrefs=True)

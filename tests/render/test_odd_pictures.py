@@ -1,4 +1,4 @@
-"""Pictures of numbers at the ends of a double, of many curves, and of names that look like something else."""
+"""Pictures of extreme numbers, of many curves and of unusual names."""
 
 import re
 
@@ -51,7 +51,7 @@ def test_maps_share_their_colors():
 def test_bounds_of_many_curves_have_their_colors():
     heights = {f"w{k}": [0.0, -1.0 - k] for k in range(12)}
     axes = gradflow.figure(outing(walks=walks(heights, limit=1.0)), table="walks").axes[0]
-    curves = [line for line in axes.lines if not isinstance(line.get_color(), str)]  # levels are grey
+    curves = [line for line in axes.lines if not isinstance(line.get_color(), str)]  # levels are gray
     solid = [line for line in curves if line.get_linestyle() == "-"]
     dashed = [line for line in curves if line.get_linestyle() != "-"]
     assert len(solid) == len(dashed) == 12

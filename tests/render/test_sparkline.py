@@ -1,4 +1,4 @@
-"""A sparkline is as long as it should be, and higher where the curve is higher."""
+"""A sparkline has the right length, and higher marks where the curve is higher."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""A table for people: its numbers are the record's, its columns are aligned, its marks are the screen's."""
+"""A table for people has the numbers of the record, aligned columns and letters that the screen has."""
 
 import math
 import re
@@ -12,12 +12,12 @@ from gradflow.render.style import Style
 from gradflow.render.text.chapters import make_chapters
 from gradflow.render.text.grids import make_grids
 
-DIGITS = 4  # a person is shown at least so many
+DIGITS = 4  # shown at least
 REAL = re.compile(r"[+-]?\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 
 
 def floats(record):
-    """Return all numbers of a record, and the log₁₀ of those that it carries by their logarithm."""
+    """Return all numbers of a record, and those in logarithmic columns."""
     values, logs = [], []
     for _, value in describe_fields(record, ScalarMeaning).values():
         values.append(value)
@@ -32,7 +32,7 @@ def floats(record):
 
 
 def close(text, values, logs):
-    """Return whether a number as shown is one of ``values``, or 10 to one of ``logs``, as far as shown."""
+    """Return whether a shown number rounds one of ``values``, or 10 to the power of one of ``logs``."""
     shown, half = float(text), 0.5001 * 10.0 ** (1 - DIGITS)
     with np.errstate(invalid="ignore"):
         near = math.isfinite(shown) and bool((abs(values - shown) <= half * abs(shown)).any())
@@ -41,7 +41,7 @@ def close(text, values, logs):
 
 
 def numbers(text):
-    """Return the real numbers in an entry of a table, a complex one in its two parts."""
+    """Return the real numbers in an entry of a table, two for a complex number."""
     if re.fullmatch(r"[+-]?[\d.]+(e[+-]?\d+)?([+-][\d.]+(e[+-]?\d+)?)?j?", text) is None:
         return []
     return REAL.findall(text)

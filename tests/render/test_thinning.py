@@ -1,4 +1,4 @@
-"""Thinning keeps the first row, the last, each peak and each crossing, and about as many as asked."""
+"""Thinning keeps the first and last rows, peaks and crossings, and about as many rows as asked."""
 
 import math
 from itertools import pairwise
@@ -16,13 +16,13 @@ ROWS = st.integers(1, 12)
 
 @st.composite
 def curves(draw):
-    """Draw a length and some curves of that length."""
+    """Draw a length and a few curves of that length."""
     count = draw(st.integers(1, 24))
     return count, draw(st.lists(st.lists(HEIGHTS, min_size=count, max_size=count), max_size=2))
 
 
 def crossings(values, level):
-    """Return where a curve is clearly on the other side of ``level`` than where it last was clearly."""
+    """Return where a curve is clearly on the other side of ``level`` than before."""
     clear = [k for k, value in enumerate(values) if abs(value - level) > 1e-6]
     return {k for last, k in pairwise(clear) if (values[last] > level) != (values[k] > level)}
 

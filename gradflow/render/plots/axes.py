@@ -23,7 +23,7 @@ FIGURE_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F0
 CURVE_DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))  # for more curves than colors
 REFERENCE_DASHES = (0, (3, 1.5))
 COLORMAP = "cividis"
-DARK_GREY, LIGHT_GREY = "#666666", "#d4d4d4"
+DARK_GRAY, LIGHT_GRAY = "#666666", "#d4d4d4"
 MAX_CURVES_IN_LEGEND = 10  # a longer legend names three of its curves
 MAX_CURVE_POINTS, MAX_IMAGE_SIDE = 2000, 1000
 MAX_FIGURE_ITEMS = 60  # in a panel
@@ -60,7 +60,7 @@ def draw_curves(axes: Axes, content: CurvePanel, width: float) -> list[str]:
             _draw_marks(axes, series, look, (x, np.full(len(x), end)), marker, axes.get_xaxis_transform())
     for values, names in _group_levels(content.levels, axes.get_ylim()):
         for value in values:
-            axes.axhline(value, color=DARK_GREY, linewidth=0.7, zorder=0.9)
+            axes.axhline(value, color=DARK_GRAY, linewidth=0.7, zorder=0.9)
         _write_note(axes, names, sum(values) / len(values))
     _write_title(axes, content.head.title, *_make_handles(content.series, looks), width)
     return remarks
@@ -96,8 +96,8 @@ def draw_items(axes: Axes, content: ItemPanel, width: float) -> list[str]:
     low, high = axes.get_xlim()
     for level, name in content.levels.items():
         if low <= level <= high:
-            line = axes.axvline(level, color=DARK_GREY, linewidth=0.7, zorder=0.9)
-            handles[f"{name} ({level:g})"] = Line2D([], [], color=DARK_GREY, linewidth=line.get_linewidth())
+            line = axes.axvline(level, color=DARK_GRAY, linewidth=0.7, zorder=0.9)
+            handles[f"{name} ({level:g})"] = Line2D([], [], color=DARK_GRAY, linewidth=line.get_linewidth())
     _write_title(axes, content.head.title, handles, more, width)
     return [remark]
 
@@ -112,9 +112,9 @@ def wrap_item_names(content: ItemPanel, width: float) -> list[list[str]]:
 
 def draw_plane(axes: Axes, content: PlanePanel, width: float) -> list[str]:
     """Draw points and the unit circle: a point with a larger condition is larger, a defective one a cross."""
-    axes.add_patch(Circle((0, 0), 1, fill=False, color=DARK_GREY, linewidth=0.9))
-    axes.axhline(0, color=LIGHT_GREY, linewidth=0.7, zorder=0.5)
-    axes.axvline(0, color=LIGHT_GREY, linewidth=0.7, zorder=0.5)
+    axes.add_patch(Circle((0, 0), 1, fill=False, color=DARK_GRAY, linewidth=0.9))
+    axes.axhline(0, color=LIGHT_GRAY, linewidth=0.7, zorder=0.5)
+    axes.axvline(0, color=LIGHT_GRAY, linewidth=0.7, zorder=0.5)
     good = np.isfinite(content.sizes)
     point: dict[str, Any] = {"color": FIGURE_PALETTE[0], "alpha": 0.6, "linewidths": 0}
     axes.scatter(content.re[good], content.im[good], _compute_areas(content.sizes[good]), **point)
@@ -134,13 +134,13 @@ def draw_plane(axes: Axes, content: PlanePanel, width: float) -> list[str]:
 
 
 def draw_image(axes: Axes, content: ImagePanel, width: float) -> list[str]:
-    """Draw values as colors: −inf (an exact 0) in grey, inf in vermilion, missing values in white."""
+    """Draw values as colors: −inf (an exact 0) in gray, inf in vermilion, missing values in white."""
     values, remark = pool_image(content.values, MAX_IMAGE_SIDE, MAX_IMAGE_SIDE)
     low, high = content.ends
     span = high - low or 1.0
     image = axes.imshow(
         np.nan_to_num(values, nan=np.nan, neginf=low - span, posinf=low + 2.0 * span),
-        cmap=colormaps[COLORMAP].with_extremes(under=LIGHT_GREY, over=FIGURE_PALETTE[1], bad="white"),
+        cmap=colormaps[COLORMAP].with_extremes(under=LIGHT_GRAY, over=FIGURE_PALETTE[1], bad="white"),
         norm=Normalize(low, low + span),
         origin="lower",
         extent=(*_measure_edges(content.x), *_measure_edges(content.y)),
@@ -274,10 +274,10 @@ def _group_levels(
 
 
 def _write_note(axes: Axes, words: str, height: float) -> None:
-    """Write small grey text beside the axes."""
+    """Write small gray text beside the axes."""
     axes.annotate(
         words, (1.0, height), (3, 0), ("axes fraction", "data"), "offset points",
-        va="center", fontsize=6, color=DARK_GREY, zorder=0.95,
+        va="center", fontsize=6, color=DARK_GRAY, zorder=0.95,
     )  # fmt: skip
 
 
@@ -292,6 +292,6 @@ def _compute_areas(sizes: Numbers) -> Numbers:
 
 
 def _measure_edges(places: Numbers) -> tuple[float, float]:
-    """Return where the cells at the first and the last place end."""
+    """Return the outer edges of the first and the last pixel."""
     half = 0.5 * (float(places[-1] - places[0]) / (len(places) - 1) if len(places) > 1 else 1.0)
     return float(places[0]) - half, float(places[-1]) + half

@@ -33,15 +33,9 @@ PANEL_DRAWERS: Mapping[type, Callable[..., list[str]]] = {
 }
 # Sizes in inches. A sheet is as wide as the text of a page, and legible at the width of a column.
 SINGLE_PANEL_WIDTH, SHEET_WIDTH = 4.8, 7.0
-PANEL_HEIGHT, LINE_HEIGHT = (
-    2.9,
-    0.14,
-)  # of a panel; of each line of text past two around a panel, and below the sheet
-ITEM_PANEL_MARGIN, ITEM_HEIGHT, NAME_LINE_HEIGHT = (
-    0.9,
-    0.06,
-    0.12,
-)  # around items; of an item; of a line of its name
+PANEL_HEIGHT = 2.9
+LINE_HEIGHT = 0.14  # of each line of text past two around a panel, and below the sheet
+ITEM_PANEL_MARGIN, ITEM_HEIGHT, NAME_LINE_HEIGHT = 0.9, 0.06, 0.12
 MAX_PANELS = 60
 DOTS_PER_INCH = 200
 MATPLOTLIB_STYLE = {

@@ -18,7 +18,7 @@ def figure(record: Record, *, table: str | None = None) -> "Figure":
     """Return the picture of a record as a matplotlib figure, as ``--plot`` draws it.
 
     Norms are drawn as logarithms, so that 1e-5000 is drawn like any other norm. Bands are quantiles over
-    seeds, bars are standard errors, and grey lines are named levels such as the ends of number formats. Save
+    seeds, bars are standard errors, and gray lines are named levels such as the ends of number formats. Save
     the figure, or show it in a notebook; it opens no window.
 
     Parameters

@@ -122,9 +122,8 @@ def _format_grid(grid: TextGrid, style: Style) -> list[str]:
         name = grid.title.partition(":")[0].split()[0]
         return [f"  too wide: see --table {name} -f csv"]
     widths = _narrow_columns(grid, widths, gap, screen)
-    names = (
-        next((k for k in columns if k not in grid.text_columns), 1) or 1
-    )  # how many leading columns name a row
+    # How many leading columns name a row.
+    names = next((k for k in columns if k not in grid.text_columns), 1) or 1
     if _measure_total(widths[:names], gap) > screen // 2:
         names = 1
     parts = [

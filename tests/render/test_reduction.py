@@ -1,4 +1,4 @@
-"""What is left out of a picture is never an extreme, and is said."""
+"""Points, items and pixels that a picture leaves out are never extremes, and a remark counts them."""
 
 import numpy as np
 import pytest

@@ -1,4 +1,4 @@
-"""Panels are what the record's own numbers and metadata say, of every command and of a record made up."""
+"""Panels contain the numbers and metadata of the record, for every command and for an invented record."""
 
 from dataclasses import is_dataclass
 from typing import get_args, get_type_hints
