@@ -137,10 +137,16 @@ def _make_curve_panels(table: TableRows, drawing: CurveDrawing, places: dict[str
         names = label_series([key for key, _ in curves]) if drawing.apart else [""]
         series = [
             _make_series(
-                part, drawing.x, drawn, _name_curve(name, drawn, drawing.y), name, places, log10=drawing.log10
+                part,
+                drawing.x,
+                column,
+                _name_curve(name, column, drawing.y),
+                name,
+                places,
+                log10=drawing.log10,
             )
             for name, (_, part) in zip(names, curves, strict=True)
-            for drawn in drawing.y
+            for column in drawing.y
         ]
         y = _make_axis_label(table, drawing.y[0].name, drawing.label, log10=drawing.log10)
         remarks = _make_remarks(table, series, log10=drawing.log10)
@@ -158,8 +164,8 @@ def _make_item_panels(table: TableRows, drawing: ItemDrawing, places: dict[str, 
         names = [f"{drawing.names[0]} {name}" for name in names]
     item_places: dict[str, int] = {}  # items share no color with curves
     series = [
-        _make_series(table, "", drawn, _name_curve("", drawn, drawing.y), "", item_places)
-        for drawn in drawing.y
+        _make_series(table, "", column, _name_curve("", column, drawing.y), "", item_places)
+        for column in drawing.y
     ]
     y = _make_axis_label(table, drawing.y[0].name, drawing.label)
     head = _make_head(table, (), AxisLabel("", ""), y, _make_remarks(table, series))
@@ -218,18 +224,18 @@ def _group_rows(table: TableRows, names: Sequence[str]) -> list[tuple[tuple[Any,
     return [(key, table._replace(rows=rows)) for key, rows in groups.items()]
 
 
-def _name_curve(label: str, drawn: DrawnColumn, columns: Sequence[DrawnColumn]) -> str:
+def _name_curve(label: str, column: DrawnColumn, columns: Sequence[DrawnColumn]) -> str:
     """Return the name of a curve: that of the thing, and that of the column if there are several."""
-    if len(columns) == 1 or (label and not drawn.dashed):
+    if len(columns) == 1 or (label and not column.dashed):
         return label
-    column = drawn.name.removeprefix("log10_")
-    return f"{label}: {column}" if label else column
+    name = column.name.removeprefix("log10_")
+    return f"{label}: {name}" if label else name
 
 
 def _make_series(
     table: TableRows,
     x: str,
-    drawn: DrawnColumn,
+    column: DrawnColumn,
     label: str,
     thing: str,
     places: dict[str, int],
@@ -237,15 +243,15 @@ def _make_series(
     log10: bool = False,
 ) -> PlotSeries:
     over = _read_numbers(table, x) if x else np.arange(len(table.rows), dtype=float)
-    y = _read_numbers(table, drawn.name, log10=log10)
+    y = _read_numbers(table, column.name, log10=log10)
     low = high = None
-    if drawn.low:
-        low, high = _read_numbers(table, drawn.low), _read_numbers(table, drawn.high)
-    elif drawn.error:
-        error = _read_numbers(table, drawn.error)
+    if column.low:
+        low, high = _read_numbers(table, column.low), _read_numbers(table, column.high)
+    elif column.error:
+        error = _read_numbers(table, column.error)
         with np.errstate(invalid="ignore"):
             low, high = y - error, y + error
-    return PlotSeries(label, places.setdefault(thing or label, len(places)), over, y, drawn, low, high)
+    return PlotSeries(label, places.setdefault(thing or label, len(places)), over, y, column, low, high)
 
 
 def _read_numbers(table: TableRows, name: str, *, log10: bool = False) -> Numbers:
@@ -277,7 +283,7 @@ def _make_head(
 
 
 def _collect_levels(table: TableRows, columns: Sequence[DrawnColumn]) -> dict[float, str]:
-    return {value: name for drawn in columns for value, name in table.columns[drawn.name].levels.items()}
+    return {value: name for column in columns for value, name in table.columns[column.name].levels.items()}
 
 
 def _make_remarks(table: TableRows, series: Sequence[PlotSeries], *, log10: bool = False) -> list[str]:
