@@ -79,7 +79,8 @@ class OutputRequest(NamedTuple):
         """
         if self.choose_format() == "json" and self.table is not None and self.plot is None:
             raise UsageError(
-                f"--table {self.table}: json contains every table; use -f csv, tsv, jsonl, table or md"
+                f"--table {self.table}: json contains every table; leave --table out, or use -f csv, tsv, "
+                "jsonl, table or md"
             )
         for verdict in self.fail_on or ():
             if verdict not in verdicts:

@@ -139,7 +139,7 @@ def test_plot_in_place_of_the_result_exits_2(check_refused, tmp_path, plot, othe
 
 @pytest.mark.parametrize("name", ["csv", "json", "table"])
 def test_chart_with_another_format_exits_2(check_refused, name):
-    check_refused(2, *POWER, "--chart", "-f", name, says=["--chart", repr(name)])
+    check_refused(2, *POWER, "--chart", "-f", name, says=["--chart", f"-f {name}"])
 
 
 def test_chart_option_is_the_format_chart(cli, tmp_path, monkeypatch):

@@ -2,13 +2,13 @@
 
 import pytest
 
-from gradflow.cli.emit import FOR_SCREENS
+from gradflow.cli.emit import SCREEN_FORMATS
 from gradflow.render import FORMATS
 
 POWER = ("power", "-m", "0.58 0.24; 0.24 0.72")
 NILPOTENT = ("power", "-m", "0 1; 0 0")  # not diagonalizable, which a note says
 COMPARE = ("compare", "rnn", "lstm", "--hidden", 3, "--steps", 6, "--seeds", 2, "--features", 2)
-MACHINE = [name for name in FORMATS if name not in FOR_SCREENS]
+MACHINE = [name for name in FORMATS if name not in SCREEN_FORMATS]
 NOTE = "not diagonalizable"
 
 

@@ -229,7 +229,7 @@ def test_table_without_picture_is_printed(table):
 def test_other_pictures_are_named_and_sentences_come_last():
     text = chart(whole())
     assert text == chart(whole())
-    ending = "more pictures with --table NAME: things, points, pixels, panels\n\nAll were home by six.\n"
+    ending = "--table NAME also draws: things, points, pixels, panels\n\nAll were home by six.\n"
     assert text.endswith(ending)
 
 

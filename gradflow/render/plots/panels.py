@@ -118,7 +118,7 @@ def make_panels(record: Record, table: str | None = None) -> list[AnyPanel]:
     drawn_tables = get_drawn_tables(record)
     if table is not None and table not in drawn_tables:
         names = ", ".join(drawn_tables) or "none"
-        raise UsageError(f"table {table!r} has no picture; tables with a picture: {names}")
+        raise UsageError(f"{table!r} has no picture; tables with a picture: {names}")
     if not drawn_tables:
         raise UsageError("no table of the result has a picture")
     places: dict[str, int] = {}
@@ -157,9 +157,7 @@ def _make_curve_panels(table: TableRows, drawing: CurveDrawing, places: dict[str
 
 
 def _make_item_panels(table: TableRows, drawing: ItemDrawing, places: dict[str, int]) -> list[AnyPanel]:  # noqa: ARG001
-    names = label_series(
-        [tuple(row) for row in zip(*(table.column(name) for name in drawing.names), strict=True)]
-    )
+    names = label_series(list(zip(*(table.column(name) for name in drawing.names), strict=True)))
     if len(drawing.names) == 1 and not isinstance(table.column(drawing.names[0])[0], str):
         names = [f"{drawing.names[0]} {name}" for name in names]
     item_places: dict[str, int] = {}  # items share no color with curves

@@ -59,7 +59,7 @@ def render_chart(record: Record, style: Style) -> str:
     if style.table is None:
         others = [other for other in drawn_tables if other != name]
         if others:
-            words = f"more pictures with --table NAME: {', '.join(others)}"
+            words = f"--table NAME also draws: {', '.join(others)}"
             rows += [*(write_row(line, DIM_STYLE) for line in wrap_words(words, screen.width)), []]
         rows += [
             write_row(line)
