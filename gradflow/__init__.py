@@ -16,7 +16,7 @@ API = {
     "compare": "gradflow.analysis.flow:compare",
     "convert": "gradflow.analysis.conversion:convert",
     "derive": "gradflow.analysis.derive:derive",
-    "figure": "gradflow.render.plot:figure",
+    "figure": "gradflow.render.plots.files:figure",
     "from_state_dict": "gradflow.layouts.checkpoint:from_state_dict",
     "init": "gradflow.analysis.init:init",
     "inspect": "gradflow.analysis.inspection:inspect",
@@ -28,7 +28,7 @@ API = {
     "read_arrays": "gradflow.readers.arrays:read_arrays",
     "read_matrix": "gradflow.readers.arrays:read_matrix",
     "theory": "gradflow.analysis.theory:theory",
-    "to_text": "gradflow.render.render:render",
+    "to_text": "gradflow.render.to_text:to_text",
     "Checkpoint": "gradflow.layouts.checkpoint:Checkpoint",
     "Conversion": "gradflow.analysis.conversion:Conversion",
     "CreditAssignment": "gradflow.analysis.bptt_record:CreditAssignment",
@@ -71,8 +71,8 @@ if TYPE_CHECKING:
     from gradflow.readers.arrays import read_array as read_array
     from gradflow.readers.arrays import read_arrays as read_arrays
     from gradflow.readers.arrays import read_matrix as read_matrix
-    from gradflow.render.plot import figure as figure
-    from gradflow.render.render import render as to_text  # noqa: F401
+    from gradflow.render.plots.files import figure as figure
+    from gradflow.render.to_text import to_text as to_text
 
 
 def __getattr__(name: str) -> Any:

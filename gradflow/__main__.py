@@ -1,51 +1,58 @@
-"""The program: ``gradflow``, or ``python -m gradflow``."""
+"""The program ``gradflow``, also run by ``python -m gradflow``."""
 
 import gc
 import os
 import sys
 
 from gradflow import __version__
-from gradflow.cli.ending import CANNOT_WRITE, INTERRUPTED, PIPE_LOST, leave, tell
+from gradflow.cli.ending import (
+    EXIT_CANNOT_WRITE,
+    EXIT_INTERRUPTED,
+    EXIT_PIPE_LOST,
+    exit_program,
+    print_stderr,
+)
 
-# One BLAS thread unless told otherwise, said before numpy is loaded: on a busy machine several of them wait
-# for each other most of the time.
-THREADS = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+# One BLAS thread unless the user sets another number: on a busy machine several threads mostly wait for each
+# other. The variables must be set before numpy is loaded.
+THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
-# Objects made before garbage is looked for: what imports make is none, and looking is a tenth of a start-up.
-RARELY = 100_000
+# New objects before Python looks for garbage. Imports make many objects and no garbage, and looking for it
+# would take a tenth of the start-up.
+GARBAGE_THRESHOLD = 100_000
 
 
 def main() -> None:
     """Run the command line and exit."""
     try:
-        leave(_run(sys.argv[1:]))
-    except KeyboardInterrupt:  # while modules are loaded
-        leave(INTERRUPTED)
+        exit_program(_run(sys.argv[1:]))
+    except KeyboardInterrupt:  # while modules are being loaded
+        exit_program(EXIT_INTERRUPTED)
 
 
 def _run(arguments: list[str]) -> int:
     if sys.stdout is None:
-        tell("gradflow: stdout is closed: expected somewhere to write the result, give it a file or a pipe")
-        return CANNOT_WRITE
-    if arguments in (["--version"], ["-V"]):  # answered here, for typer alone takes four times as long
+        print_stderr("gradflow: stdout is closed; redirect it to a file or a pipe")
+        return EXIT_CANNOT_WRITE
+    if arguments in (["--version"], ["-V"]):  # answered here, because loading typer takes four times as long
         try:
             sys.stdout.write(f"gradflow {__version__}\n")
         except OSError as error:
-            return _unwritten(error)
+            return _report_write_error(error)
         return 0
-    for name in THREADS:
+    for name in THREAD_VARIABLES:
         os.environ.setdefault(name, "1")
-    gc.set_threshold(RARELY)
+    gc.set_threshold(GARBAGE_THRESHOLD)
     from gradflow.cli.main import run
 
     return run(arguments)
 
 
-def _unwritten(error: OSError) -> int:
+def _report_write_error(error: OSError) -> int:
     if isinstance(error, BrokenPipeError):
-        return PIPE_LOST
-    tell(f"gradflow: cannot write to stdout: {error.strerror}")
-    return CANNOT_WRITE
+        return EXIT_PIPE_LOST
+    print_stderr(f"gradflow: cannot write to stdout: {error.strerror}")
+    return EXIT_CANNOT_WRITE
 
 
 if __name__ == "__main__":

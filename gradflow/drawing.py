@@ -1,22 +1,21 @@
-"""How a table is drawn: which columns are axes, which lie beside them, which tell one curve from another.
+"""How to draw a table: which columns are axes, bands or error bars, and which distinguish curves.
 
-A drawing stands in the metadata of a table and names its columns; what is on an axis, and in which unit, is
-what the columns' own metadata say. Whatever draws (a figure in a file, a chart in a terminal) knows no
-analysis.
+The metadata of a table contain its drawings, which name its columns. The label and the unit of an axis come
+from the metadata of the column. The code that draws, for a file or for a terminal, knows no analysis.
 """
 
 from typing import NamedTuple
 
 
-class Line(NamedTuple):
-    """A column that is drawn, and what lies about it.
+class DrawnColumn(NamedTuple):
+    """A column to draw, by its name.
 
-    ``low`` and ``high`` name the columns of a band around it, ``error`` that of its standard error. ``marks``
-    draws points alone, for what has nothing in between; ``dashed`` is what the others are held against:
-    theory, a bound.
+    ``low`` and ``high`` name the columns of a band around it, and ``error`` the column of its standard error.
+    ``marks`` asks for points without a line. ``dashed`` marks a reference for the other columns, such as a
+    bound or a theory.
     """
 
-    column: str
+    name: str
     low: str = ""
     high: str = ""
     error: str = ""
@@ -24,40 +23,40 @@ class Line(NamedTuple):
     dashed: bool = False
 
 
-class Curves(NamedTuple):
-    """Columns over the column ``x``.
+class CurveDrawing(NamedTuple):
+    """Curves of the columns ``y`` over the column ``x``.
 
-    The values of the columns ``apart`` tell one curve from another, those of ``panels`` have a panel each.
-    ``log10``: the axis holds decimal logarithms of columns that hold numbers themselves. ``label`` is what
-    the axis says where several columns share it.
+    Each combination of values in the columns ``apart`` is a curve, and each combination in the columns
+    ``panels`` is a panel. With ``log10`` the axis shows the decimal logarithm of the columns. ``label``
+    labels an axis that several columns share.
     """
 
     x: str
-    y: tuple[Line, ...]
+    y: tuple[DrawnColumn, ...]
     apart: tuple[str, ...] = ()
     panels: tuple[str, ...] = ()
     log10: bool = False
     label: str = ""
 
 
-class Items(NamedTuple):
-    """One line of the picture for each row of the table, named by the columns ``names``."""
+class ItemDrawing(NamedTuple):
+    """A line of the picture for each row of the table, named by the columns ``names``."""
 
     names: tuple[str, ...]
-    y: tuple[Line, ...]
+    y: tuple[DrawnColumn, ...]
     label: str = ""
 
 
-class Plane(NamedTuple):
-    """Points of the complex plane beside the unit circle, sized by the logarithm of the column ``size``."""
+class PlaneDrawing(NamedTuple):
+    """Points of the complex plane and the unit circle; the column ``size`` gives the size, as a logarithm."""
 
     re: str
     im: str
     size: str
 
 
-class Image(NamedTuple):
-    """The column ``value`` as a colour at ``x`` and ``y``; a panel for each value of ``panels``."""
+class ImageDrawing(NamedTuple):
+    """The column ``value`` as a color at ``x`` and ``y``; a panel for each value of ``panels``."""
 
     x: str
     y: str
@@ -65,4 +64,4 @@ class Image(NamedTuple):
     panels: tuple[str, ...] = ()
 
 
-Drawing = Curves | Items | Plane | Image
+Drawing = CurveDrawing | ItemDrawing | PlaneDrawing | ImageDrawing

@@ -1,7 +1,7 @@
 """What every analysis returns: scalars, named tables and matrices, each with its meaning.
 
-A record is a frozen dataclass. What a field is (scalar, table, column, matrix), its unit and what it means
-stand in the field's metadata; a renderer walks the fields and knows no analysis.
+A record is a frozen dataclass. The metadata of a field say what it is (scalar, table, column or matrix), what
+it means and in which unit. A renderer walks the fields and knows no analysis.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,11 +16,9 @@ from numpy.typing import NDArray
 
 from gradflow.drawing import Drawing
 
-Scalar = bool | int | float | str | tuple[str, ...] | None
-
 
 class ScalarMeaning(NamedTuple):
-    """What one number (or word) of the summary says; ``prose`` is a sentence, or a tuple of them."""
+    """The meaning of a scalar of the summary; with ``prose`` it is a sentence, or a tuple of sentences."""
 
     description: str
     unit: str = ""
@@ -28,13 +26,13 @@ class ScalarMeaning(NamedTuple):
 
 
 class ColumnMeaning(NamedTuple):
-    """What one column of a table says.
+    """The meaning of a column of a table.
 
-    ``log10`` columns hold the decimal logarithm of what a person wants to read; ``log10_in`` names such a
-    column where it says the same of numbers that a double may not hold. ``levels`` are values, each with its
-    name, whose crossing a reader must not miss: rows there are never left out, pictures have a line there.
-    ``bound`` names a column under which an entry is but rounding: no two processors share it, so a person is
-    told the bound.
+    With ``log10`` the column holds decimal logarithms, and people are shown the numbers themselves.
+    ``log10_in`` names the column with the logarithms of this column, for numbers outside the range of a
+    double. ``levels`` are values with their names: a table shows the rows where they are crossed, and a
+    picture has a line there. ``bound`` names a column with a bound for each entry. An entry below its bound
+    is only rounding, which differs between processors, so people are shown the bound.
     """
 
     description: str
@@ -45,15 +43,16 @@ class ColumnMeaning(NamedTuple):
     bound: str = ""
 
 
-class Chapters(NamedTuple):
-    """Which columns make the rows of a table numbered lines of chapters, which are the rows of another table.
+class ChapterLayout(NamedTuple):
+    """Which columns make the rows of a table the numbered lines of chapters.
 
-    ``heading`` (names and a title), ``before`` and ``after`` are of that other table: the last two are
-    paragraphs, each under its column's name. Texts have formulas between $ signs (see `gradflow.notation`).
+    The chapters are the rows of another table, ``table``. Its columns ``heading`` (names and a title) make
+    the heading of a chapter, its columns ``before`` and ``after`` the paragraphs around the lines. The other
+    names are columns of the lines. Formulas in texts stand between $ signs (see `gradflow.notation`).
     """
 
     table: str
-    key: str  # the column of both that tells the chapters apart
+    key: str  # the column of both tables that says to which chapter a row belongs
     heading: tuple[str, ...]
     before: tuple[str, ...]
     after: tuple[str, ...]
@@ -66,13 +65,13 @@ class Chapters(NamedTuple):
 
 @dataclass(frozen=True)
 class TableMeaning:
-    """What a table says, and how a person reads it best.
+    """The meaning of a table, and how to show it to people.
 
-    ``across`` names the columns whose values stand side by side (one cell beside the other); ``index`` the
-    column that then runs downwards, and ``value`` the one that fills the grid. Without ``index`` each column
-    of the table becomes a row. ``value`` alone names the column whose peak and crossings are always shown.
-    ``chapters`` says how to read a table that is no grid at all. ``absent`` is what to do where a record
-    lacks the table. ``drawn`` are the pictures of it.
+    The columns ``across`` name series that stand side by side, for instance one cell beside the other. The
+    column ``index`` then runs down and the column ``value`` fills the grid; without ``index`` each column of
+    the table becomes a row. Without ``across``, ``value`` names the column whose peak and crossings are
+    always shown. ``chapters`` says how to show a table of numbered lines. ``absent`` says how to get the
+    table when a record lacks it. ``drawn`` are its pictures.
     """
 
     description: str
@@ -80,12 +79,12 @@ class TableMeaning:
     across: tuple[str, ...] = ()
     value: str = ""
     absent: str = ""
-    chapters: Chapters | None = None
+    chapters: ChapterLayout | None = None
     drawn: tuple[Drawing, ...] = ()
 
 
 class MatrixMeaning(NamedTuple):
-    """What a matrix says; ``absent`` is what to do where a record lacks it."""
+    """The meaning of a matrix; ``absent`` says how to get it when a record lacks it."""
 
     description: str
     absent: str = ""
@@ -95,7 +94,7 @@ Meaning = TypeVar("Meaning", ScalarMeaning, ColumnMeaning, TableMeaning, MatrixM
 
 
 def scalar(description: str, unit: str = "", *, prose: bool = False) -> Any:
-    """Declare a scalar of a record's summary; None stands for "there is none"."""
+    """Declare a scalar of a record's summary; None stands for a missing value."""
     return field(metadata={"meaning": ScalarMeaning(description, unit, prose)})
 
 
@@ -108,7 +107,7 @@ def column(
     log10_in: str = "",
     bound: str = "",
 ) -> Any:
-    """Declare a column of a table: an array, or a sequence where entries may be None."""
+    """Declare a column of a table: an array, or a sequence whose entries may be None."""
     meaning = ColumnMeaning(description, unit, log10, levels, log10_in, bound)
     return field(metadata={"meaning": meaning})
 
@@ -120,21 +119,21 @@ def table(
     across: Sequence[str] = (),
     value: str = "",
     absent: str = "",
-    chapters: Chapters | None = None,
+    chapters: ChapterLayout | None = None,
     drawn: Sequence[Drawing] = (),
 ) -> Any:
-    """Declare a table of a record; None stands for a table that was not asked for."""
+    """Declare a table of a record; None stands for a table that the record lacks."""
     meaning = TableMeaning(description, index, tuple(across), value, absent, chapters, tuple(drawn))
     return field(default=None, metadata={"meaning": meaning})
 
 
 def matrix(description: str, *, absent: str = "") -> Any:
-    """Declare a matrix of a record; None stands for a matrix that there is not."""
+    """Declare a matrix of a record; None stands for a matrix that the record lacks."""
     return field(default=None, metadata={"meaning": MatrixMeaning(description, absent)})
 
 
 class Matrix(NamedTuple):
-    """A grid of numbers ``entries * 2**exponent2``, entries of shape (rows, columns)."""
+    """A matrix ``entries * 2**exponent2`` with entries of shape (rows, columns)."""
 
     entries: NDArray[Any]
     exponent2: int = 0
@@ -142,14 +141,14 @@ class Matrix(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Record:
-    """Root of all results: what was asked, what came out, and what to beware of.
+    """Base class of all results: parameters, results and notes.
 
     Attributes
     ----------
     params : mapping
-        what was asked: every parameter, those that nobody gave too
+        every parameter of the call, with defaults
     notes : tuple of str
-        what to beware of
+        cautions about the result
     """
 
     command: ClassVar[str]
@@ -159,40 +158,44 @@ class Record:
     notes: tuple[str, ...] = ()
 
     def __init_subclass__(cls, **options: Any) -> None:
-        # What a field means is written once, in its metadata: help shows it between opening and example.
+        # The meanings of fields are written once, in the metadata; the docstring lists them before examples.
         super().__init_subclass__(**options)
         opening, see_also, rest = cleandoc(cls.__doc__ or "").partition("\n\nSee Also\n")
         shared = cleandoc(Record.__doc__ or "").partition("\n\n")[2]
-        cls.__doc__ = "\n".join([f"{opening}\n\n{shared}", *_attributes(cls)]) + f"{see_also}{rest}\n"
+        cls.__doc__ = "\n".join([f"{opening}\n\n{shared}", *_list_attributes(cls)]) + f"{see_also}{rest}\n"
 
-    def held(self) -> frozenset[str]:
+    def get_verdicts(self) -> frozenset[str]:
         """Return those of the ``verdicts`` that hold."""
         return frozenset()
 
     def __repr__(self) -> str:
-        shown = ", ".join(f"{name}={value!r}" for name, (_, value) in described(self, ScalarMeaning).items())
-        return f"{type(self).__name__}({shown})"
+        scalars = ", ".join(
+            f"{name}={value!r}" for name, (_, value) in describe_fields(self, ScalarMeaning).items()
+        )
+        return f"{type(self).__name__}({scalars})"
 
     def _repr_html_(self) -> str:
-        # By name, and only in a notebook: a record knows no renderer, the public door knows one.
+        # Imported here because records are below renderers; only notebooks call this.
         html: str = import_module("gradflow").to_text(self, "html")
         return html
 
 
-def described(holder: Any, kind: type[Meaning]) -> dict[str, tuple[Meaning, Any]]:
-    """Return the fields of ``holder`` that carry a meaning of ``kind``: name to (meaning, value)."""
-    return {name: (meaning, getattr(holder, name)) for name, meaning in meanings(type(holder), kind).items()}
+def describe_fields(holder: Any, kind: type[Meaning]) -> dict[str, tuple[Meaning, Any]]:
+    """Return the fields of a record or table with a meaning of ``kind``, as name to (meaning, value)."""
+    return {
+        name: (meaning, getattr(holder, name)) for name, meaning in get_meanings(type(holder), kind).items()
+    }
 
 
-def meanings(holder: type[Any], kind: type[Meaning]) -> dict[str, Meaning]:
-    """Return the fields of a record or table class that carry a meaning of ``kind``.
+def get_meanings(holder: type[Any], kind: type[Meaning]) -> dict[str, Meaning]:
+    """Return the fields of a record or table class with a meaning of ``kind``, as name to meaning.
 
     Examples
     --------
     >>> @dataclass(frozen=True)
-    ... class Norms:
+    ... class StepRows:
     ...     step: list[int] = column("power of the matrix")
-    >>> meanings(Norms, ColumnMeaning)["step"].description
+    >>> get_meanings(StepRows, ColumnMeaning)["step"].description
     'power of the matrix'
     """
     return {
@@ -202,51 +205,51 @@ def meanings(holder: type[Any], kind: type[Meaning]) -> dict[str, Meaning]:
     }
 
 
-def plain(value: Any) -> Any:
-    """Return a numpy scalar as the Python object it stands for, sentences as one text, all else as it is.
+def to_builtin(value: Any) -> Any:
+    """Return a numpy scalar as a Python number and a tuple of sentences as one text; leave others unchanged.
 
     Examples
     --------
-    >>> plain(np.float32(0.5)), plain(None), plain(("It is.", "So be it."))
-    (0.5, None, 'It is. So be it.')
+    >>> to_builtin(np.float32(0.5)), to_builtin(None), to_builtin(("It grows.", "It stops."))
+    (0.5, None, 'It grows. It stops.')
     """
     if isinstance(value, tuple):
         return " ".join(value)
     return value.item() if isinstance(value, np.generic) else value
 
 
-def _attributes(record: type[Any]) -> Iterator[str]:
-    """Yield what fields mean as numpydoc lists them, columns behind their table: of a class being made."""
+def _list_attributes(record: type[Any]) -> Iterator[str]:
+    """Yield the attributes of a record class in numpydoc form, the columns of a table after the table."""
     for name, kind in get_annotations(record).items():
         meaning = getattr(vars(record).get(name), "metadata", {}).get("meaning")
         if meaning is not None:
-            yield _attribute(name, _in_words(kind), meaning)
+            yield _format_attribute(name, _describe_type(kind), meaning)
         if isinstance(meaning, TableMeaning):
             holder = next(one for one in (kind, *get_args(kind)) if is_dataclass(one))
             for item in fields(holder):
-                entries = f"{_in_words(item.type)} (rows,)"
-                yield _attribute(f"{name}.{item.name}", entries, item.metadata["meaning"])
+                entries = f"{_describe_type(item.type)} (rows,)"
+                yield _format_attribute(f"{name}.{item.name}", entries, item.metadata["meaning"])
 
 
-def _attribute(name: str, kind: str, meaning: Any) -> str:
+def _format_attribute(name: str, kind: str, meaning: Any) -> str:
     unit, absent = getattr(meaning, "unit", ""), getattr(meaning, "absent", "")
     first = f"{name} : {kind} [{unit}]" if unit else f"{name} : {kind}"
     return "\n    ".join([first, meaning.description, *([f"None: {absent}"] if absent else [])])
 
 
-def _in_words(kind: Any) -> str:
-    """Return a type as docstrings have it.
+def _describe_type(kind: Any) -> str:
+    """Return a type in the words of a docstring.
 
     Examples
     --------
-    >>> _in_words(NDArray[np.float64]), _in_words(list[int | None]), _in_words(float | None)
+    >>> _describe_type(NDArray[np.float64]), _describe_type(list[int | None]), _describe_type(float | None)
     ('array of float64', 'list of int or None', 'float or None')
     """
     outer, inner = get_origin(kind), get_args(kind)
     if not inner:
         return "None" if kind is type(None) else str(kind.__name__)
     if outer is np.ndarray:
-        return f"array of {_in_words(get_args(inner[1])[0])}"
+        return f"array of {_describe_type(get_args(inner[1])[0])}"
     if outer is list or outer is tuple:
-        return f"{outer.__name__} of {_in_words(inner[0])}"
-    return " or ".join(map(_in_words, inner))
+        return f"{outer.__name__} of {_describe_type(inner[0])}"
+    return " or ".join(map(_describe_type, inner))

@@ -20,7 +20,7 @@ from gradflow.layouts import EXPORTERS
 from gradflow.layouts.assumptions import ASSUMABLE_OPTIONS
 from gradflow.linalg import ENSEMBLES
 from gradflow.readers import INPUT_FORMATS
-from gradflow.record import ColumnMeaning, MatrixMeaning, Record, ScalarMeaning, TableMeaning, meanings
+from gradflow.record import ColumnMeaning, MatrixMeaning, Record, ScalarMeaning, TableMeaning, get_meanings
 from gradflow.render import FORMATS
 
 API = {name: getattr(gradflow, name) for name in gradflow.API}
@@ -222,10 +222,14 @@ def test_a_class_names_the_functions_that_return_it(name):
 @pytest.mark.parametrize("name", RECORDS)
 def test_a_record_lists_every_field_and_column_with_its_meaning_and_unit(name):
     record, hints = API[name], hints_of(API[name])
-    expected = {field: meanings(record, kind)[field] for kind in KINDS for field in meanings(record, kind)}
-    for table in meanings(record, TableMeaning):
+    expected = {
+        field: get_meanings(record, kind)[field] for kind in KINDS for field in get_meanings(record, kind)
+    }
+    for table in get_meanings(record, TableMeaning):
         (holder,) = [one for one in (hints[table], *get_args(hints[table])) if is_dataclass(one)]
-        expected |= {f"{table}.{column}": told for column, told in meanings(holder, ColumnMeaning).items()}
+        expected |= {
+            f"{table}.{column}": told for column, told in get_meanings(holder, ColumnMeaning).items()
+        }
     listed = {entry.name: entry for entry in read(name)["Attributes"]}
     assert listed.keys() == {"params", "notes", *expected}
     for field, meaning in expected.items():

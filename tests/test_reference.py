@@ -24,7 +24,7 @@ import gradflow
 from gradflow import errors
 from gradflow.cli import COMMANDS, ending
 from gradflow.cli.main import app, run
-from gradflow.record import MatrixMeaning, ScalarMeaning, TableMeaning, meanings
+from gradflow.record import MatrixMeaning, ScalarMeaning, TableMeaning, get_meanings
 
 HOME = Path(__file__).parents[1]
 DOCS = HOME / "docs"
@@ -130,14 +130,14 @@ def test_a_page_shows_the_help_as_it_is_printed(name, columns, capsys, monkeypat
 def test_a_page_lists_every_field_of_the_record_word_for_word(name):
     rows = rows_of(reference_of(name))
     record = record_of(name)
-    for field, meaning in meanings(record, ScalarMeaning).items():
+    for field, meaning in get_meanings(record, ScalarMeaning).items():
         assert [field, meaning.description, meaning.unit] in rows
     for table in Result(name).tables:
         assert table.columns
         for column, meaning in table.columns.items():
             assert [column, meaning.description, meaning.unit] in rows
     for kind in (TableMeaning, MatrixMeaning):
-        for field, meaning in meanings(record, kind).items():
+        for field, meaning in get_meanings(record, kind).items():
             for text in (f"`{field}`: {escaped(meaning.description)}", escaped(meaning.absent)):
                 assert text in reference_of(name)
     for verdict in record.verdicts:

@@ -4,22 +4,28 @@ import re
 from collections.abc import Iterable, Mapping
 
 from gradflow import __version__
-from gradflow.__main__ import THREADS
+from gradflow.__main__ import THREAD_VARIABLES
 from gradflow.cli import COMMANDS
-from gradflow.cli.ending import BUG, CANNOT_WRITE, INTERRUPTED, PIPE_LOST, VERDICT_HOLDS
+from gradflow.cli.ending import (
+    EXIT_BUG,
+    EXIT_CANNOT_WRITE,
+    EXIT_INTERRUPTED,
+    EXIT_PIPE_LOST,
+    EXIT_VERDICT_HOLDS,
+)
 from gradflow.errors import UsageError
 from gradflow.record import ColumnMeaning, ScalarMeaning
 from reference.program import Help, Result
 
 EXIT_STATUS = {
     0: "Done.",
-    CANNOT_WRITE: "The data could not be read or used, the numbers could not be had, or nothing could be "
-    "written. One line on standard error says what, which value, what was expected and what to do.",
+    EXIT_CANNOT_WRITE: "The data could not be read or used, the numbers could not be had, or nothing could "
+    "be written. One line on standard error says what, which value, what was expected and what to do.",
     UsageError.exit_code: "Usage: an unknown command or option, a bad value, a matrix that is not square.",
-    VERDICT_HOLDS: "The verdict given with --fail-on holds.",
-    BUG: "A bug in gradflow; the message says what to report.",
-    INTERRUPTED: "Interrupted.",
-    PIPE_LOST: "The reader of the pipe went away; nothing is said.",
+    EXIT_VERDICT_HOLDS: "The verdict given with --fail-on holds.",
+    EXIT_BUG: "A bug in gradflow; the message says what to report.",
+    EXIT_INTERRUPTED: "Interrupted.",
+    EXIT_PIPE_LOST: "The reader of the pipe went away; nothing is said.",
 }
 ENVIRONMENT = {
     "GRADFLOW_FORMAT": "The format of a result where neither -f nor the suffix of -o FILE says it.",
@@ -28,7 +34,7 @@ ENVIRONMENT = {
     "NO_COLOR": "If set, no colours.",
     "FORCE_COLOR": "If set, colours off a terminal too, unless NO_COLOR is set.",
     "TERM": "If dumb, no colours on a terminal.",
-    **dict.fromkeys(THREADS, "Threads of the linear algebra, 1 unless set."),
+    **dict.fromkeys(THREAD_VARIABLES, "Threads of the linear algebra, 1 unless set."),
 }
 SPECIAL = {"\\": r"\(rs", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "^": r"\(ha", "~": r"\(ti", '"': r"\(dq"}
 

@@ -8,7 +8,7 @@ import typer
 
 import gradflow
 from gradflow.cli.main import app
-from gradflow.record import ColumnMeaning, MatrixMeaning, Record, ScalarMeaning, TableMeaning, meanings
+from gradflow.record import ColumnMeaning, MatrixMeaning, Record, ScalarMeaning, TableMeaning, get_meanings
 
 WIDTH = 78  # of help on a screen of 80 columns or more
 LITERAL = "\b\n"  # before a paragraph of help whose lines stay apart
@@ -83,11 +83,11 @@ class Result:
         self.record: type[Record] = get_type_hints(getattr(gradflow, name))["return"]
         types = get_type_hints(self.record)
         self.schema = f"gradflow.{self.record.command}/1"
-        self.scalars = meanings(self.record, ScalarMeaning)
-        self.matrices = meanings(self.record, MatrixMeaning)
+        self.scalars = get_meanings(self.record, ScalarMeaning)
+        self.matrices = get_meanings(self.record, MatrixMeaning)
         self.tables = [
             Table(table, meaning, _columns(types[table]))
-            for table, meaning in meanings(self.record, TableMeaning).items()
+            for table, meaning in get_meanings(self.record, TableMeaning).items()
         ]
 
 
@@ -96,5 +96,5 @@ def _columns(annotation: Any) -> dict[str, ColumnMeaning]:
     (kind,) = (part for part in get_args(annotation) or (annotation,) if part is not NoneType)
     found: dict[str, ColumnMeaning] = {}
     for holder in (kind, *kind.__subclasses__()):
-        found |= meanings(holder, ColumnMeaning)
+        found |= get_meanings(holder, ColumnMeaning)
     return found

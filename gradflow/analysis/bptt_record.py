@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.drawing import Curves, Image, Items, Line
+from gradflow.drawing import CurveDrawing, DrawnColumn, ImageDrawing, ItemDrawing
 from gradflow.record import Record, column, scalar, table
 
 
@@ -114,11 +114,11 @@ class CreditAssignment(Record):
         "parts of ∂L/∂W by lag",
         value="truncation_error",
         drawn=[
-            Curves("lag", (Line("share"),), label="share of the gradient"),
-            Curves("lag", (Line("cumulative_share"),), label="share of all lags up to this one"),
-            Curves(
+            CurveDrawing("lag", (DrawnColumn("share"),), label="share of the gradient"),
+            CurveDrawing("lag", (DrawnColumn("cumulative_share"),), label="share of all lags up to this one"),
+            CurveDrawing(
                 "lag",
-                (Line("log10_truncation_error"),),
+                (DrawnColumn("log10_truncation_error"),),
                 label="log₁₀ of what is lost where later lags are cut off",
             ),
         ],
@@ -127,12 +127,16 @@ class CreditAssignment(Record):
         "what truncated backpropagation loses",
         absent="the gradient is 0: nothing can be lost",
         drawn=[
-            Items(("window",), (Line("truncation_error"), Line("detached_error")), label="lost, relative")
+            ItemDrawing(
+                ("window",),
+                (DrawnColumn("truncation_error"), DrawnColumn("detached_error")),
+                label="lost, relative",
+            )
         ],
     )
     map: CreditMap | None = table(
         "every pair of steps",
         value="log10_norm",
         absent="ask for it with --map (pair_map=True)",
-        drawn=[Image("k", "t", "log10_norm")],
+        drawn=[ImageDrawing("k", "t", "log10_norm")],
     )

@@ -11,7 +11,7 @@ import numpy as np
 from gradflow.analysis.trained import parse_name
 from gradflow.analysis.weight_file import WeightFile, WrittenArrays
 from gradflow.analysis.without_effect import READ_ALREADY, refuse_without_effect
-from gradflow.drawing import Items, Line
+from gradflow.drawing import DrawnColumn, ItemDrawing
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.assumptions import check_assumptions
 from gradflow.layouts.checkpoint import Checkpoint, load
@@ -63,7 +63,7 @@ class Conversion(Record):
     size: int = scalar("how large it is", unit="byte")
 
     modules: Modules = table(
-        "the modules that were written", drawn=[Items(("module",), (Line("parameters"),))]
+        "the modules that were written", drawn=[ItemDrawing(("module",), (DrawnColumn("parameters"),))]
     )
     arrays: WrittenArrays = table("their arrays")
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gradflow.drawing import Curves, Line
-from gradflow.record import Chapters, Record, column, scalar, table
+from gradflow.drawing import CurveDrawing, DrawnColumn
+from gradflow.record import ChapterLayout, Record, column, scalar, table
 
-CHAPTERS = Chapters(
+CHAPTERS = ChapterLayout(
     table="topics",
     key="topic",
     heading=("exercise", "topic", "title"),
@@ -96,9 +96,9 @@ class Derivation(Record):
         absent="name a topic to derive",
         chapters=CHAPTERS,
         drawn=[
-            Curves(
+            CurveDrawing(
                 "line",
-                (Line("difference", marks=True), Line("tolerance", marks=True, dashed=True)),
+                (DrawnColumn("difference", marks=True), DrawnColumn("tolerance", marks=True, dashed=True)),
                 apart=("relation",),
                 panels=("topic",),
                 log10=True,

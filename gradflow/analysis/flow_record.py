@@ -12,7 +12,7 @@ from gradflow.analysis.gates import Gates
 from gradflow.analysis.pace import STILL
 from gradflow.analysis.pair_map import PairMap
 from gradflow.analysis.paths import PathMeans, Paths
-from gradflow.drawing import Curves, Image, Items, Line
+from gradflow.drawing import CurveDrawing, DrawnColumn, ImageDrawing, ItemDrawing
 from gradflow.linalg.floating import LEVELS
 from gradflow.record import Record, column, scalar, table
 
@@ -131,11 +131,11 @@ class Flow(Record):
         across=SERIES,
         value="log10_norm",
         drawn=[
-            Curves(
+            CurveDrawing(
                 "lag",
                 (
-                    Line("log10_norm", low="log10_norm_low", high="log10_norm_high"),
-                    Line("log10_bound", dashed=True),
+                    DrawnColumn("log10_norm", low="log10_norm_low", high="log10_norm_high"),
+                    DrawnColumn("log10_bound", dashed=True),
                 ),
                 apart=SERIES,
                 label="log₁₀ of the product's norm: median, 5 to 95 % over seeds",
@@ -146,9 +146,9 @@ class Flow(Record):
         "what it amounts to",
         across=SERIES,
         drawn=[
-            Items(
+            ItemDrawing(
                 SERIES,
-                (Line("rate", low="rate_low", high="rate_high"),),
+                (DrawnColumn("rate", low="rate_low", high="rate_high"),),
                 label="rate over the second half of the lags: median, 5 to 95 %",
             )
         ],
@@ -157,9 +157,9 @@ class Flow(Record):
         "what the gates do: medians over seeds",
         absent="none of the cells has gates",
         drawn=[
-            Items(
+            ItemDrawing(
                 ("cell", "gate", "layer"),
-                (Line("mean", low="low", high="high"),),
+                (DrawnColumn("mean", low="low", high="high"),),
                 label="value of the gate: mean, 5 to 95 %",
             )
         ],
@@ -172,22 +172,22 @@ class Flow(Record):
     )
     path_means: PathMeans | None = table(
         "the terms of ∂c_t/∂c_{t−1}, averaged over steps",
-        drawn=[Items(("cell", "path", "layer"), (Line("share"),))],
+        drawn=[ItemDrawing(("cell", "path", "layer"), (DrawnColumn("share"),))],
         absent="ask for it with --paths (paths=True), with a cell that has a cell state: lstm",
     )
     paths: Paths | None = table(
         "the terms of ∂c_t/∂c_{t−1} at every step",
         value="log10_norm",
-        drawn=[Curves("step", (Line("share"),), apart=("path",), panels=("cell", "layer"))],
+        drawn=[CurveDrawing("step", (DrawnColumn("share"),), apart=("path",), panels=("cell", "layer"))],
         absent="ask for it with --paths (paths=True), with a cell that has a cell state: lstm",
     )
     map: PairMap | None = table(
         "norm of ∂s_t/∂s_k for every pair",
         value="log10_norm",
         absent="ask for it with --map (pair_map=True)",
-        drawn=[Image("k", "t", "log10_norm", panels=("cell",))],
+        drawn=[ImageDrawing("k", "t", "log10_norm", panels=("cell",))],
     )
 
-    def held(self) -> frozenset[str]:
+    def get_verdicts(self) -> frozenset[str]:
         """Return the verdicts of all the rows; a condition number has none."""
         return frozenset(verdict for verdict in self.cells.verdict if verdict)

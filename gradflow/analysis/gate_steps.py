@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gradflow.analysis.gates import GateSummary
 from gradflow.analysis.quantiles import QUANTILES, median
 from gradflow.cells.base import Array
-from gradflow.drawing import Curves, Line
+from gradflow.drawing import CurveDrawing, DrawnColumn
 from gradflow.record import column
 
 
@@ -27,10 +27,12 @@ class GateSteps:
     high: NDArray[np.float64] = column("95 % quantile over units")
 
 
-def bands(*apart: str) -> Curves:
+def bands(*apart: str) -> CurveDrawing:
     """Return the picture of such a table, a panel a gate; the columns ``apart`` tell its curves apart."""
-    median = Line("median", low="low", high="high")
-    return Curves("step", (median,), apart, panels=("gate",), label="value of the gate: median, 5 to 95 %")
+    median = DrawnColumn("median", low="low", high="high")
+    return CurveDrawing(
+        "step", (median,), apart, panels=("gate",), label="value of the gate: median, 5 to 95 %"
+    )
 
 
 class Course(NamedTuple):

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gradflow.analysis import ARRIVALS
 from gradflow.analysis.pace import ARRIVING
 from gradflow.analysis.weight_file import WrittenArrays
-from gradflow.drawing import Curves, Items, Line
+from gradflow.drawing import CurveDrawing, DrawnColumn, ItemDrawing
 from gradflow.record import Record, column, scalar, table
 
 RATE = "nats per step"
@@ -103,21 +103,22 @@ class Tuned(Record):
     tuning: Tuning = table(
         "gradients before and after, over draws of weights, each along inputs of its own",
         drawn=[
-            Items(
+            ItemDrawing(
                 ("stage",),
-                (Line("log10_norm_ratio", low="log10_norm_ratio_low", high="log10_norm_ratio_high"),),
+                (DrawnColumn("log10_norm_ratio", low="log10_norm_ratio_low", high="log10_norm_ratio_high"),),
                 label="log₁₀ of the norm at the horizon over that at lag 1: median, 5 to 95 %",
             )
         ],
     )
     trials: Trials = table(
-        "the values that were tried", drawn=[Curves("value", (Line("log10_norm_ratio", marks=True),))]
+        "the values that were tried",
+        drawn=[CurveDrawing("value", (DrawnColumn("log10_norm_ratio", marks=True),))],
     )
     arrays: WrittenArrays | None = table("the weights in the file", absent="name a file with -o (output)")
 
     # for whoever wants them in Python; None where the layout has no such cell
     weights: Mapping[str, NDArray[np.float32]] | None = field(default=None)
 
-    def held(self) -> frozenset[str]:
+    def get_verdicts(self) -> frozenset[str]:
         """Return what becomes of the gradient with the weights that are written."""
         return frozenset({self.arrival})

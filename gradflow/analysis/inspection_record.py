@@ -6,7 +6,7 @@ from typing import ClassVar
 from gradflow.analysis import INSPECTION_VERDICTS
 from gradflow.analysis.gate_steps import GateSteps, bands
 from gradflow.analysis.pace import ARRIVING, STILL
-from gradflow.drawing import Items, Line
+from gradflow.drawing import DrawnColumn, ItemDrawing
 from gradflow.record import Record, column, scalar, table
 
 
@@ -206,15 +206,19 @@ class Inspection(Record):
     layers: Layers = table(
         "what each recurrent layer does to a gradient",
         across=("layer",),
-        drawn=[Items(("layer",), (Line("log10_credit", low="log10_credit_low", high="log10_credit_high"),))],
+        drawn=[
+            ItemDrawing(
+                ("layer",), (DrawnColumn("log10_credit", low="log10_credit_low", high="log10_credit_high"),)
+            )
+        ],
     )
     gates: GateRows = table(
         "what its gates do",
         across=("layer", "gate"),
         drawn=[
-            Items(
+            ItemDrawing(
                 ("layer", "gate"),
-                (Line("median", low="low", high="high"),),
+                (DrawnColumn("median", low="low", high="high"),),
                 label="value of the gate: median, 5 to 95 %",
             )
         ],
@@ -228,7 +232,12 @@ class Inspection(Record):
     advice: Advice | None = table(
         "changes that were tried and measured",
         absent="credit arrives in every layer",
-        drawn=[Items(("layer", "change"), (Line("log10_credit"), Line("log10_credit_before", dashed=True)))],
+        drawn=[
+            ItemDrawing(
+                ("layer", "change"),
+                (DrawnColumn("log10_credit"), DrawnColumn("log10_credit_before", dashed=True)),
+            )
+        ],
     )
     units: Units | None = table(
         "units that are shut or open throughout", absent="ask for it with --units (units=True)"
@@ -236,15 +245,25 @@ class Inspection(Record):
     files: Files | None = table(
         "file by file",
         absent="inspect several files, or a directory",
-        drawn=[Items(("file",), (Line("rate_low"), Line("rate_high")), label="rates of its layers")],
+        drawn=[
+            ItemDrawing(
+                ("file",), (DrawnColumn("rate_low"), DrawnColumn("rate_high")), label="rates of its layers"
+            )
+        ],
     )
     changes: Changes | None = table(
         "before and after",
         absent="ask for it with --diff (diff=True) and two files",
-        drawn=[Items(("layer",), (Line("rate_before", dashed=True), Line("rate_after")), label="growth")],
+        drawn=[
+            ItemDrawing(
+                ("layer",),
+                (DrawnColumn("rate_before", dashed=True), DrawnColumn("rate_after")),
+                label="growth",
+            )
+        ],
     )
 
-    def held(self) -> frozenset[str]:
+    def get_verdicts(self) -> frozenset[str]:
         """Return the verdicts of all layers and files."""
         words = [*self.layers.verdict, *self.layers.arrival, *(self.files.verdict if self.files else ())]
         return frozenset(word for word in words if word)

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gradflow.analysis import FLOW_VERDICTS
 from gradflow.analysis.pace import STILL
-from gradflow.drawing import Curves, Line
+from gradflow.drawing import CurveDrawing, DrawnColumn
 from gradflow.record import Record, column, scalar, table
 
 RATE = "nats per step"
@@ -121,14 +121,18 @@ class Lyapunov(Record):
     exponents: Exponents = table(
         "the Lyapunov spectrum",
         value="exponent",
-        drawn=[Curves("index", (Line("exponent", error="standard_error", marks=True),), label="exponent")],
+        drawn=[
+            CurveDrawing(
+                "index", (DrawnColumn("exponent", error="standard_error", marks=True),), label="exponent"
+            )
+        ],
     )
     history: History = table(
         "running estimates, mean over draws",
         value="exponent",
-        drawn=[Curves("step", (Line("exponent"),), apart=("index",))],
+        drawn=[CurveDrawing("step", (DrawnColumn("exponent"),), apart=("index",))],
     )
 
-    def held(self) -> frozenset[str]:
+    def get_verdicts(self) -> frozenset[str]:
         """Return the verdict."""
         return frozenset({self.verdict})

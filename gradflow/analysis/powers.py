@@ -325,8 +325,8 @@ def _lost_range(eigen: Spectrum, radius: Radius) -> Iterator[str]:
     """Yield what is said of a ρ, and of eigenvalues, that no double holds."""
     if radius.value and number(radius.value, radius.exponent).held() is None:
         yield (
-            f"No double holds ρ = {format_log10(radius.log10())}: spectral_radius and its bounds are left out. "
-            "log10_spectral at step 1 is its logarithm."
+            f"No double holds ρ = {format_log10(radius.log10())}: spectral_radius and its bounds are left "
+            "out. log10_spectral at step 1 is its logarithm."
         )
     largest = np.abs(shifted(eigen.values, radius.exponent))
     count = int(np.count_nonzero(~np.isfinite(largest)))

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gradflow.analysis import REGIMES
 from gradflow.analysis.claim import Claim
-from gradflow.drawing import Curves, Line, Plane
+from gradflow.drawing import CurveDrawing, DrawnColumn, PlaneDrawing
 from gradflow.linalg.floating import LEVELS
 from gradflow.record import Matrix, Record, column, scalar, table
 from gradflow.record import matrix as grid
@@ -104,17 +104,17 @@ class Powers(Record):
         index="step",
         value="log10_norm",
         drawn=[
-            Curves(
+            CurveDrawing(
                 "step",
                 (
-                    Line("log10_norm", low="log10_norm_low", high="log10_norm_high"),
-                    Line("log10_spectral", dashed=True),
+                    DrawnColumn("log10_norm", low="log10_norm_low", high="log10_norm_high"),
+                    DrawnColumn("log10_spectral", dashed=True),
                 ),
             )
         ],
     )
     eigenvalues: Eigenvalues = table(
-        "eigenvalues of W", index="index", drawn=[Plane("re", "im", size="condition")]
+        "eigenvalues of W", index="index", drawn=[PlaneDrawing("re", "im", size="condition")]
     )
     claim: Claim | None = table(
         "the claimed eigenpairs, one by one", index="index", absent="give --claim-vectors and --claim-values"
@@ -123,6 +123,6 @@ class Powers(Record):
     vectors: Matrix | None = grid("Q, the eigenvectors as columns of norm 1", absent=ASK + NO_BASIS)
     values: Matrix | None = grid("Λ, the eigenvalues on the diagonal", absent=ASK)
 
-    def held(self) -> frozenset[str]:
+    def get_verdicts(self) -> frozenset[str]:
         """Return the regime."""
         return frozenset({self.regime})

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from gradflow.analysis import FLOW_VERDICTS
 from gradflow.analysis.pace import STILL
-from gradflow.drawing import Curves, Items, Line
+from gradflow.drawing import CurveDrawing, DrawnColumn, ItemDrawing
 from gradflow.record import Record, column, scalar, table
 
 RATE = "nats per step"
@@ -89,20 +89,20 @@ class Theory(Record):
     predictions: Predictions | None = table(
         "theory beside measurement",
         absent="a sweep has the table sweep instead: leave the range out",
-        drawn=[Items(("quantity",), (Line("deviation"),))],
+        drawn=[ItemDrawing(("quantity",), (DrawnColumn("deviation"),))],
     )
     sweep: Sweep | None = table(
         "the leading rate, value by value",
         absent="sweep a parameter, as in --gain 0.5:2:0.1",
         drawn=[
-            Curves(
+            CurveDrawing(
                 "value",
-                (Line("predicted"), Line("measured", error="standard_error", marks=True)),
+                (DrawnColumn("predicted"), DrawnColumn("measured", error="standard_error", marks=True)),
                 label="leading rate",
             )
         ],
     )
 
-    def held(self) -> frozenset[str]:
+    def get_verdicts(self) -> frozenset[str]:
         """Return the verdict."""
         return frozenset({self.verdict})

@@ -1,6 +1,6 @@
-"""The command line. A command is a signature and a few lines: no mathematics, no printing, no exit.
+"""The command line. A command is a signature and a call of the public API; it never computes or prints.
 
-A new command is one new file and one line here.
+A new command is one new file and one line in `COMMANDS`.
 """
 
 from gradflow.registry import Registry

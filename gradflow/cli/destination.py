@@ -1,4 +1,4 @@
-"""Where a result goes: stdout, or a file that is either written whole or left as it was."""
+"""Where a result goes: to stdout, or to a file that is replaced as a whole or left unchanged."""
 
 import os
 import sys
@@ -10,7 +10,7 @@ from gradflow.errors import DataError
 
 
 class Destination(NamedTuple):
-    """A file, or stdout where ``path`` is None or ``-``."""
+    """A file, or stdout if ``path`` is None or ``-``."""
 
     path: str | None
 
@@ -20,18 +20,18 @@ class Destination(NamedTuple):
         return self.path not in (None, "-")
 
     def check(self) -> None:
-        """Refuse what cannot be written before the work is done for it.
+        """Check that the destination can be written, before any other work is done.
 
         Raises
         ------
         DataError
-            For a directory, or a file in a directory that is not there or not writable.
+            If it is a directory, or if its directory does not exist or is not writable.
         """
         if not self.is_file:
             return
-        target = _target(str(self.path))
-        if _replaceable(target) or target.is_dir():
-            # here, for a start-up that writes no file should not pay for it
+        target = _resolve_target(str(self.path))
+        if _is_replaceable(target) or target.is_dir():
+            # imported here so that only commands that write a file load it
             reason = import_module("gradflow.atomic").find_obstacle(target)
         else:
             reason = "" if os.access(target, os.W_OK) else "permission denied"
@@ -44,18 +44,18 @@ class Destination(NamedTuple):
         Raises
         ------
         DataError
-            Where the system refuses; an older file is then still there.
+            If the system reports an error; a file that existed before is then unchanged.
         """
         try:
             if not self.is_file:
                 _write_stdout(data)
                 return
-            target = _target(str(self.path))
-            if _replaceable(target):
-                # here, for a start-up that writes no file should not pay for it
+            target = _resolve_target(str(self.path))
+            if _is_replaceable(target):
+                # imported here so that only commands that write a file load it
                 atomic = import_module("gradflow.atomic")
                 atomic.replace_file(target, data)
-            else:  # a device or a pipe is written to, never replaced
+            else:  # a device or a named pipe is written to, not replaced
                 target.write_bytes(data)
         except BrokenPipeError:
             raise
@@ -66,16 +66,16 @@ class Destination(NamedTuple):
 def _write_stdout(data: bytes) -> None:
     sys.stdout.flush()
     rest = memoryview(data)
-    while rest:  # an unbuffered stream may take less than it is given
+    while rest:  # an unbuffered stream may write less than it is given
         rest = rest[sys.stdout.buffer.write(rest) :]
     sys.stdout.flush()
 
 
-def _target(path: str) -> Path:
-    """Return the file itself where ``path`` is a link to one; a device or a pipe as it was named."""
+def _resolve_target(path: str) -> Path:
+    """Return the file that a path or a link leads to, but a device or a named pipe under its own name."""
     named = Path(path)
     return named.resolve() if not named.exists() or named.is_file() else named
 
 
-def _replaceable(target: Path) -> bool:
+def _is_replaceable(target: Path) -> bool:
     return not target.exists() or target.is_file()

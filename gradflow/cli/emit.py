@@ -1,4 +1,4 @@
-"""From a record to stdout or a file: its format, its notes, and the gate that decides the exit code."""
+"""From a record to stdout or a file: its format, its notes, and the exit code of ``--fail-on``."""
 
 import functools
 import inspect
@@ -6,55 +6,59 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import typer
 
 from gradflow.cli import options
 from gradflow.cli.destination import Destination
-from gradflow.cli.ending import PIPE_LOST, VERDICT_HOLDS, tell
-from gradflow.cli.screen import has_color, has_unicode, watched, width_of
+from gradflow.cli.ending import EXIT_PIPE_LOST, EXIT_VERDICT_HOLDS, print_stderr
+from gradflow.cli.screen import has_color, has_unicode, make_progress_map, measure_width
 from gradflow.errors import UsageError
 from gradflow.printable import escape_unprintable
 from gradflow.registry import describe_unknown, lookup
 from gradflow.render import FORMATS, PICTURES
-from gradflow.render.style import ROWS, Style
+from gradflow.render.style import DEFAULT_ROWS, Style
 
-FOR_SCREENS = ("table", "chart")
-SUFFIXES = {f".{name}": name for name in FORMATS} | {".txt": "table", ".tex": "latex"}
+if TYPE_CHECKING:
+    from gradflow.render.renderer import TextRenderer  # loads numpy
+
+SCREEN_FORMATS = ("table", "chart")
+FORMAT_SUFFIXES = {f".{name}": name for name in FORMATS} | {".txt": "table", ".tex": "latex"}
 
 
-class Request(NamedTuple):
-    """How a person wants the result; the fields are the options that every command has."""
+class OutputRequest(NamedTuple):
+    """The options that every command has: how to show the result and where to write it."""
 
     format: options.Format = None
     output: options.Output = None
     plot: options.Plot = None
     chart: options.Chart = False
     table: options.Table = None
-    rows: options.Rows = ROWS
+    rows: options.Rows = DEFAULT_ROWS
     all_rows: options.AllRows = False
     fail_on: options.FailOn = None
     quiet: options.Quiet = False
 
-    def chosen_format(self) -> str:
-        """Return the format: as asked, else by the file's suffix, else by GRADFLOW_FORMAT, else a table.
+    def choose_format(self) -> str:
+        """Return the format: of the option, else of the file suffix, else of GRADFLOW_FORMAT, else a table.
 
         Raises
         ------
         UsageError
-            For an unknown format or suffix, or two formats at once.
+            If the format or the suffix is unknown, or if --chart and another format are given.
         """
         if self.chart:
             if self.format not in (None, "chart"):
-                raise UsageError(f"--chart: the format is {self.format!r} already; expected one of the two")
+                raise UsageError(f"--chart conflicts with -f {self.format}: leave one of them out")
             return "chart"
         suffix = Path(self.output).suffix.lower() if self.output else ""
-        if self.format is None and suffix and suffix not in SUFFIXES:
+        if self.format is None and suffix and suffix not in FORMAT_SUFFIXES:
             raise UsageError(
-                f"{self.output!r}: {suffix!r} names no format; expected {', '.join(SUFFIXES)}, or -f FORMAT"
+                f"{self.output!r}: no format has the suffix {suffix!r}; "
+                f"use {', '.join(FORMAT_SUFFIXES)}, or give the format with -f"
             )
-        name = self.format or SUFFIXES.get(suffix)
+        name = self.format or FORMAT_SUFFIXES.get(suffix)
         if name is None:
             name = os.environ.get("GRADFLOW_FORMAT") or "table"
             if name not in FORMATS:
@@ -64,62 +68,72 @@ class Request(NamedTuple):
         return name
 
     def check(self, verdicts: tuple[str, ...]) -> None:
-        """Refuse what cannot be done before the work is done for it."""
-        if self.chosen_format() == "json" and self.table is not None and self.plot is None:
+        """Check the options before any other work is done.
+
+        Raises
+        ------
+        UsageError
+            If an option has a wrong value or conflicts with another.
+        DataError
+            If a file cannot be written, or matplotlib is needed and missing.
+        """
+        if self.choose_format() == "json" and self.table is not None and self.plot is None:
             raise UsageError(
-                f"--table {self.table}: json carries every table; expected -f csv, tsv, jsonl, table or md"
+                f"--table {self.table}: json contains every table; leave --table out, or use -f csv, tsv, "
+                "jsonl, table or md"
             )
         for verdict in self.fail_on or ():
             if verdict not in verdicts:
                 raise UsageError(f"--fail-on: {describe_unknown('verdict', verdict, verdicts)}")
         Destination(self.output).check()
         if self.plot is not None:
-            self.picture().check()
+            self.load_picture_module().check_matplotlib()
             Destination(self.plot).check()
 
-    def kind(self) -> str:
-        """Return the kind of picture that ``--plot`` names.
+    def get_picture_kind(self) -> str:
+        """Return the kind of picture file that ``--plot`` names.
 
         Raises
         ------
         UsageError
-            For a suffix of no picture, or a picture in place of the result.
+            If the suffix is not that of a picture, or if the result goes to the same file.
         """
         kind = Path(self.plot or "").suffix.lower().removeprefix(".")
         if kind not in PICTURES:
-            wanted = ", ".join(f".{name}" for name in PICTURES)
-            raise UsageError(f"--plot {self.plot!r}: expected a file that ends with {wanted}")
+            suffixes = ", ".join(f".{name}" for name in PICTURES)
+            raise UsageError(f"--plot {self.plot!r}: expected a file name that ends with {suffixes}")
         if self.output and os.path.realpath(self.output) == os.path.realpath(str(self.plot)):
-            raise UsageError(f"--plot {self.plot!r}: the result goes there; expected another file")
+            raise UsageError(f"--plot {self.plot!r}: the result goes to this file; give another one")
         return kind
 
-    def picture(self) -> Any:
-        """Return what draws that kind of picture."""
-        return lookup(PICTURES, self.kind(), "kind of picture")
+    def load_picture_module(self) -> Any:
+        """Return the module that draws this kind of picture."""
+        return lookup(PICTURES, self.get_picture_kind(), "kind of picture")
 
 
 def emits(verdicts: tuple[str, ...]) -> Callable[[Callable[..., Any]], Callable[..., None]]:
-    """Make a command of a function that returns a record: it gets every option of `Request`, and a ``map``.
+    """Make a command of a function that returns a record.
 
-    An option that the function has itself, as an ``output`` that is not the result, it keeps to itself.
+    The command has the options of the function and those of `OutputRequest`, and passes a ``map`` that shows
+    progress. An option that both have, such as an ``output`` that is not the result, belongs to the function.
 
     Parameters
     ----------
     verdicts : tuple of str
-        What ``--fail-on`` may name.
+        The verdicts that ``--fail-on`` accepts.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., None]:
         @functools.wraps(command)
         def run(**arguments: Any) -> None:
-            request = Request(**{parameter.name: arguments.pop(parameter.name) for parameter in shared})
+            request = OutputRequest(**{parameter.name: arguments.pop(parameter.name) for parameter in shared})
             request.check(verdicts)
-            emit(command(**arguments, map=watched(request.quiet)), request)
+            emit(command(**arguments, map=make_progress_map(request.quiet)), request)
 
         own = [p for p in inspect.signature(command).parameters.values() if p.name != "map"]
         names = {parameter.name for parameter in own}
-        every = inspect.signature(Request).parameters.values()
-        shared = [parameter for parameter in every if parameter.name not in names]
+        common = inspect.signature(OutputRequest).parameters.values()
+        shared = [parameter for parameter in common if parameter.name not in names]
         run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *shared)}
         return run
@@ -127,39 +141,41 @@ def emits(verdicts: tuple[str, ...]) -> Callable[[Callable[..., Any]], Callable[
     return decorate
 
 
-def emit(record: Any, request: Request) -> None:
-    """Render a record, write it where it is wanted, and exit with 3 where a verdict of the gate holds."""
-    name = request.chosen_format()
-    renderer = lookup(FORMATS, name, "format")
+def emit(record: Any, request: OutputRequest) -> None:
+    """Write a record as the options ask, and exit with 3 if a verdict of ``--fail-on`` holds."""
+    name = request.choose_format()
+    renderer: TextRenderer = lookup(FORMATS, name, "format")
     destination = Destination(request.output)
-    text = renderer.render(record, _style(request, destination))
-    if request.plot is not None:  # before anybody who reads the result may have seen enough
-        drawn = request.picture().encoded(record, request.kind(), request.table)
-        Destination(request.plot).write(drawn)
-    # Machine formats are UTF-8 by their own rules; a table is in whatever the terminal speaks.
-    terminal = name in FOR_SCREENS and not destination.is_file
+    text = renderer(record, _make_style(request, destination))
+    if request.plot is not None:  # before the result, whose reader may close the pipe early
+        picture = request.load_picture_module().encode_figure(
+            record, request.get_picture_kind(), request.table
+        )
+        Destination(request.plot).write(picture)
+    # Formats for programs are UTF-8; a table or chart has the encoding of the terminal.
+    terminal = name in SCREEN_FORMATS and not destination.is_file
     try:
         destination.write(text.encode((sys.stdout.encoding or "utf-8") if terminal else "utf-8", "replace"))
-    except BrokenPipeError:  # caught here, for typer makes it exit code 1
-        raise typer.Exit(PIPE_LOST) from None
-    if not renderer.CARRIES_NOTES and not request.quiet:
+    except BrokenPipeError:  # caught here, because typer would exit with 1
+        raise typer.Exit(EXIT_PIPE_LOST) from None
+    if not renderer.carries_notes and not request.quiet:
         for note in record.notes:
-            tell(escape_unprintable(f"note: {note}"))
-    held = sorted(set(request.fail_on or ()) & record.held())
-    if held:
+            print_stderr(escape_unprintable(f"note: {note}"))
+    verdicts = sorted(set(request.fail_on or ()) & record.get_verdicts())
+    if verdicts:
         if not request.quiet:
-            tell(f"gradflow: --fail-on: the verdict is {', '.join(held)}")
-        raise typer.Exit(VERDICT_HOLDS)
+            print_stderr(f"gradflow: --fail-on: the verdict is {', '.join(verdicts)}")
+        raise typer.Exit(EXIT_VERDICT_HOLDS)
 
 
-def _style(request: Request, destination: Destination) -> Style:
+def _make_style(request: OutputRequest, destination: Destination) -> Style:
     rows = None if request.all_rows else request.rows
     if destination.is_file:
         return Style(table=request.table, rows=rows)
     return Style(
         table=request.table,
         rows=rows,
-        width=width_of(sys.stdout),
+        width=measure_width(sys.stdout),
         color=has_color(sys.stdout),
         unicode=has_unicode(sys.stdout),
     )

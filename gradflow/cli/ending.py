@@ -1,42 +1,46 @@
-"""How the program ends: its exit codes, and streams that cannot be written to any more."""
+"""How the program ends: exit codes, error lines, and output streams that are closed or full."""
 
 import os
 import sys
 from typing import NoReturn
 
-CANNOT_WRITE, VERDICT_HOLDS, BUG, INTERRUPTED, PIPE_LOST = 1, 3, 70, 130, 141
+EXIT_CANNOT_WRITE = 1
+EXIT_VERDICT_HOLDS = 3
+EXIT_BUG = 70
+EXIT_INTERRUPTED = 130
+EXIT_PIPE_LOST = 141
 
 
-def leave(code: int) -> NoReturn:
-    """Exit with ``code``, or with what a last write to stdout says: reader gone, or disk full."""
+def exit_program(code: int) -> NoReturn:
+    """Exit with ``code``, or with the code of a failure to write the rest of stdout."""
     try:
         if sys.stdout:
             sys.stdout.flush()
     except BrokenPipeError:
-        code = PIPE_LOST
-        _silence(1)
+        code = EXIT_PIPE_LOST
+        _discard_output(1)
     except OSError as error:
-        if code != CANNOT_WRITE:  # else it was said when it was tried first
-            tell(f"gradflow: cannot write to stdout: {error.strerror}")
-        code = CANNOT_WRITE
-        _silence(1)
+        if code != EXIT_CANNOT_WRITE:  # otherwise the message was printed when the write first failed
+            print_stderr(f"gradflow: cannot write to stdout: {error.strerror}")
+        code = EXIT_CANNOT_WRITE
+        _discard_output(1)
     try:
         if sys.stderr:
             sys.stderr.flush()
     except OSError:
-        _silence(2)
+        _discard_output(2)
     sys.exit(code)
 
 
-def tell(text: str) -> None:
-    """Write to stderr, if anybody listens."""
+def print_stderr(text: str) -> None:
+    """Print one line on stderr, or nothing if stderr is closed."""
     try:
         if sys.stderr:
             sys.stderr.write(f"{text}\n")
     except OSError:
-        _silence(2)
+        _discard_output(2)
 
 
-def _silence(descriptor: int) -> None:
-    """Let whatever is still in a stream's buffer go nowhere, without a word at the end of the process."""
+def _discard_output(descriptor: int) -> None:
+    """Discard what is still in the buffer of a stream, so that Python prints no error when it exits."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), descriptor)

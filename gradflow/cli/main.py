@@ -1,4 +1,4 @@
-"""The commands as one program: exceptions become exit codes, a lost pipe is silent, Ctrl-C is 130."""
+"""All commands as one program, which turns exceptions into exit codes and one line on stderr."""
 
 import os
 import sys
@@ -11,12 +11,12 @@ import typer
 
 from gradflow import __version__
 from gradflow.cli import COMMANDS
-from gradflow.cli.ending import BUG, CANNOT_WRITE, INTERRUPTED, PIPE_LOST, tell
+from gradflow.cli.ending import EXIT_BUG, EXIT_CANNOT_WRITE, EXIT_INTERRUPTED, EXIT_PIPE_LOST, print_stderr
 from gradflow.errors import GradflowError
 from gradflow.printable import escape_unprintable
 from gradflow.registry import lookup
 
-# Plain help: rich's boxes cost twice the start-up, and read [128:256] in an example as markup.
+# Plain help: with rich the start-up takes twice as long, and [128:256] in an example becomes markup.
 app = typer.Typer(
     name="gradflow",
     rich_markup_mode=None,
@@ -26,7 +26,7 @@ app = typer.Typer(
 )
 
 
-def _version(asked: bool) -> None:
+def _print_version(asked: bool) -> None:
     if asked:
         sys.stdout.write(f"gradflow {__version__}\n")
         raise typer.Exit
@@ -36,7 +36,9 @@ def _version(asked: bool) -> None:
 def gradflow(
     version: Annotated[
         bool,
-        typer.Option("-V", "--version", help="Show the version and exit.", callback=_version, is_eager=True),
+        typer.Option(
+            "-V", "--version", help="Show the version and exit.", callback=_print_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
     """What happens to gradients on their way back through a recurrent network.
@@ -53,38 +55,40 @@ for _name in COMMANDS:
 
 
 def run(arguments: Sequence[str]) -> int:
-    """Run one command line and return its exit code; what went wrong is one line on stderr."""
+    """Run one command line and return its exit code; an error prints one line on stderr."""
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
-            stream.reconfigure(errors="replace")  # a terminal of few letters is no reason to stop
+            stream.reconfigure(errors="replace")  # a letter that the encoding lacks is no error
     try:
         code = app(args=list(arguments), prog_name="gradflow", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except typer.TyperException as error:
-        tell(_usage(error))
+        print_stderr(_describe_usage_error(error))
         return error.exit_code
     except GradflowError as error:
-        _trace()
-        tell(escape_unprintable(f"gradflow: {error}"))
+        _print_traceback()
+        print_stderr(escape_unprintable(f"gradflow: {error}"))
         return error.exit_code
-    except SystemExit as end:  # typer's own: 0 after a completion, 1 where a help text meets a lost pipe
-        return PIPE_LOST if end.code else 0
+    except SystemExit as end:  # from typer: 0 after a completion, 1 if the reader of a help text is gone
+        return EXIT_PIPE_LOST if end.code else 0
     except OSError as error:
-        tell(escape_unprintable(f"gradflow: cannot write to {error.filename or 'stdout'}: {error.strerror}"))
-        return CANNOT_WRITE
+        print_stderr(
+            escape_unprintable(f"gradflow: cannot write to {error.filename or 'stdout'}: {error.strerror}")
+        )
+        return EXIT_CANNOT_WRITE
     except MemoryError as error:
-        tell(f"gradflow: {error or 'out of memory'}: expected less than the machine has; make it smaller")
-        return CANNOT_WRITE
+        print_stderr(f"gradflow: {error or 'out of memory'}; give a smaller size")
+        return EXIT_CANNOT_WRITE
     except (KeyboardInterrupt, typer.Abort):
-        return INTERRUPTED
+        return EXIT_INTERRUPTED
     except Exception as error:
-        _trace()
-        tell(escape_unprintable(_bug(error)))
-        return BUG
+        _print_traceback()
+        print_stderr(escape_unprintable(_describe_bug(error)))
+        return EXIT_BUG
 
 
-def _usage(error: typer.TyperException) -> str:
-    """Return what is wrong with a call; a call of nothing at all is answered with the help."""
+def _describe_usage_error(error: typer.TyperException) -> str:
+    """Return what is wrong with a call, or the help text for a call without a command."""
     message = error.format_message()
     if message.startswith("Usage: "):
         return message
@@ -93,13 +97,13 @@ def _usage(error: typer.TyperException) -> str:
     return escape_unprintable(f"{path}: {message} (try {path} --help)")
 
 
-def _bug(error: Exception) -> str:
+def _describe_bug(error: Exception) -> str:
     return (
-        f"gradflow: {type(error).__name__}: {error}; this is a bug in gradflow {__version__}: please report "
-        "it with the command at the project's issue tracker (GRADFLOW_DEBUG=1 shows where)"
+        f"gradflow: {type(error).__name__}: {error}; this is a bug in gradflow {__version__}. Please report "
+        "it at the project's issue tracker with the command (GRADFLOW_DEBUG=1 prints the traceback)"
     )
 
 
-def _trace() -> None:
+def _print_traceback() -> None:
     if os.environ.get("GRADFLOW_DEBUG"):
         traceback.print_exc()

@@ -1,4 +1,4 @@
-"""What the streams at hand can show: width, colour, letters; notes and progress go to stderr."""
+"""What the output streams can show (width, color, letters), and the progress bar on stderr."""
 
 import os
 import sys
@@ -7,14 +7,14 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from importlib import import_module
 from typing import Any, TextIO
 
-PATIENCE = 0.5  # seconds before a bar appears
+BAR_DELAY = 0.5  # seconds before a bar appears
 
 
-def width_of(stream: TextIO) -> int | None:
-    """Return the columns of a terminal (or of COLUMNS); None off a terminal: as many as needed."""
-    told = os.environ.get("COLUMNS", "")
-    if told.isdecimal() and int(told) > 0:
-        return int(told)
+def measure_width(stream: TextIO) -> int | None:
+    """Return the number of columns from COLUMNS or the terminal; None off a terminal, for no limit."""
+    columns = os.environ.get("COLUMNS", "")
+    if columns.isdecimal() and int(columns) > 0:
+        return int(columns)
     if not stream.isatty():
         return None
     try:
@@ -24,7 +24,7 @@ def width_of(stream: TextIO) -> int | None:
 
 
 def has_color(stream: TextIO) -> bool:
-    """Return whether to colour: NO_COLOR forbids, FORCE_COLOR demands, else a terminal that can."""
+    """Return whether to use color: not with NO_COLOR, always with FORCE_COLOR, else on a terminal."""
     if os.environ.get("NO_COLOR"):
         return False
     if os.environ.get("FORCE_COLOR"):
@@ -33,7 +33,7 @@ def has_color(stream: TextIO) -> bool:
 
 
 def has_unicode(stream: TextIO) -> bool:
-    """Return whether the stream's encoding has the marks that tables and sparklines are drawn with."""
+    """Return whether the encoding of a stream has the letters of tables and sparklines."""
     try:
         "─█λ".encode(stream.encoding or "ascii")
     except UnicodeEncodeError:
@@ -41,12 +41,12 @@ def has_unicode(stream: TextIO) -> bool:
     return True
 
 
-def watched(quiet: bool) -> Callable[..., Iterable[Any]]:
-    """Return a ``map`` that shows a bar on stderr, if that is a terminal and the work is long."""
-    return map if quiet or not (sys.stderr and sys.stderr.isatty()) else _with_bar
+def make_progress_map(quiet: bool) -> Callable[..., Iterable[Any]]:
+    """Return a ``map`` that shows a progress bar on stderr for long work, if stderr is a terminal."""
+    return map if quiet or not (sys.stderr and sys.stderr.isatty()) else _map_with_bar
 
 
-def _with_bar(function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterator[Any]:
+def _map_with_bar(function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterator[Any]:
     first = iterables[0]
     bar = _LateBar(len(first) if isinstance(first, Sized) else None)
     try:
@@ -58,16 +58,16 @@ def _with_bar(function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterat
 
 
 class _LateBar:
-    """A bar that appears once work takes long, also while its first piece is still being done."""
+    """A progress bar that appears after a delay, even while the first item is still being worked on."""
 
     def __init__(self, total: int | None) -> None:
         self.total, self.done = total, 0
         self.bar: Any = None
         self.ended = False
         self.lock = threading.Lock()
-        self.timer = threading.Timer(PATIENCE, self._begin)
+        self.timer = threading.Timer(BAR_DELAY, self._begin)
         self.timer.daemon = True
-        if PATIENCE > 0:
+        if BAR_DELAY > 0:
             self.timer.start()
         else:
             self._begin()
@@ -75,18 +75,18 @@ class _LateBar:
     def _begin(self) -> None:
         with self.lock:
             if not self.ended:
-                self.bar = _bar()
+                self.bar = _start_bar()
                 self.task = self.bar.add_task("", total=self.total, completed=self.done)
 
     def update(self, done: int) -> None:
-        """Note how many pieces are done."""
+        """Set how many items are done."""
         with self.lock:
             self.done = done
             if self.bar is not None:
                 self.bar.update(self.task, completed=done)
 
     def stop(self) -> None:
-        """Take the bar away, or see that it never comes."""
+        """Remove the bar, or keep it from appearing."""
         self.timer.cancel()
         with self.lock:
             self.ended = True
@@ -94,8 +94,8 @@ class _LateBar:
                 self.bar.stop()
 
 
-def _bar() -> Any:
-    # By name: rich's bar costs more than all of a short command, and is needed by long ones alone.
+def _start_bar() -> Any:
+    # Imported here: loading rich's progress bar takes longer than a short command.
     progress = import_module("rich.progress")
     console = import_module("rich.console").Console(stderr=True)
     bar = progress.Progress(

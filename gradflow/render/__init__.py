@@ -1,22 +1,22 @@
-"""Renderers: a record in, one format out; none knows an analysis.
+"""Renderers: each turns a record into one format and knows no analysis.
 
-Each module has ``render(record, style) -> str`` and says in ``CARRIES_NOTES`` whether its text holds the
-record's notes; where it does not, a command tells them on stderr.
+A new format is one new function and one line in `FORMATS`; see `gradflow.render.renderer`.
 """
 
 from gradflow.registry import Registry
 
+# Text formats: each name stands for a `TextRenderer`.
 FORMATS: Registry = {
-    "table": "gradflow.render.table",
-    "json": "gradflow.render.json",
-    "jsonl": "gradflow.render.jsonl",
-    "csv": "gradflow.render.csv",
-    "tsv": "gradflow.render.tsv",
-    "md": "gradflow.render.markdown",
-    "html": "gradflow.render.html",
-    "latex": "gradflow.render.latex",
-    "chart": "gradflow.render.chart",
+    "table": "gradflow.render.text.table:render_table",
+    "json": "gradflow.render.text.json:render_json",
+    "jsonl": "gradflow.render.text.json:render_jsonl",
+    "csv": "gradflow.render.text.delimited:render_csv",
+    "tsv": "gradflow.render.text.delimited:render_tsv",
+    "md": "gradflow.render.text.markdown:render_markdown",
+    "html": "gradflow.render.text.html:render_html",
+    "latex": "gradflow.render.text.latex:render_latex",
+    "chart": "gradflow.render.terminal.chart:render_chart",
 }
 
-# Pictures in files: each module has ``check()``, and ``encoded(record, kind, table) -> bytes``.
-PICTURES: Registry = dict.fromkeys(("png", "svg", "pdf"), "gradflow.render.plot")
+# Kinds of picture files: each module has ``check_matplotlib()`` and ``encode_figure(record, kind, table)``.
+PICTURES: Registry = dict.fromkeys(("png", "svg", "pdf"), "gradflow.render.plots.files")

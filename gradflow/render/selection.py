@@ -1,4 +1,4 @@
-"""The tables and matrices of a record as rows of plain values."""
+"""The tables and matrices of a record as rows of built-in Python values."""
 
 from typing import Any, NamedTuple
 
@@ -11,17 +11,16 @@ from gradflow.record import (
     Record,
     ScalarMeaning,
     TableMeaning,
-    described,
-    meanings,
-    plain,
+    describe_fields,
+    get_meanings,
+    to_builtin,
 )
-from gradflow.registry import describe_unknown
 
-SUMMARY = "summary"
+SUMMARY_NAME = "summary"
 
 
-class Rows(NamedTuple):
-    """A table: its name and meaning, its columns' meanings by name, and its rows."""
+class TableRows(NamedTuple):
+    """A table: its name and meaning, the meanings of its columns by name, and its rows."""
 
     name: str
     meaning: TableMeaning
@@ -34,76 +33,76 @@ class Rows(NamedTuple):
         return [row[place] for row in self.rows]
 
 
-def summary(record: Record) -> dict[str, Any]:
+def get_summary(record: Record) -> dict[str, Any]:
     """Return the scalars by name."""
-    return {name: plain(value) for name, (_, value) in described(record, ScalarMeaning).items()}
+    return {name: to_builtin(value) for name, (_, value) in describe_fields(record, ScalarMeaning).items()}
 
 
-def tables(record: Record) -> dict[str, Rows]:
+def get_tables(record: Record) -> dict[str, TableRows]:
     """Return the tables that the record has, the main one first."""
     return {
-        name: _rows(name, meaning, value)
-        for name, (meaning, value) in described(record, TableMeaning).items()
+        name: _make_rows(name, meaning, value)
+        for name, (meaning, value) in describe_fields(record, TableMeaning).items()
         if value is not None
     }
 
 
-def matrices(record: Record) -> dict[str, tuple[MatrixMeaning, Matrix]]:
+def get_matrices(record: Record) -> dict[str, tuple[MatrixMeaning, Matrix]]:
     """Return the matrices that the record has, with their meanings."""
-    found = described(record, MatrixMeaning)
-    return {name: (meaning, value) for name, (meaning, value) in found.items() if value is not None}
+    fields = describe_fields(record, MatrixMeaning)
+    return {name: (meaning, value) for name, (meaning, value) in fields.items() if value is not None}
 
 
-def one(record: Record, name: str | None) -> Rows | Matrix:
-    """Return the table or matrix of that name, or the main table; ``summary`` is a table of one row.
+def select_table(record: Record, name: str | None) -> TableRows | Matrix:
+    """Return the table or matrix of a name, or the main table for None. ``summary`` is a table of one row.
 
     Raises
     ------
     UsageError
-        If the record has none of that name.
+        If the record has no table or matrix of that name.
     """
-    found = tables(record)
+    tables = get_tables(record)
     if name is None:
-        return next(iter(found.values()))
-    if name == SUMMARY:
+        return next(iter(tables.values()))
+    if name == SUMMARY_NAME:
         columns = {
             key: ColumnMeaning(meaning.description)
-            for key, (meaning, _) in described(record, ScalarMeaning).items()
+            for key, (meaning, _) in describe_fields(record, ScalarMeaning).items()
         }
-        return Rows(SUMMARY, TableMeaning("scalars"), columns, [list(summary(record).values())])
-    if name in found:
-        return found[name]
-    grids = matrices(record)
-    if name in grids:
-        return grids[name][1]
-    absent = {key: meaning.absent for key, meaning in meanings(type(record), TableMeaning).items()}
-    absent |= {key: meaning.absent for key, meaning in meanings(type(record), MatrixMeaning).items()}
+        return TableRows(SUMMARY_NAME, TableMeaning("scalars"), columns, [list(get_summary(record).values())])
+    if name in tables:
+        return tables[name]
+    matrices = get_matrices(record)
+    if name in matrices:
+        return matrices[name][1]
+    absent = {key: meaning.absent for key, meaning in get_meanings(type(record), TableMeaning).items()}
+    absent |= {key: meaning.absent for key, meaning in get_meanings(type(record), MatrixMeaning).items()}
     if name in absent:
         raise UsageError(f"the result has no {name!r}: {absent[name]}")
-    raise UsageError(f"the result has no such part: {describe_unknown('table', name, [*absent, SUMMARY])}")
+    raise UsageError(describe_unknown("table", name, [*absent, SUMMARY_NAME]))
 
 
-def grid(matrix: Matrix) -> list[list[Any]]:
-    """Return the entries of a matrix themselves, its power of two multiplied in.
+def multiply_out(matrix: Matrix) -> list[list[Any]]:
+    """Return the entries of a matrix with its power of two multiplied in.
 
     Raises
     ------
     NumericalError
-        Where a double cannot hold them.
+        If they are outside the range of a double.
     """
     scaled = Scaled(matrix.entries, matrix.exponent2).collapsed()
     if scaled.exponent:
         raise NumericalError(
-            f"the matrix is entries * 2^{matrix.exponent2}, which no double holds; "
-            "expected a smaller power here: -f json carries entries and exponent"
+            f"the matrix is entries * 2^{matrix.exponent2}, outside the range of a double, which this format "
+            "needs: use -f json, which has the entries and the exponent"
         )
-    return [[plain(entry) for entry in row] for row in scaled.array]
+    return [[to_builtin(entry) for entry in row] for row in scaled.array]
 
 
-def _rows(name: str, meaning: TableMeaning, value: Any) -> Rows:
-    fields = described(value, ColumnMeaning)
-    columns = [[plain(entry) for entry in entries] for _, entries in fields.values()]
-    return Rows(
+def _make_rows(name: str, meaning: TableMeaning, value: Any) -> TableRows:
+    fields = describe_fields(value, ColumnMeaning)
+    columns = [[to_builtin(entry) for entry in entries] for _, entries in fields.values()]
+    return TableRows(
         name,
         meaning,
         {key: column for key, (column, _) in fields.items()},

@@ -1,28 +1,29 @@
-"""How a result is to be shown; known to commands and renderers alike, and free of numpy."""
+"""How to show a result. Commands and renderers share it, so it does not load numpy."""
 
 from typing import NamedTuple
 
-ROWS = 20
+DEFAULT_ROWS = 20
 
 
 class Style(NamedTuple):
-    """How a record is to be shown.
+    """How to show a record.
 
     Attributes
     ----------
     table : str, optional
-        The one table or matrix to show; otherwise all, or the main one where a format holds but one.
+        The one table or matrix to show. None shows all, or the main table in a format that holds one.
     rows : int, optional
-        About how many rows of a table people are shown; None for every row.
+        About how many rows of a table to show to people; None for every row.
     width : int, optional
         Columns of the screen; None for as many as needed.
     color : bool
+        Whether to use colors.
     unicode : bool
-        False where the destination knows only ASCII.
+        Whether the destination can show letters beyond ASCII.
     """
 
     table: str | None = None
-    rows: int | None = ROWS
+    rows: int | None = DEFAULT_ROWS
     width: int | None = None
     color: bool = False
     unicode: bool = True

@@ -1,38 +1,44 @@
-"""Which rows of a long table a person is shown."""
+"""Which rows of a long table are shown to a person."""
 
 import math
 from collections.abc import Collection, Iterator, Sequence
 
-ROUNDING = 1e-9
+CROSSING_TOLERANCE = 1e-9
 
 
-def thinned(
+def choose_rows(
     count: int, rows: int | None, values: Sequence[Sequence[float]] = (), levels: Collection[float] = ()
 ) -> list[int]:
-    """Return the places of the rows to show, in order: about ``rows`` of ``count``.
+    """Return the indices of the rows to show, in order: about ``rows`` of ``count``.
 
-    Always among them: the first, the last, the peak of each sequence of ``values`` (each ``count`` long) and
-    the first row past every crossing of a level. The rest are spaced geometrically, for most happens early.
+    They always include the first row, the last row, the peak of each sequence of ``values``, and the first
+    row past every crossing of a level. The others are spaced geometrically: most changes happen early.
 
     Parameters
     ----------
+    count : int
+        How many rows the table has.
     rows : int, optional
-        None for all.
+        About how many rows to show; None for all.
+    values : sequence of sequences of float
+        The curves whose peaks and crossings are kept, ``count`` values each.
+    levels : collection of float
+        The levels whose crossings are kept.
 
     Examples
     --------
-    >>> thinned(100, 8, [[*range(50), *range(50)]], levels=[48.5])
+    >>> choose_rows(100, 8, [[*range(50), *range(50)]], levels=[48.5])
     [0, 3, 6, 16, 39, 49, 50, 99]
     """
     if rows is None or count <= rows:
         return list(range(count))
     kept = {0, count - 1}
     for series in values:
-        kept.add(max(range(count), key=lambda place: (_height(series[place]), -place)))
+        kept.add(max(range(count), key=lambda place: (_rank(series[place]), -place)))
         for level in levels:
-            kept.update(_crossings(series, level))
+            kept.update(_find_crossings(series, level))
     best = kept
-    # Rounding lets early places coincide, so the finest spacing that still fits is sought.
+    # Early places coincide after rounding, so look for the finest spacing that still fits.
     for spaced in range(count):
         finer = kept | {round((count - 1) ** (k / (spaced + 1))) for k in range(1, spaced + 1)}
         if len(finer) > rows:
@@ -41,14 +47,14 @@ def thinned(
     return sorted(best)
 
 
-def _crossings(series: Sequence[float], level: float) -> Iterator[int]:
-    """Yield the first place past each crossing; what stays about the level, to rounding, crosses nothing."""
-    above = series[0] > level + ROUNDING
+def _find_crossings(series: Sequence[float], level: float) -> Iterator[int]:
+    """Yield the first place past each crossing; values equal to the level up to rounding cross nothing."""
+    above = series[0] > level + CROSSING_TOLERANCE
     for place, value in enumerate(series):
-        if above != (value > level) and abs(value - level) > ROUNDING:
+        if above != (value > level) and abs(value - level) > CROSSING_TOLERANCE:
             yield place
             above = not above
 
 
-def _height(value: float) -> float:
+def _rank(value: float) -> float:
     return -math.inf if math.isnan(value) else value

@@ -130,7 +130,7 @@ def test_rate_half_life_and_horizons_of_a_known_decay():
 def test_verdict_follows_the_rate_and_not_the_length_of_a_short_run(factor, steps, verdict):
     result = measured_decay(factor, steps)
     assert result.cells.verdict == [verdict]
-    assert result.held() == {verdict}
+    assert result.get_verdicts() == {verdict}
 
 
 def test_growth_has_horizons_too():

@@ -262,7 +262,7 @@ def test_every_start_arrives_along_all_inputs_held_out_or_is_refused(kind, schem
     assert found.arrival == "arrives"
     assert max(map(abs, ratios)) <= 2
     assert found.norm_ratio == pytest.approx(10 ** np.median(ratios), rel=1e-8)
-    assert found.held() == {"arrives"}
+    assert found.get_verdicts() == {"arrives"}
     assert not [note for note in found.notes if "was found" in note]
 
 
@@ -404,7 +404,7 @@ def test_units_that_are_dead_are_said_to_be_so_for_no_gain_wakes_them(cell):
     # without bias or input z = 0, where the slope of a relu is 0
     cell = cell if "init" in cell else f"{cell},init=ginibre"
     found = small(cell, input="zero", seeds=3)
-    assert (found.arrival, found.held()) == ("lost", {"lost"})
+    assert (found.arrival, found.get_verdicts()) == ("lost", {"lost"})
     assert (found.norm_ratio, found.log10_norm_ratio, found.rate_after) == (0, -math.inf, -math.inf)
     assert np.isneginf(found.trials.log10_norm_ratio).all()
     assert found.tuning.arriving == [0, 0]
@@ -415,7 +415,7 @@ def test_units_that_are_dead_are_said_to_be_so_for_no_gain_wakes_them(cell):
 def test_a_gradient_that_no_value_holds_down_is_said_to_be_inflated(monkeypatch):
     monkeypatch.setattr(module, "knob_of", lambda spec: Knob("gain", 8.0, 4.0, 16.0, doubled=True))
     found = small("rnn:activation=identity,init=orthogonal,gain=8")
-    assert (found.arrival, found.held()) == ("inflated", {"inflated"})
+    assert (found.arrival, found.get_verdicts()) == ("inflated", {"inflated"})
     assert found.value == 4  # the nearest
     assert found.log10_norm_ratio == pytest.approx(99 * math.log10(4), abs=1e-4)
     assert "no gain from 4 to 16 was found" in found.notes[0]

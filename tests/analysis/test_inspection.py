@@ -210,7 +210,7 @@ def test_a_last_input_that_shuts_the_gates_loses_credit_and_the_conclusion_says_
     (row,) = rows(found.layers)
     assert (row["arrival"], row["ends"], row["ends_arriving"]) == ("lost", 8, 7)
     assert row["log10_credit_last"] == pytest.approx(last, abs=1e-9)
-    assert "lost" in found.held()
+    assert "lost" in found.get_verdicts()
     assert "credit does not arrive from the last step" in found.conclusion[0]
     assert "arrives from 7 of 8 ends" in found.conclusion[0]
     assert found.conclusion[0].endswith("let the loss read the step before it.")
@@ -350,7 +350,7 @@ def test_one_file_of_a_directory_that_cannot_be_read_is_a_row_of_its_own(tmp_pat
     assert [note for note in found.notes if str(broken) in note]
     assert str(broken) not in good["problem"] + last["problem"]
     assert (found.files_read, found.layers.layer) == (2, [f"{GRU.name}::gru", f"{LSTM.name}::lstm"])
-    assert found.held() == {"vanishing", "lost", "unreadable"}
+    assert found.get_verdicts() == {"vanishing", "lost", "unreadable"}
     with pytest.raises(DataError, match="torch_half"):
         inspect(LSTM, broken)
 

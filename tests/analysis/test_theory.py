@@ -562,7 +562,7 @@ def test_bad_flags_are_refused_with_the_value(options, part):
 def test_verdict_is_that_of_the_predicted_rate_over_the_steps(gain, verdict):
     found = gradflow.theory("rnn:init=ginibre", gain=gain, input="zero", measure=False)
     assert found.verdict == verdict
-    assert found.held() == {verdict}
+    assert found.get_verdicts() == {verdict}
     assert found.rate == rows(found)["largest_exponent"][0]
 
 

@@ -1,4 +1,4 @@
-"""Two ways to run a command line: inside this process for what it says, as a real one for what it is."""
+"""Two ways to run a command line: inside the test process, which is fast, and as a process of its own."""
 
 import csv
 import io
@@ -19,13 +19,13 @@ import pytest
 from gradflow.cli.main import run
 
 PROGRAM = [sys.executable, "-m", "gradflow"]
-# what a person's shell may have set, and no test may see unless it asks
+# variables that a user's shell may have set and that tests must not see
 TELLING = ("COLUMNS", "LINES", "NO_COLOR", "FORCE_COLOR", "TERM", "GITHUB_ACTIONS", "PYTHONIOENCODING")
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
 
 class Outcome(NamedTuple):
-    """How one command line ended; ``out`` and ``err`` are what came on the two streams."""
+    """The exit code of a command line and what it wrote to its two streams."""
 
     code: int
     raw: bytes
@@ -41,7 +41,7 @@ class Outcome(NamedTuple):
 
     @property
     def lines(self):
-        """Each line of JSON lines."""
+        """The objects of JSON lines."""
         return [strict(line) for line in self.out.splitlines()]
 
     def rows(self, delimiter=","):
@@ -49,7 +49,7 @@ class Outcome(NamedTuple):
 
 
 def strict(text):
-    """Parse JSON and refuse what RFC 8259 does not know: NaN, Infinity, a name that comes twice."""
+    """Parse JSON strictly: without NaN, Infinity and repeated names."""
 
     def refuse(constant):
         raise AssertionError(f"{constant} is no JSON")
@@ -64,14 +64,14 @@ def strict(text):
 
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch):
-    """Unset all that tells a program how to draw or behave."""
+    """Unset the variables that change how a program behaves."""
     for name in list(os.environ):
         if name in TELLING or name.startswith(("GRADFLOW", "_GRADFLOW", "_TYPER")):
             monkeypatch.delenv(name)
 
 
 class Stream(io.TextIOWrapper):
-    """A text stream over bytes that are kept, and that says it is a terminal where a test wants one."""
+    """A text stream that keeps its bytes, and that is a terminal if a test asks for one."""
 
     terminal = False
 
@@ -104,7 +104,7 @@ def cli(monkeypatch):
 
 @pytest.fixture
 def check_refused(cli):
-    """Run, and check what every refusal is: its code, silence on stdout, one printable line on stderr."""
+    """Run a command line that must fail; check its code, the empty stdout and the one line on stderr."""
 
     def check_refused(code, *arguments, says=(), stdin=b""):
         outcome = cli(*arguments, stdin=stdin)
@@ -124,7 +124,7 @@ def check_refused(cli):
 
 @pytest.fixture
 def environment():
-    """Return the environment of a real process: nothing but what it needs, and what a test adds."""
+    """Return the smallest environment that a process needs, with what a test adds."""
 
     def environment(**added):
         kept = {name: os.environ[name] for name in ("PATH", "HOME") if name in os.environ}
@@ -135,7 +135,7 @@ def environment():
 
 @pytest.fixture
 def process(environment):
-    """Run one command line as a process of its own; ``env`` is added to a bare environment."""
+    """Run one command line as a process; ``env`` is added to a minimal environment."""
 
     def process(*arguments, stdin=b"", env=None, command=PROGRAM, **options):
         done = subprocess.run(
@@ -165,14 +165,14 @@ def bash(process):
 
 @pytest.fixture
 def started(environment):
-    """Start a command line as a process that a test talks to, and end it with the test."""
+    """Start a command line as a process, and end it when the test ends."""
     begun = []
 
     def started(*arguments, env=None, **options):
         child = subprocess.Popen(
             [*PROGRAM, *map(str, arguments)],
             env=environment(**(env or {})),
-            # whoever runs the tests in the background may have Ctrl-C ignored for all that is below
+            # a shell that runs the tests in the background may have set Ctrl-C to be ignored
             preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             **options,
         )
@@ -207,7 +207,7 @@ def terminal(started):
             for reader in select.select(list(still), [], [], 1)[0]:
                 try:
                     part = os.read(reader, 65536)
-                except OSError:  # Linux says so when the other end of a terminal is closed
+                except OSError:  # on Linux, when the other end of the terminal is closed
                     part = b""
                 readers[reader] += part
                 if not part:

@@ -259,7 +259,7 @@ def test_a_reader_that_goes_away_exits_141_in_silence(bash):
 
 def test_progress_goes_to_a_terminal_on_stderr_lag_by_lag(cli, monkeypatch):
     quiet = cli("bptt", "rnn", *SMALL, "-f", "csv")
-    monkeypatch.setattr(screen, "PATIENCE", -1.0)
+    monkeypatch.setattr(screen, "BAR_DELAY", -1.0)
     watched = cli("bptt", "rnn", *SMALL, "-f", "csv", terminals=("stderr",))
     assert watched.raw == quiet.raw
     assert "/8" in watched.err

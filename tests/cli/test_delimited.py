@@ -1,4 +1,4 @@
-"""CSV, TSV and JSON lines hold one table, no entry of it empty; a matrix is bare and can be read again."""
+"""CSV, TSV and JSON lines contain one table without empty entries; a matrix can be read again."""
 
 import math
 
@@ -28,7 +28,7 @@ def columns(outcome, delimiter=","):
 
 @pytest.mark.parametrize("name", DELIMITERS)
 @pytest.mark.parametrize(("command", "part"), PARTS)
-def test_table_exits_0_with_as_many_entries_in_every_line_and_none_of_them_empty(cli, command, part, name):
+def test_lines_have_equal_length_and_no_empty_entry(cli, command, part, name):
     outcome = cli(*COMMANDS[command], "--table", part, "-f", name)
     assert outcome.code == 0, outcome.err
     rows = outcome.rows(DELIMITERS[name])
@@ -39,14 +39,14 @@ def test_table_exits_0_with_as_many_entries_in_every_line_and_none_of_them_empty
 
 @pytest.mark.parametrize("name", ["csv", "tsv", "jsonl"])
 @pytest.mark.parametrize(("command", "main"), [("power", "norms"), ("compare", "flow")])
-def test_without_a_table_named_the_main_one_exits_0(cli, command, main, name):
+def test_default_is_the_main_table(cli, command, main, name):
     outcome = cli(*COMMANDS[command], "-f", name)
     assert outcome.code == 0
     assert outcome.raw == cli(*COMMANDS[command], "-f", name, "--table", main).raw
 
 
 @pytest.mark.parametrize(("command", "part"), PARTS)
-def test_json_lines_exit_0_with_the_rows_of_json(cli, command, part):
+def test_json_lines_are_the_rows_of_json(cli, command, part):
     lines = cli(*COMMANDS[command], "--table", part, "-f", "jsonl")
     assert lines.code == 0
     whole = cli(*COMMANDS[command], "-f", "json").object
@@ -59,51 +59,51 @@ def test_json_lines_exit_0_with_the_rows_of_json(cli, command, part):
 
 
 @pytest.mark.parametrize("part", ["norms", "eigenvalues", "summary"])
-def test_tsv_exits_0_with_the_entries_of_csv(cli, part):
+def test_tsv_has_the_entries_of_csv(cli, part):
     command = (*COMMANDS["power"], "--table", part)
     tsv = cli(*command, "-f", "tsv")
     assert tsv.code == 0, tsv.err
     assert tsv.rows("\t") == cli(*command, "-f", "csv").rows()
 
 
-def test_csv_of_the_summary_exits_0_with_a_header_and_one_row(cli):
+def test_summary_is_one_row(cli):
     found = columns(cli(*COMMANDS["power"], "--table", "summary", "-f", "csv"))
     assert (found["size"], found["regime"], found["diagonalizable"]) == (["2"], ["vanishing"], ["true"])
     assert math.isclose(float(found["spectral_radius"][0]), 0.9, rel_tol=1e-14)
 
 
-def test_csv_of_an_exact_zero_exits_0_with_minus_inf_and_0(cli):
+def test_exact_zero_is_0_with_logarithm_minus_inf(cli):
     found = columns(cli("power", "-m", "0 1; 0 0", "-n", 3, "-f", "csv"))
     assert found["step"] == ["0", "1", "2", "3"]
     assert found["log10_norm"] == ["0.0", "0.0", "-inf", "-inf"]
     assert found["norm"] == ["1.0", "1.0", "0.0", "0.0"]
 
 
-def test_csv_of_an_explosion_past_a_double_exits_0_with_inf(cli):
+def test_overflow_is_inf(cli):
     found = columns(cli("power", "-m", "2", "-n", 5000, "-f", "csv"))
     assert (found["step"][-1], found["norm"][-1]) == ("5000", "inf")
     assert math.isclose(float(found["log10_norm"][-1]), 5000 * math.log10(2), rel_tol=1e-14)
 
 
-def test_csv_of_a_decay_past_a_double_exits_0_with_nan_and_not_with_0(cli):
+def test_underflow_is_nan_and_not_0(cli):
     found = columns(cli("power", "-m", "0.5", "-n", 5000, "-f", "csv"))
     assert (found["step"][-1], found["norm"][-1]) == ("5000", "nan")
     assert math.isclose(float(found["log10_norm"][-1]), 5000 * math.log10(0.5), rel_tol=1e-14)
 
 
-def test_csv_of_what_there_is_not_exits_0_with_nan(cli):
+def test_missing_value_is_nan(cli):
     found = columns(cli("power", "-m", "0 1; 0 0", "--table", "summary", "-f", "csv"))
     assert found["eigenvector_condition"] == found["eigen_route_error"] == ["nan"]
 
 
-def test_csv_of_a_matrix_exits_0_bare_with_a_line_for_each_row_and_exact_entries(cli):
+def test_matrix_has_exact_entries_and_no_header(cli):
     outcome = cli("power", "-m", "0.5 1e-7; -3 4e20", "-n", 1, *POWER, "-f", "csv")
     assert outcome.code == 0
     assert [[float(entry) for entry in row] for row in outcome.rows()] == [[0.5, 1e-7], [-3.0, 4e20]]
 
 
 @pytest.mark.parametrize("name", DELIMITERS)
-def test_complex_entries_exit_0_as_sums_without_brackets(cli, name):
+def test_complex_entries_have_no_brackets(cli, name):
     outcome = cli("power", "-m", COMPLEX, "-n", 1, *POWER, "-f", name)
     assert outcome.code == 0
     entries = outcome.rows(DELIMITERS[name])
@@ -116,7 +116,7 @@ def test_complex_entries_exit_0_as_sums_without_brackets(cli, name):
     "matrix",
     ["0.58 0.24; 0.24 0.72", "0.1", "-0.5 1e-7; 3 4e20", COMPLEX, "0 1j; -1j 0", "1j", "1e-5-2e-5j 0; 0 0.5"],
 )
-def test_matrix_of_one_command_exits_0_as_the_input_of_the_next(cli, matrix, name):
+def test_power_can_be_read_again(cli, matrix, name):
     first = cli("power", "-m", matrix, "-n", 1, *POWER, "-f", name)
     assert first.code == 0, first.err
     second = cli("power", "-m", "-", "-n", 1, "-f", "json", stdin=first.raw)
@@ -127,7 +127,7 @@ def test_matrix_of_one_command_exits_0_as_the_input_of_the_next(cli, matrix, nam
 
 @pytest.mark.parametrize("name", ["csv", "tsv", "jsonl"])
 @pytest.mark.parametrize("part", ["vectors", "values"])
-def test_other_matrices_of_one_command_exit_0_as_the_input_of_the_next(cli, part, name):
+def test_vectors_and_values_can_be_read_again(cli, part, name):
     first = cli("power", "-m", COMPLEX, "--table", part, "-f", name)
     assert first.code == 0, first.err
     second = cli("power", "-m", "-", "-n", 1, "-f", "json", stdin=first.raw)
@@ -137,7 +137,7 @@ def test_other_matrices_of_one_command_exit_0_as_the_input_of_the_next(cli, part
 
 
 @pytest.mark.parametrize("matrix", ["0.58 0.24; 0.24 0.72", COMPLEX])
-def test_json_of_one_command_exits_0_as_the_input_of_the_next(cli, matrix):
+def test_json_can_be_read_again(cli, matrix):
     first = cli("power", "-m", matrix, "-n", 4, "-f", "json")
     second = cli("power", "-m", "-", "--key", "matrices.power", "-n", 1, "-f", "json", stdin=first.raw)
     assert second.code == 0, second.err
@@ -145,7 +145,7 @@ def test_json_of_one_command_exits_0_as_the_input_of_the_next(cli, matrix):
 
 
 @pytest.mark.parametrize("matrix", ["0.58 0.24; 0.24 0.72", COMPLEX])
-def test_piped_into_itself_exits_0_at_both_ends_with_the_power_of_the_power(bash, cli, matrix):
+def test_pipe_computes_the_power_of_a_power(bash, cli, matrix):
     outcome = bash(
         "set -o pipefail\n"
         f"gradflow power -m '{matrix}' -n 3 --table power -f csv | gradflow power -m - -n 2 -f json"
@@ -163,10 +163,10 @@ def flat(entries):
 
 
 @pytest.mark.parametrize("name", ["csv", "tsv", "jsonl"])
-def test_matrix_past_a_double_exits_1_and_names_json_on_stderr(check_refused, name):
+def test_huge_matrix_exits_1_and_suggests_json(check_refused, name):
     check_refused(1, "power", "-m", "2 0; 0 1", "-n", 5000, *POWER, "-f", name, says=["json"])
 
 
 @pytest.mark.parametrize("name", ["csv", "tsv", "jsonl", "table", "md"])
-def test_matrix_left_out_for_its_size_exits_2_and_names_the_option_that_brings_it(check_refused, name):
+def test_omitted_matrix_exits_2_and_names_the_option(check_refused, name):
     check_refused(2, "power", "--random", "ginibre", "--size", 17, *POWER, "-f", name, says=["--entries"])

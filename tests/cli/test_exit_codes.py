@@ -1,4 +1,4 @@
-"""0 done, 1 data or numbers, 2 usage, 3 the gate, 70 a bug, 130 interrupted: each with its streams."""
+"""Exit codes: 0 done, 1 data or numbers, 2 usage, 3 --fail-on, 70 a bug, 130 interrupted."""
 
 import pytest
 
@@ -10,7 +10,7 @@ POWER = ("power", "-m", W)
 COMPARE = ("compare", "rnn", "--hidden", 2, "--steps", 3, "--seeds", 1)
 COMMANDS = {"power": POWER, "compare": COMPARE}
 
-# command line, and what its line on stderr must say: which value, what was expected
+# a command line, and words that its line on stderr must contain
 USAGE = {
     "not-square": (("power", "-m", "1 2 3; 4 5 6"), ["2×3", "square"]),
     "no-matrix": (("power",), ["matrix", "--random"]),
@@ -60,7 +60,7 @@ DATA = {
     "complex-input": (("compare", "rnn", "--input", "-"), b"1 2j\n3 4\n", ["complex"]),
     "no-input-file": (("compare", "rnn", "--input", "nowhere.npy"), b"", ["nowhere.npy"]),
 }  # fmt: skip
-# what nobody has the memory for
+# more than any machine's memory
 LARGE = {
     "matrix": ("power", "--random", "ginibre", "--size", 10**7),
     "impossible-matrix": ("power", "--random", "ginibre", "--size", 10**12),
@@ -85,24 +85,24 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("case", USAGE)
-def test_wrong_call_exits_2_and_says_what_and_which_value_on_stderr(check_refused, case):
+def test_wrong_call_exits_2_and_names_the_value(check_refused, case):
     arguments, says = USAGE[case]
     check_refused(2, *arguments, says=says)
 
 
-def test_not_square_exits_2_and_says_the_shape_on_stderr(check_refused, tmp_path):
+def test_file_that_is_not_square_exits_2_with_its_shape(check_refused, tmp_path):
     (tmp_path / "w.txt").write_text("1 2 3\n4 5 6\n")
     check_refused(2, "power", "-m", tmp_path / "w.txt", says=["2×3", "--key"])
 
 
 @pytest.mark.parametrize("case", DATA)
-def test_unusable_data_exit_1_and_say_what_and_which_value_on_stderr(check_refused, case):
+def test_unusable_data_exit_1_and_name_the_value(check_refused, case):
     arguments, stdin, says = DATA[case]
     check_refused(1, *arguments, stdin=stdin, says=says)
 
 
 @pytest.mark.parametrize("case", LARGE)
-def test_more_than_the_memory_holds_exits_1_or_2_and_is_no_bug(cli, case):
+def test_out_of_memory_exits_1_or_2(cli, case):
     outcome = cli(*LARGE[case])
     assert outcome.code in (1, 2), outcome.err
     assert outcome.raw == b""
@@ -131,7 +131,7 @@ def test_more_than_the_memory_holds_exits_1_or_2_and_is_no_bug(cli, case):
         ((1,), ["compare", "rnn", "--input", "x{}"]),
     ],
 )
-def test_hostile_text_exits_1_or_2_with_one_printable_line_on_stderr(cli, codes, arguments, text):
+def test_hostile_text_exits_1_or_2_with_one_printable_line(cli, codes, arguments, text):
     arguments = [argument.replace("{}", text).replace("{{", "{").replace("}}", "}") for argument in arguments]
     outcome = cli(*arguments)
     assert outcome.code in codes, outcome.err
@@ -141,7 +141,7 @@ def test_hostile_text_exits_1_or_2_with_one_printable_line_on_stderr(cli, codes,
 
 
 @pytest.mark.parametrize("code", [1, 2])
-def test_debug_exits_with_the_same_code_and_shows_the_traceback_on_stderr(cli, monkeypatch, code):
+def test_debug_prints_the_traceback(cli, monkeypatch, code):
     command = ("power", "-m", "1 2 3") if code == 2 else ("power", "-m", "1 2; 3")
     without = cli(*command)
     monkeypatch.setenv("GRADFLOW_DEBUG", "1")
@@ -155,7 +155,7 @@ def test_debug_exits_with_the_same_code_and_shows_the_traceback_on_stderr(cli, m
     ("error", "code"), [(UsageError("so"), 2), (DataError("so"), 1), (NumericalError("so"), 1)]
 )
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_leaf_of_the_errors_exits_with_its_own_code(check_refused, monkeypatch, command, error, code):
+def test_each_error_exits_with_its_code(check_refused, monkeypatch, command, error, code):
     def failing(*arguments, **options):
         raise error
 
@@ -167,9 +167,7 @@ def test_every_leaf_of_the_errors_exits_with_its_own_code(check_refused, monkeyp
     "error", [RuntimeError("of a test"), ValueError(), KeyError("k"), ZeroDivisionError("a\nb")]
 )
 @pytest.mark.parametrize("command", COMMANDS)
-def test_bug_exits_70_and_says_so_and_where_to_report_it_on_stderr(
-    check_refused, monkeypatch, command, error
-):
+def test_bug_exits_70_and_says_where_to_report_it(check_refused, monkeypatch, command, error):
     def failing(*arguments, **options):
         raise error
 
@@ -178,7 +176,7 @@ def test_bug_exits_70_and_says_so_and_where_to_report_it_on_stderr(
     check_refused(70, *COMMANDS[command], says=says)
 
 
-def test_bug_under_debug_exits_70_with_the_traceback_on_stderr(cli, monkeypatch):
+def test_bug_under_debug_exits_70_with_the_traceback(cli, monkeypatch):
     monkeypatch.setattr(gradflow, "power", lambda *arguments, **options: 1 / 0)
     monkeypatch.setenv("GRADFLOW_DEBUG", "1")
     outcome = cli(*POWER)
@@ -189,7 +187,7 @@ def test_bug_under_debug_exits_70_with_the_traceback_on_stderr(cli, monkeypatch)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_interrupt_exits_130_with_nothing_on_stdout_and_no_traceback(cli, monkeypatch, command):
+def test_interrupt_exits_130_without_traceback(cli, monkeypatch, command):
     def pressed(*arguments, **options):
         raise KeyboardInterrupt
 
@@ -209,7 +207,7 @@ def test_interrupt_exits_130_with_nothing_on_stdout_and_no_traceback(cli, monkey
         ("0 1; 0 0", "nilpotent"),
     ],
 )
-def test_verdict_of_the_gate_exits_3_with_the_result_on_stdout_and_its_name_on_stderr(cli, matrix, verdict):
+def test_verdict_of_fail_on_exits_3_after_the_result(cli, matrix, verdict):
     without = cli("power", "-m", matrix, "-f", "json")
     outcome = cli("power", "-m", matrix, "-f", "json", "--fail-on", verdict)
     assert outcome.code == 3
@@ -220,7 +218,7 @@ def test_verdict_of_the_gate_exits_3_with_the_result_on_stdout_and_its_name_on_s
 
 
 @pytest.mark.parametrize("verdict", gradflow.Powers.verdicts)
-def test_every_other_verdict_of_the_gate_exits_0_with_nothing_on_stderr(cli, verdict):
+def test_other_verdicts_exit_0(cli, verdict):
     outcome = cli(*POWER, "--fail-on", verdict)
     assert outcome.code == (3 if verdict == "vanishing" else 0)
     assert bool(outcome.err) == (verdict == "vanishing")
@@ -231,7 +229,7 @@ def test_one_of_several_verdicts_exits_3(cli):
     assert cli(*POWER, "--fail-on", "exploding", "--fail-on", "preserving").code == 0
 
 
-def test_gate_on_any_of_several_cells_exits_3(cli):
+def test_verdict_of_any_cell_exits_3(cli):
     options = ("--hidden", 3, "--steps", 5, "--seeds", 1)
     dead, level = "rnn:gain=0", "rnn:init=orthogonal,activation=identity"
     assert cli("compare", level, *options, "--fail-on", "vanishing").code == 0
@@ -239,11 +237,11 @@ def test_gate_on_any_of_several_cells_exits_3(cli):
     assert cli("compare", level, dead, *options, "--fail-on", "vanishing").code == 3
 
 
-def test_failure_before_the_verdict_exits_1_and_not_3(check_refused):
+def test_failure_exits_1_and_not_3(check_refused):
     check_refused(1, "power", "-m", "nowhere.npy", "--fail-on", "vanishing")
 
 
 @pytest.mark.parametrize("flag", ["-V", "--version"])
-def test_version_exits_0_on_stdout(cli, process, flag):
+def test_version_is_on_stdout(cli, process, flag):
     for outcome in (cli(flag), process(flag)):
         assert (outcome.code, outcome.out, outcome.err) == (0, f"gradflow {gradflow.__version__}\n", "")

@@ -1,4 +1,4 @@
-"""Help that is complete, true and plain: every option, every cell's options, examples that parse."""
+"""Help lists every option and every cell's options, and its examples run."""
 
 import inspect
 import re
@@ -18,7 +18,7 @@ from gradflow.cells.spec import SWITCH, cell_options, parse_cell
 from gradflow.cli import COMMANDS
 from gradflow.cli.main import app
 from gradflow.linalg import ENSEMBLES
-from gradflow.record import MatrixMeaning, TableMeaning, meanings
+from gradflow.record import MatrixMeaning, TableMeaning, get_meanings
 from gradflow.registry import lookup
 from gradflow.render import FORMATS
 
@@ -28,19 +28,19 @@ OPTIONS = [
     for name, command in [("", PROGRAM), *PROGRAM.commands.items()]
     for parameter in command.get_params(command.make_context(name or "gradflow", [], resilient_parsing=True))
 ]
-# the longest spelling: click keeps those of --help in no fixed order
+# the longest spelling, because the spellings of --help have no fixed order
 NAMES = [f"{name or 'gradflow'} {max(parameter.opts, key=len)}" for name, parameter in OPTIONS]
 ALL = ["", *COMMANDS]
 NEEDS_FILE = re.compile(r"\.(npy|npz|safetensors|bin|pt|h5|onnx|tex)\b|^-$|/$")
 
 
 def words(text):
-    """Return help as one line, for a sentence may stand on several."""
+    """Return help as one line, because a sentence may take several."""
     return " ".join(text.split())
 
 
 def examples(text):
-    """Return the command lines of the Examples section, each pipe's parts one by one."""
+    """Return the command lines of the Examples section; the parts of a pipe are separate."""
     section = re.split(r"\n\s*\n", text.split("Examples:\n")[1])[0]
     lines = [line.strip() for line in section.splitlines()]
     assert lines
@@ -59,7 +59,7 @@ def parts(tokens):
 
 @pytest.fixture
 def calls(monkeypatch):
-    """Replace all analyses with ones that note how they were called and go no further."""
+    """Replace all analyses with functions that record their arguments and stop."""
 
     class ParsedError(gradflow.GradflowError):
         exit_code = 99
@@ -75,13 +75,13 @@ def calls(monkeypatch):
     return made
 
 
-def test_the_program_has_the_commands_of_its_table():
+def test_program_has_the_registered_commands():
     assert list(PROGRAM.commands) == list(COMMANDS)
 
 
 @pytest.mark.parametrize("flag", ["-h", "--help"])
 @pytest.mark.parametrize("name", ALL)
-def test_help_exits_0_on_stdout_with_usage_and_examples(cli, name, flag):
+def test_help_has_usage_and_examples(cli, name, flag):
     outcome = cli(*filter(None, [name]), flag)
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.startswith(f"Usage: gradflow {name}".rstrip())
@@ -89,21 +89,21 @@ def test_help_exits_0_on_stdout_with_usage_and_examples(cli, name, flag):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_help_exits_0_with_no_line_over_80_columns_but_the_lines_to_be_copied(cli, name):
+def test_help_fits_80_columns_apart_from_examples(cli, name):
     outcome = cli(*filter(None, [name]), "-h")
     assert outcome.code == 0
     for line in outcome.out.splitlines():
         assert len(line) <= 80 or line.lstrip().startswith(("gradflow ", "Options of "))
 
 
-def test_no_command_exits_2_with_the_help_and_nothing_else_on_stderr(cli):
+def test_no_command_exits_2_with_the_help(cli):
     outcome = cli()
     assert outcome.code == 2
     assert (outcome.out or outcome.err).strip() == cli("-h").out.strip()
 
 
 @pytest.mark.parametrize(("name", "parameter"), OPTIONS, ids=NAMES)
-def test_option_has_a_text_and_help_exits_0_with_both(cli, name, parameter):
+def test_help_describes_every_option(cli, name, parameter):
     assert parameter.help
     text = cli(*filter(None, [name]), "-h").out
     if parameter.param_type_name == "argument":
@@ -114,7 +114,7 @@ def test_option_has_a_text_and_help_exits_0_with_both(cli, name, parameter):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_every_input_of_the_function_is_an_option_of_the_command_with_the_same_default(name):
+def test_options_are_the_inputs_of_the_function(name):
     function = inspect.signature(getattr(gradflow, name)).parameters
     options = {parameter.name: parameter for parameter in PROGRAM.commands[name].params}
     for parameter in function.values():
@@ -126,7 +126,7 @@ def test_every_input_of_the_function_is_an_option_of_the_command_with_the_same_d
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_default_of_an_option_exits_0_in_the_help(cli, name):
+def test_help_shows_defaults(cli, name):
     text = words(cli(name, "-h").out)
     for parameter in PROGRAM.commands[name].params:
         if isinstance(parameter.default, int | float) and not isinstance(parameter.default, bool):
@@ -136,40 +136,40 @@ def test_default_of_an_option_exits_0_in_the_help(cli, name):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_formats_exit_0_in_the_help(cli, name):
+def test_help_lists_formats(cli, name):
     text = words(cli(name, "-h").out)
     assert "|".join(FORMATS) in text
     assert "GRADFLOW_FORMAT" in text
 
 
-def test_ensembles_exit_0_in_the_help_of_power(cli):
+def test_help_of_power_lists_ensembles(cli):
     assert "|".join(ENSEMBLES) in cli("power", "-h").out
 
 
 def listed(text, title):
-    """Return the names that a help text lists after ``title``, on one line or more."""
+    """Return the names that a help text lists after ``title``, on one or more lines."""
     found = re.search(rf"(?m)^ *{title}: +(.*(?:\n {{10,}}.*)*)$", text)
     return re.findall(r"[\w-]+", found[1].replace(" (main)", "")) if found else []
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_verdicts_of_the_gate_exit_0_in_the_help_as_they_are(cli, name):
+def test_help_lists_verdicts(cli, name):
     record = inspect.signature(getattr(gradflow, name)).return_annotation
     verdicts = getattr(gradflow, getattr(record, "__name__", record)).verdicts
     assert listed(cli(name, "-h").out, "Verdicts") == list(verdicts)
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_tables_and_matrices_that_can_be_named_exit_0_in_the_help_as_they_are(cli, name):
+def test_help_lists_tables_and_matrices(cli, name):
     record = inspect.signature(getattr(gradflow, name)).return_annotation
     kind = getattr(gradflow, getattr(record, "__name__", record))
     text = cli(name, "-h").out
-    assert listed(text, "Tables") == [*meanings(kind, TableMeaning), "summary"]
-    assert listed(text, "Matrices") == list(meanings(kind, MatrixMeaning))
-    assert f"{next(iter(meanings(kind, TableMeaning)))} (main)" in text
+    assert listed(text, "Tables") == [*get_meanings(kind, TableMeaning), "summary"]
+    assert listed(text, "Matrices") == list(get_meanings(kind, MatrixMeaning))
+    assert f"{next(iter(get_meanings(kind, TableMeaning)))} (main)" in text
 
 
-def test_cells_and_exactly_their_options_exit_0_in_the_help_of_compare(cli):
+def test_help_of_compare_lists_cells_and_options(cli):
     text = cli("compare", "-h").out
     told = dict(re.findall(r"(?m)^ *Options of (\w+): +(.*)$", text))
     shared = told.pop("all")
@@ -179,7 +179,7 @@ def test_cells_and_exactly_their_options_exit_0_in_the_help_of_compare(cli):
         assert sorted(option.partition("=")[0] for option in f"{shared} {line}".split()) == sorted(taken)
 
 
-def test_choices_of_a_cell_exit_0_in_the_help_of_compare_as_they_are(cli):
+def test_help_of_compare_lists_choices(cli):
     lines = dict(re.findall(r"(?m)^ *Options of (\w+): +(.*)$", cli("compare", "-h").out))
     told = dict(option.split("=") for line in lines.values() for option in line.split())
     assert told["activation"].split("|") == list(ACTIVATIONS)
@@ -191,7 +191,7 @@ def test_choices_of_a_cell_exit_0_in_the_help_of_compare_as_they_are(cli):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_examples_in_the_help_parse_and_reach_the_analysis(cli, calls, name):
+def test_examples_parse(cli, calls, name):
     found = examples(cli(*filter(None, [name]), "-h").out)
     for program, *arguments in found:
         assert program == "gradflow"
@@ -204,7 +204,7 @@ def test_examples_in_the_help_parse_and_reach_the_analysis(cli, calls, name):
 
 
 @pytest.mark.parametrize("name", ALL)
-def test_examples_in_the_help_that_need_no_file_exit_0_or_3(cli, name):
+def test_examples_without_files_run(cli, name):
     ran = 0
     found = examples(cli(*filter(None, [name]), "-h").out)
     for _, *arguments in found:
@@ -226,35 +226,35 @@ def test_examples_in_the_help_that_need_no_file_exit_0_or_3(cli, name):
         outcome = cli(*arguments, *small, "-q")
         assert outcome.code == (3 if "--fail-on" in arguments else 0), outcome.err
         ran += 1
-    # what is about files has no example without one
+    # commands on files have no example without a file
     assert ran or all(arguments[1] in ("inspect", "convert") for arguments in found)
 
 
 @pytest.mark.parametrize("name", ALL)
 @pytest.mark.parametrize("variable", ["TERM", "GITHUB_ACTIONS", "PY_COLORS"])
-def test_help_in_a_pipe_exits_0_with_no_colour_codes(process, name, variable):
+def test_help_in_a_pipe_has_no_color(process, name, variable):
     outcome = process(*filter(None, [name]), "-h", env={variable: "xterm-256color"})
     assert (outcome.code, outcome.err) == (0, "")
     assert b"\x1b" not in outcome.raw
 
 
-def test_completion_of_bash_exits_0_with_the_commands(process):
+def test_bash_completes_commands(process):
     outcome = complete(process, "gradflow ", 1)
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.split() == list(COMMANDS)
 
 
 @pytest.mark.parametrize(("begun", "word"), [("po", "power"), ("com", "compare")])
-def test_completion_of_a_begun_command_exits_0_with_it(process, begun, word):
+def test_bash_completes_a_prefix_of_a_command(process, begun, word):
     assert complete(process, f"gradflow {begun}", 1).out.split() == [word]
 
 
-def test_completion_of_a_begun_option_exits_0_with_those_that_go_on_so(process):
+def test_bash_completes_a_prefix_of_an_option(process):
     outcome = complete(process, "gradflow power --claim", 2)
     assert sorted(outcome.out.split()) == ["--claim-values", "--claim-vectors"]
 
 
-def test_completion_script_of_bash_exits_0_and_is_bash(process, cli):
+def test_completion_script_is_bash(process, cli):
     outcome = process(env={"_GRADFLOW_COMPLETE": "source_bash"})
     assert outcome.code == 0
     assert "gradflow" in outcome.out

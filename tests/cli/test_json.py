@@ -1,4 +1,4 @@
-"""JSON is one RFC 8259 object that holds all: what was asked, what came out, and zeros and infinities too."""
+"""JSON is one RFC 8259 object with all parameters and results, including zeros and infinities."""
 
 import inspect
 import json
@@ -45,7 +45,7 @@ def case(request, cli):
     return CASES[request.param], outcome
 
 
-def test_json_exits_0_with_one_strict_object_on_stdout(case):
+def test_result_is_one_strict_object(case):
     command, outcome = case
     result = outcome.object
     assert list(result)[:5] == ["schema", "version", "params", "summary", "tables"]
@@ -55,7 +55,7 @@ def test_json_exits_0_with_one_strict_object_on_stdout(case):
     assert isinstance(result["matrices"], dict)
 
 
-def test_json_exits_0_with_the_main_table_first_and_each_row_an_object_of_the_same_columns(case):
+def test_main_table_is_first_and_rows_share_columns(case):
     command, outcome = case
     tables = outcome.object["tables"]
     assert next(iter(tables)) == MAIN[command[0]]
@@ -64,7 +64,7 @@ def test_json_exits_0_with_the_main_table_first_and_each_row_an_object_of_the_sa
         assert all(list(row) == list(rows[0]) for row in rows)
 
 
-def test_json_exits_0_with_every_norm_finite_as_a_logarithm_or_an_exact_zero(case):
+def test_norms_have_a_finite_logarithm_or_are_0(case):
     command, outcome = case
     for row in outcome.object["tables"][MAIN[command[0]]]:
         log10, norm = row["log10_norm"], row["norm"]
@@ -76,7 +76,7 @@ def test_json_exits_0_with_every_norm_finite_as_a_logarithm_or_an_exact_zero(cas
             assert norm is None or 0 < norm < 3e-308
 
 
-def test_json_exits_0_with_floats_in_shortest_round_trip_form(case):
+def test_floats_are_shortest_round_trip(case):
     texts = []
 
     def noted(text):
@@ -88,7 +88,7 @@ def test_json_exits_0_with_floats_in_shortest_round_trip_form(case):
     assert [repr(float(text)) for text in texts] == texts
 
 
-def test_json_exits_0_with_all_inputs_and_defaults_in_params(case):
+def test_params_have_all_inputs_and_defaults(case):
     command, outcome = case
     parameters = inspect.signature(getattr(gradflow, command[0])).parameters
     params = outcome.object["params"]
@@ -96,11 +96,11 @@ def test_json_exits_0_with_all_inputs_and_defaults_in_params(case):
     given = {str(flag).lstrip("-") for flag in command}
     for name in ("seed", "gain", "input_scale", "kreiss", "hidden", "seeds"):
         default = parameters[name].default if name in params else None
-        if default is not None and name not in given:  # None: it is for some inputs only
+        if default is not None and name not in given:  # None: the parameter is for some inputs only
             assert params[name] == default
 
 
-def test_json_exits_0_with_params_that_give_the_same_bytes_again(cli, case):
+def test_params_give_the_same_bytes_again(cli, case):
     command, outcome = case
     params = outcome.object["params"]
     again = [command[0], *params.pop("cells", ())]
@@ -112,7 +112,7 @@ def test_json_exits_0_with_params_that_give_the_same_bytes_again(cli, case):
     assert repeated.raw == outcome.raw
 
 
-def test_json_exits_0_with_every_option_as_it_was_given(cli):
+def test_params_have_the_given_options(cli):
     outcome = cli(
         "power", "--random", "jordan", "--size", 3, "--gain", 0.5, "--seed", 7, "--steps", 4, "--kreiss",
         "--entries", "-f", "json",
@@ -124,12 +124,12 @@ def test_json_exits_0_with_every_option_as_it_was_given(cli):
     }  # fmt: skip
 
 
-def test_json_exits_0_with_the_default_size_of_a_random_matrix_in_params(cli):
+def test_params_have_the_default_size(cli):
     result = cli("power", "--random", "ginibre", "-f", "json").object
     assert result["params"]["size"] == result["summary"]["size"] == 10
 
 
-def test_json_exits_0_with_the_defaults_of_compare_in_params(cli):
+def test_params_have_the_defaults_of_compare(cli):
     result = cli("compare", "rnn", "--hidden", 2, "--seeds", 1, "-f", "json").object
     assert result["params"] == {
         "cells": ["rnn"], "hidden": 2, "steps": 100, "seed": 0, "seeds": 1, "features": 32, "input": None,
@@ -140,19 +140,19 @@ def test_json_exits_0_with_the_defaults_of_compare_in_params(cli):
     assert len(result["tables"]["flow"]) == 100
 
 
-def test_exact_zero_exits_0_with_log10_norm_null_and_norm_0(cli):
+def test_exact_zero_has_log10_norm_null(cli):
     result = cli(*CASES["nilpotent"], "-f", "json").object
     norms = {row["step"]: (row["log10_norm"], row["norm"]) for row in result["tables"]["norms"]}
     assert norms == {k: (0.0, 1.0) if k < 2 else (None, 0.0) for k in range(31)}
     assert result["summary"]["log10_norm"] is None
 
 
-def test_exact_zero_of_a_cell_exits_0_with_log10_norm_null_and_norm_0(cli):
+def test_exact_zero_of_a_cell_has_log10_norm_null(cli):
     rows = cli(*CASES["dead-cell"], "-f", "json").object["tables"]["flow"]
     assert [(row["log10_norm"], row["norm"]) for row in rows] == [(None, 0.0)] * 4
 
 
-def test_explosion_past_a_double_exits_0_with_norm_null_and_its_logarithm(cli):
+def test_overflow_has_norm_null_and_its_logarithm(cli):
     rows = cli(*CASES["explosion"], "-f", "json").object["tables"]["norms"]
     assert rows[-1]["step"] == 5000
     for row in rows:
@@ -160,26 +160,26 @@ def test_explosion_past_a_double_exits_0_with_norm_null_and_its_logarithm(cli):
         assert row["norm"] == (2.0 ** row["step"] if row["step"] < 1024 else None)
 
 
-def test_decay_past_a_double_exits_0_with_norm_null_and_its_logarithm(cli):
+def test_underflow_has_norm_null_and_its_logarithm(cli):
     last = cli(*CASES["decay"], "-f", "json").object["tables"]["norms"][-1]
     assert last["step"] == 10**6
     assert last["norm"] is None
     assert math.isclose(last["log10_norm"], -301029.9956639812, rel_tol=1e-12)
 
 
-def test_decay_of_a_cell_past_a_double_exits_0_with_norm_null_and_its_logarithm(cli):
+def test_underflow_of_a_cell_has_norm_null_and_its_logarithm(cli):
     last = cli(*CASES["decaying-cell"], "-f", "json").object["tables"]["flow"][-1]
     assert last["lag"] == 50
     assert last["norm"] is None
     assert last["log10_norm"] < 50 * -9 + 50 * math.log10(2)
 
 
-def test_unbounded_kreiss_constant_exits_0_with_null(cli):
+def test_unbounded_kreiss_constant_is_null(cli):
     assert cli(*CASES["polynomial"], "-f", "json").object["summary"]["kreiss_constant"] is None
     assert cli(*CASES["explosion"], "-f", "json").object["summary"]["kreiss_constant"] is None
 
 
-def test_complex_entries_exit_0_as_re_and_im(cli):
+def test_complex_entries_have_re_and_im(cli):
     power = cli(*CASES["complex"], "-f", "json").object["matrices"]["power"]
     assert power["exponent2"] == 0
     assert power["entries"] == [
@@ -188,7 +188,7 @@ def test_complex_entries_exit_0_as_re_and_im(cli):
     ]
 
 
-def test_matrix_past_a_double_exits_0_as_entries_and_a_power_of_two(cli):
+def test_huge_matrix_has_entries_and_a_power_of_two(cli):
     power = cli("power", "-m", "2 0; 0 2", "-n", 5000, "-f", "json").object["matrices"]["power"]
     for row, column, expected in ((0, 0, 2**5000), (1, 1, 2**5000), (0, 1, 0)):
         entry = power["entries"][row][column]
@@ -196,19 +196,19 @@ def test_matrix_past_a_double_exits_0_as_entries_and_a_power_of_two(cli):
         assert int(entry) * 2 ** power["exponent2"] == expected
 
 
-def test_matrices_past_16_rows_exit_0_left_out_unless_entries_asks(cli):
+def test_large_matrices_need_entries(cli):
     command = CASES["without-matrices"]
     assert cli(*command, "-f", "json").object["matrices"] == {}
     asked = cli(*command, "--entries", "-f", "json").object["matrices"]
     assert [len(asked[name]["entries"]) for name in ("power", "values")] == [17, 17]
 
 
-def test_json_of_a_file_name_that_is_no_text_exits_0_in_valid_utf_8(cli, tmp_path):
+def test_undecodable_file_name_gives_valid_utf_8(cli, tmp_path):
     path = tmp_path / "w\udcff\U0001f600.txt"
     path.write_text("0.5")
     result = cli("power", "-m", path, "-f", "json").object
     assert result["params"]["matrix"].endswith("\U0001f600.txt")
 
 
-def test_json_with_a_table_named_exits_2_for_it_carries_all(check_refused):
+def test_table_option_exits_2(check_refused):
     check_refused(2, "power", "-m", "1", "-f", "json", "--table", "norms", says=["json", "csv"])

@@ -1,4 +1,4 @@
-"""``-o FILE``: whole or not at all, in the format that was asked for, where the file was."""
+"""``-o FILE`` writes a whole file or nothing, in the right format, in place of the old file."""
 
 import os
 import stat
@@ -24,7 +24,7 @@ def old(tmp_path):
 
 @pytest.fixture
 def idle(monkeypatch):
-    """Replace both analyses with ones that only say that they were called."""
+    """Replace two analyses with functions that only record their calls."""
     calls = []
     for name in ("power", "compare"):
         monkeypatch.setattr(gradflow, name, lambda *a, **k: calls.append((a, k)))
@@ -36,7 +36,7 @@ def untouched(path):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_suffix_exits_0_and_decides_the_format_of_the_file_with_nothing_on_stdout(cli, tmp_path, name):
+def test_suffix_decides_the_format(cli, tmp_path, name):
     path = tmp_path / f"result.{name}"
     outcome = cli(*POWER, "-o", path)
     assert (outcome.code, outcome.raw, outcome.err) == (0, b"", "")
@@ -47,26 +47,26 @@ def test_suffix_exits_0_and_decides_the_format_of_the_file_with_nothing_on_stdou
 @pytest.mark.parametrize(
     ("suffix", "name"), [(".txt", "table"), (".JSON", "json"), (".old.csv", "csv"), ("", "table")]
 )
-def test_other_suffixes_exit_0_with_the_format_that_they_mean(cli, tmp_path, suffix, name):
+def test_other_suffixes_have_a_format(cli, tmp_path, suffix, name):
     path = tmp_path / f"result{suffix}"
     outcome = cli(*POWER, "-o", path)
     assert (outcome.code, outcome.raw) == (0, b"")
     assert path.read_bytes() == cli(*POWER, "-f", name).raw
 
 
-def test_format_option_exits_0_and_wins_over_the_suffix(cli, tmp_path):
+def test_option_overrides_the_suffix(cli, tmp_path):
     path = tmp_path / "result.json"
     assert cli(*POWER, "-o", path, "-f", "csv").code == 0
     assert path.read_bytes() == cli(*POWER, "-f", "csv").raw
 
 
-def test_format_option_exits_0_and_makes_any_suffix_welcome(cli, tmp_path):
+def test_option_allows_any_suffix(cli, tmp_path):
     path = tmp_path / "result.dat"
     assert cli(*POWER, "-o", path, "-f", "csv").code == 0
     assert path.read_bytes() == cli(*POWER, "-f", "csv").raw
 
 
-def test_format_of_the_environment_exits_0_and_wins_over_the_default(cli, monkeypatch, tmp_path):
+def test_environment_overrides_the_default(cli, monkeypatch, tmp_path):
     expected = cli(*POWER, "-f", "csv").raw
     monkeypatch.setenv("GRADFLOW_FORMAT", "csv")
     outcome = cli(*POWER)
@@ -75,48 +75,44 @@ def test_format_of_the_environment_exits_0_and_wins_over_the_default(cli, monkey
     assert (tmp_path / "result").read_bytes() == expected
 
 
-def test_format_of_the_environment_exits_0_and_loses_to_the_suffix(cli, monkeypatch, tmp_path):
+def test_suffix_overrides_the_environment(cli, monkeypatch, tmp_path):
     expected = cli(*POWER, "-f", "csv").raw
     monkeypatch.setenv("GRADFLOW_FORMAT", "json")
     assert cli(*POWER, "-o", tmp_path / "result.csv").code == 0
     assert (tmp_path / "result.csv").read_bytes() == expected
 
 
-def test_format_of_the_environment_exits_0_and_loses_to_the_option(cli, monkeypatch):
+def test_option_overrides_the_environment(cli, monkeypatch):
     expected = cli(*POWER, "-f", "csv").raw
     monkeypatch.setenv("GRADFLOW_FORMAT", "json")
     assert cli(*POWER, "-f", "csv").raw == expected
 
 
-def test_empty_format_of_the_environment_exits_0_as_if_unset(cli, monkeypatch):
+def test_empty_environment_format_is_ignored(cli, monkeypatch):
     expected = cli(*POWER)
     monkeypatch.setenv("GRADFLOW_FORMAT", "")
     assert cli(*POWER) == expected
 
 
-def test_unknown_format_of_the_environment_exits_2_and_names_the_variable_on_stderr(
-    check_refused, monkeypatch
-):
+def test_unknown_environment_format_exits_2(check_refused, monkeypatch):
     monkeypatch.setenv("GRADFLOW_FORMAT", "jsn")
     check_refused(2, *POWER, says=["'jsn'", "'json'", "GRADFLOW_FORMAT"])
 
 
-def test_unknown_suffix_exits_2_before_any_work_and_lists_the_known_on_stderr(check_refused, idle, tmp_path):
+def test_unknown_suffix_exits_2_before_any_work(check_refused, idle, tmp_path):
     check_refused(2, *POWER, "-o", tmp_path / "result.xlsx", says=[".xlsx", ".json", ".csv"])
     assert idle == []
     assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("command", [POWER, ("compare", "rnn")])
-def test_missing_directory_exits_1_before_any_work_and_names_it_on_stderr(
-    check_refused, idle, tmp_path, command
-):
+def test_missing_directory_exits_1_before_any_work(check_refused, idle, tmp_path, command):
     check_refused(1, *command, "-o", tmp_path / "nowhere" / "result.json", says=["nowhere"])
     assert idle == []
     assert os.listdir(tmp_path) == []
 
 
-def test_directory_exits_1_before_any_work_and_is_named_on_stderr(check_refused, idle, tmp_path):
+def test_directory_exits_1_before_any_work(check_refused, idle, tmp_path):
     (tmp_path / "results").mkdir()
     check_refused(1, *POWER, "-o", tmp_path / "results", says=["results", "directory"])
     assert idle == []
@@ -143,12 +139,12 @@ def test_unknown_verdict_exits_2_before_any_work(check_refused, idle, old):
         (1, TOO_LARGE),
     ],
 )
-def test_failure_exits_1_or_2_and_leaves_the_old_file_as_it_was(check_refused, old, code, command):
+def test_failure_leaves_the_old_file(check_refused, old, code, command):
     check_refused(code, *command, "-o", old)
     assert untouched(old)
 
 
-def test_bug_exits_70_and_leaves_the_old_file_as_it_was(cli, monkeypatch, old):
+def test_bug_leaves_the_old_file(cli, monkeypatch, old):
     def broken(*arguments, **options):
         raise RuntimeError("from a test")
 
@@ -158,9 +154,7 @@ def test_bug_exits_70_and_leaves_the_old_file_as_it_was(cli, monkeypatch, old):
 
 
 @pytest.mark.parametrize("step", ["fsync", "replace"])
-def test_full_disk_exits_1_with_the_reason_on_stderr_and_leaves_the_old_file(
-    check_refused, monkeypatch, old, step
-):
+def test_full_disk_exits_1_and_leaves_the_old_file(check_refused, monkeypatch, old, step):
     def full(*arguments, **options):
         raise OSError(28, "No space left on device")
 
@@ -169,7 +163,7 @@ def test_full_disk_exits_1_with_the_reason_on_stderr_and_leaves_the_old_file(
     assert untouched(old)
 
 
-def test_interrupted_writing_exits_130_and_leaves_the_old_file(cli, monkeypatch, old):
+def test_interrupt_exits_130_and_leaves_the_old_file(cli, monkeypatch, old):
     def pressed(*arguments):
         raise KeyboardInterrupt
 
@@ -178,7 +172,7 @@ def test_interrupted_writing_exits_130_and_leaves_the_old_file(cli, monkeypatch,
     assert untouched(old)
 
 
-def test_replaced_file_exits_0_and_whoever_reads_the_old_one_still_has_all_of_it(cli, old):
+def test_reader_of_the_old_file_keeps_it(cli, old):
     with old.open() as reader:
         assert cli(*POWER, "-o", old).code == 0
         assert reader.read() == OLD
@@ -186,7 +180,7 @@ def test_replaced_file_exits_0_and_whoever_reads_the_old_one_still_has_all_of_it
 
 
 @pytest.mark.parametrize("mode", [0o600, 0o644, 0o664, 0o755])
-def test_replaced_file_exits_0_and_keeps_its_permissions(cli, old, mode):
+def test_replaced_file_keeps_its_permissions(cli, old, mode):
     old.chmod(mode)
     assert cli(*POWER, "-o", old).code == 0
     assert old.read_text() != OLD
@@ -194,7 +188,7 @@ def test_replaced_file_exits_0_and_keeps_its_permissions(cli, old, mode):
 
 
 @pytest.mark.parametrize("mask", [0o022, 0o077, 0o002])
-def test_new_file_exits_0_with_the_permissions_that_the_shell_gives_new_files(cli, tmp_path, mask):
+def test_new_file_has_the_permissions_of_the_umask(cli, tmp_path, mask):
     before = os.umask(mask)
     try:
         assert cli(*POWER, "-o", tmp_path / "result.csv").code == 0
@@ -205,7 +199,7 @@ def test_new_file_exits_0_with_the_permissions_that_the_shell_gives_new_files(cl
 
 
 @pytest.mark.parametrize("there", [True, False], ids=["file", "dangling"])
-def test_symbolic_link_exits_0_and_stays_a_link_to_the_new_result(cli, tmp_path, there):
+def test_symbolic_link_stays_a_link(cli, tmp_path, there):
     target, link = tmp_path / "target.json", tmp_path / "link.csv"
     if there:
         target.write_text(OLD)
@@ -217,7 +211,7 @@ def test_symbolic_link_exits_0_and_stays_a_link_to_the_new_result(cli, tmp_path,
     assert sorted(os.listdir(tmp_path)) == ["link.csv", "target.json"]
 
 
-def test_pipe_with_a_name_exits_0_and_is_written_to_and_not_replaced(cli, tmp_path):
+def test_named_pipe_is_not_replaced(cli, tmp_path):
     pipe, read = tmp_path / "pipe.csv", []
     os.mkfifo(pipe)
     reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()), daemon=True)
@@ -229,11 +223,11 @@ def test_pipe_with_a_name_exits_0_and_is_written_to_and_not_replaced(cli, tmp_pa
     assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
-def test_dash_exits_0_on_stdout(cli):
+def test_dash_is_stdout(cli):
     assert cli(*POWER, "-f", "csv", "-o", "-") == cli(*POWER, "-f", "csv")
 
 
-def test_device_of_stdout_exits_0_into_the_pipe(bash, cli):
+def test_dev_stdout_writes_into_the_pipe(bash, cli):
     outcome = bash(
         "set -o pipefail; "
         "{ echo before; gradflow power -m 0.5 -n 3 -f csv -o /dev/stdout && echo after; } | cat"
@@ -242,7 +236,7 @@ def test_device_of_stdout_exits_0_into_the_pipe(bash, cli):
     assert outcome.out == f"before\n{cli('power', '-m', '0.5', '-n', 3, '-f', 'csv').out}after\n"
 
 
-def test_input_file_exits_0_as_its_own_output(cli, tmp_path):
+def test_input_file_can_be_the_output(cli, tmp_path):
     path = tmp_path / "w.csv"
     path.write_text("0.5,0\n0,4\n")
     assert cli("power", "-m", path, "-n", 2, "--table", "power", "-o", path).code == 0
@@ -252,13 +246,13 @@ def test_input_file_exits_0_as_its_own_output(cli, tmp_path):
     ]
 
 
-def test_note_of_a_result_in_a_file_exits_0_on_stderr(cli, tmp_path):
+def test_note_of_a_file_is_on_stderr(cli, tmp_path):
     outcome = cli("power", "-m", "0 1; 0 0", "-o", tmp_path / "result.csv")
     assert (outcome.code, outcome.raw) == (0, b"")
     assert outcome.err.startswith("note: ")
 
 
-def test_table_in_a_file_exits_0_without_colour_and_not_cut_to_the_screen(cli, monkeypatch, tmp_path):
+def test_table_in_a_file_ignores_the_screen(cli, monkeypatch, tmp_path):
     plain = cli(*POWER).raw
     monkeypatch.setenv("FORCE_COLOR", "1")
     monkeypatch.setenv("COLUMNS", "40")
@@ -267,7 +261,7 @@ def test_table_in_a_file_exits_0_without_colour_and_not_cut_to_the_screen(cli, m
     assert (tmp_path / "result.txt").read_bytes() == plain
 
 
-def test_gate_of_a_result_in_a_file_exits_3_with_the_file_written(cli, tmp_path):
+def test_fail_on_exits_3_after_the_file_is_written(cli, tmp_path):
     outcome = cli(*POWER, "-o", tmp_path / "result.csv", "--fail-on", "vanishing")
     assert (outcome.code, outcome.raw) == (3, b"")
     assert (tmp_path / "result.csv").read_bytes() == cli(*POWER, "-f", "csv").raw

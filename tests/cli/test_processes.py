@@ -1,4 +1,4 @@
-"""What only a process can show: lost pipes, Ctrl-C, closed and full streams, a bar on a terminal."""
+"""Tests that need a real process: lost pipes, Ctrl-C, closed and full streams, a bar on a terminal."""
 
 import errno
 import os
@@ -13,18 +13,18 @@ import pytest
 from gradflow.cli import screen
 
 POWER = ("power", "-m", "0.58 0.24; 0.24 0.72")
-# more than any pipe holds: 10 000 rows
+# 10 000 rows, more than the buffer of a pipe
 LONG = "compare rnn --steps 10000 --hidden 1 --features 1 --seeds 1"
 COMPARE = ("compare", "rnn", "lstm", "--hidden", 3, "--steps", 6, "--seeds", 3, "--features", 2)
 
 
-def test_console_script_and_module_exit_0_with_the_same_bytes(process):
+def test_script_and_module_give_the_same_bytes(process):
     script = Path(sys.executable).with_name("gradflow")
     assert process(*POWER, command=[script]) == process(*POWER)
 
 
 @pytest.mark.parametrize("name", ["csv", "json", "table --all-rows", "md --all-rows"])
-def test_reader_gone_exits_141_with_nothing_on_stderr(bash, name):
+def test_lost_pipe_exits_141_silently(bash, name):
     outcome = bash(f"gradflow {LONG} -f {name} | head -c 10 >/dev/null; echo ${{PIPESTATUS[0]}}")
     assert (outcome.out, outcome.err) == ("141\n", "")
 
@@ -33,7 +33,7 @@ def test_reader_gone_exits_141_with_nothing_on_stderr(bash, name):
     "arguments",
     [POWER, (*POWER, "-f", "json"), (*POWER, "-o", "/dev/stdout"), ("-h",), ("power", "-h"), ("-V",)],
 )
-def test_reader_gone_before_the_first_byte_exits_141_with_nothing_on_stderr(started, arguments):
+def test_closed_pipe_exits_141_silently(started, arguments):
     reader, writer = os.pipe()
     os.close(reader)
     child = started(*arguments, stdin=subprocess.DEVNULL, stdout=writer, stderr=subprocess.PIPE)
@@ -42,7 +42,7 @@ def test_reader_gone_before_the_first_byte_exits_141_with_nothing_on_stderr(star
     assert (child.returncode, err) == (141, b"")
 
 
-def test_reader_of_errors_gone_exits_2_or_141_with_nothing_on_stdout(started):
+def test_lost_stderr_exits_2_or_141(started):
     reader, writer = os.pipe()
     os.close(reader)
     child = started("power", "-m", "1 2 3", stdout=subprocess.PIPE, stderr=writer)
@@ -54,12 +54,12 @@ def test_reader_of_errors_gone_exits_2_or_141_with_nothing_on_stdout(started):
 @pytest.mark.parametrize(
     ("arguments", "code"), [("-m 0.5", 0), ("-m '1 2 3'", 2), ("-m '1 1; 0 1'", 0), ("--stpes 3", 2)]
 )
-def test_closed_stderr_exits_with_the_same_code(bash, arguments, code):
+def test_closed_stderr_keeps_the_exit_code(bash, arguments, code):
     assert bash(f"gradflow power {arguments} 2>&-").code == code
 
 
 @pytest.mark.parametrize("arguments", ["power -m 0.5", "power -m 0.5 -f csv", "power -h", "-V"])
-def test_closed_stdout_exits_1_with_one_line_on_stderr(bash, arguments):
+def test_closed_stdout_exits_1_with_one_line(bash, arguments):
     outcome = bash(f"gradflow {arguments} >&-")
     assert outcome.code == 1, outcome.err
     assert outcome.err.startswith("gradflow: ")
@@ -68,7 +68,7 @@ def test_closed_stdout_exits_1_with_one_line_on_stderr(bash, arguments):
 
 
 @pytest.mark.parametrize("arguments", ["power -m 0.5", "power -m 0.5 -f csv", "power -h", "-V"])
-def test_full_stdout_exits_1_with_one_line_on_stderr(bash, arguments):
+def test_full_stdout_exits_1_with_one_line(bash, arguments):
     outcome = bash(f"gradflow {arguments} >/dev/full")
     assert outcome.code == 1, outcome.err
     assert outcome.err.startswith("gradflow: ")
@@ -77,21 +77,21 @@ def test_full_stdout_exits_1_with_one_line_on_stderr(bash, arguments):
     assert "bug" not in outcome.err
 
 
-def test_closed_stdin_exits_1_with_one_line_on_stderr(bash):
+def test_closed_stdin_exits_1_with_one_line(bash):
     outcome = bash("gradflow power -m - <&-")
     assert (outcome.code, outcome.raw) == (1, b"")
     assert outcome.err.startswith("gradflow: standard input")
     assert outcome.err.count("\n") == 1
 
 
-def test_process_substitution_exits_0_as_a_file(bash):
+def test_process_substitution_is_a_file(bash):
     outcome = bash("gradflow power -m <(echo 0.5) -n 3 --table power -f csv")
     assert (outcome.code, outcome.out, outcome.err) == (0, "0.125\n", "")
 
 
 @pytest.fixture
 def pipe(tmp_path):
-    """Return a named pipe, and a way to open it that waits for its reader and for no one else."""
+    """Return a named pipe, and a function that opens it as soon as it has a reader."""
     path = tmp_path / "pipe"
     os.mkfifo(path)
 
@@ -108,24 +108,24 @@ def pipe(tmp_path):
     return path, opened
 
 
-def test_ctrl_c_in_a_long_run_exits_130_with_nothing_on_either_stream(started, pipe):
+def test_ctrl_c_during_work_exits_130_silently(started, pipe):
     path, opened = pipe
     options = ("--input", path, "--hidden", 400, "--seeds", 50)
     child = started("compare", "lstm", *options, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with opened() as stream:
         stream.write(b"1 2\n" * 5000)
-    time.sleep(0.5)  # it has all that it reads, and works
+    time.sleep(0.5)  # it has read its input and is working
     assert child.poll() is None
     child.send_signal(signal.SIGINT)
     out, err = child.communicate(timeout=30)
     assert (child.returncode, out, err) == (130, b"", b"")
 
 
-def test_ctrl_c_while_waiting_for_input_exits_130_with_nothing_on_either_stream(started, pipe):
+def test_ctrl_c_during_input_exits_130_silently(started, pipe):
     path, opened = pipe
     child = started("compare", "lstm", "--input", path, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     with opened():
-        time.sleep(0.5)  # it waits in read: a signal just before that call would wait with it
+        time.sleep(0.5)  # it is waiting for input now
         assert child.poll() is None
         child.send_signal(signal.SIGINT)
         out, err = child.communicate(timeout=30)
@@ -133,7 +133,7 @@ def test_ctrl_c_while_waiting_for_input_exits_130_with_nothing_on_either_stream(
 
 
 @pytest.mark.parametrize("module", ["typer", "gradflow.cli.power", "numpy"])
-def test_ctrl_c_while_loading_exits_130_with_nothing_on_either_stream(process, module):
+def test_ctrl_c_during_import_exits_130_silently(process, module):
     code = (
         "import sys\n"
         "class Pressed:\n"
@@ -148,7 +148,7 @@ def test_ctrl_c_while_loading_exits_130_with_nothing_on_either_stream(process, m
     assert (outcome.code, outcome.raw, outcome.err) == (130, b"", "")
 
 
-def test_long_work_exits_0_with_a_bar_on_a_terminal_and_the_result_alone_on_stdout(terminal):
+def test_long_work_has_a_bar_on_stderr(terminal):
     arguments = ("compare", "rnn", "--steps", 150, "--seeds", 20, "--hidden", 80, "-f", "csv")
     outcome = terminal(*arguments, on=("stderr",))
     assert outcome.code == 0
@@ -160,26 +160,26 @@ def test_long_work_exits_0_with_a_bar_on_a_terminal_and_the_result_alone_on_stdo
 
 @pytest.fixture
 def at_once(monkeypatch):
-    """Let any work be long enough for a bar."""
-    monkeypatch.setattr(screen, "PATIENCE", -1.0)
+    """Show the progress bar at once."""
+    monkeypatch.setattr(screen, "BAR_DELAY", -1.0)
 
 
-def test_bar_exits_0_on_stderr_alone(cli, at_once):
+def test_bar_leaves_stdout_unchanged(cli, at_once):
     outcome = cli(*COMPARE, "-f", "json", terminals=("stderr",))
     assert outcome.code == 0
-    assert "/2" in outcome.err  # one batch a cell
+    assert "/2" in outcome.err  # one batch per cell
     assert outcome.raw == cli(*COMPARE, "-f", "json").raw
 
 
 @pytest.mark.parametrize(
     ("options", "terminals"), [((), ()), ((), ("stdout",)), (("-q",), ("stdout", "stderr"))]
 )
-def test_without_a_terminal_on_stderr_or_quiet_exits_0_with_no_bar(cli, at_once, options, terminals):
+def test_no_bar_off_a_terminal_or_when_quiet(cli, at_once, options, terminals):
     outcome = cli(*COMPARE, "-f", "csv", *options, terminals=terminals)
     assert (outcome.code, outcome.err) == (0, "")
 
 
-def test_bar_of_a_failure_exits_2_and_leaves_the_message_on_the_last_line(cli, at_once, plain):
+def test_bar_is_removed_before_an_error(cli, at_once, plain):
     outcome = cli("compare", "lstm", "rnn", "--block", "cc", terminals=("stderr",))
     assert (outcome.code, outcome.raw) == (2, b"")
     last = plain(outcome.err).rstrip("\n").splitlines()[-1]

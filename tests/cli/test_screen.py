@@ -1,11 +1,11 @@
-"""What a table becomes on a screen, in a pipe, and where letters are few: drawn to fit, and no number cut."""
+"""A table fits the screen, the pipe and the encoding, and no number is cut."""
 
 import re
 import unicodedata
 
 import pytest
 
-from gradflow.render.sparkline import ASCII
+from gradflow.render.text.sparkline import SPARK_LETTERS
 
 POWER = ("power", "-m", "0.58 0.24; 0.24 0.72")
 COMPLEX = ("power", "-m", "0.1+2j 3; 4j -5-1j")
@@ -31,13 +31,13 @@ def widest(text):
 
 
 def numbers(text):
-    """Return the words of the text that are numbers."""
+    """Return the words of a text that are numbers."""
     return {word for word in text.split() if NUMBER.fullmatch(word)}
 
 
 @pytest.fixture
 def screen(cli, monkeypatch):
-    """Run a command line whose stdout is a screen of so many columns, as COLUMNS says."""
+    """Return a function that runs a command line with COLUMNS set."""
 
     def screen(*arguments, columns):
         with monkeypatch.context() as patch:
@@ -49,7 +49,7 @@ def screen(cli, monkeypatch):
 
 @pytest.mark.parametrize("columns", SCREENS)
 @pytest.mark.parametrize("command", ["power", "compare"])
-def test_terminal_exits_0_with_no_line_longer_than_it_and_no_number_cut(terminal, cli, command, columns):
+def test_table_fits_the_terminal(terminal, cli, command, columns):
     outcome = terminal(*COMMANDS[command], columns=columns, env={"NO_COLOR": "1"})
     assert (outcome.code, outcome.err) == (0, "")
     assert widest(outcome.out) <= columns
@@ -59,7 +59,7 @@ def test_terminal_exits_0_with_no_line_longer_than_it_and_no_number_cut(terminal
 
 @pytest.mark.parametrize("columns", COLUMNS)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_columns_exits_0_with_no_line_longer_than_they_say(screen, command, columns):
+def test_table_fits_columns(screen, command, columns):
     outcome = screen(*COMMANDS[command], columns=columns)
     assert (outcome.code, outcome.err) == (0, "")
     assert widest(outcome.out) <= columns
@@ -67,7 +67,7 @@ def test_columns_exits_0_with_no_line_longer_than_they_say(screen, command, colu
 
 @pytest.mark.parametrize("columns", COLUMNS)
 @pytest.mark.parametrize("command", COMMANDS)
-def test_columns_exits_0_with_no_number_cut(screen, cli, command, columns):
+def test_no_number_is_cut(screen, cli, command, columns):
     outcome = screen(*COMMANDS[command], columns=columns)
     assert outcome.code == 0
     assert numbers(outcome.out) <= numbers(cli(*COMMANDS[command]).out)
@@ -83,11 +83,11 @@ def test_columns_exits_0_with_no_number_cut(screen, cli, command, columns):
         *(("compare", part) for part in ("flow", "cells", "summary")),
     ],
 )
-def test_columns_exits_0_with_every_number_of_a_table(screen, cli, command, part, columns):
+def test_narrow_table_has_every_number(screen, cli, command, part, columns):
     arguments = (*COMMANDS[command], "--table", part)
     outcome, wide = screen(*arguments, columns=columns), cli(*arguments)
     assert outcome.code == 0
-    if part == "summary":  # a description, which a narrow screen may leave out, may hold a number too
+    if part == "summary":  # a narrow screen may leave out descriptions, which may contain numbers
         values = numbers("\n".join(line.split()[1] for line in wide.out.splitlines()))
         assert values
         assert values <= numbers(outcome.out) <= numbers(wide.out)
@@ -96,14 +96,14 @@ def test_columns_exits_0_with_every_number_of_a_table(screen, cli, command, part
 
 
 @pytest.mark.parametrize("columns", [20, 40])
-def test_matrix_wider_than_the_screen_exits_0_and_says_where_all_of_it_is(screen, columns):
+def test_wide_matrix_names_another_format(screen, columns):
     outcome = screen(*LARGE, columns=columns)
     assert outcome.code == 0
     assert "--table power" in re.sub(r"\s+", " ", outcome.out)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_off_a_terminal_exits_0_at_its_natural_width_with_nothing_cut(cli, screen, command):
+def test_pipe_has_the_natural_width(cli, screen, command):
     outcome = cli(*COMMANDS[command])
     assert outcome.code == 0
     assert outcome == screen(*COMMANDS[command], columns=10000)
@@ -112,16 +112,16 @@ def test_off_a_terminal_exits_0_at_its_natural_width_with_nothing_cut(cli, scree
 
 
 @pytest.mark.parametrize("columns", ["", "0", "-5", "wide", "8e1"])
-def test_columns_that_are_no_width_exit_0_at_the_natural_width(screen, cli, columns):
+def test_invalid_columns_are_ignored(screen, cli, columns):
     assert screen(*POWER, columns=columns) == cli(*POWER)
 
 
 @pytest.mark.parametrize("name", ["md", "html"])
-def test_columns_exits_0_and_leaves_markdown_and_html_as_they_are(screen, cli, name):
+def test_markup_ignores_columns(screen, cli, name):
     assert screen(*POWER, "-f", name, columns=40) == cli(*POWER, "-f", name)
 
 
-def test_in_a_pipe_exits_0_with_the_same_table_however_wide_the_terminal_on_stderr(terminal, process):
+def test_pipe_ignores_the_terminal_on_stderr(terminal, process):
     outcome = terminal(*POWER, columns=40, on=("stderr",))
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.raw == process(*POWER).raw
@@ -138,7 +138,7 @@ def test_in_a_pipe_exits_0_with_the_same_table_however_wide_the_terminal_on_stde
         ({"NO_COLOR": "1", "FORCE_COLOR": "1"}, False),
     ],
 )
-def test_terminal_exits_0_with_colours_only_where_they_are_welcome(terminal, plain, env, colored):
+def test_terminal_has_color_unless_forbidden(terminal, plain, env, colored):
     outcome = terminal(*POWER, columns=80, env=env)
     assert outcome.code == 0
     assert ("\x1b[" in outcome.out) == colored
@@ -148,7 +148,7 @@ def test_terminal_exits_0_with_colours_only_where_they_are_welcome(terminal, pla
 @pytest.mark.parametrize(
     ("env", "colored"), [({}, False), ({"FORCE_COLOR": "1"}, True), ({"FORCE_COLOR": ""}, False)]
 )
-def test_pipe_exits_0_with_colours_only_where_they_are_forced(cli, monkeypatch, plain, env, colored):
+def test_pipe_has_color_only_if_forced(cli, monkeypatch, plain, env, colored):
     without = cli(*POWER).out
     for name, value in env.items():
         monkeypatch.setenv(name, value)
@@ -159,7 +159,7 @@ def test_pipe_exits_0_with_colours_only_where_they_are_forced(cli, monkeypatch, 
 
 
 @pytest.mark.parametrize("command", [POWER, COMPARE], ids=["power", "compare"])
-def test_colours_exit_0_and_take_no_place(screen, monkeypatch, plain, command):
+def test_color_takes_no_columns(screen, monkeypatch, plain, command):
     without = screen(*command, columns=60)
     monkeypatch.setenv("FORCE_COLOR", "1")
     outcome = screen(*command, columns=60)
@@ -173,7 +173,7 @@ def test_colours_exit_0_and_take_no_place(screen, monkeypatch, plain, command):
     [POWER, COMPARE, ("power", "-m", "1 1; 0 1"), ("power", "-h"), ("compare", "-h"), ("-h",)],
     ids=["power", "compare", "note", "power-help", "compare-help", "help"],
 )
-def test_stream_of_few_letters_exits_0_with_the_same_numbers(cli, arguments, encoding):
+def test_other_encoding_has_the_same_numbers(cli, arguments, encoding):
     outcome = cli(*arguments, encoding=encoding)
     assert outcome.code == 0
     assert "Traceback" not in outcome.err
@@ -183,7 +183,7 @@ def test_stream_of_few_letters_exits_0_with_the_same_numbers(cli, arguments, enc
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_error_on_a_stderr_of_few_letters_exits_2_on_one_line(cli, encoding):
+def test_error_in_another_encoding_is_one_line(cli, encoding):
     outcome = cli("power", "-m", "1 2 3", encoding=encoding)
     assert (outcome.code, outcome.raw) == (2, b"")
     assert re.fullmatch(r"gradflow: the matrix is 1.3: .*\n", outcome.err)
@@ -191,25 +191,25 @@ def test_error_on_a_stderr_of_few_letters_exits_2_on_one_line(cli, encoding):
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
 @pytest.mark.parametrize("arguments", [POWER, ("power", "-h"), ("power", "-m", "1 2 3")])
-def test_process_of_few_letters_exits_with_the_same_code_and_no_traceback(process, arguments, encoding):
+def test_other_encoding_keeps_the_exit_code(process, arguments, encoding):
     outcome = process(*arguments, env={"PYTHONIOENCODING": encoding})
     assert outcome.code == process(*arguments).code
     assert "Traceback" not in outcome.err
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])
-def test_rules_and_curves_exit_0_in_marks_that_the_stream_has(cli, encoding):
+def test_rules_and_curves_fit_the_encoding(cli, encoding):
     outcome = cli(*COMPARE, encoding=encoding)
     assert outcome.code == 0
     lines = outcome.raw.decode(encoding).splitlines()
     (title,) = [place for place, line in enumerate(lines) if line.startswith("flow: ")]
     rule, curves = lines[title + 2 : title + 4]
     assert set(rule) == {" ", "-"}
-    assert set(curves) <= {" ", *ASCII}
+    assert set(curves) <= {" ", *SPARK_LETTERS}
     assert len(set("".join(curves.split()))) > 2
 
 
-def test_missing_number_exits_0_with_a_mark_that_ascii_has(cli):
+def test_missing_number_has_an_ascii_mark(cli):
     outcome = cli(
         "compare", "rnn:gain=0", "lstm", "--hidden", 2, "--steps", 3, "--seeds", 1, encoding="ascii"
     )

@@ -1,69 +1,69 @@
-"""The result on stdout, everything else on stderr, and the same bytes again."""
+"""The result is on stdout, everything else on stderr, and a second run gives the same bytes."""
 
 import pytest
 
-from gradflow.cli.emit import FOR_SCREENS
+from gradflow.cli.emit import SCREEN_FORMATS
 from gradflow.render import FORMATS
 
 POWER = ("power", "-m", "0.58 0.24; 0.24 0.72")
-NILPOTENT = ("power", "-m", "0 1; 0 0")  # not diagonalizable: a note says so
+NILPOTENT = ("power", "-m", "0 1; 0 0")  # not diagonalizable, which a note says
 COMPARE = ("compare", "rnn", "lstm", "--hidden", 3, "--steps", 6, "--seeds", 2, "--features", 2)
-MACHINE = [name for name in FORMATS if name not in FOR_SCREENS]
+MACHINE = [name for name in FORMATS if name not in SCREEN_FORMATS]
 NOTE = "not diagonalizable"
 
 
 @pytest.mark.parametrize("name", FORMATS)
 @pytest.mark.parametrize("command", [POWER, COMPARE], ids=["power", "compare"])
-def test_result_exits_0_on_stdout_with_nothing_on_stderr(cli, command, name):
+def test_result_is_on_stdout(cli, command, name):
     outcome = cli(*command, "-f", name)
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.out.endswith("\n")
     assert outcome.out.strip()
 
 
-def test_without_a_format_a_table_exits_0_on_stdout(cli):
+def test_default_format_is_table(cli):
     assert cli(*POWER) == cli(*POWER, "-f", "table")
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_note_exits_0_and_stands_on_stderr_or_in_the_result_and_not_in_both(cli, name):
+def test_note_is_on_one_stream(cli, name):
     outcome = cli(*NILPOTENT, "-f", name)
     assert outcome.code == 0
     assert (NOTE in outcome.out) != (NOTE in outcome.err)
 
 
 @pytest.mark.parametrize("name", ["table", "jsonl", "csv", "tsv"])
-def test_note_exits_0_on_stderr_as_a_line_of_its_own(cli, name):
+def test_note_is_a_line_on_stderr(cli, name):
     outcome = cli(*NILPOTENT, "-f", name)
     assert outcome.code == 0
     assert outcome.err.startswith("note: ")
     assert outcome.err.count("\n") == 1
 
 
-def test_note_exits_0_inside_json_with_nothing_on_stderr(cli):
+def test_note_is_inside_json(cli):
     outcome = cli(*NILPOTENT, "-f", "json")
     assert (outcome.code, outcome.err) == (0, "")
     assert NOTE in outcome.object["notes"][0]
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_quiet_exits_0_with_the_same_stdout_and_nothing_on_stderr(cli, name):
+def test_quiet_changes_only_stderr(cli, name):
     outcome = cli(*NILPOTENT, "-f", name, "-q")
     assert (outcome.code, outcome.err) == (0, "")
     assert outcome.raw == cli(*NILPOTENT, "-f", name).raw
 
 
-def test_quiet_gate_exits_3_with_nothing_on_stderr(cli):
+def test_quiet_fail_on_exits_3_silently(cli):
     outcome = cli(*NILPOTENT, "-q", "--fail-on", "nilpotent")
     assert (outcome.code, outcome.err) == (3, "")
 
 
-def test_quiet_error_exits_2_and_is_still_told_on_stderr(check_refused):
+def test_quiet_error_is_on_stderr(check_refused):
     check_refused(2, "power", "-m", "1 2 3", "-q", says=["1×3"])
 
 
 @pytest.mark.parametrize("name", MACHINE)
-def test_machine_format_exits_0_with_no_escape_code_on_stdout_even_with_force_color(cli, monkeypatch, name):
+def test_machine_format_has_no_color(cli, monkeypatch, name):
     for command in (NILPOTENT, COMPARE):
         without = cli(*command, "-f", name)
         with monkeypatch.context() as patch:
@@ -75,7 +75,7 @@ def test_machine_format_exits_0_with_no_escape_code_on_stdout_even_with_force_co
 
 
 @pytest.mark.parametrize("name", MACHINE)
-def test_machine_format_exits_0_with_the_same_bytes_on_a_narrow_terminal(cli, monkeypatch, name):
+def test_machine_format_ignores_the_terminal(cli, monkeypatch, name):
     without = cli(*COMPARE, "-f", name)
     monkeypatch.setenv("COLUMNS", "20")
     monkeypatch.setenv("TERM", "xterm-256color")
@@ -85,7 +85,7 @@ def test_machine_format_exits_0_with_the_same_bytes_on_a_narrow_terminal(cli, mo
 
 
 @pytest.mark.parametrize("name", MACHINE)
-def test_machine_format_exits_0_in_utf_8_whatever_stdout_speaks(cli, name):
+def test_machine_format_is_utf_8(cli, name):
     outcome = cli(*NILPOTENT, "-f", name, encoding="ascii")
     assert outcome.code == 0
     assert outcome.raw == cli(*NILPOTENT, "-f", name).raw
@@ -93,21 +93,21 @@ def test_machine_format_exits_0_in_utf_8_whatever_stdout_speaks(cli, name):
 
 @pytest.mark.parametrize("name", ["table", "json", "csv"])
 @pytest.mark.parametrize("command", [NILPOTENT, COMPARE], ids=["power", "compare"])
-def test_same_command_exits_0_with_the_same_bytes_in_another_process(process, command, name):
+def test_another_process_gives_the_same_bytes(process, command, name):
     first, second = (process(*command, "-f", name, env={"PYTHONHASHSEED": seed}) for seed in "12")
     assert first.code == 0
     assert first == second
 
 
 @pytest.mark.parametrize("command", [("power", "--random", "ginibre"), COMPARE], ids=["power", "compare"])
-def test_another_seed_exits_0_with_other_numbers(cli, command):
+def test_another_seed_gives_other_numbers(cli, command):
     default, same, other = (cli(*command, "-f", "csv", *seed) for seed in ((), ("--seed", 0), ("--seed", 1)))
     assert (default.code, other.code) == (0, 0)
     assert default == same
     assert default.raw != other.raw
 
 
-def test_two_cells_exit_0_with_the_numbers_that_each_has_alone(cli):
+def test_cells_together_have_the_numbers_of_each_alone(cli):
     options = ("--hidden", 3, "--steps", 5, "--seeds", 2, "-f", "jsonl")
     both = cli("compare", "rnn", "lstm", *options)
     assert both.code == 0

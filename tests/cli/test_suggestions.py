@@ -1,4 +1,4 @@
-"""A name that is nearly right is answered with the right one, and with all that are valid."""
+"""An unknown name is answered with the nearest valid name and with all valid names."""
 
 import pytest
 
@@ -15,11 +15,11 @@ REGIMES = ("vanishing", "exploding", "preserving", "polynomial", "nilpotent")
 
 
 def slip(name):
-    """Return the name with its last letter twice, as a quick hand types it."""
+    """Return the name with its last letter typed twice."""
     return name + name[-1]
 
 
-# command line with the slip, the right name
+# a command line with a slip, and the right name
 SLIPS = {
     **{f"command {name}": ((slip(name),), name) for name in COMMANDS},
     **{f"cell {name}": (("compare", slip(name)), name) for name in CELLS},
@@ -63,7 +63,7 @@ VALID = {
 
 
 @pytest.mark.parametrize("case", SLIPS)
-def test_slip_exits_2_and_the_nearest_name_stands_on_stderr(check_refused, case):
+def test_slip_exits_2_and_suggests_the_nearest_name(check_refused, case):
     arguments, name = SLIPS[case]
     line = check_refused(2, *arguments)
     asked = line.replace(", ", " ").partition("Valid:")[0]
@@ -71,6 +71,6 @@ def test_slip_exits_2_and_the_nearest_name_stands_on_stderr(check_refused, case)
 
 
 @pytest.mark.parametrize("case", VALID)
-def test_unknown_name_exits_2_and_all_valid_ones_stand_on_stderr(check_refused, case):
+def test_unknown_name_exits_2_and_lists_the_valid_ones(check_refused, case):
     arguments, names = VALID[case]
     check_refused(2, *arguments, says=names)

@@ -1,4 +1,4 @@
-"""Records of both commands, made once: plain, with zeros, past a double, complex, and one made up."""
+"""Records for tests of renderers: plain, with zeros, outside the range of a double, complex and invented."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -8,7 +8,6 @@ import pytest
 
 import gradflow
 from gradflow.record import Matrix, Record, column, matrix, scalar, table
-from gradflow.render.render import render
 
 SMALL = {"hidden": 3, "seeds": 2, "features": 2}
 MAKERS = {
@@ -27,7 +26,7 @@ MAKERS = {
 
 @dataclass(frozen=True, eq=False)
 class Parts:
-    """A table of all that an entry may be."""
+    """A table with every kind of entry."""
 
     name: list[str] = column("name")
     value: np.ndarray = column("value", unit="m/s")
@@ -37,7 +36,7 @@ class Parts:
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class MadeUp(Record):
-    """A record whose texts hold all that a format has a meaning for."""
+    """A record that no analysis returns."""
 
     command: ClassVar[str] = "made-up"
 
@@ -60,7 +59,7 @@ HOSTILE = [
 
 @pytest.fixture(scope="session")
 def made_up():
-    """Return a record with ``text`` in every place where a text can be."""
+    """Return a function that makes a record with a text in every place where a text can be."""
 
     def made_up(text="plain", values=(0.5, np.inf, -np.inf, np.nan)):
         count = len(values)
@@ -97,5 +96,5 @@ def hostile(request):
 
 @pytest.fixture(scope="session")
 def draw():
-    """Render as a person asks for it."""
-    return render
+    """Return the public function that renders a record."""
+    return gradflow.to_text

@@ -1,4 +1,4 @@
-"""Records to draw: one of every command, and one that no analysis knows, with a picture of every kind."""
+"""Records to draw: one of every command, and an invented one with every kind of picture."""
 
 import tempfile
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from typing import ClassVar
 import numpy as np
 
 import gradflow
-from gradflow.drawing import Curves, Image, Items, Line, Plane
+from gradflow.drawing import CurveDrawing, DrawnColumn, ImageDrawing, ItemDrawing, PlaneDrawing
 from gradflow.record import Record, column, scalar, table
 
 SMALL = {"hidden": 3, "features": 2, "seeds": 2}
@@ -44,7 +44,7 @@ MAKERS = {
 
 @cache
 def of_command(name):
-    """Return a record of a command, made once."""
+    """Return a record of a command; it is made once."""
     return MAKERS[name]()
 
 
@@ -89,14 +89,14 @@ class Pixels:
 
 @dataclass(frozen=True, eq=False)
 class Words:
-    """What has no picture."""
+    """A table without a picture."""
 
     word: list[str] = column("a word")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Outing(Record):
-    """A record that no renderer knows."""
+    """A record that no analysis returns."""
 
     command: ClassVar[str] = "outing"
 
@@ -105,18 +105,24 @@ class Outing(Record):
     walks: Walks | None = table(
         "walks",
         drawn=[
-            Curves(
+            CurveDrawing(
                 "step",
-                (Line("log10_height", low="lowest", high="highest"), Line("limit", dashed=True)),
+                (
+                    DrawnColumn("log10_height", low="lowest", high="highest"),
+                    DrawnColumn("limit", dashed=True),
+                ),
                 apart=("name",),
             )
         ],
     )
-    things: Things | None = table("things", drawn=[Items(("thing",), (Line("size", error="error"),))])
-    points: Points | None = table("points", drawn=[Plane("across", "up", size="condition")])
-    pixels: Pixels | None = table("pixels", drawn=[Image("x", "y", "log10_depth")])
+    things: Things | None = table(
+        "things", drawn=[ItemDrawing(("thing",), (DrawnColumn("size", error="error"),))]
+    )
+    points: Points | None = table("points", drawn=[PlaneDrawing("across", "up", size="condition")])
+    pixels: Pixels | None = table("pixels", drawn=[ImageDrawing("x", "y", "log10_depth")])
     panels: Walks | None = table(
-        "one for each", drawn=[Curves("step", (Line("log10_height", marks=True),), panels=("name",))]
+        "one for each",
+        drawn=[CurveDrawing("step", (DrawnColumn("log10_height", marks=True),), panels=("name",))],
     )
     words: Words | None = table("words")
 
@@ -127,7 +133,7 @@ def outing(**tables):
 
 
 def walks(heights, band=0.0, limit=np.nan):
-    """Return curves by name, each from step 1 on, in a band that is twice as wide as said."""
+    """Return curves by name; each starts at step 1 and has a band from y − band to y + band."""
     names = [name for name, curve in heights.items() for _ in curve]
     y = np.array([value for curve in heights.values() for value in curve], float)
     steps = np.array([k + 1 for curve in heights.values() for k in range(len(curve))], float)
@@ -146,13 +152,13 @@ def points(values, conditions):
 
 
 def pixels(values):
-    """Return an image of which the first row is the lowest."""
+    """Return an image; the first row of values is the lowest."""
     rows, columns = np.indices(np.shape(values))
     return Pixels(columns.ravel() + 0.0, rows.ravel() + 0.0, np.ravel(values).astype(float))
 
 
 def whole():
-    """Return a record with a picture of every kind, and a table with none."""
+    """Return a record with every kind of picture and a table without one."""
     heights = {"near": [0.0, -1.0, -2.0, -np.inf], "far": [1.0, 0.0, -4.0, -5.0]}
     return outing(
         walks=walks(heights, band=0.25, limit=-6.0),

@@ -1,4 +1,4 @@
-"""A derivation drawn: no formula cut at any width, or changed by a reader of Markdown; no rounding shown."""
+"""A derivation in every format: formulas are whole at any width and unchanged for a reader of Markdown."""
 
 import re
 from dataclasses import dataclass, replace
@@ -11,9 +11,9 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 import gradflow
 from gradflow.notation.formulas import plain, spans
 from gradflow.notation.tex import display, tex
-from gradflow.record import Chapters, Record, column, scalar, table
-from gradflow.render.chapters import chapters
+from gradflow.record import ChapterLayout, Record, column, scalar, table
 from gradflow.render.style import Style
+from gradflow.render.text.chapters import make_chapters
 
 
 @pytest.fixture(scope="module")
@@ -22,19 +22,19 @@ def derivation():
 
 
 def squeezed(text):
-    """Return a text without blanks and line ends, wherever it was broken."""
+    """Return a text without blanks and line ends."""
     return re.sub(r"\s+", "", text)
 
 
 def marked(record):
-    """Return every text of a derivation, with its marks."""
+    """Return every text of a derivation, with the $ signs of its formulas."""
     topics = record.topics
     columns = (topics.title, topics.statement, topics.answer, topics.slip, record.lines.reason)
     return [text for column in columns for text in column if text]
 
 
 @pytest.mark.parametrize("width", [40, 80, 100, None])
-def test_screen_has_every_formula_and_text_whole_at_any_width(derivation, draw, width):
+def test_formulas_and_texts_are_whole_at_any_width(derivation, draw, width):
     text = squeezed(draw(derivation, "table", Style(width=width)))
     for formula in derivation.lines.formula:
         assert squeezed(formula) in text
@@ -44,15 +44,13 @@ def test_screen_has_every_formula_and_text_whole_at_any_width(derivation, draw, 
 
 @pytest.mark.parametrize("width", [40, 80, 100])
 @pytest.mark.parametrize("unicode", [True, False])
-def test_screen_has_no_line_longer_than_it_is_wide_save_a_word_that_cannot_be_broken(
-    derivation, draw, width, unicode
-):
+def test_lines_fit_the_screen_or_are_one_word(derivation, draw, width, unicode):
     for line in draw(derivation, "table", Style(width=width, unicode=unicode)).splitlines():
         shown = [letter for letter in line if letter != "\N{COMBINING TILDE}"]
         assert len(shown) <= width or len(line.split()) == 1 or " " not in line[6:].strip()
 
 
-def test_lines_that_go_on_are_indented_under_the_first(derivation, draw):
+def test_continued_lines_are_indented(derivation, draw):
     lines = draw(derivation, "table", Style(width=80)).splitlines()
     starts = [k for k, line in enumerate(lines) if re.match(r" \(\d+\) ", line)]
     assert len(starts) == len(derivation.lines.line)
@@ -62,7 +60,7 @@ def test_lines_that_go_on_are_indented_under_the_first(derivation, draw):
         assert all(line.startswith("      ") for line in below)
 
 
-def test_screen_of_few_letters_has_the_latex_of_formulas_and_no_other_letters(derivation, draw):
+def test_ascii_screen_shows_latex(derivation, draw):
     text = draw(derivation, "table", Style(unicode=False))
     assert text.isascii()
     for formula in derivation.lines.formula:
@@ -70,8 +68,8 @@ def test_screen_of_few_letters_has_the_latex_of_formulas_and_no_other_letters(de
     assert text.count(" ok\n") == len(derivation.lines.line)
 
 
-def test_difference_that_is_rounding_is_shown_as_the_bound_that_it_keeps(derivation, draw):
-    shown = [step.values[-1] for chapter in chapters(derivation, Style()) for step in chapter.steps]
+def test_rounding_is_shown_as_its_bound(derivation, draw):
+    shown = [step.values[-1] for chapter in make_chapters(derivation, Style()) for step in chapter.steps]
     lines = derivation.lines
     assert len(shown) == len(lines.line)
     for value, sign, difference, bound in zip(
@@ -84,7 +82,7 @@ def test_difference_that_is_rounding_is_shown_as_the_bound_that_it_keeps(derivat
 
 
 @pytest.mark.parametrize("name", ["table", "md", "html", "latex"])
-def test_rounding_of_another_processor_changes_no_letter_of_the_lines(derivation, draw, name):
+def test_other_rounding_gives_the_same_text(derivation, draw, name):
     other = [
         difference / 3 if sign == "=" else difference
         for sign, difference in zip(derivation.lines.relation, derivation.lines.difference, strict=True)
@@ -94,9 +92,7 @@ def test_rounding_of_another_processor_changes_no_letter_of_the_lines(derivation
 
 
 @pytest.mark.parametrize("name", ["table", "md", "html", "latex"])
-def test_every_chapter_is_there_in_order_and_a_table_asked_for_brings_the_chapters_alone(
-    derivation, draw, name
-):
+def test_chapters_are_in_order_and_can_be_shown_alone(derivation, draw, name):
     text, alone = draw(derivation, name), draw(derivation, name, table="lines")
     places = [text.index(f"{topic}: ") for topic in derivation.topics.topic]
     assert places == sorted(places)
@@ -105,14 +101,14 @@ def test_every_chapter_is_there_in_order_and_a_table_asked_for_brings_the_chapte
 
 
 def tokens(text):
-    """Return what a reader of Markdown with formulas between dollars makes of a text, token by token."""
+    """Yield the tokens that a Markdown reader with formulas between dollar signs makes of a text."""
     reader = MarkdownIt("commonmark").use(dollarmath_plugin, allow_labels=False)
     for token in reader.parse(text):
         yield token
         yield from token.children or ()
 
 
-def test_reader_of_markdown_finds_every_displayed_formula_unchanged(derivation, draw):
+def test_markdown_reader_finds_displayed_formulas_unchanged(derivation, draw):
     text = draw(derivation, "md")
     found = [token.content.strip() for token in tokens(text) if token.type == "math_block"]
     expected = [
@@ -122,7 +118,7 @@ def test_reader_of_markdown_finds_every_displayed_formula_unchanged(derivation, 
     assert found == expected
 
 
-def test_reader_of_markdown_finds_every_formula_of_a_text_and_every_text_unchanged(derivation, draw):
+def test_markdown_reader_finds_texts_unchanged(derivation, draw):
     read = list(tokens(draw(derivation, "md")))
     found = [token.content for token in read if token.type == "math_inline"]
     expected = [tex(piece) for one in marked(derivation) for piece, formula in spans(one) if formula]
@@ -133,7 +129,7 @@ def test_reader_of_markdown_finds_every_formula_of_a_text_and_every_text_unchang
             assert formula or piece.strip() in words
 
 
-def test_markdown_has_displayed_formulas_on_lines_of_their_own(derivation, draw):
+def test_markdown_formulas_have_their_own_lines(derivation, draw):
     lines = draw(derivation, "md").splitlines()
     marks = [k for k, line in enumerate(lines) if "$$" in line]
     assert len(marks) == 2 * len(derivation.lines.line)
@@ -143,20 +139,20 @@ def test_markdown_has_displayed_formulas_on_lines_of_their_own(derivation, draw)
         assert end == start + 2
 
 
-def test_html_has_every_formula_as_it_is_typed(derivation, draw):
+def test_html_has_formulas_in_unicode(derivation, draw):
     text = draw(derivation, "html")
     for number, formula in zip(derivation.lines.line, derivation.lines.formula, strict=True):
         assert f"({number}) {formula}".replace("<", "&lt;") in text
     assert text.count("✓") == len(derivation.lines.line)
 
 
-def test_colour_marks_what_holds_and_changes_no_letter(derivation, draw):
+def test_color_marks_what_holds_and_changes_no_letter(derivation, draw):
     colored = draw(derivation, "table", Style(color=True))
     assert colored.count("\x1b[32m✓\x1b[0m") == len(derivation.lines.line)
     assert re.sub(r"\x1b\[\d+m", "", colored) == draw(derivation, "table")
 
 
-# A derivation of anybody's: columns of other names, texts that a format has a meaning for, a line that fails.
+# An invented derivation: other column names, hostile texts and a line that does not hold.
 
 
 @dataclass(frozen=True, eq=False)
@@ -185,7 +181,7 @@ class MadeUp(Record):
     count: int = scalar("count")
     steps: Steps = table(
         "steps",
-        chapters=Chapters(
+        chapters=ChapterLayout(
             "parts",
             "part",
             ("part", "name"),
@@ -219,8 +215,8 @@ def anybody():
     return anybody
 
 
-def test_lines_stand_under_the_chapter_that_they_belong_to(anybody):
-    first, second = chapters(anybody(), Style())
+def test_lines_belong_to_their_chapter(anybody):
+    first, second = make_chapters(anybody(), Style())
     assert (first.heading, second.heading) == ("b: plain", "a: A")
     assert [step.number for step in first.steps] == ["1", "2"]
     assert [step.formula for step in second.steps] == ["‖x‖ < 1"]
@@ -231,7 +227,7 @@ def test_lines_stand_under_the_chapter_that_they_belong_to(anybody):
     ]  # fmt: skip
 
 
-def test_tables_that_are_no_chapters_are_drawn_as_grids(anybody, draw):
+def test_other_tables_are_grids(anybody, draw):
     text = draw(anybody(), "table")
     assert "others: others" in text
     assert "parts: parts" not in text
@@ -242,16 +238,16 @@ def test_tables_that_are_no_chapters_are_drawn_as_grids(anybody, draw):
 @pytest.mark.parametrize(
     ("name", "mark"), [("table", "✗"), ("md", "✗"), ("html", "✗"), ("latex", r"$\times$")]
 )
-def test_a_line_that_does_not_hold_is_marked(anybody, draw, name, mark):
+def test_false_line_is_marked(anybody, draw, name, mark):
     assert draw(anybody(), name).count(mark) == 1
 
 
-def test_failure_is_red_and_told_in_letters_where_there_are_no_others(anybody, draw):
+def test_false_line_is_red_or_says_fails(anybody, draw):
     assert draw(anybody(), "table", Style(color=True)).count("\x1b[31m✗\x1b[0m") == 1
     assert draw(anybody(), "table", Style(unicode=False)).count(" fails\n") == 1
 
 
-def test_texts_of_all_kinds_stay_texts(anybody, draw, hostile):
+def test_hostile_text_stays_text(anybody, draw, hostile):
     for name in ("table", "md", "html", "latex"):
         text, plainly = draw(anybody(hostile), name), draw(anybody(), name)
         assert all(letter.isprintable() or letter == "\n" for letter in text)

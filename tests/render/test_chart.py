@@ -1,4 +1,4 @@
-"""A chart in the terminal fits, keeps to the letters and colours that there are, and its marks are true."""
+"""A chart fits the terminal, uses only its letters and colors, and has its marks in the right places."""
 
 import re
 from itertools import pairwise
@@ -9,13 +9,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+import gradflow
 from gradflow.cli import COMMANDS
-from gradflow.render.chart import NARROWEST, WIDEST
-from gradflow.render.frame import Range
-from gradflow.render.render import render
-from gradflow.render.sketches import HEIGHT, TALL
+from gradflow.render.plots.panels import get_drawn_tables
 from gradflow.render.style import Style
-from gradflow.render.ticks import labels, ticks
+from gradflow.render.terminal.chart import MAX_CHART_WIDTH, MIN_CHART_WIDTH
+from gradflow.render.terminal.frame import AxisRange
+from gradflow.render.terminal.sketches import CHART_HEIGHT, SQUARE_CHART_HEIGHT
+from gradflow.render.terminal.ticks import choose_ticks, label_ticks
 from tests.render.drawings import of_command, outing, pixels, points, things, walks, whole
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
@@ -29,27 +30,27 @@ SHADES = {True: "·░▒▓█", False: ".:-=+*#%@"}
 
 @pytest.fixture(autouse=True)
 def every_colour(monkeypatch):
-    """Have a terminal of all colours in every test: rich keeps what it once made of a colour."""
+    """Give every test a terminal with all colors, because rich caches colors."""
     monkeypatch.setenv("COLORTERM", "truecolor")
     monkeypatch.setenv("TERM", "xterm")
 
 
 def chart(record, table=None, width=80, *, color=False, unicode=True):
-    return render(record, "chart", Style(table=table, width=width, color=color, unicode=unicode))
+    return gradflow.to_text(record, "chart", Style(table=table, width=width, color=color, unicode=unicode))
 
 
 def rows(text, side="│┤"):
-    """Return what stands beside the axis on the left, row by row."""
+    """Return the rows of the drawing to the right of its left axis."""
     found = [
         re.split(f"[{side}]", line, maxsplit=1)[1]
         for line in text.splitlines()
         if re.search(f"[{side}]", line)
     ]
-    return found[:HEIGHT]
+    return found[:CHART_HEIGHT]
 
 
 def place_of(mark, drawing):
-    """Return the rows of a mark by column, from the top."""
+    """Return the rows of a mark by column, from the top down."""
     found = {}
     for row, line in enumerate(drawing):
         for column, letter in enumerate(line):
@@ -59,15 +60,13 @@ def place_of(mark, drawing):
 
 
 def tables(record):
-    from gradflow.render.picture import drawn
-
-    return list(drawn(record))
+    return list(get_drawn_tables(record))
 
 
 @pytest.mark.parametrize("color", [False, True])
 @pytest.mark.parametrize("unicode", [False, True])
 @pytest.mark.parametrize("width", SCREENS)
-def test_no_line_of_any_command_is_wider_than_the_screen(width, unicode, color):
+def test_lines_fit_the_screen(width, unicode, color):
     for command in COMMANDS:
         record = of_command(command)
         for table in [None, *tables(record)]:
@@ -80,7 +79,7 @@ def test_no_line_of_any_command_is_wider_than_the_screen(width, unicode, color):
 @pytest.mark.parametrize("name", HOSTILE)
 @pytest.mark.parametrize("width", [40, 80])
 @pytest.mark.parametrize("table", ["walks", "things", "panels"])
-def test_a_name_is_text_that_fits_and_adds_no_line_of_its_own(table, width, name):
+def test_hostile_name_is_text_that_fits(table, width, name):
     heights = {name: [0.0, -1.0], "other": [1.0, 2.0]}
     record = outing(walks=walks(heights), panels=walks(heights), things=things({name: 1.0, "other": 2.0}))
     for color in (False, True):
@@ -93,14 +92,14 @@ def test_a_name_is_text_that_fits_and_adds_no_line_of_its_own(table, width, name
             assert "".join(name.replace("\x1b", r"\x1b").replace("\n", r"\n").split()) in joined
 
 
-def test_colours_change_no_letter_of_a_single_curve_and_nothing_is_coloured_unless_asked():
+def test_color_changes_no_letter_of_a_single_curve():
     record = outing(walks=walks({"a": [0.0, -1.0, 1.0]}))
     assert "\x1b[" in chart(record, color=True)
     assert ESCAPE.sub("", chart(record, color=True)) == chart(record)
     assert "\x1b" not in chart(whole())
 
 
-def test_several_curves_are_braille_with_colours_and_tags_without():
+def test_several_curves_are_braille_in_color_and_tags_without():
     record = outing(walks=walks({"a": [0.0, -1.0], "b": [1.0, 2.0]}))
     assert re.search("[\u2801-\u28ff]", chart(record, color=True))
     text = chart(record)
@@ -110,7 +109,7 @@ def test_several_curves_are_braille_with_colours_and_tags_without():
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_where_letters_are_few_all_but_names_and_sentences_is_ascii(command):
+def test_ascii_chart_is_ascii_apart_from_names(command):
     record = of_command(command)
     for table in tables(record):
         text = chart(record, table, unicode=False)
@@ -119,14 +118,14 @@ def test_where_letters_are_few_all_but_names_and_sentences_is_ascii(command):
         assert text.splitlines()[0].isascii()
 
 
-def test_where_letters_are_few_columns_stand_for_words_and_a_title_keeps_its_name():
+def test_ascii_chart_names_columns():
     text = chart(of_command("compare"), "map", unicode=False).splitlines()
     assert text[:2] == ["map, rnn", "t [step], by k [step]"]
     assert "log10_norm" in text
 
 
 @pytest.mark.parametrize("width", [40, 80])
-def test_a_falling_curve_falls_on_the_screen_from_the_first_column_to_the_last(width):
+def test_falling_curve_falls_in_every_column(width):
     drawing = rows(
         chart(outing(walks=walks({"a": np.linspace(0, -9, 50)})), "walks", width, unicode=False), "|+"
     )
@@ -135,11 +134,11 @@ def test_a_falling_curve_falls_on_the_screen_from_the_first_column_to_the_last(w
     assert len(marks) == width - len("-7.5 +")
     tops = [min(marks[column]) for column in sorted(marks)]
     assert tops == sorted(tops)
-    assert (tops[0], max(marks[max(marks)])) == (0, HEIGHT - 1)
+    assert (tops[0], max(marks[max(marks)])) == (0, CHART_HEIGHT - 1)
 
 
 @given(st.permutations([-1.0, -30.0, -5.0, -12.0]))
-def test_the_tag_of_a_lower_curve_stands_lower(ends):
+def test_lower_curve_has_a_lower_tag(ends):
     record = outing(walks=walks({f"w{k}": [0.0, end] for k, end in enumerate(ends)}))
     drawing = rows(chart(record, "walks"))
     tagged = [(row, int(line[-1])) for row, line in enumerate(drawing) if len(line) == max(map(len, drawing))]
@@ -147,7 +146,7 @@ def test_the_tag_of_a_lower_curve_stands_lower(ends):
 
 
 @given(st.lists(st.sampled_from([-np.inf, -2.0, -2.1, 0.0, np.inf]), min_size=2, max_size=10))
-def test_curves_that_end_together_have_a_tag_each(ends):
+def test_curves_with_one_end_have_a_tag_each(ends):
     record = outing(walks=walks({f"w{k}": [-1.0, end] for k, end in enumerate(ends)}))
     drawing = rows(chart(record, "walks"))
     widest = max(map(len, drawing))
@@ -156,21 +155,23 @@ def test_curves_that_end_together_have_a_tag_each(ends):
     assert all(ends["123456789a".index(a)] >= ends["123456789a".index(b)] for a, b in pairwise(tags))
 
 
-def test_a_level_and_a_zero_are_marked_and_told():
+def test_level_and_zero_are_marked_and_named():
     text = chart(outing(walks=walks({"a": [0.0, -6.0, -np.inf]})), "walks")
     drawing = rows(text)
-    assert [row for row, line in enumerate(drawing) if "┄" in line] == [HEIGHT // 2]
+    assert [row for row, line in enumerate(drawing) if "┄" in line] == [CHART_HEIGHT // 2]
     assert "┄ -3: sea level" in text
     assert drawing[-1].endswith("▼")
     assert "a: an exact 0 at 1 of 3 places" in text
 
 
 @pytest.mark.parametrize("unicode", [False, True])
-def test_a_darker_shade_is_a_larger_value_and_the_last_row_is_on_top(unicode):
-    values = np.add.outer(np.arange(TALL) * 40.0, np.arange(40.0))
+def test_darker_shade_is_a_larger_value(unicode):
+    values = np.add.outer(np.arange(SQUARE_CHART_HEIGHT) * 40.0, np.arange(40.0))
     text = chart(outing(pixels=pixels(values)), "pixels", unicode=unicode)
     side = "│┤" if unicode else "|+"
-    drawing = [re.split(f"[{side}]", line, maxsplit=1)[1] for line in text.splitlines()[2 : 2 + TALL]]
+    drawing = [
+        re.split(f"[{side}]", line, maxsplit=1)[1] for line in text.splitlines()[2 : 2 + SQUARE_CHART_HEIGHT]
+    ]
     shades = np.array([[SHADES[unicode].index(letter) for letter in line] for line in drawing[::-1]])
     assert shades.shape == values.shape
     order = np.argsort(values, axis=None)
@@ -178,7 +179,7 @@ def test_a_darker_shade_is_a_larger_value_and_the_last_row_is_on_top(unicode):
     assert set(shades.ravel()) == set(range(len(SHADES[unicode])))
 
 
-def test_a_lighter_colour_is_a_larger_value():
+def test_lighter_color_is_a_larger_value():
     text = chart(outing(pixels=pixels([np.arange(40.0)])), "pixels", color=True)
     line = next(line for line in text.splitlines() if "▀" in line)
     colors = re.findall(r"38;2;(\d+);(\d+);(\d+)", line)
@@ -187,7 +188,7 @@ def test_a_lighter_colour_is_a_larger_value():
     assert len(set(light)) == 40
 
 
-def test_a_zero_of_an_image_is_a_letter_of_its_own_and_what_there_is_not_is_blank():
+def test_zero_has_its_own_letter_and_a_missing_value_is_blank():
     text = chart(outing(pixels=pixels([[0.0, -np.inf], [np.nan, -1.0]])), "pixels")
     drawing = [re.split("[│┤]", line, maxsplit=1)[1] for line in text.splitlines() if re.search("[│┤]", line)]
     top, bottom = drawing[0], drawing[-1]
@@ -196,9 +197,9 @@ def test_a_zero_of_an_image_is_a_letter_of_its_own_and_what_there_is_not_is_blan
     assert (set(top[:half]), set(top[half:])) == ({" "}, {"·"})
 
 
-def test_eigenvalues_stand_where_they_are_about_the_circle():
+def test_points_stand_at_their_places():
     text = chart(outing(points=points([0.0, 1j, -1.0], [1.0, 1e4, np.inf])), "points", unicode=False)
-    drawing = [line for line in text.splitlines() if re.search("[|+]", line)][:TALL]
+    drawing = [line for line in text.splitlines() if re.search("[|+]", line)][:SQUARE_CHART_HEIGHT]
     (center,), (top,), (left,) = (
         [(row, line.index(mark)) for row, line in enumerate(drawing) if mark in line] for mark in "oOx"
     )
@@ -207,7 +208,7 @@ def test_eigenvalues_stand_where_they_are_about_the_circle():
     assert 2 * (center[0] - top[0]) == pytest.approx(center[1] - left[1], abs=2)
 
 
-def test_items_have_their_name_their_number_and_a_mark_in_order():
+def test_items_have_name_number_and_mark():
     text = chart(
         outing(things=things({"a stone": 20.0, "a leaf": -4.0, "air": -np.inf, "void": np.nan})), "things"
     )
@@ -219,38 +220,39 @@ def test_items_have_their_name_their_number_and_a_mark_in_order():
 
 
 @pytest.mark.parametrize("table", [None, "words"])
-def test_what_has_no_picture_is_shown_as_a_table(table):
+def test_table_without_picture_is_printed(table):
     record = of_command("derive") if table is None else whole()
     name = "topics" if table is None else "words"
-    assert chart(record, name) == render(record, "table", Style(table=name, width=80))
+    assert chart(record, name) == gradflow.to_text(record, "table", Style(table=name, width=80))
 
 
-def test_the_same_bytes_twice_the_others_named_and_the_sentences_last():
+def test_other_pictures_are_named_and_sentences_come_last():
     text = chart(whole())
     assert text == chart(whole())
-    assert text.endswith("drawn with --table NAME: things, points, pixels, panels\n\nAll were home by six.\n")
+    ending = "--table NAME also draws: things, points, pixels, panels\n\nAll were home by six.\n"
+    assert text.endswith(ending)
 
 
-def test_a_screen_out_of_reason_is_taken_for_the_nearest():
+def test_width_is_limited():
     record = outing(walks=walks({"a": [0.0, 1.0]}))
-    assert chart(record, width=7) == chart(record, width=NARROWEST)
-    assert chart(record, width=900) == chart(record, width=WIDEST)
+    assert chart(record, width=7) == chart(record, width=MIN_CHART_WIDTH)
+    assert chart(record, width=900) == chart(record, width=MAX_CHART_WIDTH)
 
 
 @given(st.floats(-1e3, 1e3), st.floats(1e-6, 1e9), st.integers(2, 12), st.booleans())
-def test_marks_of_an_axis_are_round_inside_apart_and_told_apart(low, span, most, integers):
-    found = ticks(low, low + span, most, whole=integers)
+def test_ticks_are_even_inside_and_distinct(low, span, most, integers):
+    found = choose_ticks(low, low + span, most, whole=integers)
     assert len(found) <= max(most, 1)
     if len(found) > 1:
         steps = np.diff(found)
         assert np.allclose(steps, steps[0], rtol=1e-3)
         assert low - 1e-6 * span - 1e-6 <= found[0] <= found[-1] <= low + span + 1e-6 * span + 1e-6
-        assert len(set(labels(found))) == len(found)
+        assert len(set(label_ticks(found))) == len(found)
     assert not integers or len(found) < 2 or all(value == round(value) for value in found)
 
 
-def test_a_range_of_one_value_is_about_it():
+def test_range_of_one_value_surrounds_it():
     for value in (0.0, 5.0, -1e-300, 1e300):
-        ends = Range.of(value, value)
+        ends = AxisRange.of(value, value)
         assert ends.low < value < ends.high
         assert ends.share(value) == pytest.approx(0.5)

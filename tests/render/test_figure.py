@@ -1,4 +1,4 @@
-"""A figure holds what the record holds: looked for among matplotlib's own artists, mostly undrawn."""
+"""A figure shows what the record contains: the tests look at matplotlib's artists."""
 
 from itertools import combinations
 
@@ -14,7 +14,7 @@ import gradflow
 from gradflow.cli import COMMANDS
 from gradflow.errors import UsageError
 from gradflow.render import PICTURES
-from gradflow.render.figure import MOST_PANELS, encoded
+from gradflow.render.plots.figure import MAX_PANELS, encode_figure
 from tests.render.drawings import of_command, outing, pixels, points, things, walks, whole
 
 MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF-"}
@@ -48,7 +48,7 @@ def axes_of(**tables):
 
 
 def lines(axes):
-    """Return the points of each line that stands on its data's axes, without what is not finite."""
+    """Return the finite points of each line in data coordinates."""
     found = [line for line in axes.lines if line.get_transform() == axes.transData and len(line.get_xdata())]
     return [np.array([point for point in line.get_xydata() if np.isfinite(point).all()]) for line in found]
 
@@ -58,7 +58,7 @@ def words(axes):
     return [text.get_text() for text in legend.get_texts()] if legend else []
 
 
-def test_curves_are_lines_through_the_record_s_points_in_their_band():
+def test_curves_go_through_the_points_of_the_record():
     axes = axes_of(walks=walks({"a": [1.0, -2.0, -np.inf], "b": [0.0, 3.0]}, band=0.5, limit=-7.0))
     a, limit, b, _ = lines(axes)
     assert a.tolist() == [[1.0, 1.0], [2.0, -2.0]]
@@ -73,7 +73,7 @@ def test_curves_are_lines_through_the_record_s_points_in_their_band():
     )
 
 
-def test_a_bound_is_dashed_in_the_colour_of_its_curve_and_others_differ():
+def test_bound_is_dashed_in_the_color_of_its_curve():
     axes = axes_of(walks=walks({"a": [1.0, -2.0], "b": [0.0, 3.0]}, limit=-7.0))
     a, limit, b, _ = axes.lines[:4]
     assert a.get_linestyle() == b.get_linestyle() == "-"
@@ -81,7 +81,7 @@ def test_a_bound_is_dashed_in_the_colour_of_its_curve_and_others_differ():
     assert a.get_color() == limit.get_color() != b.get_color()
 
 
-def test_a_level_is_a_line_with_its_name_where_it_lies_on_the_axis():
+def test_level_on_the_axis_is_a_named_line():
     axes = axes_of(walks=walks({"a": [0.0, -5.0]}))
     assert -3.0 in [line.get_ydata()[0] for line in axes.lines[1:]]
     assert [text.get_text() for text in axes.texts] == ["sea level"]
@@ -89,7 +89,7 @@ def test_a_level_is_a_line_with_its_name_where_it_lies_on_the_axis():
 
 
 @pytest.mark.parametrize(("value", "end"), [(-np.inf, 0.0), (np.inf, 1.0)])
-def test_what_no_axis_can_hold_is_marked_at_its_end_and_told(value, end):
+def test_infinite_values_are_marked_and_counted(value, end):
     figure = sheet(walks=walks({"a": [0.0, value, value]}), things=things({"a": 1.0, "b": value}))
     curve, items = figure.axes
     marks = [line for line in curve.lines if line.get_transform() == curve.get_xaxis_transform()]
@@ -101,7 +101,7 @@ def test_what_no_axis_can_hold_is_marked_at_its_end_and_told(value, end):
     assert f"things: {'-inf' if value < 0 else 'inf (or over 1e+300)'} at 1 of 2 places" in told
 
 
-def test_eigenvalues_lie_beside_the_unit_circle_the_worse_the_larger_and_defective_ones_as_crosses():
+def test_points_are_sized_by_condition_and_defective_ones_are_crosses():
     axes = axes_of(points=points([0.5, 0.9j, -0.9j, 1.5], [1.0, 100.0, 1e6, np.inf]))
     (circle,) = (patch for patch in axes.patches if isinstance(patch, Circle))
     assert (circle.center, circle.radius) == ((0, 0), 1)
@@ -114,7 +114,7 @@ def test_eigenvalues_lie_beside_the_unit_circle_the_worse_the_larger_and_defecti
     assert words(axes) == ["condition 1", "condition 100", "condition 1e+06", "defective"]
 
 
-def test_an_image_has_each_value_in_its_place_zeros_grey_and_nothing_white():
+def test_image_has_values_in_place_zeros_gray_and_missing_white():
     axes = axes_of(pixels=pixels([[0.0, -1.0, -2.0], [-3.0, -np.inf, np.nan]]))
     (image,) = axes.images
     shown = image.get_array()
@@ -128,7 +128,7 @@ def test_an_image_has_each_value_in_its_place_zeros_grey_and_nothing_white():
     assert scale.get_ylabel() == "log₁₀ of the depth [m]"
 
 
-def test_exponents_have_bars_as_long_as_their_errors():
+def test_exponents_have_error_bars():
     record = of_command("lyapunov")
     axes = gradflow.figure(record, table="exponents").axes[0]
     (bars,) = (one for one in axes.collections if isinstance(one, LineCollection))
@@ -136,7 +136,7 @@ def test_exponents_have_bars_as_long_as_their_errors():
     np.testing.assert_allclose(lengths, 2 * np.array(record.exponents.standard_error), rtol=1e-9)
 
 
-def test_items_are_marks_one_under_the_other_on_an_axis_that_holds_0():
+def test_items_stand_below_each_other_on_an_axis_with_0():
     axes = axes_of(things=things({"a stone": 20.0, "a leaf": 19.0}, error=0.5))
     assert lines(axes)[0].tolist() == [[20.0, 0.0], [19.0, 1.0]]
     assert [label.get_text() for label in axes.get_yticklabels()] == ["a stone", "a leaf"]
@@ -148,9 +148,9 @@ def test_items_are_marks_one_under_the_other_on_an_axis_that_holds_0():
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_name_is_text_whatever_it_holds(name):
+def test_hostile_name_is_text(name):
     figure = sheet(walks=walks({name: [0.0, 1.0], "other": [1.0, 0.0]}), things=things({name: 1.0}))
-    data = encoded(outing(walks=walks({name: [0.0, 1.0], "other": [1.0, 0.0]})), "png")
+    data = encode_figure(outing(walks=walks({name: [0.0, 1.0], "other": [1.0, 0.0]})), "png")
     assert data.startswith(MAGIC["png"])
     curve, items = figure.axes
     shown = [words(curve)[0], items.get_yticklabels()[0].get_text()]
@@ -161,13 +161,13 @@ def test_a_name_is_text_whatever_it_holds(name):
 
 
 @pytest.mark.parametrize("edge", EDGES)
-def test_an_edge_is_drawn_without_a_warning(edge):
+def test_edge_cases_give_no_warning(edge):
     figure = sheet(**EDGES[edge])
     figure.draw_without_rendering()  # a warning is an error here
     assert all(np.isfinite(axes.get_position().bounds).all() for axes in figure.axes)
 
 
-def test_of_a_long_curve_no_extreme_is_lost_and_what_is_left_out_is_said():
+def test_long_curve_keeps_its_extremes():
     heights = np.sin(np.arange(5000.0))
     heights[1234] = 3.0
     figure = sheet(walks=walks({"a": heights}))
@@ -177,29 +177,29 @@ def test_of_a_long_curve_no_extreme_is_lost_and_what_is_left_out_is_said():
     assert f"a: {len(drawn)} of 5000 points are drawn" in " ".join(figure.get_supxlabel().split())
 
 
-def test_more_panels_than_a_sheet_holds_are_refused():
-    heights = {f"w{k}": [0.0, 1.0] for k in range(MOST_PANELS + 1)}
-    with pytest.raises(UsageError, match=f"{MOST_PANELS + 1} panels are more than {MOST_PANELS}"):
+def test_too_many_panels_are_refused():
+    heights = {f"w{k}": [0.0, 1.0] for k in range(MAX_PANELS + 1)}
+    with pytest.raises(UsageError, match=f"{MAX_PANELS + 1} panels, more than {MAX_PANELS}"):
         sheet(panels=walks(heights))
     del heights["w0"]
-    assert len(sheet(panels=walks(heights)).axes) == MOST_PANELS
+    assert len(sheet(panels=walks(heights)).axes) == MAX_PANELS
 
 
 def apart(boxes):
-    """Check that boxes of the sheet, each at its own place, do not overlap by more than a dot."""
+    """Check that boxes do not overlap by more than a dot."""
     for one, other in combinations(boxes, 2):
         assert not one.padded(-1.0).overlaps(other.padded(-1.0)), f"{one} overlaps {other}"
 
 
 def tick_boxes(axis, renderer):
-    """Return the boxes of the numbers or names along an axis that are seen."""
+    """Return the boxes of the visible numbers or names along an axis."""
     low, high = sorted(axis.get_view_interval())
     ticks = [tick for tick in axis.get_major_ticks() if low <= tick.get_loc() <= high]
     return [tick.label1.get_window_extent(renderer) for tick in ticks if tick.label1.get_text()]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_on_the_sheet_of_a_command_nothing_is_cut_and_nothing_overlaps(command):
+def test_nothing_is_cut_or_overlaps(command):
     figure = gradflow.figure(of_command(command))
     figure.draw_without_rendering()
     renderer = FigureCanvasAgg(figure).get_renderer()
@@ -215,7 +215,7 @@ def test_on_the_sheet_of_a_command_nothing_is_cut_and_nothing_overlaps(command):
 
 
 @pytest.mark.parametrize("steps", [20, 60, 300, 5000])
-def test_names_of_levels_close_to_each_other_do_not_overlap(steps):
+def test_names_of_close_levels_do_not_overlap(steps):
     figure = gradflow.figure(gradflow.power("1 2 3; 4 5 6; 7 8 10", steps=steps), table="norms")
     figure.draw_without_rendering()
     (axes,) = figure.axes
@@ -226,13 +226,13 @@ def test_names_of_levels_close_to_each_other_do_not_overlap(steps):
 
 
 @pytest.mark.parametrize("kind", PICTURES)
-def test_a_file_has_its_magic_no_date_and_the_same_bytes_twice(kind):
-    first, second = (encoded(whole(), kind) for _ in range(2))
+def test_file_has_its_magic_and_no_date(kind):
+    first, second = (encode_figure(whole(), kind) for _ in range(2))
     assert first == second
     assert first.startswith(MAGIC[kind])
     assert not any(word in first for word in (b"CreationDate", b"dc:date", b"ModDate", b"tIME"))
 
 
-def test_the_api_refuses_a_table_without_a_picture():
-    with pytest.raises(UsageError, match="'words' has no picture here"):
+def test_table_without_picture_is_refused():
+    with pytest.raises(UsageError, match="'words' has no picture"):
         gradflow.figure(whole(), table="words")

@@ -1,4 +1,4 @@
-"""Every format renders every record, and all that carry numbers carry the same ones."""
+"""Every format renders every record, and all formats contain the same numbers."""
 
 import csv
 import io
@@ -10,7 +10,7 @@ import pytest
 
 import gradflow
 from gradflow.errors import NumericalError, UsageError
-from gradflow.record import ColumnMeaning, MatrixMeaning, ScalarMeaning, TableMeaning, described
+from gradflow.record import ColumnMeaning, MatrixMeaning, ScalarMeaning, TableMeaning, describe_fields
 from gradflow.registry import lookup
 from gradflow.render import FORMATS
 from gradflow.render.style import Style
@@ -36,12 +36,12 @@ def parsed(text):
 
 
 def given(value):
-    """Return a value of a record as Python's own."""
+    """Return a value of a record as a built-in Python value."""
     return value.item() if isinstance(value, np.generic) else value
 
 
 def carried(value):
-    """Return what JSON makes of a value."""
+    """Return a value as JSON contains it."""
     value = given(value)
     if isinstance(value, complex):
         return {"re": carried(value.real), "im": carried(value.imag)}
@@ -51,13 +51,13 @@ def carried(value):
 
 
 def named(record):
-    """Return the tables that the record has: name to columns of values."""
+    """Return the tables of a record, as name to columns of values."""
     return {
         name: {
             key: [given(entry) for entry in entries]
-            for key, (_, entries) in described(value, ColumnMeaning).items()
+            for key, (_, entries) in describe_fields(value, ColumnMeaning).items()
         }
-        for name, (_, value) in described(record, TableMeaning).items()
+        for name, (_, value) in describe_fields(record, TableMeaning).items()
         if value is not None
     }
 
@@ -67,7 +67,7 @@ def rows(columns):
 
 
 def same(entry, value):
-    """Return whether a text of CSV is the value, to the last bit."""
+    """Return whether an entry of CSV equals a value to the last bit."""
     if value is None:
         return entry == "nan"
     if isinstance(value, bool):
@@ -81,53 +81,52 @@ def same(entry, value):
 
 @pytest.mark.parametrize("style", STYLES)
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_format_renders_every_record_to_text_with_an_end(record, name, style):
+def test_text_ends_with_one_line_end(record, name, style):
     renderer = lookup(FORMATS, name, "format")
-    text = renderer.render(record, style)
+    text = renderer(record, style)
     assert text.strip()
     assert text.endswith("\n")
     assert not text.endswith("\n\n")
-    assert isinstance(renderer.CARRIES_NOTES, bool)
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_every_part_can_be_rendered_alone(record, draw, name):
+def test_each_table_can_be_rendered_alone(record, draw, name):
     for part in ("summary", *named(record)):
         assert draw(record, name, table=part).endswith("\n")
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_the_same_record_gives_the_same_text(record, draw, name):
+def test_same_record_gives_the_same_text(record, draw, name):
     assert draw(record, name) == draw(record, name)
 
 
 @pytest.mark.parametrize("name", [name for name in FORMATS if name != "json"])
-def test_unknown_part_is_refused_with_those_there_are(record, draw, name):
+def test_unknown_table_is_refused_with_the_valid_ones(record, draw, name):
     with pytest.raises(UsageError) as caught:
         draw(record, name, table="nowhere")
     for part in ("nowhere", "summary", *named(record)):
         assert part in str(caught.value)
 
 
-def test_unknown_format_is_refused_with_those_there_are(record, draw):
+def test_unknown_format_is_refused_with_the_valid_ones(record, draw):
     with pytest.raises(UsageError, match=r"jsonn.*'json'"):
         draw(record, "jsonn")
 
 
 @pytest.mark.parametrize("name", FORMATS)
-def test_notes_are_carried_where_the_format_says_so(records, draw, name):
+def test_notes_are_in_the_text_if_the_format_says_so(records, draw, name):
     record = records["nilpotent"]
     assert record.notes
-    carries = lookup(FORMATS, name, "format").CARRIES_NOTES
+    carries = lookup(FORMATS, name, "format").carries_notes
     assert all(("not diagonalizable" in draw(record, name)) == carries for _ in record.notes)
 
 
-def test_json_carries_every_scalar(record, draw):
-    scalars = {key: value for key, (_, value) in described(record, ScalarMeaning).items()}
+def test_json_has_every_scalar(record, draw):
+    scalars = {key: value for key, (_, value) in describe_fields(record, ScalarMeaning).items()}
     assert parsed(draw(record, "json"))["summary"] == {key: carried(v) for key, v in scalars.items()}
 
 
-def test_json_carries_every_table_and_column(record, draw):
+def test_json_has_every_column(record, draw):
     expected = {
         name: [{key: carried(value) for key, value in row.items()} for row in rows(columns)]
         for name, columns in named(record).items()
@@ -137,19 +136,19 @@ def test_json_carries_every_table_and_column(record, draw):
     assert list(found) == list(expected)
 
 
-def test_json_carries_every_matrix_as_entries_and_exponent(record, draw):
+def test_json_has_every_matrix(record, draw):
     expected = {
         name: {
             "entries": [[carried(entry) for entry in row] for row in value.entries],
             "exponent2": value.exponent2,
         }
-        for name, (_, value) in described(record, MatrixMeaning).items()
+        for name, (_, value) in describe_fields(record, MatrixMeaning).items()
         if value is not None
     }
     assert parsed(draw(record, "json"))["matrices"] == expected
 
 
-def test_json_carries_params_notes_command_and_version(record, draw):
+def test_json_has_params_notes_command_and_version(record, draw):
     found = parsed(draw(record, "json"))
     assert found["schema"] == f"gradflow.{record.command}/1"
     assert found["version"] == gradflow.__version__
@@ -157,7 +156,7 @@ def test_json_carries_params_notes_command_and_version(record, draw):
     assert found["notes"] == list(record.notes)
 
 
-def test_json_lines_carry_the_rows_of_json(record, draw):
+def test_json_lines_are_the_rows_of_json(record, draw):
     whole = parsed(draw(record, "json"))
     for part in whole["tables"]:
         assert [parsed(line) for line in draw(record, "jsonl", table=part).splitlines()] == whole["tables"][
@@ -169,8 +168,8 @@ def test_json_lines_carry_the_rows_of_json(record, draw):
 
 
 @pytest.mark.parametrize("name", DELIMITERS)
-def test_csv_and_tsv_carry_the_values_of_the_record_to_the_last_bit(record, draw, name):
-    scalars = {key: [given(value)] for key, (_, value) in described(record, ScalarMeaning).items()}
+def test_csv_and_tsv_have_every_bit(record, draw, name):
+    scalars = {key: [given(value)] for key, (_, value) in describe_fields(record, ScalarMeaning).items()}
     for part, columns in (named(record) | {"summary": scalars}).items():
         text = draw(record, name, table=part)
         header, *found = csv.reader(io.StringIO(text), delimiter=DELIMITERS[name])
@@ -184,19 +183,19 @@ def test_csv_and_tsv_carry_the_values_of_the_record_to_the_last_bit(record, draw
 
 
 @pytest.mark.parametrize("name", ["csv", "tsv", "jsonl"])
-def test_without_a_part_named_the_first_table_is_meant(record, draw, name):
+def test_default_is_the_main_table(record, draw, name):
     assert draw(record, name) == draw(record, name, table=next(iter(named(record))))
 
 
 @pytest.mark.parametrize("name", DELIMITERS)
-def test_texts_of_all_kinds_come_back_out_of_csv_and_tsv(made_up, draw, hostile, name):
+def test_hostile_text_survives_csv_and_tsv(made_up, draw, hostile, name):
     text = draw(made_up(hostile), name)
     header, *found = csv.reader(io.StringIO(text, newline=""), delimiter=DELIMITERS[name])
     assert [row[header.index("name")] for row in found] == [hostile] * 4
     assert {len(row) for row in found} == {len(header)}
 
 
-def test_texts_of_all_kinds_come_back_out_of_json(made_up, draw, hostile):
+def test_hostile_text_survives_json(made_up, draw, hostile):
     found = parsed(draw(made_up(hostile), "json"))
     assert (
         found["params"]["text"] == found["summary"]["label"] == found["tables"]["parts"][0]["name"] == hostile
@@ -204,19 +203,19 @@ def test_texts_of_all_kinds_come_back_out_of_json(made_up, draw, hostile):
     assert found["notes"] == [f"note {hostile}"]
 
 
-def test_a_line_of_json_lines_stays_a_line(made_up, draw, hostile):
+def test_hostile_text_survives_json_lines(made_up, draw, hostile):
     lines = draw(made_up(hostile), "jsonl").splitlines()
     assert [parsed(line)["name"] for line in lines] == [hostile] * 4
 
 
 @pytest.mark.parametrize("name", ["csv", "tsv", "jsonl"])
-def test_matrix_past_a_double_is_refused_where_only_json_can_carry_it(records, draw, name):
+def test_huge_matrix_is_refused_outside_json(records, draw, name):
     with pytest.raises(NumericalError, match="json") as caught:
         draw(records["large"], name, table="power")
     assert caught.value.exit_code == 1
 
 
-def test_matrix_past_a_double_is_exact_in_json(records, draw):
+def test_huge_matrix_is_exact_in_json(records, draw):
     power = parsed(draw(records["large"], "json"))["matrices"]["power"]
     assert power["exponent2"] > 0
     assert power["entries"][0][0].is_integer()
@@ -224,30 +223,30 @@ def test_matrix_past_a_double_is_exact_in_json(records, draw):
 
 
 @pytest.mark.parametrize("name", ["table", "md", "html"])
-def test_matrix_past_a_double_names_its_power_of_two_for_people(records, draw, name):
+def test_huge_matrix_shows_its_power_of_two(records, draw, name):
     record = records["large"]
     assert f"2^{record.power.exponent2}" in draw(record, name)
 
 
 @pytest.mark.parametrize(("name", "delimiter"), [*DELIMITERS.items(), ("jsonl", None)])
-def test_bare_matrix_has_its_power_of_two_multiplied_in(records, draw, name, delimiter):
+def test_matrix_alone_is_multiplied_out(records, draw, name, delimiter):
     lines = draw(records["made-up"], name, table="grid").splitlines()
     found = [parsed(line) if delimiter is None else list(map(float, line.split(delimiter))) for line in lines]
     assert found == [[0.5, 1.0], [1.5, 2.0]]
 
 
-def test_tables_for_people_show_every_scalar_and_column_that_there_is(records, draw):
+def test_people_see_every_scalar_and_column(records, draw):
     for record in records.values():
         for name in ("table", "html"):
             text = draw(record, name, Style(rows=None))
-            scalars = described(record, ScalarMeaning).items()
+            scalars = describe_fields(record, ScalarMeaning).items()
             for key in [key for key, (meaning, value) in scalars if value is not None and not meaning.prose]:
                 assert key in text
-            for _, value in described(record, TableMeaning).values():
-                shown = described(value, ColumnMeaning) if value is not None else {}
-                # series stand side by side there, and lines in chapters: no heading of theirs is needed
+            for _, value in describe_fields(record, TableMeaning).values():
+                shown = describe_fields(value, ColumnMeaning) if value is not None else {}
+                # compare shows series side by side and derive shows chapters, both without column names
                 assert record.command in ("compare", "derive") or all(key in text for key in shown)
 
 
-def test_notebook_shows_what_html_shows(record, draw):
+def test_notebook_shows_html(record, draw):
     assert record._repr_html_() == draw(record, "html")

@@ -1,4 +1,4 @@
-"""LaTeX that LaTeX takes: pure ASCII, balanced, of known commands, whatever the texts are; and compiled."""
+"""LaTeX is ASCII, balanced and made of known commands for any text, and compiles where LaTeX is installed."""
 
 import inspect
 import re
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 import gradflow
 import gradflow.notation
 import gradflow.notation.tex
-import gradflow.render.latex as latex
+import gradflow.render.text.latex as latex
 from gradflow.notation import SYMBOLS
 from gradflow.render.style import Style
 from tests.render.conftest import HOSTILE
@@ -20,7 +20,7 @@ from tests.test_notation import check_balanced
 
 PREAMBLE = "\\documentclass{article}\n\\usepackage{amsmath,amssymb}\n\\begin{document}\n%s\n\\end{document}\n"
 SOURCES = (gradflow.notation, gradflow.notation.tex, latex)
-# every control word that the sources write, and those made of a name
+# every control word in the sources, and those made of a name
 KNOWN = set(re.findall(r"\\([a-zA-Z]+)", "".join(map(inspect.getsource, SOURCES)))) | {
     word.strip("\\") for word in [*SYMBOLS.values(), *gradflow.notation.NAMES.values()]
 }
@@ -32,7 +32,7 @@ def answers():
 
 
 def check_fragment(text):
-    """What can be seen without LaTeX is right: letters, brackets, environments, commands, closed math."""
+    """Check without LaTeX: ASCII, balanced brackets and environments, known commands, closed formulas."""
     assert text.isascii()
     assert all(letter.isprintable() or letter == "\n" for letter in text)
     check_balanced(text)
@@ -45,7 +45,7 @@ def check_fragment(text):
 
 
 def compiled(text, folder):
-    """Compile a fragment in a minimal document where there is a LaTeX, and return what it says."""
+    """Compile a fragment in a minimal document; return the finished process, or None without LaTeX."""
     program = shutil.which("pdflatex")
     if program is None:
         return None
@@ -58,7 +58,7 @@ def compiled(text, folder):
 
 
 def check_compiled(text, folder):
-    """The structure is right in any case; where there is a LaTeX it must take the fragment, too."""
+    """Check the fragment, and compile it if LaTeX is installed."""
     check_fragment(text)
     done = compiled(text, folder)
     if done is not None:
@@ -66,7 +66,7 @@ def check_compiled(text, folder):
         assert (folder / "document.pdf").stat().st_size > 1000
 
 
-def test_answers_are_a_fragment_that_compiles(answers, tmp_path):
+def test_derivations_compile(answers, tmp_path):
     check_compiled(answers, tmp_path)
     assert answers.count("\\begin{equation*}") == len(gradflow.derive("all").lines.line)
     assert "\\documentclass" not in answers
@@ -82,24 +82,24 @@ def test_answers_are_a_fragment_that_compiles(answers, tmp_path):
         ("regimes", {"matrix": "1 1e-9; 0 1"}),
     ],
 )
-def test_answers_of_other_options_compile(topic, options, tmp_path):
+def test_derivations_with_options_compile(topic, options, tmp_path):
     check_compiled(gradflow.to_text(gradflow.derive(topic, **options), "latex"), tmp_path)
 
 
-def test_every_record_is_a_fragment(record, draw):
+def test_record_is_a_fragment(record, draw):
     for style in (Style(), Style(rows=None), Style(rows=3), Style(width=30, color=True)):
         check_fragment(draw(record, "latex", style))
 
 
-def test_all_records_compile(records, draw, tmp_path):
+def test_records_compile(records, draw, tmp_path):
     check_compiled("\n".join(draw(record, "latex") for record in records.values()), tmp_path)
 
 
-def test_texts_of_all_kinds_compile(made_up, draw, tmp_path):
+def test_hostile_texts_compile(made_up, draw, tmp_path):
     check_compiled("\n".join(draw(made_up(text), "latex") for text in HOSTILE), tmp_path)
 
 
-def test_any_name_is_a_fragment_with_as_many_columns_in_each_row(made_up, draw, hostile):
+def test_hostile_name_keeps_the_columns(made_up, draw, hostile):
     text = draw(made_up(hostile), "latex")
     check_fragment(text)
     for body in re.findall(r"(?s)\\begin\{tabular\}\{(.*?)\}\n(.*?)\\end\{tabular\}", text):
@@ -110,14 +110,14 @@ def test_any_name_is_a_fragment_with_as_many_columns_in_each_row(made_up, draw, 
 
 
 @given(st.text())
-def test_any_text_is_escaped_to_ascii_that_is_balanced(text):
-    found = latex.escaped(text)
+def test_escaped_text_is_balanced_ascii(text):
+    found = latex.escape_latex(text)
     assert all(letter.isascii() for letter in found)
     check_balanced(found)
     assert re.sub(r"\\.", "", found).count("$") % 2 == 0
 
 
-# what TeX reads them as, by the LaTeX Companion
+# from the LaTeX Companion
 LETTERS = {
     "a_b": r"a\_b", "50 %": r"50 \%", "{x}": r"\{x\}", "$5 & #1": r"\$5 \& \#1", "~^": r"\textasciitilde{}"
     r"\textasciicircum{}", "\\": r"\textbackslash{}", "<|>": "$<$$|$$>$", "--all": "-{}-all", "–": "--",
@@ -127,8 +127,8 @@ LETTERS = {
 
 
 @pytest.mark.parametrize("text", LETTERS)
-def test_letter_with_a_meaning_is_set_as_itself(text):
-    assert latex.escaped(text) == LETTERS[text]
+def test_special_letter_is_escaped(text):
+    assert latex.escape_latex(text) == LETTERS[text]
 
 
 def test_numbers_have_a_minus_and_a_power_of_ten(made_up, draw):
@@ -137,15 +137,15 @@ def test_numbers_have_a_minus_and_a_power_of_ten(made_up, draw):
         assert number in text
 
 
-def test_notes_and_sentences_are_there(records, draw):
+def test_notes_and_sentences_are_included(records, draw):
     record = records["nilpotent"]
     text = draw(record, "latex")
     for note in record.notes:
-        assert rf"\emph{{{latex.escaped(note)}}}" in text
-    assert latex.escaped(record.conclusion) in text
+        assert rf"\emph{{{latex.escape_latex(note)}}}" in text
+    assert latex.escape_latex(record.conclusion) in text
 
 
-def test_long_texts_are_set_in_several_lines(records, draw):
+def test_long_texts_are_paragraphs(records, draw):
     text = draw(records["exercise"], "latex")
     assert re.search(r"\\begin\{tabular\}\{lrp\{0\.50\\linewidth\}\}", text)
     assert r"\begin{tabular}{rrrrrr}" in text

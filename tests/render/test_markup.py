@@ -1,4 +1,4 @@
-"""Markdown stays a table and HTML stays text, whatever the names are."""
+"""Markdown tables stay tables and HTML text stays text, whatever the names are."""
 
 import re
 from html.parser import HTMLParser
@@ -23,17 +23,17 @@ def grids(text):
 
 
 def shown(text):
-    """Return a piece of Markdown as a reader sees it, where nothing is emphasised or linked."""
+    """Return Markdown without its backslashes, as a reader sees it."""
     return re.sub(r"\\([!-/:-@\[-`{-~])", r"\1", text)
 
 
-def printable(text):
-    """Return a text with its control characters escaped, as a renderer may have done or not."""
+def escape_unprintable(text):
+    """Return a text with its control characters escaped."""
     return "".join(letter if letter.isprintable() else repr(letter)[1:-1] for letter in text)
 
 
 class Reader(HTMLParser):
-    """Tags in order, those that are open, and the text of each cell and paragraph."""
+    """A parser that keeps all tags, the open tags, and the text of each cell and paragraph."""
 
     def __init__(self):
         super().__init__(convert_charrefs=True)
@@ -61,7 +61,7 @@ def read(text):
     return reader
 
 
-def test_markdown_of_every_record_is_made_of_tables_with_as_many_columns_in_each_line(record, draw):
+def test_markdown_tables_are_rectangular(record, draw):
     found = grids(draw(record, "md"))
     assert found
     for lines in found:
@@ -71,7 +71,7 @@ def test_markdown_of_every_record_is_made_of_tables_with_as_many_columns_in_each
         assert len(lines) > 2
 
 
-def test_markdown_with_any_name_stays_a_table(made_up, draw, hostile):
+def test_hostile_name_keeps_the_markdown_table(made_up, draw, hostile):
     text = draw(made_up(hostile), "md")
     plain = [(len(lines), len(BAR.findall(lines[0]))) for lines in grids(draw(made_up(), "md"))]
     assert [(len(lines), len(BAR.findall(lines[0]))) for lines in grids(text)] == plain
@@ -79,7 +79,7 @@ def test_markdown_with_any_name_stays_a_table(made_up, draw, hostile):
         assert len({len(BAR.findall(line)) for line in lines}) == 1
 
 
-def test_markdown_shows_the_names_as_they_are(made_up, draw, hostile):
+def test_markdown_shows_hostile_names(made_up, draw, hostile):
     text = shown(draw(made_up(hostile), "md"))
     for word in "".join(letter if letter.isprintable() else " " for letter in hostile).split():
         assert text.count(word) >= 5
@@ -89,12 +89,12 @@ def test_markdown_has_no_control_character(made_up, draw, hostile):
     assert all(letter.isprintable() or letter == "\n" for letter in draw(made_up(hostile), "md"))
 
 
-def test_markdown_gives_no_tag_to_a_reader_of_html(made_up, draw):
+def test_markdown_has_no_html_tag(made_up, draw):
     text = draw(made_up("<b>bold</b>"), "md")
     assert not re.search(r"(?<!\\)<", text)
 
 
-def test_html_of_every_record_is_closed_and_has_as_many_cells_in_each_row(record, draw):
+def test_html_is_closed_and_rectangular(record, draw):
     text = draw(record, "html")
     reader = read(text)
     assert "table" in reader.tags
@@ -104,20 +104,20 @@ def test_html_of_every_record_is_closed_and_has_as_many_cells_in_each_row(record
         assert len({row.count("</td>") + row.count("</th>") for row in rows}) == 1
 
 
-def test_html_escapes_every_text(made_up, draw, hostile):
+def test_html_escapes_hostile_text(made_up, draw, hostile):
     reader, plain = read(draw(made_up(hostile), "html")), read(draw(made_up(), "html"))
     assert reader.tags == plain.tags
     for text in (hostile, f"note {hostile}", f"sentence {hostile}"):
-        assert printable(text) in map(printable, reader.texts)
+        assert escape_unprintable(text) in map(escape_unprintable, reader.texts)
 
 
 @pytest.mark.parametrize("name", ["md", "html"])
-def test_markup_is_the_same_on_any_screen(record, draw, name):
+def test_markup_ignores_the_screen(record, draw, name):
     assert draw(record, name, Style(width=30, color=True)) == draw(record, name)
 
 
 @pytest.mark.parametrize("name", ["md", "html", "table"])
-def test_rows_left_out_are_told(records, draw, name):
+def test_omitted_rows_are_counted(records, draw, name):
     record = records["large"]
     count = len(record.norms.step)
     assert re.search(rf"\b\d+ of {count} rows", draw(record, name))

@@ -1,4 +1,4 @@
-"""Thinning keeps the first row, the last, each peak and each crossing, and about as many as asked."""
+"""Thinning keeps the first and last rows, peaks and crossings, and about as many rows as asked."""
 
 import math
 from itertools import pairwise
@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradflow.render.thinning import thinned
+from gradflow.render.thinning import choose_rows
 
 HEIGHTS = st.sampled_from([0.0, 1.0, 2.0, -1.0, -2.0, -math.inf, math.inf])
 LEVELS = st.lists(st.sampled_from([0.0, 0.5, -1.5]), max_size=2, unique=True)
@@ -16,30 +16,30 @@ ROWS = st.integers(1, 12)
 
 @st.composite
 def curves(draw):
-    """Draw a length and some curves of that length."""
+    """Draw a length and a few curves of that length."""
     count = draw(st.integers(1, 24))
     return count, draw(st.lists(st.lists(HEIGHTS, min_size=count, max_size=count), max_size=2))
 
 
 def crossings(values, level):
-    """Return where a curve is clearly on the other side of ``level`` than where it last was clearly."""
+    """Return where a curve is clearly on the other side of ``level`` than before."""
     clear = [k for k, value in enumerate(values) if abs(value - level) > 1e-6]
     return {k for last, k in pairwise(clear) if (values[last] > level) != (values[k] > level)}
 
 
 @given(curves(), ROWS, LEVELS)
-def test_places_rise_and_lie_inside_and_hold_the_first_and_the_last(drawn, rows, levels):
+def test_places_are_ordered_with_first_and_last(drawn, rows, levels):
     count, series = drawn
-    places = thinned(count, rows, series, levels)
+    places = choose_rows(count, rows, series, levels)
     assert places == sorted(set(places))
     assert places[0] == 0
     assert places[-1] == count - 1
 
 
 @given(curves(), ROWS, LEVELS)
-def test_places_hold_every_peak_and_every_crossing(drawn, rows, levels):
+def test_places_include_peaks_and_crossings(drawn, rows, levels):
     count, series = drawn
-    places = set(thinned(count, rows, series, levels))
+    places = set(choose_rows(count, rows, series, levels))
     for values in series:
         assert values.index(max(values)) in places
         for level in levels:
@@ -47,46 +47,46 @@ def test_places_hold_every_peak_and_every_crossing(drawn, rows, levels):
 
 
 @given(st.integers(2, 300), ROWS, st.data())
-def test_a_curve_that_rises_and_falls_once_keeps_peak_and_crossings_however_few_rows(count, rows, data):
+def test_few_rows_keep_peak_and_crossings(count, rows, data):
     peak = data.draw(st.integers(0, count - 1))
     level = data.draw(st.floats(0.1, count))
     values = [-abs(k - peak) + level / 2 for k in range(count)]
-    assert {0, count - 1, peak, *crossings(values, 0.0)} <= set(thinned(count, rows, [values], [0.0]))
+    assert {0, count - 1, peak, *crossings(values, 0.0)} <= set(choose_rows(count, rows, [values], [0.0]))
 
 
 @given(curves(), ROWS)
-def test_without_levels_there_are_at_most_as_many_places_as_asked_but_for_those_promised(drawn, rows):
+def test_places_do_not_exceed_the_limit(drawn, rows):
     count, series = drawn
-    assert len(thinned(count, rows, series)) <= max(rows, 2 + len(series))
+    assert len(choose_rows(count, rows, series)) <= max(rows, 2 + len(series))
 
 
 @given(st.integers(1, 10**5), st.integers(2, 60))
-def test_about_as_many_places_as_asked_are_used(count, rows):
-    assert min(count, rows) / 2 <= len(thinned(count, rows)) <= rows
+def test_places_fill_half_the_limit(count, rows):
+    assert min(count, rows) / 2 <= len(choose_rows(count, rows)) <= rows
 
 
 @given(curves(), LEVELS)
-def test_no_limit_means_every_place(drawn, levels):
+def test_no_limit_shows_every_place(drawn, levels):
     count, series = drawn
-    assert thinned(count, None, series, levels) == list(range(count))
-    assert thinned(count, count, series, levels) == list(range(count))
+    assert choose_rows(count, None, series, levels) == list(range(count))
+    assert choose_rows(count, count, series, levels) == list(range(count))
 
 
 @pytest.mark.parametrize("rows", [1, 2, 3])
-def test_the_fewest_rows_are_still_the_promised_ones(rows):
+def test_promised_rows_exceed_a_low_limit(rows):
     values = [0.0, 5.0, *[-float(k) for k in range(98)]]
-    assert {0, 1, 99} <= set(thinned(100, rows, [values], [1.0]))
+    assert {0, 1, 99} <= set(choose_rows(100, rows, [values], [1.0]))
 
 
-def test_most_of_the_places_are_early():
-    places = thinned(1000, 20)
+def test_most_places_are_early():
+    places = choose_rows(1000, 20)
     assert sum(place < 100 for place in places) > len(places) / 2
 
 
-def test_what_is_nowhere_a_number_is_no_peak():
-    assert 1 in thinned(100, 4, [[math.nan, 5.0, *[math.nan] * 98]])
+def test_nan_is_no_peak():
+    assert 1 in choose_rows(100, 4, [[math.nan, 5.0, *[math.nan] * 98]])
 
 
-def test_a_curve_that_stays_at_a_level_to_rounding_crosses_nothing():
+def test_rounding_crosses_no_level():
     values = [1e-16 * (-1) ** k for k in range(1000)]
-    assert len(thinned(1000, 20, [values], [0.0])) <= 20
+    assert len(choose_rows(1000, 20, [values], [0.0])) <= 20

@@ -1,4 +1,4 @@
-"""The one way from a record to text."""
+"""From a record to text in a named format."""
 
 from gradflow.record import Record
 from gradflow.registry import lookup
@@ -6,7 +6,7 @@ from gradflow.render import FORMATS
 from gradflow.render.style import Style
 
 
-def render(
+def to_text(
     record: Record, format: str = "table", style: Style | None = None, *, table: str | None = None
 ) -> str:
     """Return a record as text.
@@ -18,29 +18,29 @@ def render(
     format : str
         A name in ``gradflow.render.FORMATS``: table, json, jsonl, csv, tsv, md, html, latex or chart.
     style : Style, optional
-        How to show it: how many rows, how wide, whether in color; see ``gradflow.render.style``.
+        How many rows to show, how wide, whether in color; see ``gradflow.render.style``.
     table : str, optional
-        Short for ``Style(table=...)``: the one table or matrix to show; csv, tsv and jsonl hold one, the
-        main one unless said.
+        The one table or matrix to show, as in ``Style(table=...)``. The formats csv, tsv and jsonl hold one
+        table; without a name it is the main one.
 
     Returns
     -------
     str
-        Lines, each with its end.
+        Lines, each with its line end.
 
     Raises
     ------
     UsageError
-        For an unknown format or table.
+        If the format or the table is unknown.
     NumericalError
-        For a matrix whose entries no double holds, in a format that has no place for its power of two.
+        If the entries of a matrix exceed a double and the format has no place for its power of two.
 
     Examples
     --------
     >>> import gradflow
-    >>> print(render(gradflow.power("0 1; 1 0", steps=3), "csv", table="power"), end="")
+    >>> print(to_text(gradflow.power("0 1; 1 0", steps=3), "csv", table="power"), end="")
     0.0,1.0
     1.0,0.0
     """
-    text: str = lookup(FORMATS, format, "format").render(record, style or Style(table=table))
+    text: str = lookup(FORMATS, format, "format")(record, style or Style(table=table))
     return text

@@ -1,4 +1,4 @@
-"""What is left out of a picture is never an extreme, and is said."""
+"""Points, items and pixels that a picture leaves out are never extremes, and a remark counts them."""
 
 import numpy as np
 import pytest
@@ -6,16 +6,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
-from gradflow.drawing import Line
-from gradflow.render.picture import Axis, ItemPanel, Panel, Series
-from gradflow.render.reduced import enveloped, listed, pooled, whole
+from gradflow.drawing import DrawnColumn
+from gradflow.render.plots.panels import AxisLabel, ItemPanel, PanelHead, PlotSeries
+from gradflow.render.plots.reduction import are_integers, pool_image, thin_curve, thin_items
 
 ANY = st.floats(-1e300, 1e300) | st.sampled_from([-np.inf, np.inf, np.nan])
 CURVES = arrays(float, st.integers(1, 300), elements=ANY)
 
 
 def curve(y, low=None, high=None):
-    return Series("a", 0, np.arange(len(y), dtype=float), np.asarray(y, float), Line("y"), low, high)
+    return PlotSeries(
+        "a", 0, np.arange(len(y), dtype=float), np.asarray(y, float), DrawnColumn("y"), low, high
+    )
 
 
 def extremes(values):
@@ -24,14 +26,14 @@ def extremes(values):
 
 
 def listing(*series):
-    axis = Axis("", "")
+    axis = AxisLabel("", "")
     names = [f"item {k}" for k in range(len(series[0].y))]
-    return ItemPanel(Panel("t", "t", "t", axis, axis), names, list(series), {})
+    return ItemPanel(PanelHead("t", "t", "t", axis, axis), names, list(series), {})
 
 
 @given(CURVES, st.integers(4, 100))
-def test_a_thinned_curve_keeps_its_extremes_its_ends_and_its_order(y, most):
-    thin, remark = enveloped(curve(y), most)
+def test_curve_keeps_extremes_ends_and_order(y, most):
+    thin, remark = thin_curve(curve(y), most)
     assert extremes(thin.y) == extremes(y)
     assert (thin.x[0], thin.x[-1]) == (0, len(y) - 1)
     assert (np.diff(thin.x) > 0).all()
@@ -41,34 +43,34 @@ def test_a_thinned_curve_keeps_its_extremes_its_ends_and_its_order(y, most):
 
 
 @given(CURVES, st.integers(6, 100))
-def test_what_is_not_finite_is_not_thinned_away(y, most):
-    thin, _ = enveloped(curve(y), most)
+def test_non_finite_values_are_kept(y, most):
+    thin, _ = thin_curve(curve(y), most)
     assert np.isfinite(thin.y).all() == np.isfinite(y).all()
 
 
 @given(
     CURVES.flatmap(lambda y: st.tuples(st.just(y), arrays(float, len(y), elements=ANY))), st.integers(4, 99)
 )
-def test_the_extremes_of_a_band_are_kept(curves, most):
+def test_band_keeps_its_extremes(curves, most):
     y, edge = curves
-    thin, _ = enveloped(curve(y, edge, -edge), most)
+    thin, _ = thin_curve(curve(y, edge, -edge), most)
     assert extremes(thin.low) == extremes(edge)
     assert extremes(thin.high) == extremes(-edge)
 
 
 @given(st.permutations(range(40)))
-def test_a_curve_is_thinned_along_its_x(order):
+def test_curve_is_thinned_along_x(order):
     x = np.array(order, float)
-    thin, remark = enveloped(Series("a", 0, x, x**2, Line("y")), 10)
+    thin, remark = thin_curve(PlotSeries("a", 0, x, x**2, DrawnColumn("y")), 10)
     assert (np.diff(thin.x) > 0).all()
     assert thin.y.tolist() == (thin.x**2).tolist()
-    assert remark == f"a: {len(thin.x)} of 40 points are drawn, of every stretch the lowest and the highest"
+    assert remark == f"a: {len(thin.x)} of 40 points are drawn, the lowest and highest of every stretch"
 
 
-def test_two_peaks_a_point_wide_are_seen_among_a_million_points():
+def test_two_narrow_peaks_survive_a_million_points():
     y = np.zeros(10**6)
     y[[123456, 654321]] = 7.0, -9.0
-    thin, _ = enveloped(curve(y), 2000)
+    thin, _ = thin_curve(curve(y), 2000)
     assert len(thin.y) <= 2002
     assert dict(zip(thin.x.tolist(), thin.y.tolist(), strict=True)) | {123456: 7.0, 654321: -9.0} == dict(
         zip(thin.x.tolist(), thin.y.tolist(), strict=True)
@@ -78,8 +80,8 @@ def test_two_peaks_a_point_wide_are_seen_among_a_million_points():
 @given(
     arrays(float, array_shapes(min_dims=2, max_dims=2, max_side=30), elements=ANY), *[st.integers(1, 12)] * 2
 )
-def test_a_cell_is_the_largest_of_its_block(values, rows, columns):
-    small, remark = pooled(values, rows, columns)
+def test_pixel_is_the_largest_of_its_values(values, rows, columns):
+    small, remark = pool_image(values, rows, columns)
     assert small.shape == (min(rows, len(values)), min(columns, values.shape[1]))
     starts = [np.arange(n) * length // n for n, length in zip(small.shape, values.shape, strict=True)]
     blocks = [
@@ -92,15 +94,15 @@ def test_a_cell_is_the_largest_of_its_block(values, rows, columns):
             assert small[i, j] == max(seen) if seen else np.isnan(small[i, j])
     sides = [max(map(len, one)) for one in blocks]
     assert remark == (
-        "" if sides == [1, 1] else f"a cell is the largest of up to {sides[0]} by {sides[1]} values"
+        "" if sides == [1, 1] else f"a pixel is the largest of up to {sides[0]} by {sides[1]} values"
     )
 
 
 @pytest.mark.parametrize("peak", [1, 150, 298])
-def test_of_300_items_the_first_the_last_and_the_largest_are_kept(peak):
+def test_first_last_and_largest_items_are_kept(peak):
     y = np.where(np.arange(300) == peak, 5.0, 0.0)
     error = np.arange(300.0)
-    thin, remark = listed(listing(curve(y, -error, error)), 60)
+    thin, remark = thin_items(listing(curve(y, -error, error)), 60)
     assert {"item 0", f"item {peak}", "item 299"} <= set(thin.names)
     (one,) = thin.series
     places = [int(name.split()[1]) for name in thin.names]
@@ -112,11 +114,11 @@ def test_of_300_items_the_first_the_last_and_the_largest_are_kept(peak):
     assert remark == f"{len(places)} of 300 items are drawn, the largest among them"
 
 
-def test_few_items_are_all_kept():
+def test_few_items_are_unchanged():
     content = listing(curve([1.0, np.nan, -np.inf]))
-    assert listed(content, 3) == (content, "")
+    assert thin_items(content, 3) == (content, "")
 
 
-def test_whole_places_are_integers():
-    assert whole(np.array([1.0, -3.0, 1e300]))
-    assert not whole(np.array([1.0, 1.5]))
+def test_integers_are_recognized():
+    assert are_integers(np.array([1.0, -3.0, 1e300]))
+    assert not are_integers(np.array([1.0, 1.5]))

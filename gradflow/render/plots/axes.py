@@ -1,0 +1,297 @@
+"""One panel on matplotlib axes: curves, items, points of the complex plane or an image."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from textwrap import fill
+from typing import Any, NamedTuple
+
+import numpy as np
+from matplotlib import colormaps
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.lines import Line2D
+from matplotlib.patches import Circle
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from gradflow.render.plots.panels import CurvePanel, ImagePanel, ItemPanel, Numbers, PlanePanel, PlotSeries
+from gradflow.render.plots.reduction import are_integers, pool_image, thin_curve, thin_items
+from gradflow.render.wrapping import wrap_name
+
+# Okabe and Ito (2008): color-blind people can tell these apart. Their yellow is too faint on white paper.
+FIGURE_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
+CURVE_DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))  # for more curves than colors
+REFERENCE_DASHES = (0, (3, 1.5))
+COLORMAP = "cividis"
+DARK_GRAY, LIGHT_GRAY = "#666666", "#d4d4d4"
+MAX_CURVES_IN_LEGEND = 10  # a longer legend names three of its curves
+MAX_CURVE_POINTS, MAX_IMAGE_SIDE = 2000, 1000
+MAX_FIGURE_ITEMS = 60  # in a panel
+MAX_NAME_LETTERS, MAX_NAME_SHARE = 60, 0.5  # letters of a line of the name of an item; share of the width
+Y_LABEL_LETTERS = 36  # letters of a line of the label of a y axis
+LEVEL_LETTERS = 17  # letters of a line of a level's name
+LEVEL_LINE_SHARE = 0.055  # height of a line of a level's name, as a share of the axis
+LETTER_WIDTH = 0.06  # inches, about
+MARGIN_WIDTH = 1.0  # inches beside the axes of a panel, about
+TICK_STEPS = (1, 2, 5, 10)  # between the ticks of an axis, times powers of ten
+
+
+class CurveLook(NamedTuple):
+    """The color and the dashes of a curve."""
+
+    color: Any
+    dashes: Any
+
+
+def draw_curves(axes: Axes, content: CurvePanel, width: float) -> list[str]:
+    """Draw curves with their bands, error bars and levels; return remarks on what was left out."""
+    looks, remarks = _choose_looks(content.series), []
+    for series, look in zip(content.series, looks, strict=True):
+        thin, remark = thin_curve(series, MAX_CURVE_POINTS)
+        remarks.append(remark)
+        _draw_curve(axes, thin, look)
+    integer = all(are_integers(series.x) for series in content.series)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=integer, steps=TICK_STEPS))
+    axes.set_xlabel(_fill_width(content.head.x.label, width))
+    axes.set_ylabel(fill(content.head.y.label, Y_LABEL_LETTERS))
+    for series, look in zip(content.series, looks, strict=True):
+        for places, end, marker in _find_infinite(series, "v", "^"):
+            x = series.x[places]
+            _draw_marks(axes, series, look, (x, np.full(len(x), end)), marker, axes.get_xaxis_transform())
+    for values, names in _group_levels(content.levels, axes.get_ylim()):
+        for value in values:
+            axes.axhline(value, color=DARK_GRAY, linewidth=0.7, zorder=0.9)
+        _write_note(axes, names, sum(values) / len(values))
+    _write_title(axes, content.head.title, *_make_handles(content.series, looks), width)
+    return remarks
+
+
+def draw_items(axes: Axes, content: ItemPanel, width: float) -> list[str]:
+    """Draw a mark for each item, on a bar from low to high if there is one; return remarks.
+
+    The axis includes 0, which items are compared with: no growth, or a gradient that arrives unchanged.
+    """
+    content, remark = thin_items(content, MAX_FIGURE_ITEMS)
+    looks = _choose_looks(content.series)
+    apart = 0.3 / len(content.series)  # several marks of one item stand below each other
+    for k, (series, look) in enumerate(zip(content.series, looks, strict=True)):
+        places = series.x + apart * (2 * k - len(content.series) + 1)
+        if series.low is not None and series.high is not None:
+            axes.hlines(places, series.low, series.high, colors=look.color, linewidth=4, alpha=0.3)
+        finite = np.where(np.isfinite(series.y), series.y, np.nan)
+        axes.plot(finite, places, "o", color=look.color, markerfacecolor=_choose_face(series, look))
+        for infinite, end, marker in _find_infinite(series, "<", ">"):
+            y = places[infinite]
+            _draw_marks(axes, series, look, (np.full(len(y), end), y), marker, axes.get_yaxis_transform())
+    names = wrap_item_names(content, width)
+    axes.set_yticks(range(len(names)), ["\n".join(lines) for lines in names])
+    axes.set_ylim(len(content.names) - 0.5, -0.5)
+    axes.update_datalim([(0.0, 0.0)], updatey=False)
+    axes.margins(x=0.08)
+    axes.grid(visible=False, axis="y")
+    axes.xaxis.set_major_locator(MaxNLocator("auto", steps=TICK_STEPS))
+    width -= LETTER_WIDTH * max(len(line) for lines in names for line in lines) - MARGIN_WIDTH / 2
+    axes.set_xlabel(_fill_width(content.head.y.label, width))
+    handles, more = _make_handles(content.series, looks, marks=True)
+    low, high = axes.get_xlim()
+    for level, name in content.levels.items():
+        if low <= level <= high:
+            line = axes.axvline(level, color=DARK_GRAY, linewidth=0.7, zorder=0.9)
+            handles[f"{name} ({level:g})"] = Line2D([], [], color=DARK_GRAY, linewidth=line.get_linewidth())
+    _write_title(axes, content.head.title, handles, more, width)
+    return [remark]
+
+
+def wrap_item_names(content: ItemPanel, width: float) -> list[list[str]]:
+    """Return the lines of the name of each item for a panel so many inches wide."""
+    return [
+        wrap_name(name, min(MAX_NAME_LETTERS, int(MAX_NAME_SHARE * width / LETTER_WIDTH)))
+        for name in content.names
+    ]
+
+
+def draw_plane(axes: Axes, content: PlanePanel, width: float) -> list[str]:
+    """Draw points and the unit circle: a point with a larger condition is larger, a defective one a cross."""
+    axes.add_patch(Circle((0, 0), 1, fill=False, color=DARK_GRAY, linewidth=0.9))
+    axes.axhline(0, color=LIGHT_GRAY, linewidth=0.7, zorder=0.5)
+    axes.axvline(0, color=LIGHT_GRAY, linewidth=0.7, zorder=0.5)
+    good = np.isfinite(content.sizes)
+    point: dict[str, Any] = {"color": FIGURE_PALETTE[0], "alpha": 0.6, "linewidths": 0}
+    axes.scatter(content.re[good], content.im[good], _compute_areas(content.sizes[good]), **point)
+    axes.plot(content.re[~good], content.im[~good], "x", color=FIGURE_PALETTE[1], markersize=7)
+    axes.set_aspect("equal", "datalim")
+    axes.set_xlabel(content.head.x.label)
+    axes.set_ylabel(content.head.y.label)
+    shown = np.unique(np.round(np.quantile(content.sizes[good], (0, 0.5, 1)))) if good.any() else np.empty(0)
+    handles: dict[str, Artist] = {
+        f"condition {10.0**size:g}": axes.scatter([], [], _compute_areas(np.array([size])), **point)
+        for size in shown
+    }
+    if not good.all():
+        handles["defective"] = Line2D([], [], marker="x", linestyle="", color=FIGURE_PALETTE[1])
+    _write_title(axes, content.head.title, handles, "", width)
+    return []
+
+
+def draw_image(axes: Axes, content: ImagePanel, width: float) -> list[str]:
+    """Draw values as colors: −inf (an exact 0) in gray, inf in vermilion, missing values in white."""
+    values, remark = pool_image(content.values, MAX_IMAGE_SIDE, MAX_IMAGE_SIDE)
+    low, high = content.ends
+    span = high - low or 1.0
+    image = axes.imshow(
+        np.nan_to_num(values, nan=np.nan, neginf=low - span, posinf=low + 2.0 * span),
+        cmap=colormaps[COLORMAP].with_extremes(under=LIGHT_GRAY, over=FIGURE_PALETTE[1], bad="white"),
+        norm=Normalize(low, low + span),
+        origin="lower",
+        extent=(*_measure_edges(content.x), *_measure_edges(content.y)),
+        aspect="auto",
+        interpolation="nearest",
+    )
+    axes.grid(visible=False)
+    for axis, places in ((axes.xaxis, content.x), (axes.yaxis, content.y)):
+        axis.set_major_locator(MaxNLocator("auto", integer=are_integers(places), steps=TICK_STEPS))
+    axes.set_xlabel(_fill_width(content.head.x.label, width))
+    axes.set_ylabel(fill(content.head.y.label, Y_LABEL_LETTERS))
+    _write_title(axes, content.head.title, {}, "", width)
+    scale = axes.figure.colorbar(image, cax=axes.inset_axes((1.03, 0.0, 0.04, 1.0)))
+    scale.set_label(fill(content.value.label, Y_LABEL_LETTERS))
+    return [remark]
+
+
+def _draw_curve(axes: Axes, series: PlotSeries, look: CurveLook) -> None:
+    """Draw the finite part of one curve, with its band or its error bars."""
+    y = np.where(np.isfinite(series.y), series.y, np.nan)
+    if series.low is not None and series.high is not None and series.column.low:
+        inside = np.isfinite(series.low) & np.isfinite(series.high)
+        low, high = (np.where(inside, edge, np.nan) for edge in (series.low, series.high))
+        axes.fill_between(series.x, low, high, color=look.color, alpha=0.2, linewidth=0)
+    elif series.low is not None:
+        bars = np.where(np.isfinite(series.low), series.y - series.low, 0.0)
+        axes.errorbar(series.x, y, bars, fmt="none", ecolor=look.color, elinewidth=1)
+    if series.column.marks:
+        axes.plot(series.x, y, "o", color=look.color, markerfacecolor=_choose_face(series, look))
+    else:
+        marker = "o" if np.isfinite(y).sum() == 1 else None  # a line through one point would not be seen
+        axes.plot(series.x, y, marker=marker, linestyle=look.dashes, color=look.color)
+
+
+def _find_infinite(series: PlotSeries, low: str, high: str) -> Iterator[tuple[NDArray[np.bool_], float, str]]:
+    """Yield the places of −inf and of inf, each with the end of the axis that shows them and their mark."""
+    for places, end, marker in ((np.isneginf(series.y), 0.0, low), (np.isposinf(series.y), 1.0, high)):
+        if places.any():
+            yield places, end, marker
+
+
+def _draw_marks(
+    axes: Axes, series: PlotSeries, look: CurveLook, at: tuple[Numbers, Numbers], marker: str, transform: Any
+) -> None:
+    """Draw small marks on the edge of the axes, hollow for a reference such as a bound."""
+    axes.plot(
+        *at, marker, color=look.color, markerfacecolor="none" if series.column.dashed else look.color,
+        markersize=4, markeredgewidth=0.7, zorder=3, transform=transform, clip_on=False,
+    )  # fmt: skip
+
+
+def _choose_face(series: PlotSeries, look: CurveLook) -> Any:
+    return "white" if series.column.dashed else look.color
+
+
+def _choose_looks(series: Sequence[PlotSeries]) -> list[CurveLook]:
+    """Return the look of each curve: shades in order for many curves, distinct colors for few."""
+    things = list(dict.fromkeys(one.place for one in series))
+    if len(things) > MAX_CURVES_IN_LEGEND:
+        shades = colormaps[COLORMAP](np.linspace(0.0, 0.9, len(things)))
+        looks = {thing: CurveLook(shade, "-") for thing, shade in zip(things, shades, strict=True)}
+    else:
+        looks = {
+            thing: CurveLook(
+                FIGURE_PALETTE[thing % len(FIGURE_PALETTE)],
+                CURVE_DASHES[thing // len(FIGURE_PALETTE) % len(CURVE_DASHES)],
+            )
+            for thing in things
+        }
+    return [
+        looks[one.place]._replace(dashes=REFERENCE_DASHES) if one.column.dashed else looks[one.place]
+        for one in series
+    ]
+
+
+def _make_handles(
+    series: Sequence[PlotSeries], looks: Sequence[CurveLook], *, marks: bool = False
+) -> tuple[dict[str, Artist], str]:
+    """Return the legend entries of curves by name, and an addition to the title if only some are named."""
+    named = [(one, look) for one, look in zip(series, looks, strict=True) if one.label]
+    solid = [(one, look) for one, look in named if not one.column.dashed]
+    more = f" ({len(solid)} curves, three of them named)" if len(solid) > MAX_CURVES_IN_LEGEND else ""
+    if more:
+        beside = [(one, look) for one, look in named if one.column.dashed and one.place == solid[0][0].place]
+        named = [solid[0], *beside, solid[len(solid) // 2], solid[-1]]
+    return {one.label: _make_handle(one, look, marks) for one, look in named}, more
+
+
+def _write_title(axes: Axes, title: str, handles: Mapping[str, Artist], more: str, width: float) -> None:
+    """Write a title and below it a legend, for which empty lines of the title keep the space."""
+    names = [wrap_name(name, int((width - MARGIN_WIDTH) / LETTER_WIDTH)) for name in handles]
+    longest = max((len(line) for lines in names for line in lines), default=0)
+    columns = max(1, min(len(names), int((width - MARGIN_WIDTH / 2) / (LETTER_WIDTH * (longest + 6)))))
+    rows = -(-sum(map(len, names)) // columns)
+    axes.set_title(_fill_width(title + more, width) + "\n" * rows, loc="left", linespacing=1.3)
+    if handles:
+        legend = axes.legend(
+            list(handles.values()), ["\n".join(lines) for lines in names], ncols=columns,
+            loc="lower left", bbox_to_anchor=(0.0, 1.0),
+            borderaxespad=0.2, borderpad=0.2, labelspacing=0.3,
+        )  # fmt: skip
+        legend.set_in_layout(False)  # it may be wider than the axes
+
+
+def _make_handle(series: PlotSeries, look: CurveLook, marks: bool) -> Line2D:
+    """Return the legend entry of a curve."""
+    if marks or series.column.marks:
+        face = _choose_face(series, look)
+        return Line2D([], [], marker="o", linestyle="", color=look.color, markerfacecolor=face)
+    return Line2D([], [], linestyle=look.dashes, color=look.color)
+
+
+def _group_levels(
+    levels: Mapping[float, str], ends: tuple[float, float]
+) -> Iterator[tuple[list[float], str]]:
+    """Yield the levels on an axis from the highest down, with their names; close levels form one group."""
+    low, high = min(ends), max(ends)
+    names = {level: fill(name, LEVEL_LETTERS) for level, name in levels.items() if low <= level <= high}
+
+    def room(group: Sequence[float]) -> tuple[float, float]:
+        half = 0.5 * LEVEL_LINE_SHARE * (high - low) * sum(names[level].count("\n") + 1 for level in group)
+        return sum(group) / len(group) - half, sum(group) / len(group) + half
+
+    groups: list[list[float]] = []
+    for level in sorted(names, reverse=True):
+        groups.append([level])
+        while len(groups) > 1 and room(groups[-2])[0] < room(groups[-1])[1]:
+            groups[-2:] = [groups[-2] + groups[-1]]
+    for group in groups:
+        yield group, "\n".join(names[level] for level in group)
+
+
+def _write_note(axes: Axes, words: str, height: float) -> None:
+    """Write small gray text beside the axes."""
+    axes.annotate(
+        words, (1.0, height), (3, 0), ("axes fraction", "data"), "offset points",
+        va="center", fontsize=6, color=DARK_GRAY, zorder=0.95,
+    )  # fmt: skip
+
+
+def _fill_width(words: str, width: float) -> str:
+    """Return text in lines that fit above or below the axes of a panel so many inches wide."""
+    return fill(words, int((width - MARGIN_WIDTH) / LETTER_WIDTH))
+
+
+def _compute_areas(sizes: Numbers) -> Numbers:
+    """Return the areas of points in square points, from log₁₀ of their condition."""
+    return np.asarray(10.0 + 7.0 * np.clip(sizes, 0.0, 17.0))
+
+
+def _measure_edges(places: Numbers) -> tuple[float, float]:
+    """Return the outer edges of the first and the last pixel."""
+    half = 0.5 * (float(places[-1] - places[0]) / (len(places) - 1) if len(places) > 1 else 1.0)
+    return float(places[0]) - half, float(places[-1]) + half

@@ -1,0 +1,1 @@
+"""Text formats, and the grids and chapters that those for people share."""

@@ -1,0 +1,31 @@
+"""Long names on several lines, broken after punctuation and not in the middle of a word."""
+
+import re
+from textwrap import wrap
+
+# A name may be broken after one of these marks; a decimal point is not one of them.
+_NAME_MARK = re.compile(r"([_/,]|::|(?<!\d)\.|\.(?!\d))(?=\S)")
+_BREAK = "\v"  # white space that no printable name contains
+
+
+def split_name(name: str) -> list[str]:
+    """Return the pieces of a name that must stay whole.
+
+    Examples
+    --------
+    >>> split_name("model.pt::encoder.lstm"), split_name("log10_norm low")
+    (['model.', 'pt::', 'encoder.', 'lstm'], ['log10_', 'norm', 'low'])
+    """
+    return _NAME_MARK.sub(rf"\1{_BREAK}", name).split()
+
+
+def wrap_name(name: str, width: int) -> list[str]:
+    """Return a name as lines of at most ``width`` letters, each as long as possible.
+
+    Examples
+    --------
+    >>> wrap_name("model.pt::encoder.lstm f", 13), wrap_name("rnn:activation=relu,gain=0.3", 20)
+    (['model.pt::', 'encoder.lstm', 'f'], ['rnn:activation=relu,', 'gain=0.3'])
+    """
+    lines = wrap(_NAME_MARK.sub(rf"\1{_BREAK}", name), width, replace_whitespace=False)
+    return [line.replace(_BREAK, "") for line in lines] or [""]
