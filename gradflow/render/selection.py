@@ -15,6 +15,7 @@ from gradflow.record import (
     get_meanings,
     to_builtin,
 )
+from gradflow.registry import describe_unknown
 
 SUMMARY_NAME = "summary"
 

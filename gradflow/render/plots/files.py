@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from gradflow.errors import DataError
+from gradflow.extras import import_extra
 from gradflow.record import Record
 
 if TYPE_CHECKING:
