@@ -19,10 +19,10 @@ import numpy as np
 from common import Array, make_inputs, make_weights
 from ours import log10_norms, network
 
-from gradflow.analysis.measure import Question, measure
-from gradflow.analysis.pair_map import pair_norms
-from gradflow.analysis.trajectory import follow
-from gradflow.analysis.view import View, product_log10_norms
+from gradflow.analysis.compare.measure import Question, measure
+from gradflow.analysis.compare.pair_map import pair_norms
+from gradflow.analysis.shared.product_norms import View, product_log10_norms
+from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.spec import parse_cell
 
 ROUNDS = 3

@@ -19,10 +19,10 @@ os.environ.update(PINNED)  # before numpy loads its BLAS
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.analysis.exponents import BATCHES
-from gradflow.analysis.growth_run import GrowthRun
-from gradflow.analysis.orbit import PIECE, CellOrbit, Orbit, StackOrbit
-from gradflow.analysis.trajectory import follow
+from gradflow.analysis.shared.exponents import BATCHES
+from gradflow.analysis.shared.growth_run import GrowthRun
+from gradflow.analysis.shared.orbit import PIECE, CellOrbit, Orbit, StackOrbit
+from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.base import Cell
 from gradflow.cells.rnn import RNN
 from gradflow.cells.spec import parse_cell

@@ -12,57 +12,57 @@ __version__ = "0.1.0"
 
 # The public API: every name here, where it lives, and nothing else. Commands call these very names.
 API = {
-    "bptt": "gradflow.analysis.bptt:bptt",
-    "compare": "gradflow.analysis.flow:compare",
-    "convert": "gradflow.analysis.conversion:convert",
-    "derive": "gradflow.analysis.derive:derive",
+    "bptt": "gradflow.analysis.bptt.bptt:bptt",
+    "compare": "gradflow.analysis.compare.compare:compare",
+    "convert": "gradflow.analysis.convert:convert",
+    "derive": "gradflow.derivations.derive:derive",
     "figure": "gradflow.render.plots.files:figure",
     "from_state_dict": "gradflow.layouts.checkpoint:from_state_dict",
-    "init": "gradflow.analysis.init:init",
-    "inspect": "gradflow.analysis.inspection:inspect",
+    "init": "gradflow.analysis.init.init:init",
+    "inspect": "gradflow.analysis.inspect.inspect:inspect",
     "load": "gradflow.layouts.checkpoint:load",
-    "lyapunov": "gradflow.analysis.lyapunov:lyapunov",
-    "power": "gradflow.analysis.powers:power",
+    "lyapunov": "gradflow.analysis.lyapunov.lyapunov:lyapunov",
+    "power": "gradflow.analysis.power.power:power",
     "random_matrix": "gradflow.linalg.ensembles:random_matrix",
     "read_array": "gradflow.readers.arrays:read_array",
     "read_arrays": "gradflow.readers.arrays:read_arrays",
     "read_matrix": "gradflow.readers.arrays:read_matrix",
-    "theory": "gradflow.analysis.theory:theory",
+    "theory": "gradflow.analysis.theory.theory:theory",
     "to_text": "gradflow.render.to_text:to_text",
     "Checkpoint": "gradflow.layouts.checkpoint:Checkpoint",
-    "Conversion": "gradflow.analysis.conversion:Conversion",
-    "CreditAssignment": "gradflow.analysis.bptt_record:CreditAssignment",
-    "Derivation": "gradflow.analysis.derive_record:Derivation",
-    "Flow": "gradflow.analysis.flow_record:Flow",
-    "Inspection": "gradflow.analysis.inspection_record:Inspection",
-    "Lyapunov": "gradflow.analysis.lyapunov_record:Lyapunov",
-    "Powers": "gradflow.analysis.powers_record:Powers",
-    "Theory": "gradflow.analysis.theory_record:Theory",
-    "Tuned": "gradflow.analysis.init_record:Tuned",
+    "Conversion": "gradflow.analysis.convert:Conversion",
+    "CreditAssignment": "gradflow.analysis.bptt.record:CreditAssignment",
+    "Derivation": "gradflow.derivations.record:Derivation",
+    "Flow": "gradflow.analysis.compare.record:Flow",
+    "Inspection": "gradflow.analysis.inspect.record:Inspection",
+    "Lyapunov": "gradflow.analysis.lyapunov.record:Lyapunov",
+    "Powers": "gradflow.analysis.power.record:Powers",
+    "Theory": "gradflow.analysis.theory.record:Theory",
+    "Tuned": "gradflow.analysis.init.record:Tuned",
     "GradflowError": "gradflow.errors:GradflowError",
 }
 
 __all__ = ["__version__", *API]
 
 if TYPE_CHECKING:
-    from gradflow.analysis.bptt import bptt as bptt
-    from gradflow.analysis.bptt_record import CreditAssignment as CreditAssignment
-    from gradflow.analysis.conversion import Conversion as Conversion
-    from gradflow.analysis.conversion import convert as convert
-    from gradflow.analysis.derive import derive as derive
-    from gradflow.analysis.derive_record import Derivation as Derivation
-    from gradflow.analysis.flow import compare as compare
-    from gradflow.analysis.flow_record import Flow as Flow
-    from gradflow.analysis.init import init as init
-    from gradflow.analysis.init_record import Tuned as Tuned
-    from gradflow.analysis.inspection import inspect as inspect
-    from gradflow.analysis.inspection_record import Inspection as Inspection
-    from gradflow.analysis.lyapunov import lyapunov as lyapunov
-    from gradflow.analysis.lyapunov_record import Lyapunov as Lyapunov
-    from gradflow.analysis.powers import power as power
-    from gradflow.analysis.powers_record import Powers as Powers
-    from gradflow.analysis.theory import theory as theory
-    from gradflow.analysis.theory_record import Theory as Theory
+    from gradflow.analysis.bptt.bptt import bptt as bptt
+    from gradflow.analysis.bptt.record import CreditAssignment as CreditAssignment
+    from gradflow.analysis.compare.compare import compare as compare
+    from gradflow.analysis.compare.record import Flow as Flow
+    from gradflow.analysis.convert import Conversion as Conversion
+    from gradflow.analysis.convert import convert as convert
+    from gradflow.analysis.init.init import init as init
+    from gradflow.analysis.init.record import Tuned as Tuned
+    from gradflow.analysis.inspect.inspect import inspect as inspect
+    from gradflow.analysis.inspect.record import Inspection as Inspection
+    from gradflow.analysis.lyapunov.lyapunov import lyapunov as lyapunov
+    from gradflow.analysis.lyapunov.record import Lyapunov as Lyapunov
+    from gradflow.analysis.power.power import power as power
+    from gradflow.analysis.power.record import Powers as Powers
+    from gradflow.analysis.theory.record import Theory as Theory
+    from gradflow.analysis.theory.theory import theory as theory
+    from gradflow.derivations.derive import derive as derive
+    from gradflow.derivations.record import Derivation as Derivation
     from gradflow.errors import GradflowError as GradflowError
     from gradflow.layouts.checkpoint import Checkpoint as Checkpoint
     from gradflow.layouts.checkpoint import from_state_dict as from_state_dict

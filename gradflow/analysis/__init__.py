@@ -1,4 +1,4 @@
-"""One file per question, each with its own record type.
+"""One package per question, named after its command, and what they share.
 
 The words that a person may ask with, and those of the verdicts, stand at the door, so that a help text can
 list them without numpy.
@@ -18,7 +18,7 @@ DTYPES = ("float64", "float32")
 INPUTS = ("normal", "zero", "constant")
 
 LOSSES: Registry = {
-    "mean": "gradflow.analysis.losses:MEAN",
-    "final": "gradflow.analysis.losses:FINAL",
-    "random": "gradflow.analysis.losses:RANDOM",
+    "mean": "gradflow.analysis.bptt.losses:MEAN",
+    "final": "gradflow.analysis.bptt.losses:FINAL",
+    "random": "gradflow.analysis.bptt.losses:RANDOM",
 }

@@ -5,9 +5,9 @@ from typing import Annotated, Any
 import typer
 
 import gradflow
-from gradflow.analysis.derivations import ALL_TOPICS, DERIVATIONS
 from gradflow.cli.emit import emits
 from gradflow.cli.options import Key, OptionalSeed, option
+from gradflow.derivations.topics import ALL_TOPICS, DERIVATIONS
 
 
 @emits(())

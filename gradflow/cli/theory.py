@@ -6,7 +6,7 @@ import typer
 
 import gradflow
 from gradflow.analysis import FLOW_VERDICTS
-from gradflow.analysis.theories import THEORIES
+from gradflow.analysis.theory.subjects import THEORIES
 from gradflow.cli.emit import emits
 from gradflow.cli.options import Features, Input, InputFormat, Key, OptionalSeed, Steps, Transient, option
 

@@ -4,12 +4,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.analysis import lag_account
-from gradflow.analysis.lag_account import FRESH, Account, Lag, Pairs
-from gradflow.analysis.lag_sweep import Streams, Unrolled
-from gradflow.analysis.losses import RANDOM, Objective
-from gradflow.analysis.parameters import chosen
-from gradflow.analysis.trajectory import follow
+from gradflow.analysis.bptt.bptt import truncation as lag_account
+from gradflow.analysis.bptt.losses import RANDOM, Objective
+from gradflow.analysis.bptt.parameters import chosen
+from gradflow.analysis.bptt.sweep import Streams, Unrolled
+from gradflow.analysis.bptt.truncation import FRESH, Account, Lag, Pairs
+from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.rnn import RNN
 from gradflow.layouts.network import Network, NetworkLayer
 from gradflow.linalg.scaled import shifted

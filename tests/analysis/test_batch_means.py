@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from gradflow.analysis.batch_means import FEWEST, MOST, BatchMeans, geyer, standard_errors
+from gradflow.analysis.shared.batch_means import FEWEST, MOST, BatchMeans, geyer, standard_errors
 
 REPLICAS = 2000  # s² of n values is good to √(2/n), the mean of 2000 to √(2/n)/√2000: under 0.6 %
 

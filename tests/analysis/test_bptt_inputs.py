@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.analysis.bptt import BATCH
-from gradflow.analysis.inputs import STEPS_FOR_MAP
+from gradflow.analysis.bptt.bptt import BATCH
+from gradflow.analysis.shared.inputs import STEPS_FOR_MAP
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.errors import DataError, UsageError

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gradflow
-from gradflow.analysis.lag_sweep import Streams
-from gradflow.analysis.losses import FINAL, RANDOM
+from gradflow.analysis.bptt.losses import FINAL, RANDOM
+from gradflow.analysis.bptt.sweep import Streams
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.linalg.columns import Columns

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from gradflow.analysis.claim import check_claim
+from gradflow.analysis.power.stated_decomposition import check_claim
 from tests.truths import EXERCISE
 
 Q = np.array([[0.8, 0.6], [-0.6, 0.8]])

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from gradflow.analysis.conversion import convert
-from gradflow.analysis.flow import compare
+from gradflow.analysis.compare.compare import compare
+from gradflow.analysis.convert import convert
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.checkpoint import from_state_dict, load
 from gradflow.readers.arrays import read_arrays

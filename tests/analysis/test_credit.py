@@ -5,10 +5,11 @@ import math
 import numpy as np
 import pytest
 
-from gradflow.analysis import credit as module
-from gradflow.analysis import end_norms, view
-from gradflow.analysis.credit import Credit, Measurement, credit, trajectories
-from gradflow.analysis.trajectory import follow
+from gradflow.analysis.shared import credit as module
+from gradflow.analysis.shared import end_norms
+from gradflow.analysis.shared import product_norms as view
+from gradflow.analysis.shared.credit import Credit, Measurement, credit, trajectories
+from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN

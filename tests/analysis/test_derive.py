@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.analysis.derivations import ALL_TOPICS, DERIVATIONS
-from gradflow.analysis.derivations.complex_cells import derivative, sigmoid, slope, step
-from gradflow.analysis.derivations.gated import GatedNetwork
-from gradflow.analysis.derivations.line import FAR, ROUNDING, DerivationLine, verify_line
-from gradflow.analysis.derivations.unrolled import UnrolledNetwork
-from gradflow.analysis.derive import derive, taken
 from gradflow.cells.stack import layers_of
+from gradflow.derivations.derive import derive, taken
+from gradflow.derivations.topics import ALL_TOPICS, DERIVATIONS
+from gradflow.derivations.topics.complex_cells import derivative, sigmoid, slope, step
+from gradflow.derivations.topics.gated import GatedNetwork
+from gradflow.derivations.topics.line import FAR, ROUNDING, DerivationLine, verify_line
+from gradflow.derivations.topics.unrolled import UnrolledNetwork
 from gradflow.errors import DataError, NumericalError, UsageError
 from gradflow.notation.formulas import halves, relation, spans
 from gradflow.notation.tex import tex
@@ -235,7 +235,7 @@ def test_code_beside_a_side_must_agree_with_it():
 
 
 def test_wrong_line_fails_the_command(monkeypatch):
-    import gradflow.analysis.derivations.jacobian as jacobian
+    import gradflow.derivations.topics.jacobian as jacobian
 
     right = jacobian._lines
 

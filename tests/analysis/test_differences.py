@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradflow.analysis.differences import DIRECTIONS, FIRST, LEVELS, SHRINK, derivative, difference_error
+from gradflow.analysis.bptt.differences import DIRECTIONS, FIRST, LEVELS, SHRINK, derivative, difference_error
 
 KNOWN = {
     "exp": (math.exp, 1.0),

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradflow.analysis.dimension import entropy_rate, kaplan_yorke
+from gradflow.analysis.lyapunov.dimension import entropy_rate, kaplan_yorke
 
 # published spectra: Sprott 2003, Chaos and Time-Series Analysis, appendix A
 PUBLISHED = {

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gradflow
-from gradflow.analysis.measure import Question, measure
-from gradflow.analysis.trajectory import follow
-from gradflow.analysis.view import View
+from gradflow.analysis.compare.measure import Question, measure
+from gradflow.analysis.shared.product_norms import View
+from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.rnn import RNN
 from gradflow.cells.spec import parse_cell
 from gradflow.errors import DataError, UsageError

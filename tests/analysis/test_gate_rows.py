@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.analysis.gate_rows import gate_rows, norm, spectral_radius, time_constants
+from gradflow.analysis.inspect.gate_rows import gate_rows, norm, spectral_radius, time_constants
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN

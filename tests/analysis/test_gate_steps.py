@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.analysis.gate_steps import over_draws, step_quantiles
-from gradflow.analysis.gates import GateSummary
+from gradflow.analysis.shared.gates import GateSummary, over_draws, step_quantiles
 from gradflow.cells.base import Gate
 
 SIGMA_1 = 1 / (1 + np.exp(-1.0))

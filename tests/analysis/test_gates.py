@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.analysis.measure import Question, measure
-from gradflow.analysis.view import View
+from gradflow.analysis.compare.measure import Question, measure
+from gradflow.analysis.shared.product_norms import View
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.spec import parse_cell

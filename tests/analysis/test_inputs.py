@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.analysis.inputs import Inputs
+from gradflow.analysis.shared.inputs import Inputs
 from gradflow.errors import DataError, UsageError
 from gradflow.readers.cifar10 import RECORD_BYTES
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gradflow.analysis.losses import FINAL, MEAN, RANDOM
+from gradflow.analysis.bptt.losses import FINAL, MEAN, RANDOM
 from gradflow.cells.spec import parse_cell
 from gradflow.cells.stack import Stack
 from tests import slow

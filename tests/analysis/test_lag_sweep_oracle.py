@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradflow.analysis.losses import FINAL, MEAN, RANDOM
+from gradflow.analysis.bptt.losses import FINAL, MEAN, RANDOM
 from tests.analysis.taken_apart import swept
 from tests.cells.torch_cases import CASES, ORACLE, relative_difference, restored
 

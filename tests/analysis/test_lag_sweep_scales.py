@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gradflow.analysis.losses import FINAL, MEAN, RANDOM
+from gradflow.analysis.bptt.losses import FINAL, MEAN, RANDOM
 from gradflow.cells.rnn import RNN
 from gradflow.cells.stack import Stack
 from gradflow.linalg.scaled import LOG10_2

@@ -7,7 +7,7 @@ import pytest
 from scipy.linalg import expm
 
 import gradflow
-from gradflow.analysis.exponents import BATCHES, SPREAD
+from gradflow.analysis.shared.exponents import BATCHES, SPREAD
 from gradflow.cells import CELLS
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM

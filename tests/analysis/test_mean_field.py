@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from gradflow.analysis.mean_field import MeanField, normal_mean
+from gradflow.analysis.theory.mean_field import MeanField, normal_mean
 from gradflow.cells.activations import ACTIVATIONS, activation
 
 # φ and φ′ by mpmath, and where they are not smooth

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.analysis.inputs import Inputs
-from gradflow.analysis.orbit import PIECE, CellOrbit, StackOrbit
-from gradflow.analysis.trajectory import STRETCH
+from gradflow.analysis.shared.inputs import Inputs
+from gradflow.analysis.shared.orbit import PIECE, CellOrbit, StackOrbit
+from gradflow.analysis.shared.trajectory import STRETCH
 from gradflow.cells import CELLS
 from gradflow.cells.rnn import RNN
 from gradflow.cells.spec import parse_cell

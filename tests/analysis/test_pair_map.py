@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.analysis.inputs import STEPS_FOR_MAP
-from gradflow.analysis.measure import Question, measure
-from gradflow.analysis.view import View
+from gradflow.analysis.compare.measure import Question, measure
+from gradflow.analysis.shared.inputs import STEPS_FOR_MAP
+from gradflow.analysis.shared.product_norms import View
 from gradflow.cells.rnn import RNN
 from gradflow.cells.spec import parse_cell
 from gradflow.errors import UsageError

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from gradflow.analysis.parameters import chosen, moved, values
+from gradflow.analysis.bptt.parameters import chosen, moved, values
 from gradflow.cells.spec import parse_cell
 from gradflow.cells.stack import Stack
 from gradflow.errors import UsageError

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.analysis.paths import PATHS, path_norms, terms
-from gradflow.analysis.trajectory import follow
+from gradflow.analysis.compare.paths import PATHS, path_norms, terms
+from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.spec import parse_cell
 from tests.slow import central_differences

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.optimize import brentq
 
-from gradflow.analysis import remedies
-from gradflow.analysis.credit import Credit, Measurement, credit
-from gradflow.analysis.remedies import Case, Trial, best, trials
-from gradflow.analysis.trajectory import follow
+from gradflow.analysis.inspect import remedies
+from gradflow.analysis.inspect.remedies import Case, Trial, best, trials
+from gradflow.analysis.shared.credit import Credit, Measurement, credit
+from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN

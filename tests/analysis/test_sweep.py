@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from scipy.optimize import brentq
 
 import gradflow
-from gradflow.analysis.mean_field import MeanField
-from gradflow.analysis.sweep import INPUT_SCALE, parse_asked, values_of
+from gradflow.analysis.theory.mean_field import MeanField
+from gradflow.analysis.theory.sweep import INPUT_SCALE, parse_asked, values_of
 from gradflow.cells.activations import ACTIVATIONS
 from gradflow.errors import UsageError
 

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.analysis.mean_field import normal_mean
-from gradflow.analysis.theories.case import CIRCULAR_LAW
-from gradflow.analysis.theories.gated import Alike
+from gradflow.analysis.theory.mean_field import normal_mean
+from gradflow.analysis.theory.subjects.case import CIRCULAR_LAW
+from gradflow.analysis.theory.subjects.gated import Alike
 from gradflow.cells.activations import activation
 from gradflow.cells.spec import parse_cell
 from gradflow.errors import UsageError

@@ -6,7 +6,7 @@ from functools import reduce
 import numpy as np
 import pytest
 
-from gradflow.analysis.flow import compare
+from gradflow.analysis.compare.compare import compare
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.checkpoint import from_state_dict, load
 from gradflow.readers.arrays import read_arrays

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.analysis.measure import Question, measure
-from gradflow.analysis.view import View
+from gradflow.analysis.compare.measure import Question, measure
+from gradflow.analysis.shared.product_norms import View
 from gradflow.cells.rnn import RNN
 
 EPS = np.finfo(np.float64).eps

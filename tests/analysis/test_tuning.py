@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradflow.analysis.credit import Credit, Measurement
-from gradflow.analysis.tuning import ENOUGH, Knob, Trial, best, close_enough, decades_of, knob_of, search
+from gradflow.analysis.init.tuning import ENOUGH, Knob, Trial, best, close_enough, decades_of, knob_of, search
+from gradflow.analysis.shared.credit import Credit, Measurement
 from gradflow.cells.spec import parse_cell
 from gradflow.errors import UsageError
 

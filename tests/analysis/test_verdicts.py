@@ -8,9 +8,9 @@ from scipy.stats import binom, norm, t
 
 import gradflow
 from gradflow.analysis import FLOW_VERDICTS, INSPECTION_VERDICTS
-from gradflow.analysis.pace import data_to_decide, verdict
-from gradflow.analysis.quantiles import median_interval
-from gradflow.analysis.subject import drawn
+from gradflow.analysis.shared.quantiles import median_interval
+from gradflow.analysis.shared.subjects import drawn
+from gradflow.analysis.shared.verdicts import data_to_decide, verdict
 from gradflow.cells.rnn import RNN
 from gradflow.cells.spec import parse_cell
 from gradflow.layouts.network import Network, NetworkLayer

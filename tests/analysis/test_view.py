@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gradflow
-from gradflow.analysis.measure import Question, measure
-from gradflow.analysis.view import View, parse_lags
+from gradflow.analysis.compare.measure import Question, measure
+from gradflow.analysis.shared.product_norms import View, parse_lags
 from gradflow.cells.gru import GRU
 from gradflow.cells.rnn import RNN
 from gradflow.cells.spec import parse_cell

@@ -5,8 +5,8 @@ import math
 import numpy as np
 import pytest
 
-from gradflow.analysis.measure import Question, measure
-from gradflow.analysis.view import View
+from gradflow.analysis.compare.measure import Question, measure
+from gradflow.analysis.shared.product_norms import View
 from gradflow.cells import CELLS
 from gradflow.cells.initialization import INITIALIZATIONS, fresh_weights
 from gradflow.cells.spec import parse_cell

@@ -5,9 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from gradflow.analysis.measure import Question, measure
-from gradflow.analysis.trajectory import follow
-from gradflow.analysis.view import View
+from gradflow.analysis.compare.measure import Question, measure
+from gradflow.analysis.shared.product_norms import View
+from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 

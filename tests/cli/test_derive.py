@@ -6,9 +6,9 @@ import pytest
 import typer
 
 import gradflow
-from gradflow.analysis.derivations import ALL_TOPICS, DERIVATIONS
-from gradflow.analysis.derive import taken
 from gradflow.cli.main import app
+from gradflow.derivations.derive import taken
+from gradflow.derivations.topics import ALL_TOPICS, DERIVATIONS
 from gradflow.render import FORMATS
 
 CASES = {
@@ -167,7 +167,7 @@ def test_lines_of_a_list_exit_2_and_say_to_name_a_topic(check_refused):
 
 
 def test_line_that_does_not_hold_exits_1_with_topic_line_sides_and_difference(check_refused, monkeypatch):
-    import gradflow.analysis.derivations.carousel as carousel
+    import gradflow.derivations.topics.carousel as carousel
 
     right = carousel._lines
     wrong = carousel.DerivationLine("1 = 2", "a slip")

@@ -9,7 +9,7 @@ import pytest
 import typer
 
 import gradflow
-from gradflow.analysis.trained import is_checkpoint
+from gradflow.analysis.shared.checkpoints import is_checkpoint
 from gradflow.cells import CELLS
 from gradflow.cells.activations import ACTIVATIONS
 from gradflow.cells.gru import RESETS

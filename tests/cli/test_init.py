@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.analysis import init as module
-from gradflow.analysis.tuning import Knob
+from gradflow.analysis.init.init import init as module
+from gradflow.analysis.init.tuning import Knob
 from gradflow.layouts import EXPORTERS
 from gradflow.render import FORMATS
 from tests.cli.conftest import strict

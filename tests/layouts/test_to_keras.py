@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from gradflow import from_state_dict, load
-from gradflow.analysis.init import init
+from gradflow.analysis.init.init import init
 from gradflow.cells.activations import activation
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM

@@ -1,0 +1,1 @@
+"""`gradflow bptt`: a gradient by the lag that its parts come from."""

@@ -1,0 +1,132 @@
+"""A gradient taken apart: the sweep through its lags, what windows lose, and what differences say of it."""
+
+import math
+from collections.abc import Callable, Iterable, Sequence
+from copy import copy
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradflow.analysis.bptt.differences import difference_error
+from gradflow.analysis.bptt.extended_range import extend_trajectory
+from gradflow.analysis.bptt.losses import Objective
+from gradflow.analysis.bptt.parameters import Block, chosen, moved, values
+from gradflow.analysis.bptt.sweep import Streams, Unrolled
+from gradflow.analysis.bptt.truncation import Account, Lag, Pairs
+from gradflow.analysis.shared.sequential import run_in_order
+from gradflow.analysis.shared.trajectory import Trajectory
+from gradflow.analysis.shared.trajectory_error import perturbed_states, stated_error
+from gradflow.cells.base import Array
+from gradflow.linalg.entrywise import EXTENDED
+from gradflow.linalg.scaled import ScaledNumber, shifted
+
+LITTLE, TOO_LARGE = 1e-3, 1e300  # of a weight that is moved to see what the loss does
+
+
+class Apart(NamedTuple):
+    """A gradient and its parts."""
+
+    blocks: Sequence[Block]
+    start: Streams  # at lag 0
+    account: Account
+    lags: Sequence[Lag]
+    pairs: Pairs | None
+    range_lost: bool  # whether a state or a derivative is under the extended range and counts as 0
+
+    def lost(self, windows: Sequence[int]) -> list[ScaledNumber]:
+        """Return what is lost of the gradient, relative, where the state is detached every so many steps."""
+        with np.errstate(over="ignore", under="ignore"):
+            return [self.account.lost(self.start, window) for window in windows]
+
+
+def taken_apart(
+    objective: Objective,
+    parameter: str,
+    pair_map: bool = False,
+    map: Callable[..., Iterable[Any]] = map,
+) -> Apart:
+    """Return every lag's part of the gradient, and the gradient itself.
+
+    Raises
+    ------
+    UsageError
+        For a parameter that there is not.
+    """
+    with np.errstate(over="ignore", under="ignore"):
+        streams, blocks, lost = _backward(objective, parameter)
+        account = Account(streams)
+        pairs = Pairs(account) if pair_map else None
+    start = copy(streams)
+
+    lags: list[Lag] = []
+
+    def enter(lag: int) -> None:  # noqa: ARG001 - each goes on from the one before
+        with np.errstate(over="ignore", under="ignore"):
+            part = streams.advance()
+            if pairs is not None:
+                pairs.enter(part)
+            lags.append(account.enter(part.gradient()))
+
+    run_in_order(enter, range(objective.trajectory.steps), map)
+    return Apart(blocks, start, account, lags, pairs, lost)
+
+
+class _Backward(NamedTuple):
+    """What a sweep starts with; ``lost``: whether a state or a derivative is too small for any number."""
+
+    streams: Streams  # at lag 0
+    blocks: Sequence[Block]
+    lost: bool
+
+
+def _backward(objective: Objective, parameter: str) -> _Backward:
+    """Return the adjoint streams of a loss at lag 0, and the blocks of a parameter."""
+    trajectory = objective.trajectory
+    extended = extend_trajectory(trajectory)
+    blocks = chosen(trajectory.cell, extended.states, trajectory.inputs, parameter)
+    factor = extended.factor.side_by_side()
+    unrolled = Unrolled(factor, blocks, trajectory.steps, len(trajectory.inputs))
+    asked = objective.asked()
+    streams = Streams(*unrolled.without_layers_below(asked.astype(EXTENDED) if extended.needed else asked))
+    return _Backward(streams, blocks, extended.lost)
+
+
+def trajectory_error(objective: Objective, apart: Apart, parameter: str) -> float:
+    """Return an estimate of how far rounding of the states moves the gradient: ‖change‖/‖gradient‖.
+
+    It is inf where a state leaves the range of a double, or where a gradient of 0 is no longer 0.
+    """
+    trajectory = objective.trajectory
+    cell, inputs = trajectory.cell, trajectory.inputs
+    largest = 0.0
+    for (states,) in perturbed_states(trajectory):
+        if not np.isfinite(states).all():
+            return math.inf
+        moved_run = Trajectory(cell, inputs, states, None, trajectory.underflow)
+        run = objective._replace(trajectory=moved_run)
+        with np.errstate(over="ignore", under="ignore"):
+            streams = _backward(run, parameter).streams
+            largest = max(largest, apart.account.change(streams.summed().advance().gradient()))
+    return stated_error(largest)
+
+
+def gradient_error(objective: Objective, apart: Apart) -> float:
+    """Return how far the sum of all lags is from central differences; nan where those decide nothing."""
+    cell, blocks, kept = objective.trajectory.cell, apart.blocks, apart.account.kept
+    scale = np.concatenate([np.full(block.size, _usual(values(cell, [block]))) for block in blocks])
+    if scale.max() > TOO_LARGE:
+        return math.nan
+    generator = np.random.default_rng(0)
+    with np.errstate(all="ignore"):
+        return difference_error(
+            lambda change: objective.value(moved(cell, blocks, change)),
+            shifted(kept.array, kept.exponent),
+            scale,
+            generator,
+        )
+
+
+def _usual(weights: Array) -> float:
+    """Return the size of a weight, root mean square; of none at all, a little."""
+    largest = max(float(np.abs(weights).max()), LITTLE)
+    return max(largest * float(np.sqrt(np.square(weights / largest).mean())), LITTLE)

@@ -1,0 +1,200 @@
+"""The tables and sentences that `bptt` makes of a gradient and its parts."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradflow.analysis.bptt.gradient_parts import Apart, gradient_error, trajectory_error
+from gradflow.analysis.bptt.losses import Objective
+from gradflow.analysis.bptt.record import CreditAssignment, CreditMap, LagParts, Windows
+from gradflow.analysis.bptt.truncation import Lag, Pairs
+from gradflow.linalg.scaled import SMALLEST, ScaledNumber, from_log10
+
+CANCELLING = 4.0  # times the whole: parts that large say little one by one
+ALMOST = 0.8  # of the sequence
+KEPT = 0.01  # of the gradient may be lost within a window
+UNCERTAIN = 1e-6  # of the gradient: tables show six digits
+LOST = "some states or derivatives are so small that they count as 0, a relu at such a state as shut"
+DOUBTFUL = 1e-5  # from central differences, relative: more than those are off
+
+
+def window(lags: LagParts) -> int:
+    """Return the shortest window, in steps, that loses 1 % of the gradient or less, as all longer ones do."""
+    return _reached(lags.log10_truncation_error <= math.log10(KEPT))
+
+
+def _set_by_steps(lags: LagParts) -> bool:
+    """Return whether the window ends where the sequence does, or little before."""
+    return len(lags.lag) > 1 and window(lags) > ALMOST * len(lags.lag)
+
+
+def _reached(holds: NDArray[np.bool_]) -> int:
+    """Return after how many lags a condition holds for good, at least one."""
+    misses = np.nonzero(~holds)[0]
+    return min(int(misses[-1]) + 2, len(holds)) if len(misses) else 1
+
+
+def conclusion(
+    lags: LagParts, windows: Windows | None, cancellation: float, range_lost: bool, params: Mapping[str, Any]
+) -> str:
+    """Return how far back the gradient of a parameter comes from, and what truncation loses of it."""
+    name, steps = params["parameter"], params["steps"]
+    if windows is None:
+        if range_lost:
+            return f"The gradient of {name} reads 0, which is not proved: {LOST}."
+        why = "its parts cancel" if np.isfinite(lags.log10_norm).any() else "nothing arrives, from no step"
+        return f"The gradient of {name} is exactly 0: {why}."
+    kept = window(lags)
+    half = _reached(lags.cumulative_share >= 0.5) - 1
+    share = f"Half of the gradient of {name} has come in by lag {half}. "
+    if cancellation > CANCELLING:
+        share = f"The parts of the gradient of {name} cancel: together they are {cancellation:.3g} times it. "
+    if kept == steps:
+        return f"{share}No window short of all {_steps(steps)} loses 1 % of it or less."
+    lost = 100.0 * float(windows.detached_error[windows.window.index(kept)])
+    percent = "under 1e-305" if math.isnan(lost) else f"{lost:.3g}"
+    return (
+        f"{share}Carried back through {_steps(kept)} from every loss, it is within 1 % of the whole; a "
+        f"script that detaches the state every {_steps(kept)} loses {percent} %."
+    )
+
+
+def _steps(count: int) -> str:
+    return "1 step" if count == 1 else f"{count} steps"
+
+
+def notes(
+    lags: LagParts, difference_error: float, trajectory_error: float, log10_norm: float, range_lost: bool
+) -> Iterator[str]:
+    """Yield what to beware of: windows that do by chance, differences that say nothing or no."""
+    if range_lost:
+        yield f"{LOST[0].upper()}{LOST[1:]}: what they alone would pass on is missing, and a 0 is not proved."
+    kept = window(lags)
+    early = np.nonzero(lags.log10_truncation_error[: kept - 1] <= math.log10(KEPT))[0]
+    if len(early):
+        yield (
+            f"A window of {_steps(int(early[0]) + 1)} is within 1 %, too, by cancellation: longer ones are "
+            f"off again until {kept}."
+        )
+    if math.isfinite(log10_norm) and _set_by_steps(lags):
+        yield (
+            f"The window is nearly as long as the sequence, {_steps(len(lags.lag))}: that sets it, and "
+            "longer sequences "
+            "will ask for a longer one."
+        )
+    tiny = np.isfinite(lags.log10_norm) & (lags.log10_norm < log10_norm + math.log10(SMALLEST))
+    if tiny.any():
+        places = np.nonzero(tiny)[0]
+        yield (
+            f"Parts of {len(places)} lags ({places[0]} to {places[-1]}) are under 1e-308 of the whole: their "
+            "shares read 0, log10_norm has their size."
+        )
+    if math.isnan(difference_error) and math.isfinite(log10_norm):
+        yield (
+            "Central differences decide nothing here: the loss is too rough along the parameter, or rounding "
+            "hides its changes (difference_error is left out)."
+        )
+    elif difference_error > DOUBTFUL:
+        yield (
+            f"Central differences of the loss are {difference_error:.2g} apart from the gradient: expected "
+            f"less than {DOUBTFUL:g}; is there a kink (relu) or chaos?"
+        )
+    if trajectory_error > UNCERTAIN:
+        yield (
+            f"Rounding moves the states, and with them the gradient by up to about {trajectory_error:g} of "
+            "itself (trajectory_error), as in chaos: it is that of a nearby trajectory, and digits beyond "
+            "that are not reproducible."
+        )
+
+
+def record(
+    params: Mapping[str, Any],
+    sizes: Mapping[str, Any],
+    told: Sequence[str],
+    objective: Objective,
+    apart: Apart,
+) -> CreditAssignment:
+    """Return the record of a gradient that was taken apart; ``sizes``: hidden size and features."""
+    lags, log10_norm = lag_parts(apart.lags), apart.account.norm.log10()
+    nothing = not apart.account.norm.mantissa
+    windows = None if nothing else _windows(lags, apart)
+    difference = gradient_error(objective, apart)
+    rounding = trajectory_error(objective, apart, params["parameter"])
+    known = {**sizes, **{name: params[name] for name in ("parameter", "steps", "batch")}}
+    cancellation = _cancellation(lags, log10_norm)
+    return CreditAssignment(
+        **known,
+        params=params,
+        notes=(*told, *notes(lags, difference, rounding, log10_norm, apart.range_lost)),
+        loss=objective.value(),
+        log10_gradient_norm=log10_norm,
+        gradient_norm=from_log10(log10_norm),
+        effective_lag=math.nan if nothing else float(np.dot(lags.lag, lags.share)),
+        cancellation=cancellation,
+        window_1pct=None if nothing else window(lags),
+        detached_error=None if windows is None else _at(windows, window(lags)),
+        difference_error=None if math.isnan(difference) else difference,
+        trajectory_error=rounding,
+        parameters=sum(block.size for block in apart.blocks),
+        conclusion=conclusion(lags, windows, cancellation, apart.range_lost, params),
+        lags=lags,
+        windows=windows,
+        map=None if apart.pairs is None else _map(apart.pairs),
+    )
+
+
+def lag_parts(lags: Sequence[Lag]) -> LagParts:
+    """Return the table of parts by lag."""
+    logs = np.array([lag.norm.log10() for lag in lags])
+    errors = np.array([_log10(lag.error) for lag in lags])
+    return LagParts(
+        lag=list(range(len(lags))),
+        log10_norm=logs,
+        norm=np.array([from_log10(float(log)) for log in logs]),
+        share=np.array([lag.share for lag in lags]),
+        cumulative_share=np.array([lag.kept for lag in lags]),
+        truncation_error=np.array([lag.error.value() for lag in lags]),
+        log10_truncation_error=errors,
+        truncation_cosine=np.array([lag.cosine for lag in lags]),
+    )
+
+
+def _log10(value: ScaledNumber) -> float:
+    return math.nan if math.isnan(value.mantissa) else value.log10()
+
+
+def _cancellation(lags: LagParts, log10_norm: float) -> float:
+    """Return how many times the whole all parts are together; nan where the whole is 0."""
+    if log10_norm == -math.inf:
+        return math.nan
+    with np.errstate(over="ignore"):
+        return float(np.sum(10.0 ** (lags.log10_norm - log10_norm)))
+
+
+def _windows(lags: LagParts, apart: Apart) -> Windows:
+    """Return what is lost with windows of powers of two, and with the one that keeps 99 %."""
+    steps = len(lags.lag)
+    powers = {2**k for k in range(steps.bit_length()) if 2**k < steps}
+    chosen = sorted(powers | {window(lags)})
+    return Windows(
+        window=chosen,
+        truncation_error=lags.truncation_error[[w - 1 for w in chosen]],
+        detached_error=np.array([lost.value() for lost in apart.lost(chosen)]),
+    )
+
+
+def _at(windows: Windows, window: int) -> float:
+    return float(windows.detached_error[windows.window.index(window)])
+
+
+def _map(pairs: Pairs) -> CreditMap:
+    later, earlier = np.tril_indices(len(pairs.shares))
+    return CreditMap(
+        t=[int(t) + 1 for t in later],
+        k=[int(k) + 1 for k in earlier],
+        log10_norm=np.nan_to_num(pairs.log10_norms[later, earlier], nan=-math.inf, neginf=-math.inf),
+        share=pairs.shares[later, earlier],
+    )

@@ -1,0 +1,1 @@
+"""`gradflow compare`: gradient norms by lag, cell beside cell."""

@@ -1,0 +1,301 @@
+"""The tables and sentences that `compare` makes of what it measured."""
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from gradflow.analysis.compare.measure import Measured, Series
+from gradflow.analysis.compare.record import Cells, Lags
+from gradflow.analysis.shared.inputs import Inputs
+from gradflow.analysis.shared.product_norms import View
+from gradflow.analysis.shared.quantiles import median, median_interval, quantiles
+from gradflow.analysis.shared.trajectory_error import NOTED_DECADES, rounding_note, stated_error
+from gradflow.analysis.shared.verdicts import (
+    MedianVerdict,
+    data_to_decide,
+    half_life,
+    judge_median,
+    stable_limit,
+)
+from gradflow.cells.base import Array
+from gradflow.linalg.floating import FORMATS, outside
+from gradflow.linalg.scaled import from_log10
+from gradflow.printable import format_log10
+
+Draws = Mapping[str, Sequence[Measured]]  # by cell
+
+
+class _Part(NamedTuple):
+    """One series of one cell over all its draws, at the lags that every draw reaches."""
+
+    cell: str
+    series: Series
+    draws: Sequence[Measured]
+    lags: list[int]
+
+    def over_draws(self, values: Sequence[Array]) -> Array:
+        """Return (draws, lags) of arrays that run over all lags."""
+        places = [lag - 1 for lag in self.lags]
+        return np.array([one[places] for one in values], np.float64)
+
+    def norms(self) -> Array:
+        """Return log₁₀ of the norms, (draws, lags)."""
+        return self.over_draws([draw.log10_norms[self.series] for draw in self.draws])
+
+
+def _parts(found: Draws, view: View) -> Iterator[_Part]:
+    for cell, draws in found.items():
+        steps = min(draw.steps for draw in draws)
+        lags = [lag for lag in view.lags if lag <= steps]
+        for block in view.blocks:
+            for norm in view.norms:
+                yield _Part(cell, (block, norm), draws, lags)
+
+
+def lag_table(found: Draws, view: View) -> Lags:
+    """Return the table of norms by lag."""
+    rows = []
+    for part in _parts(found, view):
+        low, middle, high = quantiles(part.norms())
+        steps = median(part.over_draws([draw.log10_step_norms for draw in part.draws]))
+        nothing = np.full(part.draws[0].steps, np.nan)
+        bounds = median(part.over_draws([draw.log10_bounds.get(part.series, nothing) for draw in part.draws]))
+        rows.append((part, steps, middle, low, high, bounds))
+    every = [part for part, *_ in rows for _ in part.lags]
+    steps, middle, low, high, bounds = (np.concatenate([row[k] for row in rows]) for k in range(1, 6))
+    return Lags(
+        cell=[part.cell for part in every],
+        lag=[lag for part, *_ in rows for lag in part.lags],
+        log10_step_norm=steps,
+        log10_norm=middle,
+        log10_norm_low=low,
+        log10_norm_high=high,
+        norm=np.array([from_log10(float(log)) for log in middle]),
+        block=[part.series[0] for part in every],
+        kind=[part.series[1] for part in every],
+        log10_bound=bounds,
+    )
+
+
+def cell_table(found: Draws, view: View, steps: int) -> Cells:
+    """Return what each series of each cell amounts to; ``steps`` is T as it was asked for."""
+    parts = list(_parts(found, view))
+    rates = [_rates(part) for part in parts]
+    low, rate, high = (
+        np.array(values) for values in zip(*(quantiles(several) for several in rates), strict=True)
+    )
+    told = [_judged(part, several, steps) for part, several in zip(parts, rates, strict=True)]
+    medians = [median(part.norms()) for part in parts]
+    horizons = {
+        name: [_horizon(part, logs, ends) for part, logs in zip(parts, medians, strict=True)]
+        for name, ends in FORMATS.items()
+    }
+    blown = [_first(draw.blow_up for draw in part.draws) for part in parts]
+    return Cells(
+        cell=[part.cell for part in parts],
+        state_size=[part.draws[0].state_size for part in parts],
+        rate=rate,
+        rate_low=low,
+        rate_high=high,
+        half_life=np.array([half_life(float(r)) for r in rate]),
+        horizon_float32=horizons["float32"],
+        horizon_float16=horizons["float16"],
+        horizon_bfloat16=horizons["bfloat16"],
+        verdict=[one.verdict for one in told],
+        median_low=np.array([math.nan if one.interval is None else one.interval.low for one in told]),
+        median_high=np.array([math.nan if one.interval is None else one.interval.high for one in told]),
+        block=[part.series[0] for part in parts],
+        kind=[part.series[1] for part in parts],
+        blow_up_step=blown,
+        norm_error=np.array([max(draw.errors[part.series] for draw in part.draws) for part in parts]),
+        bound_from=[_first(bound_lag(draw, part.series, part.lags) for draw in part.draws) for part in parts],
+        trajectory_error=np.array(
+            [stated_error(max(draw.trajectory_errors[part.series] for draw in part.draws)) for part in parts]
+        ),
+    )
+
+
+def bound_lag(draw: Measured, series: Series, lags: Sequence[int]) -> int | None:
+    """Return the first of the lags at which a norm is known by an upper bound alone."""
+    bounds = draw.upper_bounds[series]
+    if not bounds.any():
+        return None
+    return next((lag for lag in lags if lag <= draw.steps and bounds[lag - 1]), None)
+
+
+def _rates(part: _Part) -> Array:
+    """Return the growth of every draw in nats per step over the second half of the lags."""
+    if not part.lags:
+        return np.full(len(part.draws), np.nan)
+    logs, last = part.norms(), part.lags[-1]
+    first = max((lag for lag in part.lags if 2 * lag <= last), default=0)
+    start = logs[:, part.lags.index(first)] if first else _log10_norm_of_identity(part)
+    ended = np.isinf(logs[:, -1])
+    with np.errstate(invalid="ignore"):
+        return np.where(ended, logs[:, -1], (logs[:, -1] - start) / (last - first) * math.log(10))
+
+
+def _judged(part: _Part, rates: Array, steps: int) -> MedianVerdict:
+    """Return what the draws tell of their median.
+
+    A gradient vanishes with the norm: the smallest singular value has no verdict, nor has a condition number.
+    """
+    blown = np.array([draw.blow_up is not None for draw in part.draws])
+    told = judge_median(np.where(blown, np.inf, rates), steps)
+    return told._replace(verdict=None) if part.series[1] in ("min", "cond") else told
+
+
+def _log10_norm_of_identity(part: _Part) -> float:
+    """Return log₁₀ of the norm at lag 0, where the product is the identity; nan for a block that is 0."""
+    block, norm = part.series
+    if block in ("hc", "ch"):
+        return math.nan
+    return 0.5 * math.log10(part.draws[0].block_sizes[block]) if norm == "fro" else 0.0
+
+
+def _horizon(part: _Part, logs: Array, ends: tuple[float, float]) -> int | None:
+    """Return the first lag outside a format, None where it lies between two that are listed.
+
+    A condition number is no gradient and has none.
+    """
+    if part.series[1] == "cond":
+        return None
+    listed = {0, *part.lags}
+    first = next((lag for lag, log in zip(part.lags, logs, strict=True) if outside(log, ends)), None)
+    return first if first is not None and first - 1 in listed else None
+
+
+def _first(steps: Iterator[int | None]) -> int | None:
+    return min((step for step in steps if step is not None), default=None)
+
+
+TOLD = 1e-9  # a relative error that a reader must not miss
+NOTHING = 1e-9  # nats per step that are rounding
+DRAWS_FOR_95_PERCENT = 6  # draws whose least and largest hold the median with 95 % confidence
+NAMES = {
+    "2": "",
+    "fro": ", Frobenius norm",
+    "min": ", smallest singular value",
+    "cond": ", condition number",
+}
+
+
+def conclusion(flow: Lags, summary: Cells, steps: int, seeds: int) -> str:
+    """Return a sentence for each row of the summary, of T steps and as many draws as were asked for."""
+    return " ".join(_sentence(flow, summary, k, steps, seeds) for k in range(len(summary.cell)))
+
+
+def _sentence(flow: Lags, summary: Cells, k: int, steps: int, seeds: int) -> str:
+    """Say in words what became of one series."""
+    series = (summary.cell[k], summary.block[k], summary.kind[k])
+    places = [
+        place for place, row in enumerate(zip(flow.cell, flow.block, flow.kind, strict=True)) if row == series
+    ]
+    cell, block, kind = series
+    name = cell + ("" if block == "state" else f", block {block}") + NAMES[kind]
+    verdict = f" is {summary.verdict[k]}:" if summary.verdict[k] else ":"
+    blown = summary.blow_up_step[k]
+    ending = f"; its state overflows at step {blown}, lags count from the one before" if blown else ""
+    if not places:
+        return f"{name}{verdict} no lag{ending}."
+    final = float(flow.log10_norm[places[-1]])
+    lag, bound = flow.lag[places[-1]], summary.bound_from[k]
+    told = "unknown" if math.isnan(final) else format_log10(final)
+    last = f" {'at most ' if bound else ''}{told} at lag {lag}"
+    horizon = summary.horizon_float32[k]
+    side = "under" if final < 0 else "over"
+    reach = f"; {side} float32's normal numbers from lag {horizon}" if horizon else ""
+    if summary.verdict[k] == "undecided":
+        pace = _undecided(summary, k, steps, seeds)
+    else:
+        pace = _pace(float(summary.rate[k]))
+    return f"{name}{verdict}{last}{pace}{reach}{ending}."
+
+
+def _undecided(summary: Cells, k: int, steps: int, seeds: int) -> str:
+    """Say where the median may lie, and how many draws would tell."""
+    rate, low, high = (float(values[k]) for values in (summary.rate, summary.median_low, summary.median_high))
+    found = f"; the median rate of {seeds} draws lies between {low:.3g} and {high:.3g} nats per step"
+    if seeds < DRAWS_FOR_95_PERCENT:
+        confidence = median_interval(range(seeds)).confidence
+        return f"{found} with confidence {confidence:.3g} ({DRAWS_FOR_95_PERCENT} draws have 0.95)"
+    distance = max(abs(rate), stable_limit(steps) - abs(rate))  # to 0, or to the end of what is stable
+    needed = data_to_decide(seeds, (high - low) / 2.0, distance)
+    return found if needed is None else f"{found}, and about {needed} draws would tell if it stays"
+
+
+def _pace(rate: float) -> str:
+    if rate > NOTHING:
+        return f", doubled every {math.log(2) / rate:.3g} steps"
+    if -math.inf < rate < -NOTHING:
+        return f", halved every {math.log(2) / -rate:.3g} steps"
+    return ""
+
+
+def notes(inputs: Inputs, found: Draws, seeds: int, view: View) -> Iterator[str]:
+    """Yield what to beware of: inputs left unused, derivatives too small for a double, approximations."""
+    if inputs.data is not None and len(inputs.data) > seeds > 0:
+        yield f"Of the {len(inputs.data)} input sequences the first {seeds} are used, one a seed."
+    saturated = [cell for cell, draws in found.items() if any(draw.underflow for draw in draws)]
+    if saturated:
+        yield (
+            f"{', '.join(saturated)}: some units are so saturated that a derivative is under 1e-308 "
+            "and counts as 0."
+        )
+    if "direct" in view.blocks:
+        yield (
+            "Block direct is an approximation: ∏ diag(f) alone, without the paths by way of the gates "
+            "(the truth is block cc, or hh of a gru)."
+        )
+    if view.lags != tuple(range(1, len(view.lags) + 1)):
+        yield (
+            "Not every lag is measured: rates are those between the lags listed, and a horizon that lies "
+            "between two of them is left open."
+        )
+    for cell, draws in found.items():
+        for note in _notes_of_one(draws, view):
+            yield f"{cell}: {note}"
+
+
+def _notes_of_one(draws: Sequence[Measured], view: View) -> Iterator[str]:
+    """Yield what to beware of with one cell: norms left out, uncertain or lost, and draws that overflow."""
+    steps = [_unknown(draw.log10_step_norms, draw, view) for draw in draws]
+    if any(steps):
+        yield f"{sum(map(len, steps))} norms of single steps did not settle and are left out (nan, or null)."
+    worst = max(error for draw in draws for error in draw.errors.values())
+    if worst > TOLD:
+        yield f"norms may be off by {worst:.1g}, relative (norm_error)."
+    for block, norm in draws[0].upper_bounds:
+        bounds = [bound_lag(draw, (block, norm), view.lags) for draw in draws]
+        firsts = [lag for lag in bounds if lag is not None]
+        if firsts:
+            name = ("the norm" if block == "state" else f"the norm of block {block}") + NAMES[norm]
+            yield (
+                f"{name}: from lag {min(firsts)} on, in {len(firsts)} of {len(draws)} draws, rounding has "
+                "taken all digits, for the product has been far larger before; an upper bound is given."
+            )
+    pairs = sum(int(draw.pair_bounds.sum()) for draw in draws if draw.pair_bounds is not None)
+    if pairs:
+        yield f"{pairs} norms of the map are upper bounds, for the same reason."
+    moved = max(error for draw in draws for error in draw.trajectory_errors.values())
+    if stated_error(moved) > NOTED_DECADES:
+        yield rounding_note(stated_error(moved))
+    lost = [lag for draw in draws for logs in draw.log10_norms.values() for lag in _unknown(logs, draw, view)]
+    if lost:
+        yield (
+            f"from lag {min(lost)} on, the smallest singular value cannot be had: a Jacobian is singular to "
+            "rounding, or what is left of the inverses is lost to it (nan, or null)."
+        )
+    blown = sorted(draw.blow_up for draw in draws if draw.blow_up is not None)
+    if blown:
+        yield (
+            f"in {len(blown)} of {len(draws)} draws the state overflows, first at step {blown[0]}; lags are "
+            "those that every draw has, each counted from its own last finite state."
+        )
+
+
+def _unknown(logs: Array, draw: Measured, view: View) -> list[int]:
+    """Return the lags asked for at which there is no number."""
+    return [lag for lag in view.lags if lag <= draw.steps and np.isnan(logs[lag - 1])]

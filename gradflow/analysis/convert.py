@@ -1,0 +1,210 @@
+"""The recurrent layers of a checkpoint under torch's names, written to another file."""
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gradflow.analysis.shared.checkpoints import parse_name
+from gradflow.analysis.shared.weight_file import WeightFile, WrittenArrays
+from gradflow.analysis.shared.without_effect import READ_ALREADY, refuse_without_effect
+from gradflow.drawing import DrawnColumn, ItemDrawing
+from gradflow.errors import DataError, UsageError
+from gradflow.layouts.assumptions import check_assumptions
+from gradflow.layouts.checkpoint import Checkpoint, load
+from gradflow.layouts.network import Network
+from gradflow.layouts.to_torch import TorchModule, build_modules
+from gradflow.readers.messages import quote
+from gradflow.record import Record, column, scalar, table
+
+
+@dataclass(frozen=True, eq=False)
+class Modules:
+    """The modules that were written."""
+
+    module: list[str] = column("where it stands in the new file; - where it is all of it")
+    constructor: list[str] = column("the torch module whose load_state_dict takes its arrays")
+    layer: list[str] = column("what it was in the old file")
+    framework: list[str] = column("whose names it had there")
+    parameters: list[int] = column("numbers in its arrays")
+
+
+@dataclass(frozen=True, kw_only=True, eq=False, repr=False)
+class Conversion(Record):
+    """Recurrent layers under torch's names.
+
+    ``modules`` is the main table; ``notes`` tell what was left out, and why.
+
+    See Also
+    --------
+    gradflow.convert : Writes the file, and returns it.
+    gradflow.load : Reads the file again.
+
+    Examples
+    --------
+    torch's LSTM of 3 features and 2 units has two matrices and two biases, 4·2·(3 + 2 + 1 + 1) numbers:
+
+    >>> import tempfile
+    >>> import numpy as np
+    >>> import gradflow
+    >>> keras = {"lstm/kernel": np.ones((3, 8)), "lstm/recurrent_kernel": np.ones((2, 8))}
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     found = gradflow.convert(gradflow.from_state_dict(keras), f"{folder}/new.npz")
+    >>> found.modules.parameters, found.arrays.shape
+    ([56], ['8×3', '8×2', '8', '8'])
+    """
+
+    command: ClassVar[str] = "convert"
+
+    container: str = scalar("what kind of file it is")
+    size: int = scalar("how large it is", unit="byte")
+
+    modules: Modules = table(
+        "the modules that were written", drawn=[ItemDrawing(("module",), (DrawnColumn("parameters"),))]
+    )
+    arrays: WrittenArrays = table("their arrays")
+
+
+def convert(
+    source: str | Path | Checkpoint,
+    target: str | Path,
+    *,
+    layout: str | None = None,
+    assume: Mapping[str, Any] | None = None,
+) -> Conversion:
+    """Write the recurrent layers of a checkpoint under torch's names, as .safetensors or .npz.
+
+    ``load_state_dict`` of torch.nn.RNN, LSTM and GRU takes them as they are; the module's name stands before
+    each array, unless one layer alone was asked for. Numbers stay float64 where they were, else float32; of
+    torch's two biases the first is the whole bias, the second 0 (save inside a GRU's reset gate).
+
+    Parameters
+    ----------
+    source : str, path or Checkpoint
+        ``FILE`` or ``FILE::layer``, or what `load` or `from_state_dict` returned.
+    target : str or path
+        The new file; its suffix says what kind. It is written whole or not at all.
+    layout : str, optional
+        As for `load`.
+    assume : mapping, optional
+        As for `load`.
+
+    Returns
+    -------
+    Conversion
+        The tables ``modules`` and ``arrays``, and ``notes`` of what could not be converted.
+
+    Raises
+    ------
+    DataError
+        If the file cannot be read or written, or torch has none of its cells.
+    UsageError
+        For a target of another kind, or one that is the source itself.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from gradflow import from_state_dict
+    >>> model = from_state_dict({"lstm/kernel": np.ones((3, 8)), "lstm/recurrent_kernel": np.ones((2, 8))})
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     convert(model, f"{folder}/new.safetensors").modules.constructor
+    ['torch.nn.LSTM(3, 2)']
+    """
+    file = WeightFile.of(target)
+    checkpoint, networks, alone = _chosen(source, layout, assume)
+    if file.path == Path(os.path.realpath(checkpoint.source)):
+        raise UsageError(f"{str(target)!r} is the source, of which the rest would be lost; name another")
+    made, remarks = _modules(networks)
+    arrays = _named(made, alone)
+    size = file.write(arrays)
+    params = {
+        "source": os.fspath(source) if not isinstance(source, Checkpoint) else source.source,
+        "target": str(target), "layout": layout, "assume": check_assumptions(assume),
+    }  # fmt: skip
+    return Conversion(
+        params=params,
+        notes=(*checkpoint.remarks, *remarks),
+        container=file.container,
+        size=size,
+        modules=_table(made, alone),
+        arrays=WrittenArrays.of(arrays),
+    )
+
+
+Made = list[tuple[Network, TorchModule]]
+
+
+def _chosen(
+    source: str | Path | Checkpoint, layout: str | None, assume: Mapping[str, Any] | None
+) -> tuple[Checkpoint, list[Network], bool]:
+    """Return the checkpoint, the networks that are meant, and whether one alone was asked for by name."""
+    if isinstance(source, Checkpoint):
+        refuse_without_effect({"layout": layout, "assume": assume or None}, READ_ALREADY)
+        return source, list(source.networks), False
+    name = parse_name(os.fspath(source))
+    checkpoint = load(name.file, layout=layout, assume={**(assume or {}), **name.assume})
+    if name.layer:
+        return checkpoint, [checkpoint[name.layer]], True
+    return checkpoint, list(checkpoint.networks), False
+
+
+def _modules(networks: list[Network]) -> tuple[Made, list[str]]:
+    made: Made = []
+    remarks = []
+    for network in networks:
+        try:
+            made += [(network, module) for module in build_modules(network)]
+        except DataError as error:
+            remarks.append(f"left out: {error}.")
+    remarks += [
+        f"{module.path}: runs backward; give torch its inputs in reverse."
+        for _, module in made
+        if module.backward
+    ]
+    written = dict.fromkeys(network for network, _ in made)
+    remarks += [
+        f"{layer.name}: {layer.describe_assumed()}"
+        for network in written
+        for layer in network.layers
+        if layer.describe_assumed()
+    ]
+    if not made:
+        raise DataError(f"nothing to write: {' '.join(remarks)} Only what torch computes has a name there")
+    return made, remarks
+
+
+def _named(made: Made, alone: bool) -> dict[str, np.ndarray[Any, Any]]:
+    """Return all arrays by their names in the new file, in the type that they had."""
+    found: dict[str, np.ndarray[Any, Any]] = {}
+    for network, module in made:
+        prefix = "" if alone and len(made) == 1 else f"{_path(module)}."
+        wide = any(array.dtype == "float64" for layer in network.layers for array in layer.stored)
+        for name, array in module.arrays.items():
+            with np.errstate(over="ignore"):  # refused by its name below
+                narrowed = array if wide else array.astype(np.float32)
+            if not np.isfinite(narrowed).all():
+                raise DataError(f"{quote(prefix + name)} does not fit float32; expected smaller weights")
+            if prefix + name in found:
+                raise DataError(
+                    f"two layers would both be called {quote(_path(module))}; convert them one by one, "
+                    "as FILE::LAYER"
+                )
+            found[prefix + name] = narrowed
+    return found
+
+
+def _path(module: TorchModule) -> str:
+    return module.path.replace("/", ".")
+
+
+def _table(made: Made, alone: bool) -> Modules:
+    return Modules(
+        module=["-" if alone and len(made) == 1 else _path(module) for _, module in made],
+        constructor=[module.constructor for _, module in made],
+        layer=[network.name for network, _ in made],
+        framework=[network.layers[0].framework for network, _ in made],
+        parameters=[module.parameters for _, module in made],
+    )

@@ -1,0 +1,1 @@
+"""`gradflow init`: initial weights with which a gradient arrives."""

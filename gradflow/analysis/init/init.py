@@ -1,0 +1,321 @@
+"""Fresh weights whose gradients live for as many steps as a task needs."""
+
+import math
+import os
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gradflow.analysis import ARRIVALS
+from gradflow.analysis.init.record import Trials, Tuned, Tuning
+from gradflow.analysis.init.report import Words, conclusion, notes
+from gradflow.analysis.init.tuning import Knob, Trial, badness, best, close_enough, knob_of, search
+from gradflow.analysis.shared.checkpoints import is_checkpoint
+from gradflow.analysis.shared.credit import Credit, credit
+from gradflow.analysis.shared.inputs import Inputs, check_count
+from gradflow.analysis.shared.quantiles import quantiles
+from gradflow.analysis.shared.subjects import HIDDEN, check_named, drawn
+from gradflow.analysis.shared.trajectory import follow
+from gradflow.analysis.shared.weight_file import WeightFile, WrittenArrays
+from gradflow.cells.base import Cell
+from gradflow.cells.spec import CellSpec, parse_cell
+from gradflow.cells.stack import layers_of
+from gradflow.errors import DataError, NumericalError, UsageError
+from gradflow.layouts import EXPORTERS
+from gradflow.layouts.weights import ExportedLayers
+from gradflow.linalg.scaled import from_log10
+from gradflow.printable import format_log10
+from gradflow.readers.in_memory import name_origin
+from gradflow.registry import lookup
+
+# Sequences of inputs: the value is sought on the first, and judged on others that the search never saw. That
+# one holds on all of 32 and fails on the next has a probability of at most (32/33)^32/33, about 1 %.
+TUNING_SEQUENCES, HELD_OUT_SEQUENCES = 16, 32
+
+
+def init(
+    cell: str,
+    *,
+    hidden: int = HIDDEN,
+    features: int | None = None,
+    horizon: int = 100,
+    input: str | Path | ArrayLike | None = None,
+    key: str | None = None,
+    input_format: str | None = None,
+    input_scale: float | None = None,
+    seed: int = 0,
+    seeds: int = 5,
+    output: str | Path | None = None,
+    layout: str = "torch",
+    map: Callable[..., Iterable[Any]] = map,
+) -> Tuned:
+    """Compute fresh weights with which a gradient is as large after ``horizon`` steps as after one.
+
+    Starts from the scheme asked for and tunes what the cell has: the gain of an rnn, the forget bias of an
+    lstm, the update bias of a gru, or with init=chrono the longest memory that the bias is spread over. The
+    value is found by root finding on the measured ratio of ‖∂s_N/∂s_0‖ and ‖∂s_N/∂s_{N−1}‖, with the first
+    draw of weights, in float32 as they are written, and its median over 16 sequences of inputs. It is judged
+    on 32 others, and claimed to arrive only if norm and ratio are within a factor of 100 in all of them.
+    Other draws of weights tell how they fare with it.
+
+    Parameters
+    ----------
+    cell : str
+        ``NAME[:option=value,...]``, as for `compare`; an option that is tuned says where to start.
+    hidden : int
+        Hidden size, of each layer.
+    features : int, optional
+        Features of the inputs; those of ``input``, or 32.
+    horizon : int
+        N, steps that a gradient is to live: at least 2.
+    input : str, path or array-like (T, features) or (batch, T, features), optional
+        As for `compare`: what the network will see. The first N steps are used. Of a batch the value is
+        sought on the first half, at most 16 sequences, and judged on the others; a single sequence leaves
+        nothing to judge on but itself.
+    key, input_format : str, optional
+        As for `compare`.
+    input_scale : float, optional
+        Multiplies the inputs; 1 unless given.
+    seed, seeds : int
+        Weights and inputs are drawn ``seeds`` times, all derived from ``seed``; the first draw is written.
+    output : str or path, optional
+        A file for the weights, .safetensors or .npz, written whole or not at all.
+    layout : str
+        Whose names and order of gates: ``torch``, as load_state_dict takes them, or ``keras``, in the order
+        of set_weights.
+    map : callable
+        Applies the work piece by piece, in order; a caller may watch it.
+
+    Returns
+    -------
+    Tuned
+        The tables ``tuning``, ``trials`` and, of a file, ``arrays``; ``weights`` are the arrays by name.
+
+    Raises
+    ------
+    UsageError
+        For an unknown cell or option, a number out of range, or a file of another kind.
+    DataError
+        For inputs that cannot be read, weights that float32 does not hold, a cell that the framework has
+        not, or a file that cannot be written.
+    NumericalError
+        Where no value holds: a gradient arrives along some sequences of inputs and not along others.
+
+    References
+    ----------
+    Jozefowicz, Zaremba & Sutskever 2015 for the forget bias; Tallec & Ollivier 2018, eq. 16, for chrono;
+    Brent 1973, chapter 4, for the root.
+
+    Examples
+    --------
+    >>> found = init("lstm", hidden=8, features=4, horizon=200, seeds=2)
+    >>> found.parameter, found.arrival, bool(abs(found.log10_norm_ratio) < 2)
+    ('forget_bias', 'arrives', True)
+    """
+    check_named([cell])
+    if is_checkpoint(cell):
+        raise UsageError(f"{cell!r} is trained: init makes fresh weights; expected rnn, lstm or gru")
+    spec = parse_cell(cell)
+    for name, value, least in (("hidden", hidden, 1), ("horizon", horizon, 2), ("seeds", seeds, 1)):
+        check_count(name, value, least)
+    inputs = Inputs.of(
+        input, key=key, format=input_format, steps=horizon, features=features, scale=input_scale, seed=seed,
+        count=max(seeds, TUNING_SEQUENCES + HELD_OUT_SEQUENCES), length_name="horizon",
+    )  # fmt: skip
+    task = Task(spec, knob_of(spec), hidden, inputs, seed)
+    lookup(EXPORTERS, layout, "layout of weights")
+    file = None if output is None else WeightFile.of(output)
+    if file is not None and isinstance(input, str | Path) and file.path == Path(os.path.realpath(input)):
+        raise UsageError(f"{file.name!r} is the input, which would be lost; name another file")
+    if file is not None:  # what cannot be written is not worth the search
+        _weights(layout, task.cell(0, None), refuse=True)
+    start, trials = task.sought(None), []
+    if not close_enough(start):
+        trials = list(map(_itself, search(task.knob, task.sought)))
+    # weights as they were asked for are as good a choice as any that was tried
+    nearest = best(trials) if trials else Trial(math.nan, start)
+    as_asked = badness(start) <= badness(nearest.credit) or not trials
+    tuned = None if as_asked and not (trials and close_enough(nearest.credit)) else nearest.value
+    judged = {value: task.judged(value) for value in dict.fromkeys((None, tuned))}
+    _check_holds(task, tuned, judged[tuned])
+    jobs = [(draw, one) for one in judged for draw in range(seeds)]
+    others = list(map(lambda job: task.credit(*job), jobs))
+    stages = [others[:seeds], others[len(others) - seeds :]]
+    weights = _weights(layout, task.cell(0, tuned), refuse=file is not None)
+    size = None if file is None or weights is None else file.write(weights.arrays)
+    params = {
+        "cell": cell, "hidden": hidden, "horizon": horizon,
+        "features": inputs.features if inputs.data is None else None,
+        "input": name_origin(input),
+        "key": key, "input_format": input_format, "input_scale": inputs.used_scale,
+        "seed": seed, "seeds": seeds,
+        "output": None if output is None else os.fspath(output), "layout": layout,
+    }  # fmt: skip
+    return _record(params, task, judged, stages, trials, tuned, weights, size)
+
+
+class Task(NamedTuple):
+    """A cell to be tuned, and what it is fed."""
+
+    spec: CellSpec
+    knob: Knob
+    hidden: int
+    inputs: Inputs
+    seed: int
+
+    def cell(self, draw: int, value: float | None) -> Cell:
+        """Return one draw with a value of the tuned option (None: as asked for), in float32's numbers."""
+        options = dict(self.spec.options) | ({} if value is None else {self.knob.name: value})
+        spec = self.spec._replace(options=options)
+        made = drawn(spec, self.hidden, self.inputs.features, self.seed, draw)
+        return made.astype(np.dtype(np.float32)).astype(np.dtype(np.float64))
+
+    def sought(self, value: float | None) -> Credit:
+        """Return what becomes of gradients of the first draw of weights, along the sequences to tune on."""
+        return self._measured(0, value, self.sequences()[0])
+
+    def judged(self, value: float | None) -> Credit:
+        """Return the same along the sequences that are held out, or where there are none those to tune on."""
+        tuning, held_out = self.sequences()
+        return self._measured(0, value, held_out or tuning)
+
+    def credit(self, draw: int, value: float | None) -> Credit:
+        """Return what becomes of a gradient of one draw of weights and inputs."""
+        return self._measured(draw, value, range(draw, draw + 1))
+
+    def sequences(self) -> tuple[range, range]:
+        """Return which sequences of inputs the value is sought on, and which are held out."""
+        if self.inputs.kind in ("zero", "constant"):
+            return range(1), range(0)
+        given = None if self.inputs.data is None else len(self.inputs.data)
+        tuning = TUNING_SEQUENCES if given is None else min((given + 1) // 2, TUNING_SEQUENCES)
+        last = tuning + HELD_OUT_SEQUENCES
+        return range(tuning), range(tuning, last if given is None else min(given, last))
+
+    def _measured(self, draw: int, value: float | None, sequences: range) -> Credit:
+        inputs = np.stack([self.inputs.draw(one) for one in sequences])
+        return credit(
+            follow(self.cell(draw, value), inputs), self.inputs.steps, horizon=False, rated=False
+        )  # fmt: skip
+
+
+def _check_holds(task: Task, value: float | None, judged: Credit) -> None:
+    """Refuse weights with which a gradient arrives along some sequences of inputs and not along others.
+
+    Raises
+    ------
+    NumericalError
+        With the best value and the spread of what it gives.
+    """
+    counts = {word: judged.counted(word) for word in ARRIVALS}
+    if judged.blow_up is not None or max(counts.values()) == len(judged.measurements):
+        return
+    low, high = judged.log10_credit_range
+    knob = task.knob
+    taken = knob.start if value is None else value
+    best_value = "the scheme's own" if value is None and not knob.known else f"{taken:.6g}"
+    raise NumericalError(
+        f"no {knob.name} from {knob.low:g} to {knob.high:g} holds over inputs: with the best, {best_value}, "
+        f"a gradient is multiplied by {format_log10(low)} to {format_log10(high)} over {task.inputs.steps} "
+        f"steps and arrives along {counts['arrives']} of {len(judged.measurements)} sequences, other than "
+        "those it was sought on; nothing was written. Try another init, a cell with gates, a shorter "
+        "horizon, or the inputs that the network will see (input)"
+    )
+
+
+def _weights(layout: str, cell: Cell, *, refuse: bool) -> ExportedLayers | None:
+    """Return the weights in a framework's names and in float32, whose numbers they have already.
+
+    None for a cell that the framework has not, unless that is to be refused.
+    """
+    try:
+        named: ExportedLayers = lookup(EXPORTERS, layout, "layout of weights")(layers_of(cell))
+    except DataError:
+        if refuse:
+            raise
+        return None
+    arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in named.arrays.items()}
+    return ExportedLayers(named.constructors, arrays)
+
+
+def _itself(trial: Trial) -> Trial:
+    return trial
+
+
+def _record(
+    params: Mapping[str, Any],
+    task: Task,
+    judged: Mapping[float | None, Credit],
+    stages: Sequence[Sequence[Credit]],
+    trials: Sequence[Trial],
+    value: float | None,
+    weights: ExportedLayers | None,
+    size: int | None,
+) -> Tuned:
+    """Return the record of the search, and of what was written."""
+    steps, knob = task.inputs.steps, task.knob
+    held_out = len(task.sequences()[1])
+    words = Words(knob, steps, held_out, given=task.inputs.data is not None)
+    before, after = judged[None], judged[value]
+    low, high = after.log10_credit_range
+    asked = knob.start if knob.known else None
+    ratio = from_log10(after.log10_norm_ratio)
+    return Tuned(
+        params=params,
+        notes=tuple(notes(words, after, stages[1])),
+        parameter=knob.name,
+        value=asked if value is None else value,
+        rate_before=_rate(before, steps),
+        rate_after=_rate(after, steps),
+        norm_ratio=ratio if math.isfinite(ratio) else None,
+        log10_norm_ratio=after.log10_norm_ratio,
+        log10_norm=after.log10_credit,
+        log10_norm_low=low,
+        log10_norm_high=high,
+        sequences=len(after.measurements),
+        held_out=held_out,
+        arrival=after.arrival,
+        horizon=steps,
+        hidden=task.hidden,
+        features=task.inputs.features,
+        seeds=len(stages[0]),
+        constructor=None if weights is None else ", ".join(weights.constructors),
+        file=params["output"],
+        size=size,
+        conclusion=conclusion(words, value, before, after),
+        tuning=_tuning(stages, [asked, asked if value is None else value], steps),
+        trials=Trials(
+            value=np.array([trial.value for trial in trials]),
+            rate=np.array([_rate(trial.credit, steps) for trial in trials]),
+            log10_norm_ratio=np.array([trial.credit.log10_norm_ratio for trial in trials]),
+            log10_norm_ratio_low=np.array([trial.credit.log10_norm_ratio_range[0] for trial in trials]),
+            log10_norm_ratio_high=np.array([trial.credit.log10_norm_ratio_range[1] for trial in trials]),
+            arriving=[trial.credit.counted("arrives") for trial in trials],
+        ),
+        arrays=None if size is None or weights is None else WrittenArrays.of(weights.arrays),
+        weights=None if weights is None else weights.arrays,
+    )
+
+
+def _rate(credit: Credit, steps: int) -> float:
+    """Return ln of the median ratio a step."""
+    return credit.log10_norm_ratio * math.log(10) / (steps - 1)
+
+
+def _tuning(stages: Sequence[Sequence[Credit]], values: Sequence[float | None], steps: int) -> Tuning:
+    logs = np.array([quantiles([one.log10_norm_ratio for one in several]) for several in stages])
+    rates = logs * (math.log(10) / (steps - 1))
+    return Tuning(
+        stage=["before", "after"],
+        value=np.array(values, np.float64),
+        rate=rates[:, 1],
+        rate_low=rates[:, 0],
+        rate_high=rates[:, 2],
+        log10_norm_ratio=logs[:, 1],
+        log10_norm_ratio_low=logs[:, 0],
+        log10_norm_ratio_high=logs[:, 2],
+        arriving=[sum(one.arrives for one in several) for several in stages],
+    )

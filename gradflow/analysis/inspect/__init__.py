@@ -1,0 +1,1 @@
+"""`gradflow inspect`: what a trained checkpoint does to gradients."""

@@ -1,0 +1,80 @@
+"""The same layers in two files: what training did to them."""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from gradflow.analysis.inspect.findings import Answer, Finding
+from gradflow.analysis.inspect.record import Changes
+from gradflow.errors import DataError
+from gradflow.linalg.norms import frobenius_norm
+
+
+def change_table(before: Answer, after: Answer) -> Changes:
+    """Return how each layer that stands in both files changed.
+
+    Raises
+    ------
+    DataError
+        Where no layer stands in both.
+    """
+    pairs = list(_pairs(before, after))
+    if not pairs:
+        raise DataError(
+            f"{before.file} and {after.file} have no layer of one name and shape in common: the first has "
+            f"{_listed(before)}, the second {_listed(after)}"
+        )
+    first, second = [one for one, _ in pairs], [other for _, other in pairs]
+
+    return Changes(
+        layer=[one.name for one in first],
+        weight_change=[_weight_change(one, other) for one, other in pairs],
+        spectral_radius_before=[one.spectral_radius for one in first],
+        spectral_radius_after=[one.spectral_radius for one in second],
+        norm_before=[one.norm for one in first],
+        norm_after=[one.norm for one in second],
+        forget_bias_before=[one.forget_bias for one in first],
+        forget_bias_after=[one.forget_bias for one in second],
+        rate_before=[one.credit.rate for one in first],
+        rate_after=[one.credit.rate for one in second],
+        log10_credit_before=[one.credit.log10_credit for one in first],
+        log10_credit_after=[one.credit.log10_credit for one in second],
+        log10_norm_ratio_before=[one.credit.log10_norm_ratio for one in first],
+        log10_norm_ratio_after=[one.credit.log10_norm_ratio for one in second],
+        arrival_before=[one.credit.arrival for one in first],
+        arrival_after=[one.credit.arrival for one in second],
+        verdict_before=[one.verdict for one in first],
+        verdict_after=[one.verdict for one in second],
+    )
+
+
+def missing(before: Answer, after: Answer) -> Iterator[str]:
+    """Yield a note for each layer that stands in one of the files alone."""
+    common = {one.name for one, _ in _pairs(before, after)}
+    for answer, other in ((before, after), (after, before)):
+        for finding in answer.findings:
+            if finding.name not in common:
+                yield f"{answer.file}: {finding.name}: not in {other.file} with the same cell and shape."
+
+
+def _pairs(before: Answer, after: Answer) -> Iterator[tuple[Finding, Finding]]:
+    named = {finding.name: finding for finding in after.findings}
+    for finding in before.findings:
+        other = named.get(finding.name)
+        if other is not None and (other.cell, other.weight_hh.shape) == (
+            finding.cell,
+            finding.weight_hh.shape,
+        ):
+            yield finding, other
+
+
+def _weight_change(before: Finding, after: Finding) -> float:
+    # near 1 by one power of two, so that neither squares nor differences leave the range of a double
+    exponent = -max(int(np.frexp(np.abs(one.weight_hh).max())[1]) for one in (before, after))
+    first, second = (np.ldexp(one.weight_hh, exponent) for one in (before, after))
+    size, moved = frobenius_norm(first), frobenius_norm(second - first)
+    return moved / size if size else float("inf") if moved else 0.0
+
+
+def _listed(answer: Answer) -> str:
+    return ", ".join(f"{one.name} ({one.cell}, {one.hidden_size})" for one in answer.findings) or "none"

@@ -1,0 +1,89 @@
+"""What a trained gate looks like and does: its recurrent matrix, its bias, its values, its dead units."""
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+
+from gradflow.analysis.shared.gates import EDGE, at_end, step_quantiles
+from gradflow.cells.base import Array, Gate, GateValues
+from gradflow.cells.base import Layer as LayerCell
+from gradflow.linalg.norms import spectral_norm, spectral_radius
+from gradflow.linalg.scaled import Scaled
+
+QUANTILES = (0.05, 0.5, 0.95)
+
+
+class GateRow(NamedTuple):
+    """One gate of one layer; triples are the 5 %, 50 % and 95 % quantiles."""
+
+    gate: str
+    spectral_radius: float | None
+    norm: float | None
+    bias: tuple[float, ...]  # over units
+    values: tuple[float, ...]  # over units and steps
+    saturated: float
+    shut: tuple[int, ...]  # units, from 0
+    opened: tuple[int, ...]
+    mean: Array  # of every unit
+    time_constants: Array | None  # of every unit, in steps
+    steps: Array | None  # (T, 3), over units at every step, where it was asked for
+
+
+def gate_rows(cell: LayerCell, activity: list[GateValues], *, every_step: bool = False) -> list[GateRow]:
+    """Return a row for each gate; of a cell without any, one for its state."""
+    return [_row(cell, values, every_step) for values in activity]
+
+
+def norm(matrix: Array) -> float:
+    """Return the spectral norm of a matrix (m, n)."""
+    return spectral_norm(Scaled.of(matrix)).value()
+
+
+def _row(cell: LayerCell, activity: GateValues, every_step: bool) -> GateRow:
+    _, name, gate, values = activity
+    own = name in cell.blocks  # a gate may be fixed, or another's counterpart
+    recurrent = cell.recurrent(name) if own else None
+    shut, opened = _dead(gate, values) if own else ((), ())  # what is fixed is not dead
+    return GateRow(
+        gate=name,
+        spectral_radius=None if recurrent is None else spectral_radius(recurrent),
+        norm=None if recurrent is None else norm(recurrent),
+        bias=_quantiles(cell.bias[cell.blocks[name]]) if own else (math.nan,) * 3,
+        values=_quantiles(values),
+        saturated=float(at_end(gate, values).mean()),
+        shut=shut,
+        opened=opened,
+        mean=values.mean(axis=0),
+        time_constants=time_constants(values) if gate.retains else None,
+        steps=step_quantiles(values) if every_step else None,
+    )
+
+
+def time_constants(values: Array) -> Array:
+    """Return −1/⟨ln|f|⟩ of every unit for values (T, H): the steps in which the gate alone keeps 1/e.
+
+    0 where it shuts entirely, inf where it keeps or amplifies.
+    """
+    with np.errstate(divide="ignore"):
+        logs = np.log(np.abs(values)).mean(axis=0)
+        return np.where(logs < 0, np.abs(1.0 / logs), np.inf)
+
+
+def _dead(gate: Gate, values: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the units that are within a tenth of the range from its low, or its high end at every step.
+
+    Where the range has no width, as that of a relu, the end itself counts.
+    """
+    span = gate.high - gate.low
+    reach = EDGE * span if math.isfinite(span) else 0.0
+    low, high = values.max(axis=0) <= gate.low + reach, values.min(axis=0) >= gate.high - reach
+    return _places(low), _places(high)
+
+
+def _places(marked: Array) -> tuple[int, ...]:
+    return tuple(int(k) for k in np.flatnonzero(marked))
+
+
+def _quantiles(values: Array) -> tuple[float, ...]:
+    return tuple(float(value) for value in np.quantile(values, QUANTILES))

@@ -1,0 +1,180 @@
+"""What could be changed in a layer through which no credit arrives, each change tried and measured.
+
+A change is made to the layer's own weights, and the layer then run and measured again: what is reported is
+what came out, not what should. Where there are several runs, a value is sought on the first half of them and
+judged on all: weights that suit one sequence of inputs may lose, or blow up, the gradient of the next. For a
+new training, that is; it undoes what was learned.
+"""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+
+from gradflow.analysis.shared.credit import Credit, credit
+from gradflow.analysis.shared.trajectory import Trajectory, follow
+from gradflow.cells.base import Array
+from gradflow.cells.base import Layer as LayerCell
+from gradflow.cells.initialization import chrono_bias, orthonormal
+from gradflow.errors import DataError, NumericalError
+
+# Gains that are tried: from a hundredth to a hundredfold, powers of two, and factors beside the best of them.
+LEAST_LOG, MOST_LOG = -math.log(100.0), math.log(100.0)
+POWERS = (0.5, 2.0, 0.25, 4.0, 0.125, 8.0, 1 / 16, 16.0, 1 / 32, 32.0)
+FINER = (2**0.5, 2**0.25, 2**0.125)
+HIGHEST_BIAS = 40.0  # past which a gate is open to the last digit
+
+
+class Trial(NamedTuple):
+    """A change, its value, and what became of the gradient with it."""
+
+    change: str
+    value: float
+    credit: Credit
+
+
+class Case(NamedTuple):
+    """A layer through which no credit arrives over ``length`` steps, along the runs of a trajectory."""
+
+    cell: LayerCell
+    trajectory: Trajectory
+    before: Credit
+    length: int
+    seed: int
+    ends: int = 1  # from how many steps of each run a gradient is followed back
+    window: int | None = None  # lags that the rate rests on
+
+    def tried(self, change: str, value: float, cell: LayerCell) -> Trial:
+        """Return what a changed cell does along the inputs of all runs."""
+        return Trial(change, value, self._measure(follow(cell, self.trajectory.inputs), rated=True))
+
+    def sought(self, change: str, value: float, cell: LayerCell) -> Trial:
+        """Return what a changed cell does along the inputs of the runs on which values are sought."""
+        return Trial(change, value, self._measure(follow(cell, self._sought_inputs()), rated=False))
+
+    def _sought_inputs(self) -> Array:
+        inputs = self.trajectory.inputs
+        return inputs if inputs.ndim == 2 else inputs[: (len(inputs) + 1) // 2]
+
+    def _measure(self, trajectory: Trajectory, *, rated: bool) -> Credit:
+        return credit(
+            trajectory, self.length, ends=self.ends, window=self.window,
+            last_decides=self.before.last_decides, horizon=False, rated=rated,
+        )  # fmt: skip
+
+
+def trials(case: Case) -> Iterator[Trial]:
+    """Yield every change that suits the cell and the ill, tried; one that overflows is left out."""
+    gate = _retaining(case)
+    chosen = (raised_bias, chrono) if gate and case.before.vanishes else (gain, orthogonal)
+    for remedy in chosen:
+        try:
+            yield remedy(case, gate)
+        except (NumericalError, DataError):  # weights or a step out of range
+            continue
+
+
+def best(tried: list[Trial]) -> Trial | None:
+    """Return the trial with which credit arrives most evenly, None where none does from all ends."""
+    arrived = [trial for trial in tried if trial.credit.arrives_from_all]
+    return min(arrived, key=lambda trial: trial.credit.distance, default=None)
+
+
+def raised_bias(case: Case, gate: str) -> Trial:
+    """Raise the bias of the gate that keeps the state until its median unit keeps 1/e over the length.
+
+    Found along the way that the layer took before the change; what it is worth after, is measured.
+    """
+    held = _retained(case.trajectory, gate)
+    held = held.reshape(-1, held.shape[-1])
+    # ln f from ln(f/(1 − f)) + δ
+    odds = np.log(np.maximum(held, 1e-300)) - np.log(np.maximum(1.0 - held, 1e-16))
+    low, high = 0.0, HIGHEST_BIAS
+    while high - low > 0.01:
+        middle = 0.5 * (low + high)
+        lost = np.median(np.logaddexp(0.0, -(odds + middle)).mean(axis=0))
+        low, high = (middle, high) if lost > 1.0 / case.length else (low, middle)
+    added = round(high, 1)
+    name = "forget_bias" if gate == "f" else "update_bias"
+    return case.tried(name, added, _with_bias(case.cell, gate, lambda bias: bias + added))
+
+
+def chrono(case: Case, gate: str) -> Trial:
+    """Spread the bias of the gate that keeps the state over memories up to the length."""
+    longest = float(max(case.length, 2))
+    spread = chrono_bias(case.cell.hidden_size, longest, np.random.default_rng(case.seed))
+    cell = _with_bias(case.cell, gate, lambda _: spread)
+    if "i" in cell.blocks:
+        cell = _with_bias(cell, "i", lambda _: -spread)
+    return case.tried("chrono", longest, cell)
+
+
+def gain(case: Case, gate: str) -> Trial:  # noqa: ARG001 - all remedies alike
+    """Multiply the recurrent weights by a factor with which credit arrives, or comes nearest to it.
+
+    First by what would make the rate 0 were the step linear; then by powers of two, the nearest to 1 first,
+    for a saturated cell keeps more the smaller its weights are; then by factors ever nearer to the best. The
+    best is that of which the worst run is nearest to a gradient as it was.
+    """
+    found = _sought_gain(case)
+    return case.tried("gain", found.value, _with_gain(case, found.value))
+
+
+def _sought_gain(case: Case) -> Trial:
+    rate = case.before.rate
+    first = math.exp(min(max(-rate, LEAST_LOG), MOST_LOG)) if math.isfinite(rate) else 0.5
+    found = _gain_trial(case, first)
+    for value in POWERS:
+        if found.credit.arrives_from_all:
+            return found
+        found = min(found, _gain_trial(case, value), key=_distance)
+    for step in FINER:
+        for value in (found.value * step, found.value / step):
+            if found.credit.arrives_from_all:
+                return found
+            found = min(found, _gain_trial(case, value), key=_distance)
+    return found
+
+
+def _gain_trial(case: Case, value: float) -> Trial:
+    limited = min(max(value, math.exp(LEAST_LOG)), math.exp(MOST_LOG))
+    rounded = float(f"{limited:.3g}")
+    return case.sought("gain", rounded, _with_gain(case, rounded))
+
+
+def _with_gain(case: Case, value: float) -> LayerCell:
+    return case.cell.changed(weight_hh=value * case.cell.weight_hh)
+
+
+def orthogonal(case: Case, gate: str) -> Trial:  # noqa: ARG001 - all remedies alike
+    """Replace the recurrent weights of every gate by an orthogonal matrix."""
+    generator = np.random.default_rng(case.seed)
+    cell = case.cell
+    blocks = [
+        orthonormal(cell.hidden_size, cell.output_size, 1.0, generator) for _ in range(len(cell.gate_names))
+    ]
+    return case.tried("orthogonal", 1.0, cell.changed(weight_hh=np.concatenate(blocks)))
+
+
+def _retaining(case: Case) -> str:
+    """Return the gate with a bias of its own that keeps the state, or nothing where there is none."""
+    if getattr(case.cell, "gate_activation", "") != "sigmoid":
+        return ""
+    gates = case.trajectory.gates()
+    return next((one.name for one in gates if one.gate.retains and one.name in case.cell.blocks), "")
+
+
+def _retained(trajectory: Trajectory, gate: str) -> Array:
+    return next(one.values for one in trajectory.gates() if one.name == gate)
+
+
+def _with_bias(cell: LayerCell, gate: str, change: Callable[[Array], Array]) -> LayerCell:
+    bias = cell.bias.copy()
+    bias[cell.blocks[gate]] = change(bias[cell.blocks[gate]])
+    return cell.changed(bias=bias)
+
+
+def _distance(trial: Trial) -> float:
+    """Return how far the worst run is from credit that arrives as it was; an overflow is farthest."""
+    return trial.credit.distance

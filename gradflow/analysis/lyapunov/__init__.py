@@ -1,0 +1,1 @@
+"""`gradflow lyapunov`: Lyapunov exponents of a network or a stack of Jacobians."""

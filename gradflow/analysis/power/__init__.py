@@ -1,0 +1,1 @@
+"""`gradflow power`: eigenvalues and powers of one matrix."""

@@ -1,0 +1,221 @@
+"""What the powers of a matrix do in the long run, and the sentence a teacher would say about it."""
+
+import math
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradflow.analysis.power.growth import Growth
+from gradflow.linalg.enclosure import connected_components
+from gradflow.linalg.scaled import LOG10_2
+from gradflow.linalg.spectral_radius import Radius
+from gradflow.linalg.spectrum import Spectrum
+from gradflow.printable import format_log10
+
+# How much of ρ may be open, relative to 1, where W is said to have |λ| = 1 to rounding: of a matrix with good
+# eigenvectors some 1e-13 is.
+ON_CIRCLE = 1e-10
+GOOD_CONDITION = 1e4  # of Q; next to a defective matrix it is the root of 1/eps and more
+NEAR_ONE = 1e-3  # a distance from 1 that six digits would hide
+PRINTED = 1e-6  # the relative error of ρ up to which its six printed digits are right
+
+
+def classify(spectrum: Spectrum, radius: Radius) -> str:
+    """Return the regime, one of `gradflow.analysis.REGIMES`, as the bounds of ρ prove it.
+
+    Both bounds of ρ over 1, or both under it, decide. Powers grow like a power of n where ρ is 1 exactly and
+    an eigenvalue on the unit circle, known exactly, lacks eigenvectors. W preserves where ρ is 1, exactly or
+    to rounding, and none of them does.
+    """
+    if not spectrum.values.any() and not spectrum.errors.any():
+        return "nilpotent"
+    one = radius.one()
+    if radius.low > one:
+        return "exploding"
+    if radius.high < one:
+        return "vanishing"
+    circle = on_circle(spectrum, radius)
+    if spectrum.defective[circle].any():
+        proved = radius.low == radius.high and _are_proved_to_grow(spectrum, radius).any()
+        return "polynomial" if proved else "undecided"
+    sound = spectrum.diagonalizable or spectrum.semisimple[circle].all() or _has_good_basis(spectrum)
+    return "preserving" if sound and radius.error <= ON_CIRCLE * one else "undecided"
+
+
+def _are_proved_to_grow(spectrum: Spectrum, radius: Radius) -> NDArray[np.bool_]:
+    """Return which eigenvalues are exactly of modulus 1 and exactly known to lack eigenvectors."""
+    unit = np.abs(spectrum.values) == radius.one()
+    return np.asarray(spectrum.defective & (spectrum.errors == 0.0) & unit)
+
+
+def _has_good_basis(spectrum: Spectrum) -> bool:
+    """Return whether W is, to rounding, QΛQ⁻¹ with a Q that is far from singular."""
+    if spectrum.vectors is None or spectrum.perturbation > ON_CIRCLE:
+        return False
+    return bool(np.linalg.cond(spectrum.vectors) < GOOD_CONDITION)
+
+
+def on_circle(spectrum: Spectrum, radius: Radius) -> NDArray[np.bool_]:
+    """Return which eigenvalues may share the largest modulus."""
+    circle: NDArray[np.bool_] = np.abs(spectrum.values) + spectrum.errors >= radius.low * (1 - 1e-12)
+    return circle
+
+
+def conclusion(regime: str, spectrum: Spectrum, radius: Radius, growth: Growth) -> str:
+    """Return what happens as n grows and which eigenvalue decides it, in words."""
+    endless = regime in ("exploding", "polynomial")
+    return f"{SENTENCES[regime](spectrum, radius)} {growth.sentence(endless)}"
+
+
+def _leading(spectrum: Spectrum, radius: Radius) -> str:
+    """Name the deciding eigenvalue: as it is, as a conjugate pair, or by its modulus if far out of range."""
+    if radius.exponent or radius.error > PRINTED * radius.value:
+        return f"|λ₁| = {_modulus(radius)}"
+    return _named(complex(spectrum.values[0]), spectrum, radius)
+
+
+def _named(value: complex, spectrum: Spectrum, radius: Radius) -> str:
+    """Name an eigenvalue with its rank by modulus."""
+    place = int(np.argmax(spectrum.values == value))
+    name = "λ" + "".join("₀₁₂₃₄₅₆₇₈₉"[int(digit)] for digit in str(place + 1))
+    if radius.exponent:
+        return f"|{name}| = {_modulus(radius)}"
+    paired = np.any(np.abs(spectrum.values - value.conjugate()) <= 1e-12 * abs(value))
+    if abs(value.imag) <= spectrum.errors[place]:
+        return f"{name} = {value.real:.6g}"
+    sign = "±" if paired else "-" if value.imag < 0 else "+"
+    return f"{name} = {value.real:.6g} {sign} {abs(value.imag):.6g}i"
+
+
+def _modulus(radius: Radius) -> str:
+    """Return ρ in as many digits as it has, else with the bounds that it lies between."""
+    if radius.error <= PRINTED * radius.value:
+        return format_log10(radius.log10())
+    return f"{format_log10(radius.log10())} ({_range(radius)})"
+
+
+def _range(radius: Radius) -> str:
+    """Return the bounds of ρ in words, those next to 1 by their distance from it."""
+    low, high = ((bound - radius.one()) / radius.one() for bound in (radius.low, radius.high))
+    if max(abs(low), abs(high)) < NEAR_ONE:
+        ends = (f"1 {'-' if end < 0 else '+'} {abs(end):.1e}" if end else "1" for end in (low, high))
+        return "between " + " and ".join(ends)
+    return f"between {format_log10(radius.log10_low())} and {format_log10(radius.log10_high())}"
+
+
+def _pace(steps: float) -> str:
+    """Return in how many steps something halves or doubles, in words."""
+    return "every step" if f"{steps:.3g}" == "1" else f"every {steps:.3g} steps"
+
+
+def _paces(fastest: float, slowest: float) -> str:
+    """Return the same for a number of steps that lies between two bounds; 0: the lower one is not known."""
+    if not fastest:
+        return f"at least {_pace(slowest)}"
+    low, high = f"{fastest:.2g}", f"{slowest:.2g}"
+    return _pace(float(low)) if low == high else f"every {low} to {high} steps"
+
+
+def _vanishing(spectrum: Spectrum, radius: Radius) -> str:
+    slowest, fastest = (
+        LOG10_2 / -log if log else math.inf for log in (radius.log10_high(), radius.log10_low())
+    )
+    largest = _leading(spectrum, radius)
+    opening = f"W^n vanishes: every |λ| is under 1. The largest decides, {largest}: in the long run"
+    if radius.error > PRINTED * radius.value:
+        return f"{opening} the norm halves {_paces(fastest, slowest)}."
+    halving = f" and the norm halves {_pace(LOG10_2 / -radius.log10())}" if radius.value else ""
+    return f"{opening} a step multiplies by {format_log10(radius.log10())}{halving}."
+
+
+def _exploding(spectrum: Spectrum, radius: Radius) -> str:
+    below = int(np.count_nonzero(np.abs(spectrum.values) + spectrum.errors < radius.one()))
+    verbs = "is under 1 and vanishes" if below == 1 else "are under 1 and vanish"
+    rest = f" {below} of the {len(spectrum.values)} eigenvalues {verbs} beside it." if below else ""
+    largest = _leading(spectrum, radius)
+    opening = f"W^n explodes: one |λ| over 1 is enough. The largest decides, {largest}: in the long run"
+    if radius.error > PRINTED * radius.value:
+        fastest, slowest = LOG10_2 / radius.log10_high(), LOG10_2 / radius.log10_low()
+        return f"{opening} the norm doubles {_paces(fastest, slowest)}.{rest}"
+    return (
+        f"{opening} a step multiplies the norm by {format_log10(radius.log10())} and it doubles "
+        f"{_pace(LOG10_2 / radius.log10())}.{rest}"
+    )
+
+
+def _preserving(spectrum: Spectrum, radius: Radius) -> str:
+    circle = on_circle(spectrum, radius)
+    if np.all(spectrum.values == radius.one()) and not spectrum.errors.any():
+        return "W^n stays: every eigenvalue is 1 and W is diagonalizable, so W is the identity and so is W^n."
+    rounded = "" if radius.low == radius.high else " to rounding"
+    open_radius = "" if radius.low == radius.high else f" ρ lies {_range(radius)}."
+    if circle.all():
+        every = "Every |λ| is 1" if not rounded else "To rounding every |λ| is 1"
+        basis = ", and W is diagonalizable" if spectrum.diagonalizable else ""
+        return f"{every}{basis}: W^n neither vanishes nor explodes.{open_radius}"
+    below = int(np.count_nonzero(~circle))
+    rest = "one eigenvalue" if below == 1 else f"{below} eigenvalues"
+    return (
+        f"W^n neither vanishes nor explodes: {_leading(spectrum, radius)} has |λ| = 1{rounded} and "
+        f"decides; what lies along the {rest} with |λ| under 1 dies out.{open_radius}"
+    )
+
+
+def _polynomial(spectrum: Spectrum, radius: Radius) -> str:
+    values = spectrum.values[_are_proved_to_grow(spectrum, radius)]
+    if np.all(spectrum.values == radius.one()):
+        opening = "All eigenvalues are 1, and yet W is not the identity, for it is not diagonalizable"
+    else:
+        name = _named(complex(values[0]), spectrum, radius)
+        opening = f"No |λ| is over 1, but {name} on the unit circle lacks eigenvectors"
+    order = _highest_order(spectrum, on_circle(spectrum, radius))
+    return f"{opening}: W^n grows like a power of n (at most n^{order}), though no eigenvalue says so."
+
+
+def _highest_order(spectrum: Spectrum, circle: NDArray[np.bool_]) -> int:
+    """Return a power of n that ‖Wⁿ‖/ρⁿ does not outgrow: a Jordan block is as large as its discs are many."""
+    doubtful = circle & ~spectrum.semisimple
+    values, errors = spectrum.values[doubtful], spectrum.errors[doubtful]
+    touching = np.abs(values[:, None] - values) <= errors[:, None] + errors
+    label = connected_components(touching)
+    return int(np.bincount(label).max()) - 1
+
+
+def _nilpotent(spectrum: Spectrum, radius: Radius) -> str:  # noqa: ARG001 - one signature for all
+    size = len(spectrum.values)
+    steps = "1 step" if size == 1 else f"{size} steps"
+    return f"W is nilpotent: every eigenvalue is 0, and after at most {steps} so is W^k."
+
+
+def _undecided(spectrum: Spectrum, radius: Radius) -> str:
+    if radius.low == radius.high:
+        return (
+            f"What W^n does in the long run is left open: ρ is {format_log10(radius.log10())}, but whether "
+            "eigenvectors are missing is not known."
+        )
+    return (
+        f"Rounding leaves open what W^n does in the long run: ρ lies {_range(radius)}; whether it is "
+        f"over 1 is not known.{_nearby(spectrum, radius)}"
+    )
+
+
+def _nearby(spectrum: Spectrum, radius: Radius) -> str:
+    """Return what is known of a matrix within rounding of W whose leading eigenvalue lacks eigenvectors."""
+    lacking = spectrum.values[spectrum.defective & on_circle(spectrum, radius) & (spectrum.errors > 0.0)]
+    if not len(lacking):
+        return ""
+    name = _named(complex(lacking[0]), spectrum, radius)
+    return (
+        f" In a matrix within rounding of W, {name} lacks eigenvectors: its powers have a factor that grows "
+        "like a power of n."
+    )
+
+
+SENTENCES = {
+    "vanishing": _vanishing,
+    "exploding": _exploding,
+    "preserving": _preserving,
+    "polynomial": _polynomial,
+    "nilpotent": _nilpotent,
+    "undecided": _undecided,
+}

@@ -1,0 +1,1 @@
+"""What several questions need: subjects, inputs, trajectories, norms of products, verdicts."""

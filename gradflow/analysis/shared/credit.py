@@ -1,0 +1,317 @@
+"""How much of a gradient is left after many steps of one layer, measured from several ends."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from gradflow.analysis.shared.end_norms import end_log10_norms
+from gradflow.analysis.shared.product_norms import LARGE, ProductNorms, View, product_log10_norms
+from gradflow.analysis.shared.trajectory import Trajectory, follow
+from gradflow.analysis.shared.verdicts import ARRIVES
+from gradflow.cells.base import Array
+from gradflow.layouts.network import Network, NetworkLayer
+from gradflow.linalg.floating import FORMATS, outside
+
+CLEAR_MAJORITY = 7 / 8  # share of the measurements in which a gradient has to arrive for it to "arrive"
+
+
+class Measurement(NamedTuple):
+    """What became of a gradient from one end of one run; nan where the state overflows before.
+
+    ``log10_norm`` is log₁₀ ‖∂s_t/∂s_{t−L}‖₂, of exactly L Jacobians; ``log10_norm_ratio`` is log₁₀ of that
+    over ‖∂s_t/∂s_{t−1}‖₂, and so the growth over the L − 1 steps before the last.
+    """
+
+    draw: int
+    end: int
+    log10_norm: float
+    log10_norm_ratio: float
+
+    @property
+    def arrival(self) -> str:
+        """What became of the gradient: the norm decides, and where it is within a factor of 100 the ratio.
+
+        A last step that passes little makes the ratio large, for it divides by the norm of that step: what
+        is lost is lost, whatever it is divided by.
+        """
+        if math.isnan(self.log10_norm):  # the state overflows
+            return "inflated"
+        decisive = self.log10_norm if abs(self.log10_norm) > ARRIVES else self.log10_norm_ratio
+        return "lost" if decisive < -ARRIVES else "inflated" if decisive > ARRIVES else "arrives"
+
+    @property
+    def distance(self) -> float:
+        """How far the norm or the ratio is from 1, the farther of them, in decades; inf for an overflow."""
+        farther = max(abs(self.log10_norm), abs(self.log10_norm_ratio))
+        return math.inf if math.isnan(farther) else farther
+
+
+class Credit(NamedTuple):
+    """What became of gradients on their way back through one layer, from every end that was looked at.
+
+    ``rates`` are the growth over the second half of all lags from the last end, in nats per step, one for
+    each run; ``last_decides`` says that the last end is that of a sequence that was given.
+    """
+
+    measurements: tuple[Measurement, ...]
+    rates: tuple[float, ...]
+    horizon_float32: int | None
+    blow_up: int | None
+    error: float
+    horizon_sought: bool = True  # not of a very large state, whose norms are had at few lags alone
+    last_decides: bool = False
+    is_bound: bool = False  # rounding has left no digit of a norm, and an upper bound of it is taken
+
+    @property
+    def rate(self) -> float:
+        """The median of the rates."""
+        return _median(self.rates)
+
+    @property
+    def log10_credit(self) -> float:
+        """The median of log₁₀ of the norms."""
+        return _median([one.log10_norm for one in self.measurements])
+
+    @property
+    def log10_credit_range(self) -> tuple[float, float]:
+        """The lowest and the highest log₁₀ of the norms."""
+        logs = [one.log10_norm for one in self.measurements]
+        return min(logs), max(logs)
+
+    @property
+    def log10_norm_ratio(self) -> float:
+        """The median of log₁₀ of the ratios."""
+        return _median([one.log10_norm_ratio for one in self.measurements])
+
+    @property
+    def log10_norm_ratio_range(self) -> tuple[float, float]:
+        """The lowest and the highest log₁₀ of the ratios."""
+        logs = [one.log10_norm_ratio for one in self.measurements]
+        return min(logs), max(logs)
+
+    @property
+    def last(self) -> "Credit":
+        """The same of the last end alone."""
+        end = max(one.end for one in self.measurements)
+        return self._replace(measurements=tuple(one for one in self.measurements if one.end == end))
+
+    def counted(self, arrival: str) -> int:
+        """Return from how many ends that is what became of the gradient."""
+        return sum(one.arrival == arrival for one in self.measurements)
+
+    @property
+    def arrival(self) -> str:
+        """What became of the credit, in a word of `ARRIVALS`, or ``undecided``.
+
+        A gradient is ``lost`` (or ``inflated``) if it is so from more than half of the ends, or from the
+        last end of the sequences that were given, where a loss on the last step begins. It ``arrives`` if it
+        does so from seven eighths of the ends, the last included. Otherwise the ends disagree.
+        """
+        if self.blow_up is not None:
+            return "inflated"
+        judged = [self.last, self] if self.last_decides else [self]
+        for credit in judged:
+            for word in ("lost", "inflated"):
+                if credit.counted(word) > len(credit.measurements) / 2:
+                    return word
+        clear = all(one.counted("arrives") >= CLEAR_MAJORITY * len(one.measurements) for one in judged)
+        return "arrives" if clear else "undecided"
+
+    @property
+    def arrives(self) -> bool:
+        """Whether the gradient arrives within a factor of 100 from most ends."""
+        return self.arrival == "arrives"
+
+    @property
+    def arrives_from_all(self) -> bool:
+        """Whether it does so from every end of every run."""
+        return self.blow_up is None and self.counted("arrives") == len(self.measurements)
+
+    @property
+    def vanishes(self) -> bool:
+        """Whether what keeps the gradient from arriving is that too little is left of it."""
+        few, many = self.counted("lost"), self.counted("inflated")
+        return self.arrival == "lost" or (self.arrival == "undecided" and few >= many)
+
+    @property
+    def distance(self) -> float:
+        """How far the worst of the measurements is from 1, in decades; inf where a state overflows."""
+        return max((one.distance for one in self.measurements), default=math.inf)
+
+
+def credit(
+    trajectory: Trajectory,
+    length: int,
+    *,
+    ends: int = 1,
+    window: int | None = None,
+    last_decides: bool = False,
+    horizon: bool = True,
+    rated: bool = True,
+) -> Credit:
+    """Return what is left of a gradient ``length`` steps back from the ends of a trajectory.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        Of one run or of several draws.
+    length : int
+        L, the steps over which credit is asked for.
+    ends : int
+        From how many ends it is measured in each run: the last step, and others evenly before it that have
+        ``length`` steps behind them. There are as many as there is room for.
+    window : int, optional
+        The lags over which rate and horizon are measured, from the last end: all steps unless given. The
+        first end stands at that distance from the last, as far as ``length`` lets it.
+    last_decides : bool
+        Whether the last end is that of a sequence that was given.
+    horizon, rated : bool
+        Whether the horizon (of the first run) and the rates are asked for.
+
+    Examples
+    --------
+    >>> from gradflow.cells.rnn import RNN
+    >>> halving = RNN(np.ones((1, 1)), np.array([[0.5]]), np.zeros(1), "identity")
+    >>> found = credit(follow(halving, np.zeros((200, 1))), 10, ends=3)
+    >>> round(found.rate, 6), round(10**found.log10_credit * 1024, 6), found.horizon_float32
+    (-0.693147, 1.0, 127)
+    >>> [one.end for one in found.measurements], found.arrival
+    ([10, 105, 200], 'lost')
+    """
+    steps, draws = trajectory.steps, math.prod(trajectory.states.shape[:-2])
+    if steps == 0:
+        nothing = tuple(Measurement(draw, length, math.nan, math.nan) for draw in range(draws))
+        return Credit(nothing, (math.nan,) * draws, None, trajectory.blow_up, 0.0)
+    reached, lags = min(length, steps), min(window or steps, steps)
+    half = lags // 2
+    places = _ends(max(reached, steps - lags), steps, ends)
+    # one pass measures all of it where the rate rests on no more lags than credit
+    together = rated and lags == reached
+    wanted = {1, reached, half} - {0} if together else {1, reached}
+    norms, error, is_bound = _norms(trajectory, places, wanted)
+    absolute = norms[reached]
+    if trajectory.blow_up is not None and reached < length:
+        absolute = np.full_like(absolute, np.nan)
+    with np.errstate(invalid="ignore"):
+        ratios = np.where(np.isneginf(absolute), -np.inf, absolute - norms[1])
+    rates = np.full(draws, np.nan)
+    if rated:
+        late, inexact, unknown = norms, error, is_bound
+        if not together:
+            late, inexact, unknown = _norms(trajectory, [steps], {half, lags} - {0})
+        rates = _rates(late.get(half), late[lags], lags)
+        error, is_bound = max(error, inexact), is_bound or unknown
+    bounds = None
+    if horizon and trajectory.size < LARGE:
+        first = _last_steps(trajectory, lags)
+        frobenius = _frobenius(first)
+        bounds, error = frobenius.log10, max(error, frobenius.error)
+    return Credit(
+        tuple(
+            Measurement(draw, end, float(absolute[draw, k]), float(ratios[draw, k]))
+            for draw in range(draws)
+            for k, end in enumerate(places)
+        ),
+        tuple(float(rate) for rate in rates),
+        horizon_float32=None if bounds is None else _horizon(first, bounds),
+        blow_up=trajectory.blow_up,
+        error=error,
+        horizon_sought=not horizon or bounds is not None,
+        last_decides=last_decides,
+        is_bound=is_bound,
+    )
+
+
+def trajectories(network: Network, inputs: Array) -> Iterator[tuple[NetworkLayer, Trajectory, bool]]:
+    """Yield each layer of a network with its way, and whether it was fed what the network would feed it.
+
+    Inputs have shape (T, features), or (draws, T, features). A level is fed the outputs of the one below, all
+    directions side by side. Where a state overflows there is no such output, and the level is fed unit normal
+    draws instead.
+    """
+    genuine = True
+    for level in network.levels:
+        outputs, whole = [], True
+        for layer in level:
+            backward = layer.direction == "backward"
+            trajectory = follow(layer.cell, inputs[..., ::-1, :] if backward else inputs)
+            shown = trajectory.states[..., 1:, : layer.cell.output_size]
+            outputs.append(shown[..., ::-1, :] if backward else shown)
+            whole &= trajectory.blow_up is None
+            yield layer, trajectory, genuine
+        genuine &= whole
+        if genuine:
+            inputs = np.concatenate(outputs, axis=-1)
+        else:
+            width = sum(layer.cell.output_size for layer in level)
+            inputs = np.random.default_rng(0).standard_normal((*inputs.shape[:-1], width))
+
+
+def _median(values: Sequence[float]) -> float:
+    """Return the median, which of infinite values is the infinite one and not nan."""
+    ordered = sorted(values)
+    if not ordered or any(math.isnan(value) for value in ordered):
+        return math.nan
+    below, above = ordered[(len(ordered) - 1) // 2], ordered[len(ordered) // 2]
+    return below if below == above else 0.5 * (below + above)
+
+
+def _ends(first: int, last: int, count: int) -> list[int]:
+    """Return the steps from which gradients go back: the last, and others evenly before it down to first."""
+    if count == 1:
+        return [last]
+    return sorted({round(place) for place in np.linspace(first, last, count)})
+
+
+def _norms(
+    trajectory: Trajectory, ends: Sequence[int], lags: set[int]
+) -> tuple[dict[int, Array], float, bool]:
+    """Return log₁₀ of the norms at each lag, (draws, ends), their error, and whether one is but a bound."""
+    norms, error, is_bound = end_log10_norms(trajectory, ends, sorted(lags))
+    return dict(zip(sorted(lags), norms, strict=True)), error, is_bound
+
+
+def _rates(half: Array | None, last: Array, lags: int) -> Array:
+    """Return the growth over the second half of the lags from the last end, for each run."""
+    start = np.zeros(len(last)) if half is None else half[:, -1]
+    end = last[:, -1]
+    with np.errstate(invalid="ignore"):
+        grown = np.where(np.isneginf(end), -np.inf, end - start)
+    return np.asarray(grown * (math.log(10) / (lags - lags // 2)))
+
+
+def _last_steps(trajectory: Trajectory, count: int) -> Trajectory:
+    """Return the last steps of the first run."""
+    states = trajectory.states.reshape(-1, *trajectory.states.shape[-2:])[0]
+    inputs = trajectory.inputs.reshape(-1, *trajectory.inputs.shape[-2:])[0]
+    first = len(inputs) - count
+    return Trajectory(trajectory.cell, inputs[first:], states[first:], None, underflow=False)
+
+
+def _frobenius(trajectory: Trajectory) -> ProductNorms:
+    """Return log₁₀ of the Frobenius norms at every lag."""
+    view = View("backward", ("state",), ("fro",), (), exact=False)
+    return product_log10_norms(trajectory, view, "state")["fro"]
+
+
+def _horizon(trajectory: Trajectory, bounds: Array) -> int | None:
+    """Return the first lag at which the spectral norm is outside float32's normal numbers.
+
+    The Frobenius norm is at most √n of it and never under it, so few lags are left to look at.
+    """
+    ends = FORMATS["float32"]
+    slack = 0.5 * math.log10(trajectory.size)
+    lags = range(1, trajectory.steps + 1)
+    first = next(
+        (k for k in lags if outside(bounds[k - 1] - slack, ends) or outside(bounds[k - 1], ends)), None
+    )
+    if first is None:
+        return None
+    low, high = (math.log10(end) for end in ends)
+    certain = (k for k in lags if bounds[k - 1] < low or bounds[k - 1] - slack > high)
+    last = next(certain, trajectory.steps)
+    view = View("backward", ("state",), ("2",), tuple(range(first, last + 1)), exact=False)
+    norms = product_log10_norms(_last_steps(trajectory, last), view, "state")["2"].log10
+    return next((k for k in range(first, last + 1) if outside(norms[k - 1], ends)), None)

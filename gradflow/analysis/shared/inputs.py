@@ -1,0 +1,196 @@
+"""The inputs that every cell of a comparison is fed: normal draws, zeros, ones, or somebody's data."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, DTypeLike, NDArray
+
+from gradflow.analysis import INPUTS
+from gradflow.analysis.shared.without_effect import refuse_without_effect
+from gradflow.errors import DataError, UsageError
+from gradflow.readers import INPUT_FORMATS
+from gradflow.readers.arrays import read_array
+from gradflow.readers.in_memory import convert_array
+from gradflow.registry import lookup
+
+STEPS, FEATURES = 100, 32
+LARGEST = 10**8  # of anything that is held in memory
+LARGEST_POWER = 10**18  # of what is not held in memory
+STEPS_FOR_MAP = 2000  # already two million pairs
+
+
+def check_count(name: str, value: object, least: int = 1, most: int = LARGEST) -> None:
+    """Refuse what is no integer from ``least`` to ``most``.
+
+    Raises
+    ------
+    UsageError
+        With the name and the value.
+    """
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or not least <= value <= most:  # type: ignore[operator]
+        limit = "10^18" if most == LARGEST_POWER else most
+        raise UsageError(f"{name} {value}: expected an integer from {least} to {limit}")
+
+
+def check_map(steps: int) -> None:
+    """Refuse a table of every pair of steps where there are too many.
+
+    Raises
+    ------
+    UsageError
+        With their number.
+    """
+    if steps > STEPS_FOR_MAP:
+        raise UsageError(f"map of {steps} steps: expected at most {STEPS_FOR_MAP}, a row for every pair")
+
+
+def kind_of(source: object) -> str | None:
+    """Return which kind of drawn or constant inputs is meant, None where data are given.
+
+    Examples
+    --------
+    >>> kind_of(None), kind_of("zero"), kind_of("speech.npy")
+    ('normal', 'zero', None)
+    """
+    if source is None:
+        return INPUTS[0]
+    return source if isinstance(source, str) and source in INPUTS else None
+
+
+@dataclass(frozen=True, eq=False)
+class Inputs:
+    """Inputs of ``steps`` × ``features``; ``data`` (batch, steps, features) is None where ``kind`` tells."""
+
+    steps: int
+    features: int
+    scale: float
+    seed: int
+    kind: str
+    data: NDArray[np.float64] | None
+
+    @classmethod
+    def of(
+        cls,
+        source: str | Path | ArrayLike | None,
+        *,
+        key: str | None,
+        format: str | None,
+        steps: int | None,
+        features: int | None,
+        scale: float | None,
+        seed: int,
+        count: int,
+        length_name: str = "steps",
+    ) -> "Inputs":
+        """Read what was given and check it against the number of steps and features asked for.
+
+        ``count`` sequences are needed at most. ``scale`` is 1 unless given. Messages call
+        the steps ``length_name``.
+
+        Raises
+        ------
+        UsageError
+            For a number under 1, more steps than the data have, or an option without effect on them.
+        DataError
+            For data that cannot be read or are complex.
+        """
+        for name, value in ((length_name, steps), ("features", features)):
+            if value is not None:
+                check_count(name, value)
+        check_count("seed", seed, least=0)
+        if scale is not None and not np.isfinite(scale):
+            raise UsageError(f"input scale {scale}: expected a finite number")
+        kind = kind_of(source)
+        if kind == "zero":
+            refuse_without_effect({"input_scale": scale}, "on an input of zeros")
+        factor = 1.0 if scale is None else scale
+        if source is None or kind is not None:
+            for name, chosen in (("key", key), ("input format", format)):
+                if chosen is not None:
+                    raise UsageError(f"{name} {chosen!r} is for an input file: none was given")
+            return cls(steps or STEPS, features or FEATURES, factor, seed, kind or INPUTS[0], None)
+        data = _batch(source, key, format, count)
+        _, length, width = data.shape
+        if steps is not None and steps > length:
+            raise UsageError(f"{length_name} {steps}: the input has {length} steps; expected at most that")
+        refuse_without_effect({"features": features}, f"beside an input, which has its own {width}")
+        return cls(steps or length, width, factor, seed, "data", data[:, : steps or length])
+
+    @property
+    def used_scale(self) -> float | None:
+        """The scale, None where nothing is left of it to see: of zeros."""
+        return None if self.kind == "zero" else self.scale
+
+    def mean_square(self) -> float:
+        """Return the mean over steps of |x|²: of drawn inputs the expected one."""
+        if self.data is not None:
+            return float(self.scale**2 * np.square(self.data).sum(axis=-1).mean())
+        return 0.0 if self.kind == "zero" else self.scale**2 * self.features
+
+    def draw(self, draw: int, dtype: DTypeLike = np.float64) -> NDArray[Any]:
+        """Return the inputs of one draw, shape (steps, features): a batch is gone through in turn.
+
+        Raises
+        ------
+        UsageError
+            Where the scale takes an entry out of the range of ``dtype``.
+        """
+        return next(self.stream(draw, self.steps, dtype))
+
+    def stream(self, draw: int, length: int, dtype: DTypeLike = np.float64) -> Iterator[NDArray[Any]]:
+        """Yield the inputs of one draw, ``length`` steps at a time: without end, save for data.
+
+        Raises
+        ------
+        UsageError
+            As `draw` does.
+        """
+        first = 0
+        for piece in self._unscaled(draw, length):
+            with np.errstate(over="ignore"):
+                scaled = np.asarray(self.scale * piece).astype(dtype)
+            if not np.isfinite(scaled).all():
+                step, feature = (int(k) + 1 for k in np.argwhere(~np.isfinite(scaled))[0])
+                raise UsageError(
+                    f"input scale {self.scale:g}: takes feature {feature} of step {first + step} out of the "
+                    f"range of {np.dtype(dtype)}; expected a smaller one"
+                )
+            yield scaled
+            first += length
+
+    def _unscaled(self, draw: int, length: int) -> Iterator[NDArray[np.float64]]:
+        if self.data is not None:
+            data = self.data[draw % len(self.data)]
+            yield from (np.asarray(data[first : first + length]) for first in range(0, self.steps, length))
+        elif self.kind == "normal":
+            generator = np.random.default_rng([self.seed, draw, 0])
+            while True:
+                yield generator.standard_normal((length, self.features))
+        else:
+            while True:
+                yield np.full((length, self.features), 1.0 if self.kind == "constant" else 0.0)
+
+
+def _batch(
+    source: str | Path | ArrayLike, key: str | None, format: str | None, count: int
+) -> NDArray[np.float64]:
+    """Return data as (batch, steps, features)."""
+    if format is not None:
+        read = lookup(INPUT_FORMATS, format, "input format")
+        if not isinstance(source, str | Path) or key is not None:
+            raise UsageError(f"input format {format!r}: expected a file as the input, and no key")
+        images: NDArray[np.float64] = read(source, count)
+        return images
+    if isinstance(source, str | Path):
+        data = read_array(source, key, dimensions=(2, 3))
+    else:
+        refuse_without_effect({"key": key}, "on an array: it picks one of a file")
+        data = convert_array(source, "input", (2, 3))
+    if np.iscomplexobj(data):
+        raise DataError("the input is complex: expected real numbers, a step a row")
+    batch: NDArray[np.float64] = data[None] if data.ndim == 2 else data
+    return batch

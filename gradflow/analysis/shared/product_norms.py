@@ -1,0 +1,285 @@
+"""Which product of Jacobians is meant and which part of it, and the engine that suits it.
+
+With P the product of the steps between two states, block ``xy`` is ∂x/∂y for x, y among h and c: a block of
+the true product, never a product of blocks. The backward view has P_k = J_T ⋯ J_{T−k+1}, what backpropagation
+sees of the state k steps ago; the forward view P_k = J_k ⋯ J_1, what became of the first state.
+"""
+
+from collections.abc import Sequence
+from operator import index
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradflow.analysis.shared.trajectory import STRETCH, Trajectory
+from gradflow.cells.base import Array, Cell, Index
+from gradflow.cells.factor import StepFactor
+from gradflow.errors import UsageError
+from gradflow.linalg.batch import batch_norms
+from gradflow.linalg.chain import TOLERANCE, Norms, chain_norms
+from gradflow.linalg.matrix_free import matrix_free_norms
+from gradflow.linalg.products import UnresolvedError
+from gradflow.linalg.scaled import log10_of
+from gradflow.linalg.singular import gram_values, leading_singular_values
+
+BATCHED = 24  # state sizes up to which many seeds go as one batch
+DENSE = 160  # state sizes up to which the norm of a single Jacobian is cheapest from its Gram matrix
+# Relative residual at which the norm of a single large Jacobian is taken; its error is the square of that
+# over the gap as a rule. That no larger value hides among those close to it is not proved.
+STEP_TOLERANCE = 1e-7
+# From this state size on a few lags are measured without forming a product, whose memory alone is too much.
+LARGE = 3000
+# An inverse with a larger relative error than this is no number to publish.
+LOST = 1e-3
+
+
+class View(NamedTuple):
+    """What is asked about every product: ``norms`` of the blocks, at ``lags`` from 1, ascending."""
+
+    direction: str
+    blocks: tuple[str, ...]
+    norms: tuple[str, ...]
+    lags: tuple[int, ...]
+    exact: bool
+
+    def order(self, steps: int) -> range:
+        """Return the places of the factors as the lag grows."""
+        return range(steps) if self.direction == "forward" else range(steps - 1, -1, -1)
+
+
+class Part(NamedTuple):
+    """A block as it is carried: Y_0 has the unit vectors ``start``, and ``rows`` of Y are measured."""
+
+    start: Index
+    rows: Index
+
+
+def part_of(cell: Cell, block: str, direction: str) -> Part:
+    """Return how a block is carried: backward the transposed product, forward the product itself.
+
+    Raises
+    ------
+    UsageError
+        Where the cell has no such part of its state.
+    """
+    parts = dict(cell.parts)
+    if block == "state":
+        return Part(slice(None), slice(None))
+    missing = sorted(set(block) - set(parts))
+    if missing:
+        raise UsageError(f"block {block!r}: the state has no part {missing[0]!r}, only {', '.join(parts)}")
+    to, of = (parts[name] for name in block)
+    return Part(of, to) if direction == "forward" else Part(to, of)
+
+
+class ProductNorms(NamedTuple):
+    """One norm of the product at every lag, as log₁₀, shape (..., T); nan at lags not asked for."""
+
+    log10: Array
+    error: float  # a bound of the relative error, rounding included, where ``bounds`` is false
+    bounds: Array  # of bool, (..., T): whether the number is an upper bound, no digit being left
+
+
+def product_log10_norms(trajectory: Trajectory, view: View, block: str) -> dict[str, ProductNorms]:
+    """Return each norm asked for.
+
+    −inf is a product that is 0 by its structure. Where the inverse has no digit left, the smallest singular
+    value is nan.
+    """
+    part = part_of(trajectory.cell, block, view.direction)
+    found: dict[str, ProductNorms] = {}
+    if set(view.norms) - {"min"}:
+        norms = _forward_norms(trajectory, view, part)
+        found["2"] = ProductNorms(norms.two, norms.error, norms.bounds)
+        found["fro"] = ProductNorms(norms.frobenius, norms.error, norms.bounds)
+    if {"min", "cond"} & set(view.norms):
+        unit = np.eye(trajectory.size, dtype=trajectory.dtype)
+        inverse, error = inverse_log10_norms(trajectory, view, unit)
+        found["min"] = ProductNorms(-inverse, error, np.zeros(inverse.shape, bool))
+        if "cond" in view.norms:
+            # a product that is exactly singular has no finite condition, even where it is 0
+            singular, (two, rest, bounds) = np.isinf(inverse), found["2"]
+            cond = np.where(singular, np.inf, two + np.where(singular, 0.0, inverse))
+            found["cond"] = ProductNorms(cond, rest + error, bounds & ~singular)
+    return {name: found[name] for name in view.norms}
+
+
+def _forward_norms(trajectory: Trajectory, view: View, part: Part) -> Norms:
+    """Return the norms of the product itself by the engine that suits its size."""
+    steps = trajectory.steps
+    places = view.order(steps)
+    act, react = ("matmat", "rmatmat")[:: 1 if view.direction == "forward" else -1]
+
+    def along(k: int, block: Array) -> Array:
+        return np.asarray(getattr(trajectory.jacobian(places[k]), act)(block))
+
+    def back(k: int, block: Array) -> Array:
+        return np.asarray(getattr(trajectory.jacobian(places[k]), react)(block))
+
+    start = np.eye(trajectory.size, dtype=trajectory.dtype)[:, part.start]
+    if trajectory.states.ndim > 2:
+        seeds = len(trajectory.states)
+        return batch_norms(along, steps, np.broadcast_to(start, (seeds, *start.shape)), rows=part.rows)
+    lags = [lag for lag in view.lags if lag <= steps]
+    few = trajectory.size >= LARGE and len(lags) < steps / 2
+    if few and view.norms == ("2",) and not view.exact:
+        return matrix_free_norms(along, back, steps, lags, start, rows=part.rows)
+    wanted = frozenset(lags)
+    return chain_norms(along, steps, start, rows=part.rows, wanted=wanted.__contains__, exact=view.exact)
+
+
+def inverse_log10_norms(trajectory: Trajectory, view: View, start: Array) -> tuple[Array, float]:
+    """Return log₁₀ ‖P⁻¹ Y‖₂ by lag: inf from a singular step on, nan from one singular to rounding.
+
+    With Y = ``start`` the identity that is 1/σ_min.
+
+    The product itself has lost its small singular values to rounding after a few steps; the product of the
+    inverses has them as its largest.
+    """
+    steps = trajectory.steps
+    places = view.order(steps)
+    act = "rsolve" if view.direction == "forward" else "solve"
+    ends: list[tuple[int, float]] = []
+    rounding = 0.0
+
+    def along(k: int, block: Array) -> Array:
+        nonlocal rounding
+        if ends:
+            return np.zeros_like(block)
+        factor = trajectory.jacobian(places[k])
+        try:
+            with np.errstate(all="ignore"):
+                inverted = np.asarray(getattr(factor, act)(block))
+                error = factor.inverse_error()
+        except np.linalg.LinAlgError:
+            ends.append((k, np.inf))
+        except UnresolvedError:
+            ends.append((k, np.nan))
+        else:
+            if np.isfinite(inverted).all() and error < LOST:
+                rounding += error
+                return inverted
+            ends.append((k, np.nan))
+        return np.zeros_like(block)
+
+    norms = chain_norms(along, steps, start, wanted=frozenset(view.lags).__contains__, exact=view.exact)
+    two = np.where(norms.bounds, np.nan, norms.two)
+    for k, value in ends:
+        two[k:] = value
+    return two, norms.error + rounding
+
+
+def step_log10_norms(trajectory: Trajectory, view: View) -> Array:
+    """Return log₁₀ ‖J‖₂ of the one step at each lag, shape (..., T).
+
+    Of a large cell it may be nan at lags that were not asked for, and where the iteration does not settle.
+    """
+    steps, order = trajectory.steps, list(view.order(trajectory.steps))
+    if view.exact or trajectory.states.ndim > 2 or trajectory.size <= DENSE:
+        every = [_dense_log10_norm(trajectory.jacobian(place), exact=view.exact) for place in range(steps)]
+        logs = np.stack(every, axis=-1) if every else np.empty((*trajectory.states.shape[:-2], 0))
+    else:
+        logs = np.full(steps, np.nan)
+        for first in sorted({order[lag - 1] // STRETCH * STRETCH for lag in view.lags if lag <= steps}):
+            logs[first : first + STRETCH] = _stretch_log10_norms(trajectory, first)
+    return np.asarray(logs[..., order])
+
+
+def _dense_log10_norm(factor: StepFactor, *, exact: bool) -> Array:
+    dense = factor.todense()
+    # by a power of two near 1, for squares of small entries are 0, and sums of large ones out of range
+    shift = np.frexp(np.abs(dense).max(axis=(-2, -1), keepdims=True))[1]
+    near = np.ldexp(dense, -shift)
+    if exact:
+        norms = np.linalg.norm(near, 2, axis=(-2, -1))
+    else:
+        norms = np.sqrt(np.maximum(gram_values(near)[..., -1], 0.0))
+    return log10_of(norms, shift[..., 0, 0])
+
+
+def _stretch_log10_norms(trajectory: Trajectory, first: int) -> Array:
+    """Return log₁₀ of the norms of a stretch of Jacobians, one draw's, all iterated upon at once."""
+    _, factor = trajectory.stretch(first)
+    each, count = factor.each(), min(STRETCH, trajectory.steps - first)
+    tolerance = max(STEP_TOLERANCE, TOLERANCE[factor.dtype.itemsize])
+    shape = (factor.size, count)
+    norms, errors = leading_singular_values(each.matmat, each.rmatmat, shape, factor.dtype, tolerance)
+    logs = log10_of(norms)
+    for k in np.flatnonzero(errors > tolerance):
+        # the Gram matrix of a very large one takes minutes: what is not settled is then left out, and told
+        logs[k] = _dense_log10_norm(factor.at(int(k)), exact=False) if factor.size < LARGE else np.nan
+    return logs
+
+
+def retained_log10_norms(retained: Array, view: View) -> dict[str, Array]:
+    """Return log₁₀ of the norms of ∏ diag(f) alone: the carousel, the direct path of exercise 5-3(c).
+
+    An approximation of the block cc, for it leaves out that every gate depends on the state.
+
+    Parameters
+    ----------
+    retained : array (..., T, H)
+        The gate that multiplies what was before, at every step.
+    """
+    with np.errstate(divide="ignore"):
+        steps = np.log10(retained[..., list(view.order(retained.shape[-2])), :].astype(np.float64))
+    logs = np.cumsum(steps, axis=-2)
+    high, low = logs.max(axis=-1), logs.min(axis=-1)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        apart = np.where(np.isinf(high)[..., None], -np.inf, logs - high[..., None])
+        fro = high + 0.5 * np.log10(np.sum(10.0 ** (2 * apart), axis=-1))
+    cond = np.where(np.isinf(low), np.inf, high - np.where(np.isinf(low), 0.0, low))
+    found = {"2": high, "fro": np.where(np.isinf(high), high, fro), "min": low, "cond": cond}
+    return {name: found[name] for name in view.norms}
+
+
+def check_combination(view: View) -> None:
+    """Refuse what cannot be had.
+
+    Raises
+    ------
+    UsageError
+        For the smallest singular value of a block: it is lost to rounding, and the inverse's blocks are
+        others.
+    """
+    lost = {"min", "cond"} & set(view.norms)
+    others = set(view.blocks) - {"state", "direct"}
+    if lost and others:
+        raise UsageError(
+            f"norm {sorted(lost)[0]!r} of block {sorted(others)[0]!r}: its small singular values are lost to "
+            "rounding after a few steps; expected block state or direct"
+        )
+
+
+def parse_lags(lags: str | Sequence[int], steps: int) -> tuple[int, ...]:
+    """Return the lags asked for: ``all``, ``log`` (√2 apart), or a list as text or numbers.
+
+    Raises
+    ------
+    UsageError
+        For a lag that is no integer from 1 to ``steps``.
+
+    Examples
+    --------
+    >>> parse_lags("log", 20), parse_lags("5,10", 20)
+    ((1, 2, 3, 4, 6, 8, 11, 16, 20), (5, 10))
+    """
+    if isinstance(lags, str) and lags == "all":
+        return tuple(range(1, steps + 1))
+    if isinstance(lags, str) and lags == "log":
+        spaced = {round(2 ** (k / 2)) for k in range(2 * steps.bit_length())}
+        return tuple(sorted({lag for lag in spaced if lag <= steps} | {steps}))
+    try:
+        given = [int(lag) if isinstance(lag, str) else index(lag) for lag in _listed(lags)]
+    except (TypeError, ValueError):
+        raise UsageError(f"lags {lags!r}: expected all, log or integers, as in 1,10,100") from None
+    wrong = [lag for lag in given if not 1 <= lag <= steps]
+    if wrong or not given:
+        raise UsageError(
+            f"lags {wrong[0] if wrong else 'of an empty list'}: expected 1 to {steps}, the steps"
+        )
+    return tuple(sorted(set(given)))
+
+
+def _listed(lags: str | Sequence[int]) -> Sequence[Any]:
+    return lags.split(",") if isinstance(lags, str) else lags

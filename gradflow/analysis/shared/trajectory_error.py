@@ -1,0 +1,216 @@
+"""How far the rounding of a trajectory moves the norms of the Jacobian products along it.
+
+Rounding moves every state a little, as if the weights and inputs were off by about their last place. So the
+cell runs again, a few times, with each of those moved by one unit in the last place, up or down at random:
+where another order of summation, or another processor, might have taken the states. The Jacobians of the cell
+as it was given carry one random column along every run, which stands for the whole product. How far the norm
+of that column moves is an estimate of what rounding does to a norm.
+"""
+
+import math
+from collections.abc import Iterator
+from contextlib import suppress
+from decimal import ROUND_UP, Context, Decimal
+
+import numpy as np
+
+from gradflow.analysis.shared.product_norms import (
+    LARGE,
+    View,
+    inverse_log10_norms,
+    part_of,
+    retained_log10_norms,
+)
+from gradflow.analysis.shared.trajectory import Trajectory
+from gradflow.cells.base import Array, Cell
+from gradflow.errors import NumericalError
+from gradflow.linalg.scaled import log10_of
+
+PERTURBED_RUNS = 3  # of one alone, one case in a hundred is off by a factor of three and more
+PERTURBED_INVERSES = 1  # every step of every run asks for an elimination
+UNSCALED_SIZES = 2.0**-200, 2.0**200  # columns between are left as they are
+NUMBERS_AT_ONCE = 2**20  # of states that are perturbed together
+NOTED_DECADES = 1e-6  # tables show six digits of a norm
+
+
+def perturbed_states(trajectory: Trajectory, at_once: int = 1) -> Iterator[Array]:
+    """Yield states that rounding might have led to, of ``at_once`` runs on a leading axis.
+
+    Weights, inputs and initial state move by one unit in the last place each, ε of their type, relative. What
+    is 0 stays 0, for sums and products of zeros are exact.
+    """
+    generator = np.random.default_rng(0)
+
+    def moved(values: Array) -> Array:
+        signs = generator.integers(0, 2, (at_once, *values.shape), np.int8) * 2 - 1
+        with np.errstate(over="ignore", under="ignore"):
+            found = values * (1 + np.finfo(values.dtype).eps * signs).astype(values.dtype)
+        return np.where(np.isfinite(found), found, values)
+
+    for _ in range(0, PERTURBED_RUNS, at_once):
+        cell = trajectory.cell.with_weights(lambda weights: moved(weights[0]))
+        with np.errstate(all="ignore"):
+            yield cell.run(moved(trajectory.inputs), moved(trajectory.states[..., 0, :]))
+
+
+def stated_error(largest_change: float) -> float:
+    """Return twice the largest change of a few runs, for others change more, up to one significant digit.
+
+    Examples
+    --------
+    >>> stated_error(1.23e-15), stated_error(0.25), stated_error(0.0)
+    (3e-15, 0.5, 0.0)
+    """
+    if largest_change == 0.0 or not math.isfinite(largest_change):
+        return largest_change
+    return float(Decimal(2 * largest_change).normalize(Context(prec=1, rounding=ROUND_UP)))
+
+
+def rounding_note(error: float) -> str:
+    """Return what an error in decades means."""
+    return (
+        f"rounding moves the states, and with them log₁₀ of a norm by up to about {error:g} "
+        "(trajectory_error), as in chaos: the norms are those of a nearby trajectory, and digits beyond that "
+        "are not reproducible."
+    )
+
+
+class TrajectoryRounding:
+    """A trajectory, the runs that rounding might have made of it, and how far norms along them differ.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        Of one draw, or of several on one leading axis: states (T + 1, n) or (S, T + 1, n).
+    """
+
+    def __init__(self, trajectory: Trajectory) -> None:
+        at_once = PERTURBED_RUNS if trajectory.size < LARGE else 1  # of a large cell, one copy of the weights
+        states = np.concatenate([trajectory.states[None], *perturbed_states(trajectory, at_once)])
+        # the computed run first, on a leading axis
+        self.runs = Trajectory(trajectory.cell, trajectory.inputs, states, None, underflow=False)
+        if trajectory.dtype != np.float64:  # the rounding of the products is another matter
+            double, inputs = np.dtype(np.float64), trajectory.inputs.astype(np.float64)
+            cell = trajectory.cell.astype(double)
+            self.runs = Trajectory(cell, inputs, states.astype(double), None, underflow=False)
+
+    def norm_errors(self, view: View, block: str) -> dict[str, Array]:
+        """Return how far log₁₀ of each norm of a block moves, the largest over runs and lags asked for.
+
+        Each is an array without axes, or (S,), in decades. It is inf where a norm is 0, or out of range,
+        along one run and not along another.
+        """
+        if not self.runs.steps:
+            return dict.fromkeys(view.norms, np.zeros(self.runs.states.shape[1:-2]))
+        if block == "direct":
+            retained = [gate.values for gate in self.runs.gates() if gate.gate.retains]
+            direct = retained_log10_norms(np.concatenate(retained, axis=-1), view)
+            return {norm: _largest_change(logs, view) for norm, logs in direct.items()}
+        errors: dict[str, Array] = {}
+        if set(view.norms) - {"min"}:
+            change = _largest_change(self._log10_norms(view, block), view)
+            errors |= {"2": change, "fro": change}
+        if {"min", "cond"} & set(view.norms):
+            errors["min"] = _largest_change(self._inverse_log10_norms(view), view)
+            errors["cond"] = errors["min"] + errors.get("2", 0.0)
+        return {norm: errors[norm] for norm in view.norms}
+
+    def _log10_norms(self, view: View, block: str) -> Array:
+        """Return log₁₀ of the norm of the column along every run, (runs, ..., lags)."""
+        runs, part = self.runs, part_of(self.runs.cell, block, view.direction)
+        act = "matmat" if view.direction == "forward" else "rmatmat"
+        count, *draws = runs.states.shape[:-2]
+        start = np.zeros((runs.size, 1))
+        start[part.start] = self._column()[part.start]
+        columns = np.broadcast_to(start, (*draws, runs.size, count))  # one a run, side by side
+        exponents = np.zeros((*draws, count), np.int64)
+        squares, levels = [], []
+        stretch = -1
+        with np.errstate(all="ignore"):
+            for place in view.order(runs.steps)[: max(view.lags)]:
+                first, linearized = runs.stretch(place)
+                if first != stretch:
+                    stretch, factor = first, linearized.side_by_side(-3 - len(draws))
+                points = slice((place - first) * count, (place - first + 1) * count)
+                columns, exponents = _near_one(getattr(factor.each(points), act)(columns), exponents)
+                seen, level = columns, exponents
+                if block != "state":  # it may be far smaller than the whole
+                    seen, level = _near_one(columns[..., part.rows, :], exponents)
+                squares.append(np.einsum("...ij,...ij->...j", seen, seen))
+                levels.append(level)
+            norms = log10_of(np.sqrt(np.stack(squares)), np.stack(levels))
+        return np.swapaxes(norms, 0, -1)
+
+    def _inverse_log10_norms(self, view: View) -> Array:
+        """Return the same of the inverse of the product, of few runs, for each step is eliminated anew.
+
+        It is nan from a step on whose inverse is not known.
+        """
+        found = np.full((1 + PERTURBED_INVERSES, self.runs.steps), np.nan)
+        for place, states in enumerate(self.runs.states[: len(found)]):
+            run = Trajectory(self.runs.cell, self.runs.inputs, states, None, underflow=False)
+            with suppress(NumericalError):  # along a perturbed run alone, for the product has been measured
+                found[place] = inverse_log10_norms(run, view, self._column())[0]
+        return found
+
+    def _column(self) -> Array:
+        return np.random.default_rng(1).standard_normal((self.runs.size, 1))
+
+
+def _near_one(columns: Array, exponents: Array) -> tuple[Array, Array]:
+    """Return columns (..., n, m) and their powers of two, brought near 1 where any is far from it."""
+    largest = np.abs(columns).max(axis=-2)
+    if UNSCALED_SIZES[0] < largest.min() and largest.max() < UNSCALED_SIZES[1]:
+        return columns, exponents
+    shifts = np.frexp(largest)[1]
+    return np.ldexp(columns, -shifts[..., None, :]), exponents + shifts
+
+
+def state_norm_error(trajectory: Trajectory) -> float:
+    """Return how far log₁₀ ‖∂s_T/∂s_{T−k}‖₂ moves at most over all lags k and runs; 0 where there are none.
+
+    Of several runs, a leading axis, as many are perturbed at once as fit into the cache of a few million
+    numbers.
+
+    Examples
+    --------
+    Of a linear network no state enters the Jacobian:
+
+    >>> from gradflow.analysis.shared.trajectory import follow
+    >>> from gradflow.cells.rnn import RNN
+    >>> linear = RNN(np.ones((1, 1)), np.array([[0.9]]), np.zeros(1), "identity")
+    >>> state_norm_error(follow(linear, np.ones((50, 1))))
+    0.0
+    """
+    if not trajectory.steps:
+        return 0.0
+    view = View("backward", ("state",), ("2",), tuple(range(1, trajectory.steps + 1)), exact=False)
+    changes = [TrajectoryRounding(part).norm_errors(view, "state")["2"] for part in _parts(trajectory)]
+    return stated_error(max(float(change.max()) for change in changes))
+
+
+def _parts(trajectory: Trajectory) -> Iterator[Trajectory]:
+    """Yield runs of a trajectory, as many at once as `NUMBERS_AT_ONCE` allows."""
+    if trajectory.states.ndim == 2:
+        yield trajectory
+        return
+    count = max(NUMBERS_AT_ONCE // trajectory.states[0].size, 1)
+    for first in range(0, len(trajectory.states), count):
+        inputs, states = (each[first : first + count] for each in (trajectory.inputs, trajectory.states))
+        yield Trajectory(_repeated(trajectory.cell, len(states)), inputs, states, None, underflow=False)
+
+
+def _repeated(cell: Cell, count: int) -> Cell:
+    """Return a cell as many times, for each run is perturbed in its own way."""
+    return cell.with_weights(lambda weights: np.broadcast_to(weights[0], (count, *weights[0].shape)))
+
+
+def _largest_change(log10_norms: Array, view: View) -> Array:
+    """Return the largest difference from the first run at the lags asked for, given (runs, ..., lags)."""
+    asked = log10_norms[..., [lag - 1 for lag in view.lags if lag <= log10_norms.shape[-1]]]
+    computed, others = asked[0], asked[1:]
+    with np.errstate(invalid="ignore"):
+        change = np.where(others == computed, 0.0, np.abs(others - computed))
+    # where the computed run has no number, none can be off; where another has none, it may be anything
+    change = np.where(np.isnan(computed), 0.0, np.where(np.isnan(change), np.inf, change))
+    return np.asarray(change.max(axis=(0, -1), initial=0.0))

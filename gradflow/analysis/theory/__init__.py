@@ -1,0 +1,1 @@
+"""`gradflow theory`: exponents that theory predicts, beside measured ones."""

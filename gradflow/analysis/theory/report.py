@@ -1,0 +1,218 @@
+"""From predictions and draws to the record of a theory."""
+
+import math
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+from scipy.optimize import brentq
+
+from gradflow.analysis.shared.verdicts import verdict
+from gradflow.analysis.theory.record import Predictions, Sweep, Theory
+from gradflow.analysis.theory.subjects.case import Prediction
+from gradflow.analysis.theory.sweep import Asked
+from gradflow.cells.base import Array
+from gradflow.errors import NumericalError
+
+LEADING = ("largest_exponent", "exponent_1", "zero_state_rate")  # the first of these that a theory has
+ROUNDING = 1e-9  # relative, under which a difference is none
+CRITICAL = 1e-12  # nats per step, under which a rate is 0
+PHASES = {-1: "shrinking", 0: "critical", 1: "growing"}
+Apply = Callable[..., Iterable[Any]]
+
+
+def beside(predictions: Sequence[Prediction], draws: range, shared: Mapping[str, Any], map: Apply) -> Theory:
+    """Return the record of predictions beside what is measured."""
+    found = measured(predictions, draws, map)
+    leading = _leading(predictions)
+    rate = leading.predicted
+    deviations = [_deviation(one, it) for one, it in zip(predictions, found, strict=True)]
+    table = Predictions(
+        quantity=[one.quantity for one in predictions],
+        predicted=np.array([one.predicted for one in predictions]),
+        measured=np.array([it.mean for it in found]),
+        standard_error=np.array([it.error for it in found]),
+        deviation=np.array(deviations),
+        source=[one.source for one in predictions],
+    )
+    place = predictions.index(leading)
+    return Theory(
+        **shared,
+        notes=tuple(_notes(leading, found, draws, shared["hidden"])),
+        rate=rate,
+        verdict=_verdict(leading, shared["steps"]),
+        parameter=None,
+        critical_value=None,
+        critical_measured=None,
+        quadrature_error=leading.known.error,
+        conclusion=_conclusion(leading, found[place]),
+        predictions=table,
+    )
+
+
+def swept(
+    asked: Asked,
+    predicted: Callable[[float], list[Prediction]],
+    draws: range,
+    shared: Mapping[str, Any],
+    map: Apply,
+) -> Theory:
+    """Return the record of a parameter's sweep, and where the leading rate crosses 0."""
+    values = asked.values
+    leading = [_leading(predicted(value)) for value in values]
+    found = measured(leading, draws, map)
+    rates = [one.predicted for one in map(_known, leading)]
+    turns = [False, *((a < -CRITICAL) != (b < -CRITICAL) for a, b in pairwise(rates))]
+
+    table = Sweep(
+        value=np.array(values),
+        predicted=np.array(rates),
+        measured=np.array([it.mean for it in found]),
+        standard_error=np.array([it.error for it in found]),
+        deviation=np.array([_deviation(one, it) for one, it in zip(leading, found, strict=True)]),
+        phase=[PHASES[0 if abs(one) <= CRITICAL else int(math.copysign(1, one))] for one in rates],
+        critical=turns,
+    )
+    critical = _root(asked, predicted, rates, turns)
+    means = [it.mean for it in found]
+    return Theory(
+        **shared,
+        notes=tuple(_notes(leading[0], found, draws, shared["hidden"])),
+        rate=rates[-1],
+        verdict=_verdict(leading[-1], shared["steps"]),
+        parameter=asked.parameter,
+        critical_value=critical,
+        critical_measured=_crossing(values, means),
+        quadrature_error=max(one.known.error for one in leading),
+        conclusion=_conclusion_of_sweep(asked, leading[0], rates, critical, _crossing(values, means)),
+        sweep=table,
+    )
+
+
+def _verdict(leading: Prediction, steps: int) -> str:
+    """Return the verdict on the leading rate, which is as sure as its quadrature."""
+    rate, error = leading.known
+    return str(verdict(rate, steps, None, rate - error, rate + error))
+
+
+class Measured(NamedTuple):
+    """A quantity over draws: its mean, the standard error of that, and how many draws overflowed."""
+
+    mean: float
+    error: float
+    lost: int
+
+
+def measured(
+    predictions: Sequence[Prediction], draws: range, map: Callable[..., Iterable[Any]]
+) -> list[Measured]:
+    """Return what each prediction is measured as."""
+
+    def answer(job: tuple[Prediction, int]) -> float:
+        prediction, draw = job
+        if prediction.measure is None:
+            return math.nan
+        try:
+            return prediction.measure(draw)
+        except NumericalError:
+            return math.inf
+
+    jobs = [(prediction, draw) for prediction in predictions for draw in draws]
+    values = np.array(list(map(answer, jobs))).reshape(len(predictions), len(draws))
+    return [_over_draws(row) for row in values]
+
+
+def _over_draws(values: Array) -> Measured:
+    held = values[~np.isposinf(values)]
+    lost = len(values) - len(held)
+    if not len(held):
+        return Measured(math.nan, math.nan, lost)
+    with np.errstate(invalid="ignore"):
+        error = held.std(ddof=1) / math.sqrt(len(held)) if len(held) > 1 else math.nan
+    return Measured(float(held.mean()), float(error), lost)
+
+
+def _deviation(prediction: Prediction, found: Measured) -> float:
+    """Return measured less predicted in standard errors; nan where there is none."""
+    difference = found.mean - prediction.predicted
+    if abs(difference) <= ROUNDING * max(1.0, abs(prediction.predicted)):
+        return 0.0
+    return difference / found.error if found.error > 0 else math.nan
+
+
+def _known(prediction: Prediction) -> Prediction:
+    """Return a prediction that has been worked out."""
+    _ = prediction.known
+    return prediction
+
+
+def _leading(predictions: Sequence[Prediction]) -> Prediction:
+    return next(one for name in LEADING for one in predictions if one.quantity == name)
+
+
+def _root(
+    asked: Asked,
+    predicted: Callable[[float], list[Prediction]],
+    rates: Sequence[float],
+    turns: Sequence[bool],
+) -> float | None:
+    """Return where the predicted rate first crosses 0, between two values of which one is on either side."""
+    place = next((k for k, turn in enumerate(turns) if turn), None)
+    if place is None:
+        return None
+    ends = asked.values[place - 1], asked.values[place]
+    for k in (place - 1, place):
+        if abs(rates[k]) <= CRITICAL:
+            return asked.values[k]
+    named = [one.predicted for one in predicted(ends[1]) if one.quantity == "critical_gain"]
+    if asked.parameter == "gain" and named and ends[0] < named[0] < ends[1]:
+        return named[0]  # as theory has it: past it the rate may rise too slowly to be sought
+
+    def rate(value: float) -> float:
+        return _leading(predicted(value)).predicted
+
+    return float(brentq(rate, *ends, xtol=1e-12))
+
+
+def _crossing(values: Sequence[float], means: Sequence[float]) -> float | None:
+    """Return where the measured rates, joined by straight lines, first cross 0."""
+    for (x, a), (y, b) in pairwise(zip(values, means, strict=True)):
+        if math.isfinite(a) and math.isfinite(b) and (a < 0) != (b < 0):
+            return x - a * (y - x) / (b - a)
+    return None
+
+
+def _notes(leading: Prediction, found: Sequence[Measured], draws: range, hidden: int) -> Iterator[str]:
+    """Yield what to beware of."""
+    if draws and not leading.exact:
+        yield (
+            f"Predictions are for N → ∞: at N = {hidden} what is measured is off by more than its standard "
+            "error, by some 1/√N in a radius and 1/N in an exponent of a chaotic network (--hidden)."
+        )
+    if any(it.mean == -math.inf for it in found):
+        yield "a state dies out, to exactly 0, where a relu has no slope: what is measured is -inf."
+    lost = max(it.lost for it in found)
+    if lost:
+        yield f"in {lost} of {len(draws)} draws a state overflows; they are left out of the means."
+
+
+def _conclusion(leading: Prediction, found: Measured) -> str:
+    """Return the leading rate in words."""
+    beside = ""
+    if math.isfinite(found.mean):
+        error = f" ± {found.error:.2g}" if math.isfinite(found.error) else ""
+        beside = f"; measured {found.mean:.6g}{error}"
+    return f"{leading.quantity} {leading.predicted:.6g} nats per step by theory{beside}."
+
+
+def _conclusion_of_sweep(
+    asked: Asked, leading: Prediction, rates: Sequence[float], critical: float | None, measured: float | None
+) -> str:
+    """Return in words where the parameter turns critical."""
+    if critical is None:
+        side = "negative" if rates[0] < -CRITICAL else "not negative"
+        first, last = asked.values[0], asked.values[-1]
+        return f"{leading.quantity} stays {side} from {asked.parameter} {first:g} to {last:g}."
+    seen = "" if measured is None else f"; as measured at {measured:.4g}"
+    return f"{leading.quantity} crosses 0 at {asked.parameter} {critical:.6g} by theory{seen}."

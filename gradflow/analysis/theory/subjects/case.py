@@ -1,0 +1,116 @@
+"""What a theory is asked about, and the form of its answers."""
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from gradflow.analysis.shared.exponents import Plan
+from gradflow.analysis.shared.inputs import Inputs
+from gradflow.analysis.shared.subjects import drawn
+from gradflow.analysis.theory.mean_field import NOTHING, Mean
+from gradflow.cells.base import Array, Cell
+from gradflow.cells.initialization import INITIALIZATIONS, Scales
+from gradflow.cells.spec import CellSpec
+from gradflow.errors import UsageError
+from gradflow.linalg.norms import spectral_radius
+
+CIRCULAR_LAW, ORTHOGONAL = "circular law, Girko 1984", "orthogonal: every |ν| is the gain"
+TRUNCATED = "truncated orthogonal matrix, Życzkowski & Sommers 2000"
+
+
+class Case(NamedTuple):
+    """A subject with its options, and the flags that a measurement of it would have."""
+
+    text: str
+    options: Mapping[str, Any]
+    spec: CellSpec | None  # None where it is no cell
+    hidden: int
+    inputs: Inputs
+    plan: Plan
+    seed: int
+    seeds: int
+
+    def squares(self) -> Array:
+        """Return |x_t|² over transient and steps for every draw, (steps, draws); one where all are equal."""
+        if self.inputs.kind in ("zero", "constant"):
+            return np.array([[self.inputs.mean_square()]])
+        wanted = self.plan.transient + self.plan.steps
+        draws = [next(self.inputs.stream(draw, wanted)) for draw in range(self.seeds)]
+        with np.errstate(over="ignore"):
+            return np.stack([np.square(inputs[:wanted]).sum(axis=1) for inputs in draws], axis=1)
+
+    @property
+    def gain(self) -> float:
+        """Of the recurrent weights."""
+        return float(self.options.get("gain", 1.0))
+
+    def radius_source(self, gates: int) -> str:
+        """Return who predicts the radius of a gate's recurrent weights."""
+        init = self.options.get("init")
+        if init == "keras":  # its gates share one orthogonal matrix
+            return ORTHOGONAL if gates == 1 else TRUNCATED
+        return ORTHOGONAL if init == "orthogonal" else CIRCULAR_LAW
+
+    def cell(self, draw: int) -> Cell:
+        """Return a cell with the weights of one draw, the same as for every other command."""
+        assert self.spec is not None
+        return drawn(self.spec, self.hidden, self.inputs.features, self.seed, draw)
+
+    def scales(self, gates: int) -> Scales:
+        """Return how large the weights are.
+
+        Raises
+        ------
+        UsageError
+            Where they are not random, or the cell has several layers.
+        """
+        assert self.spec is not None
+        self.spec.make(1, 1, np.random.default_rng(0))  # refuses what the cell refuses
+        if self.spec.layers > 1:
+            raise UsageError(f"{self.text!r}: theory is of one layer; leave layers out")
+        init = str(self.options.get("init", "torch"))
+        scales = INITIALIZATIONS[init].scales
+        if scales is None:
+            known = ", ".join(name for name, one in INITIALIZATIONS.items() if one.scales)
+            raise UsageError(f"{self.text!r}: theory is of random weights; expected init of {known}")
+        return scales(gates, (self.hidden, self.hidden, self.inputs.features))
+
+
+@dataclass(frozen=True, eq=False)
+class Prediction:
+    """A number that theory gives once it is asked (None where it has none), and how one draw is measured."""
+
+    quantity: str
+    predict: Callable[[], Mean | float | None]
+    source: str
+    measure: Callable[[int], float] | None = None
+    exact: bool = False  # at any N, not for N → ∞ alone
+
+    @cached_property
+    def known(self) -> Mean:
+        """The number with the error of its quadrature, absolute; nan where there is none."""
+        found = self.predict()
+        return found if isinstance(found, Mean) else Mean(math.nan if found is None else found, 0.0)
+
+    @property
+    def predicted(self) -> float:
+        """The number, nan where there is none."""
+        return self.known.value
+
+
+def log(value: float) -> float:
+    """Return ln of a number that is not negative, −inf of 0."""
+    if value <= 0:
+        return -math.inf
+    found = math.log(value)
+    return 0.0 if abs(found) < NOTHING else found
+
+
+def zero_state_radius(cell: Cell) -> float:
+    """Return the spectral radius of the Jacobian at the state 0, without input."""
+    inputs, states = np.zeros((1, cell.input_size)), np.zeros((2, cell.state_size))
+    return spectral_radius(cell.linearize(states, inputs).at(0).todense())

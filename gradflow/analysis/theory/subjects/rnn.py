@@ -1,0 +1,118 @@
+"""The simple recurrent network of random weights: circular law, mean-field theory, Pascanu's bound."""
+
+import math
+from dataclasses import replace
+from functools import cache
+
+import numpy as np
+
+from gradflow.analysis.shared.exponents import measured, orbit_of
+from gradflow.analysis.theory.driven_field import DrivenField
+from gradflow.analysis.theory.mean_field import MeanField, normal_mean
+from gradflow.analysis.theory.subjects.case import ORTHOGONAL, Case, Prediction, log, zero_state_radius
+from gradflow.cells.activations import Activation, activation
+from gradflow.cells.base import affine
+from gradflow.cells.rnn import RNN
+from gradflow.linalg.norms import spectral_radius
+
+MEAN_FIELD = "Molgedey et al. 1992; Chen et al. 2018"
+STEP_BY_STEP = "the same, step by step along the inputs"
+
+
+def predictions(case: Case) -> list[Prediction]:
+    """Return radius of W, rate at the state 0, variance, leading exponent, critical gain, and bound."""
+    scales, phi = case.scales(1), activation(str(case.options.get("activation", "tanh")))
+    deviation = abs(case.gain) * scales.recurrent
+    source = case.radius_source(1)
+    # of an orthogonal W all singular values are its radius; the largest of another is twice that
+    spread = 1.0 if source == ORTHOGONAL else 2.0
+    slope = normal_mean(lambda z: np.square(phi.slope(z)), scales.bias**2).value ** 0.5
+    measured_radius = cache(lambda draw: spectral_radius(_rnn(case, draw).weight_hh))
+    return [
+        Prediction("spectral_radius", lambda: deviation, source, measured_radius),
+        Prediction(
+            "zero_state_rate",
+            lambda: log(deviation * slope),
+            f"ln(g φ′(0)); {source}",
+            lambda draw: log(zero_state_radius(case.cell(draw))),
+        ),
+        *_mean_field(case, phi, deviation),
+        Prediction(
+            "rate_bound",
+            lambda: log(phi.steepest * spread * deviation),
+            "Pascanu et al. 2013, section 2.1; σ_max: Marchenko & Pastur 1967",
+            lambda draw: log(float(_rnn(case, draw).step_bound())),
+        ),
+    ]
+
+
+def _mean_field(case: Case, phi: Activation, deviation: float) -> list[Prediction]:
+    """Return variance, leading exponent and critical gain.
+
+    Of inputs that are drawn for the noise that they are in the mean, and along the very draws beside it: with
+    few features one step's input is stronger than another's. Of data along them.
+    """
+    scales, squares = case.scales(1), case.squares()
+    drives = scales.bias**2 + scales.inputs**2 * squares
+    field = MeanField(phi, deviation, scales.bias**2 + scales.inputs**2 * case.inputs.mean_square())
+    measure = cache(lambda draw: _variance(case, draw)), cache(lambda draw: _largest(case, draw))
+
+    def critical(found: float | None) -> float | None:
+        return None if found is None else found / scales.recurrent
+
+    noise = [
+        Prediction("variance", lambda: _finite(field.variance()), MEAN_FIELD, measure[0]),
+        Prediction("largest_exponent", field.exponent, MEAN_FIELD, measure[1]),
+        Prediction("critical_gain", lambda: critical(field.critical_deviation()), MEAN_FIELD),
+    ]
+    if np.ptp(drives) == 0 or deviation == 0:
+        return noise
+    driven = DrivenField(phi, deviation, drives, case.plan.transient)
+    along = [
+        Prediction("variance", driven.variance, STEP_BY_STEP, measure[0]),
+        Prediction("largest_exponent", driven.exponent, STEP_BY_STEP, measure[1]),
+        Prediction(
+            "critical_gain",
+            lambda: critical(driven.critical_deviation(field.critical_deviation())),
+            STEP_BY_STEP,
+        ),
+    ]
+    if case.inputs.kind == "data":
+        return along
+    named = [replace(one, quantity=f"{one.quantity}_along_inputs") for one in along]
+    return [noise[0], named[0], noise[1], named[1], noise[2]]
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
+def _rnn(case: Case, draw: int) -> RNN:
+    cell = case.cell(draw)
+    assert isinstance(cell, RNN)
+    return cell
+
+
+def _largest(case: Case, draw: int) -> float:
+    """Return the leading Lyapunov exponent of one draw."""
+    assert case.spec is not None
+    orbit = orbit_of(case.spec, case.hidden, case.inputs, case.seed, draw, count=1)
+    (run,) = measured([orbit], 1, case.plan, seed=case.seed)
+    return float(run.exponents()[0])
+
+
+def _variance(case: Case, draw: int) -> float:
+    """Return the mean square of one draw's pre-activations, the transient left out; inf past overflow."""
+    assert case.spec is not None
+    cell = _rnn(case, draw)
+    orbit = orbit_of(case.spec, case.hidden, case.inputs, case.seed, draw, count=1)
+    first, last = case.plan.transient, case.plan.transient + case.plan.steps
+    done, squares = 0, 0.0
+    for trajectory in orbit.trajectories():
+        z = affine(cell.weight_hh, trajectory.states[:-1]) + cell.drive(trajectory.inputs)
+        with np.errstate(over="ignore"):
+            squares += float(np.square(z[max(first - done, 0) : last - done]).sum())
+        done += len(z)
+        if done >= last:
+            break
+    return squares / (case.plan.steps * cell.state_size) if done >= last else math.inf

@@ -1,0 +1,191 @@
+"""What theory predicts of a cell with random weights, beside what is measured of it."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from numpy.typing import ArrayLike
+
+from gradflow.analysis.shared.exponents import plan_of
+from gradflow.analysis.shared.inputs import Inputs, check_count, kind_of
+from gradflow.analysis.shared.subjects import check_named
+from gradflow.analysis.shared.without_effect import refuse_without_effect
+from gradflow.analysis.theory.record import Theory
+from gradflow.analysis.theory.report import beside, swept
+from gradflow.analysis.theory.subjects import THEORIES
+from gradflow.analysis.theory.subjects.case import Case, Prediction
+from gradflow.analysis.theory.sweep import INPUT_SCALE, Asked, parse_asked
+from gradflow.errors import UsageError
+from gradflow.readers.in_memory import name_origin
+from gradflow.registry import lookup
+
+SEEDS = 10
+HIDDEN = 128  # units, where nobody says how many: theory is of many
+
+
+def theory(
+    cell: str,
+    *,
+    gain: float | str | None = None,
+    hidden: int = HIDDEN,
+    steps: int | None = None,
+    transient: int | None = None,
+    seed: int | None = None,
+    seeds: int | None = None,
+    features: int | None = None,
+    input: str | Path | ArrayLike | None = None,
+    key: str | None = None,
+    input_format: str | None = None,
+    input_scale: float | str | None = None,
+    measure: bool = True,
+    map: Callable[..., Iterable[Any]] = map,
+) -> Theory:
+    """Compute what random-matrix and mean-field theory predicts, and measure the same over draws of weights.
+
+    Predictions are for N → ∞; a mean over draws of finite size is off by a bias of its own, in a largest
+    exponent of −2/N to −6/N or so, which a deviation of many standard errors may be.
+
+    Parameters
+    ----------
+    cell : str
+        ``NAME[:option=value,...]``, as for `compare`; or ``ginibre[:gain=G]``, a product of independent
+        matrices with normal entries of deviation gain/√N. One option may be a range, ``START:STOP:STEP``.
+    gain : float or str, optional
+        That option, a number or a range.
+    hidden : int
+        N, units or rows.
+    steps, transient : int, optional
+        Of every measured exponent, as for `lyapunov`: 1000, and a tenth of that, unless given.
+    seed, seeds : int, optional
+        Weights and inputs are drawn ``seeds`` times, 10 unless given, all derived from ``seed``, 0 unless
+        given.
+    features : int, optional
+        Features of the inputs; those of ``input``, or 32.
+    input : str, path or array-like (T, features) or (batch, T, features), optional
+        As for `compare`: inputs add to the variance of the pre-activations.
+    key, input_format : str, optional
+        As for `compare`.
+    input_scale : float or str, optional
+        Multiplies the inputs, 1 unless given; a number or a range.
+    measure : bool
+        Whether to measure at all.
+    map : callable
+        Applies the measurement to each draw in order; a caller may watch it.
+
+    Returns
+    -------
+    Theory
+        The table ``predictions``, or of a range the table ``sweep``.
+
+    Raises
+    ------
+    UsageError
+        For a cell, option or range that there is not, or of which there is no theory, and for an option that
+        has no effect on it.
+    DataError
+        For inputs that cannot be read.
+
+    References
+    ----------
+    Girko 1984 for the circular law; Newman 1986 for products of matrices; Molgedey, Schuchhardt &
+    Schuster 1992 and Chen, Pennington & Schoenholz 2018 for the mean field, whose transition Sompolinsky,
+    Crisanti & Sommers 1988 found in continuous time; Ahmadian, Fumarola & Miller 2015 for gated cells;
+    Pascanu, Mikolov & Bengio 2013, section 2.1, for the bound. The column ``source`` says which row is whose.
+
+    Examples
+    --------
+    >>> found = theory("rnn:init=ginibre", gain=1.5, input="zero", measure=False)
+    >>> round(found.rate, 6), found.verdict
+    (0.065217, 'exploding')
+    >>> theory("gru", gain="1:5:1", measure=False).sweep.phase
+    ['shrinking', 'shrinking', 'shrinking', 'growing', 'growing']
+    """
+    check_named([cell])
+    asked = parse_asked(cell, gain, input_scale)
+    lookup(THEORIES, asked.name, "subject of a theory")
+    of_inputs = {"input": input, "input_format": input_format, "input_scale": input_scale}
+    _refuse_unused(
+        asked, kind_of(input), of_inputs, features, {"steps": steps, "transient": transient},
+        {"seed": seed, "seeds": seeds}, measure=measure,
+    )  # fmt: skip
+    seed, seeds = seed or 0, SEEDS if seeds is None else seeds
+    for name, value in (("hidden", hidden), ("seeds", seeds)):
+        check_count(name, value)
+    inputs = Inputs.of(
+        input, key=key, format=input_format, steps=None, features=features, scale=None, seed=seed, count=seeds
+    )
+    plan = plan_of(steps, transient, None if inputs.data is None else inputs.steps)
+
+    def predicted(value: float | None) -> list[Prediction]:
+        variant = asked.at(value)
+        case = Case(
+            variant.text, variant.options, variant.spec, hidden,
+            replace(inputs, scale=variant.input_scale), plan, seed, seeds,
+        )  # fmt: skip
+        found: list[Prediction] = lookup(THEORIES, asked.name, "subject of a theory")(case)
+        return found
+
+    along_inputs = asked.name == "rnn" and (measure or inputs.kind in ("normal", "data"))
+    has_steps = along_inputs or (asked.name == "ginibre" and measure)
+    draws_inputs = asked.name == "rnn" and inputs.kind == "normal"
+    params = {
+        "cell": cell, "gain": gain, "hidden": hidden,
+        "steps": plan.steps if has_steps else None, "transient": plan.transient if has_steps else None,
+        "seed": seed if measure or draws_inputs else None,
+        "seeds": seeds if measure or along_inputs else None,
+        "features": inputs.features if asked.name != "ginibre" and inputs.data is None else None,
+        "input": name_origin(input), "key": key, "input_format": input_format, "input_scale": input_scale,
+        "measure": measure,
+    }  # fmt: skip
+    shared = {
+        "params": params,
+        "hidden": hidden,
+        "features": inputs.features,
+        "steps": plan.steps,
+        "seeds": seeds,
+    }
+    draws = range(seeds if measure else 0)
+    if asked.parameter is None:
+        return beside(predicted(None), draws, shared, map)
+    return swept(asked, predicted, draws, shared, map)
+
+
+def _refuse_unused(
+    asked: Asked,
+    kind: str | None,
+    inputs: Mapping[str, object],
+    features: int | None,
+    run: Mapping[str, int | None],
+    draws: Mapping[str, int | None],
+    *,
+    measure: bool,
+) -> None:
+    """Refuse what has no bearing on the subject: a product of matrices has no inputs, a state 0 sees none.
+
+    Parameters
+    ----------
+    kind : str, optional
+        Of the inputs, None for data.
+    inputs, run, draws : mapping
+        The options of the inputs, of the steps along them, and of what is drawn, as they were given.
+
+    Raises
+    ------
+    UsageError
+        With its name.
+    """
+    if asked.name != "rnn" and asked.parameter == INPUT_SCALE:
+        raise UsageError(f"{INPUT_SCALE} has no bearing on the theory of {asked.name}; sweep another option")
+    if asked.name == "ginibre":
+        refuse_without_effect({**inputs, "features": features}, "with ginibre: it is for a cell")
+    elif asked.name != "rnn":
+        refuse_without_effect({**inputs, **run}, f"on the theory of {asked.name}: it is of the state 0 alone")
+    elif kind == "zero":
+        refuse_without_effect({"input_scale": inputs["input_scale"]}, "on an input of zeros")
+    if not measure:
+        reason = "without a measurement (measure)"
+        if asked.name != "rnn" or kind in ("zero", "constant"):
+            refuse_without_effect({**run, **draws}, reason)
+        elif kind is None:
+            refuse_without_effect({"seed": draws["seed"]}, reason)

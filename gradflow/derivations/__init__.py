@@ -1,0 +1,1 @@
+"""`gradflow derive`: the answers of the exercise sheet, every line verified."""

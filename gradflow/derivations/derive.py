@@ -1,0 +1,219 @@
+"""The answers to the exercise sheet, derived step by step; every step is checked with numbers."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from gradflow.analysis.shared.inputs import check_count
+from gradflow.analysis.shared.square import square_matrix
+from gradflow.derivations.record import Derivation, DerivationLines, DerivedTopics, TopicList
+from gradflow.derivations.topics import ALL_TOPICS, DERIVATIONS
+from gradflow.derivations.topics.line import (
+    ROUNDING,
+    DerivationLine,
+    DerivationTopic,
+    VerifiedLine,
+    verify_line,
+)
+from gradflow.errors import GradflowError, UsageError
+from gradflow.notation.evaluate import Symbols
+from gradflow.notation.tex import tex
+from gradflow.readers.in_memory import name_origin
+from gradflow.registry import describe_unknown, lookup
+
+MAX_HIDDEN, MAX_ROWS = 16, 100  # units and rows, past which nobody reads a derivation
+MIN_ENTRY, MAX_ENTRY = 1e-60, 1e60  # of a matrix, the largest: a double should hold its powers
+Job = tuple[str, int, DerivationLine, Symbols]
+
+
+def derive(
+    topic: str | None = None,
+    *,
+    list: bool = False,
+    cell: str | None = None,
+    matrix: str | ArrayLike | None = None,
+    key: str | None = None,
+    steps: int | None = None,
+    hidden: int | None = None,
+    seed: int | None = None,
+    map: Callable[..., Iterable[Any]] = map,
+) -> Derivation:
+    """Answer a topic of the exercise sheet, with every line of its derivation checked on random parameters.
+
+    Both sides of a line are evaluated as they are printed. Derivatives in them are computed by complex steps,
+    which know no formula of the derivation.
+
+    Parameters
+    ----------
+    topic : str, optional
+        A name of ``gradflow.derivations.topics.DERIVATIONS``, or all.
+    list : bool
+        Return the list of topics instead.
+    cell : str, optional
+        For expand: ``NAME[:option=value,...]``, as for `compare`.
+    matrix : str or array-like (n, n), optional
+        For power and regimes: as for `power`.
+    key : str, optional
+        Which array of a file with several.
+    steps : int, optional
+        For bptt, expand, power and regimes: the number of steps, T or n.
+    hidden : int, optional
+        Number of units of the random network, or of rows of the random matrix.
+    seed : int, optional
+        Of the random parameters; 0 unless given.
+    map : callable
+        Applies the check to each line in order; a caller may watch it.
+
+    Returns
+    -------
+    Derivation
+        The tables ``lines`` and ``topics``.
+
+    Raises
+    ------
+    UsageError
+        For an unknown topic, or an option that it does not take.
+    DataError
+        For a matrix that cannot be read.
+    NumericalError
+        If a line does not hold.
+
+    References
+    ----------
+    Werbos 1990 for backpropagation through time; Bengio, Simard & Frasconi 1994 for products of Jacobians;
+    Hochreiter & Schmidhuber 1997 for the LSTM; Cho et al. 2014, eq. 5 to 8, for the GRU; Squire & Trapp 1998
+    for complex steps.
+
+    Examples
+    --------
+    >>> found = derive("jacobian")
+    >>> found.lines.formula[7], found.lines.holds[7]
+    ('∂y/∂x = diag(σ′(Wx)) W', True)
+    """
+    given: dict[str, Any] = {"cell": cell, "matrix": matrix, "key": key, "steps": steps, "hidden": hidden}
+    params = {"topic": topic, "list": list, **given, "matrix": name_origin(matrix), "seed": seed}
+    if list:
+        if topic is not None or any(value is not None for value in [*given.values(), seed]):
+            raise UsageError("list shows every topic: leave topic and options out, or leave list out")
+        return Derivation(
+            params=params,
+            verified=None,
+            largest_error=None,
+            conclusion=(
+                f"To derive one topic: gradflow derive TOPIC. To derive all: gradflow derive {ALL_TOPICS}."
+            ),
+            topics=TopicList(**_list_topics({name: _build_topic(name, {}, 0) for name in DERIVATIONS})),
+        )
+    params["seed"] = seed = 0 if seed is None else seed
+    check_count("seed", seed, least=0)
+    if topic is None:
+        raise UsageError(f"expected a topic: {', '.join([*DERIVATIONS, ALL_TOPICS])} (list describes them)")
+    options = _read_options(given)
+    topics = {name: _build_topic(name, options, seed) for name in _choose_names(topic, options)}
+    if topic != ALL_TOPICS:
+        params |= {name: default for name, default in taken(topic).items() if params[name] is None}
+    jobs: Sequence[Job] = [
+        (name, number, line, symbols)
+        for name, one in topics.items()
+        for symbols in [one.symbols()]
+        for number, line in enumerate(one.lines, 1)
+    ]
+    return _make_record(params, topics, jobs, [*map(lambda job: verify_line(*job), jobs)])
+
+
+def _read_options(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the options that were given, the matrix read."""
+    options = {name: value for name, value in given.items() if value is not None}
+    key = options.pop("key", None)
+    if "hidden" in options:
+        check_count("hidden", options["hidden"], most=MAX_HIDDEN)
+    if "matrix" in options:
+        options["matrix"] = matrix = square_matrix(options["matrix"], key)
+        largest = float(np.abs(matrix).max())
+        if len(matrix) > MAX_ROWS or not (largest == 0 or MIN_ENTRY <= largest <= MAX_ENTRY):
+            raise UsageError(
+                f"the matrix has {len(matrix)} rows and entries up to {largest:.3g}: expected at most "
+                f"{MAX_ROWS} rows, and a largest entry between {MIN_ENTRY:g} and {MAX_ENTRY:g}"
+            )
+    elif key is not None:
+        raise UsageError(f"key {key!r} picks an array of a file: no matrix was given")
+    return options
+
+
+def taken(name: str) -> dict[str, Any]:
+    """Return the options that a topic takes, with their defaults."""
+    parameters = inspect.signature(lookup(DERIVATIONS, name, "topic")).parameters.values()
+    return {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
+
+
+def _choose_names(topic: str, options: Mapping[str, Any]) -> Iterable[str]:
+    """Return the topics that are meant, and refuse an option that a single one does not take."""
+    if topic == ALL_TOPICS:
+        return DERIVATIONS
+    if topic not in DERIVATIONS:
+        raise UsageError(describe_unknown("topic", topic, [*DERIVATIONS, ALL_TOPICS]))
+    for option in options:
+        if option not in taken(topic):
+            takers = ", ".join(name for name in DERIVATIONS if option in taken(name))
+            raise UsageError(f"{topic} takes no {option}: leave it out; it is for {takers}")
+    if {"hidden", "matrix"} <= options.keys():
+        raise UsageError(f"hidden {options['hidden']} is for random parameters: leave it out, or the matrix")
+    return [topic]
+
+
+def _build_topic(name: str, options: Mapping[str, Any], seed: int) -> DerivationTopic:
+    """Return a topic with those of the options that it takes."""
+    chosen = {option: value for option, value in options.items() if option in taken(name)}
+    try:
+        built: DerivationTopic = lookup(DERIVATIONS, name, "topic")(seed, **chosen)
+    except GradflowError as error:
+        raise type(error)(f"{name}: {error}") from None
+    return built
+
+
+def _make_record(
+    params: Mapping[str, Any],
+    topics: Mapping[str, DerivationTopic],
+    jobs: Sequence[Job],
+    verified: Sequence[VerifiedLine],
+) -> Derivation:
+    which = next(iter(topics)) if len(topics) == 1 else f"all {len(topics)} topics"
+    errors = [one.difference for one in verified if one.relation == "=" and one.tolerance <= ROUNDING]
+    return Derivation(
+        params=params,
+        verified=len(verified),
+        largest_error=max(errors, default=None),
+        conclusion=f"All {len(verified)} lines of {which} verified numerically (seed {params['seed']}).",
+        lines=DerivationLines(
+            topic=[name for name, *_ in jobs],
+            line=[number for _, number, *_ in jobs],
+            formula=[line.formula for _, _, line, _ in jobs],
+            latex=[tex(line.formula) for _, _, line, _ in jobs],
+            reason=[line.reason for _, _, line, _ in jobs],
+            relation=[one.relation for one in verified],
+            entry=[one.entry for one in verified],
+            left=[one.left for one in verified],
+            right=[one.right for one in verified],
+            difference=[one.difference for one in verified],
+            tolerance=[one.tolerance for one in verified],
+            holds=[True] * len(verified),
+        ),
+        topics=DerivedTopics(
+            **_list_topics(topics),
+            statement=[one.statement for one in topics.values()],
+            answer=[one.answer for one in topics.values()],
+            slip=[one.slip for one in topics.values()],
+        ),
+    )
+
+
+def _list_topics(topics: Mapping[str, DerivationTopic]) -> dict[str, list[str]]:
+    return {
+        "topic": [*topics],
+        "exercise": [one.exercise for one in topics.values()],
+        "title": [one.title for one in topics.values()],
+        "options": [", ".join(taken(name)) for name in topics],
+    }

@@ -1,0 +1,128 @@
+"""The gradient as an expanded sum, every term written out, for any steps and any cell."""
+
+import numpy as np
+
+from gradflow.analysis.shared.inputs import check_count
+from gradflow.derivations.topics.complex_cells import FUNCTIONS
+from gradflow.derivations.topics.line import ROUNDING, TINY, DerivationLine, DerivationTopic
+from gradflow.derivations.topics.numerals import lowered, raised
+from gradflow.derivations.topics.unrolled import UnrolledNetwork
+from gradflow.notation.evaluate import Symbols
+
+MAX_STEPS = 8  # which have 36 terms
+
+
+def build_topic(seed: int, *, cell: str | None = None, hidden: int = 3, steps: int = 3) -> DerivationTopic:
+    """Return the gradient term by term, of the sheet's network or of a cell that is named."""
+    check_count("steps", steps, 1, MAX_STEPS)
+    if cell is None:
+        net, state = UnrolledNetwork.draw_sheet(seed, hidden, steps), "h"
+        whose, which = "$hₜ = σ(Whₜ₋₁ + Uxₜ)$", ", $n$ times $diag(σ′) W$ with $σ′$ at each step's own $z$"
+    else:
+        net, state = UnrolledNetwork.draw_cell(cell, seed, hidden, steps), "s"
+        whose, which = f"{cell}, with its whole state $s$ and its recurrent weights $W$", ""
+    terms = steps * (steps + 1) // 2
+    return DerivationTopic(
+        exercise="5-2a",
+        title=f"the expanded sum for T = {steps}",
+        statement=(
+            f"Write down $∂L/∂W$ as an expanded sum for $T = {steps}$, for {whose}. To tell the terms apart, "
+            "each step $k$ has a copy $Wₖ$ of $W$. The numbers are for $Lₜ = ‖hₜ − yₜ‖²/2$, where $hₜ$ is "
+            "the output of the network."
+        ),
+        symbols=lambda: _symbols(net, state),
+        lines=_lines(net, state),
+        answer=(
+            f"Line {terms + 2}: {terms} terms. A loss goes back over $n$ steps through $n$ "
+            f"Jacobians{which}. If all of them shrink what they multiply, the terms from far back vanish; "
+            "if they stretch it, those terms outweigh all others."
+        ),
+        slip=(
+            "'The matrix $diag(σ′) W$ $n$ times with itself' is loose wording: the factors differ from step "
+            f"to step by $σ′$, and their product is not a power{' (last line)' if steps > 2 else ''}."
+            if cell is None
+            else None
+        ),
+    )
+
+
+def _symbols(net: UnrolledNetwork, state: str) -> Symbols:
+    """Return what the formulas are made of: the truth by complex steps, the factors by the cell itself."""
+    steps = range(1, net.steps + 1)
+    between = {(t, t - 1): net.own_jacobian(t) for t in steps}
+    if net.steps > 2:
+        between[net.steps, 1] = net.later(net.steps, 1)
+    return {
+        **(FUNCTIONS | {"zₜ": {t: net.z(t) for t in steps}} if state == "h" else {}),
+        "W": net.W, "∂L/∂W": net.gradient(),
+        "∂Lₜ/∂Wₖ": {(t, k): net.term(t, k) for t in steps for k in range(1, t + 1)},
+        f"∂Lₜ/∂{state}ₜ": {(t, t): net.loss_at(t, t) for t in steps},
+        f"∂{state}ₜ/∂{state}ₖ": between,
+        f"∂⁺{state}ₖ/∂W": {k: net.own_immediate(k) for k in steps},
+    }  # fmt: skip
+
+
+def _factor(state: str, t: int) -> str:
+    """Return the formula of the Jacobian of step t."""
+    if state == "h":
+        return f"diag(σ′({lowered('z', t)})) W"
+    return f"∂{lowered(state, t)}/∂{lowered(state, t - 1)}"
+
+
+def _chain(state: str, t: int, k: int) -> str:
+    """Return the formula of one term."""
+    factors = [_factor(state, i) for i in range(t, k, -1)]
+    first, last = f"∂{lowered('L', t)}/∂{lowered(state, t)}", f"∂⁺{lowered(state, k)}/∂W"
+    return " · ".join([first, *factors, last])
+
+
+def _lines(net: UnrolledNetwork, state: str) -> list[DerivationLine]:
+    pairs = [(t, k) for t in range(1, net.steps + 1) for k in range(t, 0, -1)]
+    copies = {pair: f"∂{lowered('L', pair[0])}/∂{lowered('W', pair[1])}" for pair in pairs}
+    return [
+        DerivationLine(
+            f"∂L/∂W = {' + '.join(copies.values())}",
+            "a change of $W$ is the same change of every copy: the chain rule adds up their effects",
+        ),
+        *(
+            DerivationLine(f"{copy} = {_chain(state, *pair)}", _describe_way(*pair))
+            for pair, copy in copies.items()
+        ),
+        DerivationLine(
+            f"∂L/∂W = {' + '.join(_chain(state, *pair) for pair in pairs)}",
+            f"the lines before put into (1): the sum in full, {len(pairs)} terms",
+        ),
+        *(_power_lines(net, state) if net.steps > 2 else []),
+    ]
+
+
+def _describe_way(t: int, k: int) -> str:
+    if t == k:
+        return f"from $L$ at step {t} back to the weights of the same step: no Jacobian between"
+    count = f"{t - k} Jacobian{'s' * (t - k > 1)}"
+    return f"from $L$ at step {t} back to the weights of step {k}: {count} between"
+
+
+def _power_lines(net: UnrolledNetwork, state: str) -> list[DerivationLine]:
+    """Return what stands between the last step and the first: as many matrices as there are steps."""
+    T = net.steps
+    whole = f"∂{lowered(state, T)}/∂{lowered(state, 1)}"
+    power, truth = np.linalg.matrix_power(net.own_jacobian(T), T - 1), net.later(T, 1)
+    scale = max(np.abs(power).max(), np.abs(truth).max())
+    equal = scale < TINY or np.abs(power - truth).max() <= ROUNDING * scale
+    return [
+        DerivationLine(
+            f"{whole} = {' · '.join(_factor(state, t) for t in range(T, 1, -1))}",
+            f"the chain rule over {T - 1} steps, which all terms from $L$ at step {T} to step 1 share",
+        ),
+        DerivationLine(
+            f"{whole} {'=' if equal else '≠'} {raised(f'({_factor(state, T)})', T - 1)}",
+            "here, and not in general, the same matrix times itself: this cell's Jacobian is the same at "
+            "every step"
+            if equal
+            else "not one matrix times itself, as the sheet says for short: $W$ is the same at every step, "
+            "but the slopes are taken at each step's own state",
+            right=lambda: power,
+            tolerance=ROUNDING,
+        ),
+    ]

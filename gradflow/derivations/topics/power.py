@@ -1,0 +1,91 @@
+"""Mⁿ = QΛⁿQ⁻¹ by induction."""
+
+from dataclasses import replace
+
+import numpy as np
+
+from gradflow.analysis.shared.inputs import check_count
+from gradflow.derivations.topics.line import Array, DerivationLine, DerivationTopic, round_up_to_decade
+from gradflow.derivations.topics.numerals import raised
+from gradflow.errors import UsageError
+from gradflow.linalg.enclosure import EPS
+from gradflow.linalg.spectrum import spectrum
+
+MAX_STEPS = 30  # each a line
+MAX_CONDITION = 1e8  # of Q, past which QΛⁿQ⁻¹ says nothing any more
+
+PROOF = [
+    DerivationLine(
+        "MQ = QΛ", "column by column: the $i$-th column of $MQ$ is $Mvᵢ$, that of $QΛ$ is $λᵢ vᵢ$"
+    ),
+    DerivationLine("QQ⁻¹ = I", "$M$ is diagonalizable: its eigenvectors are independent, so $Q⁻¹$ exists"),
+    DerivationLine("M¹ = QΛ¹Q⁻¹", "base, $n = 1$: (1) times $Q⁻¹$ from the right, with (2)"),
+    DerivationLine("Mᵏ = QΛᵏQ⁻¹", "hypothesis: let it hold for some $k$"),
+    DerivationLine(
+        "Mᵏ⁺¹ = QΛᵏQ⁻¹ · QΛQ⁻¹",
+        "step: $Mᵏ⁺¹ = MᵏM$, with (4) for the first factor and (3) for the second",
+    ),
+    DerivationLine("QΛᵏQ⁻¹ · QΛQ⁻¹ = QΛᵏΛQ⁻¹", "the inner $Q⁻¹Q$ is $I$ and drops out"),
+    DerivationLine("ΛᵏΛ = Λᵏ⁺¹", "diagonal matrices are multiplied entry by entry: $λᵢᵏ λᵢ = λᵢᵏ⁺¹$"),
+    DerivationLine(
+        "Mᵏ⁺¹ = QΛᵏ⁺¹Q⁻¹", "(7) put into (6): the statement for $k + 1$, which ends the induction"
+    ),
+]
+
+
+def build_topic(
+    seed: int, *, hidden: int = 3, matrix: Array | None = None, steps: int = 5
+) -> DerivationTopic:
+    """Return the induction for a matrix, or a random one of ``hidden`` rows."""
+    check_count("steps", steps, 1, MAX_STEPS)
+    M = _draw_matrix(seed, hidden) if matrix is None else matrix
+    found = spectrum(M)
+    Q, inverse = found.vectors, found.inverse
+    if Q is None or inverse is None:
+        raise UsageError(
+            "the matrix is not diagonalizable, so there is no Q⁻¹; expected another one (regimes takes any)"
+        )
+    condition = float(np.linalg.cond(Q))
+    if condition > MAX_CONDITION:
+        raise UsageError(
+            f"the eigenvectors of the matrix are nearly dependent, κ(Q) = {condition:.1e}: QΛⁿQ⁻¹ would be "
+            f"rounding; expected at most {MAX_CONDITION:.0e} (regimes takes any)"
+        )
+    values = found.values if found.values.imag.any() else found.values.real
+    k = max(steps - 1, 1)
+    # κ(Q) magnifies every error of an eigenvalue
+    size = float(np.linalg.norm(M, 2) / (np.abs(values).max() or 1.0))
+    tolerance = round_up_to_decade(10 * len(M) * EPS * MAX_STEPS * condition * size)
+    instances = [
+        DerivationLine(
+            f"{raised('M', n)} = {raised('QΛ', n)}Q⁻¹",
+            f"$n = {n}$: {n} factors $M$ on the left, eigenvalues raised to {n} on the right",
+        )
+        for n in range(2, steps + 1)
+    ]
+    return DerivationTopic(
+        exercise="5-2b",
+        title="powers by the eigendecomposition",
+        statement=(
+            "Prove by induction that a diagonalizable $M = QΛQ⁻¹$ has $Mⁿ = QΛⁿQ⁻¹$ for every $n ≥ 1$; the "
+            f"columns of $Q$ are the eigenvectors, $Mvᵢ = λᵢ vᵢ$. Lines with a $k$ show numbers for $k = "
+            f"{k}$."
+        ),
+        symbols=lambda: {
+            "M": M, "Q": Q, "Q⁻¹": inverse, "Λ": np.diag(values), "I": np.eye(len(M)), "k": k,
+        },
+        lines=[replace(line, tolerance=tolerance) for line in PROOF + instances],
+        answer=(
+            "$Mⁿ = QΛⁿQ⁻¹$ holds for $n = 1$, and with $k$ for $k + 1$, hence for every $n ≥ 1$; for $n = "
+            "0$ both sides are $I$. So $Mⁿ$ does what the $λᵢⁿ$ do: $Q$ and $Q⁻¹$ stay as they are."
+        ),
+    )  # fmt: skip
+
+
+def _draw_matrix(seed: int, size: int) -> Array:
+    """Return SDS⁻¹ with different real eigenvalues and a well-conditioned S that is not orthogonal."""
+    generator = np.random.default_rng(seed)
+    disturbed = generator.standard_normal((size, size))
+    basis = np.eye(size) + disturbed / (2.0 * np.linalg.norm(disturbed, 2))
+    values = np.linspace(0.5, 1.1, size) * generator.choice([-1.0, 1.0], size)
+    return np.asarray((basis * values) @ np.linalg.inv(basis))
