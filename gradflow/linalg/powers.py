@@ -2,9 +2,10 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradflow.linalg.enclosure import CONFIDENCE, EPS
 from gradflow.linalg.grading import MAX_SPREAD, exponent_spread, regrade
@@ -68,6 +69,32 @@ def matrix_power(matrix: Scaled, steps: int) -> Power:
             result = result @ square
         steps >>= 1
     return result
+
+
+def log2_largest_walks(matrix: NDArray[Any], steps: int) -> NDArray[np.float64]:
+    """Return log₂ of the largest product of ``steps`` moduli along a walk from i to j, shape (n, n).
+
+    It is −inf where no walk leads: that entry of Wⁿ is 0 whatever the others are. Elsewhere it tells how
+    large the terms of the entry are, which may still cancel. It is the power with max and + in place of +
+    and ×.
+
+    Examples
+    --------
+    >>> log2_largest_walks(np.array([[1.0, 1.0], [0.0, 0.5]]), 3).tolist()
+    [[0.0, 0.0], [-inf, -3.0]]
+    """
+    with np.errstate(divide="ignore"):
+        square = np.log2(np.abs(matrix))
+    result = np.where(np.eye(len(matrix), dtype=bool), 0.0, -np.inf)
+    while steps:
+        if steps & 1:
+            result = _join_walks(result, square)
+        square, steps = _join_walks(square, square), steps >> 1
+    return result
+
+
+def _join_walks(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.array([(row[:, None] + second).max(axis=0) for row in first])
 
 
 def table_steps(steps: int) -> list[int]:

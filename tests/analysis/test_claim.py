@@ -157,3 +157,8 @@ def test_complex_entries_whose_modulus_no_double_holds():
     assert check_claim(np.diag(values), np.eye(2), values).holds
     assert not check_claim(np.diag(values), np.eye(2), values.conj()).holds
     assert check_claim(np.diag(values), np.diag(values), values).holds
+
+
+@pytest.mark.parametrize("value", [1e-100, 1e-200, 1e-310])
+def test_a_value_of_the_zero_matrix_that_is_not_zero_is_wrong(value):
+    assert check_claim(np.zeros((2, 2)), np.eye(2), np.array([0.0, value])).table.holds == [True, False]

@@ -346,3 +346,49 @@ def test_masked_entries_and_bools_are_refused():
         gradflow.power(np.ma.masked_equal([[1.0, 7.0], [0.0, 1.0]], 7.0))
     with pytest.raises(UsageError, match="steps True"):
         gradflow.power("1", steps=True)
+
+
+NEAR_ONE = 1 - 2.0**-43  # a double; so near to 1 that twelve digits do not tell them apart
+
+
+def test_exact_eigenvalues_near_one_are_not_one():
+    found = gradflow.power([[1, 5], [0, NEAR_ONE]])
+    assert (found.regime, found.diagonalizable) == ("preserving", True)
+    assert "every |λ|" not in found.conclusion.lower()
+    assert "what lies along the one eigenvalue with |λ| under 1 dies out" in found.conclusion
+
+
+def test_a_defective_eigenvalue_just_under_one_leaves_nothing_open():
+    found = gradflow.power([[1, 0, 0], [0, NEAR_ONE, 1], [0, 0, NEAR_ONE]])
+    assert found.regime == "preserving"  # 1 is simple, and the block of the other dies out
+    assert "λ₂ = 1 has |λ| = 1" in found.conclusion
+
+
+@pytest.mark.parametrize(("value", "shown"), [(1 - 1e-12, "1 - 1.0e-12"), (1 + 1e-12, "1 + 1.0e-12")])
+def test_a_multiplier_that_six_digits_hide_is_told_by_its_distance_from_one(value, shown):
+    assert f"λ₁ = {shown}: in the long run a step multiplies" in gradflow.power([[value]]).conclusion
+
+
+def test_unbounded_growth_has_no_peak():
+    found = gradflow.power("1 1; 0 1", steps=30)
+    assert found.regime == "polynomial"
+    assert "peak" not in found.conclusion
+
+
+def test_a_rise_towards_a_limit_has_no_peak():
+    # ‖W^k‖ rises towards √(1 + (8/7)²) and reaches it to rounding at step 13
+    found = gradflow.power([[1, 1], [0, 0.125]], steps=300)
+    assert "from step 13 on ‖W^k‖ is 1.51859 to the digits shown" in found.conclusion
+
+
+@pytest.mark.parametrize(
+    ("matrix", "steps", "lost"),
+    [
+        ([[1, 0], [0, 0.125]], 400, 1),  # 2⁻¹²⁰⁰ beside 1
+        ([[1, -1], [1, -1]], 3, 0),  # its terms cancel: 0 it is
+        ([[0.5, 0, 0], [0, 1, 1], [0, 0, 1]], 5, 0),  # no walk leads there
+    ],
+)
+def test_entries_that_read_zero_beside_the_largest_are_told(matrix, steps, lost):
+    notes = [note for note in gradflow.power(matrix, steps=steps).notes if "reads 0" in note]
+    assert len(notes) == lost

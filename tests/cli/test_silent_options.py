@@ -209,3 +209,19 @@ def test_a_checkpoint_that_is_read_takes_no_layout_any_more(tmp_path):
         for call in (gradflow.convert, lambda checkpoint, _, **given: gradflow.inspect(checkpoint, **given)):
             with pytest.raises(UsageError, match="on a checkpoint that is read already"):
                 call(model, tmp_path / "new.npz", **option)
+
+
+@pytest.mark.parametrize("seed", ["", [], 0.0, False])
+@pytest.mark.parametrize("command", ["compare", "bptt", "theory"])
+def test_a_seed_that_is_no_integer_is_refused(command, seed):
+    with pytest.raises(UsageError, match="expected an integer"):
+        getattr(gradflow, command)("rnn", hidden=2, seed=seed)
+
+
+@pytest.mark.parametrize("cell", ["lstm", "gru"])
+def test_theory_of_gates_reads_features_only_where_it_measures(cell):
+    with pytest.raises(UsageError, match="features 7 has no effect"):
+        gradflow.theory(cell, features=7, measure=False)
+    assert gradflow.theory(cell, measure=False).params["features"] is None
+    few, many = (gradflow.theory(cell, hidden=3, features=size, seeds=2) for size in (2, 7))
+    assert not np.array_equal(few.predictions.measured, many.predictions.measured)

@@ -84,9 +84,11 @@ def test_zeros_of_a_sparse_matrix_are_exact_and_hide_nothing():
     assert found.defective.tolist() == [False] * 3 + [True] * 2
 
 
-def test_entries_that_three_fixed_primes_divide_are_not_zero():
-    divided = np.array([[float(1048573 * 1048571), 0.0], [0.0, 1.0]])
-    assert exact_rank(divided) == 2
+def test_entries_that_large_primes_divide_are_not_zero():
+    # the largest primes under 2**20, one a row: each makes the matrix singular modulo itself
+    divided = np.diag([1048573.0, 1048571.0, 1048559.0 * 1048549.0])
+    divided[0, 1] = divided[1, 2] = 1.0
+    assert exact_rank(divided) == 3
     assert count_eigenvalues(divided, 0.0) == 0
 
 

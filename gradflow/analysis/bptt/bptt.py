@@ -132,12 +132,12 @@ def bptt(
     hidden, features = sizes([spec], hidden, features, input)
     inputs = Inputs.of(
         input, key=key, format=input_format, steps=steps, features=features, scale=input_scale,
-        seed=seed or 0,        count=batch or BATCH,
+        seed=0 if seed is None else seed,        count=batch or BATCH,
     )  # fmt: skip
     random = targets is None or inputs.kind == "normal" or not isinstance(spec, Trained)
     if not random:
         refuse_without_effect({"seed": seed}, "where nothing is drawn: weights, inputs and targets are given")
-    seed = seed or 0
+    seed = 0 if seed is None else seed
     sequences = _sequences(inputs, batch)
     if pair_map and sequences > 1:
         raise UsageError(f"map of {sequences} sequences: expected one, batch 1")

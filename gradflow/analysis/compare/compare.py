@@ -137,7 +137,7 @@ def compare(
     check_count("seeds", seeds)
     inputs = Inputs.of(
         input, key=key, format=input_format, steps=steps, features=features, scale=input_scale,
-        seed=seed or 0,        count=seeds,
+        seed=0 if seed is None else seed,        count=seeds,
     )  # fmt: skip
     random = inputs.kind == "normal" or not all(isinstance(spec, Trained) for spec in specs)
     if not random:
@@ -146,12 +146,12 @@ def compare(
     chosen = View(_one("view", view, VIEWS), blocks, norms, parse_lags(lags, inputs.steps), exact)
     question = Question(chosen, pair_map, paths, gate_steps)
     _check(question, inputs.steps)
-    draws = Draws(hidden, seed or 0, seeds, inputs, np.dtype(_one("dtype", dtype, DTYPES)))
+    draws = Draws(hidden, 0 if seed is None else seed, seeds, inputs, np.dtype(_one("dtype", dtype, DTYPES)))
     _check_tables(specs, draws, question)
     found = _measured(specs, draws, question, map)
     params = {
         "cells": [spec.text for spec in specs], **used_sizes(specs, hidden, inputs),
-        "steps": inputs.steps, "seed": (seed or 0) if random else None, "seeds": seeds,
+        "steps": inputs.steps, "seed": (0 if seed is None else seed) if random else None, "seeds": seeds,
         "key": key, "input_format": input_format,
         "input_scale": inputs.used_scale,
         "input": name_origin(input), "norm": ",".join(norms), "block": ",".join(blocks), "view": view,

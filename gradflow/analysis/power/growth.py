@@ -36,8 +36,12 @@ class Growth(NamedTuple):
             peak = f"{format_log10(self.peak_log10_norm)} at step {self.peak_step}"
             return f"The largest norm that is known is {peak}. {last}"
         if 0 < self.peak_step < self.steps and self.peak_log10_norm > MARGIN:
-            peak = f"{format_log10(self.peak_log10_norm)} at step {self.peak_step}"
-            return f"First it grows: ‖W^k‖ peaks at {peak}. {last}"
+            size = format_log10(self.peak_log10_norm)
+            if endless:
+                return f"Up to step {self.steps} ‖W^k‖ is largest at step {self.peak_step}: {size}. {last}"
+            if size == format_log10(self.last[0]):
+                return f"First it grows: from step {self.peak_step} on ‖W^k‖ is {size} to the digits shown."
+            return f"First it grows: ‖W^k‖ peaks at {size} at step {self.peak_step}. {last}"
         if self.peak_step == self.steps > 0 and self.peak_log10_norm > MARGIN and not endless:
             return f"But up to step {self.steps} it has grown. {last}"
         return last

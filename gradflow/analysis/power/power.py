@@ -27,6 +27,7 @@ from gradflow.linalg.grading import ungrade_vectors
 from gradflow.linalg.kreiss import kreiss_constant
 from gradflow.linalg.norms import departure_from_normality, spectral_norm
 from gradflow.linalg.numerical_radius import numerical_radius
+from gradflow.linalg.powers import log2_largest_walks
 from gradflow.linalg.scaled import LOG10_2, Scaled, from_log10, number, shifted
 from gradflow.linalg.spectral_radius import Radius, spectral_radius
 from gradflow.linalg.spectrum import Spectrum, spectrum
@@ -36,6 +37,7 @@ from gradflow.readers.in_memory import convert_array, name_origin
 from gradflow.record import Matrix
 
 KREISS_SIZE = 200
+HIDDEN_BITS = 400  # that an entry may be under the largest and still be among the numbers that are computed
 SMALLEST_SUBNORMAL = math.ulp(0.0)
 RANDOM_SIZE = 10
 GAIN = 1.0
@@ -124,7 +126,8 @@ def power(
     params = {
         "matrix": name_origin(matrix), "key": key, "steps": steps, "random": random,
         "size": len(square) if random else None,
-        "gain": (GAIN if gain is None else gain) if random else None, "seed": seed or 0 if random else None,
+        "gain": (GAIN if gain is None else gain) if random else None,
+        "seed": (0 if seed is None else seed) if random else None,
         "kreiss": kreiss, "entries": entries,
         "claim_vectors": name_origin(claim_vectors), "claim_values": name_origin(claim_values),
     }  # fmt: skip
@@ -173,7 +176,7 @@ def _measured(
             *warnings(eigen, condition, route, error, steps),
             *describe_unknown_norms(norms),
             *_lost_range(eigen, radius),
-            *_hidden_entries(norms.last, shown),
+            *(_hidden_entries(square, steps, norms.last) if shown else ()),
             *_kreiss_notes(constant, regime, kreiss or len(square) <= KREISS_SIZE),
         ),
         size=len(square),
@@ -229,8 +232,9 @@ def _square(
             raise UsageError(f"key {key!r} picks an array of a file: a random matrix has none")
         size = RANDOM_SIZE if size is None else size
         check_count("size", size, 1, LARGEST_SIZE)
-        check_count("seed", 0 if seed is None else seed, 0, LARGEST_POWER)
-        return random_matrix(random, size, gain=GAIN if gain is None else gain, seed=seed or 0)
+        seed = 0 if seed is None else seed
+        check_count("seed", seed, 0, LARGEST_POWER)
+        return random_matrix(random, size, gain=GAIN if gain is None else gain, seed=seed)
     if source is None or random is not None:
         raise UsageError(
             "expected exactly one of a matrix and a random ensemble, "
@@ -338,13 +342,18 @@ def _lost_range(eigen: Spectrum, radius: Radius) -> Iterator[str]:
         )
 
 
-def _hidden_entries(power: Scaled, shown: bool) -> Iterator[str]:
-    """Yield how many entries of the matrix that is shown read 0 and are not."""
-    hidden = np.count_nonzero(power.array) - np.count_nonzero(_grid(power).entries)
-    if shown and hidden == 1:
-        yield "1 entry of W^n is so far under the largest that it reads 0, and is not."
-    elif shown and hidden:
-        yield f"{hidden} entries of W^n are so far under the largest that they read 0, and are not."
+def _hidden_entries(square: NDArray[Any], steps: int, power: Scaled) -> Iterator[str]:
+    """Yield how many entries of the matrix that is shown read 0, though a walk along W leads there."""
+    grid = _grid(power)
+    if not grid.entries.any():
+        return
+    top = grid.exponent2 + float(np.log2(np.abs(grid.entries).max()))
+    walks = log2_largest_walks(square, steps)
+    count = int(np.count_nonzero((grid.entries == 0) & (walks > -np.inf) & (walks < top - HIDDEN_BITS)))
+    if count == 1:
+        yield "1 entry of W^n is so far under the largest that it reads 0. It may not be 0."
+    elif count:
+        yield f"{count} entries of W^n are so far under the largest that they read 0. They may not be 0."
 
 
 def _grid(scaled: Scaled) -> Matrix:

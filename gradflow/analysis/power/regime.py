@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.analysis.power.growth import Growth
-from gradflow.linalg.enclosure import connected_components
+from gradflow.linalg.enclosure import EPS, connected_components
 from gradflow.linalg.scaled import LOG10_2
 from gradflow.linalg.spectral_radius import Radius
 from gradflow.linalg.spectrum import Spectrum
@@ -57,8 +57,10 @@ def _has_good_basis(spectrum: Spectrum) -> bool:
 
 def on_circle(spectrum: Spectrum, radius: Radius) -> NDArray[np.bool_]:
     """Return which eigenvalues may share the largest modulus."""
-    circle: NDArray[np.bool_] = np.abs(spectrum.values) + spectrum.errors >= radius.low * (1 - 1e-12)
-    return circle
+    # The modulus of an exact eigenvalue is rounded too, unless one of its parts is 0.
+    is_exact = (spectrum.errors == 0.0) & ((spectrum.values.real == 0.0) | (spectrum.values.imag == 0.0))
+    low = radius.low * np.where(is_exact, 1.0, 1.0 - 4.0 * EPS)
+    return np.asarray(np.abs(spectrum.values) + spectrum.errors >= low)
 
 
 def conclusion(regime: str, spectrum: Spectrum, radius: Radius, growth: Growth) -> str:
@@ -71,7 +73,8 @@ def _leading(spectrum: Spectrum, radius: Radius) -> str:
     """Name the deciding eigenvalue: as it is, as a conjugate pair, or by its modulus if far out of range."""
     if radius.exponent or radius.error > PRINTED * radius.value:
         return f"|λ₁| = {_modulus(radius)}"
-    return _named(complex(spectrum.values[0]), spectrum, radius)
+    # Values whose moduli agree to twelve digits stand in the order of their angles.
+    return _named(complex(spectrum.values[np.argmax(on_circle(spectrum, radius))]), spectrum, radius)
 
 
 def _named(value: complex, spectrum: Spectrum, radius: Radius) -> str:
@@ -82,15 +85,28 @@ def _named(value: complex, spectrum: Spectrum, radius: Radius) -> str:
         return f"|{name}| = {_modulus(radius)}"
     paired = np.any(np.abs(spectrum.values - value.conjugate()) <= 1e-12 * abs(value))
     if abs(value.imag) <= spectrum.errors[place]:
-        return f"{name} = {value.real:.6g}"
+        return f"{name} = {_format_near_one(value.real, float(spectrum.errors[place]))}"
     sign = "±" if paired else "-" if value.imag < 0 else "+"
     return f"{name} = {value.real:.6g} {sign} {abs(value.imag):.6g}i"
+
+
+def _format_near_one(value: float, error: float) -> str:
+    """Return a number in six digits; one that they would show as ±1 by its distance from it, if known."""
+    text, away = f"{value:.6g}", abs(value) - 1.0
+    if text not in ("1", "-1") or abs(away) <= error:
+        return text
+    return f"{text} {'-' if (away < 0) == (value > 0) else '+'} {abs(away):.1e}"
+
+
+def _multiplier(radius: Radius) -> str:
+    """Return ρ as the number that a step multiplies by."""
+    return format_log10(radius.log10()) if radius.exponent else _format_near_one(radius.value, radius.error)
 
 
 def _modulus(radius: Radius) -> str:
     """Return ρ in as many digits as it has, else with the bounds that it lies between."""
     if radius.error <= PRINTED * radius.value:
-        return format_log10(radius.log10())
+        return _multiplier(radius)
     return f"{format_log10(radius.log10())} ({_range(radius)})"
 
 
@@ -125,7 +141,7 @@ def _vanishing(spectrum: Spectrum, radius: Radius) -> str:
     if radius.error > PRINTED * radius.value:
         return f"{opening} the norm halves {_paces(fastest, slowest)}."
     halving = f" and the norm halves {_pace(LOG10_2 / -radius.log10())}" if radius.value else ""
-    return f"{opening} a step multiplies by {format_log10(radius.log10())}{halving}."
+    return f"{opening} a step multiplies by {_multiplier(radius)}{halving}."
 
 
 def _exploding(spectrum: Spectrum, radius: Radius) -> str:
@@ -138,7 +154,7 @@ def _exploding(spectrum: Spectrum, radius: Radius) -> str:
         fastest, slowest = LOG10_2 / radius.log10_high(), LOG10_2 / radius.log10_low()
         return f"{opening} the norm doubles {_paces(fastest, slowest)}.{rest}"
     return (
-        f"{opening} a step multiplies the norm by {format_log10(radius.log10())} and it doubles "
+        f"{opening} a step multiplies the norm by {_multiplier(radius)} and it doubles "
         f"{_pace(LOG10_2 / radius.log10())}.{rest}"
     )
 
@@ -150,7 +166,8 @@ def _preserving(spectrum: Spectrum, radius: Radius) -> str:
     rounded = "" if radius.low == radius.high else " to rounding"
     open_radius = "" if radius.low == radius.high else f" ρ lies {_range(radius)}."
     if circle.all():
-        every = "Every |λ| is 1" if not rounded else "To rounding every |λ| is 1"
+        exact = not spectrum.errors.any() and np.all(np.abs(spectrum.values) == radius.one())
+        every = "Every |λ| is 1" if exact else "To rounding every |λ| is 1"
         basis = ", and W is diagonalizable" if spectrum.diagonalizable else ""
         return f"{every}{basis}: W^n neither vanishes nor explodes.{open_radius}"
     below = int(np.count_nonzero(~circle))

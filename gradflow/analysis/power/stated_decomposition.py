@@ -90,7 +90,7 @@ def _slip(
     """Return what is wrong with a claim that does not hold."""
     wrong = "The claimed decomposition is wrong"
     if not independent:
-        return f"{wrong}: the columns of Q are not independent, so Q⁻¹ does not exist."
+        return f"{wrong}: the columns of Q are not independent, to rounding, so there is no Q⁻¹ to compute."
     for text, q, d in _slips(matrix, vectors, values):
         if _residual(matrix, q, d) <= TOLERANCE:
             return f"{wrong}: {text}."
@@ -207,7 +207,7 @@ def _columns(matrix: NDArray[Any], vectors: NDArray[Any], claimed: NDArray[Any],
     """
     own = _rayleigh(matrix, vectors)
     matrix, values = shifted(matrix, -exponent), shifted(claimed, -exponent)
-    gaps = np.linalg.norm(matrix @ vectors - vectors * values, axis=0)
+    gaps = _column_norms(matrix @ vectors - vectors * values)
     gaps[~np.isfinite(gaps)] = np.inf  # |λ| is over 1e308 times ‖W‖
     rounding = 100 * len(matrix) * EPS * float(np.linalg.norm(matrix))
     empty = np.linalg.norm(vectors, axis=0) == 0
@@ -223,6 +223,12 @@ def _columns(matrix: NDArray[Any], vectors: NDArray[Any], claimed: NDArray[Any],
         rayleigh_re=own.real,
         rayleigh_im=own.imag,
     )
+
+
+def _column_norms(array: NDArray[Any]) -> NDArray[np.float64]:
+    """Return the norms of columns whose squares may leave the range of a double."""
+    exponents = np.frexp(largest_part(array, axis=0))[1].astype(np.int64)
+    return np.asarray(np.ldexp(np.linalg.norm(shifted(array, -exponents), axis=0), exponents))
 
 
 def _residual(matrix: NDArray[Any], vectors: NDArray[Any], values: NDArray[Any]) -> float:

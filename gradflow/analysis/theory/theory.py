@@ -109,7 +109,7 @@ def theory(
         asked, kind_of(input), of_inputs, features, {"steps": steps, "transient": transient},
         {"seed": seed, "seeds": seeds}, measure=measure,
     )  # fmt: skip
-    seed, seeds = seed or 0, SEEDS if seeds is None else seeds
+    seed, seeds = 0 if seed is None else seed, SEEDS if seeds is None else seeds
     for name, value in (("hidden", hidden), ("seeds", seeds)):
         check_count(name, value)
     inputs = Inputs.of(
@@ -129,12 +129,14 @@ def theory(
     along_inputs = asked.name == "rnn" and (measure or inputs.kind in ("normal", "data"))
     has_steps = along_inputs or (asked.name == "ginibre" and measure)
     draws_inputs = asked.name == "rnn" and inputs.kind == "normal"
+    reads_features = measure or (asked.name == "rnn" and inputs.kind != "zero")
+    has_features = asked.name != "ginibre" and inputs.data is None and reads_features
     params = {
         "cell": cell, "gain": gain, "hidden": hidden,
         "steps": plan.steps if has_steps else None, "transient": plan.transient if has_steps else None,
         "seed": seed if measure or draws_inputs else None,
         "seeds": seeds if measure or along_inputs else None,
-        "features": inputs.features if asked.name != "ginibre" and inputs.data is None else None,
+        "features": inputs.features if has_features else None,
         "input": name_origin(input), "key": key, "input_format": input_format, "input_scale": input_scale,
         "measure": measure,
     }  # fmt: skip
@@ -185,6 +187,8 @@ def _refuse_unused(
         refuse_without_effect({"input_scale": inputs["input_scale"]}, "on an input of zeros")
     if not measure:
         reason = "without a measurement (measure)"
+        if asked.name != "rnn" or kind == "zero":
+            refuse_without_effect({"features": features}, reason)
         if asked.name != "rnn" or kind in ("zero", "constant"):
             refuse_without_effect({**run, **draws}, reason)
         elif kind is None:
