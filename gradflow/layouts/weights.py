@@ -12,6 +12,7 @@ from gradflow.readers.messages import quote
 from gradflow.readers.stored_array import StoredArray
 
 # The number of gates stacked in a recurrent matrix → the cell, and the order in which it stacks its gates.
+MAX_WEIGHT = 1e300  # beyond, a sum of two products leaves the range of a double
 CELLS_BY_GATE_COUNT = {1: "rnn", 3: "gru", 4: "lstm"}
 GATES_OF_CELLS = {"rnn": "h", "gru": "rzn", "lstm": "ifgo"}
 
@@ -39,13 +40,19 @@ def read_weights(array: StoredArray, shape: tuple[int, ...]) -> Array:
     MisfitError
         If it has another shape.
     DataError
-        If its entries are complex or not finite.
+        If its entries are complex, not finite, or over `MAX_WEIGHT`.
     """
     if array.shape != shape:
         raise MisfitError(f"{quote(array.name)} has shape {array.shape}; expected {shape}")
     numbers = array.read_numbers(dimensions=(len(shape),))
     if np.iscomplexobj(numbers):
         raise DataError(f"{quote(array.name)} is complex; expected real weights")
+    largest = float(np.abs(numbers).max(initial=0.0))
+    if largest > MAX_WEIGHT:
+        raise DataError(
+            f"{quote(array.name)} holds {largest:.3g}; expected weights of at most {MAX_WEIGHT:.0e} in modulus, "
+            "whose sums stay in the range of a double"
+        )
     return numbers
 
 

@@ -270,6 +270,7 @@ def test_misfit_beside_a_layer_is_a_remark(case):
         (np.where(np.eye(4) > 0, 0.5, np.nan), r"entry \(0, 1\) .*'lost.weight_hh' is nan"),
         (np.diag([1.0, 1.0, -np.inf, 1.0]), r"entry \(2, 2\) .*'lost.weight_hh' is -inf"),
         (np.eye(4) * 1j, "'lost.weight_hh' is complex; expected real weights"),
+        (np.eye(4) * 1e308, r"'lost.weight_hh' holds 1e\+308; expected weights of at most 1e\+300"),
     ],
 )
 def test_unusable_weight_is_refused_by_position(weight, words):
