@@ -50,8 +50,8 @@ def read_weights(array: StoredArray, shape: tuple[int, ...]) -> Array:
     largest = float(np.abs(numbers).max(initial=0.0))
     if largest > MAX_WEIGHT:
         raise DataError(
-            f"{quote(array.name)} holds {largest:.3g}; expected weights of at most {MAX_WEIGHT:.0e} in modulus, "
-            "whose sums stay in the range of a double"
+            f"{quote(array.name)} holds {largest:.3g}; expected weights of at most {MAX_WEIGHT:.0e} in "
+            "modulus, whose sums stay in the range of a double"
         )
     return numbers
 
