@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.bptt.bptt import truncation as lag_account
+from gradflow.analysis.bptt import truncation as lag_account
 from gradflow.analysis.bptt.losses import RANDOM, Objective
 from gradflow.analysis.bptt.parameters import chosen
 from gradflow.analysis.bptt.sweep import Streams, Unrolled

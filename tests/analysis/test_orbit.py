@@ -17,7 +17,11 @@ from gradflow.cells.spec import parse_cell
 
 
 def inputs(source=None, **options):
-    given = {"key": None, "format": None, "steps": None, "features": 3, "scale": 0.5, "seed": 7, "count": 9}
+    given = {"key": None, "format": None, "steps": None, "features": None, "scale": 0.5, "seed": 7, "count": 9}
+    if source is None or isinstance(source, str):
+        given["features"] = 3
+    if isinstance(source, str) and source == "zero":
+        given["scale"] = None
     return Inputs.of(source, **{**given, **options})
 
 

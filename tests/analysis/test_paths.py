@@ -8,6 +8,7 @@ from gradflow.analysis.compare.paths import PATHS, path_norms, terms
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.spec import parse_cell
+from gradflow.errors import UsageError
 from tests.slow import central_differences
 
 HIDDEN, FEATURES, STEPS = 4, 3, 5
@@ -135,7 +136,8 @@ def test_in_a_carousel_the_direct_path_is_exactly_one_and_all_there_is():
 
 
 def test_cells_without_a_cell_state_and_runs_of_one_step_have_no_paths():
-    assert gradflow.compare("rnn", "gru", hidden=3, steps=4, seeds=1, paths=True).paths is None
+    with pytest.raises(UsageError, match="paths has no effect: it is for a cell with a cell state"):
+        gradflow.compare("rnn", "gru", hidden=3, steps=4, seeds=1, paths=True)
     assert gradflow.compare("lstm", hidden=3, steps=1, seeds=1, paths=True).paths is None
     beside = gradflow.compare("rnn", "lstm", hidden=3, steps=4, seeds=1, paths=True)
     assert set(beside.paths.cell) == {"lstm"}

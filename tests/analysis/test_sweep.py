@@ -93,7 +93,7 @@ def test_what_is_no_range_is_refused_with_the_option_and_the_value(text, part):
         ("rnn", "loud", 1.0, "'loud'"),
         ("rnn:activation=a:b:c", None, 1.0, "activation=a"),
         ("rnn:bias=0:1:1", None, 1.0, "unknown option 'bias'"),
-        ("ginibre:size=1:2:1", None, 1.0, "unknown option 'size'"),
+        ("ginibre:size=1:2:1", None, None, "unknown option 'size'"),
         ("rnn:init=identity", "1:2:1", 1.0, "expected init of"),
     ],
 )
