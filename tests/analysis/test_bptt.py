@@ -53,7 +53,7 @@ def check(found):
     assert re.search(rf"(Carried back through|No window short of all) {window} step", found.conclusion)
     assert found.cancellation >= 1 - 1e-12
     place = found.windows.window.index(window)
-    assert found.detached_error == found.windows.detached_error[place]
+    np.testing.assert_equal(found.detached_error, found.windows.detached_error[place])
     for w, error in zip(found.windows.window, found.windows.truncation_error, strict=True):
         np.testing.assert_equal(error, lags.truncation_error[w - 1])
     return found
