@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.bptt.bptt import truncation as lag_account
+from gradflow.analysis.bptt import truncation as lag_account
 from gradflow.analysis.bptt.losses import RANDOM, Objective
 from gradflow.analysis.bptt.parameters import chosen
 from gradflow.analysis.bptt.sweep import Streams, Unrolled
@@ -13,6 +13,7 @@ from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.rnn import RNN
 from gradflow.layouts.network import Network, NetworkLayer
 from gradflow.linalg.scaled import shifted
+from gradflow.linalg.underflow import UnderflowWatch
 
 # what is left behind a window is had by streams of its own, by passes now and then, or by streams from the
 # first pass on
@@ -58,7 +59,7 @@ def swept(cell, inputs, loss, wanted, parameter, initial=None, pairs=False):
     objective = Objective(trajectory, loss, wanted)
     blocks = chosen(cell, trajectory.states, trajectory.inputs, parameter)
     factor = trajectory.linearized(0, trajectory.steps).side_by_side()
-    unrolled = Unrolled(factor, blocks, trajectory.steps, len(inputs))
+    unrolled = Unrolled(factor, blocks, trajectory.steps, len(inputs), UnderflowWatch())
     with np.errstate(over="ignore", under="ignore"):
         streams = Streams(*unrolled.without_layers_below(objective.asked()))
         account = Account(streams)
