@@ -26,6 +26,8 @@ GATES = {
 }
 RESETS = ("after", "before")
 FEW = 5  # columns under which forming the Jacobian does not pay
+CANCELLED = 2.0**-26  # of the terms of a difference: under that, half of its digits are rounding
+ROUNDING = 2.0**-49  # of the terms of a difference: a few roundings of doubles
 
 
 @dataclass(frozen=True, eq=False)
@@ -189,8 +191,13 @@ class GRU(Layer):
 
     def step(self, state: Array, drive: Array) -> Array:
         """Return (1 − z)⊙n + z⊙h."""
-        _, gates, _ = self._evaluate(state, drive)
-        result: Array = gates["n"] + gates["z"] * (state - gates["n"])
+        pre_activations, gates, _ = self._evaluate(state, drive)
+        n, z = gates["n"], gates["z"]
+        result: Array = n + z * (state - n)
+        cancelled = np.abs(result) < CANCELLED * np.abs(n)
+        if cancelled.any():  # z is near 1, and h is small beside n: 1 − z keeps what is let in
+            let_in = activation(self.gate_activation).rest(pre_activations["z"]) * n
+            result = np.where(cancelled, let_in + z * state, result)
         return result
 
     def linearize(self, states: Array, inputs: Array) -> GRUFactor:
@@ -200,7 +207,7 @@ class GRU(Layer):
         gate, candidate = activation(self.gate_activation), activation(self.activation)
         return GRUFactor(
             kept=gates["z"],
-            update=(state - gates["n"]) * gate.slope(z["z"]),
+            update=_gaps(state, gates) * gate.slope(z["z"]),
             # 1 − z keeps its digits where z is near 1
             candidate=gate.rest(z["z"]) * candidate.slope(z["n"]),
             reset=gates["r"],
@@ -263,3 +270,21 @@ class GRU(Layer):
             bias[hidden_size : 2 * hidden_size] = update_bias
         after = reset == "after"
         return cls(weights.weight_ih, weights.weight_hh, bias, inside if after else None, reset)
+
+
+def _gaps(state: Array, gates: dict[str, Array]) -> Array:
+    """Return h − n at every step, (..., points, H), with its digits where h and n agree to rounding.
+
+    There it is z⊙(h − n) of the step before plus the change of n, as long as that is the same to rounding:
+    the states need not be those of a trajectory.
+    """
+    n, z = gates["n"], gates["z"]
+    gaps = state - n
+    sizes = np.abs(state) + np.abs(n)
+    cancelled = np.abs(gaps) < CANCELLED * sizes
+    cancelled[..., 0, :] = False
+    for t in np.nonzero(cancelled.any(axis=(*range(cancelled.ndim - 2), -1)))[0]:
+        carried_on = z[..., t - 1, :] * gaps[..., t - 1, :] + (n[..., t - 1, :] - n[..., t, :])
+        same = np.abs(carried_on - gaps[..., t, :]) <= ROUNDING * sizes[..., t, :]
+        gaps[..., t, :] = np.where(cancelled[..., t, :] & same, carried_on, gaps[..., t, :])
+    return gaps

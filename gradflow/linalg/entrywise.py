@@ -14,6 +14,11 @@ EXTENDED = np.dtype(np.longdouble)  # 15 bits of exponent where the processor ha
 # Bits between the largest and the smallest entry of a level: products with three doubles of any size stay in
 # the extended range, and so do their sums.
 LEVEL_SPREAD = max(200, -int(np.finfo(EXTENDED).minexp) // 2 - 1000)
+# Factors that are under the range of a double themselves may take an entry out of the extended range. Levels
+# that are narrow, with their largest entries at two to that, leave as much room below as there is; three of
+# the largest doubles still fit above.
+NARROW_SPREAD = 200
+LIFT = max(0, int(np.finfo(EXTENDED).maxexp) - 3 * 1024 - 300)
 FURTHEST = 40_000  # bits by which a shift makes 0 of any number in the extended range
 
 
@@ -50,15 +55,19 @@ class EntrywiseColumns:
             total = total.plus(_near(level.array, level.exponents))
         return total
 
-    def levels(self) -> list[Columns]:
-        """Return columns whose sum these are, each with one power of two a column; at least one."""
+    def levels(self, spread: int = LEVEL_SPREAD, lift: int = 0) -> list[Columns]:
+        """Return columns whose sum these are, each with one power of two a column; at least one.
+
+        ``spread`` is how many bits may lie between the largest and the smallest entry of a column. The
+        largest is near two to the power ``lift``.
+        """
         found: list[Columns] = []
         rest = self.array != 0
         while rest.any() or not found:
             top = np.where(rest, self.exponents, NOWHERE).max(axis=0, initial=NOWHERE)
-            level = rest & (self.exponents >= top - LEVEL_SPREAD)
-            shifts = np.where(level, self.exponents - top, 0)
-            found.append(Columns(np.ldexp(np.where(level, self.array, 0), shifts), top))
+            level = rest & (self.exponents >= top - spread)
+            shifts = np.where(level, self.exponents - top + lift, 0)
+            found.append(Columns(np.ldexp(np.where(level, self.array, 0), shifts), top - lift))
             rest &= ~level
         return found
 

@@ -13,6 +13,7 @@ from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.rnn import RNN
 from gradflow.layouts.network import Network, NetworkLayer
 from gradflow.linalg.scaled import shifted
+from gradflow.linalg.underflow import UnderflowWatch
 
 # what is left behind a window is had by streams of its own, by passes now and then, or by streams from the
 # first pass on
@@ -58,7 +59,7 @@ def swept(cell, inputs, loss, wanted, parameter, initial=None, pairs=False):
     objective = Objective(trajectory, loss, wanted)
     blocks = chosen(cell, trajectory.states, trajectory.inputs, parameter)
     factor = trajectory.linearized(0, trajectory.steps).side_by_side()
-    unrolled = Unrolled(factor, blocks, trajectory.steps, len(inputs))
+    unrolled = Unrolled(factor, blocks, trajectory.steps, len(inputs), UnderflowWatch())
     with np.errstate(over="ignore", under="ignore"):
         streams = Streams(*unrolled.without_layers_below(objective.asked()))
         account = Account(streams)

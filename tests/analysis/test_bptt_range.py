@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 import gradflow
 from gradflow.analysis.bptt.losses import FINAL, RANDOM
 from gradflow.analysis.bptt.sweep import Streams
+from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.linalg.columns import Columns
@@ -97,14 +98,114 @@ def test_errors_of_any_size_are_errors(size):
     assert found.lags.share.tolist() == [1.0] + [0.0] * 6
 
 
+def shut_lstm(gates):
+    """One unit of an LSTM without weights, whose biases i, f, g and o are these."""
+    return network(LSTM(np.zeros((4, 1)), np.zeros((4, 1)), np.array(gates, float)))
+
+
 def test_what_no_number_holds_is_said_to_be_missing():
     # σ(−12000) is 1e-5212
-    bias = np.array([1.0, -12_000.0, 1.0, 1.0])
-    cell = LSTM(np.zeros((4, 1)), np.zeros((4, 1)), bias)
-    found = gradflow.bptt(network(cell), loss="final", input="zero", steps=5, parameter="bias.f")
-    assert found.log10_gradient_norm == -math.inf
+    found = gradflow.bptt(
+        shut_lstm([1, -12_000, 1, 1]), loss="final", input="zero", steps=5, parameter="bias.f"
+    )
+    assert math.isnan(found.log10_gradient_norm)
+    assert math.isnan(found.gradient_norm)
+    assert math.isnan(found.trajectory_error)
+    assert np.isnan(found.lags.log10_norm).all()
     assert "not proved" in found.conclusion
     assert any("count as 0" in note for note in found.notes)
+
+
+@pytest.mark.parametrize("steps", [4, 5])
+@pytest.mark.parametrize(
+    "z", [-800, -5000, -5600, -5677, -5679, -5700, -6000, -9000, -10_100, -10_250, -11_300, -11_400, -20_000]
+)
+def test_two_shut_gates_in_one_step_are_multiplied_or_said_to_be_missing(z, steps):
+    # f and o are e^z, c is σ(0) tanh(1), and the gradient at lag k is f^k of o f' c: two gates in one step
+    cell = np.tanh(1) / 2
+    expected = (2 * z + math.log(cell)) / math.log(10) + z * np.arange(steps - 1) / math.log(10)
+    found = gradflow.bptt(
+        shut_lstm([0, z, 1, z]), loss="final", targets=[1.0], input="zero", steps=steps, parameter="bias.f"
+    )
+    # the slope of tanh(c) on the way out, and c before the last step, are of the open gates
+    expected += math.log10(1 - np.tanh(cell) ** 2)
+    known = np.isfinite(found.lags.log10_norm[:-1])
+    np.testing.assert_allclose(found.lags.log10_norm[:-1][known], expected[known], rtol=1e-12)
+    if z > -10_150:
+        assert known.all()
+        assert found.log10_gradient_norm == pytest.approx(expected[0], rel=1e-12)
+    else:
+        assert np.isnan(found.lags.log10_norm[:-1][~known]).all()
+        assert known.all() or any("count as 0" in note for note in found.notes)
+    assert "exactly 0" not in found.conclusion
+    assert "loses 0 %" not in found.conclusion
+
+
+def test_what_is_lost_beside_a_gradient_is_not_said_to_be_0():
+    # tanh′(6000) is 1e-5211: nothing of a lag over 0 can be computed
+    cell = RNN(np.ones((1, 1)), np.ones((1, 1)), np.array([6000.0]), "tanh")
+    open_at_last = np.r_[np.zeros(5), -6001.0][:, None]
+    found = gradflow.bptt(
+        network(cell), loss="final", targets=[1.0], input=open_at_last, parameter="bias", pair_map=True
+    )
+    assert found.log10_gradient_norm == 0.0
+    assert np.isnan(found.lags.log10_norm[1:]).all()
+    assert np.isnan(found.lags.norm[1:]).all()
+    assert np.isnan(found.lags.truncation_error[:-1]).all()
+    assert found.lags.truncation_error[-1] == 0
+    assert np.isnan(found.windows.detached_error).all()
+    assert found.detached_error is None or math.isnan(found.detached_error)
+    assert np.isnan(found.map.log10_norm[-2::-1]).all()
+    assert "loses 0 %" not in found.conclusion
+    assert "leaves out what is too small" in found.conclusion
+    assert any("a 0 is not proved" in note for note in found.notes)
+
+
+def test_a_shut_relu_is_a_0_that_is_proved():
+    cell, inputs = relu_units([0.5], 6, [(0, 3)])
+    found = gradflow.bptt(network(cell), loss="final", targets=[0.0], input=inputs, parameter="bias")
+    assert np.isneginf(found.lags.log10_norm[2:]).all()
+    assert found.lags.truncation_error[1:].tolist() == [0.0] * 5
+    assert found.notes == ()
+
+
+def test_a_target_that_a_tiny_output_misses_by_nothing_but_itself_has_a_gradient():
+    # h is σ(−800) tanh(c), 1e-348, and wanted is 0
+    found = gradflow.bptt(
+        shut_lstm([0, 0, 1, -800]), loss="final", targets=[0.0], input="zero", steps=1, parameter="bias.o"
+    )
+    shown = np.tanh(np.tanh(1) / 2)
+    assert found.log10_gradient_norm == pytest.approx((2 * -800) / math.log(10) + 2 * math.log10(shown))
+
+
+def test_a_reset_gate_that_is_shut_lets_the_gradient_of_what_it_shuts_through():
+    # n is 0: the gradient of b_hn is (1 − z) r = e^−800 / 2
+    cell = GRU(np.zeros((3, 1)), np.zeros((3, 1)), np.array([-800.0, 0.0, 0.0]), np.zeros(1))
+    found = gradflow.bptt(
+        network(cell), loss="final", targets=[1.0], input="zero", steps=1, parameter="bias_hn"
+    )
+    assert found.log10_gradient_norm == pytest.approx(-800 / math.log(10) - math.log10(2))
+
+
+@pytest.mark.parametrize("z", [-30.0, -400.0, -1400.0])
+def test_an_update_gate_that_is_shut_keeps_what_it_lets_through(z):
+    # n is constant, so h − n falls by the factor e^z a step: −n, −n e^z, −n e^2z; each lag adds n e^3z
+    cell = GRU(np.zeros((3, 1)), np.zeros((3, 1)), np.array([0.0, z, 1.0]), np.zeros(1))
+    found = gradflow.bptt(
+        network(cell), loss="final", targets=[0.0], input="zero", steps=3, parameter="bias.z"
+    )
+    expected = 3 * z / math.log(10) + 2 * math.log10(np.tanh(1))
+    np.testing.assert_allclose(found.lags.log10_norm, expected, rtol=1e-12)
+
+
+def test_a_shut_gru_lets_in_what_1_minus_z_says():
+    # h is (1 − z) tanh(1), and 1 − σ(800) is e^−800
+    cell = GRU(np.zeros((3, 1)), np.zeros((3, 1)), np.array([0.0, 800.0, 1.0]), np.zeros(1))
+    found = gradflow.bptt(
+        network(cell), loss="final", targets=[0.0], input="zero", steps=1, parameter="bias.n"
+    )
+    expected = -1600 / math.log(10) + math.log10(np.tanh(1) * (1 - np.tanh(1) ** 2))
+    assert found.log10_gradient_norm == pytest.approx(expected, rel=1e-12)
 
 
 def test_ordinary_signals_stay_doubles(monkeypatch):

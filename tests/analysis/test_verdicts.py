@@ -285,7 +285,7 @@ def test_one_draw_is_judged_as_it_is():
     assert math.isnan(found.cells.median_low[0])
 
 
-@pytest.mark.parametrize("seeds", [6, 10, 25])
+@pytest.mark.parametrize("seeds", [6, 25])
 def test_a_median_of_0_is_called_growth_or_decay_by_no_more_than_5_percent_of_comparisons(seeds):
     runs = 60
     found = [

@@ -111,8 +111,10 @@ def bptt(
     -----
     Norms and what is lost, with their logarithms, are computed without a loss of range: a part of an error
     signal is kept however small it is beside others. Shares are plain doubles, and read 0 under 1e-308.
-    States and derivatives under 1e-4932 count as 0, with a note. ``trajectory_error`` and
-    ``difference_error`` are estimates; parts that cancel carry the rounding of their terms.
+    States and derivatives under 1e-4932 count as 0, and so does what two of them leave of an error signal in
+    one step where that is under about 1e-8800. A note says so. A size that reads 0 then is none, for it is
+    not known. ``trajectory_error`` and ``difference_error`` are estimates. Parts that cancel carry the
+    rounding of their terms.
 
     References
     ----------

@@ -5,14 +5,16 @@ is 0 in the end. Neither is 0. Where a double has lost one, it is computed in ex
 is left as it is.
 """
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from gradflow.analysis.shared.trajectory import Trajectory
-from gradflow.cells.base import Array
+from gradflow.cells.base import Array, Use
 from gradflow.cells.factor import StepFactor
 from gradflow.linalg.entrywise import EXTENDED
+from gradflow.linalg.underflow import UnderflowWatch
 
 SMALL = 2.0**-1000  # digits of a double are lost somewhat under that
 SMALL_WEIGHT = 2.0**-200  # one product with it may take an entry near 1 out of the range that is watched
@@ -20,69 +22,89 @@ SMALL_WEIGHT = 2.0**-200  # one product with it may take an entry near 1 out of 
 SMALLEST_STATE = np.ldexp(EXTENDED.type(1.0), int(np.finfo(EXTENDED).minexp) + 1074)
 
 
-class ExtendedTrajectory(NamedTuple):
-    """The states of a trajectory and the Jacobians of its steps, with what doubles have lost of both.
+Uses = Sequence[dict[str, list[Use]]]  # layer by layer, how each parameter enters each step
 
-    ``needed`` says whether the Jacobians ask for an extended range, ``lost`` whether even that has lost some.
+
+class ExtendedTrajectory(NamedTuple):
+    """A trajectory and the derivatives of its steps, with what doubles have lost of them.
+
+    ``needed`` says whether the Jacobians ask for an extended range. ``watch`` has noticed if even that has
+    lost some.
     """
 
     states: Array  # (B, T + 1, n)
     factor: StepFactor
+    uses: Uses
     needed: bool
-    lost: bool
+    watch: UnderflowWatch
 
 
 def extend_trajectory(trajectory: Trajectory) -> ExtendedTrajectory:
-    """Return states and Jacobians, in extended range where one is under the range of a double."""
-    raised: list[str] = []
-    factor = _linearize(trajectory, raised)
+    """Return states and derivatives, in extended range where one is under the range of a double."""
+    doubles, watch = UnderflowWatch(trajectory.underflow), UnderflowWatch()
+    factor, uses = _derive(trajectory, doubles)
     weights = trajectory.cell.weights().values()
     needed = any(((weight != 0) & (np.abs(weight) < SMALL_WEIGHT)).any() for weight in weights)
-    if not raised and not trajectory.underflow:
-        return ExtendedTrajectory(trajectory.states, factor, needed, lost=False)
-    wide, states = _extend_states(trajectory)
+    if not doubles.noticed:
+        return ExtendedTrajectory(trajectory.states, factor, uses, needed, watch)
+    wide, states = _extend_states(trajectory, watch)
     sizes = np.abs(states)
-    lost = bool(((sizes > 0) & (sizes < SMALLEST_STATE)).any())
-    raised.clear()
-    arrays = _arrays(_linearize(wide, raised))
-    merged = [_with_small_ones(*pair) for pair in zip(_arrays(factor), arrays, strict=True)]
+    watch.noticed |= bool(((sizes > 0) & (sizes < SMALLEST_STATE)).any())
+    wide_factor, wide_uses = _derive(wide, watch)
+    pairs = list(zip(_arrays(factor), _arrays(wide_factor), strict=True))
     # a kink that the rounding of a tiny number decides: which side it is on is not known
-    kinks = any(
-        ((own == 0) & (np.abs(other) >= SMALL)).any()
-        for own, other in zip(_arrays(factor), arrays, strict=True)
-    )
+    watch.noticed |= any(((own == 0) & (np.abs(other) >= SMALL)).any() for own, other in pairs)
+    merged = [_with_small_ones(*pair) for pair in pairs]
     following = iter(merged)
     factor = factor.with_arrays(lambda _: next(following))
+    others = iter(_collected(lambda note: _changed_uses(wide_uses, note)))
+    uses = _changed_uses(uses, lambda values: _with_small_ones(values, next(others)))
     needed = needed or any(array.dtype == EXTENDED for array in merged)
-    return ExtendedTrajectory(states, factor, needed, lost or kinks or bool(raised))
+    return ExtendedTrajectory(states, factor, uses, needed, watch)
 
 
-def _linearize(trajectory: Trajectory, raised: list[str]) -> StepFactor:
-    """Return the Jacobians of all steps, and note underflows."""
-    with np.errstate(all="ignore", under="call", call=lambda kind, _: raised.append(kind)):
-        return trajectory.cell.linearize(trajectory.states, trajectory.inputs)
+def _derive(trajectory: Trajectory, watch: UnderflowWatch) -> tuple[StepFactor, Uses]:
+    """Return the Jacobians of all steps and how parameters enter them, under a watch."""
+    with watch.watching():
+        factor = trajectory.cell.linearize(trajectory.states, trajectory.inputs)
+        return factor, trajectory.cell.uses(trajectory.states, trajectory.inputs)
 
 
-def _extend_states(trajectory: Trajectory) -> tuple[Trajectory, Array]:
+def _extend_states(trajectory: Trajectory, watch: UnderflowWatch) -> tuple[Trajectory, Array]:
     """Return the trajectory in extended range, and its states, which are doubles where those have all."""
     cell, inputs = trajectory.cell.astype(EXTENDED), trajectory.inputs.astype(EXTENDED)
     states = trajectory.states
     if (np.abs(states[..., 1:, :]) < SMALL).any():
-        with np.errstate(all="ignore"):
+        with watch.watching():
             run = cell.run(inputs, states[..., 0, :].astype(EXTENDED))
         states = _with_small_ones(states, run)
     return Trajectory(cell, inputs, states.astype(EXTENDED), None, underflow=False), states
 
 
+def _changed_uses(uses: Uses, change: Callable[[Array], Array]) -> Uses:
+    """Return the same uses with every array changed."""
+
+    def changed(use: Use) -> Use:
+        seen, scale = (None if values is None else change(values) for values in (use.seen, use.scale))
+        return use._replace(seen=seen, scale=scale)
+
+    return [{name: [changed(use) for use in own] for name, own in layer.items()} for layer in uses]
+
+
 def _arrays(factor: StepFactor) -> list[Array]:
     """Return the arrays of a factor that have an axis of points."""
+    return _collected(factor.with_arrays)
+
+
+def _collected(visit: Callable[[Callable[[Array], Array]], object]) -> list[Array]:
+    """Return the arrays that ``visit`` would change, in its order."""
     found: list[Array] = []
 
     def note(values: Array) -> Array:
         found.append(values)
         return values
 
-    factor.with_arrays(note)
+    visit(note)
     return found
 
 

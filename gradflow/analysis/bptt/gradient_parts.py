@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable, Iterable, Sequence
 from copy import copy
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from gradflow.analysis.bptt.differences import difference_error
 from gradflow.analysis.bptt.extended_range import extend_trajectory
 from gradflow.analysis.bptt.losses import Objective
-from gradflow.analysis.bptt.parameters import Block, chosen, moved, values
+from gradflow.analysis.bptt.parameters import Block, moved, select_blocks, values
 from gradflow.analysis.bptt.sweep import Streams, Unrolled
 from gradflow.analysis.bptt.truncation import Account, Lag, Pairs
 from gradflow.analysis.shared.sequential import run_in_order
@@ -31,7 +32,11 @@ class Apart(NamedTuple):
     account: Account
     lags: Sequence[Lag]
     pairs: Pairs | None
-    range_lost: bool  # whether a state or a derivative is under the extended range and counts as 0
+
+    @property
+    def range_lost(self) -> bool:
+        """Whether, up to now, a number was under the extended range and counts as 0."""
+        return self.start.unrolled.watch.noticed
 
     def lost(self, windows: Sequence[int]) -> list[ScaledNumber]:
         """Return what is lost of the gradient, relative, where the state is detached every so many steps."""
@@ -53,7 +58,7 @@ def taken_apart(
         For a parameter that there is not.
     """
     with np.errstate(over="ignore", under="ignore"):
-        streams, blocks, lost = _backward(objective, parameter)
+        streams, blocks = _backward(objective, parameter)
         account = Account(streams)
         pairs = Pairs(account) if pair_map else None
     start = copy(streams)
@@ -68,27 +73,27 @@ def taken_apart(
             lags.append(account.enter(part.gradient()))
 
     run_in_order(enter, range(objective.trajectory.steps), map)
-    return Apart(blocks, start, account, lags, pairs, lost)
+    return Apart(blocks, start, account, lags, pairs)
 
 
 class _Backward(NamedTuple):
-    """What a sweep starts with; ``lost``: whether a state or a derivative is too small for any number."""
+    """What a sweep starts with."""
 
     streams: Streams  # at lag 0
     blocks: Sequence[Block]
-    lost: bool
 
 
 def _backward(objective: Objective, parameter: str) -> _Backward:
     """Return the adjoint streams of a loss at lag 0, and the blocks of a parameter."""
     trajectory = objective.trajectory
     extended = extend_trajectory(trajectory)
-    blocks = chosen(trajectory.cell, extended.states, trajectory.inputs, parameter)
+    blocks = select_blocks(extended.uses, parameter)
     factor = extended.factor.side_by_side()
-    unrolled = Unrolled(factor, blocks, trajectory.steps, len(trajectory.inputs))
-    asked = objective.asked()
+    unrolled = Unrolled(factor, blocks, trajectory.steps, len(trajectory.inputs), extended.watch)
+    with extended.watch.watching():
+        asked = objective._replace(trajectory=replace(trajectory, states=extended.states)).asked()
     streams = Streams(*unrolled.without_layers_below(asked.astype(EXTENDED) if extended.needed else asked))
-    return _Backward(streams, blocks, extended.lost)
+    return _Backward(streams, blocks)
 
 
 def trajectory_error(objective: Objective, apart: Apart, parameter: str) -> float:

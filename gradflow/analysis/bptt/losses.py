@@ -92,7 +92,8 @@ class Objective(NamedTuple):
             with np.errstate(all="raise"):
                 slope = self.loss.slope(states[..., output], self.wanted)
         except FloatingPointError:
-            with np.errstate(all="ignore"):
+            # an underflow in extended range is for whoever watches
+            with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
                 slope = self.loss.slope(states[..., output].astype(EXTENDED), self.wanted.astype(EXTENDED))
         asked = np.zeros(states.shape, slope.dtype)
         asked[..., output] = slope

@@ -62,7 +62,17 @@ def chosen(cell: Cell, states: Array, inputs: Array, text: str) -> list[Block]:
     UsageError
         For a name that there is not.
     """
-    layers = cell.uses(states, inputs)
+    return select_blocks(cell.uses(states, inputs), text)
+
+
+def select_blocks(layers: Sequence[dict[str, list[Use]]], text: str) -> list[Block]:
+    """Return the blocks that ``text`` names of how the parameters of each layer enter its steps.
+
+    Raises
+    ------
+    UsageError
+        For a name that there is not.
+    """
     found: dict[tuple[int, str, int, int], Block] = {}
     for name in (part.strip() for part in text.split(",")):
         matching = [block for number, uses in enumerate(layers) for block in _matching(number, uses, name)]

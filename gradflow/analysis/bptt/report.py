@@ -23,7 +23,7 @@ DOUBTFUL = 1e-5  # from central differences, relative: more than those are off
 
 def window(lags: LagParts) -> int:
     """Return the shortest window, in steps, that loses 1 % of the gradient or less, as all longer ones do."""
-    return _reached(lags.log10_truncation_error <= math.log10(KEPT))
+    return _reached(~(lags.log10_truncation_error > math.log10(KEPT)))  # what is not known is small
 
 
 def _set_by_steps(lags: LagParts) -> bool:
@@ -45,20 +45,22 @@ def conclusion(
     if windows is None:
         if range_lost:
             return f"The gradient of {name} reads 0, which is not proved: {LOST}."
-        why = "its parts cancel" if np.isfinite(lags.log10_norm).any() else "nothing arrives, from no step"
-        return f"The gradient of {name} is exactly 0: {why}."
+        if np.isfinite(lags.log10_norm).any():
+            return f"The gradient of {name} is 0 to rounding: its parts cancel."
+        return f"The gradient of {name} is exactly 0: nothing arrives, from no step."
     kept = window(lags)
     half = _reached(lags.cumulative_share >= 0.5) - 1
     share = f"Half of the gradient of {name} has come in by lag {half}. "
     if cancellation > CANCELLING:
         share = f"The parts of the gradient of {name} cancel: together they are {cancellation:.3g} times it. "
+    missing = f" All this leaves out what is too small to be computed: {LOST}." if range_lost else ""
     if kept == steps:
-        return f"{share}No window short of all {_steps(steps)} loses 1 % of it or less."
+        return f"{share}No window short of all {_steps(steps)} loses 1 % of it or less.{missing}"
     lost = 100.0 * float(windows.detached_error[windows.window.index(kept)])
     percent = "under 1e-305" if math.isnan(lost) else f"{lost:.3g}"
     return (
         f"{share}Carried back through {_steps(kept)} from every loss, it is within 1 % of the whole; a "
-        f"script that detaches the state every {_steps(kept)} loses {percent} %."
+        f"script that detaches the state every {_steps(kept)} loses {percent} %.{missing}"
     )
 
 
@@ -118,17 +120,22 @@ def record(
     apart: Apart,
 ) -> CreditAssignment:
     """Return the record of a gradient that was taken apart; ``sizes``: hidden size and features."""
-    lags, log10_norm = lag_parts(apart.lags), apart.account.norm.log10()
     nothing = not apart.account.norm.mantissa
+    lags = lag_parts(apart.lags, apart.range_lost)
     windows = None if nothing else _windows(lags, apart)
+    range_lost = apart.range_lost  # windows may lose some too
+    lags = lag_parts(apart.lags, range_lost)
+    log10_norm = math.nan if nothing and range_lost else apart.account.norm.log10()
     difference = gradient_error(objective, apart)
     rounding = trajectory_error(objective, apart, params["parameter"])
+    if nothing and range_lost:
+        rounding = math.nan
     known = {**sizes, **{name: params[name] for name in ("parameter", "steps", "batch")}}
     cancellation = _cancellation(lags, log10_norm)
     return CreditAssignment(
         **known,
         params=params,
-        notes=(*told, *notes(lags, difference, rounding, log10_norm, apart.range_lost)),
+        notes=(*told, *notes(lags, difference, rounding, log10_norm, range_lost)),
         loss=objective.value(),
         log10_gradient_norm=log10_norm,
         gradient_norm=from_log10(log10_norm),
@@ -139,25 +146,33 @@ def record(
         difference_error=None if math.isnan(difference) else difference,
         trajectory_error=rounding,
         parameters=sum(block.size for block in apart.blocks),
-        conclusion=conclusion(lags, windows, cancellation, apart.range_lost, params),
+        conclusion=conclusion(lags, windows, cancellation, range_lost, params),
         lags=lags,
         windows=windows,
-        map=None if apart.pairs is None else _map(apart.pairs),
+        map=None if apart.pairs is None else _map(apart.pairs, range_lost),
     )
 
 
-def lag_parts(lags: Sequence[Lag]) -> LagParts:
-    """Return the table of parts by lag."""
+def lag_parts(lags: Sequence[Lag], range_lost: bool) -> LagParts:
+    """Return the table of parts by lag.
+
+    With ``range_lost`` a size that reads 0 is not known, and nan. After the last lag nothing can be lost.
+    """
     logs = np.array([lag.norm.log10() for lag in lags])
-    errors = np.array([_log10(lag.error) for lag in lags])
+    log10_errors = np.array([_log10(lag.error) for lag in lags])
+    errors = np.array([lag.error.value() for lag in lags])
+    if range_lost:
+        logs[np.isneginf(logs)] = math.nan
+        errors[:-1][np.isneginf(log10_errors[:-1])] = math.nan
+        log10_errors[:-1][np.isneginf(log10_errors[:-1])] = math.nan
     return LagParts(
         lag=list(range(len(lags))),
         log10_norm=logs,
         norm=np.array([from_log10(float(log)) for log in logs]),
         share=np.array([lag.share for lag in lags]),
         cumulative_share=np.array([lag.kept for lag in lags]),
-        truncation_error=np.array([lag.error.value() for lag in lags]),
-        log10_truncation_error=errors,
+        truncation_error=errors,
+        log10_truncation_error=log10_errors,
         truncation_cosine=np.array([lag.cosine for lag in lags]),
     )
 
@@ -167,11 +182,11 @@ def _log10(value: ScaledNumber) -> float:
 
 
 def _cancellation(lags: LagParts, log10_norm: float) -> float:
-    """Return how many times the whole all parts are together; nan where the whole is 0."""
-    if log10_norm == -math.inf:
+    """Return how many times the whole all parts are together; nan where the whole is 0 or not known."""
+    if not math.isfinite(log10_norm):
         return math.nan
     with np.errstate(over="ignore"):
-        return float(np.sum(10.0 ** (lags.log10_norm - log10_norm)))
+        return float(np.nansum(10.0 ** (lags.log10_norm - log10_norm)))
 
 
 def _windows(lags: LagParts, apart: Apart) -> Windows:
@@ -179,22 +194,25 @@ def _windows(lags: LagParts, apart: Apart) -> Windows:
     steps = len(lags.lag)
     powers = {2**k for k in range(steps.bit_length()) if 2**k < steps}
     chosen = sorted(powers | {window(lags)})
-    return Windows(
-        window=chosen,
-        truncation_error=lags.truncation_error[[w - 1 for w in chosen]],
-        detached_error=np.array([lost.value() for lost in apart.lost(chosen)]),
-    )
+    detached = np.array([lost.value() for lost in apart.lost(chosen)])
+    errors = lag_parts(apart.lags, apart.range_lost).truncation_error
+    if apart.range_lost:
+        unknown = (detached == 0) & (np.array(chosen) < steps)
+        detached[unknown] = math.nan
+    return Windows(window=chosen, truncation_error=errors[[w - 1 for w in chosen]], detached_error=detached)
 
 
 def _at(windows: Windows, window: int) -> float:
     return float(windows.detached_error[windows.window.index(window)])
 
 
-def _map(pairs: Pairs) -> CreditMap:
+def _map(pairs: Pairs, range_lost: bool) -> CreditMap:
+    """Return the table of pairs; with ``range_lost`` a size that reads 0 is not known, and nan."""
     later, earlier = np.tril_indices(len(pairs.shares))
+    nothing = math.nan if range_lost else -math.inf
     return CreditMap(
         t=[int(t) + 1 for t in later],
         k=[int(k) + 1 for k in earlier],
-        log10_norm=np.nan_to_num(pairs.log10_norms[later, earlier], nan=-math.inf, neginf=-math.inf),
+        log10_norm=np.nan_to_num(pairs.log10_norms[later, earlier], nan=nothing, neginf=nothing),
         share=pairs.shares[later, earlier],
     )

@@ -6,10 +6,11 @@ see: O(T²n²) for all lags of T steps, with O(Tn + n²) numbers held.
 
 Each column has one power of two as long as that loses nothing. Where an entry would be lost beside a larger
 one, every entry gets a power of two of its own from there on (`gradflow.linalg.entrywise`): a block of units
-keeps its signal however large that of another block grows before it dies.
+keeps its signal however large that of another block grows before it dies. What even the extended range of a
+product loses is noticed by a watch.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
 from typing import Any, NamedTuple, cast
@@ -19,10 +20,11 @@ from numpy.typing import NDArray
 
 from gradflow.analysis.bptt.parameters import Block
 from gradflow.cells.base import Array
-from gradflow.cells.factor import Pull, StepFactor
+from gradflow.cells.factor import StepFactor
 from gradflow.linalg.columns import NOWHERE, TINY, Columns, Sum, factors
-from gradflow.linalg.entrywise import EXTENDED, FURTHEST, EntrywiseColumns
+from gradflow.linalg.entrywise import EXTENDED, FURTHEST, LIFT, NARROW_SPREAD, EntrywiseColumns
 from gradflow.linalg.scaled import Scaled
+from gradflow.linalg.underflow import UnderflowWatch
 
 Signals = Columns | EntrywiseColumns
 Points = slice | NDArray[np.intp]
@@ -42,6 +44,7 @@ class Unrolled(NamedTuple):
     blocks: Sequence[Block]
     steps: int  # T
     sequences: int  # B
+    watch: UnderflowWatch  # of numbers too small for the extended range, which count as 0
 
     def points(self, first: int, last: int) -> slice:
         """Return the points of the steps from ``first`` to before ``last``, from 0."""
@@ -96,24 +99,26 @@ class Unrolled(NamedTuple):
 
     def _extended_gradient(self, level: SignalLevel, points: slice) -> Scaled:
         """Return the same of one level in extended range, with the size of each point measured."""
-        terms = [_terms(level.signals, block, points) for block in self.blocks]
+        with self.watch.watching():
+            terms = [_terms(level, block, points) for block in self.blocks]
         sizes = []
-        for block, (signal, seen) in zip(self.blocks, terms, strict=True):
-            size = np.abs(signal).max(axis=1, initial=0.0)
+        for signal, seen, exponents in terms:
+            largest, shifts = np.frexp(np.abs(signal).max(axis=1, initial=0.0))
             if seen is not None:
-                size = size * np.abs(seen).max(axis=1, initial=0.0)
-            exponents = block.sized(level.exponents, points) + np.frexp(size)[1]
-            sizes.append(np.where(size > 0, exponents, NOWHERE))
+                # sizes are added as exponents: their product may be under the range
+                most, more = np.frexp(np.abs(seen).max(axis=1, initial=0.0))
+                largest, shifts = largest * most, shifts + more
+            sizes.append(np.where(largest > 0, exponents + shifts, NOWHERE))
         top = int(np.max(sizes, initial=NOWHERE))
         found = np.zeros(sum(block.size for block in self.blocks), EXTENDED)
         start = 0
-        for block, (signal, seen), size in zip(self.blocks, terms, sizes, strict=True):
+        for block, (signal, seen, exponents), size in zip(self.blocks, terms, sizes, strict=True):
             place = found[start : start + block.size]
             start += block.size
             counts = size > NOWHERE // 2
             if not counts.any():
                 continue
-            shifts = np.where(counts, block.sized(level.exponents, points) - top, -FURTHEST)
+            shifts = np.where(counts, exponents - top, -FURTHEST)
             near = np.ldexp(signal, np.clip(shifts, -FURTHEST, FURTHEST)[:, None])
             if seen is None:
                 np.sum(near, axis=0, out=place)
@@ -123,16 +128,22 @@ class Unrolled(NamedTuple):
         return Scaled.of(np.ldexp(found, -shift).astype(np.float64), top + shift)
 
 
-def _terms(signals: tuple[Array, ...], block: Block, points: slice) -> tuple[Array, Array | None]:
-    """Return δ (points, rows) and v (points, columns) in extended range, v None where δ is the term."""
-    signal = signals[block.layer][block.rows].T.astype(EXTENDED)
+def _terms(level: SignalLevel, block: Block, points: slice) -> tuple[Array, Array | None, NDArray[np.int64]]:
+    """Return δ (points, rows) and v (points, columns) in extended range, and the powers of two of δ vᵀ.
+
+    v is None where δ is the term.
+    """
+    signal = level.signals[block.layer][block.rows].T.astype(EXTENDED)
+    shifts = np.frexp(np.abs(signal).max(axis=1, initial=0.0))[1]
+    signal = np.ldexp(signal, -shifts[:, None])
+    exponents = block.sized(level.exponents, points) + shifts
     if block.scale is not None:
         signal = signal * block.scale[points]
     if block.seen is None:
-        return signal, None
+        return signal, None, exponents
     if block.unitwise:
-        return signal * block.seen[points], None
-    return signal, block.seen[points].astype(EXTENDED)
+        return signal * block.seen[points], None, exponents
+    return signal, block.seen[points].astype(EXTENDED), exponents
 
 
 def _in_doubles(signals: tuple[Array, ...], block: Block) -> bool:
@@ -174,12 +185,10 @@ class Streams:
         """Return the error signals at the streams' points, and the streams one step before."""
         factor = self.unrolled.factor.each(points)
         try:
-            pulls, before = _applied(factor.pull, self.columns)
+            return _pulled(factor, self.columns, self.unrolled.watch)
         except FloatingPointError:
             self.columns = EntrywiseColumns.of(self.columns)
-            pulls, before = _applied(factor.pull, self.columns)
-        levels = zip(pulls, self.columns.levels(), strict=True)
-        return [SignalLevel(pull.signals, level.exponents) for pull, level in levels], before
+            return _pulled(factor, self.columns, self.unrolled.watch)
 
     def summed(self, window: int | None = None) -> "Streams":
         """Return streams of all that comes later too: of Σ ∂L_t/∂s_k over t ≥ k + lag, by one backward pass.
@@ -207,7 +216,7 @@ class Streams:
             carried = asked[points].plus_first(carried)  # the last piece may be shorter
             whole.put(points, carried)
             if place:
-                carried = _carried_back(self.unrolled.factor.each(points), carried)
+                carried = _carried_back(self.unrolled.factor.each(points), carried, self.unrolled.watch)
         return cast(Signals, whole)
 
     def crossing(self, window: int) -> "Streams":
@@ -218,10 +227,10 @@ class Streams:
         factor = self.unrolled.factor.each(points)
         columns: Any = self.columns
         try:
-            handed = _carried_back(factor, columns[points])
+            handed = _carried_back(factor, columns[points], self.unrolled.watch)
         except FloatingPointError:
             columns = EntrywiseColumns.of(columns)
-            handed = _carried_back(factor, columns[points])
+            handed = _carried_back(factor, columns[points], self.unrolled.watch)
         whole = columns.zeros()
         whole.put(points - count, handed)
         later = copy(self)
@@ -248,26 +257,45 @@ def _signals(asked: Array) -> Signals:
     return EntrywiseColumns.of(Columns(asked, np.zeros(asked.shape[1], np.int64)))
 
 
-def _applied(pull: Callable[[Array], Pull], columns: Signals) -> tuple[list[Pull], Signals]:
-    """Return what a step back makes of each level of the columns, and the columns before it."""
-    levels = columns.levels()
-    with _loss_raised(columns):
-        pulls = [pull(level.array) for level in levels]
-        states = [Columns(pull.state, level.exponents) for pull, level in zip(pulls, levels, strict=True)]
-        return pulls, columns.gathered(states)
+def _pulled(factor: StepFactor, columns: Signals, watch: UnderflowWatch) -> tuple[list[SignalLevel], Signals]:
+    """Return the error signals that a step makes of the columns, level by level, and the columns before it.
+
+    Raises
+    ------
+    FloatingPointError
+        Where doubles leave their range.
+    """
+    if isinstance(columns, Columns):
+        with np.errstate(all="raise"):
+            return _pulled_levels(factor, columns, [columns])
+    trial = UnderflowWatch()
+    with trial.watching():
+        found = _pulled_levels(factor, columns, columns.levels())
+    if not trial.noticed:
+        return found
+    narrow = UnderflowWatch()
+    try:
+        with narrow.watching(), np.errstate(over="raise", invalid="raise"):
+            found = _pulled_levels(factor, columns, columns.levels(NARROW_SPREAD, LIFT))
+    except FloatingPointError:  # there is no room above: what was found first stands, with what it lost
+        narrow.noticed = True
+    watch.noticed |= narrow.noticed
+    return found
 
 
-def _carried_back(factor: StepFactor, columns: Signals) -> Signals:
+def _pulled_levels(
+    factor: StepFactor, columns: Signals, levels: Sequence[Columns]
+) -> tuple[list[SignalLevel], Signals]:
+    """Return the same of columns in given levels."""
+    pulls = [factor.pull(level.array) for level in levels]
+    states = [Columns(pull.state, level.exponents) for pull, level in zip(pulls, levels, strict=True)]
+    signals = [SignalLevel(pull.signals, level.exponents) for pull, level in zip(pulls, levels, strict=True)]
+    return signals, columns.gathered(states)
+
+
+def _carried_back(factor: StepFactor, columns: Signals, watch: UnderflowWatch) -> Signals:
     """Return Jᵀ Y, each column with its own J."""
-    with _loss_raised(columns):
-        moved = [Columns(factor.rmatmat(level.array), level.exponents) for level in columns.levels()]
-        return columns.gathered(moved)
-
-
-def _loss_raised(columns: Signals) -> np.errstate:
-    """Return a context in which doubles that leave their range raise; entries of their own size may."""
-    doubles = isinstance(columns, Columns)
-    return np.errstate(all="raise") if doubles else np.errstate(all="ignore")
+    return _pulled(factor, columns, watch)[1]
 
 
 class Part(NamedTuple):
@@ -286,6 +314,6 @@ class Part(NamedTuple):
     def signal(self, block: Block) -> EntrywiseColumns | Columns:
         """Return the error signals of a block's rows, (rows, points), of all levels together."""
         own = [Columns(level.signals[block.layer][block.rows], level.exponents) for level in self.levels]
-        if len(own) == 1:
+        if len(own) == 1 and own[0].array.dtype == np.float64:
             return own[0]
         return EntrywiseColumns.of(own[0]).gathered(own)

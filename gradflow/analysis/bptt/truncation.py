@@ -146,9 +146,10 @@ def _signal(part: Part, block: Block, points: slice) -> tuple[Array, NDArray[np.
     """
     columns = part.signal(block)
     array, exponents = columns.array.T, columns.exponents.T
-    if block.scale is not None:
-        array = array * block.scale[points]
-    counted = array * block.seen[points] if block.unitwise and block.seen is not None else array
+    with part.unrolled.watch.watching():
+        if block.scale is not None:
+            array = array * block.scale[points]
+        counted = array * block.seen[points] if block.unitwise and block.seen is not None else array
     if exponents.ndim == 1:
         exponents = exponents[:, None]
     shifts = np.frexp(counted)[1] + exponents
