@@ -16,6 +16,17 @@ def escape_unprintable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
 
 
+def format_count(count: int, one: str, several: str) -> str:
+    """Return a number with the words that go with it.
+
+    Examples
+    --------
+    >>> format_count(1, "exponent is", "exponents are"), format_count(2, "exponent is", "exponents are")
+    ('1 exponent is', '2 exponents are')
+    """
+    return f"{count} {one if count == 1 else several}"
+
+
 def format_log10(log10: float) -> str:
     """Return 10**log10 in a few digits, also where a float64 cannot hold it.
 

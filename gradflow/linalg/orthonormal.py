@@ -8,7 +8,7 @@ through many steps, as long as they stay so far apart that rounding costs r_ii n
 from __future__ import annotations  # numpy.random is loaded by those who draw, not by an annotation
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +27,13 @@ MOST = 64  # steps between two orthonormalisations, at most
 DEAD = 1e-6  # what is new of a column that is a combination of others, beside a row: rounding, much blown up
 HIGH = 1000  # exponent up to which an entry is left as it is
 SMALL, LARGE = 1e-100, 1e100  # a block whose norm lies between them is as it should be
+PROBE_SCALE = 0.125  # of the random column that measures rows of J: it is not to overflow before they do
+SMALL_SIZE = 32  # size up to which all steps are watched for rounding; of larger ones a call in ...
+WATCHED_CALLS = 16  # ... so many, until one shows a relative change of the growth in a step over ...
+ALARM = 1e-8
+# Relative change from which nothing is known of the growth in a step, and what it counts as then: what is
+# left of J q lies between the size of J and rounding of that.
+NONLINEAR, UNKNOWN = 0.1, 1.0 / EPS
 
 
 class Triangle(NamedTuple):
@@ -48,8 +55,11 @@ class Frame:
         What rounding may have cost one of these sums so far: eps times the columns' norm over the smallest
         r_ii, summed over orthonormalisations.
     log_errors : array (k,)
-        What it may have cost each of them: the same of the columns up to that one, times n for each of the
-        steps, and eps of each partial sum. A bound of all roundings in one direction.
+        What it may have cost each of them, all roundings taken in one direction: an estimate, not a bound.
+        Rounding of J q is n eps of the rows of J, however much they cancel. For the first column, a random
+        sample of what earlier roundings have turned it by is carried along: at every step of a small state,
+        of a larger one in a part of the calls, until that shows ill-conditioned factors. For other columns
+        it is followed over one step, where columns are made orthonormal at every step.
 
     Examples
     --------
@@ -67,6 +77,12 @@ class Frame:
         self.alive = np.arange(count)
         self.rounding = 0.0
         self.log_errors = np.zeros(count)
+        self.step_errors = np.zeros(count)  # relative, of r_ii in the last step, where that was a single one
+        self.displacement = np.zeros((size, 1))  # of the first column, orthogonal to it: a sample of rounding
+        self.watched = True  # whether roundings are sampled in this call
+        self.change = self.usual_change = 0.0  # of the growth by them, relative: in this call; a step
+        self._calls = 0
+        self._noise = np.random.default_rng(0)  # its own: the columns do not depend on it
         self.together = 1  # steps that are taken before the next orthonormalisation
         self.pace = 0.0  # share of what rounding allows that a step uses up, of late
 
@@ -76,6 +92,7 @@ class Frame:
         fresh = generator.standard_normal((size, count - len(self.alive)))
         self.columns = triangle(np.hstack([self.columns, fresh])).columns
         self.logs, self.alive = np.zeros(count), np.arange(count)
+        self.step_errors, self.displacement = np.zeros(count), np.zeros((size, 1))
 
     def advance(self, factors: Sequence[Factor]) -> None:
         """Carry the columns through the factors, the first of them first; orthonormal again at the end.
@@ -85,6 +102,11 @@ class Frame:
         NumericalError
             Where an entry leaves the range of a double within one step.
         """
+        self.watched = (
+            len(self.columns) <= SMALL_SIZE or self.usual_change > ALARM or self._calls % WATCHED_CALLS == 0
+        )
+        self._calls += 1
+        self.change = 0.0
         done = 0
         while done < len(factors) and self.alive.size:
             block = factors[done : done + self.together]
@@ -92,22 +114,52 @@ class Frame:
             if not taken:
                 self._single(block[0])
             done += taken or 1
+        if self.watched:
+            self.usual_change = self.change / max(done, 1)
+        else:
+            self.log_errors[:2] += self.usual_change * done
 
     def _several(self, factors: Sequence[Factor]) -> int:
         """Take all of several steps, or half, or none: as many as rounding allows; return how many."""
-        moved = middle = self.columns
+        moved = middle = self._with_probes()
         half = len(factors) // 2
         with np.errstate(over="ignore", invalid="ignore"):
             for count, factor in enumerate(factors, 1):
-                moved = factor.matmat(moved)
-                middle = moved if count == half else middle
+                moved = self._carry(factor.matmat, moved, last=False)
+                middle = moved.copy() if count == half else middle
         for steps, block in ((len(factors), moved), (half, middle)):
             if self._holds(steps, block):
                 return steps
         return 0
 
-    def _holds(self, steps: int, block: Array) -> bool:
+    def _with_probes(self) -> Array:
+        """Return the columns; where they are watched, beside the displacement and a random one (n, k + 2)."""
+        if not self.watched:
+            return self.columns
+        probe = PROBE_SCALE * self._noise.standard_normal((len(self.columns), 1))
+        return np.hstack([self.columns, self.displacement, probe])
+
+    def _carry(self, action: Callable[[Array], Array], block: Array, *, last: bool = True) -> Array:
+        """Return J times columns and displacement, to which rounding is added, and the random column.
+
+        Of a random column g the row (J g)_i is about as large as row i of J: n eps of that is rounding of
+        (J q)_i, however small what is left of the sum. Rows are rounded independently of one another.
+        The random column is drawn anew but after the last step.
+        """
+        moved = action(block)
+        if not self.watched:
+            return moved
+        moved = moved.copy() if moved is block else moved
+        unit = len(block) * EPS / PROBE_SCALE * math.sqrt(float(np.vdot(block[:, 0], block[:, 0])))
+        noise = self._noise.standard_normal((2, len(block)))
+        moved[:, -2] += unit * np.copysign(moved[:, -1], noise[0])
+        if not last:
+            moved[:, -1] = PROBE_SCALE * noise[1]
+        return moved
+
+    def _holds(self, steps: int, probed: Array) -> bool:
         """Go on with the block that the columns have become after so many steps, if it is well apart."""
+        block, displacement = self._apart(probed)
         size = math.sqrt(float(np.vdot(block, block)))
         if not SMALL < size < LARGE:
             self.together = 1
@@ -115,40 +167,81 @@ class Frame:
         packed = reflected(block)
         spread = _spread(size, packed.diagonal)
         self._plan(steps, spread, math.log(size))
-        if spread > WORST:
+        turned = math.sqrt(float(displacement @ displacement))
+        if spread > WORST or not turned <= NONLINEAR * float(packed.diagonal[0]):
+            self.together = 1
             return False
         self.rounding += EPS * spread
         least = np.minimum.accumulate(packed.diagonal)
-        self._keep(packed.triangle(), steps * size / (math.sqrt(len(least)) * least))
+        # what was rounded on the way may have been far larger than what has become of the columns
+        rounded = len(block) * EPS * steps * size / math.sqrt(len(least))
+        errors = (rounded + turned) / least
+        self.step_errors = np.zeros(len(self.logs))
+        self._keep(packed.triangle(), errors, displacement)
         return True
 
     def _single(self, factor: Factor) -> None:
         """Take one step, whatever it does to the columns."""
-        with np.errstate(over="ignore", invalid="ignore"):
-            moved = factor.matmat(self.columns)
-        step = graded_triangle(moved)
+        step, displacement = self._step(factor.matmat)
         if factor.staged and (len(step.living) < len(self.alive) or step.spread > WORST):
             for stage in (factor.scaled, factor.graded, factor.mixed):
                 if self.alive.size:
-                    self._drop(graded_triangle(stage(self.columns)))
+                    self._drop(*self._step(stage))
         else:
-            self._drop(step)
+            self._drop(step, displacement)
         self._plan(1, step.spread, math.log(max(step.size, 1e-300)))
 
-    def _drop(self, step: Step) -> None:
+    def _apart(self, probed: Array) -> tuple[Array, Array]:
+        """Return the columns and the displacement of the first, 0 where it is not watched."""
+        count = len(self.alive)
+        return probed[:, :count], probed[:, count] if self.watched else np.zeros(len(probed))
+
+    def _step(self, action: Callable[[Array], Array]) -> tuple[Step, Array]:
+        """Return what one action does to the columns, and to the displacement of the first."""
+        with np.errstate(over="ignore", invalid="ignore"):
+            moved = self._carry(action, self._with_probes())
+            block, displacement = self._apart(moved)
+            rows = np.abs(moved[:, -1]) / PROBE_SCALE if self.watched else None
+        step = graded_triangle(block, rows)
+        return step, np.ldexp(displacement, -step.shift)
+
+    def _drop(self, step: Step, displacement: Array) -> None:
         """Go on with the columns that are still alive."""
         self.logs[np.delete(self.alive, step.living)] = -np.inf
+        if not (step.living.size and step.living[0] == 0):  # another column is the first
+            displacement = np.zeros(len(displacement))
         self.alive = self.alive[step.living]
         self.rounding += EPS * step.spread if self.alive.size else 0.0
         self.logs[self.alive] += step.shift * math.log(2)
-        self._keep(step.found, step.amplified)
+        errors = len(self.columns) * EPS * step.amplified
+        # the step before has turned columns by as much as it has changed r_ii, and this one blows that up
+        followed = errors + step.amplified * self.step_errors[self.alive]
+        self.step_errors[self.alive] = np.minimum(errors, 1.0)
+        self._keep(step.found, followed, displacement)
 
-    def _keep(self, found: Triangle, amplified: Array) -> None:
-        """Go on with new columns; ``amplified``: by how much each r_ii has blown up what was rounded."""
+    def _keep(self, found: Triangle, errors: Array, displacement: Array) -> None:
+        """Go on with new columns; ``errors``: relative, of each r_ii."""
         self.columns = found.columns
         self.logs[self.alive] += np.log(found.diagonal)
-        rounded = len(self.columns) * amplified + np.abs(self.logs[self.alive])
-        self.log_errors[self.alive] += EPS * rounded
+        if self.alive.size and self.watched:
+            change = self._displace(displacement / found.diagonal[0])
+            self.change += math.log1p(change)
+            # of the second the volume beside it; of all where the first may point anywhere
+            errors[: 2 if change < NONLINEAR else None] += change
+        self.log_errors[self.alive] += np.log1p(errors) + EPS * np.abs(self.logs[self.alive])
+
+    def _displace(self, displacement: Array) -> float:
+        """Take a new displacement of the first column; return by what share it may change r_11."""
+        first = self.columns[:, 0]
+        along = float(first @ displacement)
+        across = displacement - along * first
+        size = math.sqrt(float(across @ across))
+        if not (math.isfinite(size) and math.isfinite(along)):
+            self.displacement = np.zeros((len(first), 1))
+            return UNKNOWN
+        # past 1 any direction is possible, and no other is farther
+        self.displacement = (across / max(size, 1.0))[:, None]
+        return abs(along) if abs(along) < NONLINEAR and size < NONLINEAR else UNKNOWN
 
     def _plan(self, steps: int, spread: float, log_size: float) -> None:
         """Choose how many steps to take next, from what the last ones did to the columns."""
@@ -190,14 +283,15 @@ class Step(NamedTuple):
     shift: int
     spread: float
     size: float  # of the largest entry, 2^−shift
-    amplified: Array  # rounding of the rows, as each column of Q weighs them, over r_ii
+    amplified: Array  # size of the rows, as each column of Q weighs them, over r_ii
 
 
-def graded_triangle(block: Array) -> Step:
+def graded_triangle(block: Array, measured: Array | None = None) -> Step:
     """Return Q and R of a block (n, k) of which no column is a combination of those before it but dropped.
 
     Rows may be of very different size: taken from the largest to the smallest, each keeps its own digits
-    (Cox & Higham 1998, section 4). Columns of which nothing is new but rounding are dropped.
+    (Cox & Higham 1998, section 4). Columns of which nothing is new but rounding are dropped. ``measured``
+    (n,): how large the rows of J are, where more of them may have cancelled than the block shows.
 
     Raises
     ------
@@ -220,6 +314,9 @@ def graded_triangle(block: Array) -> Step:
         spread = _spread(float(sizes[0]) * math.sqrt(len(rows)), found.diagonal)
     columns = np.empty_like(found.columns)
     columns[order] = found.columns
+    if measured is not None:
+        most = np.finfo(np.float64).max / len(rows)
+        sizes = np.fmax(sizes, np.minimum(np.ldexp(np.minimum(measured[order], most), -shift), most))
     amplified = np.maximum.accumulate(sizes @ np.abs(found.columns) / found.diagonal)
     return Step(living, Triangle(columns, found.diagonal), shift, spread, float(sizes[0]), amplified)
 

@@ -335,7 +335,8 @@ def test_directions_that_die_are_minus_infinity_and_counted(stack, rank, transie
     assert not np.isnan(found.history.exponent).any()
     assert found.condition_growth == math.inf
     assert found.sum_rule_error == 0
-    assert any(f"{found.count - rank} exponents are -inf" in note for note in found.notes)
+    dead = "1 exponent is" if found.count - rank == 1 else f"{found.count - rank} exponents are"
+    assert any(note.startswith(f"{dead} -inf") for note in found.notes)
     if rank == 0:
         assert found.verdict == "vanishing"
         assert "exactly 0" in found.conclusion
@@ -345,6 +346,59 @@ def test_a_rank_one_stack_keeps_the_one_exponent_it_has():
     # u vᵀ at every step: ln |v·u|
     found = of(np.tile(np.outer([1.0, 2.0, 3.0], [1.0, -2.0, 0.5]), (50, 1, 1)), transient=1)
     assert found.largest == pytest.approx(math.log(1.5), abs=1e-13)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "count"),
+    [(1237, 981, 1), *((a, b, k) for a, b in [(30011, 20012), (1234577, 987659)] for k in (1, 2))],
+)
+def test_jacobians_whose_entries_cancel_claim_no_more_than_rounding_leaves(a, b, count):
+    # J = ½ (1 + u vᵀ), u = (a, b), v·u = 1 of integers: eigenvalues 1 and ½ exactly, in doubles too
+    x = pow(a, -1, b)
+    y = (1 - x * a) // b
+    doubled = [[1 + a * x, a * y], [b * x, 1 + b * y]]
+    assert doubled[0][0] + doubled[1][1] == 3
+    assert doubled[0][0] * doubled[1][1] - doubled[0][1] * doubled[1][0] == 2
+    assert max(abs(entry) for row in doubled for entry in row) < 2**53
+    stack = np.tile(np.array(doubled, dtype=float) / 2, (600, 1, 1))
+    found = gradflow.lyapunov(jacobians=stack, count=count)
+    assert found.verdict in ("stable", "undecided")
+    assert found.largest_low <= 0 <= found.largest_high
+    exponents, errors = found.exponents.exponent, found.exponents.standard_error
+    for exponent, error, truth in zip(exponents, errors, [0.0, -math.log(2)], strict=False):
+        assert error == math.inf or abs(exponent - truth) <= 2 * error
+    told = any("rounding decides" in note for note in found.notes)
+    assert told == (a > 10000)
+    if told:
+        assert found.verdict == "undecided"
+        assert "ill-conditioned" in found.conclusion
+        assert not any(found.exponents.converged)
+        assert (found.steps_to_decide, found.entropy_rate) == (None, None)
+
+
+@pytest.mark.parametrize("count", [1, 2])
+@pytest.mark.parametrize(("p", "q"), [(7, 9), (31, 29), (37, 39), (307, 411)])
+def test_a_matrix_and_its_inverse_in_turns_grow_by_no_more_than_the_stated_error(p, q, count):
+    there = np.array([[1.0 + p * q, p], [q, 1.0]])
+    back = np.array([[1.0, -p], [-q, 1.0 + p * q]])
+    assert np.array_equal(there @ back, np.eye(2))
+    found = gradflow.lyapunov(jacobians=np.array([there, back] * 740), count=count, transient=200)
+    assert found.verdict in ("stable", "undecided")
+    assert np.all(np.abs(found.exponents.exponent) <= 2 * found.exponents.standard_error)
+    assert found.exponents.converged == [True] * count or max(p, q) > 100
+
+
+@pytest.mark.parametrize(
+    ("diagonal", "says"),
+    [
+        ((2.0, 0.5), "doubles every step; 1 of the 2 exponents computed is positive"),
+        ((2.0, 3.0), "2 of the 2 exponents computed are positive"),
+        ((0.5, 0.25), "halves every step."),
+        ((4.0,), "doubles every 0.5 steps; it is the only exponent computed"),
+    ],
+)
+def test_a_conclusion_counts_steps_and_exponents_in_the_singular_and_the_plural(diagonal, says):
+    assert says in of(np.tile(np.diag(diagonal), (200, 1, 1))).conclusion
 
 
 @pytest.mark.parametrize("gain", [0.7, 1.0, 1.2])

@@ -24,7 +24,8 @@ class Exponents:
     )
     standard_error: NDArray[np.float64] = column(
         "of the exponent, its steps being correlated, and what rounding may cost; as much as keeps 0 within "
-        "two where growth as a power of the steps may explain it; none under 8 steps",
+        "two where growth as a power of the steps may explain it; inf (in JSON null) for a direction that "
+        "seems to die for rounding alone; none under 8 steps",
         unit=RATE,
     )
     converged: list[bool] = column(
@@ -84,10 +85,12 @@ class Lyapunov(Record):
     )
     sum_rule_error: float | None = scalar("how far those two are apart", unit=RATE)
     kaplan_yorke_dimension: float | None = scalar(
-        "dimension of the attractor by Kaplan & Yorke; none where more exponents are needed"
+        "dimension of the attractor by Kaplan & Yorke; none where more exponents are needed, or rounding "
+        "decides the leading one"
     )
     entropy_rate: float | None = scalar(
-        "sum of the positive exponents; none where there may be more", unit=RATE
+        "sum of the positive exponents; none where there may be more, or rounding decides the leading one",
+        unit=RATE,
     )
     condition_growth: float | None = scalar(
         "λ₁ − λ_n: how fast the condition number of the product grows; inf where it is singular", unit=RATE
@@ -96,7 +99,7 @@ class Lyapunov(Record):
     horizon: float = scalar("lag at which the leading direction is down to 2.2e-16; inf: never", unit="step")
     verdict: str = scalar(
         "on that interval. stable: all within a factor of 100 over the steps, at least 100; undecided: 0 "
-        "lies in it otherwise, or it is unknown, or few of the draws overflow"
+        "lies in it otherwise, or it is unknown, or rounding decides, or few of the draws overflow"
     )
     steps_to_decide: int | None = scalar(
         "where undecided: steps at which 0 leaves the interval if the exponent stays; none of several draws, "

@@ -17,6 +17,7 @@ from gradflow.analysis.shared.growth_run import INDEPENDENT, GrowthRun
 from gradflow.analysis.shared.verdicts import LEAST_STEPS, data_to_decide, verdict
 from gradflow.cells.base import Array
 from gradflow.linalg.orthonormal import EPS
+from gradflow.printable import format_count
 
 TOLERANCE = 0.01  # nats per step within which an exponent counts as converged, unless told otherwise
 NOTHING = 1e-12  # nats per step that are an exponent of 0
@@ -31,6 +32,7 @@ class Estimate(NamedTuple):
     errors: Array
     half_widths: Array  # of 95 % intervals
     rounding: Array  # what rounding may have cost, in both of them
+    lost: Array  # whether that is more than the exponent itself, or -inf for rounding alone
     powers: Array  # whether it is growth as a power of time that keeps 0 within them
     drift: Array  # second half of the runs less the first
     sure: Array  # whether every run is long beside the memory of the system
@@ -68,6 +70,7 @@ def record(
     settled = (errors <= limit) & (known | np.isneginf(exponents)) & (not apart)
     size, count = runs[0].orbit.size, len(exponents)
     sharp = np.where(np.abs(exponents) <= np.maximum(found.rounding, NOTHING), 0.0, exponents).tolist()
+    known_none = bool(found.lost[0])  # nor is anything that is made of the leading exponent
     largest, total = float(exponents[0]), float(exponents.sum())
     blown = [run.orbit.blow_up for run in runs if run.orbit.blow_up is not None]
     dets = [run.mean_log_abs_det() for run in runs]
@@ -90,8 +93,8 @@ def record(
         sum=total,
         mean_log_abs_det=float(np.mean(dets)) if whole else None,
         sum_rule_error=max(map(sum_rule_error, runs)) if whole else None,
-        kaplan_yorke_dimension=kaplan_yorke(sharp, size),
-        entropy_rate=entropy_rate(sharp, size),
+        kaplan_yorke_dimension=None if known_none else kaplan_yorke(sharp, size),
+        entropy_rate=None if known_none else entropy_rate(sharp, size),
         condition_growth=_condition_growth(exponents) if whole else None,
         rank=int(np.isfinite(exponents).sum()),
         horizon=math.log(EPS) / largest if sharp[0] < 0 else math.inf,
@@ -118,7 +121,8 @@ def estimate(runs: Sequence[GrowthRun], tolerance: float, transient: int) -> Est
 
     The interval of either is Student's t: that of the steps with the degrees of freedom that Welch (1947) and
     Satterthwaite (1946) give a sum of variances, that of n draws with n − 1. What rounding may have cost is
-    added to both. Where growth as a power of time may explain the record, they are widened until they hold
+    added to both; where that leaves nothing of another exponent, or no determinant is 0, one of −inf has
+    the error inf. Where growth as a power of time may explain the record, they are widened until they hold
     0, its exponent.
     """
     several = np.array([run.exponents() for run in runs])
@@ -137,13 +141,18 @@ def estimate(runs: Sequence[GrowthRun], tolerance: float, transient: int) -> Est
     drift = np.mean([_drift(run) for run in runs], axis=0)
     sure = np.all([run.sure(tolerance) for run in runs], axis=0)
     rounding = np.mean([run.rounding_errors() for run in runs], axis=0)
-    errors = np.where(dead, 0.0, within + rounding)
-    half_widths = np.where(dead, 0.0, half_widths + rounding)
+    lost = ~dead & (rounding > np.maximum(np.abs(exponents), tolerance))
+    # a direction seems to die for rounding alone where no determinant is 0, or others are lost to it
+    regular = any(math.isfinite(run.mean_log_abs_det()) for run in runs)
+    lost |= dead & (lost.any() or regular)
+    of_dead = np.where(lost, np.inf, 0.0)
+    errors = np.where(dead, of_dead, within + rounding)
+    half_widths = np.where(dead, of_dead, half_widths + rounding)
     powers = np.all([_may_be_power(run, transient) for run in runs], axis=0)
     powers &= ~dead & (np.abs(exponents) > 2.0 * errors)
     errors = np.where(powers, np.fmax(errors, 0.5 * np.abs(exponents)), errors)
     half_widths = np.where(powers, np.fmax(half_widths, np.abs(exponents)), half_widths)
-    return Estimate(exponents, errors, half_widths, rounding, powers, drift, sure)
+    return Estimate(exponents, errors, half_widths, rounding, lost, powers, drift, sure)
 
 
 def judge(runs: Sequence[GrowthRun], found: Estimate, starts: Sequence[DrawStarts]) -> Judgement:
@@ -164,7 +173,9 @@ def judge(runs: Sequence[GrowthRun], found: Estimate, starts: Sequence[DrawStart
     word = str(verdict(largest, steps, blown[0] if most else None, low, high))
     if blown and not most and word != "exploding":
         word = "undecided"
-    if word != "undecided" or disagree or blown or found.powers[0]:
+    if found.lost[0] and not most:
+        word = "undecided"
+    if word != "undecided" or disagree or blown or found.powers[0] or found.lost[0]:
         return Judgement(word, low, high)
     # rounding does not grow less with more data
     distance, half_width = abs(largest) - float(found.rounding[0]), half_width - float(found.rounding[0])
@@ -235,7 +246,7 @@ def _conclusion(
     signed = judged.low > ROUNDING or judged.high < -ROUNDING
     pace = ""
     if signed and math.isfinite(largest):
-        pace = f"{'doubles' if largest > 0 else 'halves'} every {math.log(2) / abs(largest):.3g} steps"
+        pace = f"{'doubles' if largest > 0 else 'halves'} every {_format_steps(math.log(2) / abs(largest))}"
     if judged.verdict == "stable":
         means = pace or "neither grows nor shrinks"
         means = f"a small change {means}, to less than a factor of 100 over {steps} steps"
@@ -245,6 +256,8 @@ def _conclusion(
         means = "runs from several initial states disagree"
     elif blown:
         means = f"the state overflows in {len(blown)} of {len(runs)} draws and not in the others"
+    elif found.lost[0]:
+        means = "the Jacobians are so ill-conditioned that rounding decides"
     elif math.isnan(judged.low):
         means = "fewer than 8 steps do not tell its error"
     elif found.powers[0]:
@@ -252,8 +265,21 @@ def _conclusion(
     else:
         means = f"a small change may grow or shrink{_what_decides(judged, len(runs))}"
     positive = int((table.exponent - found.half_widths > ROUNDING).sum())
-    chaos = f"; {positive} of the {len(table.index)} exponents computed are positive" if positive else ""
+    chaos = f"; {_format_positive(positive, len(table.index))}" if positive else ""
     return f"Leading exponent {largest:.6g}{known} nats per step, {judged.verdict}: {means}{chaos}."
+
+
+def _format_steps(steps: float) -> str:
+    """Return so many steps in words: "step" where it is one, in the digits shown."""
+    digits = f"{steps:.3g}"
+    return "step" if digits == "1" else f"{digits} steps"
+
+
+def _format_positive(positive: int, count: int) -> str:
+    """Say how many of the exponents are positive."""
+    if count == 1:
+        return "it is the only exponent computed"
+    return f"{positive} of the {count} exponents computed {'is' if positive == 1 else 'are'} positive"
 
 
 def _what_decides(judged: Judgement, draws: int) -> str:
@@ -295,6 +321,13 @@ def _notes(
             "transient to forget where it began: nothing counts as converged, and what is told is of the "
             "first state alone."
         )
+    lost = int(found.lost.sum())
+    if lost:
+        yield (
+            f"Jacobians are so ill-conditioned that rounding decides: {lost} of "
+            f"{format_count(len(table.index), 'exponent', 'exponents')} may be off by more than the exponent "
+            "itself, as the standard error says; expected Jacobians of a smaller condition number."
+        )
     if rounded:
         yield (
             "Jacobians are so ill-conditioned that rounding shows in the sum rule: the smallest exponents "
@@ -304,20 +337,26 @@ def _notes(
         yield "some units are so saturated that a derivative is under 1e-308 and counts as 0."
     dead = int(np.isneginf(table.exponent).sum())
     if dead:
-        yield f"{dead} exponents are -inf: a Jacobian on the way is singular, exactly or to rounding."
+        yield (
+            f"{format_count(dead, 'exponent is', 'exponents are')} -inf: a Jacobian on the way is singular, "
+            "exactly or to rounding."
+        )
         if any(np.isfinite(run.mean_log_abs_det()) for run in runs):
             yield "ln |det J| is finite all the same: those exponents are under what float64 resolves."
     short = int((~found.sure).sum())
     if short and not np.isnan(table.standard_error).any():
         yield (
-            f"the run is not long beside the memory of the system: {short} standard errors are rough, and "
-            "those exponents do not count as converged; expected more steps."
+            "the run is not long beside the memory of the system: "
+            f"{format_count(short, 'standard error is', 'standard errors are')} rough, and "
+            f"{'that exponent does' if short == 1 else 'those exponents do'} not count as converged; "
+            "expected more steps."
         )
     if np.isnan(table.standard_error).any():
         yield "too few steps for standard errors (none, or null); expected at least 8."
     open_ones = table.converged.count(False)
     if open_ones and tolerance is not None:
         yield (
-            f"{open_ones} exponents are not within the tolerance {tolerance:g}: the data ended, or "
-            f"{MOST_ROUNDS} times the steps, or draws differ by more; expected more steps or seeds."
+            f"{format_count(open_ones, 'exponent is', 'exponents are')} not within the tolerance "
+            f"{tolerance:g}: the data ended, or {MOST_ROUNDS} times the steps, or draws "
+            "differ by more; expected more steps or seeds."
         )
