@@ -17,11 +17,9 @@ from gradflow.cells.spec import parse_cell
 
 
 def inputs(source=None, **options):
-    given = {"key": None, "format": None, "steps": None, "features": None, "scale": 0.5, "seed": 7, "count": 9}
-    if source is None or isinstance(source, str):
-        given["features"] = 3
-    if isinstance(source, str) and source == "zero":
-        given["scale"] = None
+    given = {"key": None, "format": None, "steps": None, "seed": 7, "count": 9}
+    given["features"] = 3 if source is None or isinstance(source, str) else None
+    given["scale"] = None if isinstance(source, str) and source == "zero" else 0.5
     return Inputs.of(source, **{**given, **options})
 
 

@@ -90,7 +90,13 @@ def test_biases_of_torch_count_as_drive():
 
 @pytest.mark.parametrize(
     ("activation", "init"),
-    [("tanh", "torch"), ("relu", "keras"), ("sigmoid", "ginibre"), ("erf", "orthogonal"), ("identity", "torch")],
+    [
+        ("tanh", "torch"),
+        ("relu", "keras"),
+        ("sigmoid", "ginibre"),
+        ("erf", "orthogonal"),
+        ("identity", "torch"),
+    ],
 )
 @pytest.mark.parametrize("gain", [0.4, 1.2, 2.5])
 def test_pascanus_bound_is_over_every_exponent_predicted_or_measured(init, activation, gain):

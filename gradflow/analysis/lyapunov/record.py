@@ -96,7 +96,10 @@ class Lyapunov(Record):
         "λ₁ − λ_n: how fast the condition number of the product grows; inf where it is singular", unit=RATE
     )
     rank: int = scalar("finite exponents: directions that the product does not kill")
-    horizon: float = scalar("lag at which the leading direction is down to 2.2e-16; inf: never", unit="step")
+    horizon: float | None = scalar(
+        "lag at which the leading direction is down to 2.2e-16; inf: never, none where rounding decides",
+        unit="step",
+    )
     verdict: str = scalar(
         "on that interval. stable: all within a factor of 100 over the steps, at least 100; undecided: 0 "
         "lies in it otherwise, or it is unknown, or rounding decides, or few of the draws overflow"

@@ -97,7 +97,7 @@ def record(
         entropy_rate=None if known_none else entropy_rate(sharp, size),
         condition_growth=_condition_growth(exponents) if whole else None,
         rank=int(np.isfinite(exponents).sum()),
-        horizon=math.log(EPS) / largest if sharp[0] < 0 else math.inf,
+        horizon=_horizon(largest, sharp[0], known=not known_none),
         verdict=judged.verdict,
         steps_to_decide=judged.steps_to_decide,
         seeds_to_decide=judged.seeds_to_decide,
@@ -114,6 +114,13 @@ def record(
         exponents=table,
         history=_history(runs),
     )
+
+
+def _horizon(largest: float, sharp: float, *, known: bool) -> float | None:
+    """Return the lag at which the leading direction is down to the spacing of doubles; inf: never."""
+    if not known:
+        return None
+    return math.log(EPS) / largest if sharp < 0 else math.inf
 
 
 def estimate(runs: Sequence[GrowthRun], tolerance: float, transient: int) -> Estimate:

@@ -166,7 +166,8 @@ def _draw_curve(axes: Axes, series: PlotSeries, look: CurveLook) -> None:
         low, high = (np.where(inside, edge, np.nan) for edge in (series.low, series.high))
         axes.fill_between(series.x, low, high, color=look.color, alpha=0.2, linewidth=0)
     elif series.low is not None:
-        bars = np.where(np.isfinite(series.low), series.y - series.low, 0.0)
+        both = np.isfinite(series.low) & np.isfinite(series.y)
+        bars = np.where(both, y - np.where(both, series.low, 0.0), 0.0)
         axes.errorbar(series.x, y, bars, fmt="none", ecolor=look.color, elinewidth=1)
     if series.column.marks:
         axes.plot(series.x, y, "o", color=look.color, markerfacecolor=_choose_face(series, look))
