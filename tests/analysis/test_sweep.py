@@ -264,5 +264,5 @@ def test_rate_and_verdict_of_a_sweep_are_those_of_its_last_value():
     "cell", ["rnn:init=ginibre,gain=1e154", "lstm:forget_bias=1e200", "ginibre:gain=1e101"]
 )
 def test_a_number_whose_square_no_double_holds_is_refused(cell):
-    with pytest.raises(UsageError, match="modulus of at most 1e"):
+    with pytest.raises(UsageError, match="absolute value of at most 1e"):
         swept(cell)
