@@ -188,7 +188,7 @@ def test_input_scale_multiplies_the_inputs():
         (
             ("rnn",),
             {"input": np.zeros((5, 2)), "features": 3},
-            "features 3 has no effect beside an input, which has its own 2",
+            "features 3 has no effect with an input, which has 2",
         ),
     ],
 )

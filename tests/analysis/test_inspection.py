@@ -510,7 +510,9 @@ def test_the_conclusion_names_the_gate_and_the_change_with_the_numbers_of_the_ta
             continue
         assert f"Raise the {gate.split()[0]} bias by {advice['value']:g}" in text
         if gate == "forget gate":
-            assert number(r", to #\. Measured", text) == pytest.approx(advice["value"] + row["forget_bias"], rel=0.006)
+            assert number(r", to #\. Measured", text) == pytest.approx(
+                advice["value"] + row["forget_bias"], rel=0.006
+            )
         assert number("Measured with this change: a factor of # over", text) == pytest.approx(
             10 ** advice["log10_credit"], rel=1e-4
         )

@@ -205,7 +205,7 @@ def _shortened(files: Sequence[str]) -> list[str]:
 def _length(length: int | None, steps: int) -> int:
     if length is not None and length > steps:
         raise UsageError(
-            f"length {length}: the input has only {steps} steps; expected a length of at most {steps}"
+            f"length {length}: the input has {steps} steps; expected a length of at most {steps}"
         )
     return length or steps
 

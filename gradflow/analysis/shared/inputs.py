@@ -119,7 +119,7 @@ class Inputs:
         _, length, width = data.shape
         if steps is not None and steps > length:
             raise UsageError(
-                f"{length_name} {steps}: the input has only {length} steps; expected at most {length}"
+                f"{length_name} {steps}: the input has {length} steps; expected at most {length}"
             )
         refuse_without_effect({"features": features}, f"with an input, which has {width} features")
         return cls(steps or length, width, factor, seed, "data", data[:, : steps or length])
