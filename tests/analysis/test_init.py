@@ -269,8 +269,8 @@ def test_every_start_arrives_along_all_inputs_held_out_or_is_refused(kind, schem
 def assert_refused_rightly(cell, message, **size):
     """What the refusal says of its best value is what that value does along the inputs held out."""
     name, value, low, high, count = re.search(
-        r"no (\w+) from .* with the best value, (\S+), a gradient is multiplied by (\S+) to (\S+) over .* arrives "
-        r"along (\d+) of 32 held-out sequences",
+        r"no (\w+) from .* with the best value, (\S+), a gradient is multiplied by (\S+) to (\S+) over .* "
+        r"arrives along (\d+) of 32 held-out sequences",
         message,
     ).groups()
     made = by_hand(f"{cell}{',' if ':' in cell else ':'}{name}={value}", **size)
