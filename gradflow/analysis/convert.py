@@ -23,20 +23,20 @@ from gradflow.record import Record, column, scalar, table
 
 @dataclass(frozen=True, eq=False)
 class Modules:
-    """The modules that were written."""
+    """The written modules."""
 
-    module: list[str] = column("where it stands in the new file; - where it is all of it")
-    constructor: list[str] = column("the torch module whose load_state_dict takes its arrays")
-    layer: list[str] = column("what it was in the old file")
-    framework: list[str] = column("whose names it had there")
-    parameters: list[int] = column("numbers in its arrays")
+    module: list[str] = column("its name in the new file; - if the file has only this module")
+    constructor: list[str] = column("torch module whose load_state_dict takes its arrays")
+    layer: list[str] = column("its name in the old file")
+    framework: list[str] = column("framework of its names in the old file")
+    parameters: list[int] = column("number of entries in its arrays")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Conversion(Record):
     """Recurrent layers under torch's names.
 
-    ``modules`` is the main table; ``notes`` tell what was left out, and why.
+    ``modules`` is the main table. ``notes`` say what was left out, and why.
 
     See Also
     --------
@@ -59,13 +59,13 @@ class Conversion(Record):
 
     command: ClassVar[str] = "convert"
 
-    container: str = scalar("what kind of file it is")
-    size: int = scalar("how large it is", unit="byte")
+    container: str = scalar("format of the new file")
+    size: int = scalar("size of the new file", unit="byte")
 
     modules: Modules = table(
-        "the modules that were written", drawn=[ItemDrawing(("module",), (DrawnColumn("parameters"),))]
+        "the written modules", drawn=[ItemDrawing(("module",), (DrawnColumn("parameters"),))]
     )
-    arrays: WrittenArrays = table("their arrays")
+    arrays: WrittenArrays = table("the arrays of these modules")
 
 
 def convert(
@@ -77,16 +77,17 @@ def convert(
 ) -> Conversion:
     """Write the recurrent layers of a checkpoint under torch's names, as .safetensors or .npz.
 
-    ``load_state_dict`` of torch.nn.RNN, LSTM and GRU takes them as they are; the module's name stands before
-    each array, unless one layer alone was asked for. Numbers stay float64 where they were, else float32; of
-    torch's two biases the first is the whole bias, the second 0 (save inside a GRU's reset gate).
+    ``load_state_dict`` of torch.nn.RNN, LSTM and GRU takes the arrays. The module's name precedes the name of
+    each array, unless a single layer was requested. Arrays of float64 stay float64, all others become
+    float32. The first of torch's two biases is the whole bias and the second is 0, except inside a GRU's
+    reset gate.
 
     Parameters
     ----------
     source : str, path or Checkpoint
-        ``FILE`` or ``FILE::layer``, or what `load` or `from_state_dict` returned.
+        ``FILE`` or ``FILE::layer``, or the result of `load` or `from_state_dict`.
     target : str or path
-        The new file; its suffix says what kind. It is written whole or not at all.
+        The new file; its suffix sets the format. It is written completely or not at all.
     layout : str, optional
         As for `load`.
     assume : mapping, optional
@@ -95,14 +96,14 @@ def convert(
     Returns
     -------
     Conversion
-        The tables ``modules`` and ``arrays``, and ``notes`` of what could not be converted.
+        The tables ``modules`` and ``arrays``, and ``notes`` about layers that could not be converted.
 
     Raises
     ------
     DataError
-        If the file cannot be read or written, or torch has none of its cells.
+        If the file cannot be read or written, or torch has no module for any of its cells.
     UsageError
-        For a target of another kind, or one that is the source itself.
+        If the target has another suffix, or is the source itself.
 
     Examples
     --------
@@ -116,7 +117,7 @@ def convert(
     file = WeightFile.of(target)
     checkpoint, networks, alone = _chosen(source, layout, assume)
     if file.path == Path(os.path.realpath(checkpoint.source)):
-        raise UsageError(f"{str(target)!r} is the source, of which the rest would be lost; name another")
+        raise UsageError(f"{str(target)!r} is the source file, which would be overwritten; name another file")
     made, remarks = _modules(networks)
     arrays = _named(made, alone)
     size = file.write(arrays)
@@ -140,7 +141,7 @@ Made = list[tuple[Network, TorchModule]]
 def _chosen(
     source: str | Path | Checkpoint, layout: str | None, assume: Mapping[str, Any] | None
 ) -> tuple[Checkpoint, list[Network], bool]:
-    """Return the checkpoint, the networks that are meant, and whether one alone was asked for by name."""
+    """Return the checkpoint, the networks to convert, and whether a single one was named."""
     if isinstance(source, Checkpoint):
         refuse_without_effect({"layout": layout, "assume": assume or None}, READ_ALREADY)
         return source, list(source.networks), False
@@ -160,7 +161,7 @@ def _modules(networks: list[Network]) -> tuple[Made, list[str]]:
         except DataError as error:
             remarks.append(f"left out: {error}.")
     remarks += [
-        f"{module.path}: runs backward; give torch its inputs in reverse."
+        f"{module.path}: runs backward; give the torch module its inputs in reverse order."
         for _, module in made
         if module.backward
     ]
@@ -172,24 +173,24 @@ def _modules(networks: list[Network]) -> tuple[Made, list[str]]:
         if layer.describe_assumed()
     ]
     if not made:
-        raise DataError(f"nothing to write: {' '.join(remarks)} Only what torch computes has a name there")
+        raise DataError(f"nothing to write: {' '.join(remarks)} torch has no module for these cells")
     return made, remarks
 
 
 def _named(made: Made, alone: bool) -> dict[str, np.ndarray[Any, Any]]:
-    """Return all arrays by their names in the new file, in the type that they had."""
+    """Return all arrays by their names in the new file, with their types."""
     found: dict[str, np.ndarray[Any, Any]] = {}
     for network, module in made:
         prefix = "" if alone and len(made) == 1 else f"{_path(module)}."
         wide = any(array.dtype == "float64" for layer in network.layers for array in layer.stored)
         for name, array in module.arrays.items():
-            with np.errstate(over="ignore"):  # refused by its name below
+            with np.errstate(over="ignore"):  # reported by name below
                 narrowed = array if wide else array.astype(np.float32)
             if not np.isfinite(narrowed).all():
-                raise DataError(f"{quote(prefix + name)} does not fit float32; expected smaller weights")
+                raise DataError(f"{quote(prefix + name)} does not fit into float32; expected smaller weights")
             if prefix + name in found:
                 raise DataError(
-                    f"two layers would both be called {quote(_path(module))}; convert them one by one, "
+                    f"two layers would have the same name {quote(_path(module))}; convert them one by one, "
                     "as FILE::LAYER"
                 )
             found[prefix + name] = narrowed

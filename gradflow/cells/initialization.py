@@ -1,4 +1,4 @@
-"""Fresh weights for a cell of any number of gates, stacked gate by gate as torch stacks them."""
+"""Fresh weights for a cell with any number of gates, stacked gate by gate in torch's order."""
 
 import math
 from collections.abc import Callable
@@ -13,12 +13,12 @@ from gradflow.registry import describe_unknown
 
 Array = NDArray[np.float64]
 Generator = np.random.Generator
-HORIZON = 100.0  # steps that init=chrono spreads memories over
-Sizes = tuple[int, int, int]  # H rows of a gate, R numbers that the recurrent weights see, I features
+HORIZON = 100.0  # longest memory of init=chrono, in steps
+Sizes = tuple[int, int, int]  # H rows per gate, R columns of the recurrent weights, I features
 
 
 class Weights(NamedTuple):
-    """``weight_ih`` (G·H, I), ``weight_hh`` (G·H, R), and the two biases (G·H) that torch keeps."""
+    """``weight_ih`` (G·H, I), ``weight_hh`` (G·H, R), and torch's two biases (G·H)."""
 
     weight_ih: Array
     weight_hh: Array
@@ -27,9 +27,9 @@ class Weights(NamedTuple):
 
 
 def torch(gates: int, sizes: Sizes, gain: float, generator: Generator) -> Weights:
-    """Return torch's default: everything uniform on ±1/√H.
+    """Return torch's default: all weights and biases uniform on ±1/√H.
 
-    The recurrent weights' gain in the sense of random-matrix theory is then gain/√3.
+    In terms of random-matrix theory, the gain of the recurrent weights is then gain/√3.
     """
     hidden, recurrent, features = sizes
     bound, rows = 1.0 / np.sqrt(hidden), gates * hidden
@@ -42,10 +42,11 @@ def torch(gates: int, sizes: Sizes, gain: float, generator: Generator) -> Weight
 
 
 def keras(gates: int, sizes: Sizes, gain: float, generator: Generator) -> Weights:
-    """Return Keras' default: Glorot's uniform inputs, recurrent weights with orthonormal columns, no bias.
+    """Return Keras' default: Glorot-uniform input weights, orthonormal recurrent weights, no bias.
 
-    The gates share one orthogonal matrix (G·H, R): Keras draws its kernel whole, so a gate alone is not
-    orthogonal (Glorot & Bengio 2010, eq. 16; Saxe et al. 2014). A forget bias of 1 is the cell's own affair.
+    The gates share one matrix (G·H, R) with orthonormal columns, because Keras draws the kernel of all gates
+    at once. The matrix of a single gate is not orthogonal (Glorot & Bengio 2010, eq. 16; Saxe et al. 2014).
+    The cell adds the forget bias of 1.
     """
     hidden, recurrent, features = sizes
     rows = gates * hidden
@@ -59,9 +60,9 @@ def keras(gates: int, sizes: Sizes, gain: float, generator: Generator) -> Weight
 
 
 def ginibre(gates: int, sizes: Sizes, gain: float, generator: Generator) -> Weights:
-    """Return normal weights: recurrent ones of variance gain²/R, inputs of 1/I; no bias.
+    """Return normal weights: recurrent ones of variance gain²/R, input weights of variance 1/I, no bias.
 
-    What mean-field theory speaks of: an input of variance 1 adds noise of variance 1 to every unit
+    Mean-field theory assumes these weights: an input of variance 1 adds noise of variance 1 to every unit
     (Sompolinsky et al. 1988).
     """
     hidden, recurrent, features = sizes
@@ -83,7 +84,7 @@ def orthogonal(gates: int, sizes: Sizes, gain: float, generator: Generator) -> W
 
 
 def identity(gates: int, sizes: Sizes, gain: float, generator: Generator) -> Weights:
-    """Return the identity for every gate, inputs of standard deviation 0.001, no bias.
+    """Return the identity for every gate, input weights of standard deviation 0.001, no bias.
 
     With ``rnn:activation=relu`` this is the IRNN of Le, Jaitly & Hinton (2015), section 2.
     """
@@ -98,13 +99,13 @@ def identity(gates: int, sizes: Sizes, gain: float, generator: Generator) -> Wei
 
 
 def chrono(gates: int, sizes: Sizes, gain: float, generator: Generator) -> Weights:
-    """Return torch's default without biases; the cell spreads those of its gates (`chrono_bias`)."""
+    """Return torch's default without biases; the cell draws those of its gates (`chrono_bias`)."""
     default = torch(gates, sizes, gain, generator)
     return default._replace(bias_ih=0.0 * default.bias_ih, bias_hh=0.0 * default.bias_hh)
 
 
 class Scales(NamedTuple):
-    """Standard deviations: of recurrent weights of gain 1 times √R, of input weights, of a gate's bias."""
+    """Standard deviations of recurrent weights at gain 1 (times √R), input weights, and a gate's bias."""
 
     recurrent: float
     inputs: float
@@ -112,37 +113,37 @@ class Scales(NamedTuple):
 
 
 def torch_scales(gates: int, sizes: Sizes) -> Scales:  # noqa: ARG001 - all alike
-    """Return those of a uniform distribution on ±1/√H, whose two biases add up."""
+    """Return the scales of a uniform distribution on ±1/√H, with the sum of two biases."""
     hidden, recurrent, _ = sizes
     one = 1.0 / math.sqrt(3.0 * hidden)
     return Scales(one * math.sqrt(recurrent), one, one * math.sqrt(2.0))
 
 
 def keras_scales(gates: int, sizes: Sizes) -> Scales:
-    """Return those of orthonormal columns (or rows), and of Glorot's uniform distribution."""
+    """Return the scales of orthonormal columns (or rows), and of Glorot's uniform distribution."""
     hidden, recurrent, features = sizes
     rows = gates * hidden
     return Scales(math.sqrt(recurrent / max(rows, recurrent)), math.sqrt(2.0 / (features + rows)), 0.0)
 
 
 def ginibre_scales(gates: int, sizes: Sizes) -> Scales:  # noqa: ARG001
-    """Return those of a normal distribution of variance 1/R and 1/I."""
+    """Return the scales of normal distributions of variance 1/R and 1/I."""
     return Scales(1.0, 1.0 / math.sqrt(sizes[2]), 0.0)
 
 
 def orthogonal_scales(gates: int, sizes: Sizes) -> Scales:
-    """Return those of an orthogonal matrix a gate, and of torch's inputs."""
+    """Return the scales of one orthogonal matrix per gate, and of torch's input weights."""
     hidden, recurrent, _ = sizes
     return torch_scales(gates, sizes)._replace(recurrent=math.sqrt(recurrent / max(hidden, recurrent)))
 
 
 def chrono_scales(gates: int, sizes: Sizes) -> Scales:
-    """Return torch's, without biases."""
+    """Return torch's scales, without biases."""
     return torch_scales(gates, sizes)._replace(bias=0.0)
 
 
 class Scheme(NamedTuple):
-    """How weights are drawn, and how large they are then; None where they are not random."""
+    """How weights are drawn, and their scales; None if they are not random."""
 
     draw: Callable[[int, Sizes, float, Generator], Weights]
     scales: Callable[[int, Sizes], Scales] | None
@@ -166,33 +167,33 @@ def fresh_weights(
     Raises
     ------
     UsageError
-        For an unknown name, with the valid ones, or a horizon that it has no use for.
+        If the name is unknown, with the valid ones, or if it does not use the given horizon.
     """
     if init not in INITIALIZATIONS:
         raise UsageError(describe_unknown("init", init, INITIALIZATIONS))
     if init != "chrono" and horizon is not None:
-        raise UsageError(f"horizon={horizon:g} is for init=chrono: leave it out, or add init=chrono")
+        raise UsageError(f"horizon={horizon:g} is for init=chrono; leave it out, or add init=chrono")
     return INITIALIZATIONS[init].draw(gates, sizes, gain, generator)
 
 
 def chrono_bias(hidden_size: int, horizon: float | None, generator: Generator) -> Array:
-    """Return log(u), u uniform on [1, T_max − 1]: memories spread up to T_max.
+    """Return log(u), with u uniform on [1, T_max − 1], for memories of up to T_max steps.
 
-    Tallec & Ollivier 2018, eq. 16; T_max is ``horizon``, `HORIZON` unless given.
+    T_max is ``horizon``, by default `HORIZON` (Tallec & Ollivier 2018, eq. 16).
 
     Raises
     ------
     UsageError
-        For a horizon under 2.
+        If the horizon is below 2.
     """
     longest = HORIZON if horizon is None else horizon
     if not longest >= 2:
-        raise UsageError(f"horizon {longest:g}: expected 2 steps or more, the longest dependence to be kept")
+        raise UsageError(f"horizon {longest:g}: expected at least 2 steps, the longest memory")
     return np.log(generator.uniform(1.0, longest - 1.0, hidden_size))
 
 
 def orthonormal(rows: int, columns: int, gain: float, generator: Generator) -> Array:
-    """Return ``gain`` times a random matrix with orthonormal columns, or rows where there are fewer."""
+    """Return ``gain`` times a random matrix with orthonormal columns, or rows if there are fewer rows."""
     if rows == columns:
         return orthogonal_matrix(rows, gain, generator)
     if rows < columns:

@@ -1,4 +1,4 @@
-"""Cells as a person names them: ``rnn``, ``lstm:forget_bias=1``, ``gru:layers=2,reset=before``."""
+"""Cells as users name them: ``rnn``, ``lstm:forget_bias=1``, ``gru:layers=2,reset=before``."""
 
 import inspect
 import math
@@ -26,7 +26,7 @@ class CellSpec(NamedTuple):
     options: Mapping[str, Value]
 
     def make(self, hidden_size: int, input_size: int, generator: np.random.Generator) -> Cell:
-        """Return a cell with fresh weights, or a stack of them, drawn from the lowest layer up."""
+        """Return a cell with fresh weights, or a stack of cells, drawn from the lowest layer up."""
         try:
             made = [self.kind.random(hidden_size, input_size, generator, **self.options)]
             for _ in range(self.layers - 1):
@@ -37,12 +37,12 @@ class CellSpec(NamedTuple):
 
 
 def parse_cell(text: str) -> CellSpec:
-    """Read ``NAME[:option=value,...]``; every cell takes ``layers`` beside the options of its ``random``.
+    """Read ``NAME[:option=value,...]``; every cell takes ``layers`` and the options of its ``random``.
 
     Raises
     ------
     UsageError
-        For an unknown name or option, with the nearest valid one, or a value that is not what it should be.
+        If a name or option is unknown, with the nearest valid one, or if a value is invalid.
 
     Examples
     --------
@@ -57,7 +57,7 @@ def parse_cell(text: str) -> CellSpec:
     for item in rest.split(",") if colon else []:
         option, equals, value = (part.strip() for part in item.partition("="))
         if not equals or not value:
-            raise UsageError(f"cell {text!r}: expected option=value after the colon, not {item!r}")
+            raise UsageError(f"cell {text!r}: expected option=value after the colon, found {item!r}")
         if option not in valid:
             raise UsageError(f"cell {text!r}: {describe_unknown('option', option, valid)}")
         if option in options:
@@ -68,7 +68,7 @@ def parse_cell(text: str) -> CellSpec:
 
 
 def cell_options(kind: type[Cell]) -> dict[str, object]:
-    """Return what a person may give after a cell's name: option to type."""
+    """Return the options of a cell, as a mapping from name to type."""
     own = {
         parameter.name: parameter.annotation
         for parameter in inspect.signature(kind.random).parameters.values()
@@ -78,26 +78,26 @@ def cell_options(kind: type[Cell]) -> dict[str, object]:
 
 
 def _converted(text: str, option: str, value: str, annotation: object) -> Value:
-    """Return a value as the type that its option is annotated with."""
+    """Return a value converted to the annotated type of its option."""
     kinds = get_args(annotation) or (annotation,)
     if str in kinds:
         return value
     if bool in kinds:
         if value not in SWITCH:
-            raise UsageError(f"cell {text!r}: {option} is {value!r}, expected on or off")
+            raise UsageError(f"cell {text!r}: {option} is {value!r}; expected on or off")
         return SWITCH[value]
     if int in kinds:
         if not (value.isdecimal() and 1 <= int(value) <= 10**6):
-            raise UsageError(f"cell {text!r}: {option} is {value!r}, expected an integer from 1 to 1000000")
+            raise UsageError(f"cell {text!r}: {option} is {value!r}; expected an integer from 1 to 1000000")
         return int(value)
     number = finite(value)
     if number is None:
-        raise UsageError(f"cell {text!r}: {option} is {value!r}, expected a finite number")
+        raise UsageError(f"cell {text!r}: {option} is {value!r}; expected a finite number")
     return number
 
 
 def finite(text: str) -> float | None:
-    """Return the finite number that a text writes, None where it writes none."""
+    """Return a text as a finite number, or None if it is not one."""
     try:
         value = float(text)
     except ValueError:

@@ -19,32 +19,39 @@ def bptt(
         option(
             "--loss",
             metavar="NAME",
-            help=f"{'|'.join(LOSSES)}: ½‖h − y‖² at every step or the last, or a fixed readout of each.",
+            help=f"{'|'.join(LOSSES)}: ½‖h − y‖² of all steps or of the last one, or a fixed readout.",
         ),
     ] = "mean",
     targets: Annotated[
         str | None,
-        option("--targets", metavar="FILE", help="y, a row a step (or batch×T×outputs); else normal draws."),
+        option(
+            "--targets",
+            metavar="FILE",
+            help="File with y, T×outputs or batch×T×outputs. Default: normal draws.",
+        ),
     ] = None,
     targets_key: Annotated[
-        str | None, option("--targets-key", metavar="NAME", help="Array of a file of targets with several.")
+        str | None, option("--targets-key", metavar="NAME", help="Array to read from the file of targets.")
     ] = None,
     parameter: Annotated[
         str,
         option(
             "--parameter",
             metavar="NAME",
-            help="Whose gradient: weight_hh, weight_hh.GATE, weight_ih, bias, ..., all.",
+            help="Parameter of the gradient: weight_hh, weight_hh.GATE, weight_ih, bias, ..., all.",
         ),
     ] = "weight_hh",
     hidden: Hidden = None,
     steps: Annotated[
-        int | None, option("--steps", metavar="T", help="Steps; the length of the input, or 100.")
+        int | None,
+        option("--steps", metavar="T", help="Number of steps. Default: the length of the input, or 100."),
     ] = None,
     batch: Annotated[
         int | None,
         option(
-            "--batch", metavar="B", help="Sequences that L is the mean over; 1, or those of the data to 32."
+            "--batch",
+            metavar="B",
+            help="Sequences to average L over. Default: those of the data, at most 32; or 1.",
         ),
     ] = None,
     seed: OptionalSeed = None,
@@ -54,7 +61,7 @@ def bptt(
         option(
             "--input",
             metavar="FILE|-|KIND",
-            help=f"Inputs, T×features or batch×T×features; or {', '.join(INPUTS)}.",
+            help=f"Input file, T×features or batch×T×features; or {', '.join(INPUTS)}.",
         ),
     ] = None,
     key: Key = None,
@@ -62,17 +69,21 @@ def bptt(
     input_scale: InputScale = None,
     pair_map: Annotated[
         bool,
-        option("--map", help="Add the part of every pair of steps, of one sequence.", show_default=False),
+        option(
+            "--map",
+            help="Add the table map: the part of every pair of steps, for one sequence.",
+            show_default=False,
+        ),
     ] = False,
     *,
     map: Any,
 ) -> Any:
     """Where the gradient of a loss comes from, lag by lag.
 
-    Backpropagation through time taken apart by how many steps t - k credit travels, and what truncated
-    backpropagation would lose. A check by central differences comes with it. Norms keep their size
-    however small a part is beside others; shares under 1e-308 read 0. Twice the steps take four times
-    as long.
+    Splits the gradient of backpropagation through time by lag, the number of steps that credit travels back,
+    and measures what truncated backpropagation loses. Checks the gradient by central differences. Norms keep
+    their size however small a part is beside the others; a share under 1e-308 reads 0. Twice as many steps
+    take four times as long.
 
     \b
     Examples:

@@ -27,11 +27,17 @@ def compare(
     ],
     hidden: Hidden = None,
     steps: Annotated[
-        int | None, option("--steps", metavar="T", help="Steps, the largest lag; 100, or all of the input.")
+        int | None,
+        option(
+            "--steps",
+            metavar="T",
+            help="Number of steps and largest lag. Default: the length of the input, or 100.",
+        ),
     ] = None,
     seed: OptionalSeed = None,
     seeds: Annotated[
-        int, option("--seeds", metavar="S", help="Draws of weights: median and 5-95 % quantiles.")
+        int,
+        option("--seeds", metavar="S", help="Draws of weights. Tables show the median and 5-95 % quantiles."),
     ] = 10,
     features: Features = None,
     input: Input = None,
@@ -39,36 +45,41 @@ def compare(
     input_format: InputFormat = None,
     input_scale: InputScale = None,
     norm: Annotated[
-        str, option("--norm", metavar="NORM", help=f"{'|'.join(NORMS)}, or several with commas.")
+        str, option("--norm", metavar="NORM", help=f"{'|'.join(NORMS)}, or several, separated by commas.")
     ] = NORMS[0],
     block: Annotated[
-        str, option("--block", metavar="BLOCK", help=f"{'|'.join(BLOCKS)}, or several with commas.")
+        str, option("--block", metavar="BLOCK", help=f"{'|'.join(BLOCKS)}, or several, separated by commas.")
     ] = BLOCKS[0],
     view: Annotated[
         str, option("--view", metavar="VIEW", help="backward: ∂s_T/∂s_T-k; forward: ∂s_k/∂s_0.")
     ] = VIEWS[0],
-    lags: Annotated[str, option("--lags", metavar="LAGS", help="all, log, or a list: 1,10,100.")] = "all",
+    lags: Annotated[
+        str, option("--lags", metavar="LAGS", help="all, log, or a list such as 1,10,100.")
+    ] = "all",
     pair_map: Annotated[
-        bool, option("--map", help="The norm for every pair of steps: table map.", show_default=False)
+        bool, option("--map", help="Add the table map: the norm for every pair of steps.", show_default=False)
     ] = False,
     paths: Annotated[
         bool,
         option(
             "--paths",
-            help="The terms of ∂c_t/∂c_t-1 of an lstm: tables path_means, paths.",
+            help="Add the tables path_means and paths: the terms of ∂c_t/∂c_t-1 in an lstm.",
             show_default=False,
         ),
     ] = False,
     gate_steps: GateSteps = False,
-    exact: Annotated[bool, option("--exact", help="No shortcut of any kind.", show_default=False)] = False,
+    exact: Annotated[
+        bool,
+        option("--exact", help="Take no shortcut: every norm from all singular values.", show_default=False),
+    ] = False,
     dtype: Annotated[str, option("--dtype", metavar="DTYPE", help=" or ".join(DTYPES) + ".")] = DTYPES[0],
     *,
     map: Any,
 ) -> Any:
-    """Gradient flow by lag, cell beside cell.
+    """Gradient flow by lag, for several cells side by side.
 
-    The norm of the Jacobian product of the whole state at every lag, for fresh cells, or the networks of
-    trained checkpoints, on the same inputs.
+    Measures the norm of the Jacobian product of the whole state at every lag. Cells are fresh ones or the
+    networks of trained checkpoints; all receive the same inputs.
 
     \b
     Examples:
@@ -85,7 +96,7 @@ def compare(
     Options of rnn:  activation=tanh|sigmoid|relu|identity|erf
     Options of lstm: forget_bias=B  peephole=off  coupled=off  forget_gate=on  projection=N  horizon=100
     Options of gru:  update_bias=B  reset=after|before  horizon=100
-    (horizon is the longest memory that init=chrono spreads over)
+    (horizon is the longest memory that init=chrono draws)
 
     \b
     Blocks:   hc is ∂h/∂c; direct is ∏ diag(f) alone, an approximation

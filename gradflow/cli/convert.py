@@ -19,11 +19,11 @@ def convert(
     layout: Layout = None,
     assume: Assume = None,
     *,
-    map: Any,  # noqa: ARG001 - every command is handed one
+    map: Any,  # noqa: ARG001 - every command gets one
 ) -> Any:
-    """The recurrent layers of a checkpoint under torch's names.
+    """Write the recurrent layers of a checkpoint under torch's names.
 
-    Written as safetensors or npz, as load_state_dict of torch.nn.RNN, LSTM and GRU takes them.
+    The new file is safetensors or npz. load_state_dict of torch.nn.RNN, LSTM and GRU takes its arrays.
 
     \b
     Examples:

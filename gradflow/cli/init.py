@@ -17,12 +17,12 @@ from gradflow.writers import WRITERS
 def init(
     cell: Annotated[
         str,
-        typer.Argument(metavar="CELL", help=f"NAME[:option=value,...], NAME being {' or '.join(CELLS)}."),
+        typer.Argument(metavar="CELL", help=f"NAME[:option=value,...], NAME one of {', '.join(CELLS)}."),
     ],
-    hidden: Annotated[int, option("--hidden", metavar="H", help="Hidden size.")] = 32,
+    hidden: Annotated[int, option("--hidden", metavar="H", help="Hidden size of each layer.")] = 32,
     features: Features = None,
     horizon: Annotated[
-        int, option("--horizon", metavar="N", help="Steps that a gradient is to live, from 2.")
+        int, option("--horizon", metavar="N", help="Steps that a gradient has to survive, at least 2.")
     ] = 100,
     input: Input = None,
     key: Key = None,
@@ -30,26 +30,27 @@ def init(
     input_scale: InputScale = None,
     seed: Seed = 0,
     seeds: Annotated[
-        int, option("--seeds", metavar="S", help="Draws of weights and inputs; the first is written.")
+        int, option("--seeds", metavar="S", help="Draws of weights and inputs. The first draw is written.")
     ] = 5,
     output: Annotated[
         str | None,
         option(
             "-o", "--output", metavar="FILE",
-            help=f"Write the weights: {' or '.join(f'.{name}' for name in WRITERS)}.",
+            help=f"File for the weights: {' or '.join(f'.{name}' for name in WRITERS)}.",
         ),
     ] = None,
     layout: Annotated[
-        str, option("--layout", metavar="NAME", help=f"{'|'.join(EXPORTERS)}: whose names and order.")
+        str, option("--layout", metavar="NAME", help=f"{'|'.join(EXPORTERS)}: names and order of the arrays.")
     ] = "torch",
     *,
     map: Any,
 ) -> Any:  # fmt: skip
-    """Fresh weights whose gradients live for N steps.
+    """Find fresh weights whose gradients survive N steps.
 
-    Starts from the scheme asked for and tunes what the cell has (gain, forget bias, update bias, the spread
-    of chrono) until a gradient is as large after N steps as after one, along 16 sequences of inputs; judges
-    that on 32 others, and refuses what does not hold. The report goes to stdout, the weights to the file.
+    Starts from the given initialization and tunes one number (gain, forget bias, update bias, or the longest
+    memory of chrono) until a gradient is as large after N steps as after one step, along 16 sequences of
+    inputs. Then tests the result on 32 other sequences and rejects it if it does not hold. The report goes
+    to stdout, the weights to the file.
 
     \b
     Examples:
@@ -62,9 +63,9 @@ def init(
     Options of cells: as for compare (gradflow compare -h)
     Tables:   tuning (main), trials, arrays, summary
     Verdicts: arrives, lost, inflated
-    (where no value holds along all sequences there is no result, no file and
-    no verdict: exit code 1, whatever --fail-on names; 3 is for a result whose
-    verdict was named)
+    (If no value works for all sequences, the command writes no result and no
+    file, and exits with 1. It exits with 3 if --fail-on names the verdict of a
+    result.)
     """
     return gradflow.init(
         cell, hidden=hidden, features=features, horizon=horizon, input=input, key=key,

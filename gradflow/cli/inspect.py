@@ -7,47 +7,69 @@ import typer
 import gradflow
 from gradflow.analysis import INPUTS, INSPECTION_VERDICTS
 from gradflow.cli.emit import emits
-from gradflow.cli.options import Assume, GateSteps, Key, Layout, Seed, assumptions, option
+from gradflow.cli.options import Assume, GateSteps, Key, Layout, Seed, assumptions, fill_help, option
 from gradflow.cli.workers import pooled
+from gradflow.layouts import LAYOUTS
+from gradflow.readers import CONTAINERS
 
 
 @emits(INSPECTION_VERDICTS)
+@fill_help(
+    containers=[
+        f"{name} ({' '.join(container.checkpoint_suffixes)})"
+        for name, container in CONTAINERS.items()
+        if container.checkpoint_suffixes
+    ],
+    layouts=LAYOUTS,
+)
 def inspect(
     files: Annotated[
         list[str],
-        typer.Argument(metavar="FILE...", help="Checkpoints, FILE::LAYER for one layer, or directories."),
+        typer.Argument(metavar="FILE...", help="Checkpoints, single layers as FILE::LAYER, or directories."),
     ],
     input: Annotated[
         str | None,
         option(
             "--input",
             metavar="FILE|-|KIND",
-            help=f"What layers are fed, T×features; or {', '.join(INPUTS)}: normal unless given.",
+            help=f"Input file, T×features or batch×T×features; or {', '.join(INPUTS)}. Default: normal.",
         ),
     ] = None,
     key: Key = None,
     length: Annotated[
         int | None,
-        option("--length", metavar="L", help="Does credit arrive over L steps? All of the input, or 100."),
+        option(
+            "--length",
+            metavar="L",
+            help="Steps over which credit has to arrive. Default: the length of the input, or 100.",
+        ),
     ] = None,
     seed: Seed = 0,
     layout: Layout = None,
     assume: Assume = None,
     units: Annotated[
-        bool, option("--units", help="List the units that are dead: table units.", show_default=False)
+        bool,
+        option(
+            "--units",
+            help="Add the table units: units that are shut or open at every step.",
+            show_default=False,
+        ),
     ] = False,
     gate_steps: GateSteps = False,
     diff: Annotated[
-        bool, option("--diff", help="Two files, before and after: table changes.", show_default=False)
+        bool,
+        option(
+            "--diff", help="Add the table changes: two files, before and after training.", show_default=False
+        ),
     ] = False,
     *,
     map: Any,
 ) -> Any:
-    """What the recurrent layers of a trained checkpoint do to gradients.
+    """What the layers of a trained checkpoint do to gradients.
 
-    Every recurrent layer of the file, whatever framework wrote it: its rate, its gates, and whether a
-    gradient arrives over L steps, measured from several steps of several sequences. Where it does not,
-    changes are tried and measured.
+    Finds every recurrent layer of a file, whatever framework wrote it. Measures its rate, its gates, and
+    whether a gradient arrives over L steps, from several steps of several sequences. Where a gradient does
+    not arrive, tries changes and measures their effect.
 
     \b
     Examples:
@@ -59,15 +81,15 @@ def inspect(
       gradflow inspect elman.pt --assume activation=relu --fail-on vanishing
 
     \b
-    Reads:    safetensors, torch .pt and .pth, npz, and with gradflow[hdf5]
-              .h5 and .keras, with gradflow[onnx] .onnx
-    Layouts:  torch, keras, onnx, flax, equinox, haiku, tensorflow1
+    Reads:    {containers}
+    Layouts:  {layouts}
     Tables:   layers (main), gates, gate_steps, advice, units, files, changes,
               summary
     Verdicts: vanishing, stable, exploding, undecided, arrives, lost, inflated,
               unreadable
-    (arrives, lost and inflated: what becomes of credit over L steps;
-    undecided: the measurements disagree)
+    (hdf5 and onnx need the extra of that name, as in gradflow[hdf5]; arrives,
+    lost and inflated say whether credit arrives over L steps; undecided: the
+    measurements disagree)
     """
     return gradflow.inspect(
         *files, input=input, key=key, length=length, seed=seed, layout=layout, assume=assumptions(assume),

@@ -28,23 +28,29 @@ def lyapunov(
     ] = None,
     jacobians: Annotated[
         str | None,
-        option("--jacobians", metavar="FILE|-", help="Those of any system, T×n×n, the first applied first."),
+        option(
+            "--jacobians",
+            metavar="FILE|-",
+            help="Jacobians of any system, T×n×n, in the order in which they act.",
+        ),
     ] = None,
     key: Key = None,
     count: Annotated[
-        int | None, option("-k", "--count", metavar="K", help="Leading exponents alone; all unless given.")
+        int | None, option("-k", "--count", metavar="K", help="Number of leading exponents. Default: all.")
     ] = None,
     steps: Steps = None,
     transient: Transient = None,
     tolerance: Annotated[
         float | None,
-        option("--tolerance", metavar="E", help="Run on until standard errors are at most that."),
+        option("--tolerance", metavar="E", help="Continue until every standard error is at most E."),
     ] = None,
     hidden: Hidden = None,
     seed: Seed = 0,
     seeds: Annotated[
         int | None,
-        option("--seeds", metavar="S", help="Draws of weights and inputs, 1; exponents are means."),
+        option(
+            "--seeds", metavar="S", help="Draws of weights and inputs to average exponents over. Default: 1."
+        ),
     ] = None,
     features: Features = None,
     input: Input = None,
@@ -53,10 +59,10 @@ def lyapunov(
     *,
     map: Any,
 ) -> Any:
-    """The Lyapunov spectrum of a cell or any system.
+    """The Lyapunov spectrum of a cell or of any system.
 
-    Exponents of the whole state, forward in time, in nats per step, with standard errors: how fast small
-    changes grow, direction by direction, along the same inputs as compare's.
+    Measures how fast small changes of the whole state grow in each direction, forward in time. Exponents are
+    in nats per step and have standard errors. The inputs are the same as those of compare.
 
     \b
     Examples:

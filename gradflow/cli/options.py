@@ -1,5 +1,8 @@
 """Every option that more than one command takes, written once."""
 
+import inspect
+import textwrap
+from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import typer
@@ -11,16 +14,36 @@ from gradflow.layouts.assumptions import ASSUMABLE_OPTIONS, parse_assumptions
 from gradflow.readers import INPUT_FORMATS
 from gradflow.render import FORMATS, PICTURES
 
+HELP_WIDTH = 76  # columns of a help text, without the margin
+HELP_LIST_INDENT = len("Verdicts: ")  # where lists begin in a help text
+
 
 def option(*flags: str, help: str, **more: Any) -> Any:
     """Return an option whose default is shown in the help."""
     return typer.Option(*flags, help=help, show_default=more.pop("show_default", True), **more)
 
 
+def fill_help(**lists: Iterable[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Put lists into the help of a command: each ``{name}`` stands for the list of that name."""
+
+    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
+        indent = " " * HELP_LIST_INDENT
+        texts = {
+            name: textwrap.fill(
+                ", ".join(items), HELP_WIDTH, initial_indent=indent, subsequent_indent=indent
+            ).lstrip()
+            for name, items in lists.items()
+        }
+        command.__doc__ = inspect.cleandoc(command.__doc__ or "").format(**texts)
+        return command
+
+    return decorate
+
+
 def _cell(kind: str) -> Any:
     return typer.Argument(
         metavar=kind,
-        help=f"NAME[:option=value,...], NAME being {' or '.join(CELLS)}; or a checkpoint, FILE[::LAYER].",
+        help=f"NAME[:option=value,...], NAME one of {', '.join(CELLS)}; or a checkpoint, FILE[::LAYER].",
     )
 
 
@@ -28,56 +51,74 @@ CELL, SEVERAL_CELLS = _cell("CELL"), _cell("CELL...")
 Key = Annotated[
     str | None,
     option(
-        "--key", metavar="NAME", help="Array of a file with several, with numpy slices: 'weight_hh[128:256]'."
+        "--key", metavar="NAME", help="Array to read from the file; numpy slices work: 'weight_hh[128:256]'."
     ),
 ]
 Layout = Annotated[
     str | None,
-    option("--layout", metavar="NAME", help=f"{'|'.join(LAYOUTS)}: whose names, where that is in doubt."),
+    option(
+        "--layout",
+        metavar="NAME",
+        help=f"{'|'.join(LAYOUTS)}: the layout of the arrays. Default: found by their names.",
+    ),
 ]
 Assume = Annotated[
     list[str] | None,
     option(
         "--assume",
         metavar="OPTION=VALUE",
-        help=f"What the file leaves open: {', '.join(ASSUMABLE_OPTIONS)}. May be given again.",
+        help=f"Set what the file does not state: {', '.join(ASSUMABLE_OPTIONS)}. May be repeated.",
     ),
 ]
-Seed = Annotated[int, option("--seed", metavar="N", min=0, help="Seed of everything random.")]
+Seed = Annotated[int, option("--seed", metavar="N", min=0, help="Seed of all random numbers.")]
 OptionalSeed = Annotated[
-    int | None, option("--seed", metavar="N", min=0, help="Seed of everything random; 0 unless given.")
+    int | None, option("--seed", metavar="N", min=0, help="Seed of all random numbers. Default: 0.")
 ]
 
 Hidden = Annotated[
     int | None,
-    option("--hidden", metavar="H", help="Hidden size of fresh cells; 32, or that of a checkpoint."),
+    option(
+        "--hidden", metavar="H", help="Hidden size of fresh cells. Default: that of the checkpoint, or 32."
+    ),
 ]
 Features = Annotated[
-    int | None, option("--features", metavar="F", help="Features; of the input, the checkpoint, or 32.")
+    int | None,
+    option(
+        "--features",
+        metavar="F",
+        help="Features per input. Default: those of the input or checkpoint, or 32.",
+    ),
 ]
 Input = Annotated[
     str | None,
     option(
         "--input",
         metavar="FILE|-|KIND",
-        help=f"Inputs, T×features or batch×T×features, one a seed; or {', '.join(INPUTS)}.",
+        help=f"Input file, T×features or batch×T×features (one sequence per seed); or {', '.join(INPUTS)}.",
     ),
 ]
 InputFormat = Annotated[
     str | None,
-    option("--input-format", metavar="FORMAT", help=f"{'|'.join(INPUT_FORMATS)}: what no content tells."),
+    option(
+        "--input-format",
+        metavar="FORMAT",
+        help=f"{'|'.join(INPUT_FORMATS)}: the format of an input file without a signature.",
+    ),
 ]
 InputScale = Annotated[
-    float | None, option("--input-scale", metavar="A", help="Multiplies the inputs; 1 unless given.")
+    float | None, option("--input-scale", metavar="A", help="Factor on the inputs. Default: 1.")
 ]
 Steps = Annotated[
-    int | None, option("--steps", metavar="T", help="Steps measured; all of the data, or 1000.")
+    int | None,
+    option("--steps", metavar="T", help="Steps to measure. Default: all steps of the data, or 1000."),
 ]
 Transient = Annotated[
-    int | None, option("--transient", metavar="T", help="Steps before them, left out; a tenth as many.")
+    int | None,
+    option("--transient", metavar="T", help="Steps to leave out before these. Default: a tenth as many."),
 ]
 GateSteps = Annotated[
-    bool, option("--gate-steps", help="The gates at every step: table gate_steps.", show_default=False)
+    bool,
+    option("--gate-steps", help="Add the table gate_steps: the gates at every step.", show_default=False),
 ]
 
 Format = Annotated[
@@ -86,36 +127,39 @@ Format = Annotated[
         "-f",
         "--format",
         metavar="FORMAT",
-        help=f"{'|'.join(FORMATS)}; table unless -o FILE says otherwise. Also GRADFLOW_FORMAT.",
+        help=f"{'|'.join(FORMATS)}. Default: suffix of -o FILE, then GRADFLOW_FORMAT, then table.",
     ),
 ]  # fmt: skip
 Output = Annotated[
     str | None,
-    option("-o", "--output", metavar="FILE", help="Write the result to a file, format by its suffix."),
+    option("-o", "--output", metavar="FILE", help="Write the result to a file; its suffix sets the format."),
 ]
 Plot = Annotated[
     str | None,
     option(
         "--plot",
         metavar="FILE",
-        help=f"Draw the result into a file, too: {', '.join(f'.{kind}' for kind in PICTURES)}.",
+        help=f"Also draw the result into a file: {', '.join(f'.{kind}' for kind in PICTURES)}.",
     ),
 ]
 Chart = Annotated[
-    bool, option("--chart", help="Draw the main picture here, as -f chart does.", show_default=False)
+    bool,
+    option("--chart", help="Draw the main picture in the terminal, as -f chart does.", show_default=False),
 ]
 Table = Annotated[
     str | None,
-    option("--table", metavar="NAME", help="The table or matrix to show; csv, tsv, jsonl hold one."),
+    option("--table", metavar="NAME", help="Table or matrix to show. csv, tsv and jsonl hold only one."),
 ]
-Rows = Annotated[int, option("--rows", metavar="N", min=1, help="About how many rows of a table are shown.")]
+Rows = Annotated[
+    int, option("--rows", metavar="N", min=1, help="Approximate number of rows to show of each table.")
+]
 AllRows = Annotated[bool, option("--all-rows", help="Show every row.", show_default=False)]
 FailOn = Annotated[
     list[str] | None,
-    option("--fail-on", metavar="VERDICT", help="Exit with 3 if this verdict holds; may be given again."),
+    option("--fail-on", metavar="VERDICT", help="Exit with 3 if this verdict holds. May be repeated."),
 ]
 Quiet = Annotated[
-    bool, option("-q", "--quiet", help="No progress and no notes on stderr.", show_default=False)
+    bool, option("-q", "--quiet", help="Print no progress bar and no notes on stderr.", show_default=False)
 ]
 
 

@@ -25,37 +25,47 @@ def power(
         int, option("-n", "--steps", metavar="N", help="n, the exponent: from 0 to 10^18.")
     ] = 30,
     random: Annotated[
-        str | None, option("--random", metavar="ENSEMBLE", help=f"A random W instead: {'|'.join(ENSEMBLES)}.")
+        str | None, option("--random", metavar="ENSEMBLE", help=f"Use a random W: {'|'.join(ENSEMBLES)}.")
     ] = None,
     size: Annotated[
-        int | None, option("--size", metavar="N", help="Rows of the random W; 10 unless given.")
+        int | None, option("--size", metavar="N", help="Rows of the random W. Default: 10.")
     ] = None,
     gain: Annotated[
         float | None,
-        option("--gain", metavar="G", help="Scale of the random W, or a jordan block's eigenvalue; 1."),
+        option(
+            "--gain", metavar="G", help="Scale of the random W, or eigenvalue of a jordan block. Default: 1."
+        ),
     ] = None,
     seed: Annotated[
-        int | None, option("--seed", metavar="N", min=0, help="Seed of the random W; 0 unless given.")
+        int | None, option("--seed", metavar="N", min=0, help="Seed of the random W. Default: 0.")
     ] = None,
     kreiss: Annotated[
-        bool, option("--kreiss", help="Kreiss constant past 200 rows too.", show_default=False)
+        bool,
+        option(
+            "--kreiss", help="Compute the Kreiss constant for more than 200 rows, too.", show_default=False
+        ),
     ] = False,
     entries: Annotated[
-        bool, option("--entries", help="Matrices past 16 rows too.", show_default=False)
+        bool, option("--entries", help="Show matrices of more than 16 rows, too.", show_default=False)
     ] = False,
     claim_vectors: Annotated[
         str | None,
-        option("--claim-vectors", metavar="Q", help="Check a stated decomposition W = QΛQ⁻¹: its Q,"),
+        option("--claim-vectors", metavar="Q", help="Q of a decomposition W = QΛQ⁻¹ to check."),
     ] = None,
     claim_values: Annotated[
-        str | None, option("--claim-values", metavar="Λ", help="and its Λ, as a list or a diagonal matrix.")
+        str | None,
+        option(
+            "--claim-values",
+            metavar="Λ",
+            help="Λ of the decomposition to check: a list or a diagonal matrix.",
+        ),
     ] = None,
     *,
     map: Any,
 ) -> Any:
-    """Powers of a matrix, and what decides them.
+    """Powers of a matrix, and the eigenvalue that decides them.
 
-    Does W^n vanish or explode, how fast, by way of which peak, and because of which eigenvalue?
+    Does W^n vanish or explode? How fast, how large does it get on the way, and which eigenvalue decides?
 
     \b
     Examples:

@@ -15,18 +15,22 @@ from gradflow.cli.options import Features, Input, InputFormat, Key, OptionalSeed
 def theory(
     cell: Annotated[
         str,
-        typer.Argument(metavar="CELL", help=f"NAME[:option=value,...], NAME being {' or '.join(THEORIES)}."),
+        typer.Argument(metavar="CELL", help=f"NAME[:option=value,...], NAME one of {', '.join(THEORIES)}."),
     ],
     gain: Annotated[
         str | None,
-        option("--gain", metavar="G|RANGE", help="That option of the cell; a range: START:STOP:STEP."),
+        option(
+            "--gain", metavar="G|RANGE", help="Option gain of the cell: a number, or a range START:STOP:STEP."
+        ),
     ] = None,
-    hidden: Annotated[int, option("--hidden", metavar="H", help="Units that are measured, or rows.")] = 128,
+    hidden: Annotated[
+        int, option("--hidden", metavar="H", help="Units of the measured cells, or rows of the matrices.")
+    ] = 128,
     steps: Steps = None,
     transient: Transient = None,
     seed: OptionalSeed = None,
     seeds: Annotated[
-        int | None, option("--seeds", metavar="S", help="Draws of weights and inputs; 10.")
+        int | None, option("--seeds", metavar="S", help="Draws of weights and inputs. Default: 10.")
     ] = None,
     features: Features = None,
     input: Input = None,
@@ -34,18 +38,21 @@ def theory(
     input_format: InputFormat = None,
     input_scale: Annotated[
         str | None,
-        option("--input-scale", metavar="A|RANGE", help="Multiplies the inputs; 1 unless given."),
+        option(
+            "--input-scale", metavar="A|RANGE", help="Factor on the inputs: a number or a range. Default: 1."
+        ),
     ] = None,
     measure: Annotated[
-        bool, option("--measure/--no-measure", help="Whether to measure, too; --no-measure: theory alone.")
+        bool, option("--measure/--no-measure", help="Measure the predicted quantities, or show theory alone.")
     ] = True,
     *,
     map: Any,
 ) -> Any:
-    """What theory predicts, beside what is measured.
+    """Predictions of theory beside measurements.
 
-    Circular law, mean-field theory of random networks, eigenvalues of gated cells at the state 0, Newman's
-    exponents of random products, Pascanu's bound. A range of one option shows where it turns critical.
+    Compares random cells with the circular law, mean-field theory, eigenvalues of gated cells at the state 0,
+    Newman's exponents of random products, and Pascanu's bound. Give one option a range to find its critical
+    value.
 
     \b
     Examples:
@@ -57,10 +64,10 @@ def theory(
 
     \b
     Options of cells:   as for compare (gradflow compare -h)
-    Options of ginibre: gain (entries of deviation gain/√N)
+    Options of ginibre: gain (entries have standard deviation gain/√N)
     Tables:   predictions (main), sweep, summary
     Verdicts: vanishing, stable, exploding, undecided
-    (a range has the table sweep in place of predictions)
+    (a range has the table sweep instead of predictions)
     """
     return gradflow.theory(
         cell, gain=gain, hidden=hidden, steps=steps, transient=transient, seed=seed, seeds=seeds,

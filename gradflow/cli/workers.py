@@ -1,4 +1,4 @@
-"""Independent pieces of work side by side, each in a process of its own."""
+"""Run independent pieces of work in parallel, each in its own process."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
@@ -9,9 +9,9 @@ from gradflow.errors import NumericalError
 
 
 def pooled(show: Callable[..., Iterable[Any]]) -> Callable[..., Iterable[Any]]:
-    """Return a ``map`` that spreads its work over the cores, while ``show`` takes the results in order.
+    """Return a ``map`` that spreads its work over the cores, and passes the results to ``show`` in order.
 
-    One piece of work stays where it is. A function and its arguments must be picklable.
+    A single piece of work runs in the calling process. A function and its arguments must be picklable.
     """
 
     def apply(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
@@ -28,7 +28,7 @@ def pooled(show: Callable[..., Iterable[Any]]) -> Callable[..., Iterable[Any]]:
 def _spread(
     show: Callable[..., Iterable[Any]], function: Callable[[Any], Any], work: list[Any], workers: int
 ) -> Iterator[Any]:
-    # by name: a short command needs no pool, and pays for none
+    # imported here so that only commands that use the pool load it
     futures = import_module("concurrent.futures")
     process = import_module("concurrent.futures.process")
     with futures.ProcessPoolExecutor(workers, initializer=_quiet) as pool:
@@ -36,12 +36,12 @@ def _spread(
             yield from show(_result, [pool.submit(function, item) for item in work])
         except process.BrokenProcessPool as error:
             raise NumericalError(
-                "a worker process was ended from outside, perhaps for want of memory; expected it to finish, "
-                "give fewer files at once"
+                "another program ended a worker process, perhaps because memory ran out; give fewer files "
+                "at once"
             ) from error
         except BaseException:
             for child in import_module("multiprocessing").active_children():
-                child.terminate()  # else the end would wait for work that nobody wants any more
+                child.terminate()  # otherwise the program would wait for work that is no longer needed
             raise
 
 

@@ -203,7 +203,7 @@ def test_what_does_not_fit_float32_is_refused(tmp_path):
     arrays = lstm("a.", np.float32) | {
         f"a.bias_{end}_l0": np.full(16, 3e38, np.float32) for end in ("ih", "hh")
     }
-    with pytest.raises(DataError, match=r"'a.bias_ih_l0' does not fit float32"):
+    with pytest.raises(DataError, match=r"'a.bias_ih_l0' does not fit into float32"):
         convert(from_state_dict(arrays), tmp_path / "new.npz")
     assert not list(tmp_path.iterdir())
 
@@ -277,7 +277,7 @@ def test_the_source_is_never_written_over(source, tmp_path, monkeypatch):
     targets = [source, "old.npz", "link.npz", "folder/old.npz", f"{tmp_path}/./old.npz"]
     for given in (source, f"{source}::a", "old.npz", load("old.npz")):
         for target in targets:
-            with pytest.raises(UsageError, match="is the source"):
+            with pytest.raises(UsageError, match="is the source file"):
                 convert(given, target)
     assert source.read_bytes() == before
 

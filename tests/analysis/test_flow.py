@@ -188,7 +188,7 @@ def test_input_scale_multiplies_the_inputs():
         (
             ("rnn",),
             {"input": np.zeros((5, 2)), "features": 3},
-            "features 3 has no effect beside an input, which has its own 2",
+            "features 3 has no effect with an input, which has 2",
         ),
     ],
 )
@@ -227,4 +227,4 @@ def test_slopes_too_small_for_a_double_are_owned_up_to():
 
 def test_sequences_left_unused_are_told():
     result = gradflow.compare("rnn", hidden=3, seeds=2, input=np.zeros((5, 4, 3)))
-    assert any("5 input sequences the first 2" in note for note in result.notes)
+    assert any("5 sequences; only the first 2 are used" in note for note in result.notes)

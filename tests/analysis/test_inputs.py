@@ -79,7 +79,7 @@ def test_a_batch_is_gone_through_in_turn():
         (None, {"features": 0}, "features 0"),
         (None, {"input_scale": math.inf}, "input scale inf"),
         (np.zeros((5, 2)), {"steps": 6}, "steps 6: the input has 5"),
-        (np.zeros((5, 2)), {"features": 3}, "features 3 has no effect beside an input, which has its own 2"),
+        (np.zeros((5, 2)), {"features": 3}, "features 3 has no effect with an input, which has 2"),
     ],
 )
 def test_what_does_not_go_together_is_refused_with_the_value(source, options, part):
@@ -128,7 +128,7 @@ def test_pixels_are_a_thousand_steps_that_may_be_cut_short(cifar):
         ({"input_format": "cifar10-rows", "steps": 33}, "steps 33: the input has 32"),
         (
             {"input_format": "cifar10-pixels", "features": 96},
-            "features 96 has no effect beside an input, which has its own 3",
+            "features 96 has no effect with an input, which has 3",
         ),
     ],
 )

@@ -67,9 +67,9 @@ def test_longest_range_has_a_thousand_values():
         ("a:2:1", "gain=a"),
         ("0:inf:1", "gain=inf"),
         ("nan:1:1", "gain=nan"),
-        ("2:1:0.5", "STOP from START on"),
-        ("0:1:0", "STEP over 0"),
-        ("1:0:-0.1", "STOP from START on"),
+        ("2:1:0.5", "STOP of at least START"),
+        ("0:1:0", "STEP above 0"),
+        ("1:0:-0.1", "STOP of at least START"),
         ("0:1:1e-9", "values; expected at most 1000"),
     ],
 )
@@ -83,8 +83,8 @@ def test_what_is_no_range_is_refused_with_the_option_and_the_value(text, part):
 @pytest.mark.parametrize(
     ("cell", "gain", "scale", "part"),
     [
-        ("lstm:forget_bias=0:1:0.5", "1:2:1", 1.0, "forget_bias is a range already"),
-        ("rnn", "1:2:1", "0:1:0.5", "gain is a range already"),
+        ("lstm:forget_bias=0:1:0.5", "1:2:1", 1.0, "forget_bias has a range already"),
+        ("rnn", "1:2:1", "0:1:0.5", "gain has a range already"),
         ("rnn:gain=1", 2.0, 1.0, "gain is given twice"),
         ("rnn:gain=1,gain=2", None, 1.0, "gain is given twice"),
         ("rnn:gain=1:2:1", "1:2:1", 1.0, "gain is given twice"),
@@ -264,5 +264,5 @@ def test_rate_and_verdict_of_a_sweep_are_those_of_its_last_value():
     "cell", ["rnn:init=ginibre,gain=1e154", "lstm:forget_bias=1e200", "ginibre:gain=1e101"]
 )
 def test_a_number_whose_square_no_double_holds_is_refused(cell):
-    with pytest.raises(UsageError, match="modulus of at most 1e"):
+    with pytest.raises(UsageError, match="absolute value of at most 1e"):
         swept(cell)

@@ -191,22 +191,22 @@ TORCH, KERAS = FILES / "torch_lstm.pt", FILES / "keras_two.keras"
 @pytest.mark.parametrize(
     ("cells", "options", "words"),
     [
-        ([TORCH], {"features": 5}, "features 5 has no effect beside a checkpoint"),
+        ([TORCH], {"features": 5}, "features 5 has no effect with a checkpoint"),
         ([TORCH], {"hidden": 5}, "hidden 5 has no effect without a fresh cell"),
-        ([TORCH], {"input": np.zeros((4, 2))}, "takes 3 features, and the input has 2"),
-        ([TORCH, f"{KERAS}::second"], {}, "second': takes 2 features, and the input has 3"),
+        ([TORCH], {"input": np.zeros((4, 2))}, "expected inputs with 3 features, but the input has 2"),
+        ([TORCH, f"{KERAS}::second"], {}, "second': expected inputs with 2 features, but the input has 3"),
         (
             [FILES / "torch_gru_bidirectional.pt"],
             {},
             r"choose a layer: tagger\.gru\.l0, tagger\.gru\.l0_reverse",
         ),
-        ([KERAS], {}, "holds several networks, choose one with ::NAME: first, second"),
+        ([KERAS], {}, "contains several networks; choose one with ::NAME: first, second"),
         ([f"{KERAS}::third"], {}, "unknown layer 'third'.*first, second"),
         ([f"{TORCH}::lstm:activation=relu"], {}, "file itself says what activation is"),
         ([f"{TORCH}::lstm:activation"], {}, "expected option=value"),
         ([f"{TORCH}::lstm:layers=2"], {}, "unknown assumption 'layers'"),
         ([TORCH, TORCH], {}, "is named twice"),
-        ([np.eye(2)], {}, "a ndarray is no name"),
+        ([np.eye(2)], {}, "a ndarray is not the name"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(cells, options, words):

@@ -17,7 +17,9 @@ from gradflow.cells.initialization import INITIALIZATIONS
 from gradflow.cells.spec import SWITCH, cell_options, parse_cell
 from gradflow.cli import COMMANDS
 from gradflow.cli.main import app
+from gradflow.layouts import LAYOUTS
 from gradflow.linalg import ENSEMBLES
+from gradflow.readers import CONTAINERS
 from gradflow.record import MatrixMeaning, TableMeaning, get_meanings
 from gradflow.registry import lookup
 from gradflow.render import FORMATS
@@ -167,6 +169,17 @@ def test_help_lists_tables_and_matrices(cli, name):
     assert listed(text, "Tables") == [*get_meanings(kind, TableMeaning), "summary"]
     assert listed(text, "Matrices") == list(get_meanings(kind, MatrixMeaning))
     assert f"{next(iter(get_meanings(kind, TableMeaning)))} (main)" in text
+
+
+def test_help_of_inspect_lists_all_containers_of_checkpoints_and_all_layouts(cli):
+    text = cli("inspect", "-h").out
+    assert listed(text, "Layouts") == list(LAYOUTS)
+    containers = {
+        name: one.checkpoint_suffixes for name, one in CONTAINERS.items() if one.checkpoint_suffixes
+    }
+    assert listed(text, "Reads") == [
+        word.lstrip(".") for name, suffixes in containers.items() for word in (name, *suffixes)
+    ]
 
 
 def test_help_of_compare_lists_cells_and_options(cli):

@@ -207,7 +207,7 @@ def test_a_checkpoint_that_is_read_takes_no_layout_any_more(tmp_path):
     model = gradflow.from_state_dict({"weight_ih_l0": np.ones((8, 3)), "weight_hh_l0": np.ones((8, 2))})
     for option in ({"layout": "torch"}, {"assume": {"activation": "relu"}}):
         for call in (gradflow.convert, lambda checkpoint, _, **given: gradflow.inspect(checkpoint, **given)):
-            with pytest.raises(UsageError, match="on a checkpoint that is read already"):
+            with pytest.raises(UsageError, match="on a checkpoint that was already read"):
                 call(model, tmp_path / "new.npz", **option)
 
 

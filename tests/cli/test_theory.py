@@ -176,7 +176,7 @@ def test_gate_exits_3_where_its_verdict_holds_and_0_where_another_does(cli, gain
         (("rnn", "--gain", "0:1:1e-6"), ["1000001 values", "1000"]),
         (("rnn", "--gain", "loud"), ["gain", "'loud'"]),
         (("rnn:gain=2", "--gain", "1"), ["gain is given twice"]),
-        (("rnn", "--gain", "1:2:1", "--input-scale", "1:2:1"), ["gain is a range already"]),
+        (("rnn", "--gain", "1:2:1", "--input-scale", "1:2:1"), ["gain has a range already"]),
         (("rnn", "--input-scale", "inf"), ["input_scale=inf"]),
         (("rnn:layers=2",), ["rnn:layers=2", "layers"]),
         (("lstm:projection=4",), ["projection"]),

@@ -1,4 +1,4 @@
-"""How the norm of a Jacobian product shrinks or grows with the lag, cell beside cell on the same inputs."""
+"""Norms of Jacobian products by lag, for several cells on the same inputs."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -53,8 +53,8 @@ def compare(
 ) -> Flow:
     """Compute the norms of the Jacobian product ∂s_T/∂s_{T−k} for every lag k, for each cell.
 
-    The state s is the whole state of the cell, [h; c] for an LSTM, of all layers for a stack: whoever
-    multiplies ∂h'/∂h alone is off by eighty orders of magnitude after a hundred steps.
+    The state s is the whole state of the cell: [h; c] for an LSTM, and the states of all layers for a stack.
+    A product of ∂h'/∂h alone is wrong by eighty orders of magnitude after a hundred steps of an LSTM.
 
     Parameters
     ----------
@@ -62,23 +62,23 @@ def compare(
         ``NAME[:option=value,...]``, as in ``"lstm:forget_bias=1"`` or ``"gru:layers=2"``; or a trained
         network: ``FILE[::LAYER]``, as in ``"model.pt::encoder.lstm"``, or one of `load`.
     hidden : int, optional
-        Hidden size, of each fresh layer; that of the first checkpoint, or 32.
+        Hidden size of each fresh layer. Default: that of the first checkpoint, or 32.
     steps : int, optional
-        T; 100, or the length of ``input``.
+        T. Default: the length of ``input``, or 100.
     seed, seeds : int, optional
-        Weights are drawn ``seeds`` times, all derived from ``seed``, 0 unless given.
+        Weights are drawn ``seeds`` times from ``seed``. Default of ``seed``: 0.
     features : int, optional
-        Features of the inputs; those of ``input``, of the first checkpoint, or 32.
+        Features of the inputs. Default: those of ``input``, of the first checkpoint, or 32.
     input : str, path or array-like (T, features) or (batch, T, features), optional
-        ``normal`` (the default), ``zero`` or ``constant`` (every feature 1); or a file or data, the same for
-        every cell; a batch is spread over the seeds.
+        ``normal`` (the default), ``zero`` or ``constant`` (every feature 1), a file, or data. All cells
+        receive the same inputs. Each seed uses one sequence of a batch.
     key : str, optional
-        Which array of an input file with several.
+        Name of the array in an input file with several arrays.
     input_format : str, optional
         ``cifar10-rows`` or ``cifar10-pixels``: the input is a file of CIFAR-10's binary release, each image
         32 steps of 96 features or 1024 steps of 3, scaled to [0, 1].
     input_scale : float, optional
-        Multiplies the inputs; 1 unless given.
+        Factor on the inputs. Default: 1.
     norm : str or sequence of str
         ``2`` (spectral), ``fro`` (Frobenius), ``min`` (the smallest singular value), ``cond`` (condition
         number).
@@ -99,26 +99,28 @@ def compare(
     exact : bool
         Take no shortcut: every product whole, every norm from all singular values.
     dtype : str
-        ``float64`` or ``float32``, for everything from the weights on.
+        ``float64`` or ``float32``, for weights and all computations.
     map : callable
-        Applies the measurement to each batch of draws in order; a caller may watch it, or run it in threads.
+        Applies the measurement to each batch of draws, in order. Pass one that shows progress or uses
+        threads.
 
     Returns
     -------
     Flow
-        The tables ``flow`` (a row a cell and lag), ``cells`` (a row a cell), ``gates`` and those asked for,
-        with their columns as arrays or lists, ``conclusion`` and ``notes``. A state that leaves the range of
-        a double ends its trajectory: ``cells.blow_up_step`` says where, and lags count from the step before.
+        The tables ``flow`` (one row per cell and lag), ``cells`` (one row per cell), ``gates`` and the
+        requested tables, with columns as arrays or lists, and ``conclusion`` and ``notes``. A trajectory ends
+        where its state leaves the range of a double: ``cells.blow_up_step`` is that step, and lags count back
+        from the step before.
 
     Raises
     ------
     UsageError
-        For an unknown cell, option, norm or block, a number out of range, or an option that has no effect
-        beside the others.
+        If a cell, option, norm or block is unknown, a number is out of range, or an option has no effect
+        together with the others.
     DataError
-        For inputs that cannot be read.
+        If inputs cannot be read.
     NumericalError
-        Where a single Jacobian leaves the range of a double.
+        If a single Jacobian leaves the range of a double.
 
     References
     ----------
@@ -141,7 +143,7 @@ def compare(
     )  # fmt: skip
     random = inputs.kind == "normal" or not all(isinstance(spec, Trained) for spec in specs)
     if not random:
-        refuse_without_effect({"seed": seed}, "where neither weights nor inputs are drawn")
+        refuse_without_effect({"seed": seed}, "because neither weights nor inputs are random")
     norms, blocks = _several("norm", norm, NORMS), _several("block", block, BLOCKS)
     chosen = View(_one("view", view, VIEWS), blocks, norms, parse_lags(lags, inputs.steps), exact)
     question = Question(chosen, pair_map, paths, gate_steps)
@@ -170,7 +172,7 @@ def compare(
 
 
 class Draws(NamedTuple):
-    """Where weights and inputs come from: seeded alike for every cell, so that variants share a draw."""
+    """Source of weights and inputs, with the same seeds for every cell, so that variants share a draw."""
 
     hidden: int
     seed: int
@@ -179,7 +181,7 @@ class Draws(NamedTuple):
     dtype: np.dtype[Any]
 
     def fed(self, spec: Spec, draw: int) -> Array:
-        """Return the inputs of one draw in the order in which a cell goes through them."""
+        """Return the inputs of one draw in the order in which a cell reads them."""
         inputs = self.inputs.draw(draw, self.dtype)
         return inputs[::-1] if isinstance(spec, Trained) and spec.backward else inputs
 
@@ -188,10 +190,10 @@ class Draws(NamedTuple):
         return drawn(spec, self.hidden, self.inputs.features, self.seed, draw).astype(self.dtype)
 
     def batches(self, spec: Spec, question: Question) -> Iterator[range]:
-        """Yield the draws that go together: as many as are quick, as few as fit."""
+        """Yield the draws to measure together, as many as fit into one batch."""
         size = self.cell(spec, 0).state_size
         fitting = AT_ONCE // (size * max(size, self.inputs.steps)) if question.batchable(size) else 1
-        # a trained network along one given input is the same in every draw
+        # a trained network on one given input is the same in every draw
         same = isinstance(spec, Trained) and self.inputs.data is not None and len(self.inputs.data) == 1
         draws = 1 if same else self.seeds
         for first in range(0, draws, max(fitting, 1)):
@@ -201,7 +203,7 @@ class Draws(NamedTuple):
 def _measured(
     specs: Sequence[Spec], draws: Draws, question: Question, map: Callable[..., Iterable[Any]]
 ) -> dict[str, list[Measured]]:
-    """Return what was measured of each cell, draw by draw."""
+    """Return the measurements of each cell, draw by draw."""
 
     def answer(job: tuple[Spec, range]) -> list[Measured]:
         spec, places = job
@@ -225,7 +227,7 @@ def _record(
     found: Mapping[str, list[Measured]],
     assumed: Sequence[str],
 ) -> Flow:
-    """Return the record of all that was measured."""
+    """Return the record of all measurements."""
     cells, inputs, view = list(found), draws.inputs, question.view
     gates = [[one.gates for one in several] for several in found.values()]
     courses = [
@@ -258,12 +260,12 @@ def _record(
 
 
 def _check(question: Question, steps: int) -> None:
-    """Refuse what cannot be had.
+    """Check that the requested norms and map can be computed.
 
     Raises
     ------
     UsageError
-        For the smallest singular value of a block, and for a map that is too large or of another norm.
+        If the smallest singular value of a block is requested, or a map that is too large or of another norm.
     """
     check_combination(question.view)
     if not question.pair_map:
@@ -272,27 +274,27 @@ def _check(question: Question, steps: int) -> None:
     norm, block = question.view.norms[0], question.view.blocks[0]
     if norm not in ("2", "fro") or block == "direct":
         raise UsageError(
-            f"map of norm {norm!r} of block {block!r}: expected norm 2 or fro, of a block of the product"
+            f"map of norm {norm!r} of block {block!r}: expected norm 2 or fro, and a block other than direct"
         )
 
 
 def _check_tables(specs: Sequence[Spec], draws: Draws, question: Question) -> None:
-    """Refuse a table that none of the cells has a row of.
+    """Check that at least one cell has rows in every requested table.
 
     Raises
     ------
     UsageError
-        With the option that asks for it.
+        If a requested table would be empty. The message names its option.
     """
     if not (question.paths or question.gate_steps):
         return
     cells = [draws.cell(spec, 0) for spec in specs]
     if question.paths and not any("c" in cell.parts for cell in cells):
-        raise UsageError("paths has no effect: it is for a cell with a cell state, an lstm; leave it out")
+        raise UsageError("paths has no effect without an lstm, whose cell state it is about: leave it out")
     if question.gate_steps and not any(
         cell.gates(np.zeros((2, cell.state_size)), np.zeros((1, cell.input_size))) for cell in cells
     ):
-        raise UsageError("gate steps has no effect: it is for a cell with gates, lstm or gru; leave it out")
+        raise UsageError("gate steps has no effect without a cell with gates, lstm or gru: leave it out")
 
 
 def _one(kind: str, value: object, valid: Sequence[str]) -> str:
@@ -302,7 +304,7 @@ def _one(kind: str, value: object, valid: Sequence[str]) -> str:
 
 
 def _several(kind: str, values: str | Sequence[str], valid: Sequence[str]) -> tuple[str, ...]:
-    """Return the names asked for, as a list or as text with commas, each once."""
+    """Return the requested names, given as a list or as text with commas, without duplicates."""
     listed = (
         values if isinstance(values, Iterable) and not isinstance(values, str) else str(values).split(",")
     )
@@ -314,15 +316,15 @@ def _several(kind: str, values: str | Sequence[str], valid: Sequence[str]) -> tu
 
 def _specs(cells: Sequence[str | Network]) -> list[Spec]:
     if not cells:
-        raise UsageError("no cell was named: expected one or more, as in: rnn lstm")
+        raise UsageError("no cell was named; expected one or more, such as: rnn lstm")
     check_named(cells)
     names = [cell if isinstance(cell, str) else cell.name for cell in cells]
     twice = [cell for cell in cells if isinstance(cell, str) and names.count(cell) > 1]
     if twice:
-        raise UsageError(f"cell {twice[0]!r} is named twice: give each once, or with other options")
+        raise UsageError(f"cell {twice[0]!r} is named twice; name each cell once, or with different options")
     before = [
         names[:k].count(name) for k, name in enumerate(names)
-    ]  # networks of two files may bear one name
+    ]  # networks of two files may have the same name
     return [
         subject(cell, f"{name} ({count + 1})" if count else name)
         for cell, name, count in zip(cells, names, before, strict=True)

@@ -148,7 +148,7 @@ def _measured_norms(trajectory: Trajectory, question: Question) -> _Norms:
         if block == "direct":
             if retained is None:
                 raise UsageError(
-                    "block 'direct': the cell has no gate that keeps its state; expected lstm or gru"
+                    "block 'direct': this cell has no gate that keeps its state; expected lstm or gru"
                 )
             direct = retained_log10_norms(retained, view)
             found = {

@@ -21,11 +21,11 @@ from gradflow.record import column
 
 @dataclass(frozen=True, eq=False)
 class PairMap:
-    """A row for every pair; median over seeds."""
+    """One row for every pair of steps: the median over seeds."""
 
-    cell: list[str] = column("the cell, as it was asked for")
+    cell: list[str] = column("the cell, as it was named")
     t: list[int] = column("the later step", unit="step")
-    k: list[int] = column("the earlier step, 0 being the initial state", unit="step")
+    k: list[int] = column("the earlier step; 0 is the initial state", unit="step")
     log10_norm: NDArray[np.float64] = column("log₁₀ ‖∂s_t/∂s_k‖", log10=True)
 
 
@@ -33,7 +33,7 @@ class PairNorms(NamedTuple):
     """Of one draw, at [t, k] for k < t ≤ T."""
 
     log10: Array  # log₁₀ ‖∂s_t/∂s_k‖, nan elsewhere
-    bounds: Array  # of bool: whether the number is an upper bound, no digit being left
+    bounds: Array  # of bool: whether rounding left no digit, so that the number is an upper bound
 
 
 def pair_norms(trajectory: Trajectory, block: str, norm: str, *, exact: bool) -> PairNorms:
@@ -44,7 +44,7 @@ def pair_norms(trajectory: Trajectory, block: str, norm: str, *, exact: bool) ->
 
 
 def _stacked(trajectory: Trajectory, block: str, norm: str) -> PairNorms:
-    """All products that end at t go one step on together; one that may have lost digits is taken alone."""
+    """Extend all products by one step at once; recompute on its own each that may have lost digits."""
     steps, size = trajectory.steps, trajectory.size
     part = part_of(trajectory.cell, block, "forward")
     unit = np.eye(size, dtype=trajectory.dtype)[:, part.start]

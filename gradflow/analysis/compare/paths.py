@@ -22,25 +22,27 @@ TINY = float(np.finfo(np.float64).tiny)
 class PathMeans:
     """What each path carries on average over the steps; medians over seeds."""
 
-    cell: list[str] = column("the cell, as it was asked for")
-    path: list[str] = column("direct, or by way of the gate f, i or g (the candidate)")
+    cell: list[str] = column("the cell, as it was named")
+    path: list[str] = column("direct, or through the gate f, i or g (the candidate)")
     layer: list[int] = column("the layer, from 1")
     log10_norm: NDArray[np.float64] = column(
-        "log₁₀ of the term's spectral norm, its mean over steps", log10=True
+        "log₁₀ of the term's spectral norm, averaged over steps", log10=True
     )
-    share: NDArray[np.float64] = column("the norm's share of the four norms' sum, mean over steps")
+    share: NDArray[np.float64] = column(
+        "the term's norm divided by the sum of all four norms, averaged over steps"
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Paths:
     """What each path carries at every step, from the second on; medians over seeds."""
 
-    cell: list[str] = column("the cell, as it was asked for")
-    path: list[str] = column("direct, or by way of the gate f, i or g (the candidate)")
+    cell: list[str] = column("the cell, as it was named")
+    path: list[str] = column("direct, or through the gate f, i or g (the candidate)")
     layer: list[int] = column("the layer, from 1")
     step: list[int] = column("the step t, from 2", unit="step")
     log10_norm: NDArray[np.float64] = column("log₁₀ of the term's spectral norm", log10=True)
-    share: NDArray[np.float64] = column("the norm's share of the four norms' sum")
+    share: NDArray[np.float64] = column("the term's norm divided by the sum of all four norms")
 
 
 def path_norms(trajectory: Trajectory, *, exact: bool = False) -> list[Array]:

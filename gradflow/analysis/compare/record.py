@@ -20,76 +20,79 @@ SERIES = ("cell", "block", "kind")
 
 @dataclass(frozen=True, eq=False)
 class Lags:
-    """The Jacobian product at every lag; of the forward view lag k is that of the first k steps."""
+    """The Jacobian product at every lag. In the forward view, lag k is the product of the first k steps."""
 
-    cell: list[str] = column("the cell, as it was asked for")
+    cell: list[str] = column("the cell, as it was named")
     lag: list[int] = column("steps k that the gradient has travelled", unit="step")
     log10_step_norm: NDArray[np.float64] = column(
-        "log₁₀ ‖∂s_{t+1}/∂s_t‖₂ of the one step at that lag", log10=True
+        "log₁₀ ‖∂s_{t+1}/∂s_t‖₂ of the single step at that lag", log10=True
     )
     log10_norm: NDArray[np.float64] = column("log₁₀ of the product's norm, median", log10=True, levels=LEVELS)
     log10_norm_low: NDArray[np.float64] = column("its 5 % quantile over seeds", log10=True)
     log10_norm_high: NDArray[np.float64] = column("its 95 % quantile over seeds", log10=True)
     norm: NDArray[np.float64] = column(
-        "the product's norm, median; none where a double cannot hold it", log10_in="log10_norm"
+        "the product's norm, median; none outside the range of a double", log10_in="log10_norm"
     )
     block: list[str] = column(
-        "the block of the product: state is all of it; direct is ∏ diag(f), an approximation"
+        "the block of the product: state is the whole product; direct is ∏ diag(f), an approximation"
     )
     kind: list[str] = column(
         "2: spectral, fro: Frobenius, min: smallest singular value, cond: condition number"
     )
     log10_bound: NDArray[np.float64] = column(
-        "log₁₀ of what theory bounds the norm by, median; none where no bound is known", log10=True
+        "log₁₀ of an upper bound by theory, median; none where no bound is known", log10=True
     )
 
 
 @dataclass(frozen=True, eq=False)
 class Cells:
-    """What the flow amounts to, a row for each cell, block and norm."""
+    """A summary of the flow, one row for each cell, block and norm."""
 
-    cell: list[str] = column("the cell, as it was asked for")
+    cell: list[str] = column("the cell, as it was named")
     state_size: list[int] = column("numbers in the whole state")
     rate: NDArray[np.float64] = column(
-        "growth over the second half of the lags, median", unit="nats per step", levels=STILL
+        "rate of growth over the second half of the lags, median", unit="nats per step", levels=STILL
     )
     rate_low: NDArray[np.float64] = column("its 5 % quantile over seeds", unit="nats per step")
     rate_high: NDArray[np.float64] = column("its 95 % quantile over seeds", unit="nats per step")
     half_life: NDArray[np.float64] = column(
-        "steps in which that rate halves a gradient; inf: never", unit="step"
+        "steps in which a gradient halves at that rate; inf: it never halves", unit="step"
     )
     horizon_float32: list[int | None] = column("first lag outside float32's normal numbers", unit="step")
     horizon_float16: list[int | None] = column("first lag outside float16's normal numbers", unit="step")
     horizon_bfloat16: list[int | None] = column("first lag outside bfloat16's normal numbers", unit="step")
     verdict: list[str | None] = column(
-        "on the median of all draws that there may be. stable: from median_low to median_high within a "
-        "factor of 100 over T steps, at least 100; undecided: otherwise 0 lies between those"
+        "of the median over all possible draws. stable: at every rate from median_low to median_high, "
+        "max(T, 100) steps change a gradient by at most a factor of 100; undecided: not stable, and 0 lies "
+        "between median_low and median_high"
     )
     block: list[str] = column("the block of the product")
-    kind: list[str] = column("which norm of it")
+    kind: list[str] = column("the norm of that block")
     blow_up_step: list[int | None] = column("step at which a state overflows", unit="step")
     norm_error: NDArray[np.float64] = column(
-        "bound of what shortcuts and rounding may cost a norm, relative, before bound_from"
+        "upper bound of the relative error of a norm by shortcuts and rounding, at lags before bound_from"
     )
     median_low: NDArray[np.float64] = column(
-        "low end of the interval that holds that median with median_confidence: the rate of a draw by its "
-        "rank, inf where the state overflows; none of one draw",
+        "low end of the interval that contains the median over all possible draws, with probability "
+        "median_confidence. It is the rate of one of the draws, or inf where its state overflows; none with "
+        "one draw",
         unit="nats per step",
     )
-    median_high: NDArray[np.float64] = column("high end of it", unit="nats per step")
+    median_high: NDArray[np.float64] = column("high end of that interval", unit="nats per step")
     bound_from: list[int | None] = column(
-        "first lag at which the norm is lost to rounding, and an upper bound of it is given", unit="step"
+        "first lag at which rounding leaves no digit of the norm: log10_norm is then an upper bound",
+        unit="step",
     )
     trajectory_error: NDArray[np.float64] = column(
-        "how far log₁₀ of a norm may move where weights and inputs move by one unit in the last place, an "
-        "estimate: twice the largest change over lags, seeds and three runs",
+        "estimate of how far log₁₀ of a norm moves when weights and inputs move by one unit in the last "
+        "place: twice the largest change over lags, seeds and three runs",
         unit="decades",
     )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Flow(Record):
-    """Gradient flow through cells that were fed the same inputs.
+    """Gradient flow through cells that receive the same inputs.
 
     ``flow`` is the main table, a row for each cell and lag, one cell after the other; ``cells`` has a row for
     each cell.
@@ -120,9 +123,10 @@ class Flow(Record):
     hidden: int = scalar("hidden size of each fresh cell")
     view: str = scalar("backward: ∂s_T/∂s_{T−k}; forward: ∂s_k/∂s_0")
     median_confidence: float | None = scalar(
-        "chance that median_low to median_high holds it: over 0.95; of n < 6 draws 1 − 2^(1−n)"
+        "probability that the median over all possible draws lies between median_low and median_high: over "
+        "0.95; with n < 6 draws 1 − 2^(1−n)"
     )
-    conclusion: str = scalar("in words", prose=True)
+    conclusion: str = scalar("the result in words", prose=True)
 
     flow: Lags = table(
         "norm of the Jacobian product by lag k: median over seeds",
@@ -142,7 +146,7 @@ class Flow(Record):
         ],
     )
     cells: Cells = table(
-        "what it amounts to",
+        "summary of each cell",
         across=SERIES,
         drawn=[
             ItemDrawing(
@@ -154,7 +158,7 @@ class Flow(Record):
     )
     gates: Gates | None = table(
         "what the gates do: medians over seeds",
-        absent="none of the cells has gates",
+        absent="no cell has gates",
         drawn=[
             ItemDrawing(
                 ("cell", "gate", "layer"),
@@ -166,27 +170,27 @@ class Flow(Record):
     gate_steps: GateSteps | None = table(
         "the gates at every step: medians over seeds",
         value="median",
-        absent="ask for it with --gate-steps (gate_steps=True), with a cell that has gates: lstm, gru",
+        absent="add --gate-steps (gate_steps=True), and a cell with gates: lstm or gru",
         drawn=[bands("cell", "layer")],
     )
     path_means: PathMeans | None = table(
         "the terms of ∂c_t/∂c_{t−1}, averaged over steps",
         drawn=[ItemDrawing(("cell", "path", "layer"), (DrawnColumn("share"),))],
-        absent="ask for it with --paths (paths=True), with a cell that has a cell state: lstm",
+        absent="add --paths (paths=True), and a cell with a cell state: lstm",
     )
     paths: Paths | None = table(
         "the terms of ∂c_t/∂c_{t−1} at every step",
         value="log10_norm",
         drawn=[CurveDrawing("step", (DrawnColumn("share"),), apart=("path",), panels=("cell", "layer"))],
-        absent="ask for it with --paths (paths=True), with a cell that has a cell state: lstm",
+        absent="add --paths (paths=True), and a cell with a cell state: lstm",
     )
     map: PairMap | None = table(
         "norm of ∂s_t/∂s_k for every pair",
         value="log10_norm",
-        absent="ask for it with --map (pair_map=True)",
+        absent="add --map (pair_map=True)",
         drawn=[ImageDrawing("k", "t", "log10_norm", panels=("cell",))],
     )
 
     def get_verdicts(self) -> frozenset[str]:
-        """Return the verdicts of all the rows; a condition number has none."""
+        """Return the verdicts of all rows. A condition number has no verdict."""
         return frozenset(verdict for verdict in self.cells.verdict if verdict)

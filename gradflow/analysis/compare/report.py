@@ -80,7 +80,7 @@ def lag_table(found: Draws, view: View) -> Lags:
 
 
 def cell_table(found: Draws, view: View, steps: int) -> Cells:
-    """Return what each series of each cell amounts to; ``steps`` is T as it was asked for."""
+    """Return a summary of each series of each cell; ``steps`` is T as requested."""
     parts = list(_parts(found, view))
     rates = [_rates(part) for part in parts]
     low, rate, high = (
@@ -118,7 +118,7 @@ def cell_table(found: Draws, view: View, steps: int) -> Cells:
 
 
 def bound_lag(draw: Measured, series: Series, lags: Sequence[int]) -> int | None:
-    """Return the first of the lags at which a norm is known by an upper bound alone."""
+    """Return the first lag at which only an upper bound of the norm is known."""
     bounds = draw.upper_bounds[series]
     if not bounds.any():
         return None
@@ -138,9 +138,10 @@ def _rates(part: _Part) -> Array:
 
 
 def _judged(part: _Part, rates: Array, steps: int) -> MedianVerdict:
-    """Return what the draws tell of their median.
+    """Return the verdict on the median of the draws.
 
-    A gradient vanishes with the norm: the smallest singular value has no verdict, nor has a condition number.
+    The smallest singular value and the condition number have no verdict, because they do not decide whether a
+    gradient vanishes.
     """
     blown = np.array([draw.blow_up is not None for draw in part.draws])
     told = judge_median(np.where(blown, np.inf, rates), steps)
@@ -156,9 +157,9 @@ def _log10_norm_of_identity(part: _Part) -> float:
 
 
 def _horizon(part: _Part, logs: Array, ends: tuple[float, float]) -> int | None:
-    """Return the first lag outside a format, None where it lies between two that are listed.
+    """Return the first lag outside a format, or None if it lies between two listed lags.
 
-    A condition number is no gradient and has none.
+    A condition number is not a gradient and has no such lag.
     """
     if part.series[1] == "cond":
         return None
@@ -171,9 +172,9 @@ def _first(steps: Iterator[int | None]) -> int | None:
     return min((step for step in steps if step is not None), default=None)
 
 
-TOLD = 1e-9  # a relative error that a reader must not miss
-NOTHING = 1e-9  # nats per step that are rounding
-DRAWS_FOR_95_PERCENT = 6  # draws whose least and largest hold the median with 95 % confidence
+TOLD = 1e-9  # relative error from which a note is shown
+NOTHING = 1e-9  # nats per step, below which a rate counts as 0
+DRAWS_FOR_95_PERCENT = 6  # draws whose smallest and largest enclose the median with 95 % confidence
 NAMES = {
     "2": "",
     "fro": ", Frobenius norm",
@@ -183,12 +184,12 @@ NAMES = {
 
 
 def conclusion(flow: Lags, summary: Cells, steps: int, seeds: int) -> str:
-    """Return a sentence for each row of the summary, of T steps and as many draws as were asked for."""
+    """Return a sentence for each row of the summary, for T steps and the requested number of draws."""
     return " ".join(_sentence(flow, summary, k, steps, seeds) for k in range(len(summary.cell)))
 
 
 def _sentence(flow: Lags, summary: Cells, k: int, steps: int, seeds: int) -> str:
-    """Say in words what became of one series."""
+    """Return one series in words."""
     series = (summary.cell[k], summary.block[k], summary.kind[k])
     places = [
         place for place, row in enumerate(zip(flow.cell, flow.block, flow.kind, strict=True)) if row == series
@@ -197,16 +198,19 @@ def _sentence(flow: Lags, summary: Cells, k: int, steps: int, seeds: int) -> str
     name = cell + ("" if block == "state" else f", block {block}") + NAMES[kind]
     verdict = f" is {summary.verdict[k]}:" if summary.verdict[k] else ":"
     blown = summary.blow_up_step[k]
-    ending = f"; its state overflows at step {blown}, lags count from the one before" if blown else ""
+    ending = (
+        f"; its state overflows at step {blown}, and lags count back from the step before" if blown else ""
+    )
     if not places:
-        return f"{name}{verdict} no lag{ending}."
+        return f"{name}{verdict} no lag was measured{ending}."
     final = float(flow.log10_norm[places[-1]])
     lag, bound = flow.lag[places[-1]], summary.bound_from[k]
     told = "unknown" if math.isnan(final) else format_log10(final)
     last = f" {'at most ' if bound else ''}{told} at lag {lag}"
     horizon = summary.horizon_float32[k]
-    side = "under" if final < 0 else "over"
-    reach = f"; {side} float32's normal numbers from lag {horizon}" if horizon else ""
+    side = "below" if final < 0 else "above"
+    limit = "smallest" if side == "below" else "largest"
+    reach = f"; {side} float32's {limit} normal number from lag {horizon} on" if horizon else ""
     if summary.verdict[k] == "undecided":
         pace = _undecided(summary, k, steps, seeds)
     else:
@@ -215,44 +219,50 @@ def _sentence(flow: Lags, summary: Cells, k: int, steps: int, seeds: int) -> str
 
 
 def _undecided(summary: Cells, k: int, steps: int, seeds: int) -> str:
-    """Say where the median may lie, and how many draws would tell."""
+    """Say where the median may lie, and how many draws would decide."""
     rate, low, high = (float(values[k]) for values in (summary.rate, summary.median_low, summary.median_high))
     found = f"; the median rate of {seeds} draws lies between {low:.3g} and {high:.3g} nats per step"
     if seeds < DRAWS_FOR_95_PERCENT:
         confidence = median_interval(range(seeds)).confidence
-        return f"{found} with confidence {confidence:.3g} ({DRAWS_FOR_95_PERCENT} draws have 0.95)"
+        return f"{found} with confidence {confidence:.3g} ({DRAWS_FOR_95_PERCENT} draws reach 0.95)"
     distance = max(abs(rate), stable_limit(steps) - abs(rate))  # to 0, or to the end of what is stable
     needed = data_to_decide(seeds, (high - low) / 2.0, distance)
-    return found if needed is None else f"{found}, and about {needed} draws would tell if it stays"
+    return found if needed is None else f"{found}; about {needed} draws would decide if it stays where it is"
 
 
 def _pace(rate: float) -> str:
     if rate > NOTHING:
-        return f", doubled every {math.log(2) / rate:.3g} steps"
+        return f", doubling every {_steps(math.log(2) / rate)}"
     if -math.inf < rate < -NOTHING:
-        return f", halved every {math.log(2) / -rate:.3g} steps"
+        return f", halving every {_steps(math.log(2) / -rate)}"
     return ""
 
 
+def _steps(count: float) -> str:
+    text = f"{count:.3g}"
+    return f"{text} step" if text == "1" else f"{text} steps"
+
+
 def notes(inputs: Inputs, found: Draws, seeds: int, view: View) -> Iterator[str]:
-    """Yield what to beware of: inputs left unused, derivatives too small for a double, approximations."""
+    """Yield warnings: unused inputs, derivatives too small for a double, approximations."""
     if inputs.data is not None and len(inputs.data) > seeds > 0:
-        yield f"Of the {len(inputs.data)} input sequences the first {seeds} are used, one a seed."
+        used = "only the first is" if seeds == 1 else f"only the first {seeds} are"
+        yield f"The input has {len(inputs.data)} sequences; {used} used, one per seed."
     saturated = [cell for cell, draws in found.items() if any(draw.underflow for draw in draws)]
     if saturated:
         yield (
-            f"{', '.join(saturated)}: some units are so saturated that a derivative is under 1e-308 "
+            f"{', '.join(saturated)}: some units are so saturated that their derivative is under 1e-308 "
             "and counts as 0."
         )
     if "direct" in view.blocks:
         yield (
-            "Block direct is an approximation: ∏ diag(f) alone, without the paths by way of the gates "
-            "(the truth is block cc, or hh of a gru)."
+            "Block direct is an approximation: ∏ diag(f) alone, without the paths through the gates "
+            "(block cc, or hh of a gru, is exact)."
         )
     if view.lags != tuple(range(1, len(view.lags) + 1)):
         yield (
-            "Not every lag is measured: rates are those between the lags listed, and a horizon that lies "
-            "between two of them is left open."
+            "Only the listed lags are measured: rates are growth between these lags, and a horizon between "
+            "two of them is not given."
         )
     for cell, draws in found.items():
         for note in _notes_of_one(draws, view):
@@ -267,35 +277,42 @@ def _notes_of_one(draws: Sequence[Measured], view: View) -> Iterator[str]:
     worst = max(error for draw in draws for error in draw.errors.values())
     if worst > TOLD:
         yield f"norms may be off by {worst:.1g}, relative (norm_error)."
+    draws_in_words = "1 draw" if len(draws) == 1 else f"{len(draws)} draws"
     for block, norm in draws[0].upper_bounds:
         bounds = [bound_lag(draw, (block, norm), view.lags) for draw in draws]
         firsts = [lag for lag in bounds if lag is not None]
         if firsts:
             name = ("the norm" if block == "state" else f"the norm of block {block}") + NAMES[norm]
             yield (
-                f"{name}: from lag {min(firsts)} on, in {len(firsts)} of {len(draws)} draws, rounding has "
-                "taken all digits, for the product has been far larger before; an upper bound is given."
+                f"{name}: in {len(firsts)} of {draws_in_words}, rounding leaves no digit from lag "
+                f"{min(firsts)} on, because the product was far larger at smaller lags. These norms are "
+                "upper bounds."
             )
     pairs = sum(int(draw.pair_bounds.sum()) for draw in draws if draw.pair_bounds is not None)
     if pairs:
-        yield f"{pairs} norms of the map are upper bounds, for the same reason."
+        norms = (
+            "1 norm of the map is an upper bound"
+            if pairs == 1
+            else f"{pairs} norms of the map are upper bounds"
+        )
+        yield f"{norms}, for the same reason."
     moved = max(error for draw in draws for error in draw.trajectory_errors.values())
     if stated_error(moved) > NOTED_DECADES:
         yield rounding_note(stated_error(moved))
     lost = [lag for draw in draws for logs in draw.log10_norms.values() for lag in _unknown(logs, draw, view)]
     if lost:
         yield (
-            f"from lag {min(lost)} on, the smallest singular value cannot be had: a Jacobian is singular to "
-            "rounding, or what is left of the inverses is lost to it (nan, or null)."
+            f"from lag {min(lost)} on, the smallest singular value is unknown (nan, or null): a Jacobian is "
+            "singular to rounding, or rounding leaves no digit of the product of inverses."
         )
     blown = sorted(draw.blow_up for draw in draws if draw.blow_up is not None)
     if blown:
         yield (
-            f"in {len(blown)} of {len(draws)} draws the state overflows, first at step {blown[0]}; lags are "
-            "those that every draw has, each counted from its own last finite state."
+            f"in {len(blown)} of {draws_in_words}, the state overflows, first at step {blown[0]}. Only lags "
+            "that every draw reaches are shown; each draw counts them back from its last finite state."
         )
 
 
 def _unknown(logs: Array, draw: Measured, view: View) -> list[int]:
-    """Return the lags asked for at which there is no number."""
+    """Return the requested lags without a number."""
     return [lag for lag in view.lags if lag <= draw.steps and np.isnan(logs[lag - 1])]

@@ -1,4 +1,4 @@
-"""Fresh weights whose gradients live for as many steps as a task needs."""
+"""Fresh weights whose gradients survive as many steps as a task needs."""
 
 import math
 import os
@@ -31,8 +31,8 @@ from gradflow.printable import format_log10
 from gradflow.readers.in_memory import name_origin
 from gradflow.registry import lookup
 
-# Sequences of inputs: the value is sought on the first, and judged on others that the search never saw. That
-# one holds on all of 32 and fails on the next has a probability of at most (32/33)^32/33, about 1 %.
+# The search uses the first sequences of inputs, the test others. The probability that a value passes all 32
+# tests and fails on the next sequence is at most (32/33)^32/33, about 1 %.
 TUNING_SEQUENCES, HELD_OUT_SEQUENCES = 16, 32
 
 
@@ -54,55 +54,54 @@ def init(
 ) -> Tuned:
     """Compute fresh weights with which a gradient is as large after ``horizon`` steps as after one.
 
-    Starts from the scheme asked for and tunes what the cell has: the gain of an rnn, the forget bias of an
-    lstm, the update bias of a gru, or with init=chrono the longest memory that the bias is spread over. The
-    value is found by root finding on the measured ratio of ‖∂s_N/∂s_0‖ and ‖∂s_N/∂s_{N−1}‖, with the first
-    draw of weights, in float32 as they are written, and its median over 16 sequences of inputs. It is judged
-    on 32 others, and claimed to arrive only if norm and ratio are within a factor of 100 in all of them.
-    Other draws of weights tell how they fare with it.
+    Starts from the given initialization and tunes one number: the gain of an rnn, the forget bias of an lstm,
+    the update bias of a gru, or with init=chrono the longest memory. Root finding looks for the value at
+    which the ratio ‖∂s_N/∂s_0‖ / ‖∂s_N/∂s_{N−1}‖ is 1: its median over 16 sequences of inputs, measured with
+    the first draw of weights in float32, as they are written. The value is then tested on 32 other sequences;
+    the gradient arrives only if norm and ratio lie between 1e-2 and 1e2 along all of them. The table
+    ``tuning`` shows the effect of the value on other draws of weights.
 
     Parameters
     ----------
     cell : str
-        ``NAME[:option=value,...]``, as for `compare`; an option that is tuned says where to start.
+        ``NAME[:option=value,...]``, as for `compare`. The tuned option, if given, is the start of the search.
     hidden : int
-        Hidden size, of each layer.
+        Hidden size of each layer.
     features : int, optional
-        Features of the inputs; those of ``input``, or 32.
+        Features of the inputs. Default: those of ``input``, or 32.
     horizon : int
-        N, steps that a gradient is to live: at least 2.
+        N, the steps that a gradient has to survive, at least 2.
     input : str, path or array-like (T, features) or (batch, T, features), optional
-        As for `compare`: what the network will see. The first N steps are used. Of a batch the value is
-        sought on the first half, at most 16 sequences, and judged on the others; a single sequence leaves
-        nothing to judge on but itself.
+        As for `compare`: inputs like those of the task. The first N steps are used. The search uses the first
+        half of a batch, at most 16 sequences, and the test the others. A single sequence is used for both.
     key, input_format : str, optional
         As for `compare`.
     input_scale : float, optional
-        Multiplies the inputs; 1 unless given.
+        Factor on the inputs. Default: 1.
     seed, seeds : int
-        Weights and inputs are drawn ``seeds`` times, all derived from ``seed``; the first draw is written.
+        Weights and inputs are drawn ``seeds`` times from ``seed``. The first draw is written.
     output : str or path, optional
         A file for the weights, .safetensors or .npz, written whole or not at all.
     layout : str
-        Whose names and order of gates: ``torch``, as load_state_dict takes them, or ``keras``, in the order
-        of set_weights.
+        Names and gate order of the arrays: ``torch``, for load_state_dict, or ``keras``, in the order of
+        set_weights.
     map : callable
-        Applies the work piece by piece, in order; a caller may watch it.
+        Applies a function to pieces of work, in order. Pass one that shows progress.
 
     Returns
     -------
     Tuned
-        The tables ``tuning``, ``trials`` and, of a file, ``arrays``; ``weights`` are the arrays by name.
+        The tables ``tuning``, ``trials`` and, with a file, ``arrays``. ``weights`` has the arrays by name.
 
     Raises
     ------
     UsageError
-        For an unknown cell or option, a number out of range, or a file of another kind.
+        If a cell or option is unknown, a number is out of range, or the file has another suffix.
     DataError
-        For inputs that cannot be read, weights that float32 does not hold, a cell that the framework has
-        not, or a file that cannot be written.
+        If inputs cannot be read, float32 cannot hold the weights, the framework does not have the cell, or
+        the file cannot be written.
     NumericalError
-        Where no value holds: a gradient arrives along some sequences of inputs and not along others.
+        If no value works: a gradient arrives along some sequences of inputs and not along others.
 
     References
     ----------
@@ -117,7 +116,7 @@ def init(
     """
     check_named([cell])
     if is_checkpoint(cell):
-        raise UsageError(f"{cell!r} is trained: init makes fresh weights; expected rnn, lstm or gru")
+        raise UsageError(f"{cell!r} is a checkpoint, and init makes fresh weights; expected rnn, lstm or gru")
     spec = parse_cell(cell)
     for name, value, least in (("hidden", hidden, 1), ("horizon", horizon, 2), ("seeds", seeds, 1)):
         check_count(name, value, least)
@@ -129,13 +128,13 @@ def init(
     lookup(EXPORTERS, layout, "layout of weights")
     file = None if output is None else WeightFile.of(output)
     if file is not None and isinstance(input, str | Path) and file.path == Path(os.path.realpath(input)):
-        raise UsageError(f"{file.name!r} is the input, which would be lost; name another file")
-    if file is not None:  # what cannot be written is not worth the search
+        raise UsageError(f"{file.name!r} is the input file, which would be overwritten; name another file")
+    if file is not None:  # before the search, which takes long: report weights that cannot be written
         _weights(layout, task.cell(0, None), refuse=True)
     start, trials = task.sought(None), []
     if not close_enough(start):
         trials = list(map(_itself, search(task.knob, task.sought)))
-    # weights as they were asked for are as good a choice as any that was tried
+    # the weights as requested are a candidate, too
     nearest = best(trials) if trials else Trial(math.nan, start)
     as_asked = badness(start) <= badness(nearest.credit) or not trials
     tuned = None if as_asked and not (trials and close_enough(nearest.credit)) else nearest.value
@@ -158,7 +157,7 @@ def init(
 
 
 class Task(NamedTuple):
-    """A cell to be tuned, and what it is fed."""
+    """A cell to tune, and its inputs."""
 
     spec: CellSpec
     knob: Knob
@@ -167,27 +166,27 @@ class Task(NamedTuple):
     seed: int
 
     def cell(self, draw: int, value: float | None) -> Cell:
-        """Return one draw with a value of the tuned option (None: as asked for), in float32's numbers."""
+        """Return one draw with a value of the tuned option (None: as requested), rounded to float32."""
         options = dict(self.spec.options) | ({} if value is None else {self.knob.name: value})
         spec = self.spec._replace(options=options)
         made = drawn(spec, self.hidden, self.inputs.features, self.seed, draw)
         return made.astype(np.dtype(np.float32)).astype(np.dtype(np.float64))
 
     def sought(self, value: float | None) -> Credit:
-        """Return what becomes of gradients of the first draw of weights, along the sequences to tune on."""
+        """Return the credit of the first draw of weights, along the sequences of the search."""
         return self._measured(0, value, self.sequences()[0])
 
     def judged(self, value: float | None) -> Credit:
-        """Return the same along the sequences that are held out, or where there are none those to tune on."""
+        """Return the same along the held-out sequences, or those of the search if none is held out."""
         tuning, held_out = self.sequences()
         return self._measured(0, value, held_out or tuning)
 
     def credit(self, draw: int, value: float | None) -> Credit:
-        """Return what becomes of a gradient of one draw of weights and inputs."""
+        """Return the credit of one draw of weights and inputs."""
         return self._measured(draw, value, range(draw, draw + 1))
 
     def sequences(self) -> tuple[range, range]:
-        """Return which sequences of inputs the value is sought on, and which are held out."""
+        """Return the sequences of inputs of the search, and the held-out sequences."""
         if self.inputs.kind in ("zero", "constant"):
             return range(1), range(0)
         given = None if self.inputs.data is None else len(self.inputs.data)
@@ -203,12 +202,12 @@ class Task(NamedTuple):
 
 
 def _check_holds(task: Task, value: float | None, judged: Credit) -> None:
-    """Refuse weights with which a gradient arrives along some sequences of inputs and not along others.
+    """Check that a gradient arrives along all sequences of inputs, or along none.
 
     Raises
     ------
     NumericalError
-        With the best value and the spread of what it gives.
+        If it arrives along some of them only. The message has the best value and the spread of its norms.
     """
     counts = {word: judged.counted(word) for word in ARRIVALS}
     if judged.blow_up is not None or max(counts.values()) == len(judged.measurements):
@@ -216,20 +215,20 @@ def _check_holds(task: Task, value: float | None, judged: Credit) -> None:
     low, high = judged.log10_credit_range
     knob = task.knob
     taken = knob.start if value is None else value
-    best_value = "the scheme's own" if value is None and not knob.known else f"{taken:.6g}"
+    best_value = "that of the initialization" if value is None and not knob.known else f"{taken:.6g}"
     raise NumericalError(
-        f"no {knob.name} from {knob.low:g} to {knob.high:g} holds over inputs: with the best, {best_value}, "
-        f"a gradient is multiplied by {format_log10(low)} to {format_log10(high)} over {task.inputs.steps} "
-        f"steps and arrives along {counts['arrives']} of {len(judged.measurements)} sequences, other than "
-        "those it was sought on; nothing was written. Try another init, a cell with gates, a shorter "
-        "horizon, or the inputs that the network will see (input)"
+        f"no {knob.name} from {knob.low:g} to {knob.high:g} works for all inputs: with the best value, "
+        f"{best_value}, a gradient is multiplied by {format_log10(low)} to {format_log10(high)} over "
+        f"{task.inputs.steps} steps and arrives along {counts['arrives']} of {len(judged.measurements)} "
+        "held-out sequences. Nothing was written. Try another init, a cell with gates, a shorter horizon, or "
+        "give the inputs of the task (input)"
     )
 
 
 def _weights(layout: str, cell: Cell, *, refuse: bool) -> ExportedLayers | None:
-    """Return the weights in a framework's names and in float32, whose numbers they have already.
+    """Return the weights under a framework's names, as float32, which holds them exactly.
 
-    None for a cell that the framework has not, unless that is to be refused.
+    Return None if the framework does not have the cell, or raise with ``refuse``.
     """
     try:
         named: ExportedLayers = lookup(EXPORTERS, layout, "layout of weights")(layers_of(cell))
@@ -255,7 +254,7 @@ def _record(
     weights: ExportedLayers | None,
     size: int | None,
 ) -> Tuned:
-    """Return the record of the search, and of what was written."""
+    """Return the record of the search and of the written weights."""
     steps, knob = task.inputs.steps, task.knob
     held_out = len(task.sequences()[1])
     words = Words(knob, steps, held_out, given=task.inputs.data is not None)
@@ -301,7 +300,7 @@ def _record(
 
 
 def _rate(credit: Credit, steps: int) -> float:
-    """Return ln of the median ratio a step."""
+    """Return ln of the median ratio, per step."""
     return credit.log10_norm_ratio * math.log(10) / (steps - 1)
 
 

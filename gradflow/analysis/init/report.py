@@ -1,4 +1,4 @@
-"""What tuned weights are told to be, in words."""
+"""The conclusion and notes about tuned weights."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -9,7 +9,7 @@ from gradflow.printable import format_log10
 
 
 class Words(NamedTuple):
-    """What the words are about: the option that was tuned, N, and the inputs that it was judged on."""
+    """The tuned option, N, and the inputs of the test, for the conclusion and notes."""
 
     knob: Knob
     steps: int
@@ -18,45 +18,46 @@ class Words(NamedTuple):
 
 
 def conclusion(words: Words, value: float | None, before: Credit, after: Credit) -> str:
-    """Return in words what was changed, and what that does."""
-    over = f"over {words.steps} steps a gradient is multiplied by"
+    """Return what was changed, and its effect, in words."""
+    arrival = "arrives" if after.arrives else f"is {after.arrival}"
     if value is None:
-        result = f"{_told(after)}{_spread(words, after)}"
-        return f"{over[0].upper()}{over[1:]} {result} as it is: nothing was changed."
+        return f"Nothing was changed. The gradient {arrival}: {_outcome(words, after)}."
     return (
-        f"{words.knob.name} {value:.6g}: {over} {_told(after)}{_spread(words, after)}, before by "
-        f"{_told(before)}; it {'arrives' if after.arrives else 'is ' + after.arrival}."
+        f"{words.knob.name} {value:.6g}: the gradient {arrival}; {_outcome(words, after)}. Before tuning: "
+        f"{'the state overflows' if before.blow_up is not None else format_log10(before.log10_credit)}."
     )
 
 
-def _spread(words: Words, credit: Credit) -> str:
-    """Say between what the norms lie, and what inputs that rests on."""
+def _outcome(words: Words, credit: Credit) -> str:
     if credit.blow_up is not None:
-        return ""
+        return "the state overflows"
+    factor = f"{format_log10(credit.log10_credit)}{_spread(words, credit)}"
+    return f"over {words.steps} steps it is multiplied by {factor}"
+
+
+def _spread(words: Words, credit: Credit) -> str:
+    """Say between which values the norms lie, and which inputs were used."""
     if not words.held_out:
-        return " along the one sequence it was sought on"
+        return " along the one sequence, which the search used, too"
     low, high = credit.log10_credit_range
     held_out = f"{words.held_out} held-out sequence{'s' if words.held_out > 1 else ''}"
     return f" ({format_log10(low)} to {format_log10(high)} along {held_out})"
 
 
-def _told(credit: Credit) -> str:
-    return "an overflow" if credit.blow_up is not None else format_log10(credit.log10_credit)
-
-
 def notes(words: Words, after: Credit, several: Sequence[Credit]) -> Iterator[str]:
-    """Yield what could not be had."""
+    """Yield warnings about gradients that do not arrive, and about a single sequence."""
     knob = words.knob
     if not after.arrives:
         yield (
-            f"no {knob.name} from {knob.low:g} to {knob.high:g} was found with which a gradient arrives over "
-            f"{words.steps} steps; the nearest is given. Another init, or layers=1, may do better."
+            f"no {knob.name} from {knob.low:g} to {knob.high:g} lets a gradient arrive over {words.steps} "
+            "steps; the result is the closest one. Another init, or layers=1, may do better."
         )
     if words.given and not words.held_out:
-        yield "one sequence of inputs was given: what is tuned to it may not hold along others; give a batch."
+        yield "only one sequence of inputs was given: the tuned value may not suit others; give a batch."
     lost = sum(not one.arrives for one in several[1:])
+    others = "1 other draw" if len(several) == 2 else f"{len(several) - 1} other draws"
     if lost:
         yield (
-            f"with the same {knob.name}, in {lost} of {len(several) - 1} other draws of weights and inputs a "
-            "gradient does not arrive: what is tuned are the weights that are written."
+            f"with the same {knob.name}, a gradient does not arrive in {lost} of {others} of weights and "
+            "inputs: tuning is for the written weights only."
         )

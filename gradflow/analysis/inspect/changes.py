@@ -1,4 +1,4 @@
-"""The same layers in two files: what training did to them."""
+"""The changes of the layers that two files have in common."""
 
 from collections.abc import Iterator
 
@@ -11,18 +11,18 @@ from gradflow.linalg.norms import frobenius_norm
 
 
 def change_table(before: Answer, after: Answer) -> Changes:
-    """Return how each layer that stands in both files changed.
+    """Return the changes of each layer that both files have.
 
     Raises
     ------
     DataError
-        Where no layer stands in both.
+        If the files have no layer in common.
     """
     pairs = list(_pairs(before, after))
     if not pairs:
         raise DataError(
-            f"{before.file} and {after.file} have no layer of one name and shape in common: the first has "
-            f"{_listed(before)}, the second {_listed(after)}"
+            f"{before.file} and {after.file} have no layer in common, with the same name and shape: the "
+            f"first has {_listed(before)}, the second {_listed(after)}"
         )
     first, second = [one for one, _ in pairs], [other for _, other in pairs]
 
@@ -49,12 +49,12 @@ def change_table(before: Answer, after: Answer) -> Changes:
 
 
 def missing(before: Answer, after: Answer) -> Iterator[str]:
-    """Yield a note for each layer that stands in one of the files alone."""
+    """Yield a note for each layer that only one of the files has."""
     common = {one.name for one, _ in _pairs(before, after)}
     for answer, other in ((before, after), (after, before)):
         for finding in answer.findings:
             if finding.name not in common:
-                yield f"{answer.file}: {finding.name}: not in {other.file} with the same cell and shape."
+                yield f"{answer.file}: {finding.name}: {other.file} has no such layer of the same shape."
 
 
 def _pairs(before: Answer, after: Answer) -> Iterator[tuple[Finding, Finding]]:

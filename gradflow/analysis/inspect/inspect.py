@@ -31,7 +31,7 @@ from gradflow.layouts.checkpoint import Checkpoint
 from gradflow.readers import CHECKPOINT_SUFFIXES
 from gradflow.readers.in_memory import name_origin
 
-RUNS_OVER_LAGS = 2  # how long a run along drawn inputs is, over the lags that are measured in it
+RUNS_OVER_LAGS = 2  # length of a run on drawn inputs, divided by the number of measured lags
 
 
 def inspect(
@@ -47,31 +47,31 @@ def inspect(
     diff: bool = False,
     map: Callable[..., Iterable[Any]] = map,
 ) -> Inspection:
-    """Compute what every recurrent layer of checkpoints does to gradients, and what would mend it.
+    """Compute what every recurrent layer of checkpoints does to gradients, and what would improve it.
 
-    Layers are found by names and shapes; neither torch, keras nor tensorflow is needed. Each is run along the
-    inputs (an upper layer along the output of the one below), and ‖∂s_t/∂s_{t−L}‖₂ measured from several
-    steps t of each run. Where a gradient does not arrive, changes are made to the layer and it is measured
-    again.
+    Layers are found by the names and shapes of arrays, without torch, keras or tensorflow. Each layer is run
+    on the inputs (an upper layer on the output of the layer below), and ‖∂s_t/∂s_{t−L}‖₂ is measured from
+    several steps t of each run. Where a gradient does not arrive, the layer is changed and measured again.
 
     Parameters
     ----------
     *files : str, path or Checkpoint
         ``FILE``, ``FILE::layer``, a directory, or what `load` or `from_state_dict` returned.
     input : str, path or array-like (T, features) or (batch, T, features), optional
-        What the layers are fed: a file or data, ``normal`` (the default, eight sequences), ``zero`` or
-        ``constant``. Of a batch the first eight sequences are taken.
+        Inputs of the layers: a file or data, ``normal`` (the default, eight sequences), ``zero`` or
+        ``constant``. Only the first eight sequences of a batch are used.
     key : str, optional
-        Which array of an input file with several.
+        Name of the array in an input file with several arrays.
     length : int, optional
-        L, the steps over which credit is asked for; unless given the steps of the input, or 100. Give less
-        than the input has and credit is measured from several of its steps, not from the last alone.
+        L, the steps over which credit is measured. Default: the steps of the input, or 100. With a length
+        below that of the input, credit is measured from several steps, otherwise from the last step alone.
     seed : int
-        Of drawn inputs and of changes that are random.
+        Seed of drawn inputs and of random changes.
     layout : str, optional
-        The framework whose names the arrays have, where that is in doubt.
+        Framework of the names of the arrays. Default: found by the names.
     assume : mapping, optional
-        What files leave open: ``activation``, ``gate_activation``, ``reset``, ``forget_bias``, ``residual``.
+        Options that files do not state: ``activation``, ``gate_activation``, ``reset``, ``forget_bias``,
+        ``residual``.
     units : bool
         Add the table ``units``.
     gate_steps : bool
@@ -90,11 +90,11 @@ def inspect(
     Raises
     ------
     DataError
-        If a file that is named cannot be read or holds no recurrent layer, or none of a directory does.
+        If a named file cannot be read or has no recurrent layer, or no file of a directory has one.
     UsageError
-        For an input that no layer takes, a length out of range, or an assumption that nothing needs.
+        If no layer takes the input, the length is out of range, or no file needs a given assumption.
     NumericalError
-        Where a single Jacobian leaves the range of a double.
+        If a single Jacobian leaves the range of a double.
 
     References
     ----------
@@ -117,9 +117,9 @@ def inspect(
     if all(isinstance(source, Checkpoint) for source in sources):
         refuse_without_effect({"layout": layout, "assume": assume or None}, READ_ALREADY)
     if diff and len(sources) != 2:
-        raise UsageError(f"diff of {len(sources)} files: expected two, before and after")
+        raise UsageError(f"diff of {len(sources)} files: expected two files, before and after")
     check_count("length", length if length is not None else 1)
-    # what is drawn has no end of its own: gradients go back from two ends, one behind the other
+    # drawn inputs can have any length: with twice the lags, gradients start from two ends that do not overlap
     drawn = None if kind_of(input) is None else max(STEPS, length or 0)
     inputs = Inputs.of(
         input, key=key, format=None, steps=None if drawn is None else RUNS_OVER_LAGS * drawn, features=None,
@@ -145,7 +145,7 @@ def inspect(
 def _sources(files: Sequence[str | Path | Checkpoint]) -> list[str | Checkpoint]:
     """Return the files and checkpoints to look at, those of directories included."""
     if not files:
-        raise UsageError("no file was named: expected one or more, as in: model.safetensors")
+        raise UsageError("no file was named; expected one or more, such as model.safetensors")
     found: list[str | Checkpoint] = []
     for file in files:
         if isinstance(file, Checkpoint):
@@ -154,12 +154,16 @@ def _sources(files: Sequence[str | Path | Checkpoint]) -> list[str | Checkpoint]
             found += _expanded(os.fspath(file))
         else:
             raise UsageError(
-                f"{type(file).__name__} is no file: give a path, or gradflow.from_state_dict(...) of arrays"
+                f"{type(file).__name__} is not a file; give a path, or gradflow.from_state_dict(...) of "
+                "arrays"
             )
     names = [_name(source) for source in found]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
-        raise UsageError(f"file {twice!r} is named twice: give each once, or state dicts names (name=)")
+        raise UsageError(
+            f"file {twice!r} is named twice; name each file once, and give state dicts different names "
+            "(name=)"
+        )
     return found
 
 
@@ -174,7 +178,7 @@ def _expanded(file: str) -> list[str]:
     )
     if not found:
         raise DataError(
-            f"{file}: holds no checkpoint; expected files that end with {', '.join(CHECKPOINT_SUFFIXES)}"
+            f"{file}: contains no checkpoint; expected files that end with {', '.join(CHECKPOINT_SUFFIXES)}"
         )
     return found
 
@@ -200,18 +204,20 @@ def _shortened(files: Sequence[str]) -> list[str]:
 
 def _length(length: int | None, steps: int) -> int:
     if length is not None and length > steps:
-        raise UsageError(f"length {length}: the input has {steps} steps; expected at most that")
+        raise UsageError(
+            f"length {length}: the input has {steps} steps; expected a length of at most {steps}"
+        )
     return length or steps
 
 
 def _check(answers: Sequence[Answer], typed: Sequence[str], inputs: Inputs, given: Mapping[str, str]) -> None:
-    """Refuse a result that would say nothing.
+    """Check that there is a result, and that every given option has an effect on it.
 
     Raises
     ------
     GradflowError
-        The problem of a file that was named itself, not by its folder, or of all there are; an input that no
-        layer takes, or an assumption that none needs.
+        If a file that was named itself cannot be read, or no file can; if no layer takes the input, or needs
+        a given assumption.
     """
     read = [answer for answer in answers if answer.problem is None]
     problems = [(answer.file, answer.problem) for answer in answers if answer.problem is not None]
@@ -219,15 +225,17 @@ def _check(answers: Sequence[Answer], typed: Sequence[str], inputs: Inputs, give
     if named:
         raise named[0]
     if problems and not read:
-        more = f" (nor can {len(problems) - 1} more files be read)" if len(problems) > 1 else ""
+        count = len(problems) - 1
+        others = "1 more file" if count == 1 else f"{count} more files"
+        more = f" ({others} could not be read either)" if count else ""
         raise type(problems[0][1])(f"{problems[0][1]}{more}")
     check_left_open(given, frozenset().union(*(answer.left_open for answer in read)), read[0].file)
     found = [finding for answer in read for finding in answer.findings]
     if inputs.data is not None and not any(finding.took_input for finding in found):
         widths = ", ".join(f"{finding.name} {finding.input_size}" for finding in found[:8])
         raise UsageError(
-            f"the input has {inputs.features} features, which no layer takes ({widths}); give one that does, "
-            "or leave the input out for unit normal draws"
+            f"the input has {inputs.features} features, and no layer takes as many ({widths}); give a "
+            "suitable input, or none for unit normal draws"
         )
 
 
@@ -245,11 +253,13 @@ def _record(
     warnings = list(notes(answers, several))
     if inputs.data is not None and any(finding.fed == "unit normal" for _, finding in named):
         odd = ", ".join(name for name, finding in named if finding.fed == "unit normal")
-        warnings.append(f"{odd}: takes other inputs than the one given, and is fed unit normal draws.")
+        warnings.append(
+            f"{odd}: the given input has the wrong number of features, so unit normal draws are used instead."
+        )
     if inputs.data is not None and len(inputs.data) > MAX_DRAWS:
         warnings.append(
-            f"Of the {len(inputs.data)} input sequences the first {MAX_DRAWS} are used, "
-            f"for large layers {MAX_DRAWS // 2}."
+            f"The input has {len(inputs.data)} sequences. The first {MAX_DRAWS} are used, or the first "
+            f"{MAX_DRAWS // 2} for large layers."
         )
     if params["diff"]:
         warnings += missing(answers[0], answers[1])

@@ -12,134 +12,153 @@ from gradflow.record import Record, column, scalar, table
 
 @dataclass(frozen=True, eq=False)
 class Layers:
-    """Every recurrent layer that was found; ``verdict`` is on the rate, ``arrival`` on the credit."""
+    """Every recurrent layer that was found. ``verdict`` judges the rate, ``arrival`` the credit."""
 
-    layer: list[str] = column("where it stands in the file")
+    layer: list[str] = column("its name in the file")
     cell: list[str] = column("rnn, lstm or gru")
-    framework: list[str] = column("whose names and order of gates its arrays have")
+    framework: list[str] = column("framework whose names and gate order the arrays follow")
     direction: list[str] = column("forward, or backward: from the last input to the first")
     input_size: list[int] = column("features of an input")
     hidden_size: list[int] = column("units")
-    parameters: list[int] = column("numbers that are trained")
+    parameters: list[int] = column("number of trainable weights and biases")
     spectral_radius: list[float] = column(
-        "of the recurrent matrix; of several gates the largest (each: gates)"
+        "spectral radius of the recurrent matrix; with several gates the largest (table gates has each)"
     )
-    norm: list[float] = column("spectral norm of the recurrent matrix, all gates stacked")
-    forget_bias: list[float | None] = column("mean bias of the forget gate, as the cell sees it")
+    norm: list[float] = column("spectral norm of the recurrent matrix of all gates")
+    forget_bias: list[float | None] = column("mean effective bias of the forget gate")
     rate: list[float] = column(
-        "growth over the second half of the lags, from the last step; median over sequences",
+        "rate of growth over the second half of the lags back from the last step; median over sequences",
         unit="nats per step",
     )
-    half_life: list[float] = column("steps in which that rate halves a gradient; inf: never", unit="step")
+    half_life: list[float] = column(
+        "steps in which a gradient halves at that rate; inf: it never halves", unit="step"
+    )
     horizon_float32: list[int | None] = column(
-        "first lag outside float32's normal numbers, of the first sequence", unit="step"
+        "first lag outside float32's normal numbers, along the first sequence", unit="step"
     )
     verdict: list[str | None] = column(
-        "on the median of all sequences that there may be, as compare has it over seeds. stable: all of its "
-        "interval within a factor of 100 over the lags, at least 100; undecided: otherwise 0 lies in it"
+        "of the median rate over all possible sequences, from an interval that contains it. stable: at every "
+        "rate in the interval, max(lags, 100) steps change a gradient by at most a factor of 100; undecided: "
+        "not stable, and 0 lies in the interval"
     )
     credit: list[float] = column(
-        "what is left of a gradient after L steps: ‖∂s_t/∂s_{t−L}‖₂, median over ends t",
+        "the largest factor by which L steps multiply a gradient: ‖∂s_t/∂s_{t−L}‖₂, median over ends t",
         log10_in="log10_credit",
     )
     arrival: list[str] = column(
-        "arrives: norm and norm ratio within a factor of 100 from 7/8 of the ends; lost, inflated: under or "
-        "over it from more than half, or from the last of a given input; else undecided"
+        "arrives: norm and norm ratio lie between 1e-2 and 1e2 from at least 7/8 of the ends; lost, "
+        "inflated: they lie below or above from more than half of the ends, or from the last end of a "
+        "given input; undecided: the ends disagree"
     )
-    fed: list[str] = column("input, the layer below, or unit normal draws")
-    assumed: list[str] = column("what the file does not say (--assume sets it)")
+    fed: list[str] = column(
+        "what the layer receives: the input, the output of the layer below, or unit normal draws"
+    )
+    assumed: list[str] = column(
+        "options that the file does not state, with the assumed values (--assume changes them)"
+    )
     blow_up_step: list[int | None] = column("step at which the state overflows", unit="step")
     log10_credit: list[float] = column("log₁₀ of the credit", log10=True, levels=ARRIVING)
-    log10_credit_low: list[float] = column("the lowest over ends", log10=True)
-    log10_credit_high: list[float] = column("the highest", log10=True)
-    log10_credit_last: list[float] = column("that from the last step", log10=True)
+    log10_credit_low: list[float] = column("the lowest log₁₀ of the credit over ends", log10=True)
+    log10_credit_high: list[float] = column("the highest log₁₀ of the credit over ends", log10=True)
+    log10_credit_last: list[float] = column("log₁₀ of the credit from the last step", log10=True)
     log10_norm_ratio: list[float] = column(
-        "log₁₀ of ‖∂s_t/∂s_{t−L}‖₂ over ‖∂s_t/∂s_{t−1}‖₂, growth over L − 1 steps; median over ends",
+        "log₁₀ of ‖∂s_t/∂s_{t−L}‖₂ / ‖∂s_t/∂s_{t−1}‖₂, the growth over L − 1 steps; median over ends",
         log10=True,
     )
-    ends: list[int] = column("steps t that gradients are followed back from, over all sequences")
-    ends_arriving: list[int] = column("those from which the gradient arrives")
+    ends: list[int] = column("steps t from which gradients go back, in all sequences")
+    ends_arriving: list[int] = column("ends from which the gradient arrives")
     rate_low: list[float] = column("the lowest rate over sequences", unit="nats per step")
-    rate_high: list[float] = column("the highest", unit="nats per step")
+    rate_high: list[float] = column("the highest rate over sequences", unit="nats per step")
     trajectory_error: list[float] = column(
-        "how far log₁₀ of a norm may move where weights and inputs move by one unit in the last place, an "
-        "estimate: twice the largest change over lags, sequences and three runs",
+        "estimate of how far log₁₀ of a norm moves when weights and inputs move by one unit in the last "
+        "place: twice the largest change over lags, sequences and three runs",
         unit="decades",
     )
 
 
 @dataclass(frozen=True, eq=False)
 class GateRows:
-    """Every gate of every layer; of a cell without gates, its state."""
+    """Every gate of every layer, or the state of a cell without gates."""
 
     layer: list[str] = column("the layer")
-    gate: list[str] = column("the gate's letter; h: the state of an rnn")
-    spectral_radius: list[float | None] = column("of its recurrent matrix")
+    gate: list[str] = column("the letter of the gate; h: the state of an rnn")
+    spectral_radius: list[float | None] = column("spectral radius of its recurrent matrix")
     norm: list[float | None] = column("spectral norm of its recurrent matrix")
-    bias_low: list[float] = column("5 % quantile of its bias over units, as the cell sees it")
-    bias: list[float] = column("its median")
-    bias_high: list[float] = column("its 95 % quantile")
+    bias_low: list[float] = column("5 % quantile of its effective bias over units")
+    bias: list[float] = column("median of that bias")
+    bias_high: list[float] = column("95 % quantile of that bias")
     low: list[float] = column("5 % quantile of its values over units and steps")
-    median: list[float] = column("their median")
-    high: list[float] = column("their 95 % quantile")
-    saturated: list[float] = column("share within a tenth of the range from either end")
-    shut_units: list[int] = column("units at the low end of the range at every step")
-    open_units: list[int] = column("units at the high end at every step")
-    time_constant_low: list[float | None] = column("5 % quantile over units of −1/⟨ln f⟩", unit="step")
-    time_constant: list[float | None] = column(
-        "its median: steps in which the gate alone keeps 1/e", unit="step"
+    median: list[float] = column("median of its values")
+    high: list[float] = column("95 % quantile of its values")
+    saturated: list[float] = column("share of values in the lowest or highest tenth of the range")
+    shut_units: list[int] = column("units in the lowest tenth of the range at every step")
+    open_units: list[int] = column("units in the highest tenth at every step")
+    time_constant_low: list[float | None] = column(
+        "5 % quantile of the time constant over units", unit="step"
     )
-    time_constant_high: list[float | None] = column("its 95 % quantile", unit="step")
+    time_constant: list[float | None] = column(
+        "median over units of −1/⟨ln f⟩: steps after which the gate alone leaves a share of 1/e", unit="step"
+    )
+    time_constant_high: list[float | None] = column(
+        "95 % quantile of the time constant over units", unit="step"
+    )
 
 
 @dataclass(frozen=True, eq=False)
 class Advice:
-    """What was changed, and what became of the gradient with it: measured, along the same inputs.
+    """Changes to a layer, and the gradient that was measured with each, along the same inputs.
 
-    A gain is sought on the first half of the sequences, and measured on all.
+    The search for a gain uses the first half of the sequences; its measurement uses all.
     """
 
     layer: list[str] = column("the layer")
     change: list[str] = column(
-        "forget_bias, update_bias: added; chrono: longest memory; gain: factor; orthogonal"
+        "forget_bias, update_bias: added to the bias; chrono: drawn up to a longest memory; gain: multiplies "
+        "the recurrent weights; orthogonal: replaces them"
     )
-    value: list[float] = column("how much")
-    log10_credit_before: list[float] = column("log₁₀ of the credit over L steps as it is", log10=True)
+    value: list[float] = column("amount of the change")
+    log10_credit_before: list[float] = column(
+        "log₁₀ of the credit over L steps without the change", log10=True
+    )
     log10_credit: list[float] = column(
         "log₁₀ of the credit with the change, median over ends", log10=True, levels=ARRIVING
     )
-    rate: list[float] = column("growth with the change", unit="nats per step")
-    arrives: list[bool] = column("whether a gradient arrives within a factor of 100 from every end then")
-    advised: list[bool] = column("whether it is the change that the conclusion names")
-    log10_credit_low: list[float] = column("the lowest log₁₀ of the credit over ends", log10=True)
-    log10_credit_high: list[float] = column("the highest", log10=True)
-    ends_arriving: list[int] = column("ends from which the gradient arrives then")
+    rate: list[float] = column("rate of growth with the change", unit="nats per step")
+    arrives: list[bool] = column("whether a gradient arrives from every end with the change")
+    advised: list[bool] = column("whether the conclusion advises this change")
+    log10_credit_low: list[float] = column(
+        "the lowest log₁₀ of the credit with the change, over ends", log10=True
+    )
+    log10_credit_high: list[float] = column("the highest of these", log10=True)
+    ends_arriving: list[int] = column("ends from which the gradient arrives with the change")
 
 
 @dataclass(frozen=True, eq=False)
 class Units:
-    """Units that are dead: shut or open at every step."""
+    """Units that do not respond: shut or open at every step."""
 
     layer: list[str] = column("the layer")
     gate: list[str] = column("the gate")
-    unit: list[int] = column("the unit, from 0")
-    state: list[str] = column("shut: at the low end of the range throughout; open: at the high end")
-    mean: list[float] = column("mean of its values")
+    unit: list[int] = column("number of the unit, from 0")
+    state: list[str] = column(
+        "shut: in the lowest tenth of the range at every step; open: in the highest tenth"
+    )
+    mean: list[float] = column("mean value over steps")
 
 
 @dataclass(frozen=True, eq=False)
 class Files:
-    """Every file that was looked at."""
+    """Every file that was examined."""
 
-    file: list[str] = column("the file, without the folders that all share, as in the names of layers")
-    layers: list[int] = column("recurrent layers in it")
-    parameters: list[int] = column("numbers that these train")
+    file: list[str] = column("the file, without the folders that all files share")
+    layers: list[int] = column("recurrent layers in the file")
+    parameters: list[int] = column("number of trainable weights and biases in these layers")
     rate_low: list[float | None] = column("the lowest rate of its layers", unit="nats per step", levels=STILL)
-    rate_high: list[float | None] = column("the highest", unit="nats per step")
+    rate_high: list[float | None] = column("the highest rate of its layers", unit="nats per step")
     verdict: list[str] = column(
-        "of its layers the worst: exploding, vanishing, undecided, stable; or unreadable"
+        "the worst verdict of its layers, in the order exploding, vanishing, undecided, stable; or unreadable"
     )
-    problem: list[str] = column("why it could not be read")
+    problem: list[str] = column("why the file could not be read")
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,20 +166,22 @@ class Changes:
     """The same layer in two files."""
 
     layer: list[str] = column("the layer, in both files")
-    weight_change: list[float] = column("‖W after − W before‖ over ‖W before‖, recurrent weights, Frobenius")
-    spectral_radius_before: list[float] = column("of the recurrent matrix, in the first file")
+    weight_change: list[float] = column(
+        "‖W after − W before‖ / ‖W before‖ of the recurrent weights, Frobenius norm"
+    )
+    spectral_radius_before: list[float] = column("spectral radius of the recurrent matrix, in the first file")
     spectral_radius_after: list[float] = column("in the second")
     norm_before: list[float] = column("spectral norm of the recurrent matrix, in the first file")
     norm_after: list[float] = column("in the second")
     forget_bias_before: list[float | None] = column("mean forget bias, in the first file")
     forget_bias_after: list[float | None] = column("in the second")
-    rate_before: list[float] = column("growth, in the first file", unit="nats per step", levels=STILL)
+    rate_before: list[float] = column("rate of growth, in the first file", unit="nats per step", levels=STILL)
     rate_after: list[float] = column("in the second", unit="nats per step")
     log10_credit_before: list[float] = column("log₁₀ of the credit, in the first file", log10=True)
     log10_credit_after: list[float] = column("in the second", log10=True)
     log10_norm_ratio_before: list[float] = column("log₁₀ of the norm ratio, in the first file", log10=True)
     log10_norm_ratio_after: list[float] = column("in the second", log10=True)
-    arrival_before: list[str] = column("what becomes of the credit, in the first file")
+    arrival_before: list[str] = column("whether credit arrives (arrival), in the first file")
     arrival_after: list[str] = column("in the second")
     verdict_before: list[str | None] = column("verdict, in the first file")
     verdict_after: list[str | None] = column("in the second")
@@ -170,8 +191,8 @@ class Changes:
 class Inspection(Record):
     """What the recurrent layers of checkpoints do to gradients.
 
-    ``layers`` is the main table, a row for each layer; ``advice`` holds changes that were made to layers in
-    which credit does not arrive, and what came of each.
+    ``layers`` is the main table, with a row for each layer. ``advice`` has the changes that were tried in
+    layers where credit does not arrive, and what each of them did.
 
     See Also
     --------
@@ -196,12 +217,12 @@ class Inspection(Record):
     command: ClassVar[str] = "inspect"
     verdicts: ClassVar[tuple[str, ...]] = INSPECTION_VERDICTS
 
-    files_read: int = scalar("files in which a recurrent layer was found")
-    layers_found: int = scalar("recurrent layers in them")
-    steps: int = scalar("T, steps that each layer was run along each sequence")
-    lags: int = scalar("lags over which rates are measured")
-    length: int = scalar("L, steps over which credit is asked for")
-    conclusion: tuple[str, ...] = scalar("in words", prose=True)
+    files_read: int = scalar("files with a recurrent layer")
+    layers_found: int = scalar("recurrent layers in these files")
+    steps: int = scalar("T, steps of each sequence that each layer was run on")
+    lags: int = scalar("number of lags over which rates are measured")
+    length: int = scalar("L, steps over which credit is measured")
+    conclusion: tuple[str, ...] = scalar("the result in words", prose=True)
 
     layers: Layers = table(
         "what each recurrent layer does to a gradient",
@@ -213,7 +234,7 @@ class Inspection(Record):
         ],
     )
     gates: GateRows = table(
-        "what its gates do",
+        "what the gates of each layer do",
         across=("layer", "gate"),
         drawn=[
             ItemDrawing(
@@ -224,14 +245,14 @@ class Inspection(Record):
         ],
     )
     gate_steps: GateSteps | None = table(
-        "its gates at every step",
+        "the gates of each layer at every step",
         value="median",
-        absent="ask for it with --gate-steps (gate_steps=True)",
+        absent="add --gate-steps (gate_steps=True)",
         drawn=[bands("layer")],
     )
     advice: Advice | None = table(
         "changes that were tried and measured",
-        absent="credit arrives in every layer",
+        absent="credit arrives in every layer, so nothing was tried",
         drawn=[
             ItemDrawing(
                 ("layer", "change"),
@@ -240,11 +261,11 @@ class Inspection(Record):
         ],
     )
     units: Units | None = table(
-        "units that are shut or open throughout", absent="ask for it with --units (units=True)"
+        "units that are shut or open at every step", absent="add --units (units=True)"
     )
     files: Files | None = table(
-        "file by file",
-        absent="inspect several files, or a directory",
+        "one row for each file",
+        absent="inspect several files or a directory",
         drawn=[
             ItemDrawing(
                 ("file",), (DrawnColumn("rate_low"), DrawnColumn("rate_high")), label="rates of its layers"
@@ -253,7 +274,7 @@ class Inspection(Record):
     )
     changes: Changes | None = table(
         "before and after",
-        absent="ask for it with --diff (diff=True) and two files",
+        absent="add --diff (diff=True) and name two files",
         drawn=[
             ItemDrawing(
                 ("layer",),

@@ -15,12 +15,12 @@ from gradflow.analysis.shared.verdicts import ARRIVES, LEAST_STEPS, STABLE, half
 from gradflow.linalg.scaled import from_log10
 from gradflow.printable import format_log10
 
-TOLD = 1e-6  # a relative error that a reader must not miss
+TOLD = 1e-6  # relative error from which a note is shown
 GATES = {"f": "forget gate", "z": "update gate"}
 
 
 def sentences(name: str, finding: Finding, length: int) -> str:
-    """Return what an expert would say of a layer: does credit arrive, what holds it back, what to change."""
+    """Return a summary of a layer: whether credit arrives, what decides that, and what to change."""
     return f"{name}: {_arrival(finding, length)} {_advice(finding, length)}"
 
 
@@ -28,53 +28,51 @@ def _arrival(finding: Finding, length: int) -> str:
     """Say whether credit arrives, from how many ends, and what decides it."""
     credit = finding.credit
     if credit.blow_up is not None:
-        return f"the state overflows at step {credit.blow_up}{_driver(finding)}."
+        return f"the state overflows at step {credit.blow_up}.{_driver(finding)}"
     if credit.last_decides and credit.last.arrival in ("lost", "inflated"):
         typical = credit._replace(last_decides=False)
         if typical.arrival != credit.last.arrival:
-            return f"{_last_step(credit, length)}."
+            return _last_step(credit, length)
     factor = f"{format_log10(credit.log10_credit)}{_spread(credit)}"
-    over = f"over {length} steps a gradient is multiplied by {factor}"
+    over = f"Over {_steps(length)} a gradient is multiplied by {factor}"
     match credit.arrival:
         case "arrives":
-            return f"credit arrives: {over}{_keeper(finding)}{_further(finding, length)}."
+            return f"credit arrives. {over}.{_keeper(finding)}{_further(finding, length)}"
         case "lost":
-            return f"credit does not arrive: {over}{_beside(credit)}{_keeper(finding)}."
+            return f"credit does not arrive. {over}{_beside(credit)}.{_keeper(finding)}"
         case "inflated":
-            return f"gradients explode: {over}{_beside(credit)}{_driver(finding)}."
+            return f"gradients explode. {over}{_beside(credit)}.{_driver(finding)}"
         case _:
-            return f"the ends disagree: {over}{_counts(credit)}{_keeper(finding)}."
+            return f"the ends disagree. {over}.{_counts(credit)}{_keeper(finding)}"
 
 
 def _last_step_alone(credit: Credit) -> bool:
-    """Return whether a gradient arrives from the other ends, and is lost on the last step."""
+    """Return whether a gradient arrives from the other ends but not from the last step."""
     typical = credit._replace(last_decides=False)
     return credit.last_decides and credit.arrival == "lost" and typical.arrival == "arrives"
 
 
 def _last_step(credit: Credit, length: int) -> str:
-    """Say that the last step is another matter than those before it."""
+    """Say how the gradient from the last step differs from that of the other ends."""
     last = credit.last
     others = credit.counted("arrives")
-    rest = (
-        f"it arrives from {others} of {len(credit.measurements)} ends" if others else "from others it is not"
-    )
     what = "does not arrive" if last.arrival == "lost" else "explodes"
     return (
-        f"credit {what} from the last step: over {length} steps a gradient is multiplied by "
-        f"{format_log10(last.log10_credit)}{_beside(last)}; in all {rest}, multiplied by "
-        f"{format_log10(credit.log10_credit)}{_spread(credit)}"
+        f"credit {what} from the last step. Over {_steps(length)} a gradient from there is multiplied by "
+        f"{format_log10(last.log10_credit)}{_beside(last)}. It arrives from {others} of "
+        f"{_counted(len(credit.measurements), 'end')}; the median factor over all ends is "
+        f"{format_log10(credit.log10_credit)}{_spread(credit)}."
     )
 
 
 def _spread(credit: Credit) -> str:
-    """Say between what the norms lie, and on how many ends of how many sequences that rests."""
+    """Say between which values the norms lie, and how many ends and sequences were measured."""
     low, high = credit.log10_credit_range
     count, sequences = len(credit.measurements), len(credit.rates)
     if count == 1:
-        return " from the last step, the only end looked at"
+        return " from the last step, the only end measured"
     return (
-        f" ({format_log10(low)} to {format_log10(high)}, {count} ends in {_counted(sequences, 'sequence')})"
+        f" ({format_log10(low)} to {format_log10(high)}, {count} ends of {_counted(sequences, 'sequence')})"
     )
 
 
@@ -83,91 +81,91 @@ def _counted(count: int, noun: str) -> str:
 
 
 def _beside(credit: Credit) -> str:
-    """Say the ratio where it decides, for the norm itself is within a factor of 100."""
+    """State the norm ratio where it decides, because the norm itself lies between 1e-2 and 1e2."""
     if abs(credit.log10_credit) > ARRIVES or abs(credit.log10_norm_ratio) <= ARRIVES:
         return ""
-    return f", {format_log10(credit.log10_norm_ratio)} times the norm of one step"
+    return f", which is {format_log10(credit.log10_norm_ratio)} times the factor of one step"
 
 
 def _counts(credit: Credit) -> str:
     """Say from how many ends a gradient arrives, is lost and explodes."""
     return (
-        f"; it arrives from {credit.counted('arrives')} of them, is lost from {credit.counted('lost')} and "
-        f"inflated from {credit.counted('inflated')}"
+        f" It arrives from {_counted(credit.counted('arrives'), 'end')}, is lost from "
+        f"{credit.counted('lost')} and inflated from {credit.counted('inflated')}."
     )
 
 
 def _further(finding: Finding, length: int) -> str:
-    """Say what the rate says, where that is another thing over more steps."""
+    """Say what the rate predicts for more steps, where that differs."""
     rate = finding.credit.rate
     if abs(rate) * max(length, LEAST_STEPS) <= math.log(STABLE):
         return ""
     pace = (
-        f"halves every {half_life(rate):.3g} steps"
-        if rate < 0
-        else f"doubles every {half_life(-rate):.3g} steps"
+        f"halves every {_steps(half_life(rate))}" if rate < 0 else f"doubles every {_steps(half_life(-rate))}"
     )
-    return f"; further back it {pace}, by its rate"
+    return f" By its rate, the gradient {pace} over longer distances."
 
 
 def _keeper(finding: Finding) -> str:
-    """Say how long the gate that keeps the state does so, or what stands in its place."""
+    """State the memory of the gate that keeps the state, or the factor of a step without such a gate."""
     gate = _retaining(finding)
     if gate is not None and gate.time_constants is not None:
         _, low, high = quantiles(gate.time_constants)
-        back = "holds it back: it" if finding.credit.vanishes else "alone"
-        return (
-            f"; the {GATES[gate.gate]} {back} keeps 1/e over {_steps(low)} in the median unit, over "
-            f"{_steps(high)} in the slowest twentieth"
+        name = GATES[gate.gate]
+        limits = (
+            f"The {name} limits the gradient; memory" if finding.credit.vanishes else f"Memory of the {name}"
         )
+        slowest = f"{high:.3g}" if math.isfinite(high) else "unlimited"
+        return f" {limits}: {_memory(low)} in the median unit, {slowest} in the slowest 5 %."
     if finding.slope is None:
         return ""
     return (
-        f"; a step keeps about the mean slope of the activation, {finding.slope:.3g}, times the spectral "
-        f"radius, {finding.spectral_radius:.3g}"
+        f" One step multiplies a gradient by about the mean slope of the activation, {finding.slope:.3g}, "
+        f"times the spectral radius, {finding.spectral_radius:.3g}."
     )
 
 
 def _driver(finding: Finding) -> str:
-    """Say which recurrent weights are the largest."""
+    """Name the recurrent weights with the largest norm."""
     sized = [gate for gate in finding.gates if gate.norm is not None]
     if not sized:
         return ""
     largest = max(sized, key=lambda gate: gate.norm or 0.0)
-    which = "the recurrent matrix" if len(sized) == 1 else f"the recurrent weights of gate {largest.gate}"
-    return f"; {which} {'has' if len(sized) == 1 else 'have'} norm {largest.norm:.3g}"
+    if len(sized) == 1:
+        return f" The recurrent matrix has norm {largest.norm:.3g}."
+    return f" The recurrent weights of gate {largest.gate} have the largest norm, {largest.norm:.3g}."
 
 
 def _advice(finding: Finding, length: int) -> str:
-    """Say what to change, and what that was measured to do."""
+    """Say what to change, and the measured effect of the change."""
     if finding.credit.arrives:
         return "Nothing to change."
     chosen = best(finding.trials)
     if chosen is None and _last_step_alone(finding.credit):
         return (
-            "No weights help where the last input shuts the way: if it is padding or an end token, let the "
-            "loss read the step before it."
+            "No change of weights helps, because the last input blocks the gradient. If this input is "
+            "padding or an end token, let the loss read the step before it."
         )
     if chosen is not None:
-        return f"{_wording(chosen, finding)}: measured with it, {_outcome(chosen, length)}."
+        return f"{_wording(chosen, finding)}. Measured with this change: {_outcome(chosen, length)}."
     if not finding.trials:
-        return "No change that is known here suits such a cell."
+        return "No known change applies to this cell."
     tried = "; ".join(
         f"{_wording(trial, finding).lower()}: {_outcome(trial, length)}" for trial in finding.trials
     )
-    gated = "" if _retaining(finding) else ", or take a cell with gates"
+    gated = "" if _retaining(finding) else " or use a cell with gates"
     scattered = any(trial.credit.counted("arrives") > 0 for trial in finding.trials)
     if scattered:
-        return f"No change holds from every end ({tried}){gated}."
-    return f"None of the changes tried is enough ({tried}): combine them{gated}."
+        return f"No single change lets credit arrive from every end ({tried}). Combine changes{gated}."
+    return f"None of the tried changes is enough ({tried}). Combine them{gated}."
 
 
 def _wording(trial: Trial, finding: Finding) -> str:
-    """Name a change as one would ask for it."""
+    """Return a change as an instruction."""
     match trial.change:
         case "forget_bias" | "update_bias" if _name(finding) in finding.turned:
-            whose = f"{finding.framework} has that gate the other way round"
-            return f"Lower the bias behind the {GATES[_name(finding)]} by {trial.value:g} ({whose})"
+            whose = f"{finding.framework} computes 1 minus this gate"
+            return f"Lower the bias of the {GATES[_name(finding)]} by {trial.value:g} ({whose})"
         case "forget_bias":
             return (
                 f"Raise the forget bias by {trial.value:g}, to {trial.value + (finding.forget_bias or 0):.3g}"
@@ -176,7 +174,7 @@ def _wording(trial: Trial, finding: Finding) -> str:
             return f"Raise the update bias by {trial.value:g}"
         case "chrono":
             gate = GATES[_name(finding)]
-            return f"Draw the bias of the {gate} by chrono initialization up to {trial.value:g} steps"
+            return f"Draw the bias of the {gate} by chrono initialization up to {_steps(trial.value)}"
         case "gain":
             return f"Multiply the recurrent weights by {trial.value:g}"
         case _:
@@ -184,7 +182,7 @@ def _wording(trial: Trial, finding: Finding) -> str:
 
 
 def signed(trial: Trial, finding: Finding) -> float:
-    """Return the value of a change as the framework has to be told."""
+    """Return the value of a change in the framework's own convention."""
     turned = trial.change.endswith("_bias") and _name(finding) in finding.turned
     return -trial.value if turned else trial.value
 
@@ -195,8 +193,8 @@ def _outcome(trial: Trial, length: int) -> str:
     low, high = trial.credit.log10_credit_range
     count, arriving = len(trial.credit.measurements), trial.credit.counted("arrives")
     spread = "" if count == 1 else f" ({format_log10(low)} to {format_log10(high)})"
-    part = "" if arriving in (0, count) else f", arriving from {arriving} of {count} ends"
-    return f"{format_log10(trial.credit.log10_credit)} over {length} steps{spread}{part}"
+    part = "" if arriving in (0, count) else f", credit arrives from {arriving} of {count} ends"
+    return f"a factor of {format_log10(trial.credit.log10_credit)} over {_steps(length)}{spread}{part}"
 
 
 def _retaining(finding: Finding) -> GateRow | None:
@@ -208,12 +206,17 @@ def _name(finding: Finding) -> str:
     return gate.gate if gate else "-"
 
 
-def _steps(time_constant: float) -> str:
-    return f"{time_constant:.3g} steps" if math.isfinite(time_constant) else "any number of steps"
+def _steps(count: float) -> str:
+    text = f"{count}" if isinstance(count, int) else f"{count:.3g}"
+    return f"{text} step" if text == "1" else f"{text} steps"
+
+
+def _memory(time_constant: float) -> str:
+    return _steps(time_constant) if math.isfinite(time_constant) else "unlimited"
 
 
 def notes(answers: Sequence[Answer], label: bool) -> Iterator[str]:
-    """Yield what to beware of: what was assumed, left out, fed with noise, dead or uncertain."""
+    """Yield warnings: what was assumed, left out, fed with noise, dead or uncertain."""
     for answer in answers:
         ahead = f"{answer.file}: " if label else ""
         for finding in answer.findings:
@@ -228,8 +231,8 @@ def notes(answers: Sequence[Answer], label: bool) -> Iterator[str]:
 def _of_one(finding: Finding) -> Iterator[str]:
     if finding.turned:
         yield (
-            f"gate {finding.turned} is told as the cell has it, 1 − {finding.framework}'s own, its bias with "
-            "the other sign."
+            f"{finding.framework} computes 1 minus gate {finding.turned} of the cell: values of this gate "
+            f"are 1 minus those of {finding.framework}, and its bias has the opposite sign."
         )
     if finding.told:
         yield finding.told
@@ -242,24 +245,24 @@ def _of_one(finding: Finding) -> Iterator[str]:
     ]  # fmt: skip
     if told:
         yield (
-            f"of {finding.hidden_size} units these stay at an end throughout: {'; '.join(told)} "
-            "(--units lists them)."
+            f"of {_counted(finding.hidden_size, 'unit')} these are shut or open at every step: "
+            f"{'; '.join(told)} (--units lists them)."
         )
     if not finding.credit.horizon_sought:
-        yield "horizon_float32 is not sought: of so large a state norms are measured at few lags."
+        yield "horizon_float32 is not computed, because norms of such a large state are measured at few lags."
     if finding.credit.error > TOLD:
-        yield f"norms may be off by {finding.credit.error:.1g}, relative."
+        yield f"norms have a relative error of up to {finding.credit.error:.1g}."
     if finding.credit.is_bound:
         yield (
-            "rounding has taken all digits of a norm, for the product has been far larger before: the norm, "
-            "and the rate, are upper bounds."
+            "rounding leaves no digit of a norm, because the product was far larger at smaller lags: the "
+            "norm and the rate are upper bounds."
         )
     if finding.trajectory_error > NOTED_DECADES:
         yield rounding_note(finding.trajectory_error)
 
 
 Named = Sequence[tuple[str, Finding]]  # a layer's name in the tables, and what was found
-NOTHING = "nothing"  # was assumed, or is wrong: a word, for an empty cell says less
+NOTHING = "nothing"  # was assumed, or is wrong: a word is clearer than an empty cell
 WORST = ("exploding", "vanishing", "undecided", "stable")  # the worst first
 
 
@@ -325,7 +328,7 @@ def gate_table(named: Named) -> GateRows:
 
 
 def courses(named: Named) -> list[Course]:
-    """Return the course of each gate of each layer, where it was asked for."""
+    """Return the course of each gate of each layer, if requested."""
     return [
         Course(finding.cell, name, gate.gate, gate.steps)
         for name, finding in named
@@ -341,7 +344,7 @@ def _times(gate: GateRow) -> tuple[float | None, ...]:
 
 
 def advice_table(named: Named) -> Advice | None:
-    """Return a row for each change that was tried, None where there was no need."""
+    """Return a row for each change that was tried, or None if none was needed."""
     rows = [(name, finding, trial) for name, finding in named for trial in finding.trials]
     if not rows:
         return None

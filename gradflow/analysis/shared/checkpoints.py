@@ -37,13 +37,13 @@ class Trained(NamedTuple):
         Raises
         ------
         UsageError
-            Where it takes inputs of another width.
+            If the network takes inputs of another width.
         """
         cell = self.network.make_cell()
         if cell.input_size != input_size:
             raise UsageError(
-                f"cell {self.text!r}: takes {cell.input_size} features, and the input has {input_size}; "
-                "give it such an input"
+                f"cell {self.text!r}: expected inputs with {cell.input_size} features, but the input has "
+                f"{input_size}; give another input"
             )
         return cell
 
@@ -54,12 +54,12 @@ class Trained(NamedTuple):
 
 
 def parse_name(text: str) -> CheckpointName:
-    """Read ``FILE[::layer[:option=value,...]]``; a file of that very name is meant before all.
+    """Read ``FILE[::layer[:option=value,...]]``; a file with exactly this name takes precedence.
 
     Raises
     ------
     UsageError
-        For an option without a value.
+        If an option has no value.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def parse_name(text: str) -> CheckpointName:
         file = text.rpartition(":")[0]
         if not os.path.exists(text) and os.path.isfile(file):
             raise UsageError(
-                f"{text!r}: what is assumed of a checkpoint goes behind its layer: {file}::LAYER:…"
+                f"{text!r}: options of a checkpoint follow its layer; write {file}::LAYER:OPTION=VALUE"
             )
         return CheckpointName(text, "", {})
     file, _, rest = text.partition(SEPARATOR)
@@ -113,5 +113,5 @@ def one_network(checkpoint: Checkpoint, layer: str) -> Network:
         return checkpoint[layer]
     if len(checkpoint.networks) > 1:
         listed = ", ".join(network.name for network in checkpoint.networks)
-        raise UsageError(f"{checkpoint.source}: holds several networks, choose one with ::NAME: {listed}")
+        raise UsageError(f"{checkpoint.source}: contains several networks; choose one with ::NAME: {listed}")
     return checkpoint.networks[0]

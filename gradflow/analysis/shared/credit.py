@@ -31,7 +31,7 @@ class Measurement(NamedTuple):
 
     @property
     def arrival(self) -> str:
-        """What became of the gradient: the norm decides, and where it is within a factor of 100 the ratio.
+        """Whether the gradient arrives: the norm decides, or the ratio if the norm is from 1e-2 to 1e2.
 
         A last step that passes little makes the ratio large, for it divides by the norm of that step: what
         is lost is lost, whatever it is divided by.
@@ -121,7 +121,7 @@ class Credit(NamedTuple):
 
     @property
     def arrives(self) -> bool:
-        """Whether the gradient arrives within a factor of 100 from most ends."""
+        """Whether the gradient arrives from a clear majority of ends."""
         return self.arrival == "arrives"
 
     @property

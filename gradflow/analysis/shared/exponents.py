@@ -41,8 +41,8 @@ def plan_of(steps: int | None, transient: int | None, available: int | None) -> 
         steps = available - transient
     if steps < 1 or transient + steps > available:
         raise UsageError(
-            f"steps {steps} after a transient of {transient}: the data have {available}; expected at most "
-            "that together, and at least one step"
+            f"steps {steps} after a transient of {transient}: the data have {available} steps; expected at "
+            f"most {available} together, and at least 1 to measure"
         )
     return Plan(transient, steps)
 
@@ -89,7 +89,7 @@ def measured(
         if not run.steps:
             raise NumericalError(
                 f"the state overflows at step {run.orbit.blow_up}, within the transient of {plan.transient} "
-                "steps; expected a smaller transient, or smaller weights"
+                "steps; give a smaller transient or smaller weights"
             )
     return runs
 

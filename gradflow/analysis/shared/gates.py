@@ -40,19 +40,19 @@ class GateSummary(NamedTuple):
 class Gates:
     """Every gate of every layer: medians over seeds of what each has over units and steps."""
 
-    cell: list[str] = column("the cell, as it was asked for")
+    cell: list[str] = column("the cell, as it was named")
     gate: list[str] = column("the gate's letter")
     layer: list[int] = column("the layer, from 1")
-    role: list[str] = column("what it does")
-    range_low: list[float] = column("the least that it can be")
-    range_high: list[float] = column("the most that it can be")
-    always_positive: list[bool] = column("whether its range is above 0")
+    role: list[str] = column("what the gate does")
+    range_low: list[float] = column("the smallest value it can have")
+    range_high: list[float] = column("the largest value it can have")
+    always_positive: list[bool] = column("whether all its possible values are positive")
     mean: NDArray[np.float64] = column("mean over units and steps")
     low: NDArray[np.float64] = column("5 % quantile over units and steps")
     high: NDArray[np.float64] = column("95 % quantile over units and steps")
-    saturated: NDArray[np.float64] = column("share within a tenth of the range from either end")
+    saturated: NDArray[np.float64] = column("share of values in the lowest or highest tenth of the range")
     time_constant: NDArray[np.float64] = column(
-        "−1/mean ln f: steps in which the gate alone keeps 1/e", unit="step"
+        "memory of the gate alone, −1/mean ln f: steps after which it leaves a share of 1/e", unit="step"
     )
 
 
@@ -123,9 +123,9 @@ def gate_table(cells: Sequence[str], summaries: Sequence[Sequence[Sequence[GateS
 class GateSteps:
     """Every gate at every step, in the order in which the layer takes the steps."""
 
-    cell: list[str] = column("the cell, as it was asked for; of a checkpoint rnn, lstm or gru")
-    layer: list[int] | list[str] = column("the layer, from 1; of a checkpoint its name")
-    gate: list[str] = column("the gate's letter; h: the state of an rnn")
+    cell: list[str] = column("the cell, as it was named; for a checkpoint rnn, lstm or gru")
+    layer: list[int] | list[str] = column("the layer, from 1; for a checkpoint its name")
+    gate: list[str] = column("the letter of the gate; h: the state of an rnn")
     step: list[int] = column("the step t, from 1", unit="step")
     low: NDArray[np.float64] = column("5 % quantile over units")
     median: NDArray[np.float64] = column("median over units")

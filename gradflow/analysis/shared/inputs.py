@@ -45,7 +45,9 @@ def check_map(steps: int) -> None:
         With their number.
     """
     if steps > STEPS_FOR_MAP:
-        raise UsageError(f"map of {steps} steps: expected at most {STEPS_FOR_MAP}, a row for every pair")
+        raise UsageError(
+            f"map of {steps} steps: expected at most {STEPS_FOR_MAP}, because it has a row for every pair"
+        )
 
 
 def kind_of(source: object) -> str | None:
@@ -111,13 +113,15 @@ class Inputs:
         if source is None or kind is not None:
             for name, chosen in (("key", key), ("input format", format)):
                 if chosen is not None:
-                    raise UsageError(f"{name} {chosen!r} is for an input file: none was given")
+                    raise UsageError(f"{name} {chosen!r} is for an input file, but none was given")
             return cls(steps or STEPS, features or FEATURES, factor, seed, kind or INPUTS[0], None)
         data = _batch(source, key, format, count)
         _, length, width = data.shape
         if steps is not None and steps > length:
-            raise UsageError(f"{length_name} {steps}: the input has {length} steps; expected at most that")
-        refuse_without_effect({"features": features}, f"beside an input, which has its own {width}")
+            raise UsageError(
+                f"{length_name} {steps}: the input has {length} steps; expected at most {length}"
+            )
+        refuse_without_effect({"features": features}, f"with an input, which has {width} features")
         return cls(steps or length, width, factor, seed, "data", data[:, : steps or length])
 
     @property
@@ -156,8 +160,8 @@ class Inputs:
             if not np.isfinite(scaled).all():
                 step, feature = (int(k) + 1 for k in np.argwhere(~np.isfinite(scaled))[0])
                 raise UsageError(
-                    f"input scale {self.scale:g}: takes feature {feature} of step {first + step} out of the "
-                    f"range of {np.dtype(dtype)}; expected a smaller one"
+                    f"input scale {self.scale:g}: feature {feature} of step {first + step} leaves the range "
+                    f"of {np.dtype(dtype)}; expected a smaller scale"
                 )
             yield scaled
             first += length
@@ -188,9 +192,9 @@ def _batch(
     if isinstance(source, str | Path):
         data = read_array(source, key, dimensions=(2, 3))
     else:
-        refuse_without_effect({"key": key}, "on an array: it picks one of a file")
+        refuse_without_effect({"key": key}, "on an array, because it names an array of a file")
         data = convert_array(source, "input", (2, 3))
     if np.iscomplexobj(data):
-        raise DataError("the input is complex: expected real numbers, a step a row")
+        raise DataError("the input is complex; expected real numbers, one row per step")
     batch: NDArray[np.float64] = data[None] if data.ndim == 2 else data
     return batch

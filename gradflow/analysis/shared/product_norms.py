@@ -1,4 +1,4 @@
-"""Which product of Jacobians is meant and which part of it, and the engine that suits it.
+"""Which product of Jacobians to measure, which part of it, and by which method.
 
 With P the product of the steps between two states, block ``xy`` is ∂x/∂y for x, y among h and c: a block of
 the true product, never a product of blocks. The backward view has P_k = J_T ⋯ J_{T−k+1}, what backpropagation
@@ -29,12 +29,12 @@ DENSE = 160  # state sizes up to which the norm of a single Jacobian is cheapest
 STEP_TOLERANCE = 1e-7
 # From this state size on a few lags are measured without forming a product, whose memory alone is too much.
 LARGE = 3000
-# An inverse with a larger relative error than this is no number to publish.
+# An inverse with a larger relative error than this is not shown.
 LOST = 1e-3
 
 
 class View(NamedTuple):
-    """What is asked about every product: ``norms`` of the blocks, at ``lags`` from 1, ascending."""
+    """The requested ``norms`` of ``blocks`` of every product, at ``lags`` from 1, ascending."""
 
     direction: str
     blocks: tuple[str, ...]
@@ -48,19 +48,19 @@ class View(NamedTuple):
 
 
 class Part(NamedTuple):
-    """A block as it is carried: Y_0 has the unit vectors ``start``, and ``rows`` of Y are measured."""
+    """How a block is computed: Y_0 has the unit vectors ``start``, and ``rows`` of Y are measured."""
 
     start: Index
     rows: Index
 
 
 def part_of(cell: Cell, block: str, direction: str) -> Part:
-    """Return how a block is carried: backward the transposed product, forward the product itself.
+    """Return how a block is computed: backward from the transposed product, forward from the product itself.
 
     Raises
     ------
     UsageError
-        Where the cell has no such part of its state.
+        If the state of the cell has no such part.
     """
     parts = dict(cell.parts)
     if block == "state":
@@ -77,11 +77,11 @@ class ProductNorms(NamedTuple):
 
     log10: Array
     error: float  # a bound of the relative error, rounding included, where ``bounds`` is false
-    bounds: Array  # of bool, (..., T): whether the number is an upper bound, no digit being left
+    bounds: Array  # of bool, (..., T): whether rounding left no digit, so that the number is an upper bound
 
 
 def product_log10_norms(trajectory: Trajectory, view: View, block: str) -> dict[str, ProductNorms]:
-    """Return each norm asked for.
+    """Return each requested norm.
 
     −inf is a product that is 0 by its structure. Where the inverse has no digit left, the smallest singular
     value is nan.
@@ -105,7 +105,7 @@ def product_log10_norms(trajectory: Trajectory, view: View, block: str) -> dict[
 
 
 def _forward_norms(trajectory: Trajectory, view: View, part: Part) -> Norms:
-    """Return the norms of the product itself by the engine that suits its size."""
+    """Return the norms of the product itself by the method that suits its size."""
     steps = trajectory.steps
     places = view.order(steps)
     act, react = ("matmat", "rmatmat")[:: 1 if view.direction == "forward" else -1]
@@ -234,30 +234,30 @@ def retained_log10_norms(retained: Array, view: View) -> dict[str, Array]:
 
 
 def check_combination(view: View) -> None:
-    """Refuse what cannot be had.
+    """Check that the requested norms of the requested blocks can be computed.
 
     Raises
     ------
     UsageError
-        For the smallest singular value of a block: it is lost to rounding, and the inverse's blocks are
-        others.
+        If the smallest singular value of a block is requested: rounding leaves no digit of it, and the blocks
+        of the inverse are not the inverses of the blocks.
     """
     lost = {"min", "cond"} & set(view.norms)
     others = set(view.blocks) - {"state", "direct"}
     if lost and others:
         raise UsageError(
-            f"norm {sorted(lost)[0]!r} of block {sorted(others)[0]!r}: its small singular values are lost to "
-            "rounding after a few steps; expected block state or direct"
+            f"norm {sorted(lost)[0]!r} of block {sorted(others)[0]!r}: rounding leaves no digit of its small "
+            "singular values after a few steps; expected block state or direct"
         )
 
 
 def parse_lags(lags: str | Sequence[int], steps: int) -> tuple[int, ...]:
-    """Return the lags asked for: ``all``, ``log`` (√2 apart), or a list as text or numbers.
+    """Return the requested lags: ``all``, ``log`` (√2 apart), or a list as text or numbers.
 
     Raises
     ------
     UsageError
-        For a lag that is no integer from 1 to ``steps``.
+        If a lag is not an integer from 1 to ``steps``.
 
     Examples
     --------
@@ -272,11 +272,11 @@ def parse_lags(lags: str | Sequence[int], steps: int) -> tuple[int, ...]:
     try:
         given = [int(lag) if isinstance(lag, str) else index(lag) for lag in _listed(lags)]
     except (TypeError, ValueError):
-        raise UsageError(f"lags {lags!r}: expected all, log or integers, as in 1,10,100") from None
+        raise UsageError(f"lags {lags!r}: expected all, log or integers, such as 1,10,100") from None
     wrong = [lag for lag in given if not 1 <= lag <= steps]
     if wrong or not given:
         raise UsageError(
-            f"lags {wrong[0] if wrong else 'of an empty list'}: expected 1 to {steps}, the steps"
+            f"lags {wrong[0] if wrong else 'of an empty list'}: expected 1 to {steps}, the number of steps"
         )
     return tuple(sorted(set(given)))
 

@@ -29,11 +29,11 @@ def square_matrix(source: str | ArrayLike, key: str | None = None) -> NDArray[An
     if isinstance(source, str):
         matrix = read_matrix(source, key)
     else:
-        refuse_without_effect({"key": key}, "on an array: it picks one of a file")
+        refuse_without_effect({"key": key}, "on an array, because it names an array of a file")
         matrix = convert_array(source, "matrix")
     if matrix.shape[0] != matrix.shape[1]:
         raise UsageError(
-            f"the matrix is {'×'.join(map(str, matrix.shape))}: expected a square one; "
-            "pick a square block of it with a key, 'NAME[rows, columns]'"
+            f"the matrix is {'×'.join(map(str, matrix.shape))}; expected a square one: pick a square block "
+            "with a key, 'NAME[rows, columns]'"
         )
     return matrix

@@ -30,7 +30,7 @@ def check_named(cells: Sequence[object]) -> None:
     for cell in cells:
         if not isinstance(cell, str | Network):
             raise UsageError(
-                f"a {type(cell).__name__} is no name of a cell: give names one by one, as in "
+                f"a {type(cell).__name__} is not the name of a cell; give names one by one, as in "
                 "compare('rnn', 'lstm'), or networks of gradflow.load"
             )
 
@@ -66,9 +66,9 @@ def sizes(
     """
     known = next((spec.network.layers[0].cell for spec in specs if isinstance(spec, Trained)), None)
     if known is not None:
-        refuse_without_effect({"features": features}, "beside a checkpoint, which has its own")
+        refuse_without_effect({"features": features}, "with a checkpoint, which has its own")
     if not any(isinstance(spec, CellSpec) for spec in specs):
-        refuse_without_effect({"hidden": hidden}, "without a fresh cell: a checkpoint has its own")
+        refuse_without_effect({"hidden": hidden}, "without a fresh cell, because a checkpoint has its own")
     if hidden is None:
         hidden = known.hidden_size if isinstance(known, Layer) else HIDDEN
     if known is not None and features is None and kind_of(source) is not None:

@@ -67,11 +67,10 @@ def stated_error(largest_change: float) -> float:
 
 
 def rounding_note(error: float) -> str:
-    """Return what an error in decades means."""
+    """Return a note about a trajectory error in decades."""
     return (
-        f"rounding moves the states, and with them log₁₀ of a norm by up to about {error:g} "
-        "(trajectory_error), as in chaos: the norms are those of a nearby trajectory, and digits beyond that "
-        "are not reproducible."
+        f"rounding of the states changes log₁₀ of a norm by up to about {error:g} (trajectory_error). The "
+        "norms are those of a nearby trajectory, and smaller digits are not reproducible."
     )
 
 

@@ -1,4 +1,4 @@
-"""What a rate of growth amounts to: a half-life, and a verdict."""
+"""The half-life and the verdict of a rate of growth."""
 
 import math
 from collections.abc import Sequence
@@ -9,20 +9,20 @@ from numpy.typing import NDArray
 
 from gradflow.analysis.shared.quantiles import MedianInterval, median, median_interval
 
-# Stable is a rate at which a gradient changes by less than this factor over T steps, at least 100.
+# A rate is stable if max(T, 100) steps at that rate change a gradient by at most this factor.
 STABLE, LEAST_STEPS = 100.0, 100
-# Times as much data, past which an estimate is so far under its error that it tells nothing of its size.
+# Beyond this many times the data, an estimate is too small beside its error to say how much data is needed.
 MAX_TIMES_TO_DECIDE = 1000
-# Credit arrives where a gradient neither shrinks nor grows by more than this on its way, as log₁₀.
+# Credit arrives if the gradient shrinks or grows by at most this, as log₁₀.
 ARRIVES = 2.0
 
-# What a reader must not miss of a rate, and of the log₁₀ of credit: value and name.
+# Values to mark in pictures of a rate, and of the log₁₀ of credit, with their names.
 STILL = {0.0: "no growth"}
 ARRIVING = {-ARRIVES: "below: lost", ARRIVES: "above: inflated"}
 
 
 def half_life(rate: float) -> float:
-    """Return the steps in which a rate (nats per step) halves a gradient: inf where it never does.
+    """Return the steps in which a gradient halves at a rate (nats per step): inf if it never halves.
 
     Examples
     --------
@@ -35,7 +35,7 @@ def half_life(rate: float) -> float:
 
 
 def stable_limit(steps: int) -> float:
-    """Return the rate (nats per step) up to which T steps count as stable: ln 100 over max(T, 100).
+    """Return the largest stable rate (nats per step) over T steps: ln(100) / max(T, 100).
 
     Examples
     --------
@@ -52,9 +52,10 @@ def verdict(
     low: float | None = None,
     high: float | None = None,
 ) -> str | None:
-    """Return the verdict on a rate over T steps; short runs are judged as if they went on to 100 steps.
+    """Return the verdict on a rate over T steps. Fewer than 100 steps are judged as 100 steps at this rate.
 
-    A state that overflows explodes, whatever the rate before it; without either there is no verdict.
+    If the state overflows, the verdict is ``exploding`` whatever the rate. If the rate is nan and no state
+    overflows, there is no verdict.
 
     Parameters
     ----------
@@ -65,9 +66,9 @@ def verdict(
     blow_up : int or None
         The step at which a state overflows.
     low, high : float, optional
-        The interval in which the true rate lies. The verdict is ``stable`` where all of it is, and
-        ``undecided`` where 0 lies in it otherwise, or where its ends are nan: unknown. Without an interval
-        the estimate is taken as exact.
+        The interval that contains the true rate. The verdict is ``stable`` if every rate in it is. Otherwise
+        it is ``undecided`` if 0 lies in the interval, or if its ends are nan, which means unknown. Without an
+        interval the estimate counts as exact.
 
     Examples
     --------
@@ -90,17 +91,17 @@ def verdict(
 
 
 class MedianVerdict(NamedTuple):
-    """The verdict on the median of all draws that there may be, and what it rests on."""
+    """The verdict on the median over all possible draws, and the interval it is based on."""
 
     verdict: str | None
     median: float
-    interval: MedianInterval | None  # None of one draw: then it is about that one
+    interval: MedianInterval | None  # None for one draw: then the verdict is about that draw
 
 
 def judge_median(rates: Sequence[float] | NDArray[np.float64], steps: int) -> MedianVerdict:
-    """Return the verdict on the median rate over T steps of the draws that there may be, given some.
+    """Return the verdict on the median rate over all possible draws, given the rates of some.
 
-    A draw whose state overflows has the rate inf: it is above any other.
+    A draw whose state overflows has the rate inf, above all others.
 
     Examples
     --------
@@ -114,10 +115,11 @@ def judge_median(rates: Sequence[float] | NDArray[np.float64], steps: int) -> Me
 
 
 def data_to_decide(amount: int, half_width: float, distance: float) -> int | None:
-    """Return how much data would decide a verdict, to two digits, rounded up; None where none would.
+    """Return how much data would decide a verdict, rounded up to two digits; None if no amount would.
 
-    The half-width of an interval falls as 1/√amount; it has to come under the ``distance`` from the estimate
-    to what it is not to reach, if the estimate stays. None is told past `MAX_TIMES_TO_DECIDE` times as much.
+    The half-width of an interval falls as 1/√amount. It has to fall below ``distance``, from the estimate to
+    the value that the interval must not contain, if the estimate stays the same. The result is None beyond
+    `MAX_TIMES_TO_DECIDE` times the present amount.
 
     Examples
     --------

@@ -41,14 +41,14 @@ class WeightFile(NamedTuple):
 
     @classmethod
     def of(cls, target: str | Path) -> "WeightFile":
-        """Return the file, refused where it is none that can be written.
+        """Return the file after a check that it can be written.
 
         Raises
         ------
         UsageError
-            For a suffix that there is not.
+            If the suffix is unknown.
         DataError
-            For a directory, or a file in a directory that is not there or not writable.
+            If it is a directory, or its directory does not exist or is not writable.
         """
         name, path = os.fspath(target), Path(os.path.realpath(target))
         container = Path(name).suffix.removeprefix(".").lower()

@@ -1,27 +1,27 @@
-"""Options that change nothing beside others: refused, so that nobody believes they did something."""
+"""Options without an effect raise an error, so that nobody relies on them."""
 
 from collections.abc import Mapping
 
 from gradflow.errors import UsageError
 from gradflow.printable import escape_unprintable
 
-READ_ALREADY = "on a checkpoint that is read already: it is for gradflow.load"
+READ_ALREADY = "on a checkpoint that was already read, give it to gradflow.load"
 
 
 def refuse_without_effect(options: Mapping[str, object], reason: str) -> None:
-    """Refuse every option that was given (is not None) where it changes nothing.
+    """Raise an error for every option that was given (is not None), because it has no effect.
 
     Parameters
     ----------
     options : mapping
-        What was given, by the name of its argument.
+        Maps names of arguments to values.
     reason : str
-        Beside what the options have no effect, and why.
+        Why the options have no effect. The message continues with it.
 
     Raises
     ------
     UsageError
-        With the first such option, its value and the reason.
+        If an option is given. The message has its name, its value and the reason.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The record of what theory predicts."""
+"""The record of theoretical predictions and their measurements."""
 
 from dataclasses import dataclass
 from typing import ClassVar
@@ -16,38 +16,40 @@ RATE = "nats per step"
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What theory says for N → ∞, and what is."""
+    """Predictions of theory for N → ∞, and measurements at the given size."""
 
-    quantity: list[str] = column("what is predicted")
-    predicted: NDArray[np.float64] = column("by theory, for N → ∞")
-    measured: NDArray[np.float64] = column("mean over draws of weights and inputs of the size asked for")
-    standard_error: NDArray[np.float64] = column("of that mean")
+    quantity: list[str] = column("the predicted quantity")
+    predicted: NDArray[np.float64] = column("value by theory, for N → ∞")
+    measured: NDArray[np.float64] = column(
+        "measured value, mean over draws of weights and inputs of the given size"
+    )
+    standard_error: NDArray[np.float64] = column("standard error of that mean")
     deviation: NDArray[np.float64] = column(
-        "measured less predicted, in standard errors",
+        "(measured − predicted) / standard_error",
         levels={0.0: "as predicted"},
     )
-    source: list[str] = column("who predicts it")
+    source: list[str] = column("source of the prediction")
 
 
 @dataclass(frozen=True, eq=False)
 class Sweep:
-    """The leading rate, value by value of one parameter."""
+    """The leading rate at each value of one parameter."""
 
     value: NDArray[np.float64] = column("value of the parameter")
     predicted: NDArray[np.float64] = column("leading rate by theory", unit=RATE, levels=STILL)
-    measured: NDArray[np.float64] = column("mean over draws", unit=RATE)
-    standard_error: NDArray[np.float64] = column("of that mean", unit=RATE)
-    deviation: NDArray[np.float64] = column("measured less predicted, in standard errors")
-    phase: list[str] = column("by theory: whether small changes are shrinking or growing")
-    critical: list[bool] = column("whether the phase turns between the row before and this one")
+    measured: NDArray[np.float64] = column("measured leading rate, mean over draws", unit=RATE)
+    standard_error: NDArray[np.float64] = column("standard error of that mean", unit=RATE)
+    deviation: NDArray[np.float64] = column("(measured − predicted) / standard_error")
+    phase: list[str] = column("by theory: whether small changes shrink (shrinking) or grow (growing)")
+    critical: list[bool] = column("whether the phase changes between the previous row and this one")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Theory(Record):
-    """What random-matrix and mean-field theory predicts, beside what is measured.
+    """Predictions of random-matrix and mean-field theory beside measurements.
 
-    ``predictions`` is the table of one cell, ``sweep`` that of a range of one option; a record has one of
-    them. What was not measured is nan.
+    ``predictions`` is the table for a single cell, ``sweep`` the table for a range of one option. A record
+    has one of the two. Quantities that were not measured are nan.
 
     See Also
     --------
@@ -70,30 +72,36 @@ class Theory(Record):
     verdicts: ClassVar[tuple[str, ...]] = FLOW_VERDICTS
 
     rate: float = scalar(
-        "leading rate by theory (largest_exponent, zero_state_rate or exponent_1); of a range the last",
+        "leading rate by theory (largest_exponent, zero_state_rate or exponent_1); for a range that of the "
+        "last value",
         unit=RATE,
     )
-    verdict: str = scalar("stable: at that rate within a factor of 100 over the steps, at least 100")
-    parameter: str | None = scalar("what is swept")
-    critical_value: float | None = scalar("of the parameter, where the predicted rate crosses 0")
-    critical_measured: float | None = scalar("and where the measured one does, between two values")
+    verdict: str = scalar(
+        "stable: at that rate max(steps, 100) steps change a gradient by at most a factor of 100; undecided: "
+        "the quadrature error leaves the sign of the rate open"
+    )
+    parameter: str | None = scalar("the option with a range")
+    critical_value: float | None = scalar("value of the parameter at which the predicted rate crosses 0")
+    critical_measured: float | None = scalar(
+        "value at which the measured rate crosses 0, interpolated between two values of the range"
+    )
     quadrature_error: float = scalar(
-        "of a predicted rate, absolute, by the quadrature's own account", unit=RATE
+        "estimated absolute error of the predicted rate by quadrature", unit=RATE
     )
     hidden: int = scalar("N, units or rows")
     features: int = scalar("features of an input")
-    steps: int = scalar("steps that an exponent is measured over")
+    steps: int = scalar("steps over which an exponent is measured")
     seeds: int = scalar("draws of weights and inputs")
-    conclusion: str = scalar("in words", prose=True)
+    conclusion: str = scalar("the result in words", prose=True)
 
     predictions: Predictions | None = table(
-        "theory beside measurement",
-        absent="a sweep has the table sweep instead: leave the range out",
+        "predictions and measurements",
+        absent="a range has the table sweep instead; give a single value",
         drawn=[ItemDrawing(("quantity",), (DrawnColumn("deviation"),))],
     )
     sweep: Sweep | None = table(
-        "the leading rate, value by value",
-        absent="sweep a parameter, as in --gain 0.5:2:0.1",
+        "the leading rate at each value of the range",
+        absent="give one option a range, as in --gain 0.5:2:0.1",
         drawn=[
             CurveDrawing(
                 "value",

@@ -1,4 +1,4 @@
-"""From predictions and draws to the record of a theory."""
+"""The record of predictions and measurements."""
 
 import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -15,15 +15,19 @@ from gradflow.analysis.theory.sweep import Asked
 from gradflow.cells.base import Array
 from gradflow.errors import NumericalError
 
-LEADING = ("largest_exponent", "exponent_1", "zero_state_rate")  # the first of these that a theory has
-ROUNDING = 1e-9  # relative, under which a difference is none
-CRITICAL = 1e-12  # nats per step, under which a rate is 0
+LEADING = (
+    "largest_exponent",
+    "exponent_1",
+    "zero_state_rate",
+)  # the leading rate is the first of these that a theory has
+ROUNDING = 1e-9  # relative difference that counts as 0
+CRITICAL = 1e-12  # nats per step, below which a rate counts as 0
 PHASES = {-1: "shrinking", 0: "critical", 1: "growing"}
 Apply = Callable[..., Iterable[Any]]
 
 
 def beside(predictions: Sequence[Prediction], draws: range, shared: Mapping[str, Any], map: Apply) -> Theory:
-    """Return the record of predictions beside what is measured."""
+    """Return the record of predictions and their measurements."""
     found = measured(predictions, draws, map)
     leading = _leading(predictions)
     rate = leading.predicted
@@ -91,13 +95,13 @@ def swept(
 
 
 def _verdict(leading: Prediction, steps: int) -> str:
-    """Return the verdict on the leading rate, which is as sure as its quadrature."""
+    """Return the verdict on the leading rate, whose error is that of its quadrature."""
     rate, error = leading.known
     return str(verdict(rate, steps, None, rate - error, rate + error))
 
 
 class Measured(NamedTuple):
-    """A quantity over draws: its mean, the standard error of that, and how many draws overflowed."""
+    """Mean of a quantity over draws, its standard error, and the number of draws that overflowed."""
 
     mean: float
     error: float
@@ -107,7 +111,7 @@ class Measured(NamedTuple):
 def measured(
     predictions: Sequence[Prediction], draws: range, map: Callable[..., Iterable[Any]]
 ) -> list[Measured]:
-    """Return what each prediction is measured as."""
+    """Return the measurement of each prediction."""
 
     def answer(job: tuple[Prediction, int]) -> float:
         prediction, draw = job
@@ -134,7 +138,7 @@ def _over_draws(values: Array) -> Measured:
 
 
 def _deviation(prediction: Prediction, found: Measured) -> float:
-    """Return measured less predicted in standard errors; nan where there is none."""
+    """Return (measured − predicted) / standard error, or nan without a standard error."""
     difference = found.mean - prediction.predicted
     if abs(difference) <= ROUNDING * max(1.0, abs(prediction.predicted)):
         return 0.0
@@ -142,7 +146,7 @@ def _deviation(prediction: Prediction, found: Measured) -> float:
 
 
 def _known(prediction: Prediction) -> Prediction:
-    """Return a prediction that has been worked out."""
+    """Compute a prediction, and return it."""
     _ = prediction.known
     return prediction
 
@@ -157,7 +161,7 @@ def _root(
     rates: Sequence[float],
     turns: Sequence[bool],
 ) -> float | None:
-    """Return where the predicted rate first crosses 0, between two values of which one is on either side."""
+    """Return where the predicted rate first crosses 0, between two neighboring values of the range."""
     place = next((k for k, turn in enumerate(turns) if turn), None)
     if place is None:
         return None
@@ -167,7 +171,7 @@ def _root(
             return asked.values[k]
     named = [one.predicted for one in predicted(ends[1]) if one.quantity == "critical_gain"]
     if asked.parameter == "gain" and named and ends[0] < named[0] < ends[1]:
-        return named[0]  # as theory has it: past it the rate may rise too slowly to be sought
+        return named[0]  # from theory: beyond it the rate may rise too slowly for root finding
 
     def rate(value: float) -> float:
         return _leading(predicted(value)).predicted
@@ -184,17 +188,19 @@ def _crossing(values: Sequence[float], means: Sequence[float]) -> float | None:
 
 
 def _notes(leading: Prediction, found: Sequence[Measured], draws: range, hidden: int) -> Iterator[str]:
-    """Yield what to beware of."""
+    """Yield warnings about finite size, dead states and overflows."""
     if draws and not leading.exact:
         yield (
-            f"Predictions are for N → ∞: at N = {hidden} what is measured is off by more than its standard "
-            "error, by some 1/√N in a radius and 1/N in an exponent of a chaotic network (--hidden)."
+            f"Predictions are for N → ∞. At N = {hidden} measurements differ by more than their standard "
+            "error: by about 1/√N in a radius and 1/N in an exponent of a chaotic network (--hidden sets "
+            "N)."
         )
     if any(it.mean == -math.inf for it in found):
-        yield "a state dies out, to exactly 0, where a relu has no slope: what is measured is -inf."
+        yield "a state of relu units becomes exactly 0, where the slope is 0: the measured value is -inf."
     lost = max(it.lost for it in found)
     if lost:
-        yield f"in {lost} of {len(draws)} draws a state overflows; they are left out of the means."
+        count = "1 draw" if len(draws) == 1 else f"{len(draws)} draws"
+        yield f"in {lost} of {count} a state overflows; means leave these out."
 
 
 def _conclusion(leading: Prediction, found: Measured) -> str:
@@ -209,10 +215,10 @@ def _conclusion(leading: Prediction, found: Measured) -> str:
 def _conclusion_of_sweep(
     asked: Asked, leading: Prediction, rates: Sequence[float], critical: float | None, measured: float | None
 ) -> str:
-    """Return in words where the parameter turns critical."""
+    """Return the critical value of the parameter, in words."""
     if critical is None:
         side = "negative" if rates[0] < -CRITICAL else "not negative"
         first, last = asked.values[0], asked.values[-1]
         return f"{leading.quantity} stays {side} from {asked.parameter} {first:g} to {last:g}."
-    seen = "" if measured is None else f"; as measured at {measured:.4g}"
+    seen = "" if measured is None else f"; the measured rate crosses 0 at {measured:.4g}"
     return f"{leading.quantity} crosses 0 at {asked.parameter} {critical:.6g} by theory{seen}."

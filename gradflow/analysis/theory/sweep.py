@@ -1,4 +1,4 @@
-"""What a theory is asked about: a subject with options, of which one may be a range."""
+"""The subject of a theory: a cell or ensemble with options, of which one may be a range."""
 
 from decimal import Decimal
 from typing import NamedTuple
@@ -7,7 +7,7 @@ from gradflow.cells.spec import CellSpec, finite, parse_cell
 from gradflow.errors import UsageError
 from gradflow.registry import describe_unknown
 
-MOST = 1000  # values of a range
+MOST = 1000  # values of a range, at most
 LARGEST = 1e100
 INPUT_SCALE = "input_scale"
 
@@ -22,7 +22,7 @@ class Variant(NamedTuple):
 
 
 class Asked(NamedTuple):
-    """The subject's name, its options as text, and the one that is swept with its values, if any is."""
+    """The subject's name, its options as text, and the swept option with its values, if any."""
 
     name: str
     items: tuple[tuple[str, str], ...]
@@ -30,7 +30,7 @@ class Asked(NamedTuple):
     values: tuple[float, ...]
 
     def at(self, value: float | None = None) -> Variant:
-        """Return what is meant, the swept parameter being ``value``."""
+        """Return the subject whose swept parameter is ``value``."""
         swept = "" if value is None else f"{int(value)}" if value.is_integer() else f"{value!r}"
         items = {name: swept if name == self.parameter else text for name, text in self.items}
         scale = float(items.pop(INPUT_SCALE))
@@ -54,7 +54,7 @@ def parse_asked(text: str, gain: float | str | None, input_scale: float | str | 
     Raises
     ------
     UsageError
-        For what is no option, and for more than one range.
+        If an option is invalid or given twice, or if two options have ranges.
 
     Examples
     --------
@@ -66,7 +66,7 @@ def parse_asked(text: str, gain: float | str | None, input_scale: float | str | 
     found = [(option.strip(), value.strip()) for option, _, value in items]
     if INPUT_SCALE in dict(found):
         raise UsageError(
-            f"{text!r}: {INPUT_SCALE} is no option of a cell; give it beside the cell, as the input scale"
+            f"{text!r}: {INPUT_SCALE} is not an option of a cell; give it separately, as the input scale"
         )
     found += [] if gain is None else [("gain", str(gain).strip())]
     twice = [option for option, _ in found if [one for one, _ in found].count(option) > 1]
@@ -78,18 +78,20 @@ def parse_asked(text: str, gain: float | str | None, input_scale: float | str | 
     found.append((INPUT_SCALE, scale))
     ranges = [(option, value) for option, value in found if ":" in value]
     if len(ranges) > 1:
-        raise UsageError(f"{ranges[1][0]}={ranges[1][1]}: {ranges[0][0]} is a range already; expected one")
+        raise UsageError(
+            f"{ranges[1][0]}={ranges[1][1]}: {ranges[0][0]} has a range already; expected only one range"
+        )
     option, value = ranges[0] if ranges else (None, "")
     return Asked(name, tuple(found), option, values_of(option, value) if option else ())
 
 
 def values_of(option: str, text: str) -> tuple[float, ...]:
-    """Return the values of a range START:STOP:STEP, the last of them STOP where the steps lead there.
+    """Return the values of a range START:STOP:STEP, with STOP if the steps reach it.
 
     Raises
     ------
     UsageError
-        For what is no such range.
+        If the text is not such a range.
 
     Examples
     --------
@@ -101,10 +103,10 @@ def values_of(option: str, text: str) -> tuple[float, ...]:
         raise UsageError(f"{option}={text}: expected a number, or a range START:STOP:STEP, as in 0.5:2:0.1")
     for part in parts:
         number(option, part)
-    # in decimal, as it was typed: 0.1 is no double
+    # in decimal, as typed: no double equals 0.1
     start, stop, step = (Decimal(part.strip()) for part in parts)
     if step <= 0 or stop < start:
-        raise UsageError(f"{option}={text}: expected STOP from START on and a STEP over 0")
+        raise UsageError(f"{option}={text}: expected a STOP of at least START, and a STEP above 0")
     count = int((stop - start) / step) + 1
     if count > MOST:
         told = f"{count}" if count < 10**9 else "too many"
@@ -118,11 +120,11 @@ def number(option: str, text: str) -> float:
     Raises
     ------
     UsageError
-        With what was given instead.
+        If the text is not a finite number, or is too large.
     """
     value = finite(text)
     if value is None:
         raise UsageError(f"{option}={text}: expected a finite number, or a range START:STOP:STEP")
     if abs(value) > LARGEST:
-        raise UsageError(f"{option}={text}: expected a modulus of at most {LARGEST:g}")
+        raise UsageError(f"{option}={text}: expected an absolute value of at most {LARGEST:g}")
     return value

@@ -1,4 +1,4 @@
-"""What theory predicts of a cell with random weights, beside what is measured of it."""
+"""Theoretical predictions for a cell with random weights, and measurements of it."""
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
@@ -21,7 +21,7 @@ from gradflow.readers.in_memory import name_origin
 from gradflow.registry import lookup
 
 SEEDS = 10
-HIDDEN = 128  # units, where nobody says how many: theory is of many
+HIDDEN = 128  # units, by default many: predictions are for infinitely many
 
 
 def theory(
@@ -41,10 +41,10 @@ def theory(
     measure: bool = True,
     map: Callable[..., Iterable[Any]] = map,
 ) -> Theory:
-    """Compute what random-matrix and mean-field theory predicts, and measure the same over draws of weights.
+    """Compute predictions of random-matrix and mean-field theory, and measure the same quantities.
 
-    Predictions are for N → ∞; a mean over draws of finite size is off by a bias of its own, in a largest
-    exponent of −2/N to −6/N or so, which a deviation of many standard errors may be.
+    Predictions are for N → ∞. Measurements at a finite size have a bias, about −2/N to −6/N in a largest
+    exponent, which can be many standard errors.
 
     Parameters
     ----------
@@ -52,46 +52,43 @@ def theory(
         ``NAME[:option=value,...]``, as for `compare`; or ``ginibre[:gain=G]``, a product of independent
         matrices with normal entries of deviation gain/√N. One option may be a range, ``START:STOP:STEP``.
     gain : float or str, optional
-        That option, a number or a range.
+        Option ``gain`` of the cell, a number or a range.
     hidden : int
         N, units or rows.
     steps, transient : int, optional
-        Of every measured exponent, as for `lyapunov`: 1000, and a tenth of that, unless given.
+        Steps of every measured exponent, as for `lyapunov`. Default: 1000, and a tenth of the steps.
     seed, seeds : int, optional
-        Weights and inputs are drawn ``seeds`` times, 10 unless given, all derived from ``seed``, 0 unless
-        given.
+        Weights and inputs are drawn ``seeds`` times from ``seed``. Default: 10 draws, from seed 0.
     features : int, optional
-        Features of the inputs; those of ``input``, or 32.
+        Features of the inputs. Default: those of ``input``, or 32.
     input : str, path or array-like (T, features) or (batch, T, features), optional
         As for `compare`: inputs add to the variance of the pre-activations.
     key, input_format : str, optional
         As for `compare`.
     input_scale : float or str, optional
-        Multiplies the inputs, 1 unless given; a number or a range.
+        Factor on the inputs, a number or a range. Default: 1.
     measure : bool
-        Whether to measure at all.
+        Whether to measure the predicted quantities.
     map : callable
-        Applies the measurement to each draw in order; a caller may watch it.
+        Applies the measurement to each draw, in order. Pass one that shows progress.
 
     Returns
     -------
     Theory
-        The table ``predictions``, or of a range the table ``sweep``.
+        With the table ``predictions``, or for a range the table ``sweep``.
 
     Raises
     ------
     UsageError
-        For a cell, option or range that there is not, or of which there is no theory, and for an option that
-        has no effect on it.
+        If a cell, option or range is invalid or has no theory, or an option has no effect.
     DataError
-        For inputs that cannot be read.
+        If inputs cannot be read.
 
-    References
-    ----------
-    Girko 1984 for the circular law; Newman 1986 for products of matrices; Molgedey, Schuchhardt &
-    Schuster 1992 and Chen, Pennington & Schoenholz 2018 for the mean field, whose transition Sompolinsky,
-    Crisanti & Sommers 1988 found in continuous time; Ahmadian, Fumarola & Miller 2015 for gated cells;
-    Pascanu, Mikolov & Bengio 2013, section 2.1, for the bound. The column ``source`` says which row is whose.
+    References ---------- Girko 1984 for the circular law; Newman 1986 for products of matrices; Molgedey,
+    Schuchhardt & Schuster 1992 and Chen, Pennington & Schoenholz 2018 for the mean field, whose transition
+    Sompolinsky, Crisanti & Sommers 1988 found in continuous time; Ahmadian, Fumarola & Miller 2015 for gated
+    cells; Pascanu, Mikolov & Bengio 2013, section 2.1, for the bound. The column ``source`` names the source
+    of each row.
 
     Examples
     --------
@@ -163,30 +160,32 @@ def _refuse_unused(
     *,
     measure: bool,
 ) -> None:
-    """Refuse what has no bearing on the subject: a product of matrices has no inputs, a state 0 sees none.
+    """Check that every given option has an effect: a product of matrices, for example, has no inputs.
 
     Parameters
     ----------
     kind : str, optional
-        Of the inputs, None for data.
+        Kind of the inputs, None for data.
     inputs, run, draws : mapping
-        The options of the inputs, of the steps along them, and of what is drawn, as they were given.
+        The given options of the inputs, of the measured steps, and of the draws.
 
     Raises
     ------
     UsageError
-        With its name.
+        If an option has no effect. The message names it.
     """
     if asked.name != "rnn" and asked.parameter == INPUT_SCALE:
-        raise UsageError(f"{INPUT_SCALE} has no bearing on the theory of {asked.name}; sweep another option")
+        raise UsageError(
+            f"{INPUT_SCALE} does not affect the theory of {asked.name}; give another option a range"
+        )
     if asked.name == "ginibre":
-        refuse_without_effect({**inputs, "features": features}, "with ginibre: it is for a cell")
+        refuse_without_effect({**inputs, "features": features}, "with ginibre, which has no inputs")
     elif asked.name != "rnn":
-        refuse_without_effect({**inputs, **run}, f"on the theory of {asked.name}: it is of the state 0 alone")
+        refuse_without_effect({**inputs, **run}, f"on the theory of {asked.name}, which is about the state 0")
     elif kind == "zero":
         refuse_without_effect({"input_scale": inputs["input_scale"]}, "on an input of zeros")
     if not measure:
-        reason = "without a measurement (measure)"
+        reason = "without measurements (measure)"
         if asked.name != "rnn" or kind == "zero":
             refuse_without_effect({"features": features}, reason)
         if asked.name != "rnn" or kind in ("zero", "constant"):
