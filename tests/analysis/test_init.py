@@ -8,8 +8,8 @@ import pytest
 import safetensors.numpy
 
 import gradflow
+from gradflow.analysis.init import init as module
 from gradflow.analysis.init.init import init
-from gradflow.analysis.init.init import init as module
 from gradflow.analysis.init.tuning import ENOUGH, Knob
 from gradflow.cells import CELLS
 from gradflow.cells.base import Cell
