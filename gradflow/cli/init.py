@@ -47,9 +47,10 @@ def init(
 ) -> Any:  # fmt: skip
     """Fresh weights whose gradients live for N steps.
 
-    Starts from the scheme asked for and tunes what the cell has (gain, forget bias, update bias, the spread
-    of chrono) until a gradient is as large after N steps as after one, along 16 sequences of inputs; judges
-    that on 32 others, and refuses what does not hold. The report goes to stdout, the weights to the file.
+    Starts from the scheme asked for and tunes what the cell has (gain, leak, forget bias, update bias, the
+    spread of chrono) until a gradient is as large after N steps as after one, along 16 sequences of inputs;
+    judges that on 32 others, and refuses what does not hold. The report goes to stdout, the weights to the
+    file.
 
     \b
     Examples:

@@ -20,6 +20,7 @@ from gradflow.analysis.shared.quantiles import quantiles
 from gradflow.analysis.shared.subjects import HIDDEN, check_named, drawn
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.analysis.shared.weight_file import WeightFile, WrittenArrays
+from gradflow.cells import CELLS
 from gradflow.cells.base import Cell
 from gradflow.cells.spec import CellSpec, parse_cell
 from gradflow.cells.stack import layers_of
@@ -54,12 +55,12 @@ def init(
 ) -> Tuned:
     """Compute fresh weights with which a gradient is as large after ``horizon`` steps as after one.
 
-    Starts from the scheme asked for and tunes what the cell has: the gain of an rnn, the forget bias of an
-    lstm, the update bias of a gru, or with init=chrono the longest memory that the bias is spread over. The
-    value is found by root finding on the measured ratio of ‖∂s_N/∂s_0‖ and ‖∂s_N/∂s_{N−1}‖, with the first
-    draw of weights, in float32 as they are written, and its median over 16 sequences of inputs. It is judged
-    on 32 others, and claimed to arrive only if norm and ratio are within a factor of 100 in all of them.
-    Other draws of weights tell how they fare with it.
+    Starts from the scheme asked for and tunes what the cell has: the gain of an rnn, the leak a of a leaky
+    rnn, the forget bias of an lstm, the update bias of a gru, or with init=chrono the longest memory that
+    the bias is spread over. The value is found by root finding on the measured ratio of ‖∂s_N/∂s_0‖ and
+    ‖∂s_N/∂s_{N−1}‖, with the first draw of weights, in float32 as they are written, and its median over 16
+    sequences of inputs. It is judged on 32 others, and claimed to arrive only if norm and ratio are within
+    a factor of 100 in all of them. Other draws of weights tell how they fare with it.
 
     Parameters
     ----------
@@ -117,7 +118,7 @@ def init(
     """
     check_named([cell])
     if is_checkpoint(cell):
-        raise UsageError(f"{cell!r} is trained: init makes fresh weights; expected rnn, lstm or gru")
+        raise UsageError(f"{cell!r} is trained: init makes fresh weights; expected {' or '.join(CELLS)}")
     spec = parse_cell(cell)
     for name, value, least in (("hidden", hidden, 1), ("horizon", horizon, 2), ("seeds", seeds, 1)):
         check_count(name, value, least)
