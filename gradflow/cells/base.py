@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from gradflow.cells.factor import Array as Array
 from gradflow.cells.factor import StepFactor
+from gradflow.cells.knob import Knob, make_bias_knob, make_gain_knob
 from gradflow.errors import DataError
 from gradflow.linalg.products import transposed
 
@@ -22,12 +23,19 @@ Index = slice | NDArray[np.intp]
 
 
 class Gate(NamedTuple):
-    """What a gate does, and the range that it can take; ``retains``: it multiplies what was before."""
+    """What a gate does, and the range that it can take.
+
+    ``retains``: it multiplies what was before. ``bias_option``: the option of the cell that sets its bias.
+    ``counterpart``: the gate that retains while this one lets in, so that their biases are opposites under
+    chrono initialization.
+    """
 
     role: str
     low: float
     high: float
     retains: bool = False
+    bias_option: str = ""
+    counterpart: str = ""
 
 
 class GateValues(NamedTuple):
@@ -95,6 +103,16 @@ class Cell(ABC):
     """
 
     random: ClassVar[Callable[..., "Cell"]]
+    gate_kinds: ClassVar[Mapping[str, Gate]] = {}  # what each gate does; empty without gates
+
+    @classmethod
+    def choose_knob(cls, options: Mapping[str, Any]) -> Knob:
+        """Return the option that `init` tunes: the bias of the gate that has one, else the gain.
+
+        ``options`` are those that a person gave after the cell's name.
+        """
+        named = [gate.bias_option for gate in cls.gate_kinds.values() if gate.bias_option]
+        return make_bias_knob(named[0], options) if named else make_gain_knob(options)
 
     def __post_init__(self) -> None:
         for name, weight in self.weights().items():
@@ -235,6 +253,10 @@ class Layer(Cell):
     def activity(self, states: Array, inputs: Array) -> list[GateValues]:
         """Return the values of whatever saturates: the gates, or the state of a cell without any."""
         return self.gates(states, inputs)
+
+    def slopes(self, states: Array, inputs: Array) -> Array | None:  # noqa: ARG002
+        """Return φ′ of every unit at every step (..., T, H), of a cell that has one activation; else None."""
+        return None
 
     @property
     def parts(self) -> Mapping[str, Index]:

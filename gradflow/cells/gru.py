@@ -6,6 +6,7 @@ before: n = tanh(W_n x + b_n + U_n(r⊙h))            Cho et al. 2014, eq. 8
 h' = (1 − z)⊙n + z⊙h
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
@@ -14,14 +15,14 @@ import numpy as np
 from gradflow.cells.activations import activation
 from gradflow.cells.base import Gate, GateValues, Layer, Use, affine
 from gradflow.cells.factor import Array, LayerFactor, Pull, carried
-from gradflow.cells.initialization import chrono_bias, fresh_weights
+from gradflow.cells.initialization import fresh_weights, spread_chrono_biases
 from gradflow.errors import UsageError
 from gradflow.linalg.products import transposed
 from gradflow.registry import describe_unknown
 
 GATES = {
     "r": Gate("lets the candidate see h", 0.0, 1.0),
-    "z": Gate("keeps the state h", 0.0, 1.0, retains=True),
+    "z": Gate("keeps the state h", 0.0, 1.0, retains=True, bias_option="update_bias"),
     "n": Gate("is the candidate", -1.0, 1.0),
 }
 RESETS = ("after", "before")
@@ -152,6 +153,8 @@ class GRU(Layer):
     array([[0.5]])
     """
 
+    gate_kinds: ClassVar[Mapping[str, Gate]] = GATES
+
     weight_ih: Array
     weight_hh: Array
     bias: Array
@@ -265,7 +268,8 @@ class GRU(Layer):
         if init == "chrono":
             if update_bias is not None:
                 raise UsageError("init=chrono sets the update bias itself: leave update_bias out")
-            bias[hidden_size : 2 * hidden_size] = chrono_bias(hidden_size, horizon, generator)
+            by_gate = dict(zip(GATES, bias.reshape(len(GATES), hidden_size), strict=True))
+            spread_chrono_biases(by_gate, GATES, horizon, generator)
         elif update_bias is not None:
             bias[hidden_size : 2 * hidden_size] = update_bias
         after = reset == "after"

@@ -1,12 +1,13 @@
 """Fresh weights for a cell with any number of gates, stacked gate by gate in torch's order."""
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradflow.cells.base import Gate
 from gradflow.errors import UsageError
 from gradflow.linalg.ensembles import orthogonal as orthogonal_matrix
 from gradflow.registry import describe_unknown
@@ -99,7 +100,7 @@ def identity(gates: int, sizes: Sizes, gain: float, generator: Generator) -> Wei
 
 
 def chrono(gates: int, sizes: Sizes, gain: float, generator: Generator) -> Weights:
-    """Return torch's default without biases; the cell draws those of its gates (`chrono_bias`)."""
+    """Return torch's default without biases; `spread_chrono_biases` draws those of its gates."""
     default = torch(gates, sizes, gain, generator)
     return default._replace(bias_ih=0.0 * default.bias_ih, bias_hh=0.0 * default.bias_hh)
 
@@ -190,6 +191,49 @@ def chrono_bias(hidden_size: int, horizon: float | None, generator: Generator) -
     if not longest >= 2:
         raise UsageError(f"horizon {longest:g}: expected at least 2 steps, the longest memory")
     return np.log(generator.uniform(1.0, longest - 1.0, hidden_size))
+
+
+def spread_chrono_biases(
+    biases: Mapping[str, Array], gates: Mapping[str, Gate], horizon: float | None, generator: Generator
+) -> None:
+    """Set the bias of every gate that retains to `chrono_bias`, and that of its counterpart to the negative.
+
+    Parameters
+    ----------
+    biases : mapping
+        The bias (H) of each gate that has one, by the gate's name; changed in place.
+    gates : mapping
+        What each gate does; a name that is missing is no gate.
+
+    Raises
+    ------
+    UsageError
+        If no gate with a bias retains, or for a horizon under 2.
+
+    Examples
+    --------
+    >>> biases = {"z": np.zeros(2), "n": np.zeros(2)}
+    >>> gates = {"z": Gate("keeps the state h", 0.0, 1.0, retains=True), "n": Gate("candidate", -1.0, 1.0)}
+    >>> spread_chrono_biases(biases, gates, 2.0, np.random.default_rng(0))
+    >>> biases
+    {'z': array([0., 0.]), 'n': array([0., 0.])}
+    """
+    retaining = [name for name in biases if name in gates and gates[name].retains]
+    if not retaining:
+        raise UsageError(
+            "init=chrono spreads the bias of a gate that keeps the state, and this cell has no such gate; "
+            "expected another init"
+        )
+    for name in retaining:
+        biases[name][:] = chrono_bias(len(biases[name]), horizon, generator)
+        for other in counterparts(gates, name):
+            if other in biases:
+                biases[other][:] = -biases[name]
+
+
+def counterparts(gates: Mapping[str, Gate], name: str) -> list[str]:
+    """Return the gates that let in what ``name`` makes room for."""
+    return [other for other, gate in gates.items() if gate.counterpart == name]
 
 
 def orthonormal(rows: int, columns: int, gain: float, generator: Generator) -> Array:

@@ -15,19 +15,20 @@ Variants:
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
 from gradflow.cells.activations import activation
 from gradflow.cells.base import Array, CellPaths, Gate, GateValues, Layer, Use, affine
-from gradflow.cells.initialization import chrono_bias, fresh_weights
+from gradflow.cells.initialization import fresh_weights, spread_chrono_biases
+from gradflow.cells.knob import Knob, make_bias_knob, make_gain_knob
 from gradflow.cells.lstm_factor import LSTMFactor
 from gradflow.errors import UsageError
 
 GATES = {
-    "i": Gate("lets the candidate in", 0.0, 1.0),
-    "f": Gate("keeps the cell state", 0.0, 1.0, retains=True),
+    "i": Gate("lets the candidate in", 0.0, 1.0, counterpart="f"),
+    "f": Gate("keeps the cell state", 0.0, 1.0, retains=True, bias_option="forget_bias"),
     "g": Gate("is the candidate", -1.0, 1.0),
     "o": Gate("lets the cell state out", 0.0, 1.0),
 }
@@ -72,6 +73,8 @@ class LSTM(Layer):
            [0.  , 0.5 ]])
     """
 
+    gate_kinds: ClassVar[Mapping[str, Gate]] = GATES
+
     weight_ih: Array
     weight_hh: Array
     bias: Array
@@ -82,6 +85,13 @@ class LSTM(Layer):
     gate_activation: str = "sigmoid"
     activation: str = "tanh"
     output_activation: str = "tanh"
+
+    @classmethod
+    def choose_knob(cls, options: Mapping[str, Any]) -> Knob:
+        """Return the forget bias, which Keras starts at 1; without a forget gate the gain."""
+        if options.get("forget_gate") is False:
+            return make_gain_knob(options)
+        return make_bias_knob("forget_bias", options, 1.0 if options.get("init") == "keras" else 0.0)
 
     @property
     def gate_names(self) -> list[str]:
@@ -292,9 +302,7 @@ def _set_biases(
     if init == "chrono":
         if forget_bias is not None:
             raise UsageError("init=chrono sets the forget bias itself: leave forget_bias out")
-        by_gate["f"][:] = chrono_bias(len(by_gate["f"]), horizon, generator)
-        if "i" in by_gate:
-            by_gate["i"][:] = -by_gate["f"]
+        spread_chrono_biases(by_gate, GATES, horizon, generator)
     elif init == "keras" and "f" in by_gate:  # unit_forget_bias (Jozefowicz et al. 2015)
         by_gate["f"][:] = 1.0
     if forget_bias is not None:

@@ -8,8 +8,7 @@ import numpy as np
 from gradflow.cells.activations import activation
 from gradflow.cells.base import Gate, GateValues, Layer, Use, affine
 from gradflow.cells.factor import Array, LayerFactor, Pull, carried, log_abs_product
-from gradflow.cells.initialization import fresh_weights
-from gradflow.errors import UsageError
+from gradflow.cells.initialization import fresh_weights, spread_chrono_biases
 from gradflow.linalg.products import Dense, transposed
 
 
@@ -102,8 +101,12 @@ class RNN(Layer):
 
     def linearize(self, states: Array, inputs: Array) -> RNNFactor:
         """Return diag(φ′) W at every step."""
+        return RNNFactor(self.slopes(states, inputs), self.weight_hh, self.weight_ih)
+
+    def slopes(self, states: Array, inputs: Array) -> Array:
+        """Return φ′ at every step."""
         z = affine(self.weight_hh, states[..., :-1, :]) + self.drive(inputs)
-        return RNNFactor(activation(self.activation).slope(z), self.weight_hh, self.weight_ih)
+        return activation(self.activation).slope(z)
 
     def uses(self, states: Array, inputs: Array) -> list[dict[str, list[Use]]]:
         """Return z = W h + U x + b."""
@@ -133,9 +136,8 @@ class RNN(Layer):
         gain: float = 1.0,
     ) -> "RNN":
         """Return a cell with fresh weights; ``gain`` multiplies the recurrent ones."""
-        if init == "chrono":
-            raise UsageError(
-                "init 'chrono' spreads the bias of a gate, and an rnn has none; expected lstm or gru"
-            )
         weights = fresh_weights(init, 1, (hidden_size, hidden_size, input_size), gain, generator)
-        return cls(weights.weight_ih, weights.weight_hh, weights.bias_ih + weights.bias_hh, activation)
+        bias = weights.bias_ih + weights.bias_hh
+        if init == "chrono":
+            spread_chrono_biases({"h": bias}, {}, None, generator)
+        return cls(weights.weight_ih, weights.weight_hh, bias, activation)

@@ -96,6 +96,7 @@ def compare(
     Options of rnn:  activation=tanh|sigmoid|relu|identity|erf
     Options of lstm: forget_bias=B  peephole=off  coupled=off  forget_gate=on  projection=N  horizon=100
     Options of gru:  update_bias=B  reset=after|before  horizon=100
+    Options of leaky: a=0.1  activation=tanh|sigmoid|relu|identity|erf
     (horizon is the longest memory that init=chrono draws)
 
     \b

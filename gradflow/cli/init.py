@@ -47,9 +47,9 @@ def init(
 ) -> Any:  # fmt: skip
     """Find fresh weights whose gradients survive N steps.
 
-    Starts from the given initialization and tunes one number (gain, forget bias, update bias, or the longest
-    memory of chrono) until a gradient is as large after N steps as after one step, along 16 sequences of
-    inputs. Then tests the result on 32 other sequences and rejects it if it does not hold. The report goes
+    Starts from the given initialization and tunes one number (gain, leak, forget bias, update bias, or the
+    longest memory of chrono) until a gradient is as large after N steps as after one step, along 16 sequences
+    of inputs. Then tests the result on 32 other sequences and rejects it if it does not hold. The report goes
     to stdout, the weights to the file.
 
     \b

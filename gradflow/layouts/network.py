@@ -6,6 +6,7 @@ from itertools import pairwise
 from math import prod
 from typing import NamedTuple
 
+from gradflow.cells import name_cell
 from gradflow.cells.base import Cell
 from gradflow.cells.stack import Stack
 from gradflow.errors import DataError, UsageError
@@ -64,8 +65,8 @@ class NetworkLayer:
 
     @property
     def kind(self) -> str:
-        """The name of the cell: rnn, lstm or gru."""
-        return type(self.cell).__name__.lower()
+        """The name of the cell, such as ``"lstm"``."""
+        return name_cell(self.cell)
 
 
 # From the lowest to the highest level. A level has one layer, or one layer for each direction.

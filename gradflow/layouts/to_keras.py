@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from gradflow.cells import name_cell
 from gradflow.cells.base import Array, Layer
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
@@ -26,7 +27,7 @@ def export_layers(layers: Sequence[Layer]) -> ExportedLayers:
     arrays: dict[str, Array] = {}
     constructors = []
     for place, layer in enumerate(layers):
-        name = type(layer).__name__.lower().replace("rnn", "simple_rnn") + (f"_{place}" if place else "")
+        name = name_cell(layer).replace("rnn", "simple_rnn") + (f"_{place}" if place else "")
         constructors.append(_write_constructor(layer))
         arrays |= {f"{name}/{key}": array for key, array in _name_weights(layer).items()}
     return ExportedLayers(tuple(constructors), arrays)
@@ -56,7 +57,8 @@ def _write_constructor(layer: Layer) -> str:
             raise DataError(f"Keras has no layer with activation {layer.activation}")
         activation = "" if layer.activation == "tanh" else f", activation={_KERAS_NAMES[layer.activation]!r}"
         return f"keras.layers.SimpleRNN({size}{activation})"
-    assert isinstance(layer, LSTM | GRU)
+    if not isinstance(layer, LSTM | GRU):
+        raise DataError(f"Keras has no {name_cell(layer)} cell; expected rnn, lstm or gru")
     activations = [layer.gate_activation, layer.activation, getattr(layer, "output_activation", "tanh")]
     if activations != ["sigmoid", "tanh", "tanh"]:
         raise DataError(f"activations {', '.join(activations)} cannot be written; expected sigmoid and tanh")

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gradflow.cells import name_cell
 from gradflow.cells.base import Array
 from gradflow.cells.base import Layer as LayerCell
 from gradflow.cells.gru import GRU
@@ -54,7 +55,7 @@ def export_layers(layers: Sequence[LayerCell]) -> ExportedLayers:
     DataError
         If torch has no such cell.
     """
-    kind = type(layers[0]).__name__.lower()
+    kind = name_cell(layers[0])
     network = Network(kind, tuple((NetworkLayer(layer, "torch", (), name=kind),) for layer in layers))
     (module,) = build_modules(network)
     return ExportedLayers((module.constructor,), module.arrays)
@@ -69,6 +70,8 @@ def check_torch(layer: NetworkLayer) -> None:
         The message says what torch lacks.
     """
     cell, lacking = layer.cell, ""
+    if not isinstance(cell, RNN | LSTM | GRU):
+        raise DataError(f"torch has no {layer.kind} cell; expected rnn, lstm or gru")
     if isinstance(cell, RNN) and cell.activation not in ("tanh", "relu"):
         lacking = f"activation {cell.activation}"
     elif isinstance(cell, LSTM):

@@ -656,7 +656,7 @@ def test_a_checkpoint_is_no_cell_with_fresh_weights(cell, work, tmp_path, monkey
     monkeypatch.chdir(tmp_path)
     (tmp_path / "some file").write_bytes(b"")
     with pytest.raises(
-        UsageError, match="checkpoint, and init makes fresh weights; expected rnn, lstm or gru"
+        UsageError, match="checkpoint, and init makes fresh weights; expected one of rnn, lstm, gru, leaky"
     ):
         init(cell)
     assert work == []

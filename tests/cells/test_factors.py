@@ -29,6 +29,13 @@ VARIANTS = {
         "lstm:layers=2",
         "lstm:layers=3,projection=3,peephole=on",
     ],
+    "leaky": [
+        "leaky",
+        "leaky:a=1",
+        *(f"leaky:a=0.3,activation={name}" for name in ACTIVATIONS),
+        "leaky:a=0.5,init=orthogonal,gain=2",
+        "leaky:a=0.2,layers=3",
+    ],
     "gru": ["gru", "gru:update_bias=1", "gru:reset=before", "gru:layers=2", "gru:reset=before,layers=2"],
 }
 SPECS = [spec for variants in VARIANTS.values() for spec in variants]
@@ -141,7 +148,7 @@ def test_parts_cover_the_state_once(walked):
     assert states.shape == (STEPS + 1, cell.state_size)
 
 
-@pytest.mark.parametrize("spec", ["rnn", "lstm", "gru", "lstm:layers=2"])
+@pytest.mark.parametrize("spec", ["rnn", "lstm", "gru", "leaky", "lstm:layers=2"])
 def test_a_weight_that_is_not_finite_is_refused_with_its_place(spec):
     cell = parse_cell(spec).make(2, 2, np.random.default_rng(0))
 

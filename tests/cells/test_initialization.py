@@ -12,7 +12,7 @@ from gradflow.cells.initialization import INITIALIZATIONS, fresh_weights
 from gradflow.cells.spec import parse_cell
 from gradflow.errors import UsageError
 
-GATED = {"rnn": 1, "lstm": 4, "gru": 3}
+GATED = {"rnn": 1, "lstm": 4, "gru": 3, "leaky": 1}
 
 
 def made(spec, hidden=20, features=7, seed=0):
@@ -62,7 +62,7 @@ def test_keras_has_orthonormal_columns_over_all_gates_together(spec):
 
 
 def test_keras_has_no_biases_but_an_lstm_forgets_with_one():
-    for spec in ("rnn", "gru"):
+    for spec in ("rnn", "gru", "leaky"):
         assert not made(f"{spec}:init=keras").bias.any()
     assert not made("gru:init=keras").bias_hn.any()
     np.testing.assert_array_equal(made("lstm:init=keras").bias, np.repeat([0.0, 1.0, 0.0, 0.0], 20))
@@ -130,7 +130,7 @@ def test_chrono_spreads_the_update_bias_of_a_gru_and_a_coupled_gate_once():
 @pytest.mark.parametrize("init", INITIALIZATIONS)
 @pytest.mark.parametrize("spec", [*GATED, "lstm:projection=6", "lstm:peephole=on"])
 def test_gain_multiplies_the_recurrent_weights_alone(init, spec):
-    if init == "chrono" and spec == "rnn":
+    if init == "chrono" and GATED.get(spec) == 1:  # refused: no gate keeps the state
         return
     name, _, options = spec.partition(":")
     plain, louder = (
@@ -145,6 +145,10 @@ def test_gain_multiplies_the_recurrent_weights_alone(init, spec):
     ("spec", "part"),
     [
         ("rnn:init=chrono", "chrono"),
+        ("leaky:init=chrono", "chrono"),
+        ("leaky:a=0", r"a=0\.0: expected a number over 0 and at most 1"),
+        ("leaky:a=-0.5", "a=-0.5"),
+        ("leaky:a=1.0000001", r": a=1\.0000001: expected"),
         ("lstm:init=chrono,forget_bias=1", "leave forget_bias out"),
         ("gru:init=chrono,update_bias=1", "leave update_bias out"),
         ("lstm:forget_gate=off,forget_bias=1", "forget_gate=off"),

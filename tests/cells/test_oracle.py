@@ -8,7 +8,7 @@ from gradflow.cells.spec import cell_options, parse_cell
 from tests.cells.torch_cases import CASES, ORACLE, relative_difference, restored
 
 # options that change the formulas; the others only say which weights are drawn
-FORMULAS = {"activation", "peephole", "coupled", "forget_gate", "projection", "reset", "layers"}
+FORMULAS = {"a", "activation", "peephole", "coupled", "forget_gate", "projection", "reset", "layers"}
 
 
 @pytest.mark.parametrize("case", CASES)

@@ -11,6 +11,8 @@ equations of the papers:
 - S. Hochreiter, J. Schmidhuber, Long short-term memory, 1997 (no forget gate);
 - F. Gers, J. Schmidhuber, Recurrent nets that time and count, 2000, and A. Graves, Generating
   sequences with recurrent neural networks, 2013, eq. 7-11 (peepholes);
+- H. Jaeger et al., Optimization and applications of echo state networks with leaky-integrator neurons,
+  2007, eq. 3 (leaky);
 - K. Cho et al., Learning phrase representations using RNN encoder-decoder, 2014 (reset before).
 
 Keys are ``<case>|<what>``, the case being the specification of the cell, with
@@ -24,7 +26,7 @@ Keys are ``<case>|<what>``, the case being the specification of the cell, with
 - ``jacobians`` (T, n, n): d s_t / d s_{t-1};
 - ``product`` (n, n): d s_T / d s_0, differentiated through the unrolled run in one go.
 
-The state is laid out layer after layer, in each layer h (rnn, gru) or h then c (lstm). The input of a
+The state is laid out layer after layer, in each layer h (rnn, leaky, gru) or h then c (lstm). The input of a
 layer above the first is the new h of the layer below, at the same step.
 """
 
@@ -77,6 +79,12 @@ def rnn_identity(w: Weights, x: Tensor, h: Tensor) -> Parts:
     """Linear network, whose Jacobian is the recurrent matrix everywhere."""
     (a,) = affine(w, x, h)
     return (a,)
+
+
+def leaky(w: Weights, x: Tensor, h: Tensor, *, a: float, phi: Callable[[Tensor], Tensor]) -> Parts:
+    """Jaeger et al. 2007, eq. 3: a unit replaces the share a of its state."""
+    (z,) = affine(w, x, h)
+    return ((1 - a) * h + a * phi(z),)
 
 
 def lstm_peephole(w: Weights, x: Tensor, h: Tensor, c: Tensor) -> Parts:
@@ -188,6 +196,9 @@ LSTM, PROJECTED = (HIDDEN, HIDDEN), (PROJECTION, HIDDEN)
 PAPER_CELLS = {
     "rnn:activation=sigmoid": PaperCell(rnn_sigmoid, 1),
     "rnn:activation=identity": PaperCell(rnn_identity, 1),
+    "leaky": PaperCell(partial(leaky, a=0.1, phi=torch.tanh), 1),
+    "leaky:a=0.7": PaperCell(partial(leaky, a=0.7, phi=torch.tanh), 1),
+    "leaky:activation=sigmoid": PaperCell(partial(leaky, a=0.1, phi=torch.sigmoid), 1),
     "lstm:peephole=on": PaperCell(lstm_peephole, 4, LSTM, 3),
     "lstm:coupled=on": PaperCell(lstm_coupled, 3, LSTM),
     "lstm:forget_gate=off": PaperCell(lstm_without_forget, 3, LSTM),

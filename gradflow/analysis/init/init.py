@@ -20,6 +20,7 @@ from gradflow.analysis.shared.quantiles import quantiles
 from gradflow.analysis.shared.subjects import HIDDEN, check_named, drawn
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.analysis.shared.weight_file import WeightFile, WrittenArrays
+from gradflow.cells import CELLS
 from gradflow.cells.base import Cell
 from gradflow.cells.spec import CellSpec, parse_cell
 from gradflow.cells.stack import layers_of
@@ -54,10 +55,10 @@ def init(
 ) -> Tuned:
     """Compute fresh weights with which a gradient is as large after ``horizon`` steps as after one.
 
-    Starts from the given initialization and tunes one number: the gain of an rnn, the forget bias of an lstm,
-    the update bias of a gru, or with init=chrono the longest memory. Root finding looks for the value at
-    which the ratio ‖∂s_N/∂s_0‖ / ‖∂s_N/∂s_{N−1}‖ is 1: its median over 16 sequences of inputs, measured with
-    the first draw of weights in float32, as they are written. The value is then tested on 32 other sequences;
+    Starts from the given initialization and tunes one number: the gain of an rnn, the leak of a leaky cell,
+    the forget bias of an lstm, the update bias of a gru, or with init=chrono the longest memory. Root finding
+    looks for the value at which the ratio ‖∂s_N/∂s_0‖ / ‖∂s_N/∂s_{N−1}‖ is 1: its median over 16 sequences of
+    inputs, measured with the first draw of weights in float32, as they are written. The value is then tested on 32 other sequences;
     the gradient arrives only if norm and ratio lie between 1e-2 and 1e2 along all of them. The table
     ``tuning`` shows the effect of the value on other draws of weights.
 
@@ -116,7 +117,9 @@ def init(
     """
     check_named([cell])
     if is_checkpoint(cell):
-        raise UsageError(f"{cell!r} is a checkpoint, and init makes fresh weights; expected rnn, lstm or gru")
+        raise UsageError(
+            f"{cell!r} is a checkpoint, and init makes fresh weights; expected one of {', '.join(CELLS)}"
+        )
     spec = parse_cell(cell)
     for name, value, least in (("hidden", hidden, 1), ("horizon", horizon, 2), ("seeds", seeds, 1)):
         check_count(name, value, least)

@@ -10,9 +10,8 @@ from scipy.optimize import brentq
 
 from gradflow.analysis.shared.credit import Credit
 from gradflow.analysis.shared.verdicts import ARRIVES
-from gradflow.cells.lstm import LSTM
-from gradflow.cells.rnn import RNN
-from gradflow.cells.spec import CellSpec
+from gradflow.cells.knob import Knob as Knob
+from gradflow.cells.spec import CellSpec, cell_options
 from gradflow.errors import UsageError
 
 # log₁₀ of the norm at the horizon over that at lag 1 with which the search is content
@@ -29,20 +28,6 @@ FARTHEST = 1e6  # decades that stand for a gradient that is exactly 0, or a stat
 Height = Callable[[float], float]
 
 
-class Knob(NamedTuple):
-    """An option of a cell: where it starts, and how far it may go; ``doubled`` or else moved by steps.
-
-    ``known``: whether the start is what the scheme has, and not one number for biases that it draws.
-    """
-
-    name: str
-    start: float
-    low: float
-    high: float
-    doubled: bool
-    known: bool = True
-
-
 class Trial(NamedTuple):
     """A value, and what became of the gradients of the weights that are written, over sequences of inputs."""
 
@@ -51,29 +36,22 @@ class Trial(NamedTuple):
 
 
 def knob_of(spec: CellSpec) -> Knob:
-    """Return what is tuned: a gain, the bias of the gate that keeps the state, or how far chrono spreads it.
+    """Return the option that is tuned, which the cell itself chooses.
 
     Raises
     ------
     UsageError
-        For init=identity with nothing to be tuned but a gain of 0.
+        If the cell has no such option, or for a gain that is not over 0.
     """
-    options = spec.options
-    if spec.kind is RNN or options.get("forget_gate") is False:
-        return Knob("gain", _number(spec, "gain", 1.0), 1e-3, 1e3, doubled=True)
-    if options.get("init") == "chrono":
-        return Knob("horizon", _number(spec, "horizon", 100.0), 2.0, 1e9, doubled=True)
-    name = "forget_bias" if spec.kind is LSTM else "update_bias"
-    default = 1.0 if spec.kind is LSTM and options.get("init") == "keras" else 0.0
-    known = name in options or options.get("init", "torch") not in ("torch", "orthogonal")
-    return Knob(name, _number(spec, name, default), -40.0, 40.0, doubled=False, known=known)
-
-
-def _number(spec: CellSpec, name: str, default: float) -> float:
-    value = float(spec.options.get(name, default))
-    if name == "gain" and value <= 0:
-        raise UsageError(f"cell {spec.text!r}: gain {value:g} cannot be tuned; expected a number over 0")
-    return value
+    knob = spec.kind.choose_knob(spec.options)
+    if knob.name not in cell_options(spec.kind):
+        raise UsageError(
+            f"cell {spec.text!r}: init has nothing to tune; it needs the bias of a gate or a gain "
+            "among the options of the cell"
+        )
+    if knob.name == "gain" and knob.start <= 0:
+        raise UsageError(f"cell {spec.text!r}: gain {knob.start:g} cannot be tuned; expected a number over 0")
+    return knob
 
 
 def search(knob: Knob, measure: Callable[[float], Credit]) -> Iterator[Trial]:

@@ -4,7 +4,7 @@ import os
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
-from typing import Any, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import numpy as np
 
@@ -218,7 +218,7 @@ def _finding(
         hidden_size=cell.hidden_size,
         parameters=layer.parameters,
         norm=norm(cell.weight_hh),
-        forget_bias=float(cell.bias[cell.blocks["f"]].mean()) if "f" in cell.blocks else None,
+        forget_bias=_mean_forget_bias(cell),
         slope=_slope(cell, states, inputs),
         fed=fed,
         took_input=took_input,
@@ -235,7 +235,10 @@ def _finding(
 
 
 def _slope(cell: LayerCell, states: Array, inputs: Array) -> float | None:
-    if cell.gate_names != ["h"] or not len(inputs):
-        return None
-    factor: Any = cell.linearize(states, inputs)
-    return float(np.mean(factor.slope))
+    slopes = cell.slopes(states, inputs) if len(inputs) else None
+    return None if slopes is None else float(np.mean(slopes))
+
+
+def _mean_forget_bias(cell: LayerCell) -> float | None:
+    forget = [name for name, gate in cell.gate_kinds.items() if gate.bias_option == "forget_bias"]
+    return next((float(cell.bias[cell.blocks[name]].mean()) for name in forget if name in cell.blocks), None)

@@ -7,16 +7,16 @@ new training, that is; it undoes what was learned.
 """
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
 from gradflow.analysis.shared.credit import Credit, credit
 from gradflow.analysis.shared.trajectory import Trajectory, follow
-from gradflow.cells.base import Array
+from gradflow.cells.base import Array, Gate
 from gradflow.cells.base import Layer as LayerCell
-from gradflow.cells.initialization import chrono_bias, orthonormal
+from gradflow.cells.initialization import chrono_bias, counterparts, orthonormal
 from gradflow.errors import DataError, NumericalError
 
 # Gains that are tried: from a hundredth to a hundredfold, powers of two, and factors beside the best of them.
@@ -96,7 +96,7 @@ def raised_bias(case: Case, gate: str) -> Trial:
         lost = np.median(np.logaddexp(0.0, -(odds + middle)).mean(axis=0))
         low, high = (middle, high) if lost > 1.0 / case.length else (low, middle)
     added = round(high, 1)
-    name = "forget_bias" if gate == "f" else "update_bias"
+    name = _gates(case)[gate].bias_option
     return case.tried(name, added, _with_bias(case.cell, gate, lambda bias: bias + added))
 
 
@@ -105,8 +105,9 @@ def chrono(case: Case, gate: str) -> Trial:
     longest = float(max(case.length, 2))
     spread = chrono_bias(case.cell.hidden_size, longest, np.random.default_rng(case.seed))
     cell = _with_bias(case.cell, gate, lambda _: spread)
-    if "i" in cell.blocks:
-        cell = _with_bias(cell, "i", lambda _: -spread)
+    for other in counterparts(_gates(case), gate):
+        if other in cell.blocks:
+            cell = _with_bias(cell, other, lambda _: -spread)
     return case.tried("chrono", longest, cell)
 
 
@@ -161,8 +162,12 @@ def _retaining(case: Case) -> str:
     """Return the gate with a bias of its own that keeps the state, or nothing where there is none."""
     if getattr(case.cell, "gate_activation", "") != "sigmoid":
         return ""
-    gates = case.trajectory.gates()
-    return next((one.name for one in gates if one.gate.retains and one.name in case.cell.blocks), "")
+    own = [(name, gate) for name, gate in _gates(case).items() if name in case.cell.blocks]
+    return next((name for name, gate in own if gate.retains and gate.bias_option), "")
+
+
+def _gates(case: Case) -> Mapping[str, Gate]:
+    return case.cell.gate_kinds
 
 
 def _retained(trajectory: Trajectory, gate: str) -> Array:

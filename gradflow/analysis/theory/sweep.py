@@ -3,6 +3,7 @@
 from decimal import Decimal
 from typing import NamedTuple
 
+from gradflow.cells import CELLS
 from gradflow.cells.spec import CellSpec, finite, parse_cell
 from gradflow.errors import UsageError
 from gradflow.registry import describe_unknown
@@ -35,7 +36,7 @@ class Asked(NamedTuple):
         items = {name: swept if name == self.parameter else text for name, text in self.items}
         scale = float(items.pop(INPUT_SCALE))
         text = ":".join(filter(None, [self.name, ",".join(f"{name}={text}" for name, text in items.items())]))
-        if self.name == "ginibre":
+        if self.name not in CELLS:  # a product of random matrices
             wrong = [name for name in items if name != "gain"]
             if wrong:
                 raise UsageError(f"{text!r}: {describe_unknown('option', wrong[0], ['gain'])}")

@@ -14,8 +14,9 @@ from gradflow.analysis.shared.without_effect import refuse_without_effect
 from gradflow.analysis.theory.record import Theory
 from gradflow.analysis.theory.report import beside, swept
 from gradflow.analysis.theory.subjects import THEORIES
-from gradflow.analysis.theory.subjects.case import Case, Prediction
+from gradflow.analysis.theory.subjects.case import Case, Prediction, SubjectTheory
 from gradflow.analysis.theory.sweep import INPUT_SCALE, Asked, parse_asked
+from gradflow.cells import CELLS
 from gradflow.errors import UsageError
 from gradflow.readers.in_memory import name_origin
 from gradflow.registry import lookup
@@ -100,10 +101,10 @@ def theory(
     """
     check_named([cell])
     asked = parse_asked(cell, gain, input_scale)
-    lookup(THEORIES, asked.name, "subject of a theory")
+    subject = find_theory(asked.name)
     of_inputs = {"input": input, "input_format": input_format, "input_scale": input_scale}
     _refuse_unused(
-        asked, kind_of(input), of_inputs, features, {"steps": steps, "transient": transient},
+        asked, subject, kind_of(input), of_inputs, features, {"steps": steps, "transient": transient},
         {"seed": seed, "seeds": seeds}, measure=measure,
     )  # fmt: skip
     seed, seeds = 0 if seed is None else seed, SEEDS if seeds is None else seeds
@@ -120,14 +121,13 @@ def theory(
             variant.text, variant.options, variant.spec, hidden,
             replace(inputs, scale=variant.input_scale), plan, seed, seeds,
         )  # fmt: skip
-        found: list[Prediction] = lookup(THEORIES, asked.name, "subject of a theory")(case)
-        return found
+        return subject.predict(case)
 
-    along_inputs = asked.name == "rnn" and (measure or inputs.kind in ("normal", "data"))
-    has_steps = along_inputs or (asked.name == "ginibre" and measure)
-    draws_inputs = asked.name == "rnn" and inputs.kind == "normal"
-    reads_features = measure or (asked.name == "rnn" and inputs.kind != "zero")
-    has_features = asked.name != "ginibre" and inputs.data is None and reads_features
+    along_inputs = subject.reads_inputs and (measure or inputs.kind in ("normal", "data"))
+    has_steps = along_inputs or (not subject.is_cell and measure)
+    draws_inputs = subject.reads_inputs and inputs.kind == "normal"
+    reads_features = measure or (subject.reads_inputs and inputs.kind != "zero")
+    has_features = subject.is_cell and inputs.data is None and reads_features
     params = {
         "cell": cell, "gain": gain, "hidden": hidden,
         "steps": plan.steps if has_steps else None, "transient": plan.transient if has_steps else None,
@@ -150,8 +150,23 @@ def theory(
     return swept(asked, predicted, draws, shared, map)
 
 
+def find_theory(name: str) -> SubjectTheory:
+    """Return the theory of a subject.
+
+    Raises
+    ------
+    UsageError
+        For an unknown subject, and for a cell of which no theory is known.
+    """
+    if name in CELLS and name not in THEORIES:
+        raise UsageError(f"no theory is known of the cell {name!r}; expected one of {', '.join(THEORIES)}")
+    found: SubjectTheory = lookup(THEORIES, name, "subject of a theory")
+    return found
+
+
 def _refuse_unused(
     asked: Asked,
+    subject: SubjectTheory,
     kind: str | None,
     inputs: Mapping[str, object],
     features: int | None,
@@ -174,21 +189,21 @@ def _refuse_unused(
     UsageError
         If an option has no effect. The message names it.
     """
-    if asked.name != "rnn" and asked.parameter == INPUT_SCALE:
+    if not subject.reads_inputs and asked.parameter == INPUT_SCALE:
         raise UsageError(
             f"{INPUT_SCALE} does not affect the theory of {asked.name}; give another option a range"
         )
-    if asked.name == "ginibre":
-        refuse_without_effect({**inputs, "features": features}, "with ginibre, which has no inputs")
-    elif asked.name != "rnn":
+    if not subject.is_cell:
+        refuse_without_effect({**inputs, "features": features}, f"with {asked.name}, which has no inputs")
+    elif not subject.reads_inputs:
         refuse_without_effect({**inputs, **run}, f"on the theory of {asked.name}, which is about the state 0")
     elif kind == "zero":
         refuse_without_effect({"input_scale": inputs["input_scale"]}, "on an input of zeros")
     if not measure:
         reason = "without measurements (measure)"
-        if asked.name != "rnn" or kind == "zero":
+        if not subject.reads_inputs or kind == "zero":
             refuse_without_effect({"features": features}, reason)
-        if asked.name != "rnn" or kind in ("zero", "constant"):
+        if not subject.reads_inputs or kind in ("zero", "constant"):
             refuse_without_effect({**run, **draws}, reason)
         elif kind is None:
             refuse_without_effect({"seed": draws["seed"]}, reason)

@@ -7,13 +7,15 @@ it may take no modulus, no transpose with a conjugate, no maximum.
 """
 
 from collections.abc import Callable, Sequence
-from functools import partial
+from functools import partial, singledispatch
 from importlib import import_module
 
 import numpy as np
 
+from gradflow.cells import name_cell
 from gradflow.cells.base import Cell, Layer
 from gradflow.cells.gru import GRU
+from gradflow.cells.leaky import LeakyRNN
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.cells.stack import layers_of
@@ -84,20 +86,33 @@ def step(cell: Cell, weights: Sequence[Array], state: Array, inputs: Array) -> A
 
 def quantities(layer: Layer, weight: Array, state: Array, inputs: Array) -> Quantities:
     """Return gates, pre-activations and the parts of the next state (h, c), each (n)."""
-    driven = layer.weight_ih @ inputs + layer.bias
-    if isinstance(layer, LSTM):
-        return _lstm(layer, weight, state, driven)
-    if isinstance(layer, GRU):
-        return _gru(layer, weight, state, driven)
-    if isinstance(layer, RNN):
-        z = driven + weight @ state
-        return {"z": z, "h": ANALYTIC[layer.activation](z)}
+    return _step_layer(layer, weight, state, layer.weight_ih @ inputs + layer.bias)
+
+
+@singledispatch
+def _step_layer(layer: Layer, weight: Array, state: Array, driven: Array) -> Quantities:  # noqa: ARG001
+    """Return the quantities of one step; each cell has a function of its own below."""
     raise UsageError(
-        f"{type(layer).__name__}: its step is not written in complex numbers, which check a derivation; "
-        "expected rnn, lstm or gru"
+        f"{name_cell(layer)}: no derivation of this cell is known, because its step is not written in "
+        "complex numbers, which check each term; choose another cell"
     )
 
 
+@_step_layer.register
+def _rnn(layer: RNN, weight: Array, h: Array, driven: Array) -> Quantities:
+    """H' = φ(W h + U x + b)."""
+    z = driven + weight @ h
+    return {"z": z, "h": ANALYTIC[layer.activation](z)}
+
+
+@_step_layer.register
+def _leaky(layer: LeakyRNN, weight: Array, h: Array, driven: Array) -> Quantities:
+    """H' = h + a⊙(φ(W h + U x + b) − h)."""
+    z = driven + weight @ h
+    return {"z": z, "h": h + layer.a * (ANALYTIC[layer.activation](z) - h)}
+
+
+@_step_layer.register
 def _lstm(layer: LSTM, weight: Array, state: Array, driven: Array) -> Quantities:
     """C' = f⊙c + i⊙g and h' = P(o⊙tanh c'); 1 − σ(a) is σ(−a), which keeps its digits."""
     h, c = state[: layer.output_size], state[layer.output_size :]
@@ -127,6 +142,7 @@ def _lstm(layer: LSTM, weight: Array, state: Array, driven: Array) -> Quantities
     }
 
 
+@_step_layer.register
 def _gru(layer: GRU, weight: Array, h: Array, driven: Array) -> Quantities:
     """H' = (1 − z)⊙n + z⊙h; v = W_n h + b_hn."""
     w_r, w_z, w_n = np.split(weight, 3)

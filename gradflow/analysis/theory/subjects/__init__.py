@@ -1,13 +1,14 @@
 """What theory predicts, one file a subject: a cell with fresh weights, or a product of random matrices.
 
-A theory is a function of a `Case` that returns its predictions, each with what measures the same of one draw.
+Each is a `SubjectTheory`: a function of a `Case` that returns its predictions, each with what measures the
+same of one draw, and whether the subject is a cell and the theory reads its inputs.
 """
 
 from gradflow.registry import Registry
 
 THEORIES: Registry = {
-    "rnn": "gradflow.analysis.theory.subjects.rnn:predictions",
-    "lstm": "gradflow.analysis.theory.subjects.gated:lstm",
-    "gru": "gradflow.analysis.theory.subjects.gated:gru",
-    "ginibre": "gradflow.analysis.theory.subjects.ginibre:predictions",
+    "rnn": "gradflow.analysis.theory.subjects.rnn:THEORY",
+    "lstm": "gradflow.analysis.theory.subjects.gated:LSTM_THEORY",
+    "gru": "gradflow.analysis.theory.subjects.gated:GRU_THEORY",
+    "ginibre": "gradflow.analysis.theory.subjects.ginibre:THEORY",
 }

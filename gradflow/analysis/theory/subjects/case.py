@@ -102,6 +102,17 @@ class Prediction:
         return self.known.value
 
 
+class SubjectTheory(NamedTuple):
+    """What is predicted of a case, and what the subject depends on.
+
+    ``is_cell``: it has the options of a cell, and features. ``reads_inputs``: predictions depend on inputs.
+    """
+
+    predict: Callable[[Case], list[Prediction]]
+    is_cell: bool = True
+    reads_inputs: bool = False
+
+
 def log(value: float) -> float:
     """Return ln of a number that is not negative, −inf of 0."""
     if value <= 0:

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.theory.subjects.case import Case, Prediction, log, zero_state_radius
+from gradflow.analysis.theory.subjects.case import Case, Prediction, SubjectTheory, log, zero_state_radius
 from gradflow.cells.activations import sigmoid
 from gradflow.cells.base import Array, Layer
 from gradflow.cells.gru import GRU
@@ -116,3 +116,6 @@ def _predictions(
             "critical_gain", lambda: None if critical is None else critical / scales.recurrent, SOURCE
         ),
     ]
+
+
+LSTM_THEORY, GRU_THEORY = SubjectTheory(lstm), SubjectTheory(gru)

@@ -8,7 +8,7 @@ from scipy.special import digamma
 
 from gradflow.analysis.shared.exponents import Plan, measured
 from gradflow.analysis.shared.orbit import StreamOrbit
-from gradflow.analysis.theory.subjects.case import CIRCULAR_LAW, Case, Prediction, log
+from gradflow.analysis.theory.subjects.case import CIRCULAR_LAW, Case, Prediction, SubjectTheory, log
 from gradflow.cells.base import Array
 from gradflow.linalg.ensembles import ginibre
 from gradflow.linalg.norms import spectral_radius
@@ -50,3 +50,6 @@ def _exponents(size: int, gain: float, plan: Plan, seed: int, draw: int) -> Arra
     orbit = StreamOrbit(size, lambda: ginibre(size, gain, generator))
     (run,) = measured([orbit], size, plan, seed=seed + draw)
     return run.exponents()
+
+
+THEORY = SubjectTheory(predictions, is_cell=False)

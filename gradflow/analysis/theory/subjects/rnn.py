@@ -9,7 +9,14 @@ import numpy as np
 from gradflow.analysis.shared.exponents import measured, orbit_of
 from gradflow.analysis.theory.driven_field import DrivenField
 from gradflow.analysis.theory.mean_field import MeanField, normal_mean
-from gradflow.analysis.theory.subjects.case import ORTHOGONAL, Case, Prediction, log, zero_state_radius
+from gradflow.analysis.theory.subjects.case import (
+    ORTHOGONAL,
+    Case,
+    Prediction,
+    SubjectTheory,
+    log,
+    zero_state_radius,
+)
 from gradflow.cells.activations import Activation, activation
 from gradflow.cells.base import affine
 from gradflow.cells.rnn import RNN
@@ -116,3 +123,6 @@ def _variance(case: Case, draw: int) -> float:
         if done >= last:
             break
     return squares / (case.plan.steps * cell.state_size) if done >= last else math.inf
+
+
+THEORY = SubjectTheory(predictions, reads_inputs=True)

@@ -1,0 +1,208 @@
+"""The leaky recurrent network: h' = (1 − a)⊙h + a⊙φ(W h + U x + b), with 0 < a ≤ 1.
+
+It is Euler's step of length dt for the continuous-time network τ dh/dt = −h + φ(W h + U x + b), a being dt/τ,
+and the cell of an echo-state network, whose leaking rate is a (Jaeger et al. 2007, eq. 3). With a = 1 it is
+the simple recurrent network.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gradflow.cells.activations import activation
+from gradflow.cells.base import Gate, GateValues, Layer, Use, affine
+from gradflow.cells.factor import Array, LayerFactor, Pull, carried
+from gradflow.cells.initialization import fresh_weights, spread_chrono_biases
+from gradflow.cells.knob import Knob
+from gradflow.cells.rnn import RNNFactor
+from gradflow.errors import UsageError
+from gradflow.linalg.products import transposed
+
+DEFAULT_LEAK = 0.1  # a step of a tenth of the time constant
+
+
+@dataclass(frozen=True, eq=False)
+class LeakyFactor(LayerFactor):
+    """∂h'/∂h = diag(1 − a) + diag(a φ′) W: a diagonal matrix beside that of a simple recurrent network."""
+
+    kept: Array  # (H, 1) 1 − a, the same at every point
+    slope: Array  # (..., H, 1) a φ′
+    weight_hh: Array  # (..., H, H)
+    weight_ih: Array  # (..., H, I)
+
+    per_point: ClassVar[tuple[str, ...]] = ("slope",)
+
+    def matmat(self, block: Array) -> Array:
+        """Return (1 − a)⊙X + diag(a φ′) (W X)."""
+        moved: Array = self.weight_hh @ block
+        moved *= self.slope
+        moved += self.kept * block
+        return moved
+
+    def rmatmat(self, block: Array) -> Array:
+        """Return (1 − a)⊙Y + Wᵀ (diag(a φ′) Y)."""
+        result: Array = transposed(self.weight_hh) @ (self.slope * block)
+        result += self.kept * block
+        return result
+
+    def pull(self, block: Array) -> Pull:
+        """Return δ = diag(a φ′) Y, and (1 − a)⊙Y + Wᵀ δ."""
+        signal = self.slope * block
+        return Pull((signal,), self.kept * block + carried(signal, self.weight_hh))
+
+    def todense(self) -> Array:
+        """Return diag(1 − a) + diag(a φ′) W."""
+        dense = np.asarray(self.slope * self.weight_hh)
+        places = np.arange(self.size)
+        dense[..., places, places] += self.kept[:, 0]
+        return dense
+
+    def input_matmat(self, block: Array) -> Array:
+        """Return diag(a φ′) (U X)."""
+        return np.asarray(self.slope * (self.weight_ih @ block))
+
+    def input_rmatmat(self, block: Array) -> Array:
+        """Return Uᵀ (diag(a φ′) Y)."""
+        result: Array = transposed(self.weight_ih) @ (self.slope * block)
+        return result
+
+
+@dataclass(frozen=True, eq=False)
+class LeakyRNN(Layer):
+    """A leaky recurrent cell; its state is h, shape (H,).
+
+    1 − a is a constant and not a gate: no weight opens or shuts it. Without the recurrent weights a unit
+    keeps 1/e of its state for −1/ln(1 − a) steps, which is about τ/dt.
+
+    Attributes
+    ----------
+    weight_ih : array (..., H, I)
+    weight_hh : array (..., H, H)
+    bias : array (..., H)
+    a : array (H), or one number for all units
+        The share of the state that a step replaces: over 0, and at most 1. It is no weight: it is the same
+        for all draws of the weights, and `bptt` has no gradient by it.
+    activation : str
+        Whatever `gradflow.cells.activations.activation` reads.
+
+    Raises
+    ------
+    UsageError
+        If an entry of ``a`` is out of range, or ``a`` has another shape.
+
+    Examples
+    --------
+    Without recurrent weights, each unit keeps 1 − a of its state:
+
+    >>> cell = LeakyRNN(np.zeros((2, 1)), np.zeros((2, 2)), np.zeros(2), a=np.array([0.25, 1.0]))
+    >>> nothing = np.zeros((1, 1))
+    >>> cell.linearize(cell.run(nothing), nothing).at(0).todense()
+    array([[0.75, 0.  ],
+           [0.  , 0.  ]])
+
+    References
+    ----------
+    H. Jaeger, M. Lukoševičius, D. Popovici & U. Siewert, Optimization and applications of echo state networks
+    with leaky-integrator neurons, *Neural Networks* 20, 2007.
+    """
+
+    weight_ih: Array
+    weight_hh: Array
+    bias: Array
+    a: Array | float = DEFAULT_LEAK
+    activation: str = "tanh"
+
+    def __post_init__(self) -> None:
+        given, shape = np.asarray(self.a, np.float64), (self.hidden_size,)
+        if given.shape not in ((), shape):
+            raise UsageError(f"a has the shape {given.shape}; expected a number, or one a unit, {shape}")
+        stored = given.astype(self.weight_hh.dtype)
+        for exact, rounded in zip(given.flat, stored.flat, strict=True):
+            if not (0 < rounded <= 1 and exact <= 1):
+                what = f" is 0 in {stored.dtype}" if rounded == 0 and exact > 0 else ""
+                raise UsageError(f"a={float(exact)!r}{what}: expected a number over 0 and at most 1")
+        object.__setattr__(self, "a", np.broadcast_to(stored, shape).copy())
+        super().__post_init__()
+        activation(self.activation)  # refuses an unknown name
+
+    def weights(self) -> dict[str, Array]:
+        """Return weight_ih, weight_hh and bias; a is a constant."""
+        return {name: weight for name, weight in super().weights().items() if name != "a"}
+
+    @classmethod
+    def choose_knob(cls, options: Mapping[str, Any]) -> Knob:
+        """Return a, which sets the time constant of every unit as the bias of a gate does."""
+        return Knob("a", float(options.get("a", DEFAULT_LEAK)), 1e-6, 1.0, doubled=True)
+
+    @property
+    def gate_names(self) -> list[str]:
+        """The state alone."""
+        return ["h"]
+
+    def activity(self, states: Array, inputs: Array) -> list[GateValues]:  # noqa: ARG002 - as gates have it
+        """Return the state after every step."""
+        ends = activation(self.activation)
+        return [GateValues(1, "h", Gate("is the state", ends.low, ends.high), states[..., 1:, :])]
+
+    def step(self, state: Array, drive: Array) -> Array:
+        """Return (1 − a)⊙h + a⊙φ(W h + U x + b)."""
+        value = activation(self.activation).value(affine(self.weight_hh, state) + drive)
+        return np.asarray((1.0 - self.a) * state + self.a * value)
+
+    def linearize(self, states: Array, inputs: Array) -> LeakyFactor | RNNFactor:
+        """Return diag(1 − a) + diag(a φ′) W at every step; diag(φ′) W where no unit keeps anything."""
+        slope = self.a * self.slopes(states, inputs)
+        kept = 1.0 - np.asarray(self.a)[:, None]
+        if not kept.any():  # a = 1: determinants in closed form, and the numbers of an rnn to the last bit
+            return RNNFactor(slope, self.weight_hh, self.weight_ih)
+        return LeakyFactor(kept, slope, self.weight_hh, self.weight_ih)
+
+    def slopes(self, states: Array, inputs: Array) -> Array:
+        """Return φ′ at every step."""
+        z = affine(self.weight_hh, states[..., :-1, :]) + self.drive(inputs)
+        return activation(self.activation).slope(z)
+
+    def uses(self, states: Array, inputs: Array) -> list[dict[str, list[Use]]]:
+        """Return z = W h + U x + b."""
+        rows = slice(0, self.hidden_size)
+        return [
+            {
+                "weight_ih": [Use(("h",), rows, inputs)],
+                "weight_hh": [Use(("h",), rows, states[..., :-1, :])],
+                "bias": [Use(("h",), rows, None, unitwise=True)],
+            }
+        ]
+
+    def step_bound(self) -> Array:
+        """Return max(1 − a) + γ σ_max(diag(a) W), γ being the steepest slope of the activation.
+
+        By the triangle inequality, from the bound of a simple recurrent network.
+        """
+        replaced = np.asarray(self.a, np.float64)
+        norms = np.linalg.norm(replaced[:, None] * self.weight_hh.astype(np.float64), 2, axis=(-2, -1))
+        return np.asarray((1.0 - replaced).max() + activation(self.activation).steepest * norms)
+
+    @classmethod
+    def random(
+        cls,
+        hidden_size: int,
+        input_size: int,
+        generator: np.random.Generator,
+        *,
+        a: float = DEFAULT_LEAK,
+        activation: str = "tanh",
+        init: str = "torch",
+        gain: float = 1.0,
+    ) -> "LeakyRNN":
+        """Return a cell with fresh weights; ``gain`` multiplies the recurrent ones.
+
+        ``a`` is 0.1 unless given: a tenth of the time constant is a usual step in models of neural circuits,
+        long enough to be cheap and short enough that the cell is not yet the simple network of a = 1.
+        """
+        weights = fresh_weights(init, 1, (hidden_size, hidden_size, input_size), gain, generator)
+        bias = weights.bias_ih + weights.bias_hh
+        if init == "chrono":
+            spread_chrono_biases({"h": bias}, {}, None, generator)
+        return cls(weights.weight_ih, weights.weight_hh, bias, a, activation)
