@@ -58,9 +58,9 @@ def init(
     Starts from the given initialization and tunes one number: the gain of an rnn, the leak of a leaky cell,
     the forget bias of an lstm, the update bias of a gru, or with init=chrono the longest memory. Root finding
     looks for the value at which the ratio ‖∂s_N/∂s_0‖ / ‖∂s_N/∂s_{N−1}‖ is 1: its median over 16 sequences of
-    inputs, measured with the first draw of weights in float32, as they are written. The value is then tested on 32 other sequences;
-    the gradient arrives only if norm and ratio lie between 1e-2 and 1e2 along all of them. The table
-    ``tuning`` shows the effect of the value on other draws of weights.
+    inputs, measured with the first draw of weights in float32, as they are written. The value is then tested
+    on 32 other sequences; the gradient arrives only if norm and ratio lie between 1e-2 and 1e2 along all of
+    them. The table ``tuning`` shows the effect of the value on other draws of weights.
 
     Parameters
     ----------
