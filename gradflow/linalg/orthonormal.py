@@ -132,29 +132,33 @@ class Frame:
                 return steps
         return 0
 
-    def _with_probes(self) -> Array:
-        """Return the columns; where they are watched, beside the displacement and a random one (n, k + 2)."""
+    def _with_probes(self, *, rows: bool = False) -> Array:
+        """Return the columns; where they are watched, beside the displacement and a random one (n, k + 2).
+
+        The entries of the random one are as large as those of the first column. ``rows`` puts one before it
+        whose entries are all about as large as one another, which measures the rows of J.
+        """
         if not self.watched:
             return self.columns
-        probe = PROBE_SCALE * self._noise.standard_normal((len(self.columns), 1))
-        return np.hstack([self.columns, self.displacement, probe])
+        probes = PROBE_SCALE * self._noise.standard_normal((len(self.columns), 2))
+        probes[:, 1] *= np.abs(self.columns[:, 0])
+        return np.hstack([self.columns, self.displacement, probes if rows else probes[:, 1:]])
 
     def _carry(self, action: Callable[[Array], Array], block: Array, *, last: bool = True) -> Array:
         """Return J times columns and displacement, to which rounding is added, and the random column.
 
-        Of a random column g the row (J g)_i is about as large as row i of J: n eps of that is rounding of
-        (J q)_i, however small what is left of the sum. Rows are rounded independently of one another.
-        The random column is drawn anew but after the last step.
+        Of a random column g whose entries are as large as those of q, (J g)_i is about as large as the terms
+        of (J q)_i: n eps of that is its rounding, however small what is left of the sum. Rows are rounded
+        independently of one another. The random column is drawn anew but after the last step.
         """
         moved = action(block)
         if not self.watched:
             return moved
         moved = moved.copy() if moved is block else moved
-        unit = len(block) * EPS / PROBE_SCALE * math.sqrt(float(np.vdot(block[:, 0], block[:, 0])))
         noise = self._noise.standard_normal((2, len(block)))
-        moved[:, -2] += unit * np.copysign(moved[:, -1], noise[0])
+        moved[:, len(self.alive)] += len(block) * EPS / PROBE_SCALE * np.copysign(moved[:, -1], noise[0])
         if not last:
-            moved[:, -1] = PROBE_SCALE * noise[1]
+            moved[:, -1] = PROBE_SCALE * noise[1] * np.abs(moved[:, 0])
         return moved
 
     def _holds(self, steps: int, probed: Array) -> bool:
@@ -199,9 +203,9 @@ class Frame:
     def _step(self, action: Callable[[Array], Array]) -> tuple[Step, Array]:
         """Return what one action does to the columns, and to the displacement of the first."""
         with np.errstate(over="ignore", invalid="ignore"):
-            moved = self._carry(action, self._with_probes())
+            moved = self._carry(action, self._with_probes(rows=True))
             block, displacement = self._apart(moved)
-            rows = np.abs(moved[:, -1]) / PROBE_SCALE if self.watched else None
+            rows = np.abs(moved[:, -2]) / PROBE_SCALE if self.watched else None
         step = graded_triangle(block, rows)
         return step, np.ldexp(displacement, -step.shift)
 

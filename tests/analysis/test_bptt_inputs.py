@@ -103,7 +103,7 @@ REFUSED = [
     (UsageError, {"seed": -1}, "seed -1"),
     (UsageError, {"input_scale": math.nan}, "input scale nan"),
     (UsageError, {"input": INPUTS, "batch": 6, "features": None}, "batch 6: the input has 5"),
-    (UsageError, {"input": INPUTS, "features": 3}, "features 3 has no effect beside an input"),
+    (UsageError, {"input": INPUTS, "features": 3}, "features 3 has no effect with an input"),
     (UsageError, {"input": INPUTS, "steps": 9}, "steps 9: the input has 8"),
     (DataError, {"input": np.zeros((8, 0)), "features": None}, "no entries"),
     (UsageError, {"key": "x"}, "key 'x'"),
@@ -198,7 +198,7 @@ def test_a_network_takes_its_own_features_unless_data_are_given():
     cell = RNN(np.ones((2, 3)), 0.3 * np.eye(2), np.ones(2))
     found = gradflow.bptt(network(cell), steps=5)
     assert (found.hidden, found.features, found.steps) == (2, 3, 5)
-    with pytest.raises(UsageError, match="takes 3 features"):
+    with pytest.raises(UsageError, match="expected inputs with 3 features"):
         gradflow.bptt(network(cell), input=np.ones((5, 2)))
 
 

@@ -481,7 +481,7 @@ def test_gates_written_twice_are_the_same_gates(draw):
         ("power", {"hidden": 2, "matrix": "1"}, "hidden 2 is for random parameters"),
         ("power", {"matrix": "1 1; 0 1"}, "power: the matrix is not diagonalizable.*regimes takes any"),
         ("power", {"matrix": hippo_legs(32)}, r"power: .*nearly dependent, κ\(Q\)"),
-        ("power", {"matrix": "1 2 3"}, "1×3: expected a square one"),
+        ("power", {"matrix": "1 2 3"}, "1×3; expected a square one"),
         ("power", {"matrix": "1e100"}, "entries up to 1e\\+100"),
         ("regimes", {"matrix": np.eye(101)}, "101 rows"),
         ("regimes", {"key": "W"}, "key 'W' picks an array of a file"),

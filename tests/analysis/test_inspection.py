@@ -409,7 +409,7 @@ def test_diff_tells_what_became_of_each_layer(saved):
     assert inspect(*files).changes is None
 
 
-@pytest.mark.parametrize("scale", [1e-200, 1e300])
+@pytest.mark.parametrize("scale", [1e-200, 1e299])
 def test_a_change_of_weights_is_relative_at_any_size(saved, scale):
     before, after = arrays(), arrays()
     before["weight_hh_l0"] = scale * before["weight_hh_l0"].astype(np.float64)

@@ -186,7 +186,7 @@ def test_other_encoding_has_the_same_numbers(cli, arguments, encoding):
 def test_error_in_another_encoding_is_one_line(cli, encoding):
     outcome = cli("power", "-m", "1 2 3", encoding=encoding)
     assert (outcome.code, outcome.raw) == (2, b"")
-    assert re.fullmatch(r"gradflow: the matrix is 1.3: .*\n", outcome.err)
+    assert re.fullmatch(r"gradflow: the matrix is 1.3; .*\n", outcome.err)
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "latin-1"])

@@ -95,7 +95,7 @@ def test_no_measure_exits_0_with_null_in_json_nan_in_csv_and_a_dash_on_the_scree
         assert float(line[places[0]]) == row["predicted"]
         assert [line[place] for place in places[1:]] == ["nan"] * 3
     shown = cli(*CASES[case]).out.split(
-        ": theory beside measurement\n" if case == "alone" else "value by value"
+        ": predictions and measurements\n" if case == "alone" else "at each value of the range"
     )[1]
     (line,) = (line for line in shown.splitlines() if line.split()[:1] == [lines[-1][0].removesuffix(".0")])
     assert line.split()[2:5] == ["-"] * 3
@@ -146,7 +146,7 @@ def test_critical_row_exits_0_marked_where_the_phase_turns(cli, gain, critical):
 def test_predictions_of_a_range_exit_2_and_say_to_leave_it_out(check_refused):
     check_refused(
         2, "theory", "rnn", "--gain", "1:3:1", "--no-measure", "--table", "predictions",
-        says=["predictions", "leave the range out"],
+        says=["predictions", "give a single value"],
     )  # fmt: skip
 
 
@@ -219,7 +219,7 @@ def test_help_exits_0_with_every_subject_table_and_verdict(cli):
     outcome = cli("theory", "-h")
     assert outcome.code == 0
     for word in (
-        "rnn or lstm or gru or ginibre",
+        "rnn, lstm, gru, ginibre",
         "--no-measure",
         "--gain",
         "--input-scale",

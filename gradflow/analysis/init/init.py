@@ -173,7 +173,9 @@ class Task(NamedTuple):
         options = dict(self.spec.options) | ({} if value is None else {self.knob.name: value})
         spec = self.spec._replace(options=options)
         made = drawn(spec, self.hidden, self.inputs.features, self.seed, draw)
-        return made.astype(np.dtype(np.float32)).astype(np.dtype(np.float64))
+        made.astype(np.dtype(np.float32))  # refuses weights that float32 does not hold
+        # What is no weight, as the leak of a cell, is not written and keeps all its digits.
+        return made.with_weights(lambda weights: weights[0].astype(np.float32).astype(np.float64))
 
     def sought(self, value: float | None) -> Credit:
         """Return the credit of the first draw of weights, along the sequences of the search."""

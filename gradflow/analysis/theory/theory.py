@@ -85,11 +85,12 @@ def theory(
     DataError
         If inputs cannot be read.
 
-    References ---------- Girko 1984 for the circular law; Newman 1986 for products of matrices; Molgedey,
-    Schuchhardt & Schuster 1992 and Chen, Pennington & Schoenholz 2018 for the mean field, whose transition
-    Sompolinsky, Crisanti & Sommers 1988 found in continuous time; Ahmadian, Fumarola & Miller 2015 for gated
-    cells; Pascanu, Mikolov & Bengio 2013, section 2.1, for the bound. The column ``source`` names the source
-    of each row.
+    References
+    ----------
+    Girko 1984 for the circular law; Newman 1986 for products of matrices; Molgedey, Schuchhardt & Schuster
+    1992 and Chen, Pennington & Schoenholz 2018 for the mean field, whose transition Sompolinsky, Crisanti &
+    Sommers 1988 found in continuous time; Ahmadian, Fumarola & Miller 2015 for gated cells; Pascanu, Mikolov
+    & Bengio 2013, section 2.1, for the bound. The column ``source`` names the source of each row.
 
     Examples
     --------
