@@ -114,7 +114,7 @@ def test_a_command_without_a_page_gets_one(copy):
     page.unlink()
     generate.main([])
     assert page.read_text().startswith(
-        f"# gradflow init\n\nFresh weights whose gradients live for N steps.\n\n{MARKER}\n"
+        f"# gradflow init\n\nFind fresh weights whose gradients survive N steps.\n\n{MARKER}\n"
     )
 
 
