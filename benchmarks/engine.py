@@ -19,7 +19,7 @@ import numpy as np
 from common import Array, make_inputs, make_weights
 from ours import log10_norms, network
 
-from gradflow.analysis.compare.measure import Question, measure
+from gradflow.analysis.compare.measure import ComparisonQuestion, measure
 from gradflow.analysis.compare.pair_map import pair_norms
 from gradflow.analysis.shared.product_norms import View, product_log10_norms
 from gradflow.analysis.shared.trajectory import follow
@@ -64,7 +64,7 @@ def batches() -> None:
     seeds, steps = 1000, 100
     cells = [parse_cell("rnn").make(8, 32, np.random.default_rng(seed)) for seed in range(seeds)]
     inputs = [np.random.default_rng(seed).standard_normal((steps, 32)) for seed in range(seeds)]
-    question = Question(everything(steps))
+    question = ComparisonQuestion(everything(steps))
     measured = medians(
         {
             "loop": lambda: [measure([cell], [x], question) for cell, x in zip(cells, inputs, strict=True)],

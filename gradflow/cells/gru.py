@@ -118,7 +118,7 @@ class GRUFactor(LayerFactor):
         return result
 
 
-class Point(NamedTuple):
+class GRUPoint(NamedTuple):
     """Everything that one evaluation of the formulas gives; arrays (..., points, H)."""
 
     z: dict[str, Array]  # pre-activations
@@ -173,7 +173,7 @@ class GRU(Layer):
         """r, z, n."""
         return list(GATES)
 
-    def _evaluate(self, state: Array, drive: Array) -> Point:
+    def _evaluate(self, state: Array, drive: Array) -> GRUPoint:
         size, gate = self.state_size, activation(self.gate_activation).value
         if self.reset == "before":
             z_r, z_z = np.split(
@@ -190,7 +190,7 @@ class GRU(Layer):
             inner = r * seen
         z_n = drive[..., 2 * size :] + inner
         gates = {"r": r, "z": gate(z_z), "n": activation(self.activation).value(z_n)}
-        return Point({"r": z_r, "z": z_z, "n": z_n}, gates, seen)
+        return GRUPoint({"r": z_r, "z": z_z, "n": z_n}, gates, seen)
 
     def step(self, state: Array, drive: Array) -> Array:
         """Return (1 − z)⊙n + z⊙h."""

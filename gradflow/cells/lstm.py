@@ -34,7 +34,7 @@ GATES = {
 }
 
 
-class Point(NamedTuple):
+class LSTMPoint(NamedTuple):
     """Everything that one evaluation of the formulas gives; arrays (..., points, H)."""
 
     z: Array  # (..., points, G, H): pre-activations of the gates that have weights
@@ -114,7 +114,7 @@ class LSTM(Layer):
         """[h; c]."""
         return {"h": slice(0, self.output_size), "c": slice(self.output_size, self.state_size)}
 
-    def _evaluate(self, state: Array, drive: Array) -> Point:
+    def _evaluate(self, state: Array, drive: Array) -> LSTMPoint:
         h, before = state[..., : self.output_size], state[..., self.output_size :]
         stacked = affine(self.weight_hh, h) + drive
         # gate, unit: one sigmoid over all gates is quicker than one for each
@@ -134,7 +134,7 @@ class LSTM(Layer):
         if "o" in peephole:
             z[..., place["o"], :] += peephole["o"] * cell
             o = gate.value(z[..., place["o"], :])
-        return Point(z, {"i": i, "f": f, "g": g, "o": o}, before, cell)
+        return LSTMPoint(z, {"i": i, "f": f, "g": g, "o": o}, before, cell)
 
     def peepholes(self) -> dict[str, Array]:
         """Return the peepholes by gate, each (..., 1, H); empty where there are none."""
@@ -170,7 +170,7 @@ class LSTM(Layer):
             weight_hr=self.weight_hr,
         )
 
-    def _slopes(self, point: Point) -> dict[str, Array]:
+    def _slopes(self, point: LSTMPoint) -> dict[str, Array]:
         """Return the derivative of each gate that has weights."""
         slopes = activation(self.gate_activation).slope(point.z)
         named = {name: slopes[..., k, :] for k, name in enumerate(self.gate_names)}
@@ -178,7 +178,7 @@ class LSTM(Layer):
         return named | {"g": activation(self.activation).slope(candidate)}
 
     @staticmethod
-    def _into_cell(point: Point, slope: dict[str, Array]) -> dict[str, Array]:
+    def _into_cell(point: LSTMPoint, slope: dict[str, Array]) -> dict[str, Array]:
         """Return ∂c'/∂z of each gate there is, before it has reached the output gate."""
         i, _, g, _ = point.gates.values()
         into = {}

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from gradflow.errors import NumericalError
-from gradflow.linalg.chain import LARGE, SMALL, Norms, out_of_range
+from gradflow.linalg.chain import LARGE, SMALL, ChainNorms, out_of_range
 from gradflow.linalg.columnwise import columnwise_products
 from gradflow.linalg.products import Action, Array
 from gradflow.linalg.rounding import COLUMNS, EPS, NO_DIGIT, SUSPICIOUS, RoundingColumns
@@ -25,7 +25,7 @@ def batch_norms(
     *,
     rows: slice | Array = slice(None),
     wanted: Callable[[int], bool] = lambda lag: True,  # noqa: ARG005
-) -> Norms:
+) -> ChainNorms:
     """Return the norms of ``rows`` of every product, shape (seeds, steps); one seed each.
 
     Parameters
@@ -150,9 +150,9 @@ class _BatchNorms:
         """Return where rounding could have left few digits, (seeds, steps)."""
         return np.asarray(((self.rounding > SUSPICIOUS[self.bytes]) | np.isinf(self.two)) & ~self.zero)
 
-    def norms(self) -> Norms:
+    def norms(self) -> ChainNorms:
         """Return all of it."""
         two, frobenius = (np.where(self.zero, -np.inf, logs) for logs in (self.two, self.frobenius))
         bounds = (self.rounding > NO_DIGIT) & ~self.zero
         known = self.rounding[~bounds & ~self.zero].max(initial=0.0)
-        return Norms(two, frobenius, self.columns * EPS[self.bytes] + float(known), bounds)
+        return ChainNorms(two, frobenius, self.columns * EPS[self.bytes] + float(known), bounds)

@@ -28,7 +28,7 @@ TOLERANCE = {8: 8e-11, 4: 3e-6}
 
 
 @dataclass(frozen=True, eq=False)
-class Norms:
+class ChainNorms:
     """``two`` and ``frobenius`` of every product, as log₁₀; −inf for what is 0 by its structure.
 
     ``two`` is nan at lags that are not wanted: the Frobenius norm costs nothing, and bounds it. ``error``
@@ -51,7 +51,7 @@ def chain_norms(
     wanted: Callable[[int], bool] = lambda lag: True,  # noqa: ARG005
     exact: bool = False,
     generator: np.random.Generator | None = None,
-) -> Norms:
+) -> ChainNorms:
     """Return the norms of ``rows`` of every product.
 
     Where rounding could have left few digits (`gradflow.linalg.rounding`), as where what is largest dies, the
@@ -115,7 +115,7 @@ class _Chain:
         self.suspicious = SUSPICIOUS[start.dtype.itemsize]
         self.leading = LeadingSingularValue(generator, TOLERANCE[start.dtype.itemsize])
 
-    def norms(self) -> Norms:
+    def norms(self) -> ChainNorms:
         """Run the chain; where the probes speak, go back to the last full product and on without shortcut."""
         full, lag, due, returns = (0, self.product.copy()), 0, FIRST, 0
         while lag < self.steps:
@@ -145,7 +145,7 @@ class _Chain:
             lag, self.product = full[0], full[1].copy()
             self.leading.rights = None
         two, frobenius = log10_of(self.two, self.exponents), log10_of(self.frobenius, self.exponents)
-        return Norms(two, frobenius, self.error, self.bounds)
+        return ChainNorms(two, frobenius, self.error, self.bounds)
 
     def _compress(self, lag: int) -> int:
         """Compress if it is worth it, and return the lag at which to try again."""

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from gradflow.errors import NumericalError
-from gradflow.linalg.chain import LARGE, SMALL, Norms, out_of_range
+from gradflow.linalg.chain import LARGE, SMALL, ChainNorms, out_of_range
 from gradflow.linalg.chain import TOLERANCE as CHAIN_TOLERANCE
 from gradflow.linalg.compression import DROPPED_CAUTION
 from gradflow.linalg.norms import frobenius_norm
@@ -36,7 +36,7 @@ def matrix_free_norms(
     *,
     rows: slice | Array = slice(None),
     generator: np.random.Generator | None = None,
-) -> Norms:
+) -> ChainNorms:
     """Return the spectral norm of ``rows`` of Y_k = A_k ⋯ A_1 Y_0 at the given lags; nan at all others.
 
     Parameters
@@ -82,7 +82,7 @@ def matrix_free_norms(
         )
         found[lag - 1] = number(value, chain.exponent).log10()
         error = max(error, rest + rounding / size)
-    return Norms(found, np.full(steps, np.nan), error, bounds)
+    return ChainNorms(found, np.full(steps, np.nan), error, bounds)
 
 
 class _ScaledChain:

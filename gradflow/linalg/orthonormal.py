@@ -200,7 +200,7 @@ class Frame:
         count = len(self.alive)
         return probed[:, :count], probed[:, count] if self.watched else np.zeros(len(probed))
 
-    def _step(self, action: Callable[[Array], Array]) -> tuple[Step, Array]:
+    def _step(self, action: Callable[[Array], Array]) -> tuple[OrthonormalStep, Array]:
         """Return what one action does to the columns, and to the displacement of the first."""
         with np.errstate(over="ignore", invalid="ignore"):
             moved = self._carry(action, self._with_probes(rows=True))
@@ -209,7 +209,7 @@ class Frame:
         step = graded_triangle(block, rows)
         return step, np.ldexp(displacement, -step.shift)
 
-    def _drop(self, step: Step, displacement: Array) -> None:
+    def _drop(self, step: OrthonormalStep, displacement: Array) -> None:
         """Go on with the columns that are still alive."""
         self.logs[np.delete(self.alive, step.living)] = -np.inf
         if not (step.living.size and step.living[0] == 0):  # another column is the first
@@ -279,7 +279,7 @@ def triangle(block: Array) -> Triangle:
     return reflected(block).triangle()
 
 
-class Step(NamedTuple):
+class OrthonormalStep(NamedTuple):
     """One step of the columns: which are ``living``, their Q and |r_ii| 2^−shift, how far apart they are."""
 
     living: Array
@@ -290,7 +290,7 @@ class Step(NamedTuple):
     amplified: Array  # size of the rows, as each column of Q weighs them, over r_ii
 
 
-def graded_triangle(block: Array, measured: Array | None = None) -> Step:
+def graded_triangle(block: Array, measured: Array | None = None) -> OrthonormalStep:
     """Return Q and R of a block (n, k) of which no column is a combination of those before it but dropped.
 
     Rows may be of very different size: taken from the largest to the smallest, each keeps its own digits
@@ -322,7 +322,9 @@ def graded_triangle(block: Array, measured: Array | None = None) -> Step:
         most = np.finfo(np.float64).max / len(rows)
         sizes = np.fmax(sizes, np.minimum(np.ldexp(np.minimum(measured[order], most), -shift), most))
     amplified = np.maximum.accumulate(sizes @ np.abs(found.columns) / found.diagonal)
-    return Step(living, Triangle(columns, found.diagonal), shift, spread, float(sizes[0]), amplified)
+    return OrthonormalStep(
+        living, Triangle(columns, found.diagonal), shift, spread, float(sizes[0]), amplified
+    )
 
 
 def _independent(rows: Array, sizes: Array, found: Triangle) -> tuple[Array, Triangle]:

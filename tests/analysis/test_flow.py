@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gradflow
-from gradflow.analysis.compare.measure import Question, measure
+from gradflow.analysis.compare.measure import ComparisonQuestion, measure
 from gradflow.analysis.shared.product_norms import View
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.rnn import RNN
@@ -18,7 +18,9 @@ from gradflow.errors import DataError, UsageError
 def run(cell, inputs, initial=None):
     """One draw measured: the spectral norm of the whole state at every lag."""
     lags = tuple(range(1, len(inputs) + 1))
-    return measure([cell], [inputs], Question(View("backward", ("state",), ("2",), lags, False)), initial)[0]
+    return measure(
+        [cell], [inputs], ComparisonQuestion(View("backward", ("state",), ("2",), lags, False)), initial
+    )[0]
 
 
 @settings(max_examples=30, deadline=None)

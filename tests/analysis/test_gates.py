@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.analysis.compare.measure import Question, measure
+from gradflow.analysis.compare.measure import ComparisonQuestion, measure
 from gradflow.analysis.shared.product_norms import View
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
@@ -22,7 +22,7 @@ def sigma(z):
 def summaries(cell, inputs=None, initial=None):
     """The summary of every gate of one draw, by layer and name."""
     inputs = np.zeros((STEPS, 1)) if inputs is None else inputs
-    question = Question(View("backward", ("state",), ("2",), (1,), False))
+    question = ComparisonQuestion(View("backward", ("state",), ("2",), (1,), False))
     found = measure([cell], [inputs], question, initial)[0].gates
     return {(gate.layer, gate.name): gate for gate in found}
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.analysis.compare.measure import Question, measure
+from gradflow.analysis.compare.measure import ComparisonQuestion, measure
 from gradflow.analysis.shared.inputs import STEPS_FOR_MAP
 from gradflow.analysis.shared.product_norms import View
 from gradflow.cells.rnn import RNN
@@ -16,7 +16,7 @@ from gradflow.errors import UsageError
 
 def mapped(cell, inputs, block="state", norm="2", exact=False):
     """log₁₀ ‖∂s_t/∂s_k‖ at [t, k]."""
-    question = Question(View("backward", (block,), (norm,), (1,), exact), pair_map=True)
+    question = ComparisonQuestion(View("backward", (block,), (norm,), (1,), exact), pair_map=True)
     return measure([cell], [inputs], question)[0].pairs
 
 

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import brentq
 
 from gradflow.analysis.inspect import remedies
-from gradflow.analysis.inspect.remedies import Case, Trial, best, trials
+from gradflow.analysis.inspect.remedies import RemedyCase, RemedyTrial, best, trials
 from gradflow.analysis.shared.credit import Credit, Measurement, credit
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.gru import GRU
@@ -31,7 +31,7 @@ def draws(steps=STEPS, seed=0):
 
 def case(cell, inputs, length=STEPS, seed=0):
     trajectory = follow(cell, inputs)
-    return Case(cell, trajectory, credit(trajectory, length), length, seed)
+    return RemedyCase(cell, trajectory, credit(trajectory, length), length, seed)
 
 
 def tried(one):
@@ -280,7 +280,7 @@ def test_weights_at_the_end_of_the_doubles_are_no_reason_to_fail(size):
 
 def outcome(log10_credit, blow_up=None):
     ends = (Measurement(0, 9, log10_credit, log10_credit),)
-    return Trial("gain", 1.0, Credit(ends, (0.0,), None, blow_up, 0.0))
+    return RemedyTrial("gain", 1.0, Credit(ends, (0.0,), None, blow_up, 0.0))
 
 
 def test_best_is_the_most_even_of_those_that_arrive():
@@ -329,7 +329,7 @@ def test_a_gain_is_sought_on_half_of_the_runs_and_judged_on_all():
     inputs[2:] = 1000.0  # drives that the search does not see, and that no gain lets a gradient through
     cell = RNN(np.full((3, 1), 0.01), 0.5 * np.eye(3), np.zeros(3))
     trajectory = follow(cell, inputs)
-    trial = tried(Case(cell, trajectory, credit(trajectory, STEPS), STEPS, 0))["gain"]
+    trial = tried(RemedyCase(cell, trajectory, credit(trajectory, STEPS), STEPS, 0))["gain"]
     assert trial.value == 2.0  # at rest tanh has slope 1
     assert [end.arrival for end in trial.credit.measurements] == ["arrives"] * 2 + ["lost"] * 2
     assert best([trial]) is None
@@ -340,7 +340,7 @@ def test_no_gain_is_advised_for_a_network_that_every_gain_leaves_to_its_inputs(s
     cell = parse_cell("rnn:gain=3").make(16, FEATURES, np.random.default_rng(seed))
     inputs = np.random.default_rng([seed, 1]).standard_normal((8, 300, FEATURES))
     trajectory = follow(cell, inputs)
-    one = Case(cell, trajectory, credit(trajectory, 300), 300, 0)
+    one = RemedyCase(cell, trajectory, credit(trajectory, 300), 300, 0)
     for trial in trials(one):
         ends = trial.credit.measurements
         assert len(ends) == 8

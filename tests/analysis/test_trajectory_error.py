@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.analysis.compare.measure import Question, measure
+from gradflow.analysis.compare.measure import ComparisonQuestion, measure
 from gradflow.analysis.shared.product_norms import View
 from gradflow.cells.rnn import RNN
 
@@ -107,7 +107,7 @@ def test_float32_has_the_error_of_its_own_last_place():
 def errors(cell, inputs, initial=None):
     """The largest change over three runs, of the spectral norm."""
     view = View("backward", ("state",), ("2",), tuple(range(1, len(inputs) + 1)), exact=False)
-    return measure([cell], [inputs], Question(view), initial)[0].trajectory_errors["state", "2"]
+    return measure([cell], [inputs], ComparisonQuestion(view), initial)[0].trajectory_errors["state", "2"]
 
 
 def exact_log10_norms(weight, bias, initial, steps):
@@ -163,7 +163,7 @@ def test_it_covers_what_double_differs_from_longer_numbers(gain, seed):
         product = product @ (slope[:, None] * weights)
         logs.append(math.log10(np.linalg.norm(product, 2)))
     view = View("backward", ("state",), ("2",), tuple(range(1, steps + 1)), exact=True)
-    measured = measure([cell], [inputs], Question(view))[0]
+    measured = measure([cell], [inputs], ComparisonQuestion(view))[0]
     apart = np.abs(measured.log10_norms["state", "2"] - logs).max()
     assert apart <= 3 * measured.trajectory_errors["state", "2"] + 2e-14
 

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradflow.analysis.init.tuning import ENOUGH, Knob, Trial, best, close_enough, decades_of, knob_of, search
+from gradflow.analysis.init.tuning import (
+    ENOUGH,
+    Knob,
+    TuningTrial,
+    best,
+    close_enough,
+    decades_of,
+    knob_of,
+    search,
+)
 from gradflow.analysis.shared.credit import Credit, Measurement
 from gradflow.cells.spec import parse_cell
 from gradflow.errors import UsageError
@@ -92,7 +101,7 @@ def test_from_any_start_to_any_crossing_of_a_bent_curve_the_band_is_found(knob, 
 @pytest.mark.parametrize("knob", KNOBS)
 @pytest.mark.parametrize("log10", [0.0, ENOUGH, -ENOUGH, 0.1])
 def test_a_start_that_is_close_enough_ends_the_search(knob, log10):
-    assert searched(knob, lambda value: log10) == [Trial(knob.start, outcome(log10))]
+    assert searched(knob, lambda value: log10) == [TuningTrial(knob.start, outcome(log10))]
 
 
 @pytest.mark.parametrize("knob", KNOBS)
@@ -119,7 +128,7 @@ def test_a_gradient_that_is_always_inflated_is_sought_down_to_the_lower_end(knob
 def test_a_ratio_that_saturates_under_1_gives_the_largest_value_there_is(start):
     knob = GAIN._replace(start=start)
     found = best(searched(knob, lambda gain: -1.0 - 1.0 / gain))
-    assert found == Trial(knob.high, outcome(-1.0 - 1e-3))
+    assert found == TuningTrial(knob.high, outcome(-1.0 - 1e-3))
 
 
 @pytest.mark.parametrize("jump", [0.02, 0.8, 1.3, 5.0, 700.0])
@@ -194,7 +203,7 @@ def test_a_start_over_the_upper_end_comes_in_at_once(knob, start):
     ],
 )
 def test_the_best_trial_is_the_first_of_the_nearest_to_1(logs, place):
-    trials = [Trial(float(k), outcome(log)) for k, log in enumerate(logs)]
+    trials = [TuningTrial(float(k), outcome(log)) for k, log in enumerate(logs)]
     assert best(trials) is trials[place]
 
 

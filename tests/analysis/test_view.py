@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gradflow
-from gradflow.analysis.compare.measure import Question, measure
+from gradflow.analysis.compare.measure import ComparisonQuestion, measure
 from gradflow.analysis.shared.product_norms import View, parse_lags
 from gradflow.cells.gru import GRU
 from gradflow.cells.rnn import RNN
@@ -36,7 +36,7 @@ def asked(
 ):
     """log₁₀ of one norm of one block of one draw at every lag."""
     lags = lags or tuple(range(1, len(inputs) + 1))
-    question = Question(View(direction, (block,), (norm,), lags, exact))
+    question = ComparisonQuestion(View(direction, (block,), (norm,), lags, exact))
     return measure([cell], [inputs], question, initial)[0].log10_norms[block, norm]
 
 
@@ -363,7 +363,7 @@ def test_product_of_h_jacobians_is_eighty_orders_below_the_true_block():
 )
 def test_norm_of_a_step_is_that_of_its_jacobian(spec, hidden, direction):
     cell, inputs = drawn(spec, hidden, 6)
-    question = Question(View(direction, ("state",), ("2",), tuple(range(1, 7)), False))
+    question = ComparisonQuestion(View(direction, ("state",), ("2",), tuple(range(1, 7)), False))
     found = measure([cell], [inputs], question)[0].log10_step_norms
     norms = [np.linalg.norm(factor.todense(), 2) for factor in jacobians(cell, inputs)]
     expected = norms if direction == "forward" else norms[::-1]
@@ -384,7 +384,7 @@ def test_norm_of_a_step_is_that_of_its_jacobian(spec, hidden, direction):
 def test_norms_of_many_steps_are_right_however_close_their_singular_values(spec, scale, direction):
     # 70 steps are more than go at once
     cell, inputs = drawn(spec, 35 if "lstm" in spec else 70, 70, seed=2, scale=scale)
-    question = Question(View(direction, ("state",), ("2",), (1,), False))
+    question = ComparisonQuestion(View(direction, ("state",), ("2",), (1,), False))
     found = 10 ** measure([cell], [inputs], question)[0].log10_step_norms
     norms = np.array([np.linalg.norm(factor.todense(), 2) for factor in jacobians(cell, inputs)])
     np.testing.assert_allclose(found, norms if direction == "forward" else norms[::-1], rtol=1e-10)
@@ -393,7 +393,7 @@ def test_norms_of_many_steps_are_right_however_close_their_singular_values(spec,
 def test_a_step_that_is_exactly_nothing_is_so_among_others():
     cell, inputs = RNN(np.eye(80), 0.5 * np.eye(80), np.zeros(80), "relu"), np.ones((6, 80))
     inputs[2] = -9.0
-    question = Question(View("forward", ("state",), ("2",), (1,), False))
+    question = ComparisonQuestion(View("forward", ("state",), ("2",), (1,), False))
     found = measure([cell], [inputs], question)[0].log10_step_norms
     np.testing.assert_allclose(np.delete(found, 2), math.log10(0.5), rtol=1e-12)
     assert found[2] == -math.inf
@@ -405,7 +405,7 @@ def test_norms_at_either_end_of_the_doubles_are_right(hidden, gain):
     # orthogonal weights, no input: the norm is gain^k, by batch, chain and without products
     cell, _ = drawn(f"rnn:activation=identity,init=orthogonal,gain={gain}", hidden, 1)
     cell = RNN(cell.weight_ih, cell.weight_hh, np.zeros(hidden), "identity")
-    question = Question(View("backward", ("state",), ("2",), (1, 2), False))
+    question = ComparisonQuestion(View("backward", ("state",), ("2",), (1, 2), False))
     measured = measure([cell], [np.zeros((2, 3))], question)[0]
     expected = math.log10(gain) * np.array([1, 2])
     np.testing.assert_allclose(measured.log10_norms["state", "2"], expected, rtol=1e-11)
@@ -416,7 +416,7 @@ def test_norms_at_either_end_of_the_doubles_are_right(hidden, gain):
 
 
 def assert_bounded(cell, inputs, block, norms):
-    question = Question(View("backward", (block,), norms, tuple(range(1, len(inputs) + 1)), False))
+    question = ComparisonQuestion(View("backward", (block,), norms, tuple(range(1, len(inputs) + 1)), False))
     measured = measure([cell], [inputs], question)[0]
     for norm in norms:
         assert np.all(measured.log10_norms[block, norm] <= measured.log10_bounds[block, norm])
@@ -688,7 +688,7 @@ def two_relu_blocks(size, steps, kill, direction, seed=0):
 )
 def test_a_block_that_dies_at_lag_1500_leaves_the_other_with_all_its_digits(size, exact, seeds, direction):
     drawn_cells = [two_relu_blocks(size, 1600, 1500, direction, seed) for seed in range(seeds)]
-    question = Question(View(direction, ("state",), ("2",), tuple(range(1, 1601)), exact))
+    question = ComparisonQuestion(View(direction, ("state",), ("2",), tuple(range(1, 1601)), exact))
     cells, inputs = zip(*drawn_cells, strict=True)
     for found in measure(cells, inputs, question, np.ones(2 * size)):
         lags = np.arange(1, 1601)

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gradflow.analysis.compare.measure import Question, measure
+from gradflow.analysis.compare.measure import ComparisonQuestion, measure
 from gradflow.analysis.shared.product_norms import View
 from gradflow.cells import CELLS
 from gradflow.cells.initialization import INITIALIZATIONS, fresh_weights
@@ -209,7 +209,7 @@ def test_white_noise_gives_a_ginibre_network_the_rate_of_mean_field_theory():
         generator = np.random.default_rng(seed)
         cell = parse_cell("rnn:init=ginibre").make(size, features, generator)
         inputs = generator.standard_normal((350, features))
-        question = Question(View("backward", ("state",), ("2",), lags, False))
+        question = ComparisonQuestion(View("backward", ("state",), ("2",), lags, False))
         norms = measure([cell], [inputs], question)[0].log10_norms["state", "2"]
         rates.append((norms[299] - norms[49]) / 250 * math.log(10))
     # the bias of a finite size is about −4/N; the rates' own scatter bounds the error of their mean

@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from gradflow.analysis.compare.measure import Question, measure
+from gradflow.analysis.compare.measure import ComparisonQuestion, measure
 from gradflow.analysis.shared.product_norms import View
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.lstm import LSTM
@@ -15,7 +15,7 @@ from gradflow.cells.rnn import RNN
 def run(cell, inputs, state=None):
     """The cell measured along inputs, spectral norm of the whole state at every lag."""
     lags = tuple(range(1, len(inputs) + 1))
-    question = Question(View("backward", ("state",), ("2",), lags, False))
+    question = ComparisonQuestion(View("backward", ("state",), ("2",), lags, False))
     return measure([cell], [inputs], question, state)[0]
 
 

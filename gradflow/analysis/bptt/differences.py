@@ -15,7 +15,7 @@ EPSILON = float(np.finfo(np.float64).eps)
 RESOLVED = 1e-6  # an uncertainty, relative, over which differences decide nothing
 
 
-class Estimate(NamedTuple):
+class DerivativeEstimate(NamedTuple):
     """A derivative, how far off it may be, from what steps, and the largest |f| that was met on the way."""
 
     value: float
@@ -24,7 +24,7 @@ class Estimate(NamedTuple):
     largest: float
 
 
-def derivative(function: Callable[[float], float]) -> Estimate:
+def derivative(function: Callable[[float], float]) -> DerivativeEstimate:
     """Return f′(0) by central differences of shrinking steps, extrapolated to none (Ridders 1982).
 
     Examples
@@ -51,7 +51,7 @@ def derivative(function: Callable[[float], float]) -> Estimate:
         if uncertain <= RESOLVED * abs(best) and abs(row[-1] - before[-1]) >= 2.0 * uncertain:
             break  # rounding has taken over
         before = row
-    return Estimate(best, uncertain, smallest, largest)
+    return DerivativeEstimate(best, uncertain, smallest, largest)
 
 
 def difference_error(

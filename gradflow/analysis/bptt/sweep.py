@@ -168,11 +168,11 @@ class Streams:
         self.first = int(np.argmax(spoken)) if self.last else 0
         self.columns: Signals = _signals(asked[:, unrolled.points(self.first, self.last)])
 
-    def advance(self) -> "Part":
+    def advance(self) -> "SignalPart":
         """Return this lag's part of the gradient, and go on to the next."""
         points = self.unrolled.points(self.first, self.last)
         levels, before = self._pull(points)
-        here = Part(self.lag, self.first, self.last, levels, self.unrolled)
+        here = SignalPart(self.lag, self.first, self.last, levels, self.unrolled)
         self.lag, self.last = self.lag + 1, max(self.last - 1, 0)
         if self.first:
             self.first -= 1
@@ -298,7 +298,7 @@ def _carried_back(factor: StepFactor, columns: Signals, watch: UnderflowWatch) -
     return _pulled(factor, columns, watch)[1]
 
 
-class Part(NamedTuple):
+class SignalPart(NamedTuple):
     """What one lag adds: the error signals of its streams at the steps from ``first`` to before ``last``."""
 
     lag: int

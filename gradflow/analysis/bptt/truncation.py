@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.analysis.bptt.parameters import Block
-from gradflow.analysis.bptt.sweep import Part, Streams
+from gradflow.analysis.bptt.sweep import SignalPart, Streams
 from gradflow.cells.base import Array
 from gradflow.linalg.columns import NOWHERE, Sum, factors
 from gradflow.linalg.entrywise import FURTHEST
@@ -121,7 +121,7 @@ class Pairs:
             start += block.size
             self.met.append(_met(whole, block, unrolled.steps))
 
-    def enter(self, part: Part) -> None:
+    def enter(self, part: SignalPart) -> None:
         """Note the next lag's pairs."""
         here = slice(part.first, part.last)
         squares, along = np.zeros((2, part.last - part.first))
@@ -139,7 +139,7 @@ class Pairs:
         self.shares[rows + part.lag, rows] = np.ldexp(along / (norm.mantissa or 1.0) ** 2, shifts) + 0.0
 
 
-def _signal(part: Part, block: Block, points: slice) -> tuple[Array, NDArray[np.int64]]:
+def _signal(part: SignalPart, block: Block, points: slice) -> tuple[Array, NDArray[np.int64]]:
     """Return δ of a block, (points, rows), with the largest that counts near 1, and the powers of two of it.
 
     Of a block that multiplies unit by unit that is the largest δ⊙v.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradflow.analysis import BLOCKS, DTYPES, NORMS, VIEWS
-from gradflow.analysis.compare.measure import Measured, Question, measure
+from gradflow.analysis.compare.measure import ComparisonQuestion, DrawMeasurement, measure
 from gradflow.analysis.compare.pair_map import pair_table
 from gradflow.analysis.compare.paths import path_tables
 from gradflow.analysis.compare.record import Flow
@@ -146,7 +146,7 @@ def compare(
         refuse_without_effect({"seed": seed}, "because neither weights nor inputs are random")
     norms, blocks = _several("norm", norm, NORMS), _several("block", block, BLOCKS)
     chosen = View(_one("view", view, VIEWS), blocks, norms, parse_lags(lags, inputs.steps), exact)
-    question = Question(chosen, pair_map, paths, gate_steps)
+    question = ComparisonQuestion(chosen, pair_map, paths, gate_steps)
     _check(question, inputs.steps)
     draws = Draws(hidden, 0 if seed is None else seed, seeds, inputs, np.dtype(_one("dtype", dtype, DTYPES)))
     _check_tables(specs, draws, question)
@@ -189,7 +189,7 @@ class Draws(NamedTuple):
         """Return a cell with the weights of one draw."""
         return drawn(spec, self.hidden, self.inputs.features, self.seed, draw).astype(self.dtype)
 
-    def batches(self, spec: Spec, question: Question) -> Iterator[range]:
+    def batches(self, spec: Spec, question: ComparisonQuestion) -> Iterator[range]:
         """Yield the draws to measure together, as many as fit into one batch."""
         size = self.cell(spec, 0).state_size
         fitting = AT_ONCE // (size * max(size, self.inputs.steps)) if question.batchable(size) else 1
@@ -201,11 +201,11 @@ class Draws(NamedTuple):
 
 
 def _measured(
-    specs: Sequence[Spec], draws: Draws, question: Question, map: Callable[..., Iterable[Any]]
-) -> dict[str, list[Measured]]:
+    specs: Sequence[Spec], draws: Draws, question: ComparisonQuestion, map: Callable[..., Iterable[Any]]
+) -> dict[str, list[DrawMeasurement]]:
     """Return the measurements of each cell, draw by draw."""
 
-    def answer(job: tuple[Spec, range]) -> list[Measured]:
+    def answer(job: tuple[Spec, range]) -> list[DrawMeasurement]:
         spec, places = job
         try:
             cells = [draws.cell(spec, place) for place in places]
@@ -214,7 +214,7 @@ def _measured(
             raise type(error)(f"cell {spec.text!r}: {error}") from None
 
     jobs = [(spec, places) for spec in specs for places in draws.batches(spec, question)]
-    found: dict[str, list[Measured]] = {spec.text: [] for spec in specs}
+    found: dict[str, list[DrawMeasurement]] = {spec.text: [] for spec in specs}
     for (spec, _), several in zip(jobs, list(map(answer, jobs)), strict=True):
         found[spec.text] += several
     return found
@@ -223,8 +223,8 @@ def _measured(
 def _record(
     params: Mapping[str, Any],
     draws: Draws,
-    question: Question,
-    found: Mapping[str, list[Measured]],
+    question: ComparisonQuestion,
+    found: Mapping[str, list[DrawMeasurement]],
     assumed: Sequence[str],
 ) -> Flow:
     """Return the record of all measurements."""
@@ -259,7 +259,7 @@ def _record(
     )
 
 
-def _check(question: Question, steps: int) -> None:
+def _check(question: ComparisonQuestion, steps: int) -> None:
     """Check that the requested norms and map can be computed.
 
     Raises
@@ -278,7 +278,7 @@ def _check(question: Question, steps: int) -> None:
         )
 
 
-def _check_tables(specs: Sequence[Spec], draws: Draws, question: Question) -> None:
+def _check_tables(specs: Sequence[Spec], draws: Draws, question: ComparisonQuestion) -> None:
     """Check that at least one cell has rows in every requested table.
 
     Raises

@@ -59,7 +59,7 @@ def _step_bounds(trajectory: Trajectory, block: str, retained: Array | None) -> 
 Series = tuple[str, str]  # block, norm
 
 
-class Question(NamedTuple):
+class ComparisonQuestion(NamedTuple):
     """What is to be measured: the view, and the tables that are not for everybody."""
 
     view: View
@@ -73,7 +73,7 @@ class Question(NamedTuple):
         return state_size <= BATCHED and not apart
 
 
-class Measured(NamedTuple):
+class DrawMeasurement(NamedTuple):
     """One draw. Arrays (T,) run by lag, up to the last finite step; nan at lags not asked for."""
 
     log10_step_norms: Array
@@ -99,8 +99,8 @@ class Measured(NamedTuple):
 
 
 def measure(
-    cells: Sequence[Cell], inputs: Sequence[Array], question: Question, initial: Array | None = None
-) -> list[Measured]:
+    cells: Sequence[Cell], inputs: Sequence[Array], question: ComparisonQuestion, initial: Array | None = None
+) -> list[DrawMeasurement]:
     """Run several draws of one cell, each along its own inputs (T, features), and measure them.
 
     All start from ``initial``, 0 unless given. Small ones go as one batch, unless a state leaves the range
@@ -131,7 +131,7 @@ class _Norms(NamedTuple):
     gate_steps: list[Array]
 
 
-def _measured_norms(trajectory: Trajectory, question: Question) -> _Norms:
+def _measured_norms(trajectory: Trajectory, question: ComparisonQuestion) -> _Norms:
     view = question.view
     gates = trajectory.gates()
     summaries = [summarized(gate) for gate in gates] if trajectory.steps else []
@@ -168,13 +168,13 @@ def _measured_norms(trajectory: Trajectory, question: Question) -> _Norms:
 
 
 def _measured(
-    trajectory: Trajectory, question: Question, draw: int | None, every: _Norms | None = None
-) -> Measured:
+    trajectory: Trajectory, question: ComparisonQuestion, draw: int | None, every: _Norms | None = None
+) -> DrawMeasurement:
     """Return what one draw shows; ``draw`` is its place where the trajectory has several."""
     every = every or _measured_norms(trajectory, question)
     pairs = _pairs(trajectory, question.view) if question.pair_map else None
     place = ... if draw is None else draw
-    return Measured(
+    return DrawMeasurement(
         log10_step_norms=every.steps[place],
         log10_norms={series: values[place] for series, values in every.norms.items()},
         log10_bounds={series: values[place] for series, values in every.bounds.items()},

@@ -12,7 +12,7 @@ from gradflow.analysis.shared.product_norms import BATCHED, part_of
 from gradflow.analysis.shared.quantiles import median
 from gradflow.analysis.shared.trajectory import Trajectory
 from gradflow.cells.base import Array
-from gradflow.linalg.chain import Norms, chain_norms
+from gradflow.linalg.chain import ChainNorms, chain_norms
 from gradflow.linalg.rounding import COLUMNS, SUSPICIOUS, RoundingColumns
 from gradflow.linalg.scaled import log10_of
 from gradflow.linalg.singular import gram_values
@@ -87,7 +87,7 @@ def _sizes(products: Array, norm: str) -> Array:
     return np.sqrt(np.maximum(gram_values(products)[..., -1], 0.0))
 
 
-def _chosen(norms: Norms, norm: str) -> Array:
+def _chosen(norms: ChainNorms, norm: str) -> Array:
     return norms.frobenius if norm == "fro" else norms.two
 
 

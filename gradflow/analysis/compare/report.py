@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.compare.measure import Measured, Series
+from gradflow.analysis.compare.measure import DrawMeasurement, Series
 from gradflow.analysis.compare.record import Cells, Lags
 from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.product_norms import View
@@ -24,7 +24,7 @@ from gradflow.linalg.floating import FORMATS, outside
 from gradflow.linalg.scaled import from_log10
 from gradflow.printable import format_log10
 
-Draws = Mapping[str, Sequence[Measured]]  # by cell
+Draws = Mapping[str, Sequence[DrawMeasurement]]  # by cell
 
 
 class _Part(NamedTuple):
@@ -32,7 +32,7 @@ class _Part(NamedTuple):
 
     cell: str
     series: Series
-    draws: Sequence[Measured]
+    draws: Sequence[DrawMeasurement]
     lags: list[int]
 
     def over_draws(self, values: Sequence[Array]) -> Array:
@@ -117,7 +117,7 @@ def cell_table(found: Draws, view: View, steps: int) -> Cells:
     )
 
 
-def bound_lag(draw: Measured, series: Series, lags: Sequence[int]) -> int | None:
+def bound_lag(draw: DrawMeasurement, series: Series, lags: Sequence[int]) -> int | None:
     """Return the first lag at which only an upper bound of the norm is known."""
     bounds = draw.upper_bounds[series]
     if not bounds.any():
@@ -269,7 +269,7 @@ def notes(inputs: Inputs, found: Draws, seeds: int, view: View) -> Iterator[str]
             yield f"{cell}: {note}"
 
 
-def _notes_of_one(draws: Sequence[Measured], view: View) -> Iterator[str]:
+def _notes_of_one(draws: Sequence[DrawMeasurement], view: View) -> Iterator[str]:
     """Yield what to beware of with one cell: norms left out, uncertain or lost, and draws that overflow."""
     steps = [_unknown(draw.log10_step_norms, draw, view) for draw in draws]
     if any(steps):
@@ -313,6 +313,6 @@ def _notes_of_one(draws: Sequence[Measured], view: View) -> Iterator[str]:
         )
 
 
-def _unknown(logs: Array, draw: Measured, view: View) -> list[int]:
+def _unknown(logs: Array, draw: DrawMeasurement, view: View) -> list[int]:
     """Return the requested lags without a number."""
     return [lag for lag in view.lags if lag <= draw.steps and np.isnan(logs[lag - 1])]

@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from gradflow.analysis import ARRIVALS
 from gradflow.analysis.init.record import Trials, Tuned, Tuning
 from gradflow.analysis.init.report import Words, conclusion, notes
-from gradflow.analysis.init.tuning import Knob, Trial, badness, best, close_enough, knob_of, search
+from gradflow.analysis.init.tuning import Knob, TuningTrial, badness, best, close_enough, knob_of, search
 from gradflow.analysis.shared.checkpoints import is_checkpoint
 from gradflow.analysis.shared.credit import Credit, credit
 from gradflow.analysis.shared.inputs import Inputs, check_count
@@ -138,7 +138,7 @@ def init(
     if not close_enough(start):
         trials = list(map(_itself, search(task.knob, task.sought)))
     # the weights as requested are a candidate, too
-    nearest = best(trials) if trials else Trial(math.nan, start)
+    nearest = best(trials) if trials else TuningTrial(math.nan, start)
     as_asked = badness(start) <= badness(nearest.credit) or not trials
     tuned = None if as_asked and not (trials and close_enough(nearest.credit)) else nearest.value
     judged = {value: task.judged(value) for value in dict.fromkeys((None, tuned))}
@@ -245,7 +245,7 @@ def _weights(layout: str, cell: Cell, *, refuse: bool) -> ExportedLayers | None:
     return ExportedLayers(named.constructors, arrays)
 
 
-def _itself(trial: Trial) -> Trial:
+def _itself(trial: TuningTrial) -> TuningTrial:
     return trial
 
 
@@ -254,7 +254,7 @@ def _record(
     task: Task,
     judged: Mapping[float | None, Credit],
     stages: Sequence[Sequence[Credit]],
-    trials: Sequence[Trial],
+    trials: Sequence[TuningTrial],
     value: float | None,
     weights: ExportedLayers | None,
     size: int | None,

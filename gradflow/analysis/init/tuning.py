@@ -28,7 +28,7 @@ FARTHEST = 1e6  # decades that stand for a gradient that is exactly 0, or a stat
 Height = Callable[[float], float]
 
 
-class Trial(NamedTuple):
+class TuningTrial(NamedTuple):
     """A value, and what became of the gradients of the weights that are written, over sequences of inputs."""
 
     value: float
@@ -54,7 +54,7 @@ def knob_of(spec: CellSpec) -> Knob:
     return knob
 
 
-def search(knob: Knob, measure: Callable[[float], Credit]) -> Iterator[Trial]:
+def search(knob: Knob, measure: Callable[[float], Credit]) -> Iterator[TuningTrial]:
     """Yield every value that is tried, from the start on: until the gradient is as large at the horizon.
 
     What counts is the median ratio over the sequences that were measured; the search goes on while there is
@@ -73,7 +73,7 @@ def search(knob: Knob, measure: Callable[[float], Credit]) -> Iterator[Trial]:
 
     for phase in (_outwards, _beyond, _otherwise, _between, _apart, _between):
         for value in phase(knob, height, tried):
-            yield Trial(value, tried[value])
+            yield TuningTrial(value, tried[value])
         if any(map(close_enough, tried.values())) or len(tried) > PATIENCE:
             return
 
@@ -212,7 +212,7 @@ def badness(credit: Credit) -> tuple[int, float]:
     return _unsafe(credit), max(abs(decades_of(credit)), ENOUGH)
 
 
-def best(trials: list[Trial]) -> Trial:
+def best(trials: list[TuningTrial]) -> TuningTrial:
     """Return the trial that is safe along most sequences, and of those the one whose ratio is nearest to 1.
 
     Of those that are close enough it is the one nearest the start: a gate that is open farther than it has to

@@ -9,7 +9,7 @@ from typing import NamedTuple, cast
 import numpy as np
 
 from gradflow.analysis.inspect.gate_rows import GateRow, gate_rows, norm
-from gradflow.analysis.inspect.remedies import Case, Trial, trials
+from gradflow.analysis.inspect.remedies import RemedyCase, RemedyTrial, trials
 from gradflow.analysis.shared.checkpoints import parse_name
 from gradflow.analysis.shared.credit import Credit, credit, trajectories
 from gradflow.analysis.shared.end_norms import MAX_DENSE_STATE
@@ -29,7 +29,7 @@ from gradflow.layouts.network import Network, NetworkLayer
 MAX_DRAWS, MAX_MEASUREMENTS, MIN_ENDS, MAX_ENDS = 8, 16, 2, 8
 
 
-class Question(NamedTuple):
+class InspectionQuestion(NamedTuple):
     """What is asked about every file; picklable, for files may go to several processes."""
 
     inputs: Inputs
@@ -62,7 +62,7 @@ class Finding(NamedTuple):
     lags: int  # that the rate rests on
     credit: Credit
     gates: list[GateRow]
-    trials: list[Trial]
+    trials: list[RemedyTrial]
     weight_hh: Array
     trajectory_error: float  # how far rounding of the states may move a norm, in decades
 
@@ -103,7 +103,7 @@ class Job(NamedTuple):
         return self.source.source if isinstance(self.source, Checkpoint) else parse_name(self.source).file
 
 
-def jobs(question: Question, sources: Sequence[str | Checkpoint]) -> list[Job]:
+def jobs(question: InspectionQuestion, sources: Sequence[str | Checkpoint]) -> list[Job]:
     """Return the pieces of work: the files, or, of one file alone, its layers.
 
     Raises
@@ -126,7 +126,7 @@ def jobs(question: Question, sources: Sequence[str | Checkpoint]) -> list[Job]:
     return [Job(whole[0].source, (layer,)) for layer in layers]
 
 
-def _drained(question: Question, source: str) -> Job:
+def _drained(question: InspectionQuestion, source: str) -> Job:
     """Return what is to be done about a pipe, now read, under the name that it was given."""
     checkpoint, layers = _opened(question, Job(source))
     return Job(replace(checkpoint, source=source), layers)
@@ -138,7 +138,7 @@ def _lasting(source: str) -> bool:
     return file != "-" and (os.path.isfile(file) or not os.path.exists(file))
 
 
-def answer(question: Question, job: Job) -> Answer:
+def answer(question: InspectionQuestion, job: Job) -> Answer:
     """Return what is found in a file, all layers or those meant, or why nothing is."""
     try:
         checkpoint, layers = _opened(question, job)
@@ -159,7 +159,7 @@ def merged(answers: Sequence[Answer]) -> Answer:
     return problem or answers[0]._replace(findings=[finding for one in answers for finding in one.findings])
 
 
-def _opened(question: Question, job: Job) -> tuple[Checkpoint, tuple[str, ...]]:
+def _opened(question: InspectionQuestion, job: Job) -> tuple[Checkpoint, tuple[str, ...]]:
     """Return the checkpoint and the names of the layers that are meant."""
     if isinstance(job.source, Checkpoint):
         checkpoint, chosen = job.source, job.source.layers
@@ -171,7 +171,7 @@ def _opened(question: Question, job: Job) -> tuple[Checkpoint, tuple[str, ...]]:
     return checkpoint, job.layers or tuple(layer.name for layer in chosen)
 
 
-def _findings(question: Question, network: Network, layers: Collection[str]) -> Iterator[Finding]:
+def _findings(question: InspectionQuestion, network: Network, layers: Collection[str]) -> Iterator[Finding]:
     large = any(layer.cell.state_size > MAX_DENSE_STATE for layer in network.layers)
     draws = MAX_DRAWS // 2 if large else MAX_DRAWS
     inputs, kind = _fed(question.inputs, network.levels[0][0].cell.input_size, draws)
@@ -198,14 +198,14 @@ def _drawn(inputs: Inputs, count: int) -> Array:
 
 
 def _finding(
-    question: Question, layer: NetworkLayer, trajectory: Trajectory, fed: str, *, took_input: bool
+    question: InspectionQuestion, layer: NetworkLayer, trajectory: Trajectory, fed: str, *, took_input: bool
 ) -> Finding:
     cell = cast(LayerCell, layer.cell)
     several = MAX_MEASUREMENTS if trajectory.size <= MAX_DENSE_STATE else MAX_MEASUREMENTS // 2
     ends = min(max(several // len(trajectory.states), MIN_ENDS), MAX_ENDS)
     last_decides = took_input and fed != "unit normal"
     measured = credit(trajectory, question.length, ends=ends, window=question.lags, last_decides=last_decides)
-    case = Case(cell, trajectory, measured, question.length, question.seed, ends, question.lags)
+    case = RemedyCase(cell, trajectory, measured, question.length, question.seed, ends, question.lags)
     # what gates do is told of the first sequence
     states, inputs = trajectory.states[0], trajectory.inputs[0]
     activity = cell.activity(states, inputs) if trajectory.steps else []

@@ -9,7 +9,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from gradflow.analysis.inspect.changes import change_table, missing
-from gradflow.analysis.inspect.findings import MAX_DRAWS, Answer, Question, answer, jobs, merged
+from gradflow.analysis.inspect.findings import MAX_DRAWS, Answer, InspectionQuestion, answer, jobs, merged
 from gradflow.analysis.inspect.record import Inspection
 from gradflow.analysis.inspect.report import (
     advice_table,
@@ -128,7 +128,7 @@ def inspect(
     lags = drawn or inputs.steps
     asked = _length(length, lags)
     given = check_assumptions(assume)
-    question = Question(inputs, asked, lags, seed, layout, given, gate_steps)
+    question = InspectionQuestion(inputs, asked, lags, seed, layout, given, gate_steps)
     answers = list(map(partial(answer, question), jobs(question, sources)))
     if len(sources) == 1:
         answers = [merged(answers)]
@@ -240,7 +240,7 @@ def _check(answers: Sequence[Answer], typed: Sequence[str], inputs: Inputs, give
 
 
 def _record(
-    params: Mapping[str, Any], question: Question, answers: list[Answer], several: bool
+    params: Mapping[str, Any], question: InspectionQuestion, answers: list[Answer], several: bool
 ) -> Inspection:
     """Return the record of all that was found."""
     files = _shortened([answer.file for answer in answers])

@@ -26,7 +26,7 @@ FINER = (2**0.5, 2**0.25, 2**0.125)
 HIGHEST_BIAS = 40.0  # past which a gate is open to the last digit
 
 
-class Trial(NamedTuple):
+class RemedyTrial(NamedTuple):
     """A change, its value, and what became of the gradient with it."""
 
     change: str
@@ -34,7 +34,7 @@ class Trial(NamedTuple):
     credit: Credit
 
 
-class Case(NamedTuple):
+class RemedyCase(NamedTuple):
     """A layer through which no credit arrives over ``length`` steps, along the runs of a trajectory."""
 
     cell: LayerCell
@@ -45,13 +45,13 @@ class Case(NamedTuple):
     ends: int = 1  # from how many steps of each run a gradient is followed back
     window: int | None = None  # lags that the rate rests on
 
-    def tried(self, change: str, value: float, cell: LayerCell) -> Trial:
+    def tried(self, change: str, value: float, cell: LayerCell) -> RemedyTrial:
         """Return what a changed cell does along the inputs of all runs."""
-        return Trial(change, value, self._measure(follow(cell, self.trajectory.inputs), rated=True))
+        return RemedyTrial(change, value, self._measure(follow(cell, self.trajectory.inputs), rated=True))
 
-    def sought(self, change: str, value: float, cell: LayerCell) -> Trial:
+    def sought(self, change: str, value: float, cell: LayerCell) -> RemedyTrial:
         """Return what a changed cell does along the inputs of the runs on which values are sought."""
-        return Trial(change, value, self._measure(follow(cell, self._sought_inputs()), rated=False))
+        return RemedyTrial(change, value, self._measure(follow(cell, self._sought_inputs()), rated=False))
 
     def _sought_inputs(self) -> Array:
         inputs = self.trajectory.inputs
@@ -64,7 +64,7 @@ class Case(NamedTuple):
         )  # fmt: skip
 
 
-def trials(case: Case) -> Iterator[Trial]:
+def trials(case: RemedyCase) -> Iterator[RemedyTrial]:
     """Yield every change that suits the cell and the ill, tried; one that overflows is left out."""
     gate = _retaining(case)
     chosen = (raised_bias, chrono) if gate and case.before.vanishes else (gain, orthogonal)
@@ -75,13 +75,13 @@ def trials(case: Case) -> Iterator[Trial]:
             continue
 
 
-def best(tried: list[Trial]) -> Trial | None:
+def best(tried: list[RemedyTrial]) -> RemedyTrial | None:
     """Return the trial with which credit arrives most evenly, None where none does from all ends."""
     arrived = [trial for trial in tried if trial.credit.arrives_from_all]
     return min(arrived, key=lambda trial: trial.credit.distance, default=None)
 
 
-def raised_bias(case: Case, gate: str) -> Trial:
+def raised_bias(case: RemedyCase, gate: str) -> RemedyTrial:
     """Raise the bias of the gate that keeps the state until its median unit keeps 1/e over the length.
 
     Found along the way that the layer took before the change; what it is worth after, is measured.
@@ -100,7 +100,7 @@ def raised_bias(case: Case, gate: str) -> Trial:
     return case.tried(name, added, _with_bias(case.cell, gate, lambda bias: bias + added))
 
 
-def chrono(case: Case, gate: str) -> Trial:
+def chrono(case: RemedyCase, gate: str) -> RemedyTrial:
     """Spread the bias of the gate that keeps the state over memories up to the length."""
     longest = float(max(case.length, 2))
     spread = chrono_bias(case.cell.hidden_size, longest, np.random.default_rng(case.seed))
@@ -111,7 +111,7 @@ def chrono(case: Case, gate: str) -> Trial:
     return case.tried("chrono", longest, cell)
 
 
-def gain(case: Case, gate: str) -> Trial:  # noqa: ARG001 - all remedies alike
+def gain(case: RemedyCase, gate: str) -> RemedyTrial:  # noqa: ARG001 - all remedies alike
     """Multiply the recurrent weights by a factor with which credit arrives, or comes nearest to it.
 
     First by what would make the rate 0 were the step linear; then by powers of two, the nearest to 1 first,
@@ -122,7 +122,7 @@ def gain(case: Case, gate: str) -> Trial:  # noqa: ARG001 - all remedies alike
     return case.tried("gain", found.value, _with_gain(case, found.value))
 
 
-def _sought_gain(case: Case) -> Trial:
+def _sought_gain(case: RemedyCase) -> RemedyTrial:
     rate = case.before.rate
     first = math.exp(min(max(-rate, LEAST_LOG), MOST_LOG)) if math.isfinite(rate) else 0.5
     found = _gain_trial(case, first)
@@ -138,17 +138,17 @@ def _sought_gain(case: Case) -> Trial:
     return found
 
 
-def _gain_trial(case: Case, value: float) -> Trial:
+def _gain_trial(case: RemedyCase, value: float) -> RemedyTrial:
     limited = min(max(value, math.exp(LEAST_LOG)), math.exp(MOST_LOG))
     rounded = float(f"{limited:.3g}")
     return case.sought("gain", rounded, _with_gain(case, rounded))
 
 
-def _with_gain(case: Case, value: float) -> LayerCell:
+def _with_gain(case: RemedyCase, value: float) -> LayerCell:
     return case.cell.changed(weight_hh=value * case.cell.weight_hh)
 
 
-def orthogonal(case: Case, gate: str) -> Trial:  # noqa: ARG001 - all remedies alike
+def orthogonal(case: RemedyCase, gate: str) -> RemedyTrial:  # noqa: ARG001 - all remedies alike
     """Replace the recurrent weights of every gate by an orthogonal matrix."""
     generator = np.random.default_rng(case.seed)
     cell = case.cell
@@ -158,7 +158,7 @@ def orthogonal(case: Case, gate: str) -> Trial:  # noqa: ARG001 - all remedies a
     return case.tried("orthogonal", 1.0, cell.changed(weight_hh=np.concatenate(blocks)))
 
 
-def _retaining(case: Case) -> str:
+def _retaining(case: RemedyCase) -> str:
     """Return the gate with a bias of its own that keeps the state, or nothing where there is none."""
     if getattr(case.cell, "gate_activation", "") != "sigmoid":
         return ""
@@ -166,7 +166,7 @@ def _retaining(case: Case) -> str:
     return next((name for name, gate in own if gate.retains and gate.bias_option), "")
 
 
-def _gates(case: Case) -> Mapping[str, Gate]:
+def _gates(case: RemedyCase) -> Mapping[str, Gate]:
     return case.cell.gate_kinds
 
 
@@ -180,6 +180,6 @@ def _with_bias(cell: LayerCell, gate: str, change: Callable[[Array], Array]) -> 
     return cell.changed(bias=bias)
 
 
-def _distance(trial: Trial) -> float:
+def _distance(trial: RemedyTrial) -> float:
     """Return how far the worst run is from credit that arrives as it was; an overflow is farthest."""
     return trial.credit.distance

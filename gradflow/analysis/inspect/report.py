@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from gradflow.analysis.inspect.findings import Answer, Finding
 from gradflow.analysis.inspect.gate_rows import GateRow
 from gradflow.analysis.inspect.record import Advice, Files, GateRows, Layers, Units
-from gradflow.analysis.inspect.remedies import Trial, best
+from gradflow.analysis.inspect.remedies import RemedyTrial, best
 from gradflow.analysis.shared.credit import Credit
 from gradflow.analysis.shared.gates import Course
 from gradflow.analysis.shared.quantiles import quantiles
@@ -160,7 +160,7 @@ def _advice(finding: Finding, length: int) -> str:
     return f"None of the tried changes is enough ({tried}). Combine them{gated}."
 
 
-def _wording(trial: Trial, finding: Finding) -> str:
+def _wording(trial: RemedyTrial, finding: Finding) -> str:
     """Return a change as an instruction."""
     match trial.change:
         case "forget_bias" | "update_bias" if _name(finding) in finding.turned:
@@ -181,13 +181,13 @@ def _wording(trial: Trial, finding: Finding) -> str:
             return "Make the recurrent matrix of each gate orthogonal"
 
 
-def signed(trial: Trial, finding: Finding) -> float:
+def signed(trial: RemedyTrial, finding: Finding) -> float:
     """Return the value of a change in the framework's own convention."""
     turned = trial.change.endswith("_bias") and _name(finding) in finding.turned
     return -trial.value if turned else trial.value
 
 
-def _outcome(trial: Trial, length: int) -> str:
+def _outcome(trial: RemedyTrial, length: int) -> str:
     if trial.credit.blow_up is not None:
         return "the state overflows"
     low, high = trial.credit.log10_credit_range

@@ -25,7 +25,7 @@ ROUNDING = 1e-9  # nats per step that are no drift
 DRAWS_THAT_TELL = 6  # draws whose scatter says how many others would decide
 
 
-class Estimate(NamedTuple):
+class ExponentEstimates(NamedTuple):
     """Means over draws, by column of Q, with their errors; (k,) each."""
 
     exponents: Array
@@ -61,7 +61,7 @@ def record(
     limit = TOLERANCE if tolerance is None else tolerance
     found = estimate(runs, limit, transient)
     order = np.argsort(-found.exponents, kind="stable")
-    found = Estimate(*(part[order] for part in found))
+    found = ExponentEstimates(*(part[order] for part in found))
     exponents, errors = found.exponents, found.errors
     with np.errstate(invalid="ignore"):
         steady = np.abs(found.drift) <= 6.0 * errors + ROUNDING  # a half is √2 less certain, two 2
@@ -123,7 +123,7 @@ def _horizon(largest: float, sharp: float, *, known: bool) -> float | None:
     return math.log(EPS) / largest if sharp < 0 else math.inf
 
 
-def estimate(runs: Sequence[GrowthRun], tolerance: float, transient: int) -> Estimate:
+def estimate(runs: Sequence[GrowthRun], tolerance: float, transient: int) -> ExponentEstimates:
     """Return means over draws; errors as the steps' correlation has them, or as draws differ, the larger.
 
     The interval of either is Student's t: that of the steps with the degrees of freedom that Welch (1947) and
@@ -159,10 +159,10 @@ def estimate(runs: Sequence[GrowthRun], tolerance: float, transient: int) -> Est
     powers &= ~dead & (np.abs(exponents) > 2.0 * errors)
     errors = np.where(powers, np.fmax(errors, 0.5 * np.abs(exponents)), errors)
     half_widths = np.where(powers, np.fmax(half_widths, np.abs(exponents)), half_widths)
-    return Estimate(exponents, errors, half_widths, rounding, lost, powers, drift, sure)
+    return ExponentEstimates(exponents, errors, half_widths, rounding, lost, powers, drift, sure)
 
 
-def judge(runs: Sequence[GrowthRun], found: Estimate, starts: Sequence[DrawStarts]) -> Judgement:
+def judge(runs: Sequence[GrowthRun], found: ExponentEstimates, starts: Sequence[DrawStarts]) -> Judgement:
     """Return the verdict on the leading exponent, the interval it rests on, and what would decide it.
 
     Where initial states disagree the interval is widened to hold what each of them has. Draws whose state
@@ -241,7 +241,7 @@ def _history(runs: Sequence[GrowthRun]) -> History:
 
 
 def _conclusion(
-    table: Exponents, found: Estimate, judged: Judgement, runs: Sequence[GrowthRun], *, agree: bool
+    table: Exponents, found: ExponentEstimates, judged: Judgement, runs: Sequence[GrowthRun], *, agree: bool
 ) -> str:
     """Return the leading exponent in words, which say no more than the verdict does."""
     largest, error = float(table.exponent[0]), float(table.standard_error[0])
@@ -301,7 +301,7 @@ def _what_decides(judged: Judgement, draws: int) -> str:
 def _notes(
     runs: Sequence[GrowthRun],
     table: Exponents,
-    found: Estimate,
+    found: ExponentEstimates,
     starts: Sequence[DrawStarts],
     tolerance: float | None,
     transient: int,

@@ -15,7 +15,7 @@ from gradflow.linalg.products import Dense, Factor
 PIECE = 8 * STRETCH  # steps of a cell that are held in memory together
 
 
-class Step(NamedTuple):
+class OrbitStep(NamedTuple):
     """One Jacobian, and ln |det| of it, nan where that was not asked for."""
 
     factor: Factor
@@ -56,13 +56,13 @@ class CellOrbit:
             self.state = trajectory.states[-1]
             before += len(inputs)
 
-    def __iter__(self) -> Iterator[Step]:
+    def __iter__(self) -> Iterator[OrbitStep]:
         for trajectory in self.trajectories():
             for first in range(0, trajectory.steps, STRETCH):
                 _, factor = trajectory.stretch(first)
                 count = min(STRETCH, trajectory.steps - first)
                 dets = factor.log_abs_dets().tolist() if self.dets else [np.nan] * count
-                yield from (Step(factor.at(place), dets[place]) for place in range(count))
+                yield from (OrbitStep(factor.at(place), dets[place]) for place in range(count))
 
 
 @dataclass(eq=False)
@@ -79,11 +79,13 @@ class StackOrbit:
         """Rows of a Jacobian."""
         return int(self.jacobians.shape[-1])
 
-    def __iter__(self) -> Iterator[Step]:
+    def __iter__(self) -> Iterator[OrbitStep]:
         for first in range(0, len(self.jacobians), STRETCH):
             stretch = self.jacobians[first : first + STRETCH]
             dets = Dense(stretch).log_abs_det() if self.dets else np.full(len(stretch), np.nan)
-            yield from (Step(Dense(matrix), float(det)) for matrix, det in zip(stretch, dets, strict=True))
+            yield from (
+                OrbitStep(Dense(matrix), float(det)) for matrix, det in zip(stretch, dets, strict=True)
+            )
 
 
 @dataclass(eq=False)
@@ -95,9 +97,9 @@ class StreamOrbit:
     blow_up: int | None = field(default=None, init=False)
     underflow: bool = field(default=False, init=False)
 
-    def __iter__(self) -> Iterator[Step]:
+    def __iter__(self) -> Iterator[OrbitStep]:
         while True:
-            yield Step(Dense(self.draw()), np.nan)
+            yield OrbitStep(Dense(self.draw()), np.nan)
 
 
 Orbit = CellOrbit | StackOrbit | StreamOrbit

@@ -16,7 +16,7 @@ from gradflow.cells.base import Array, Cell, Index
 from gradflow.cells.factor import StepFactor
 from gradflow.errors import UsageError
 from gradflow.linalg.batch import batch_norms
-from gradflow.linalg.chain import TOLERANCE, Norms, chain_norms
+from gradflow.linalg.chain import TOLERANCE, ChainNorms, chain_norms
 from gradflow.linalg.matrix_free import matrix_free_norms
 from gradflow.linalg.products import UnresolvedError
 from gradflow.linalg.scaled import log10_of
@@ -47,14 +47,14 @@ class View(NamedTuple):
         return range(steps) if self.direction == "forward" else range(steps - 1, -1, -1)
 
 
-class Part(NamedTuple):
+class ProductPart(NamedTuple):
     """How a block is computed: Y_0 has the unit vectors ``start``, and ``rows`` of Y are measured."""
 
     start: Index
     rows: Index
 
 
-def part_of(cell: Cell, block: str, direction: str) -> Part:
+def part_of(cell: Cell, block: str, direction: str) -> ProductPart:
     """Return how a block is computed: backward from the transposed product, forward from the product itself.
 
     Raises
@@ -64,12 +64,12 @@ def part_of(cell: Cell, block: str, direction: str) -> Part:
     """
     parts = dict(cell.parts)
     if block == "state":
-        return Part(slice(None), slice(None))
+        return ProductPart(slice(None), slice(None))
     missing = sorted(set(block) - set(parts))
     if missing:
         raise UsageError(f"block {block!r}: the state has no part {missing[0]!r}, only {', '.join(parts)}")
     to, of = (parts[name] for name in block)
-    return Part(of, to) if direction == "forward" else Part(to, of)
+    return ProductPart(of, to) if direction == "forward" else ProductPart(to, of)
 
 
 class ProductNorms(NamedTuple):
@@ -104,7 +104,7 @@ def product_log10_norms(trajectory: Trajectory, view: View, block: str) -> dict[
     return {name: found[name] for name in view.norms}
 
 
-def _forward_norms(trajectory: Trajectory, view: View, part: Part) -> Norms:
+def _forward_norms(trajectory: Trajectory, view: View, part: ProductPart) -> ChainNorms:
     """Return the norms of the product itself by the method that suits its size."""
     steps = trajectory.steps
     places = view.order(steps)

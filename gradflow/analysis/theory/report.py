@@ -100,7 +100,7 @@ def _verdict(leading: Prediction, steps: int) -> str:
     return str(verdict(rate, steps, None, rate - error, rate + error))
 
 
-class Measured(NamedTuple):
+class MeasuredQuantity(NamedTuple):
     """Mean of a quantity over draws, its standard error, and the number of draws that overflowed."""
 
     mean: float
@@ -110,7 +110,7 @@ class Measured(NamedTuple):
 
 def measured(
     predictions: Sequence[Prediction], draws: range, map: Callable[..., Iterable[Any]]
-) -> list[Measured]:
+) -> list[MeasuredQuantity]:
     """Return the measurement of each prediction."""
 
     def answer(job: tuple[Prediction, int]) -> float:
@@ -127,17 +127,17 @@ def measured(
     return [_over_draws(row) for row in values]
 
 
-def _over_draws(values: Array) -> Measured:
+def _over_draws(values: Array) -> MeasuredQuantity:
     held = values[~np.isposinf(values)]
     lost = len(values) - len(held)
     if not len(held):
-        return Measured(math.nan, math.nan, lost)
+        return MeasuredQuantity(math.nan, math.nan, lost)
     with np.errstate(invalid="ignore"):
         error = held.std(ddof=1) / math.sqrt(len(held)) if len(held) > 1 else math.nan
-    return Measured(float(held.mean()), float(error), lost)
+    return MeasuredQuantity(float(held.mean()), float(error), lost)
 
 
-def _deviation(prediction: Prediction, found: Measured) -> float:
+def _deviation(prediction: Prediction, found: MeasuredQuantity) -> float:
     """Return (measured − predicted) / standard error, or nan without a standard error."""
     difference = found.mean - prediction.predicted
     if abs(difference) <= ROUNDING * max(1.0, abs(prediction.predicted)):
@@ -187,7 +187,9 @@ def _crossing(values: Sequence[float], means: Sequence[float]) -> float | None:
     return None
 
 
-def _notes(leading: Prediction, found: Sequence[Measured], draws: range, hidden: int) -> Iterator[str]:
+def _notes(
+    leading: Prediction, found: Sequence[MeasuredQuantity], draws: range, hidden: int
+) -> Iterator[str]:
     """Yield warnings about finite size, dead states and overflows."""
     if draws and not leading.exact:
         yield (
@@ -203,7 +205,7 @@ def _notes(leading: Prediction, found: Sequence[Measured], draws: range, hidden:
         yield f"in {lost} of {count} a state overflows; means leave these out."
 
 
-def _conclusion(leading: Prediction, found: Measured) -> str:
+def _conclusion(leading: Prediction, found: MeasuredQuantity) -> str:
     """Return the leading rate in words."""
     beside = ""
     if math.isfinite(found.mean):

@@ -14,7 +14,7 @@ from gradflow.analysis.shared.without_effect import refuse_without_effect
 from gradflow.analysis.theory.record import Theory
 from gradflow.analysis.theory.report import beside, swept
 from gradflow.analysis.theory.subjects import THEORIES
-from gradflow.analysis.theory.subjects.case import Case, Prediction, SubjectTheory
+from gradflow.analysis.theory.subjects.case import Prediction, SubjectTheory, TheoryCase
 from gradflow.analysis.theory.sweep import INPUT_SCALE, Asked, parse_asked
 from gradflow.cells import CELLS
 from gradflow.errors import UsageError
@@ -118,7 +118,7 @@ def theory(
 
     def predicted(value: float | None) -> list[Prediction]:
         variant = asked.at(value)
-        case = Case(
+        case = TheoryCase(
             variant.text, variant.options, variant.spec, hidden,
             replace(inputs, scale=variant.input_scale), plan, seed, seeds,
         )  # fmt: skip

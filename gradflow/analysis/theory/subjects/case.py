@@ -22,7 +22,7 @@ CIRCULAR_LAW, ORTHOGONAL = "circular law, Girko 1984", "orthogonal: every |ν| i
 TRUNCATED = "truncated orthogonal matrix, Życzkowski & Sommers 2000"
 
 
-class Case(NamedTuple):
+class TheoryCase(NamedTuple):
     """A subject with its options, and the flags that a measurement of it would have."""
 
     text: str
@@ -108,7 +108,7 @@ class SubjectTheory(NamedTuple):
     ``is_cell``: it has the options of a cell, and features. ``reads_inputs``: predictions depend on inputs.
     """
 
-    predict: Callable[[Case], list[Prediction]]
+    predict: Callable[[TheoryCase], list[Prediction]]
     is_cell: bool = True
     reads_inputs: bool = False
 

@@ -9,7 +9,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.theory.subjects.case import Case, Prediction, SubjectTheory, log, zero_state_radius
+from gradflow.analysis.theory.subjects.case import (
+    Prediction,
+    SubjectTheory,
+    TheoryCase,
+    log,
+    zero_state_radius,
+)
 from gradflow.cells.activations import sigmoid
 from gradflow.cells.base import Array, Layer
 from gradflow.cells.gru import GRU
@@ -56,7 +62,7 @@ class Spread(NamedTuple):
         return 2.0
 
 
-def lstm(case: Case) -> list[Prediction]:
+def lstm(case: TheoryCase) -> list[Prediction]:
     """Return those of c' = f⊙c + i⊙g, h' = o⊙tanh c': k = σ(b_f), a = σ(b_i)σ(b_o), U = U_g."""
     if case.options.get("projection"):
         raise UsageError(f"{case.text!r}: no theory is known of a projection; leave it out")
@@ -72,7 +78,7 @@ def lstm(case: Case) -> list[Prediction]:
     return _predictions(case, units, 3 if coupled or not gated else 4, "g", LSTM)
 
 
-def gru(case: Case) -> list[Prediction]:
+def gru(case: TheoryCase) -> list[Prediction]:
     """Return those of h' = (1 − z)⊙n + z⊙h: k = σ(b_z), a = (1 − σ(b_z))σ(b_r), U = U_n."""
     if case.options.get("init") == "chrono":
         return _predictions(case, Spread(float(case.options.get("horizon") or HORIZON)), 3, "n", GRU)
@@ -80,7 +86,7 @@ def gru(case: Case) -> list[Prediction]:
     return _predictions(case, Alike(kept, 0.5 * rest), 3, "n", GRU)
 
 
-def _kept(case: Case, name: str, default: float) -> tuple[float, float]:
+def _kept(case: TheoryCase, name: str, default: float) -> tuple[float, float]:
     """Return σ(b) and 1 − σ(b) of the gate that keeps the state; torch's own biases are 0 as N → ∞."""
     given = case.options.get(name)
     kept, rest = sigmoid(np.array([1.0, -1.0]) * (default if given is None else float(given))).tolist()
@@ -88,7 +94,7 @@ def _kept(case: Case, name: str, default: float) -> tuple[float, float]:
 
 
 def _predictions(
-    case: Case, units: Alike | Spread, gates: int, candidate: str, kind: type[Layer]
+    case: TheoryCase, units: Alike | Spread, gates: int, candidate: str, kind: type[Layer]
 ) -> list[Prediction]:
     scales = case.scales(gates)
     deviation = abs(case.gain) * scales.recurrent

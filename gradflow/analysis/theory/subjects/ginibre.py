@@ -8,7 +8,7 @@ from scipy.special import digamma
 
 from gradflow.analysis.shared.exponents import Plan, measured
 from gradflow.analysis.shared.orbit import StreamOrbit
-from gradflow.analysis.theory.subjects.case import CIRCULAR_LAW, Case, Prediction, SubjectTheory, log
+from gradflow.analysis.theory.subjects.case import CIRCULAR_LAW, Prediction, SubjectTheory, TheoryCase, log
 from gradflow.cells.base import Array
 from gradflow.linalg.ensembles import ginibre
 from gradflow.linalg.norms import spectral_radius
@@ -16,7 +16,7 @@ from gradflow.linalg.norms import spectral_radius
 NEWMAN = "Newman 1986"
 
 
-def predictions(case: Case) -> list[Prediction]:
+def predictions(case: TheoryCase) -> list[Prediction]:
     """Return the radius of one matrix, and λ_i = ln(gain/√N) + ½[ln 2 + ψ((N − i + 1)/2)] of the product."""
     size, gain = case.hidden, abs(case.gain)
     places = np.arange(1, size + 1)

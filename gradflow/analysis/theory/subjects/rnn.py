@@ -11,9 +11,9 @@ from gradflow.analysis.theory.driven_field import DrivenField
 from gradflow.analysis.theory.mean_field import MeanField, normal_mean
 from gradflow.analysis.theory.subjects.case import (
     ORTHOGONAL,
-    Case,
     Prediction,
     SubjectTheory,
+    TheoryCase,
     log,
     zero_state_radius,
 )
@@ -26,7 +26,7 @@ MEAN_FIELD = "Molgedey et al. 1992; Chen et al. 2018"
 STEP_BY_STEP = "the same, step by step along the inputs"
 
 
-def predictions(case: Case) -> list[Prediction]:
+def predictions(case: TheoryCase) -> list[Prediction]:
     """Return radius of W, rate at the state 0, variance, leading exponent, critical gain, and bound."""
     scales, phi = case.scales(1), activation(str(case.options.get("activation", "tanh")))
     deviation = abs(case.gain) * scales.recurrent
@@ -53,7 +53,7 @@ def predictions(case: Case) -> list[Prediction]:
     ]
 
 
-def _mean_field(case: Case, phi: Activation, deviation: float) -> list[Prediction]:
+def _mean_field(case: TheoryCase, phi: Activation, deviation: float) -> list[Prediction]:
     """Return variance, leading exponent and critical gain.
 
     Of inputs that are drawn for the noise that they are in the mean, and along the very draws beside it: with
@@ -94,13 +94,13 @@ def _finite(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _rnn(case: Case, draw: int) -> RNN:
+def _rnn(case: TheoryCase, draw: int) -> RNN:
     cell = case.cell(draw)
     assert isinstance(cell, RNN)
     return cell
 
 
-def _largest(case: Case, draw: int) -> float:
+def _largest(case: TheoryCase, draw: int) -> float:
     """Return the leading Lyapunov exponent of one draw."""
     assert case.spec is not None
     orbit = orbit_of(case.spec, case.hidden, case.inputs, case.seed, draw, count=1)
@@ -108,7 +108,7 @@ def _largest(case: Case, draw: int) -> float:
     return float(run.exponents()[0])
 
 
-def _variance(case: Case, draw: int) -> float:
+def _variance(case: TheoryCase, draw: int) -> float:
     """Return the mean square of one draw's pre-activations, the transient left out; inf past overflow."""
     assert case.spec is not None
     cell = _rnn(case, draw)
