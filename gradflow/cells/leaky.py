@@ -7,70 +7,57 @@ the simple recurrent network.
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 
 from gradflow.cells.activations import activation
-from gradflow.cells.base import Gate, GateValues, Layer, Use, affine
-from gradflow.cells.factor import Array, LayerFactor, Pull, carried
-from gradflow.cells.initialization import fresh_weights, spread_chrono_biases
+from gradflow.cells.base import affine
+from gradflow.cells.factor import Array, Pull, StepFactor
 from gradflow.cells.knob import Knob
-from gradflow.cells.rnn import RNNFactor
+from gradflow.cells.rnn import ActivatedLayer, RNNFactor
 from gradflow.errors import UsageError
-from gradflow.linalg.products import transposed
 
 DEFAULT_LEAK = 0.1  # a step of a tenth of the time constant
 
 
 @dataclass(frozen=True, eq=False)
-class LeakyFactor(LayerFactor):
+class LeakyFactor(RNNFactor):
     """∂h'/∂h = diag(1 − a) + diag(a φ′) W: a diagonal matrix beside that of a simple recurrent network."""
 
-    kept: Array  # (H, 1) 1 − a, the same at every point
-    slope: Array  # (..., H, 1) a φ′
-    weight_hh: Array  # (..., H, H)
-    weight_ih: Array  # (..., H, I)
-
-    per_point: ClassVar[tuple[str, ...]] = ("slope",)
+    kept: Array  # (H, 1) 1 − a, the same at every point; the slope is a φ′
 
     def matmat(self, block: Array) -> Array:
         """Return (1 − a)⊙X + diag(a φ′) (W X)."""
-        moved: Array = self.weight_hh @ block
-        moved *= self.slope
+        moved = super().matmat(block)
         moved += self.kept * block
         return moved
 
     def rmatmat(self, block: Array) -> Array:
         """Return (1 − a)⊙Y + Wᵀ (diag(a φ′) Y)."""
-        result: Array = transposed(self.weight_hh) @ (self.slope * block)
+        result = super().rmatmat(block)
         result += self.kept * block
         return result
 
     def pull(self, block: Array) -> Pull:
         """Return δ = diag(a φ′) Y, and (1 − a)⊙Y + Wᵀ δ."""
-        signal = self.slope * block
-        return Pull((signal,), self.kept * block + carried(signal, self.weight_hh))
+        simple = super().pull(block)
+        return simple._replace(state=self.kept * block + simple.state)
 
     def todense(self) -> Array:
         """Return diag(1 − a) + diag(a φ′) W."""
-        dense = np.asarray(self.slope * self.weight_hh)
+        dense = super().todense()
         places = np.arange(self.size)
         dense[..., places, places] += self.kept[:, 0]
         return dense
 
-    def input_matmat(self, block: Array) -> Array:
-        """Return diag(a φ′) (U X)."""
-        return np.asarray(self.slope * (self.weight_ih @ block))
-
-    def input_rmatmat(self, block: Array) -> Array:
-        """Return Uᵀ (diag(a φ′) Y)."""
-        result: Array = transposed(self.weight_ih) @ (self.slope * block)
-        return result
+    def log_abs_dets(self) -> Array:
+        """Return ln |det J| of every step, from the dense matrices: a sum has no closed form."""
+        return StepFactor.log_abs_dets(self)
 
 
 @dataclass(frozen=True, eq=False)
-class LeakyRNN(Layer):
+class LeakyRNN(ActivatedLayer):
     """A leaky recurrent cell; its state is h, shape (H,).
 
     1 − a is a constant and not a gate: no weight opens or shuts it. Without the recurrent weights a unit
@@ -125,7 +112,6 @@ class LeakyRNN(Layer):
                 raise UsageError(f"a={float(exact)!r}{what}: expected a number over 0 and at most 1")
         object.__setattr__(self, "a", np.broadcast_to(stored, shape).copy())
         super().__post_init__()
-        activation(self.activation)  # refuses an unknown name
 
     def weights(self) -> dict[str, Array]:
         """Return weight_ih, weight_hh and bias; a is a constant."""
@@ -135,16 +121,6 @@ class LeakyRNN(Layer):
     def choose_knob(cls, options: Mapping[str, Any]) -> Knob:
         """Return a, which sets the time constant of every unit as the bias of a gate does."""
         return Knob("a", float(options.get("a", DEFAULT_LEAK)), 1e-6, 1.0, doubled=True)
-
-    @property
-    def gate_names(self) -> list[str]:
-        """The state alone."""
-        return ["h"]
-
-    def activity(self, states: Array, inputs: Array) -> list[GateValues]:  # noqa: ARG002 - as gates have it
-        """Return the state after every step."""
-        ends = activation(self.activation)
-        return [GateValues(1, "h", Gate("is the state", ends.low, ends.high), states[..., 1:, :])]
 
     def step(self, state: Array, drive: Array) -> Array:
         """Return (1 − a)⊙h + a⊙φ(W h + U x + b)."""
@@ -157,23 +133,7 @@ class LeakyRNN(Layer):
         kept = 1.0 - np.asarray(self.a)[:, None]
         if not kept.any():  # a = 1: determinants in closed form, and the numbers of an rnn to the last bit
             return RNNFactor(slope, self.weight_hh, self.weight_ih)
-        return LeakyFactor(kept, slope, self.weight_hh, self.weight_ih)
-
-    def slopes(self, states: Array, inputs: Array) -> Array:
-        """Return φ′ at every step."""
-        z = affine(self.weight_hh, states[..., :-1, :]) + self.drive(inputs)
-        return activation(self.activation).slope(z)
-
-    def uses(self, states: Array, inputs: Array) -> list[dict[str, list[Use]]]:
-        """Return z = W h + U x + b."""
-        rows = slice(0, self.hidden_size)
-        return [
-            {
-                "weight_ih": [Use(("h",), rows, inputs)],
-                "weight_hh": [Use(("h",), rows, states[..., :-1, :])],
-                "bias": [Use(("h",), rows, None, unitwise=True)],
-            }
-        ]
+        return LeakyFactor(slope, self.weight_hh, self.weight_ih, kept)
 
     def step_bound(self) -> Array:
         """Return max(1 − a) + γ σ_max(diag(a) W), γ being the steepest slope of the activation.
@@ -201,8 +161,4 @@ class LeakyRNN(Layer):
         ``a`` is 0.1 unless given: a tenth of the time constant is a usual step in models of neural circuits,
         long enough to be cheap and short enough that the cell is not yet the simple network of a = 1.
         """
-        weights = fresh_weights(init, 1, (hidden_size, hidden_size, input_size), gain, generator)
-        bias = weights.bias_ih + weights.bias_hh
-        if init == "chrono":
-            spread_chrono_biases({"h": bias}, {}, None, generator)
-        return cls(weights.weight_ih, weights.weight_hh, bias, a, activation)
+        return cls(*cls.draw_weights(hidden_size, input_size, generator, init, gain), a, activation)

@@ -56,8 +56,55 @@ class RNNFactor(LayerFactor):
         return result
 
 
+class ActivatedLayer(Layer):
+    """A layer without gates, whose units take a new value φ(z), z = W h + U x + b."""
+
+    activation: str
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        activation(self.activation)  # refuses an unknown name
+
+    @property
+    def gate_names(self) -> list[str]:
+        """The state alone."""
+        return ["h"]
+
+    def activity(self, states: Array, inputs: Array) -> list[GateValues]:  # noqa: ARG002 - as gates have it
+        """Return the state after every step."""
+        ends = activation(self.activation)
+        return [GateValues(1, "h", Gate("is the state", ends.low, ends.high), states[..., 1:, :])]
+
+    def slopes(self, states: Array, inputs: Array) -> Array:
+        """Return φ′ at every step."""
+        z = affine(self.weight_hh, states[..., :-1, :]) + self.drive(inputs)
+        return activation(self.activation).slope(z)
+
+    def uses(self, states: Array, inputs: Array) -> list[dict[str, list[Use]]]:
+        """Return z = W h + U x + b."""
+        rows = slice(0, self.hidden_size)
+        return [
+            {
+                "weight_ih": [Use(("h",), rows, inputs)],
+                "weight_hh": [Use(("h",), rows, states[..., :-1, :])],
+                "bias": [Use(("h",), rows, None, unitwise=True)],
+            }
+        ]
+
+    @staticmethod
+    def draw_weights(
+        hidden_size: int, input_size: int, generator: np.random.Generator, init: str, gain: float
+    ) -> tuple[Array, Array, Array]:
+        """Return fresh weight_ih, weight_hh and bias; ``gain`` multiplies the recurrent ones."""
+        weights = fresh_weights(init, 1, (hidden_size, hidden_size, input_size), gain, generator)
+        bias = weights.bias_ih + weights.bias_hh
+        if init == "chrono":
+            spread_chrono_biases({"h": bias}, {}, None, generator)
+        return weights.weight_ih, weights.weight_hh, bias
+
+
 @dataclass(frozen=True, eq=False)
-class RNN(Layer):
+class RNN(ActivatedLayer):
     """A simple recurrent cell; its state is h, shape (H,).
 
     Attributes
@@ -81,20 +128,6 @@ class RNN(Layer):
     bias: Array
     activation: str = "tanh"
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        activation(self.activation)  # refuses what there is not
-
-    @property
-    def gate_names(self) -> list[str]:
-        """The state alone."""
-        return ["h"]
-
-    def activity(self, states: Array, inputs: Array) -> list[GateValues]:  # noqa: ARG002 - as gates have it
-        """Return the state after every step."""
-        ends = activation(self.activation)
-        return [GateValues(1, "h", Gate("is the state", ends.low, ends.high), states[..., 1:, :])]
-
     def step(self, state: Array, drive: Array) -> Array:
         """Return φ(W h + U x + b)."""
         return activation(self.activation).value(affine(self.weight_hh, state) + drive)
@@ -102,22 +135,6 @@ class RNN(Layer):
     def linearize(self, states: Array, inputs: Array) -> RNNFactor:
         """Return diag(φ′) W at every step."""
         return RNNFactor(self.slopes(states, inputs), self.weight_hh, self.weight_ih)
-
-    def slopes(self, states: Array, inputs: Array) -> Array:
-        """Return φ′ at every step."""
-        z = affine(self.weight_hh, states[..., :-1, :]) + self.drive(inputs)
-        return activation(self.activation).slope(z)
-
-    def uses(self, states: Array, inputs: Array) -> list[dict[str, list[Use]]]:
-        """Return z = W h + U x + b."""
-        rows = slice(0, self.hidden_size)
-        return [
-            {
-                "weight_ih": [Use(("h",), rows, inputs)],
-                "weight_hh": [Use(("h",), rows, states[..., :-1, :])],
-                "bias": [Use(("h",), rows, None, unitwise=True)],
-            }
-        ]
 
     def step_bound(self) -> Array:
         """Return γ σ_max(W), γ the steepest slope of the activation (Pascanu et al. 2013, section 2.1)."""
@@ -136,8 +153,4 @@ class RNN(Layer):
         gain: float = 1.0,
     ) -> "RNN":
         """Return a cell with fresh weights; ``gain`` multiplies the recurrent ones."""
-        weights = fresh_weights(init, 1, (hidden_size, hidden_size, input_size), gain, generator)
-        bias = weights.bias_ih + weights.bias_hh
-        if init == "chrono":
-            spread_chrono_biases({"h": bias}, {}, None, generator)
-        return cls(weights.weight_ih, weights.weight_hh, bias, activation)
+        return cls(*cls.draw_weights(hidden_size, input_size, generator, init, gain), activation)

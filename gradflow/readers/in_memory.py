@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradflow.errors import DataError
+from gradflow.printable import format_count
 from gradflow.readers.messages import quote
 from gradflow.readers.stored_array import NumberArray, StoredArray
 
@@ -50,7 +51,7 @@ def _refuse_masked(values: object, name: str) -> None:
         return
     place = [int(index) for index in np.argwhere(np.ma.getmaskarray(values))[0]]
     count = int(np.count_nonzero(np.ma.getmaskarray(values)))
-    entries = "1 entry is masked" if count == 1 else f"{count} entries are masked"
+    entries = format_count(count, "entry is masked", "entries are masked")
     raise DataError(
         f"{name}: {entries}, the first at {place}; expected a number in every entry (fill them with "
         ".filled(value))"

@@ -12,6 +12,7 @@ from gradflow.analysis.bptt.losses import Objective
 from gradflow.analysis.bptt.record import CreditAssignment, CreditMap, LagParts, Windows
 from gradflow.analysis.bptt.truncation import Lag, Pairs
 from gradflow.linalg.scaled import SMALLEST, ScaledNumber, from_log10
+from gradflow.printable import format_count
 
 CANCELLING = 4.0  # times the whole: parts that large say little one by one
 ALMOST = 0.8  # of the sequence
@@ -57,15 +58,16 @@ def conclusion(
     if kept == steps:
         return f"{share}No window short of all {_steps(steps)} loses 1 % of it or less.{missing}"
     lost = 100.0 * float(windows.detached_error[windows.window.index(kept)])
+    often = "at every step" if kept == 1 else f"every {_steps(kept)}"
     percent = "under 1e-305" if math.isnan(lost) else f"{lost:.3g}"
     return (
         f"{share}Carried back through {_steps(kept)} from every loss, it is within 1 % of the whole; a "
-        f"script that detaches the state every {_steps(kept)} loses {percent} %.{missing}"
+        f"script that detaches the state {often} loses {percent} %.{missing}"
     )
 
 
 def _steps(count: int) -> str:
-    return "1 step" if count == 1 else f"{count} steps"
+    return format_count(count, "step", "steps")
 
 
 def notes(

@@ -22,7 +22,7 @@ from gradflow.analysis.shared.verdicts import (
 from gradflow.cells.base import Array
 from gradflow.linalg.floating import FORMATS, outside
 from gradflow.linalg.scaled import from_log10
-from gradflow.printable import format_log10
+from gradflow.printable import format_count, format_log10
 
 Draws = Mapping[str, Sequence[DrawMeasurement]]  # by cell
 
@@ -277,7 +277,7 @@ def _notes_of_one(draws: Sequence[DrawMeasurement], view: View) -> Iterator[str]
     worst = max(error for draw in draws for error in draw.errors.values())
     if worst > TOLD:
         yield f"norms may be off by {worst:.1g}, relative (norm_error)."
-    draws_in_words = "1 draw" if len(draws) == 1 else f"{len(draws)} draws"
+    draws_in_words = format_count(len(draws), "draw", "draws")
     for block, norm in draws[0].upper_bounds:
         bounds = [bound_lag(draw, (block, norm), view.lags) for draw in draws]
         firsts = [lag for lag in bounds if lag is not None]

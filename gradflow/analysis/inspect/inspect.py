@@ -28,6 +28,7 @@ from gradflow.analysis.shared.without_effect import READ_ALREADY, refuse_without
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.assumptions import check_assumptions, check_left_open
 from gradflow.layouts.checkpoint import Checkpoint
+from gradflow.printable import format_count
 from gradflow.readers import CHECKPOINT_SUFFIXES
 from gradflow.readers.in_memory import name_origin
 
@@ -226,7 +227,7 @@ def _check(answers: Sequence[Answer], typed: Sequence[str], inputs: Inputs, give
         raise named[0]
     if problems and not read:
         count = len(problems) - 1
-        others = "1 more file" if count == 1 else f"{count} more files"
+        others = format_count(count, "more file", "more files")
         more = f" ({others} could not be read either)" if count else ""
         raise type(problems[0][1])(f"{problems[0][1]}{more}")
     check_left_open(given, frozenset().union(*(answer.left_open for answer in read)), read[0].file)

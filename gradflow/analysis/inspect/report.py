@@ -13,7 +13,7 @@ from gradflow.analysis.shared.quantiles import quantiles
 from gradflow.analysis.shared.trajectory_error import NOTED_DECADES, rounding_note
 from gradflow.analysis.shared.verdicts import ARRIVES, LEAST_STEPS, STABLE, half_life
 from gradflow.linalg.scaled import from_log10
-from gradflow.printable import format_log10
+from gradflow.printable import format_count, format_log10
 
 TOLD = 1e-6  # relative error from which a note is shown
 GATES = {"f": "forget gate", "z": "update gate"}
@@ -77,7 +77,7 @@ def _spread(credit: Credit) -> str:
 
 
 def _counted(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
+    return format_count(count, noun, f"{noun}s")
 
 
 def _beside(credit: Credit) -> str:

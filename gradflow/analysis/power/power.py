@@ -31,7 +31,7 @@ from gradflow.linalg.powers import log2_largest_walks
 from gradflow.linalg.scaled import LOG10_2, Scaled, from_log10, number, shifted
 from gradflow.linalg.spectral_radius import Radius, spectral_radius
 from gradflow.linalg.spectrum import Spectrum, spectrum
-from gradflow.printable import format_log10
+from gradflow.printable import format_count, format_log10
 from gradflow.readers.arrays import read_matrix
 from gradflow.readers.in_memory import convert_array, name_origin
 from gradflow.record import Matrix
@@ -335,7 +335,7 @@ def _lost_range(eigen: Spectrum, radius: Radius) -> Iterator[str]:
     largest = np.abs(shifted(eigen.values, radius.exponent))
     count = int(np.count_nonzero(~np.isfinite(largest)))
     if count:
-        are = "1 eigenvalue is" if count == 1 else f"{count} eigenvalues are"
+        are = format_count(count, "eigenvalue is", "eigenvalues are")
         yield (
             f"{are} over the largest double: re, im and modulus are left out. log10_power at n = 1 is the "
             "logarithm of the modulus."

@@ -10,7 +10,7 @@ from gradflow.linalg.enclosure import EPS, connected_components
 from gradflow.linalg.scaled import LOG10_2
 from gradflow.linalg.spectral_radius import Radius
 from gradflow.linalg.spectrum import Spectrum
-from gradflow.printable import format_log10
+from gradflow.printable import format_count, format_log10
 
 # How much of ρ may be open, relative to 1, where W is said to have |λ| = 1 to rounding: of a matrix with good
 # eigenvectors some 1e-13 is.
@@ -200,7 +200,7 @@ def _highest_order(spectrum: Spectrum, circle: NDArray[np.bool_]) -> int:
 
 def _nilpotent(spectrum: Spectrum, radius: Radius) -> str:  # noqa: ARG001 - one signature for all
     size = len(spectrum.values)
-    steps = "1 step" if size == 1 else f"{size} steps"
+    steps = format_count(size, "step", "steps")
     return f"W is nilpotent: every eigenvalue is 0, and after at most {steps} so is W^k."
 
 

@@ -14,6 +14,7 @@ from gradflow.analysis.theory.subjects.case import Prediction
 from gradflow.analysis.theory.sweep import Asked
 from gradflow.cells.base import Array
 from gradflow.errors import NumericalError
+from gradflow.printable import format_count
 
 LEADING = (
     "largest_exponent",
@@ -201,7 +202,7 @@ def _notes(
         yield "a state of relu units becomes exactly 0, where the slope is 0: the measured value is -inf."
     lost = max(it.lost for it in found)
     if lost:
-        count = "1 draw" if len(draws) == 1 else f"{len(draws)} draws"
+        count = format_count(len(draws), "draw", "draws")
         yield f"in {lost} of {count} a state overflows; means leave these out."
 
 
