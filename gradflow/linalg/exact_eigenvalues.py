@@ -33,10 +33,10 @@ class PlacedDiscs(NamedTuple):
 
 
 def list_candidates(matrix: NDArray[np.generic], values: Complex, radii: Real) -> set[complex]:
-    """Return what may be exact eigenvalues of a matrix (n, n): multiples of its unit next to computed ones.
+    """Return candidates for exact eigenvalues of a matrix (n, n): multiples of its unit.
 
-    They are the multiples next to the centres of the discs, and next to the means of those that touch, which
-    are far more accurate next to a defective eigenvalue.
+    They are the multiples nearest to the centres of the discs and to the means of touching discs. Near a
+    defective eigenvalue the mean is far more accurate than the centres.
     """
     candidates = set(ALWAYS)
     unit = _unit(matrix)
@@ -49,7 +49,7 @@ def list_candidates(matrix: NDArray[np.generic], values: Complex, radii: Real) -
 
 
 def sort_candidates(candidates: set[complex]) -> list[complex]:
-    """Return 0, then the others with the largest first: those of large blocks are not all tried."""
+    """Return 0, then the other candidates, the largest first. Of a large block only the first are tried."""
     return sorted(candidates, key=lambda value: (value != 0, -abs(value), value.real, value.imag))
 
 

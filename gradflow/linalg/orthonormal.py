@@ -27,12 +27,12 @@ MOST = 64  # steps between two orthonormalisations, at most
 DEAD = 1e-6  # what is new of a column that is a combination of others, beside a row: rounding, much blown up
 HIGH = 1000  # exponent up to which an entry is left as it is
 SMALL, LARGE = 1e-100, 1e100  # a block whose norm lies between them is as it should be
-PROBE_SCALE = 0.125  # of the random column that measures rows of J: it is not to overflow before they do
-SMALL_SIZE = 32  # size up to which all steps are watched for rounding; of larger ones a call in ...
-WATCHED_CALLS = 16  # ... so many, until one shows a relative change of the growth in a step over ...
-ALARM = 1e-8
-# Relative change from which nothing is known of the growth in a step, and what it counts as then: what is
-# left of J q lies between the size of J and rounding of that.
+PROBE_SCALE = 0.125  # size of the random columns: they must not overflow before the others
+SMALL_SIZE = 32  # rounding is sampled at every step of a state up to this size ...
+WATCHED_CALLS = 16  # ... and of a larger one in one of so many calls, until a call finds ...
+ALARM = 1e-8  # ... that rounding changes the growth in a step by more than this
+# From this relative change on, the growth in a step is unknown. It then counts as changed by the whole range
+# between the size of J and the rounding of J.
 NONLINEAR, UNKNOWN = 0.1, 1.0 / EPS
 
 
@@ -55,11 +55,12 @@ class Frame:
         What rounding may have cost one of these sums so far: eps times the columns' norm over the smallest
         r_ii, summed over orthonormalisations.
     log_errors : array (k,)
-        What it may have cost each of them, all roundings taken in one direction: an estimate, not a bound.
-        Rounding of J q is n eps of the rows of J, however much they cancel. For the first column, a random
-        sample of what earlier roundings have turned it by is carried along: at every step of a small state,
-        of a larger one in a part of the calls, until that shows ill-conditioned factors. For other columns
-        it is followed over one step, where columns are made orthonormal at every step.
+        What it may have cost each of them, if all roundings act in one direction: an estimate, not a bound.
+        The rounding of an entry of J q is n eps times its terms, however much they cancel. A random sample of
+        the rounding of the first column is carried along, because earlier rounding turns the column. Small
+        states are sampled at every step, larger ones in some of the calls, until a sample shows
+        ill-conditioned factors. The rounding of other columns is followed over one step, and only where the
+        columns are made orthonormal at every step.
 
     Examples
     --------
@@ -133,10 +134,10 @@ class Frame:
         return 0
 
     def _with_probes(self, *, rows: bool = False) -> Array:
-        """Return the columns; where they are watched, beside the displacement and a random one (n, k + 2).
+        """Return the columns; if they are watched, with the displacement and a random column (n, k + 2).
 
-        The entries of the random one are as large as those of the first column. ``rows`` puts one before it
-        whose entries are all about as large as one another, which measures the rows of J.
+        The entries of the random column are about as large as those of the first column. ``rows`` adds
+        another random column before it, with entries of one size, which measures the rows of J.
         """
         if not self.watched:
             return self.columns
@@ -145,11 +146,11 @@ class Frame:
         return np.hstack([self.columns, self.displacement, probes if rows else probes[:, 1:]])
 
     def _carry(self, action: Callable[[Array], Array], block: Array, *, last: bool = True) -> Array:
-        """Return J times columns and displacement, to which rounding is added, and the random column.
+        """Return J times the block, with a sample of the rounding added to the displacement.
 
-        Of a random column g whose entries are as large as those of q, (J g)_i is about as large as the terms
-        of (J q)_i: n eps of that is its rounding, however small what is left of the sum. Rows are rounded
-        independently of one another. The random column is drawn anew but after the last step.
+        If the entries of a random column g are as large as those of q, then (J g)_i is about as large as the
+        terms of (J q)_i. The rounding of (J q)_i is n eps times that, however small the sum is. Each row is
+        rounded independently. After every step but the last, the random column is drawn anew.
         """
         moved = action(block)
         if not self.watched:
@@ -235,7 +236,7 @@ class Frame:
         self.log_errors[self.alive] += np.log1p(errors) + EPS * np.abs(self.logs[self.alive])
 
     def _displace(self, displacement: Array) -> float:
-        """Take a new displacement of the first column; return by what share it may change r_11."""
+        """Store a new displacement of the first column, and return the relative change of r_11 by it."""
         first = self.columns[:, 0]
         along = float(first @ displacement)
         across = displacement - along * first
@@ -243,7 +244,7 @@ class Frame:
         if not (math.isfinite(size) and math.isfinite(along)):
             self.displacement = np.zeros((len(first), 1))
             return UNKNOWN
-        # past 1 any direction is possible, and no other is farther
+        # A displacement over 1 allows every direction, and none is farther.
         self.displacement = (across / max(size, 1.0))[:, None]
         return abs(along) if abs(along) < NONLINEAR and size < NONLINEAR else UNKNOWN
 

@@ -109,7 +109,7 @@ def test_what_no_double_holds_of_a_window_is_told_in_words():
     assert np.isnan(found.windows.truncation_error[0])
     assert np.isnan(found.windows.detached_error[0])
     assert found.window_1pct == 1
-    assert found.conclusion.endswith("a script that detaches the state every 1 step loses under 1e-305 %.")
+    assert found.conclusion.endswith("a script that detaches the state at every step loses under 1e-305 %.")
     assert strict(found)["summary"]["detached_error"] is None
 
 

@@ -26,10 +26,10 @@ Uses = Sequence[dict[str, list[Use]]]  # layer by layer, how each parameter ente
 
 
 class ExtendedTrajectory(NamedTuple):
-    """A trajectory and the derivatives of its steps, with what doubles have lost of them.
+    """A trajectory and the derivatives of its steps, including those that are too small for doubles.
 
-    ``needed`` says whether the Jacobians ask for an extended range. ``watch`` has noticed if even that has
-    lost some.
+    ``needed`` says whether the Jacobians need extended range. ``watch.noticed`` says whether a number is too
+    small even for that.
     """
 
     states: Array  # (B, T + 1, n)
@@ -40,7 +40,7 @@ class ExtendedTrajectory(NamedTuple):
 
 
 def extend_trajectory(trajectory: Trajectory) -> ExtendedTrajectory:
-    """Return states and derivatives, in extended range where one is under the range of a double."""
+    """Return states and derivatives. Those too small for a double are computed in extended range."""
     doubles, watch = UnderflowWatch(trajectory.underflow), UnderflowWatch()
     factor, uses = _derive(trajectory, doubles)
     weights = trajectory.cell.weights().values()
@@ -52,7 +52,7 @@ def extend_trajectory(trajectory: Trajectory) -> ExtendedTrajectory:
     watch.noticed |= bool(((sizes > 0) & (sizes < SMALLEST_STATE)).any())
     wide_factor, wide_uses = _derive(wide, watch)
     pairs = list(zip(_arrays(factor), _arrays(wide_factor), strict=True))
-    # a kink that the rounding of a tiny number decides: which side it is on is not known
+    # Rounding decides on which side of a kink a tiny number lies, so the side is not known.
     watch.noticed |= any(((own == 0) & (np.abs(other) >= SMALL)).any() for own, other in pairs)
     merged = [_with_small_ones(*pair) for pair in pairs]
     following = iter(merged)

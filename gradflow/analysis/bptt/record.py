@@ -18,21 +18,23 @@ class LagParts:
     log10_norm: NDArray[np.float64] = column(
         "log₁₀ ‖Σ_t ∂L_t/∂s_t ∂s_t/∂s_{t−lag} ∂⁺s_{t−lag}/∂W‖, this lag's part of the gradient", log10=True
     )
-    norm: NDArray[np.float64] = column("that norm; none where a double cannot hold it", log10_in="log10_norm")
-    share: NDArray[np.float64] = column("of the whole: the part along the whole's direction, in its norm")
-    cumulative_share: NDArray[np.float64] = column("of all lags up to this one")
+    norm: NDArray[np.float64] = column("the norm; none outside the range of a double", log10_in="log10_norm")
+    share: NDArray[np.float64] = column(
+        "share of the whole gradient: the component along its direction, divided by its norm"
+    )
+    cumulative_share: NDArray[np.float64] = column("sum of the shares up to this lag")
     truncation_error: NDArray[np.float64] = column(
-        "‖what is lost where all later lags are cut off‖ / ‖whole‖, to 1e-9 of itself; none where a double "
-        "cannot hold it",
+        "‖what is lost without all later lags‖ / ‖whole‖, with a relative error of 1e-9; none outside the "
+        "range of a double",
         levels={0.1: "10 %", 0.01: "1 %", 0.001: "0.1 %"},
     )
     log10_truncation_error: NDArray[np.float64] = column(
-        "log₁₀ of what is lost, relative, where all later lags are cut off",
+        "log₁₀ of truncation_error",
         log10=True,
         levels={-1.0: "10 %", -2.0: "1 %", -3.0: "0.1 %"},
     )
     truncation_cosine: NDArray[np.float64] = column(
-        "of the angle between what is kept and the whole; none where nothing is kept"
+        "cosine of the angle between the kept part and the whole; none if nothing is kept"
     )
 
 
@@ -41,9 +43,11 @@ class Windows:
     """Two ways to truncate: every L_t goes back through a window, or the state is detached now and then."""
 
     window: list[int] = column("steps w", unit="step")
-    truncation_error: NDArray[np.float64] = column("lost, relative, where each L_t goes back through w steps")
+    truncation_error: NDArray[np.float64] = column(
+        "relative loss if each L_t is carried back through w steps"
+    )
     detached_error: NDArray[np.float64] = column(
-        "lost, relative, where the state is detached every w steps, as most scripts do"
+        "relative loss if the state is detached every w steps, as most scripts do"
     )
 
 
@@ -54,7 +58,9 @@ class CreditMap:
     t: list[int] = column("the step of the loss", unit="step")
     k: list[int] = column("the step at which the parameter was used", unit="step")
     log10_norm: NDArray[np.float64] = column("log₁₀ of the norm of their part of ∂L/∂W", log10=True)
-    share: NDArray[np.float64] = column("of the whole: the part along the whole's direction, in its norm")
+    share: NDArray[np.float64] = column(
+        "share of the whole gradient: the component along its direction, divided by its norm"
+    )
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -86,24 +92,27 @@ class CreditAssignment(Record):
 
     loss: float = scalar("L, the mean over the sequences")
     log10_gradient_norm: float = scalar("log₁₀ ‖∂L/∂W‖, Frobenius")
-    gradient_norm: float = scalar("that norm; none where a double cannot hold it")
-    effective_lag: float = scalar("mean of the lags, each weighted with its share", unit="step")
-    cancellation: float = scalar("Σ ‖part‖ / ‖whole‖ over the lags: far over 1, the parts cancel")
+    gradient_norm: float = scalar("the norm; none outside the range of a double")
+    effective_lag: float = scalar("mean of the lags, weighted by their shares", unit="step")
+    cancellation: float = scalar(
+        "Σ ‖part‖ / ‖whole‖ over the lags; a value far above 1 means that the parts cancel"
+    )
     window_1pct: int | None = scalar(
-        "shortest window within 1 % of the whole, as all longer ones are: lags up to one less",
+        "the shortest window from which on every window is within 1 % of the whole. A window of w steps has "
+        "the lags 0 to w − 1",
         unit="step",
     )
     detached_error: float | None = scalar(
-        "‖what is lost‖ / ‖whole‖ where the state is detached every window_1pct steps"
+        "‖what is lost‖ / ‖whole‖ if the state is detached every window_1pct steps"
     )
     difference_error: float | None = scalar(
-        "relative gap to central differences of the loss; none where those have no digits"
+        "relative distance from central differences of the loss; none if these have no correct digit"
     )
     trajectory_error: float = scalar(
-        "‖change‖ / ‖gradient‖ where rounding moves the states, an estimate: twice that of three runs"
+        "estimated ‖change‖ / ‖gradient‖ by rounding of the states: twice the largest of three perturbed runs"
     )
     parameter: str = scalar("W, whose gradient it is")
-    parameters: int = scalar("numbers in W")
+    parameters: int = scalar("number of entries of W")
     steps: int = scalar("T, the steps of the sequence")
     batch: int = scalar("sequences; the loss is the mean over them")
     hidden: int = scalar("hidden size")

@@ -1,4 +1,4 @@
-"""Whether growth may be that of a power of time, whose exponent is 0 however fast it grows at first."""
+"""Test whether growth may follow a power of time. Its exponent is 0, however fast it grows at first."""
 
 import numpy as np
 
@@ -13,10 +13,10 @@ def may_be_power_of_time(growths: Array, ends: Array, before: int, rounding: Arr
     """Return whether growth as a power of time explains a record about as well as exponential growth.
 
     The two models of the growth G of a logarithm over a batch of steps from t to t′ are normal laws of two
-    parameters each: of mean λ (t′ − t) and variance σ² (t′ − t), or of mean p ln(t′/t) and variance
-    s² ln(t′/t). A power of time stays possible where its likelihood is the larger; or where it is not far
-    smaller, and λ is not significant beside p in the mean λ (t′ − t) + p ln(t′/t) under the second variance.
-    Products of unipotent matrices grow like that, and so does what dies out slowly at a critical point.
+    parameters each: with mean λ (t′ − t) and variance σ² (t′ − t), or with mean p ln(t′/t) and variance
+    s² ln(t′/t). A power of time is possible if its likelihood is the larger one. It is also possible if its
+    likelihood is not much smaller and λ is not significant in the mean λ (t′ − t) + p ln(t′/t) under the
+    second variance. Products of unipotent matrices grow like this, and critical systems decay like this.
 
     Parameters
     ----------

@@ -20,20 +20,22 @@ class Exponents:
 
     index: list[int] = column("place in the spectrum, from 1")
     exponent: NDArray[np.float64] = column(
-        "mean growth of ln r_ii; -inf: see singular", unit=RATE, levels=STILL
+        "mean growth of ln r_ii; for -inf see singular", unit=RATE, levels=STILL
     )
     standard_error: NDArray[np.float64] = column(
-        "of the exponent, its steps being correlated, and what rounding may cost; as much as keeps 0 within "
-        "two where growth as a power of the steps may explain it; inf (in JSON null) for a direction that "
-        "seems to die for rounding alone; none under 8 steps",
+        "standard error of the exponent for correlated steps, plus an estimate of rounding. It keeps 0 "
+        "within two errors if growth as a power of the steps can explain the data. inf (null in JSON) if "
+        "only rounding makes the exponent -inf; none for fewer than 8 steps",
         unit=RATE,
     )
     converged: list[bool] = column(
-        "whether that is at most the tolerance (0.01 nats per step unless given), the run is long beside the "
-        "memory of the system, both its halves agree, no power of the steps explains it, and runs from "
-        "several initial states agree"
+        "whether the standard error is at most the tolerance (default 0.01 nats per step), the run is long "
+        "compared with the memory of the system, both halves of the run agree, growth as a power of the "
+        "steps cannot explain the data, and runs from several initial states agree"
     )
-    singular: list[bool] = column("whether the direction dies in a singular Jacobian: -inf, in JSON null")
+    singular: list[bool] = column(
+        "whether a singular Jacobian maps the direction to 0: the exponent is -inf, null in JSON"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,55 +74,63 @@ class Lyapunov(Record):
     verdicts: ClassVar[tuple[str, ...]] = FLOW_VERDICTS
 
     largest: float = scalar("the leading exponent λ₁", unit=RATE)
-    largest_standard_error: float = scalar("its standard error; none under 8 steps", unit=RATE)
+    largest_standard_error: float = scalar("standard error of λ₁; none for fewer than 8 steps", unit=RATE)
     largest_low: float = scalar(
-        "low end of its 95 % interval, or of those of all initial states where they disagree; none under "
-        "8 steps",
+        "low end of its 95 % interval. If initial states disagree, the interval covers all of theirs. none "
+        "for fewer than 8 steps",
         unit=RATE,
     )
     largest_high: float = scalar("high end of that interval", unit=RATE)
-    sum: float = scalar("of the exponents computed: how fast the volume that they span grows", unit=RATE)
-    mean_log_abs_det: float | None = scalar(
-        "mean ln |det J|, found apart from them: what the whole spectrum must add up to", unit=RATE
+    sum: float = scalar(
+        "sum of the computed exponents: the growth of the volume that their directions span", unit=RATE
     )
-    sum_rule_error: float | None = scalar("how far those two are apart", unit=RATE)
+    mean_log_abs_det: float | None = scalar(
+        "mean ln |det J|, computed separately: the sum of a whole spectrum equals it", unit=RATE
+    )
+    sum_rule_error: float | None = scalar("distance between sum and mean_log_abs_det", unit=RATE)
     kaplan_yorke_dimension: float | None = scalar(
-        "dimension of the attractor by Kaplan & Yorke; none where more exponents are needed, or rounding "
+        "dimension of the attractor by Kaplan & Yorke; none if it needs more exponents, or if rounding "
         "decides the leading one"
     )
     entropy_rate: float | None = scalar(
-        "sum of the positive exponents; none where there may be more, or rounding decides the leading one",
+        "sum of the positive exponents; none if more may be positive, or if rounding decides the leading one",
         unit=RATE,
     )
     condition_growth: float | None = scalar(
-        "λ₁ − λ_n: how fast the condition number of the product grows; inf where it is singular", unit=RATE
+        "λ₁ − λ_n: the growth of the condition number of the product; inf if the product is singular",
+        unit=RATE,
     )
-    rank: int = scalar("finite exponents: directions that the product does not kill")
+    rank: int = scalar("number of finite exponents: the directions that the product does not map to 0")
     horizon: float | None = scalar(
-        "lag at which the leading direction is down to 2.2e-16; inf: never, none where rounding decides",
+        "lag at which the leading direction has shrunk to 2.2e-16; inf: never; none if rounding decides",
         unit="step",
     )
     verdict: str = scalar(
-        "on that interval. stable: all within a factor of 100 over the steps, at least 100; undecided: 0 "
-        "lies in it otherwise, or it is unknown, or rounding decides, or few of the draws overflow"
+        "from largest_low and largest_high. stable: at every exponent between them, max(steps, 100) steps "
+        "change a gradient by at most a factor of 100; undecided: not stable, and 0 lies between them, or "
+        "they are unknown, or rounding decides, or the state overflows in some draws but not in most"
     )
     steps_to_decide: int | None = scalar(
-        "where undecided: steps at which 0 leaves the interval if the exponent stays; none of several draws, "
-        "nor where the run tells too little to say",
+        "for an undecided verdict: number of steps at which the interval excludes 0 if the exponent stays "
+        "the same; none for several draws, or if the run is too short for an estimate",
         unit="step",
     )
-    seeds_to_decide: int | None = scalar("the same of several draws, at least 6: how many")
-    state_size: int = scalar("n, numbers in the whole state")
-    count: int = scalar("exponents computed")
-    steps: int = scalar("steps measured, of each draw; the fewest where a state overflows")
-    transient: int = scalar("steps before them, left out")
+    seeds_to_decide: int | None = scalar("the same for several draws, 6 or more: number of draws")
+    state_size: int = scalar("n, the number of entries of the whole state")
+    count: int = scalar("number of computed exponents")
+    steps: int = scalar("measured steps of each draw; if a state overflows, of the draw with the fewest")
+    transient: int = scalar("steps before the measured ones, which are left out")
     seeds: int = scalar("draws of weights, and of inputs unless given")
-    starts: int = scalar("initial states of each draw; from all but the first the leading exponent alone")
-    starts_agree: bool | None = scalar(
-        "whether those exponents are one, but for errors and a factor of 100 over the steps; none where "
-        "nobody can tell, as of fewer than 8 steps"
+    starts: int = scalar(
+        "initial states of each draw. All but the first are used for the leading exponent only"
     )
-    starts_difference: float | None = scalar("the most by which those of one draw differ", unit=RATE)
+    starts_agree: bool | None = scalar(
+        "whether the leading exponents from all initial states agree, within errors and a factor of 100 over "
+        "the steps; none if the data do not decide, for example for fewer than 8 steps"
+    )
+    starts_difference: float | None = scalar(
+        "largest difference between these exponents in one draw", unit=RATE
+    )
     blow_up_step: int | None = scalar("step at which a state overflows", unit="step")
     conclusion: str = scalar("in words", prose=True)
 

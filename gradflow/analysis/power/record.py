@@ -24,9 +24,9 @@ class Norms:
 
     step: list[int] = column("exponent k")
     log10_norm: NDArray[np.float64] = column(
-        "log₁₀ ‖Wᵏ‖₂; none where rounding leaves no digit of it", log10=True, levels=LEVELS
+        "log₁₀ ‖Wᵏ‖₂; none if rounding leaves no digit", log10=True, levels=LEVELS
     )
-    norm: NDArray[np.float64] = column("‖Wᵏ‖₂; none where a double cannot hold it", log10_in="log10_norm")
+    norm: NDArray[np.float64] = column("‖Wᵏ‖₂; none outside the range of a double", log10_in="log10_norm")
     log10_norm_low: NDArray[np.float64] = column("log₁₀ of a lower bound of ‖Wᵏ‖₂", log10=True)
     log10_norm_high: NDArray[np.float64] = column("log₁₀ of an upper bound of ‖Wᵏ‖₂", log10=True)
     log10_spectral: NDArray[np.float64] = column(
@@ -42,13 +42,13 @@ class Eigenvalues:
     re: NDArray[np.float64] = column("real part")
     im: NDArray[np.float64] = column("imaginary part")
     modulus: NDArray[np.float64] = column("|λ|")
-    error: NDArray[np.float64] = column("distance within which an exact eigenvalue lies")
+    error: NDArray[np.float64] = column("an exact eigenvalue lies within this distance")
     angle: NDArray[np.float64] = column("argument", unit="radian")
     condition: NDArray[np.float64] = column(
         "1/|yᴴx| for unit left and right eigenvectors; inf where defective"
     )
     log10_power: NDArray[np.float64] = column("log₁₀ |λ|ⁿ", log10=True)
-    half_life: NDArray[np.float64] = column("steps until |λ|ᵏ is halved; inf where it never is", unit="step")
+    half_life: NDArray[np.float64] = column("steps until |λ|ᵏ is halved; inf: never", unit="step")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -81,22 +81,24 @@ class Powers(Record):
     spectral_radius: float | None = scalar("ρ, the largest |λ|: decides the long run")
     spectral_radius_low: float | None = scalar("lower bound of ρ")
     spectral_radius_high: float | None = scalar("upper bound of ρ")
-    spectral_radius_error: float | None = scalar("how far ρ may be from that value")
+    spectral_radius_error: float | None = scalar("largest possible distance of ρ from spectral_radius")
     norm: float | None = scalar("‖W‖₂, the largest growth in one step")
     numerical_radius: float | None = scalar("w, the largest |x*Wx|: ‖Wᵏ‖ ≤ 2wᵏ")
     departure_from_normality: float | None = scalar("Henrici, Frobenius; 0: W is normal")
-    diagonalizable: bool | None = scalar("whether W = QΛQ⁻¹ exists, to rounding; none: open")
+    diagonalizable: bool | None = scalar(
+        "whether W = QΛQ⁻¹ exists, to rounding; none if rounding leaves it open"
+    )
     eigenvector_condition: float | None = scalar("κ(Q): the digits that QΛⁿQ⁻¹ may lose")
-    kreiss_constant: float | None = scalar("K ≤ sup‖Wᵏ‖ ≤ e·size·K, from below")
+    kreiss_constant: float | None = scalar("lower bound of K, where K ≤ sup‖Wᵏ‖ ≤ e·size·K")
     regime: str = scalar("what Wⁿ does as n grows")
-    peak_step: int = scalar("step in 0…n with the largest norm that is known")
-    peak_log10_norm: float = scalar("log₁₀ of that norm: over 0 is growth")
-    log10_norm: float | None = scalar("log₁₀ ‖Wⁿ‖₂; none where no digit of it is known")
-    power_error: float | None = scalar("relative error of Wⁿ by rounding; none where 1 or more")
-    eigen_route_error: float | None = scalar("relative gap of QΛⁿQ⁻¹ from Wⁿ")
-    claim_holds: bool | None = scalar("whether the decomposition that was claimed is right")
+    peak_step: int = scalar("step in 0…n with the largest known norm")
+    peak_log10_norm: float = scalar("log₁₀ of this norm; a value above 0 means growth")
+    log10_norm: float | None = scalar("log₁₀ ‖Wⁿ‖₂; none if no digit is known")
+    power_error: float | None = scalar("bound of the relative error of Wⁿ by rounding; none if 1 or more")
+    eigen_route_error: float | None = scalar("relative distance of QΛⁿQ⁻¹ from Wⁿ")
+    claim_holds: bool | None = scalar("whether the claimed decomposition is right")
     claim_residual: float | None = scalar("‖W − QΛQ⁻¹‖/‖W‖ of the claim, Frobenius")
-    claim_slip: str | None = scalar("what is wrong with the claim, and the likely slip", prose=True)
+    claim_slip: str | None = scalar("what is wrong with the claim, and the likely mistake", prose=True)
     conclusion: str = scalar("in words", prose=True)
 
     norms: Norms = table(
