@@ -13,6 +13,11 @@ from gradflow.linalg.scaled import NOTHING, Scaled, largest_exponents, shifted
 # it.
 MAX_SPREAD = 300
 SHARES = np.linspace(0.0, 1.0, 17)
+# Bits under the largest entry of the graded array at which every entry stays that is within `LARGEST_BITS` of
+# the largest of the matrix itself: the array's largest may be 2^-200, and doubles of full precision end at
+# 2^-1022.
+ROOM = 700
+LARGEST_BITS = 100
 
 
 def regrade(matrix: Scaled, max_spread: int = MAX_SPREAD) -> Scaled:
@@ -47,10 +52,14 @@ def regrade(matrix: Scaled, max_spread: int = MAX_SPREAD) -> Scaled:
     path = _longest_path(exponents, _level(blocks, exponents))
     gradings = [first + np.rint(share * path).astype(np.int64) for share in SHARES]
     before = _exponents(matrix.array)
-    best = min(gradings, key=lambda one: _graded_spread(before, one))
+    own = np.zeros_like(first) if matrix.grading is None else matrix.grading
+    allowed = [one for one in gradings if _keeps_largest(before, own, one)]
+    if not allowed:  # the grading of before goes too far for what has become of the matrix
+        taken_back = [-np.rint(share * own).astype(np.int64) for share in SHARES]
+        allowed = [one for one in taken_back if _keeps_largest(before, own, one)]
+    best = min(allowed, key=lambda one: _graded_spread(before, one))
     if not best.any():
         return matrix
-    own = np.zeros_like(best) if matrix.grading is None else matrix.grading
     graded = matrix.graded_as(own + best)
     return Scaled.of(graded.array, graded.exponent, graded.grading)
 
@@ -79,6 +88,18 @@ def _graded_spread(exponents: NDArray[np.int64], grading: NDArray[np.int64]) -> 
     there = exponents > NOTHING
     graded = (exponents - grading[:, None] + grading)[there]
     return int(graded.max() - graded.min()) if graded.size else 0
+
+
+def _keeps_largest(exponents: NDArray[np.int64], own: NDArray[np.int64], further: NDArray[np.int64]) -> bool:
+    """Return whether a further grading leaves the entries that decide the norm far from the smallest double.
+
+    They are the largest of the matrix without any grading; that it had before is ``own``.
+    """
+    there = exponents > NOTHING
+    ungraded = (exponents + own[:, None] - own)[there]
+    graded = (exponents - further[:, None] + further)[there]
+    deciding = graded[ungraded >= ungraded.max() - LARGEST_BITS]
+    return bool(deciding.min() >= graded.max() - ROOM)
 
 
 def _level(blocks: list[NDArray[np.intp]], exponents: NDArray[np.int64]) -> int:

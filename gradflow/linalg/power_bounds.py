@@ -61,6 +61,7 @@ def bound_norms(
     steps: list[int],
     log2_norms: Real,
     log2_errors: Real,
+    log2_underflows: Real,
     log2_majorants: Real | None,
     size: int,
     modal: ModalBound | None,
@@ -72,7 +73,7 @@ def bound_norms(
     - Rounding moves the norm by no more than the error of the power.
     - It moves each entry by at most ((1 + u)ᵏ − 1) |W|ᵏ, u the rounding of one product (Higham 2002, section
     18.1):
-      for a W without negative entries a relative error, however the powers cancel.
+      for a W without negative entries a relative error, however the powers cancel. Underflow comes on top.
     - ‖Wᵏ‖ ≤ κ(Q) |Λ|ᵏ, where W is diagonalizable; the sum of `SchurBound` always; ‖W^(qa + r)‖ ≤ ‖Wᵃ‖^q ‖Wʳ‖;
     and ρᵏ ≤ ‖Wᵏ‖.
 
@@ -80,8 +81,9 @@ def bound_norms(
     ----------
     steps : list of int
         0, 1, 2, … without a gap to 1000 or the last, ascending.
-    log2_norms, log2_errors : array (rows,)
-        Of the computed powers, and of what rounding may have done to each.
+    log2_norms, log2_errors, log2_underflows : array (rows,)
+        Of the computed powers, of what rounding and underflow may have done to each, and of what underflow
+        alone may have done.
     log2_majorants : array (rows,), optional
         Of the powers of |W|; ``log2_norms`` itself where W is not negative; None where they were not
         computed.
@@ -102,9 +104,11 @@ def bound_norms(
         there = log2_norms > -np.inf
         # the computed powers of |W| may themselves be short by (1 − u)ᵏ
         moved = log2_majorants + exponents * unit + _log2_expm1(exponents * unit)
+        moved = np.logaddexp2(moved, log2_underflows)
         errors = np.where(there, np.minimum(errors, moved), errors)
         if np.array_equal(log2_majorants, log2_norms):
-            least, most = log2_norms - exponents * unit, log2_norms + exponents * unit
+            least = _log2_difference(log2_norms, log2_underflows) - exponents * unit
+            most = np.logaddexp2(log2_norms, log2_underflows) + exponents * unit
         else:
             least, most = _log2_difference(log2_norms, moved), np.logaddexp2(log2_norms, moved)
         low = np.where(there, np.maximum(low, least), low)

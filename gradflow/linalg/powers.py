@@ -15,6 +15,8 @@ from gradflow.linalg.scaled import Scaled, ScaledNumber, number
 # Up to here every step is computed; beyond, three tracks of squarings give ten steps a decade.
 CONSECUTIVE = 1000
 TRACKS = (1000, 1250, 1600)
+LOG2_SMALLEST = -1074  # the smallest double
+WHOLE_EXPONENT = -960  # of an entry from which on underflow in one of its terms is far under its rounding
 RETRY_BITS = 32  # by which the spread of the entries has to grow before another grading is tried
 MAX_TOLERATED_SPREAD = 700  # bits; what a product by a matrix of `MAX_SPREAD` has then is still in range
 
@@ -116,12 +118,14 @@ class TrackedPower(NamedTuple):
     """A power of a matrix with its norms, and how far it may be from the exact power.
 
     ``log2_error`` is log₂ of a bound of ‖computed − exact‖₂, −inf where the power is exact.
+    ``log2_underflow`` is log₂ of the part of it that comes from underflow.
     """
 
     value: Scaled
     norm: ScaledNumber  # ‖Wᵏ‖₂
     log2_size: float  # log₂ ‖Wᵏ‖_F
     log2_error: float
+    log2_underflow: float
 
     @property
     def log2_norm(self) -> float:
@@ -129,11 +133,11 @@ class TrackedPower(NamedTuple):
         return self.norm.log2()
 
     @classmethod
-    def measured(cls, value: Scaled, log2_error: float) -> "TrackedPower":
+    def measured(cls, value: Scaled, log2_error: float, log2_underflow: float) -> "TrackedPower":
         """Return a power with its norms measured."""
         plain = value.graded_as(None)
         log2_size = number(frobenius_norm(plain.array), plain.exponent).log2()
-        return cls(value, spectral_norm(plain), log2_size, log2_error)
+        return cls(value, spectral_norm(plain), log2_size, log2_error, log2_underflow)
 
     @property
     def log2_most(self) -> float:
@@ -142,17 +146,60 @@ class TrackedPower(NamedTuple):
 
     def times(self, other: "TrackedPower") -> "TrackedPower":
         """Return the product, with ‖E_A‖‖B‖ + ‖A‖‖E_B‖ + ‖E_A‖‖E_B‖ and its own rounding for its error."""
-        value = regrade(self.value @ other.value)
+        value, lost = _multiplied(self, other)
+        underflow = np.logaddexp2.reduce(
+            [lost, self.log2_underflow + other.log2_most, self.log2_norm + other.log2_underflow]
+        )
         parts = (
             self.log2_error + other.log2_most,
             self.log2_norm + other.log2_error,
             self.log2_size + other.log2_size + rounding_unit(value),
+            lost,
         )
-        return TrackedPower.measured(value, float(np.logaddexp2.reduce(parts)))
+        return TrackedPower.measured(value, float(np.logaddexp2.reduce(parts)), float(underflow))
+
+
+def _multiplied(
+    left: TrackedPower, right: TrackedPower, max_spread: int = MAX_SPREAD
+) -> tuple[Scaled, float]:
+    """Return the product, graded anew, and log₂ of a bound of what underflow may have taken from it, ‖·‖₂.
+
+    An entry of an array may be off by the smallest double, and a grading may make that large.
+    """
+    factor = right.value.graded_as(left.value.grading)
+    product = left.value @ factor
+    graded = regrade(product, max_spread)
+    shift = product.exponent - left.value.exponent - factor.exponent  # by which the product has been moved
+    places = [(product, _is_small(product, shift), shift), (product, _is_small(product), 0)]
+    if graded is not product:
+        places.append((graded, _is_small(graded), 0))
+    parts = []
+    if any(small.any() for _, small, _ in places):
+        reached = (left.value.array != 0).astype(np.float32) @ (right.value.array != 0).astype(np.float32) > 0
+        parts = [_log2_underflow(matrix, small & reached, shift) for matrix, small, shift in places]
+    if factor is not right.value:
+        lost = _log2_underflow(factor, _is_small(factor) & (right.value.array != 0))
+        parts.append(left.log2_norm + lost)
+    return graded, float(np.logaddexp2.reduce(parts, initial=-np.inf))
+
+
+def _is_small(matrix: Scaled, shift: int = 0) -> NDArray[np.bool_]:
+    """Return where an entry of the array is or was, at 2^−shift of it, so small that digits may be lost."""
+    small = np.frexp(np.abs(matrix.array))[1] + shift < WHOLE_EXPONENT
+    return np.asarray(small | (matrix.array == 0))
+
+
+def _log2_underflow(matrix: Scaled, lost: NDArray[np.bool_], shift: int = 0) -> float:
+    """Return log₂ of a bound of ‖·‖_F of what underflow took, (n, n) being true where it may have."""
+    if not lost.any():
+        return -math.inf
+    grading = np.zeros(len(lost), np.int64) if matrix.grading is None else matrix.grading
+    largest = int((grading[:, None] - grading)[lost].max())
+    return LOG2_SMALLEST + 2 * math.log2(len(lost)) + matrix.exponent - shift + largest
 
 
 def rounding_unit(matrix: Scaled) -> float:
-    """Return log₂ of the rounding of a product A B, in units of ‖A‖_F ‖B‖_F; underflow is far less."""
+    """Return log₂ of the rounding of a product A B, in units of ‖A‖_F ‖B‖_F."""
     return math.log2(CONFIDENCE * math.sqrt(len(matrix.array)) * EPS)
 
 
@@ -166,7 +213,7 @@ def successive_powers(matrix: Scaled, steps: Sequence[int]) -> Iterator[TrackedP
     bases = {k >> _doublings(k) for k in steps if k > CONSECUTIVE}
     kept: dict[int, TrackedPower] = {}
     reached = min(steps[-1], CONSECUTIVE)
-    first = TrackedPower.measured(regrade(matrix), -math.inf)
+    first = TrackedPower.measured(regrade(matrix), -math.inf, -math.inf)
     for k, power in enumerate(_step_by_step(first, reached)):
         if k in bases or k == reached:
             kept[k] = power._replace(value=regrade(power.value))  # squares leave less room than steps
@@ -192,21 +239,23 @@ def _step_by_step(first: TrackedPower, steps: int) -> Iterator[TrackedPower]:
     """Yield W⁰, W¹ … W^steps, each from the one before.
 
     The rounding of step j is carried on by the steps after it: the error of Wᵏ is at most
-    Σ_j u ‖Wʲ‖_F ‖W‖_F ‖W^(k−1−j)‖, u the rounding of a product.
+    Σ_j u ‖Wʲ‖_F ‖W‖_F ‖W^(k−1−j)‖, u the rounding of a product, and so is what underflow takes.
     """
     size = len(first.value.array)
-    power = TrackedPower.measured(Scaled(np.eye(size, dtype=first.value.array.dtype)), -math.inf)
+    power = TrackedPower.measured(Scaled(np.eye(size, dtype=first.value.array.dtype)), -math.inf, -math.inf)
     yield power
-    norms, sizes = np.empty(steps + 1), np.empty(steps + 1)
+    norms, sizes, underflow = np.empty((3, steps + 1))
     norms[0], sizes[0] = power.log2_most, power.log2_size
     max_spread = MAX_SPREAD
     for k in range(1, steps + 1):
-        value = regrade(power.value @ first.value, max_spread) if k > 1 else first.value
+        value, underflow[k] = _multiplied(power, first, max_spread) if k > 1 else (first.value, -math.inf)
         # a spread that no grading takes away is not looked at again before it has grown
         max_spread = min(max(MAX_SPREAD, exponent_spread(value.array) + RETRY_BITS), MAX_TOLERATED_SPREAD)
-        carried = sizes[1:k] + norms[: k - 1][::-1]
-        lost = float(np.logaddexp2.reduce(carried, initial=-np.inf)) + first.log2_size + rounding_unit(value)
-        power = TrackedPower.measured(value, lost)
+        later = norms[: k - 1][::-1]
+        rounded = sizes[1:k] + later + first.log2_size + rounding_unit(value)
+        lost = float(np.logaddexp2.reduce(underflow[2 : k + 1] + later, initial=-np.inf))
+        error = float(np.logaddexp2(np.logaddexp2.reduce(rounded, initial=-np.inf), lost))
+        power = TrackedPower.measured(value, error, lost)
         norms[k], sizes[k] = power.log2_most, power.log2_size
         yield power
 

@@ -97,7 +97,7 @@ class LeadingSingularValue:
         """Return that of an operator known by A v and Aᵀ u alone; its error may be over the tolerance.
 
         The error is that of some singular value, unless ``frobenius`` says more. With ``chance`` it bounds
-        that of the largest as well, but with that probability (`_hidden`).
+        that of the largest as well, but with that probability (`_hidden_excess`).
         """
         rows, columns = shape
         most = min(most, rows, columns)
@@ -105,17 +105,21 @@ class LeadingSingularValue:
         bidiagonal = np.zeros((most, most))
         right[0], least = self._start(columns, dtype)
         value, error, ritz = 0.0, np.inf, np.ones((1, 1))
-        due = max(1, self.steps - 2)
+        due, taken = max(1, self.steps - 2), 0
         for k in range(most):
             left[k], alpha = _orthogonalized(matvec(right[k]), left[:k])
             right[k + 1], beta = _orthogonalized(rmatvec(left[k]), right[: k + 1])
+            taken += bool(right[k].any())
             bidiagonal[k, k] = alpha
             # Judging costs as much as several steps: about when the last search ended, and then now and then.
             if k >= due or k + 1 == most or beta <= self.tolerance * alpha:
                 known = bidiagonal[: k + 1, : k + 1]
                 value, error, ritz = _judge(known, beta, frobenius)
                 if chance is not None and error <= self.tolerance:
-                    error += _hidden(known, beta, chance * least) + (k + 1) * EPS[dtype.itemsize]
+                    squares = np.linalg.eigvalsh(known.T @ known)
+                    beside = np.diag(known) * np.append(np.diag(known, 1), beta)
+                    excess = _hidden_excess(squares, beside, taken, chance * least)
+                    error += float(excess) + (k + 1) * EPS[dtype.itemsize]
                 if error <= self.tolerance:
                     break
                 due = k + 1 + k // 6
@@ -156,29 +160,39 @@ def _judge(bidiagonal: Array, beta: float, frobenius: float) -> tuple[float, flo
     return top, min(residual, residual**2 / gap if gap > residual else np.inf) / top, leading
 
 
-def _hidden(bidiagonal: Array, beta: float, part: float) -> float:
+def _hidden_excess(squares: Array, beside: Array, taken: Array | int, part: Array | float) -> Array:
     """Return how far the largest singular value may be over the largest Ritz value, relative to it.
 
     Holds if the start had at least ``part`` along its singular vector. The steps so far fix the first
     moments of the start's spectral measure, with orthonormal polynomials p_0 … p_k; a point x over all
     Ritz values has at most the mass 1/Σ p_j(x)² (Chebyshev, Markov & Stieltjes; Szegő 1975, section 3.41).
-    So part² Σ p_j(x)² ≤ 1, of which p_k(x) = ∏(x − θ_i²)/∏ e_i alone is taken, e_i beside the diagonal of
-    BᵀB.
+    So part² Σ p_j(x)² ≤ 1, of which p_k(x) = ∏(x − θ_i²)/∏ e_i alone is taken.
+
+    Parameters
+    ----------
+    squares : array (..., k)
+        θ_i², the eigenvalues of BᵀB for the bidiagonal B of the iteration, ascending.
+    beside : array (..., k)
+        e_i, what stands beside the diagonal of BᵀB, the last one for the step that was not taken.
+    taken : array (...) or int
+        Steps after which nothing of the start was left, at most k: what stands beyond is 0.
+    part : array (...) or float
     """
-    squares = np.linalg.eigvalsh(bidiagonal.T @ bidiagonal)
-    top = float(squares[-1])
-    beside = np.diag(bidiagonal) * np.append(np.diag(bidiagonal, 1), beta)
-    if not top or not beside.all():
-        return 0.0
-    others, level = (top - squares[:-1]) / top, float(np.sum(np.log(beside / top))) - math.log(part)
-    low, high = -100.0, 100.0  # of ln((x − top)/top)
+    count = squares.shape[-1]
+    places, taken = np.arange(count), np.asarray(taken)[..., None]
+    top = squares[..., -1:]
+    with np.errstate(divide="ignore", invalid="ignore"):  # of an operator that is 0: the excess is 0
+        others = np.maximum((top - squares) / top, 0.0)
+        # a rest that is rounding may be anything up to that
+        rests = np.log(np.maximum(beside / top, np.finfo(np.float64).eps))
+    level = np.sum(np.where(places < taken, rests, 0.0), axis=-1) - np.log(part)
+    low, high = np.full(level.shape, -100.0), np.full(level.shape, 100.0)  # of ln((x − top)/top)
     for _ in range(50):
         middle = (low + high) / 2
-        if middle + float(np.sum(np.log(np.maximum(others, 0.0) + math.exp(middle)))) < level:
-            low = middle
-        else:
-            high = middle
-    return math.sqrt(1.0 + math.exp(high)) - 1.0 if high > -30 else math.exp(high) / 2
+        growth = np.where(places >= count - taken, np.log(others + np.exp(middle)[..., None]), 0.0)
+        reached = growth.sum(axis=-1) >= level
+        low, high = np.where(reached, low, middle), np.where(reached, middle, high)
+    return np.where(top[..., 0] > 0, np.expm1(np.log1p(np.exp(high)) / 2), 0.0)
 
 
 def _alone(value: float, error: float, frobenius: float) -> bool:
@@ -238,19 +252,32 @@ def smaller_gram(matrices: Array) -> Array:
     return gram
 
 
+class LeadingSingularValues(NamedTuple):
+    """Estimates of the largest singular values of p operators, from below, and what they may be off by."""
+
+    values: Array  # (p,)
+    residuals: Array  # (p,), relative: some singular value is as near as that
+    errors: Array  # (p,), relative bounds, each wrong with the probability that was allowed
+
+
 def leading_singular_values(
     matvecs: Product,
     rmatvecs: Product,
     shape: tuple[int, int],
     dtype: np.dtype[Any],
     tolerance: float,
+    *,
+    allowed_error: float,
+    chance: float,
     first_judged: int = FIRST_JUDGED,
-) -> tuple[Array, Array]:
-    """Return the largest singular values of p operators on n numbers at once, and their relative errors.
+) -> LeadingSingularValues:
+    """Return the largest singular values of p operators on n numbers at once.
 
     Golub–Kahan–Lanczos on all of them in step, without reorthogonalisation: a lost orthogonality repeats Ritz
-    values that have converged, and leaves them right (Paige 1980). What has not converged after `EACH_MOST`
-    steps has a larger error than ``tolerance``.
+    values that have converged, and leaves them right (Paige 1980); the coefficients are those of an exact
+    iteration whose start has the same weights, spread over points within rounding of the true ones
+    (Greenbaum 1989). It ends where all residuals are within ``tolerance`` and all errors within
+    ``allowed_error``, or after `EACH_MOST` steps.
 
     Parameters
     ----------
@@ -259,35 +286,50 @@ def leading_singular_values(
     shape : tuple of int
         (n, p).
     tolerance : float
+        Relative residual that is allowed.
+    allowed_error : float
         Relative error that is allowed.
+    chance : float
+        Probability with which the error of one operator may be wrong: that of a random start with so little
+        along the leading singular vector (`_hidden_excess`).
     first_judged : int
-        Steps after which errors are first looked at.
+        Steps after which residuals are first looked at.
+
+    References
+    ----------
+    Greenbaum, A. (1989). Behavior of slightly perturbed Lanczos and conjugate-gradient recurrences. Linear
+    Algebra and its Applications 113, 7–63.
     """
     eps = float(np.finfo(dtype).eps)
     v = np.random.default_rng(0).standard_normal(shape).astype(dtype)
+    part = chance / _lengths(v)
     v /= _lengths(v)
     u, beta = np.zeros_like(v), np.zeros(shape[1], dtype)
     alphas: list[Array] = []
     betas: list[Array] = []
-    due, values, errors = first_judged, np.zeros(shape[1]), np.full(shape[1], np.inf)
-    while len(alphas) < EACH_MOST and np.any(errors > tolerance):
+    due, taken = first_judged, np.zeros(shape[1], np.int64)
+    for step in range(1, EACH_MOST + 1):
+        taken += v.any(axis=0)
         u = matvecs(v) - beta * u
         alpha = _lengths(u)
         u = _over(u, alpha)
         w = rmatvecs(u) - alpha * v
-        beta = _lengths(w)
+        left = _lengths(w)
         # so short a rest is half rounding, and would spoil what follows: such an operator stands still
-        v = _over(w, np.where(beta > np.sqrt(eps) * alpha, beta, 0.0))
+        beta = np.where(left > np.sqrt(eps) * alpha, left, 0)
+        v = _over(w, beta)
         alphas.append(alpha)
-        betas.append(beta)
-        if len(alphas) >= due:
-            values, errors = _judged(np.array(alphas, np.float64), np.array(betas, np.float64))
+        betas.append(left)
+        if step in (due, EACH_MOST):
+            judged = _judge_each(np.array(alphas, np.float64), np.array(betas, np.float64), taken, part)
+            if not np.any((judged.residuals > tolerance) | (judged.errors > allowed_error)):
+                break
             due += due // 3
-    return values, errors
+    return judged._replace(errors=judged.errors + len(alphas) * eps)
 
 
-def _judged(alphas: Array, betas: Array) -> tuple[Array, Array]:
-    """Return the largest Ritz values of bidiagonals (k, p), and what their residuals say of their errors."""
+def _judge_each(alphas: Array, betas: Array, taken: Array, part: Array) -> LeadingSingularValues:
+    """Return what bidiagonals (k, p) show; the errors leave out rounding."""
     size = np.maximum(np.maximum(alphas, betas).max(axis=0), np.finfo(np.float64).tiny)
     alphas, betas = (alphas / size).T, (betas / size).T  # p, k
     count = alphas.shape[1]
@@ -297,8 +339,9 @@ def _judged(alphas: Array, betas: Array) -> tuple[Array, Array]:
     bidiagonal[:, places[:-1], places[1:]] = betas[:, :-1]
     squares, right = np.linalg.eigh(transposed(bidiagonal) @ bidiagonal)
     top = np.sqrt(np.maximum(squares[:, -1], 0.0))
-    residual = betas[:, -1] * alphas[:, -1] * np.abs(right[:, -1, -1])
-    return top * size, np.divide(residual, top**2, out=np.zeros_like(top), where=top > 0)
+    rest = betas[:, -1] * alphas[:, -1] * np.abs(right[:, -1, -1])
+    residuals = np.divide(rest, top**2, out=np.zeros_like(top), where=top > 0)
+    return LeadingSingularValues(top * size, residuals, _hidden_excess(squares, alphas * betas, taken, part))
 
 
 def _lengths(columns: Array) -> Array:

@@ -8,6 +8,7 @@ import pytest
 
 import gradflow
 from gradflow.errors import UsageError
+from gradflow.linalg import grading
 from tests.slow import eigenvalues, power_log10_norm
 from tests.truths import hippo_legs, jordan_blocks, similar
 
@@ -78,6 +79,23 @@ def test_a_small_eigenvalue_beside_a_huge_nilpotent_block_decides():
     result = gradflow.power("0 1e200 0 0; 0 0 1e200 0; 0 0 0 0; 0 0 0 0.5", steps=5)
     assert result.norms.norm[3:] == pytest.approx([0.5**3, 0.5**4, 0.5**5], rel=1e-13)
     assert result.regime == "vanishing"
+
+
+@pytest.mark.parametrize("room", [None, 10**6], ids=["room", "no room"])
+@pytest.mark.parametrize("steps", [150, 400, 900])
+@pytest.mark.parametrize(("small", "large", "coupling"), [(0.01, 100.0, 1e5), (0.03, 130.0, 500.0)])
+def test_a_block_that_dies_takes_no_digit_from_the_one_that_decides(
+    monkeypatch, small, large, coupling, steps, room
+):
+    # W^n is large^n times the eigenvector of ``large`` at (0, 0, 1), but for a share (small/large)^n
+    if room:  # without room underflow costs digits, and the bounds have to tell
+        monkeypatch.setattr(grading, "ROOM", room)
+    norms = gradflow.power([[0, small, coupling], [small, 0, 0], [0, 0, large]], steps=steps).norms
+    ratio, first = small / large, coupling / large / (1 - (small / large) ** 2)
+    exact = steps * math.log10(large) + math.log10(math.hypot(1, first, ratio * first))
+    assert norms.log10_norm_low[-1] <= exact <= norms.log10_norm_high[-1]
+    if not room:
+        assert norms.log10_norm[-1] == pytest.approx(exact, rel=1e-14)
 
 
 def test_a_swap_of_very_different_weights_comes_back():

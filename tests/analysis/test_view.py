@@ -364,10 +364,11 @@ def test_product_of_h_jacobians_is_eighty_orders_below_the_true_block():
 def test_norm_of_a_step_is_that_of_its_jacobian(spec, hidden, direction):
     cell, inputs = drawn(spec, hidden, 6)
     question = ComparisonQuestion(View(direction, ("state",), ("2",), tuple(range(1, 7)), False))
-    found = measure([cell], [inputs], question)[0].log10_step_norms
+    measured = measure([cell], [inputs], question)[0]
     norms = [np.linalg.norm(factor.todense(), 2) for factor in jacobians(cell, inputs)]
     expected = norms if direction == "forward" else norms[::-1]
-    np.testing.assert_allclose(10**found, expected, rtol=1e-10)
+    np.testing.assert_allclose(10**measured.log10_step_norms, expected, rtol=1e-10)
+    assert (np.abs(10**measured.log10_step_norms / expected - 1) <= measured.step_norm_error + 1e-13).all()
 
 
 @pytest.mark.parametrize("direction", DIRECTIONS)

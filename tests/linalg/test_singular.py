@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradflow.linalg import singular
-from gradflow.linalg.singular import LeadingSingularValue
+from gradflow.linalg.singular import LeadingSingularValue, leading_singular_values
 
 # What the class promises when nothing else is said; n·eps of rounding is under a hundredth of it.
 TOLERANCE = 1e-11
@@ -145,3 +145,42 @@ def test_float32_is_right_to_its_own_precision():
     leading = LeadingSingularValue(np.random.default_rng(0), 1e-6)
     # n·eps of float32
     assert leading.of(matrix).value == pytest.approx(2.0, rel=90 * 1.2e-7)
+
+
+@pytest.mark.parametrize("chance", [0.3, 0.05])
+@pytest.mark.parametrize("steps", [3, 6, 12])
+@pytest.mark.parametrize(
+    "values",
+    [np.linspace(0.1, 1, 200), 1 - 1e-4 * np.arange(200), np.r_[1.0, np.full(99, 0.9)], np.ones(50)],
+    ids=["even", "close", "one_apart", "equal"],
+)
+def test_the_error_of_many_operators_holds_but_for_the_chance_allowed(monkeypatch, chance, steps, values):
+    # each of 2000 has a start of its own; whether its error holds is a matter of that start alone
+    monkeypatch.setattr(singular, "EACH_MOST", steps)
+    scale = values[:, None]
+    leading = leading_singular_values(
+        lambda v: scale * v,
+        lambda u: scale * u,
+        (len(values), 2000),
+        np.dtype(float),
+        0.0,
+        allowed_error=0.0,
+        chance=chance,
+    )
+    wrong = leading.values * (1 + leading.errors) < values.max()
+    assert wrong.mean() <= chance
+    assert (leading.values <= values.max() * (1 + 1e-14)).all()
+
+
+def test_errors_of_many_operators_end_where_the_iteration_does():
+    # an operator of rank 2, one that is 0 and a multiple of the identity: nothing is left to find
+    generator = np.random.default_rng(5)
+    low = generator.standard_normal((40, 2)) @ generator.standard_normal((2, 40))
+    operators = np.stack([low, np.zeros((40, 40)), 3 * np.eye(40)])
+    leading = leading_singular_values(
+        lambda v: np.einsum("pij,jp->ip", operators, v),
+        lambda u: np.einsum("pij,ip->jp", operators, u),
+        (40, 3), np.dtype(float), 1e-9, allowed_error=1.0, chance=1e-6,
+    )  # fmt: skip
+    np.testing.assert_allclose(leading.values, [np.linalg.norm(low, 2), 0.0, 3.0], rtol=1e-12)
+    assert (leading.errors < 1e-7).all()

@@ -12,10 +12,11 @@ from gradflow.analysis.shared.gates import GateSummary, step_quantiles, summariz
 from gradflow.analysis.shared.product_norms import (
     BATCHED,
     ProductNorms,
+    StepNorms,
     View,
     product_log10_norms,
     retained_log10_norms,
-    step_log10_norms,
+    step_norms,
 )
 from gradflow.analysis.shared.trajectory import Trajectory, follow
 from gradflow.analysis.shared.trajectory_error import TrajectoryRounding
@@ -77,6 +78,7 @@ class DrawMeasurement(NamedTuple):
     """One draw. Arrays (T,) run by lag, up to the last finite step; nan at lags not asked for."""
 
     log10_step_norms: Array
+    step_norm_error: float  # a bound of the relative error of those
     log10_norms: dict[Series, Array]
     log10_bounds: dict[Series, Array]
     errors: dict[Series, float]  # bounds of what shortcuts, inverses and rounding may cost a norm, relative
@@ -121,7 +123,7 @@ def measure(
 class _Norms(NamedTuple):
     """Arrays (..., T), the draws being the leading axis if there is one."""
 
-    steps: Array
+    steps: StepNorms
     norms: dict[Series, Array]
     bounds: dict[Series, Array]
     errors: dict[Series, float]
@@ -163,7 +165,7 @@ def _measured_norms(trajectory: Trajectory, question: ComparisonQuestion) -> _No
         trajectory_errors |= {(block, norm): error for norm, error in moved.items()}
         limits = log10_bounds(trajectory, view, block, retained)
         bounds |= {(block, norm): values for norm, values in limits.items()}
-    steps = step_log10_norms(trajectory, view)
+    steps = step_norms(trajectory, view)
     return _Norms(steps, norms, bounds, errors, upper_bounds, trajectory_errors, summaries, courses)
 
 
@@ -175,7 +177,8 @@ def _measured(
     pairs = _pairs(trajectory, question.view) if question.pair_map else None
     place = ... if draw is None else draw
     return DrawMeasurement(
-        log10_step_norms=every.steps[place],
+        log10_step_norms=every.steps.log10[place],
+        step_norm_error=every.steps.error,
         log10_norms={series: values[place] for series, values in every.norms.items()},
         log10_bounds={series: values[place] for series, values in every.bounds.items()},
         errors=every.errors,

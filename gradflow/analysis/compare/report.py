@@ -9,7 +9,7 @@ import numpy as np
 from gradflow.analysis.compare.measure import DrawMeasurement, Series
 from gradflow.analysis.compare.record import Cells, Lags
 from gradflow.analysis.shared.inputs import Inputs
-from gradflow.analysis.shared.product_norms import View
+from gradflow.analysis.shared.product_norms import STEP_ERROR, View
 from gradflow.analysis.shared.quantiles import median, median_interval, quantiles
 from gradflow.analysis.shared.trajectory_error import NOTED_DECADES, rounding_note, stated_error
 from gradflow.analysis.shared.verdicts import (
@@ -111,6 +111,7 @@ def cell_table(found: Draws, view: View, steps: int) -> Cells:
         blow_up_step=blown,
         norm_error=np.array([max(draw.errors[part.series] for draw in part.draws) for part in parts]),
         bound_from=[_first(bound_lag(draw, part.series, part.lags) for draw in part.draws) for part in parts],
+        step_norm_error=np.array([max(draw.step_norm_error for draw in part.draws) for part in parts]),
         trajectory_error=np.array(
             [stated_error(max(draw.trajectory_errors[part.series] for draw in part.draws)) for part in parts]
         ),
@@ -277,6 +278,9 @@ def _notes_of_one(draws: Sequence[DrawMeasurement], view: View) -> Iterator[str]
     worst = max(error for draw in draws for error in draw.errors.values())
     if worst > TOLD:
         yield f"norms may be off by {worst:.1g}, relative (norm_error)."
+    worst_step = max(draw.step_norm_error for draw in draws)
+    if worst_step > STEP_ERROR:
+        yield f"norms of single steps may be too small by up to {worst_step:.1g}, relative (step_norm_error)."
     draws_in_words = format_count(len(draws), "draw", "draws")
     for block, norm in draws[0].upper_bounds:
         bounds = [bound_lag(draw, (block, norm), view.lags) for draw in draws]

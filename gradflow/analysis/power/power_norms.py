@@ -80,10 +80,12 @@ def measure_power_norms(
     rows = list(map(_without_value, listed, powers))
     norms = np.array([row.log2_norm for row in rows])
     errors = np.array([row.log2_error for row in rows])
+    underflows = np.array([row.log2_underflow for row in rows])
     bounds = bound_norms(
         listed,
         norms,
         errors,
+        underflows,
         _majorants(graded, listed, norms, errors),
         len(square),
         _modal_bound(eigen, graded),
@@ -205,7 +207,8 @@ def _majorants(
     if np.isrealobj(graded.array) and (graded.array >= 0).all():
         return norms
     majorant = Scaled(np.abs(graded.array), graded.exponent, graded.grading)
-    return np.array([power.log2_norm for power in successive_powers(majorant, listed)])
+    powers = successive_powers(majorant, listed)
+    return np.array([np.logaddexp2(power.log2_norm, power.log2_underflow) for power in powers])
 
 
 def _modal_bound(eigen: Spectrum, graded: Scaled) -> ModalBound | None:

@@ -16,9 +16,9 @@ from gradflow.linalg.singular import leading_singular_values
 
 MAX_DENSE_STATE = 128  # state sizes up to which the products themselves are carried, and nothing is estimated
 SCALED_LOW, SCALED_HIGH = 2.0**-64, 2.0**64  # between which a product is left as it is
-LANCZOS_TOLERANCE = (
-    1e-3  # residual, relative, at which a norm that is estimated is taken: its error is no larger
-)
+LANCZOS_TOLERANCE = 1e-3  # residual, relative, at which a norm that is estimated is taken
+ALLOWED_ERROR = 0.05  # relative error that may be stated of it: little beside that of one end to another
+ERROR_CHANCE = 1e-6  # probability with which the error stated of one norm is wrong
 FIRST_JUDGED = 6  # Lanczos steps after which errors are first looked at: a long chain makes a step dear
 MAX_HELD_NUMBERS = 2**23  # numbers of all states whose Jacobians are held; of more each pass makes them anew
 
@@ -45,8 +45,9 @@ def end_log10_norms(
     norms : array (lags, draws, ends)
         −inf for a product that is exactly 0.
     error : float
-        A bound of the relative error of all norms: rounding included where products are multiplied out, as
-        far as the residuals tell it where they are not.
+        A bound of the relative error of all norms. Where products are multiplied out, it includes rounding.
+        Where they are not, it leaves out the rounding of the products, and the probability that one norm is
+        further off is under 1e-6.
     is_bound : bool
         Whether rounding has left no digit of one of the norms, and an upper bound stands for it.
 
@@ -106,12 +107,18 @@ def _estimated(chains: Trajectory, lags: Sequence[int]) -> tuple[Array, float, b
     operator = _ScaledProducts(chains, max(lags))
     norms, error = [], 0.0
     for lag in lags:
-        values, errors = leading_singular_values(
-            partial(operator.matmat, lag), partial(operator.rmatmat, lag),
-            (chains.size, len(chains.states)), chains.dtype, LANCZOS_TOLERANCE, FIRST_JUDGED,
-        )  # fmt: skip
-        norms.append(log10_of(values, operator.exponents(lag)))
-        error = max(error, float(errors.max()))
+        leading = leading_singular_values(
+            partial(operator.matmat, lag),
+            partial(operator.rmatmat, lag),
+            (chains.size, len(chains.states)),
+            chains.dtype,
+            LANCZOS_TOLERANCE,
+            allowed_error=ALLOWED_ERROR,
+            chance=ERROR_CHANCE,
+            first_judged=FIRST_JUDGED,
+        )
+        norms.append(log10_of(leading.values, operator.exponents(lag)))
+        error = max(error, float(leading.errors.max()))
     return np.stack(norms), error, False
 
 

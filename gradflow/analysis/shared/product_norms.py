@@ -19,14 +19,15 @@ from gradflow.linalg.batch import batch_norms
 from gradflow.linalg.chain import TOLERANCE, ChainNorms, chain_norms
 from gradflow.linalg.matrix_free import matrix_free_norms
 from gradflow.linalg.products import UnresolvedError
+from gradflow.linalg.rounding import EPS
 from gradflow.linalg.scaled import log10_of
 from gradflow.linalg.singular import gram_values, leading_singular_values
 
 BATCHED = 24  # state sizes up to which many seeds go as one batch
 DENSE = 160  # state sizes up to which the norm of a single Jacobian is cheapest from its Gram matrix
-# Relative residual at which the norm of a single large Jacobian is taken; its error is the square of that
-# over the gap as a rule. That no larger value hides among those close to it is not proved.
-STEP_TOLERANCE = 1e-7
+STEP_TOLERANCE = 1e-7  # relative residual at which the norm of a single large Jacobian is taken
+STEP_ERROR = 1e-3  # relative error that may be stated of it: less than what a picture shows
+STEP_ERROR_CHANCE = 1e-6  # probability with which the stated error of the norms of one run's steps is wrong
 # From this state size on a few lags are measured without forming a product, whose memory alone is too much.
 LARGE = 3000
 # An inverse with a larger relative error than this is not shown.
@@ -169,20 +170,32 @@ def inverse_log10_norms(trajectory: Trajectory, view: View, start: Array) -> tup
     return two, norms.error + rounding
 
 
-def step_log10_norms(trajectory: Trajectory, view: View) -> Array:
-    """Return log₁₀ ‖J‖₂ of the one step at each lag, shape (..., T).
+class StepNorms(NamedTuple):
+    """‖J‖₂ of the one step at each lag, by ``view.order``."""
+
+    log10: Array  # (..., T)
+    error: float  # bound of the relative error of those at the lags that were asked for
+
+
+def step_norms(trajectory: Trajectory, view: View) -> StepNorms:
+    """Return ‖J‖₂ of the one step at each lag.
 
     Of a large cell it may be nan at lags that were not asked for, and where the iteration does not settle.
+    The iteration finds some singular value; that one larger than the error says stays hidden has a
+    probability under `STEP_ERROR_CHANCE`.
     """
     steps, order = trajectory.steps, list(view.order(trajectory.steps))
+    rounding = trajectory.size * EPS[trajectory.dtype.itemsize]
     if view.exact or trajectory.states.ndim > 2 or trajectory.size <= DENSE:
         every = [_dense_log10_norm(trajectory.jacobian(place), exact=view.exact) for place in range(steps)]
         logs = np.stack(every, axis=-1) if every else np.empty((*trajectory.states.shape[:-2], 0))
-    else:
-        logs = np.full(steps, np.nan)
-        for first in sorted({order[lag - 1] // STRETCH * STRETCH for lag in view.lags if lag <= steps}):
-            logs[first : first + STRETCH] = _stretch_log10_norms(trajectory, first)
-    return np.asarray(logs[..., order])
+        return StepNorms(np.asarray(logs[..., order]), rounding)
+    logs, errors = np.full(steps, np.nan), np.full(steps, np.nan)
+    for first in sorted({order[lag - 1] // STRETCH * STRETCH for lag in view.lags if lag <= steps}):
+        stretch = slice(first, first + STRETCH)
+        logs[stretch], errors[stretch] = _stretch_log10_norms(trajectory, first)
+    asked = errors[[order[lag - 1] for lag in view.lags if lag <= steps]]
+    return StepNorms(logs[order], float(np.nanmax(asked, initial=rounding)))
 
 
 def _dense_log10_norm(factor: StepFactor, *, exact: bool) -> Array:
@@ -197,18 +210,25 @@ def _dense_log10_norm(factor: StepFactor, *, exact: bool) -> Array:
     return log10_of(norms, shift[..., 0, 0])
 
 
-def _stretch_log10_norms(trajectory: Trajectory, first: int) -> Array:
-    """Return log₁₀ of the norms of a stretch of Jacobians, one draw's, all iterated upon at once."""
+def _stretch_log10_norms(trajectory: Trajectory, first: int) -> tuple[Array, Array]:
+    """Return log₁₀ of the norms of a stretch of Jacobians of one draw, and the errors of the norms."""
     _, factor = trajectory.stretch(first)
     each, count = factor.each(), min(STRETCH, trajectory.steps - first)
     tolerance = max(STEP_TOLERANCE, TOLERANCE[factor.dtype.itemsize])
     shape = (factor.size, count)
-    norms, errors = leading_singular_values(each.matmat, each.rmatmat, shape, factor.dtype, tolerance)
-    logs = log10_of(norms)
-    for k in np.flatnonzero(errors > tolerance):
+    chance = STEP_ERROR_CHANCE / trajectory.steps
+    leading = leading_singular_values(
+        each.matmat, each.rmatmat, shape, factor.dtype, tolerance, allowed_error=STEP_ERROR, chance=chance
+    )
+    logs, errors = log10_of(leading.values), leading.errors
+    for k in np.flatnonzero(leading.residuals > tolerance):
         # the Gram matrix of a very large one takes minutes: what is not settled is then left out, and told
-        logs[k] = _dense_log10_norm(factor.at(int(k)), exact=False) if factor.size < LARGE else np.nan
-    return logs
+        if factor.size < LARGE:
+            logs[k] = _dense_log10_norm(factor.at(int(k)), exact=False)
+            errors[k] = factor.size * EPS[factor.dtype.itemsize]
+        else:
+            logs[k] = errors[k] = np.nan
+    return logs, errors
 
 
 def retained_log10_norms(retained: Array, view: View) -> dict[str, Array]:
