@@ -5,13 +5,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.shared.gates import EDGE, at_end, step_quantiles
+from gradflow.analysis.shared.gates import EDGE, at_end, step_quantiles, time_constants
+from gradflow.analysis.shared.quantiles import QUANTILES
 from gradflow.cells.base import Array, Gate, GateValues
 from gradflow.cells.base import Layer as LayerCell
 from gradflow.linalg.norms import spectral_norm, spectral_radius
 from gradflow.linalg.scaled import Scaled
-
-QUANTILES = (0.05, 0.5, 0.95)
 
 
 class GateRow(NamedTuple):
@@ -55,19 +54,9 @@ def _row(cell: LayerCell, activity: GateValues, every_step: bool) -> GateRow:
         shut=shut,
         opened=opened,
         mean=values.mean(axis=0),
-        time_constants=time_constants(values) if gate.retains else None,
+        time_constants=time_constants(values, over=0) if gate.retains else None,
         steps=step_quantiles(values) if every_step else None,
     )
-
-
-def time_constants(values: Array) -> Array:
-    """Return −1/⟨ln|f|⟩ of every unit for values (T, H): the steps in which the gate alone keeps 1/e.
-
-    0 where it shuts entirely, inf where it keeps or amplifies.
-    """
-    with np.errstate(divide="ignore"):
-        logs = np.log(np.abs(values)).mean(axis=0)
-        return np.where(logs < 0, np.abs(1.0 / logs), np.inf)
 
 
 def _dead(gate: Gate, values: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:

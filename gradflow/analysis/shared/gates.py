@@ -60,7 +60,7 @@ def summarized(values: GateValues) -> GateSummary:
     """Return the summary of a gate for all draws at once."""
     layer, name, gate, every = values
     over = (-2, -1)  # steps and units
-    low, high = np.quantile(every, (0.05, 0.95), axis=over)
+    low, _, high = np.quantile(every, QUANTILES, axis=over)
     return GateSummary(
         layer,
         name,
@@ -69,7 +69,7 @@ def summarized(values: GateValues) -> GateSummary:
         low,
         high,
         at_end(gate, every).mean(axis=over),
-        _time_constant(gate, every),
+        time_constants(every, over) if gate.retains else np.full(every.shape[:-2], math.nan),
     )
 
 
@@ -81,12 +81,19 @@ def at_end(gate: Gate, values: Array) -> Array:
     return ((values < gate.low + reach) | (values > gate.high - reach)).astype(float)
 
 
-def _time_constant(gate: Gate, values: Array) -> Array:
-    """Return −1/⟨ln f⟩, 0 where the gate shuts entirely, inf where it never does; nan for other gates."""
-    if not gate.retains:
-        return np.full(values.shape[:-2], math.nan)
+def time_constants(values: Array, over: int | tuple[int, ...]) -> Array:
+    """Return −1/⟨ln|f|⟩, the mean over some axes: the steps in which the gate alone keeps 1/e.
+
+    0 where the gate shuts entirely, inf where it keeps or amplifies.
+
+    Examples
+    --------
+    >>> time_constants(np.array([[0.5, 1.0], [0.5, 1.0]]), over=0).round(6).tolist()
+    [1.442695, inf]
+    """
     with np.errstate(divide="ignore", invalid="ignore"):  # a gate without a least value has no logarithm
-        return np.asarray(np.abs(1.0 / np.log(values).mean(axis=(-2, -1))))
+        logs = np.log(np.abs(values)).mean(axis=over)
+        return np.where(logs < 0, -1.0 / logs, np.where(np.isnan(logs), math.nan, math.inf))
 
 
 def gate_table(cells: Sequence[str], summaries: Sequence[Sequence[Sequence[GateSummary]]]) -> Gates | None:
