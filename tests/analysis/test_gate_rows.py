@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.analysis.inspect.gate_rows import gate_rows, norm, spectral_radius, time_constants
+from gradflow.analysis.inspect.gate_rows import gate_rows, norm, spectral_radius
+from gradflow.analysis.shared.gates import time_constants
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
@@ -235,7 +236,7 @@ def test_without_weights_a_time_constant_is_one_over_the_logarithm_of_the_bias_s
 def test_a_time_constant_is_that_of_the_geometric_mean_of_the_gate():
     # of 1/2 and 1/8 in turn 1/4 is kept a step; of a gate that shuts once nothing is, of an open one all
     values = np.array([[0.5, 1.0, 1.0], [0.125, 0.0, 1.0], [0.5, 1.0, 1.0], [0.125, 1.0, 1.0]])
-    np.testing.assert_allclose(time_constants(values), [1 / math.log(4), 0.0, math.inf], rtol=1e-14)
+    np.testing.assert_allclose(time_constants(values, over=0), [1 / math.log(4), 0.0, math.inf], rtol=1e-14)
 
 
 @pytest.mark.parametrize("kind", CELLS)
@@ -268,4 +269,4 @@ def test_units_of_a_gate_that_has_no_weights_are_not_dead(option, fixed):
 def test_time_constants_of_what_keeps_amplifies_or_changes_sign():
     values = np.array([[1.0, 2.0, 0.5, -0.5, 0.0], [1.0, 2.0, 0.5, 0.5, 0.5]])
     halving = 1 / math.log(2)
-    np.testing.assert_allclose(time_constants(values), [np.inf, np.inf, halving, halving, 0.0])
+    np.testing.assert_allclose(time_constants(values, over=0), [np.inf, np.inf, halving, halving, 0.0])
