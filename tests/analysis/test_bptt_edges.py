@@ -28,7 +28,7 @@ def test_a_gradient_of_exactly_0_is_told_as_that(pair_map):
     assert (found.log10_gradient_norm, found.gradient_norm) == (-math.inf, 0)
     assert (found.window_1pct, found.difference_error) == (None, None)
     assert math.isnan(found.effective_lag)
-    assert found.conclusion == "The gradient of weight_hh is exactly 0: nothing arrives, from no step."
+    assert found.conclusion == "The gradient of weight_hh is exactly 0: no step contributes to it."
     assert [note for note in found.notes if "drawn" not in note] == []
     summary, tables = strict(found)["summary"], strict(found)["tables"]
     assert (summary["log10_gradient_norm"], summary["gradient_norm"]) == (None, 0)
@@ -109,7 +109,7 @@ def test_what_no_double_holds_of_a_window_is_told_in_words():
     assert np.isnan(found.windows.truncation_error[0])
     assert np.isnan(found.windows.detached_error[0])
     assert found.window_1pct == 1
-    assert found.conclusion.endswith("a script that detaches the state at every step loses under 1e-305 %.")
+    assert found.conclusion.endswith("A script that detaches the state at every step loses under 1e-305 %.")
     assert strict(found)["summary"]["detached_error"] is None
 
 

@@ -122,7 +122,7 @@ def test_a_right_claim_holds_at_any_size_of_w_and_length_of_q(scale, lengths):
         (OBLIQUE, OBLIQUE_VALUES[[1, 2, 0]], "permuted"),
         (OBLIQUE, OBLIQUE_VALUES * [1, -1, 1], "sign of some eigenvalues"),
         (OBLIQUE, OBLIQUE_VALUES + np.array([3e-4, -2e-4, 1e-4]), "rounded numbers"),
-        (OBLIQUE + 0.1 * np.eye(3)[[1, 0, 2]], OBLIQUE_VALUES, "by no slip that is known"),
+        (OBLIQUE + 0.1 * np.eye(3)[[1, 0, 2]], OBLIQUE_VALUES, "no known slip explains it"),
     ],
 )
 def test_a_wrong_claim_fails_for_the_same_reason_at_any_size(scale, length, vectors, values, slip):

@@ -393,7 +393,7 @@ def test_the_input_is_not_written_over(tmp_path):
     assert list(np.load(tmp_path / "x.npz")) == ["x"]
 
 
-# ---- what cannot be had
+# ---- what cannot be done
 
 
 DEAD = ["rnn:activation=relu,init=keras", "rnn:activation=relu,init=identity", "rnn:activation=relu,layers=2"]

@@ -246,7 +246,7 @@ def test_what_a_person_reads_exits_0_with_window_and_conclusion(cli, form):
     expected = gradflow.bptt("rnn", hidden=4, features=3, steps=8)
     assert found.code == 0
     words = found.out.replace("\\", "")
-    assert f"Carried back through {expected.window_1pct} steps" in words.replace("\n", " ")
+    assert f"With a window of {expected.window_1pct} steps" in words.replace("\n", " ")
     assert "window_1pct" in words
 
 

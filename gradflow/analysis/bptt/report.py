@@ -18,7 +18,7 @@ CANCELLING = 4.0  # times the whole: parts that large say little one by one
 ALMOST = 0.8  # of the sequence
 KEPT = 0.01  # of the gradient may be lost within a window
 UNCERTAIN = 1e-6  # of the gradient: tables show six digits
-LOST = "some states or derivatives are so small that they count as 0, a relu at such a state as shut"
+LOST = "some states or derivatives are so small that they count as 0 (a relu at such a state counts as shut)"
 DOUBTFUL = 1e-5  # from central differences, relative: more than those are off
 
 
@@ -48,20 +48,20 @@ def conclusion(
             return f"The gradient of {name} reads 0, which is not proved: {LOST}."
         if np.isfinite(lags.log10_norm).any():
             return f"The gradient of {name} is 0 to rounding: its parts cancel."
-        return f"The gradient of {name} is exactly 0: nothing arrives, from no step."
+        return f"The gradient of {name} is exactly 0: no step contributes to it."
     kept = window(lags)
     half = _reached(lags.cumulative_share >= 0.5) - 1
-    share = f"Half of the gradient of {name} has come in by lag {half}. "
+    share = f"Half of the gradient of {name} comes from lags up to {half}. "
     if cancellation > CANCELLING:
         share = f"The parts of the gradient of {name} cancel: together they are {cancellation:.3g} times it. "
-    missing = f" All this leaves out what is too small to be computed: {LOST}." if range_lost else ""
+    missing = f" These figures leave out what is too small to compute: {LOST}." if range_lost else ""
     if kept == steps:
-        return f"{share}No window short of all {_steps(steps)} loses 1 % of it or less.{missing}"
+        return f"{share}It takes a window of all {_steps(steps)} to stay within 1 % of it.{missing}"
     lost = 100.0 * float(windows.detached_error[windows.window.index(kept)])
     often = "at every step" if kept == 1 else f"every {_steps(kept)}"
     percent = "under 1e-305" if math.isnan(lost) else f"{lost:.3g}"
     return (
-        f"{share}Carried back through {_steps(kept)} from every loss, it is within 1 % of the whole; a "
+        f"{share}With a window of {_steps(kept)} behind every loss it is within 1 % of the whole. A "
         f"script that detaches the state {often} loses {percent} %.{missing}"
     )
 
@@ -73,32 +73,31 @@ def _steps(count: int) -> str:
 def notes(
     lags: LagParts, difference_error: float, trajectory_error: float, log10_norm: float, range_lost: bool
 ) -> Iterator[str]:
-    """Yield what to beware of: windows that do by chance, differences that say nothing or no."""
+    """Yield warnings: windows that suffice by chance, and differences that disagree or cannot decide."""
     if range_lost:
-        yield f"{LOST[0].upper()}{LOST[1:]}: what they alone would pass on is missing, and a 0 is not proved."
+        yield f"{LOST[0].upper()}{LOST[1:]}: what passes through them is missing, and a 0 is not proved."
     kept = window(lags)
     early = np.nonzero(lags.log10_truncation_error[: kept - 1] <= math.log10(KEPT))[0]
     if len(early):
         yield (
-            f"A window of {_steps(int(early[0]) + 1)} is within 1 %, too, by cancellation: longer ones are "
-            f"off again until {kept}."
+            f"A window of {_steps(int(early[0]) + 1)} is also within 1 %, but only because parts cancel: "
+            f"longer windows are not, up to one of {_steps(kept)}."
         )
     if math.isfinite(log10_norm) and _set_by_steps(lags):
         yield (
-            f"The window is nearly as long as the sequence, {_steps(len(lags.lag))}: that sets it, and "
-            "longer sequences "
-            "will ask for a longer one."
+            f"The window is nearly as long as the sequence, {_steps(len(lags.lag))}. The sequence limits "
+            "it: longer sequences will need a longer window."
         )
     tiny = np.isfinite(lags.log10_norm) & (lags.log10_norm < log10_norm + math.log10(SMALLEST))
     if tiny.any():
         places = np.nonzero(tiny)[0]
         yield (
             f"Parts of {len(places)} lags ({places[0]} to {places[-1]}) are under 1e-308 of the whole: their "
-            "shares read 0, log10_norm has their size."
+            "shares read 0; log10_norm gives their size."
         )
     if math.isnan(difference_error) and math.isfinite(log10_norm):
         yield (
-            "Central differences decide nothing here: the loss is too rough along the parameter, or rounding "
+            "Central differences are no check here: the loss is too rough along the parameter, or rounding "
             "hides its changes (difference_error is left out)."
         )
     elif difference_error > DOUBTFUL:

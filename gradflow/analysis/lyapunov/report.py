@@ -266,9 +266,9 @@ def _conclusion(
     elif found.lost[0]:
         means = "the Jacobians are so ill-conditioned that rounding decides"
     elif math.isnan(judged.low):
-        means = "fewer than 8 steps do not tell its error"
+        means = "fewer than 8 steps give no error"
     elif found.powers[0]:
-        means = "growth as a power of the steps, whose exponent is 0, may explain the record as well"
+        means = "growth as a power of the number of steps, whose exponent is 0, may explain the data as well"
     else:
         means = f"a small change may grow or shrink{_what_decides(judged, len(runs))}"
     positive = int((table.exponent - found.half_widths > ROUNDING).sum())
@@ -292,10 +292,10 @@ def _format_positive(positive: int, count: int) -> str:
 def _what_decides(judged: Judgement, draws: int) -> str:
     """Say how much data would decide, or that these tell too little to say so."""
     if judged.steps_to_decide is not None:
-        return f", and about {judged.steps_to_decide} steps would tell if the exponent stays where it is"
+        return f", and about {judged.steps_to_decide} steps would decide if the exponent stays where it is"
     if judged.seeds_to_decide is not None:
-        return f", and about {judged.seeds_to_decide} draws would tell if the mean stays where it is"
-    return f"; how many {'draws' if draws > 1 else 'steps'} would tell cannot be estimated from these"
+        return f", and about {judged.seeds_to_decide} draws would decide if the mean stays where it is"
+    return f"; these data are too few to estimate how many {'draws' if draws > 1 else 'steps'} would decide"
 
 
 def _notes(
@@ -324,9 +324,9 @@ def _notes(
         )
         yield (
             f"runs from several initial states disagree in {len(apart)} of {len(starts)} draws: leading "
-            f"exponents {listed} of one draw. The system has several attractors, or takes longer than the "
-            "transient to forget where it began: nothing counts as converged, and what is told is of the "
-            "first state alone."
+            f"exponents {listed} of one draw. The system has several attractors, or needs longer than the "
+            "transient to forget its initial state: no exponent counts as converged, and all results are "
+            "those of the first state."
         )
     lost = int(found.lost.sum())
     if lost:

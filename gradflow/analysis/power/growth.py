@@ -51,9 +51,9 @@ class Growth(NamedTuple):
         if not math.isnan(computed):
             return f"‖W^{self.steps}‖ = {format_log10(computed)}."
         if low == -math.inf:
-            return f"Rounding leaves of ‖W^{self.steps}‖ only that it is at most {format_log10(high)}."
-        between = f"it lies between {format_log10(low)} and {format_log10(high)}"
-        return f"Rounding leaves of ‖W^{self.steps}‖ only that {between}."
+            return f"Because of rounding, ‖W^{self.steps}‖ is only known to be at most {format_log10(high)}."
+        between = f"between {format_log10(low)} and {format_log10(high)}"
+        return f"Because of rounding, ‖W^{self.steps}‖ is only known to lie {between}."
 
 
 def transient_growth(matrix: Scaled, steps: list[int], bounds: NormBounds, zero_from: int | None) -> Growth:

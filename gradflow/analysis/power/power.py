@@ -320,9 +320,9 @@ def _kreiss(
 def _kreiss_notes(constant: float | None, regime: str, wanted: bool) -> Iterator[str]:
     if constant is None and wanted:
         open_regime = regime == "undecided"
-        lost = "where it is attained z − W is singular to rounding"
-        reason = "whether it is finite is open, as the regime is" if open_regime else lost
-        yield f"The Kreiss constant cannot be had: {reason}."
+        lost = "at the point where it is attained, z − W is singular to rounding"
+        reason = "the regime is undecided, so it may be infinite" if open_regime else lost
+        yield f"The Kreiss constant cannot be computed: {reason}."
 
 
 def _lost_range(eigen: Spectrum, radius: Radius) -> Iterator[str]:

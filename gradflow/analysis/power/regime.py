@@ -174,19 +174,19 @@ def _preserving(spectrum: Spectrum, radius: Radius) -> str:
     rest = "one eigenvalue" if below == 1 else f"{below} eigenvalues"
     return (
         f"W^n neither vanishes nor explodes: {_leading(spectrum, radius)} has |λ| = 1{rounded} and "
-        f"decides; what lies along the {rest} with |λ| under 1 dies out.{open_radius}"
+        f"decides; the part of the {rest} with |λ| under 1 dies out.{open_radius}"
     )
 
 
 def _polynomial(spectrum: Spectrum, radius: Radius) -> str:
     values = spectrum.values[_are_proved_to_grow(spectrum, radius)]
     if np.all(spectrum.values == radius.one()):
-        opening = "All eigenvalues are 1, and yet W is not the identity, for it is not diagonalizable"
+        opening = "All eigenvalues are 1, but W is not diagonalizable"
     else:
         name = _named(complex(values[0]), spectrum, radius)
         opening = f"No |λ| is over 1, but {name} on the unit circle lacks eigenvectors"
     order = _highest_order(spectrum, on_circle(spectrum, radius))
-    return f"{opening}: W^n grows like a power of n (at most n^{order}), though no eigenvalue says so."
+    return f"{opening}: W^n grows like a power of n (at most n^{order}), which the eigenvalues alone do not show."
 
 
 def _highest_order(spectrum: Spectrum, circle: NDArray[np.bool_]) -> int:
@@ -201,18 +201,18 @@ def _highest_order(spectrum: Spectrum, circle: NDArray[np.bool_]) -> int:
 def _nilpotent(spectrum: Spectrum, radius: Radius) -> str:  # noqa: ARG001 - one signature for all
     size = len(spectrum.values)
     steps = format_count(size, "step", "steps")
-    return f"W is nilpotent: every eigenvalue is 0, and after at most {steps} so is W^k."
+    return f"W is nilpotent: every eigenvalue is 0, so W^k is 0 after at most {steps}."
 
 
 def _undecided(spectrum: Spectrum, radius: Radius) -> str:
     if radius.low == radius.high:
         return (
-            f"What W^n does in the long run is left open: ρ is {format_log10(radius.log10())}, but whether "
-            "eigenvectors are missing is not known."
+            f"The long run of W^n is undecided: ρ is {format_log10(radius.log10())}, but it is not known "
+            "whether eigenvectors are missing."
         )
     return (
-        f"Rounding leaves open what W^n does in the long run: ρ lies {_range(radius)}; whether it is "
-        f"over 1 is not known.{_nearby(spectrum, radius)}"
+        f"Rounding leaves the long run of W^n undecided: ρ lies {_range(radius)}, so it is not known "
+        f"whether it is over 1.{_nearby(spectrum, radius)}"
     )
 
 

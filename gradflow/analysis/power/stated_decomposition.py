@@ -96,7 +96,7 @@ def _slip(
             return f"{wrong}: {text}."
     if residual <= ROUNDED:
         return f"The claimed decomposition has rounded numbers: it is right to a relative {residual:.1e}."
-    return f"{wrong}, and by no slip that is known: see which columns fail."
+    return f"{wrong}, and no known slip explains it: the table claim shows which columns fail."
 
 
 def _slips(
