@@ -81,7 +81,7 @@ def notes(
     if len(early):
         yield (
             f"A window of {_steps(int(early[0]) + 1)} is also within 1 %, but only because parts cancel: "
-            f"longer windows are not, up to one of {_steps(kept)}."
+            f"longer ones of fewer than {_steps(kept)} are not."
         )
     if math.isfinite(log10_norm) and _set_by_steps(lags):
         yield (

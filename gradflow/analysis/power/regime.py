@@ -186,7 +186,7 @@ def _polynomial(spectrum: Spectrum, radius: Radius) -> str:
         name = _named(complex(values[0]), spectrum, radius)
         opening = f"No |λ| is over 1, but {name} on the unit circle lacks eigenvectors"
     order = _highest_order(spectrum, on_circle(spectrum, radius))
-    return f"{opening}: W^n grows like a power of n (at most n^{order}), which the eigenvalues alone do not show."
+    return f"{opening}: W^n grows like a power of n (at most n^{order}). Eigenvalues alone do not show it."
 
 
 def _highest_order(spectrum: Spectrum, circle: NDArray[np.bool_]) -> int:
