@@ -1,6 +1,7 @@
 """Lyapunov spectra: closed forms, published attractors, theorems, and the sum rule in every run."""
 
 import math
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -374,6 +375,20 @@ def test_jacobians_whose_entries_cancel_claim_no_more_than_rounding_leaves(a, b,
         assert "ill-conditioned" in found.conclusion
         assert not any(found.exponents.converged)
         assert (found.steps_to_decide, found.entropy_rate) == (None, None)
+
+
+def test_a_direction_that_only_rounding_makes_fast_does_not_lead():
+    # 3/2 beside ¾ and ½, whose eigenvectors are parallel to 13 digits: all of it exact in doubles
+    vectors = np.array([[1272046, -1993295463], [2055, -3220184]], dtype=object)
+    inverse = np.array([[-3220184, 1993295463], [-2055, 1272046]], dtype=object)
+    assert (vectors @ inverse == np.eye(2, dtype=int)).all()
+    block = vectors @ np.diag([Fraction(3, 4), Fraction(1, 2)]) @ inverse
+    stack = np.zeros((1500, 3, 3))
+    stack[:, :2, :2], stack[:, 2, 2] = block.astype(float), 1.5
+    assert (stack[0, :2, :2].astype(object) == block).all()
+    found = gradflow.lyapunov(jacobians=stack)
+    assert found.verdict in ("exploding", "undecided")
+    assert found.largest_low <= math.log(1.5) <= found.largest_high
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -148,6 +148,7 @@ def estimate(runs: Sequence[GrowthRun], tolerance: float, transient: int) -> Exp
     drift = np.mean([_drift(run) for run in runs], axis=0)
     sure = np.all([run.sure(tolerance) for run in runs], axis=0)
     rounding = np.mean([run.rounding_errors() for run in runs], axis=0)
+    rounding = rounding + _disorder(exponents, half_widths + rounding)
     lost = ~dead & (rounding > np.maximum(np.abs(exponents), tolerance))
     # a direction seems to die for rounding alone where no determinant is 0, or others are lost to it
     regular = any(math.isfinite(run.mean_log_abs_det()) for run in runs)
@@ -160,6 +161,17 @@ def estimate(runs: Sequence[GrowthRun], tolerance: float, transient: int) -> Exp
     errors = np.where(powers, np.fmax(errors, 0.5 * np.abs(exponents)), errors)
     half_widths = np.where(powers, np.fmax(half_widths, np.abs(exponents)), half_widths)
     return ExponentEstimates(exponents, errors, half_widths, rounding, lost, powers, drift, sure)
+
+
+def _disorder(exponents: Array, half_widths: Array) -> Array:
+    """Return by how much each column outgrows one before it, where errors do not explain that; else 0.
+
+    A column grows as the next larger volume does over the one before, and from a random start the fast
+    directions come first (Benettin et al. 1980). What grows faster later is rounding.
+    """
+    ends = np.where(np.isfinite(exponents), exponents + half_widths, np.inf)
+    slowest = np.minimum.accumulate(np.append(np.inf, ends[:-1]))
+    return np.where(exponents - half_widths > slowest, exponents + half_widths - slowest, 0.0)
 
 
 def judge(runs: Sequence[GrowthRun], found: ExponentEstimates, starts: Sequence[DrawStarts]) -> Judgement:
