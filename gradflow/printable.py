@@ -44,3 +44,18 @@ def format_log10(log10: float) -> str:
     exponent = math.floor(log10)
     mantissa = f"{10 ** (log10 - exponent):.3f}"
     return f"1.000e{exponent + 1:+03d}" if mantissa == "10.000" else f"{mantissa}e{exponent:+03d}"
+
+
+def round_up(error: float) -> float:
+    """Return an error rounded up to one significant digit; 0, inf and nan as they are.
+
+    Examples
+    --------
+    >>> round_up(2.46e-15), round_up(0.5), round_up(0.0)
+    (3e-15, 0.5, 0.0)
+    """
+    if error == 0.0 or not math.isfinite(error):
+        return error
+    digit, exponent = f"{error:.0e}".split("e")
+    nearest = float(f"{digit}e{exponent}")
+    return nearest if nearest >= error else float(f"{int(digit) + 1}e{exponent}")

@@ -84,8 +84,8 @@ class Cells:
         unit="step",
     )
     step_norm_error: NDArray[np.float64] = column(
-        "bound of the relative error of log10_step_norm's norms; of a state of over 160 numbers it is wrong "
-        "with a probability under 1e-6"
+        "bound of the relative error of the norms of log10_step_norm, rounded up; of a state of over 160 "
+        "numbers it is wrong with a probability under 1e-6"
     )
     trajectory_error: NDArray[np.float64] = column(
         "estimate of how far log₁₀ of a norm moves when weights and inputs move by one unit in the last "

@@ -22,7 +22,7 @@ from gradflow.analysis.shared.verdicts import (
 from gradflow.cells.base import Array
 from gradflow.linalg.floating import FORMATS, outside
 from gradflow.linalg.scaled import from_log10
-from gradflow.printable import format_count, format_log10
+from gradflow.printable import format_count, format_log10, round_up
 
 Draws = Mapping[str, Sequence[DrawMeasurement]]  # by cell
 
@@ -111,7 +111,9 @@ def cell_table(found: Draws, view: View, steps: int) -> Cells:
         blow_up_step=blown,
         norm_error=np.array([max(draw.errors[part.series] for draw in part.draws) for part in parts]),
         bound_from=[_first(bound_lag(draw, part.series, part.lags) for draw in part.draws) for part in parts],
-        step_norm_error=np.array([max(draw.step_norm_error for draw in part.draws) for part in parts]),
+        step_norm_error=np.array(
+            [round_up(max(draw.step_norm_error for draw in part.draws)) for part in parts]
+        ),
         trajectory_error=np.array(
             [stated_error(max(draw.trajectory_errors[part.series] for draw in part.draws)) for part in parts]
         ),

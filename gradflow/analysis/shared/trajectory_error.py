@@ -7,10 +7,8 @@ as it was given carry one random column along every run, which stands for the wh
 of that column moves is an estimate of what rounding does to a norm.
 """
 
-import math
 from collections.abc import Iterator
 from contextlib import suppress
-from decimal import ROUND_UP, Context, Decimal
 
 import numpy as np
 
@@ -25,6 +23,7 @@ from gradflow.analysis.shared.trajectory import Trajectory
 from gradflow.cells.base import Array, Cell
 from gradflow.errors import NumericalError
 from gradflow.linalg.scaled import log10_of
+from gradflow.printable import round_up
 
 PERTURBED_RUNS = 3  # of one alone, one case in a hundred is off by a factor of three and more
 PERTURBED_INVERSES = 1  # every step of every run asks for an elimination
@@ -61,9 +60,7 @@ def stated_error(largest_change: float) -> float:
     >>> stated_error(1.23e-15), stated_error(0.25), stated_error(0.0)
     (3e-15, 0.5, 0.0)
     """
-    if largest_change == 0.0 or not math.isfinite(largest_change):
-        return largest_change
-    return float(Decimal(2 * largest_change).normalize(Context(prec=1, rounding=ROUND_UP)))
+    return round_up(2 * largest_change)
 
 
 def rounding_note(error: float) -> str:
