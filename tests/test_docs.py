@@ -28,6 +28,11 @@ HOME = Path(__file__).parents[1]
 PAGES = sorted(path for path in (HOME / "docs").rglob("*.md") if ".pytest_cache" not in path.parts)
 DOCUMENTS = [HOME / "README.md", *PAGES]
 NAMES = [str(path.relative_to(HOME)) for path in DOCUMENTS]
+LINKING = [
+    *DOCUMENTS,
+    HOME / "CONTRIBUTING.md",
+    *(HOME / name / "README.md" for name in ("benchmarks", "examples")),
+]
 SHOWN = {"text", "math"}  # what stands in a block of such a language is no code
 PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
 BARE = {"PATH": PATH, "COLUMNS": "100", "PYTHONUTF8": "1", "OPENBLAS_NUM_THREADS": "1"}
@@ -299,7 +304,7 @@ def links(path):
     return [href for href in hrefs if not re.match(r"\w+:", href)]
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
+@pytest.mark.parametrize("path", LINKING, ids=lambda path: str(path.relative_to(HOME)))
 def test_every_link_leads_somewhere(path):
     for href in links(path):
         target, _, anchor = href.partition("#")
@@ -313,3 +318,12 @@ def test_every_document_is_named_in_an_index():
     indices = HOME / "README.md", HOME / "docs" / "README.md"
     named = {(index.parent / href.partition("#")[0]).resolve() for index in indices for href in links(index)}
     assert [path for path in DOCUMENTS if path not in indices and path.resolve() not in named] == []
+
+
+def test_every_path_in_the_guide_to_the_code_exists():
+    text = (HOME / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    paths = re.findall(r"`(\.?\w[\w./-]*(?:/|\.py|\.toml|\.md))`", text)
+    assert len(paths) > 30
+    assert [
+        path for path in paths if not any((home / path).exists() for home in (HOME, HOME / "gradflow"))
+    ] == []

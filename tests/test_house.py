@@ -15,7 +15,7 @@ from gradflow.cells.base import Cell
 from gradflow.cli import COMMANDS
 from gradflow.derivations.topics import DERIVATIONS
 from gradflow.errors import GradflowError
-from gradflow.layouts import EXPORTERS
+from gradflow.layouts import EXPORTERS, LAYOUTS
 from gradflow.linalg import ENSEMBLES
 from gradflow.readers import READERS
 from gradflow.registry import lookup
@@ -30,6 +30,7 @@ TABLES = {
     "random matrix": ENSEMBLES,
     "theory": THEORIES,
     "derivation": DERIVATIONS,
+    "layout": LAYOUTS,
     "layout of weights": EXPORTERS,
     "public name": gradflow.API,
 }
@@ -127,6 +128,8 @@ def test_every_entry_of_every_table_resolves(kind, name):
         assert callable(found.read)
     elif kind == "theory":
         assert callable(found.predict)
+    elif kind == "layout":
+        assert callable(found.find_networks)
     else:
         assert callable(found)
     if kind == "cell":
