@@ -19,9 +19,9 @@ os.environ.update(PINNED)  # before numpy loads its BLAS
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.analysis.shared.exponents import BATCHES
+from gradflow.analysis.shared.exponents import RUN_BATCHES
 from gradflow.analysis.shared.growth_run import GrowthRun
-from gradflow.analysis.shared.orbit import PIECE, CellOrbit, Orbit, StackOrbit
+from gradflow.analysis.shared.orbit import PIECE_STEPS, CellOrbit, Orbit, StackOrbit
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.base import Cell
 from gradflow.cells.rnn import RNN
@@ -66,7 +66,7 @@ def made(case: Case) -> tuple[Callable[[], Orbit], Callable[[], Array]]:
     start = np.zeros(cell.state_size)
 
     def orbit() -> Orbit:
-        pieces = iter([inputs[first : first + PIECE] for first in range(0, STEPS, PIECE)])
+        pieces = iter([inputs[first : first + PIECE_STEPS] for first in range(0, STEPS, PIECE_STEPS)])
         return CellOrbit(cell, pieces, start, dets=case.exponents == cell.state_size)
 
     if isinstance(cell, RNN):
@@ -108,7 +108,7 @@ def run(orbit: Callable[[], Orbit], count: int) -> Array:
 
 def ours(orbit: Orbit, count: int) -> Array:
     run = GrowthRun(orbit, count, np.random.default_rng(0))
-    for length in np.diff(np.linspace(0, STEPS, BATCHES + 1).astype(int)):
+    for length in np.diff(np.linspace(0, STEPS, RUN_BATCHES + 1).astype(int)):
         run.measure(int(length))
     return run.exponents()
 
@@ -133,7 +133,7 @@ def memory() -> None:
     cell = parse_cell("rnn").make(128, FEATURES, np.random.default_rng(1))
     taken = []
     for steps in (2000, 8000):
-        pieces = iter([np.zeros((PIECE, FEATURES))] * (steps // PIECE + 1))
+        pieces = iter([np.zeros((PIECE_STEPS, FEATURES))] * (steps // PIECE_STEPS + 1))
         run = GrowthRun(CellOrbit(cell, pieces, np.zeros(128)), 32, np.random.default_rng(0))
         run.measure(10)
         tracemalloc.start()

@@ -84,7 +84,7 @@ def beyond_files():
     """Return a linear network with larger weights than a file may hold."""
     checkpoint = state()
     (layer,) = checkpoint.layers
-    large = replace(layer, cell=layer.cell.changed(weight_hh=np.full((2, 2), LARGEST)))
+    large = replace(layer, cell=layer.cell.replace_arrays(weight_hh=np.full((2, 2), LARGEST)))
     return replace(checkpoint, networks=(replace(checkpoint.networks[0], levels=((large,),)),))
 
 

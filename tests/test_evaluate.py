@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradflow.notation.evaluate import evaluate
-from gradflow.notation.formulas import halves
+from gradflow.notation.formulas import split_sides
 
 RANDOM = np.random.default_rng(0)
 W, V = RANDOM.standard_normal((2, 3, 3))
@@ -174,4 +174,4 @@ def test_letter_is_bound_entry_by_entry():
 
 
 def test_halves_are_the_two_sides():
-    assert halves("Σₜ₌₁ᵀ (a = b) ≠ ‖c‖") == ("Σₜ₌₁ᵀ (a = b)", "‖c‖")
+    assert split_sides("Σₜ₌₁ᵀ (a = b) ≠ ‖c‖") == ("Σₜ₌₁ᵀ (a = b)", "‖c‖")

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradflow.notation import ACCENTS, GREEK, RELATIONS, SUBSCRIPTS, SUPERSCRIPTS, SYMBOLS
-from gradflow.notation.formulas import broken, plain, relation, spans
+from gradflow.notation import ACCENTS, GREEK_NAMES, LATEX_SYMBOLS, RELATION_SIGNS, SUBSCRIPTS, SUPERSCRIPTS
+from gradflow.notation.formulas import break_formula, find_relation, split_spans, strip_marks
 from gradflow.notation.tex import display, tex
 
 # as anybody types them who knows LaTeX
@@ -96,18 +96,18 @@ def test_latex_is_ascii_and_balanced(formula):
 
 @given(FORMULAS, st.integers(1, 60))
 def test_pieces_are_formulas_and_as_short_as_asked(formula, width):
-    pieces = broken(formula, width)
+    pieces = break_formula(formula, width)
     assert " ".join(pieces) == formula
     for piece in pieces:
         check_balanced(tex(piece))
         letters = [letter for letter in piece if not unicodedata.combining(letter)]
         if len(letters) > width:  # then there is no place to break it
-            assert broken(piece, 1) == [piece]
+            assert break_formula(piece, 1) == [piece]
 
 
 @given(FORMULAS, st.integers(1, 60))
 def test_display_sets_every_piece_on_its_own_line(formula, width):
-    count = len(broken(formula, width))
+    count = len(break_formula(formula, width))
     found = display(formula, width)
     check_balanced(found)
     assert found.startswith(r"\begin{aligned}") == (count > 1)
@@ -123,7 +123,7 @@ def test_every_script_is_the_one_that_unicode_says(scripts):
 
 
 def test_every_greek_letter_has_the_name_that_unicode_gives_it():
-    for letter, name in GREEK.items():
+    for letter, name in GREEK_NAMES.items():
         told = unicodedata.name(letter).split()[-1].replace("LAMDA", "LAMBDA")
         assert told.lower() == name.removeprefix("var").lower()
         assert name[0].isupper() == letter.isupper()
@@ -153,31 +153,31 @@ def test_unknown_letter_is_refused_with_its_place(formula, says):
     assert repr(formula) in str(caught.value)
 
 
-@pytest.mark.parametrize("sign", RELATIONS)
+@pytest.mark.parametrize("sign", RELATION_SIGNS)
 def test_relation_is_outside_of_brackets(sign):
-    assert relation(f"‖a‖ {sign} (b = c) Σₖ₌₁ᵗ x_{{k=1}}") == sign
+    assert find_relation(f"‖a‖ {sign} (b = c) Σₖ₌₁ᵗ x_{{k=1}}") == sign
 
 
 @pytest.mark.parametrize("formula", ["a + b", "a = b = c", "(a = b)", ""])
 def test_formula_needs_exactly_one_relation(formula):
     with pytest.raises(ValueError, match="expected one of = ≠ ≤ <"):
-        relation(formula)
+        find_relation(formula)
 
 
 @given(st.lists(st.text(st.characters(exclude_characters="$"), min_size=1), max_size=5))
 def test_spans_lose_only_the_marks(parts):
     text = "$".join([*parts, *["x"] * (len(parts) % 2 == 0)])
-    pieces = spans(text)
-    assert "".join(piece for piece, _ in pieces) == plain(text)
-    assert plain(text) == text.replace("$", "")
+    pieces = split_spans(text)
+    assert "".join(piece for piece, _ in pieces) == strip_marks(text)
+    assert strip_marks(text) == text.replace("$", "")
 
 
 def test_mark_without_a_partner_is_refused():
     with pytest.raises(ValueError, match="no partner"):
-        spans("a $b")
+        split_spans("a $b")
 
 
 def test_no_letter_means_two_things():
-    tables = [SUPERSCRIPTS, SUBSCRIPTS, SYMBOLS, ACCENTS]
+    tables = [SUPERSCRIPTS, SUBSCRIPTS, LATEX_SYMBOLS, ACCENTS]
     letters = [letter for table in tables for letter in table]
     assert len(set(letters)) == len(letters)

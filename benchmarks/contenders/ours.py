@@ -5,7 +5,7 @@ from functools import partial
 import numpy as np
 from common import Array, Problem, Run, Weights, main
 
-from gradflow.analysis.shared.product_norms import BATCHED, View, product_log10_norms
+from gradflow.analysis.shared.product_norms import MAX_BATCHED_STATE, View, product_log10_norms
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.base import Cell
 from gradflow.cells.gru import GRU
@@ -24,7 +24,7 @@ def network(cell: str, weights: Weights) -> Cell:
 def log10_norms(cell: Cell, inputs: Array) -> Array:
     """Return log10 of the norm of ∂s_T/∂s_{T−k} for k = 1…T, as `gradflow.compare` measures one draw."""
     view = View("backward", ("state",), ("2",), tuple(range(1, len(inputs) + 1)), exact=False)
-    if cell.state_size <= BATCHED:
+    if cell.state_size <= MAX_BATCHED_STATE:
         cell, inputs = cell.with_weights(np.stack), inputs[None]
     norms = product_log10_norms(follow(cell, inputs), view, "state")["2"].log10
     return np.asarray(np.ravel(norms))

@@ -11,6 +11,8 @@ FLOW_VERDICTS = ("vanishing", "stable", "exploding", "undecided")
 ARRIVALS = ("arrives", "lost", "inflated")
 INSPECTION_VERDICTS = (*FLOW_VERDICTS, *ARRIVALS, "unreadable")
 
+RATE_UNIT = "nats per step"
+
 VIEWS = ("backward", "forward")
 NORMS = ("2", "fro", "min", "cond")
 BLOCKS = ("state", "hh", "hc", "ch", "cc", "direct")
@@ -18,7 +20,7 @@ DTYPES = ("float64", "float32")
 INPUTS = ("normal", "zero", "constant")
 
 LOSSES: Registry = {
-    "mean": "gradflow.analysis.bptt.losses:MEAN",
-    "final": "gradflow.analysis.bptt.losses:FINAL",
-    "random": "gradflow.analysis.bptt.losses:RANDOM",
+    "mean": "gradflow.analysis.bptt.losses:MEAN_LOSS",
+    "final": "gradflow.analysis.bptt.losses:FINAL_LOSS",
+    "random": "gradflow.analysis.bptt.losses:RANDOM_LOSS",
 }

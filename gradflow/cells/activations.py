@@ -16,7 +16,7 @@ Array = NDArray[Any]
 
 
 def sigmoid(z: Array) -> Array:
-    """Return 1/(1 + e^−z), relatively accurate also where it is tiny.
+    """Return 1/(1 + e^−z), with a small relative error even if it is tiny.
 
     Examples
     --------
@@ -28,15 +28,15 @@ def sigmoid(z: Array) -> Array:
 
 
 def sigmoid_slope(z: Array) -> Array:
-    """Return σ′(z) = σ(z)σ(−z), which is the same on both sides of 0."""
+    """Return σ′(z) = σ(z)σ(−z), computed such that it is the same on both sides of 0."""
     tail = np.exp(-np.abs(z))
     near = 1.0 / (1.0 + tail)
-    # some processors' exp rounds so that the product next to 0 is a digit over the most that a slope can be
+    # On some processors exp is rounded such that the product near 0 exceeds the largest slope by a digit.
     return np.minimum(tail * near * near, 0.25)
 
 
 def tanh_slope(z: Array) -> Array:
-    """Return 1 − tanh²z as 4e^(−2|z|)/(1 + e^(−2|z|))²: the difference has no digit left past z = 18."""
+    """Return 1 − tanh²z as 4e^(−2|z|)/(1 + e^(−2|z|))²: the difference has no digit left beyond z = 18."""
     return 4.0 * sigmoid_slope(2.0 * np.asarray(z))
 
 
@@ -46,13 +46,13 @@ def relu(z: Array) -> Array:
 
 
 def relu_slope(z: Array) -> Array:
-    """Return 1 where z > 0, else 0 (at 0 too, as the frameworks have it)."""
+    """Return 1 where z > 0, else 0. It is 0 at 0 too, as in the frameworks."""
     return (z > 0).astype(z.dtype)
 
 
 def erf(z: Array) -> Array:
     """Return the error function of z."""
-    # by name: numpy has none, and who asks for another activation pays for no scipy
+    # Imported by name: numpy has no erf, and the other activations do not need to load scipy.
     return np.asarray(import_module("scipy.special").erf(z))
 
 
@@ -72,22 +72,22 @@ def identity_slope(z: Array) -> Array:
 
 
 class Activation(NamedTuple):
-    """An elementwise function φ of z, its derivative as a function of z, and the ends of both."""
+    """An elementwise function φ of z, its derivative as a function of z, and the range of φ."""
 
     value: Callable[[Array], Array]
     slope: Callable[[Array], Array]
     steepest: float = 1.0  # the largest |φ′|
     low: float = -math.inf
     high: float = math.inf
-    # 1 − φ(z): of a gate that couples two others
+    # 1 − φ(z), for the value of a gate that is coupled to this one
     complement: Callable[[Array], Array] | None = None
 
     def rest(self, z: Array) -> Array:
-        """Return 1 − φ(z), to its last digits where the function has a formula for it."""
+        """Return 1 − φ(z), with all its digits if the function has a formula for it."""
         return np.asarray(1.0 - self.value(z)) if self.complement is None else self.complement(z)
 
 
-# What a person may choose for a cell.
+# The activations of a cell that take no parameters.
 ACTIVATIONS = {
     "tanh": Activation(np.tanh, tanh_slope, 1.0, -1.0, 1.0),
     "sigmoid": Activation(sigmoid, sigmoid_slope, 0.25, 0.0, 1.0, lambda z: sigmoid(-z)),
@@ -114,7 +114,7 @@ def scaled_tanh(alpha: float, beta: float) -> Activation:
 
 
 def hard_sigmoid(alpha: float, beta: float) -> Activation:
-    """Return αz + β, cut off at 0 and 1."""
+    """Return αz + β, limited to [0, 1]."""
 
     def slope(z: Array) -> Array:
         line = alpha * z + beta
@@ -161,8 +161,9 @@ def softplus() -> Activation:
     return Activation(lambda z: np.logaddexp(z, 0.0), sigmoid, 1.0, 0.0)
 
 
-# What a trained cell may have beside them: the function, and its parameters unless told otherwise (ONNX's).
-FAMILIES: dict[str, tuple[Callable[..., Activation], tuple[float, ...]]] = {
+# The activations with parameters that a trained cell may have: the function, and its default parameters
+# (those of ONNX).
+ACTIVATION_FAMILIES: dict[str, tuple[Callable[..., Activation], tuple[float, ...]]] = {
     "affine": (affine, (1.0, 0.0)),
     "scaled_tanh": (scaled_tanh, (1.0, 1.0)),
     "hard_sigmoid": (hard_sigmoid, (0.2, 0.5)),
@@ -175,25 +176,25 @@ FAMILIES: dict[str, tuple[Callable[..., Activation], tuple[float, ...]]] = {
 
 
 @cache
-def activation(name: str) -> Activation:
-    """Return the activation that ``name`` writes: ``"tanh"``, ``"elu"``, ``"hard_sigmoid(0.2, 0.5)"``.
+def parse_activation(name: str) -> Activation:
+    """Return the activation that ``name`` describes: ``"tanh"``, ``"elu"``, ``"hard_sigmoid(0.2, 0.5)"``.
 
     Raises
     ------
     UsageError
-        For an unknown name, or parameters that do not fit it.
+        If the name is unknown, or its parameters do not fit.
 
     Examples
     --------
-    >>> float(activation("hard_sigmoid(0.25,0.5)").value(np.array(1.0)))
+    >>> float(parse_activation("hard_sigmoid(0.25,0.5)").value(np.array(1.0)))
     0.75
     """
     if name in ACTIVATIONS:
         return ACTIVATIONS[name]
     family, bracket, inside = name.partition("(")
-    if family not in FAMILIES:
-        raise UsageError(describe_unknown("activation", name, [*ACTIVATIONS, *FAMILIES]))
-    make, parameters = FAMILIES[family]
+    if family not in ACTIVATION_FAMILIES:
+        raise UsageError(describe_unknown("activation", name, [*ACTIVATIONS, *ACTIVATION_FAMILIES]))
+    make, parameters = ACTIVATION_FAMILIES[family]
     if not bracket:
         return make(*parameters)
     try:

@@ -1,8 +1,8 @@
-"""What a cell is: parameters, a step, its linearization, and its gates.
+"""The interface of a cell: parameters, a step, its linearization, and its gates.
 
-Axes: weights may have leading axes, one draw of weights after the other. Vectors then have shape
-(..., points, n): for each draw several points, at each of which the same formula is evaluated. A step along
-a trajectory is one point; the Jacobians of a whole trajectory are taken at all its points in one call.
+Axes: weights may have leading axes, which run over draws of the weights. Vectors then have shape
+(..., points, n): several points for each draw, at each of which the same formula is evaluated. A step along
+a trajectory is one point. The Jacobians of a whole trajectory are computed at all its points in one call.
 """
 
 from abc import ABC, abstractmethod
@@ -17,17 +17,17 @@ from gradflow.cells.factor import Array as Array
 from gradflow.cells.factor import StepFactor
 from gradflow.cells.knob import Knob, make_bias_knob, make_gain_knob
 from gradflow.errors import DataError
-from gradflow.linalg.products import transposed
+from gradflow.linalg.products import transpose_matrices
 
 Index = slice | NDArray[np.intp]
 
 
 class Gate(NamedTuple):
-    """What a gate does, and the range that it can take.
+    """The role of a gate and the range of its values.
 
-    ``retains``: it multiplies what was before. ``bias_option``: the option of the cell that sets its bias.
-    ``counterpart``: the gate that retains while this one lets in, so that their biases are opposites under
-    chrono initialization.
+    ``retains``: the gate multiplies the last state. ``bias_option``: the option of the cell that sets its
+    bias. ``counterpart``: the gate that retains while this one lets in. Chrono initialization gives the two
+    opposite biases.
     """
 
     role: str
@@ -50,11 +50,11 @@ class GateValues(NamedTuple):
 class Use(NamedTuple):
     """How some rows of a parameter enter the pre-activations z of a step: ∂⁺s_k/∂W without its zeros.
 
-    With the error signal δ = ∂L/∂z the gradient of these rows is Σ_k δ_k v_kᵀ, v being what they multiply;
-    of a parameter that multiplies unit by unit (a bias, a peephole) it is Σ_k δ_k⊙v_k.
+    With the error signal δ = ∂L/∂z, the gradient of these rows is Σ_k δ_k v_kᵀ, where v is the vector that
+    they multiply. For a parameter that multiplies unit by unit (a bias, a peephole) it is Σ_k δ_k⊙v_k.
     """
 
-    gates: tuple[str, ...]  # whose rows they are, each as many
+    gates: tuple[str, ...]  # the gates of the rows; each has the same number of rows
     rows: slice  # of the error signals
     seen: Array | None  # v: (..., points, columns), or (..., points, rows) unit by unit; None: 1
     scale: Array | None = None  # (..., points, rows), multiplies δ first
@@ -66,7 +66,7 @@ class Use(NamedTuple):
         columns = 1 if self.unitwise or self.seen is None else self.seen.shape[-1]
         return self.rows.stop - self.rows.start, columns
 
-    def only(self, gate: str) -> "Use":
+    def select_gate(self, gate: str) -> "Use":
         """Return the rows of one gate alone."""
         size = self.shape[0] // len(self.gates)
         own = slice(self.gates.index(gate) * size, (self.gates.index(gate) + 1) * size)
@@ -80,26 +80,26 @@ class Use(NamedTuple):
 
 
 class CellPaths(NamedTuple):
-    """What ∂c_t/∂c_{t−1} is the sum of, for t = 2 … T.
+    """The terms of ∂c_t/∂c_{t−1} for t = 2 … T.
 
     They are diag(direct) and, for each gate, diag(into) (weight diag(delta) + diag(peephole)).
 
-    δ = o_{t−1}⊙sech²c_{t−1} is what c_{t−1} does to h_{t−1}, with o_{t−1} held fixed.
+    δ = o_{t−1}⊙sech²c_{t−1} is ∂h_{t−1}/∂c_{t−1} with o_{t−1} held fixed.
     """
 
     direct: Array  # (..., T − 1, H)
     delta: Array  # (..., T − 1, H)
     into: dict[str, Array]  # (..., T − 1, H) by gate
     weight: dict[str, Array]  # (..., H, H) by gate
-    peephole: dict[str, Array]  # (..., H) by gate, where there are any
+    peephole: dict[str, Array]  # (..., H) by gate, if there are peepholes
 
 
 class Cell(ABC):
-    """A recurrent cell with its weights; its state s is one vector, whatever it is made of.
+    """A recurrent cell with its weights. Its state s is one vector, whatever its parts are.
 
-    A cell is a dataclass whose arrays are its weights, made of given ones by its constructor, or of fresh
-    ones by ``random(hidden_size, input_size, generator, **options)``, whose keyword-only parameters are what
-    a person may give after the cell's name.
+    A cell is a dataclass whose arrays are its weights. Its constructor takes given weights.
+    ``random(hidden_size, input_size, generator, **options)`` draws fresh ones. The keyword-only parameters of
+    ``random`` are the options that a user may give after the name of the cell.
     """
 
     random: ClassVar[Callable[..., "Cell"]]
@@ -107,9 +107,9 @@ class Cell(ABC):
 
     @classmethod
     def choose_knob(cls, options: Mapping[str, Any]) -> Knob:
-        """Return the option that `init` tunes: the bias of the gate that has one, else the gain.
+        """Return the option that `init` tunes: the bias of a gate that has such an option, else the gain.
 
-        ``options`` are those that a person gave after the cell's name.
+        ``options`` are those that the user gave after the name of the cell.
         """
         named = [gate.bias_option for gate in cls.gate_kinds.values() if gate.bias_option]
         return make_bias_knob(named[0], options) if named else make_gain_knob(options)
@@ -125,12 +125,12 @@ class Cell(ABC):
                 )
 
     def weights(self) -> dict[str, Array]:
-        """Return the arrays that the cell is made of, by name."""
+        """Return the arrays of the cell by name."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}  # type: ignore[arg-type]
         return {name: value for name, value in values.items() if isinstance(value, np.ndarray)}
 
     def with_weights(self, change: Callable[[Sequence[Array]], Array], others: Sequence[Self] = ()) -> Self:
-        """Return a cell whose every weight ``change`` makes of that weight of this and other cells."""
+        """Return a cell in which ``change`` computes each weight from that weight of this and other cells."""
         made = {
             name: change([weight, *(getattr(other, name) for other in others)])
             for name, weight in self.weights().items()
@@ -139,37 +139,37 @@ class Cell(ABC):
 
     def astype(self, dtype: np.dtype[Any]) -> Self:
         """Return the same cell with weights of another type."""
-        with np.errstate(over="ignore"):  # what is out of range is refused with its place
+        with np.errstate(over="ignore"):  # the constructor reports the place of an inf
             return self.with_weights(lambda weights: weights[0].astype(dtype))
 
     @property
     @abstractmethod
     def parts(self) -> Mapping[str, Index]:
-        """Where the parts stand in the state: ``h``, the output, and ``c``, the cell state, if any."""
+        """Where the parts of the state are: ``h``, the output, and ``c``, the cell state, if there is one."""
 
     @property
     @abstractmethod
     def state_size(self) -> int:
-        """Numbers in the whole state."""
+        """The size of the whole state."""
 
     @property
     @abstractmethod
     def output_size(self) -> int:
-        """Numbers in what a layer above gets to see."""
+        """The size of the output, which a layer above sees."""
 
     @property
     def output(self) -> slice:
-        """Where that stands in the state."""
+        """Where the output is in the state."""
         return slice(0, self.output_size)
 
     @property
     @abstractmethod
     def input_size(self) -> int:
-        """Features of an input."""
+        """The number of features of an input."""
 
     @abstractmethod
     def drive(self, inputs: Array) -> Array:
-        """Return what inputs (..., points, input_size) add to the pre-activations, biases and all."""
+        """Return the terms of inputs (..., points, input_size) in the pre-activations, with the biases."""
 
     @abstractmethod
     def step(self, state: Array, drive: Array) -> Array:
@@ -186,16 +186,16 @@ class Cell(ABC):
         inputs : array (..., T, input_size)
         """
 
-    def gates(self, states: Array, inputs: Array) -> list[GateValues]:  # noqa: ARG002 - for those who have some
+    def gates(self, states: Array, inputs: Array) -> list[GateValues]:  # noqa: ARG002 - cells with gates use them
         """Return the values of every gate at every step; arguments as in `linearize`."""
         return []
 
-    def layered(self, states: Array, inputs: Array) -> list[tuple["Cell", Array, Array]]:
+    def split_layers(self, states: Array, inputs: Array) -> list[tuple["Cell", Array, Array]]:
         """Return each layer with its own states and inputs, the lowest first; arguments as in `linearize`."""
         return [(self, states, inputs)]
 
     def paths(self, states: Array, inputs: Array) -> "CellPaths | None":  # noqa: ARG002
-        """Return what ∂c_t/∂c_{t−1} is made of, where there is a cell state; arguments as in `linearize`."""
+        """Return the terms of ∂c_t/∂c_{t−1} if there is a cell state; arguments as in `linearize`."""
         return None
 
     @abstractmethod
@@ -203,7 +203,7 @@ class Cell(ABC):
         """Return how each parameter enters each step, layer by layer; arguments as in `linearize`."""
 
     def step_bound(self) -> Array | None:
-        """Return what ‖∂s'/∂s‖ never exceeds, shape (...); None where that is not known."""
+        """Return an upper bound of ‖∂s'/∂s‖, shape (...), or None if none is known."""
         return None
 
     def run(self, inputs: Array, initial: Array | None = None) -> Array:
@@ -220,7 +220,7 @@ class Cell(ABC):
 
 
 class Layer(Cell):
-    """A cell with weights of its own, no stack; its state is its output unless it says otherwise."""
+    """A cell with its own weights, not a stack. Its state is its output unless a subclass says otherwise."""
 
     weight_ih: Array  # (..., rows, input_size)
     weight_hh: Array  # (..., rows, output_size)
@@ -229,7 +229,7 @@ class Layer(Cell):
     @property
     @abstractmethod
     def gate_names(self) -> list[str]:
-        """What the rows of the weights are stacked by, in their order."""
+        """The names of the gates in the order in which the rows of the weights are stacked."""
 
     @property
     def hidden_size(self) -> int:
@@ -238,34 +238,34 @@ class Layer(Cell):
 
     @property
     def blocks(self) -> dict[str, slice]:
-        """Where the rows of each gate stand in the weights and in the bias."""
+        """The rows of each gate in the weights and in the bias."""
         size = self.hidden_size
         return {name: slice(k * size, (k + 1) * size) for k, name in enumerate(self.gate_names)}
 
-    def changed(self, **arrays: Array) -> Self:
-        """Return the same cell with other arrays in place of those named."""
+    def replace_arrays(self, **arrays: Array) -> Self:
+        """Return the same cell with the named arrays replaced."""
         return replace(self, **arrays)  # type: ignore[type-var]
 
     def recurrent(self, gate: str) -> Array:
-        """Return what a gate sees of the last step, (..., H, H)."""
+        """Return the recurrent weights of a gate, (..., H, H)."""
         return self.weight_hh[..., self.blocks[gate], :]
 
     def activity(self, states: Array, inputs: Array) -> list[GateValues]:
-        """Return the values of whatever saturates: the gates, or the state of a cell without any."""
+        """Return the values that may saturate: those of the gates, or the state of a cell without gates."""
         return self.gates(states, inputs)
 
     def slopes(self, states: Array, inputs: Array) -> Array | None:  # noqa: ARG002
-        """Return φ′ of every unit at every step (..., T, H), of a cell that has one activation; else None."""
+        """Return φ′ of every unit at every step (..., T, H) if the cell has one activation, else None."""
         return None
 
     @property
     def parts(self) -> Mapping[str, Index]:
-        """All is output."""
+        """The whole state is the output."""
         return {"h": slice(0, self.state_size)}
 
     @property
     def state_size(self) -> int:
-        """As many numbers as are shown."""
+        """The size of the output."""
         return self.output_size
 
     @property
@@ -279,11 +279,11 @@ class Layer(Cell):
         return int(self.weight_hh.shape[-1])
 
     def drive(self, inputs: Array) -> Array:
-        """Return W x + b, all gates' rows."""
+        """Return W x + b, with the rows of all gates."""
         return affine(self.weight_ih, inputs) + self.bias[..., None, :]
 
 
 def affine(weight: Array, vectors: Array) -> Array:
     """Return W v for weights (..., m, n) and vectors (..., points, n) as (..., points, m)."""
-    result: Array = vectors @ transposed(weight)
+    result: Array = vectors @ transpose_matrices(weight)
     return result

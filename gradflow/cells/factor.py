@@ -7,24 +7,26 @@ from typing import Any, ClassVar, NamedTuple, Self
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.linalg.products import Factor, transposed
+from gradflow.linalg.products import Factor, transpose_matrices
 
 Array = NDArray[Any]
-ALL = slice(None)
+ALL_POINTS = slice(None)
+MIN_DENSE_COLUMNS = 5  # a block with fewer columns is multiplied gate by gate: forming the matrix costs more
 
 
 class Pull(NamedTuple):
-    """What a change of the new state means for what made it: the adjoint of one step."""
+    """The adjoint of one step: what a change of the new state means for the terms that made it."""
 
     signals: tuple[Array, ...]  # layer by layer, the lowest first: (..., rows, m) of ∂L/∂z
     state: Array  # (..., n, m) of ∂L/∂(state before)
 
 
 class StepFactor(Factor):
-    """∂(next state)/∂(state) of a step, and what a layer above another needs: ∂(next state)/∂(input).
+    """∂(next state)/∂(state) of a step, and ∂(next state)/∂(input), which a layer above another needs.
 
-    A dataclass of arrays. Those named in ``per_point`` have shape (..., points, n) along a trajectory. It
-    acts once they are columns: (..., n, 1) when `at` has picked a point, (..., n, points) after `each`.
+    A factor is a dataclass of arrays. Those named in ``per_point`` have shape (..., points, n) along a
+    trajectory. The factor acts once these are columns: (..., n, 1) when `at` has picked a point, and
+    (..., n, points) after `each`.
     """
 
     per_point: ClassVar[tuple[str, ...]]
@@ -33,21 +35,21 @@ class StepFactor(Factor):
         """Return the factor at one point of a trajectory."""
         return self.with_arrays(lambda values: values[..., point, :, None])
 
-    def each(self, points: slice | NDArray[np.intp] = ALL) -> Self:
+    def each(self, points: slice | NDArray[np.intp] = ALL_POINTS) -> Self:
         """Return a factor that acts on each column of a block by its own point: J_p x_p for all p."""
         return self.with_arrays(lambda values: values[..., points, :].swapaxes(-1, -2))
 
-    def side_by_side(self, axis: int = -3) -> Self:
-        """Return the factor of several sequences, one after the other on ``axis``, as one of T·B points."""
-        return self.with_arrays(lambda values: side_by_side(values, axis))
+    def lay_side_by_side(self, axis: int = -3) -> Self:
+        """Return the factor of several sequences, which lie along ``axis``, as one of T·B points."""
+        return self.with_arrays(lambda values: lay_side_by_side(values, axis))
 
-    def above(self, lowest: int) -> Self:  # noqa: ARG002 - a cell alone is its own lowest layer
+    def above(self, lowest: int) -> Self:  # noqa: ARG002 - a single cell is its own lowest layer
         """Return the factor of the layers from ``lowest`` (from 0) up."""
         return self
 
     def with_arrays(self, change: Callable[[Array], Array]) -> Self:
         """Return the factor with every array that has an axis of points changed, always in the same order."""
-        # not by dataclasses.replace: a long chain asks for every step's factor, many times over
+        # dataclasses.replace is too slow: a long chain needs the factor of every step many times.
         chosen = object.__new__(type(self))
         vars(chosen).update(vars(self))
         vars(chosen).update({name: change(getattr(self, name)) for name in self.per_point})
@@ -60,17 +62,17 @@ class StepFactor(Factor):
 
     @abstractmethod
     def pull(self, block: Array) -> Pull:
-        """Return what ∂L/∂(new state), (..., n, m), makes of the pre-activations and of the state before.
+        """Return the signals ∂L/∂z and ∂L/∂(state before), given ∂L/∂(new state), (..., n, m).
 
-        Column by column, as `rmatmat` does it for few columns: to be had of `each`.
+        The columns are treated one by one, as `rmatmat` does for few columns. It also works after `each`.
         """
 
     @abstractmethod
     def input_matmat(self, block: Array) -> Array:
         """Return J_x X for a block X of shape (..., input_size, m)."""
 
-    def input_graded(self, block: Array) -> Array:
-        """Return what an input adds to the rows of `graded`: L⁻¹ J_x X."""
+    def apply_input_graded(self, block: Array) -> Array:
+        """Return what an input adds to the rows of `apply_graded`: L⁻¹ J_x X."""
         return self.input_matmat(block)
 
     @abstractmethod
@@ -79,37 +81,37 @@ class StepFactor(Factor):
 
 
 class LayerFactor(StepFactor):
-    """The factor of a cell with weights of its own; its state is its output unless it says otherwise."""
+    """The factor of a cell with its own weights. Its state is its output unless a subclass says otherwise."""
 
     weight_hh: Array  # (..., rows, output_size)
 
     @property
     def size(self) -> int:
-        """As many numbers as are shown."""
+        """The size of the output."""
         return int(self.weight_hh.shape[-1])
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the weights."""
+        """The type of the weights."""
         return self.weight_hh.dtype
 
 
-def carried(signal: Array, weight: Array) -> Array:
-    """Return Wᵀ δ, each column in one piece as those of `StepFactor.each` are."""
-    return transposed(transposed(signal) @ weight)
+def carry_back(signal: Array, weight: Array) -> Array:
+    """Return Wᵀ δ. Each column is contiguous, like the columns of `StepFactor.each`."""
+    return transpose_matrices(transpose_matrices(signal) @ weight)
 
 
-def side_by_side(values: Array, axis: int = -3) -> Array:
-    """Return (..., B, T, n), B sequences of T points, as (..., T·B, n): all of a step, then of the next.
+def lay_side_by_side(values: Array, axis: int = -3) -> Array:
+    """Return (..., B, T, n), B sequences of T points, as (..., T·B, n): all sequences of each step in turn.
 
-    ``axis`` is that of the sequences.
+    ``axis`` is the axis of the sequences.
     """
     *leading, points, sequences, size = np.moveaxis(values, axis, -2).shape
     return np.moveaxis(values, axis, -2).reshape(*leading, points * sequences, size)
 
 
 def log_abs_product(values: Array) -> Array:
-    """Return ln |∏ v_i| over the last axis, −inf where one is 0.
+    """Return ln |∏ v_i| over the last axis, −inf if a factor is 0.
 
     Examples
     --------

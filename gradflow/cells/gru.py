@@ -1,7 +1,7 @@
 """The gated recurrent unit (Cho et al. 2014), with the reset gate before or after the recurrent weights.
 
 r = σ(W_r x + U_r h + b_r)    z = σ(W_z x + U_z h + b_z)
-after:  n = tanh(W_n x + b_n + r⊙(U_n h + b_hn))    as torch, Keras and cuDNN have it
+after:  n = tanh(W_n x + b_n + r⊙(U_n h + b_hn))    as in torch, Keras and cuDNN
 before: n = tanh(W_n x + b_n + U_n(r⊙h))            Cho et al. 2014, eq. 8
 h' = (1 − z)⊙n + z⊙h
 """
@@ -12,28 +12,29 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from gradflow.cells.activations import activation
+from gradflow.cells.activations import parse_activation
 from gradflow.cells.base import Gate, GateValues, Layer, Use, affine
-from gradflow.cells.factor import Array, LayerFactor, Pull, carried
-from gradflow.cells.initialization import fresh_weights, spread_chrono_biases
+from gradflow.cells.factor import MIN_DENSE_COLUMNS, Array, LayerFactor, Pull, carry_back
+from gradflow.cells.initialization import draw_fresh_weights, spread_chrono_biases
 from gradflow.errors import UsageError
-from gradflow.linalg.products import transposed
+from gradflow.linalg.products import transpose_matrices
 from gradflow.registry import describe_unknown
 
-GATES = {
+GRU_GATES = {
     "r": Gate("lets the candidate see h", 0.0, 1.0),
     "z": Gate("keeps the state h", 0.0, 1.0, retains=True, bias_option="update_bias"),
     "n": Gate("is the candidate", -1.0, 1.0),
 }
-RESETS = ("after", "before")
-FEW = 5  # columns under which forming the Jacobian does not pay
-CANCELLED = 2.0**-26  # of the terms of a difference: under that, half of its digits are rounding
-ROUNDING = 2.0**-49  # of the terms of a difference: a few roundings of doubles
+RESET_PLACES = ("after", "before")
+MAX_CANCELLED_SHARE = 2.0**-26  # of the terms: half of the digits of a smaller difference are rounding
+GAP_ROUNDING = 2.0**-49  # of the terms of a difference: a few roundings of doubles
 
 
 @dataclass(frozen=True, eq=False)
 class GRUFactor(LayerFactor):
-    """∂h'/∂h = diag(z) + diag((h − n)z′) U_z + diag((1 − z)n′) ∂(pre-activation of n)/∂h, the last being
+    """The factor ∂h'/∂h = diag(z) + diag((h − n)z′) U_z + diag((1 − z)n′) P.
+
+    P is ∂(pre-activation of n)/∂h:
 
     after:  diag(r) U_n + diag(v r′) U_r, v = U_n h + b_hn
     before: U_n (diag(r) + diag(h r′) U_r)
@@ -68,8 +69,8 @@ class GRUFactor(LayerFactor):
         return np.asarray(dense)
 
     def matmat(self, block: Array) -> Array:
-        """Return J X, gate by gate where the columns are few or each has its own point."""
-        if not self._by_gate(block):
+        """Return J X, gate by gate if there are few columns or each has its own point."""
+        if not self._acts_by_gate(block):
             return super().matmat(block)
         if self.before:
             reset, update = np.split(self.weight_hh[..., : -self.size, :] @ block, 2, axis=-2)
@@ -82,24 +83,24 @@ class GRUFactor(LayerFactor):
         return np.asarray(self.kept * block + moved)
 
     def rmatmat(self, block: Array) -> Array:
-        """Return Jᵀ Y, as `matmat` does."""
-        return self.pull(block).state if self._by_gate(block) else super().rmatmat(block)
+        """Return Jᵀ Y, computed like `matmat`."""
+        return self.pull(block).state if self._acts_by_gate(block) else super().rmatmat(block)
 
     def pull(self, block: Array) -> Pull:
         """Return δ of r, z and n, and Jᵀ Y."""
         candidate, update = self.candidate * block, self.update * block
         if self.before:
-            inner = carried(candidate, self.weight_hh[..., -self.size :, :])
+            inner = carry_back(candidate, self.weight_hh[..., -self.size :, :])
             gates = np.concatenate([self.reset_slope * inner, update], axis=-2)
-            through = carried(gates, self.weight_hh[..., : -self.size, :]) + self.reset * inner
+            through = carry_back(gates, self.weight_hh[..., : -self.size, :]) + self.reset * inner
         else:
             gates = np.concatenate([self.reset_slope * candidate, update], axis=-2)
             seen = np.concatenate([gates, self.reset * candidate], axis=-2)
-            through = carried(seen, self.weight_hh)
+            through = carry_back(seen, self.weight_hh)
         return Pull((np.concatenate([gates, candidate], axis=-2),), self.kept * block + through)
 
-    def _by_gate(self, block: Array) -> bool:
-        return bool(block.shape[-1] < FEW or self.kept.shape[-1] > 1)
+    def _acts_by_gate(self, block: Array) -> bool:
+        return bool(block.shape[-1] < MIN_DENSE_COLUMNS or self.kept.shape[-1] > 1)
 
     def input_matmat(self, block: Array) -> Array:
         """Return ∂h'/∂x X."""
@@ -112,18 +113,20 @@ class GRUFactor(LayerFactor):
     def input_rmatmat(self, block: Array) -> Array:
         """Return (∂h'/∂x)ᵀ Y."""
         candidate = self.candidate * block
-        slope = transposed(self.weight_hh[..., -self.size :, :]) @ candidate if self.before else candidate
+        slope = (
+            transpose_matrices(self.weight_hh[..., -self.size :, :]) @ candidate if self.before else candidate
+        )
         stacked = [self.reset_slope * slope, self.update * block, candidate]
-        result: Array = transposed(self.weight_ih) @ np.concatenate(stacked, axis=-2)
+        result: Array = transpose_matrices(self.weight_ih) @ np.concatenate(stacked, axis=-2)
         return result
 
 
 class GRUPoint(NamedTuple):
-    """Everything that one evaluation of the formulas gives; arrays (..., points, H)."""
+    """All values of one evaluation of the formulas; arrays (..., points, H)."""
 
     z: dict[str, Array]  # pre-activations
     gates: dict[str, Array]  # r, z, n
-    seen: Array  # what the reset gate multiplies: U_n h + b_hn, or h
+    seen: Array  # the factor of the reset gate: U_n h + b_hn, or h
 
 
 @dataclass(frozen=True, eq=False)
@@ -136,24 +139,24 @@ class GRU(Layer):
         Rows stacked r, z, n.
     weight_hh : array (..., 3H, H)
     bias : array (..., 3H)
-        Of r and z the sum of the two that torch keeps; of n the one outside the reset gate.
+        For r and z the sum of torch's two biases; for n the bias outside the reset gate.
     bias_hn : array (..., H), optional
-        The bias inside the reset gate: with ``reset`` after alone.
+        The bias inside the reset gate, which exists only if ``reset`` is after.
     reset : str
         after or before.
     gate_activation, activation : str
-        Of r and z; of the candidate n.
+        The activation of r and z, and that of the candidate n.
 
     Examples
     --------
-    With all weights 0 half of the state is kept:
+    If all weights are 0, half of the state is kept:
 
     >>> cell, nothing = GRU(np.zeros((3, 1)), np.zeros((3, 1)), np.zeros(3)), np.zeros((1, 1))
     >>> cell.linearize(cell.run(nothing), nothing).at(0).todense()
     array([[0.5]])
     """
 
-    gate_kinds: ClassVar[Mapping[str, Gate]] = GATES
+    gate_kinds: ClassVar[Mapping[str, Gate]] = GRU_GATES
 
     weight_ih: Array
     weight_hh: Array
@@ -165,16 +168,16 @@ class GRU(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.reset not in RESETS:
-            raise UsageError(describe_unknown("reset", self.reset, RESETS))
+        if self.reset not in RESET_PLACES:
+            raise UsageError(describe_unknown("reset", self.reset, RESET_PLACES))
 
     @property
     def gate_names(self) -> list[str]:
         """r, z, n."""
-        return list(GATES)
+        return list(GRU_GATES)
 
     def _evaluate(self, state: Array, drive: Array) -> GRUPoint:
-        size, gate = self.state_size, activation(self.gate_activation).value
+        size, gate = self.state_size, parse_activation(self.gate_activation).value
         if self.reset == "before":
             z_r, z_z = np.split(
                 affine(self.weight_hh[..., : 2 * size, :], state) + drive[..., : 2 * size], 2, axis=-1
@@ -189,7 +192,7 @@ class GRU(Layer):
                 seen = seen + self.bias_hn[..., None, :]
             inner = r * seen
         z_n = drive[..., 2 * size :] + inner
-        gates = {"r": r, "z": gate(z_z), "n": activation(self.activation).value(z_n)}
+        gates = {"r": r, "z": gate(z_z), "n": parse_activation(self.activation).value(z_n)}
         return GRUPoint({"r": z_r, "z": z_z, "n": z_n}, gates, seen)
 
     def step(self, state: Array, drive: Array) -> Array:
@@ -197,9 +200,9 @@ class GRU(Layer):
         pre_activations, gates, _ = self._evaluate(state, drive)
         n, z = gates["n"], gates["z"]
         result: Array = n + z * (state - n)
-        cancelled = np.abs(result) < CANCELLED * np.abs(n)
-        if cancelled.any():  # z is near 1, and h is small beside n: 1 − z keeps what is let in
-            let_in = activation(self.gate_activation).rest(pre_activations["z"]) * n
+        cancelled = np.abs(result) < MAX_CANCELLED_SHARE * np.abs(n)
+        if cancelled.any():  # z is near 1 and h is small beside n: 1 − z keeps its digits
+            let_in = parse_activation(self.gate_activation).rest(pre_activations["z"]) * n
             result = np.where(cancelled, let_in + z * state, result)
         return result
 
@@ -207,11 +210,11 @@ class GRU(Layer):
         """Return ∂h'/∂h at every step."""
         state = states[..., :-1, :]
         z, gates, seen = self._evaluate(state, self.drive(inputs))
-        gate, candidate = activation(self.gate_activation), activation(self.activation)
+        gate, candidate = parse_activation(self.gate_activation), parse_activation(self.activation)
         return GRUFactor(
             kept=gates["z"],
-            update=_gaps(state, gates) * gate.slope(z["z"]),
-            # 1 − z keeps its digits where z is near 1
+            update=_compute_gaps(state, gates) * gate.slope(z["z"]),
+            # 1 − z keeps its digits if z is near 1
             candidate=gate.rest(z["z"]) * candidate.slope(z["n"]),
             reset=gates["r"],
             reset_slope=seen * gate.slope(z["r"]),
@@ -222,27 +225,27 @@ class GRU(Layer):
 
     def gates(self, states: Array, inputs: Array) -> list[GateValues]:
         """Return r, z, n at every step."""
-        found = self._evaluate(states[..., :-1, :], self.drive(inputs)).gates
-        return [GateValues(1, name, self._gate(name), values) for name, values in found.items()]
+        gates = self._evaluate(states[..., :-1, :], self.drive(inputs)).gates
+        return [GateValues(1, name, self._gate(name), values) for name, values in gates.items()]
 
     def uses(self, states: Array, inputs: Array) -> list[dict[str, list[Use]]]:
-        """Return z = W x + U h + b; of n it is r⊙(U h + b_hn), or U (r⊙h)."""
+        """Return the uses of z = W x + U h + b; for n the recurrent term is r⊙(U h + b_hn), or U (r⊙h)."""
         size, before = self.state_size, states[..., :-1, :]
         r, z = self._evaluate(before, self.drive(inputs)).gates["r"], slice(0, 2 * size)
-        n, every, names = slice(2 * size, 3 * size), slice(0, 3 * size), tuple(GATES)
-        found = {"weight_ih": [Use(names, every, inputs)], "bias": [Use(names, every, None, unitwise=True)]}
+        n, rows, names = slice(2 * size, 3 * size), slice(0, 3 * size), tuple(GRU_GATES)
+        uses = {"weight_ih": [Use(names, rows, inputs)], "bias": [Use(names, rows, None, unitwise=True)]}
         if self.reset == "before":
-            found["weight_hh"] = [Use(names[:2], z, before), Use(names[2:], n, r * before)]
+            uses["weight_hh"] = [Use(names[:2], z, before), Use(names[2:], n, r * before)]
         else:
             open_ = np.ones((*r.shape[:-1], 2 * size), r.dtype)
-            found["weight_hh"] = [Use(names, every, before, np.concatenate([open_, r], axis=-1))]
+            uses["weight_hh"] = [Use(names, rows, before, np.concatenate([open_, r], axis=-1))]
         if self.bias_hn is not None:
-            found["bias_hn"] = [Use(names[2:], n, None, r, unitwise=True)]
-        return [found]
+            uses["bias_hn"] = [Use(names[2:], n, None, r, unitwise=True)]
+        return [uses]
 
     def _gate(self, name: str) -> Gate:
-        ends = activation(self.activation if name == "n" else self.gate_activation)
-        return GATES[name]._replace(low=ends.low, high=ends.high)
+        ends = parse_activation(self.activation if name == "n" else self.gate_activation)
+        return GRU_GATES[name]._replace(low=ends.low, high=ends.high)
 
     @classmethod
     def random(
@@ -257,38 +260,40 @@ class GRU(Layer):
         gain: float = 1.0,
         horizon: float | None = None,
     ) -> "GRU":
-        """Return a cell with fresh weights; ``update_bias`` replaces the update gate's own.
+        """Return a cell with fresh weights; ``update_bias`` replaces the bias of the update gate.
 
         A high update bias keeps the old state, as a high forget bias does in an LSTM.
         """
-        weights = fresh_weights(init, 3, (hidden_size, hidden_size, input_size), gain, generator, horizon)
+        weights = draw_fresh_weights(
+            init, 3, (hidden_size, hidden_size, input_size), gain, generator, horizon
+        )
         inside = weights.bias_hh[2 * hidden_size :].copy()
         bias = weights.bias_ih + weights.bias_hh
         bias[2 * hidden_size :] -= inside
         if init == "chrono":
             if update_bias is not None:
                 raise UsageError("init=chrono sets the update bias itself: leave update_bias out")
-            by_gate = dict(zip(GATES, bias.reshape(len(GATES), hidden_size), strict=True))
-            spread_chrono_biases(by_gate, GATES, horizon, generator)
+            by_gate = dict(zip(GRU_GATES, bias.reshape(len(GRU_GATES), hidden_size), strict=True))
+            spread_chrono_biases(by_gate, GRU_GATES, horizon, generator)
         elif update_bias is not None:
             bias[hidden_size : 2 * hidden_size] = update_bias
         after = reset == "after"
         return cls(weights.weight_ih, weights.weight_hh, bias, inside if after else None, reset)
 
 
-def _gaps(state: Array, gates: dict[str, Array]) -> Array:
-    """Return h − n at every step, (..., points, H), with its digits where h and n agree to rounding.
+def _compute_gaps(state: Array, gates: dict[str, Array]) -> Array:
+    """Return h − n at every step, (..., points, H), with correct digits even if h and n agree to rounding.
 
-    There it is z⊙(h − n) of the step before plus the change of n, as long as that is the same to rounding:
-    the states need not be those of a trajectory.
+    If they agree, h − n is z⊙(h − n) of the step before plus the change of n. This is used only if it equals
+    h − n up to rounding, because the states need not be those of a trajectory.
     """
     n, z = gates["n"], gates["z"]
     gaps = state - n
     sizes = np.abs(state) + np.abs(n)
-    cancelled = np.abs(gaps) < CANCELLED * sizes
+    cancelled = np.abs(gaps) < MAX_CANCELLED_SHARE * sizes
     cancelled[..., 0, :] = False
     for t in np.nonzero(cancelled.any(axis=(*range(cancelled.ndim - 2), -1)))[0]:
         carried_on = z[..., t - 1, :] * gaps[..., t - 1, :] + (n[..., t - 1, :] - n[..., t, :])
-        same = np.abs(carried_on - gaps[..., t, :]) <= ROUNDING * sizes[..., t, :]
+        same = np.abs(carried_on - gaps[..., t, :]) <= GAP_ROUNDING * sizes[..., t, :]
         gaps[..., t, :] = np.where(cancelled[..., t, :] & same, carried_on, gaps[..., t, :])
     return gaps

@@ -14,7 +14,7 @@ from gradflow.registry import describe_unknown
 
 Array = NDArray[np.float64]
 Generator = np.random.Generator
-HORIZON = 100.0  # longest memory of init=chrono, in steps
+DEFAULT_CHRONO_HORIZON = 100.0  # longest memory of init=chrono, in steps
 Sizes = tuple[int, int, int]  # H rows per gate, R columns of the recurrent weights, I features
 
 
@@ -113,11 +113,11 @@ class Scales(NamedTuple):
     bias: float
 
 
-def torch_scales(gates: int, sizes: Sizes) -> Scales:  # noqa: ARG001 - all alike
+def torch_scales(gates: int, sizes: Sizes) -> Scales:  # noqa: ARG001 - the same for any number of gates
     """Return the scales of a uniform distribution on ±1/√H, with the sum of two biases."""
     hidden, recurrent, _ = sizes
-    one = 1.0 / math.sqrt(3.0 * hidden)
-    return Scales(one * math.sqrt(recurrent), one, one * math.sqrt(2.0))
+    deviation = 1.0 / math.sqrt(3.0 * hidden)
+    return Scales(deviation * math.sqrt(recurrent), deviation, deviation * math.sqrt(2.0))
 
 
 def keras_scales(gates: int, sizes: Sizes) -> Scales:
@@ -160,7 +160,7 @@ INITIALIZATIONS = {
 }
 
 
-def fresh_weights(
+def draw_fresh_weights(
     init: str, gates: int, sizes: Sizes, gain: float, generator: Generator, horizon: float | None = None
 ) -> Weights:
     """Return the weights of the initialization named ``init``; ``gain`` multiplies the recurrent ones.
@@ -168,7 +168,7 @@ def fresh_weights(
     Raises
     ------
     UsageError
-        If the name is unknown, with the valid ones, or if it does not use the given horizon.
+        If the name is unknown, or if the initialization does not use the given horizon.
     """
     if init not in INITIALIZATIONS:
         raise UsageError(describe_unknown("init", init, INITIALIZATIONS))
@@ -180,14 +180,14 @@ def fresh_weights(
 def chrono_bias(hidden_size: int, horizon: float | None, generator: Generator) -> Array:
     """Return log(u), with u uniform on [1, T_max − 1], for memories of up to T_max steps.
 
-    T_max is ``horizon``, by default `HORIZON` (Tallec & Ollivier 2018, eq. 16).
+    T_max is ``horizon``, by default `DEFAULT_CHRONO_HORIZON` (Tallec & Ollivier 2018, eq. 16).
 
     Raises
     ------
     UsageError
         If the horizon is below 2.
     """
-    longest = HORIZON if horizon is None else horizon
+    longest = DEFAULT_CHRONO_HORIZON if horizon is None else horizon
     if not longest >= 2:
         raise UsageError(f"horizon {longest:g}: expected at least 2 steps, the longest memory")
     return np.log(generator.uniform(1.0, longest - 1.0, hidden_size))
@@ -201,14 +201,14 @@ def spread_chrono_biases(
     Parameters
     ----------
     biases : mapping
-        The bias (H) of each gate that has one, by the gate's name; changed in place.
+        The bias (H) of each gate that has one, by the name of the gate. The arrays change in place.
     gates : mapping
-        What each gate does; a name that is missing is no gate.
+        The role of each gate. A name that is missing here is no gate.
 
     Raises
     ------
     UsageError
-        If no gate with a bias retains, or for a horizon under 2.
+        If no gate with a bias retains, or if the horizon is below 2.
 
     Examples
     --------
@@ -226,13 +226,13 @@ def spread_chrono_biases(
         )
     for name in retaining:
         biases[name][:] = chrono_bias(len(biases[name]), horizon, generator)
-        for other in counterparts(gates, name):
+        for other in list_counterparts(gates, name):
             if other in biases:
                 biases[other][:] = -biases[name]
 
 
-def counterparts(gates: Mapping[str, Gate], name: str) -> list[str]:
-    """Return the gates that let in what ``name`` makes room for."""
+def list_counterparts(gates: Mapping[str, Gate], name: str) -> list[str]:
+    """Return the gates that let in new values while ``name`` retains old ones."""
     return [other for other, gate in gates.items() if gate.counterpart == name]
 
 

@@ -1,13 +1,14 @@
-"""The option of a cell that decides for how many steps its gradients live, and how far it may go."""
+"""The option of a cell that sets for how many steps its gradients survive, and the range of that option."""
 
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 
 class Knob(NamedTuple):
-    """An option of a cell: where it starts, and how far it may go; ``doubled`` or else moved by steps.
+    """An option of a cell: its start and its range. It is changed by factors of 2 (``doubled``) or by steps.
 
-    ``known``: whether the start is what the scheme has, and not one number for biases that it draws.
+    ``known``: whether the start is the value of the scheme. It is not if the scheme draws a bias for each
+    unit.
     """
 
     name: str
@@ -19,19 +20,19 @@ class Knob(NamedTuple):
 
 
 def make_gain_knob(options: Mapping[str, Any]) -> Knob:
-    """Return the gain of the recurrent weights, which starts where the options of a cell say."""
+    """Return the gain of the recurrent weights, which starts at the value in the options of the cell."""
     return Knob("gain", float(options.get("gain", 1.0)), 1e-3, 1e3, doubled=True)
 
 
 def make_bias_knob(name: str, options: Mapping[str, Any], default: float = 0.0) -> Knob:
-    """Return the bias of a gate that decides what is kept, or with init=chrono how far it is spread.
+    """Return the bias of a gate that retains, or its spread (the horizon) with init=chrono.
 
     Parameters
     ----------
     name : str
         The option that sets the bias.
     default : float
-        The bias that the initialization sets, or 0 where it draws one for each unit.
+        The bias that the initialization sets, or 0 if it draws one for each unit.
     """
     if options.get("init") == "chrono":
         return Knob("horizon", float(options.get("horizon", 100.0)), 2.0, 1e9, doubled=True)

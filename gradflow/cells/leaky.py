@@ -1,8 +1,8 @@
 """The leaky recurrent network: h' = (1 − a)⊙h + a⊙φ(W h + U x + b), with 0 < a ≤ 1.
 
-It is Euler's step of length dt for the continuous-time network τ dh/dt = −h + φ(W h + U x + b), a being dt/τ,
-and the cell of an echo-state network, whose leaking rate is a (Jaeger et al. 2007, eq. 3). With a = 1 it is
-the simple recurrent network.
+It is Euler's step of length dt for the continuous-time network τ dh/dt = −h + φ(W h + U x + b), with a =
+dt/τ. It is also the cell of an echo-state network with the leaking rate a (Jaeger et al. 2007, eq. 3). With
+a = 1 it is the simple recurrent network.
 """
 
 from collections.abc import Mapping
@@ -11,19 +11,19 @@ from typing import Any
 
 import numpy as np
 
-from gradflow.cells.activations import activation
+from gradflow.cells.activations import parse_activation
 from gradflow.cells.base import affine
 from gradflow.cells.factor import Array, Pull, StepFactor
 from gradflow.cells.knob import Knob
 from gradflow.cells.rnn import ActivatedLayer, RNNFactor
 from gradflow.errors import UsageError
 
-DEFAULT_LEAK = 0.1  # a step of a tenth of the time constant
+DEFAULT_LEAK = 0.1  # a: the time step is a tenth of the time constant
 
 
 @dataclass(frozen=True, eq=False)
 class LeakyFactor(RNNFactor):
-    """∂h'/∂h = diag(1 − a) + diag(a φ′) W: a diagonal matrix beside that of a simple recurrent network."""
+    """∂h'/∂h = diag(1 − a) + diag(a φ′) W: a diagonal matrix plus that of a simple recurrent network."""
 
     kept: Array  # (H, 1) 1 − a, the same at every point; the slope is a φ′
 
@@ -52,7 +52,7 @@ class LeakyFactor(RNNFactor):
         return dense
 
     def log_abs_dets(self) -> Array:
-        """Return ln |det J| of every step, from the dense matrices: a sum has no closed form."""
+        """Return ln |det J| of every step, from the dense matrices, because a sum has no closed form."""
         return StepFactor.log_abs_dets(self)
 
 
@@ -60,7 +60,7 @@ class LeakyFactor(RNNFactor):
 class LeakyRNN(ActivatedLayer):
     """A leaky recurrent cell; its state is h, shape (H,).
 
-    1 − a is a constant and not a gate: no weight opens or shuts it. Without the recurrent weights a unit
+    1 − a is a constant and not a gate: it does not depend on any weight. Without recurrent weights a unit
     keeps 1/e of its state for −1/ln(1 − a) steps, which is about τ/dt.
 
     Attributes
@@ -69,10 +69,10 @@ class LeakyRNN(ActivatedLayer):
     weight_hh : array (..., H, H)
     bias : array (..., H)
     a : array (H), or one number for all units
-        The share of the state that a step replaces: over 0, and at most 1. It is no weight: it is the same
-        for all draws of the weights, and `bptt` has no gradient by it.
+        The share of the state that a step replaces, above 0 and at most 1. It is not a weight: it is the same
+        for all draws of the weights, and `bptt` computes no gradient of it.
     activation : str
-        Whatever `gradflow.cells.activations.activation` reads.
+        A name that `gradflow.cells.activations.parse_activation` reads.
 
     Raises
     ------
@@ -124,25 +124,25 @@ class LeakyRNN(ActivatedLayer):
 
     def step(self, state: Array, drive: Array) -> Array:
         """Return (1 − a)⊙h + a⊙φ(W h + U x + b)."""
-        value = activation(self.activation).value(affine(self.weight_hh, state) + drive)
+        value = parse_activation(self.activation).value(affine(self.weight_hh, state) + drive)
         return np.asarray((1.0 - self.a) * state + self.a * value)
 
     def linearize(self, states: Array, inputs: Array) -> LeakyFactor | RNNFactor:
         """Return diag(1 − a) + diag(a φ′) W at every step; diag(φ′) W where no unit keeps anything."""
         slope = self.a * self.slopes(states, inputs)
         kept = 1.0 - np.asarray(self.a)[:, None]
-        if not kept.any():  # a = 1: determinants in closed form, and the numbers of an rnn to the last bit
+        if not kept.any():  # a = 1: a closed form for determinants, and the same bits as an rnn
             return RNNFactor(slope, self.weight_hh, self.weight_ih)
         return LeakyFactor(slope, self.weight_hh, self.weight_ih, kept)
 
     def step_bound(self) -> Array:
-        """Return max(1 − a) + γ σ_max(diag(a) W), γ being the steepest slope of the activation.
+        """Return max(1 − a) + γ σ_max(diag(a) W), where γ is the steepest slope of the activation.
 
-        By the triangle inequality, from the bound of a simple recurrent network.
+        It follows from the bound of a simple recurrent network by the triangle inequality.
         """
         replaced = np.asarray(self.a, np.float64)
         norms = np.linalg.norm(replaced[:, None] * self.weight_hh.astype(np.float64), 2, axis=(-2, -1))
-        return np.asarray((1.0 - replaced).max() + activation(self.activation).steepest * norms)
+        return np.asarray((1.0 - replaced).max() + parse_activation(self.activation).steepest * norms)
 
     @classmethod
     def random(
@@ -158,7 +158,7 @@ class LeakyRNN(ActivatedLayer):
     ) -> "LeakyRNN":
         """Return a cell with fresh weights; ``gain`` multiplies the recurrent ones.
 
-        ``a`` is 0.1 unless given: a tenth of the time constant is a usual step in models of neural circuits,
-        long enough to be cheap and short enough that the cell is not yet the simple network of a = 1.
+        ``a`` is 0.1 by default. A step of a tenth of the time constant is usual in models of neural circuits:
+        it is long enough to be cheap, and short enough to differ clearly from the simple network of a = 1.
         """
         return cls(*cls.draw_weights(hidden_size, input_size, generator, init, gain), a, activation)

@@ -5,12 +5,12 @@ g = tanh(W_g x + U_g h + b_g) o = σ(W_o x + U_o h + b_o)
 c' = f⊙c + i⊙g                h' = o⊙tanh c'
 
 Variants:
-- peephole: i and f see p_i⊙c and p_f⊙c as well, o sees p_o⊙c' (Gers & Schmidhuber 2000; Graves 2013,
+- peephole: i and f also see p_i⊙c and p_f⊙c, and o sees p_o⊙c' (Gers & Schmidhuber 2000; Graves 2013,
   eq. 7–11)
-- coupled: i = 1 − f, and no input gate of its own (Greff et al. 2017, variant CIFG)
+- coupled: i = 1 − f, without an input gate of its own (Greff et al. 2017, variant CIFG)
 - forget_gate=off: f = 1 (Hochreiter & Schmidhuber 1997)
 - projection: h' = P(o⊙tanh c') (Sak et al. 2014)
-- other activations than σ of the gates, tanh of the candidate and of c'
+- other activations than σ for the gates, and tanh for the candidate and c'
 """
 
 from collections.abc import Mapping
@@ -19,14 +19,14 @@ from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 
-from gradflow.cells.activations import activation
+from gradflow.cells.activations import parse_activation
 from gradflow.cells.base import Array, CellPaths, Gate, GateValues, Layer, Use, affine
-from gradflow.cells.initialization import fresh_weights, spread_chrono_biases
+from gradflow.cells.initialization import draw_fresh_weights, spread_chrono_biases
 from gradflow.cells.knob import Knob, make_bias_knob, make_gain_knob
 from gradflow.cells.lstm_factor import LSTMFactor
 from gradflow.errors import UsageError
 
-GATES = {
+LSTM_GATES = {
     "i": Gate("lets the candidate in", 0.0, 1.0, counterpart="f"),
     "f": Gate("keeps the cell state", 0.0, 1.0, retains=True, bias_option="forget_bias"),
     "g": Gate("is the candidate", -1.0, 1.0),
@@ -35,7 +35,7 @@ GATES = {
 
 
 class LSTMPoint(NamedTuple):
-    """Everything that one evaluation of the formulas gives; arrays (..., points, H)."""
+    """All values of one evaluation of the formulas; arrays (..., points, H)."""
 
     z: Array  # (..., points, G, H): pre-activations of the gates that have weights
     gates: dict[str, Array]  # i, f, g, o
@@ -45,27 +45,27 @@ class LSTMPoint(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class LSTM(Layer):
-    """An LSTM cell; its state is [h; c], both of them.
+    """An LSTM cell; its state is [h; c].
 
     Attributes
     ----------
     weight_ih : array (..., G·H, I)
-        Rows stacked i, f, g, o, save for a gate that there is not.
+        Rows stacked i, f, g, o, without a gate that the variant lacks.
     weight_hh : array (..., G·H, R)
         R is H, or the size of the projection.
     bias : array (..., G·H)
     peephole : array (..., P, H), optional
-        p_i, p_f, p_o as rows, save for a gate that there is not.
+        Rows p_i, p_f, p_o, without a gate that the variant lacks.
     weight_hr : array (..., R, H), optional
         The projection P.
     coupled, forget_gate : bool
         Whether i = 1 − f, and whether there is a forget gate.
     gate_activation, activation, output_activation : str
-        Of i, f and o; of the candidate g; of c' on its way out.
+        The activation of i, f and o, that of the candidate g, and that of c' in the output.
 
     Examples
     --------
-    With all weights 0 the forget bias alone decides; σ(0) = 1/2:
+    If all weights are 0, the forget bias alone decides; σ(0) = 1/2:
 
     >>> cell, nothing = LSTM(np.zeros((4, 1)), np.zeros((4, 1)), np.zeros(4)), np.zeros((1, 1))
     >>> cell.linearize(cell.run(nothing), nothing).at(0).todense()
@@ -73,7 +73,7 @@ class LSTM(Layer):
            [0.  , 0.5 ]])
     """
 
-    gate_kinds: ClassVar[Mapping[str, Gate]] = GATES
+    gate_kinds: ClassVar[Mapping[str, Gate]] = LSTM_GATES
 
     weight_ih: Array
     weight_hh: Array
@@ -88,19 +88,19 @@ class LSTM(Layer):
 
     @classmethod
     def choose_knob(cls, options: Mapping[str, Any]) -> Knob:
-        """Return the forget bias, which Keras starts at 1; without a forget gate the gain."""
+        """Return the forget bias, which starts at 1 in Keras, or the gain if there is no forget gate."""
         if options.get("forget_gate") is False:
             return make_gain_knob(options)
         return make_bias_knob("forget_bias", options, 1.0 if options.get("init") == "keras" else 0.0)
 
     @property
     def gate_names(self) -> list[str]:
-        """The gates that have weights, in their order."""
+        """The gates that have weights, in the order of the rows."""
         absent = {"i"} if self.coupled else set() if self.forget_gate else {"f"}
-        return [name for name in GATES if name not in absent]
+        return [name for name in LSTM_GATES if name not in absent]
 
     def recurrent(self, gate: str) -> Array:
-        """Return what a gate sees of the last step's o⊙tanh c, with the projection between them."""
+        """Return the weights of a gate for o⊙tanh c of the last step, with the projection between them."""
         own = super().recurrent(gate)
         return own if self.weight_hr is None else own @ self.weight_hr
 
@@ -117,18 +117,18 @@ class LSTM(Layer):
     def _evaluate(self, state: Array, drive: Array) -> LSTMPoint:
         h, before = state[..., : self.output_size], state[..., self.output_size :]
         stacked = affine(self.weight_hh, h) + drive
-        # gate, unit: one sigmoid over all gates is quicker than one for each
+        # Axes gate, unit: one sigmoid over all gates is quicker than one for each gate.
         z = stacked.reshape(*stacked.shape[:-1], len(self.gate_names), self.hidden_size)
         place = {name: k for k, name in enumerate(self.gate_names)}
         peephole = self.peepholes()
         for name in ("i", "f"):
             if name in peephole:
                 z[..., place[name], :] += peephole[name] * before
-        gate = activation(self.gate_activation)
+        gate = parse_activation(self.gate_activation)
         opened = gate.value(z)
         f = opened[..., place["f"], :] if "f" in place else np.ones_like(before)
         i = opened[..., place["i"], :] if "i" in place else gate.rest(z[..., place["f"], :])
-        g = activation(self.activation).value(z[..., place["g"], :])
+        g = parse_activation(self.activation).value(z[..., place["g"], :])
         cell = f * before + i * g
         o = opened[..., place["o"], :]
         if "o" in peephole:
@@ -137,7 +137,7 @@ class LSTM(Layer):
         return LSTMPoint(z, {"i": i, "f": f, "g": g, "o": o}, before, cell)
 
     def peepholes(self) -> dict[str, Array]:
-        """Return the peepholes by gate, each (..., 1, H); empty where there are none."""
+        """Return the peepholes by gate, each (..., 1, H), or {} if there are none."""
         if self.peephole is None:
             return {}
         names = [name for name in self.gate_names if name != "g"]
@@ -146,7 +146,7 @@ class LSTM(Layer):
     def step(self, state: Array, drive: Array) -> Array:
         """Return [h'; c']."""
         _, gates, _, cell = self._evaluate(state, drive)
-        shown = gates["o"] * activation(self.output_activation).value(cell)
+        shown = gates["o"] * parse_activation(self.output_activation).value(cell)
         output = shown if self.weight_hr is None else affine(self.weight_hr, shown)
         return np.concatenate([output, cell], axis=-1)
 
@@ -158,7 +158,7 @@ class LSTM(Layer):
         kept = point.gates["f"] + sum(
             peephole[name] * into_cell[name] for name in into_cell if name in peephole
         )
-        output = activation(self.output_activation)
+        output = parse_activation(self.output_activation)
         through_output = slope["o"] * output.value(point.cell)
         return LSTMFactor(
             kept=kept,
@@ -172,45 +172,45 @@ class LSTM(Layer):
 
     def _slopes(self, point: LSTMPoint) -> dict[str, Array]:
         """Return the derivative of each gate that has weights."""
-        slopes = activation(self.gate_activation).slope(point.z)
+        slopes = parse_activation(self.gate_activation).slope(point.z)
         named = {name: slopes[..., k, :] for k, name in enumerate(self.gate_names)}
         candidate = point.z[..., self.gate_names.index("g"), :]
-        return named | {"g": activation(self.activation).slope(candidate)}
+        return named | {"g": parse_activation(self.activation).slope(candidate)}
 
     @staticmethod
     def _into_cell(point: LSTMPoint, slope: dict[str, Array]) -> dict[str, Array]:
-        """Return ∂c'/∂z of each gate there is, before it has reached the output gate."""
+        """Return ∂c'/∂z of each gate with weights that acts on c'."""
         i, _, g, _ = point.gates.values()
         into = {}
         if "i" in slope:
             into["i"] = slope["i"] * g
-        if "f" in slope:  # coupled, what is kept is not let in
+        if "f" in slope:  # a coupled cell lets in 1 − f
             into["f"] = slope["f"] * (point.before if "i" in slope else point.before - g)
         into["g"] = i * slope["g"]
         return into
 
     def gates(self, states: Array, inputs: Array) -> list[GateValues]:
-        """Return i, f, g, o at every step, the fixed ones too."""
-        found = self._evaluate(states[..., :-1, :], self.drive(inputs)).gates
-        return [GateValues(1, name, self._gate(name), values) for name, values in found.items()]
+        """Return i, f, g, o at every step, also those that are fixed."""
+        gates = self._evaluate(states[..., :-1, :], self.drive(inputs)).gates
+        return [GateValues(1, name, self._gate(name), values) for name, values in gates.items()]
 
     def _gate(self, name: str) -> Gate:
-        ends = activation(self.activation if name == "g" else self.gate_activation)
-        return GATES[name]._replace(low=ends.low, high=ends.high)
+        ends = parse_activation(self.activation if name == "g" else self.gate_activation)
+        return LSTM_GATES[name]._replace(low=ends.low, high=ends.high)
 
     def paths(self, states: Array, inputs: Array) -> CellPaths:
-        """Return the direct path and those through f, i and g; a gate that is fixed has none."""
+        """Return the direct path and those through f, i and g; a fixed gate has no path."""
         point = self._evaluate(states[..., :-1, :], self.drive(inputs))
         _, f, g, o = point.gates.values()
         slope = self._slopes(point)
         into = self._into_cell(point, slope)
-        if self.coupled:  # one gate, two roles: what it lets go of, and what it lets in
+        if self.coupled:  # one gate has two roles: it keeps c, and lets g in
             into |= {"f": slope["f"] * point.before, "i": -slope["f"] * g}
         peephole = self.peepholes()
         weight = {name: self.recurrent(name if name in self.blocks else "f") for name in into}
         return CellPaths(
             direct=f[..., 1:, :],
-            delta=(o * activation(self.output_activation).slope(point.cell))[..., :-1, :],
+            delta=(o * parse_activation(self.output_activation).slope(point.cell))[..., :-1, :],
             into={name: a[..., 1:, :] for name, a in into.items()},
             weight=weight,
             peephole={
@@ -221,24 +221,24 @@ class LSTM(Layer):
         )
 
     def uses(self, states: Array, inputs: Array) -> list[dict[str, list[Use]]]:
-        """Return z = W x + U h + b + p⊙c, and h' = P m with m = o⊙tanh c'."""
+        """Return the uses of z = W x + U h + b + p⊙c, and of h' = P m with m = o⊙tanh c'."""
         names, before = tuple(self.gate_names), states[..., :-1, :]
         rows = slice(0, len(names) * self.hidden_size)
-        found = {
+        uses = {
             "weight_ih": [Use(names, rows, inputs)],
             "weight_hh": [Use(names, rows, before[..., : self.output_size])],
             "bias": [Use(names, rows, None, unitwise=True)],
         }
         point = self._evaluate(before, self.drive(inputs))
         if self.peephole is not None:
-            found["peephole"] = [
+            uses["peephole"] = [
                 Use((name,), self.blocks[name], point.cell if name == "o" else point.before, unitwise=True)
                 for name in self.peepholes()
             ]
         if self.weight_hr is not None:
-            shown = point.gates["o"] * activation(self.output_activation).value(point.cell)
-            found["weight_hr"] = [Use(("h",), slice(rows.stop, rows.stop + self.output_size), shown)]
-        return [found]
+            shown = point.gates["o"] * parse_activation(self.output_activation).value(point.cell)
+            uses["weight_hr"] = [Use(("h",), slice(rows.stop, rows.stop + self.output_size), shown)]
+        return [uses]
 
     @classmethod
     def random(
@@ -256,9 +256,9 @@ class LSTM(Layer):
         gain: float = 1.0,
         horizon: float | None = None,
     ) -> "LSTM":
-        """Return a cell with fresh weights; ``forget_bias`` replaces the forget gate's own.
+        """Return a cell with fresh weights; ``forget_bias`` replaces the bias of the forget gate.
 
-        Peepholes are uniform on ±1/√H, and so is a projection, as torch has it.
+        Peepholes are uniform on ±1/√H, and so is a projection, as in torch.
         """
         if coupled and not forget_gate:
             raise UsageError("coupled=on ties the input gate to the forget gate: expected forget_gate=on")
@@ -266,8 +266,8 @@ class LSTM(Layer):
             raise UsageError(f"projection={projection}: expected at most the hidden size, {hidden_size}")
         sizes = (hidden_size, projection or hidden_size, input_size)
         absent = "i" if coupled else "" if forget_gate else "f"
-        names = [name for name in GATES if name != absent]
-        weights = fresh_weights(init, len(names), sizes, gain, generator, horizon)
+        names = [name for name in LSTM_GATES if name != absent]
+        weights = draw_fresh_weights(init, len(names), sizes, gain, generator, horizon)
         bias = weights.bias_ih + weights.bias_hh
         by_gate = dict(zip(names, bias.reshape(len(names), hidden_size), strict=True))
         _set_biases(by_gate, init, forget_bias, horizon, generator)
@@ -293,7 +293,7 @@ def _set_biases(
     horizon: float | None,
     generator: np.random.Generator,
 ) -> None:
-    """Set the biases that an initialization or a person wants otherwise, in place."""
+    """Set the biases that the initialization or the user chooses, in place."""
     if "f" not in by_gate and (forget_bias is not None or init == "chrono"):
         wish = "init=chrono" if init == "chrono" else "forget_bias"
         raise UsageError(
@@ -302,7 +302,7 @@ def _set_biases(
     if init == "chrono":
         if forget_bias is not None:
             raise UsageError("init=chrono sets the forget bias itself: leave forget_bias out")
-        spread_chrono_biases(by_gate, GATES, horizon, generator)
+        spread_chrono_biases(by_gate, LSTM_GATES, horizon, generator)
     elif init == "keras" and "f" in by_gate:  # unit_forget_bias (Jozefowicz et al. 2015)
         by_gate["f"][:] = 1.0
     if forget_bias is not None:

@@ -5,16 +5,16 @@ from typing import ClassVar
 
 import numpy as np
 
-from gradflow.cells.activations import activation
+from gradflow.cells.activations import parse_activation
 from gradflow.cells.base import Gate, GateValues, Layer, Use, affine
-from gradflow.cells.factor import Array, LayerFactor, Pull, carried, log_abs_product
-from gradflow.cells.initialization import fresh_weights, spread_chrono_biases
-from gradflow.linalg.products import Dense, transposed
+from gradflow.cells.factor import Array, LayerFactor, Pull, carry_back, log_abs_product
+from gradflow.cells.initialization import draw_fresh_weights, spread_chrono_biases
+from gradflow.linalg.products import Dense, transpose_matrices
 
 
 @dataclass(frozen=True, eq=False)
 class RNNFactor(LayerFactor):
-    """∂h'/∂h = diag(φ′) W (y = σ(Wx) has the Jacobian diag(σ′)W)."""
+    """∂h'/∂h = diag(φ′) W, as y = σ(Wx) has the Jacobian diag(σ′)W."""
 
     slope: Array  # (..., H, 1)
     weight_hh: Array  # (..., H, H)
@@ -30,13 +30,13 @@ class RNNFactor(LayerFactor):
 
     def rmatmat(self, block: Array) -> Array:
         """Return Wᵀ (diag(φ′) Y)."""
-        result: Array = transposed(self.weight_hh) @ (self.slope * block)
+        result: Array = transpose_matrices(self.weight_hh) @ (self.slope * block)
         return result
 
     def pull(self, block: Array) -> Pull:
         """Return δ = diag(φ′) Y and Wᵀ δ."""
         signal = self.slope * block
-        return Pull((signal,), carried(signal, self.weight_hh))
+        return Pull((signal,), carry_back(signal, self.weight_hh))
 
     def todense(self) -> Array:
         """Return diag(φ′) W."""
@@ -52,7 +52,7 @@ class RNNFactor(LayerFactor):
 
     def input_rmatmat(self, block: Array) -> Array:
         """Return Uᵀ (diag(φ′) Y)."""
-        result: Array = transposed(self.weight_ih) @ (self.slope * block)
+        result: Array = transpose_matrices(self.weight_ih) @ (self.slope * block)
         return result
 
 
@@ -63,25 +63,25 @@ class ActivatedLayer(Layer):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        activation(self.activation)  # refuses an unknown name
+        parse_activation(self.activation)  # raises an error for an unknown name
 
     @property
     def gate_names(self) -> list[str]:
         """The state alone."""
         return ["h"]
 
-    def activity(self, states: Array, inputs: Array) -> list[GateValues]:  # noqa: ARG002 - as gates have it
+    def activity(self, states: Array, inputs: Array) -> list[GateValues]:  # noqa: ARG002 - the signature of `gates`
         """Return the state after every step."""
-        ends = activation(self.activation)
+        ends = parse_activation(self.activation)
         return [GateValues(1, "h", Gate("is the state", ends.low, ends.high), states[..., 1:, :])]
 
     def slopes(self, states: Array, inputs: Array) -> Array:
         """Return φ′ at every step."""
         z = affine(self.weight_hh, states[..., :-1, :]) + self.drive(inputs)
-        return activation(self.activation).slope(z)
+        return parse_activation(self.activation).slope(z)
 
     def uses(self, states: Array, inputs: Array) -> list[dict[str, list[Use]]]:
-        """Return z = W h + U x + b."""
+        """Return the uses of z = W h + U x + b."""
         rows = slice(0, self.hidden_size)
         return [
             {
@@ -95,8 +95,8 @@ class ActivatedLayer(Layer):
     def draw_weights(
         hidden_size: int, input_size: int, generator: np.random.Generator, init: str, gain: float
     ) -> tuple[Array, Array, Array]:
-        """Return fresh weight_ih, weight_hh and bias; ``gain`` multiplies the recurrent ones."""
-        weights = fresh_weights(init, 1, (hidden_size, hidden_size, input_size), gain, generator)
+        """Return fresh weight_ih, weight_hh and bias; ``gain`` multiplies the recurrent weights."""
+        weights = draw_fresh_weights(init, 1, (hidden_size, hidden_size, input_size), gain, generator)
         bias = weights.bias_ih + weights.bias_hh
         if init == "chrono":
             spread_chrono_biases({"h": bias}, {}, None, generator)
@@ -113,7 +113,7 @@ class RNN(ActivatedLayer):
     weight_hh : array (..., H, H)
     bias : array (..., H)
     activation : str
-        Whatever `gradflow.cells.activations.activation` reads.
+        A name that `gradflow.cells.activations.parse_activation` reads.
 
     Examples
     --------
@@ -130,7 +130,7 @@ class RNN(ActivatedLayer):
 
     def step(self, state: Array, drive: Array) -> Array:
         """Return φ(W h + U x + b)."""
-        return activation(self.activation).value(affine(self.weight_hh, state) + drive)
+        return parse_activation(self.activation).value(affine(self.weight_hh, state) + drive)
 
     def linearize(self, states: Array, inputs: Array) -> RNNFactor:
         """Return diag(φ′) W at every step."""
@@ -139,7 +139,7 @@ class RNN(ActivatedLayer):
     def step_bound(self) -> Array:
         """Return γ σ_max(W), γ the steepest slope of the activation (Pascanu et al. 2013, section 2.1)."""
         norms = np.linalg.norm(self.weight_hh.astype(np.float64), 2, axis=(-2, -1))
-        return np.asarray(activation(self.activation).steepest * norms)
+        return np.asarray(parse_activation(self.activation).steepest * norms)
 
     @classmethod
     def random(

@@ -14,11 +14,11 @@ from gradflow.errors import UsageError
 from gradflow.registry import describe_unknown, lookup
 
 Value = float | int | bool | str
-SWITCH = {"on": True, "off": False}
+SWITCH_VALUES = {"on": True, "off": False}
 
 
 class CellSpec(NamedTuple):
-    """A cell's class, its number of layers and its options, as read from ``text``."""
+    """The class of a cell, its number of layers and its options, as read from ``text``."""
 
     text: str
     kind: type[Cell]
@@ -37,12 +37,12 @@ class CellSpec(NamedTuple):
 
 
 def parse_cell(text: str) -> CellSpec:
-    """Read ``NAME[:option=value,...]``; every cell takes ``layers`` and the options of its ``random``.
+    """Read ``NAME[:option=value,...]``. Every cell takes ``layers`` and the options of its ``random``.
 
     Raises
     ------
     UsageError
-        If a name or option is unknown, with the nearest valid one, or if a value is invalid.
+        If a name or option is unknown (the message gives the nearest valid one), or if a value is invalid.
 
     Examples
     --------
@@ -52,7 +52,7 @@ def parse_cell(text: str) -> CellSpec:
     """
     name, colon, rest = text.partition(":")
     kind: type[Cell] = lookup(CELLS, name, "cell")
-    valid = cell_options(kind)
+    valid = list_cell_options(kind)
     options: dict[str, Value] = {}
     for item in rest.split(",") if colon else []:
         option, equals, value = (part.strip() for part in item.partition("="))
@@ -62,12 +62,12 @@ def parse_cell(text: str) -> CellSpec:
             raise UsageError(f"cell {text!r}: {describe_unknown('option', option, valid)}")
         if option in options:
             raise UsageError(f"cell {text!r}: option {option!r} is given twice")
-        options[option] = _converted(text, option, value, valid[option])
+        options[option] = _convert_value(text, option, value, valid[option])
     layers = options.pop("layers", 1)
     return CellSpec(text, kind, int(layers), options)
 
 
-def cell_options(kind: type[Cell]) -> dict[str, object]:
+def list_cell_options(kind: type[Cell]) -> dict[str, object]:
     """Return the options of a cell, as a mapping from name to type."""
     own = {
         parameter.name: parameter.annotation
@@ -77,26 +77,26 @@ def cell_options(kind: type[Cell]) -> dict[str, object]:
     return {**own, "layers": int}
 
 
-def _converted(text: str, option: str, value: str, annotation: object) -> Value:
+def _convert_value(text: str, option: str, value: str, annotation: object) -> Value:
     """Return a value converted to the annotated type of its option."""
     kinds = get_args(annotation) or (annotation,)
     if str in kinds:
         return value
     if bool in kinds:
-        if value not in SWITCH:
+        if value not in SWITCH_VALUES:
             raise UsageError(f"cell {text!r}: {option} is {value!r}; expected on or off")
-        return SWITCH[value]
+        return SWITCH_VALUES[value]
     if int in kinds:
         if not (value.isdecimal() and 1 <= int(value) <= 10**6):
             raise UsageError(f"cell {text!r}: {option} is {value!r}; expected an integer from 1 to 1000000")
         return int(value)
-    number = finite(value)
+    number = parse_finite_number(value)
     if number is None:
         raise UsageError(f"cell {text!r}: {option} is {value!r}; expected a finite number")
     return number
 
 
-def finite(text: str) -> float | None:
+def parse_finite_number(text: str) -> float | None:
     """Return a text as a finite number, or None if it is not one."""
     try:
         value = float(text)

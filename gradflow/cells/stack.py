@@ -9,15 +9,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.cells.base import Cell, GateValues, Layer, Use
-from gradflow.cells.factor import ALL, Array, Pull, StepFactor
+from gradflow.cells.factor import ALL_POINTS, Array, Pull, StepFactor
 
 
 @dataclass(frozen=True, eq=False)
 class StackFactor(StepFactor):
-    """The Jacobian of all layers: block lower triangular, for a layer moves those above at once."""
+    """The Jacobian of all layers: block lower triangular, because a layer changes those above at once."""
 
     layers: tuple[StepFactor, ...]
-    outputs: tuple[int, ...]  # how many numbers of each layer's state the next one sees
+    outputs: tuple[int, ...]  # the size of the output of each layer, which the next one sees
 
     per_point: ClassVar[tuple[str, ...]] = ()
 
@@ -25,13 +25,13 @@ class StackFactor(StepFactor):
         """Return the factor at one point of a trajectory."""
         return replace(self, layers=tuple(layer.at(point) for layer in self.layers))
 
-    def each(self, points: slice | NDArray[np.intp] = ALL) -> Self:
-        """Return a factor that acts on every column of a block by its own point."""
+    def each(self, points: slice | NDArray[np.intp] = ALL_POINTS) -> Self:
+        """Return a factor that acts on each column of a block by its own point."""
         return replace(self, layers=tuple(layer.each(points) for layer in self.layers))
 
-    def side_by_side(self, axis: int = -3) -> Self:
+    def lay_side_by_side(self, axis: int = -3) -> Self:
         """Return the factor of several sequences as one."""
-        return replace(self, layers=tuple(layer.side_by_side(axis) for layer in self.layers))
+        return replace(self, layers=tuple(layer.lay_side_by_side(axis) for layer in self.layers))
 
     def with_arrays(self, change: Callable[[Array], Array]) -> Self:
         """Return the factor with the arrays of every layer changed."""
@@ -43,12 +43,12 @@ class StackFactor(StepFactor):
 
     @property
     def size(self) -> int:
-        """The sum over the layers."""
+        """The sum of the sizes of the layers."""
         return sum(layer.size for layer in self.layers)
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        """Of the weights."""
+        """The type of the weights."""
         return self.layers[0].dtype
 
     def _split(self, block: Array) -> list[Array]:
@@ -66,54 +66,54 @@ class StackFactor(StepFactor):
         return np.concatenate(moved, axis=-2)
 
     @property
-    def staged(self) -> bool:  # type: ignore[override]
-        """Whether any layer is."""
-        return any(layer.staged for layer in self.layers)
+    def has_stages(self) -> bool:  # type: ignore[override]
+        """Whether any layer has stages."""
+        return any(layer.has_stages for layer in self.layers)
 
-    def scaled(self, block: Array) -> Array:
-        """Return that of each layer."""
+    def apply_scale(self, block: Array) -> Array:
+        """Return D X, layer by layer."""
         parts = zip(self.layers, self._split(block), strict=True)
-        return np.concatenate([layer.scaled(part) for layer, part in parts], axis=-2)
+        return np.concatenate([layer.apply_scale(part) for layer, part in parts], axis=-2)
 
-    def graded(self, block: Array) -> Array:
-        """Return the rows Z X of each layer, given what the layer below really shows it."""
+    def apply_graded(self, block: Array) -> Array:
+        """Return the rows Z X of each layer, with the exact output of the layer below as its input."""
         rows: list[Array] = []
         shown: Array | None = None
         for layer, part, outputs in zip(
             self.layers, self._split(block), (*self.outputs[:-1], 0), strict=True
         ):
-            own = layer.graded(part)
+            own = layer.apply_graded(part)
             if shown is not None:
-                own = own + layer.input_graded(shown)
+                own = own + layer.apply_input_graded(shown)
             rows.append(own)
-            shown = layer.mixed(own)[..., :outputs, :]
+            shown = layer.apply_mixing(own)[..., :outputs, :]
         return np.concatenate(rows, axis=-2)
 
-    def mixed(self, block: Array) -> Array:
-        """Return that of each layer."""
+    def apply_mixing(self, block: Array) -> Array:
+        """Return L Y, layer by layer."""
         parts = zip(self.layers, self._split(block), strict=True)
-        return np.concatenate([layer.mixed(part) for layer, part in parts], axis=-2)
+        return np.concatenate([layer.apply_mixing(part) for layer, part in parts], axis=-2)
 
     def log_abs_dets(self) -> Array:
-        """Return the sum over the layers, J being block triangular."""
+        """Return the sum over the layers, because J is block triangular."""
         return np.asarray(np.sum([layer.log_abs_dets() for layer in self.layers], axis=0))
 
     def rmatmat(self, block: Array) -> Array:
         """Return Jᵀ Y, from the highest layer down."""
-        asked = self._asked(self._split(block))
+        asked = self._collect_requests(self._split(block))
         return np.concatenate(
             [layer.rmatmat(part) for layer, part in zip(self.layers, asked, strict=True)], axis=-2
         )
 
     def pull(self, block: Array) -> Pull:
         """Return the signals of every layer and Jᵀ Y, from the highest layer down."""
-        asked = self._asked(self._split(block))
+        asked = self._collect_requests(self._split(block))
         pulls = [layer.pull(part) for layer, part in zip(self.layers, asked, strict=True)]
         signals = tuple(signal for pull in pulls for signal in pull.signals)
         return Pull(signals, np.concatenate([pull.state for pull in pulls], axis=-2))
 
-    def _asked(self, parts: Sequence[Array]) -> list[Array]:
-        """Return what is asked of each layer's new state: directly, and by the layer above it."""
+    def _collect_requests(self, parts: Sequence[Array]) -> list[Array]:
+        """Return the signal of the new state of each layer: its own, and that of the layer above."""
         asked = list(parts)
         for k in range(len(parts) - 1, 0, -1):
             below = asked[k - 1].copy()
@@ -122,32 +122,32 @@ class StackFactor(StepFactor):
         return asked
 
     def solve(self, block: Array) -> Array:
-        """Return J⁻¹ X: a layer's new state is given, so what it does to the one above is known at once."""
+        """Return J⁻¹ X. The new state of a layer is known, and with it the input of the layer above."""
         parts = self._split(block)
-        found = []
+        solutions = []
         for k, (layer, part) in enumerate(zip(self.layers, parts, strict=True)):
             own = part - layer.input_matmat(parts[k - 1][..., : self.outputs[k - 1], :]) if k else part
-            found.append(layer.solve(own))
-        return np.concatenate(found, axis=-2)
+            solutions.append(layer.solve(own))
+        return np.concatenate(solutions, axis=-2)
 
     def rsolve(self, block: Array) -> Array:
         """Return J⁻ᵀ Y."""
         asked = [layer.rsolve(part) for layer, part in zip(self.layers, self._split(block), strict=True)]
-        found = [part.copy() for part in asked]
+        solutions = [part.copy() for part in asked]
         for k in range(1, len(asked)):
-            found[k - 1][..., : self.outputs[k - 1], :] -= self.layers[k].input_rmatmat(asked[k])
-        return np.concatenate(found, axis=-2)
+            solutions[k - 1][..., : self.outputs[k - 1], :] -= self.layers[k].input_rmatmat(asked[k])
+        return np.concatenate(solutions, axis=-2)
 
     def inverse_error(self) -> float:
-        """Return the sum over the layers."""
+        """Return the sum of the errors of the layers."""
         return sum(layer.inverse_error() for layer in self.layers)
 
     def input_matmat(self, block: Array) -> Array:
-        """Not needed: a stack stands on no stack."""
+        """Raise an error: a stack cannot be a layer of another stack."""
         raise NotImplementedError
 
     def input_rmatmat(self, block: Array) -> Array:
-        """Not needed either."""
+        """Raise an error, as `input_matmat` does."""
         raise NotImplementedError
 
 
@@ -184,7 +184,7 @@ class Stack(Cell):
 
     @property
     def parts(self) -> Mapping[str, NDArray[np.intp]]:
-        """The parts of all layers, layer after layer."""
+        """The parts of all layers, one layer after another."""
         names = dict.fromkeys(name for layer in self.layers for name in layer.parts)
         starts = accumulate((layer.state_size for layer in self.layers), initial=0)
         offsets = list(zip(starts, self.layers, strict=False))
@@ -201,35 +201,35 @@ class Stack(Cell):
 
     @property
     def state_size(self) -> int:
-        """The sum over the layers."""
+        """The sum of the state sizes of the layers."""
         return sum(layer.state_size for layer in self.layers)
 
     @property
     def output_size(self) -> int:
-        """That of the highest layer."""
+        """The output size of the highest layer."""
         return self.layers[-1].output_size
 
     @property
     def output(self) -> slice:
-        """Where that stands in the state."""
+        """Where the output is in the state."""
         start = self.state_size - self.layers[-1].state_size
         return slice(start, start + self.output_size)
 
     @property
     def input_size(self) -> int:
-        """That of the lowest layer."""
+        """The input size of the lowest layer."""
         return self.layers[0].input_size
 
     def drive(self, inputs: Array) -> Array:
-        """Not to be had: a layer is driven by the one below."""
+        """Raise an error: only a layer can be driven, and `run` drives each layer by the one below."""
         raise NotImplementedError
 
     def step(self, state: Array, drive: Array) -> Array:
-        """Not to be had either."""
+        """Raise an error, as `drive` does."""
         raise NotImplementedError
 
     def run(self, inputs: Array, initial: Array | None = None) -> Array:
-        """Return the states, layer by layer: each runs along the whole output of the one below."""
+        """Return the states, layer by layer: each layer runs along the whole output of the one below."""
         states: list[Array] = []
         start = 0
         for layer in self.layers:
@@ -238,36 +238,36 @@ class Stack(Cell):
             inputs, start = states[-1][..., 1:, : layer.output_size], start + layer.state_size
         return np.concatenate(states, axis=-1)
 
-    def layered(self, states: Array, inputs: Array) -> list[tuple[Cell, Array, Array]]:
+    def split_layers(self, states: Array, inputs: Array) -> list[tuple[Cell, Array, Array]]:
         """Return each layer with its own states, and the output of the layer below as its inputs."""
-        found: list[tuple[Cell, Array, Array]] = []
+        layers: list[tuple[Cell, Array, Array]] = []
         start = 0
         for layer in self.layers:
             own = states[..., start : start + layer.state_size]
-            found.append((layer, own, inputs))
+            layers.append((layer, own, inputs))
             inputs, start = own[..., 1:, : layer.output_size], start + layer.state_size
-        return found
+        return layers
 
     def linearize(self, states: Array, inputs: Array) -> StackFactor:
         """Return the Jacobians of all layers at every step."""
-        layers = tuple(layer.linearize(own, fed) for layer, own, fed in self.layered(states, inputs))
+        layers = tuple(layer.linearize(own, fed) for layer, own, fed in self.split_layers(states, inputs))
         return StackFactor(layers, tuple(layer.output_size for layer in self.layers))
 
     def uses(self, states: Array, inputs: Array) -> list[dict[str, list[Use]]]:
-        """Return those of every layer."""
-        layers = self.layered(states, inputs)
+        """Return the uses of every layer."""
+        layers = self.split_layers(states, inputs)
         return [uses for layer, own, fed in layers for uses in layer.uses(own, fed)]
 
     def gates(self, states: Array, inputs: Array) -> list[GateValues]:
         """Return the gates of every layer."""
         return [
             gate._replace(layer=k)
-            for k, (layer, own, fed) in enumerate(self.layered(states, inputs), 1)
+            for k, (layer, own, fed) in enumerate(self.split_layers(states, inputs), 1)
             for gate in layer.gates(own, fed)
         ]
 
 
-def layers_of(cell: Cell) -> list[Layer]:
+def list_layers(cell: Cell) -> list[Layer]:
     """Return the layers of a cell, the lowest first."""
-    every = cell.layers if isinstance(cell, Stack) else (cell,)
-    return [layer for layer in every if isinstance(layer, Layer)]
+    layers = cell.layers if isinstance(cell, Stack) else (cell,)
+    return [layer for layer in layers if isinstance(layer, Layer)]

@@ -1,6 +1,6 @@
-"""Matrices only; knows no cell.
+"""Matrices only: this package knows no cell.
 
-The table of random ensembles stands at the door, so that a help text can list it without numpy.
+The table of random ensembles is defined here, so that a help text can list it without loading numpy.
 """
 
 from gradflow.registry import Registry

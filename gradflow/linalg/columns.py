@@ -1,4 +1,4 @@
-"""Columns that carry each its own power of two, so that none is lost beside the others."""
+"""Columns with one power of two for each, so that a small column is not lost beside a large one."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,17 +7,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.linalg.scaled import SLACK, Scaled
+from gradflow.linalg.floating import SMALLEST_NORMAL_DOUBLE
+from gradflow.linalg.scaled import SLACK_BITS, ZERO_EXPONENT, Scaled
 
 Array = NDArray[Any]
-NEAR = 2.0**-SLACK, 2.0**SLACK
-NO_MORE_THAN = -600  # a shift by which numbers near 1 stay far from the end of a double
-# A shift to that size or under leaves less than all digits of a double; what is in its place counts, unless
-# it is larger than this itself.
-LOST, COUNTS = 2.0**-1022, 2.0**-960
-# An error signal has entries under that, beside others near 1, where a step or two may lose them.
-TINY = 2.0**-800
-NOWHERE = -(2**40)  # the exponent of a column of zeros: under every other, and under sums with any other
+UNSCALED_RANGE = 2.0**-SLACK_BITS, 2.0**SLACK_BITS
+MIN_SAFE_SHIFT = -600  # bits: numbers near 1 that are shifted by less stay far above the smallest double
+# A shifted entry below the smallest normal double loses digits. That counts as a loss unless the sum in its
+# place has at least this modulus.
+MIN_COVERING_SUM = 2.0**-960
+# One or two steps may lose an entry of an error signal that is smaller, beside entries near 1.
+TINY_ENTRY = 2.0**-800
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,26 +36,30 @@ class Columns:
 
     @classmethod
     def of(cls, array: Array, exponents: NDArray[np.int64] | int = 0) -> "Columns":
-        """Return the columns with the largest entry of each near 1 where it is far from it."""
+        """Return the columns, scaled so that the largest entry of each column is near 1."""
         sizes = np.abs(array).max(axis=0, initial=0.0)
         if isinstance(exponents, int):
             exponents = np.full(len(sizes), exponents, np.int64)
         least, largest = sizes.min(initial=1.0), sizes.max(initial=1.0)
-        if NEAR[0] < least and largest < NEAR[1]:
+        if UNSCALED_RANGE[0] < least and largest < UNSCALED_RANGE[1]:
             return cls(array, exponents)
-        if not least and largest < NEAR[1] and NEAR[0] < sizes[sizes > 0].min(initial=1.0):
-            return cls(array, np.where(sizes > 0, exponents, NOWHERE))
+        if (
+            not least
+            and largest < UNSCALED_RANGE[1]
+            and UNSCALED_RANGE[0] < sizes[sizes > 0].min(initial=1.0)
+        ):
+            return cls(array, np.where(sizes > 0, exponents, ZERO_EXPONENT))
         shifts = np.frexp(sizes)[1].astype(np.int64)
-        shifts = np.where(np.abs(shifts) > SLACK, shifts, 0)
-        return cls(np.ldexp(array, -shifts), np.where(sizes > 0, exponents + shifts, NOWHERE))
+        shifts = np.where(np.abs(shifts) > SLACK_BITS, shifts, 0)
+        return cls(np.ldexp(array, -shifts), np.where(sizes > 0, exponents + shifts, ZERO_EXPONENT))
 
-    def gathered(self, levels: "Sequence[Columns]") -> "Columns":
-        """Return what a map has made of the one level that these are, near 1 again.
+    def gather(self, levels: "Sequence[Columns]") -> "Columns":
+        """Return the image of the only level, scaled so that its entries are near 1.
 
         Raises
         ------
         FloatingPointError
-            Where an entry is so far under the largest of its column that the next step may lose it.
+            If an entry is so much smaller than the largest of its column that the next step may lose it.
         """
         made = Columns.of(levels[0].array, levels[0].exponents)
         if made.has_tiny_entries():
@@ -63,43 +67,43 @@ class Columns:
         return made
 
     def levels(self) -> "list[Columns]":
-        """Return these alone: a column has one power of two."""
+        """Return these columns as the only level, because each has only one power of two."""
         return [self]
 
     def has_tiny_entries(self) -> bool:
-        """Whether an entry other than 0 is under `TINY`."""
+        """Return whether an entry other than 0 is below `TINY_ENTRY`."""
         sizes = np.abs(self.array)
         least = sizes.min(initial=1.0)
-        return bool(least < TINY and (least > 0 or ((sizes > 0) & (sizes < TINY)).any()))
+        return bool(least < TINY_ENTRY and (least > 0 or ((sizes > 0) & (sizes < TINY_ENTRY)).any()))
 
     def __getitem__(self, places: slice | NDArray[np.intp]) -> "Columns":
         return Columns(self.array[:, places], self.exponents[places])
 
     @property
     def empty(self) -> bool:
-        """Whether there are none but columns of zeros."""
-        return not (self.exponents > NOWHERE // 2).any()
+        """Whether all columns are zeros."""
+        return not (self.exponents > ZERO_EXPONENT // 2).any()
 
     def zeros(self) -> "Columns":
-        """Return as many columns of zeros."""
-        return Columns(np.zeros_like(self.array, order="F"), np.full_like(self.exponents, NOWHERE))
+        """Return the same number of columns of zeros."""
+        return Columns(np.zeros_like(self.array, order="F"), np.full_like(self.exponents, ZERO_EXPONENT))
 
     def put(self, places: slice | NDArray[np.intp], others: "Columns") -> None:
-        """Replace some columns, in place."""
+        """Replace the columns at ``places``, in place."""
         self.array[:, places], self.exponents[places] = others.array, others.exponents
 
-    def after(self, count: int) -> "Columns":
+    def prepend_zeros(self, count: int) -> "Columns":
         """Return the columns with ``count`` columns of zeros before them."""
         if not count:
             return self
         nothing = np.zeros((len(self.array), count), order="F")
         return Columns(
             np.concatenate([nothing, self.array], axis=1),
-            np.concatenate([np.full(count, NOWHERE), self.exponents]),
+            np.concatenate([np.full(count, ZERO_EXPONENT), self.exponents]),
         )
 
     def plus_first(self, others: "Columns") -> "Columns":
-        """Return the columns with others, no more than there are, added to the first of them."""
+        """Return the columns, with ``others`` added to the first of them. ``others`` has at most as many."""
         count = len(others.exponents)
         if not count:
             return self
@@ -117,50 +121,54 @@ class Columns:
         Raises
         ------
         FloatingPointError
-            Where an entry of the smaller column is lost, and nothing larger stands in its place.
+            If an entry of the smaller column is lost, and the sum in its place is small as well.
         """
         if (self.exponents == other.exponents).all():
             return Columns.of(self.array + other.array, self.exponents)
         top = np.maximum(self.exponents, other.exponents)
-        with np.errstate(under="ignore"):  # what stands beside something larger is no loss
-            parts = [np.ldexp(one.array, np.maximum(one.exponents - top, -5000)) for one in (self, other)]
+        with np.errstate(under="ignore"):  # an entry beside a larger one is no loss
+            parts = [np.ldexp(term.array, np.maximum(term.exponents - top, -5000)) for term in (self, other)]
         total = parts[0] + parts[1]
-        for one, part in zip((self, other), parts, strict=True):
-            if (top - one.exponents).max(initial=0) > SLACK:
-                lost = (np.abs(part) < LOST) & (np.abs(total) < COUNTS) & (one.array != 0)
+        for term, part in zip((self, other), parts, strict=True):
+            if (top - term.exponents).max(initial=0) > SLACK_BITS:
+                lost = (
+                    (np.abs(part) < SMALLEST_NORMAL_DOUBLE)
+                    & (np.abs(total) < MIN_COVERING_SUM)
+                    & (term.array != 0)
+                )
                 if lost.any():
                     raise FloatingPointError("entries of a sum are too far apart for one power of two")
         return Columns.of(total, top)
 
 
-def factors(exponents: NDArray[np.int64], top: int | NDArray[np.int64]) -> Array:
-    """Return 2**(exponents − top); of columns of zeros, whose size is nobody's concern, 1.
+def column_scales(exponents: NDArray[np.int64], top: int | NDArray[np.int64]) -> Array:
+    """Return 2**(exponents − top), and 1 for columns of zeros.
 
     Examples
     --------
-    >>> factors(np.array([7, 5, NOWHERE, NOWHERE + 9]), 7)
+    >>> column_scales(np.array([7, 5, ZERO_EXPONENT, ZERO_EXPONENT + 9]), 7)
     array([1.  , 0.25, 1.  , 1.  ])
     """
     shifts = np.maximum(exponents - top, -5000)
-    return np.ldexp(1.0, np.where(exponents > NOWHERE // 2, shifts, 0))
+    return np.ldexp(1.0, np.where(exponents > ZERO_EXPONENT // 2, shifts, 0))
 
 
 @dataclass(eq=False)
 class Sum:
-    """A sum of arrays of one shape, each with a power of two of its own; changed in place."""
+    """A sum of arrays of one shape that have powers of two of their own. It changes in place."""
 
     array: Array
     exponent: int
 
     @classmethod
     def of(cls, first: Scaled) -> "Sum":
-        """Return a sum of one."""
+        """Return a sum with one term."""
         return cls(first.array.copy(), first.exponent)
 
     def add(self, part: Scaled, sign: int = 1) -> None:
-        """Add another array, or take it away where ``sign`` is −1."""
+        """Add another array, or subtract it if ``sign`` is −1."""
         shift = part.exponent - self.exponent
-        if NO_MORE_THAN < shift < 0 and self.array.any():
+        if MIN_SAFE_SHIFT < shift < 0 and self.array.any():
             self.array += (sign * 2.0**shift) * part.array
         elif shift and part.array.any():
             if not self.array.any():

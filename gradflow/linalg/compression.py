@@ -1,15 +1,15 @@
-"""A long product in fewer columns: what it has lost the rank for is cut off, and watched from then on.
+"""A long product in fewer columns: columns of negligible size are dropped, and watched from then on.
 
-Y (n × r) is known up to an orthogonal matrix from the right, which no norm sees. The eigenvectors of YᵀY or,
-for a large Y, QR with column pivoting of Yᵀ (Golub & Van Loan 2013, section 5.4.2) bring it into a form whose
-columns fall off as the singular values do; those under ``CUT`` of the whole are dropped. Dropping columns E
-changes Y Yᵀ by E Eᵀ, so a norm changes by the *square* of what was dropped: ‖E‖ ≤ δ‖Y‖ in the Frobenius norm
-costs that norm a relative error of δ²/2 at most, and the spectral norm no more in absolute terms; the caution
-below covers that up to ranks of a thousand.
+Norms see Y (n × r) only up to an orthogonal matrix on the right. The eigenvectors of YᵀY bring Y into a form
+whose columns decay like the singular values. For a large Y, QR with column pivoting of Yᵀ does so (Golub &
+Van Loan 2013, section 5.4.2). The columns below ``CUT_SHARE`` of the whole are dropped. Dropping columns E
+changes Y Yᵀ by E Eᵀ, so a norm changes by the *square* of what was dropped. If ‖E‖ ≤ δ‖Y‖ in the Frobenius
+norm, the relative error of that norm is at most δ²/2, and the spectral norm has at most the same absolute
+error. The caution factor below covers that up to ranks of a thousand.
 
-What was dropped may grow back beside what was kept, if the leading directions die later. So a few Gaussian
-combinations E G go on through all later factors: ‖E G‖ estimates ‖E‖, too small by the factor
-`DROPPED_CAUTION` with a probability under 1e-6 (for a fixed E, χ² with `PROBES` degrees of freedom).
+The dropped columns may grow again beside the kept ones if the leading directions die later. So a few
+Gaussian combinations E G go through all later factors. ‖E G‖ estimates ‖E‖. It is too small by the factor
+`DROPPED_CAUTION` with a probability below 1e-6 (for a fixed E, χ² with `PROBE_COUNT` degrees of freedom).
 """
 
 from dataclasses import dataclass
@@ -21,19 +21,20 @@ from numpy.typing import NDArray
 
 from gradflow.linalg.norms import frobenius_norm
 from gradflow.linalg.products import Action
-from gradflow.linalg.rounding import COLUMNS, RoundingColumns, row_sizes
+from gradflow.linalg.rounding import ROUNDING_COLUMNS, RoundingColumns, row_sizes
 
 Array = NDArray[Any]
 
-PROBES = 4
+PROBE_COUNT = 4
 DROPPED_CAUTION = 40.0
-CUT = 3e-3  # of what is allowed, so that there is room to grow
-SMALL = 256  # rows or columns up to which eigenvectors are as cheap as a pivoted QR, and keep fewer columns
-WORTH = 0.9  # a form with more columns than this share is no gain
+CUT_SHARE = 3e-3  # of the allowed share, so that the dropped columns have room to grow
+# Up to this many rows or columns, eigenvectors are as cheap as a pivoted QR, and leave fewer columns.
+MAX_EIGENVECTOR_SIZE = 256
+MAX_KEPT_SHARE = 0.9  # of the columns: dropping fewer of them is not worth it
 
 
 class Sizes(NamedTuple):
-    """Frobenius norms of all columns, of the rows measured of those kept, and bounds of what these miss."""
+    """Frobenius norms of the whole product and of its measured rows, and bounds of their errors."""
 
     whole: float
     seen: float
@@ -43,88 +44,88 @@ class Sizes(NamedTuple):
 
 @dataclass
 class Compressible:
-    """The columns kept, the probes of all those dropped, and those of rounding: one block (n, width + …)."""
+    """The kept columns, probes of the dropped ones, and columns of rounding, as one block (n, width + …)."""
 
     block: Array
     width: int
     rounding: RoundingColumns
-    row_norms: Array  # of the columns kept, (n,)
+    row_norms: Array  # of the kept columns, (n,)
     exponent: int = 0
 
     @classmethod
     def of(cls, start: Array, generator: np.random.Generator) -> "Compressible":
-        """Return a product in all its columns, (n, r), nothing of it lost so far."""
+        """Return a product with all its columns, (n, r): nothing is dropped yet."""
         rounding = RoundingColumns(start.dtype, generator)
-        nothing = np.zeros((len(start), COLUMNS + 1), start.dtype)
+        nothing = np.zeros((len(start), ROUNDING_COLUMNS + 1), start.dtype)
         return cls(np.hstack([start, nothing]), start.shape[1], rounding, row_sizes(start))
 
     @property
-    def kept(self) -> Array:
-        """The columns that are known, shape (n, width)."""
+    def kept_columns(self) -> Array:
+        """The kept columns, shape (n, width)."""
         return self.block[:, : self.width]
 
     @property
-    def dropped(self) -> Array:
-        """Gaussian combinations of the columns dropped, shape (n, PROBES), or (n, 0) where none were."""
-        return self.block[:, self.width : -COLUMNS - 1]
+    def dropped_probes(self) -> Array:
+        """Gaussian combinations of the dropped columns, (n, PROBE_COUNT), or (n, 0) if there are none."""
+        return self.block[:, self.width : -ROUNDING_COLUMNS - 1]
 
     @property
-    def errors(self) -> Array:
-        """Columns of `RoundingColumns`, shape (n, COLUMNS + 1)."""
-        return self.block[:, -COLUMNS - 1 :]
+    def rounding_columns(self) -> Array:
+        """The columns of `RoundingColumns`, shape (n, ROUNDING_COLUMNS + 1)."""
+        return self.block[:, -ROUNDING_COLUMNS - 1 :]
 
     def copy(self) -> "Compressible":
-        """Return the same product, free to be changed."""
+        """Return a copy that may change."""
         return Compressible(self.block.copy(), self.width, self.rounding, self.row_norms, self.exponent)
 
     def advance(self, act: Action, k: int) -> None:
         """Multiply by A_{k+1}."""
         self.block[:, -1] = self.rounding.noise(self.row_norms)
         self.block = act(k, self.block)
-        self.rounding.absorb(self.errors)
-        self.row_norms = row_sizes(self.kept)
+        self.rounding.absorb(self.rounding_columns)
+        self.row_norms = row_sizes(self.kept_columns)
 
     def rescale(self, size: float) -> None:
-        """Divide by the power of two that is nearest above ``size``, and remember it."""
+        """Divide by the power of two that is nearest above ``size``, and add it to the exponent."""
         shift = int(np.frexp(size)[1])
         self.block, self.row_norms = np.ldexp(self.block, -shift), np.ldexp(self.row_norms, -shift)
         self.exponent += shift
 
     def compress(self, allowed: float, generator: np.random.Generator) -> bool:
-        """Drop columns down to ``CUT`` times ``allowed``; return whether that was worth it."""
-        ordered = _ordered(self.kept)
+        """Drop columns down to ``CUT_SHARE`` times ``allowed``; return whether that saved enough columns."""
+        ordered = _order_columns(self.kept_columns)
         squares = np.asarray(np.sum(ordered**2, axis=0, dtype=np.float64))
         tails = np.sqrt(np.cumsum(squares[::-1])[::-1])
-        width = int(np.count_nonzero(tails > CUT * allowed * tails[0]))
-        if width > WORTH * self.width:
+        width = int(np.count_nonzero(tails > CUT_SHARE * allowed * tails[0]))
+        if width > MAX_KEPT_SHARE * self.width:
             return False
         dropped = ordered[:, width:]
-        noise = generator.standard_normal((dropped.shape[1], PROBES)).astype(dropped.dtype)
+        noise = generator.standard_normal((dropped.shape[1], PROBE_COUNT)).astype(dropped.dtype)
         probes = dropped @ noise
-        probes = probes + self.dropped if self.dropped.size else probes
-        self.block = np.hstack([ordered[:, :width], probes, self.errors])
+        probes = probes + self.dropped_probes if self.dropped_probes.size else probes
+        self.block = np.hstack([ordered[:, :width], probes, self.rounding_columns])
         self.width = width
         return True
 
     def sizes(self, rows: slice | Array) -> Sizes:
-        """Return how large everything is."""
+        """Return the size of the product, of its measured rows, and of their errors."""
         everything = isinstance(rows, slice) and rows == slice(None)
         kept = seen = frobenius_norm(self.row_norms)
-        dropped = lost = frobenius_norm(self.dropped) if self.dropped.size else 0.0
+        dropped = lost = frobenius_norm(self.dropped_probes) if self.dropped_probes.size else 0.0
         if not everything:
             seen = frobenius_norm(self.row_norms[rows])
-            lost = frobenius_norm(self.dropped[rows]) if self.dropped.size else 0.0
-        rounding = self.rounding.size(self.errors[rows])
-        return Sizes(hypot(kept, dropped), seen, DROPPED_CAUTION * lost / sqrt(PROBES), rounding)
+            lost = frobenius_norm(self.dropped_probes[rows]) if self.dropped_probes.size else 0.0
+        rounding = self.rounding.size(self.rounding_columns[rows])
+        return Sizes(hypot(kept, dropped), seen, DROPPED_CAUTION * lost / sqrt(PROBE_COUNT), rounding)
 
 
-def _ordered(columns: Array) -> Array:
-    """Return Y Q for an orthogonal Q, so that the columns fall off as the singular values do."""
-    if min(columns.shape) <= SMALL:
-        # Squaring blurs directions under 1e-8 of the whole among themselves: those that are dropped together.
+def _order_columns(columns: Array) -> Array:
+    """Return Y Q for an orthogonal Q, such that the columns decay like the singular values."""
+    if min(columns.shape) <= MAX_EIGENVECTOR_SIZE:
+        # Squaring mixes directions below 1e-8 of the whole, but they are all dropped together.
         _, vectors = np.linalg.eigh(columns.T @ columns)
         return np.asarray(columns @ vectors[:, ::-1])
-    # Here, not above: smaller products do without scipy, whose import takes as long as one of them.
+    # Imported here: smaller products need no scipy, whose import takes as long as such a product.
     from scipy.linalg import qr
 
     triangle, order = qr(columns.T, mode="r", pivoting=True, check_finite=False)

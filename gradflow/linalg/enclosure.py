@@ -1,9 +1,10 @@
-"""Eigenvalues of one matrix, each with a radius that holds an exact eigenvalue.
+"""Eigenvalues of one matrix, each with the radius of a disc that holds an exact eigenvalue.
 
-Two certificates, the cheaper first. Where the computed eigenvectors X have a usable inverse Y, the discs of
-Gershgorin around the diagonal of Y W X hold all eigenvalues, and a group of discs that touch each other and
-no other holds as many as it has discs. Where they have not, a circle on which the smallest singular value of
-W − z stays over the backward error of the computed Schur form holds as many exact as computed eigenvalues.
+There are two certificates; the cheaper one is tried first. If the computed eigenvectors X have a usable
+inverse Y, the Gershgorin discs around the diagonal of Y W X hold all eigenvalues. A group of discs that touch
+each other and no other disc holds as many eigenvalues as it has discs. Otherwise a circle is certified: if
+the smallest singular value of W − z stays above the backward error of the computed Schur form all along it,
+the circle holds as many exact as computed eigenvalues.
 """
 
 from typing import Any, NamedTuple
@@ -11,37 +12,36 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.norms import frobenius_norm
 
-EPS = float(np.finfo(np.float64).eps)
 Complex = NDArray[np.complex128]
 Real = NDArray[np.float64]
 
-# Rounding of a sum of n products, in units of √n·eps of the sum of their moduli: what is exceeded with a
-# probability under 1e-7 (Higham & Mary 2019, theorem 3.1); the certain bound is n.
-CONFIDENCE = 6.0
-UNEVEN_RATIO = 16.0  # of a row's size to its column's, from which balancing pays
-MAX_CIRCLE_SIZE = 600  # rows up to which circles are tried
-MAX_CIRCLE_WORK = 128**3  # circles times rows squared: up to 128 rows each eigenvalue may have one
+# Rounding of a sum of n products, in units of √n·eps of the sum of their moduli. It exceeds this with a
+# probability below 1e-7 (Higham & Mary 2019, theorem 3.1); the certain bound is √n.
+SUM_ERROR_UNITS = 6.0
+UNEVEN_RATIO = 16.0  # of the size of a row to that of its column, from which balancing pays
+MAX_CIRCLE_SIZE = 600  # rows: no circles are tried for larger matrices
+MAX_CIRCLE_WORK = 128**3  # circles times rows squared: up to 128 rows, each eigenvalue may have a circle
 CIRCLE_POINTS = 16
-COMMON_TURNS = np.exp(2j * np.pi * np.arange(512) / 512)  # of a circle around 0 that many share
-FIRST_TURNS = COMMON_TURNS[::32]  # what most circles that are too small fail at
-LEAST_EXCESS, COMMON_GROWTH = 1.01, 1.1
-CIRCLE_MARGIN = (
-    4.0  # times the backward error that σ_min has to be at each of the points between which it may dip
-)
+COMMON_TURNS = np.exp(2j * np.pi * np.arange(512) / 512)  # points of a circle around 0 for many eigenvalues
+FIRST_TURNS = COMMON_TURNS[::32]  # these points reject most circles that are too small
+FIRST_COMMON_RATIO, COMMON_GROWTH = 1.01, 1.1
+# σ_min has to be this many times the backward error at each point, because it may dip in between.
+CIRCLE_MARGIN = 4.0
 CIRCLE_GROWTH = 1.5
-MAX_DEFECT = 0.25  # of Y X from the identity, up to which Y proves something
-VAGUE = 100.0  # times the first-order error that a disc has to be for circles to be worth it
-LARGEST_START = 1e-3  # of the norm: the radius that the first circle has at most
+MAX_DEFECT = 0.25  # of Y X from the identity; with a larger one Y proves nothing
+MIN_VAGUE_RATIO = 100.0  # of a disc to its first-order error, from which circles are worth it
+MAX_START_RADIUS = 1e-3  # of the first circle, as a share of the norm
 
 
 class Enclosure(NamedTuple):
     """Computed eigenvalues of W (n, n), and how far each may be from an exact one.
 
     All exact eigenvalues lie within the ``radii`` (n,) of the ``values`` (n,), and each of these discs holds
-    at least one. ``vectors`` are right eigenvectors as columns and ``inverse`` their inverse, None where
-    floating point has none. ``conditions`` are the 1/|yᴴx| for unit left and right eigenvectors (Wilkinson
+    at least one. ``vectors`` are right eigenvectors as columns, and ``inverse`` is their inverse, or None if
+    floating point has none. ``conditions`` are 1/|yᴴx| for left and right eigenvectors of norm 1 (Wilkinson
     1965).
     """
 
@@ -50,22 +50,22 @@ class Enclosure(NamedTuple):
     conditions: Real
     vectors: NDArray[Any] | None
     inverse: NDArray[Any] | None
-    perturbation: float  # ‖X⁻¹WX − Λ‖, inf where no inverse proves anything
+    perturbation: float  # bound of ‖X⁻¹WX − Λ‖, inf if no inverse proves anything
 
 
 def enclose_eigenvalues(matrix: NDArray[Any]) -> Enclosure:
-    """Compute the eigenvalues of a matrix (n, n) with entries near 1, and radii that hold exact eigenvalues.
+    """Compute the eigenvalues of a matrix (n, n) with entries near 1, and radii of discs around them.
 
-    Balancing by powers of two (Parlett & Reinsch 1969) is exact, so it is done where rows and columns differ.
-    The discs are those of Gershgorin for Y W X (Wilkinson 1965, chapter 2), the circles those of the
-    pseudospectrum (Trefethen & Embree 2005, section 2). Where neither is to be had a radius is |λ| + ‖W‖,
-    which says nothing more than that no eigenvalue is larger than the norm.
+    Each disc holds an exact eigenvalue. Balancing by powers of two (Parlett & Reinsch 1969) is exact, so it
+    is done if the sizes of rows and columns differ. The discs are those of Gershgorin for Y W X (Wilkinson
+    1965, chapter 2). The circles are those of the pseudospectrum (Trefethen & Embree 2005, section 2). If
+    neither proves anything, a radius is |λ| + ‖W‖: this only says that no eigenvalue is larger than the norm.
 
     Examples
     --------
-    >>> found = enclose_eigenvalues(np.array([[2.0, 1.0], [1.0, 0.0]]))
-    >>> away = np.abs(found.values - [1 + 2**0.5, 1 - 2**0.5])
-    >>> bool(np.all(away <= found.radii)), bool(found.radii.max() < 1e-13)
+    >>> discs = enclose_eigenvalues(np.array([[2.0, 1.0], [1.0, 0.0]]))
+    >>> away = np.abs(discs.values - [1 + 2**0.5, 1 - 2**0.5])
+    >>> bool(np.all(away <= discs.radii)), bool(discs.radii.max() < 1e-13)
     (True, True)
     """
     scales = balance(matrix)
@@ -73,15 +73,15 @@ def enclose_eigenvalues(matrix: NDArray[Any]) -> Enclosure:
     values, vectors = np.linalg.eig(balanced)
     values = values.astype(np.complex128)
     inverse = invert_vectors(vectors)
-    rounding = CONFIDENCE * np.sqrt(len(matrix)) * EPS * frobenius_norm(balanced)
+    rounding = SUM_ERROR_UNITS * np.sqrt(len(matrix)) * DOUBLE_EPS * frobenius_norm(balanced)
     radii, perturbation = np.full(len(matrix), np.inf), np.inf
     if inverse is not None and is_inverse(vectors, inverse):
         radii, perturbation = _gershgorin_radii(balanced, values, vectors, inverse)
-        conditions = np.maximum(lengths(inverse), 1.0)
+        conditions = np.maximum(row_lengths(inverse), 1.0)
     else:
         conditions = eigenvalue_conditions(balanced, values)
-    vague = np.flatnonzero(radii > VAGUE * rounding * conditions)
-    # the largest first, for they decide: circles of a large matrix are dear
+    vague = np.flatnonzero(radii > MIN_VAGUE_RATIO * rounding * conditions)
+    # The largest come first because they decide, and circles of a large matrix are expensive.
     vague = vague[np.argsort(-np.abs(values[vague]))][: MAX_CIRCLE_WORK // len(matrix) ** 2]
     if len(vague) and len(matrix) <= MAX_CIRCLE_SIZE:
         first = CIRCLE_MARGIN * rounding * conditions[vague]
@@ -92,7 +92,7 @@ def enclose_eigenvalues(matrix: NDArray[Any]) -> Enclosure:
     radii = np.minimum(radii, np.abs(values) + frobenius_norm(balanced))
     if inverse is None:
         return Enclosure(values, radii, conditions, None, None, np.inf)
-    if np.any(scales != 1.0):  # columns are about to have other lengths
+    if np.any(scales != 1.0):  # the columns will have other lengths
         perturbation = np.inf
     return Enclosure(values, radii, conditions, scales[:, None] * vectors, inverse / scales, perturbation)
 
@@ -106,9 +106,9 @@ def balance(matrix: NDArray[Any]) -> Real:
         ratio = rows[both] / columns[both]
     if not both.any() or (ratio.max() < UNEVEN_RATIO and ratio.min() > 1 / UNEVEN_RATIO):
         return np.ones(len(matrix))
-    from scipy.linalg import matrix_balance  # here, for it costs more than all else and few matrices need it
+    from scipy.linalg import matrix_balance  # here, because few matrices need it and its import is slow
 
-    with np.errstate(invalid="ignore"):  # it casts a permutation that was not asked for
+    with np.errstate(invalid="ignore"):  # scipy casts a permutation that is not used
         _, (scales, _) = matrix_balance(matrix, permute=False, separate=True)
     return np.asarray(scales, dtype=np.float64)
 
@@ -131,7 +131,7 @@ def connected_components(near: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 
 def invert_vectors(vectors: NDArray[Any]) -> NDArray[Any] | None:
-    """Return X⁻¹, or None where X is singular even in floating point."""
+    """Return X⁻¹, or None if X is singular in floating point."""
     try:
         with np.errstate(all="ignore"):
             inverse: NDArray[Any] = np.linalg.inv(vectors)
@@ -143,13 +143,14 @@ def invert_vectors(vectors: NDArray[Any]) -> NDArray[Any] | None:
 def _gershgorin_radii(
     matrix: NDArray[Any], values: Complex, vectors: NDArray[Any], inverse: NDArray[Any]
 ) -> tuple[Real, float]:
-    """Return radii of discs that hold the eigenvalues, and the norm of what X⁻¹WX differs from Λ by.
+    """Return radii of discs that hold the eigenvalues, and a bound of ‖X⁻¹WX − Λ‖.
 
-    With R = W X − X Λ, W is similar to Λ + (Y X)⁻¹ Y R; the rounding of R and Y X is added to their moduli.
-    Beside the discs by rows stands the one radius ‖(Y X)⁻¹ Y R‖ of Bauer & Fike (1960).
+    With R = W X − X Λ, W is similar to Λ + (Y X)⁻¹ Y R. The rounding of R and of Y X is added to their
+    moduli. The uniform radius ‖(Y X)⁻¹ Y R‖ of Bauer & Fike (1960) is used where it is smaller than that of a
+    row.
     """
     size = len(values)
-    unit = CONFIDENCE * np.sqrt(size + 4.0) * EPS
+    unit = SUM_ERROR_UNITS * np.sqrt(size + 4.0) * DOUBLE_EPS
     with np.errstate(over="ignore", invalid="ignore"):
         away = np.abs(inverse)
         sizes = np.abs(vectors)
@@ -158,49 +159,49 @@ def _gershgorin_radii(
         residual += unit * (np.abs(matrix) @ sizes + sizes * np.abs(values))
         perturbation = away @ residual
         rows = perturbation.sum(axis=1)
-        one = lost / (1.0 - lost)
-        by_rows = join_discs(values, rows + one * float(rows.max()))
-        uniform = (1.0 + one * np.sqrt(size)) * frobenius_norm(perturbation)
+        share = lost / (1.0 - lost)
+        by_rows = join_discs(values, rows + share * float(rows.max()))
+        uniform = (1.0 + share * np.sqrt(size)) * frobenius_norm(perturbation)
         by_norm = join_discs(values, np.full(size, uniform))
     return np.asarray(np.minimum(by_rows, by_norm)), float(uniform)
 
 
 def is_inverse(vectors: NDArray[Any], inverse: NDArray[Any]) -> bool:
-    """Return whether Y is so near the inverse of X that X has one."""
+    """Return whether Y is close enough to the inverse of X to prove that X is regular."""
     return _inverse_defect(vectors, inverse) < MAX_DEFECT
 
 
 def _inverse_defect(vectors: NDArray[Any], inverse: NDArray[Any]) -> float:
-    """Return a bound of ‖Y X − I‖ in the norm of the largest row sum."""
+    """Return a bound of the largest row sum of |Y X − I|."""
     size = len(vectors)
     with np.errstate(over="ignore", invalid="ignore"):
         defect = np.abs(inverse @ vectors - np.eye(size))
-        defect += CONFIDENCE * np.sqrt(size) * EPS * (np.abs(inverse) @ np.abs(vectors))
+        defect += SUM_ERROR_UNITS * np.sqrt(size) * DOUBLE_EPS * (np.abs(inverse) @ np.abs(vectors))
         return float(defect.sum(axis=1).max())
 
 
 def eigenvalue_conditions(matrix: NDArray[Any], values: Complex) -> Real:
-    """Return 1/|yᴴx| of each of the ``values``, left and right eigenvectors being found apart."""
+    """Return 1/|yᴴx| for each of the ``values``, from separately computed left and right vectors."""
     from scipy.linalg import eig  # numpy has no left eigenvectors, and few matrices need them
 
-    found, left, right = eig(matrix, left=True, right=True)
+    eigenvalues, left, right = eig(matrix, left=True, right=True)
     cosines = np.abs(np.einsum("ij,ij->j", left.conj(), right))
     with np.errstate(divide="ignore", over="ignore"):
-        return np.asarray(1.0 / np.minimum(cosines, 1.0))[match_values(found, values)]
+        return np.asarray(1.0 / np.minimum(cosines, 1.0))[match_values(eigenvalues, values)]
 
 
-def match_values(found: NDArray[Any], values: Complex) -> NDArray[np.intp]:
-    """Return for each of the ``values`` the place of the nearest of those found, each of them once."""
-    left = np.ones(len(found), dtype=bool)
+def match_values(candidates: NDArray[Any], values: Complex) -> NDArray[np.intp]:
+    """Return for each of the ``values`` the place of the nearest candidate; each candidate is used once."""
+    left = np.ones(len(candidates), dtype=bool)
     places = np.empty(len(values), dtype=np.intp)
     for k, value in enumerate(values):
-        places[k] = np.argmin(np.where(left, np.abs(found - value), np.inf))
+        places[k] = np.argmin(np.where(left, np.abs(candidates - value), np.inf))
         left[places[k]] = False
     return places
 
 
-def lengths(rows: NDArray[Any]) -> Real:
-    """Return the norms of rows, whose squares may overflow next to a defective matrix."""
+def row_lengths(rows: NDArray[Any]) -> Real:
+    """Return the norms of rows whose squares may overflow, as they do near a defective matrix."""
     largest = np.abs(rows).max(axis=1)
     return np.asarray(largest * np.linalg.norm(rows / largest[:, None], axis=1))
 
@@ -208,35 +209,35 @@ def lengths(rows: NDArray[Any]) -> Real:
 def circle_radii(form: "SchurForm", centres: Complex, first: Real, count: int = 1) -> Real:
     """Return radii of circles around the centres that hold as many exact as computed eigenvalues, or inf.
 
-    W + E has the computed Schur form T, and no eigenvalue crosses a circle while E goes to 0 if σ_min(T − z)
-    is over ‖E‖ all along it. It is looked at in a few points, with a margin for what lies between them.
+    W + E has the computed Schur form T. While E goes to 0, no eigenvalue crosses a circle on which
+    σ_min(T − z) is above ‖E‖. This is checked at a few points, with a margin for the arcs between them.
 
     Parameters
     ----------
     form : SchurForm
         Of W.
     centres, first : array (p,)
-        Where the circles are, and the radii that are tried first.
+        The centres of the circles, and the radii to try first.
     count : int
-        How many computed eigenvalues each circle has to hold at least.
+        The number of computed eigenvalues that each circle has to hold at least.
     """
     turns = np.exp(2j * np.pi * np.arange(CIRCLE_POINTS) / CIRCLE_POINTS)
-    radii = np.clip(first, form.error, LARGEST_START * form.size)
-    found, pending = np.full(len(centres), np.inf), np.arange(len(centres))
+    radii = np.clip(first, form.error, MAX_START_RADIUS * form.size)
+    certified, pending = np.full(len(centres), np.inf), np.arange(len(centres))
     while len(pending):
         points = centres[pending, None] + radii[pending, None] * turns
-        sure = form.regular(points) & (form.count_inside(centres[pending], radii[pending]) >= count)
-        found[pending[sure]] = radii[pending[sure]]
+        sure = form.is_regular(points) & (form.count_inside(centres[pending], radii[pending]) >= count)
+        certified[pending[sure]] = radii[pending[sure]]
         radii[pending] *= CIRCLE_GROWTH
         pending = pending[~sure & (radii[pending] < form.size)]
-    return found
+    return certified
 
 
 def _common_radius(form: "SchurForm", values: Complex) -> float:
-    """Return the radius of a circle around 0 that holds as many eigenvalues as computed ones, or inf."""
-    radius = LEAST_EXCESS * float(np.abs(values).max(initial=0.0)) + form.error
+    """Return the radius of a circle around 0 that holds as many exact as computed eigenvalues, or inf."""
+    radius = FIRST_COMMON_RATIO * float(np.abs(values).max(initial=0.0)) + form.error
     while radius < form.size:
-        if form.regular(radius * FIRST_TURNS) and form.regular(radius * COMMON_TURNS):
+        if form.is_regular(radius * FIRST_TURNS) and form.is_regular(radius * COMMON_TURNS):
             return radius
         radius *= COMMON_GROWTH
     return np.inf
@@ -249,36 +250,38 @@ class SchurForm(NamedTuple):
     error: float
     size: float
 
-    def regular(self, points: Complex) -> NDArray[np.bool_]:
-        """Return whether σ_min(T − z) is well over the error at all points (..., p) of each circle."""
+    def is_regular(self, points: Complex) -> NDArray[np.bool_]:
+        """Return whether σ_min(T − z) is well above the error at all points (..., p) of each circle."""
         least = smallest_singular_values(self.triangle, points.ravel()).reshape(points.shape).min(axis=-1)
         return np.asarray(least > CIRCLE_MARGIN * self.error)
 
     def count_inside(self, centres: Complex, radii: Real) -> NDArray[np.intp]:
-        """Return how many of the computed eigenvalues lie in each circle."""
+        """Return the number of computed eigenvalues in each circle."""
         distances = np.abs(centres[:, None] - np.diag(self.triangle))
         return np.asarray(np.count_nonzero(distances < radii[:, None], axis=1))
 
 
 def schur_form(matrix: NDArray[Any]) -> SchurForm:
-    """Return the complex Schur form of W with its backward error, as measured."""
+    """Return the complex Schur form of W with its measured backward error."""
     from scipy.linalg import schur  # numpy has none, and few matrices need it
 
     triangle, unitary = schur(matrix, output="complex")
     size = frobenius_norm(matrix)
     residual = frobenius_norm(matrix - unitary @ triangle @ unitary.conj().T)
-    return SchurForm(triangle, 2.0 * residual + CONFIDENCE * np.sqrt(len(matrix)) * EPS * size, size)
+    return SchurForm(
+        triangle, 2.0 * residual + SUM_ERROR_UNITS * np.sqrt(len(matrix)) * DOUBLE_EPS * size, size
+    )
 
 
 def smallest_singular_values(triangle: Complex, points: Complex) -> Real:
     """Return σ_min(T − z), to a few per cent, for an upper triangular T (n, n) and each z of ``points`` (p,).
 
-    Three rounds of inverse iteration on all points together, each by substitution row by row.
+    It takes three rounds of inverse iteration on all points together, each by substitution row by row.
     """
     size = len(triangle)
     vectors = np.random.default_rng(0).standard_normal((len(points), size)) + 0j
     shifted = np.diag(triangle) - points[:, None]
-    tiny = EPS * EPS * max(float(np.abs(triangle).max()), 1.0)
+    tiny = DOUBLE_EPS * DOUBLE_EPS * max(float(np.abs(triangle).max()), 1.0)
     shifted[np.abs(shifted) < tiny] = tiny
     growth = np.ones(len(points))
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
@@ -292,5 +295,5 @@ def smallest_singular_values(triangle: Complex, points: Complex) -> Real:
                 vectors[:, row] -= vectors[:, row + 1 :] @ triangle[row, row + 1 :]
                 vectors[:, row] /= shifted[:, row]
             growth = np.linalg.norm(vectors, axis=1)
-        # a norm that left the range of a double is that of a singular matrix
+        # A norm outside the range of a double belongs to a singular matrix.
         return np.where(np.isfinite(growth) & (growth > 0), 1.0 / growth, 0.0)

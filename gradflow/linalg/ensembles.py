@@ -1,7 +1,7 @@
-"""Random matrices, one function an ensemble; each gets size, gain and a generator.
+"""Random matrices, one function for each ensemble, with a size, a gain and a generator as arguments.
 
-Except for ``jordan`` the ``gain`` is the standard deviation of the entries times the square root of the size,
-so that the spectral radius tends to ``gain`` (``ginibre``, ``uniform``, ``orthogonal``) or to twice that
+Except for ``jordan`` the ``gain`` is the standard deviation of the entries times the square root of the size.
+So the spectral radius tends to ``gain`` (``ginibre``, ``uniform``, ``orthogonal``) or to twice that
 (``symmetric``) as the size grows (circular law: Girko 1984; semicircle: Wigner 1958).
 """
 
@@ -71,12 +71,12 @@ def random_matrix(ensemble: str, size: int, *, gain: float = 1.0, seed: int = 0)
 
 
 def ginibre(size: int, gain: float, generator: np.random.Generator) -> Matrix:
-    """Return independent normal entries (Ginibre 1965)."""
+    """Return a matrix with independent normal entries (Ginibre 1965)."""
     return np.asarray(generator.standard_normal((size, size)) * (gain / np.sqrt(size)))
 
 
 def uniform(size: int, gain: float, generator: np.random.Generator) -> Matrix:
-    """Return independent uniform entries; torch's default recurrent weights have gain 1/√3."""
+    """Return a matrix with independent uniform entries; torch's default recurrent weights have gain 1/√3."""
     bound = gain * np.sqrt(3.0 / size)
     return generator.uniform(-bound, bound, (size, size))
 
@@ -95,5 +95,5 @@ def orthogonal(size: int, gain: float, generator: np.random.Generator) -> Matrix
 
 
 def jordan(size: int, gain: float, generator: np.random.Generator) -> Matrix:  # noqa: ARG001 - not random
-    """Return the Jordan block with eigenvalue ``gain``: the extreme of transient growth."""
+    """Return the Jordan block with the eigenvalue ``gain``, which shows extreme transient growth."""
     return gain * np.eye(size) + np.eye(size, k=1)

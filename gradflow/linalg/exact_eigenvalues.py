@@ -1,9 +1,9 @@
-"""Eigenvalues that are known exactly: whole numbers in units of the entries, found near computed discs.
+"""Eigenvalues that are known exactly: integers in units of the entries, near computed discs.
 
-A rational eigenvalue of a matrix whose entries are whole multiples of a unit 2ᵉ is such a multiple too (the
-rational root theorem for the characteristic polynomial). So few candidates exist near a disc, and exact
-arithmetic decides of each how often it is an eigenvalue. 0, ±1 and ±i are candidates for every matrix: they
-decide what its powers do.
+A rational eigenvalue of a matrix whose entries are integer multiples of a unit 2ᵉ is such a multiple too (the
+rational root theorem for the characteristic polynomial). So there are few candidates near a disc, and exact
+arithmetic decides how often each one is an eigenvalue. 0, ±1 and ±i are candidates for every matrix, because
+they decide how its powers behave.
 """
 
 from typing import NamedTuple
@@ -19,13 +19,13 @@ from gradflow.linalg.norms import frobenius_norm
 Complex = NDArray[np.complex128]
 Real = NDArray[np.float64]
 
-MAX_MULTIPLE = 2.0**20  # units in the norm of the matrix: past it a disc holds too many candidates
-MAX_CANDIDATE_WORK = 512**3  # candidates times rows cubed: some hundred up to 100 rows, one at 500
-ALWAYS = (0j, 1 + 0j, -1 + 0j, 1j, -1j)
+MAX_MULTIPLE = 2.0**20  # units in the norm of a matrix: beyond it a disc holds too many candidates
+MAX_CANDIDATE_WORK = 512**3  # candidates times rows cubed: about a hundred up to 100 rows, one at 500
+FIXED_CANDIDATES = (0j, 1 + 0j, -1 + 0j, 1j, -1j)
 
 
 class PlacedDiscs(NamedTuple):
-    """Discs (n,) some of which are exact, and the candidates whose multiplicity was decided."""
+    """Discs (n,), some of which are exact, and the candidates whose multiplicity was decided."""
 
     values: Complex
     radii: Real
@@ -38,7 +38,7 @@ def list_candidates(matrix: NDArray[np.generic], values: Complex, radii: Real) -
     They are the multiples nearest to the centres of the discs and to the means of touching discs. Near a
     defective eigenvalue the mean is far more accurate than the centres.
     """
-    candidates = set(ALWAYS)
+    candidates = set(FIXED_CANDIDATES)
     unit = _unit(matrix)
     if frobenius_norm(matrix) < MAX_MULTIPLE * unit:
         means = [complex(values[members].mean()) for members in candidate_clusters(values, radii)]
@@ -49,25 +49,25 @@ def list_candidates(matrix: NDArray[np.generic], values: Complex, radii: Real) -
 
 
 def sort_candidates(candidates: set[complex]) -> list[complex]:
-    """Return 0, then the other candidates, the largest first. Of a large block only the first are tried."""
+    """Return 0, then the others from the largest down: for large blocks only the first are tried."""
     return sorted(candidates, key=lambda value: (value != 0, -abs(value), value.real, value.imag))
 
 
 def place_exact_eigenvalues(
     matrix: NDArray[np.generic], values: Complex, radii: Real, candidates: list[complex]
 ) -> PlacedDiscs:
-    """Return discs in which each candidate stands as often, without error, as it is an eigenvalue.
+    """Return discs in which each candidate appears as often as it is an eigenvalue, with radius 0.
 
-    The multiplicities of the candidates in a group of discs that touch are at most as many as its discs.
-    Where exact arithmetic says otherwise one of the two is wrong, and the group stays as it is.
+    In a group of discs that touch, the multiplicities of the candidates sum to at most the number of discs.
+    If exact arithmetic says otherwise, it or the group is wrong, and the group stays as it is.
 
     Parameters
     ----------
     matrix : array (n, n)
     values, radii : array (n,)
-        Discs, of which a group that touches no other holds as many eigenvalues as it has discs.
+        Discs. A group that touches no other holds as many eigenvalues as it has discs.
     candidates : list of complex
-        The most important first: those of a large matrix are not all tried.
+        The most important first, because not all are tried for a large matrix.
     """
     values, radii = values.copy(), radii.copy()
     if len(matrix) > MAX_MODULAR_SIZE:
@@ -91,7 +91,7 @@ def place_exact_eigenvalues(
 
 
 def _place(values: Complex, radii: Real, members: NDArray[np.intp], counts: dict[complex, int]) -> None:
-    """Put exact eigenvalues in place of the nearest discs of a group, and let the rest hold all others."""
+    """Replace the nearest discs of a group by exact eigenvalues, such that the rest holds all others."""
     centres, reaches, left = values[members], radii[members], list(range(len(members)))
     for value, count in counts.items():
         nearest = sorted(left, key=lambda place: abs(complex(centres[place]) - value))[:count]
@@ -102,13 +102,13 @@ def _place(values: Complex, radii: Real, members: NDArray[np.intp], counts: dict
     apart = np.abs(centres[left][:, None] - centres[left]) > reaches[left][:, None] + reaches[left]
     free = all((np.abs(centres[left] - value) > reaches[left]).all() for value in counts)
     if not (free and np.count_nonzero(~apart) == len(left)):
-        # one of them has to hold whatever else was in the discs that are gone
+        # One disc has to hold all other eigenvalues of the discs that were replaced.
         widest = max(left, key=lambda place: float(reaches[place]))
         radii[members[widest]] = float((np.abs(centres - centres[widest]) + reaches).max())
 
 
 def _unit(matrix: NDArray[np.generic]) -> float:
-    """Return the largest power of two of which all entries are whole multiples."""
+    """Return the largest power of two of which all entries are integer multiples."""
     parts = np.concatenate([matrix.real.ravel(), matrix.imag.ravel()])
     fractions, exponents = np.frexp(parts[parts != 0])
     digits = np.ldexp(fractions, 53).astype(np.int64)

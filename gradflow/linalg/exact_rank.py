@@ -1,13 +1,13 @@
 """Ranks and multiplicities of a matrix of doubles without rounding, by arithmetic modulo random primes.
 
-Doubles are whole numbers times a power of two, so a matrix has a rank modulo each odd prime p. It is never
-over the rank itself, and under it only where p divides a whole number c that is not 0: a minor, or a
-coefficient of the characteristic polynomial. With n rows of b bits between the largest and the smallest
-digit, c has at most n·(b + 1 + log₂ n) bits (Hadamard 1893), and so at most a 25th as many prime divisors
-over 2²⁵. The primes are drawn from the `PRIME_COUNT` primes p = 4k + 1 between 2²⁵ and 2²⁶, by a generator
-that is seeded with a hash of the matrix. They are so many that all of them divide c with a probability under
-`MAX_FAILURE` = 1e-15. Modulo these primes −1 has a root, which stands for i, so that complex matrices are
-treated alike; their c has twice as many bits.
+Doubles are integers times a power of two, so a matrix has a rank modulo each odd prime p. It is never above
+the rank itself. It is below only if p divides an integer c that is not 0: a minor, or a coefficient of the
+characteristic polynomial. With n rows of b bits between the largest and the smallest digit, c has at most
+n·(b + 1 + log₂ n) bits (Hadamard 1893). So the number of its prime divisors above 2²⁵ is at most a 25th of
+that. The primes are drawn from the `PRIME_COUNT` primes p = 4k + 1 between 2²⁵ and 2²⁶, by a generator that
+is seeded with a hash of the matrix. There are so many that the probability that all of the drawn ones divide
+c is below `MAX_FAILURE` = 1e-15. Modulo these primes −1 has a root, which stands for i, so complex matrices
+are treated in the same way; their c has twice as many bits.
 """
 
 import hashlib
@@ -19,18 +19,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-MAX_MODULAR_SIZE = 600  # rows past which elimination takes seconds
-# The least prime is 2 to this. Products of a residue and half a residue, summed, are exact in a double.
+MAX_MODULAR_SIZE = 600  # rows: for larger matrices elimination takes seconds
+# Primes are above 2**PRIME_BITS. Sums of products of a residue and half a residue are exact in a double.
 PRIME_BITS = 25
-PRIME_COUNT = 946_848  # so many primes 4k + 1 lie between 2^25 and 2^26
+PRIME_COUNT = 946_848  # of the primes 4k + 1 between 2^25 and 2^26
 MAX_FAILURE = 1e-15
-HALF = 2.0**13  # splits a residue into two halves
+RESIDUE_SPLIT = 2.0**13  # splits a residue into two halves of 13 bits
 
 
 def exact_rank(matrix: NDArray[Any], shift: complex = 0.0, enough: int | None = None) -> int:
     """Return the rank of A − shift·I for A of shape (n, n), exactly as its entries are given.
 
-    The largest rank modulo several primes: too small with a probability under 1e-15, never too large.
+    This is the largest rank modulo several primes. It is too small with a probability below 1e-15, and never
+    too large.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ def exact_rank(matrix: NDArray[Any], shift: complex = 0.0, enough: int | None = 
         A, real or complex.
     shift : complex
     enough : int, optional
-        Once the rank is known to be at least this, the lower bound that is known is returned.
+        Stop once the rank is known to be at least this, and return the known lower bound.
 
     Examples
     --------
@@ -47,16 +48,16 @@ def exact_rank(matrix: NDArray[Any], shift: complex = 0.0, enough: int | None = 
     """
     size, rank = len(matrix), 0
     for prime in _draw_primes(matrix, shift):
-        rank = max(rank, _rank(_shifted_residues(matrix, shift, prime), prime))
+        rank = max(rank, _rank(_shift_residues(matrix, shift, prime), prime))
         if rank >= (size if enough is None else min(enough, size)):
             break
     return rank
 
 
 def count_eigenvalues(matrix: NDArray[Any], value: complex) -> int:
-    """Return how often ``value`` is an eigenvalue of A (n, n), exactly: its algebraic multiplicity.
+    """Return the algebraic multiplicity of ``value`` as an eigenvalue of A (n, n), exactly.
 
-    It is n − rank (A − value·I)ⁿ: too large with a probability under 1e-15, never too small.
+    It is n − rank (A − value·I)ⁿ. It is too large with a probability below 1e-15, and never too small.
 
     Examples
     --------
@@ -69,7 +70,7 @@ def count_eigenvalues(matrix: NDArray[Any], value: complex) -> int:
     """
     size, rank = len(matrix), 0
     for prime in _draw_primes(matrix, value):
-        residues = _shifted_residues(matrix, value, prime)
+        residues = _shift_residues(matrix, value, prime)
         if _rank(residues, prime) == size:
             return 0
         rank = max(rank, _rank(_power(residues, prime, size), prime))
@@ -79,7 +80,7 @@ def count_eigenvalues(matrix: NDArray[Any], value: complex) -> int:
 def is_zero_power(matrix: NDArray[Any], steps: int) -> bool:
     """Return whether Wⁿ = 0 for n = ``steps``, exactly as the entries of W (n, n) are given.
 
-    A power that is not 0 is taken for 0 with a probability under 1e-15.
+    A power that is not 0 is reported as 0 with a probability below 1e-15.
 
     Examples
     --------
@@ -88,14 +89,13 @@ def is_zero_power(matrix: NDArray[Any], steps: int) -> bool:
     """
     steps = min(steps, len(matrix))
     return not any(
-        _power(_shifted_residues(matrix, 0.0, prime), prime, steps).any()
-        for prime in _draw_primes(matrix, 0.0)
+        _power(_shift_residues(matrix, 0.0, prime), prime, steps).any() for prime in _draw_primes(matrix, 0.0)
     )
 
 
 def _draw_primes(matrix: NDArray[Any], shift: complex) -> Iterator[int]:
-    """Yield as many primes as make the probability of a wrong rank less than `MAX_FAILURE`."""
-    entries = np.append(np.ravel(matrix), _real_if_real(shift))
+    """Yield enough primes to make the probability of a wrong rank less than `MAX_FAILURE`."""
+    entries = np.append(np.ravel(matrix), _drop_zero_imaginary_part(shift))
     parts = np.concatenate([entries.real, entries.imag]) if np.iscomplexobj(entries) else entries
     exponents = np.frexp(parts[parts != 0])[1]
     bits = 53 + (int(np.ptp(exponents)) if exponents.size else 0)
@@ -107,19 +107,20 @@ def _draw_primes(matrix: NDArray[Any], shift: complex) -> Iterator[int]:
         yield _draw_prime(generator)
 
 
-def _real_if_real(value: complex) -> complex:
+def _drop_zero_imaginary_part(value: complex) -> complex:
     return value if value.imag else value.real
 
 
 def _draw_prime(generator: random.Random) -> int:
     while True:
         number = 4 * generator.randrange(1 << (PRIME_BITS - 2), 1 << (PRIME_BITS - 1)) + 1
-        if all(_passes_miller_rabin(number, base) for base in (2, 3, 5, 7)):  # proves it up to 3.2e9
+        # these four bases prove a prime up to 3.2e9
+        if all(_passes_miller_rabin(number, base) for base in (2, 3, 5, 7)):
             return number
 
 
 def _passes_miller_rabin(number: int, base: int) -> bool:
-    """Return whether an odd number cannot be told from a prime by this base (Jaeschke 1993)."""
+    """Return whether an odd number passes the Miller–Rabin test for primes with this base (Jaeschke 1993)."""
     twos = ((number - 1) & (1 - number)).bit_length() - 1
     power = pow(base, (number - 1) >> twos, number)
     if power in (1, number - 1):
@@ -139,14 +140,16 @@ def _imaginary_unit(prime: int) -> int:
     return pow(base, (prime - 1) // 4, prime)
 
 
-def _shifted_residues(matrix: NDArray[Any], shift: complex, prime: int) -> NDArray[np.int64]:
+def _shift_residues(matrix: NDArray[Any], shift: complex, prime: int) -> NDArray[np.int64]:
     """Return A − shift·I modulo a prime."""
     identity = np.eye(len(matrix), dtype=np.int64)
-    return (_residues(matrix, prime) - _residues(np.array([_real_if_real(shift)]), prime) * identity) % prime
+    return (
+        _residues(matrix, prime) - _residues(np.array([_drop_zero_imaginary_part(shift)]), prime) * identity
+    ) % prime
 
 
 def _residues(array: NDArray[Any], prime: int) -> NDArray[np.int64]:
-    """Return doubles m·2ᵉ modulo an odd prime, where 2 has an inverse, and i is a root of −1."""
+    """Return doubles m·2ᵉ modulo an odd prime: 2 has an inverse there, and a root of −1 stands for i."""
     if np.iscomplexobj(array):
         unit = _imaginary_unit(prime)
         return (_residues(array.real, prime) + unit * _residues(array.imag, prime)) % prime
@@ -170,11 +173,11 @@ def _power(matrix: NDArray[np.int64], prime: int, steps: int) -> NDArray[np.int6
 
 
 def _product(left: NDArray[np.float64], right: NDArray[np.float64], prime: int) -> NDArray[np.float64]:
-    """Return a product modulo a prime under 2²⁶: no sum leaves 2⁵³ up to 2¹⁴ rows."""
-    high = np.floor(right / HALF)
-    low = right - high * HALF
+    """Return a product modulo a prime below 2²⁶: up to 2¹⁴ rows no sum leaves 2⁵³."""
+    high = np.floor(right / RESIDUE_SPLIT)
+    low = right - high * RESIDUE_SPLIT
     upper = (left @ high) % prime
-    return np.asarray((upper * HALF + (left @ low) % prime) % prime)
+    return np.asarray((upper * RESIDUE_SPLIT + (left @ low) % prime) % prime)
 
 
 def _rank(matrix: NDArray[np.int64], prime: int) -> int:

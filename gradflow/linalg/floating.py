@@ -1,29 +1,35 @@
-"""The floating-point formats that networks are trained in, and where each ends."""
+"""Floating-point formats: the limits of a double, and of the formats that networks are trained in."""
 
 import math
+import sys
+
+DOUBLE_EPS = sys.float_info.epsilon  # 2⁻⁵², the spacing of doubles just above 1
+SMALLEST_NORMAL_DOUBLE = sys.float_info.min  # 2⁻¹⁰²²: smaller doubles have fewer digits
+LARGEST_DOUBLE = sys.float_info.max
 
 # name → (smallest normal number, largest number)
-FORMATS = {
+TRAINING_FORMATS = {
     "float32": (2.0**-126, (2 - 2.0**-23) * 2.0**127),
     "float16": (2.0**-14, (2 - 2.0**-10) * 2.0**15),
     "bfloat16": (2.0**-126, (2 - 2.0**-7) * 2.0**127),
 }
 
-# Logarithms of a norm that a reader must not miss, each with its name: 1 itself, and the ends of the formats'
-# normal numbers.
-LEVELS = {0.0: "norm 1"} | {
-    math.log10(end): f"{', '.join(name for name in FORMATS if FORMATS[name][place] == end)}: {which}"
+# log₁₀ of norms that a plot marks, with their names: the norm 1, and the ends of the formats' normal numbers.
+NAMED_LOG10_NORMS = {0.0: "norm 1"} | {
+    math.log10(
+        end
+    ): f"{', '.join(name for name in TRAINING_FORMATS if TRAINING_FORMATS[name][place] == end)}: {which}"
     for place, which in enumerate(("smallest", "largest"))
-    for end in sorted({ends[place] for ends in FORMATS.values()})
+    for end in sorted({ends[place] for ends in TRAINING_FORMATS.values()})
 }
 
 
-def outside(log10_norm: float, ends: tuple[float, float]) -> bool:
-    """Return whether a norm is under a format's smallest normal number or over its largest.
+def is_outside(log10_norm: float, ends: tuple[float, float]) -> bool:
+    """Return whether a norm is below a format's smallest normal number or above its largest number.
 
     Examples
     --------
-    >>> outside(-38.0, FORMATS["float32"]), outside(4.9, FORMATS["float16"])
+    >>> is_outside(-38.0, TRAINING_FORMATS["float32"]), is_outside(4.9, TRAINING_FORMATS["float16"])
     (True, True)
     """
     smallest, largest = (math.log10(end) for end in ends)

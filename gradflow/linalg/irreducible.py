@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 
 def irreducible_blocks(matrix: NDArray[Any]) -> list[NDArray[np.intp]]:
-    """Return the index sets of the irreducible diagonal blocks, the first at the top.
+    """Return the index sets of the irreducible diagonal blocks, from the top down.
 
-    In this order of rows and columns the matrix is block upper triangular, so its eigenvalues are those of
-    the diagonal blocks, whatever stands beside them. The blocks are the strongly connected components of the
-    graph with an edge i → j for each entry that is not 0 (Varga 2000, section 1.4). A matrix that a
-    permutation makes triangular has blocks of one row only.
+    In this order of rows and columns the matrix is block upper triangular. So its eigenvalues are those of
+    the diagonal blocks, whatever the other entries are. The blocks are the strongly connected components of
+    the graph with an edge i → j for each entry that is not 0 (Varga 2000, section 1.4). If a permutation
+    makes a matrix triangular, all its blocks have one row.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ def irreducible_blocks(matrix: NDArray[Any]) -> list[NDArray[np.intp]]:
         reachable = wider
     mutual = reachable & reachable.T
     leaders = np.argmax(mutual, axis=1)
-    # Whoever reaches another block reaches all that it reaches, and itself besides.
+    # A vertex that reaches another block reaches more vertices than that block does.
     order = np.lexsort((np.arange(len(matrix)), leaders, -np.count_nonzero(reachable, axis=1)))
     ends = np.flatnonzero(np.diff(leaders[order])) + 1
     return np.split(order, ends) if len(matrix) else []

@@ -1,4 +1,4 @@
-"""Norms of one matrix: the spectral norm, and how far the matrix is from normal."""
+"""Norms of one matrix: the spectral norm, and the distance of the matrix from normality."""
 
 from math import sqrt
 from typing import Any
@@ -8,21 +8,21 @@ from numpy.typing import NDArray
 
 from gradflow.linalg.scaled import Scaled, ScaledNumber, number
 
-SAFE = 1e-30, 1e30  # squares between which none of weight can have under- or overflowed
+SAFE_SQUARES = 1e-30, 1e30  # a sum of squares in between has not lost digits to under- or overflow
 
 
 def spectral_norm(matrix: Scaled) -> ScaledNumber:
     """Return ‖A‖₂, the largest singular value, as the root of the largest eigenvalue of the Gram matrix.
 
-    Half the price of an SVD, and as accurate: squaring costs small singular values their digits, never the
-    largest (relative error about n·eps). Shape of ``matrix.array``: (m, n).
+    It costs half as much as an SVD, and is as accurate: squaring costs small singular values their digits,
+    but not the largest (relative error about n·eps). The shape of ``matrix.array`` is (m, n).
 
     Examples
     --------
     >>> spectral_norm(Scaled(np.array([[3.0, 0.0], [0.0, 4.0]]))).value()
     4.0
     """
-    matrix = matrix.graded_as(None)
+    matrix = matrix.with_grading(None)
     array = matrix.array
     gram = array @ array.conj().T if array.shape[0] <= array.shape[1] else array.conj().T @ array
     square = float(np.linalg.eigvalsh(gram)[-1])
@@ -30,9 +30,9 @@ def spectral_norm(matrix: Scaled) -> ScaledNumber:
 
 
 def frobenius_norm(array: NDArray[Any]) -> float:
-    """Return the root of the sum of the squared moduli of the entries, of any size."""
+    """Return the root of the sum of the squared moduli of the entries, whatever their size."""
     square = float(np.vdot(array, array).real)
-    if SAFE[0] < square < SAFE[1]:
+    if SAFE_SQUARES[0] < square < SAFE_SQUARES[1]:
         return sqrt(square)
     largest = float(np.max(np.abs(array), initial=0.0))
     return largest * float(np.linalg.norm(array / largest)) if 0 < largest < np.inf else largest
@@ -43,13 +43,13 @@ def departure_from_normality(
 ) -> float:
     """Return Henrici's departure from normality, the Frobenius norm of the strict upper Schur factor.
 
-    √(‖W‖² − Σ|λ|²) loses half the digits when W is nearly normal; there the eigenvectors are well conditioned
-    and their QR factor shows the Schur form itself (Henrici 1962; Golub & Van Loan 2013, section 7.1).
+    √(‖W‖² − Σ|λ|²) loses half the digits if W is nearly normal. Then the eigenvectors are well conditioned,
+    and their QR factor gives the Schur form itself (Henrici 1962; Golub & Van Loan 2013, section 7.1).
 
     Parameters
     ----------
     matrix, values, vectors : array (n, n), (n,), (n, n) or None
-        W, its eigenvalues and, where they form a basis, its eigenvectors.
+        W, its eigenvalues and, if they form a basis, its eigenvectors.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Certified bounds of the norms of powers: what rounding, eigenvalues and other powers leave open."""
+"""Certified bounds of the norms of powers, from rounding errors, eigenvalues and other powers."""
 
 import math
 from typing import NamedTuple
@@ -6,18 +6,19 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.linalg.enclosure import CONFIDENCE, EPS
+from gradflow.linalg.enclosure import SUM_ERROR_UNITS
+from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.scaled import LOG10_2
 
 Real = NDArray[np.float64]
 
-NORM_ERROR = 2.0  # of a computed spectral norm, in units of n·eps
+NORM_ERROR = 2.0  # relative error of a computed spectral norm, in units of n·eps
 
 
 class NormBounds(NamedTuple):
-    """log₁₀ ‖Wᵏ‖₂ of several powers: as computed, and between which bounds it lies; (rows,) each.
+    """log₁₀ ‖Wᵏ‖₂ of several powers, (rows,): the computed value, and a lower and an upper bound.
 
-    ``moved`` is log₁₀ of how far rounding may have moved the power itself, as a norm.
+    ``moved`` is log₁₀ of a bound of the norm of the rounding of the power itself.
     """
 
     computed: Real
@@ -27,7 +28,7 @@ class NormBounds(NamedTuple):
 
 
 class SchurBound(NamedTuple):
-    """What bounds Wᵏ by its Schur form D + N: log₁₀ of an upper bound of ρ and of ‖N‖_F, and the n rows."""
+    """A bound of Wᵏ by its Schur form D + N: log₁₀ of upper bounds of ρ and of ‖N‖_F, and the n rows."""
 
     log10_radius: float
     log10_departure: float
@@ -45,13 +46,13 @@ class SchurBound(NamedTuple):
             logs = np.where(rest < 0, -np.inf, spectral + np.where(terms > 0, coupled, 0.0))
             top = logs.max(axis=1, keepdims=True)
             sums = top + np.log10(np.sum(10.0 ** (logs - top), axis=1, keepdims=True))
-            # terms that nearly cancel each other leave their own rounding
-            sums += 16 * EPS * np.abs(np.where(rest < 0, 0.0, spectral)).max(axis=1, keepdims=True)
+            # Terms that nearly cancel leave their rounding.
+            sums += 16 * DOUBLE_EPS * np.abs(np.where(rest < 0, 0.0, spectral)).max(axis=1, keepdims=True)
         return np.asarray(np.where(np.isfinite(top), sums, top)[:, 0])
 
 
 class ModalBound(NamedTuple):
-    """A bound ``condition · radius**k`` of ‖Wᵏ‖, as log₁₀ of both: κ(Q) and what |Λ| may be."""
+    """A bound ``condition · radius**k`` of ‖Wᵏ‖: log₁₀ of κ(Q) and of an upper bound of |Λ|."""
 
     log10_condition: float
     log10_radius: float
@@ -68,25 +69,25 @@ def bound_norms(
     schur: SchurBound,
     log10_radius: float,
 ) -> NormBounds:
-    """Return bounds of ‖Wᵏ‖₂ for every k of ``steps``, the sharpest of what is known.
+    """Return the sharpest known bounds of ‖Wᵏ‖₂ for every k of ``steps``.
 
-    - Rounding moves the norm by no more than the error of the power.
-    - It moves each entry by at most ((1 + u)ᵏ − 1) |W|ᵏ, u the rounding of one product (Higham 2002, section
-    18.1):
-      for a W without negative entries a relative error, however the powers cancel. Underflow comes on top.
-    - ‖Wᵏ‖ ≤ κ(Q) |Λ|ᵏ, where W is diagonalizable; the sum of `SchurBound` always; ‖W^(qa + r)‖ ≤ ‖Wᵃ‖^q ‖Wʳ‖;
-    and ρᵏ ≤ ‖Wᵏ‖.
+    - Rounding changes the norm by at most the error of the power.
+    - It changes each entry by at most ((1 + u)ᵏ − 1) |W|ᵏ, where u is the rounding of one product (Higham
+      2002, section 18.1). For a W without negative entries this is a relative error, because nothing cancels.
+      Underflow is added.
+    - ‖Wᵏ‖ ≤ κ(Q) |Λ|ᵏ if W is diagonalizable. The sum of `SchurBound` and ‖W^(qa + r)‖ ≤ ‖Wᵃ‖^q ‖Wʳ‖ always
+      hold, and so does ρᵏ ≤ ‖Wᵏ‖.
 
     Parameters
     ----------
     steps : list of int
         0, 1, 2, … without a gap to 1000 or the last, ascending.
     log2_norms, log2_errors, log2_underflows : array (rows,)
-        Of the computed powers, of what rounding and underflow may have done to each, and of what underflow
-        alone may have done.
+        Norms of the computed powers, and bounds of the errors that rounding and underflow together, and
+        underflow alone, may have caused in each.
     log2_majorants : array (rows,), optional
-        Of the powers of |W|; ``log2_norms`` itself where W is not negative; None where they were not
-        computed.
+        Norms of the powers of |W|. They are ``log2_norms`` itself if W is not negative, and None if they were
+        not computed.
     size : int
         n.
     modal : ModalBound, optional
@@ -97,12 +98,12 @@ def bound_norms(
     exponents = np.array([float(k) for k in steps])
     high = np.logaddexp2(log2_norms, log2_errors)
     low = _log2_difference(log2_norms, log2_errors)
-    unit = math.log2(1.0 + CONFIDENCE * math.sqrt(size) * EPS)
+    unit = math.log2(1.0 + SUM_ERROR_UNITS * math.sqrt(size) * DOUBLE_EPS)
     errors = log2_errors
     if log2_majorants is not None:
-        # a computed 0 may have underflowed: only the error of the power says how far it is from 0
+        # A computed 0 may have underflowed: only the error of the power bounds its distance from 0.
         there = log2_norms > -np.inf
-        # the computed powers of |W| may themselves be short by (1 − u)ᵏ
+        # The computed powers of |W| may be too small themselves, by (1 − u)ᵏ.
         moved = log2_majorants + exponents * unit + _log2_expm1(exponents * unit)
         moved = np.logaddexp2(moved, log2_underflows)
         errors = np.where(there, np.minimum(errors, moved), errors)
@@ -113,22 +114,22 @@ def bound_norms(
             least, most = _log2_difference(log2_norms, moved), np.logaddexp2(log2_norms, moved)
         low = np.where(there, np.maximum(low, least), low)
         high = np.where(there, np.minimum(high, most), high)
-    itself = math.log2(1.0 + NORM_ERROR * size * EPS)
-    low, high = _rounded((low - itself) * LOG10_2, -1.0), _rounded((high + itself) * LOG10_2, 1.0)
+    itself = math.log2(1.0 + NORM_ERROR * size * DOUBLE_EPS)
+    low, high = _widen_bounds((low - itself) * LOG10_2, -1.0), _widen_bounds((high + itself) * LOG10_2, 1.0)
     if modal is not None:
-        high = np.minimum(high, _rounded(modal.log10_condition + exponents * modal.log10_radius, 1.0))
-    high = np.minimum(high, _rounded(schur.log10_norms(steps), 1.0))
-    high = np.minimum(high, _rounded(_submultiplicative(steps, high), 1.0))
+        high = np.minimum(high, _widen_bounds(modal.log10_condition + exponents * modal.log10_radius, 1.0))
+    high = np.minimum(high, _widen_bounds(schur.log10_norms(steps), 1.0))
+    high = np.minimum(high, _widen_bounds(_submultiplicative(steps, high), 1.0))
     high[exponents == 0] = low[exponents == 0] = 0.0  # the identity
     if math.isfinite(log10_radius):
-        low = np.maximum(low, _rounded(exponents * log10_radius, -1.0))
+        low = np.maximum(low, _widen_bounds(exponents * log10_radius, -1.0))
     return NormBounds(log2_norms * LOG10_2, low, high, errors * LOG10_2)
 
 
-def _rounded(bounds: Real, direction: float) -> Real:
-    """Return bounds moved up or down by what rounding may have cost them."""
+def _widen_bounds(bounds: Real, direction: float) -> Real:
+    """Return bounds, raised or lowered by the rounding that they may have."""
     with np.errstate(invalid="ignore"):
-        moved = bounds + direction * 8 * EPS * (1.0 + np.abs(bounds))
+        moved = bounds + direction * 8 * DOUBLE_EPS * (1.0 + np.abs(bounds))
     return np.where(np.isfinite(bounds), moved, bounds)
 
 
@@ -140,14 +141,14 @@ def _log2_difference(log2_norms: Real, log2_errors: Real) -> Real:
 
 
 def _log2_expm1(log2_power: Real) -> Real:
-    """Return log₂ (2^x − 1) for x ≥ 0, of any size."""
+    """Return log₂ (2^x − 1) for x ≥ 0 of any size."""
     with np.errstate(divide="ignore", over="ignore"):
         near = np.log2(np.expm1(np.minimum(log2_power, 50.0) * math.log(2.0)))
     return np.where(log2_power < 50.0, near, log2_power)
 
 
 def _submultiplicative(steps: list[int], high: Real) -> Real:
-    """Return q·log‖Wᵃ‖ + log‖Wʳ‖, k = qa + r, for the a with the smallest growth a step."""
+    """Return q·log‖Wᵃ‖ + log‖Wʳ‖, k = qa + r, for the a with the smallest growth per step."""
     consecutive = next((k for k, step in enumerate(steps) if step != k), len(steps))
     if consecutive < 2:
         return high

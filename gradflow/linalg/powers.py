@@ -1,4 +1,4 @@
-"""Powers of one matrix by scaled squaring: any exponent, never out of range, their rounding bounded."""
+"""Powers of one matrix by scaled squaring: any exponent, always in range, with bounded rounding."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -7,40 +7,41 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.linalg.enclosure import CONFIDENCE, EPS
-from gradflow.linalg.grading import MAX_SPREAD, exponent_spread, regrade
+from gradflow.linalg.enclosure import SUM_ERROR_UNITS
+from gradflow.linalg.floating import DOUBLE_EPS
+from gradflow.linalg.grading import MAX_SPREAD_BITS, exponent_spread, regrade
 from gradflow.linalg.norms import frobenius_norm, spectral_norm
 from gradflow.linalg.scaled import Scaled, ScaledNumber, number
 
-# Up to here every step is computed; beyond, three tracks of squarings give ten steps a decade.
-CONSECUTIVE = 1000
-TRACKS = (1000, 1250, 1600)
-LOG2_SMALLEST = -1074  # the smallest double
-WHOLE_EXPONENT = -960  # of an entry from which on underflow in one of its terms is far under its rounding
-RETRY_BITS = 32  # by which the spread of the entries has to grow before another grading is tried
-MAX_TOLERATED_SPREAD = 700  # bits; what a product by a matrix of `MAX_SPREAD` has then is still in range
+# Every step is computed up to here. Beyond, three tracks of squarings give ten steps per decade.
+LAST_CONSECUTIVE_STEP = 1000
+SQUARING_TRACKS = (1000, 1250, 1600)
+LOG2_SMALLEST_DOUBLE = -1074  # the smallest double
+MIN_WHOLE_EXPONENT = -960  # of an entry whose terms underflow by far less than its rounding
+RETRY_BITS = 32  # growth of the spread of the entries after which another grading is tried
+MAX_TOLERATED_SPREAD_BITS = 700  # a product with a matrix of `MAX_SPREAD_BITS` is then still in range
 
 
 class Power(NamedTuple):
-    """A power of a matrix, and how far rounding may have moved it.
+    """A power of a matrix, and a bound of its rounding.
 
-    ``error`` bounds ‖computed − exact‖ / ‖exact‖ in the Frobenius norm to first order: each product adds n
-    units of roundoff, and ‖A‖‖B‖/‖AB‖ magnifies what came before (Higham 2002, equation 3.13). It is inf
-    where rows and columns had to be graded anew, for it holds in one grading only.
+    ``error`` bounds ‖computed − exact‖ / ‖exact‖ in the Frobenius norm to first order. Each product adds n
+    units of roundoff, and ‖A‖‖B‖/‖AB‖ magnifies earlier errors (Higham 2002, equation 3.13). It is inf if
+    rows and columns had to be graded again, because it holds in one grading only.
     """
 
     value: Scaled
     error: float = 0.0
 
     def __matmul__(self, other: "Power") -> "Power":
-        left, right = self.value, other.value.graded_as(self.value.grading)
+        left, right = self.value, other.value.with_grading(self.value.grading)
         product = left @ right
         graded = regrade(product)
         if graded is not product or right is not other.value:
             return Power(graded, math.inf)
         size = math.ldexp(frobenius_norm(product.array), product.exponent - left.exponent - right.exponent)
         growth = frobenius_norm(left.array) * frobenius_norm(right.array) / size if size else math.inf
-        return Power(product, growth * (self.error + other.error + len(product.array) * EPS / 2))
+        return Power(product, growth * (self.error + other.error + len(product.array) * DOUBLE_EPS / 2))
 
 
 def matrix_power(matrix: Scaled, steps: int) -> Power:
@@ -76,9 +77,9 @@ def matrix_power(matrix: Scaled, steps: int) -> Power:
 def log2_largest_walks(matrix: NDArray[Any], steps: int) -> NDArray[np.float64]:
     """Return log₂ of the largest product of ``steps`` moduli along a walk from i to j, shape (n, n).
 
-    It is −inf where no walk leads: that entry of Wⁿ is 0 whatever the others are. Elsewhere it tells how
-    large the terms of the entry are, which may still cancel. It is the power with max and + in place of +
-    and ×.
+    It is −inf if there is no walk: that entry of Wⁿ is 0 whatever the others are. Otherwise it tells how
+    large the terms of the entry are, which may still cancel. It is the power with max and + in place of + and
+    ×.
 
     Examples
     --------
@@ -100,25 +101,25 @@ def _join_walks(first: NDArray[np.float64], second: NDArray[np.float64]) -> NDAr
 
 
 def table_steps(steps: int) -> list[int]:
-    """Return the exponents worth listing: each to 1000, then ten pairs a decade, and ``steps`` itself.
+    """Return the exponents to list: each to 1000, then ten pairs per decade, and ``steps`` itself.
 
-    Pairs of an even and an odd step, for the powers of some matrices alternate.
+    Each pair has an even and an odd step, because the powers of some matrices alternate.
 
     Examples
     --------
     >>> table_steps(3), table_steps(2000)[-4:]
     ([0, 1, 2, 3], [1251, 1600, 1601, 2000])
     """
-    beyond = [track << doubling for doubling in range(steps.bit_length()) for track in TRACKS]
+    beyond = [track << doubling for doubling in range(steps.bit_length()) for track in SQUARING_TRACKS]
     beyond += [k + 1 for k in beyond]
-    return sorted({*range(min(steps, CONSECUTIVE) + 1), *(k for k in beyond if k <= steps), steps})
+    return sorted({*range(min(steps, LAST_CONSECUTIVE_STEP) + 1), *(k for k in beyond if k <= steps), steps})
 
 
 class TrackedPower(NamedTuple):
-    """A power of a matrix with its norms, and how far it may be from the exact power.
+    """A power of a matrix with its norms, and bounds of its distance from the exact power.
 
-    ``log2_error`` is log₂ of a bound of ‖computed − exact‖₂, −inf where the power is exact.
-    ``log2_underflow`` is log₂ of the part of it that comes from underflow.
+    ``log2_error`` is log₂ of a bound of ‖computed − exact‖₂, −inf if the power is exact. ``log2_underflow``
+    is log₂ of the part of it that comes from underflow.
     """
 
     value: Scaled
@@ -133,43 +134,43 @@ class TrackedPower(NamedTuple):
         return self.norm.log2()
 
     @classmethod
-    def measured(cls, value: Scaled, log2_error: float, log2_underflow: float) -> "TrackedPower":
-        """Return a power with its norms measured."""
-        plain = value.graded_as(None)
+    def measure(cls, value: Scaled, log2_error: float, log2_underflow: float) -> "TrackedPower":
+        """Return a power with its measured norms."""
+        plain = value.with_grading(None)
         log2_size = number(frobenius_norm(plain.array), plain.exponent).log2()
         return cls(value, spectral_norm(plain), log2_size, log2_error, log2_underflow)
 
     @property
-    def log2_most(self) -> float:
-        """log₂ of what the norm of the exact power is at most."""
+    def log2_upper_norm(self) -> float:
+        """log₂ of an upper bound of the norm of the exact power."""
         return float(np.logaddexp2(self.log2_norm, self.log2_error))
 
     def times(self, other: "TrackedPower") -> "TrackedPower":
-        """Return the product, with ‖E_A‖‖B‖ + ‖A‖‖E_B‖ + ‖E_A‖‖E_B‖ and its own rounding for its error."""
-        value, lost = _multiplied(self, other)
+        """Return the product. Its error is ‖E_A‖‖B‖ + ‖A‖‖E_B‖ + ‖E_A‖‖E_B‖ plus its own rounding."""
+        value, lost = _multiply_powers(self, other)
         underflow = np.logaddexp2.reduce(
-            [lost, self.log2_underflow + other.log2_most, self.log2_norm + other.log2_underflow]
+            [lost, self.log2_underflow + other.log2_upper_norm, self.log2_norm + other.log2_underflow]
         )
         parts = (
-            self.log2_error + other.log2_most,
+            self.log2_error + other.log2_upper_norm,
             self.log2_norm + other.log2_error,
-            self.log2_size + other.log2_size + rounding_unit(value),
+            self.log2_size + other.log2_size + log2_rounding_unit(value),
             lost,
         )
-        return TrackedPower.measured(value, float(np.logaddexp2.reduce(parts)), float(underflow))
+        return TrackedPower.measure(value, float(np.logaddexp2.reduce(parts)), float(underflow))
 
 
-def _multiplied(
-    left: TrackedPower, right: TrackedPower, max_spread: int = MAX_SPREAD
+def _multiply_powers(
+    left: TrackedPower, right: TrackedPower, max_spread: int = MAX_SPREAD_BITS
 ) -> tuple[Scaled, float]:
-    """Return the product, graded anew, and log₂ of a bound of what underflow may have taken from it, ‖·‖₂.
+    """Return the product, graded again, and log₂ of a bound of the underflow in it, ‖·‖₂.
 
-    An entry of an array may be off by the smallest double, and a grading may make that large.
+    Underflow changes an entry of an array by up to the smallest double, and a grading may magnify that.
     """
-    factor = right.value.graded_as(left.value.grading)
+    factor = right.value.with_grading(left.value.grading)
     product = left.value @ factor
     graded = regrade(product, max_spread)
-    shift = product.exponent - left.value.exponent - factor.exponent  # by which the product has been moved
+    shift = product.exponent - left.value.exponent - factor.exponent  # by which the product was scaled
     places = [(product, _is_small(product, shift), shift), (product, _is_small(product), 0)]
     if graded is not product:
         places.append((graded, _is_small(graded), 0))
@@ -184,51 +185,51 @@ def _multiplied(
 
 
 def _is_small(matrix: Scaled, shift: int = 0) -> NDArray[np.bool_]:
-    """Return where an entry of the array is or was, at 2^−shift of it, so small that digits may be lost."""
-    small = np.frexp(np.abs(matrix.array))[1] + shift < WHOLE_EXPONENT
+    """Return where an entry of the array is so small, now or at 2^−shift of it, that digits may be lost."""
+    small = np.frexp(np.abs(matrix.array))[1] + shift < MIN_WHOLE_EXPONENT
     return np.asarray(small | (matrix.array == 0))
 
 
 def _log2_underflow(matrix: Scaled, lost: NDArray[np.bool_], shift: int = 0) -> float:
-    """Return log₂ of a bound of ‖·‖_F of what underflow took, (n, n) being true where it may have."""
+    """Return log₂ of a bound of ‖·‖_F of the underflow, which may be where ``lost`` (n, n) is true."""
     if not lost.any():
         return -math.inf
     grading = np.zeros(len(lost), np.int64) if matrix.grading is None else matrix.grading
     largest = int((grading[:, None] - grading)[lost].max())
-    return LOG2_SMALLEST + 2 * math.log2(len(lost)) + matrix.exponent - shift + largest
+    return LOG2_SMALLEST_DOUBLE + 2 * math.log2(len(lost)) + matrix.exponent - shift + largest
 
 
-def rounding_unit(matrix: Scaled) -> float:
+def log2_rounding_unit(matrix: Scaled) -> float:
     """Return log₂ of the rounding of a product A B, in units of ‖A‖_F ‖B‖_F."""
-    return math.log2(CONFIDENCE * math.sqrt(len(matrix.array)) * EPS)
+    return math.log2(SUM_ERROR_UNITS * math.sqrt(len(matrix.array)) * DOUBLE_EPS)
 
 
 def successive_powers(matrix: Scaled, steps: Sequence[int]) -> Iterator[TrackedPower]:
-    """Yield W^k for each k of increasing ``steps``: one by one to 1000, from there on by squaring.
+    """Yield W^k for each k of increasing ``steps``: one by one to 1000, and by squaring beyond.
 
-    Squaring alone loses a transient: it keeps eps·‖W^(k/2)‖², which step by step is damped. So each power
-    past 1000 grows from one of the last five hundred that were reached step by step.
+    Squaring alone loses a transient: it keeps an error of eps·‖W^(k/2)‖², which single steps would damp. So
+    each power beyond 1000 starts from one of the last five hundred that were reached step by step.
     """
     wanted = set(steps)
-    bases = {k >> _doublings(k) for k in steps if k > CONSECUTIVE}
+    bases = {k >> _count_doublings(k) for k in steps if k > LAST_CONSECUTIVE_STEP}
     kept: dict[int, TrackedPower] = {}
-    reached = min(steps[-1], CONSECUTIVE)
-    first = TrackedPower.measured(regrade(matrix), -math.inf, -math.inf)
+    reached = min(steps[-1], LAST_CONSECUTIVE_STEP)
+    first = TrackedPower.measure(regrade(matrix), -math.inf, -math.inf)
     for k, power in enumerate(_step_by_step(first, reached)):
         if k in bases or k == reached:
-            kept[k] = power._replace(value=regrade(power.value))  # squares leave less room than steps
+            kept[k] = power._replace(value=regrade(power.value))  # squares need more room than steps
         if k in wanted:
             yield power
     power = kept[reached]
     for k in steps:
-        if k > CONSECUTIVE:
+        if k > LAST_CONSECUTIVE_STEP:
             half = kept.get(k // 2) if k % 2 == 0 else None
             if k == reached + 1:
                 power = power.times(first)
             elif half:
                 power = half.times(half)
             else:
-                power = _climbed(kept, first, k)
+                power = _square_up_to(kept, first, k)
             if 2 * k in wanted:
                 kept[k] = power
             reached = k
@@ -238,39 +239,43 @@ def successive_powers(matrix: Scaled, steps: Sequence[int]) -> Iterator[TrackedP
 def _step_by_step(first: TrackedPower, steps: int) -> Iterator[TrackedPower]:
     """Yield W⁰, W¹ … W^steps, each from the one before.
 
-    The rounding of step j is carried on by the steps after it: the error of Wᵏ is at most
-    Σ_j u ‖Wʲ‖_F ‖W‖_F ‖W^(k−1−j)‖, u the rounding of a product, and so is what underflow takes.
+    Later steps carry on the rounding of step j. So the error of Wᵏ is at most Σ_j u ‖Wʲ‖_F ‖W‖_F ‖W^(k−1−j)‖,
+    where u is the rounding of a product. Underflow is bounded in the same way.
     """
     size = len(first.value.array)
-    power = TrackedPower.measured(Scaled(np.eye(size, dtype=first.value.array.dtype)), -math.inf, -math.inf)
+    power = TrackedPower.measure(Scaled(np.eye(size, dtype=first.value.array.dtype)), -math.inf, -math.inf)
     yield power
     norms, sizes, underflow = np.empty((3, steps + 1))
-    norms[0], sizes[0] = power.log2_most, power.log2_size
-    max_spread = MAX_SPREAD
+    norms[0], sizes[0] = power.log2_upper_norm, power.log2_size
+    max_spread = MAX_SPREAD_BITS
     for k in range(1, steps + 1):
-        value, underflow[k] = _multiplied(power, first, max_spread) if k > 1 else (first.value, -math.inf)
-        # a spread that no grading takes away is not looked at again before it has grown
-        max_spread = min(max(MAX_SPREAD, exponent_spread(value.array) + RETRY_BITS), MAX_TOLERATED_SPREAD)
+        value, underflow[k] = (
+            _multiply_powers(power, first, max_spread) if k > 1 else (first.value, -math.inf)
+        )
+        # If no grading reduces a spread, it is not tried again before the spread has grown.
+        max_spread = min(
+            max(MAX_SPREAD_BITS, exponent_spread(value.array) + RETRY_BITS), MAX_TOLERATED_SPREAD_BITS
+        )
         later = norms[: k - 1][::-1]
-        rounded = sizes[1:k] + later + first.log2_size + rounding_unit(value)
+        rounded = sizes[1:k] + later + first.log2_size + log2_rounding_unit(value)
         lost = float(np.logaddexp2.reduce(underflow[2 : k + 1] + later, initial=-np.inf))
         error = float(np.logaddexp2(np.logaddexp2.reduce(rounded, initial=-np.inf), lost))
-        power = TrackedPower.measured(value, error, lost)
-        norms[k], sizes[k] = power.log2_most, power.log2_size
+        power = TrackedPower.measure(value, error, lost)
+        norms[k], sizes[k] = power.log2_upper_norm, power.log2_size
         yield power
 
 
-def _doublings(step: int) -> int:
-    """Return how often ``step`` must be halved to be at most CONSECUTIVE."""
+def _count_doublings(step: int) -> int:
+    """Return how often ``step`` must be halved to be at most `LAST_CONSECUTIVE_STEP`."""
     doublings = 0
-    while step >> doublings > CONSECUTIVE:
+    while step >> doublings > LAST_CONSECUTIVE_STEP:
         doublings += 1
     return doublings
 
 
-def _climbed(kept: dict[int, TrackedPower], first: TrackedPower, step: int) -> TrackedPower:
+def _square_up_to(kept: dict[int, TrackedPower], first: TrackedPower, step: int) -> TrackedPower:
     """Return W^step from the power of its leading bits, bit by bit."""
-    doublings = _doublings(step)
+    doublings = _count_doublings(step)
     power = kept[step >> doublings]
     for place in reversed(range(doublings)):
         power = power.times(power)

@@ -1,4 +1,4 @@
-"""Arrays that carry their own power of two, so that no product leaves the range of a double.
+"""Arrays with a power of two of their own, so that no product leaves the range of a double.
 
 Scaling by a power of two is exact: it costs no digit (relative error 7e-15 at 1e-351 against mpmath).
 """
@@ -10,22 +10,22 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gradflow.linalg.floating import SMALLEST_NORMAL_DOUBLE
+
 LOG10_2 = math.log10(2.0)
-SMALLEST = float(np.finfo(np.float64).tiny)
-LARGEST = float(np.finfo(np.float64).max)
-# Entries are brought back to about 1 only when the largest leaves 2^±this: products of two stay far in range.
-SLACK = 200
-NOTHING = -(2**40)  # the exponent of 0
+# An array is scaled only if its largest entry leaves 2^±SLACK_BITS: a product of two stays in range.
+SLACK_BITS = 200
+ZERO_EXPONENT = -(2**40)  # the exponent of 0: far below every other, even if one is added to it
 
 
 @dataclass(frozen=True, eq=False)
 class Scaled:
     """An array ``array * 2**exponent``; ``exponent`` is a Python integer of any size.
 
-    A square matrix may be graded besides: entry (i, j) is then ``array[i, j] * 2**(exponent + grading[i] −
-    grading[j])``, a similarity by powers of two, exact like the exponent. What would be 0 beside the largest
-    entry is kept so (see `gradflow.linalg.grading`). Without it entries smaller than about 1e-248 of the
-    largest may become 0.
+    A square matrix may also be graded. Then entry (i, j) is ``array[i, j] * 2**(exponent + grading[i] −
+    grading[j])``. This is a similarity by powers of two, which is exact too. It keeps entries that would be 0
+    beside the largest one (see `gradflow.linalg.grading`). Without a grading, entries smaller than about
+    1e-248 of the largest may become 0.
 
     Examples
     --------
@@ -43,22 +43,22 @@ class Scaled:
 
     @classmethod
     def of(cls, array: NDArray[Any], exponent: int = 0, grading: NDArray[np.int64] | None = None) -> "Scaled":
-        """Return the array with its largest entry brought near 1 where it is far from it."""
+        """Return the array, scaled so that its largest entry is near 1 if it was far from 1."""
         largest = float(largest_part(array))
         if largest == 0.0:
             return cls(array, 0, grading)
         shift = math.frexp(largest)[1]
-        if abs(shift) <= SLACK:
+        if abs(shift) <= SLACK_BITS:
             return cls(array, exponent, grading)
-        return cls(shifted(array, -shift), exponent + shift, grading)
+        return cls(shift_exponents(array, -shift), exponent + shift, grading)
 
     def __matmul__(self, other: "Scaled") -> "Scaled":
         if self.grading is not other.grading:
-            other = other.graded_as(self.grading)
+            other = other.with_grading(self.grading)
         return Scaled.of(self.array @ other.array, self.exponent + other.exponent, self.grading)
 
-    def graded_as(self, grading: NDArray[np.int64] | None) -> "Scaled":
-        """Return the same matrix with another grading (None: none); what is far under the rest becomes 0."""
+    def with_grading(self, grading: NDArray[np.int64] | None) -> "Scaled":
+        """Return the same matrix with another grading (or None). Entries far below the largest become 0."""
         if grading is self.grading:
             return self
         own = 0 if self.grading is None else self.grading
@@ -67,27 +67,27 @@ class Scaled:
             return Scaled(self.array, self.exponent, grading)
         shifts = moved[:, None] - moved
         top = int(largest_exponents(self.array, shifts))
-        array = shifted(self.array, shifts - top)
+        array = shift_exponents(self.array, shifts - top)
         return Scaled(array, self.exponent + top if array.any() else 0, grading)
 
     def log10_largest(self) -> float:
         """Return the decimal logarithm of the largest modulus among the entries."""
-        plain = self.graded_as(None)
+        plain = self.with_grading(None)
         return number(float(np.max(np.abs(plain.array), initial=0.0)), plain.exponent).log10()
 
-    def collapsed(self) -> "Scaled":
+    def collapse(self) -> "Scaled":
         """Return the same array ungraded, with exponent 0 if all its entries are then normal doubles."""
-        plain = self.graded_as(None)
+        plain = self.with_grading(None)
         moduli = np.abs(plain.array)
         moduli = moduli[moduli > 0]
         ends = (moduli.min(), moduli.max()) if moduli.size else ()
         if not all(math.isfinite(number(float(end), plain.exponent).value()) for end in ends):
             return plain
-        return Scaled(shifted(plain.array, plain.exponent), 0)
+        return Scaled(shift_exponents(plain.array, plain.exponent), 0)
 
 
 class ScaledNumber(NamedTuple):
-    """A number ``mantissa * 2**exponent``, mantissa not negative."""
+    """A number ``mantissa * 2**exponent``; the mantissa is not negative."""
 
     mantissa: float
     exponent: int = 0
@@ -100,7 +100,7 @@ class ScaledNumber(NamedTuple):
         if shift + self.exponent > 1024:
             return math.inf
         value = math.ldexp(fraction, shift + self.exponent)
-        # under the smallest normal number few doubles are left
+        # below the smallest normal number doubles have fewer digits
         return value if math.frexp(value) == (fraction, shift + self.exponent) else math.nan
 
     def log10(self) -> float:
@@ -116,8 +116,8 @@ class ScaledNumber(NamedTuple):
         """Return the binary logarithm, -inf for an exact 0; finite for every other number."""
         return math.log2(self.mantissa) + self.exponent if self.mantissa else -math.inf
 
-    def held(self) -> float | None:
-        """Return the number as a double, or None where a double cannot hold it."""
+    def value_or_none(self) -> float | None:
+        """Return the number as a double, or None if it is outside the range of a double."""
         value = self.value()
         return value if math.isfinite(value) else None
 
@@ -127,7 +127,7 @@ class ScaledNumber(NamedTuple):
 
 
 def number(mantissa: float, exponent: int = 0) -> ScaledNumber:
-    """Return ``mantissa * 2**exponent`` with the mantissa brought into [0.5, 1)."""
+    """Return ``mantissa * 2**exponent`` with a mantissa in [0.5, 1)."""
     fraction, shift = math.frexp(mantissa)
     return ScaledNumber(fraction, exponent + shift if fraction else 0)
 
@@ -149,7 +149,7 @@ def number_power(base: float, steps: int) -> ScaledNumber:
 
 
 def elementwise_power(values: NDArray[Any], steps: int) -> NDArray[Any]:
-    """Return each of ``values``, of modulus at most about 1, to the power ``steps``, by repeated squaring."""
+    """Return the power ``steps`` of each of ``values``, of modulus at most about 1, by repeated squaring."""
     result, square = np.ones_like(values), values
     while steps:
         if steps & 1:
@@ -186,7 +186,7 @@ def from_log10(log10: float) -> float:
     """
     if log10 == -math.inf:
         return 0.0
-    if math.isnan(log10) or log10 < math.log10(SMALLEST):
+    if math.isnan(log10) or log10 < math.log10(SMALLEST_NORMAL_DOUBLE):
         return math.nan
     try:
         return float(10.0**log10)
@@ -195,7 +195,7 @@ def from_log10(log10: float) -> float:
 
 
 def largest_part(array: NDArray[Any], axis: int | None = None) -> NDArray[np.float64]:
-    """Return the largest |Re| or |Im| of the entries: a modulus may be out of range though both are in it."""
+    """Return the largest |Re| or |Im| of the entries: a modulus may overflow even if both are in range."""
     parts = (array.real, array.imag) if np.iscomplexobj(array) else (array,)
     return np.asarray(np.max([np.max(np.abs(part), axis=axis, initial=0.0) for part in parts], axis=0))
 
@@ -203,15 +203,18 @@ def largest_part(array: NDArray[Any], axis: int | None = None) -> NDArray[np.flo
 def largest_exponents(
     array: NDArray[Any], shifts: NDArray[np.int64], axis: int | None = None
 ) -> NDArray[np.int64]:
-    """Return the exponent of the largest entry of ``array * 2**shifts``, along an axis; `NOTHING` for 0."""
+    """Return the exponents of the largest entries of ``array * 2**shifts`` along an axis.
+
+    The exponent of 0 is `ZERO_EXPONENT`.
+    """
     exponents = np.frexp(np.abs(array))[1] + shifts
-    return np.asarray(np.where(array != 0, exponents, NOTHING).max(axis=axis, initial=NOTHING))
+    return np.asarray(np.where(array != 0, exponents, ZERO_EXPONENT).max(axis=axis, initial=ZERO_EXPONENT))
 
 
-def shifted(array: NDArray[Any], exponent: int | NDArray[np.int64]) -> NDArray[Any]:
-    """Return ``array * 2**exponent``, exactly where the result is a normal double."""
+def shift_exponents(array: NDArray[Any], exponent: int | NDArray[np.int64]) -> NDArray[Any]:
+    """Return ``array * 2**exponent``, which is exact if the result is a normal double."""
     if isinstance(exponent, int):
-        exponent = max(-5000, min(5000, exponent))  # beyond, all is 0 or inf; numpy takes no larger integer
+        exponent = max(-5000, min(5000, exponent))  # beyond, all is 0 or inf
     else:
         exponent = np.clip(exponent, -5000, 5000)
     result: NDArray[Any] = np.ldexp(array.real, exponent)

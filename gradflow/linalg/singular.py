@@ -1,4 +1,4 @@
-"""The largest singular value of matrices that change slowly, each search starting where one ended."""
+"""The largest singular value of matrices that change slowly: each search starts where the last one ended."""
 
 import math
 from collections.abc import Callable
@@ -7,45 +7,45 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.linalg.products import transposed
-from gradflow.linalg.rounding import EPS
+from gradflow.linalg.products import transpose_matrices
+from gradflow.linalg.rounding import EPS_BY_BYTES
 
 Array = NDArray[Any]
 Product = Callable[[Array], Array]
 
-GRAM = 48  # columns up to which the Gram matrix is quicker than any iteration
-# What a search starts from: the last three leading vectors, for the second may overtake the first, and noise,
-# so that a direction is found that no start had anything of.
-REMEMBERED, NOISE = np.array([1.0, 0.3, 0.1]), 0.2
-EACH_MOST = 100  # Lanczos steps for many operators at once
-FIRST_JUDGED = 24  # of those, the first after which errors are looked at
-MOST = 64  # Lanczos steps after which the Gram matrix is taken instead
+MAX_GRAM_COLUMNS = 48  # for so few columns the Gram matrix is quicker than any iteration
+# Weights in the start of a search: of the last three leading vectors, because the second may overtake the
+# first, and of noise, so that the search can reach new directions.
+START_WEIGHTS, START_NOISE = np.array([1.0, 0.3, 0.1]), 0.2
+MAX_JOINT_LANCZOS_STEPS = 100  # for many operators at once
+FIRST_JUDGED_STEP = 24  # of those: the first one after which errors are checked
+MAX_LANCZOS_STEPS = 64  # for one operator, after which the Gram matrix is used instead
 
 
-class Found(NamedTuple):
-    """A singular value, and a bound of its relative error."""
+class SingularValueEstimate(NamedTuple):
+    """A singular value and a bound of its relative error."""
 
     value: float
     error: float
 
 
 class LeadingSingularValue:
-    """Largest singular values of A_1, A_2, … (each m × r, r the same until `turn` says otherwise).
+    """Largest singular values of A_1, A_2, … (each m × r, with the same r unless `turn` is called).
 
     Golub–Kahan–Lanczos with full reorthogonalisation (Golub & Kahan 1965; Golub & Van Loan 2013, section
-    10.4), started from the last leading singular vectors and a little noise. It stops when the residual ρ
-    of the singular pair says that the value is right: some singular value is within ρ of it. That it is
-    the largest is proved apart: by the Frobenius norm, where that shows that no other can be as large, and
-    how far below they are: then the error is at most ρ²/gap (Parlett 1998, section 11.7); else by a
-    Cholesky factorization of τ² − AᵀA, which exists if no singular value is over τ. Where there is none,
-    and after `MOST` steps, the eigenvalues of the Gram matrix answer.
+    10.4), started from the last leading singular vectors and a little noise. It stops when the residual ρ of
+    the singular pair is small: some singular value is within ρ of the computed one. A separate proof shows
+    that this is the largest. Either the Frobenius norm shows that no other singular value can be as large,
+    and how far below they are. Then the error is at most ρ²/gap (Parlett 1998, section 11.7). Or there is a
+    Cholesky factorization of τ² − AᵀA, which exists if no singular value is above τ. If there is none, or
+    after `MAX_LANCZOS_STEPS` steps, the result is computed from the eigenvalues of the Gram matrix.
 
     Parameters
     ----------
     generator : numpy.random.Generator
-        Where the noise comes from.
+        The source of the noise.
     tolerance : float
-        Relative error allowed.
+        The allowed relative error.
 
     Examples
     --------
@@ -61,28 +61,30 @@ class LeadingSingularValue:
         self.steps = 0
 
     def turn(self, matrix: Array) -> None:
-        """Say that the next matrices have another basis of columns: ``matrix`` is the last one, in it."""
+        """Turn the last singular vectors to a new basis of columns; ``matrix`` is the last one in it."""
         if self.lefts is not None:
             self.rights = self.lefts @ matrix
 
-    def of(self, matrix: Array, frobenius: float = np.inf) -> Found:
-        """Return the largest singular value of a matrix (m, r) that is at hand, its entries near 1.
+    def of(self, matrix: Array, frobenius: float = np.inf) -> SingularValueEstimate:
+        """Return the largest singular value of a matrix (m, r) whose entries are near 1.
 
-        ``frobenius`` is its Frobenius norm, where that is known.
+        ``frobenius`` is its Frobenius norm, if that is known.
         """
-        rounding = min(matrix.shape) * EPS[matrix.dtype.itemsize]
-        if min(matrix.shape) <= GRAM:
-            return Found(gram_norm(matrix), rounding)
+        rounding = min(matrix.shape) * EPS_BY_BYTES[matrix.dtype.itemsize]
+        if min(matrix.shape) <= MAX_GRAM_COLUMNS:
+            return SingularValueEstimate(gram_norm(matrix), rounding)
         shape, dtype = matrix.shape, matrix.dtype
-        found = self.of_operator(matrix.__matmul__, matrix.T.__matmul__, shape, dtype, MOST, frobenius)
-        if found.error <= self.tolerance and _alone(found.value, found.error, frobenius):
-            return found
+        estimate = self.of_operator(
+            matrix.__matmul__, matrix.T.__matmul__, shape, dtype, MAX_LANCZOS_STEPS, frobenius
+        )
+        if estimate.error <= self.tolerance and _is_alone(estimate.value, estimate.error, frobenius):
+            return estimate
         gram = smaller_gram(matrix)
-        if found.error <= self.tolerance:
+        if estimate.error <= self.tolerance:
             error = self.tolerance + rounding
-            if _none_over(gram, found.value * (1.0 + error)):
-                return Found(found.value, error + rounding)
-        return Found(_root_of_largest(gram), rounding)
+            if _is_upper_bound(gram, estimate.value * (1.0 + error)):
+                return SingularValueEstimate(estimate.value, error + rounding)
+        return SingularValueEstimate(_root_of_largest(gram), rounding)
 
     def of_operator(
         self,
@@ -90,36 +92,37 @@ class LeadingSingularValue:
         rmatvec: Product,
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
-        most: int = MOST,
+        most: int = MAX_LANCZOS_STEPS,
         frobenius: float = np.inf,
         chance: float | None = None,
-    ) -> Found:
-        """Return that of an operator known by A v and Aᵀ u alone; its error may be over the tolerance.
+    ) -> SingularValueEstimate:
+        """Return the largest singular value of an operator that is given by A v and Aᵀ u alone.
 
-        The error is that of some singular value, unless ``frobenius`` says more. With ``chance`` it bounds
-        that of the largest as well, but with that probability (`_hidden_excess`).
+        Its error may exceed the tolerance. It bounds the distance to some singular value, unless
+        ``frobenius`` proves more. With ``chance`` it also bounds the distance to the largest one, except with
+        that probability (`_hidden_excess`).
         """
         rows, columns = shape
         most = min(most, rows, columns)
         right, left = np.empty((most + 1, columns), dtype), np.empty((most, rows), dtype)
         bidiagonal = np.zeros((most, most))
-        right[0], least = self._start(columns, dtype)
+        right[0], least = self._draw_start(columns, dtype)
         value, error, ritz = 0.0, np.inf, np.ones((1, 1))
         due, taken = max(1, self.steps - 2), 0
         for k in range(most):
-            left[k], alpha = _orthogonalized(matvec(right[k]), left[:k])
-            right[k + 1], beta = _orthogonalized(rmatvec(left[k]), right[: k + 1])
+            left[k], alpha = _orthogonalize(matvec(right[k]), left[:k])
+            right[k + 1], beta = _orthogonalize(rmatvec(left[k]), right[: k + 1])
             taken += bool(right[k].any())
             bidiagonal[k, k] = alpha
-            # Judging costs as much as several steps: about when the last search ended, and then now and then.
+            # A check costs as much as several steps, so it is rare. The first is when the last search ended.
             if k >= due or k + 1 == most or beta <= self.tolerance * alpha:
                 known = bidiagonal[: k + 1, : k + 1]
-                value, error, ritz = _judge(known, beta, frobenius)
+                value, error, ritz = _judge_bidiagonal(known, beta, frobenius)
                 if chance is not None and error <= self.tolerance:
                     squares = np.linalg.eigvalsh(known.T @ known)
                     beside = np.diag(known) * np.append(np.diag(known, 1), beta)
                     excess = _hidden_excess(squares, beside, taken, chance * least)
-                    error += float(excess) + (k + 1) * EPS[dtype.itemsize]
+                    error += float(excess) + (k + 1) * EPS_BY_BYTES[dtype.itemsize]
                 if error <= self.tolerance:
                     break
                 due = k + 1 + k // 6
@@ -129,28 +132,28 @@ class LeadingSingularValue:
         self.rights = (ritz @ right[:count]).astype(dtype)
         self.lefts = (ritz @ bidiagonal[:count, :count].T @ left[:count]).astype(dtype)
         self.steps = count
-        # What the vector itself gives must agree: a bidiagonal form is no better than its bases.
+        # The image of the vector itself must agree: a bidiagonal form is no better than its bases.
         apart = abs(_length(matvec(self.rights[0])) - value)
-        return Found(value, max(error, apart / value if value else 0.0))
+        return SingularValueEstimate(value, max(error, apart / value if value else 0.0))
 
-    def _start(self, columns: int, dtype: np.dtype[Any]) -> tuple[Array, float]:
-        """Return a unit vector and s: its part along any direction is under p·s with a chance under p."""
+    def _draw_start(self, columns: int, dtype: np.dtype[Any]) -> tuple[Array, float]:
+        """Return a unit vector and s: its part along a direction is below p·s with a probability below p."""
         noise = self.generator.standard_normal(columns)
-        share = NOISE / _length(noise)
+        share = START_NOISE / _length(noise)
         start = share * noise
         if self.rights is not None:
             lengths = np.sqrt(np.sum(self.rights**2, axis=1))
-            weights = REMEMBERED[: len(lengths)] / np.where(lengths > 0, lengths, 1.0)
+            weights = START_WEIGHTS[: len(lengths)] / np.where(lengths > 0, lengths, 1.0)
             start += weights @ self.rights
         length = _length(start)
-        # a normal number with any mean is in an interval of width 2p with a chance of at most 0.8 p
+        # A normal number with any mean is in an interval of width 2p with a probability of at most 0.8 p.
         return np.asarray(start / length, dtype), share / length
 
 
-def _judge(bidiagonal: Array, beta: float, frobenius: float) -> tuple[float, float, Array]:
+def _judge_bidiagonal(bidiagonal: Array, beta: float, frobenius: float) -> tuple[float, float, Array]:
     """Return the largest Ritz value, its relative error, and the leading vectors' coordinates as rows."""
     squares, vectors = np.linalg.eigh(bidiagonal.T @ bidiagonal)
-    leading = vectors[:, : -1 - len(REMEMBERED) : -1].T
+    leading = vectors[:, : -1 - len(START_WEIGHTS) : -1].T
     top = float(np.sqrt(max(squares[-1], 0.0)))
     if not top:
         return 0.0, 0.0, leading
@@ -161,29 +164,29 @@ def _judge(bidiagonal: Array, beta: float, frobenius: float) -> tuple[float, flo
 
 
 def _hidden_excess(squares: Array, beside: Array, taken: Array | int, part: Array | float) -> Array:
-    """Return how far the largest singular value may be over the largest Ritz value, relative to it.
+    """Return a bound of the relative excess of the largest singular value over the largest Ritz value.
 
-    Holds if the start had at least ``part`` along its singular vector. The steps so far fix the first
-    moments of the start's spectral measure, with orthonormal polynomials p_0 … p_k; a point x over all
-    Ritz values has at most the mass 1/Σ p_j(x)² (Chebyshev, Markov & Stieltjes; Szegő 1975, section 3.41).
-    So part² Σ p_j(x)² ≤ 1, of which p_k(x) = ∏(x − θ_i²)/∏ e_i alone is taken.
+    It holds if the start had at least ``part`` along the singular vector. The steps so far fix the first
+    moments of the spectral measure of the start, with orthonormal polynomials p_0 … p_k. A point x above all
+    Ritz values has at most the mass 1/Σ p_j(x)² (Chebyshev, Markov & Stieltjes; Szegő 1975, section 3.41). So
+    part² Σ p_j(x)² ≤ 1. Only the term p_k(x) = ∏(x − θ_i²)/∏ e_i is used.
 
     Parameters
     ----------
     squares : array (..., k)
         θ_i², the eigenvalues of BᵀB for the bidiagonal B of the iteration, ascending.
     beside : array (..., k)
-        e_i, what stands beside the diagonal of BᵀB, the last one for the step that was not taken.
+        e_i, the entries beside the diagonal of BᵀB. The last one belongs to the step that was not taken.
     taken : array (...) or int
-        Steps after which nothing of the start was left, at most k: what stands beyond is 0.
+        The number of steps, at most k, after which nothing of the start was left: later entries are 0.
     part : array (...) or float
     """
     count = squares.shape[-1]
     places, taken = np.arange(count), np.asarray(taken)[..., None]
     top = squares[..., -1:]
-    with np.errstate(divide="ignore", invalid="ignore"):  # of an operator that is 0: the excess is 0
+    with np.errstate(divide="ignore", invalid="ignore"):  # for an operator that is 0 the excess is 0
         others = np.maximum((top - squares) / top, 0.0)
-        # a rest that is rounding may be anything up to that
+        # a rest that is only rounding may be as large as eps
         rests = np.log(np.maximum(beside / top, np.finfo(np.float64).eps))
     level = np.sum(np.where(places < taken, rests, 0.0), axis=-1) - np.log(part)
     low, high = np.full(level.shape, -100.0), np.full(level.shape, 100.0)  # of ln((x − top)/top)
@@ -195,14 +198,14 @@ def _hidden_excess(squares: Array, beside: Array, taken: Array | int, part: Arra
     return np.where(top[..., 0] > 0, np.expm1(np.log1p(np.exp(high)) / 2), 0.0)
 
 
-def _alone(value: float, error: float, frobenius: float) -> bool:
+def _is_alone(value: float, error: float, frobenius: float) -> bool:
     """Return whether no singular value but the one within ``error`` of ``value`` can be as large."""
     least = value * (1.0 - error)
     return frobenius**2 - least**2 < least**2
 
 
-def _none_over(gram: Array, value: float) -> bool:
-    """Return whether value² − Gram is positive, but for rounding: no singular value is over ``value``."""
+def _is_upper_bound(gram: Array, value: float) -> bool:
+    """Return whether value² − Gram is positive up to rounding: then no singular value is above ``value``."""
     shifted = -gram
     shifted[np.diag_indices_from(shifted)] += value**2
     try:
@@ -212,11 +215,11 @@ def _none_over(gram: Array, value: float) -> bool:
     return True
 
 
-def _orthogonalized(vector: Array, basis: Array) -> tuple[Array, float]:
-    """Return a vector without its part in the span of orthonormal rows at length 1, and the length it had.
+def _orthogonalize(vector: Array, basis: Array) -> tuple[Array, float]:
+    """Return the part of a vector that is orthogonal to the rows of a basis, at length 1, and its length.
 
-    Once is not enough where most of it goes (Daniel et al. 1976): what is left is then rounding, which lies
-    anywhere. Where that goes the same way nothing is left.
+    One pass is not enough if most of the vector is removed (Daniel et al. 1976): the rest is rounding, which
+    points anywhere. If passes keep removing most of the rest, nothing is left, and the result is 0.
     """
     for _ in range(4):
         within = basis @ vector
@@ -232,7 +235,7 @@ def _length(vector: Array) -> float:
 
 
 def gram_norm(matrix: Array) -> float:
-    """Return ‖A‖₂ as the root of the smaller Gram matrix's largest eigenvalue (relative error n·eps)."""
+    """Return ‖A‖₂ as the root of the largest eigenvalue of the smaller Gram matrix (relative error n·eps)."""
     return _root_of_largest(smaller_gram(matrix))
 
 
@@ -246,18 +249,18 @@ def gram_values(matrices: Array) -> Array:
 
 
 def smaller_gram(matrices: Array) -> Array:
-    """Return AᵀA or AAᵀ, whichever is smaller, of matrices (..., m, r)."""
+    """Return AᵀA or AAᵀ, whichever is smaller, for matrices (..., m, r)."""
     tall = matrices.shape[-2] > matrices.shape[-1]
-    gram: Array = transposed(matrices) @ matrices if tall else matrices @ transposed(matrices)
+    gram: Array = transpose_matrices(matrices) @ matrices if tall else matrices @ transpose_matrices(matrices)
     return gram
 
 
 class LeadingSingularValues(NamedTuple):
-    """Estimates of the largest singular values of p operators, from below, and what they may be off by."""
+    """Estimates from below of the largest singular values of p operators, and their errors."""
 
     values: Array  # (p,)
-    residuals: Array  # (p,), relative: some singular value is as near as that
-    errors: Array  # (p,), relative bounds, each wrong with the probability that was allowed
+    residuals: Array  # (p,), relative: some singular value is within this distance
+    errors: Array  # (p,), relative bounds, each wrong with the allowed probability
 
 
 def leading_singular_values(
@@ -269,31 +272,31 @@ def leading_singular_values(
     *,
     allowed_error: float,
     chance: float,
-    first_judged: int = FIRST_JUDGED,
+    first_judged: int = FIRST_JUDGED_STEP,
 ) -> LeadingSingularValues:
     """Return the largest singular values of p operators on n numbers at once.
 
-    Golub–Kahan–Lanczos on all of them in step, without reorthogonalisation: a lost orthogonality repeats Ritz
-    values that have converged, and leaves them right (Paige 1980); the coefficients are those of an exact
-    iteration whose start has the same weights, spread over points within rounding of the true ones
-    (Greenbaum 1989). It ends where all residuals are within ``tolerance`` and all errors within
-    ``allowed_error``, or after `EACH_MOST` steps.
+    Golub–Kahan–Lanczos on all of them in step, without reorthogonalisation. The loss of orthogonality repeats
+    Ritz values that have converged, and leaves them right (Paige 1980). The coefficients are those of an
+    exact iteration whose start has the same weights, spread over points within rounding of the true ones
+    (Greenbaum 1989). The iteration ends once all residuals are within ``tolerance`` and all errors within
+    ``allowed_error``, or after `MAX_JOINT_LANCZOS_STEPS` steps.
 
     Parameters
     ----------
     matvecs, rmatvecs : callable
-        Take vectors (n, p) as columns to A_p v_p and A_pᵀ u_p.
+        Map vectors (n, p), as columns, to A_p v_p and A_pᵀ u_p.
     shape : tuple of int
         (n, p).
     tolerance : float
-        Relative residual that is allowed.
+        The allowed relative residual.
     allowed_error : float
-        Relative error that is allowed.
+        The allowed relative error.
     chance : float
-        Probability with which the error of one operator may be wrong: that of a random start with so little
+        The probability that the error of one operator is wrong: that its random start has too small a part
         along the leading singular vector (`_hidden_excess`).
     first_judged : int
-        Steps after which residuals are first looked at.
+        The number of steps after which residuals are first checked.
 
     References
     ----------
@@ -302,34 +305,36 @@ def leading_singular_values(
     """
     eps = float(np.finfo(dtype).eps)
     v = np.random.default_rng(0).standard_normal(shape).astype(dtype)
-    part = chance / _lengths(v)
-    v /= _lengths(v)
+    part = chance / _column_lengths(v)
+    v /= _column_lengths(v)
     u, beta = np.zeros_like(v), np.zeros(shape[1], dtype)
     alphas: list[Array] = []
     betas: list[Array] = []
     due, taken = first_judged, np.zeros(shape[1], np.int64)
-    for step in range(1, EACH_MOST + 1):
+    for step in range(1, MAX_JOINT_LANCZOS_STEPS + 1):
         taken += v.any(axis=0)
         u = matvecs(v) - beta * u
-        alpha = _lengths(u)
-        u = _over(u, alpha)
+        alpha = _column_lengths(u)
+        u = _normalize_columns(u, alpha)
         w = rmatvecs(u) - alpha * v
-        left = _lengths(w)
-        # so short a rest is half rounding, and would spoil what follows: such an operator stands still
+        left = _column_lengths(w)
+        # So short a rest is half rounding and would spoil later steps: this operator stops here.
         beta = np.where(left > np.sqrt(eps) * alpha, left, 0)
-        v = _over(w, beta)
+        v = _normalize_columns(w, beta)
         alphas.append(alpha)
         betas.append(left)
-        if step in (due, EACH_MOST):
-            judged = _judge_each(np.array(alphas, np.float64), np.array(betas, np.float64), taken, part)
+        if step in (due, MAX_JOINT_LANCZOS_STEPS):
+            judged = _judge_bidiagonals(
+                np.array(alphas, np.float64), np.array(betas, np.float64), taken, part
+            )
             if not np.any((judged.residuals > tolerance) | (judged.errors > allowed_error)):
                 break
             due += due // 3
     return judged._replace(errors=judged.errors + len(alphas) * eps)
 
 
-def _judge_each(alphas: Array, betas: Array, taken: Array, part: Array) -> LeadingSingularValues:
-    """Return what bidiagonals (k, p) show; the errors leave out rounding."""
+def _judge_bidiagonals(alphas: Array, betas: Array, taken: Array, part: Array) -> LeadingSingularValues:
+    """Return the singular values that bidiagonals (k, p) show; the errors leave out rounding."""
     size = np.maximum(np.maximum(alphas, betas).max(axis=0), np.finfo(np.float64).tiny)
     alphas, betas = (alphas / size).T, (betas / size).T  # p, k
     count = alphas.shape[1]
@@ -337,20 +342,20 @@ def _judge_each(alphas: Array, betas: Array, taken: Array, part: Array) -> Leadi
     bidiagonal = np.zeros((len(alphas), count, count))
     bidiagonal[:, places, places] = alphas
     bidiagonal[:, places[:-1], places[1:]] = betas[:, :-1]
-    squares, right = np.linalg.eigh(transposed(bidiagonal) @ bidiagonal)
+    squares, right = np.linalg.eigh(transpose_matrices(bidiagonal) @ bidiagonal)
     top = np.sqrt(np.maximum(squares[:, -1], 0.0))
     rest = betas[:, -1] * alphas[:, -1] * np.abs(right[:, -1, -1])
     residuals = np.divide(rest, top**2, out=np.zeros_like(top), where=top > 0)
     return LeadingSingularValues(top * size, residuals, _hidden_excess(squares, alphas * betas, taken, part))
 
 
-def _lengths(columns: Array) -> Array:
+def _column_lengths(columns: Array) -> Array:
     """Return the norms of columns (n, p) whose squares may under- or overflow."""
     largest = np.abs(columns).max(axis=0)
     scale = np.ldexp(np.ones_like(largest), np.frexp(largest)[1])
     return np.asarray(scale * np.sqrt(np.sum((columns / scale) ** 2, axis=0)))
 
 
-def _over(columns: Array, lengths: Array) -> Array:
-    """Return the columns at length 1, a column of zeros as it is."""
+def _normalize_columns(columns: Array, lengths: Array) -> Array:
+    """Return the columns at length 1. A column of zeros does not change."""
     return np.asarray(np.divide(columns, lengths, out=np.zeros_like(columns), where=lengths > 0))

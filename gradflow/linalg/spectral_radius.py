@@ -7,23 +7,24 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.linalg.enclosure import COMMON_TURNS, EPS, MAX_CIRCLE_SIZE, schur_form
+from gradflow.linalg.enclosure import COMMON_TURNS, MAX_CIRCLE_SIZE, schur_form
+from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.norms import frobenius_norm, spectral_norm
 from gradflow.linalg.power_bounds import NORM_ERROR
 from gradflow.linalg.powers import Power
 from gradflow.linalg.scaled import Scaled, number
 from gradflow.linalg.spectrum import Spectrum
 
-DOUBLINGS = 20  # bounds by powers up to W^(2^this), as far as rounding lets them be known,
-SHARP_RADIUS = 1e-6  # unless the eigenvalues leave so little of ρ open that powers could hardly say more
-BISECTIONS = 60
-MAX_POWER_ERROR = 0.01  # relative, with which a power still bounds anything
-VAGUE_RADIUS = 1e-2  # the relative error from which circles around 0 are tried
+MAX_DOUBLINGS = 20  # powers up to W^(2^20) give bounds, as long as their rounding is small
+SHARP_RADIUS_ERROR = 1e-6  # relative: powers are skipped if the eigenvalues bound ρ as sharply as this
+RADIUS_BISECTIONS = 60
+MAX_POWER_ERROR = 0.01  # relative: a power with a larger error gives no bound
+VAGUE_RADIUS_ERROR = 1e-2  # relative, from which circles around 0 are tried
 RADIUS_GROWTH = 1.25
 
 
 class Radius(NamedTuple):
-    """The spectral radius ρ in units of 2^exponent, between two bounds that hold."""
+    """The spectral radius ρ in units of 2^exponent, between two certified bounds."""
 
     value: float
     low: float
@@ -32,10 +33,10 @@ class Radius(NamedTuple):
 
     @property
     def error(self) -> float:
-        """The farther of the two bounds from the value."""
+        """The larger distance of the two bounds from the value."""
         return max(self.high - self.value, self.value - self.low, 0.0)
 
-    def one(self) -> float:
+    def one_in_units(self) -> float:
         """Return 1 in these units."""
         return math.ldexp(1.0, -self.exponent) if self.exponent > -1023 else math.inf
 
@@ -55,10 +56,10 @@ class Radius(NamedTuple):
 def spectral_radius(spectrum: Spectrum, matrix: Scaled) -> Radius:
     """Return ρ(W) between two certified bounds.
 
-    An eigenvalue lies within its error, so ρ is at least max(|λᵢ| − eᵢ) and at most max(|λᵢ| + eᵢ). The
-    powers k = 1, 2, 4 … of each irreducible block, whose rounding is bounded, say more where W is far from
-    normal: σ_min(W) ≤ ρ, |tr Wᵏ| ≤ n ρᵏ, ρᵏ ≤ ‖Wᵏ‖, and ‖Wᵏ‖ ≤ Σ_j C(k, j) ρ^(k−j) ‖W‖_F^j, j < n (Henrici
-    1962). Where a hundredth is still open, circles around 0 on which W − z is regular bound it from
+    An eigenvalue lies within its error, so ρ is at least max(|λᵢ| − eᵢ) and at most max(|λᵢ| + eᵢ). If W is
+    far from normal, the powers k = 1, 2, 4 … of each irreducible block, whose rounding is bounded, give more:
+    σ_min(W) ≤ ρ, |tr Wᵏ| ≤ n ρᵏ, ρᵏ ≤ ‖Wᵏ‖, and ‖Wᵏ‖ ≤ Σ_j C(k, j) ρ^(k−j) ‖W‖_F^j, j < n (Henrici 1962). If
+    the bounds still differ by more than a hundredth, circles around 0 on which W − z is regular bound ρ from
     both sides.
 
     Parameters
@@ -66,7 +67,7 @@ def spectral_radius(spectrum: Spectrum, matrix: Scaled) -> Radius:
     spectrum : Spectrum
         Of ``matrix.array``.
     matrix : Scaled
-        W, with the exponent that the eigenvalues are in units of.
+        W, with the exponent of the unit of the eigenvalues.
 
     Examples
     --------
@@ -79,15 +80,15 @@ def spectral_radius(spectrum: Spectrum, matrix: Scaled) -> Radius:
     moduli = np.abs(spectrum.values)
     # the modulus of a complex number is rounded, and so are sums
     plain = (spectrum.errors == 0.0) & ((spectrum.values.real == 0.0) | (spectrum.values.imag == 0.0))
-    slack = np.where(plain, 0.0, 4 * EPS)
+    slack = np.where(plain, 0.0, 4 * DOUBLE_EPS)
     low = float((np.maximum(moduli - spectrum.errors, 0.0) * (1.0 - slack)).max())
     high = float(((moduli + spectrum.errors) * (1.0 + slack)).max())
     if spectrum.errors.any():
-        doublings = DOUBLINGS if high - low > SHARP_RADIUS * high else 0
+        doublings = MAX_DOUBLINGS if high - low > SHARP_RADIUS_ERROR * high else 0
         low, high = _narrow(
             low, high, [_bounds_by_powers(block, doublings) for block in _blocks(spectrum, matrix)]
         )
-        if high - low > VAGUE_RADIUS * high:
+        if high - low > VAGUE_RADIUS_ERROR * high:
             low, high = _narrow(low, high, [_bounds_by_circles(block) for block in _blocks(spectrum, matrix)])
     value = min(max(spectrum.radius, low), high)
     return Radius(value, low, high, matrix.exponent)
@@ -100,25 +101,25 @@ def _blocks(spectrum: Spectrum, matrix: Scaled) -> Iterator[NDArray[Any]]:
 
 
 def _narrow(low: float, high: float, bounds: list[tuple[float, float]]) -> tuple[float, float]:
-    """Return bounds of the largest of several radii, each of which lies between bounds of its own."""
+    """Return bounds of the largest of several radii, given bounds of each of them."""
     lows, highs = zip(*bounds, strict=True)
     return max(low, *lows), min(high, max(highs))
 
 
 def _bounds_by_circles(block: NDArray[Any]) -> tuple[float, float]:
-    """Return radii of circles around 0 within which all eigenvalues lie, and without which one does."""
+    """Return radii of two circles around 0: one has an eigenvalue outside it, the other holds all of them."""
     if len(block) == 1:
         return (float(abs(block[0, 0])),) * 2
     if len(block) > MAX_CIRCLE_SIZE:
         return 0.0, math.inf
     form = schur_form(block)
     largest = float(np.abs(np.diag(form.triangle)).max())
-    apart = VAGUE_RADIUS * largest
+    apart = VAGUE_RADIUS_ERROR * largest
     low, high = 0.0, math.inf
     while apart < form.size and (high == math.inf or low == 0.0):
-        if high == math.inf and form.regular((largest + apart) * COMMON_TURNS):
+        if high == math.inf and form.is_regular((largest + apart) * COMMON_TURNS):
             high = largest + apart
-        if not low and apart < largest and form.regular((largest - apart) * COMMON_TURNS):
+        if not low and apart < largest and form.is_regular((largest - apart) * COMMON_TURNS):
             low = largest - apart
         apart *= RADIUS_GROWTH
         if apart >= largest and high < math.inf:
@@ -127,12 +128,12 @@ def _bounds_by_circles(block: NDArray[Any]) -> tuple[float, float]:
 
 
 def _bounds_by_powers(block: NDArray[Any], doublings: int) -> tuple[float, float]:
-    """Return bounds of ρ by traces and norms of powers, as far as their rounding is under their size."""
+    """Return bounds of ρ from traces and norms of powers, as long as their rounding is below their size."""
     if len(block) == 1:
         return (float(abs(block[0, 0])),) * 2
     size, frobenius = len(block), frobenius_norm(block)
     singular = np.linalg.svd(block, compute_uv=False)
-    rounding = NORM_ERROR * size * EPS
+    rounding = NORM_ERROR * size * DOUBLE_EPS
     low, high = max(float(singular[-1] - rounding * singular[0]), 0.0), frobenius * (1.0 + rounding)
     largest: tuple[int, float] | None = None
     power = Power(Scaled(block))
@@ -158,11 +159,11 @@ def _bounds_by_powers(block: NDArray[Any], doublings: int) -> tuple[float, float
 def _root(mantissa: float, exponent: int, steps: int, direction: float) -> float:
     """Return a root, rounded up or down."""
     log = number(mantissa, exponent).log10() * math.log(10.0) / steps
-    return math.exp(log) * (1.0 + direction * 8 * EPS * (1.0 + abs(log)))
+    return math.exp(log) * (1.0 + direction * 8 * DOUBLE_EPS * (1.0 + abs(log)))
 
 
 def _radius_of_growth(size: int, departure: float, steps: int, log_norm: float) -> float:
-    """Return the least ρ with which the power ``steps`` can have so large a norm (Henrici 1962)."""
+    """Return the smallest ρ for which the power ``steps`` can have this norm (Henrici 1962)."""
     terms = np.arange(min(size - 1, steps) + 1)
     rest = steps - terms
     binomials = [
@@ -170,7 +171,7 @@ def _radius_of_growth(size: int, departure: float, steps: int, log_norm: float) 
     ]
     logs = np.array(binomials) + terms * math.log(departure)
     low, high = -800.0, math.log(departure)
-    for _ in range(BISECTIONS):
+    for _ in range(RADIUS_BISECTIONS):
         middle = 0.5 * (low + high)
         low, high = (middle, high) if np.logaddexp.reduce(logs + rest * middle) < log_norm else (low, middle)
-    return math.exp(low) * (1.0 - 1e-12)  # what the sum of the terms may be off by
+    return math.exp(low) * (1.0 - 1e-12)  # for the rounding of the sum of the terms

@@ -1,4 +1,4 @@
-"""A watch over arithmetic in extended range, for numbers that leave even that range."""
+"""A watch over underflow in extended range, for numbers that leave even that range."""
 
 from dataclasses import dataclass
 
@@ -7,9 +7,9 @@ import numpy as np
 
 @dataclass
 class UnderflowWatch:
-    """Remembers whether a number became 0, or lost digits, because it is too small for its type.
+    """Records whether a number became 0, or lost digits, because it is too small for its type.
 
-    A zero factor raises nothing: what is 0 because a factor of it is 0 stays proved.
+    A product with 0 does not count: a number that is 0 because a factor of it is 0 is proved to be 0.
 
     Examples
     --------
@@ -27,8 +27,8 @@ class UnderflowWatch:
     noticed: bool = False
 
     def watching(self) -> np.errstate:
-        """Return a context that notices underflow and ignores other floating-point errors."""
+        """Return a context that records underflow and ignores other floating-point errors."""
         return np.errstate(all="ignore", under="call", call=self._notice)
 
-    def _notice(self, kind: str, flag: int) -> None:  # noqa: ARG002 - as numpy.seterrcall has it
+    def _notice(self, kind: str, flag: int) -> None:  # noqa: ARG002 - the signature of numpy.seterrcall
         self.noticed = True

@@ -1,6 +1,6 @@
-"""Sums and products as formulas mean them: vectors (n) are columns, their transposes rows (1, n).
+"""Sums and products as formulas mean them: vectors (n) are columns, and their transposes are rows (1, n).
 
-Each raises ValueError for shapes that do not fit.
+Each function raises ValueError for shapes that do not fit.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ Array = NDArray[Any]
 
 
 def check_shapes(what: str, fits: bool, *values: Array) -> None:
-    """Raise a ValueError with the shapes, unless they fit."""
+    """Raise a ValueError with the shapes unless they fit."""
     if not fits:
         raise ValueError(f"{what} of shapes {' and '.join(str(value.shape) for value in values)}")
 
@@ -30,7 +30,7 @@ def multiply_entries(a: Array, b: Array) -> Array:
 
 
 def multiply_matrices(a: Array, b: Array) -> Array:
-    """Return a product, over the last axis of one array and the first of the other."""
+    """Return the product over the last axis of one array and the first axis of the other."""
     if not a.ndim or not b.ndim:
         return np.asarray(a * b)
     if a.ndim == 1:
@@ -41,7 +41,7 @@ def multiply_matrices(a: Array, b: Array) -> Array:
 
 
 def multiply_before(earlier: Array, later: Array) -> Array:
-    """Return a product of ∏, the later factor on the left; vectors are multiplied entry by entry."""
+    """Return a product of ∏ with the later factor on the left; vectors are multiplied entry by entry."""
     both_vectors = later.ndim == earlier.ndim == 1
     return multiply_entries(later, earlier) if both_vectors else multiply_matrices(later, earlier)
 

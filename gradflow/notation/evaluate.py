@@ -1,8 +1,8 @@
-"""The value of a formula: what stands in it, computed as a textbook reads it.
+"""The value of a formula, computed as a textbook reads it.
 
-Products come before sums, juxtaposition before ⊙. A vector (n) is a column, and its transpose a row (1, n).
-A product over i has its latest factor on the left. Σ and ∏ reach to the end of their term. |·| of an array
-is taken entry by entry, ‖·‖ of a matrix is its largest singular value.
+Products come before sums, and juxtaposition before ⊙. A vector (n) is a column, and its transpose a row
+(1, n). A product over i has its latest factor on the left. Σ and ∏ extend to the end of their term. |·| of an
+array is taken entry by entry, and ‖·‖ of a matrix is its largest singular value.
 """
 
 import re
@@ -26,10 +26,10 @@ from gradflow.notation.algebra import (
     multiply_entries,
     multiply_matrices,
 )
-from gradflow.notation.syntax import REPEATED, Node, Row, drop_places, parse, split_indices
+from gradflow.notation.syntax import REPEATED_SIGNS, Node, Row, drop_places, parse, split_indices
 
 Symbols = Mapping[str, Any]
-Index = int | tuple[str, int]  # a number, or a letter that stands for none, plus a number
+Index = int | tuple[str, int]  # a number, or a letter without a value, plus a number
 
 _NUMERAL = re.compile(r"\d[\d.]*(?:e[+-]?\d+)?")
 
@@ -42,17 +42,17 @@ def evaluate(formula: str, symbols: Symbols, at: Mapping[str, ArrayLike] | None 
     formula : str
         Without a relation.
     symbols : mapping
-        By what is written for them: arrays (``W``, whose entries are then ``Wᵢⱼ``, from 1 on), functions of
-        one array (``σ′``), whole numbers (``T``), or families by index: ``hₜ`` is a mapping from t,
-        ``∂hₜ/∂hₖ`` one from (t, k), whatever the letters are.
+        Values by the symbols that stand for them: arrays (``W``, whose entries are then ``Wᵢⱼ``, counted from
+        1), functions of one array (``σ′``), whole numbers (``T``), or families by index. ``hₜ`` is a mapping
+        from t, and ``∂hₜ/∂hₖ`` one from (t, k), whatever the letters are.
     at : mapping, optional
-        What letters stand for, indices (whole numbers) or symbols; of an array each entry, and the value has
-        its axes first.
+        Values of letters: indices (whole numbers) or symbols. If such a value is an array, the formula is
+        evaluated for each of its entries, and the result has the axes of the array first.
 
     Raises
     ------
     ValueError
-        For something that no symbol stands for, and for shapes that do not fit.
+        If no symbol stands for something, or if shapes do not fit.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def evaluate(formula: str, symbols: Symbols, at: Mapping[str, ArrayLike] | None 
     places = {letter: np.asarray(values) for letter, values in (at or {}).items()}
     visitor, row = _Values(formula, symbols), parse(formula)
     values = [
-        visitor.bound(dict(zip(places, chosen, strict=True))).sum(row)
+        visitor.bind(dict(zip(places, chosen, strict=True))).sum(row)
         for chosen in product(*(values.ravel() for values in places.values()))
     ]
     stacked = np.stack(values)
@@ -77,7 +77,7 @@ def evaluate(formula: str, symbols: Symbols, at: Mapping[str, ArrayLike] | None 
 
 
 class _Values:
-    """Computes a syntax tree, with the indices and symbols that are bound."""
+    """Computes the value of a syntax tree for given indices and symbols."""
 
     def __init__(self, formula: str, symbols: Symbols) -> None:
         self.formula = formula
@@ -90,8 +90,8 @@ class _Values:
             family = value if isinstance(value, Mapping) else {self.key(indices): value}
             self.table[bare] = {**self.table[bare], **family} if bare in self.table else family
 
-    def bound(self, letters: Mapping[str, Any]) -> "_Values":
-        """Return the same with more letters bound, to indices or to numbers."""
+    def bind(self, letters: Mapping[str, Any]) -> "_Values":
+        """Return the same object with values for more letters, indices or numbers."""
         visitor = copy(self)
         visitor.letters = self.letters | {
             name: int(value) for name, value in letters.items() if _is_whole_number(value)
@@ -100,7 +100,7 @@ class _Values:
         return visitor
 
     def symbol(self, letter: str) -> Any:
-        """Return what a letter without scripts stands for, or None."""
+        """Return the value of a letter without scripts, or None."""
         return self.local[letter] if letter in self.local else self.table.get(Node(letter), {}).get(())
 
     def key(self, indices: Sequence[tuple[str, int]]) -> Any:
@@ -109,17 +109,18 @@ class _Values:
         return chosen[0] if len(chosen) == 1 else chosen
 
     def index(self, written: tuple[str, int]) -> Index:
-        """Return an index as a number, or as it is written where its letter stands for none."""
+        """Return an index as a number, or as it is written if its letter has no value."""
         letter, shift = written
         if not letter:
             return shift
         return self.letters[letter] + shift if letter in self.letters else written
 
     def error(self, node: Node, what: str) -> ValueError:
+        """Return the error ``what`` with the text of the node."""
         return ValueError(f"{what} {self.formula[node.start : node.end] or node.text!r}")
 
-    def named(self, node: Node) -> Any:
-        """Return what a node as a whole stands for, or None: a symbol, or an entry of one."""
+    def look_up(self, node: Node) -> Any:
+        """Return the value of a whole node if it is a symbol or an entry of one, else None."""
         if node.text in self.local and node.bare and not node.parts:
             return self.local[node.text]
         bare, indices = split_indices(node)
@@ -127,7 +128,7 @@ class _Values:
         if key in family:
             return family[key]
         chosen = tuple(map(self.index, indices))
-        if not chosen or not all(isinstance(one, int) for one in chosen):
+        if not chosen or not all(isinstance(index, int) for index in chosen):
             return None
         whole = self.table.get(drop_places(bare), {}).get(())
         return None if whole is None or callable(whole) else self.entry(node, np.asarray(whole), chosen)
@@ -163,7 +164,7 @@ class _Values:
             if node.text in ("·", "⊙"):
                 signs.add(node.text)
                 factors.append([])
-            elif node.text in REPEATED:
+            elif node.text in REPEATED_SIGNS:
                 factors[-1] += nodes[k:]
                 break
             else:
@@ -174,7 +175,7 @@ class _Values:
         return reduce(multiply, map(self.factor, factors))
 
     def factor(self, nodes: list[Node]) -> Array:
-        """Return the value of what stands side by side."""
+        """Return the value of nodes that are written side by side."""
         values = []
         k = 0
         while k < len(nodes):
@@ -182,10 +183,10 @@ class _Values:
             k += 1
             if node.text == " ":
                 continue
-            if node.text in REPEATED:
-                values.append(self.repeated(node, tuple(nodes[k:])))
+            if node.text in REPEATED_SIGNS:
+                values.append(self.repeat(node, tuple(nodes[k:])))
                 break
-            function = make_diagonal if node.text == "diag" else self.named(node)
+            function = make_diagonal if node.text == "diag" else self.look_up(node)
             enclosed = bool(after) and after[0].text == "("
             if callable(function):
                 if node.text in ("min", "max") and not enclosed:
@@ -194,7 +195,7 @@ class _Values:
                 if not enclosed:
                     raise self.error(node, "no argument in brackets after")
                 argument = self.sum(after[0].parts[0])
-                values.append(self.scripted(after[0], np.asarray(function(argument))))
+                values.append(self.apply_scripts(after[0], np.asarray(function(argument))))
                 k += 1
             elif enclosed and not node.parts and not _NUMERAL.fullmatch(node.text):
                 raise self.error(node, "a value, or a function's name? Expected a blank after")
@@ -205,11 +206,11 @@ class _Values:
         return reduce(multiply_matrices, values)
 
     def value(self, node: Node) -> Array:
-        """Return the value of one node that is no symbol as a whole."""
+        """Return the value of one node that is not a symbol as a whole."""
         if node.above:
-            base = self.named(replace(node, above=()))
+            base = self.look_up(replace(node, above=()))
             if base is not None and not callable(base):
-                return self.scripted(replace(node, below=()), np.asarray(base))
+                return self.apply_scripts(replace(node, below=()), np.asarray(base))
         if node.text == "/":
             if any(part.parts and part.text in "∂d" for (part,) in node.parts):
                 raise self.error(node, "no symbol for")
@@ -218,19 +219,19 @@ class _Values:
                 raise self.error(node, "a fraction needs a number other than 0 under it:")
             return np.asarray(above / below)
         if node.text == "(":
-            return self.scripted(node, self.sum(node.parts[0]))
+            return self.apply_scripts(node, self.sum(node.parts[0]))
         if node.text == "[":
-            return self.scripted(node, self.matrix(node))
+            return self.apply_scripts(node, self.matrix(node))
         if node.text in BARS:
-            return self.scripted(node, measure(node.text, self.sum(node.parts[0])))
+            return self.apply_scripts(node, measure(node.text, self.sum(node.parts[0])))
         if _NUMERAL.fullmatch(node.text):
-            return self.scripted(node, np.array(float(node.text)))
+            return self.apply_scripts(node, np.array(float(node.text)))
         if node.text == "{":
             return self.sum(node.parts[0])
         raise self.error(node, "no symbol for")
 
-    def scripted(self, node: Node, value: Array) -> Array:
-        """Return an entry, the transpose, or a power of a value, as the scripts of a node say."""
+    def apply_scripts(self, node: Node, value: Array) -> Array:
+        """Return an entry, the transpose, or a power of a value, as given by the scripts of a node."""
         if node.below:
             _, indices = split_indices(replace(node, parts=(), above=()))
             value = self.entry(node, value, tuple(map(self.index, indices)))
@@ -241,7 +242,7 @@ class _Values:
         return self.power(node, value, self.sum(node.above))
 
     def power(self, node: Node, value: Array, exponent: Array) -> Array:
-        """Return a power of a number or of a square matrix; an inverse is a symbol of its own."""
+        """Return a power of a number or of a square matrix. An inverse is a symbol of its own."""
         if not value.ndim and not exponent.ndim:
             return np.asarray(value**exponent)
         whole = not exponent.ndim and float(exponent.real).is_integer() and exponent >= 0
@@ -259,7 +260,7 @@ class _Values:
         is_vector = len(rows[0]) == 1 < len(stacked) and all(row[0].ndim < 2 for row in rows)
         return stacked[:, 0] if is_vector else stacked
 
-    def repeated(self, node: Node, body: Row) -> Array:
+    def repeat(self, node: Node, body: Row) -> Array:
         """Return Σ or ∏ of the rest of its term; an index without bounds takes all values of its symbol."""
         letter = node.below[0].text if node.below else ""
         if len(node.below) == 1 and not node.above:
@@ -273,16 +274,16 @@ class _Values:
             indices = [*range(first, last + 1)]
         else:
             raise self.error(node, "expected an index with its bounds for")
-        values = [self.bound({letter: np.array(k)}).sum(body) for k in indices]
+        values = [self.bind({letter: np.array(k)}).sum(body) for k in indices]
         if values:
             return reduce(add if node.text == "Σ" else multiply_before, values)
         return self.unit(node, letter, last, body)
 
     def unit(self, node: Node, letter: str, last: int, body: Row) -> Array:
-        """Return a product without factors: I, or ones where its last factor would be a vector."""
+        """Return a product without factors: I, or a vector of ones if its last factor would be a vector."""
         try:
-            factor = self.bound({letter: np.array(last)}).sum(body)
-        except ValueError:  # there is no such factor: what they are is unknown, and taken for matrices
+            factor = self.bind({letter: np.array(last)}).sum(body)
+        except ValueError:  # there is no such factor: the factors are taken for matrices
             factor = np.zeros((0, 0))
         unit = self.symbol("I")
         if node.text == "Σ" or unit is None:
@@ -290,6 +291,7 @@ class _Values:
         return np.ones_like(factor) if factor.ndim == 1 else np.asarray(unit)
 
     def whole_number(self, node: Node, bound: Row) -> int:
+        """Return a bound of Σ or ∏ as an integer."""
         value = self.sum(bound)
         if value.ndim or not float(value).is_integer():
             raise self.error(node, "expected whole numbers as bounds of")

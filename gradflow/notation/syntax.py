@@ -1,36 +1,45 @@
-"""The one parser of formulas: from Unicode to a syntax tree, which `tex` writes and `evaluate` computes."""
+"""The parser of formulas: from Unicode to a syntax tree, which `tex` writes and `evaluate` computes."""
 
 import re
 from dataclasses import dataclass, field, replace
 from functools import cached_property, lru_cache
 
-from gradflow.notation import ACCENTS, BARS, CLOSING, NAMES, PRIME, SUBSCRIPTS, SUPERSCRIPTS, SYMBOLS
+from gradflow.notation import (
+    ACCENTS,
+    BARS,
+    CLOSING,
+    LATEX_NAMES,
+    LATEX_SYMBOLS,
+    PRIME_SIGN,
+    SUBSCRIPTS,
+    SUPERSCRIPTS,
+)
 
-REPEATED = "Σ∏"
-_NAME = re.compile("|".join(sorted(NAMES, key=len, reverse=True)))
+REPEATED_SIGNS = "Σ∏"
+_NAME = re.compile("|".join(sorted(LATEX_NAMES, key=len, reverse=True)))
 _NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 _TOKEN = re.compile(r"\d+|.")
 _INDEX = re.compile(r"([a-zA-Z]|\d+)((?:[+−]\d+)*)")
-# what a script letter is called on the line: a minus, a cross; ᵀ and ᴴ have no other name
+# Script letters as letters on the line: a minus, a cross, and ᵀ and ᴴ, which have no other form.
 _ON_THE_LINE = {"-": "−", r"\times": "×", r"\top": "ᵀ", r"\mathsf{H}": "ᴴ"}
 
 
 @dataclass(frozen=True)
 class Node:
-    """One thing in a formula, with what hangs on it.
+    """One element of a formula, with its scripts.
 
     Attributes
     ----------
     text : str
-        A letter, number, name, sign or blank. The opening bracket or bar of what is enclosed; ``/`` of a
-        fraction; ``∂`` or ``d`` of a differential; ``,`` of one row of a matrix.
+        A letter, number, name, sign or blank; the opening bracket or bar of an enclosure; ``/`` for a
+        fraction; ``∂`` or ``d`` for a differential; ``,`` for one row of a matrix.
     parts : tuple of rows
-        What is enclosed; numerator and denominator; what the differential is of; the rows of a matrix, each
+        The enclosed row; numerator and denominator; the symbol of a differential; the rows of a matrix, each
         one node, and the entries of such a row.
     accents, primes, below, above
-        Its scripts. What stands in them after ``_`` or ``^`` is one node, ``{``: no index.
+        Its scripts. A script after ``_`` or ``^`` is one node, ``{``, and not an index.
     start, end : int
-        Where it stands in the formula; nodes that differ in this alone are equal.
+        Its place in the formula. Nodes that differ in this alone are equal.
     """
 
     text: str
@@ -44,7 +53,7 @@ class Node:
 
     @property
     def bare(self) -> bool:
-        """Whether nothing hangs on it."""
+        """Whether the node has no scripts."""
         return not (self.primes or self.below or self.above)
 
     def __hash__(self) -> int:
@@ -52,22 +61,22 @@ class Node:
 
     @cached_property
     def _hash(self) -> int:
-        """Kept, for a value is looked up by its node again and again."""
+        """The hash, stored because values are looked up by their node very often."""
         return hash((self.text, self.parts, self.accents, self.primes, self.below, self.above))
 
 
 Row = tuple[Node, ...]
-_PLACE = Node("?")  # of an index that was taken out
+_PLACE = Node("?")  # in place of an index
 
 
 @lru_cache(maxsize=4096)
 def parse(formula: str) -> Row:
-    """Return what stands in a formula, from left to right, blanks too.
+    """Return the nodes of a formula, from left to right, with the blanks.
 
     Raises
     ------
     ValueError
-        For a letter that has no place in the notation, or a bracket without its partner.
+        If a letter is not part of the notation, or if a bracket has no partner.
 
     Examples
     --------
@@ -95,7 +104,7 @@ class _Parser:
         return self.formula[self.place : self.place + 1]
 
     def row(self, ends: str) -> Row:
-        """Return all that stands before one of ``ends``, or before a bracket that was never opened."""
+        """Return the nodes before one of ``ends``, or before a bracket that was never opened."""
         nodes = []
         while self.next and self.next not in ends and self.next not in CLOSING:
             nodes.append(self._term())
@@ -122,7 +131,7 @@ class _Parser:
             primes, below, above = self._scripts(text)
             return Node(text, ((self._item(),),), "", primes, below, above, start, self.place)
         if text == "(" or text in BARS:
-            parts = (self._enclosed(")" if text == "(" else text),)
+            parts = (self._read_enclosed(")" if text == "(" else text),)
         elif text == "[":
             parts = self._matrix()
         else:
@@ -131,11 +140,11 @@ class _Parser:
         return Node(text, parts, accents, primes, below, above, start, self.place)
 
     def _is_differential(self) -> bool:
-        """Return whether a d that begins no name stands before a letter."""
+        """Return whether a differential starts here: a d before a letter, but not the d of a name."""
         after = self.formula[self.place + 1 : self.place + 2]
         return self.next == "d" and after.isalpha() and not _NAME.match(self.formula, self.place)
 
-    def _enclosed(self, closing: str) -> Row:
+    def _read_enclosed(self, closing: str) -> Row:
         self.place += 1
         row = self.row(closing)
         self._take(closing)
@@ -163,9 +172,9 @@ class _Parser:
                 self.place = token.end()
                 return token[0], ""
         letter = self.next
-        if not (letter.isascii() and letter.isalpha()) and letter not in SYMBOLS:
-            told = f"{letter!r} (U+{ord(letter):04X})" if letter else "the end"
-            raise self.error(f"{told} is no part of the notation")
+        if not (letter.isascii() and letter.isalpha()) and letter not in LATEX_SYMBOLS:
+            name = f"{letter!r} (U+{ord(letter):04X})" if letter else "the end"
+            raise self.error(f"{name} is no part of the notation")
         self.place += 1
         start = self.place
         while self.next in ACCENTS:
@@ -173,16 +182,16 @@ class _Parser:
         return letter, self.formula[start : self.place]
 
     def _scripts(self, text: str) -> tuple[int, Row, Row]:
-        """Return primes, and what stands below and above; above Σ and ∏, ᵀ is their last T."""
+        """Return the primes, and the scripts below and above; above Σ and ∏, ᵀ is the upper bound T."""
         primes = 0
         below: Row = ()
         above: Row = ()
         while self.next:
-            if self.next == PRIME:
+            if self.next == PRIME_SIGN:
                 primes += 1
                 self.place += 1
             elif self.next in SUPERSCRIPTS:
-                above += self._run(SUPERSCRIPTS, {"ᵀ": "T"} if text in REPEATED else {})
+                above += self._run(SUPERSCRIPTS, {"ᵀ": "T"} if text in REPEATED_SIGNS else {})
             elif self.next in SUBSCRIPTS:
                 below += self._run(SUBSCRIPTS, {})
             elif self.next == "^":
@@ -194,7 +203,7 @@ class _Parser:
         return primes, below, above
 
     def _run(self, letters: dict[str, str], renamed: dict[str, str]) -> Row:
-        """Return a run of script letters, as the letters that they are; digits make one number."""
+        """Return a run of script letters as normal letters. Digits make one number."""
         run = ""
         while self.next in letters:
             letter = letters[self.next]
@@ -204,10 +213,10 @@ class _Parser:
         return tuple(Node(token) for token in _TOKEN.findall(run))
 
     def _script(self) -> Row:
-        """Return what stands after _ or ^, a letter or all between braces, as one node."""
+        """Return the script after _ or ^, a letter or all between braces, as one node."""
         self.place += 1
         if self.next == "{":
-            return (Node("{", (self._enclosed("}"),)),)
+            return (Node("{", (self._read_enclosed("}"),)),)
         text, accents = self._letter()
         return (Node("{", ((Node(text, accents=accents),),)),)
 
@@ -217,20 +226,20 @@ def split_indices(node: Node) -> tuple[Node, tuple[tuple[str, int], ...]]:
     """Return a node with a mark in place of every index, and the indices: a letter or "", and a number."""
     indices: list[tuple[str, int]] = []
 
-    def rewritten(row: Row) -> Row:
-        return tuple(marked(part) for part in row)
+    def rewrite_row(row: Row) -> Row:
+        return tuple(mark_indices(part) for part in row)
 
-    def marked(part: Node) -> Node:
-        parts = tuple(rewritten(row) for row in part.parts)
+    def mark_indices(part: Node) -> Node:
+        parts = tuple(rewrite_row(row) for row in part.parts)
         written = _indices(part.below)
         indices.extend(written)
         return replace(part, parts=parts, below=(_PLACE,) * len(written) or part.below)
 
-    return marked(node), tuple(indices)
+    return mark_indices(node), tuple(indices)
 
 
 def _indices(below: Row) -> list[tuple[str, int]]:
-    """Return the indices that stand below a letter: none where there is a word, or anything else."""
+    """Return the indices below a letter: an empty list if the script is a word, or anything else."""
     text = "".join(node.text for node in below)
     if not text or "".join(index[0] for index in _INDEX.finditer(text)) != text:
         return []
@@ -247,7 +256,7 @@ def _total(digits: str) -> int:
 
 @lru_cache(maxsize=4096)
 def drop_places(node: Node) -> Node:
-    """Return a node without the marks of its indices: what it is an entry of; brackets drop as well."""
+    """Return a node without the marks of its indices, and without brackets that had only those marks."""
     parts = tuple(tuple(drop_places(part) for part in row) for row in node.parts)
     kept = tuple(part for part in node.below if part != _PLACE)
     if node.text == "(" and node.below and not kept and len(parts[0]) == 1:

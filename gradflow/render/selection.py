@@ -91,7 +91,7 @@ def multiply_out(matrix: Matrix) -> list[list[Any]]:
     NumericalError
         If they are outside the range of a double.
     """
-    scaled = Scaled(matrix.entries, matrix.exponent2).collapsed()
+    scaled = Scaled(matrix.entries, matrix.exponent2).collapse()
     if scaled.exponent:
         raise NumericalError(
             f"the matrix is entries * 2^{matrix.exponent2}, outside the range of a double, which this format "

@@ -5,25 +5,29 @@ from typing import NamedTuple
 import numpy as np
 
 from gradflow.analysis.bptt import truncation as lag_account
-from gradflow.analysis.bptt.losses import RANDOM, Objective
+from gradflow.analysis.bptt.losses import RANDOM_LOSS, Objective
 from gradflow.analysis.bptt.parameters import chosen
 from gradflow.analysis.bptt.sweep import Streams, Unrolled
-from gradflow.analysis.bptt.truncation import FRESH, Account, Lag, Pairs
+from gradflow.analysis.bptt.truncation import MIN_REMAINING_SHARE, Account, Lag, Pairs
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.rnn import RNN
 from gradflow.layouts.network import Network, NetworkLayer
-from gradflow.linalg.scaled import shifted
+from gradflow.linalg.scaled import shift_exponents
 from gradflow.linalg.underflow import UnderflowWatch
 
 # what is left behind a window is had by streams of its own, by passes now and then, or by streams from the
 # first pass on
 ROUTES = {
-    "streams": {"SMALL": 10**9},
-    "passes": {"SMALL": 0, "SELDOM": 0},
-    "turning": {"SMALL": 0, "SELDOM": 10**9},
+    "streams": {"MAX_STREAMED_STATE": 10**9},
+    "passes": {"MAX_STREAMED_STATE": 0, "MIN_LAGS_PER_PASS": 0},
+    "turning": {"MAX_STREAMED_STATE": 0, "MIN_LAGS_PER_PASS": 10**9},
 }
-# a difference is trusted until it is FRESH of what it is of: that leaves 33 of 53 bits, less a few
-LEFT = {"streams": 1e-12, "passes": 8 * 2.0**-53 / FRESH, "turning": 8 * 2.0**-53 / FRESH}
+# a difference is trusted down to MIN_REMAINING_SHARE of its terms: that leaves 33 of 53 bits, less a few
+LEFT = {
+    "streams": 1e-12,
+    "passes": 8 * 2.0**-53 / MIN_REMAINING_SHARE,
+    "turning": 8 * 2.0**-53 / MIN_REMAINING_SHARE,
+}
 
 
 def choose(monkeypatch, route):
@@ -58,7 +62,7 @@ def swept(cell, inputs, loss, wanted, parameter, initial=None, pairs=False):
     assert trajectory.blow_up is None
     objective = Objective(trajectory, loss, wanted)
     blocks = chosen(cell, trajectory.states, trajectory.inputs, parameter)
-    factor = trajectory.linearized(0, trajectory.steps).side_by_side()
+    factor = trajectory.linearized(0, trajectory.steps).lay_side_by_side()
     unrolled = Unrolled(factor, blocks, trajectory.steps, len(inputs), UnderflowWatch())
     with np.errstate(over="ignore", under="ignore"):
         streams = Streams(*unrolled.without_layers_below(objective.asked()))
@@ -71,8 +75,8 @@ def swept(cell, inputs, loss, wanted, parameter, initial=None, pairs=False):
                 noted.enter(part)
             parts.append(part.gradient())
             lags.append(account.enter(parts[-1]))
-        whole = shifted(account.whole.array, account.whole.exponent)
-        rows = np.array([shifted(part.array, part.exponent) for part in parts])
+        whole = shift_exponents(account.whole.array, account.whole.exponent)
+        rows = np.array([shift_exponents(part.array, part.exponent) for part in parts])
     return Sweep(objective.value(), whole, rows, lags, noted)
 
 
@@ -90,7 +94,7 @@ def planted(parts):
     parts = np.array(parts, float)
     slopes = parts - np.vstack([parts[1:], np.zeros_like(parts[:1])])
     steps, size = parts.shape
-    return swept(linear(np.eye(size)), np.zeros((steps, 1)), RANDOM, steps * slopes, "bias")
+    return swept(linear(np.eye(size)), np.zeros((steps, 1)), RANDOM_LOSS, steps * slopes, "bias")
 
 
 def planted_targets(parts):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.signal import lfilter
 
-from gradflow.analysis.shared.batch_means import FEWEST, MOST, BatchMeans, geyer, standard_errors
+from gradflow.analysis.shared.batch_means import MAX_BATCHES, MIN_BATCHES, BatchMeans, geyer, standard_errors
 
 REPLICAS = 2000  # s² of n values is good to √(2/n), the mean of 2000 to √(2/n)/√2000: under 0.6 %
 
@@ -46,11 +46,11 @@ def test_squared_errors_of_independent_batches_are_right_on_average(count):
 @pytest.mark.parametrize("phi", [0.5, 0.9, -0.5])
 @pytest.mark.parametrize("length", [1, 10])
 def test_squared_errors_of_a_correlated_series_are_right_on_average(phi, length):
-    steps = 250 * MOST  # in the end of 128 to 255 batches, whatever was added
+    steps = 250 * MAX_BATCHES  # in the end of 128 to 255 batches, whatever was added
     series = autoregressive(phi, steps, 200)
     sums = series.reshape(-1, length, 200).sum(axis=1)
     batches = batched(sums, length)
-    assert MOST <= len(batches.steps) < 2 * MOST
+    assert MAX_BATCHES <= len(batches.steps) < 2 * MAX_BATCHES
     found = (batches.standard_errors() ** 2).mean()
     # 200 replicas, each good to √(2/128) or twice that, are 2 % of the mean; for 0.15 see independent batches
     assert found == pytest.approx(true_variance(phi, steps), rel=0.15)
@@ -127,38 +127,40 @@ def test_a_constant_with_rounding_on_it_is_known_at_once():
     assert independent[0] == 32
 
 
-@pytest.mark.parametrize("count", [1, MOST, 2 * MOST - 1, 2 * MOST, 4 * MOST + 3, 1000])
+@pytest.mark.parametrize(
+    "count", [1, MAX_BATCHES, 2 * MAX_BATCHES - 1, 2 * MAX_BATCHES, 4 * MAX_BATCHES + 3, 1000]
+)
 def test_merging_keeps_every_total(count):
     generator = np.random.default_rng(count)
     lengths, sums = generator.integers(1, 9, count), generator.standard_normal((count, 3))
     batches = BatchMeans()
     for length, part in zip(lengths, sums, strict=True):
         batches.add(int(length), part)
-        assert len(batches.steps) < 2 * MOST
+        assert len(batches.steps) < 2 * MAX_BATCHES
     np.testing.assert_allclose(batches.means(), sums.sum(axis=0) / lengths.sum(), rtol=1e-12, atol=1e-15)
     ends, totals = batches.totals()
-    assert len(ends) >= min(count, MOST)
+    assert len(ends) >= min(count, MAX_BATCHES)
     assert np.isin(ends, np.cumsum(lengths)).all()
     places = np.searchsorted(np.cumsum(lengths), ends)
     np.testing.assert_allclose(totals, np.cumsum(sums, axis=0)[places], atol=1e-12)
-    assert np.cumsum(lengths)[-1] - ends[-1] < lengths.sum() / min(count, MOST) * 3
+    assert np.cumsum(lengths)[-1] - ends[-1] < lengths.sum() / min(count, MAX_BATCHES) * 3
 
 
-@pytest.mark.parametrize("count", [FEWEST, 300])
+@pytest.mark.parametrize("count", [MIN_BATCHES, 300])
 def test_a_constant_series_has_no_error(count):
     batches = batched(np.full((count, 2), 0.25), 1)
     assert batches.standard_errors().tolist() == [0.0, 0.0]
     assert batches.means().tolist() == [0.25, 0.25]
 
 
-@pytest.mark.parametrize("count", range(1, FEWEST))
+@pytest.mark.parametrize("count", range(1, MIN_BATCHES))
 def test_of_fewer_than_eight_batches_no_error_is_known(count):
     batches = batched(np.random.default_rng(0).standard_normal((count, 2)), 5)
     assert np.isnan(batches.standard_errors()).all()
     assert np.isfinite(batches.means()).all()
 
 
-@pytest.mark.parametrize("count", [3, FEWEST, 300])
+@pytest.mark.parametrize("count", [3, MIN_BATCHES, 300])
 def test_minus_infinity_is_certain_and_does_not_spoil_its_neighbours(count):
     series = np.random.default_rng(1).standard_normal((count, 3))
     spoiled = series.copy()

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.analysis.bptt.bptt import BATCH
-from gradflow.analysis.shared.inputs import STEPS_FOR_MAP
+from gradflow.analysis.bptt.bptt import DEFAULT_SEQUENCES
+from gradflow.analysis.shared.inputs import MAX_MAP_STEPS
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.errors import DataError, UsageError
@@ -94,7 +94,7 @@ REFUSED = [
     (UsageError, {"parameter": "weight_hhx"}, "did you mean 'weight_hh'"),
     (UsageError, {"parameter": "layer2.weight_hh"}, "unknown parameter"),
     (UsageError, {"pair_map": True, "batch": 2}, "map of 2 sequences"),
-    (UsageError, {"pair_map": True, "steps": STEPS_FOR_MAP + 1}, f"map of {STEPS_FOR_MAP + 1} steps"),
+    (UsageError, {"pair_map": True, "steps": MAX_MAP_STEPS + 1}, f"map of {MAX_MAP_STEPS + 1} steps"),
     (UsageError, {"batch": 0}, "batch 0"),
     (UsageError, {"steps": 0}, "steps 0"),
     (UsageError, {"hidden": 0}, "hidden 0"),
@@ -132,8 +132,8 @@ def test_of_data_the_first_sequences_are_used_and_the_rest_is_told():
     two = gradflow.bptt("rnn", input=INPUTS, batch=2, **options)
     assert any("5 input sequences" in note for note in two.notes)
     assert same(two, gradflow.bptt("rnn", input=INPUTS[:2], **options))
-    many = gradflow.bptt("rnn", hidden=2, input=np.ones((BATCH + 8, 3, 1)))
-    assert (many.batch, len(many.notes)) == (BATCH, 1)
+    many = gradflow.bptt("rnn", hidden=2, input=np.ones((DEFAULT_SEQUENCES + 8, 3, 1)))
+    assert (many.batch, len(many.notes)) == (DEFAULT_SEQUENCES, 1)
 
 
 def test_a_batch_of_the_same_sequence_is_that_sequence():

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import gradflow
-from gradflow.analysis.bptt.losses import FINAL, RANDOM
+from gradflow.analysis.bptt.losses import FINAL_LOSS, RANDOM_LOSS
 from gradflow.analysis.bptt.sweep import Streams
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
@@ -44,7 +44,7 @@ def test_a_block_keeps_its_signal_beside_one_that_grows_before_it_dies(way, monk
     choose(monkeypatch, way)
     steps, dies, grows, falls = 140, 100, 6, -6
     cell, inputs = relu_units([2.0**grows, 2.0**falls], steps, [(0, steps - 1 - dies)])
-    found = swept(cell, inputs, FINAL, np.zeros((steps, 2)), "bias", pairs=True)
+    found = swept(cell, inputs, FINAL_LOSS, np.zeros((steps, 2)), "bias", pairs=True)
     lags = np.arange(steps)
     # 2^600 beside 2^-600 at last, 1e-361 of it; from there on the second unit alone
     np.testing.assert_allclose(found.logs()[1:dies], grows * lags[1:dies] * LOG10_2, rtol=1e-4)
@@ -250,7 +250,7 @@ def test_parts_of_separate_units_are_what_fractions_say(way, case):
     states = cell.run(inputs)
     with pytest.MonkeyPatch.context() as patch:
         choose(patch, way)
-        found = swept(cell, inputs, RANDOM, slopes, "bias", pairs=True)
+        found = swept(cell, inputs, RANDOM_LOSS, slopes, "bias", pairs=True)
     # what is asked at t goes back to k by the product of the weights while the unit is open
     pairs = {}
     for unit, weight in enumerate(map(Fraction, weights)):

@@ -89,7 +89,7 @@ def test_a_block_that_dies_takes_no_digit_from_the_one_that_decides(
 ):
     # W^n is large^n times the eigenvector of ``large`` at (0, 0, 1), but for a share (small/large)^n
     if room:  # without room underflow costs digits, and the bounds have to tell
-        monkeypatch.setattr(grading, "ROOM", room)
+        monkeypatch.setattr(grading, "ROOM_BITS", room)
     norms = gradflow.power([[0, small, coupling], [small, 0, 0], [0, 0, large]], steps=steps).norms
     ratio, first = small / large, coupling / large / (1 - (small / large) ** 2)
     exact = steps * math.log10(large) + math.log10(math.hypot(1, first, ratio * first))

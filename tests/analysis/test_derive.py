@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.cells.stack import layers_of
+from gradflow.cells.stack import list_layers
 from gradflow.derivations.derive import derive, taken
 from gradflow.derivations.topics import ALL_TOPICS, DERIVATIONS
 from gradflow.derivations.topics.complex_cells import derivative, sigmoid, slope, step
@@ -17,7 +17,7 @@ from gradflow.derivations.topics.gated import GatedNetwork
 from gradflow.derivations.topics.line import FAR, ROUNDING, DerivationLine, verify_line
 from gradflow.derivations.topics.unrolled import UnrolledNetwork
 from gradflow.errors import DataError, NumericalError, UsageError
-from gradflow.notation.formulas import halves, relation, spans
+from gradflow.notation.formulas import find_relation, split_sides, split_spans
 from gradflow.notation.tex import tex
 from gradflow.registry import lookup
 from tests.truths import EXERCISE, hippo_legs, jordan_blocks, jordan_norm, similar
@@ -137,7 +137,7 @@ def test_every_slip_in_an_equation_is_caught(name):
     topic = made(name)
     symbols, planted = topic.symbols(), 0
     for number, line in enumerate(topic.lines, 1):
-        if relation(line.formula) in "≤<":
+        if find_relation(line.formula) in "≤<":
             continue
         for formula in slips(line.formula):
             planted += 1
@@ -176,8 +176,8 @@ def test_rearranged_formula_is_caught(name, number, meant, written):
 def test_wrong_sign_is_caught(topic):
     symbols = topic.symbols()
     for number, line in enumerate(topic.lines, 1):
-        if relation(line.formula) == "=" and verify_line("topic", number, line, symbols).left != 0:
-            left, right = halves(line.formula)
+        if find_relation(line.formula) == "=" and verify_line("topic", number, line, symbols).left != 0:
+            left, right = split_sides(line.formula)
             with pytest.raises(NumericalError, match="does not hold"):
                 verify_line("topic", number, replace(line, formula=f"{left} = −({right})"), symbols)
 
@@ -185,9 +185,9 @@ def test_wrong_sign_is_caught(topic):
 def test_reversed_inequality_is_caught(topic):
     symbols = topic.symbols()
     for number, line in enumerate(topic.lines, 1):
-        sign = relation(line.formula)
+        sign = find_relation(line.formula)
         if sign in "≤<" and verify_line("topic", number, line, symbols).difference > 1e-6:
-            left, right = halves(line.formula)
+            left, right = split_sides(line.formula)
             with pytest.raises(NumericalError, match="does not hold"):
                 verify_line("topic", number, replace(line, formula=f"{right} {sign} {left}"), symbols)
 
@@ -253,9 +253,9 @@ def test_wrong_line_fails_the_command(monkeypatch):
 def test_formulas_and_texts_use_the_notation(topic):
     for line in topic.lines:
         assert tex(line.formula).isascii()
-        assert relation(line.formula)
+        assert find_relation(line.formula)
     for text in texts(topic).values():
-        for piece, formula in spans(text):
+        for piece, formula in split_spans(text):
             # a terminal of few letters has the LaTeX of formulas, and of all else the letters themselves
             assert tex(piece).isascii() if formula else piece.isascii()
 
@@ -442,7 +442,7 @@ def test_derivative_by_a_matrix_has_the_axes_of_both():
 @pytest.mark.parametrize("cell", CELLS)
 def test_cells_written_twice_are_the_same_cells(cell):
     net = UnrolledNetwork.draw_cell(cell, seed=4, hidden=3, steps=5)
-    weights = [layer.weight_hh for layer in layers_of(net.cell)]
+    weights = [layer.weight_hh for layer in list_layers(net.cell)]
     state = net.start
     for t, inputs in enumerate(net.inputs, 1):
         state = step(net.cell, weights, state, inputs)

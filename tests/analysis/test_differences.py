@@ -7,7 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradflow.analysis.bptt.differences import DIRECTIONS, FIRST, LEVELS, SHRINK, derivative, difference_error
+from gradflow.analysis.bptt.differences import (
+    DIFFERENCE_DIRECTIONS,
+    DIFFERENCE_LEVELS,
+    DIFFERENCE_STEP_RATIO,
+    FIRST_DIFFERENCE_STEP,
+    derivative,
+    difference_error,
+)
 
 KNOWN = {
     "exp": (math.exp, 1.0),
@@ -80,9 +87,9 @@ def test_the_steps_and_the_largest_value_are_told():
 
     found = derivative(function)
     assert found.step in steps
-    assert max(steps) == FIRST
-    assert min(steps) >= FIRST / SHRINK ** (LEVELS - 1)
-    assert found.largest == 3 + FIRST
+    assert max(steps) == FIRST_DIFFERENCE_STEP
+    assert min(steps) >= FIRST_DIFFERENCE_STEP / DIFFERENCE_STEP_RATIO ** (DIFFERENCE_LEVELS - 1)
+    assert found.largest == 3 + FIRST_DIFFERENCE_STEP
 
 
 def error_of(function, gradient, scale=0.3):
@@ -187,6 +194,6 @@ def test_every_number_is_moved_by_as_much_of_its_own_scale():
         return float((change / scales).sum())
 
     assert difference_error(function, 1 / scales, scales, np.random.default_rng(0)) < 1e-10
-    assert FIRST / 2 < max(lengths) < 4 * FIRST
-    assert len(lengths) <= LEVELS * DIRECTIONS
-    assert DIRECTIONS >= 2  # one alone may happen to be at right angles to what is wrong
+    assert FIRST_DIFFERENCE_STEP / 2 < max(lengths) < 4 * FIRST_DIFFERENCE_STEP
+    assert len(lengths) <= DIFFERENCE_LEVELS * DIFFERENCE_DIRECTIONS
+    assert DIFFERENCE_DIRECTIONS >= 2  # one alone may happen to be at right angles to what is wrong

@@ -142,7 +142,7 @@ GATES = [(kind, gate) for kind, (_, gates) in CELLS.items() for gate in gates]
 def test_units_that_were_shut_or_opened_are_found_by_number_and_no_others(kind, gate):
     cell, _, _ = planted(kind, **{gate: {0: SHUT, 3: OPEN, 5: SHUT}})
     # of small blocks no gate is led to an end, whatever the units do
-    found = rows(cell.changed(weight_hh=0.05 * cell.weight_hh))
+    found = rows(cell.replace_arrays(weight_hh=0.05 * cell.weight_hh))
     assert (found[gate].shut, found[gate].opened) == ((0, 5), (3,))
     low = -1.0 if gate in "hgn" else 0.0
     np.testing.assert_allclose(found[gate].mean[[0, 3, 5]], [low, 1.0, low], atol=1e-12)
@@ -173,7 +173,7 @@ def test_a_unit_is_dead_within_a_tenth_of_the_range_of_its_gate(bias, gates, can
 def test_a_unit_that_opens_once_is_not_dead():
     inputs = np.full((STEPS, FEATURES), -1.0)
     inputs[17] = 1.0
-    cell = bias_only(0.0).changed(weight_ih=np.full((4 * HIDDEN, FEATURES), 10.0))
+    cell = bias_only(0.0).replace_arrays(weight_ih=np.full((4 * HIDDEN, FEATURES), 10.0))
     for row in rows(cell, inputs).values():
         assert (row.shut, row.opened) == ((), ())
         assert row.saturated == 1.0

@@ -10,7 +10,7 @@ import safetensors.numpy
 import gradflow
 from gradflow.analysis.init import init as module
 from gradflow.analysis.init.init import init
-from gradflow.analysis.init.tuning import ENOUGH, Knob
+from gradflow.analysis.init.tuning import ENOUGH_DECADES, Knob
 from gradflow.cells import CELLS
 from gradflow.cells.base import Cell
 from gradflow.cells.initialization import INITIALIZATIONS
@@ -121,7 +121,7 @@ def test_of_an_orthogonal_linear_rnn_the_gain_is_1_within_the_width_of_the_band(
     (before, after), steps = found.tuning.log10_norm_ratio, horizon - 1
     assert before == pytest.approx(steps * math.log10(gain), abs=slack)
     assert after == pytest.approx(steps * math.log10(found.value), abs=slack)
-    assert abs(math.log10(found.value)) <= ENOUGH / steps * (1 + 1e-12) + slack / steps
+    assert abs(math.log10(found.value)) <= ENOUGH_DECADES / steps * (1 + 1e-12) + slack / steps
     assert found.rate_before == pytest.approx(math.log(gain), abs=slack * math.log(10) / steps)
     assert found.rate_after == pytest.approx(math.log(found.value), abs=slack * math.log(10) / steps)
     assert found.norm_ratio == pytest.approx(10**after, rel=1e-12)
@@ -145,7 +145,7 @@ def test_without_recurrent_weights_or_inputs_a_gate_keeps_sigma_of_its_bias_at_e
 
     assert found.tuning.log10_norm_ratio == pytest.approx([kept(start), kept(found.value)], rel=1e-9)
     # σ(b)^(N−1) is within a quarter of a decade of 1
-    assert abs(kept(found.value)) <= ENOUGH * (1 + 1e-9)
+    assert abs(kept(found.value)) <= ENOUGH_DECADES * (1 + 1e-9)
     assert found.parameter == name
     np.testing.assert_allclose(found.trials.log10_norm_ratio, kept(found.trials.value), rtol=1e-9)
 
@@ -162,14 +162,14 @@ def test_of_chrono_the_slowest_unit_carries_what_arrives(reset, horizon, tmp_pat
     assert memories.max() <= found.value - 1 + 1e-3
     slowest = memories.max() / (1 + memories.max())
     assert found.log10_norm_ratio == pytest.approx((horizon - 1) * math.log10(slowest), rel=1e-9)
-    assert abs(found.log10_norm_ratio) <= ENOUGH
+    assert abs(found.log10_norm_ratio) <= ENOUGH_DECADES
 
 
 def test_the_bias_that_is_found_grows_as_the_logarithm_of_the_horizon():
     # σ(b)^(N−1) = 10^−¼ at the lower edge of the band
     for horizon in (10, 100, 1000):
         value = small("lstm:gain=0,init=keras", horizon=horizon, input="zero").value
-        edge = -math.log(math.expm1(ENOUGH * math.log(10) / (horizon - 1)))
+        edge = -math.log(math.expm1(ENOUGH_DECADES * math.log(10) / (horizon - 1)))
         assert value >= edge - 1e-6
 
 
@@ -324,7 +324,7 @@ def test_of_every_variant_each_trial_is_the_median_over_the_sequences_it_is_tune
 def test_what_is_written_is_never_farther_from_1_than_what_was_asked_for(cell, horizon, seed):
     found = gradflow.init(cell, hidden=8, features=2, horizon=horizon, seeds=1, seed=seed)
     before, after = np.abs(found.tuning.log10_norm_ratio)
-    assert max(after, ENOUGH) <= max(before, ENOUGH)
+    assert max(after, ENOUGH_DECADES) <= max(before, ENOUGH_DECADES)
 
 
 @pytest.mark.parametrize(
@@ -371,7 +371,7 @@ def test_of_the_values_that_do_the_nearest_to_the_start_is_taken():
     arriving = [
         v
         for v, log in zip(found.trials.value, found.trials.log10_norm_ratio, strict=True)
-        if abs(log) <= ENOUGH
+        if abs(log) <= ENOUGH_DECADES
     ]
     assert len(arriving) > 1
     assert found.value == min(arriving)

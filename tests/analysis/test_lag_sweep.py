@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gradflow.analysis.bptt.losses import FINAL, MEAN, RANDOM
+from gradflow.analysis.bptt.losses import FINAL_LOSS, MEAN_LOSS, RANDOM_LOSS
 from gradflow.cells.spec import parse_cell
 from gradflow.cells.stack import Stack
 from tests import slow
@@ -35,9 +35,9 @@ def layer_of(cell, number):
 
 def changed(cell, number, parameter, weight):
     if not isinstance(cell, Stack):
-        return cell.changed(**{parameter: weight})
+        return cell.replace_arrays(**{parameter: weight})
     layers = list(cell.layers)
-    layers[number] = layers[number].changed(**{parameter: weight})
+    layers[number] = layers[number].replace_arrays(**{parameter: weight})
     return Stack(tuple(layers))
 
 
@@ -80,7 +80,7 @@ SCALES = [  # cell, decimal power by which a part falls with a lag or so
 ]
 
 
-@pytest.mark.parametrize("loss", [FINAL, MEAN, RANDOM], ids=["final", "mean", "random"])
+@pytest.mark.parametrize("loss", [FINAL_LOSS, MEAN_LOSS, RANDOM_LOSS], ids=["final", "mean", "random"])
 @pytest.mark.parametrize(("spec", "power"), SCALES)
 def test_every_window_loses_and_keeps_what_plain_loops_say(spec, power, loss, route):
     generator = np.random.default_rng(3)
@@ -115,8 +115,8 @@ def test_a_map_is_that_of_plain_loops_and_adds_up_to_the_lags(spec):
     generator = np.random.default_rng(4)
     cell = parse_cell(spec).make(3, 2, generator)
     inputs, wanted = generator.standard_normal((8, 2)), generator.standard_normal((8, cell.output_size))
-    truth = twin(cell, inputs, MEAN, wanted, 0, "weight_hh").astype(float)
-    found = swept(cell, inputs, MEAN, wanted, "layer1.weight_hh", pairs=True)
+    truth = twin(cell, inputs, MEAN_LOSS, wanted, 0, "weight_hh").astype(float)
+    found = swept(cell, inputs, MEAN_LOSS, wanted, "layer1.weight_hh", pairs=True)
     later, earlier = np.tril_indices(8)
     norms = np.linalg.norm(truth, axis=-1)
     np.testing.assert_allclose(
@@ -185,7 +185,7 @@ def test_what_passes_leave_of_a_long_slow_decay_is_what_streams_leave(monkeypatc
     found = {}
     for name in ROUTES:
         choose(monkeypatch, name)
-        found[name] = swept(cell, inputs, MEAN, targets, "all").column("error")
+        found[name] = swept(cell, inputs, MEAN_LOSS, targets, "all").column("error")
     assert 0 < found["streams"][-2] < 1e-20
     np.testing.assert_allclose(found["passes"], found["streams"], rtol=LEFT["passes"])
 

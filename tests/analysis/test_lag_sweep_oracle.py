@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradflow.analysis.bptt.losses import FINAL, MEAN, RANDOM
+from gradflow.analysis.bptt.losses import FINAL_LOSS, MEAN_LOSS, RANDOM_LOSS
 from tests.analysis.taken_apart import swept
 from tests.cells.torch_cases import CASES, ORACLE, relative_difference, restored
 
 TORCH = np.load(Path(__file__).parents[1] / "oracles" / "torch_gradients.npz")
-LOSSES = {"final": FINAL, "mean": MEAN, "random": RANDOM}
+LOSSES = {"final": FINAL_LOSS, "mean": MEAN_LOSS, "random": RANDOM_LOSS}
 STEPS = 5
 LATER, EARLIER = np.tril_indices(STEPS)
 WITHOUT_LAYERS = [case for case in CASES if "layers=" not in case]

@@ -8,7 +8,7 @@ import pytest
 from scipy.linalg import expm
 
 import gradflow
-from gradflow.analysis.shared.exponents import BATCHES, SPREAD
+from gradflow.analysis.shared.exponents import INITIAL_STATE_SPREAD, RUN_BATCHES
 from gradflow.cells import CELLS
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
@@ -72,8 +72,8 @@ def test_normal_matrices_have_newmans_exponents_and_errors(size):
     assert np.abs(apart).max() < 4.5
     assert np.abs(apart.mean(axis=0)).max() < 4.5 / math.sqrt(draws)
     # squared errors of 64 batches scatter by √(2/63), and may be too large as the tests of batch means say
-    scatter = 4 * math.sqrt(2 / (BATCHES - 1) / np.size(ratios))
-    high = 1 + 2 * (1 + 2 * math.sqrt(2)) / math.sqrt(2 * math.pi * BATCHES)
+    scatter = 4 * math.sqrt(2 / (RUN_BATCHES - 1) / np.size(ratios))
+    high = 1 + 2 * (1 + 2 * math.sqrt(2)) / math.sqrt(2 * math.pi * RUN_BATCHES)
     assert 1 - scatter < np.mean(ratios) < high + scatter
 
 
@@ -496,13 +496,13 @@ def test_dead_units_are_minus_infinity():
         np.zeros((3, 2)), np.random.default_rng(0).standard_normal((3, 3)), np.r_[1.0, -1e3, 1.0], "relu"
     )
     weights = 0.1 * np.abs(cell.weight_hh)
-    found = whole(network(cell.changed(weight_hh=weights)))
+    found = whole(network(cell.replace_arrays(weight_hh=weights)))
     living = np.linalg.eigvals(weights[np.ix_([0, 2], [0, 2])])
     np.testing.assert_allclose(
         np.exp(found.exponents.exponent[:2]), np.sort(np.abs(living))[::-1], rtol=1e-10
     )
     assert found.exponents.exponent[2] == -math.inf
-    dead = whole(network(cell.changed(bias=np.full(3, -1e3))))
+    dead = whole(network(cell.replace_arrays(bias=np.full(3, -1e3))))
     assert dead.exponents.exponent.tolist() == [-math.inf] * 3
     assert dead.verdict == "vanishing"
 
@@ -634,7 +634,7 @@ def test_the_first_state_is_near_zero_but_not_there():
     # at 0 a tanh network of gain 2 without input would stay for ever: ln 2 instead of the fixed point's
     cell = RNN(np.zeros((1, 1)), np.array([[2.0]]), np.zeros(1))
     found = whole(network(cell), input="zero", transient=0, steps=1)
-    assert math.log(2 * math.cosh(2 * 6 * SPREAD) ** -2) < found.largest < math.log(2)
+    assert math.log(2 * math.cosh(2 * 6 * INITIAL_STATE_SPREAD) ** -2) < found.largest < math.log(2)
 
 
 def test_a_backward_layer_goes_through_its_inputs_from_the_last_to_the_first():

@@ -9,7 +9,7 @@ import pytest
 from scipy.optimize import brentq
 
 from gradflow.analysis.theory.mean_field import MeanField, normal_mean
-from gradflow.cells.activations import ACTIVATIONS, activation
+from gradflow.cells.activations import ACTIVATIONS, parse_activation
 
 # φ and φ′ by mpmath, and where they are not smooth
 TWINS = {
@@ -53,7 +53,7 @@ def normal_twin(function, variance, kinks=()):
     [*product(TWINS, VARIANCES), *product(["erf", "softsign", "leaky_relu", "hard_sigmoid"], [1e6])],
 )
 def test_normal_means_are_mpmaths_within_the_error_they_state(name, variance):
-    phi = activation(name)
+    phi = parse_activation(name)
     for own, twin in zip((phi.value, phi.slope), TWINS[name][:2], strict=True):
         mean = normal_mean(lambda z, own=own: np.square(own(z)), variance)
         expected = normal_twin(lambda x, twin=twin: twin(x) ** 2, variance, TWINS[name][2])
@@ -123,7 +123,7 @@ def test_exponents_of_tanh_are_the_published_ones_to_their_six_digits(gain, driv
 @pytest.mark.parametrize("name", ["tanh", "sigmoid", "softsign", "elu"])
 @pytest.mark.parametrize(("deviation", "drive"), [(1.1, 0.5), (1.3, 1e-3), (0.5, 20.0), (0.9, 3e4)])
 def test_variance_reproduces_itself_by_mpmaths_quadrature(name, deviation, drive):
-    variance = MeanField(activation(name), deviation, drive).variance()
+    variance = MeanField(parse_activation(name), deviation, drive).variance()
     assert variance >= drive
     square = normal_twin(lambda x: TWINS[name][0](x) ** 2, variance, TWINS[name][2])
     assert deviation**2 * square + drive == pytest.approx(variance, rel=2 * TOLERANCE)
@@ -184,7 +184,7 @@ def test_exponent_of_a_linear_network_is_the_logarithm_of_its_deviation(deviatio
      ("softsign", 1.0), ("leaky_relu", math.sqrt(2 / 1.0001))],
 )  # fmt: skip
 def test_without_drive_the_critical_deviation_is_where_the_state_0_turns_unstable(name, expected):
-    phi = activation(name)
+    phi = parse_activation(name)
     assert MeanField(phi, 1.7, 0.0).critical_deviation() == pytest.approx(expected, rel=1e-12)
     below, above = (MeanField(phi, expected * side, 0.0).exponent().value for side in (0.99, 1.01))
     assert below < 0 < above
@@ -193,7 +193,7 @@ def test_without_drive_the_critical_deviation_is_where_the_state_0_turns_unstabl
 @pytest.mark.parametrize("drive", [1e-4, 0.1, 1.0, 50.0])
 @pytest.mark.parametrize("name", ["tanh", "erf", "sigmoid", "softsign"])
 def test_with_drive_the_exponent_crosses_0_at_the_critical_deviation(name, drive):
-    field = MeanField(activation(name), 1.0, drive)
+    field = MeanField(parse_activation(name), 1.0, drive)
     critical = field.critical_deviation()
     at = field._replace(deviation=critical)
     # the root is bracketed to 1e-12 in ln σ, of which λ is at most some 1 times as large
@@ -222,7 +222,7 @@ def test_relu_turns_critical_at_the_root_of_2_whatever_drives_it():
 @pytest.mark.parametrize("name", ["tanh", "erf", "sigmoid"])
 def test_noise_always_calms_and_gain_always_excites_a_saturating_network(name):
     # Molgedey et al. 1992: ⟨φ′²⟩ falls with q, and q grows with s
-    phi, drives, gains = activation(name), [0.01, 0.1, 0.5, 2.0, 10.0, 100.0], [0.3, 0.7, 1.2, 2.0, 5.0]
+    phi, drives, gains = parse_activation(name), [0.01, 0.1, 0.5, 2.0, 10.0, 100.0], [0.3, 0.7, 1.2, 2.0, 5.0]
     exponents = np.array([[MeanField(phi, g, s).exponent().value for s in drives] for g in gains])
     variances = np.array([[MeanField(phi, g, s).variance() for s in drives] for g in gains])
     assert (np.diff(exponents, axis=1) < 0).all()

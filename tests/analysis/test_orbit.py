@@ -9,8 +9,8 @@ import pytest
 
 import gradflow
 from gradflow.analysis.shared.inputs import Inputs
-from gradflow.analysis.shared.orbit import PIECE, CellOrbit, StackOrbit
-from gradflow.analysis.shared.trajectory import STRETCH
+from gradflow.analysis.shared.orbit import PIECE_STEPS, CellOrbit, StackOrbit
+from gradflow.analysis.shared.trajectory import STRETCH_STEPS
 from gradflow.cells import CELLS
 from gradflow.cells.rnn import RNN
 from gradflow.cells.spec import parse_cell
@@ -50,7 +50,7 @@ def test_a_stream_of_data_ends_with_them_and_goes_through_the_batch_in_turn(leng
 @pytest.mark.parametrize("spec", [*CELLS, *(f"{name}:layers=2" for name in CELLS)])
 def test_a_cell_goes_on_from_piece_to_piece_as_if_there_were_one(spec):
     cell = parse_cell(spec).make(4, 3, np.random.default_rng(1))
-    steps = 2 * STRETCH + 11
+    steps = 2 * STRETCH_STEPS + 11
     fed = np.random.default_rng(2).standard_normal((steps, 3))
     start = np.random.default_rng(3).standard_normal(cell.state_size)
     whole = cell.linearize(cell.run(fed, start), fed)
@@ -73,7 +73,7 @@ def test_no_determinants_are_found_where_none_are_asked_for():
         assert np.isnan([step.log_abs_det for step in orbit]).all()
 
 
-@pytest.mark.parametrize("steps", [1, STRETCH, STRETCH + 1, 3 * STRETCH])
+@pytest.mark.parametrize("steps", [1, STRETCH_STEPS, STRETCH_STEPS + 1, 3 * STRETCH_STEPS])
 def test_a_stack_comes_in_its_order_to_the_last(steps):
     stack = np.random.default_rng(0).standard_normal((steps, 3, 3))
     orbit = StackOrbit(stack)
@@ -86,7 +86,7 @@ def test_a_stack_comes_in_its_order_to_the_last(steps):
 
 
 @pytest.mark.parametrize(
-    ("gain", "length"), [(1e9, PIECE), (2.0, PIECE), (2.0, 100), (2.0, 1024), (2.0, 1023)]
+    ("gain", "length"), [(1e9, PIECE_STEPS), (2.0, PIECE_STEPS), (2.0, 100), (2.0, 1024), (2.0, 1023)]
 )
 def test_an_orbit_ends_at_the_step_whose_state_leaves_the_doubles(gain, length):
     # gain^t > 2^1024 at the first t over 1024 ln 2/ln gain; 2^1024 itself is too large
@@ -133,6 +133,6 @@ def peak(steps):
 def test_memory_does_not_grow_with_the_steps():
     gradflow.lyapunov("rnn", hidden=2, steps=20)  # loads what there is to load
     # two pieces of inputs, drawn and scaled, and their states; 20000 steps of inputs alone were 10 MB
-    pieces = 2 * 3 * PIECE * 64 * 8
+    pieces = 2 * 3 * PIECE_STEPS * 64 * 8
     assert peak(20000) < peak(2000) + 2e5
     assert peak(20000) < 2 * pieces

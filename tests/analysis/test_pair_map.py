@@ -7,7 +7,7 @@ import pytest
 
 import gradflow
 from gradflow.analysis.compare.measure import ComparisonQuestion, measure
-from gradflow.analysis.shared.inputs import STEPS_FOR_MAP
+from gradflow.analysis.shared.inputs import MAX_MAP_STEPS
 from gradflow.analysis.shared.product_norms import View
 from gradflow.cells.rnn import RNN
 from gradflow.cells.spec import parse_cell
@@ -103,7 +103,7 @@ def test_the_map_is_of_the_first_norm_and_block_and_of_every_cell():
         ({"norm": "min"}, "norm 'min'"),
         ({"norm": "cond,2"}, "norm 'cond'"),
         ({"block": "direct"}, "block 'direct'"),
-        ({"steps": STEPS_FOR_MAP + 1}, f"{STEPS_FOR_MAP + 1} steps"),
+        ({"steps": MAX_MAP_STEPS + 1}, f"{MAX_MAP_STEPS + 1} steps"),
     ],
 )
 def test_a_map_that_cannot_be_had_is_refused_with_the_value(options, part):

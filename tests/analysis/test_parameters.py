@@ -140,7 +140,7 @@ def test_what_is_added_to_a_gate_leaves_the_others_alone():
 
 def test_weights_that_lie_otherwise_in_memory_are_moved_all_the_same():
     cell, states, inputs = drawn("rnn")
-    turned = cell.changed(weight_hh=np.asfortranarray(cell.weight_hh))
+    turned = cell.replace_arrays(weight_hh=np.asfortranarray(cell.weight_hh))
     blocks = chosen(turned, states, inputs, "weight_hh")
     change = np.arange(9.0)
     expected = cell.weight_hh + change.reshape(3, 3)

@@ -32,7 +32,7 @@ def layers(request):
     generator = np.random.default_rng(8)
     cell = parse_cell(request.param).make(HIDDEN, FEATURES, generator)
     inputs = generator.standard_normal((STEPS, FEATURES))
-    return cell.layered(cell.run(inputs, generator.standard_normal(cell.state_size)), inputs)
+    return cell.split_layers(cell.run(inputs, generator.standard_normal(cell.state_size)), inputs)
 
 
 def output_gates(cell, states, inputs):
@@ -99,7 +99,7 @@ def test_norms_are_the_spectral_norms_of_the_terms(spec, hidden):
     inputs = generator.standard_normal((STEPS, FEATURES))
     trajectory = follow(cell, inputs)
     found = path_norms(trajectory)
-    every = cell.layered(trajectory.states, inputs)
+    every = cell.split_layers(trajectory.states, inputs)
     assert len(found) == len(every)
     for norms, (layer, states, fed) in zip(found, every, strict=True):
         paths = layer.paths(states, fed)

@@ -227,7 +227,7 @@ def test_gradients_that_explode_through_gates_call_for_other_weights(cell, candi
     made = bias_only(cell)
     weights = made.weight_hh.copy()
     weights[made.blocks[candidate]] = 8 * np.eye(HIDDEN)
-    one = case(made.changed(weight_hh=weights), np.zeros((STEPS, FEATURES)))
+    one = case(made.replace_arrays(weight_hh=weights), np.zeros((STEPS, FEATURES)))
     # at rest half of the state is kept, and the candidate adds ½·½·8 of it
     assert one.before.rate == pytest.approx(math.log(2.5), rel=1e-9)
     found = tried(one)
@@ -302,7 +302,7 @@ def test_best_is_none_where_none_arrives(logs):
 )
 def test_the_layer_and_its_way_stay_as_they_were(spec, gain):
     cell = parse_cell(spec).make(HIDDEN, FEATURES, np.random.default_rng(8))
-    one = case(cell.changed(weight_hh=gain * cell.weight_hh, bias=cell.bias + (gain > 1)), draws())
+    one = case(cell.replace_arrays(weight_hh=gain * cell.weight_hh, bias=cell.bias + (gain > 1)), draws())
     arrays = [*one.cell.weights().values(), one.trajectory.states, one.trajectory.inputs]
     before = [array.copy() for array in arrays]
     assert list(trials(one))
@@ -317,7 +317,7 @@ def test_a_saturated_rnn_gets_the_gain_that_a_sweep_finds(scale):
     inputs = np.random.default_rng(0).standard_normal((STEPS, 1))
     saturated = RNN(np.full((size, 1), 0.01), scale * np.eye(size), np.zeros(size))
     sweep = [
-        credit(follow(saturated.changed(weight_hh=gain * saturated.weight_hh), inputs), STEPS)
+        credit(follow(saturated.replace_arrays(weight_hh=gain * saturated.weight_hh), inputs), STEPS)
         for gain in np.geomspace(0.01, 1, 200)
     ]
     assert any(found.arrives for found in sweep)

@@ -15,11 +15,11 @@ STACK = np.random.default_rng(0).standard_normal((200, 4, 4))
 @pytest.mark.parametrize("share", [1e-4, 1e-2, 1.0])
 def test_wrong_exponents_are_refused_with_both_sums(monkeypatch, share):
     right = gradflow.lyapunov(jacobians=STACK)
-    reflected = orthonormal.reflected
+    reflect = orthonormal.reflect_block
     monkeypatch.setattr(
         orthonormal,
-        "reflected",
-        lambda block: (found := reflected(block))._replace(diagonal=found.diagonal * (1 + share)),
+        "reflect_block",
+        lambda block: (found := reflect(block))._replace(diagonal=found.diagonal * (1 + share)),
     )
     with pytest.raises(NumericalError, match="sum rule fails") as refused:
         gradflow.lyapunov(jacobians=STACK)

@@ -10,7 +10,7 @@ import gradflow
 from gradflow.analysis.theory.mean_field import normal_mean
 from gradflow.analysis.theory.subjects.case import CIRCULAR_LAW
 from gradflow.analysis.theory.subjects.gated import Alike
-from gradflow.cells.activations import activation
+from gradflow.cells.activations import parse_activation
 from gradflow.cells.spec import parse_cell
 from gradflow.errors import UsageError
 from tests.truths import newman
@@ -261,7 +261,7 @@ def test_mean_field_along_the_inputs_is_a_quadrature_at_every_step(activation_na
     inputs = np.random.default_rng(3).standard_normal((60, features)) * np.linspace(0, 2, 60)[:, None]
     found = predicted(f"rnn:init=ginibre,gain=1.2,activation={activation_name}", input=inputs, transient=10)
     squares = np.square(inputs).sum(axis=1) / features
-    variances, exponents = along(activation(activation_name), squares, 1.2, 0.0)
+    variances, exponents = along(parse_activation(activation_name), squares, 1.2, 0.0)
     # cubic splines 0.02 apart in ln q
     assert found["variance"] == pytest.approx(variances[10:].mean(), rel=1e-8)
     assert found["largest_exponent"] == pytest.approx(exponents[10:].mean(), abs=1e-8)

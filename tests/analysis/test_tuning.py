@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradflow.analysis.init.tuning import (
-    ENOUGH,
+    ENOUGH_DECADES,
     Knob,
     TuningTrial,
     best,
@@ -75,7 +75,7 @@ ROOTS = [
 def test_where_the_ratio_grows_with_the_value_its_crossing_is_found(knob, root, slope):
     found = best(searched(knob, growing(knob, root, slope)))
     assert close_enough(found.credit)
-    assert abs(place(knob, found.value) - place(knob, root)) <= ENOUGH / slope * (1 + 1e-9)
+    assert abs(place(knob, found.value) - place(knob, root)) <= ENOUGH_DECADES / slope * (1 + 1e-9)
 
 
 @settings(deadline=None, max_examples=80)
@@ -99,7 +99,7 @@ def test_from_any_start_to_any_crossing_of_a_bent_curve_the_band_is_found(knob, 
 
 
 @pytest.mark.parametrize("knob", KNOBS)
-@pytest.mark.parametrize("log10", [0.0, ENOUGH, -ENOUGH, 0.1])
+@pytest.mark.parametrize("log10", [0.0, ENOUGH_DECADES, -ENOUGH_DECADES, 0.1])
 def test_a_start_that_is_close_enough_ends_the_search(knob, log10):
     assert searched(knob, lambda value: log10) == [TuningTrial(knob.start, outcome(log10))]
 

@@ -193,7 +193,7 @@ def test_the_stages_one_after_the_other_are_the_matrix(walked, columns):
     block = np.random.default_rng(6).standard_normal((cell.state_size, columns))
     for t in range(STEPS):
         one = factor.at(t)
-        staged = one.mixed(one.graded(one.scaled(block)))
+        staged = one.apply_mixing(one.apply_graded(one.apply_scale(block)))
         np.testing.assert_allclose(staged, one.todense() @ block, atol=1e-13)
 
 
@@ -201,11 +201,11 @@ def test_stages_have_the_determinants_that_they_claim(walked):
     # det L = ±1, D diagonal: ln |det Z D| is all of it
     cell, _, _, factor = walked
     eye, one = np.eye(cell.state_size), factor.at(1)
-    scaled, graded, mixed = one.scaled(eye), one.graded(eye), one.mixed(eye)
+    scaled, graded, mixed = one.apply_scale(eye), one.apply_graded(eye), one.apply_mixing(eye)
     np.testing.assert_array_equal(scaled, np.diag(np.diagonal(scaled)))
     assert np.linalg.slogdet(mixed)[1] == pytest.approx(0.0, abs=1e-12)
     np.testing.assert_array_equal(np.diagonal(mixed), 1)
-    if not one.staged:
+    if not one.has_stages:
         np.testing.assert_array_equal(scaled, eye)
         np.testing.assert_array_equal(mixed, eye)
     elif not np.array_equal(scaled @ mixed, eye):
@@ -225,7 +225,7 @@ def test_what_the_dense_matrix_rounds_away_the_determinant_keeps(spec):
     states = cell.run(inputs)
     found = cell.linearize(states, inputs).log_abs_dets()
     expected = np.zeros(STEPS)
-    for layer, own, fed in cell.layered(states, inputs):
+    for layer, own, fed in cell.split_layers(states, inputs):
         gates = {gate.name: gate.values for gate in layer.gates(own, fed)}
         c = own[1:, SIZE:]
         slope = gates["o"] * (1 - gates["o"]) * np.abs(np.tanh(c))

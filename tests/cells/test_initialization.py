@@ -8,7 +8,7 @@ import pytest
 from gradflow.analysis.compare.measure import ComparisonQuestion, measure
 from gradflow.analysis.shared.product_norms import View
 from gradflow.cells import CELLS
-from gradflow.cells.initialization import INITIALIZATIONS, fresh_weights
+from gradflow.cells.initialization import INITIALIZATIONS, draw_fresh_weights
 from gradflow.cells.spec import parse_cell
 from gradflow.errors import UsageError
 
@@ -37,7 +37,7 @@ def test_every_initialization_and_cell_is_tested_here():
 
 
 def test_torch_is_uniform_on_one_over_the_root_of_the_hidden_size():
-    weights = fresh_weights("torch", 4, (50, 50, 30), 1.0, np.random.default_rng(0))
+    weights = draw_fresh_weights("torch", 4, (50, 50, 30), 1.0, np.random.default_rng(0))
     for one in weights:
         assert np.abs(one).max() <= 1 / math.sqrt(50)
         assert np.abs(one).max() > 0.95 / math.sqrt(50)
@@ -75,7 +75,7 @@ def test_keras_has_no_biases_but_an_lstm_forgets_with_one():
 
 @pytest.mark.parametrize("gain", [0.5, 1.0, 2.0])
 def test_ginibre_has_the_variance_of_mean_field_theory(gain):
-    weights = fresh_weights("ginibre", 3, (80, 80, 40), gain, np.random.default_rng(1))
+    weights = draw_fresh_weights("ginibre", 3, (80, 80, 40), gain, np.random.default_rng(1))
     assert_variance(weights.weight_hh, gain**2 / 80, 3.0)
     assert_variance(weights.weight_ih, 1 / 40, 3.0)
     assert not weights.bias_ih.any()
@@ -236,7 +236,7 @@ def test_white_noise_makes_the_pre_activations_variance_that_of_mean_field_theor
 @pytest.mark.parametrize("gates", [1, 3, 4])
 @pytest.mark.parametrize("sizes", [(150, 150, 60), (90, 30, 200)])
 def test_scales_are_the_standard_deviations_of_weights_that_are_drawn(init, gates, sizes):
-    weights = fresh_weights(init, gates, sizes, 1.7, np.random.default_rng(gates))
+    weights = draw_fresh_weights(init, gates, sizes, 1.7, np.random.default_rng(gates))
     scales = INITIALIZATIONS[init].scales(gates, sizes)
     recurrent = 1.7**2 * scales.recurrent**2 / sizes[1]
     if init in ("keras", "orthogonal"):  # the squares of orthonormal columns add up to 1 each

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gradflow.cells import CELLS
-from gradflow.cells.spec import cell_options, parse_cell
+from gradflow.cells.spec import list_cell_options, parse_cell
 from tests.cells.torch_cases import CASES, ORACLE, relative_difference, restored
 
 # options that change the formulas; the others only say which weights are drawn
@@ -41,4 +41,4 @@ def options(case):
 
 
 def cell_options_of(name):
-    return cell_options(parse_cell(name).kind)
+    return list_cell_options(parse_cell(name).kind)

@@ -12,9 +12,9 @@ import gradflow
 from gradflow.analysis.shared.checkpoints import is_checkpoint
 from gradflow.cells import CELLS
 from gradflow.cells.activations import ACTIVATIONS
-from gradflow.cells.gru import RESETS
+from gradflow.cells.gru import RESET_PLACES
 from gradflow.cells.initialization import INITIALIZATIONS
-from gradflow.cells.spec import SWITCH, cell_options, parse_cell
+from gradflow.cells.spec import SWITCH_VALUES, list_cell_options, parse_cell
 from gradflow.cli import COMMANDS
 from gradflow.cli.main import app
 from gradflow.layouts import LAYOUTS
@@ -188,7 +188,7 @@ def test_help_of_compare_lists_cells_and_options(cli):
     shared = told.pop("all")
     assert list(told) == list(CELLS)
     for name, line in told.items():
-        taken = cell_options(lookup(CELLS, name, "cell"))
+        taken = list_cell_options(lookup(CELLS, name, "cell"))
         assert sorted(option.partition("=")[0] for option in f"{shared} {line}".split()) == sorted(taken)
 
 
@@ -197,10 +197,10 @@ def test_help_of_compare_lists_choices(cli):
     told = dict(option.split("=") for line in lines.values() for option in line.split())
     assert told["activation"].split("|") == list(ACTIVATIONS)
     assert told["init"].split("|") == list(INITIALIZATIONS)
-    assert told["reset"].split("|") == list(RESETS)
+    assert told["reset"].split("|") == list(RESET_PLACES)
     signature = inspect.signature(lookup(CELLS, "lstm", "cell").random)
     for name in ("peephole", "coupled", "forget_gate"):
-        assert SWITCH[told[name]] == signature.parameters[name].default
+        assert SWITCH_VALUES[told[name]] == signature.parameters[name].default
 
 
 @pytest.mark.parametrize("name", ALL)

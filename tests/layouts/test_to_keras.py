@@ -8,7 +8,7 @@ import pytest
 
 from gradflow import from_state_dict, load
 from gradflow.analysis.init.init import init
-from gradflow.cells.activations import activation
+from gradflow.cells.activations import parse_activation
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
@@ -144,7 +144,7 @@ KERAS = {"lstm": "ifgo", "gru": "zrn"}
 def test_gates_stand_as_keras_documents_them(spec):
     cell = made(spec)
     marks = np.repeat([MARKS[name] for name in cell.gate_names], HIDDEN)
-    marked = cell.changed(
+    marked = cell.replace_arrays(
         weight_ih=np.tile(marks[:, None], FEATURES), weight_hh=np.tile(marks[:, None], HIDDEN), bias=marks
     )
     kernel, recurrent, bias = arrays_of([marked])
@@ -244,7 +244,7 @@ def test_simple_rnn_has_the_activation_of_keras(name):
     told = {item.arg: ast.literal_eval(item.value) for item in call.keywords}
     assert told.get("activation", "tanh") == name
     (network,) = from_state_dict(found.arrays, assume={"activation": KERAS_ACTIVATIONS[name]}).networks
-    assert activation(network.make_cell().activation) is activation(KERAS_ACTIVATIONS[name])
+    assert parse_activation(network.make_cell().activation) is parse_activation(KERAS_ACTIVATIONS[name])
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,7 @@ def test_measuring_in_stretches_is_measuring_at_once(monkeypatch):
         return batch_norms(lambda k, b: several[k] @ b, STEPS, np.stack([np.eye(6)] * 2))
 
     whole = norms()
-    monkeypatch.setattr(batch, "AT_ONCE", 200)
+    monkeypatch.setattr(batch, "MAX_PENDING_ENTRIES", 200)
     stretches = norms()
     assert agree(stretches.two, whole.two)
     assert agree(stretches.frobenius, whole.frobenius)

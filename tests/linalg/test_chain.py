@@ -124,7 +124,7 @@ DIES = {
     "at_once": {100: 1e-80},
     "exactly": {100: 0.0},
     "gradually": dict.fromkeys(range(60, 120), 0.1),
-    "soon_after_the_first_compression": {chain.FIRST + 25: 1e-40},
+    "soon_after_the_first_compression": {chain.FIRST_COMPRESSION_LAG + 25: 1e-40},
     "and_comes_back": {100: 1e-60, 120: 1e50},
 }
 

@@ -8,8 +8,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from gradflow.linalg.columns import NEAR, NOWHERE, Columns, Sum, factors
-from gradflow.linalg.scaled import SLACK, Scaled
+from gradflow.linalg.columns import UNSCALED_RANGE, Columns, Sum, column_scales
+from gradflow.linalg.scaled import SLACK_BITS, ZERO_EXPONENT, Scaled
 
 # whole numbers of 20 bits, and exponents that a fraction still holds: what comes out is known to the last bit
 NUMBERS = st.integers(-(2**20), 2**20)
@@ -53,13 +53,13 @@ def test_the_largest_entry_of_a_column_is_near_1_or_its_exponent_under_all(drawn
     made = of(drawn)
     for column, exponent in zip(made.array.T, made.exponents, strict=True):
         largest = np.abs(column).max()
-        assert NEAR[0] / 2 <= largest <= NEAR[1] if largest else exponent == NOWHERE
+        assert UNSCALED_RANGE[0] / 2 <= largest <= UNSCALED_RANGE[1] if largest else exponent == ZERO_EXPONENT
 
 
 @given(st.floats(min_value=5e-324, max_value=1.7e308), EXPONENTS)
 def test_a_column_of_any_double_is_brought_near_1_exactly(size, exponent):
     made = Columns.of(np.array([[size]]), np.array([exponent]))
-    assert 2.0 ** -(SLACK + 1) <= made.array[0, 0] <= 2.0**SLACK
+    assert 2.0 ** -(SLACK_BITS + 1) <= made.array[0, 0] <= 2.0**SLACK_BITS
     assert exact(made.array, made.exponents) == exact(np.array([[size]]), [exponent])
 
 
@@ -85,7 +85,7 @@ def test_a_sum_of_columns_is_exact_but_for_what_a_double_loses_beside_its_larges
 def test_levelled_columns_are_the_same_columns(drawn):
     made = of(drawn)
     top = int(made.exponents.max())
-    level = factors(made.exponents, top)
+    level = column_scales(made.exponents, top)
     assert ((level >= 0) & (level <= 1)).all()
     for column, exponent, factor in zip(made.array.T, made.exponents, level, strict=True):
         if not column.any():
@@ -101,7 +101,7 @@ def test_columns_of_no_rows_or_none_at_all_are_columns():
         made = Columns.of(np.zeros(shape))
         assert made.array.shape == shape
         assert made.plus(made).array.shape == shape
-        assert len(factors(made.exponents, 0)) == shape[1]
+        assert len(column_scales(made.exponents, 0)) == shape[1]
 
 
 def test_a_column_of_zeros_takes_on_whatever_is_added():
@@ -110,7 +110,7 @@ def test_a_column_of_zeros_takes_on_whatever_is_added():
         assert added.array.tolist() == [[1.0], [1.0]]
         assert added.exponents.tolist() == [-(10**9)]
     gone = tiny.plus(Columns(-tiny.array, tiny.exponents))
-    assert gone.exponents.tolist() == [NOWHERE]
+    assert gone.exponents.tolist() == [ZERO_EXPONENT]
 
 
 def test_columns_of_a_slice_keep_their_exponents():

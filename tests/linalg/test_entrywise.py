@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradflow.linalg.columns import Columns
-from gradflow.linalg.entrywise import LEVEL_SPREAD, EntrywiseColumns
+from gradflow.linalg.entrywise import LEVEL_SPREAD_BITS, EntrywiseColumns
 
 NUMBERS = st.tuples(st.integers(-(2**50), 2**50), st.integers(-30_000, 30_000))
 
@@ -42,11 +42,11 @@ def test_no_entry_is_lost_in_levels(numbers):
     columns = columns_of(numbers)
     assert fractions(columns) == exact(numbers)
     levels = columns.levels()
-    assert fractions(columns.gathered(levels)) == exact(numbers)
+    assert fractions(columns.gather(levels)) == exact(numbers)
     for level in levels:
         sizes = np.abs(level.array[level.array != 0])
         if sizes.size:
-            assert np.ptp(np.frexp(sizes)[1]) <= LEVEL_SPREAD
+            assert np.ptp(np.frexp(sizes)[1]) <= LEVEL_SPREAD_BITS
 
 
 @given(st.lists(st.tuples(NUMBERS, NUMBERS), min_size=1, max_size=5))

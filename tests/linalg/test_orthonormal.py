@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradflow.errors import NumericalError
-from gradflow.linalg.orthonormal import MOST, Frame, graded_triangle, triangle
+from gradflow.linalg.orthonormal import MAX_STEPS_BETWEEN_QR, Frame, factor_block, factor_graded_block
 from gradflow.linalg.products import Dense
 from tests.slow import product_triangle_logs, triangle_logs
 
@@ -121,11 +121,11 @@ def test_steps_that_keep_columns_apart_are_taken_many_at_once():
             return super().matmat(block)
 
     frame, few = Frame(6, 6, np.random.default_rng(0)), []
-    keep = frame._keep
-    frame._keep = lambda *found: (few.append(1), keep(*found))
-    frame.advance([Counted(rotation) for rotation in rotations(6, 10 * MOST)])
-    assert len(counted) == 10 * MOST  # no step is taken twice
-    assert len(few) <= 10 + math.log2(MOST) + 1
+    keep = frame._store_columns
+    frame._store_columns = lambda *found: (few.append(1), keep(*found))
+    frame.advance([Counted(rotation) for rotation in rotations(6, 10 * MAX_STEPS_BETWEEN_QR)])
+    assert len(counted) == 10 * MAX_STEPS_BETWEEN_QR  # no step is taken twice
+    assert len(few) <= 10 + math.log2(MAX_STEPS_BETWEEN_QR) + 1
     assert np.abs(frame.logs).max() <= 1e-12
 
 
@@ -281,9 +281,9 @@ def test_columns_that_live_on_measure_what_is_left():
 def test_q_times_r_is_the_block(size, count, seed, exponent):
     count = min(size, count)
     block = math.ldexp(1.0, exponent) * np.random.default_rng(seed).standard_normal((size, count))
-    plain, step = triangle(block), graded_triangle(block)
+    plain, step = factor_block(block), factor_graded_block(block)
     assert step.living.tolist() == list(range(count))
-    for found, scale in ((plain, 1.0), (step.found, math.ldexp(1.0, step.shift))):
+    for found, scale in ((plain, 1.0), (step.triangle, math.ldexp(1.0, step.shift))):
         np.testing.assert_allclose(found.columns.T @ found.columns, np.eye(count), atol=1e-13)
         upper = found.columns.T @ (block / scale)
         np.testing.assert_allclose(np.tril(upper, -1), 0, atol=1e-13 * np.abs(block / scale).max())
@@ -296,7 +296,7 @@ def test_an_entry_that_is_not_finite_is_refused(wrong):
     block = np.eye(3)
     block[1, 2] = wrong
     with pytest.raises(NumericalError, match="overflows within one step"):
-        graded_triangle(block)
+        factor_graded_block(block)
 
 
 def test_the_same_seed_gives_the_same_bits_and_another_another_start():

@@ -13,7 +13,7 @@ from gradflow.linalg.scaled import (
     from_log10,
     number,
     number_power,
-    shifted,
+    shift_exponents,
 )
 
 
@@ -54,14 +54,14 @@ def test_scaling_is_exact(dtype):
     array = (np.random.default_rng(0).standard_normal((4, 4)) * 1e-200).astype(dtype)
     scaled = Scaled.of(array)
     assert scaled.exponent != 0
-    np.testing.assert_array_equal(shifted(scaled.array, scaled.exponent), array)
+    np.testing.assert_array_equal(shift_exponents(scaled.array, scaled.exponent), array)
 
 
 def test_collapsed_only_where_every_entry_is_a_normal_double():
-    assert Scaled(np.array([[0.5, 0.0]]), 3).collapsed().exponent == 0
-    assert Scaled(np.array([[1.0, 1.0]]), 1100).collapsed().exponent == 1100
-    assert Scaled(np.array([[1.0, 1e-300]]), -100).collapsed().exponent == -100
-    assert Scaled(np.zeros((1, 1)), 0).collapsed().exponent == 0
+    assert Scaled(np.array([[0.5, 0.0]]), 3).collapse().exponent == 0
+    assert Scaled(np.array([[1.0, 1.0]]), 1100).collapse().exponent == 1100
+    assert Scaled(np.array([[1.0, 1e-300]]), -100).collapse().exponent == -100
+    assert Scaled(np.zeros((1, 1)), 0).collapse().exponent == 0
 
 
 @given(st.floats(min_value=1e-5, max_value=1e5), st.integers(0, 10**18))

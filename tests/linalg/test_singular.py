@@ -112,7 +112,7 @@ def test_a_turn_of_the_basis_keeps_the_search_right():
 
 def test_a_search_that_is_cut_short_falls_back_on_all_singular_values(monkeypatch):
     # 60 values within a relative 1e-4 are not told apart in three steps of Lanczos
-    monkeypatch.setattr(singular, "MOST", 3)
+    monkeypatch.setattr(singular, "MAX_LANCZOS_STEPS", 3)
     monkeypatch.setattr(LeadingSingularValue.of_operator, "__defaults__", (3,))
     grams = []
     plain = singular._root_of_largest
@@ -156,7 +156,7 @@ def test_float32_is_right_to_its_own_precision():
 )
 def test_the_error_of_many_operators_holds_but_for_the_chance_allowed(monkeypatch, chance, steps, values):
     # each of 2000 has a start of its own; whether its error holds is a matter of that start alone
-    monkeypatch.setattr(singular, "EACH_MOST", steps)
+    monkeypatch.setattr(singular, "MAX_JOINT_LANCZOS_STEPS", steps)
     scale = values[:, None]
     leading = leading_singular_values(
         lambda v: scale * v,

@@ -13,7 +13,7 @@ import gradflow
 import gradflow.notation
 import gradflow.notation.tex
 import gradflow.render.text.latex as latex
-from gradflow.notation import SYMBOLS
+from gradflow.notation import LATEX_SYMBOLS
 from gradflow.render.style import Style
 from tests.render.conftest import HOSTILE
 from tests.test_notation import check_balanced
@@ -22,7 +22,7 @@ PREAMBLE = "\\documentclass{article}\n\\usepackage{amsmath,amssymb}\n\\begin{doc
 SOURCES = (gradflow.notation, gradflow.notation.tex, latex)
 # every control word in the sources, and those made of a name
 KNOWN = set(re.findall(r"\\([a-zA-Z]+)", "".join(map(inspect.getsource, SOURCES)))) | {
-    word.strip("\\") for word in [*SYMBOLS.values(), *gradflow.notation.NAMES.values()]
+    word.strip("\\") for word in [*LATEX_SYMBOLS.values(), *gradflow.notation.NAMES.values()]
 }
 
 

@@ -23,8 +23,8 @@ from gradflow.layouts.network import Network
 from gradflow.readers.in_memory import name_origin
 from gradflow.registry import lookup
 
-BATCH = 32  # sequences of somebody's data that are used unless more are asked for
-DRAWN = (
+DEFAULT_SEQUENCES = 32  # sequences of somebody's data that are used unless more are asked for
+DRAWN_SENTENCE = (
     "Targets or readout are drawn from the seed: windows are those of that loss, not of the one trained on."
 )
 
@@ -134,7 +134,7 @@ def bptt(
     hidden, features = sizes([spec], hidden, features, input)
     inputs = Inputs.of(
         input, key=key, format=input_format, steps=steps, features=features, scale=input_scale,
-        seed=0 if seed is None else seed,        count=batch or BATCH,
+        seed=0 if seed is None else seed,        count=batch or DEFAULT_SEQUENCES,
     )  # fmt: skip
     random = targets is None or inputs.kind == "normal" or not isinstance(spec, Trained)
     if not random:
@@ -163,7 +163,7 @@ def bptt(
     }  # fmt: skip
     notes = [*_told(spec, inputs, sequences, objective), *wanted.told]
     if targets is None and isinstance(spec, Trained):
-        notes.append(DRAWN)
+        notes.append(DRAWN_SENTENCE)
     used = {"hidden": hidden, "features": inputs.features}
     return record(params, used, notes, objective, taken_apart(objective, parameter, pair_map, map))
 
@@ -202,7 +202,7 @@ def _sequences(inputs: Inputs, batch: int | None) -> int:
         return batch or 1
     if batch is not None and batch > len(inputs.data):
         raise UsageError(f"batch {batch}: the input has {len(inputs.data)} sequences; expected at most that")
-    return batch or min(len(inputs.data), BATCH)
+    return batch or min(len(inputs.data), DEFAULT_SEQUENCES)
 
 
 def _objective(spec: Spec, cell: Cell, fed: Array, loss: Loss, wanted: Array) -> Objective:

@@ -13,13 +13,13 @@ import numpy as np
 from gradflow.analysis.shared.trajectory import Trajectory
 from gradflow.cells.base import Array, Use
 from gradflow.cells.factor import StepFactor
-from gradflow.linalg.entrywise import EXTENDED
+from gradflow.linalg.entrywise import EXTENDED_DTYPE
 from gradflow.linalg.underflow import UnderflowWatch
 
-SMALL = 2.0**-1000  # digits of a double are lost somewhat under that
-SMALL_WEIGHT = 2.0**-200  # one product with it may take an entry near 1 out of the range that is watched
+MIN_SAFE_ENTRY = 2.0**-1000  # digits of a double are lost somewhat under that
+MIN_SAFE_WEIGHT = 2.0**-200  # one product with it may take an entry near 1 out of the range that is watched
 # Under that a state may be 0 at the next step, in extended range too.
-SMALLEST_STATE = np.ldexp(EXTENDED.type(1.0), int(np.finfo(EXTENDED).minexp) + 1074)
+SMALLEST_STATE = np.ldexp(EXTENDED_DTYPE.type(1.0), int(np.finfo(EXTENDED_DTYPE).minexp) + 1074)
 
 
 Uses = Sequence[dict[str, list[Use]]]  # layer by layer, how each parameter enters each step
@@ -44,7 +44,7 @@ def extend_trajectory(trajectory: Trajectory) -> ExtendedTrajectory:
     doubles, watch = UnderflowWatch(trajectory.underflow), UnderflowWatch()
     factor, uses = _derive(trajectory, doubles)
     weights = trajectory.cell.weights().values()
-    needed = any(((weight != 0) & (np.abs(weight) < SMALL_WEIGHT)).any() for weight in weights)
+    needed = any(((weight != 0) & (np.abs(weight) < MIN_SAFE_WEIGHT)).any() for weight in weights)
     if not doubles.noticed:
         return ExtendedTrajectory(trajectory.states, factor, uses, needed, watch)
     wide, states = _extend_states(trajectory, watch)
@@ -53,13 +53,13 @@ def extend_trajectory(trajectory: Trajectory) -> ExtendedTrajectory:
     wide_factor, wide_uses = _derive(wide, watch)
     pairs = list(zip(_arrays(factor), _arrays(wide_factor), strict=True))
     # Rounding decides on which side of a kink a tiny number lies, so the side is not known.
-    watch.noticed |= any(((own == 0) & (np.abs(other) >= SMALL)).any() for own, other in pairs)
+    watch.noticed |= any(((own == 0) & (np.abs(other) >= MIN_SAFE_ENTRY)).any() for own, other in pairs)
     merged = [_with_small_ones(*pair) for pair in pairs]
     following = iter(merged)
     factor = factor.with_arrays(lambda _: next(following))
     others = iter(_collected(lambda note: _changed_uses(wide_uses, note)))
     uses = _changed_uses(uses, lambda values: _with_small_ones(values, next(others)))
-    needed = needed or any(array.dtype == EXTENDED for array in merged)
+    needed = needed or any(array.dtype == EXTENDED_DTYPE for array in merged)
     return ExtendedTrajectory(states, factor, uses, needed, watch)
 
 
@@ -72,13 +72,13 @@ def _derive(trajectory: Trajectory, watch: UnderflowWatch) -> tuple[StepFactor, 
 
 def _extend_states(trajectory: Trajectory, watch: UnderflowWatch) -> tuple[Trajectory, Array]:
     """Return the trajectory in extended range, and its states, which are doubles where those have all."""
-    cell, inputs = trajectory.cell.astype(EXTENDED), trajectory.inputs.astype(EXTENDED)
+    cell, inputs = trajectory.cell.astype(EXTENDED_DTYPE), trajectory.inputs.astype(EXTENDED_DTYPE)
     states = trajectory.states
-    if (np.abs(states[..., 1:, :]) < SMALL).any():
+    if (np.abs(states[..., 1:, :]) < MIN_SAFE_ENTRY).any():
         with watch.watching():
-            run = cell.run(inputs, states[..., 0, :].astype(EXTENDED))
+            run = cell.run(inputs, states[..., 0, :].astype(EXTENDED_DTYPE))
         states = _with_small_ones(states, run)
-    return Trajectory(cell, inputs, states.astype(EXTENDED), None, underflow=False), states
+    return Trajectory(cell, inputs, states.astype(EXTENDED_DTYPE), None, underflow=False), states
 
 
 def _changed_uses(uses: Uses, change: Callable[[Array], Array]) -> Uses:
@@ -110,7 +110,7 @@ def _collected(visit: Callable[[Callable[[Array], Array]], object]) -> list[Arra
 
 def _with_small_ones(values: Array, wide: Array) -> Array:
     """Return the values themselves, or in extended range if a small one is known better there."""
-    small = (np.abs(values) < SMALL) & (np.abs(wide) < SMALL)
+    small = (np.abs(values) < MIN_SAFE_ENTRY) & (np.abs(wide) < MIN_SAFE_ENTRY)
     if not (small & (values != wide)).any():
         return values
-    return np.where(small, wide, values.astype(EXTENDED))
+    return np.where(small, wide, values.astype(EXTENDED_DTYPE))

@@ -18,10 +18,10 @@ from gradflow.analysis.shared.sequential import run_in_order
 from gradflow.analysis.shared.trajectory import Trajectory
 from gradflow.analysis.shared.trajectory_error import perturbed_states, stated_error
 from gradflow.cells.base import Array
-from gradflow.linalg.entrywise import EXTENDED
-from gradflow.linalg.scaled import ScaledNumber, shifted
+from gradflow.linalg.entrywise import EXTENDED_DTYPE
+from gradflow.linalg.scaled import ScaledNumber, shift_exponents
 
-LITTLE, TOO_LARGE = 1e-3, 1e300  # of a weight that is moved to see what the loss does
+SMALL_WEIGHT_SHARE, MAX_MOVED_WEIGHT = 1e-3, 1e300  # of a weight that is moved to see what the loss does
 
 
 class Apart(NamedTuple):
@@ -88,11 +88,13 @@ def _backward(objective: Objective, parameter: str) -> _Backward:
     trajectory = objective.trajectory
     extended = extend_trajectory(trajectory)
     blocks = select_blocks(extended.uses, parameter)
-    factor = extended.factor.side_by_side()
+    factor = extended.factor.lay_side_by_side()
     unrolled = Unrolled(factor, blocks, trajectory.steps, len(trajectory.inputs), extended.watch)
     with extended.watch.watching():
         asked = objective._replace(trajectory=replace(trajectory, states=extended.states)).asked()
-    streams = Streams(*unrolled.without_layers_below(asked.astype(EXTENDED) if extended.needed else asked))
+    streams = Streams(
+        *unrolled.without_layers_below(asked.astype(EXTENDED_DTYPE) if extended.needed else asked)
+    )
     return _Backward(streams, blocks)
 
 
@@ -119,13 +121,13 @@ def gradient_error(objective: Objective, apart: Apart) -> float:
     """Return how far the sum of all lags is from central differences; nan where those decide nothing."""
     cell, blocks, kept = objective.trajectory.cell, apart.blocks, apart.account.kept
     scale = np.concatenate([np.full(block.size, _usual(values(cell, [block]))) for block in blocks])
-    if scale.max() > TOO_LARGE:
+    if scale.max() > MAX_MOVED_WEIGHT:
         return math.nan
     generator = np.random.default_rng(0)
     with np.errstate(all="ignore"):
         return difference_error(
             lambda change: objective.value(moved(cell, blocks, change)),
-            shifted(kept.array, kept.exponent),
+            shift_exponents(kept.array, kept.exponent),
             scale,
             generator,
         )
@@ -133,5 +135,5 @@ def gradient_error(objective: Objective, apart: Apart) -> float:
 
 def _usual(weights: Array) -> float:
     """Return the size of a weight, root mean square; of none at all, a little."""
-    largest = max(float(np.abs(weights).max()), LITTLE)
-    return max(largest * float(np.sqrt(np.square(weights / largest).mean())), LITTLE)
+    largest = max(float(np.abs(weights).max()), SMALL_WEIGHT_SHARE)
+    return max(largest * float(np.sqrt(np.square(weights / largest).mean())), SMALL_WEIGHT_SHARE)

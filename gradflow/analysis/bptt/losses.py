@@ -10,10 +10,10 @@ from numpy.typing import ArrayLike
 from gradflow.analysis.shared.trajectory import Trajectory
 from gradflow.analysis.shared.without_effect import refuse_without_effect
 from gradflow.cells.base import Array, Cell
-from gradflow.cells.factor import side_by_side
+from gradflow.cells.factor import lay_side_by_side
 from gradflow.errors import DataError
-from gradflow.linalg.entrywise import EXTENDED
-from gradflow.linalg.products import transposed
+from gradflow.linalg.entrywise import EXTENDED_DTYPE
+from gradflow.linalg.products import transpose_matrices
 from gradflow.printable import escape_unprintable
 from gradflow.readers.arrays import read_array
 from gradflow.readers.in_memory import convert_array
@@ -64,9 +64,9 @@ def _count(outputs: Array) -> int:
     return int(outputs.shape[0] * outputs.shape[1])
 
 
-MEAN = Loss(_mean, _mean_slope)
-FINAL = Loss(_final, _final_slope, last_only=True)
-RANDOM = Loss(_readout, _readout_slope, targets=False)
+MEAN_LOSS = Loss(_mean, _mean_slope)
+FINAL_LOSS = Loss(_final, _final_slope, last_only=True)
+RANDOM_LOSS = Loss(_readout, _readout_slope, targets=False)
 
 
 class Objective(NamedTuple):
@@ -94,10 +94,12 @@ class Objective(NamedTuple):
         except FloatingPointError:
             # an underflow in extended range is for whoever watches
             with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-                slope = self.loss.slope(states[..., output].astype(EXTENDED), self.wanted.astype(EXTENDED))
+                slope = self.loss.slope(
+                    states[..., output].astype(EXTENDED_DTYPE), self.wanted.astype(EXTENDED_DTYPE)
+                )
         asked = np.zeros(states.shape, slope.dtype)
         asked[..., output] = slope
-        return transposed(side_by_side(asked))
+        return transpose_matrices(lay_side_by_side(asked))
 
 
 class Wanted(NamedTuple):

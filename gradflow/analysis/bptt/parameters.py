@@ -7,13 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.cells.base import Array, Cell, Use
-from gradflow.cells.factor import side_by_side
-from gradflow.cells.stack import Stack, layers_of
+from gradflow.cells.factor import lay_side_by_side
+from gradflow.cells.stack import Stack, list_layers
 from gradflow.errors import UsageError
 from gradflow.linalg.columns import Columns
 from gradflow.registry import describe_unknown
 
-EVERY = "all"
+ALL_PARAMETERS = "all"
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,16 +90,16 @@ def _matching(number: int, layer: dict[str, list[Use]], name: str) -> Iterator[B
         start = 0
         for use in uses:
             size = use.shape[0] // len(use.gates) * use.shape[1]
-            if own in (EVERY, parameter):
+            if own in (ALL_PARAMETERS, parameter):
                 yield _block(number, parameter, start, use)
             for place, gate in enumerate(use.gates):
                 if own == f"{parameter}.{gate}":
-                    yield _block(number, parameter, start + place * size, use.only(gate))
+                    yield _block(number, parameter, start + place * size, use.select_gate(gate))
             start += size * len(use.gates)
 
 
 def _block(number: int, parameter: str, start: int, use: Use) -> Block:
-    scale = None if use.scale is None else side_by_side(use.scale)
+    scale = None if use.scale is None else lay_side_by_side(use.scale)
     seen, exponents = _by_point(use.seen)
     return Block(number, parameter, start, use.rows, seen, exponents, scale, use.unitwise, use.shape)
 
@@ -108,7 +108,7 @@ def _by_point(seen: Array | None) -> tuple[Array | None, NDArray[np.int64] | int
     """Return v with a power of two of its own at every point."""
     if seen is None:
         return None, 0
-    columns = Columns.of(side_by_side(seen).T)
+    columns = Columns.of(lay_side_by_side(seen).T)
     return np.ascontiguousarray(columns.array.T), columns.exponents
 
 
@@ -128,8 +128,12 @@ def _names(layers: Sequence[dict[str, list[Use]]]) -> list[str]:
     own = [list(_names_of(layer)) for layer in layers]
     shared = list(dict.fromkeys(name for names in own for name in names))
     if len(layers) == 1:
-        return [*shared, EVERY]
-    return [*shared, *(f"layer{k}.{name}" for k, names in enumerate(own, 1) for name in names), EVERY]
+        return [*shared, ALL_PARAMETERS]
+    return [
+        *shared,
+        *(f"layer{k}.{name}" for k, names in enumerate(own, 1) for name in names),
+        ALL_PARAMETERS,
+    ]
 
 
 def _names_of(layer: dict[str, list[Use]]) -> Iterator[str]:
@@ -141,7 +145,7 @@ def _names_of(layer: dict[str, list[Use]]) -> Iterator[str]:
 
 def values(cell: Cell, blocks: Sequence[Block]) -> Array:
     """Return the numbers of the blocks as one vector."""
-    layers = layers_of(cell)
+    layers = list_layers(cell)
     parts = [
         getattr(layers[block.layer], block.parameter).ravel()[block.start : block.start + block.size]
         for block in blocks
@@ -151,13 +155,13 @@ def values(cell: Cell, blocks: Sequence[Block]) -> Array:
 
 def moved(cell: Cell, blocks: Sequence[Block], change: Array) -> Cell:
     """Return the cell with ``change``, one number for each of `values`, added to the blocks."""
-    layers = layers_of(cell)
+    layers = list_layers(cell)
     start = 0
     for block in blocks:
         layer = layers[block.layer]
         weight = getattr(layer, block.parameter).copy()
         flat = weight.reshape(-1)
         flat[block.start : block.start + block.size] += change[start : start + block.size]
-        layers[block.layer] = layer.changed(**{block.parameter: weight})
+        layers[block.layer] = layer.replace_arrays(**{block.parameter: weight})
         start += block.size
     return layers[0] if len(layers) == 1 else Stack(tuple(layers))

@@ -11,25 +11,28 @@ from gradflow.analysis.bptt.gradient_parts import Apart, gradient_error, traject
 from gradflow.analysis.bptt.losses import Objective
 from gradflow.analysis.bptt.record import CreditAssignment, CreditMap, LagParts, Windows
 from gradflow.analysis.bptt.truncation import Lag, Pairs
-from gradflow.linalg.scaled import SMALLEST, ScaledNumber, from_log10
+from gradflow.linalg.floating import SMALLEST_NORMAL_DOUBLE
+from gradflow.linalg.scaled import ScaledNumber, from_log10
 from gradflow.printable import format_count
 
-CANCELLING = 4.0  # times the whole: parts that large say little one by one
-ALMOST = 0.8  # of the sequence
-KEPT = 0.01  # of the gradient may be lost within a window
-UNCERTAIN = 1e-6  # of the gradient: tables show six digits
-LOST = "some states or derivatives are so small that they count as 0 (a relu at such a state counts as shut)"
-DOUBTFUL = 1e-5  # from central differences, relative: more than those are off
+MIN_CANCELLING_RATIO = 4.0  # times the whole: parts that large say little one by one
+ALMOST_WHOLE_SHARE = 0.8  # of the sequence
+MAX_LOST_SHARE = 0.01  # of the gradient may be lost within a window
+MAX_UNSTATED_ERROR = 1e-6  # of the gradient: tables show six digits
+UNDERFLOW_SENTENCE = (
+    "some states or derivatives are so small that they count as 0 (a relu at such a state counts as shut)"
+)
+MAX_DIFFERENCE_ERROR = 1e-5  # from central differences, relative: more than those are off
 
 
 def window(lags: LagParts) -> int:
     """Return the shortest window, in steps, that loses 1 % of the gradient or less, as all longer ones do."""
-    return _reached(~(lags.log10_truncation_error > math.log10(KEPT)))  # what is not known is small
+    return _reached(~(lags.log10_truncation_error > math.log10(MAX_LOST_SHARE)))  # what is not known is small
 
 
 def _set_by_steps(lags: LagParts) -> bool:
     """Return whether the window ends where the sequence does, or little before."""
-    return len(lags.lag) > 1 and window(lags) > ALMOST * len(lags.lag)
+    return len(lags.lag) > 1 and window(lags) > ALMOST_WHOLE_SHARE * len(lags.lag)
 
 
 def _reached(holds: NDArray[np.bool_]) -> int:
@@ -45,16 +48,18 @@ def conclusion(
     name, steps = params["parameter"], params["steps"]
     if windows is None:
         if range_lost:
-            return f"The gradient of {name} reads 0, which is not proved: {LOST}."
+            return f"The gradient of {name} reads 0, which is not proved: {UNDERFLOW_SENTENCE}."
         if np.isfinite(lags.log10_norm).any():
             return f"The gradient of {name} is 0 to rounding: its parts cancel."
         return f"The gradient of {name} is exactly 0: no step contributes to it."
     kept = window(lags)
     half = _reached(lags.cumulative_share >= 0.5) - 1
     share = f"Half of the gradient of {name} comes from lags up to {half}. "
-    if cancellation > CANCELLING:
+    if cancellation > MIN_CANCELLING_RATIO:
         share = f"The parts of the gradient of {name} cancel: together they are {cancellation:.3g} times it. "
-    missing = f" These figures leave out what is too small to compute: {LOST}." if range_lost else ""
+    missing = (
+        f" These figures leave out what is too small to compute: {UNDERFLOW_SENTENCE}." if range_lost else ""
+    )
     if kept == steps:
         return f"{share}It takes a window of all {_steps(steps)} to stay within 1 % of it.{missing}"
     lost = 100.0 * float(windows.detached_error[windows.window.index(kept)])
@@ -75,9 +80,10 @@ def notes(
 ) -> Iterator[str]:
     """Yield warnings: windows that suffice by chance, and differences that disagree or cannot decide."""
     if range_lost:
-        yield f"{LOST[0].upper()}{LOST[1:]}: what passes through them is missing, and a 0 is not proved."
+        sentence = UNDERFLOW_SENTENCE[0].upper() + UNDERFLOW_SENTENCE[1:]
+        yield f"{sentence}: what passes through them is missing, and a 0 is not proved."
     kept = window(lags)
-    early = np.nonzero(lags.log10_truncation_error[: kept - 1] <= math.log10(KEPT))[0]
+    early = np.nonzero(lags.log10_truncation_error[: kept - 1] <= math.log10(MAX_LOST_SHARE))[0]
     if len(early):
         yield (
             f"A window of {_steps(int(early[0]) + 1)} is also within 1 %, but only because parts cancel: "
@@ -88,7 +94,7 @@ def notes(
             f"The window is nearly as long as the sequence, {_steps(len(lags.lag))}. The sequence limits "
             "it: longer sequences will need a longer window."
         )
-    tiny = np.isfinite(lags.log10_norm) & (lags.log10_norm < log10_norm + math.log10(SMALLEST))
+    tiny = np.isfinite(lags.log10_norm) & (lags.log10_norm < log10_norm + math.log10(SMALLEST_NORMAL_DOUBLE))
     if tiny.any():
         places = np.nonzero(tiny)[0]
         yield (
@@ -100,12 +106,12 @@ def notes(
             "Central differences are no check here: the loss is too rough along the parameter, or rounding "
             "hides its changes (difference_error is left out)."
         )
-    elif difference_error > DOUBTFUL:
+    elif difference_error > MAX_DIFFERENCE_ERROR:
         yield (
             f"Central differences of the loss are {difference_error:.2g} apart from the gradient: expected "
-            f"less than {DOUBTFUL:g}; is there a kink (relu) or chaos?"
+            f"less than {MAX_DIFFERENCE_ERROR:g}; is there a kink (relu) or chaos?"
         )
-    if trajectory_error > UNCERTAIN:
+    if trajectory_error > MAX_UNSTATED_ERROR:
         yield (
             f"Rounding moves the states, and with them the gradient by up to about {trajectory_error:g} of "
             "itself (trajectory_error), as in chaos: it is that of a nearby trajectory, and digits beyond "

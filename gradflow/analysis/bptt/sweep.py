@@ -21,9 +21,15 @@ from numpy.typing import NDArray
 from gradflow.analysis.bptt.parameters import Block
 from gradflow.cells.base import Array
 from gradflow.cells.factor import StepFactor
-from gradflow.linalg.columns import NOWHERE, TINY, Columns, Sum, factors
-from gradflow.linalg.entrywise import EXTENDED, FURTHEST, LIFT, NARROW_SPREAD, EntrywiseColumns
-from gradflow.linalg.scaled import Scaled
+from gradflow.linalg.columns import TINY_ENTRY, Columns, Sum, column_scales
+from gradflow.linalg.entrywise import (
+    EXTENDED_DTYPE,
+    LIFT_BITS,
+    MAX_SHIFT_BITS,
+    NARROW_SPREAD_BITS,
+    EntrywiseColumns,
+)
+from gradflow.linalg.scaled import ZERO_EXPONENT, Scaled
 from gradflow.linalg.underflow import UnderflowWatch
 
 Signals = Columns | EntrywiseColumns
@@ -67,7 +73,7 @@ class Unrolled(NamedTuple):
                 found = self._gradient(levels[0], points)
             # a small one may be what is left beside points that only seemed to be larger
             largest = np.abs(found.array).max(initial=0.0)
-            if TINY < largest < 1.0 / TINY or (levels[0].exponents <= NOWHERE // 2).all():
+            if TINY_ENTRY < largest < 1.0 / TINY_ENTRY or (levels[0].exponents <= ZERO_EXPONENT // 2).all():
                 return found
         total = Sum.of(self._extended_gradient(levels[0], points))
         for level in levels[1:]:
@@ -77,14 +83,14 @@ class Unrolled(NamedTuple):
     def _gradient(self, level: SignalLevel, points: slice) -> Scaled:
         """Return the same of one level, with the size of a point taken for that of its whole column."""
         sizes = [block.sized(level.exponents, points) for block in self.blocks]
-        top = int(np.max(sizes, initial=NOWHERE))
+        top = int(np.max(sizes, initial=ZERO_EXPONENT))
         found = np.empty(sum(block.size for block in self.blocks))
         start = 0
         for block, exponents in zip(self.blocks, sizes, strict=True):
             signal = level.signals[block.layer][block.rows].T  # (points, rows)
             if block.scale is not None:
                 signal = signal * block.scale[points]
-            near = factors(exponents, top)
+            near = column_scales(exponents, top)
             if not (near == 1.0).all():
                 signal = signal * near[:, None]
             place = found[start : start + block.size]
@@ -108,18 +114,18 @@ class Unrolled(NamedTuple):
                 # sizes are added as exponents: their product may be under the range
                 most, more = np.frexp(np.abs(seen).max(axis=1, initial=0.0))
                 largest, shifts = largest * most, shifts + more
-            sizes.append(np.where(largest > 0, exponents + shifts, NOWHERE))
-        top = int(np.max(sizes, initial=NOWHERE))
-        found = np.zeros(sum(block.size for block in self.blocks), EXTENDED)
+            sizes.append(np.where(largest > 0, exponents + shifts, ZERO_EXPONENT))
+        top = int(np.max(sizes, initial=ZERO_EXPONENT))
+        found = np.zeros(sum(block.size for block in self.blocks), EXTENDED_DTYPE)
         start = 0
         for block, (signal, seen, exponents), size in zip(self.blocks, terms, sizes, strict=True):
             place = found[start : start + block.size]
             start += block.size
-            counts = size > NOWHERE // 2
+            counts = size > ZERO_EXPONENT // 2
             if not counts.any():
                 continue
-            shifts = np.where(counts, exponents - top, -FURTHEST)
-            near = np.ldexp(signal, np.clip(shifts, -FURTHEST, FURTHEST)[:, None])
+            shifts = np.where(counts, exponents - top, -MAX_SHIFT_BITS)
+            near = np.ldexp(signal, np.clip(shifts, -MAX_SHIFT_BITS, MAX_SHIFT_BITS)[:, None])
             if seen is None:
                 np.sum(near, axis=0, out=place)
             else:
@@ -133,7 +139,7 @@ def _terms(level: SignalLevel, block: Block, points: slice) -> tuple[Array, Arra
 
     v is None where δ is the term.
     """
-    signal = level.signals[block.layer][block.rows].T.astype(EXTENDED)
+    signal = level.signals[block.layer][block.rows].T.astype(EXTENDED_DTYPE)
     shifts = np.frexp(np.abs(signal).max(axis=1, initial=0.0))[1]
     signal = np.ldexp(signal, -shifts[:, None])
     exponents = block.sized(level.exponents, points) + shifts
@@ -143,7 +149,7 @@ def _terms(level: SignalLevel, block: Block, points: slice) -> tuple[Array, Arra
         return signal, None, exponents
     if block.unitwise:
         return signal * block.seen[points], None, exponents
-    return signal, block.seen[points].astype(EXTENDED), exponents
+    return signal, block.seen[points].astype(EXTENDED_DTYPE), exponents
 
 
 def _in_doubles(signals: tuple[Array, ...], block: Block) -> bool:
@@ -208,7 +214,7 @@ class Streams:
 
     def _summed(self, columns: Signals, window: int) -> Signals:
         """Return the columns of `summed`."""
-        asked: Any = columns.after(self.first * self.unrolled.sequences)
+        asked: Any = columns.prepend_zeros(self.first * self.unrolled.sequences)
         whole = asked.zeros()
         carried = asked[:0]
         for place in range(window - 1, -1, -1):
@@ -276,7 +282,7 @@ def _pulled(factor: StepFactor, columns: Signals, watch: UnderflowWatch) -> tupl
     narrow = UnderflowWatch()
     try:
         with narrow.watching(), np.errstate(over="raise", invalid="raise"):
-            found = _pulled_levels(factor, columns, columns.levels(NARROW_SPREAD, LIFT))
+            found = _pulled_levels(factor, columns, columns.levels(NARROW_SPREAD_BITS, LIFT_BITS))
     except FloatingPointError:  # there is no room above: what was found first stands, with what it lost
         narrow.noticed = True
     watch.noticed |= narrow.noticed
@@ -290,7 +296,7 @@ def _pulled_levels(
     pulls = [factor.pull(level.array) for level in levels]
     states = [Columns(pull.state, level.exponents) for pull, level in zip(pulls, levels, strict=True)]
     signals = [SignalLevel(pull.signals, level.exponents) for pull, level in zip(pulls, levels, strict=True)]
-    return signals, columns.gathered(states)
+    return signals, columns.gather(states)
 
 
 def _carried_back(factor: StepFactor, columns: Signals, watch: UnderflowWatch) -> Signals:
@@ -316,4 +322,4 @@ class SignalPart(NamedTuple):
         own = [Columns(level.signals[block.layer][block.rows], level.exponents) for level in self.levels]
         if len(own) == 1 and own[0].array.dtype == np.float64:
             return own[0]
-        return EntrywiseColumns.of(own[0]).gathered(own)
+        return EntrywiseColumns.of(own[0]).gather(own)

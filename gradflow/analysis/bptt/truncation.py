@@ -10,14 +10,16 @@ from numpy.typing import NDArray
 from gradflow.analysis.bptt.parameters import Block
 from gradflow.analysis.bptt.sweep import SignalPart, Streams
 from gradflow.cells.base import Array
-from gradflow.linalg.columns import NOWHERE, Sum, factors
-from gradflow.linalg.entrywise import FURTHEST
-from gradflow.linalg.scaled import Scaled, ScaledNumber, log10_of, number
+from gradflow.linalg.columns import Sum, column_scales
+from gradflow.linalg.entrywise import MAX_SHIFT_BITS
+from gradflow.linalg.scaled import ZERO_EXPONENT, Scaled, ScaledNumber, log10_of, number
 
-SMALL = 64  # numbers of a state up to which streams of what is left are quicker than passes now and then
-SELDOM = 8  # lags in which a pass pays: where it is needed more often, streams do
-SQUARES = 2.0**-900, 2.0**900  # sums of squares between which no square that counts is out of range
-FRESH = 2.0**-20  # what is left of a sum by taking parts away is summed anew under that: right to 1e-9
+# Up to this state size, streams of the remaining parts are quicker than occasional passes.
+MAX_STREAMED_STATE = 64
+MIN_LAGS_PER_PASS = 8  # lags in which a pass pays: where it is needed more often, streams do
+SAFE_SUM_SQUARES = 2.0**-900, 2.0**900  # sums of squares between which no square that counts is out of range
+# A sum that shrinks below this share by subtraction is summed again, so that it is right to 1e-9.
+MIN_REMAINING_SHARE = 2.0**-20
 
 
 class Lag(NamedTuple):
@@ -42,7 +44,9 @@ class Account:
         self.rest = Sum.of(self.whole)
         self.known = self.norm  # the largest that the rest has been since it was last summed itself
         self.since = 0  # lags that ago
-        self.riding = len(streams.columns.array) <= SMALL  # whether ``later`` goes on with the streams
+        self.riding = (
+            len(streams.columns.array) <= MAX_STREAMED_STATE
+        )  # whether ``later`` goes on with the streams
 
     def enter(self, part: Scaled) -> Lag:
         """Return what the next lag's part amounts to; the streams stand behind it."""
@@ -66,7 +70,7 @@ class Account:
         rest = Sum.of(self.whole)
         rest.add(copy(pieces).advance().gradient(), -1)
         found = _divided(_norm(rest), self.norm)
-        if found.mantissa and found.value() >= FRESH:
+        if found.mantissa and found.value() >= MIN_REMAINING_SHARE:
             return found
         return _divided(_norm(pieces.crossing(window).summed().advance().gradient()), self.norm)
 
@@ -88,10 +92,10 @@ class Account:
         self.rest.add(part, -1)
         self.since += 1
         rest = _norm(self.rest)
-        if not _ratio(rest, self.known) >= FRESH:
+        if not _ratio(rest, self.known) >= MIN_REMAINING_SHARE:
             # the difference has lost its digits: what is left is summed by a pass of its own
             self.later = self.streams.summed()
-            self.riding, self.since = self.since < SELDOM, 0
+            self.riding, self.since = self.since < MIN_LAGS_PER_PASS, 0
             self.rest = Sum.of(self.later.advance().gradient())
             rest = self.known = _norm(self.rest)
         elif _ratio(rest, self.known) > 1.0:
@@ -130,7 +134,7 @@ class Pairs:
         sizes = [block.sized(own, here) for block, (_, own) in zip(blocks, signals, strict=True)]
         exponents = np.max(sizes, axis=0)
         for block, met, own, (signal, _) in zip(blocks, self.met, sizes, signals, strict=True):
-            level = factors(own, exponents)
+            level = column_scales(own, exponents)
             along += (signal * met[here]).sum(axis=1) * level
             squares += _squares(signal, block, here) * level**2
         rows, norm = np.arange(part.first, part.last), self.account.norm
@@ -153,8 +157,8 @@ def _signal(part: SignalPart, block: Block, points: slice) -> tuple[Array, NDArr
     if exponents.ndim == 1:
         exponents = exponents[:, None]
     shifts = np.frexp(counted)[1] + exponents
-    top = np.where(counted != 0, shifts, NOWHERE).max(axis=1, initial=NOWHERE)
-    near = np.ldexp(array, np.clip(exponents - top[:, None], -FURTHEST, FURTHEST))
+    top = np.where(counted != 0, shifts, ZERO_EXPONENT).max(axis=1, initial=ZERO_EXPONENT)
+    near = np.ldexp(array, np.clip(exponents - top[:, None], -MAX_SHIFT_BITS, MAX_SHIFT_BITS))
     return np.where(counted != 0, near, 0.0).astype(np.float64), top
 
 
@@ -178,7 +182,7 @@ def _squares(signal: Array, block: Block, points: slice) -> Array:
 
 def _norm(vector: Scaled | Sum) -> ScaledNumber:
     square = float(vector.array @ vector.array)
-    if SQUARES[0] < square < SQUARES[1]:
+    if SAFE_SUM_SQUARES[0] < square < SAFE_SUM_SQUARES[1]:
         return number(math.sqrt(square), vector.exponent)
     largest = float(np.abs(vector.array).max(initial=0.0))
     if not largest:

@@ -26,7 +26,7 @@ from gradflow.layouts.network import Network
 from gradflow.readers.in_memory import name_origin
 from gradflow.registry import describe_unknown
 
-AT_ONCE = 2**19  # numbers in the products of one batch
+MAX_BATCH_ENTRIES = 2**19  # numbers in the products of one batch
 
 
 def compare(
@@ -192,7 +192,9 @@ class Draws(NamedTuple):
     def batches(self, spec: Spec, question: ComparisonQuestion) -> Iterator[range]:
         """Yield the draws to measure together, as many as fit into one batch."""
         size = self.cell(spec, 0).state_size
-        fitting = AT_ONCE // (size * max(size, self.inputs.steps)) if question.batchable(size) else 1
+        fitting = (
+            MAX_BATCH_ENTRIES // (size * max(size, self.inputs.steps)) if question.batchable(size) else 1
+        )
         # a trained network on one given input is the same in every draw
         same = isinstance(spec, Trained) and self.inputs.data is not None and len(self.inputs.data) == 1
         draws = 1 if same else self.seeds

@@ -10,7 +10,7 @@ from gradflow.analysis.compare.pair_map import PairNorms, pair_norms
 from gradflow.analysis.compare.paths import path_norms
 from gradflow.analysis.shared.gates import GateSummary, step_quantiles, summarized
 from gradflow.analysis.shared.product_norms import (
-    BATCHED,
+    MAX_BATCHED_STATE,
     ProductNorms,
     StepNorms,
     View,
@@ -24,7 +24,7 @@ from gradflow.cells.base import Array, Cell
 from gradflow.errors import UsageError
 
 # Relative, a step and a row of the state: bounds are rounded up, for a measured norm is rounded too.
-ROUNDING = 8 * float(np.finfo(np.float64).eps)
+BOUND_ROUNDING = 8 * float(np.finfo(np.float64).eps)
 
 
 def log10_bounds(trajectory: Trajectory, view: View, block: str, retained: Array | None) -> dict[str, Array]:
@@ -37,7 +37,7 @@ def log10_bounds(trajectory: Trajectory, view: View, block: str, retained: Array
     steps = _step_bounds(trajectory, block, retained)
     if steps is None:
         return {}
-    eps = ROUNDING * np.finfo(trajectory.states.dtype).eps / np.finfo(np.float64).eps
+    eps = BOUND_ROUNDING * np.finfo(trajectory.states.dtype).eps / np.finfo(np.float64).eps
     size = trajectory.cell.state_size
     with np.errstate(divide="ignore"):
         logs = np.log10(steps[..., list(view.order(trajectory.steps))] * (1.0 + eps * size))
@@ -71,7 +71,7 @@ class ComparisonQuestion(NamedTuple):
     def batchable(self, state_size: int) -> bool:
         """Return whether many draws of a cell of that size can go as one."""
         apart = self.view.exact or self.pair_map or self.paths or {"min", "cond"} & set(self.view.norms)
-        return state_size <= BATCHED and not apart
+        return state_size <= MAX_BATCHED_STATE and not apart
 
 
 class DrawMeasurement(NamedTuple):

@@ -8,12 +8,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.analysis.shared.product_norms import BATCHED, part_of
+from gradflow.analysis.shared.product_norms import MAX_BATCHED_STATE, part_of
 from gradflow.analysis.shared.quantiles import median
 from gradflow.analysis.shared.trajectory import Trajectory
 from gradflow.cells.base import Array
 from gradflow.linalg.chain import ChainNorms, chain_norms
-from gradflow.linalg.rounding import COLUMNS, SUSPICIOUS, RoundingColumns
+from gradflow.linalg.rounding import ROUNDING_COLUMNS, SUSPICIOUS_ERROR, RoundingColumns
 from gradflow.linalg.scaled import log10_of
 from gradflow.linalg.singular import gram_values
 from gradflow.record import column
@@ -38,7 +38,7 @@ class PairNorms(NamedTuple):
 
 def pair_norms(trajectory: Trajectory, block: str, norm: str, *, exact: bool) -> PairNorms:
     """Return the norm of ∂s_t/∂s_k for every pair of steps; the trajectory is one draw's."""
-    if trajectory.cell.state_size <= BATCHED and not exact:
+    if trajectory.cell.state_size <= MAX_BATCHED_STATE and not exact:
         return _stacked(trajectory, block, norm)
     return _chains(trajectory, block, norm, exact=exact)
 
@@ -49,7 +49,7 @@ def _stacked(trajectory: Trajectory, block: str, norm: str) -> PairNorms:
     part = part_of(trajectory.cell, block, "forward")
     unit = np.eye(size, dtype=trajectory.dtype)[:, part.start]
     columns, rounding = unit.shape[1], RoundingColumns(unit.dtype, np.random.default_rng(0))
-    unit = np.concatenate([unit, np.zeros((size, COLUMNS + 1), unit.dtype)], axis=1)
+    unit = np.concatenate([unit, np.zeros((size, ROUNDING_COLUMNS + 1), unit.dtype)], axis=1)
     found = PairNorms(np.full((steps + 1, steps + 1), np.nan), np.zeros((steps + 1, steps + 1), bool))
     doubtful = np.zeros(steps, bool)
     products, exponents = np.empty((0, *unit.shape), unit.dtype), np.empty(0, np.int64)
@@ -70,7 +70,7 @@ def _stacked(trajectory: Trajectory, block: str, norm: str) -> PairNorms:
         found.log10[t, :t] = log10_of(sizes, exponents + near)
         with np.errstate(over="ignore"):  # inf stands for no digit
             lost = np.ldexp(rounding.sizes(seen[..., columns:]), -near)
-        doubtful[:t] |= lost > SUSPICIOUS[unit.dtype.itemsize] * sizes
+        doubtful[:t] |= lost > SUSPICIOUS_ERROR[unit.dtype.itemsize] * sizes
     for k in np.flatnonzero(doubtful).tolist():
 
         def along(step: int, block: Array, first: int = k) -> Array:

@@ -10,12 +10,12 @@ from numpy.typing import NDArray
 from gradflow.analysis.shared.quantiles import median
 from gradflow.analysis.shared.trajectory import Trajectory
 from gradflow.cells.base import Array, CellPaths
-from gradflow.linalg.chain import TOLERANCE
+from gradflow.linalg.chain import CHAIN_TOLERANCE
+from gradflow.linalg.floating import SMALLEST_NORMAL_DOUBLE
 from gradflow.linalg.singular import LeadingSingularValue
 from gradflow.record import column
 
 PATHS = ("direct", "f", "i", "g")
-TINY = float(np.finfo(np.float64).tiny)
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,7 +50,7 @@ def path_norms(trajectory: Trajectory, *, exact: bool = False) -> list[Array]:
 
     The trajectory is one draw's. Layers without a cell state are left out.
     """
-    layers = trajectory.cell.layered(trajectory.states, trajectory.inputs)
+    layers = trajectory.cell.split_layers(trajectory.states, trajectory.inputs)
     with np.errstate(over="ignore", under="ignore"):
         found = [cell.paths(states, inputs) for cell, states, inputs in layers]
     return [_norms(paths, exact=exact) for paths in found if paths is not None]
@@ -61,7 +61,9 @@ def _norms(paths: CellPaths, *, exact: bool) -> Array:
     norms[:, 0] = np.abs(paths.direct).max(axis=-1)
     for column_, name in enumerate(PATHS[1:], 1):
         if name in paths.into:
-            leading = LeadingSingularValue(np.random.default_rng(0), TOLERANCE[paths.delta.dtype.itemsize])
+            leading = LeadingSingularValue(
+                np.random.default_rng(0), CHAIN_TOLERANCE[paths.delta.dtype.itemsize]
+            )
             norms[:, column_] = [_norm(term, None if exact else leading) for term in terms(paths, name)]
     return norms
 
@@ -128,7 +130,9 @@ def _layer(cell: str, number: int, several: Sequence[Array]) -> _Layer:
     """Return the norms of one layer over all draws, as far as every draw goes, and their shares."""
     steps = min(len(one) for one in several)
     norms = np.stack([one[:steps] for one in several])
-    return _Layer(cell, number, norms, norms / np.maximum(norms.sum(axis=-1, keepdims=True), TINY))
+    return _Layer(
+        cell, number, norms, norms / np.maximum(norms.sum(axis=-1, keepdims=True), SMALLEST_NORMAL_DOUBLE)
+    )
 
 
 def _log10(norms: Sequence[Array]) -> NDArray[np.float64]:

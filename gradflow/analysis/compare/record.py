@@ -10,9 +10,9 @@ from gradflow.analysis import FLOW_VERDICTS
 from gradflow.analysis.compare.pair_map import PairMap
 from gradflow.analysis.compare.paths import PathMeans, Paths
 from gradflow.analysis.shared.gates import Gates, GateSteps, bands
-from gradflow.analysis.shared.verdicts import STILL
+from gradflow.analysis.shared.verdicts import STILL_LEVELS
 from gradflow.drawing import CurveDrawing, DrawnColumn, ImageDrawing, ItemDrawing
-from gradflow.linalg.floating import LEVELS
+from gradflow.linalg.floating import NAMED_LOG10_NORMS
 from gradflow.record import Record, column, scalar, table
 
 SERIES = ("cell", "block", "kind")
@@ -27,7 +27,9 @@ class Lags:
     log10_step_norm: NDArray[np.float64] = column(
         "log₁₀ ‖∂s_{t+1}/∂s_t‖₂ of the single step at that lag", log10=True
     )
-    log10_norm: NDArray[np.float64] = column("log₁₀ of the product's norm, median", log10=True, levels=LEVELS)
+    log10_norm: NDArray[np.float64] = column(
+        "log₁₀ of the product's norm, median", log10=True, levels=NAMED_LOG10_NORMS
+    )
     log10_norm_low: NDArray[np.float64] = column("its 5 % quantile over seeds", log10=True)
     log10_norm_high: NDArray[np.float64] = column("its 95 % quantile over seeds", log10=True)
     norm: NDArray[np.float64] = column(
@@ -51,7 +53,7 @@ class Cells:
     cell: list[str] = column("the cell, as it was named")
     state_size: list[int] = column("numbers in the whole state")
     rate: NDArray[np.float64] = column(
-        "rate of growth over the second half of the lags, median", unit="nats per step", levels=STILL
+        "rate of growth over the second half of the lags, median", unit="nats per step", levels=STILL_LEVELS
     )
     rate_low: NDArray[np.float64] = column("its 5 % quantile over seeds", unit="nats per step")
     rate_high: NDArray[np.float64] = column("its 95 % quantile over seeds", unit="nats per step")

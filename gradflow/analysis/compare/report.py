@@ -9,7 +9,7 @@ import numpy as np
 from gradflow.analysis.compare.measure import DrawMeasurement, Series
 from gradflow.analysis.compare.record import Cells, Lags
 from gradflow.analysis.shared.inputs import Inputs
-from gradflow.analysis.shared.product_norms import STEP_ERROR, View
+from gradflow.analysis.shared.product_norms import MAX_STEP_ERROR, View
 from gradflow.analysis.shared.quantiles import median, median_interval, quantiles
 from gradflow.analysis.shared.trajectory_error import NOTED_DECADES, rounding_note, stated_error
 from gradflow.analysis.shared.verdicts import (
@@ -20,7 +20,7 @@ from gradflow.analysis.shared.verdicts import (
     stable_limit,
 )
 from gradflow.cells.base import Array
-from gradflow.linalg.floating import FORMATS, outside
+from gradflow.linalg.floating import TRAINING_FORMATS, is_outside
 from gradflow.linalg.scaled import from_log10
 from gradflow.printable import format_count, format_log10, round_up
 
@@ -90,7 +90,7 @@ def cell_table(found: Draws, view: View, steps: int) -> Cells:
     medians = [median(part.norms()) for part in parts]
     horizons = {
         name: [_horizon(part, logs, ends) for part, logs in zip(parts, medians, strict=True)]
-        for name, ends in FORMATS.items()
+        for name, ends in TRAINING_FORMATS.items()
     }
     blown = [_first(draw.blow_up for draw in part.draws) for part in parts]
     return Cells(
@@ -167,7 +167,7 @@ def _horizon(part: _Part, logs: Array, ends: tuple[float, float]) -> int | None:
     if part.series[1] == "cond":
         return None
     listed = {0, *part.lags}
-    first = next((lag for lag, log in zip(part.lags, logs, strict=True) if outside(log, ends)), None)
+    first = next((lag for lag, log in zip(part.lags, logs, strict=True) if is_outside(log, ends)), None)
     return first if first is not None and first - 1 in listed else None
 
 
@@ -175,10 +175,10 @@ def _first(steps: Iterator[int | None]) -> int | None:
     return min((step for step in steps if step is not None), default=None)
 
 
-TOLD = 1e-9  # relative error from which a note is shown
-NOTHING = 1e-9  # nats per step, below which a rate counts as 0
+MIN_NOTED_ERROR = 1e-9  # relative error from which a note is shown
+MAX_ZERO_RATE = 1e-9  # nats per step, below which a rate counts as 0
 DRAWS_FOR_95_PERCENT = 6  # draws whose smallest and largest enclose the median with 95 % confidence
-NAMES = {
+SERIES_TITLES = {
     "2": "",
     "fro": ", Frobenius norm",
     "min": ", smallest singular value",
@@ -198,7 +198,7 @@ def _sentence(flow: Lags, summary: Cells, k: int, steps: int, seeds: int) -> str
         place for place, row in enumerate(zip(flow.cell, flow.block, flow.kind, strict=True)) if row == series
     ]
     cell, block, kind = series
-    name = cell + ("" if block == "state" else f", block {block}") + NAMES[kind]
+    name = cell + ("" if block == "state" else f", block {block}") + SERIES_TITLES[kind]
     verdict = f" is {summary.verdict[k]}:" if summary.verdict[k] else ":"
     blown = summary.blow_up_step[k]
     ending = (
@@ -234,9 +234,9 @@ def _undecided(summary: Cells, k: int, steps: int, seeds: int) -> str:
 
 
 def _pace(rate: float) -> str:
-    if rate > NOTHING:
+    if rate > MAX_ZERO_RATE:
         return f", doubling every {_steps(math.log(2) / rate)}"
-    if -math.inf < rate < -NOTHING:
+    if -math.inf < rate < -MAX_ZERO_RATE:
         return f", halving every {_steps(math.log(2) / -rate)}"
     return ""
 
@@ -278,17 +278,17 @@ def _notes_of_one(draws: Sequence[DrawMeasurement], view: View) -> Iterator[str]
     if any(steps):
         yield f"{sum(map(len, steps))} norms of single steps did not settle and are left out (nan, or null)."
     worst = max(error for draw in draws for error in draw.errors.values())
-    if worst > TOLD:
+    if worst > MIN_NOTED_ERROR:
         yield f"norms may be off by {worst:.1g}, relative (norm_error)."
     worst_step = max(draw.step_norm_error for draw in draws)
-    if worst_step > STEP_ERROR:
+    if worst_step > MAX_STEP_ERROR:
         yield f"norms of single steps may be too small by up to {worst_step:.1g}, relative (step_norm_error)."
     draws_in_words = format_count(len(draws), "draw", "draws")
     for block, norm in draws[0].upper_bounds:
         bounds = [bound_lag(draw, (block, norm), view.lags) for draw in draws]
         firsts = [lag for lag in bounds if lag is not None]
         if firsts:
-            name = ("the norm" if block == "state" else f"the norm of block {block}") + NAMES[norm]
+            name = ("the norm" if block == "state" else f"the norm of block {block}") + SERIES_TITLES[norm]
             yield (
                 f"{name}: in {len(firsts)} of {draws_in_words}, rounding leaves no digit from lag "
                 f"{min(firsts)} on, because the product was far larger at smaller lags. These norms are "

@@ -17,13 +17,13 @@ from gradflow.analysis.shared.checkpoints import is_checkpoint
 from gradflow.analysis.shared.credit import Credit, credit
 from gradflow.analysis.shared.inputs import Inputs, check_count
 from gradflow.analysis.shared.quantiles import quantiles
-from gradflow.analysis.shared.subjects import HIDDEN, check_named, drawn
+from gradflow.analysis.shared.subjects import DEFAULT_HIDDEN_SIZE, check_named, drawn
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.analysis.shared.weight_file import WeightFile, WrittenArrays
 from gradflow.cells import CELLS
 from gradflow.cells.base import Cell
 from gradflow.cells.spec import CellSpec, parse_cell
-from gradflow.cells.stack import layers_of
+from gradflow.cells.stack import list_layers
 from gradflow.errors import DataError, NumericalError, UsageError
 from gradflow.layouts import EXPORTERS
 from gradflow.layouts.weights import ExportedLayers
@@ -40,7 +40,7 @@ TUNING_SEQUENCES, HELD_OUT_SEQUENCES = 16, 32
 def init(
     cell: str,
     *,
-    hidden: int = HIDDEN,
+    hidden: int = DEFAULT_HIDDEN_SIZE,
     features: int | None = None,
     horizon: int = 100,
     input: str | Path | ArrayLike | None = None,
@@ -236,7 +236,7 @@ def _weights(layout: str, cell: Cell, *, refuse: bool) -> ExportedLayers | None:
     Return None if the framework does not have the cell, or raise with ``refuse``.
     """
     try:
-        named: ExportedLayers = lookup(EXPORTERS, layout, "layout of weights")(layers_of(cell))
+        named: ExportedLayers = lookup(EXPORTERS, layout, "layout of weights")(list_layers(cell))
     except DataError:
         if refuse:
             raise

@@ -7,13 +7,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.analysis import ARRIVALS
-from gradflow.analysis.shared.verdicts import ARRIVING
+from gradflow.analysis import ARRIVALS, RATE_UNIT
+from gradflow.analysis.shared.verdicts import ARRIVAL_LEVELS
 from gradflow.analysis.shared.weight_file import WrittenArrays
 from gradflow.drawing import CurveDrawing, DrawnColumn, ItemDrawing
 from gradflow.record import Record, column, scalar, table
-
-RATE = "nats per step"
 
 
 @dataclass(frozen=True, eq=False)
@@ -24,13 +22,13 @@ class Tuning:
     value: NDArray[np.float64] = column(
         "value of the parameter; none where the initialization scheme chooses it"
     )
-    rate: NDArray[np.float64] = column("rate of growth from lag 1 to the horizon, median", unit=RATE)
-    rate_low: NDArray[np.float64] = column("its 5 % quantile over draws", unit=RATE)
-    rate_high: NDArray[np.float64] = column("its 95 % quantile over draws", unit=RATE)
+    rate: NDArray[np.float64] = column("rate of growth from lag 1 to the horizon, median", unit=RATE_UNIT)
+    rate_low: NDArray[np.float64] = column("its 5 % quantile over draws", unit=RATE_UNIT)
+    rate_high: NDArray[np.float64] = column("its 95 % quantile over draws", unit=RATE_UNIT)
     log10_norm_ratio: NDArray[np.float64] = column(
         "log₁₀ of the norm ratio, the norm at the horizon / the norm at lag 1, median",
         log10=True,
-        levels=ARRIVING,
+        levels=ARRIVAL_LEVELS,
     )
     log10_norm_ratio_low: NDArray[np.float64] = column("its 5 % quantile over draws", log10=True)
     log10_norm_ratio_high: NDArray[np.float64] = column("its 95 % quantile over draws", log10=True)
@@ -42,11 +40,11 @@ class Trials:
     """The steps of the search, with the weights that are written, on the sequences that it uses."""
 
     value: NDArray[np.float64] = column("value of the parameter")
-    rate: NDArray[np.float64] = column("rate of growth from lag 1 to the horizon", unit=RATE)
+    rate: NDArray[np.float64] = column("rate of growth from lag 1 to the horizon", unit=RATE_UNIT)
     log10_norm_ratio: NDArray[np.float64] = column(
         "log₁₀ of the norm ratio, median over sequences; none where the state overflows",
         log10=True,
-        levels=ARRIVING,
+        levels=ARRIVAL_LEVELS,
     )
     log10_norm_ratio_low: NDArray[np.float64] = column(
         "the lowest log₁₀ of the norm ratio over sequences", log10=True
@@ -83,8 +81,10 @@ class Tuned(Record):
     value: float | None = scalar(
         "its value in the written weights; none where tuning left it as the initialization scheme chose it"
     )
-    rate_before: float = scalar("rate of growth from lag 1 to the horizon before tuning", unit=RATE)
-    rate_after: float = scalar("rate of growth from lag 1 to the horizon with the written weights", unit=RATE)
+    rate_before: float = scalar("rate of growth from lag 1 to the horizon before tuning", unit=RATE_UNIT)
+    rate_after: float = scalar(
+        "rate of growth from lag 1 to the horizon with the written weights", unit=RATE_UNIT
+    )
     norm_ratio: float | None = scalar(
         "norm at the horizon / norm at lag 1 with the written weights, median over sequences; none outside "
         "the range of a double"

@@ -9,20 +9,25 @@ from typing import NamedTuple
 from scipy.optimize import brentq
 
 from gradflow.analysis.shared.credit import Credit
-from gradflow.analysis.shared.verdicts import ARRIVES
+from gradflow.analysis.shared.verdicts import ARRIVAL_DECADES
 from gradflow.cells.knob import Knob as Knob
-from gradflow.cells.spec import CellSpec, cell_options
+from gradflow.cells.spec import CellSpec, list_cell_options
 from gradflow.errors import UsageError
 
 # log₁₀ of the norm at the horizon over that at lag 1 with which the search is content
-ENOUGH = 0.25
-OUTWARDS, CROSSING, REFINED, GAPS = 60, 20, 4, 12  # steps that are taken at most, of each kind
-NEARER = 4
-BEYOND = 6  # values that are tried past a crossing at which some sequences are not as large
+ENOUGH_DECADES = 0.25
+MAX_OUTWARD_STEPS, MAX_CROSSING_STEPS, MAX_REFINING_STEPS, MAX_GAP_STEPS = (
+    60,
+    20,
+    4,
+    12,
+)  # steps that are taken at most, of each kind
+MAX_NEARER_STEPS = 4
+MAX_STEPS_BEYOND = 6  # values that are tried past a crossing at which some sequences are not as large
 # Decades within which the few sequences of a search have to stay, so that others stay within twice as many.
-SAFE = ARRIVES / 2
-PATIENCE = 36  # trials after which no other way of searching is begun
-FARTHEST = 1e6  # decades that stand for a gradient that is exactly 0, or a state that overflows
+SAFE_DECADES = ARRIVAL_DECADES / 2
+MAX_PATIENT_TRIALS = 36  # trials after which no other way of searching is begun
+MISS_OF_ZERO_DECADES = 1e6  # decades that stand for a gradient that is exactly 0, or a state that overflows
 
 
 Height = Callable[[float], float]
@@ -44,7 +49,7 @@ def knob_of(spec: CellSpec) -> Knob:
         If the cell has no such option, or for a gain that is not over 0.
     """
     knob = spec.kind.choose_knob(spec.options)
-    if knob.name not in cell_options(spec.kind):
+    if knob.name not in list_cell_options(spec.kind):
         raise UsageError(
             f"cell {spec.text!r}: init has nothing to tune; it needs the bias of a gate or a gain "
             "among the options of the cell"
@@ -74,7 +79,7 @@ def search(knob: Knob, measure: Callable[[float], Credit]) -> Iterator[TuningTri
     for phase in (_outwards, _beyond, _otherwise, _between, _apart, _between):
         for value in phase(knob, height, tried):
             yield TuningTrial(value, tried[value])
-        if any(map(close_enough, tried.values())) or len(tried) > PATIENCE:
+        if any(map(close_enough, tried.values())) or len(tried) > MAX_PATIENT_TRIALS:
             return
 
 
@@ -91,10 +96,10 @@ def _beyond(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterat
 
     A gate that is open far enough keeps a gradient along any inputs.
     """
-    if not any(abs(decades_of(credit)) <= ENOUGH for credit in tried.values()):
+    if not any(abs(decades_of(credit)) <= ENOUGH_DECADES for credit in tried.values()):
         return
     value = max(tried)
-    for step in range(BEYOND):
+    for step in range(MAX_STEPS_BEYOND):
         before, value = value, _moved(knob, value, 1, step)
         if value == before:
             return
@@ -114,7 +119,7 @@ def _otherwise(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Ite
 def _walk(knob: Knob, height: Height, tried: Mapping[float, Credit], sign: int) -> Iterator[float]:
     """Yield values one way from the start until the ratio crosses 1, stays as it is or the knob ends."""
     value, last = knob.start, height(knob.start)
-    for step in range(OUTWARDS):
+    for step in range(MAX_OUTWARD_STEPS):
         before, first = value, last
         value = _moved(knob, before, sign, step)
         if value == before:
@@ -130,7 +135,7 @@ def _walk(knob: Knob, height: Height, tried: Mapping[float, Credit], sign: int) 
 
 def _nearer(knob: Knob, height: Height, outside: float, inside: float) -> Iterator[float]:
     """Yield values that halve the way from one that is not close enough to one that is."""
-    for _ in range(NEARER):
+    for _ in range(MAX_NEARER_STEPS):
         half = _half(knob, outside, inside)
         if height(half) == 0:
             inside = half
@@ -146,7 +151,7 @@ def _half(knob: Knob, one: float, other: float) -> float:
 
 def _between(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
     """Yield values halfway from the best to neighbours that differ, until one is close enough or across."""
-    for _ in range(REFINED):
+    for _ in range(MAX_REFINING_STEPS):
         best = min(tried, key=lambda value: abs(height(value)))
         values = sorted(tried)
         place = values.index(best)
@@ -164,7 +169,7 @@ def _between(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Itera
 
 def _apart(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
     """Yield values amid the widest gaps next to the better half of those tried."""
-    for _ in range(GAPS):
+    for _ in range(MAX_GAP_STEPS):
         values = sorted(tried)
         promising = median(abs(height(value)) for value in values)
         pairs = [
@@ -186,30 +191,30 @@ def _crossing(height: Height, tried: Mapping[float, Credit], one: float, other: 
     """Yield values between two on either side of 1 that close in on where the ratio crosses it, or jumps."""
     known = len(tried)
     if height(one) * height(other) < 0:
-        brentq(height, one, other, xtol=1e-9, maxiter=CROSSING, disp=False)
+        brentq(height, one, other, xtol=1e-9, maxiter=MAX_CROSSING_STEPS, disp=False)
     yield from list(tried)[known:]
 
 
 def decades_of(credit: Credit) -> float:
     """Return log₁₀ of the median ratio, cut off far away; a state that overflows counts as too large."""
     if math.isnan(credit.log10_norm_ratio):
-        return FARTHEST
-    return min(max(credit.log10_norm_ratio, -FARTHEST), FARTHEST)
+        return MISS_OF_ZERO_DECADES
+    return min(max(credit.log10_norm_ratio, -MISS_OF_ZERO_DECADES), MISS_OF_ZERO_DECADES)
 
 
 def close_enough(credit: Credit) -> bool:
     """Return whether the gradient is as large at the horizon as the search wants it, along every sequence."""
-    return abs(decades_of(credit)) <= ENOUGH and not _unsafe(credit)
+    return abs(decades_of(credit)) <= ENOUGH_DECADES and not _unsafe(credit)
 
 
 def _unsafe(credit: Credit) -> int:
     """Return along how many sequences a gradient comes nearer to a factor of 100 than is safe for others."""
-    return sum(one.distance > SAFE for one in credit.measurements)
+    return sum(one.distance > SAFE_DECADES for one in credit.measurements)
 
 
 def badness(credit: Credit) -> tuple[int, float]:
     """Return along how many sequences a gradient is not safe, and how far the median ratio is from 1."""
-    return _unsafe(credit), max(abs(decades_of(credit)), ENOUGH)
+    return _unsafe(credit), max(abs(decades_of(credit)), ENOUGH_DECADES)
 
 
 def best(trials: list[TuningTrial]) -> TuningTrial:

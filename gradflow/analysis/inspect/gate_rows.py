@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.shared.gates import EDGE, at_end, step_quantiles, time_constants
-from gradflow.analysis.shared.quantiles import QUANTILES
+from gradflow.analysis.shared.gates import GATE_EDGE, at_end, step_quantiles, time_constants
+from gradflow.analysis.shared.quantiles import SHOWN_QUANTILES
 from gradflow.cells.base import Array, Gate, GateValues
 from gradflow.cells.base import Layer as LayerCell
 from gradflow.linalg.norms import spectral_norm, spectral_radius
@@ -65,7 +65,7 @@ def _dead(gate: Gate, values: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
     Where the range has no width, as that of a relu, the end itself counts.
     """
     span = gate.high - gate.low
-    reach = EDGE * span if math.isfinite(span) else 0.0
+    reach = GATE_EDGE * span if math.isfinite(span) else 0.0
     low, high = values.max(axis=0) <= gate.low + reach, values.min(axis=0) >= gate.high - reach
     return _places(low), _places(high)
 
@@ -75,4 +75,4 @@ def _places(marked: Array) -> tuple[int, ...]:
 
 
 def _quantiles(values: Array) -> tuple[float, ...]:
-    return tuple(float(value) for value in np.quantile(values, QUANTILES))
+    return tuple(float(value) for value in np.quantile(values, SHOWN_QUANTILES))

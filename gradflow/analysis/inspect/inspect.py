@@ -21,9 +21,9 @@ from gradflow.analysis.inspect.report import (
     sentences,
     unit_table,
 )
-from gradflow.analysis.shared.checkpoints import SEPARATOR, parse_name
+from gradflow.analysis.shared.checkpoints import CHECKPOINT_SEPARATOR, parse_name
 from gradflow.analysis.shared.gates import gate_step_table
-from gradflow.analysis.shared.inputs import STEPS, Inputs, check_count, kind_of
+from gradflow.analysis.shared.inputs import DEFAULT_INPUT_STEPS, Inputs, check_count, kind_of
 from gradflow.analysis.shared.without_effect import READ_ALREADY, refuse_without_effect
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.assumptions import check_assumptions, check_left_open
@@ -121,7 +121,7 @@ def inspect(
         raise UsageError(f"diff of {len(sources)} files: expected two files, before and after")
     check_count("length", length if length is not None else 1)
     # drawn inputs can have any length: with twice the lags, gradients start from two ends that do not overlap
-    drawn = None if kind_of(input) is None else max(STEPS, length or 0)
+    drawn = None if kind_of(input) is None else max(DEFAULT_INPUT_STEPS, length or 0)
     inputs = Inputs.of(
         input, key=key, format=None, steps=None if drawn is None else RUNS_OVER_LAGS * drawn, features=None,
         scale=None, seed=seed, count=MAX_DRAWS,
@@ -246,7 +246,7 @@ def _record(
     """Return the record of all that was found."""
     files = _shortened([answer.file for answer in answers])
     named = [
-        (f"{file}{SEPARATOR}{finding.name}" if several else finding.name, finding)
+        (f"{file}{CHECKPOINT_SEPARATOR}{finding.name}" if several else finding.name, finding)
         for file, answer in zip(files, answers, strict=True)
         for finding in answer.findings
     ]

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 from gradflow.analysis import INSPECTION_VERDICTS
 from gradflow.analysis.shared.gates import GateSteps, bands
-from gradflow.analysis.shared.verdicts import ARRIVING, STILL
+from gradflow.analysis.shared.verdicts import ARRIVAL_LEVELS, STILL_LEVELS
 from gradflow.drawing import DrawnColumn, ItemDrawing
 from gradflow.record import Record, column, scalar, table
 
@@ -57,7 +57,7 @@ class Layers:
         "options that the file does not state, with the assumed values (--assume changes them)"
     )
     blow_up_step: list[int | None] = column("step at which the state overflows", unit="step")
-    log10_credit: list[float] = column("log₁₀ of the credit", log10=True, levels=ARRIVING)
+    log10_credit: list[float] = column("log₁₀ of the credit", log10=True, levels=ARRIVAL_LEVELS)
     log10_credit_low: list[float] = column("the lowest log₁₀ of the credit over ends", log10=True)
     log10_credit_high: list[float] = column("the highest log₁₀ of the credit over ends", log10=True)
     log10_credit_last: list[float] = column("log₁₀ of the credit from the last step", log10=True)
@@ -121,7 +121,7 @@ class Advice:
         "log₁₀ of the credit over L steps without the change", log10=True
     )
     log10_credit: list[float] = column(
-        "log₁₀ of the credit with the change, median over ends", log10=True, levels=ARRIVING
+        "log₁₀ of the credit with the change, median over ends", log10=True, levels=ARRIVAL_LEVELS
     )
     rate: list[float] = column("rate of growth with the change", unit="nats per step")
     arrives: list[bool] = column("whether a gradient arrives from every end with the change")
@@ -153,7 +153,9 @@ class Files:
     file: list[str] = column("the file, without the folders that all files share")
     layers: list[int] = column("recurrent layers in the file")
     parameters: list[int] = column("number of trainable weights and biases in these layers")
-    rate_low: list[float | None] = column("the lowest rate of its layers", unit="nats per step", levels=STILL)
+    rate_low: list[float | None] = column(
+        "the lowest rate of its layers", unit="nats per step", levels=STILL_LEVELS
+    )
     rate_high: list[float | None] = column("the highest rate of its layers", unit="nats per step")
     verdict: list[str] = column(
         "the worst verdict of its layers, in the order exploding, vanishing, undecided, stable; or unreadable"
@@ -175,7 +177,9 @@ class Changes:
     norm_after: list[float] = column("in the second")
     forget_bias_before: list[float | None] = column("mean forget bias, in the first file")
     forget_bias_after: list[float | None] = column("in the second")
-    rate_before: list[float] = column("rate of growth, in the first file", unit="nats per step", levels=STILL)
+    rate_before: list[float] = column(
+        "rate of growth, in the first file", unit="nats per step", levels=STILL_LEVELS
+    )
     rate_after: list[float] = column("in the second", unit="nats per step")
     log10_credit_before: list[float] = column("log₁₀ of the credit, in the first file", log10=True)
     log10_credit_after: list[float] = column("in the second", log10=True)

@@ -16,14 +16,14 @@ from gradflow.analysis.shared.credit import Credit, credit
 from gradflow.analysis.shared.trajectory import Trajectory, follow
 from gradflow.cells.base import Array, Gate
 from gradflow.cells.base import Layer as LayerCell
-from gradflow.cells.initialization import chrono_bias, counterparts, orthonormal
+from gradflow.cells.initialization import chrono_bias, list_counterparts, orthonormal
 from gradflow.errors import DataError, NumericalError
 
 # Gains that are tried: from a hundredth to a hundredfold, powers of two, and factors beside the best of them.
-LEAST_LOG, MOST_LOG = -math.log(100.0), math.log(100.0)
-POWERS = (0.5, 2.0, 0.25, 4.0, 0.125, 8.0, 1 / 16, 16.0, 1 / 32, 32.0)
-FINER = (2**0.5, 2**0.25, 2**0.125)
-HIGHEST_BIAS = 40.0  # past which a gate is open to the last digit
+MIN_LOG_SCALE, MAX_LOG_SCALE = -math.log(100.0), math.log(100.0)
+TRIED_FACTORS = (0.5, 2.0, 0.25, 4.0, 0.125, 8.0, 1 / 16, 16.0, 1 / 32, 32.0)
+FINER_FACTORS = (2**0.5, 2**0.25, 2**0.125)
+MAX_TRIED_BIAS = 40.0  # past which a gate is open to the last digit
 
 
 class RemedyTrial(NamedTuple):
@@ -90,7 +90,7 @@ def raised_bias(case: RemedyCase, gate: str) -> RemedyTrial:
     held = held.reshape(-1, held.shape[-1])
     # ln f from ln(f/(1 − f)) + δ
     odds = np.log(np.maximum(held, 1e-300)) - np.log(np.maximum(1.0 - held, 1e-16))
-    low, high = 0.0, HIGHEST_BIAS
+    low, high = 0.0, MAX_TRIED_BIAS
     while high - low > 0.01:
         middle = 0.5 * (low + high)
         lost = np.median(np.logaddexp(0.0, -(odds + middle)).mean(axis=0))
@@ -105,7 +105,7 @@ def chrono(case: RemedyCase, gate: str) -> RemedyTrial:
     longest = float(max(case.length, 2))
     spread = chrono_bias(case.cell.hidden_size, longest, np.random.default_rng(case.seed))
     cell = _with_bias(case.cell, gate, lambda _: spread)
-    for other in counterparts(_gates(case), gate):
+    for other in list_counterparts(_gates(case), gate):
         if other in cell.blocks:
             cell = _with_bias(cell, other, lambda _: -spread)
     return case.tried("chrono", longest, cell)
@@ -124,13 +124,13 @@ def gain(case: RemedyCase, gate: str) -> RemedyTrial:  # noqa: ARG001 - all reme
 
 def _sought_gain(case: RemedyCase) -> RemedyTrial:
     rate = case.before.rate
-    first = math.exp(min(max(-rate, LEAST_LOG), MOST_LOG)) if math.isfinite(rate) else 0.5
+    first = math.exp(min(max(-rate, MIN_LOG_SCALE), MAX_LOG_SCALE)) if math.isfinite(rate) else 0.5
     found = _gain_trial(case, first)
-    for value in POWERS:
+    for value in TRIED_FACTORS:
         if found.credit.arrives_from_all:
             return found
         found = min(found, _gain_trial(case, value), key=_distance)
-    for step in FINER:
+    for step in FINER_FACTORS:
         for value in (found.value * step, found.value / step):
             if found.credit.arrives_from_all:
                 return found
@@ -139,13 +139,13 @@ def _sought_gain(case: RemedyCase) -> RemedyTrial:
 
 
 def _gain_trial(case: RemedyCase, value: float) -> RemedyTrial:
-    limited = min(max(value, math.exp(LEAST_LOG)), math.exp(MOST_LOG))
+    limited = min(max(value, math.exp(MIN_LOG_SCALE)), math.exp(MAX_LOG_SCALE))
     rounded = float(f"{limited:.3g}")
     return case.sought("gain", rounded, _with_gain(case, rounded))
 
 
 def _with_gain(case: RemedyCase, value: float) -> LayerCell:
-    return case.cell.changed(weight_hh=value * case.cell.weight_hh)
+    return case.cell.replace_arrays(weight_hh=value * case.cell.weight_hh)
 
 
 def orthogonal(case: RemedyCase, gate: str) -> RemedyTrial:  # noqa: ARG001 - all remedies alike
@@ -155,7 +155,7 @@ def orthogonal(case: RemedyCase, gate: str) -> RemedyTrial:  # noqa: ARG001 - al
     blocks = [
         orthonormal(cell.hidden_size, cell.output_size, 1.0, generator) for _ in range(len(cell.gate_names))
     ]
-    return case.tried("orthogonal", 1.0, cell.changed(weight_hh=np.concatenate(blocks)))
+    return case.tried("orthogonal", 1.0, cell.replace_arrays(weight_hh=np.concatenate(blocks)))
 
 
 def _retaining(case: RemedyCase) -> str:
@@ -177,7 +177,7 @@ def _retained(trajectory: Trajectory, gate: str) -> Array:
 def _with_bias(cell: LayerCell, gate: str, change: Callable[[Array], Array]) -> LayerCell:
     bias = cell.bias.copy()
     bias[cell.blocks[gate]] = change(bias[cell.blocks[gate]])
-    return cell.changed(bias=bias)
+    return cell.replace_arrays(bias=bias)
 
 
 def _distance(trial: RemedyTrial) -> float:

@@ -11,12 +11,12 @@ from gradflow.analysis.shared.credit import Credit
 from gradflow.analysis.shared.gates import Course
 from gradflow.analysis.shared.quantiles import quantiles
 from gradflow.analysis.shared.trajectory_error import NOTED_DECADES, rounding_note
-from gradflow.analysis.shared.verdicts import ARRIVES, LEAST_STEPS, STABLE, half_life
+from gradflow.analysis.shared.verdicts import ARRIVAL_DECADES, MAX_STABLE_FACTOR, MIN_VERDICT_STEPS, half_life
 from gradflow.linalg.scaled import from_log10
 from gradflow.printable import format_count, format_log10
 
-TOLD = 1e-6  # relative error from which a note is shown
-GATES = {"f": "forget gate", "z": "update gate"}
+MIN_NOTED_MEASUREMENT_ERROR = 1e-6  # relative error from which a note is shown
+RETAINING_GATE_NAMES = {"f": "forget gate", "z": "update gate"}
 
 
 def sentences(name: str, finding: Finding, length: int) -> str:
@@ -82,7 +82,7 @@ def _counted(count: int, noun: str) -> str:
 
 def _beside(credit: Credit) -> str:
     """State the norm ratio where it decides, because the norm itself lies between 1e-2 and 1e2."""
-    if abs(credit.log10_credit) > ARRIVES or abs(credit.log10_norm_ratio) <= ARRIVES:
+    if abs(credit.log10_credit) > ARRIVAL_DECADES or abs(credit.log10_norm_ratio) <= ARRIVAL_DECADES:
         return ""
     return f", which is {format_log10(credit.log10_norm_ratio)} times the factor of one step"
 
@@ -98,7 +98,7 @@ def _counts(credit: Credit) -> str:
 def _further(finding: Finding, length: int) -> str:
     """Say what the rate predicts for more steps, where that differs."""
     rate = finding.credit.rate
-    if abs(rate) * max(length, LEAST_STEPS) <= math.log(STABLE):
+    if abs(rate) * max(length, MIN_VERDICT_STEPS) <= math.log(MAX_STABLE_FACTOR):
         return ""
     pace = (
         f"halves every {_steps(half_life(rate))}" if rate < 0 else f"doubles every {_steps(half_life(-rate))}"
@@ -111,7 +111,7 @@ def _keeper(finding: Finding) -> str:
     gate = _retaining(finding)
     if gate is not None and gate.time_constants is not None:
         _, low, high = quantiles(gate.time_constants)
-        name = GATES[gate.gate]
+        name = RETAINING_GATE_NAMES[gate.gate]
         limits = (
             f"The {name} limits the gradient; memory" if finding.credit.vanishes else f"Memory of the {name}"
         )
@@ -165,7 +165,9 @@ def _wording(trial: RemedyTrial, finding: Finding) -> str:
     match trial.change:
         case "forget_bias" | "update_bias" if _name(finding) in finding.turned:
             whose = f"{finding.framework} computes 1 minus this gate"
-            return f"Lower the bias of the {GATES[_name(finding)]} by {trial.value:g} ({whose})"
+            return (
+                f"Lower the bias of the {RETAINING_GATE_NAMES[_name(finding)]} by {trial.value:g} ({whose})"
+            )
         case "forget_bias":
             return (
                 f"Raise the forget bias by {trial.value:g}, to {trial.value + (finding.forget_bias or 0):.3g}"
@@ -173,7 +175,7 @@ def _wording(trial: RemedyTrial, finding: Finding) -> str:
         case "update_bias":
             return f"Raise the update bias by {trial.value:g}"
         case "chrono":
-            gate = GATES[_name(finding)]
+            gate = RETAINING_GATE_NAMES[_name(finding)]
             return f"Draw the bias of the {gate} by chrono initialization up to {_steps(trial.value)}"
         case "gain":
             return f"Multiply the recurrent weights by {trial.value:g}"
@@ -250,7 +252,7 @@ def _of_one(finding: Finding) -> Iterator[str]:
         )
     if not finding.credit.horizon_sought:
         yield "horizon_float32 is not computed, because norms of such a large state are measured at few lags."
-    if finding.credit.error > TOLD:
+    if finding.credit.error > MIN_NOTED_MEASUREMENT_ERROR:
         yield f"norms have a relative error of up to {finding.credit.error:.1g}."
     if finding.credit.is_bound:
         yield (
@@ -262,8 +264,8 @@ def _of_one(finding: Finding) -> Iterator[str]:
 
 
 Named = Sequence[tuple[str, Finding]]  # a layer's name in the tables, and what was found
-NOTHING = "nothing"  # was assumed, or is wrong: a word is clearer than an empty cell
-WORST = ("exploding", "vanishing", "undecided", "stable")  # the worst first
+NOTHING_WORD = "nothing"  # was assumed, or is wrong: a word is clearer than an empty cell
+VERDICTS_BY_SEVERITY = ("exploding", "vanishing", "undecided", "stable")  # the worst first
 
 
 def layer_table(named: Named) -> Layers:
@@ -287,7 +289,7 @@ def layer_table(named: Named) -> Layers:
         credit=[from_log10(one.credit.log10_credit) for one in found],
         arrival=[one.credit.arrival for one in found],
         fed=[one.fed for one in found],
-        assumed=[" ".join(one.assumed) or NOTHING for one in found],
+        assumed=[" ".join(one.assumed) or NOTHING_WORD for one in found],
         blow_up_step=[one.credit.blow_up for one in found],
         log10_credit=[one.credit.log10_credit for one in found],
         log10_credit_low=[one.credit.log10_credit_range[0] for one in found],
@@ -391,7 +393,7 @@ def file_table(names: Sequence[str], answers: Sequence[Answer]) -> Files:
         rate_low=[min(several, default=None) for several in rates],
         rate_high=[max(several, default=None) for several in rates],
         verdict=[_worst(answer) for answer in answers],
-        problem=[NOTHING if answer.problem is None else str(answer.problem) for answer in answers],
+        problem=[NOTHING_WORD if answer.problem is None else str(answer.problem) for answer in answers],
     )
 
 
@@ -399,4 +401,4 @@ def _worst(answer: Answer) -> str:
     if answer.problem is not None:
         return "unreadable"
     words = {one.verdict for one in answer.findings}
-    return next((word for word in WORST if word in words), "stable")
+    return next((word for word in VERDICTS_BY_SEVERITY if word in words), "stable")

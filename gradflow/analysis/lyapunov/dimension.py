@@ -3,7 +3,7 @@
 import math
 from collections.abc import Sequence
 
-ROUNDING = 1e-12  # of a sum of exponents
+EXPONENT_SUM_ROUNDING = 1e-12  # of a sum of exponents
 
 
 def kaplan_yorke(exponents: Sequence[float], size: int) -> float | None:
@@ -19,7 +19,7 @@ def kaplan_yorke(exponents: Sequence[float], size: int) -> float | None:
     """
     total = 0.0
     for place, exponent in enumerate(exponents):
-        if total + exponent < -ROUNDING:
+        if total + exponent < -EXPONENT_SUM_ROUNDING:
             return place + total / -exponent
         total += exponent
     return float(size) if len(exponents) == size else None

@@ -6,12 +6,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.analysis import FLOW_VERDICTS
-from gradflow.analysis.shared.verdicts import STILL
+from gradflow.analysis import FLOW_VERDICTS, RATE_UNIT
+from gradflow.analysis.shared.verdicts import STILL_LEVELS
 from gradflow.drawing import CurveDrawing, DrawnColumn
 from gradflow.record import Record, column, scalar, table
-
-RATE = "nats per step"
 
 
 @dataclass(frozen=True, eq=False)
@@ -20,13 +18,13 @@ class Exponents:
 
     index: list[int] = column("place in the spectrum, from 1")
     exponent: NDArray[np.float64] = column(
-        "mean growth of ln r_ii; for -inf see singular", unit=RATE, levels=STILL
+        "mean growth of ln r_ii; for -inf see singular", unit=RATE_UNIT, levels=STILL_LEVELS
     )
     standard_error: NDArray[np.float64] = column(
         "standard error of the exponent for correlated steps, plus an estimate of rounding. It keeps 0 "
         "within two errors if growth as a power of the steps can explain the data. inf (null in JSON) if "
         "only rounding makes the exponent -inf; none for fewer than 8 steps",
-        unit=RATE,
+        unit=RATE_UNIT,
     )
     converged: list[bool] = column(
         "whether the standard error is at most the tolerance (default 0.01 nats per step), the run is long "
@@ -44,7 +42,7 @@ class History:
 
     step: list[int] = column("steps after the transient", unit="step")
     index: list[int] = column("column of Q, from 1")
-    exponent: NDArray[np.float64] = column("estimate from the steps up to there", unit=RATE)
+    exponent: NDArray[np.float64] = column("estimate from the steps up to there", unit=RATE_UNIT)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -73,32 +71,34 @@ class Lyapunov(Record):
     command: ClassVar[str] = "lyapunov"
     verdicts: ClassVar[tuple[str, ...]] = FLOW_VERDICTS
 
-    largest: float = scalar("the leading exponent λ₁", unit=RATE)
-    largest_standard_error: float = scalar("standard error of λ₁; none for fewer than 8 steps", unit=RATE)
+    largest: float = scalar("the leading exponent λ₁", unit=RATE_UNIT)
+    largest_standard_error: float = scalar(
+        "standard error of λ₁; none for fewer than 8 steps", unit=RATE_UNIT
+    )
     largest_low: float = scalar(
         "low end of its 95 % interval. If initial states disagree, the interval covers all of theirs. none "
         "for fewer than 8 steps",
-        unit=RATE,
+        unit=RATE_UNIT,
     )
-    largest_high: float = scalar("high end of that interval", unit=RATE)
+    largest_high: float = scalar("high end of that interval", unit=RATE_UNIT)
     sum: float = scalar(
-        "sum of the computed exponents: the growth of the volume that their directions span", unit=RATE
+        "sum of the computed exponents: the growth of the volume that their directions span", unit=RATE_UNIT
     )
     mean_log_abs_det: float | None = scalar(
-        "mean ln |det J|, computed separately: the sum of a whole spectrum equals it", unit=RATE
+        "mean ln |det J|, computed separately: the sum of a whole spectrum equals it", unit=RATE_UNIT
     )
-    sum_rule_error: float | None = scalar("distance between sum and mean_log_abs_det", unit=RATE)
+    sum_rule_error: float | None = scalar("distance between sum and mean_log_abs_det", unit=RATE_UNIT)
     kaplan_yorke_dimension: float | None = scalar(
         "dimension of the attractor by Kaplan & Yorke; none if it needs more exponents, or if rounding "
         "decides the leading one"
     )
     entropy_rate: float | None = scalar(
         "sum of the positive exponents; none if more may be positive, or if rounding decides the leading one",
-        unit=RATE,
+        unit=RATE_UNIT,
     )
     condition_growth: float | None = scalar(
         "λ₁ − λ_n: the growth of the condition number of the product; inf if the product is singular",
-        unit=RATE,
+        unit=RATE_UNIT,
     )
     rank: int = scalar("number of finite exponents: the directions that the product does not map to 0")
     horizon: float | None = scalar(
@@ -129,7 +129,7 @@ class Lyapunov(Record):
         "the steps; none if the data do not decide, for example for fewer than 8 steps"
     )
     starts_difference: float | None = scalar(
-        "largest difference between these exponents in one draw", unit=RATE
+        "largest difference between these exponents in one draw", unit=RATE_UNIT
     )
     blow_up_step: int | None = scalar("step at which a state overflows", unit="step")
     conclusion: str = scalar("in words", prose=True)

@@ -11,18 +11,19 @@ from gradflow.analysis.lyapunov.power_law import may_be_power_of_time
 from gradflow.analysis.lyapunov.record import Exponents, History, Lyapunov
 from gradflow.analysis.lyapunov.starts import DrawStarts
 from gradflow.analysis.lyapunov.sum_rule import sum_rule_error
-from gradflow.analysis.shared.batch_means import FEWEST, student_quantile
-from gradflow.analysis.shared.exponents import MOST_ROUNDS, STARTS
-from gradflow.analysis.shared.growth_run import INDEPENDENT, GrowthRun
-from gradflow.analysis.shared.verdicts import LEAST_STEPS, data_to_decide, verdict
+from gradflow.analysis.shared.batch_means import MIN_BATCHES, student_quantile
+from gradflow.analysis.shared.exponents import MAX_ROUNDS, RUN_STARTS
+from gradflow.analysis.shared.growth_run import MIN_INDEPENDENT_BATCHES, GrowthRun
+from gradflow.analysis.shared.verdicts import MIN_VERDICT_STEPS, data_to_decide, verdict
 from gradflow.cells.base import Array
-from gradflow.linalg.orthonormal import EPS
+from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.printable import format_count
 
-TOLERANCE = 0.01  # nats per step within which an exponent counts as converged, unless told otherwise
-NOTHING = 1e-12  # nats per step that are an exponent of 0
-ROUNDING = 1e-9  # nats per step that are no drift
-DRAWS_THAT_TELL = 6  # draws whose scatter says how many others would decide
+# Nats per step: an exponent has converged if its error is within this, unless a tolerance is given.
+DEFAULT_EXPONENT_TOLERANCE = 0.01
+MAX_ZERO_EXPONENT = 1e-12  # nats per step that are an exponent of 0
+MAX_UNNOTED_DRIFT = 1e-9  # nats per step that are no drift
+MIN_TELLING_DRAWS = 6  # draws whose scatter says how many others would decide
 
 
 class ExponentEstimates(NamedTuple):
@@ -58,18 +59,20 @@ def record(
     rounded: bool = False,
 ) -> Lyapunov:
     """Return the record of all runs; ``rounded``: rounding shows in the sum of the spectrum."""
-    limit = TOLERANCE if tolerance is None else tolerance
+    limit = DEFAULT_EXPONENT_TOLERANCE if tolerance is None else tolerance
     found = estimate(runs, limit, transient)
     order = np.argsort(-found.exponents, kind="stable")
     found = ExponentEstimates(*(part[order] for part in found))
     exponents, errors = found.exponents, found.errors
     with np.errstate(invalid="ignore"):
-        steady = np.abs(found.drift) <= 6.0 * errors + ROUNDING  # a half is √2 less certain, two 2
+        steady = np.abs(found.drift) <= 6.0 * errors + MAX_UNNOTED_DRIFT  # a half is √2 less certain, two 2
     apart = [one for one in starts if one.agree is False]
     known = steady & found.sure & ~found.powers
     settled = (errors <= limit) & (known | np.isneginf(exponents)) & (not apart)
     size, count = runs[0].orbit.size, len(exponents)
-    sharp = np.where(np.abs(exponents) <= np.maximum(found.rounding, NOTHING), 0.0, exponents).tolist()
+    sharp = np.where(
+        np.abs(exponents) <= np.maximum(found.rounding, MAX_ZERO_EXPONENT), 0.0, exponents
+    ).tolist()
     known_none = bool(found.lost[0])  # nor is anything that is made of the leading exponent
     largest, total = float(exponents[0]), float(exponents.sum())
     blown = [run.orbit.blow_up for run in runs if run.orbit.blow_up is not None]
@@ -106,7 +109,7 @@ def record(
         steps=min(run.steps for run in runs),
         transient=transient,
         seeds=len(runs),
-        starts=STARTS if starts else 1,
+        starts=RUN_STARTS if starts else 1,
         starts_agree=_all_agree(starts),
         starts_difference=max((one.difference for one in starts), default=None),
         blow_up_step=min(blown, default=None),
@@ -120,7 +123,7 @@ def _horizon(largest: float, sharp: float, *, known: bool) -> float | None:
     """Return the lag at which the leading direction is down to the spacing of doubles; inf: never."""
     if not known:
         return None
-    return math.log(EPS) / largest if sharp < 0 else math.inf
+    return math.log(DOUBLE_EPS) / largest if sharp < 0 else math.inf
 
 
 def estimate(runs: Sequence[GrowthRun], tolerance: float, transient: int) -> ExponentEstimates:
@@ -199,18 +202,18 @@ def judge(runs: Sequence[GrowthRun], found: ExponentEstimates, starts: Sequence[
     # rounding does not grow less with more data
     distance, half_width = abs(largest) - float(found.rounding[0]), half_width - float(found.rounding[0])
     if len(runs) > 1:
-        told = len(runs) >= DRAWS_THAT_TELL
+        told = len(runs) >= MIN_TELLING_DRAWS
         return Judgement(
             word, low, high, None, data_to_decide(len(runs), half_width, distance) if told else None
         )
-    told = float(runs[0].independent()[np.argmax(runs[0].exponents())]) >= INDEPENDENT
+    told = float(runs[0].independent()[np.argmax(runs[0].exponents())]) >= MIN_INDEPENDENT_BATCHES
     return Judgement(word, low, high, data_to_decide(steps, half_width, distance) if told else None, None)
 
 
 def _may_be_power(run: GrowthRun, transient: int) -> Array:
     """Return for each column whether its growth may be that of a power of time; no of too few batches."""
     ends, sums = run.batches.totals()
-    if len(ends) < FEWEST:
+    if len(ends) < MIN_BATCHES:
         return np.zeros(sums.shape[1] - 1, bool)
     with np.errstate(invalid="ignore"):
         growths = np.diff(sums[:, :-1], axis=0, prepend=0.0)
@@ -260,9 +263,9 @@ def _conclusion(
     if largest == -math.inf and judged.verdict == "vanishing":
         return "Every direction dies: a product of these Jacobians is exactly 0."
     known = f" ± {error:.2g}" if math.isfinite(error) else ""
-    steps = max(min(run.steps for run in runs), LEAST_STEPS)
+    steps = max(min(run.steps for run in runs), MIN_VERDICT_STEPS)
     blown = [run.orbit.blow_up for run in runs if run.orbit.blow_up is not None]
-    signed = judged.low > ROUNDING or judged.high < -ROUNDING
+    signed = judged.low > MAX_UNNOTED_DRIFT or judged.high < -MAX_UNNOTED_DRIFT
     pace = ""
     if signed and math.isfinite(largest):
         pace = f"{'doubles' if largest > 0 else 'halves'} every {_format_steps(math.log(2) / abs(largest))}"
@@ -283,7 +286,7 @@ def _conclusion(
         means = "growth as a power of the number of steps, whose exponent is 0, may explain the data as well"
     else:
         means = f"a small change may grow or shrink{_what_decides(judged, len(runs))}"
-    positive = int((table.exponent - found.half_widths > ROUNDING).sum())
+    positive = int((table.exponent - found.half_widths > MAX_UNNOTED_DRIFT).sum())
     chaos = f"; {_format_positive(positive, len(table.index))}" if positive else ""
     return f"Leading exponent {largest:.6g}{known} nats per step, {judged.verdict}: {means}{chaos}."
 
@@ -376,6 +379,6 @@ def _notes(
     if open_ones and tolerance is not None:
         yield (
             f"{format_count(open_ones, 'exponent is', 'exponents are')} not within the tolerance "
-            f"{tolerance:g}: the data ended, or {MOST_ROUNDS} times the steps, or draws "
+            f"{tolerance:g}: the data ended, or {MAX_ROUNDS} times the steps, or draws "
             "differ by more; expected more steps or seeds."
         )

@@ -6,15 +6,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.shared.exponents import STARTS, Plan, advance, pieces_of
+from gradflow.analysis.shared.exponents import RUN_STARTS, Plan, advance, pieces_of
 from gradflow.analysis.shared.growth_run import GrowthRun
 from gradflow.analysis.shared.orbit import CellOrbit, Orbit
 from gradflow.analysis.shared.sequential import run_in_order
-from gradflow.analysis.shared.verdicts import STABLE
+from gradflow.analysis.shared.verdicts import MAX_STABLE_FACTOR
 
-CERTAIN_HALF_WIDTHS = 3.0  # half-widths of 95 % intervals, beyond which a difference is no chance
+MIN_CERTAIN_HALF_WIDTHS = 3.0  # half-widths of 95 % intervals, beyond which a difference is no chance
 MAX_STEPS_OF_OTHERS = 1000  # enough to tell attractors apart, at a cost that a long run does not notice
-SAME_STATE = 1e-6  # distance of two states, relative, at which they go the same way from there on
+# Two states at most this relative distance apart take the same way from there on.
+MAX_SAME_STATE_DISTANCE = 1e-6
 
 
 class StartExponent(NamedTuple):
@@ -62,7 +63,9 @@ class DrawStarts(NamedTuple):
         spread = math.hypot(self.first.half_width, other.half_width)
         if math.isnan(spread):
             return None
-        allowed = CERTAIN_HALF_WIDTHS * spread + math.log(STABLE) / min(self.first.steps, other.steps)
+        allowed = MIN_CERTAIN_HALF_WIDTHS * spread + math.log(MAX_STABLE_FACTOR) / min(
+            self.first.steps, other.steps
+        )
         return abs(self.first.exponent - other.exponent) <= allowed
 
 
@@ -80,7 +83,7 @@ def measure_starts(
     as many steps as the run, but at most `MAX_STEPS_OF_OTHERS`.
     """
     apart = [
-        [start for start in range(1, STARTS) if not _come_together(run.orbit, orbit_from(draw, start))]
+        [start for start in range(1, RUN_STARTS) if not _come_together(run.orbit, orbit_from(draw, start))]
         for draw, run in enumerate(runs)
     ]
     others = [
@@ -105,7 +108,7 @@ def _come_together(orbit: Orbit, other: CellOrbit) -> bool:
     if reached.blow_up is not None:
         return False
     distance = float(np.abs(reached.states[-1] - orbit.after_first).max())
-    return distance <= SAME_STATE * float(np.abs(orbit.after_first).max())
+    return distance <= MAX_SAME_STATE_DISTANCE * float(np.abs(orbit.after_first).max())
 
 
 def _exponent_of(run: GrowthRun) -> StartExponent:

@@ -3,18 +3,18 @@
 import math
 from collections.abc import Iterator
 
-from gradflow.linalg.enclosure import EPS
+from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.norms import frobenius_norm
-from gradflow.linalg.scaled import Scaled, elementwise_power, number_power, shifted
+from gradflow.linalg.scaled import Scaled, elementwise_power, number_power, shift_exponents
 from gradflow.linalg.spectrum import Spectrum
 
 # A relative error worth a warning, and the κ(Q)·eps·n past which one must come whatever was measured.
-UNTRUSTED, LOST = 1e-6, 1e-2
+MIN_UNTRUSTED_ERROR, MIN_LOST_ERROR = 1e-6, 1e-2
 
 
 def eigen_route_error(eigen: Spectrum, graded: Scaled, steps: int, power: Scaled) -> float | None:
     """Return ‖QΛⁿQ⁻¹ − Wⁿ‖ / ‖Wⁿ‖, Frobenius; None where there is no Q⁻¹ or Wⁿ is 0."""
-    same = power.graded_as(graded.grading)  # that of the eigenvectors
+    same = power.with_grading(graded.grading)  # that of the eigenvectors
     size = frobenius_norm(same.array)
     if eigen.vectors is None or eigen.inverse is None or size == 0.0:
         return None
@@ -22,7 +22,7 @@ def eigen_route_error(eigen: Spectrum, graded: Scaled, steps: int, power: Scaled
     grown = number_power(radius, steps)
     route = (eigen.vectors * elementwise_power(eigen.modal_values / radius, steps)) @ eigen.inverse
     offset = grown.exponent + graded.exponent * steps - same.exponent
-    error = frobenius_norm(shifted(route * grown.mantissa, offset) - same.array) / size
+    error = frobenius_norm(shift_exponents(route * grown.mantissa, offset) - same.array) / size
     return error if math.isfinite(error) else None
 
 
@@ -49,25 +49,26 @@ def warnings(
             )
     elif condition is None:
         yield "Floating point has no Q⁻¹ for this W. W^n is from scaled products."
-    elif route is None and condition * EPS * steps > LOST:
+    elif route is None and condition * DOUBLE_EPS * steps > MIN_LOST_ERROR:
         yield (
             f"The eigen route QΛ^nQ⁻¹ could not be computed, with κ(Q) = {condition:.1e} and n = {steps}. "
             "W^n is from scaled products."
         )
-    elif route is not None and route > UNTRUSTED:
+    elif route is not None and route > MIN_UNTRUSTED_ERROR:
         yield (
             f"The eigen route QΛ^nQ⁻¹ cannot be trusted: with κ(Q) = {condition:.1e} and n = {steps} it is "
             f"off by a relative {route:.1e} here. W^n is from scaled products."
         )
-    elif route is not None and condition * EPS * steps > LOST and eigen.errors.any():
+    elif route is not None and condition * DOUBLE_EPS * steps > MIN_LOST_ERROR and eigen.errors.any():
         yield (
             f"The eigen route QΛ^nQ⁻¹ differs from W^n by a relative {route:.1e} only, but κ(Q) = "
-            f"{condition:.1e} and n = {steps} let rounding cost it {_lost_digits(condition * EPS * steps)}. "
+            f"{condition:.1e} and n = {steps} let rounding cost it "
+            f"{_lost_digits(condition * DOUBLE_EPS * steps)}. "
             "W^n is from scaled products."
         )
     if eigen.diagonalizable is None:
         yield "Rounding leaves open whether W is diagonalizable."
-    if error is None or error > UNTRUSTED:
+    if error is None or error > MIN_UNTRUSTED_ERROR:
         size = "by more than W^n itself" if error is None else f"by a relative {error:.1e}"
         yield (
             f"Rounding may have moved W^n {size}: log10_norm_low and log10_norm_high bound what is certain."

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.linalg.enclosure import EPS
+from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.norms import spectral_norm
 from gradflow.linalg.power_bounds import NormBounds
 from gradflow.linalg.powers import matrix_power
@@ -14,7 +14,7 @@ from gradflow.linalg.scaled import Scaled
 from gradflow.printable import format_log10
 
 # A difference of two log₁₀ norms that is more than rounding.
-MARGIN = 1e-9
+GROWTH_MARGIN = 1e-9
 
 
 class Growth(NamedTuple):
@@ -35,14 +35,14 @@ class Growth(NamedTuple):
         if self.open_peak:
             peak = f"{format_log10(self.peak_log10_norm)} at step {self.peak_step}"
             return f"The largest norm that is known is {peak}. {last}"
-        if 0 < self.peak_step < self.steps and self.peak_log10_norm > MARGIN:
+        if 0 < self.peak_step < self.steps and self.peak_log10_norm > GROWTH_MARGIN:
             size = format_log10(self.peak_log10_norm)
             if endless:
                 return f"Up to step {self.steps} ‖W^k‖ is largest at step {self.peak_step}: {size}. {last}"
             if size == format_log10(self.last[0]):
                 return f"First it grows: from step {self.peak_step} on ‖W^k‖ is {size} to the digits shown."
             return f"First it grows: ‖W^k‖ peaks at {size} at step {self.peak_step}. {last}"
-        if self.peak_step == self.steps > 0 and self.peak_log10_norm > MARGIN and not endless:
+        if self.peak_step == self.steps > 0 and self.peak_log10_norm > GROWTH_MARGIN and not endless:
             return f"But up to step {self.steps} it has grown. {last}"
         return last
 
@@ -76,7 +76,7 @@ def transient_growth(matrix: Scaled, steps: list[int], bounds: NormBounds, zero_
     size = len(matrix.array)
     logs = np.where(np.isnan(bounds.computed), -np.inf, bounds.computed).tolist()
     # Rounding over k steps may lift ‖Wᵏ‖ by k·n·eps: no higher than that does not outdo an earlier step.
-    top = max(log - k * size * EPS for k, log in zip(steps, logs, strict=True))
+    top = max(log - k * size * DOUBLE_EPS for k, log in zip(steps, logs, strict=True))
     place = next(i for i, log in enumerate(logs) if log >= top - 1e-12)
     best = (logs[place], -steps[place])
     for index in range(max(place - 2, 0), min(place + 2, len(steps) - 1)):

@@ -16,10 +16,10 @@ from gradflow.analysis.power.power_norms import (
     grade,
     measure_power_norms,
 )
-from gradflow.analysis.power.record import ENTRIES_SIZE, Eigenvalues, Norms, Powers
+from gradflow.analysis.power.record import MAX_SHOWN_SIZE, Eigenvalues, Norms, Powers
 from gradflow.analysis.power.regime import classify, conclusion
 from gradflow.analysis.power.stated_decomposition import Verdict, check_claim
-from gradflow.analysis.shared.inputs import LARGEST_POWER, check_count
+from gradflow.analysis.shared.inputs import MAX_POWER, check_count
 from gradflow.analysis.shared.square import square_matrix
 from gradflow.errors import NumericalError, UsageError
 from gradflow.linalg.ensembles import LARGEST_SIZE, random_matrix
@@ -28,7 +28,7 @@ from gradflow.linalg.kreiss import kreiss_constant
 from gradflow.linalg.norms import departure_from_normality, spectral_norm
 from gradflow.linalg.numerical_radius import numerical_radius
 from gradflow.linalg.powers import log2_largest_walks
-from gradflow.linalg.scaled import LOG10_2, Scaled, from_log10, number, shifted
+from gradflow.linalg.scaled import LOG10_2, Scaled, from_log10, number, shift_exponents
 from gradflow.linalg.spectral_radius import Radius, spectral_radius
 from gradflow.linalg.spectrum import Spectrum, spectrum
 from gradflow.printable import format_count, format_log10
@@ -36,11 +36,11 @@ from gradflow.readers.arrays import read_matrix
 from gradflow.readers.in_memory import convert_array, name_origin
 from gradflow.record import Matrix
 
-KREISS_SIZE = 200
+MAX_KREISS_SIZE = 200
 HIDDEN_BITS = 400  # that an entry may be under the largest and still be among the numbers that are computed
 SMALLEST_SUBNORMAL = math.ulp(0.0)
-RANDOM_SIZE = 10
-GAIN = 1.0
+DEFAULT_RANDOM_SIZE = 10
+DEFAULT_RANDOM_GAIN = 1.0
 
 
 def power(
@@ -116,7 +116,7 @@ def power(
     >>> result.regime, round(result.spectral_radius, 12), result.power.entries.round(8).tolist()
     ('vanishing', 0.9, [[0.01526082, 0.02034776], [0.02034776, 0.02713034]])
     """
-    check_count("steps", steps, 0, LARGEST_POWER)
+    check_count("steps", steps, 0, MAX_POWER)
     steps = int(steps)
     if sum(isinstance(source, str) and source == "-" for source in (matrix, claim_vectors, claim_values)) > 1:
         raise UsageError("standard input (-) can be read once: give the other matrices as files or literals")
@@ -126,7 +126,7 @@ def power(
     params = {
         "matrix": name_origin(matrix), "key": key, "steps": steps, "random": random,
         "size": len(square) if random else None,
-        "gain": (GAIN if gain is None else gain) if random else None,
+        "gain": (DEFAULT_RANDOM_GAIN if gain is None else gain) if random else None,
         "seed": (0 if seed is None else seed) if random else None,
         "kreiss": kreiss, "entries": entries,
         "claim_vectors": name_origin(claim_vectors), "claim_values": name_origin(claim_values),
@@ -168,7 +168,7 @@ def _measured(
     condition = float(np.linalg.cond(vectors)) if vectors is not None else None
     route = eigen_route_error(eigen, graded, steps, norms.last)
     error = norms.relative_error
-    shown = entries or len(square) <= ENTRIES_SIZE
+    shown = entries or len(square) <= MAX_SHOWN_SIZE
     return Powers(
         params=params,
         notes=(
@@ -177,21 +177,21 @@ def _measured(
             *describe_unknown_norms(norms),
             *_lost_range(eigen, radius),
             *(_hidden_entries(square, steps, norms.last) if shown else ()),
-            *_kreiss_notes(constant, regime, kreiss or len(square) <= KREISS_SIZE),
+            *_kreiss_notes(constant, regime, kreiss or len(square) <= MAX_KREISS_SIZE),
         ),
         size=len(square),
-        spectral_radius=number(radius.value, radius.exponent).held(),
-        spectral_radius_low=number(radius.low, radius.exponent).held(),
-        spectral_radius_high=number(radius.high, radius.exponent).held(),
+        spectral_radius=number(radius.value, radius.exponent).value_or_none(),
+        spectral_radius_low=number(radius.low, radius.exponent).value_or_none(),
+        spectral_radius_high=number(radius.high, radius.exponent).value_or_none(),
         spectral_radius_error=_radius_error(radius),
-        norm=spectral_norm(scaled).held(),
-        numerical_radius=number(numerical_radius(scaled.array), scaled.exponent).held(),
+        norm=spectral_norm(scaled).value_or_none(),
+        numerical_radius=number(numerical_radius(scaled.array), scaled.exponent).value_or_none(),
         departure_from_normality=number(
             departure_from_normality(
-                scaled.array, shifted(eigen.values, graded.exponent - scaled.exponent), vectors
+                scaled.array, shift_exponents(eigen.values, graded.exponent - scaled.exponent), vectors
             ),
             scaled.exponent,
-        ).held(),
+        ).value_or_none(),
         diagonalizable=eigen.diagonalizable,
         eigenvector_condition=condition,
         kreiss_constant=constant,
@@ -230,11 +230,11 @@ def _square(
     if source is None and random is not None:
         if key is not None:
             raise UsageError(f"key {key!r} picks an array of a file: a random matrix has none")
-        size = RANDOM_SIZE if size is None else size
+        size = DEFAULT_RANDOM_SIZE if size is None else size
         check_count("size", size, 1, LARGEST_SIZE)
         seed = 0 if seed is None else seed
-        check_count("seed", seed, 0, LARGEST_POWER)
-        return random_matrix(random, size, gain=GAIN if gain is None else gain, seed=seed)
+        check_count("seed", seed, 0, MAX_POWER)
+        return random_matrix(random, size, gain=DEFAULT_RANDOM_GAIN if gain is None else gain, seed=seed)
     if source is None or random is not None:
         raise UsageError(
             "expected exactly one of a matrix and a random ensemble, "
@@ -270,18 +270,20 @@ def _log10_powers(log10: float, steps: list[int]) -> NDArray[np.float64]:
 
 def _radius_error(radius: Radius) -> float | None:
     """Return the error of ρ; None where ρ itself is out of range."""
-    if number(radius.value, radius.exponent).held() is None:
+    if number(radius.value, radius.exponent).value_or_none() is None:
         return None
-    return number(radius.error, radius.exponent).held()
+    return number(radius.error, radius.exponent).value_or_none()
 
 
 def _eigenvalues(eigen: Spectrum, exponent: int, steps: int) -> Eigenvalues:
     """Return the eigenvalues as doubles: nan where too large, with lost digits in the error."""
     with np.errstate(divide="ignore", over="ignore", under="ignore", invalid="ignore"):
-        values, errors = shifted(eigen.values, exponent), shifted(eigen.errors, exponent)
+        values, errors = shift_exponents(eigen.values, exponent), shift_exponents(eigen.errors, exponent)
         moduli = np.abs(values)
         angles = np.angle(eigen.values)
-        whole = (shifted(values, -exponent) == eigen.values) & (shifted(errors, -exponent) == eigen.errors)
+        whole = (shift_exponents(values, -exponent) == eigen.values) & (
+            shift_exponents(errors, -exponent) == eigen.errors
+        )
         errors = np.where(whole, errors, errors + 2 * SMALLEST_SUBNORMAL)
         values[~np.isfinite(moduli)] = complex(math.nan, math.nan)
         errors[~np.isfinite(moduli)] = math.nan
@@ -309,11 +311,11 @@ def _kreiss(
     """Return K(W), never under what the norms prove: sup‖Wᵏ‖ ≤ e·n·K (Kreiss 1962)."""
     if regime in ("exploding", "polynomial"):
         return math.inf
-    if regime == "undecided" or not (wanted or len(square) <= KREISS_SIZE):
+    if regime == "undecided" or not (wanted or len(square) <= MAX_KREISS_SIZE):
         return None
     proved = from_log10(norms.log10_growth - math.log10(math.e * len(square)))
     # where ρ < 1 is out of range it is far from 1, and how far does not matter
-    inside = number(radius.value, radius.exponent).held() or 0.0
+    inside = number(radius.value, radius.exponent).value_or_none() or 0.0
     return kreiss_constant(square, inside, proved if proved > 1.0 else 1.0)
 
 
@@ -327,12 +329,12 @@ def _kreiss_notes(constant: float | None, regime: str, wanted: bool) -> Iterator
 
 def _lost_range(eigen: Spectrum, radius: Radius) -> Iterator[str]:
     """Yield what is said of a ρ, and of eigenvalues, that no double holds."""
-    if radius.value and number(radius.value, radius.exponent).held() is None:
+    if radius.value and number(radius.value, radius.exponent).value_or_none() is None:
         yield (
             f"No double holds ρ = {format_log10(radius.log10())}: spectral_radius and its bounds are left "
             "out. log10_spectral at step 1 is its logarithm."
         )
-    largest = np.abs(shifted(eigen.values, radius.exponent))
+    largest = np.abs(shift_exponents(eigen.values, radius.exponent))
     count = int(np.count_nonzero(~np.isfinite(largest)))
     if count:
         are = format_count(count, "eigenvalue is", "eigenvalues are")
@@ -357,7 +359,7 @@ def _hidden_entries(square: NDArray[Any], steps: int, power: Scaled) -> Iterator
 
 
 def _grid(scaled: Scaled) -> Matrix:
-    collapsed = scaled.collapsed()
+    collapsed = scaled.collapse()
     return Matrix(collapsed.array, collapsed.exponent)
 
 

@@ -8,26 +8,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.errors import NumericalError
-from gradflow.linalg.enclosure import EPS
 from gradflow.linalg.exact_rank import is_zero_power
+from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.grading import regrade
 from gradflow.linalg.norms import frobenius_norm
 from gradflow.linalg.power_bounds import ModalBound, NormBounds, SchurBound, bound_norms
 from gradflow.linalg.powers import TrackedPower, successive_powers, table_steps
-from gradflow.linalg.scaled import LOG10_2, Scaled, ScaledNumber, number, shifted
+from gradflow.linalg.scaled import LOG10_2, Scaled, ScaledNumber, number, shift_exponents
 from gradflow.linalg.spectral_radius import Radius
 from gradflow.linalg.spectrum import Spectrum
 from gradflow.printable import format_log10
 
 # Decades between the bounds of a norm up to which it is given, and what the logarithm of a huge one has
 # besides.
-MAX_WIDTH, RELATIVE_WIDTH = 1.0, 1e-12
-CERTAIN = -30.0  # log₂ of the relative error of a power up to which the powers of |W| need not tell it better
-MAX_CONDITION = 1e12  # κ(Q) past which its computed value is no bound
-CONTRADICTION = 1e-9  # decades a step by which two bounds of ρ may be apart the wrong way round
-MAX_EXPONENT = 480  # of an entry, so that squares stay in range
-ROUNDED_UP = 1.0 + 1e-13  # a sum of squares that is to be a bound
-WIDE = 1000  # bits between the entries of a matrix, from which not all of them fit in near 1
+MAX_BOUND_WIDTH, RELATIVE_BOUND_WIDTH = 1.0, 1e-12
+MAX_CERTAIN_LOG2_ERROR = (
+    -30.0
+)  # log₂ of the relative error of a power up to which the powers of |W| need not tell it better
+MAX_BOUND_CONDITION = 1e12  # κ(Q) past which its computed value is no bound
+MAX_CONTRADICTION = 1e-9  # decades a step by which two bounds of ρ may be apart the wrong way round
+MAX_ENTRY_EXPONENT = 480  # of an entry, so that squares stay in range
+ROUNDED_UP_FACTOR = 1.0 + 1e-13  # a sum of squares that is to be a bound
+MIN_WIDE_BITS = 1000  # bits between the entries of a matrix, from which not all of them fit in near 1
 
 
 class PowerNorms(NamedTuple):
@@ -118,9 +120,9 @@ def agree_on_radius(norms: PowerNorms, radius: Radius) -> tuple[Radius, tuple[st
     if not known:
         return radius, ()
     high = min(known)
-    contradicted = high < radius.log10_low() - CONTRADICTION
+    contradicted = high < radius.log10_low() - MAX_CONTRADICTION
     log10_unit = high - radius.exponent * LOG10_2
-    rounded_up = 1.0 + 16 * EPS * (1.0 + abs(high) + abs(radius.exponent))
+    rounded_up = 1.0 + 16 * DOUBLE_EPS * (1.0 + abs(high) + abs(radius.exponent))
     unit = 10.0 ** min(log10_unit, 300.0) * rounded_up
     if contradicted:
         low, high = 0.0, unit
@@ -169,9 +171,9 @@ def grade(square: NDArray[Any]) -> Scaled:
     """
     matrix = regrade(Scaled(square))
     exponents = np.frexp(np.abs(matrix.array[matrix.array != 0]))[1]
-    if exponents.size and exponents.max() - exponents.min() > WIDE:
-        shift = int(exponents.max()) - MAX_EXPONENT
-        kept = shifted(matrix.array, -shift)
+    if exponents.size and exponents.max() - exponents.min() > MIN_WIDE_BITS:
+        shift = int(exponents.max()) - MAX_ENTRY_EXPONENT
+        kept = shift_exponents(matrix.array, -shift)
         if np.count_nonzero(kept) < np.count_nonzero(matrix.array):
             raise NumericalError(
                 f"entries from 2^{exponents.min()} to 2^{exponents.max()}: no product holds both; expected "
@@ -202,7 +204,7 @@ def _majorants(
     graded: Scaled, listed: list[int], norms: NDArray[np.float64], errors: NDArray[np.float64]
 ) -> NDArray[np.float64] | None:
     """Return log₂ ‖|W|ᵏ‖ where the powers' own errors say too little; None where they say enough."""
-    if not np.any(errors > norms + CERTAIN):
+    if not np.any(errors > norms + MAX_CERTAIN_LOG2_ERROR):
         return None
     if np.isrealobj(graded.array) and (graded.array >= 0).all():
         return norms
@@ -216,9 +218,11 @@ def _modal_bound(eigen: Spectrum, graded: Scaled) -> ModalBound | None:
     if eigen.vectors is None or not math.isfinite(eigen.perturbation) or graded.grading is not None:
         return None
     condition = float(np.linalg.cond(eigen.vectors))
-    condition *= 1.0 + 10 * len(eigen.values) * EPS * condition  # how far its computed value may be off
+    condition *= (
+        1.0 + 10 * len(eigen.values) * DOUBLE_EPS * condition
+    )  # how far its computed value may be off
     largest = eigen.radius + eigen.perturbation
-    if not condition < MAX_CONDITION or not largest:
+    if not condition < MAX_BOUND_CONDITION or not largest:
         return None
     return ModalBound(math.log10(condition), math.log10(largest) + graded.exponent * LOG10_2)
 
@@ -227,12 +231,12 @@ def _schur_bound(square: NDArray[Any], eigen: Spectrum, radius: Radius) -> Schur
     """Return ρ and the departure from normality, both from above."""
     whole = Scaled.of(square)
     if len(eigen.blocks) == len(square):  # triangular in some order: its own Schur form
-        departure = frobenius_norm(whole.array - np.diag(np.diag(whole.array))) * ROUNDED_UP
+        departure = frobenius_norm(whole.array - np.diag(np.diag(whole.array))) * ROUNDED_UP_FACTOR
     else:
         unit = radius.exponent - whole.exponent
-        moduli = shifted(np.maximum(np.abs(eigen.values) - eigen.errors, 0.0), unit)
-        total = (frobenius_norm(whole.array) * ROUNDED_UP) ** 2
-        departure = math.sqrt(max(total - float(np.sum(moduli**2)) * (2.0 - ROUNDED_UP), 0.0))
+        moduli = shift_exponents(np.maximum(np.abs(eigen.values) - eigen.errors, 0.0), unit)
+        total = (frobenius_norm(whole.array) * ROUNDED_UP_FACTOR) ** 2
+        departure = math.sqrt(max(total - float(np.sum(moduli**2)) * (2.0 - ROUNDED_UP_FACTOR), 0.0))
     log10 = number(departure, whole.exponent).log10()
     return SchurBound(radius.log10_high(), log10, len(square))
 
@@ -254,5 +258,5 @@ def _first_zero(
 
 def _is_known(computed: float, low: float, high: float) -> bool:
     """Return whether a norm has a digit: its bounds are near each other, and it lies between them."""
-    width = MAX_WIDTH + RELATIVE_WIDTH * abs(computed)
+    width = MAX_BOUND_WIDTH + RELATIVE_BOUND_WIDTH * abs(computed)
     return math.isfinite(computed) and high - low <= width and low - width <= computed <= high + width

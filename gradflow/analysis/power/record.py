@@ -9,12 +9,12 @@ from numpy.typing import NDArray
 from gradflow.analysis import REGIMES
 from gradflow.analysis.power.stated_decomposition import Claim
 from gradflow.drawing import CurveDrawing, DrawnColumn, PlaneDrawing
-from gradflow.linalg.floating import LEVELS
+from gradflow.linalg.floating import NAMED_LOG10_NORMS
 from gradflow.record import Matrix, Record, column, scalar, table
 from gradflow.record import matrix as grid
 
-ENTRIES_SIZE = 16
-ASK = f"past {ENTRIES_SIZE} rows give --entries"
+MAX_SHOWN_SIZE = 16
+ASK_FOR_ENTRIES = f"past {MAX_SHOWN_SIZE} rows give --entries"
 NO_BASIS = "; there is none where W is not diagonalizable"
 
 
@@ -24,7 +24,7 @@ class Norms:
 
     step: list[int] = column("exponent k")
     log10_norm: NDArray[np.float64] = column(
-        "log₁₀ ‖Wᵏ‖₂; none if rounding leaves no digit", log10=True, levels=LEVELS
+        "log₁₀ ‖Wᵏ‖₂; none if rounding leaves no digit", log10=True, levels=NAMED_LOG10_NORMS
     )
     norm: NDArray[np.float64] = column("‖Wᵏ‖₂; none outside the range of a double", log10_in="log10_norm")
     log10_norm_low: NDArray[np.float64] = column("log₁₀ of a lower bound of ‖Wᵏ‖₂", log10=True)
@@ -121,9 +121,11 @@ class Powers(Record):
     claim: Claim | None = table(
         "the claimed eigenpairs, one by one", index="index", absent="give --claim-vectors and --claim-values"
     )
-    power: Matrix | None = grid("Wⁿ, entry by entry", absent=ASK)
-    vectors: Matrix | None = grid("Q, the eigenvectors as columns of norm 1", absent=ASK + NO_BASIS)
-    values: Matrix | None = grid("Λ, the eigenvalues on the diagonal", absent=ASK)
+    power: Matrix | None = grid("Wⁿ, entry by entry", absent=ASK_FOR_ENTRIES)
+    vectors: Matrix | None = grid(
+        "Q, the eigenvectors as columns of norm 1", absent=ASK_FOR_ENTRIES + NO_BASIS
+    )
+    values: Matrix | None = grid("Λ, the eigenvalues on the diagonal", absent=ASK_FOR_ENTRIES)
 
     def get_verdicts(self) -> frozenset[str]:
         """Return the regime."""

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.analysis.power.growth import Growth
-from gradflow.linalg.enclosure import EPS, connected_components
+from gradflow.linalg.enclosure import connected_components
+from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.scaled import LOG10_2
 from gradflow.linalg.spectral_radius import Radius
 from gradflow.linalg.spectrum import Spectrum
@@ -14,10 +15,10 @@ from gradflow.printable import format_count, format_log10
 
 # How much of ρ may be open, relative to 1, where W is said to have |λ| = 1 to rounding: of a matrix with good
 # eigenvectors some 1e-13 is.
-ON_CIRCLE = 1e-10
-GOOD_CONDITION = 1e4  # of Q; next to a defective matrix it is the root of 1/eps and more
-NEAR_ONE = 1e-3  # a distance from 1 that six digits would hide
-PRINTED = 1e-6  # the relative error of ρ up to which its six printed digits are right
+MAX_CIRCLE_DISTANCE = 1e-10
+MAX_GOOD_CONDITION = 1e4  # of Q; next to a defective matrix it is the root of 1/eps and more
+MAX_HIDDEN_DISTANCE = 1e-3  # a distance from 1 that six digits would hide
+MAX_PRINTED_ERROR = 1e-6  # the relative error of ρ up to which its six printed digits are right
 
 
 def classify(spectrum: Spectrum, radius: Radius) -> str:
@@ -29,7 +30,7 @@ def classify(spectrum: Spectrum, radius: Radius) -> str:
     """
     if not spectrum.values.any() and not spectrum.errors.any():
         return "nilpotent"
-    one = radius.one()
+    one = radius.one_in_units()
     if radius.low > one:
         return "exploding"
     if radius.high < one:
@@ -39,39 +40,39 @@ def classify(spectrum: Spectrum, radius: Radius) -> str:
         proved = radius.low == radius.high and _are_proved_to_grow(spectrum, radius).any()
         return "polynomial" if proved else "undecided"
     sound = spectrum.diagonalizable or spectrum.semisimple[circle].all() or _has_good_basis(spectrum)
-    return "preserving" if sound and radius.error <= ON_CIRCLE * one else "undecided"
+    return "preserving" if sound and radius.error <= MAX_CIRCLE_DISTANCE * one else "undecided"
 
 
 def _are_proved_to_grow(spectrum: Spectrum, radius: Radius) -> NDArray[np.bool_]:
     """Return which eigenvalues are exactly of modulus 1 and exactly known to lack eigenvectors."""
-    unit = np.abs(spectrum.values) == radius.one()
+    unit = np.abs(spectrum.values) == radius.one_in_units()
     return np.asarray(spectrum.defective & (spectrum.errors == 0.0) & unit)
 
 
 def _has_good_basis(spectrum: Spectrum) -> bool:
     """Return whether W is, to rounding, QΛQ⁻¹ with a Q that is far from singular."""
-    if spectrum.vectors is None or spectrum.perturbation > ON_CIRCLE:
+    if spectrum.vectors is None or spectrum.perturbation > MAX_CIRCLE_DISTANCE:
         return False
-    return bool(np.linalg.cond(spectrum.vectors) < GOOD_CONDITION)
+    return bool(np.linalg.cond(spectrum.vectors) < MAX_GOOD_CONDITION)
 
 
 def on_circle(spectrum: Spectrum, radius: Radius) -> NDArray[np.bool_]:
     """Return which eigenvalues may share the largest modulus."""
     # The modulus of an exact eigenvalue is rounded too, unless one of its parts is 0.
     is_exact = (spectrum.errors == 0.0) & ((spectrum.values.real == 0.0) | (spectrum.values.imag == 0.0))
-    low = radius.low * np.where(is_exact, 1.0, 1.0 - 4.0 * EPS)
+    low = radius.low * np.where(is_exact, 1.0, 1.0 - 4.0 * DOUBLE_EPS)
     return np.asarray(np.abs(spectrum.values) + spectrum.errors >= low)
 
 
 def conclusion(regime: str, spectrum: Spectrum, radius: Radius, growth: Growth) -> str:
     """Return what happens as n grows and which eigenvalue decides it, in words."""
     endless = regime in ("exploding", "polynomial")
-    return f"{SENTENCES[regime](spectrum, radius)} {growth.sentence(endless)}"
+    return f"{REGIME_SENTENCES[regime](spectrum, radius)} {growth.sentence(endless)}"
 
 
 def _leading(spectrum: Spectrum, radius: Radius) -> str:
     """Name the deciding eigenvalue: as it is, as a conjugate pair, or by its modulus if far out of range."""
-    if radius.exponent or radius.error > PRINTED * radius.value:
+    if radius.exponent or radius.error > MAX_PRINTED_ERROR * radius.value:
         return f"|λ₁| = {_modulus(radius)}"
     # Values whose moduli agree to twelve digits stand in the order of their angles.
     return _named(complex(spectrum.values[np.argmax(on_circle(spectrum, radius))]), spectrum, radius)
@@ -105,15 +106,17 @@ def _multiplier(radius: Radius) -> str:
 
 def _modulus(radius: Radius) -> str:
     """Return ρ in as many digits as it has, else with the bounds that it lies between."""
-    if radius.error <= PRINTED * radius.value:
+    if radius.error <= MAX_PRINTED_ERROR * radius.value:
         return _multiplier(radius)
     return f"{format_log10(radius.log10())} ({_range(radius)})"
 
 
 def _range(radius: Radius) -> str:
     """Return the bounds of ρ in words, those next to 1 by their distance from it."""
-    low, high = ((bound - radius.one()) / radius.one() for bound in (radius.low, radius.high))
-    if max(abs(low), abs(high)) < NEAR_ONE:
+    low, high = (
+        (bound - radius.one_in_units()) / radius.one_in_units() for bound in (radius.low, radius.high)
+    )
+    if max(abs(low), abs(high)) < MAX_HIDDEN_DISTANCE:
         ends = (f"1 {'-' if end < 0 else '+'} {abs(end):.1e}" if end else "1" for end in (low, high))
         return "between " + " and ".join(ends)
     return f"between {format_log10(radius.log10_low())} and {format_log10(radius.log10_high())}"
@@ -138,19 +141,19 @@ def _vanishing(spectrum: Spectrum, radius: Radius) -> str:
     )
     largest = _leading(spectrum, radius)
     opening = f"W^n vanishes: every |λ| is under 1. The largest decides, {largest}: in the long run"
-    if radius.error > PRINTED * radius.value:
+    if radius.error > MAX_PRINTED_ERROR * radius.value:
         return f"{opening} the norm halves {_paces(fastest, slowest)}."
     halving = f" and the norm halves {_pace(LOG10_2 / -radius.log10())}" if radius.value else ""
     return f"{opening} a step multiplies by {_multiplier(radius)}{halving}."
 
 
 def _exploding(spectrum: Spectrum, radius: Radius) -> str:
-    below = int(np.count_nonzero(np.abs(spectrum.values) + spectrum.errors < radius.one()))
+    below = int(np.count_nonzero(np.abs(spectrum.values) + spectrum.errors < radius.one_in_units()))
     verbs = "is under 1 and vanishes" if below == 1 else "are under 1 and vanish"
     rest = f" {below} of the {len(spectrum.values)} eigenvalues {verbs} beside it." if below else ""
     largest = _leading(spectrum, radius)
     opening = f"W^n explodes: one |λ| over 1 is enough. The largest decides, {largest}: in the long run"
-    if radius.error > PRINTED * radius.value:
+    if radius.error > MAX_PRINTED_ERROR * radius.value:
         fastest, slowest = LOG10_2 / radius.log10_high(), LOG10_2 / radius.log10_low()
         return f"{opening} the norm doubles {_paces(fastest, slowest)}.{rest}"
     return (
@@ -161,12 +164,12 @@ def _exploding(spectrum: Spectrum, radius: Radius) -> str:
 
 def _preserving(spectrum: Spectrum, radius: Radius) -> str:
     circle = on_circle(spectrum, radius)
-    if np.all(spectrum.values == radius.one()) and not spectrum.errors.any():
+    if np.all(spectrum.values == radius.one_in_units()) and not spectrum.errors.any():
         return "W^n stays: every eigenvalue is 1 and W is diagonalizable, so W is the identity and so is W^n."
     rounded = "" if radius.low == radius.high else " to rounding"
     open_radius = "" if radius.low == radius.high else f" ρ lies {_range(radius)}."
     if circle.all():
-        exact = not spectrum.errors.any() and np.all(np.abs(spectrum.values) == radius.one())
+        exact = not spectrum.errors.any() and np.all(np.abs(spectrum.values) == radius.one_in_units())
         every = "Every |λ| is 1" if exact else "To rounding every |λ| is 1"
         basis = ", and W is diagonalizable" if spectrum.diagonalizable else ""
         return f"{every}{basis}: W^n neither vanishes nor explodes.{open_radius}"
@@ -180,7 +183,7 @@ def _preserving(spectrum: Spectrum, radius: Radius) -> str:
 
 def _polynomial(spectrum: Spectrum, radius: Radius) -> str:
     values = spectrum.values[_are_proved_to_grow(spectrum, radius)]
-    if np.all(spectrum.values == radius.one()):
+    if np.all(spectrum.values == radius.one_in_units()):
         opening = "All eigenvalues are 1, but W is not diagonalizable"
     else:
         name = _named(complex(values[0]), spectrum, radius)
@@ -228,7 +231,7 @@ def _nearby(spectrum: Spectrum, radius: Radius) -> str:
     )
 
 
-SENTENCES = {
+REGIME_SENTENCES = {
     "vanishing": _vanishing,
     "exploding": _exploding,
     "preserving": _preserving,

@@ -9,14 +9,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.errors import UsageError
-from gradflow.linalg.enclosure import EPS
+from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.norms import frobenius_norm
-from gradflow.linalg.scaled import largest_part, shifted
+from gradflow.linalg.scaled import largest_part, shift_exponents
 from gradflow.record import column
 
 # A right decomposition is right to rounding, one of rounded numbers to some digits; a wrong one is off in the
 # first. Columns count as dependent where Q⁻¹ has no digit left.
-TOLERANCE, ROUNDED, DEPENDENT = 1e-9, 1e-2, 1e14
+MAX_ROUNDING_MISFIT, MAX_ROUNDED_MISFIT, MIN_DEPENDENT_CONDITION = 1e-9, 1e-2, 1e14
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,12 +73,12 @@ def check_claim(matrix: NDArray[Any], vectors: NDArray[Any], values: NDArray[Any
         )
     # A column may have any length and W any size: neither changes what is right.
     exponent = math.frexp(float(largest_part(matrix)) or 1.0)[1]
-    unit, scaled = _unit_columns(vectors), shifted(diagonal, -exponent)
+    unit, scaled = _unit_columns(vectors), shift_exponents(diagonal, -exponent)
     table = _columns(matrix, unit, diagonal, exponent)
-    matrix = shifted(matrix, -exponent)
-    independent = bool(np.linalg.cond(unit) < DEPENDENT)
+    matrix = shift_exponents(matrix, -exponent)
+    independent = bool(np.linalg.cond(unit) < MIN_DEPENDENT_CONDITION)
     residual = _residual(matrix, unit, scaled) if independent else math.inf
-    if independent and residual <= TOLERANCE and all(table.holds):
+    if independent and residual <= MAX_ROUNDING_MISFIT and all(table.holds):
         return Verdict(True, residual, None, table)
     slip = _slip(matrix, vectors, scaled, residual, independent)
     return Verdict(False, residual if math.isfinite(residual) else None, slip, table)
@@ -92,9 +92,9 @@ def _slip(
     if not independent:
         return f"{wrong}: the columns of Q are not independent, to rounding, so there is no Q⁻¹ to compute."
     for text, q, d in _slips(matrix, vectors, values):
-        if _residual(matrix, q, d) <= TOLERANCE:
+        if _residual(matrix, q, d) <= MAX_ROUNDING_MISFIT:
             return f"{wrong}: {text}."
-    if residual <= ROUNDED:
+    if residual <= MAX_ROUNDED_MISFIT:
         return f"The claimed decomposition has rounded numbers: it is right to a relative {residual:.1e}."
     return f"{wrong}, and no known slip explains it: the table claim shows which columns fail."
 
@@ -130,7 +130,7 @@ def _slips(
 
 def _unit_columns(vectors: NDArray[Any]) -> NDArray[Any]:
     """Return columns of norm 1, whatever their length is; columns of zeros as they are."""
-    moved = shifted(vectors, -np.frexp(largest_part(vectors, axis=0))[1].astype(np.int64))
+    moved = shift_exponents(vectors, -np.frexp(largest_part(vectors, axis=0))[1].astype(np.int64))
     lengths = np.linalg.norm(moved, axis=0)
     return np.asarray(moved / np.where(lengths > 0, lengths, 1.0))
 
@@ -142,13 +142,13 @@ def _inverse(vectors: NDArray[Any]) -> NDArray[Any]:
     within the range of a double of each other.
     """
     exponents = np.frexp(largest_part(vectors, axis=0))[1].astype(np.int64)
-    rows = np.linalg.inv(shifted(vectors, -exponents))
-    return _unit_columns(shifted(rows, (exponents.min() - exponents)[:, None]))
+    rows = np.linalg.inv(shift_exponents(vectors, -exponents))
+    return _unit_columns(shift_exponents(rows, (exponents.min() - exponents)[:, None]))
 
 
 def _is_orthogonal(vectors: NDArray[Any]) -> bool:
     """Return whether the columns are orthonormal to the digits that people write."""
-    return np.allclose(vectors.conj().T @ vectors, np.eye(len(vectors)), atol=ROUNDED)
+    return np.allclose(vectors.conj().T @ vectors, np.eye(len(vectors)), atol=MAX_ROUNDED_MISFIT)
 
 
 def _own_values(matrix: NDArray[Any], vectors: NDArray[Any]) -> NDArray[Any]:
@@ -171,8 +171,8 @@ def _rayleigh(matrix: NDArray[Any], vectors: NDArray[Any]) -> NDArray[Any]:
     for exponent in np.unique(exponents):
         columns = vectors[:, exponents == exponent]
         used = (columns != 0).any(axis=1)
-        images = shifted(matrix[:, used], -exponent) @ columns[used]
-        own[exponents == exponent] = shifted(np.einsum("ij,ij->j", columns.conj(), images), exponent)
+        images = shift_exponents(matrix[:, used], -exponent) @ columns[used]
+        own[exponents == exponent] = shift_exponents(np.einsum("ij,ij->j", columns.conj(), images), exponent)
     return own
 
 
@@ -206,10 +206,10 @@ def _columns(matrix: NDArray[Any], vectors: NDArray[Any], claimed: NDArray[Any],
     ``exponent`` is the power of two that takes the largest entry of W to about 1.
     """
     own = _rayleigh(matrix, vectors)
-    matrix, values = shifted(matrix, -exponent), shifted(claimed, -exponent)
+    matrix, values = shift_exponents(matrix, -exponent), shift_exponents(claimed, -exponent)
     gaps = _column_norms(matrix @ vectors - vectors * values)
     gaps[~np.isfinite(gaps)] = np.inf  # |λ| is over 1e308 times ‖W‖
-    rounding = 100 * len(matrix) * EPS * float(np.linalg.norm(matrix))
+    rounding = 100 * len(matrix) * DOUBLE_EPS * float(np.linalg.norm(matrix))
     empty = np.linalg.norm(vectors, axis=0) == 0
     return Claim(
         index=list(range(1, len(values) + 1)),
@@ -218,7 +218,7 @@ def _columns(matrix: NDArray[Any], vectors: NDArray[Any], claimed: NDArray[Any],
         residual=gaps / (float(np.linalg.norm(matrix, 2)) or 1.0),
         holds=[
             bool(held)
-            for held in (gaps <= TOLERANCE * np.abs(values) + rounding) & np.isfinite(gaps) & ~empty
+            for held in (gaps <= MAX_ROUNDING_MISFIT * np.abs(values) + rounding) & np.isfinite(gaps) & ~empty
         ],
         rayleigh_re=own.real,
         rayleigh_im=own.imag,
@@ -228,7 +228,7 @@ def _columns(matrix: NDArray[Any], vectors: NDArray[Any], claimed: NDArray[Any],
 def _column_norms(array: NDArray[Any]) -> NDArray[np.float64]:
     """Return the norms of columns whose squares may leave the range of a double."""
     exponents = np.frexp(largest_part(array, axis=0))[1].astype(np.int64)
-    return np.asarray(np.ldexp(np.linalg.norm(shifted(array, -exponents), axis=0), exponents))
+    return np.asarray(np.ldexp(np.linalg.norm(shift_exponents(array, -exponents), axis=0), exponents))
 
 
 def _residual(matrix: NDArray[Any], vectors: NDArray[Any], values: NDArray[Any]) -> float:

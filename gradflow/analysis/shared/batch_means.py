@@ -5,10 +5,10 @@ from scipy.special import stdtrit
 
 from gradflow.cells.base import Array
 
-MOST = 128  # batches; past it neighbours are merged
-ROUNDING = 1e-12
-CONFIDENCE = 0.95  # of an interval around an estimate, from both sides
-FEWEST = 8  # under which nothing is known of the error
+MAX_BATCHES = 128  # batches; past it neighbours are merged
+MEAN_ROUNDING = 1e-12
+INTERVAL_CONFIDENCE = 0.95  # of an interval around an estimate, from both sides
+MIN_BATCHES = 8  # under which nothing is known of the error
 
 
 class BatchMeans:
@@ -37,7 +37,7 @@ class BatchMeans:
         self.steps.append(sum(steps for steps, _ in self._open))
         self.sums.append(np.sum([sums for _, sums in self._open], axis=0))
         self._open = []
-        if len(self.steps) == 2 * MOST:
+        if len(self.steps) == 2 * MAX_BATCHES:
             self.steps = [a + b for a, b in zip(self.steps[::2], self.steps[1::2], strict=True)]
             self.sums = [a + b for a, b in zip(self.sums[::2], self.sums[1::2], strict=True)]
             self._parts *= 2
@@ -52,7 +52,7 @@ class BatchMeans:
         return np.asarray(np.sum([*self.sums, *(sums for _, sums in self._open)], axis=0) / steps)
 
     def standard_errors(self) -> Array:
-        """Return the standard error of each mean: 0 where it is −inf, nan of fewer than `FEWEST` batches."""
+        """Return the standard error of each mean: 0 if the mean is −inf, nan below `MIN_BATCHES` batches."""
         return self._judged()[0]
 
     def independent(self) -> Array:
@@ -61,7 +61,7 @@ class BatchMeans:
 
     def _judged(self) -> tuple[Array, Array]:
         sums, dead = np.array(self.sums), np.isneginf(self.means())
-        if len(sums) < FEWEST:
+        if len(sums) < MIN_BATCHES:
             return np.where(dead, 0.0, np.nan), np.where(dead, np.inf, 0.0)
         with np.errstate(invalid="ignore"):
             errors, counts = standard_errors(sums / np.array(self.steps)[:, None])
@@ -81,7 +81,7 @@ def standard_errors(values: Array) -> tuple[Array, Array]:
     deviations = values - values.mean(axis=0)
     variance = (deviations**2).mean(axis=0)
     # what differs by rounding alone is constant, and no record of it too short
-    varies = variance > (ROUNDING * np.abs(values).max(axis=0, initial=0.0)) ** 2
+    varies = variance > (MEAN_ROUNDING * np.abs(values).max(axis=0, initial=0.0)) ** 2
     safe = np.where(varies, variance, 1.0)
     first = _covariance(deviations, 1) / safe
     first = np.clip(first + (1.0 + 3.0 * first) / count, 0.0, 1.0 - 1.0 / count)
@@ -101,7 +101,7 @@ def student_quantile(freedom: Array) -> Array:
     [2.365, 1.96]
     """
     # past 1e9 degrees of freedom the quantile is that of the normal law to more digits than a double has
-    return np.asarray(stdtrit(np.clip(freedom, 0.5, 1e9), 0.5 + CONFIDENCE / 2.0))
+    return np.asarray(stdtrit(np.clip(freedom, 0.5, 1e9), 0.5 + INTERVAL_CONFIDENCE / 2.0))
 
 
 def geyer(deviations: Array, variance: Array) -> Array:

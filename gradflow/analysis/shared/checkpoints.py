@@ -14,7 +14,7 @@ from gradflow.layouts.checkpoint import Checkpoint, load
 from gradflow.layouts.network import Network
 from gradflow.readers import CHECKPOINT_SUFFIXES
 
-SEPARATOR = "::"
+CHECKPOINT_SEPARATOR = "::"
 
 
 class CheckpointName(NamedTuple):
@@ -66,14 +66,14 @@ def parse_name(text: str) -> CheckpointName:
     >>> parse_name("model.pt::encoder.rnn:activation=relu")
     CheckpointName(file='model.pt', layer='encoder.rnn', assume={'activation': 'relu'})
     """
-    if SEPARATOR not in text or os.path.exists(text):
+    if CHECKPOINT_SEPARATOR not in text or os.path.exists(text):
         file = text.rpartition(":")[0]
         if not os.path.exists(text) and os.path.isfile(file):
             raise UsageError(
                 f"{text!r}: options of a checkpoint follow its layer; write {file}::LAYER:OPTION=VALUE"
             )
         return CheckpointName(text, "", {})
-    file, _, rest = text.partition(SEPARATOR)
+    file, _, rest = text.partition(CHECKPOINT_SEPARATOR)
     layer, _, options = rest.rpartition(":")
     if "=" not in options and options not in ASSUMABLE_OPTIONS:  # a name may hold a colon
         return CheckpointName(file, rest, {})
@@ -89,7 +89,7 @@ def is_checkpoint(text: str) -> bool:
     (True, True, False)
     """
     name = text.partition(":")[0]
-    named = SEPARATOR in text or name.lower().endswith(CHECKPOINT_SUFFIXES)
+    named = CHECKPOINT_SEPARATOR in text or name.lower().endswith(CHECKPOINT_SUFFIXES)
     return named or (name not in CELLS and os.path.isfile(text))
 
 

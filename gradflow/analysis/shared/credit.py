@@ -7,12 +7,17 @@ from typing import NamedTuple
 import numpy as np
 
 from gradflow.analysis.shared.end_norms import end_log10_norms
-from gradflow.analysis.shared.product_norms import LARGE, ProductNorms, View, product_log10_norms
+from gradflow.analysis.shared.product_norms import (
+    MIN_MATRIX_FREE_STATE,
+    ProductNorms,
+    View,
+    product_log10_norms,
+)
 from gradflow.analysis.shared.trajectory import Trajectory, follow
-from gradflow.analysis.shared.verdicts import ARRIVES
+from gradflow.analysis.shared.verdicts import ARRIVAL_DECADES
 from gradflow.cells.base import Array
 from gradflow.layouts.network import Network, NetworkLayer
-from gradflow.linalg.floating import FORMATS, outside
+from gradflow.linalg.floating import TRAINING_FORMATS, is_outside
 
 CLEAR_MAJORITY = 7 / 8  # share of the measurements in which a gradient has to arrive for it to "arrive"
 
@@ -38,8 +43,10 @@ class Measurement(NamedTuple):
         """
         if math.isnan(self.log10_norm):  # the state overflows
             return "inflated"
-        decisive = self.log10_norm if abs(self.log10_norm) > ARRIVES else self.log10_norm_ratio
-        return "lost" if decisive < -ARRIVES else "inflated" if decisive > ARRIVES else "arrives"
+        decisive = self.log10_norm if abs(self.log10_norm) > ARRIVAL_DECADES else self.log10_norm_ratio
+        return (
+            "lost" if decisive < -ARRIVAL_DECADES else "inflated" if decisive > ARRIVAL_DECADES else "arrives"
+        )
 
     @property
     def distance(self) -> float:
@@ -204,7 +211,7 @@ def credit(
         rates = _rates(late.get(half), late[lags], lags)
         error, is_bound = max(error, inexact), is_bound or unknown
     bounds = None
-    if horizon and trajectory.size < LARGE:
+    if horizon and trajectory.size < MIN_MATRIX_FREE_STATE:
         first = _last_steps(trajectory, lags)
         frobenius = _frobenius(first)
         bounds, error = frobenius.log10, max(error, frobenius.error)
@@ -301,11 +308,11 @@ def _horizon(trajectory: Trajectory, bounds: Array) -> int | None:
 
     The Frobenius norm is at most √n of it and never under it, so few lags are left to look at.
     """
-    ends = FORMATS["float32"]
+    ends = TRAINING_FORMATS["float32"]
     slack = 0.5 * math.log10(trajectory.size)
     lags = range(1, trajectory.steps + 1)
     first = next(
-        (k for k in lags if outside(bounds[k - 1] - slack, ends) or outside(bounds[k - 1], ends)), None
+        (k for k in lags if is_outside(bounds[k - 1] - slack, ends) or is_outside(bounds[k - 1], ends)), None
     )
     if first is None:
         return None
@@ -314,4 +321,4 @@ def _horizon(trajectory: Trajectory, bounds: Array) -> int | None:
     last = next(certain, trajectory.steps)
     view = View("backward", ("state",), ("2",), tuple(range(first, last + 1)), exact=False)
     norms = product_log10_norms(_last_steps(trajectory, last), view, "state")["2"].log10
-    return next((k for k in range(first, last + 1) if outside(norms[k - 1], ends)), None)
+    return next((k for k in range(first, last + 1) if is_outside(norms[k - 1], ends)), None)

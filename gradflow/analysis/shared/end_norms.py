@@ -5,21 +5,22 @@ from functools import partial
 
 import numpy as np
 
-from gradflow.analysis.shared.trajectory import STRETCH, Trajectory
+from gradflow.analysis.shared.trajectory import STRETCH_STEPS, Trajectory
 from gradflow.cells.base import Array
 from gradflow.cells.factor import StepFactor
 from gradflow.errors import NumericalError
 from gradflow.linalg.batch import batch_norms
-from gradflow.linalg.chain import out_of_range
+from gradflow.linalg.chain import describe_overflow
 from gradflow.linalg.scaled import log10_of
 from gradflow.linalg.singular import leading_singular_values
 
 MAX_DENSE_STATE = 128  # state sizes up to which the products themselves are carried, and nothing is estimated
 SCALED_LOW, SCALED_HIGH = 2.0**-64, 2.0**64  # between which a product is left as it is
 LANCZOS_TOLERANCE = 1e-3  # residual, relative, at which a norm that is estimated is taken
-ALLOWED_ERROR = 0.05  # relative error that may be stated of it: little beside that of one end to another
-ERROR_CHANCE = 1e-6  # probability with which the error stated of one norm is wrong
-FIRST_JUDGED = 6  # Lanczos steps after which errors are first looked at: a long chain makes a step dear
+MAX_END_NORM_ERROR = 0.05  # relative error that may be stated of it: little beside that of one end to another
+END_NORM_ERROR_CHANCE = 1e-6  # probability with which the error stated of one norm is wrong
+# Errors are first checked after this many Lanczos steps: a step along a long chain is expensive.
+FIRST_JUDGED_END_STEP = 6
 MAX_HELD_NUMBERS = 2**23  # numbers of all states whose Jacobians are held; of more each pass makes them anew
 
 
@@ -113,9 +114,9 @@ def _estimated(chains: Trajectory, lags: Sequence[int]) -> tuple[Array, float, b
             (chains.size, len(chains.states)),
             chains.dtype,
             LANCZOS_TOLERANCE,
-            allowed_error=ALLOWED_ERROR,
-            chance=ERROR_CHANCE,
-            first_judged=FIRST_JUDGED,
+            allowed_error=MAX_END_NORM_ERROR,
+            chance=END_NORM_ERROR_CHANCE,
+            first_judged=FIRST_JUDGED_END_STEP,
         )
         norms.append(log10_of(leading.values, operator.exponents(lag)))
         error = max(error, float(leading.errors.max()))
@@ -172,14 +173,14 @@ class _ScaledProducts:
         current: tuple[int, StepFactor] | None = None
         for lag in lags:
             place = self.chains.steps - lag
-            first = place - place % STRETCH
+            first = place - place % STRETCH_STEPS
             if self.held is not None and first in self.held:
                 stretch = self.held[first]
             elif current is not None and current[0] == first:
                 stretch = current[1]
             else:
-                last = min(first + STRETCH, self.chains.steps)
-                stretch = self.chains.linearized(first, last).side_by_side()
+                last = min(first + STRETCH_STEPS, self.chains.steps)
+                stretch = self.chains.linearized(first, last).lay_side_by_side()
                 if self.held is not None:
                     self.held[first] = stretch
             current = first, stretch
@@ -189,4 +190,4 @@ class _ScaledProducts:
 
 def _check_range(largest: Array, lag: int) -> None:
     if not np.isfinite(largest).all():
-        raise NumericalError(out_of_range(lag - 1))
+        raise NumericalError(describe_overflow(lag - 1))

@@ -10,16 +10,17 @@ import numpy as np
 from gradflow.analysis.shared.checkpoints import Trained
 from gradflow.analysis.shared.growth_run import GrowthRun
 from gradflow.analysis.shared.inputs import Inputs
-from gradflow.analysis.shared.orbit import PIECE, CellOrbit, Orbit
+from gradflow.analysis.shared.orbit import PIECE_STEPS, CellOrbit, Orbit
 from gradflow.analysis.shared.sequential import run_in_order
 from gradflow.analysis.shared.subjects import Spec, drawn
 from gradflow.errors import NumericalError, UsageError
 
-STEPS = 1000  # that are measured, where neither a person nor the data say how many
-BATCHES = 32  # that a run is measured in
-MOST_ROUNDS = 1000  # runs of that many steps, one after the other, in search of a tolerance
-SPREAD = 0.1  # standard deviation of the first state: 0 may be a fixed point that nothing near it goes to
-STARTS = 3  # initial states that a draw is run from: one near 0, one that is not, and its opposite
+DEFAULT_MEASURED_STEPS = 1000  # that are measured, where neither a person nor the data say how many
+RUN_BATCHES = 32  # that a run is measured in
+MAX_ROUNDS = 1000  # runs of that many steps, one after the other, in search of a tolerance
+# Standard deviation of the first state: 0 may be a fixed point that nothing near it approaches.
+INITIAL_STATE_SPREAD = 0.1
+RUN_STARTS = 3  # initial states that a draw is run from: one near 0, one that is not, and its opposite
 Piece = tuple[bool, int]  # whether it is measured, and its steps
 
 
@@ -33,7 +34,7 @@ class Plan(NamedTuple):
 def plan_of(steps: int | None, transient: int | None, available: int | None) -> Plan:
     """Return how many steps to take, of as many as there are (None: of any number)."""
     if available is None:
-        steps = STEPS if steps is None else steps
+        steps = DEFAULT_MEASURED_STEPS if steps is None else steps
         return Plan(steps // 10 if transient is None else transient, steps)
     if transient is None:
         transient = available // 10 if steps is None else max(min(steps // 10, available - steps), 0)
@@ -50,16 +51,16 @@ def plan_of(steps: int | None, transient: int | None, available: int | None) -> 
 def orbit_of(
     spec: Spec, hidden: int, inputs: Inputs, seed: int, draw: int, count: int | None = None, start: int = 0
 ) -> CellOrbit:
-    """Return one draw of a cell along its inputs, from one of its `STARTS` initial states."""
+    """Return one draw of a cell along its inputs, from one of its `RUN_STARTS` initial states."""
     cell = drawn(spec, hidden, inputs.features, seed, draw)
     if start:  # a threshold between two attractors lies between opposite states, or near enough to it
         far = np.random.default_rng([seed, draw, 4]).standard_normal(cell.state_size)
         state = far if start == 1 else -far
     else:
-        state = np.random.default_rng([seed, draw, 2]).normal(0.0, SPREAD, cell.state_size)
+        state = np.random.default_rng([seed, draw, 2]).normal(0.0, INITIAL_STATE_SPREAD, cell.state_size)
     if isinstance(spec, Trained) and spec.backward and inputs.data is not None:
         inputs = replace(inputs, data=inputs.data[:, ::-1])
-    return CellOrbit(cell, inputs.stream(draw, PIECE), state, dets=count in (None, cell.state_size))
+    return CellOrbit(cell, inputs.stream(draw, PIECE_STEPS), state, dets=count in (None, cell.state_size))
 
 
 def measured(
@@ -108,7 +109,7 @@ def pieces_of(plan: Plan) -> list[Piece]:
 
 def _batches(steps: int) -> list[int]:
     """Return the lengths of as many batches as there are to be, the same but for one step."""
-    ends = np.linspace(0, steps, min(steps, BATCHES) + 1).round().astype(int)
+    ends = np.linspace(0, steps, min(steps, RUN_BATCHES) + 1).round().astype(int)
     return [int(length) for length in np.diff(ends)]
 
 
@@ -122,7 +123,7 @@ def _rounds(plan: Plan, runs: Sequence[GrowthRun], tolerance: float) -> Iterator
     Once is not enough: who stops at the first small error stops where it is small by chance.
     """
     before = False
-    for _ in range(MOST_ROUNDS - 1):
+    for _ in range(MAX_ROUNDS - 1):
         if not all(run.steps for run in runs) or any(
             run.ended and not run.sure(tolerance).all() for run in runs
         ):

@@ -8,14 +8,13 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.analysis.shared.quantiles import QUANTILES, median
+from gradflow.analysis.shared.quantiles import SHOWN_QUANTILES, median
 from gradflow.cells.base import Array, Gate, GateValues
 from gradflow.drawing import CurveDrawing, DrawnColumn
 from gradflow.record import column
 
-EDGE = (
-    0.1  # a value is saturated in this share of the range at either end (Karpathy et al. 2015, section 4.2)
-)
+# A value counts as saturated in this share of the range at either end (Karpathy et al. 2015, section 4.2).
+GATE_EDGE = 0.1
 
 
 class GateSummary(NamedTuple):
@@ -60,7 +59,7 @@ def summarized(values: GateValues) -> GateSummary:
     """Return the summary of a gate for all draws at once."""
     layer, name, gate, every = values
     over = (-2, -1)  # steps and units
-    low, _, high = np.quantile(every, QUANTILES, axis=over)
+    low, _, high = np.quantile(every, SHOWN_QUANTILES, axis=over)
     return GateSummary(
         layer,
         name,
@@ -75,7 +74,7 @@ def summarized(values: GateValues) -> GateSummary:
 
 def at_end(gate: Gate, values: Array) -> Array:
     """Return 1 where a value lies within a tenth of the range from an end, else 0; nan without ends."""
-    reach = EDGE * (gate.high - gate.low)
+    reach = GATE_EDGE * (gate.high - gate.low)
     if not math.isfinite(reach):
         return np.full(values.shape, math.nan)
     return ((values < gate.low + reach) | (values > gate.high - reach)).astype(float)
@@ -164,7 +163,7 @@ def step_quantiles(values: Array) -> Array:
     >>> step_quantiles(np.linspace(0.0, 1.0, 101)[None]).round(9).tolist()
     [[0.05, 0.5, 0.95]]
     """
-    return np.moveaxis(np.quantile(values, QUANTILES, axis=-1), 0, -1)
+    return np.moveaxis(np.quantile(values, SHOWN_QUANTILES, axis=-1), 0, -1)
 
 
 def gate_step_table(courses: Sequence[Course]) -> GateSteps | None:

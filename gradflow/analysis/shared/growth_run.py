@@ -6,12 +6,13 @@ import numpy as np
 
 from gradflow.analysis.shared.batch_means import BatchMeans, student_quantile
 from gradflow.analysis.shared.orbit import Orbit
-from gradflow.analysis.shared.trajectory import STRETCH
+from gradflow.analysis.shared.trajectory import STRETCH_STEPS
 from gradflow.cells.base import Array
 from gradflow.linalg.orthonormal import Frame
 
-INDEPENDENT = 10  # batches' worth that a run has to hold before its standard errors mean something
-ROUGH = 10.0  # times by which an error of a shorter run may be wrong
+# The standard errors of a run mean something once it holds this many independent batches.
+MIN_INDEPENDENT_BATCHES = 10
+ROUGH_ERROR_FACTOR = 10.0  # times by which an error of a shorter run may be wrong
 
 
 class GrowthRun:
@@ -66,7 +67,7 @@ class GrowthRun:
         """Return how many steps were taken, and the sum of ln |det J| over them."""
         taken, dets = 0, 0.0
         while taken < steps and not self.ended:
-            wanted = min(STRETCH, steps - taken)
+            wanted = min(STRETCH_STEPS, steps - taken)
             stretch = list(islice(self._path, wanted))
             self.frame.advance([step.factor for step in stretch])
             dets += sum(step.log_abs_det for step in stretch)
@@ -100,8 +101,8 @@ class GrowthRun:
 
         Or they are so far under the tolerance that even an error of several times their size would be.
         """
-        long = self.independent() >= INDEPENDENT
-        return np.asarray(long | (ROUGH * self.standard_errors() <= tolerance))
+        long = self.independent() >= MIN_INDEPENDENT_BATCHES
+        return np.asarray(long | (ROUGH_ERROR_FACTOR * self.standard_errors() <= tolerance))
 
     def mean_log_abs_det(self) -> float:
         """Return the mean of ln |det J| over the same steps."""

@@ -16,13 +16,13 @@ from gradflow.readers.arrays import read_array
 from gradflow.readers.in_memory import convert_array
 from gradflow.registry import lookup
 
-STEPS, FEATURES = 100, 32
-LARGEST = 10**8  # of anything that is held in memory
-LARGEST_POWER = 10**18  # of what is not held in memory
-STEPS_FOR_MAP = 2000  # already two million pairs
+DEFAULT_INPUT_STEPS, DEFAULT_FEATURES = 100, 32
+MAX_COUNT_IN_MEMORY = 10**8  # of anything that is held in memory
+MAX_POWER = 10**18  # of what is not held in memory
+MAX_MAP_STEPS = 2000  # already two million pairs
 
 
-def check_count(name: str, value: object, least: int = 1, most: int = LARGEST) -> None:
+def check_count(name: str, value: object, least: int = 1, most: int = MAX_COUNT_IN_MEMORY) -> None:
     """Refuse what is no integer from ``least`` to ``most``.
 
     Raises
@@ -32,7 +32,7 @@ def check_count(name: str, value: object, least: int = 1, most: int = LARGEST) -
     """
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or not least <= value <= most:  # type: ignore[operator]
-        limit = "10^18" if most == LARGEST_POWER else most
+        limit = "10^18" if most == MAX_POWER else most
         raise UsageError(f"{name} {value}: expected an integer from {least} to {limit}")
 
 
@@ -44,9 +44,9 @@ def check_map(steps: int) -> None:
     UsageError
         With their number.
     """
-    if steps > STEPS_FOR_MAP:
+    if steps > MAX_MAP_STEPS:
         raise UsageError(
-            f"map of {steps} steps: expected at most {STEPS_FOR_MAP}, because it has a row for every pair"
+            f"map of {steps} steps: expected at most {MAX_MAP_STEPS}, because it has a row for every pair"
         )
 
 
@@ -114,7 +114,14 @@ class Inputs:
             for name, chosen in (("key", key), ("input format", format)):
                 if chosen is not None:
                     raise UsageError(f"{name} {chosen!r} is for an input file, but none was given")
-            return cls(steps or STEPS, features or FEATURES, factor, seed, kind or INPUTS[0], None)
+            return cls(
+                steps or DEFAULT_INPUT_STEPS,
+                features or DEFAULT_FEATURES,
+                factor,
+                seed,
+                kind or INPUTS[0],
+                None,
+            )
         data = _batch(source, key, format, count)
         _, length, width = data.shape
         if steps is not None and steps > length:

@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.shared.trajectory import STRETCH, Trajectory, follow
+from gradflow.analysis.shared.trajectory import STRETCH_STEPS, Trajectory, follow
 from gradflow.cells.base import Array, Cell
 from gradflow.linalg.products import Dense, Factor
 
-PIECE = 8 * STRETCH  # steps of a cell that are held in memory together
+PIECE_STEPS = 8 * STRETCH_STEPS  # steps of a cell that are held in memory together
 
 
 class OrbitStep(NamedTuple):
@@ -58,9 +58,9 @@ class CellOrbit:
 
     def __iter__(self) -> Iterator[OrbitStep]:
         for trajectory in self.trajectories():
-            for first in range(0, trajectory.steps, STRETCH):
+            for first in range(0, trajectory.steps, STRETCH_STEPS):
                 _, factor = trajectory.stretch(first)
-                count = min(STRETCH, trajectory.steps - first)
+                count = min(STRETCH_STEPS, trajectory.steps - first)
                 dets = factor.log_abs_dets().tolist() if self.dets else [np.nan] * count
                 yield from (OrbitStep(factor.at(place), dets[place]) for place in range(count))
 
@@ -80,8 +80,8 @@ class StackOrbit:
         return int(self.jacobians.shape[-1])
 
     def __iter__(self) -> Iterator[OrbitStep]:
-        for first in range(0, len(self.jacobians), STRETCH):
-            stretch = self.jacobians[first : first + STRETCH]
+        for first in range(0, len(self.jacobians), STRETCH_STEPS):
+            stretch = self.jacobians[first : first + STRETCH_STEPS]
             dets = Dense(stretch).log_abs_det() if self.dets else np.full(len(stretch), np.nan)
             yield from (
                 OrbitStep(Dense(matrix), float(det)) for matrix, det in zip(stretch, dets, strict=True)

@@ -11,27 +11,27 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.shared.trajectory import STRETCH, Trajectory
+from gradflow.analysis.shared.trajectory import STRETCH_STEPS, Trajectory
 from gradflow.cells.base import Array, Cell, Index
 from gradflow.cells.factor import StepFactor
 from gradflow.errors import UsageError
 from gradflow.linalg.batch import batch_norms
-from gradflow.linalg.chain import TOLERANCE, ChainNorms, chain_norms
+from gradflow.linalg.chain import CHAIN_TOLERANCE, ChainNorms, chain_norms
 from gradflow.linalg.matrix_free import matrix_free_norms
 from gradflow.linalg.products import UnresolvedError
-from gradflow.linalg.rounding import EPS
+from gradflow.linalg.rounding import EPS_BY_BYTES
 from gradflow.linalg.scaled import log10_of
 from gradflow.linalg.singular import gram_values, leading_singular_values
 
-BATCHED = 24  # state sizes up to which many seeds go as one batch
-DENSE = 160  # state sizes up to which the norm of a single Jacobian is cheapest from its Gram matrix
+MAX_BATCHED_STATE = 24  # state sizes up to which many seeds go as one batch
+MAX_GRAM_STATE = 160  # state sizes up to which the norm of a single Jacobian is cheapest from its Gram matrix
 STEP_TOLERANCE = 1e-7  # relative residual at which the norm of a single large Jacobian is taken
-STEP_ERROR = 1e-3  # relative error that may be stated of it: less than what a picture shows
+MAX_STEP_ERROR = 1e-3  # relative error that may be stated of it: less than what a picture shows
 STEP_ERROR_CHANCE = 1e-6  # probability with which the stated error of the norms of one run's steps is wrong
 # From this state size on a few lags are measured without forming a product, whose memory alone is too much.
-LARGE = 3000
+MIN_MATRIX_FREE_STATE = 3000
 # An inverse with a larger relative error than this is not shown.
-LOST = 1e-3
+MAX_INVERSE_ERROR = 1e-3
 
 
 class View(NamedTuple):
@@ -122,7 +122,7 @@ def _forward_norms(trajectory: Trajectory, view: View, part: ProductPart) -> Cha
         seeds = len(trajectory.states)
         return batch_norms(along, steps, np.broadcast_to(start, (seeds, *start.shape)), rows=part.rows)
     lags = [lag for lag in view.lags if lag <= steps]
-    few = trajectory.size >= LARGE and len(lags) < steps / 2
+    few = trajectory.size >= MIN_MATRIX_FREE_STATE and len(lags) < steps / 2
     if few and view.norms == ("2",) and not view.exact:
         return matrix_free_norms(along, back, steps, lags, start, rows=part.rows)
     wanted = frozenset(lags)
@@ -157,7 +157,7 @@ def inverse_log10_norms(trajectory: Trajectory, view: View, start: Array) -> tup
         except UnresolvedError:
             ends.append((k, np.nan))
         else:
-            if np.isfinite(inverted).all() and error < LOST:
+            if np.isfinite(inverted).all() and error < MAX_INVERSE_ERROR:
                 rounding += error
                 return inverted
             ends.append((k, np.nan))
@@ -185,14 +185,16 @@ def step_norms(trajectory: Trajectory, view: View) -> StepNorms:
     probability under `STEP_ERROR_CHANCE`.
     """
     steps, order = trajectory.steps, list(view.order(trajectory.steps))
-    rounding = trajectory.size * EPS[trajectory.dtype.itemsize]
-    if view.exact or trajectory.states.ndim > 2 or trajectory.size <= DENSE:
+    rounding = trajectory.size * EPS_BY_BYTES[trajectory.dtype.itemsize]
+    if view.exact or trajectory.states.ndim > 2 or trajectory.size <= MAX_GRAM_STATE:
         every = [_dense_log10_norm(trajectory.jacobian(place), exact=view.exact) for place in range(steps)]
         logs = np.stack(every, axis=-1) if every else np.empty((*trajectory.states.shape[:-2], 0))
         return StepNorms(np.asarray(logs[..., order]), rounding)
     logs, errors = np.full(steps, np.nan), np.full(steps, np.nan)
-    for first in sorted({order[lag - 1] // STRETCH * STRETCH for lag in view.lags if lag <= steps}):
-        stretch = slice(first, first + STRETCH)
+    for first in sorted(
+        {order[lag - 1] // STRETCH_STEPS * STRETCH_STEPS for lag in view.lags if lag <= steps}
+    ):
+        stretch = slice(first, first + STRETCH_STEPS)
         logs[stretch], errors[stretch] = _stretch_log10_norms(trajectory, first)
     asked = errors[[order[lag - 1] for lag in view.lags if lag <= steps]]
     return StepNorms(logs[order], float(np.nanmax(asked, initial=rounding)))
@@ -213,19 +215,19 @@ def _dense_log10_norm(factor: StepFactor, *, exact: bool) -> Array:
 def _stretch_log10_norms(trajectory: Trajectory, first: int) -> tuple[Array, Array]:
     """Return log₁₀ of the norms of a stretch of Jacobians of one draw, and the errors of the norms."""
     _, factor = trajectory.stretch(first)
-    each, count = factor.each(), min(STRETCH, trajectory.steps - first)
-    tolerance = max(STEP_TOLERANCE, TOLERANCE[factor.dtype.itemsize])
+    each, count = factor.each(), min(STRETCH_STEPS, trajectory.steps - first)
+    tolerance = max(STEP_TOLERANCE, CHAIN_TOLERANCE[factor.dtype.itemsize])
     shape = (factor.size, count)
     chance = STEP_ERROR_CHANCE / trajectory.steps
     leading = leading_singular_values(
-        each.matmat, each.rmatmat, shape, factor.dtype, tolerance, allowed_error=STEP_ERROR, chance=chance
+        each.matmat, each.rmatmat, shape, factor.dtype, tolerance, allowed_error=MAX_STEP_ERROR, chance=chance
     )
     logs, errors = log10_of(leading.values), leading.errors
     for k in np.flatnonzero(leading.residuals > tolerance):
         # the Gram matrix of a very large one takes minutes: what is not settled is then left out, and told
-        if factor.size < LARGE:
+        if factor.size < MIN_MATRIX_FREE_STATE:
             logs[k] = _dense_log10_norm(factor.at(int(k)), exact=False)
-            errors[k] = factor.size * EPS[factor.dtype.itemsize]
+            errors[k] = factor.size * EPS_BY_BYTES[factor.dtype.itemsize]
         else:
             logs[k] = errors[k] = np.nan
     return logs, errors

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-QUANTILES = (0.05, 0.5, 0.95)
-MEDIAN_RISK = 20  # one in as many intervals, at most, may miss the true median
+SHOWN_QUANTILES = (0.05, 0.5, 0.95)
+MEDIAN_INTERVALS_PER_MISS = 20  # one in as many intervals, at most, may miss the true median
 
 
 def quantiles(values: Sequence[ArrayLike] | ArrayLike) -> NDArray[np.float64]:
@@ -23,11 +23,13 @@ def quantiles(values: Sequence[ArrayLike] | ArrayLike) -> NDArray[np.float64]:
     """
     every = np.asarray(values, np.float64)
     with np.errstate(invalid="ignore"):
-        found = np.quantile(every, QUANTILES, axis=0)
+        found = np.quantile(every, SHOWN_QUANTILES, axis=0)
     if not np.isnan(found).any():
         return np.asarray(found)
     # Between an infinite number and another any weight but 0 gives the infinite one, and the formula nan.
-    below, above = (np.quantile(every, QUANTILES, axis=0, method=method) for method in ("lower", "higher"))
+    below, above = (
+        np.quantile(every, SHOWN_QUANTILES, axis=0, method=method) for method in ("lower", "higher")
+    )
     ends = np.where(np.isneginf(below), below, above)
     mended = np.where(np.isnan(found), np.where(below == above, below, ends), found)
     return np.where(np.isnan(every).any(axis=0), np.nan, mended)
@@ -68,7 +70,7 @@ def median_interval(values: Sequence[float] | NDArray[np.float64]) -> MedianInte
     ways = 1
     while place < count // 2 and ranked.size:
         ways = ways * (count - place + 1) // place
-        if MEDIAN_RISK * (outside + 2 * ways) > total:
+        if MEDIAN_INTERVALS_PER_MISS * (outside + 2 * ways) > total:
             break
         outside += 2 * ways
         place += 1

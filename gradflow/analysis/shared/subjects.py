@@ -14,7 +14,7 @@ from gradflow.cells.spec import CellSpec, parse_cell
 from gradflow.errors import UsageError
 from gradflow.layouts.network import Network
 
-HIDDEN = 32  # units of a cell, where neither a person nor a checkpoint says how many
+DEFAULT_HIDDEN_SIZE = 32  # units of a cell, where neither a person nor a checkpoint says how many
 
 Spec = CellSpec | Trained
 
@@ -57,7 +57,9 @@ def sizes(
     features: int | None,
     source: str | Path | ArrayLike | None,
 ) -> tuple[int, int | None]:
-    """Return hidden size and features: as asked, else those of the first checkpoint; hidden, else `HIDDEN`.
+    """Return the hidden size and the features that are given, else those of the first checkpoint.
+
+    Without either, the hidden size is `DEFAULT_HIDDEN_SIZE`.
 
     Raises
     ------
@@ -70,7 +72,7 @@ def sizes(
     if not any(isinstance(spec, CellSpec) for spec in specs):
         refuse_without_effect({"hidden": hidden}, "without a fresh cell, because a checkpoint has its own")
     if hidden is None:
-        hidden = known.hidden_size if isinstance(known, Layer) else HIDDEN
+        hidden = known.hidden_size if isinstance(known, Layer) else DEFAULT_HIDDEN_SIZE
     if known is not None and features is None and kind_of(source) is not None:
         features = known.input_size
     check_count("hidden", hidden)

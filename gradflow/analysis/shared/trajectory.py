@@ -8,7 +8,8 @@ import numpy as np
 from gradflow.cells.base import Array, Cell, GateValues
 from gradflow.cells.factor import StepFactor
 
-STRETCH = 64  # steps that are linearized at once: many enough to be quick, few enough to stay in the cache
+# This many steps are linearized at once: enough to be quick, few enough to stay in the cache.
+STRETCH_STEPS = 64
 
 
 @dataclass(eq=False)
@@ -53,9 +54,9 @@ class Trajectory:
 
     def stretch(self, place: int) -> tuple[int, StepFactor]:
         """Return the first of the neighbours of ``place``, and their Jacobians as one factor with points."""
-        first = place - place % STRETCH
+        first = place - place % STRETCH_STEPS
         if self._stretch is None or self._stretch[0] != first:
-            self._stretch = first, self.linearized(first, min(first + STRETCH, self.steps))
+            self._stretch = first, self.linearized(first, min(first + STRETCH_STEPS, self.steps))
         return self._stretch
 
     def linearized(self, first: int, last: int) -> StepFactor:

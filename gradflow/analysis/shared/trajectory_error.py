@@ -13,7 +13,7 @@ from contextlib import suppress
 import numpy as np
 
 from gradflow.analysis.shared.product_norms import (
-    LARGE,
+    MIN_MATRIX_FREE_STATE,
     View,
     inverse_log10_norms,
     part_of,
@@ -81,7 +81,9 @@ class TrajectoryRounding:
     """
 
     def __init__(self, trajectory: Trajectory) -> None:
-        at_once = PERTURBED_RUNS if trajectory.size < LARGE else 1  # of a large cell, one copy of the weights
+        at_once = (
+            PERTURBED_RUNS if trajectory.size < MIN_MATRIX_FREE_STATE else 1
+        )  # of a large cell, one copy of the weights
         states = np.concatenate([trajectory.states[None], *perturbed_states(trajectory, at_once)])
         # the computed run first, on a leading axis
         self.runs = Trajectory(trajectory.cell, trajectory.inputs, states, None, underflow=False)
@@ -126,7 +128,7 @@ class TrajectoryRounding:
             for place in view.order(runs.steps)[: max(view.lags)]:
                 first, linearized = runs.stretch(place)
                 if first != stretch:
-                    stretch, factor = first, linearized.side_by_side(-3 - len(draws))
+                    stretch, factor = first, linearized.lay_side_by_side(-3 - len(draws))
                 points = slice((place - first) * count, (place - first + 1) * count)
                 columns, exponents = _near_one(getattr(factor.each(points), act)(columns), exponents)
                 seen, level = columns, exponents

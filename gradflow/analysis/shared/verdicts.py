@@ -10,15 +10,15 @@ from numpy.typing import NDArray
 from gradflow.analysis.shared.quantiles import MedianInterval, median, median_interval
 
 # A rate is stable if max(T, 100) steps at that rate change a gradient by at most this factor.
-STABLE, LEAST_STEPS = 100.0, 100
+MAX_STABLE_FACTOR, MIN_VERDICT_STEPS = 100.0, 100
 # Beyond this many times the data, an estimate is too small beside its error to say how much data is needed.
 MAX_TIMES_TO_DECIDE = 1000
 # Credit arrives if the gradient shrinks or grows by at most this, as log₁₀.
-ARRIVES = 2.0
+ARRIVAL_DECADES = 2.0
 
 # Values to mark in pictures of a rate, and of the log₁₀ of credit, with their names.
-STILL = {0.0: "no growth"}
-ARRIVING = {-ARRIVES: "below: lost", ARRIVES: "above: inflated"}
+STILL_LEVELS = {0.0: "no growth"}
+ARRIVAL_LEVELS = {-ARRIVAL_DECADES: "below: lost", ARRIVAL_DECADES: "above: inflated"}
 
 
 def half_life(rate: float) -> float:
@@ -42,7 +42,7 @@ def stable_limit(steps: int) -> float:
     >>> round(stable_limit(50), 6), round(stable_limit(1000), 6)
     (0.046052, 0.004605)
     """
-    return math.log(STABLE) / max(steps, LEAST_STEPS)
+    return math.log(MAX_STABLE_FACTOR) / max(steps, MIN_VERDICT_STEPS)
 
 
 def verdict(

@@ -18,14 +18,14 @@ import numpy as np
 from scipy.interpolate import CubicSpline
 from scipy.optimize import brentq
 
-from gradflow.analysis.shared.exponents import SPREAD
-from gradflow.analysis.theory.mean_field import LEAST, Mean, MeanField, normal_mean
+from gradflow.analysis.shared.exponents import INITIAL_STATE_SPREAD
+from gradflow.analysis.theory.mean_field import MIN_VARIANCE, Mean, MeanField, normal_mean
 from gradflow.cells.activations import Activation
 from gradflow.cells.base import Array
 
 # Between the points of ln q that tables are made at: near 0 a function is linear, far out a power of q.
-BENDS, SPACING = (math.log(1e-4), 5.0, 14.0), (0.5, 0.02, 0.1, 0.5)
-BELOW, ABOVE = 64.0, 4.0  # factors of σ within which a critical one is sought
+BEND_RANGES, NODE_SPACINGS = (math.log(1e-4), 5.0, 14.0), (0.5, 0.02, 0.1, 0.5)
+MAX_SIGMA_DIVISOR, MAX_SIGMA_FACTOR = 64.0, 4.0  # factors of σ within which a critical one is sought
 
 
 class Tables(NamedTuple):
@@ -39,11 +39,11 @@ class Tables(NamedTuple):
 @cache
 def tables_of(activation: Activation, low: float, high: float) -> Tables:
     """Return tables for variances from ``low`` to ``high``."""
-    start, end = math.log(max(low, LEAST)) - 1.0, math.log(max(high, LEAST)) + 1.0
-    edges = (-math.inf, *BENDS, math.inf)
+    start, end = math.log(max(low, MIN_VARIANCE)) - 1.0, math.log(max(high, MIN_VARIANCE)) + 1.0
+    edges = (-math.inf, *BEND_RANGES, math.inf)
     pieces = [
         np.arange(max(start, first), min(end, last), step)
-        for step, (first, last) in zip(SPACING, pairwise(edges), strict=True)
+        for step, (first, last) in zip(NODE_SPACINGS, pairwise(edges), strict=True)
         if max(start, first) < min(end, last)
     ]
     points = np.unique(np.concatenate([*pieces, [end]]))
@@ -68,7 +68,7 @@ class DrivenField(NamedTuple):
 
     def first(self, deviation: float) -> Array:
         """Return q of the first step, whose state has the deviation that orbits start with."""
-        return np.asarray(np.maximum(deviation**2 * SPREAD**2 + self.drives[0], LEAST))
+        return np.asarray(np.maximum(deviation**2 * INITIAL_STATE_SPREAD**2 + self.drives[0], MIN_VARIANCE))
 
     def tables(self, lowest: float, highest: float) -> Tables | None:
         """Return tables for all variances that occur with σ between two; None where they have no bound."""
@@ -87,7 +87,7 @@ class DrivenField(NamedTuple):
         variances = np.empty_like(self.drives)
         variances[0] = q = self.first(deviation)
         for step, drive in enumerate(self.drives[1:], 1):
-            variances[step] = q = np.maximum(np.exp(scale + tables.value(np.log(q))) + drive, LEAST)
+            variances[step] = q = np.maximum(np.exp(scale + tables.value(np.log(q))) + drive, MIN_VARIANCE)
         late = variances[self.transient :]
         exponents = 0.5 * (scale + tables.slope(np.log(late)))
         return float(late.mean()), float(exponents.mean())
@@ -108,7 +108,7 @@ class DrivenField(NamedTuple):
         """Return the σ at which λ₁ is 0, sought around that of equal inputs; None where there is none."""
         if near is None:
             return None
-        lowest, highest = near / BELOW, near * ABOVE
+        lowest, highest = near / MAX_SIGMA_DIVISOR, near * MAX_SIGMA_FACTOR
         wide = self.tables(lowest, highest)
         if wide is None:  # past it the state grows without bound, to where a slope is that of every scale
             return near

@@ -23,15 +23,20 @@ from scipy.special import roots_hermitenorm
 from gradflow.cells.activations import Activation
 from gradflow.cells.base import Array
 
-ORDERS = (32, 64, 128, 256, 512, 1024)  # even ones: a kink at 0 lies between two nodes
-TOLERANCE = 1e-12  # relative change at twice the order with which a mean is taken
-SURE = 1e-11  # relative error that is stated then: where f has a kink, the change is less than the error
-STEEP = (1.0, 3.0, 10.0, 30.0, 100.0)  # where activations bend and level off
-WIDEST = 4.0  # a wider normal distribution may have no node where f is steep
-FARTHEST = 12.0  # standard deviations, past which a normal distribution is under 1e-32
-LEAST, MOST, STRIDE = 1e-30, 1e210, 1e3  # variances between which a fixed point is sought, and how
-NOTHING = 1e-15  # nats per step: next to 1, ln loses that
-GAINS = 1e-3, 1e3  # and a critical gain
+QUADRATURE_ORDERS = (32, 64, 128, 256, 512, 1024)  # even ones: a kink at 0 lies between two nodes
+QUADRATURE_TOLERANCE = 1e-12  # relative change at twice the order with which a mean is taken
+# The relative error that is then stated: at a kink of f, the change is less than the error.
+QUADRATURE_ERROR = 1e-11
+STEEP_POINTS = (1.0, 3.0, 10.0, 30.0, 100.0)  # where activations bend and level off
+MAX_QUADRATURE_DEVIATION = 4.0  # a wider normal distribution may have no node where f is steep
+MAX_NORMAL_DEVIATIONS = 12.0  # standard deviations, past which a normal distribution is under 1e-32
+MIN_VARIANCE, MAX_VARIANCE, VARIANCE_STRIDE = (
+    1e-30,
+    1e210,
+    1e3,
+)  # variances between which a fixed point is sought, and how
+MAX_LOST_RATE = 1e-15  # nats per step: next to 1, ln loses that
+CRITICAL_GAIN_RANGE = 1e-3, 1e3  # and a critical gain
 
 
 class Mean(NamedTuple):
@@ -58,20 +63,21 @@ def normal_mean(function: Callable[[Array], Array], variance: float) -> Mean:
     3.0
     """
     deviation, before = math.sqrt(variance), math.nan
-    for order in ORDERS if deviation <= WIDEST else ():
+    for order in QUADRATURE_ORDERS if deviation <= MAX_QUADRATURE_DEVIATION else ():
         nodes, weights = _nodes(order)
         value = float(weights @ function(deviation * nodes))
         error = abs(value - before) / max(abs(value), 1e-300)
-        if error <= TOLERANCE:
-            return Mean(value, SURE)
+        if error <= QUADRATURE_TOLERANCE:
+            return Mean(value, QUADRATURE_ERROR)
         before = value
-    widths = (scale / deviation for scale in STEEP if scale < FARTHEST * deviation)
+    widths = (scale / deviation for scale in STEEP_POINTS if scale < MAX_NORMAL_DEVIATIONS * deviation)
     near = [side * width for width in widths for side in (-1, 1)]
     value, error = quad(
         lambda z: float(function(np.array(deviation * z))) * math.exp(-z * z / 2) / math.sqrt(2 * math.pi),
-        -FARTHEST, FARTHEST, points=[0.0, *near], limit=1000, epsabs=0.0, epsrel=TOLERANCE,
+        -MAX_NORMAL_DEVIATIONS, MAX_NORMAL_DEVIATIONS, points=[0.0, *near], limit=1000, epsabs=0.0,
+        epsrel=QUADRATURE_TOLERANCE,
     )  # fmt: skip
-    return Mean(value, max(error / max(abs(value), 1e-300), SURE))
+    return Mean(value, max(error / max(abs(value), 1e-300), QUADRATURE_ERROR))
 
 
 class MeanField(NamedTuple):
@@ -93,16 +99,16 @@ class MeanField(NamedTuple):
         """Return the largest q that reproduces itself; 0 where the state dies out, inf where it grows on."""
         high = max(self.drive, 1.0)
         while self._surplus(high) > 0:
-            high *= STRIDE
-            if high > MOST:
+            high *= VARIANCE_STRIDE
+            if high > MAX_VARIANCE:
                 return math.inf
         low = high
         while self._surplus(low) <= 0:
-            low /= STRIDE
-            if low < LEAST:
+            low /= VARIANCE_STRIDE
+            if low < MIN_VARIANCE:
                 return 0.0
         return (
-            float(brentq(self._surplus, low, high, xtol=LEAST, rtol=1e-14, maxiter=1000))
+            float(brentq(self._surplus, low, high, xtol=MIN_VARIANCE, rtol=1e-14, maxiter=1000))
             if low < high
             else high
         )
@@ -114,12 +120,12 @@ class MeanField(NamedTuple):
     def exponent(self) -> Mean:
         """Return λ₁ in nats per step, with the absolute error of the quadrature."""
         # at 0 a kink has no slope; next to 0 it has that of every scale
-        variance = min(max(self.variance(), LEAST), MOST)
+        variance = min(max(self.variance(), MIN_VARIANCE), MAX_VARIANCE)
         square = normal_mean(lambda z: np.square(self.activation.slope(z)), variance)
         if self.deviation == 0 or square.value == 0:
             return Mean(-math.inf, 0.0)
         value = math.log(self.deviation) + 0.5 * math.log(square.value)
-        return Mean(0.0 if abs(value) < NOTHING else value, 0.5 * square.error)
+        return Mean(0.0 if abs(value) < MAX_LOST_RATE else value, 0.5 * square.error)
 
     def critical_deviation(self) -> float | None:
         """Return the σ at which λ₁ is 0, all else being equal; None where there is none.
@@ -127,13 +133,16 @@ class MeanField(NamedTuple):
         Without drive that is where the state 0 turns unstable; past it λ₁ rises too slowly to be sought.
         """
         if self.drive == 0 and float(self.activation.value(np.array(0.0))) == 0:
-            square = normal_mean(lambda z: np.square(self.activation.slope(z)), LEAST).value
+            square = normal_mean(lambda z: np.square(self.activation.slope(z)), MIN_VARIANCE).value
             return 1.0 / math.sqrt(square) if square > 0 else None
 
         def exponent(log: float) -> float:
             return self._replace(deviation=math.exp(log)).exponent().value
 
-        low, high = math.log(GAINS[0]), math.log(max(GAINS[1], 10.0 * math.sqrt(1.0 + self.drive)))
+        low, high = (
+            math.log(CRITICAL_GAIN_RANGE[0]),
+            math.log(max(CRITICAL_GAIN_RANGE[1], 10.0 * math.sqrt(1.0 + self.drive))),
+        )
         if exponent(low) * exponent(high) >= 0:
             return None
         return math.exp(float(brentq(exponent, low, high, xtol=1e-12, maxiter=1000)))

@@ -6,12 +6,10 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.analysis import FLOW_VERDICTS
-from gradflow.analysis.shared.verdicts import STILL
+from gradflow.analysis import FLOW_VERDICTS, RATE_UNIT
+from gradflow.analysis.shared.verdicts import STILL_LEVELS
 from gradflow.drawing import CurveDrawing, DrawnColumn, ItemDrawing
 from gradflow.record import Record, column, scalar, table
-
-RATE = "nats per step"
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,9 +34,9 @@ class Sweep:
     """The leading rate at each value of one parameter."""
 
     value: NDArray[np.float64] = column("value of the parameter")
-    predicted: NDArray[np.float64] = column("leading rate by theory", unit=RATE, levels=STILL)
-    measured: NDArray[np.float64] = column("measured leading rate, mean over draws", unit=RATE)
-    standard_error: NDArray[np.float64] = column("standard error of that mean", unit=RATE)
+    predicted: NDArray[np.float64] = column("leading rate by theory", unit=RATE_UNIT, levels=STILL_LEVELS)
+    measured: NDArray[np.float64] = column("measured leading rate, mean over draws", unit=RATE_UNIT)
+    standard_error: NDArray[np.float64] = column("standard error of that mean", unit=RATE_UNIT)
     deviation: NDArray[np.float64] = column("(measured − predicted) / standard_error")
     phase: list[str] = column("by theory: whether small changes shrink (shrinking) or grow (growing)")
     critical: list[bool] = column("whether the phase changes between the previous row and this one")
@@ -74,7 +72,7 @@ class Theory(Record):
     rate: float = scalar(
         "leading rate by theory (largest_exponent, zero_state_rate or exponent_1); for a range that of the "
         "last value",
-        unit=RATE,
+        unit=RATE_UNIT,
     )
     verdict: str = scalar(
         "stable: at that rate max(steps, 100) steps change a gradient by at most a factor of 100; undecided: "
@@ -86,7 +84,7 @@ class Theory(Record):
         "value at which the measured rate crosses 0, interpolated between two values of the range"
     )
     quadrature_error: float = scalar(
-        "estimated absolute error of the predicted rate by quadrature", unit=RATE
+        "estimated absolute error of the predicted rate by quadrature", unit=RATE_UNIT
     )
     hidden: int = scalar("N, units or rows")
     features: int = scalar("features of an input")

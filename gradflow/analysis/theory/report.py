@@ -16,13 +16,13 @@ from gradflow.cells.base import Array
 from gradflow.errors import NumericalError
 from gradflow.printable import format_count
 
-LEADING = (
+LEADING_RATES = (
     "largest_exponent",
     "exponent_1",
     "zero_state_rate",
 )  # the leading rate is the first of these that a theory has
-ROUNDING = 1e-9  # relative difference that counts as 0
-CRITICAL = 1e-12  # nats per step, below which a rate counts as 0
+MAX_ZERO_DIFFERENCE = 1e-9  # relative difference that counts as 0
+MAX_CRITICAL_RATE = 1e-12  # nats per step, below which a rate counts as 0
 PHASES = {-1: "shrinking", 0: "critical", 1: "growing"}
 Apply = Callable[..., Iterable[Any]]
 
@@ -68,7 +68,7 @@ def swept(
     leading = [_leading(predicted(value)) for value in values]
     found = measured(leading, draws, map)
     rates = [one.predicted for one in map(_known, leading)]
-    turns = [False, *((a < -CRITICAL) != (b < -CRITICAL) for a, b in pairwise(rates))]
+    turns = [False, *((a < -MAX_CRITICAL_RATE) != (b < -MAX_CRITICAL_RATE) for a, b in pairwise(rates))]
 
     table = Sweep(
         value=np.array(values),
@@ -76,7 +76,7 @@ def swept(
         measured=np.array([it.mean for it in found]),
         standard_error=np.array([it.error for it in found]),
         deviation=np.array([_deviation(one, it) for one, it in zip(leading, found, strict=True)]),
-        phase=[PHASES[0 if abs(one) <= CRITICAL else int(math.copysign(1, one))] for one in rates],
+        phase=[PHASES[0 if abs(one) <= MAX_CRITICAL_RATE else int(math.copysign(1, one))] for one in rates],
         critical=turns,
     )
     critical = _root(asked, predicted, rates, turns)
@@ -141,7 +141,7 @@ def _over_draws(values: Array) -> MeasuredQuantity:
 def _deviation(prediction: Prediction, found: MeasuredQuantity) -> float:
     """Return (measured − predicted) / standard error, or nan without a standard error."""
     difference = found.mean - prediction.predicted
-    if abs(difference) <= ROUNDING * max(1.0, abs(prediction.predicted)):
+    if abs(difference) <= MAX_ZERO_DIFFERENCE * max(1.0, abs(prediction.predicted)):
         return 0.0
     return difference / found.error if found.error > 0 else math.nan
 
@@ -153,7 +153,7 @@ def _known(prediction: Prediction) -> Prediction:
 
 
 def _leading(predictions: Sequence[Prediction]) -> Prediction:
-    return next(one for name in LEADING for one in predictions if one.quantity == name)
+    return next(one for name in LEADING_RATES for one in predictions if one.quantity == name)
 
 
 def _root(
@@ -168,7 +168,7 @@ def _root(
         return None
     ends = asked.values[place - 1], asked.values[place]
     for k in (place - 1, place):
-        if abs(rates[k]) <= CRITICAL:
+        if abs(rates[k]) <= MAX_CRITICAL_RATE:
             return asked.values[k]
     named = [one.predicted for one in predicted(ends[1]) if one.quantity == "critical_gain"]
     if asked.parameter == "gain" and named and ends[0] < named[0] < ends[1]:
@@ -220,7 +220,7 @@ def _conclusion_of_sweep(
 ) -> str:
     """Return the critical value of the parameter, in words."""
     if critical is None:
-        side = "negative" if rates[0] < -CRITICAL else "not negative"
+        side = "negative" if rates[0] < -MAX_CRITICAL_RATE else "not negative"
         first, last = asked.values[0], asked.values[-1]
         return f"{leading.quantity} stays {side} from {asked.parameter} {first:g} to {last:g}."
     seen = "" if measured is None else f"; the measured rate crosses 0 at {measured:.4g}"

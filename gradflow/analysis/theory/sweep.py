@@ -4,12 +4,12 @@ from decimal import Decimal
 from typing import NamedTuple
 
 from gradflow.cells import CELLS
-from gradflow.cells.spec import CellSpec, finite, parse_cell
+from gradflow.cells.spec import CellSpec, parse_cell, parse_finite_number
 from gradflow.errors import UsageError
 from gradflow.registry import describe_unknown
 
-MOST = 1000  # values of a range, at most
-LARGEST = 1e100
+MAX_RANGE_VALUES = 1000  # values of a range, at most
+MAX_RANGE_END = 1e100
 INPUT_SCALE = "input_scale"
 
 
@@ -109,9 +109,9 @@ def values_of(option: str, text: str) -> tuple[float, ...]:
     if step <= 0 or stop < start:
         raise UsageError(f"{option}={text}: expected a STOP of at least START, and a STEP above 0")
     count = int((stop - start) / step) + 1
-    if count > MOST:
+    if count > MAX_RANGE_VALUES:
         told = f"{count}" if count < 10**9 else "too many"
-        raise UsageError(f"{option}={text}: {told} values; expected at most {MOST}")
+        raise UsageError(f"{option}={text}: {told} values; expected at most {MAX_RANGE_VALUES}")
     return tuple(float(start + k * step) for k in range(count))
 
 
@@ -123,9 +123,9 @@ def number(option: str, text: str) -> float:
     UsageError
         If the text is not a finite number, or is too large.
     """
-    value = finite(text)
+    value = parse_finite_number(text)
     if value is None:
         raise UsageError(f"{option}={text}: expected a finite number, or a range START:STOP:STEP")
-    if abs(value) > LARGEST:
-        raise UsageError(f"{option}={text}: expected an absolute value of at most {LARGEST:g}")
+    if abs(value) > MAX_RANGE_END:
+        raise UsageError(f"{option}={text}: expected an absolute value of at most {MAX_RANGE_END:g}")
     return value

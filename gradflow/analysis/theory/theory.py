@@ -21,15 +21,15 @@ from gradflow.errors import UsageError
 from gradflow.readers.in_memory import name_origin
 from gradflow.registry import lookup
 
-SEEDS = 10
-HIDDEN = 128  # units, by default many: predictions are for infinitely many
+DEFAULT_SEEDS = 10
+DEFAULT_THEORY_HIDDEN_SIZE = 128  # units, by default many: predictions are for infinitely many
 
 
 def theory(
     cell: str,
     *,
     gain: float | str | None = None,
-    hidden: int = HIDDEN,
+    hidden: int = DEFAULT_THEORY_HIDDEN_SIZE,
     steps: int | None = None,
     transient: int | None = None,
     seed: int | None = None,
@@ -108,7 +108,7 @@ def theory(
         asked, subject, kind_of(input), of_inputs, features, {"steps": steps, "transient": transient},
         {"seed": seed, "seeds": seeds}, measure=measure,
     )  # fmt: skip
-    seed, seeds = 0 if seed is None else seed, SEEDS if seeds is None else seeds
+    seed, seeds = 0 if seed is None else seed, DEFAULT_SEEDS if seeds is None else seeds
     for name, value in (("hidden", hidden), ("seeds", seeds)):
         check_count(name, value)
     inputs = Inputs.of(

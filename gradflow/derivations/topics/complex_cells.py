@@ -18,7 +18,7 @@ from gradflow.cells.gru import GRU
 from gradflow.cells.leaky import LeakyRNN
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
-from gradflow.cells.stack import layers_of
+from gradflow.cells.stack import list_layers
 from gradflow.derivations.topics.line import Array
 from gradflow.errors import UsageError
 
@@ -76,7 +76,7 @@ ANALYTIC: dict[str, Callable[[Array], Array]] = {
 def step(cell: Cell, weights: Sequence[Array], state: Array, inputs: Array) -> Array:
     """Return the next state (n) of a state (n) and inputs (features); ``weights`` are recurrent, by layer."""
     states, start = [], 0
-    for layer, weight in zip(layers_of(cell), weights, strict=True):
+    for layer, weight in zip(list_layers(cell), weights, strict=True):
         own = state[start : start + layer.state_size]
         found = quantities(layer, weight, own, inputs)
         states.append(np.concatenate([found[part] for part in layer.parts]))

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from gradflow.errors import NumericalError
 from gradflow.notation.evaluate import Symbols, evaluate
-from gradflow.notation.formulas import halves, relation
+from gradflow.notation.formulas import find_relation, split_sides
 
 Array = NDArray[Any]
 
@@ -91,11 +91,11 @@ def verify_line(topic: str, number: int, line: DerivationLine, symbols: Symbols)
     9.0
     """
     name = f"{topic}, line {number}: {line.formula}"
-    sign = relation(line.formula)
+    sign = find_relation(line.formula)
     every = {**symbols, **line.given()}
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            sides = [_without_tiny(evaluate(half, every, line.at)) for half in halves(line.formula)]
+            sides = [_without_tiny(evaluate(half, every, line.at)) for half in split_sides(line.formula)]
         left, right = _align(sides[0], sides[1], sum(np.ndim(values) for values in line.at.values()))
     except ValueError as error:
         raise NumericalError(f"{name}: the formula cannot be evaluated: {error}") from None

@@ -8,7 +8,7 @@ from gradflow.analysis.shared.inputs import check_count
 from gradflow.derivations.topics.line import Array, DerivationLine, DerivationTopic, round_up_to_decade
 from gradflow.derivations.topics.numerals import raised
 from gradflow.errors import UsageError
-from gradflow.linalg.enclosure import EPS
+from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.spectrum import spectrum
 
 MAX_STEPS = 30  # each a line
@@ -55,7 +55,7 @@ def build_topic(
     k = max(steps - 1, 1)
     # κ(Q) magnifies every error of an eigenvalue
     size = float(np.linalg.norm(M, 2) / (np.abs(values).max() or 1.0))
-    tolerance = round_up_to_decade(10 * len(M) * EPS * MAX_STEPS * condition * size)
+    tolerance = round_up_to_decade(10 * len(M) * DOUBLE_EPS * MAX_STEPS * condition * size)
     instances = [
         DerivationLine(
             f"{raised('M', n)} = {raised('QΛ', n)}Q⁻¹",

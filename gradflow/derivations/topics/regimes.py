@@ -10,7 +10,7 @@ from gradflow.analysis.power.regime import classify
 from gradflow.analysis.shared.inputs import check_count
 from gradflow.derivations.topics.line import Array, DerivationLine, DerivationTopic, round_up_to_decade
 from gradflow.derivations.topics.numerals import raised, write_numbers
-from gradflow.linalg.enclosure import EPS
+from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.norms import frobenius_norm, spectral_norm
 from gradflow.linalg.powers import matrix_power
 from gradflow.linalg.scaled import Scaled, ScaledNumber, number_power
@@ -155,14 +155,14 @@ class _PowerCase:
 
     def eigen_slack(self) -> float:
         """Return what the eigenvalues' errors, n times over, cost QΛⁿQ⁻¹ relative to ρⁿ."""
-        lost = float(self.spectrum.errors.max()) / (self.radius.value or 1.0) + EPS
+        lost = float(self.spectrum.errors.max()) / (self.radius.value or 1.0) + DOUBLE_EPS
         return round_up_to_decade(10 * self.n * self.condition * len(self.W) * lost)
 
     def departure(self) -> float:
         """Return ‖N‖_F of the Schur form D + N, D being diagonal (Henrici 1962), rounded up."""
         found = self.spectrum
         least = np.square(np.maximum(np.abs(found.values) - found.errors, 0.0)).sum()
-        most = frobenius_norm(self.W) ** 2 * (1 + 10 * len(self.W) * EPS)
+        most = frobenius_norm(self.W) ** 2 * (1 + 10 * len(self.W) * DOUBLE_EPS)
         return math.sqrt(max(most - float(least), 0.0))
 
 
@@ -170,7 +170,7 @@ def _power_lines(case: _PowerCase) -> list[DerivationLine]:
     """Return what Wⁿ is, entry by entry and by its eigenvalues, and between which bounds its norm lies."""
     n, lines = case.n, []
     found = matrix_power(Scaled(case.W), n)
-    power = found.value.collapsed()
+    power = found.value.collapse()
     name = raised("W", n)
     if len(case.W) <= MAX_ROWS_SHOWN and not power.exponent and found.error < USELESS:
         lines.append(

@@ -15,7 +15,7 @@ from gradflow.cells.base import Cell
 from gradflow.cells.factor import StepFactor
 from gradflow.cells.rnn import RNN
 from gradflow.cells.spec import parse_cell
-from gradflow.cells.stack import layers_of
+from gradflow.cells.stack import list_layers
 from gradflow.derivations.topics.complex_cells import derivative, quantities, step
 from gradflow.derivations.topics.line import Array
 
@@ -71,18 +71,18 @@ class UnrolledNetwork:
     @cached_property
     def W(self) -> Array:
         """W (rows, R)."""
-        return np.concatenate([layer.weight_hh for layer in layers_of(self.cell)])
+        return np.concatenate([layer.weight_hh for layer in list_layers(self.cell)])
 
     def z(self, t: int) -> Array:
         """Return zₜ (n) of a plain network."""
-        (layer,) = layers_of(self.cell)
+        (layer,) = list_layers(self.cell)
         return quantities(layer, self.W, self.states[t - 1], self.inputs[t - 1])["z"]
 
     def _run(self, k: int, state: Array, copies: Sequence[Array]) -> list[Array]:
         """Return sₖ, sₖ₊₁ … of sₖ, as many steps on as there are copies of W, one for each."""
         states = [state]
         for place, copy in enumerate(copies, k):
-            weights = np.split(copy, len(layers_of(self.cell)))
+            weights = np.split(copy, len(list_layers(self.cell)))
             states.append(step(self.cell, weights, states[-1], self.inputs[place]))
         return states
 

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from gradflow.notation.formulas import plain
+from gradflow.notation.formulas import strip_marks
 from gradflow.printable import escape_unprintable
 from gradflow.record import Record
 from gradflow.render.renderer import text_renderer
@@ -35,14 +35,14 @@ def _format_chapter(chapter: Chapter) -> str:
     lines += [f"<p>{name}: {_escape_plain(text)}</p>" for name, text in chapter.before]
     for step in chapter.steps:
         values = ", ".join([*step.values, "✓" if step.holds else "✗"])
-        parts = (f"({step.number}) {step.formula}", plain(step.text), values)
+        parts = (f"({step.number}) {step.formula}", strip_marks(step.text), values)
         lines += [f'<p style="margin-left: {k and 2}em">{escape(part)}</p>' for k, part in enumerate(parts)]
     lines += [f"<p>{name}: {_escape_plain(text)}</p>" for name, text in chapter.after]
     return "\n".join(lines)
 
 
 def _escape_plain(text: str) -> str:
-    return escape(plain(text))
+    return escape(strip_marks(text))
 
 
 def _format_cells(tag: str, row: list[str], grid: TextGrid) -> str:

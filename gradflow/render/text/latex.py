@@ -5,8 +5,8 @@ import unicodedata
 from collections.abc import Sequence
 from itertools import pairwise
 
-from gradflow.notation import BARS, PRIME, SUBSCRIPTS, SUPERSCRIPTS, SYMBOLS
-from gradflow.notation.formulas import spans
+from gradflow.notation import BARS, LATEX_SYMBOLS, PRIME_SIGN, SUBSCRIPTS, SUPERSCRIPTS
+from gradflow.notation.formulas import split_spans
 from gradflow.notation.tex import display, tex
 from gradflow.printable import escape_unprintable
 from gradflow.record import Record
@@ -24,8 +24,8 @@ LATEX_ESCAPES = {
     "*": "{*}", "[": "{[}", "]": "{]}",  # they have a meaning after the end of a row
 }  # fmt: skip
 MATH_LETTERS = {
-    **SYMBOLS, **dict.fromkeys(BARS, r"\Vert"), PRIME: "'", "⟨": r"\langle", "⟩": r"\rangle", "√": r"\surd",
-    "½": r"\frac{1}{2}", "✓": r"\checkmark",
+    **LATEX_SYMBOLS, **dict.fromkeys(BARS, r"\Vert"), PRIME_SIGN: "'", "⟨": r"\langle", "⟩": r"\rangle",
+    "√": r"\surd", "½": r"\frac{1}{2}", "✓": r"\checkmark",
 }  # fmt: skip
 TEXT_ACCENTS = {
     "\N{COMBINING GRAVE ACCENT}": r"\`", "\N{COMBINING ACUTE ACCENT}": r"\'",
@@ -143,4 +143,6 @@ def _format_step(step: ChapterStep) -> str:
 
 def _format_text(text: str) -> str:
     """Return a text with the formulas between its $ signs as LaTeX."""
-    return "".join(f"${tex(piece)}$" if formula else escape_latex(piece) for piece, formula in spans(text))
+    return "".join(
+        f"${tex(piece)}$" if formula else escape_latex(piece) for piece, formula in split_spans(text)
+    )

@@ -2,7 +2,7 @@
 
 import re
 
-from gradflow.notation.formulas import spans
+from gradflow.notation.formulas import split_spans
 from gradflow.notation.tex import display, tex
 from gradflow.printable import escape_unprintable
 from gradflow.record import Record
@@ -53,7 +53,7 @@ def _format_step(step: ChapterStep) -> list[str]:
 def _format_text(text: str) -> str:
     """Return a text with the formulas between its $ signs as LaTeX."""
     return "".join(
-        f"${tex(piece)}$" if formula else _escape_markdown(piece) for piece, formula in spans(text)
+        f"${tex(piece)}$" if formula else _escape_markdown(piece) for piece, formula in split_spans(text)
     )
 
 

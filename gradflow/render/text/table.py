@@ -7,8 +7,8 @@ import unicodedata
 from collections.abc import Sequence
 from textwrap import wrap
 
-from gradflow.notation.formulas import broken as broken_formula
-from gradflow.notation.formulas import plain, spans
+from gradflow.notation.formulas import break_formula as broken_formula
+from gradflow.notation.formulas import split_spans, strip_marks
 from gradflow.notation.tex import tex
 from gradflow.record import Record
 from gradflow.render.renderer import text_renderer
@@ -96,8 +96,8 @@ def _format_formula(formula: str, room: int | None, style: Style) -> list[str]:
 def _read_text(text: str, style: Style) -> str:
     """Return a text as a screen shows it: formulas without their $ signs, or as LaTeX without Unicode."""
     if style.unicode:
-        return plain(text)
-    return "".join(f"${tex(piece)}$" if formula else piece for piece, formula in spans(text))
+        return strip_marks(text)
+    return "".join(f"${tex(piece)}$" if formula else piece for piece, formula in split_spans(text))
 
 
 def _format_grid(grid: TextGrid, style: Style) -> list[str]:

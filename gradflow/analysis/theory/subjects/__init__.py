@@ -7,8 +7,8 @@ same of one draw, and whether the subject is a cell and the theory reads its inp
 from gradflow.registry import Registry
 
 THEORIES: Registry = {
-    "rnn": "gradflow.analysis.theory.subjects.rnn:THEORY",
+    "rnn": "gradflow.analysis.theory.subjects.rnn:RNN_THEORY",
     "lstm": "gradflow.analysis.theory.subjects.gated:LSTM_THEORY",
     "gru": "gradflow.analysis.theory.subjects.gated:GRU_THEORY",
-    "ginibre": "gradflow.analysis.theory.subjects.ginibre:THEORY",
+    "ginibre": "gradflow.analysis.theory.subjects.ginibre:GINIBRE_THEORY",
 }

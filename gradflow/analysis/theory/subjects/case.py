@@ -11,7 +11,7 @@ import numpy as np
 from gradflow.analysis.shared.exponents import Plan
 from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.subjects import drawn
-from gradflow.analysis.theory.mean_field import NOTHING, Mean
+from gradflow.analysis.theory.mean_field import MAX_LOST_RATE, Mean
 from gradflow.cells.base import Array, Cell
 from gradflow.cells.initialization import INITIALIZATIONS, Scales
 from gradflow.cells.spec import CellSpec
@@ -118,7 +118,7 @@ def log(value: float) -> float:
     if value <= 0:
         return -math.inf
     found = math.log(value)
-    return 0.0 if abs(found) < NOTHING else found
+    return 0.0 if abs(found) < MAX_LOST_RATE else found
 
 
 def zero_state_radius(cell: Cell) -> float:

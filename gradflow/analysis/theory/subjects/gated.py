@@ -19,12 +19,12 @@ from gradflow.analysis.theory.subjects.case import (
 from gradflow.cells.activations import sigmoid
 from gradflow.cells.base import Array, Layer
 from gradflow.cells.gru import GRU
-from gradflow.cells.initialization import HORIZON
+from gradflow.cells.initialization import DEFAULT_CHRONO_HORIZON
 from gradflow.cells.lstm import LSTM
 from gradflow.errors import UsageError
 from gradflow.linalg.norms import spectral_radius
 
-SOURCE = "eigenvalues of J at h = c = 0; Ahmadian et al. 2015"
+GATED_SOURCE = "eigenvalues of J at h = c = 0; Ahmadian et al. 2015"
 
 
 class Alike(NamedTuple):
@@ -70,7 +70,7 @@ def lstm(case: TheoryCase) -> list[Prediction]:
     kept, rest = _kept(case, "forget_bias", 1.0 if case.options.get("init") == "keras" else 0.0)
     units: Alike | Spread
     if case.options.get("init") == "chrono":
-        units = Spread(float(case.options.get("horizon") or HORIZON))
+        units = Spread(float(case.options.get("horizon") or DEFAULT_CHRONO_HORIZON))
     elif not gated:
         units = Alike(1.0, 0.25)
     else:
@@ -81,7 +81,9 @@ def lstm(case: TheoryCase) -> list[Prediction]:
 def gru(case: TheoryCase) -> list[Prediction]:
     """Return those of h' = (1 − z)⊙n + z⊙h: k = σ(b_z), a = (1 − σ(b_z))σ(b_r), U = U_n."""
     if case.options.get("init") == "chrono":
-        return _predictions(case, Spread(float(case.options.get("horizon") or HORIZON)), 3, "n", GRU)
+        return _predictions(
+            case, Spread(float(case.options.get("horizon") or DEFAULT_CHRONO_HORIZON)), 3, "n", GRU
+        )
     kept, rest = _kept(case, "update_bias", 0.0)
     return _predictions(case, Alike(kept, 0.5 * rest), 3, "n", GRU)
 
@@ -115,11 +117,11 @@ def _predictions(
         Prediction(
             "zero_state_rate",
             lambda: log(units.edge(deviation)),
-            SOURCE,
+            GATED_SOURCE,
             lambda draw: log(zero_state_radius(case.cell(draw))),
         ),
         Prediction(
-            "critical_gain", lambda: None if critical is None else critical / scales.recurrent, SOURCE
+            "critical_gain", lambda: None if critical is None else critical / scales.recurrent, GATED_SOURCE
         ),
     ]
 

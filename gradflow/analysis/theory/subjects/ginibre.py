@@ -52,4 +52,4 @@ def _exponents(size: int, gain: float, plan: Plan, seed: int, draw: int) -> Arra
     return run.exponents()
 
 
-THEORY = SubjectTheory(predictions, is_cell=False)
+GINIBRE_THEORY = SubjectTheory(predictions, is_cell=False)

@@ -17,7 +17,7 @@ from gradflow.analysis.theory.subjects.case import (
     log,
     zero_state_radius,
 )
-from gradflow.cells.activations import Activation, activation
+from gradflow.cells.activations import Activation, parse_activation
 from gradflow.cells.base import affine
 from gradflow.cells.rnn import RNN
 from gradflow.linalg.norms import spectral_radius
@@ -28,7 +28,7 @@ STEP_BY_STEP = "the same, step by step along the inputs"
 
 def predictions(case: TheoryCase) -> list[Prediction]:
     """Return radius of W, rate at the state 0, variance, leading exponent, critical gain, and bound."""
-    scales, phi = case.scales(1), activation(str(case.options.get("activation", "tanh")))
+    scales, phi = case.scales(1), parse_activation(str(case.options.get("activation", "tanh")))
     deviation = abs(case.gain) * scales.recurrent
     source = case.radius_source(1)
     # of an orthogonal W all singular values are its radius; the largest of another is twice that
@@ -125,4 +125,4 @@ def _variance(case: TheoryCase, draw: int) -> float:
     return squares / (case.plan.steps * cell.state_size) if done >= last else math.inf
 
 
-THEORY = SubjectTheory(predictions, reads_inputs=True)
+RNN_THEORY = SubjectTheory(predictions, reads_inputs=True)
