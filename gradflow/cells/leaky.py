@@ -104,7 +104,9 @@ class LeakyRNN(ActivatedLayer):
     def __post_init__(self) -> None:
         given, shape = np.asarray(self.a, np.float64), (self.hidden_size,)
         if given.shape not in ((), shape):
-            raise UsageError(f"a has the shape {given.shape}; expected a number, or one a unit, {shape}")
+            raise UsageError(
+                f"a has the shape {given.shape}; expected a number, or one for each unit, {shape}"
+            )
         stored = given.astype(self.weight_hh.dtype)
         for exact, rounded in zip(given.flat, stored.flat, strict=True):
             if not (0 < rounded <= 1 and exact <= 1):
