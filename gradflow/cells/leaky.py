@@ -104,7 +104,9 @@ class LeakyRNN(ActivatedLayer):
     def __post_init__(self) -> None:
         given, shape = np.asarray(self.a, np.float64), (self.hidden_size,)
         if given.shape not in ((), shape):
-            raise UsageError(f"a has the shape {given.shape}; expected a number, or one a unit, {shape}")
+            raise UsageError(
+                f"a has the shape {given.shape}; expected a number, or one for each unit, {shape}"
+            )
         stored = given.astype(self.weight_hh.dtype)
         for exact, rounded in zip(given.flat, stored.flat, strict=True):
             if not (0 < rounded <= 1 and exact <= 1):
@@ -119,7 +121,7 @@ class LeakyRNN(ActivatedLayer):
 
     @classmethod
     def choose_knob(cls, options: Mapping[str, Any]) -> Knob:
-        """Return a, which sets the time constant of every unit as the bias of a gate does."""
+        """Return a, which sets the time constant of every unit, like the bias of a gate."""
         return Knob("a", float(options.get("a", DEFAULT_LEAK)), 1e-6, 1.0, doubled=True)
 
     def step(self, state: Array, drive: Array) -> Array:
@@ -128,7 +130,7 @@ class LeakyRNN(ActivatedLayer):
         return np.asarray((1.0 - self.a) * state + self.a * value)
 
     def linearize(self, states: Array, inputs: Array) -> LeakyFactor | RNNFactor:
-        """Return diag(1 − a) + diag(a φ′) W at every step; diag(φ′) W where no unit keeps anything."""
+        """Return diag(1 − a) + diag(a φ′) W at every step, or diag(φ′) W if a = 1 for all units."""
         slope = self.a * self.slopes(states, inputs)
         kept = 1.0 - np.asarray(self.a)[:, None]
         if not kept.any():  # a = 1: a closed form for determinants, and the same bits as an rnn

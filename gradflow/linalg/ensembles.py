@@ -5,7 +5,7 @@ So the spectral radius tends to ``gain`` (``ginibre``, ``uniform``, ``orthogonal
 (``symmetric``) as the size grows (circular law: Girko 1984; semicircle: Wigner 1958).
 """
 
-from __future__ import annotations  # numpy.random is loaded by those who draw, not by an annotation
+from __future__ import annotations  # an annotation must not load numpy.random
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,7 +22,7 @@ def random_matrix(ensemble: str, size: int, *, gain: float = 1.0, seed: int = 0)
     """Return a random matrix of shape (size, size).
 
     The ``gain`` is the standard deviation of the entries times √size: as the size grows, the spectral radius
-    tends to it (ginibre, uniform) or to twice that (symmetric). Of orthogonal it is the gain at every size.
+    tends to it (ginibre, uniform) or to twice that (symmetric). For orthogonal it is the gain at every size.
 
     Parameters
     ----------
@@ -43,7 +43,7 @@ def random_matrix(ensemble: str, size: int, *, gain: float = 1.0, seed: int = 0)
     Raises
     ------
     UsageError
-        For an unknown ensemble, a size under 1, a gain that is not finite or a seed under 0.
+        If the ensemble is unknown, the size is below 1, the gain is not finite, or the seed is below 0.
 
     References
     ----------

@@ -5,7 +5,7 @@ Geist, Parlitz & Lauterborn 1990, section 2). Between two orthonormalisations th
 through many steps, as long as they stay so far apart that rounding costs r_ii no visible digit.
 """
 
-from __future__ import annotations  # numpy.random is loaded by those who draw, not by an annotation
+from __future__ import annotations  # an annotation must not load numpy.random
 
 import math
 from collections.abc import Callable, Sequence

@@ -190,7 +190,7 @@ def test_a_framework_without_such_a_cell_is_named(layout, tmp_path):
         (math.inf, "a=inf: expected"),
         (1 + 2**-52, r"a=1\.0000000000000002: expected"),
         ([0.5, 0.5, 2.0, 0.5, 0.5], r"a=2\.0: expected"),
-        ([0.5, 0.5], r"a has the shape \(2,\); expected a number, or one a unit, \(5,\)"),
+        ([0.5, 0.5], r"a has the shape \(2,\); expected a number, or one for each unit, \(5,\)"),
     ],
 )
 def test_a_that_is_out_of_range_is_refused(a, message):

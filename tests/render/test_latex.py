@@ -22,7 +22,7 @@ PREAMBLE = "\\documentclass{article}\n\\usepackage{amsmath,amssymb}\n\\begin{doc
 SOURCES = (gradflow.notation, gradflow.notation.tex, latex)
 # every control word in the sources, and those made of a name
 KNOWN = set(re.findall(r"\\([a-zA-Z]+)", "".join(map(inspect.getsource, SOURCES)))) | {
-    word.strip("\\") for word in [*LATEX_SYMBOLS.values(), *gradflow.notation.NAMES.values()]
+    word.strip("\\") for word in [*LATEX_SYMBOLS.values(), *gradflow.notation.LATEX_NAMES.values()]
 }
 
 
