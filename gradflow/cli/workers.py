@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 
 from gradflow.errors import NumericalError
 
-Piece = TypeVar("Piece")
-Result = TypeVar("Result")
+TaskInput = TypeVar("TaskInput")
+TaskResult = TypeVar("TaskResult")
 
 
 class ProcessWorkers:
@@ -18,7 +18,9 @@ class ProcessWorkers:
     runs in the calling process, where it needs no start of another.
     """
 
-    def map(self, function: Callable[[Piece], Result], pieces: Iterable[Piece], /) -> Iterator[Result]:
+    def map(
+        self, function: Callable[[TaskInput], TaskResult], pieces: Iterable[TaskInput], /
+    ) -> Iterator[TaskResult]:
         """Yield the results of a function in the order of its pieces; all of them must be picklable."""
         work = list(pieces)
         workers = min(len(work), os.cpu_count() or 1)
@@ -28,7 +30,9 @@ class ProcessWorkers:
             yield from _spread(function, work, workers)
 
 
-def _spread(function: Callable[[Piece], Result], work: list[Piece], workers: int) -> Iterator[Result]:
+def _spread(
+    function: Callable[[TaskInput], TaskResult], work: list[TaskInput], workers: int
+) -> Iterator[TaskResult]:
     # imported here so that only commands that use the pool load it
     futures: Any = import_module("concurrent.futures")
     with futures.ProcessPoolExecutor(workers, initializer=_ignore_interrupt) as pool:

@@ -18,19 +18,19 @@ from tests.analysis.taken_apart import network
 from tests.layouts.test_files import FILES
 
 SPAWN = multiprocessing.get_context("spawn")
-DATA = np.random.default_rng(7).standard_normal((3, 12, 3))
+DATA = np.random.default_rng(7).standard_normal((3, 8, 3))
 EXECUTORS = ("1 thread", "2 threads", "4 threads", "2 processes")
-SMALL = {"hidden": 4, "features": 2, "steps": 12}
+SMALL = {"hidden": 4, "features": 2, "steps": 8}
 
 CALLS = {
     "compare_draws": lambda **o: gradflow.compare(
-        "rnn", "lstm", "gru:layers=2", seeds=3, norm="2,min", pair_map=True, paths=True, **SMALL, **o
+        "rnn", "lstm:layers=2", seeds=2, norm="2,min", pair_map=True, paths=True, **SMALL, **o
     ),
     "compare_data": lambda **o: gradflow.compare(
         str(FILES / "torch_gru.pt"), "rnn", input=DATA, seeds=4, **o
     ),
     "compare_overflow": lambda **o: gradflow.compare(
-        "rnn:activation=relu,gain=40", hidden=4, features=2, steps=200, seeds=3, exact=True, **o
+        "rnn:activation=relu,gain=40", hidden=4, features=2, steps=120, seeds=2, exact=True, **o
     ),
     "inspect_files": lambda **o: gradflow.inspect(
         FILES / "equinox_gru.npz", FILES / "haiku_lstm.npz", length=12, units=True, gate_steps=True, **o

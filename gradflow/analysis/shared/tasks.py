@@ -10,15 +10,17 @@ from typing import Protocol, TypeVar
 from gradflow.analysis.shared.progress import ProgressCounter
 from gradflow.errors import GradflowError, NumericalError, UsageError
 
-Piece = TypeVar("Piece")
-Result = TypeVar("Result")
+TaskInput = TypeVar("TaskInput")
+TaskResult = TypeVar("TaskResult")
 RAISED_BY_TASK = "raised_by_gradflow_task"  # attribute of an exception; it survives pickling
 
 
 class TaskExecutor(Protocol):
     """The method of ``concurrent.futures.Executor`` that is used: threads, processes or something else."""
 
-    def map(self, function: Callable[[Piece], Result], pieces: Iterable[Piece], /) -> Iterator[Result]:
+    def map(
+        self, function: Callable[[TaskInput], TaskResult], pieces: Iterable[TaskInput], /
+    ) -> Iterator[TaskResult]:
         """Return the results of a function in the order of its pieces, and cancel the rest if closed."""
 
 
@@ -38,11 +40,11 @@ def check_executor(executor: object) -> None:
 
 
 def run_tasks(
-    task: Callable[[Piece], Result],
-    pieces: Sequence[Piece],
+    task: Callable[[TaskInput], TaskResult],
+    pieces: Sequence[TaskInput],
     executor: TaskExecutor | None,
     counter: ProgressCounter,
-) -> list[Result]:
+) -> list[TaskResult]:
     """Return the result of a task for every piece, in order, and count each on ``counter`` in this thread.
 
     Without an executor, the pieces are done one after the other in this thread. A task must depend on its
@@ -64,7 +66,7 @@ def run_tasks(
     ...     run_tasks(abs, [-1, 2, -3], pool, ProgressCounter(None))
     [1, 2, 3]
     """
-    results: list[Result] = []
+    results: list[TaskResult] = []
     if executor is None:
         for piece in pieces:
             results.append(task(piece))
@@ -83,8 +85,8 @@ def run_tasks(
 
 
 def _share_out(
-    task: Callable[[Piece], Result], pieces: Sequence[Piece], executor: TaskExecutor
-) -> Generator[Result, None, None]:
+    task: Callable[[TaskInput], TaskResult], pieces: Sequence[TaskInput], executor: TaskExecutor
+) -> Generator[TaskResult, None, None]:
     """Yield the results of an executor in order; when closed, cancel what has not begun."""
     outcomes = _submit(task, pieces, executor)
     done = 0
@@ -106,8 +108,8 @@ def _share_out(
 
 
 def _submit(
-    task: Callable[[Piece], Result], pieces: Sequence[Piece], executor: TaskExecutor
-) -> Iterator[Result]:
+    task: Callable[[TaskInput], TaskResult], pieces: Sequence[TaskInput], executor: TaskExecutor
+) -> Iterator[TaskResult]:
     try:
         return iter(executor.map(partial(_run_task, task), pieces))
     except RuntimeError as error:
@@ -118,7 +120,7 @@ def _submit(
         ) from error
 
 
-def _run_task(task: Callable[[Piece], Result], piece: Piece) -> Result:
+def _run_task(task: Callable[[TaskInput], TaskResult], piece: TaskInput) -> TaskResult:
     """Run a task, and mark its exceptions: those without a mark are of the executor, or of pickling."""
     try:
         return task(piece)
