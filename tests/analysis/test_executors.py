@@ -162,6 +162,25 @@ def test_pieces_that_have_not_begun_are_cancelled(culprit):
     assert begun in ([0], [0, 1])
 
 
+class Keeping:
+    """An executor that keeps the iterator of its results."""
+
+    def map(self, function, pieces):
+        self.outcomes = (function(piece) for piece in pieces)
+        return self.outcomes
+
+
+def test_results_that_nobody_takes_any_more_are_closed():
+    def progress(done, total):
+        if done == 1:
+            raise OddCellError
+
+    executor = Keeping()
+    with pytest.raises(OddCellError):
+        gradflow.compare("rnn", "lstm", seeds=2, **SMALL, progress=progress, executor=executor)
+    assert inspect.getgeneratorstate(executor.outcomes) == inspect.GEN_CLOSED
+
+
 def test_worker_that_ends_is_an_error_that_says_so():
     with ProcessPoolExecutor(1, mp_context=SPAWN) as pool:
         with pytest.raises(NumericalError, match="a worker of the executor ended"):
