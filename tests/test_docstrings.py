@@ -1,6 +1,7 @@
 """Docstrings of the public API: numpydoc's form, shapes and sources, and errors and fields as they are."""
 
 import re
+from concurrent.futures import BrokenExecutor
 from dataclasses import is_dataclass, replace
 from doctest import DocTestParser
 from inspect import isclass
@@ -94,6 +95,14 @@ def two_layers():
     return gradflow.from_state_dict(arrays, assume={"activation": "identity"})
 
 
+class BrokenWorkers:
+    """An executor whose worker ends before its work is done."""
+
+    def map(self, function, pieces):
+        raise BrokenExecutor
+        yield
+
+
 # A call for every error that a docstring speaks of.
 PROVOKED = {
     ("bptt", "UsageError"): lambda: gradflow.bptt("ltsm"),
@@ -131,6 +140,7 @@ PROVOKED = {
     ("read_matrix", "DataError"): lambda: gradflow.read_matrix("1 nan"),
     ("theory", "UsageError"): lambda: gradflow.theory("lstm:projection=2"),
     ("theory", "DataError"): lambda: gradflow.theory("rnn", input=MISSING),
+    ("theory", "NumericalError"): lambda: gradflow.theory("rnn", seeds=1, executor=BrokenWorkers()),
     ("to_text", "UsageError"): lambda: gradflow.to_text(gradflow.power("2"), "cvs"),
     ("to_text", "NumericalError"): lambda: gradflow.to_text(
         gradflow.power("2", steps=5000), "csv", table="power"

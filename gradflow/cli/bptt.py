@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import gradflow
 from gradflow.analysis import INPUTS, LOSSES
+from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
 from gradflow.cli.options import CELL, Features, Hidden, InputFormat, InputScale, Key, OptionalSeed, option
 
@@ -76,7 +77,7 @@ def bptt(
         ),
     ] = False,
     *,
-    map: Any,
+    progress: Progress | None,
 ) -> Any:
     """Where the gradient of a loss comes from, lag by lag.
 
@@ -100,5 +101,5 @@ def bptt(
     return gradflow.bptt(
         cell, loss=loss, targets=targets, targets_key=targets_key, parameter=parameter, hidden=hidden,
         steps=steps, batch=batch, seed=seed, features=features, input=input, key=key,
-        input_format=input_format, input_scale=input_scale, pair_map=pair_map, map=map,
+        input_format=input_format, input_scale=input_scale, pair_map=pair_map, progress=progress,
     )  # fmt: skip

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import gradflow
 from gradflow.analysis import BLOCKS, DTYPES, FLOW_VERDICTS, NORMS, VIEWS
+from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
 from gradflow.cli.options import (
     SEVERAL_CELLS,
@@ -74,7 +75,7 @@ def compare(
     ] = False,
     dtype: Annotated[str, option("--dtype", metavar="DTYPE", help=" or ".join(DTYPES) + ".")] = DTYPES[0],
     *,
-    map: Any,
+    progress: Progress | None,
 ) -> Any:
     """Gradient flow by lag, for several cells side by side.
 
@@ -109,5 +110,5 @@ def compare(
     return gradflow.compare(
         *cells, hidden=hidden, steps=steps, seed=seed, seeds=seeds, features=features, input=input, key=key,
         input_format=input_format, input_scale=input_scale, norm=norm, block=block, view=view, lags=lags,
-        pair_map=pair_map, paths=paths, gate_steps=gate_steps, exact=exact, dtype=dtype, map=map,
+        pair_map=pair_map, paths=paths, gate_steps=gate_steps, exact=exact, dtype=dtype, progress=progress,
     )  # fmt: skip

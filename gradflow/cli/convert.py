@@ -18,8 +18,6 @@ def convert(
     ],
     layout: Layout = None,
     assume: Assume = None,
-    *,
-    map: Any,  # noqa: ARG001 - every command gets one
 ) -> Any:
     """Write the recurrent layers of a checkpoint under torch's names.
 

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import typer
 
 import gradflow
+from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
 from gradflow.cli.options import Key, OptionalSeed, option
 from gradflow.derivations.topics import ALL_TOPICS, DERIVATIONS
@@ -49,7 +50,7 @@ def derive(
     ] = None,
     seed: OptionalSeed = None,
     *,
-    map: Any,
+    progress: Progress | None,
 ) -> Any:
     """The exercise sheet's answers, derived step by step and verified.
 
@@ -69,5 +70,6 @@ def derive(
     Tables:   lines (main), topics, summary
     """
     return gradflow.derive(
-        topic, list=list, cell=cell, matrix=matrix, key=key, steps=steps, hidden=hidden, seed=seed, map=map
-    )
+        topic, list=list, cell=cell, matrix=matrix, key=key, steps=steps, hidden=hidden, seed=seed,
+        progress=progress,
+    )  # fmt: skip

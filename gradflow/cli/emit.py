@@ -13,7 +13,7 @@ import typer
 from gradflow.cli import options
 from gradflow.cli.destination import Destination
 from gradflow.cli.ending import EXIT_PIPE_LOST, EXIT_VERDICT_HOLDS, print_stderr
-from gradflow.cli.screen import has_color, has_unicode, make_progress_map, measure_width
+from gradflow.cli.screen import has_color, has_unicode, measure_width, show_progress
 from gradflow.errors import UsageError
 from gradflow.printable import escape_unprintable
 from gradflow.registry import describe_unknown, lookup
@@ -114,8 +114,9 @@ class OutputRequest(NamedTuple):
 def emits(verdicts: tuple[str, ...]) -> Callable[[Callable[..., Any]], Callable[..., None]]:
     """Make a command of a function that returns a record.
 
-    The command has the options of the function and those of `OutputRequest`, and passes a ``map`` that shows
-    progress. An option that both have, such as an ``output`` that is not the result, belongs to the function.
+    The command has the options of the function and those of `OutputRequest`. An option that both have, such
+    as an ``output`` that is not the result, belongs to the function. A function with a parameter ``progress``
+    receives a callback that shows a progress bar, or None where none is shown.
 
     Parameters
     ----------
@@ -128,9 +129,16 @@ def emits(verdicts: tuple[str, ...]) -> Callable[[Callable[..., Any]], Callable[
         def run(**arguments: Any) -> None:
             request = OutputRequest(**{parameter.name: arguments.pop(parameter.name) for parameter in shared})
             request.check(verdicts)
-            emit(command(**arguments, map=make_progress_map(request.quiet)), request)
+            if reports_progress:
+                with show_progress(request.quiet) as progress:
+                    record = command(**arguments, progress=progress)
+            else:
+                record = command(**arguments)
+            emit(record, request)
 
-        own = [p for p in inspect.signature(command).parameters.values() if p.name != "map"]
+        parameters = inspect.signature(command).parameters
+        reports_progress = "progress" in parameters
+        own = [parameter for name, parameter in parameters.items() if name != "progress"]
         names = {parameter.name for parameter in own}
         common = inspect.signature(OutputRequest).parameters.values()
         shared = [parameter for parameter in common if parameter.name not in names]

@@ -6,6 +6,7 @@ import typer
 
 import gradflow
 from gradflow.analysis import ARRIVALS
+from gradflow.analysis.shared.progress import Progress
 from gradflow.cells import CELLS
 from gradflow.cli.emit import emits
 from gradflow.cli.options import Features, Input, InputFormat, InputScale, Key, Seed, option
@@ -43,7 +44,7 @@ def init(
         str, option("--layout", metavar="NAME", help=f"{'|'.join(EXPORTERS)}: names and order of the arrays.")
     ] = "torch",
     *,
-    map: Any,
+    progress: Progress | None,
 ) -> Any:  # fmt: skip
     """Find fresh weights whose gradients survive N steps.
 
@@ -70,5 +71,5 @@ def init(
     return gradflow.init(
         cell, hidden=hidden, features=features, horizon=horizon, input=input, key=key,
         input_format=input_format, input_scale=input_scale, seed=seed, seeds=seeds, output=output,
-        layout=layout, map=map,
+        layout=layout, progress=progress,
     )  # fmt: skip

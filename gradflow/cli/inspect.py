@@ -6,9 +6,10 @@ import typer
 
 import gradflow
 from gradflow.analysis import INPUTS, INSPECTION_VERDICTS
+from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
 from gradflow.cli.options import Assume, GateSteps, Key, Layout, Seed, assumptions, fill_help, option
-from gradflow.cli.workers import pooled
+from gradflow.cli.workers import ProcessWorkers
 from gradflow.layouts import LAYOUTS
 from gradflow.readers import CONTAINERS
 
@@ -63,7 +64,7 @@ def inspect(
         ),
     ] = False,
     *,
-    map: Any,
+    progress: Progress | None,
 ) -> Any:
     """What the layers of a trained checkpoint do to gradients.
 
@@ -93,5 +94,5 @@ def inspect(
     """
     return gradflow.inspect(
         *files, input=input, key=key, length=length, seed=seed, layout=layout, assume=assumptions(assume),
-        units=units, gate_steps=gate_steps, diff=diff, map=pooled(map),
+        units=units, gate_steps=gate_steps, diff=diff, progress=progress, executor=ProcessWorkers(),
     )  # fmt: skip

@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import gradflow
 from gradflow.analysis import FLOW_VERDICTS
+from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
 from gradflow.cli.options import (
     CELL,
@@ -57,7 +58,7 @@ def lyapunov(
     input_format: InputFormat = None,
     input_scale: InputScale = None,
     *,
-    map: Any,
+    progress: Progress | None,
 ) -> Any:
     """The Lyapunov spectrum of a cell or of any system.
 
@@ -81,5 +82,5 @@ def lyapunov(
     return gradflow.lyapunov(
         cell, jacobians=jacobians, key=key, count=count, steps=steps, transient=transient,
         tolerance=tolerance, hidden=hidden, seed=seed, seeds=seeds, features=features, input=input,
-        input_format=input_format, input_scale=input_scale, map=map,
+        input_format=input_format, input_scale=input_scale, progress=progress,
     )  # fmt: skip

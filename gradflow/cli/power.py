@@ -4,6 +4,7 @@ from typing import Annotated, Any
 
 import gradflow
 from gradflow.analysis import REGIMES
+from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
 from gradflow.cli.options import Key, option
 from gradflow.linalg import ENSEMBLES
@@ -61,7 +62,7 @@ def power(
         ),
     ] = None,
     *,
-    map: Any,
+    progress: Progress | None,
 ) -> Any:
     """Powers of a matrix, and the eigenvalue that decides them.
 
@@ -81,5 +82,5 @@ def power(
     """
     return gradflow.power(
         matrix, key=key, steps=steps, random=random, size=size, gain=gain, seed=seed, kreiss=kreiss,
-        entries=entries, claim_vectors=claim_vectors, claim_values=claim_values, map=map,
+        entries=entries, claim_vectors=claim_vectors, claim_values=claim_values, progress=progress,
     )  # fmt: skip

@@ -3,9 +3,12 @@
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sized
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import import_module
 from typing import Any, TextIO
+
+from gradflow.analysis.shared.progress import Progress
 
 BAR_DELAY = 0.5  # seconds before a bar appears
 
@@ -41,53 +44,54 @@ def has_unicode(stream: TextIO) -> bool:
     return True
 
 
-def make_progress_map(quiet: bool) -> Callable[..., Iterable[Any]]:
-    """Return a ``map`` that shows a progress bar on stderr for long work, if stderr is a terminal."""
-    return map if quiet or not (sys.stderr and sys.stderr.isatty()) else _map_with_bar
-
-
-def _map_with_bar(function: Callable[..., Any], *iterables: Iterable[Any]) -> Iterator[Any]:
-    first = iterables[0]
-    bar = _LateBar(len(first) if isinstance(first, Sized) else None)
+@contextmanager
+def show_progress(quiet: bool) -> Iterator[Progress | None]:
+    """Yield a callback that shows a progress bar on stderr for long work; None off a terminal."""
+    if quiet or not (sys.stderr and sys.stderr.isatty()):
+        yield None
+        return
+    bar = _LateBar()
     try:
-        for done, arguments in enumerate(zip(*iterables, strict=False)):
-            bar.update(done)
-            yield function(*arguments)
+        yield bar.update
     finally:
         bar.stop()
 
 
 class _LateBar:
-    """A progress bar that appears after a delay, even while the first item is still being worked on."""
+    """A progress bar that appears a while after work begins, even while its first piece is not done yet."""
 
-    def __init__(self, total: int | None) -> None:
-        self.total, self.done = total, 0
+    def __init__(self) -> None:
+        self.total: int | None = None
+        self.done = 0
         self.bar: Any = None
+        self.timer: threading.Timer | None = None
         self.ended = False
         self.lock = threading.Lock()
-        self.timer = threading.Timer(BAR_DELAY, self._begin)
-        self.timer.daemon = True
-        if BAR_DELAY > 0:
-            self.timer.start()
-        else:
-            self._begin()
 
-    def _begin(self) -> None:
+    def update(self, done: int, total: int | None) -> None:
+        """Set how many pieces of work are done, and how many there are. The first call begins the work."""
+        with self.lock:
+            self.done, self.total = done, total
+            if self.bar is not None:
+                self.bar.update(self.task, completed=done, total=total)
+        if self.timer is None:
+            self.timer = threading.Timer(BAR_DELAY, self._appear)
+            self.timer.daemon = True
+            if BAR_DELAY > 0:
+                self.timer.start()
+            else:
+                self._appear()
+
+    def _appear(self) -> None:
         with self.lock:
             if not self.ended:
                 self.bar = _start_bar()
                 self.task = self.bar.add_task("", total=self.total, completed=self.done)
 
-    def update(self, done: int) -> None:
-        """Set how many items are done."""
-        with self.lock:
-            self.done = done
-            if self.bar is not None:
-                self.bar.update(self.task, completed=done)
-
     def stop(self) -> None:
         """Remove the bar, or keep it from appearing."""
-        self.timer.cancel()
+        if self.timer is not None:
+            self.timer.cancel()
         with self.lock:
             self.ended = True
             if self.bar is not None:

@@ -6,6 +6,7 @@ import typer
 
 import gradflow
 from gradflow.analysis import FLOW_VERDICTS
+from gradflow.analysis.shared.progress import Progress
 from gradflow.analysis.theory.subjects import THEORIES
 from gradflow.cli.emit import emits
 from gradflow.cli.options import Features, Input, InputFormat, Key, OptionalSeed, Steps, Transient, option
@@ -46,7 +47,7 @@ def theory(
         bool, option("--measure/--no-measure", help="Measure the predicted quantities, or show theory alone.")
     ] = True,
     *,
-    map: Any,
+    progress: Progress | None,
 ) -> Any:
     """Predictions of theory beside measurements.
 
@@ -72,5 +73,5 @@ def theory(
     return gradflow.theory(
         cell, gain=gain, hidden=hidden, steps=steps, transient=transient, seed=seed, seeds=seeds,
         features=features, input=input, key=key, input_format=input_format, input_scale=input_scale,
-        measure=measure, map=map,
+        measure=measure, progress=progress,
     )  # fmt: skip

@@ -1,40 +1,44 @@
-"""Run independent pieces of work in parallel, each in its own process."""
+"""Worker processes for independent pieces of work."""
 
 import os
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
-from typing import Any
+from typing import Any, TypeVar
 
 from gradflow.errors import NumericalError
 
+TaskInput = TypeVar("TaskInput")
+TaskResult = TypeVar("TaskResult")
 
-def pooled(show: Callable[..., Iterable[Any]]) -> Callable[..., Iterable[Any]]:
-    """Return a ``map`` that spreads its work over the cores, and passes the results to ``show`` in order.
 
-    A single piece of work runs in the calling process. A function and its arguments must be picklable.
+class ProcessWorkers:
+    """An executor that spreads its work over the cores, each piece in another process.
+
+    The processes begin when there is work for at least two of them, and end with it. A single piece of work
+    runs in the calling process, where it needs no start of another.
     """
 
-    def apply(function: Callable[[Any], Any], items: Iterable[Any]) -> Iterator[Any]:
-        work = list(items)
+    def map(
+        self, function: Callable[[TaskInput], TaskResult], pieces: Iterable[TaskInput], /
+    ) -> Iterator[TaskResult]:
+        """Yield the results of a function in the order of its pieces; all of them must be picklable."""
+        work = list(pieces)
         workers = min(len(work), os.cpu_count() or 1)
         if workers < 2:
-            yield from show(function, work)
-            return
-        yield from _spread(show, function, work, workers)
-
-    return apply
+            yield from map(function, work)
+        else:
+            yield from _spread(function, work, workers)
 
 
 def _spread(
-    show: Callable[..., Iterable[Any]], function: Callable[[Any], Any], work: list[Any], workers: int
-) -> Iterator[Any]:
+    function: Callable[[TaskInput], TaskResult], work: list[TaskInput], workers: int
+) -> Iterator[TaskResult]:
     # imported here so that only commands that use the pool load it
-    futures = import_module("concurrent.futures")
-    process = import_module("concurrent.futures.process")
-    with futures.ProcessPoolExecutor(workers, initializer=_quiet) as pool:
+    futures: Any = import_module("concurrent.futures")
+    with futures.ProcessPoolExecutor(workers, initializer=_ignore_interrupt) as pool:
         try:
-            yield from show(_result, [pool.submit(function, item) for item in work])
-        except process.BrokenProcessPool as error:
+            yield from pool.map(function, work)
+        except futures.BrokenExecutor as error:
             raise NumericalError(
                 "another program ended a worker process, perhaps because memory ran out; give fewer files "
                 "at once"
@@ -45,11 +49,7 @@ def _spread(
             raise
 
 
-def _result(future: Any) -> Any:
-    return future.result()
-
-
-def _quiet() -> None:
+def _ignore_interrupt() -> None:
     """Leave Ctrl-C to the parent, which ends the pool."""
     signal = import_module("signal")
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -1,13 +1,14 @@
 """The answers to the exercise sheet, derived step by step; every step is checked with numbers."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from gradflow.analysis.shared.inputs import check_count
+from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.square import square_matrix
 from gradflow.derivations.record import Derivation, DerivationLines, DerivedTopics, TopicList
 from gradflow.derivations.topics import ALL_TOPICS, DERIVATIONS
@@ -39,7 +40,7 @@ def derive(
     steps: int | None = None,
     hidden: int | None = None,
     seed: int | None = None,
-    map: Callable[..., Iterable[Any]] = map,
+    progress: Progress | None = None,
 ) -> Derivation:
     """Answer a topic of the exercise sheet, with every line of its derivation checked on random parameters.
 
@@ -64,8 +65,9 @@ def derive(
         Number of units of the random network, or of rows of the random matrix.
     seed : int, optional
         Of the random parameters; 0 unless given.
-    map : callable
-        Applies the check to each line in order; a caller may watch it.
+    progress : callable, optional
+        Called as ``progress(done, total)`` when checking begins and after each line. What it raises ends the
+        work. A list of the topics is no work, and calls it not at all.
 
     Returns
     -------
@@ -93,6 +95,7 @@ def derive(
     >>> found.lines.formula[7], found.lines.holds[7]
     ('∂y/∂x = diag(σ′(Wx)) W', True)
     """
+    counter = ProgressCounter(progress)
     given: dict[str, Any] = {"cell": cell, "matrix": matrix, "key": key, "steps": steps, "hidden": hidden}
     params = {"topic": topic, "list": list, **given, "matrix": name_origin(matrix), "seed": seed}
     if list:
@@ -121,7 +124,16 @@ def derive(
         for symbols in [one.symbols()]
         for number, line in enumerate(one.lines, 1)
     ]
-    return _make_record(params, topics, jobs, [*map(lambda job: verify_line(*job), jobs)])
+    return _make_record(params, topics, jobs, _verify_lines(jobs, counter))
+
+
+def _verify_lines(jobs: Sequence[Job], counter: ProgressCounter) -> list[VerifiedLine]:
+    counter.begin(len(jobs))
+    verified: list[VerifiedLine] = []
+    for job in jobs:
+        verified.append(verify_line(*job))
+        counter.add_one()
+    return verified
 
 
 def _read_options(given: Mapping[str, Any]) -> dict[str, Any]:

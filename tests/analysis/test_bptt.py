@@ -325,14 +325,8 @@ def test_the_same_seed_gives_the_same_numbers_and_another_others():
     assert abs(one.log10_gradient_norm - other.log10_gradient_norm) > 1e-3
 
 
-def test_a_map_may_watch_every_lag_in_its_order():
+def test_progress_counts_every_lag_and_changes_nothing():
     seen = []
-
-    def watched(function, lags):
-        for lag in lags:
-            seen.append(lag)
-            yield function(lag)
-
-    found = gradflow.bptt("lstm", map=watched, **SMALL)
-    assert seen == list(range(12))
+    found = gradflow.bptt("lstm", progress=lambda *counts: seen.append(counts), **SMALL)
+    assert seen == [(done, 12) for done in range(13)]
     assert gradflow.to_text(found, "json") == gradflow.to_text(gradflow.bptt("lstm", **SMALL), "json")

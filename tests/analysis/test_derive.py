@@ -309,15 +309,10 @@ def test_seed_changes_the_numbers_and_no_formula():
     assert first.lines.formula == other.lines.formula
 
 
-def test_map_receives_every_line_once():
+def test_progress_counts_every_line_once():
     seen = []
-
-    def watched(function, jobs):
-        for job in jobs:
-            seen.append(job)
-            yield function(job)
-
-    assert derive("gates", map=watched).verified == len(seen)
+    found = derive("gates", progress=lambda *counts: seen.append(counts))
+    assert seen == [(done, found.verified) for done in range(found.verified + 1)]
 
 
 # What is known of the answers, line by line of those that have it.

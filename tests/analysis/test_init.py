@@ -526,16 +526,14 @@ def test_one_seed_gives_the_same_bytes_and_another_gives_others(name, tmp_path):
     assert texts[0] == texts[1] != texts[2]
 
 
-def test_a_map_that_is_handed_in_does_the_work_in_order_and_changes_nothing():
+def test_progress_counts_every_measurement_and_changes_nothing():
     seen = []
-
-    def watching(function, items):
-        for item in items:
-            seen.append(item)
-            yield function(item)
-
-    watched = small("lstm", seeds=3, map=watching)
-    assert len(seen) == len(watched.trials.value) + 2 * 3
+    watched = small("lstm", seeds=3, progress=lambda *counts: seen.append(counts))
+    trials = len(watched.trials.value)
+    # the start and the search; then held-out sequences and draws of the start and of the tuned value
+    total = 1 + trials + 2 * (1 + 3)
+    search = [(done, None) for done in range(1 + trials + 1)]
+    assert seen == search + [(done, total) for done in range(1 + trials + 1, total + 1)]
     assert_same(watched, small("lstm", seeds=3))
 
 

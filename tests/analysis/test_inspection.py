@@ -1,10 +1,8 @@
 """What is told of checkpoints: held against the files' own numbers and the frameworks' own Jacobians."""
 
 import math
-import multiprocessing
 import re
 import shutil
-from concurrent.futures import ProcessPoolExecutor
 
 import numpy as np
 import pytest
@@ -453,13 +451,6 @@ def test_diff_with_a_file_that_cannot_be_read_says_why(tmp_path, place):
     files[place] = tmp_path / "empty.pt"
     with pytest.raises(DataError, match=r"empty\.pt: is empty"):
         inspect(*files, diff=True)
-
-
-def test_a_process_pool_makes_the_same_record_as_one_process():
-    for files in ((LSTM, GRU, TWO), (STACKED,)):  # files of several, layers of one
-        alone = gradflow.to_text(inspect(*files, units=True), "json")
-        with ProcessPoolExecutor(2, mp_context=multiprocessing.get_context("spawn")) as pool:
-            assert gradflow.to_text(inspect(*files, units=True, map=pool.map), "json") == alone
 
 
 def test_arrays_and_what_was_loaded_are_taken_as_the_file():

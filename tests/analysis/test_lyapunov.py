@@ -8,7 +8,7 @@ import pytest
 from scipy.linalg import expm
 
 import gradflow
-from gradflow.analysis.shared.exponents import INITIAL_STATE_SPREAD, RUN_BATCHES
+from gradflow.analysis.shared.exponents import INITIAL_STATE_SPREAD, RUN_BATCHES, Plan, pieces_of
 from gradflow.cells import CELLS
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
@@ -615,19 +615,21 @@ def test_the_same_seed_gives_the_same_numbers_and_another_others():
     assert np.abs(one.exponents.exponent - other.exponents.exponent).max() > 1e-3
 
 
-def test_a_map_may_watch_every_piece():
+def test_progress_counts_every_piece_and_changes_nothing():
     seen = []
-
-    def watched(function, pieces):
-        for piece in pieces:
-            seen.append(piece)
-            yield function(piece)
-
     plain = whole("rnn", hidden=4, features=2, steps=100)
-    found = whole("rnn", hidden=4, features=2, steps=100, map=watched)
+    found = whole("rnn", hidden=4, features=2, steps=100, progress=lambda *counts: seen.append(counts))
     np.testing.assert_array_equal(found.exponents.exponent, plain.exponents.exponent)
-    assert sum(length for measured, length in seen if measured) == 100
-    assert sum(length for measured, length in seen if not measured) == 10
+    # a transient of 10 steps and 32 batches of the others, from the first state and from other states
+    assert seen == [(done, 2 * (10 + 32)) for done in range(2 * (10 + 32) + 1)]
+
+
+def test_pieces_cover_the_transient_and_the_steps_once():
+    for transient, steps in ((0, 1), (10, 100), (7, 31), (100, 1000)):
+        pieces = pieces_of(Plan(transient, steps))
+        assert sum(length for measures, length in pieces if not measures) == transient
+        assert sum(length for measures, length in pieces if measures) == steps
+        assert pieces == sorted(pieces, key=lambda piece: piece[0])  # the transient is first
 
 
 def test_the_first_state_is_near_zero_but_not_there():

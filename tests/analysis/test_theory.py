@@ -7,9 +7,13 @@ import numpy as np
 import pytest
 
 import gradflow
+from gradflow.analysis.shared.exponents import plan_of
+from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.theory.mean_field import normal_mean
-from gradflow.analysis.theory.subjects.case import CIRCULAR_LAW
+from gradflow.analysis.theory.subjects.case import CIRCULAR_LAW, TheoryCase
 from gradflow.analysis.theory.subjects.gated import Alike
+from gradflow.analysis.theory.sweep import parse_asked
+from gradflow.analysis.theory.theory import find_theory
 from gradflow.cells.activations import parse_activation
 from gradflow.cells.spec import parse_cell
 from gradflow.errors import UsageError
@@ -32,6 +36,20 @@ def predicted(cell, **options):
     found = rows(gradflow.theory(cell, measure=False, **options))
     assert all(math.isnan(number) for row in found.values() for number in row[1:])
     return {name: row[0] for name, row in found.items()}
+
+
+def measured_draws(
+    cell, seeds, *, hidden, steps, features, gain=None, transient=None, seed=0, input_scale=1.0
+):
+    """What is measured of each draw of a simple recurrent network, by the name of the quantity."""
+    variant = parse_asked(cell, gain, None).at()
+    inputs = Inputs.of(
+        None, key=None, format=None, steps=None, features=features, scale=input_scale, seed=seed, count=seeds
+    )
+    plan = plan_of(steps, transient, None)
+    case = TheoryCase(variant.text, variant.options, variant.spec, hidden, inputs, plan, seed, seeds)
+    measures = {one.quantity: one.measure for one in find_theory("rnn").predict(case) if one.measure}
+    return [{name: measure(case, draw) for name, measure in measures.items()} for draw in range(seeds)]
 
 
 def fresh(cell, hidden, features, draw, seed=0):
@@ -100,23 +118,13 @@ def test_biases_of_torch_count_as_drive():
 )
 @pytest.mark.parametrize("gain", [0.4, 1.2, 2.5])
 def test_pascanus_bound_is_over_every_exponent_predicted_or_measured(init, activation, gain):
-    values = {}
-
-    def noted(function, jobs):
-        for prediction, draw in jobs:
-            value = values[prediction.quantity, draw] = function((prediction, draw))
-            yield value
-
+    cell, options = f"rnn:init={init},activation={activation}", {"gain": gain, "hidden": 10, "steps": 30}
     with np.errstate(over="ignore"):
-        found = rows(
-            gradflow.theory(
-                f"rnn:init={init},activation={activation}", gain=gain, hidden=10, seeds=3, steps=30,
-                features=3, map=noted,
-            )
-        )  # fmt: skip
+        found = rows(gradflow.theory(cell, seeds=3, features=3, **options))
+        draws = measured_draws(cell, 3, features=3, **options)
     assert found["rate_bound"][0] >= found["largest_exponent"][0] - 1e-12
-    for draw in range(3):
-        assert values["rate_bound", draw] >= values["largest_exponent", draw] - 1e-12
+    for values in draws:
+        assert values["rate_bound"] >= values["largest_exponent"] - 1e-12
 
 
 @pytest.mark.parametrize(
@@ -299,35 +307,29 @@ def test_the_weakest_noise_leaves_the_network_as_it_is_without_any(scale):
 def test_every_draw_of_an_rnn_is_measured_as_formulas_have_it():
     options = {"hidden": 12, "steps": 40, "transient": 7, "features": 3, "seed": 4, "input_scale": 0.6}
     cell = "rnn:gain=2"
-    values = {}
-
-    def noted(function, jobs):
-        for prediction, draw in jobs:
-            value = values[prediction.quantity, draw] = function((prediction, draw))
-            yield value
-
-    found = rows(gradflow.theory(cell, seeds=3, map=noted, **options))
+    found = rows(gradflow.theory(cell, seeds=3, **options))
+    values = measured_draws(cell, 3, **options)
     for draw in range(3):
         made = fresh(cell, 12, 3, draw, seed=4)
-        assert values["spectral_radius", draw] == pytest.approx(
+        assert values[draw]["spectral_radius"] == pytest.approx(
             abs(np.linalg.eigvals(made.weight_hh)).max(), rel=1e-12
         )
         at_zero = (1 - np.tanh(made.bias) ** 2)[:, None] * made.weight_hh
         expected = math.log(abs(np.linalg.eigvals(at_zero)).max())
-        assert values["zero_state_rate", draw] == pytest.approx(expected, abs=1e-12)
+        assert values[draw]["zero_state_rate"] == pytest.approx(expected, abs=1e-12)
         bound = math.log(np.linalg.norm(made.weight_hh, 2))
-        assert values["rate_bound", draw] == pytest.approx(bound, abs=1e-13)
+        assert values[draw]["rate_bound"] == pytest.approx(bound, abs=1e-13)
         state = np.random.default_rng([4, draw, 2]).normal(0.0, 0.1, 12)
         squares = []
         for x in 0.6 * np.random.default_rng([4, draw, 0]).standard_normal((47, 3)):
             z = made.weight_ih @ x + made.weight_hh @ state + made.bias
             squares.append(np.square(z).mean())
             state = np.tanh(z)
-        assert values["variance", draw] == pytest.approx(np.mean(squares[7:]), rel=1e-12)
+        assert values[draw]["variance"] == pytest.approx(np.mean(squares[7:]), rel=1e-12)
     alone = gradflow.lyapunov(cell, count=1, **options).exponents.exponent[0]
-    assert values["largest_exponent", 0] == pytest.approx(alone, abs=1e-12)
+    assert values[0]["largest_exponent"] == pytest.approx(alone, abs=1e-12)
     for name, (expected, mean, error, deviation) in rows_with_draws(found):
-        sample = np.array([values[name, draw] for draw in range(3)])
+        sample = np.array([values[draw][name] for draw in range(3)])
         assert mean == pytest.approx(sample.mean(), rel=1e-14)
         assert error == pytest.approx(sample.std(ddof=1) / math.sqrt(3), rel=1e-12)
         assert deviation == pytest.approx((mean - expected) / error, rel=1e-12)

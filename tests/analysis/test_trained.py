@@ -277,16 +277,17 @@ def test_beside_fresh_cells_each_has_what_it_has_alone():
 
 
 def test_a_trained_network_on_one_input_is_measured_once():
-    counts = []
+    totals = []
 
-    def watched(measure, jobs):
-        found = [measure(job) for job in jobs]
-        counts.append([len(draws) for draws in found])
-        return found
+    def progress(done, total):
+        totals.append(total)
 
-    compare(str(TORCH), "gru", input=expected(TORCH)["inputs"], seeds=5, map=watched)
-    compare(str(TORCH), "gru", steps=6, seeds=5, map=watched)
-    assert counts == [[1, 5], [5, 5]]
+    # exact: each draw is a piece of work
+    compare(str(TORCH), "gru", input=expected(TORCH)["inputs"], seeds=5, exact=True, progress=progress)
+    assert set(totals) == {1 + 5}
+    totals.clear()
+    compare(str(TORCH), "gru", steps=6, seeds=5, exact=True, progress=progress)
+    assert set(totals) == {5 + 5}
 
 
 def test_every_sequence_of_a_batch_is_a_draw_of_a_trained_network():

@@ -120,11 +120,20 @@ def test_options_are_the_inputs_of_the_function(name):
     function = inspect.signature(getattr(gradflow, name)).parameters
     options = {parameter.name: parameter for parameter in PROGRAM.commands[name].params}
     for parameter in function.values():
-        if parameter.name == "map":
+        if parameter.name in ("progress", "executor"):
             continue
         assert parameter.name in options
         if parameter.default is not parameter.empty:
             assert options[parameter.name].default == parameter.default
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_a_command_takes_progress_if_its_function_does_and_has_no_such_option(name):
+    function = inspect.signature(getattr(gradflow, name)).parameters
+    command = inspect.signature(inspect.unwrap(lookup(COMMANDS, name, "command"))).parameters
+    assert ("progress" in command) == ("progress" in function)
+    options = {parameter.name for parameter in PROGRAM.commands[name].params}
+    assert not options & {"progress", "executor"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -92,7 +92,7 @@ def test_params_have_all_inputs_and_defaults(case):
     command, outcome = case
     parameters = inspect.signature(getattr(gradflow, command[0])).parameters
     params = outcome.object["params"]
-    assert set(params) == set(parameters) - {"map"}
+    assert set(params) == set(parameters) - {"progress", "executor"}
     given = {str(flag).lstrip("-") for flag in command}
     for name in ("seed", "gain", "input_scale", "kreiss", "hidden", "seeds"):
         default = parameters[name].default if name in params else None

@@ -2,6 +2,7 @@
 
 import errno
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -10,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from gradflow.cli import screen
+from gradflow.cli import COMMANDS, screen
+from tests.layouts.test_files import FILES
 
 POWER = ("power", "-m", "0.58 0.24; 0.24 0.72")
 # 10 000 rows, more than the buffer of a pipe
@@ -164,11 +166,37 @@ def at_once(monkeypatch):
     monkeypatch.setattr(screen, "BAR_DELAY", -1.0)
 
 
-def test_bar_leaves_stdout_unchanged(cli, at_once):
-    outcome = cli(*COMPARE, "-f", "json", terminals=("stderr",))
-    assert outcome.code == 0
-    assert "/2" in outcome.err  # one batch per cell
-    assert outcome.raw == cli(*COMPARE, "-f", "json").raw
+# A line of each command, and how many pieces of work it has: a field of its result, or None without a bar.
+TINY = ("--hidden", 2, "--features", 2)
+PIECES = {
+    "power": (POWER[1:], 31),  # powers
+    "compare": (COMPARE[1:], 2),  # one batch per cell
+    "bptt": (("rnn", *TINY, "--steps", 5), 5),  # lags
+    "lyapunov": (("rnn", *TINY, "--steps", 20), 2 * (2 + 20)),  # steps, from the first state and from others
+    "theory": (("ginibre", "--gain", "1:2:1", "--hidden", 2, "--steps", 9, "--seeds", 3), 2 * (1 + 3)),
+    "init": (("rnn:init=orthogonal,activation=identity", *TINY, "--horizon", 9, "--seeds", 3), 1 + 1 + 3),
+    "inspect": ((FILES / "equinox_gru.npz", FILES / "torch_gru.pt", "--length", 5), 2),  # files
+    "convert": ((FILES / "torch_gru.pt", "new.npz"), None),
+    "derive": (("jacobian",), "verified"),  # lines
+}
+
+
+def test_every_command_has_a_line_here():
+    assert list(PIECES) == list(COMMANDS)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_bar_counts_the_pieces_and_leaves_stdout_unchanged(cli, at_once, tmp_path, monkeypatch, plain, name):
+    monkeypatch.chdir(tmp_path)
+    arguments, pieces = PIECES[name]
+    outcome = cli(name, *arguments, "-f", "json", terminals=("stderr",))
+    assert outcome.code == 0, outcome.err
+    assert outcome.raw == cli(name, *arguments, "-f", "json").raw
+    if pieces is None:
+        assert outcome.err == ""
+    else:
+        total = str(outcome.object["summary"].get(pieces, pieces))
+        assert re.findall(r"(\d+)/(\d+)", plain(outcome.err))[-1] == (total, total)
 
 
 @pytest.mark.parametrize(

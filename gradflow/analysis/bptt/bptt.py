@@ -1,8 +1,7 @@
 """Where the gradient of a loss comes from: backpropagation through time, taken apart by lag."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +13,7 @@ from gradflow.analysis.bptt.record import CreditAssignment
 from gradflow.analysis.bptt.report import record
 from gradflow.analysis.shared.checkpoints import Trained
 from gradflow.analysis.shared.inputs import Inputs, check_count, check_map
+from gradflow.analysis.shared.progress import Progress
 from gradflow.analysis.shared.subjects import Spec, drawn, sizes, subject, used_sizes
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.analysis.shared.without_effect import refuse_without_effect
@@ -46,7 +46,7 @@ def bptt(
     input_format: str | None = None,
     input_scale: float | None = None,
     pair_map: bool = False,
-    map: Callable[..., Iterable[Any]] = map,
+    progress: Progress | None = None,
 ) -> CreditAssignment:
     """Compute the parts of ∂L/∂W = Σ_t Σ_{k≤t} ∂L_t/∂s_t ∂s_t/∂s_k ∂⁺s_k/∂W by the lag t − k of each.
 
@@ -88,8 +88,9 @@ def bptt(
         Multiplies the inputs; 1 unless given.
     pair_map : bool
         Add the table ``map``, a row for every pair of steps; of one sequence.
-    map : callable
-        Applies the work lag by lag, in order; a caller may watch it.
+    progress : callable, optional
+        Called as ``progress(done, total)`` when the sweep begins and after each lag. What it raises ends the
+        work.
 
     Returns
     -------
@@ -165,7 +166,7 @@ def bptt(
     if targets is None and isinstance(spec, Trained):
         notes.append(DRAWN_SENTENCE)
     used = {"hidden": hidden, "features": inputs.features}
-    return record(params, used, notes, objective, taken_apart(objective, parameter, pair_map, map))
+    return record(params, used, notes, objective, taken_apart(objective, parameter, pair_map, progress))
 
 
 def _check(targets: object, targets_key: str | None, input: object, batch: int | None) -> None:

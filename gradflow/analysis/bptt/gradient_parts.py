@@ -1,10 +1,10 @@
 """A gradient taken apart: the sweep through its lags, what windows lose, and what differences say of it."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from copy import copy
 from dataclasses import replace
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,7 +14,7 @@ from gradflow.analysis.bptt.losses import Objective
 from gradflow.analysis.bptt.parameters import Block, moved, select_blocks, values
 from gradflow.analysis.bptt.sweep import Streams, Unrolled
 from gradflow.analysis.bptt.truncation import Account, Lag, Pairs
-from gradflow.analysis.shared.sequential import run_in_order
+from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.trajectory import Trajectory
 from gradflow.analysis.shared.trajectory_error import perturbed_states, stated_error
 from gradflow.cells.base import Array
@@ -48,15 +48,16 @@ def taken_apart(
     objective: Objective,
     parameter: str,
     pair_map: bool = False,
-    map: Callable[..., Iterable[Any]] = map,
+    progress: Progress | None = None,
 ) -> Apart:
-    """Return every lag's part of the gradient, and the gradient itself.
+    """Return every lag's part of the gradient, and the gradient itself; ``progress`` counts the lags.
 
     Raises
     ------
     UsageError
         For a parameter that there is not.
     """
+    counter = ProgressCounter(progress)
     with np.errstate(over="ignore", under="ignore"):
         streams, blocks = _backward(objective, parameter)
         account = Account(streams)
@@ -64,15 +65,14 @@ def taken_apart(
     start = copy(streams)
 
     lags: list[Lag] = []
-
-    def enter(lag: int) -> None:  # noqa: ARG001 - each goes on from the one before
+    counter.begin(objective.trajectory.steps)
+    for _ in range(objective.trajectory.steps):
         with np.errstate(over="ignore", under="ignore"):
             part = streams.advance()
             if pairs is not None:
                 pairs.enter(part)
             lags.append(account.enter(part.gradient()))
-
-    run_in_order(enter, range(objective.trajectory.steps), map)
+        counter.add_one()
     return Apart(blocks, start, account, lags, pairs)
 
 

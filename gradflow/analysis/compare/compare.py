@@ -1,6 +1,7 @@
 """Norms of Jacobian products by lag, for several cells on the same inputs."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,8 +18,10 @@ from gradflow.analysis.shared.checkpoints import Trained
 from gradflow.analysis.shared.gates import gate_step_table, gate_table, over_draws
 from gradflow.analysis.shared.inputs import Inputs, check_count, check_map
 from gradflow.analysis.shared.product_norms import View, check_combination, parse_lags
+from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.quantiles import median_interval
 from gradflow.analysis.shared.subjects import Spec, check_named, drawn, sizes, subject, used_sizes
+from gradflow.analysis.shared.tasks import TaskExecutor, check_executor, run_tasks
 from gradflow.analysis.shared.without_effect import refuse_without_effect
 from gradflow.cells.base import Array, Cell
 from gradflow.errors import GradflowError, UsageError
@@ -49,7 +52,8 @@ def compare(
     gate_steps: bool = False,
     exact: bool = False,
     dtype: str = "float64",
-    map: Callable[..., Iterable[Any]] = map,
+    progress: Progress | None = None,
+    executor: TaskExecutor | None = None,
 ) -> Flow:
     """Compute the norms of the Jacobian product ∂s_T/∂s_{T−k} for every lag k, for each cell.
 
@@ -100,9 +104,12 @@ def compare(
         Take no shortcut: every product whole, every norm from all singular values.
     dtype : str
         ``float64`` or ``float32``, for weights and all computations.
-    map : callable
-        Applies the measurement to each batch of draws, in order. Pass one that shows progress or uses
-        threads.
+    progress : callable, optional
+        Called as ``progress(done, total)`` when work begins and after each piece of it, a batch of draws of
+        one cell. What it raises ends the work.
+    executor : concurrent.futures.Executor, optional
+        Measures the batches with its threads or processes. It cannot change a number. Processes receive cells
+        and inputs by pickle.
 
     Returns
     -------
@@ -134,6 +141,8 @@ def compare(
     >>> bool(result.cells.rate[0] < result.cells.rate[1])
     True
     """
+    counter = ProgressCounter(progress)
+    check_executor(executor)
     specs = _specs(cells)
     hidden, features = sizes(specs, hidden, features, input)
     check_count("seeds", seeds)
@@ -150,7 +159,7 @@ def compare(
     _check(question, inputs.steps)
     draws = Draws(hidden, 0 if seed is None else seed, seeds, inputs, np.dtype(_one("dtype", dtype, DTYPES)))
     _check_tables(specs, draws, question)
-    found = _measured(specs, draws, question, map)
+    found = _measure_cells(specs, draws, question, executor, counter)
     params = {
         "cells": [spec.text for spec in specs], **used_sizes(specs, hidden, inputs),
         "steps": inputs.steps, "seed": (0 if seed is None else seed) if random else None, "seeds": seeds,
@@ -202,24 +211,43 @@ class Draws(NamedTuple):
             yield range(first, min(first + max(fitting, 1), draws))
 
 
-def _measured(
-    specs: Sequence[Spec], draws: Draws, question: ComparisonQuestion, map: Callable[..., Iterable[Any]]
+class DrawBatch(NamedTuple):
+    """A cell, and the places of the draws that are measured together."""
+
+    spec: Spec
+    places: range
+
+
+def measure_batch(draws: Draws, question: ComparisonQuestion, batch: DrawBatch) -> list[DrawMeasurement]:
+    """Return the measurements of a batch, draw by draw: a task for any thread or process.
+
+    Raises
+    ------
+    GradflowError
+        If the cell cannot be measured. The message names it.
+    """
+    try:
+        cells = [draws.cell(batch.spec, place) for place in batch.places]
+        return measure(cells, [draws.fed(batch.spec, place) for place in batch.places], question)
+    except GradflowError as error:
+        raise type(error)(f"cell {batch.spec.text!r}: {error}") from None
+
+
+def _measure_cells(
+    specs: Sequence[Spec],
+    draws: Draws,
+    question: ComparisonQuestion,
+    executor: TaskExecutor | None,
+    counter: ProgressCounter,
 ) -> dict[str, list[DrawMeasurement]]:
     """Return the measurements of each cell, draw by draw."""
-
-    def answer(job: tuple[Spec, range]) -> list[DrawMeasurement]:
-        spec, places = job
-        try:
-            cells = [draws.cell(spec, place) for place in places]
-            return measure(cells, [draws.fed(spec, place) for place in places], question)
-        except GradflowError as error:
-            raise type(error)(f"cell {spec.text!r}: {error}") from None
-
-    jobs = [(spec, places) for spec in specs for places in draws.batches(spec, question)]
-    found: dict[str, list[DrawMeasurement]] = {spec.text: [] for spec in specs}
-    for (spec, _), several in zip(jobs, list(map(answer, jobs)), strict=True):
-        found[spec.text] += several
-    return found
+    batches = [DrawBatch(spec, places) for spec in specs for places in draws.batches(spec, question)]
+    counter.begin(len(batches))
+    measurements = run_tasks(partial(measure_batch, draws, question), batches, executor, counter)
+    of_cells: dict[str, list[DrawMeasurement]] = {spec.text: [] for spec in specs}
+    for batch, several in zip(batches, measurements, strict=True):
+        of_cells[batch.spec.text] += several
+    return of_cells
 
 
 def _record(

@@ -2,7 +2,7 @@
 
 import math
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +16,7 @@ from gradflow.analysis.init.tuning import Knob, TuningTrial, badness, best, clos
 from gradflow.analysis.shared.checkpoints import is_checkpoint
 from gradflow.analysis.shared.credit import Credit, credit
 from gradflow.analysis.shared.inputs import Inputs, check_count
+from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.quantiles import quantiles
 from gradflow.analysis.shared.subjects import DEFAULT_HIDDEN_SIZE, check_named, drawn
 from gradflow.analysis.shared.trajectory import follow
@@ -51,7 +52,7 @@ def init(
     seeds: int = 5,
     output: str | Path | None = None,
     layout: str = "torch",
-    map: Callable[..., Iterable[Any]] = map,
+    progress: Progress | None = None,
 ) -> Tuned:
     """Compute fresh weights with which a gradient is as large after ``horizon`` steps as after one.
 
@@ -86,8 +87,9 @@ def init(
     layout : str
         Names and gate order of the arrays: ``torch``, for load_state_dict, or ``keras``, in the order of
         set_weights.
-    map : callable
-        Applies a function to pieces of work, in order. Pass one that shows progress.
+    progress : callable, optional
+        Called as ``progress(done, total)`` when work begins and after each measurement. ``total`` is None
+        until the search has ended. What it raises ends the work.
 
     Returns
     -------
@@ -115,6 +117,7 @@ def init(
     >>> found.parameter, found.arrival, bool(abs(found.log10_norm_ratio) < 2)
     ('forget_bias', 'arrives', True)
     """
+    counter = ProgressCounter(progress)
     check_named([cell])
     if is_checkpoint(cell):
         raise UsageError(
@@ -134,17 +137,30 @@ def init(
         raise UsageError(f"{file.name!r} is the input file, which would be overwritten; name another file")
     if file is not None:  # before the search, which takes long: report weights that cannot be written
         _weights(layout, task.cell(0, None), refuse=True)
-    start, trials = task.sought(None), []
+    counter.begin(None)
+    start = task.sought(None)
+    counter.add_one()
+    trials: list[TuningTrial] = []
     if not close_enough(start):
-        trials = list(map(_itself, search(task.knob, task.sought)))
+        for trial in search(task.knob, task.sought):
+            trials.append(trial)
+            counter.add_one()
     # the weights as requested are a candidate, too
     nearest = best(trials) if trials else TuningTrial(math.nan, start)
     as_asked = badness(start) <= badness(nearest.credit) or not trials
     tuned = None if as_asked and not (trials and close_enough(nearest.credit)) else nearest.value
-    judged = {value: task.judged(value) for value in dict.fromkeys((None, tuned))}
+    candidates = list(dict.fromkeys((None, tuned)))
+    counter.total = 1 + len(trials) + len(candidates) * (1 + seeds)
+    judged: dict[float | None, Credit] = {}
+    for candidate in candidates:
+        judged[candidate] = task.judged(candidate)
+        counter.add_one()
     _check_holds(task, tuned, judged[tuned])
-    jobs = [(draw, one) for one in judged for draw in range(seeds)]
-    others = list(map(lambda job: task.credit(*job), jobs))
+    others: list[Credit] = []
+    for candidate in candidates:
+        for draw in range(seeds):
+            others.append(task.credit(draw, candidate))
+            counter.add_one()
     stages = [others[:seeds], others[len(others) - seeds :]]
     weights = _weights(layout, task.cell(0, tuned), refuse=file is not None)
     size = None if file is None or weights is None else file.write(weights.arrays)
@@ -243,10 +259,6 @@ def _weights(layout: str, cell: Cell, *, refuse: bool) -> ExportedLayers | None:
         return None
     arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in named.arrays.items()}
     return ExportedLayers(named.constructors, arrays)
-
-
-def _itself(trial: TuningTrial) -> TuningTrial:
-    return trial
 
 
 def _record(

@@ -1,7 +1,7 @@
 """What the recurrent layers of trained checkpoints do to gradients, whatever framework wrote them."""
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ from gradflow.analysis.inspect.report import (
 from gradflow.analysis.shared.checkpoints import CHECKPOINT_SEPARATOR, parse_name
 from gradflow.analysis.shared.gates import gate_step_table
 from gradflow.analysis.shared.inputs import DEFAULT_INPUT_STEPS, Inputs, check_count, kind_of
+from gradflow.analysis.shared.progress import Progress, ProgressCounter
+from gradflow.analysis.shared.tasks import TaskExecutor, check_executor, run_tasks
 from gradflow.analysis.shared.without_effect import READ_ALREADY, refuse_without_effect
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.assumptions import check_assumptions, check_left_open
@@ -46,7 +48,8 @@ def inspect(
     units: bool = False,
     gate_steps: bool = False,
     diff: bool = False,
-    map: Callable[..., Iterable[Any]] = map,
+    progress: Progress | None = None,
+    executor: TaskExecutor | None = None,
 ) -> Inspection:
     """Compute what every recurrent layer of checkpoints does to gradients, and what would improve it.
 
@@ -79,9 +82,12 @@ def inspect(
         Add the table ``gate_steps``: where the units of each gate stand at every step.
     diff : bool
         Add the table ``changes`` between two files, before and after.
-    map : callable
-        Applies the inspection to each file, or each layer of the only one, in order; it may be a process
-        pool's.
+    progress : callable, optional
+        Called as ``progress(done, total)`` when work begins and after each piece of it: a file, or a layer of
+        the only file. What it raises ends the work.
+    executor : concurrent.futures.Executor, optional
+        Inspects these pieces with its threads or processes. It cannot change a number. Processes receive
+        what `load` or `from_state_dict` returned by pickle.
 
     Returns
     -------
@@ -114,6 +120,8 @@ def inspect(
     >>> found.advice.change[found.advice.advised.index(True)]
     'forget_bias'
     """
+    counter = ProgressCounter(progress)
+    check_executor(executor)
     sources = _sources(files)
     if all(isinstance(source, Checkpoint) for source in sources):
         refuse_without_effect({"layout": layout, "assume": assume or None}, READ_ALREADY)
@@ -130,7 +138,9 @@ def inspect(
     asked = _length(length, lags)
     given = check_assumptions(assume)
     question = InspectionQuestion(inputs, asked, lags, seed, layout, given, gate_steps)
-    answers = list(map(partial(answer, question), jobs(question, sources)))
+    pieces = jobs(question, sources)
+    counter.begin(len(pieces))
+    answers = run_tasks(partial(answer, question), pieces, executor, counter)
     if len(sources) == 1:
         answers = [merged(answers)]
     _check(answers, [_name(file) for file in files], inputs, given)

@@ -1,19 +1,19 @@
 """The Lyapunov spectrum of a cell, a trained network, or any system whose Jacobians are given."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from gradflow.analysis.lyapunov.record import Lyapunov
 from gradflow.analysis.lyapunov.report import record
-from gradflow.analysis.lyapunov.starts import measure_starts
+from gradflow.analysis.lyapunov.starts import measure_starts, pieces_of_others
 from gradflow.analysis.lyapunov.sum_rule import check_sum_rule
-from gradflow.analysis.shared.exponents import measured, orbit_of, plan_of
+from gradflow.analysis.shared.exponents import measure_exponents, orbit_of, pieces_of, plan_of
 from gradflow.analysis.shared.inputs import Inputs, check_count
 from gradflow.analysis.shared.orbit import CellOrbit, Orbit, StackOrbit
+from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.subjects import Spec, sizes, subject, used_sizes
 from gradflow.analysis.shared.without_effect import refuse_without_effect
 from gradflow.cells.base import Array
@@ -40,7 +40,7 @@ def lyapunov(
     input: str | Path | ArrayLike | None = None,
     input_format: str | None = None,
     input_scale: float | None = None,
-    map: Callable[..., Iterable[Any]] = map,
+    progress: Progress | None = None,
 ) -> Lyapunov:
     """Compute the Lyapunov exponents of the whole state's dynamics, forward in time, in nats per step.
 
@@ -79,9 +79,9 @@ def lyapunov(
         As for `compare`.
     input_scale : float, optional
         Multiplies the inputs; 1 unless given.
-    map : callable
-        Is handed each piece of work once it is done, in order: a caller may watch them. The work itself is
-        never shared out, for each piece needs the one before.
+    progress : callable, optional
+        Called as ``progress(done, total)`` when work begins and after each piece of it, a few steps of every
+        draw. ``total`` is None with a tolerance. What it raises ends the work.
 
     Returns
     -------
@@ -123,6 +123,7 @@ def lyapunov(
     >>> found.verdict, bool(found.largest_low < 0 < found.largest_high)
     ('undecided', True)
     """
+    counter = ProgressCounter(progress)
     if (cell is None) == (jacobians is None):
         raise UsageError("expected a cell or Jacobians, one of the two")
     numbers = {"steps": (steps, 1), "transient": (transient, 0), "count": (count, 1), "seeds": (seeds, 1)}
@@ -167,9 +168,11 @@ def lyapunov(
         "cell": text, "jacobians": name_origin(jacobians), "key": key, "count": count, "steps": plan.steps,
         "transient": plan.transient, "tolerance": tolerance, "seed": seed, **of_cells,
     }  # fmt: skip
-    runs = measured(orbits, count or size, plan, tolerance=tolerance, seed=seed, map=map)
+    others = [] if cell is None else pieces_of_others(plan)
+    counter.begin(None if tolerance is not None else len(pieces_of(plan)) + len(others))
+    runs = measure_exponents(orbits, count or size, plan, tolerance=tolerance, seed=seed, counter=counter)
     rounded = (count or size) == size and check_sum_rule(runs)
-    starts = [] if cell is None else measure_starts(runs, orbit_from, plan, seed, map)
+    starts = [] if cell is None else measure_starts(runs, orbit_from, plan, seed, counter)
     return record(params, runs, starts, plan.transient, tolerance, rounded=rounded)
 
 

@@ -1,15 +1,15 @@
 """The leading exponent of one draw from several initial states: a system may have several attractors."""
 
 import math
-from collections.abc import Callable, Iterable, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.shared.exponents import RUN_STARTS, Plan, advance, pieces_of
+from gradflow.analysis.shared.exponents import RUN_STARTS, Piece, Plan, advance, pieces_of
 from gradflow.analysis.shared.growth_run import GrowthRun
 from gradflow.analysis.shared.orbit import CellOrbit, Orbit
-from gradflow.analysis.shared.sequential import run_in_order
+from gradflow.analysis.shared.progress import ProgressCounter
 from gradflow.analysis.shared.verdicts import MAX_STABLE_FACTOR
 
 MIN_CERTAIN_HALF_WIDTHS = 3.0  # half-widths of 95 % intervals, beyond which a difference is no chance
@@ -74,13 +74,13 @@ def measure_starts(
     orbit_from: Callable[[int, int], CellOrbit],
     plan: Plan,
     seed: int,
-    map: Callable[..., Iterable[Any]],
+    counter: ProgressCounter,
 ) -> list[DrawStarts]:
     """Return the leading exponents of each draw from its other initial states, beside the run of the first.
 
     ``orbit_from`` makes the orbit of a draw from one of the initial states. Where its state comes together
     with that of the run nothing is measured: it is the same orbit from there on. The others are measured over
-    as many steps as the run, but at most `MAX_STEPS_OF_OTHERS`.
+    as many steps as the run, but at most `MAX_STEPS_OF_OTHERS`. Each piece of them is counted on ``counter``.
     """
     apart = [
         [start for start in range(1, RUN_STARTS) if not _come_together(run.orbit, orbit_from(draw, start))]
@@ -91,13 +91,18 @@ def measure_starts(
         for draw, several in enumerate(apart)
     ]
     flat = [run for several in others for run in several]
-    if flat:
-        shorter = plan._replace(steps=min(plan.steps, MAX_STEPS_OF_OTHERS))
-        run_in_order(lambda piece: advance(flat, piece), pieces_of(shorter), map)
+    for piece in pieces_of_others(plan):
+        advance(flat, piece)
+        counter.add_one()
     return [
         DrawStarts(_exponent_of(run), [_exponent_of(other) for other in several])
         for run, several in zip(runs, others, strict=True)
     ]
+
+
+def pieces_of_others(plan: Plan) -> list[Piece]:
+    """Return the pieces in which the other initial states are measured, beside runs of a plan."""
+    return pieces_of(plan._replace(steps=min(plan.steps, MAX_STEPS_OF_OTHERS)))
 
 
 def _come_together(orbit: Orbit, other: CellOrbit) -> bool:

@@ -1,7 +1,7 @@
 """What the powers of one matrix do: decay, growth, transients, and which eigenvalue decides."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -20,6 +20,7 @@ from gradflow.analysis.power.record import MAX_SHOWN_SIZE, Eigenvalues, Norms, P
 from gradflow.analysis.power.regime import classify, conclusion
 from gradflow.analysis.power.stated_decomposition import Verdict, check_claim
 from gradflow.analysis.shared.inputs import MAX_POWER, check_count
+from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.square import square_matrix
 from gradflow.errors import NumericalError, UsageError
 from gradflow.linalg.ensembles import LARGEST_SIZE, random_matrix
@@ -56,7 +57,7 @@ def power(
     entries: bool = False,
     claim_vectors: str | ArrayLike | None = None,
     claim_values: str | ArrayLike | None = None,
-    map: Callable[..., Iterable[Any]] = map,
+    progress: Progress | None = None,
 ) -> Powers:
     """Compute what the powers of a matrix do, and say which eigenvalue decides it.
 
@@ -83,8 +84,9 @@ def power(
         Carry the matrices past 16 rows too.
     claim_vectors, claim_values : str or array-like (n, n), optional
         Q and Λ of a decomposition that somebody states, to be checked; both or neither. Λ may be (n,) too.
-    map : callable
-        Applies the norm to each power in turn; a caller may watch progress through it.
+    progress : callable, optional
+        Called as ``progress(done, total)`` when work begins and after each of the powers of which a norm is
+        taken. What it raises ends the work.
 
     Returns
     -------
@@ -116,6 +118,7 @@ def power(
     >>> result.regime, round(result.spectral_radius, 12), result.power.entries.round(8).tolist()
     ('vanishing', 0.9, [[0.01526082, 0.02034776], [0.02034776, 0.02713034]])
     """
+    counter = ProgressCounter(progress)
     check_count("steps", steps, 0, MAX_POWER)
     steps = int(steps)
     if sum(isinstance(source, str) and source == "-" for source in (matrix, claim_vectors, claim_values)) > 1:
@@ -138,7 +141,7 @@ def power(
     try:
         # what leaves the range of a double is seen where it is used
         with np.errstate(all="ignore"):
-            return _measured(square, steps, params, verdict, map, kreiss=kreiss, entries=entries)
+            return _measured(square, steps, params, verdict, counter, kreiss=kreiss, entries=entries)
     except np.linalg.LinAlgError as error:
         raise NumericalError(
             f"the eigenvalues or singular values could not be computed ({error}); expected entries that are "
@@ -151,7 +154,7 @@ def _measured(
     steps: int,
     params: Mapping[str, Any],
     verdict: Verdict | None,
-    map: Callable[..., Iterable[Any]],
+    counter: ProgressCounter,
     *,
     kreiss: bool,
     entries: bool,
@@ -159,7 +162,7 @@ def _measured(
     scaled, graded = Scaled.of(square), grade(square)
     eigen = spectrum(graded.array)
     radius = spectral_radius(eigen, graded)
-    norms = measure_power_norms(square, graded, steps, eigen, radius, map)
+    norms = measure_power_norms(square, graded, steps, eigen, radius, counter)
     radius, contradiction = agree_on_radius(norms, radius)
     regime = classify(eigen, radius)
     growth = transient_growth(graded, norms.steps, norms.bounds, norms.zero_from)

@@ -1,12 +1,13 @@
 """The norms of all powers up to Wⁿ between certified bounds, in agreement with the spectral radius."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradflow.analysis.shared.progress import ProgressCounter
 from gradflow.errors import NumericalError
 from gradflow.linalg.exact_rank import is_zero_power
 from gradflow.linalg.floating import DOUBLE_EPS
@@ -61,7 +62,7 @@ def measure_power_norms(
     steps: int,
     eigen: Spectrum,
     radius: Radius,
-    map: Callable[..., Iterable[Any]],
+    counter: ProgressCounter,
 ) -> PowerNorms:
     """Return the norms of the powers of W up to ``steps``, each between bounds that hold.
 
@@ -74,12 +75,16 @@ def measure_power_norms(
     steps : int
     eigen, radius : Spectrum, Radius
         Of ``graded``.
-    map : callable
-        Takes the powers one by one; a caller may watch it.
+    counter : ProgressCounter
+        Counts the powers, those of `table_steps`, as they are computed.
     """
     listed = table_steps(steps)
-    powers = _LastPower(successive_powers(graded, listed))
-    rows = list(map(_without_value, listed, powers))
+    rows: list[TrackedPower] = []
+    counter.begin(len(listed))
+    for power in successive_powers(graded, listed):
+        last = power.value
+        rows.append(power._replace(value=Scaled(np.empty((0, 0)))))  # a row needs no matrix
+        counter.add_one()
     norms = np.array([row.log2_norm for row in rows])
     errors = np.array([row.log2_error for row in rows])
     underflows = np.array([row.log2_underflow for row in rows])
@@ -103,7 +108,7 @@ def measure_power_norms(
             bounds.computed[k] = rows[k].norm.log10()
         else:
             bounds.computed[k] = np.nan
-    return PowerNorms(listed, [row.norm for row in rows], bounds, powers.last.value, zero)
+    return PowerNorms(listed, [row.norm for row in rows], bounds, last, zero)
 
 
 def agree_on_radius(norms: PowerNorms, radius: Radius) -> tuple[Radius, tuple[str, ...]]:
@@ -181,23 +186,6 @@ def grade(square: NDArray[Any]) -> Scaled:
             )
         return Scaled(kept, matrix.exponent + shift, matrix.grading)
     return Scaled.of(matrix.array, matrix.exponent, matrix.grading)
-
-
-class _LastPower:
-    """Hands on the powers one by one and remembers the last of them."""
-
-    def __init__(self, powers: Iterator[TrackedPower]) -> None:
-        self._powers = powers
-        self.last: TrackedPower
-
-    def __iter__(self) -> Iterator[TrackedPower]:
-        for power in self._powers:
-            self.last = power
-            yield power
-
-
-def _without_value(step: int, power: TrackedPower) -> TrackedPower:  # noqa: ARG001 - the step is what a caller watches
-    return power._replace(value=Scaled(np.empty((0, 0))))
 
 
 def _majorants(

@@ -1,9 +1,9 @@
 """Exponents along several orbits: from where, for how long, and piece by piece."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
@@ -11,7 +11,7 @@ from gradflow.analysis.shared.checkpoints import Trained
 from gradflow.analysis.shared.growth_run import GrowthRun
 from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.orbit import PIECE_STEPS, CellOrbit, Orbit
-from gradflow.analysis.shared.sequential import run_in_order
+from gradflow.analysis.shared.progress import ProgressCounter
 from gradflow.analysis.shared.subjects import Spec, drawn
 from gradflow.errors import NumericalError, UsageError
 
@@ -63,16 +63,18 @@ def orbit_of(
     return CellOrbit(cell, inputs.stream(draw, PIECE_STEPS), state, dets=count in (None, cell.state_size))
 
 
-def measured(
+def measure_exponents(
     orbits: Sequence[Orbit],
     count: int,
     plan: Plan,
     *,
     tolerance: float | None = None,
     seed: int = 0,
-    map: Callable[..., Iterable[Any]] = map,
+    counter: ProgressCounter | None = None,
 ) -> list[GrowthRun]:
     """Return the leading ``count`` exponents along every orbit, as far as the plan or the tolerance wants.
+
+    Each piece of the plan is counted on ``counter``.
 
     Raises
     ------
@@ -85,7 +87,10 @@ def measured(
 
     pieces = pieces_of(plan)
     rounds = pieces if tolerance is None else chain(pieces, _rounds(plan, runs, tolerance))
-    run_in_order(lambda piece: advance(runs, piece), rounds, map)
+    for piece in rounds:
+        advance(runs, piece)
+        if counter is not None:
+            counter.add_one()
     for run in runs:
         if not run.steps:
             raise NumericalError(

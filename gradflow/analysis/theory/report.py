@@ -1,16 +1,24 @@
 """The record of predictions and measurements."""
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from itertools import pairwise
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from scipy.optimize import brentq
 
+from gradflow.analysis.shared.progress import ProgressCounter
+from gradflow.analysis.shared.tasks import TaskExecutor, run_tasks
 from gradflow.analysis.shared.verdicts import verdict
 from gradflow.analysis.theory.record import Predictions, Sweep, Theory
-from gradflow.analysis.theory.subjects.case import Prediction
+from gradflow.analysis.theory.subjects.case import (
+    DrawMeasure,
+    EvaluatedPrediction,
+    Prediction,
+    TheoryCase,
+)
 from gradflow.analysis.theory.sweep import Asked
 from gradflow.cells.base import Array
 from gradflow.errors import NumericalError
@@ -24,12 +32,22 @@ LEADING_RATES = (
 MAX_ZERO_DIFFERENCE = 1e-9  # relative difference that counts as 0
 MAX_CRITICAL_RATE = 1e-12  # nats per step, below which a rate counts as 0
 PHASES = {-1: "shrinking", 0: "critical", 1: "growing"}
-Apply = Callable[..., Iterable[Any]]
+AnyPrediction = TypeVar("AnyPrediction", Prediction, EvaluatedPrediction)
+Predict = Callable[[TheoryCase], list[Prediction]]
 
 
-def beside(predictions: Sequence[Prediction], draws: range, shared: Mapping[str, Any], map: Apply) -> Theory:
-    """Return the record of predictions and their measurements."""
-    found = measured(predictions, draws, map)
+def report_case(
+    predict: Predict,
+    case: TheoryCase,
+    draws: range,
+    shared: Mapping[str, Any],
+    executor: TaskExecutor | None,
+    counter: ProgressCounter,
+) -> Theory:
+    """Return the record of all predictions of a case and their measurements; each draw is counted."""
+    counter.begin(len(draws))
+    predictions = [one.evaluate() for one in predict(case)]
+    (found,) = measure_predictions([(case, predictions)], draws, executor, counter)
     leading = _leading(predictions)
     rate = leading.predicted
     deviations = [_deviation(one, it) for one, it in zip(predictions, found, strict=True)]
@@ -50,24 +68,32 @@ def beside(predictions: Sequence[Prediction], draws: range, shared: Mapping[str,
         parameter=None,
         critical_value=None,
         critical_measured=None,
-        quadrature_error=leading.known.error,
+        quadrature_error=leading.error,
         conclusion=_conclusion(leading, found[place]),
         predictions=table,
     )
 
 
-def swept(
+def report_sweep(
     asked: Asked,
-    predicted: Callable[[float], list[Prediction]],
+    predict: Predict,
+    case_at: Callable[[float], TheoryCase],
     draws: range,
     shared: Mapping[str, Any],
-    map: Apply,
+    executor: TaskExecutor | None,
+    counter: ProgressCounter,
 ) -> Theory:
-    """Return the record of a parameter's sweep, and where the leading rate crosses 0."""
+    """Return the record of a parameter's sweep, and where the leading rate crosses 0.
+
+    Each value's prediction and each of its draws is counted.
+    """
     values = asked.values
-    leading = [_leading(predicted(value)) for value in values]
-    found = measured(leading, draws, map)
-    rates = [one.predicted for one in map(_known, leading)]
+    counter.begin(len(values) * (1 + len(draws)))
+    cases = [case_at(value) for value in values]
+    leading = run_tasks(partial(evaluate_leading, predict), cases, executor, counter)
+    points = [(case, [one]) for case, one in zip(cases, leading, strict=True)]
+    found = [one for (one,) in measure_predictions(points, draws, executor, counter)]
+    rates = [one.predicted for one in leading]
     turns = [False, *((a < -MAX_CRITICAL_RATE) != (b < -MAX_CRITICAL_RATE) for a, b in pairwise(rates))]
 
     table = Sweep(
@@ -79,7 +105,7 @@ def swept(
         phase=[PHASES[0 if abs(one) <= MAX_CRITICAL_RATE else int(math.copysign(1, one))] for one in rates],
         critical=turns,
     )
-    critical = _root(asked, predicted, rates, turns)
+    critical = _root(asked, lambda value: predict(case_at(value)), rates, turns)
     means = [it.mean for it in found]
     return Theory(
         **shared,
@@ -89,15 +115,15 @@ def swept(
         parameter=asked.parameter,
         critical_value=critical,
         critical_measured=_crossing(values, means),
-        quadrature_error=max(one.known.error for one in leading),
+        quadrature_error=max(one.error for one in leading),
         conclusion=_conclusion_of_sweep(asked, leading[0], rates, critical, _crossing(values, means)),
         sweep=table,
     )
 
 
-def _verdict(leading: Prediction, steps: int) -> str:
+def _verdict(leading: EvaluatedPrediction, steps: int) -> str:
     """Return the verdict on the leading rate, whose error is that of its quadrature."""
-    rate, error = leading.known
+    rate, error = leading.predicted, leading.error
     return str(verdict(rate, steps, None, rate - error, rate + error))
 
 
@@ -109,23 +135,64 @@ class MeasuredQuantity(NamedTuple):
     lost: int
 
 
-def measured(
-    predictions: Sequence[Prediction], draws: range, map: Callable[..., Iterable[Any]]
-) -> list[MeasuredQuantity]:
-    """Return the measurement of each prediction."""
+class DrawTask(NamedTuple):
+    """One draw of a case, and what is measured of it."""
 
-    def answer(job: tuple[Prediction, int]) -> float:
-        prediction, draw = job
-        if prediction.measure is None:
-            return math.nan
+    case: TheoryCase
+    measures: tuple[DrawMeasure, ...]
+    draw: int
+
+
+def measure_draw(task: DrawTask) -> list[float | Array]:
+    """Return what is measured of one draw, inf where a state overflows: a task for any thread or process."""
+    values: list[float | Array] = []
+    for measure in task.measures:
         try:
-            return prediction.measure(draw)
+            values.append(measure(task.case, task.draw))
         except NumericalError:
-            return math.inf
+            values.append(math.inf)
+    return values
 
-    jobs = [(prediction, draw) for prediction in predictions for draw in draws]
-    values = np.array(list(map(answer, jobs))).reshape(len(predictions), len(draws))
-    return [_over_draws(row) for row in values]
+
+def evaluate_leading(predict: Predict, case: TheoryCase) -> EvaluatedPrediction:
+    """Return the leading rate of a case by theory: a task for any thread or process."""
+    return _leading(predict(case)).evaluate()
+
+
+def measure_predictions(
+    points: Sequence[tuple[TheoryCase, Sequence[EvaluatedPrediction]]],
+    draws: range,
+    executor: TaskExecutor | None,
+    counter: ProgressCounter,
+) -> list[list[MeasuredQuantity]]:
+    """Return the measurements of the predictions of each case.
+
+    What several predictions need, such as a run that gives all exponents, is measured once for each draw.
+    """
+    measures = [
+        tuple(dict.fromkeys(one.measure for one in predictions if one.measure)) for _, predictions in points
+    ]
+    tasks = [
+        DrawTask(case, several, draw)
+        for (case, _), several in zip(points, measures, strict=True)
+        for draw in draws
+    ]
+    values = iter(run_tasks(measure_draw, tasks, executor, counter))
+    measured = []
+    for (_, predictions), several in zip(points, measures, strict=True):
+        of_draws = [dict(zip(several, next(values), strict=True)) for _ in draws]
+        measured.append(
+            [_over_draws(np.array([_pick(one, draw) for draw in of_draws])) for one in predictions]
+        )
+    return measured
+
+
+def _pick(prediction: EvaluatedPrediction, values: Mapping[DrawMeasure, float | Array]) -> float:
+    """Return the measured value of a prediction; nan where nothing is measured."""
+    if prediction.measure is None:
+        return math.nan
+    value = values[prediction.measure]
+    return float(value[prediction.entry]) if isinstance(value, np.ndarray) else value
 
 
 def _over_draws(values: Array) -> MeasuredQuantity:
@@ -138,7 +205,7 @@ def _over_draws(values: Array) -> MeasuredQuantity:
     return MeasuredQuantity(float(held.mean()), float(error), lost)
 
 
-def _deviation(prediction: Prediction, found: MeasuredQuantity) -> float:
+def _deviation(prediction: EvaluatedPrediction, found: MeasuredQuantity) -> float:
     """Return (measured − predicted) / standard error, or nan without a standard error."""
     difference = found.mean - prediction.predicted
     if abs(difference) <= MAX_ZERO_DIFFERENCE * max(1.0, abs(prediction.predicted)):
@@ -146,19 +213,13 @@ def _deviation(prediction: Prediction, found: MeasuredQuantity) -> float:
     return difference / found.error if found.error > 0 else math.nan
 
 
-def _known(prediction: Prediction) -> Prediction:
-    """Compute a prediction, and return it."""
-    _ = prediction.known
-    return prediction
-
-
-def _leading(predictions: Sequence[Prediction]) -> Prediction:
+def _leading(predictions: Sequence[AnyPrediction]) -> AnyPrediction:
     return next(one for name in LEADING_RATES for one in predictions if one.quantity == name)
 
 
 def _root(
     asked: Asked,
-    predicted: Callable[[float], list[Prediction]],
+    predict: Callable[[float], list[Prediction]],
     rates: Sequence[float],
     turns: Sequence[bool],
 ) -> float | None:
@@ -170,12 +231,12 @@ def _root(
     for k in (place - 1, place):
         if abs(rates[k]) <= MAX_CRITICAL_RATE:
             return asked.values[k]
-    named = [one.predicted for one in predicted(ends[1]) if one.quantity == "critical_gain"]
+    named = [one.evaluate().predicted for one in predict(ends[1]) if one.quantity == "critical_gain"]
     if asked.parameter == "gain" and named and ends[0] < named[0] < ends[1]:
         return named[0]  # from theory: beyond it the rate may rise too slowly for root finding
 
     def rate(value: float) -> float:
-        return _leading(predicted(value)).predicted
+        return _leading(predict(value)).evaluate().predicted
 
     return float(brentq(rate, *ends, xtol=1e-12))
 
@@ -189,7 +250,7 @@ def _crossing(values: Sequence[float], means: Sequence[float]) -> float | None:
 
 
 def _notes(
-    leading: Prediction, found: Sequence[MeasuredQuantity], draws: range, hidden: int
+    leading: EvaluatedPrediction, found: Sequence[MeasuredQuantity], draws: range, hidden: int
 ) -> Iterator[str]:
     """Yield warnings about finite size, dead states and overflows."""
     if draws and not leading.exact:
@@ -206,7 +267,7 @@ def _notes(
         yield f"in {lost} of {count} a state overflows; means leave these out."
 
 
-def _conclusion(leading: Prediction, found: MeasuredQuantity) -> str:
+def _conclusion(leading: EvaluatedPrediction, found: MeasuredQuantity) -> str:
     """Return the leading rate in words."""
     beside = ""
     if math.isfinite(found.mean):
@@ -216,7 +277,11 @@ def _conclusion(leading: Prediction, found: MeasuredQuantity) -> str:
 
 
 def _conclusion_of_sweep(
-    asked: Asked, leading: Prediction, rates: Sequence[float], critical: float | None, measured: float | None
+    asked: Asked,
+    leading: EvaluatedPrediction,
+    rates: Sequence[float],
+    critical: float | None,
+    measured: float | None,
 ) -> str:
     """Return the critical value of the parameter, in words."""
     if critical is None:

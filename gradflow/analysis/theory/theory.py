@@ -1,20 +1,21 @@
 """Theoretical predictions for a cell with random weights, and measurements of it."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from numpy.typing import ArrayLike
 
 from gradflow.analysis.shared.exponents import plan_of
 from gradflow.analysis.shared.inputs import Inputs, check_count, kind_of
+from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.subjects import check_named
+from gradflow.analysis.shared.tasks import TaskExecutor, check_executor
 from gradflow.analysis.shared.without_effect import refuse_without_effect
 from gradflow.analysis.theory.record import Theory
-from gradflow.analysis.theory.report import beside, swept
+from gradflow.analysis.theory.report import report_case, report_sweep
 from gradflow.analysis.theory.subjects import THEORIES
-from gradflow.analysis.theory.subjects.case import Prediction, SubjectTheory, TheoryCase
+from gradflow.analysis.theory.subjects.case import SubjectTheory, TheoryCase
 from gradflow.analysis.theory.sweep import INPUT_SCALE, Asked, parse_asked
 from gradflow.cells import CELLS
 from gradflow.errors import UsageError
@@ -40,7 +41,8 @@ def theory(
     input_format: str | None = None,
     input_scale: float | str | None = None,
     measure: bool = True,
-    map: Callable[..., Iterable[Any]] = map,
+    progress: Progress | None = None,
+    executor: TaskExecutor | None = None,
 ) -> Theory:
     """Compute predictions of random-matrix and mean-field theory, and measure the same quantities.
 
@@ -70,8 +72,11 @@ def theory(
         Factor on the inputs, a number or a range. Default: 1.
     measure : bool
         Whether to measure the predicted quantities.
-    map : callable
-        Applies the measurement to each draw, in order. Pass one that shows progress.
+    progress : callable, optional
+        Called as ``progress(done, total)`` when work begins and after each piece of it: a draw, or the
+        prediction for a value of a range. What it raises ends the work.
+    executor : concurrent.futures.Executor, optional
+        Computes these pieces with its threads or processes. It cannot change a number.
 
     Returns
     -------
@@ -84,6 +89,8 @@ def theory(
         If a cell, option or range is invalid or has no theory, or an option has no effect.
     DataError
         If inputs cannot be read.
+    NumericalError
+        If a worker of the executor ends before its work is done.
 
     References
     ----------
@@ -100,6 +107,8 @@ def theory(
     >>> theory("gru", gain="1:5:1", measure=False).sweep.phase
     ['shrinking', 'shrinking', 'shrinking', 'growing', 'growing']
     """
+    counter = ProgressCounter(progress)
+    check_executor(executor)
     check_named([cell])
     asked = parse_asked(cell, gain, input_scale)
     subject = find_theory(asked.name)
@@ -116,13 +125,12 @@ def theory(
     )
     plan = plan_of(steps, transient, None if inputs.data is None else inputs.steps)
 
-    def predicted(value: float | None) -> list[Prediction]:
+    def case_at(value: float | None) -> TheoryCase:
         variant = asked.at(value)
-        case = TheoryCase(
+        return TheoryCase(
             variant.text, variant.options, variant.spec, hidden,
             replace(inputs, scale=variant.input_scale), plan, seed, seeds,
         )  # fmt: skip
-        return subject.predict(case)
 
     along_inputs = subject.reads_inputs and (measure or inputs.kind in ("normal", "data"))
     has_steps = along_inputs or (not subject.is_cell and measure)
@@ -147,8 +155,8 @@ def theory(
     }
     draws = range(seeds if measure else 0)
     if asked.parameter is None:
-        return beside(predicted(None), draws, shared, map)
-    return swept(asked, predicted, draws, shared, map)
+        return report_case(subject.predict, case_at(None), draws, shared, executor, counter)
+    return report_sweep(asked, subject.predict, case_at, draws, shared, executor, counter)
 
 
 def find_theory(name: str) -> SubjectTheory:

@@ -2,8 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -80,31 +78,48 @@ class TheoryCase(NamedTuple):
         return scales(gates, (self.hidden, self.hidden, self.inputs.features))
 
 
-@dataclass(frozen=True, eq=False)
-class Prediction:
-    """A number that theory gives once it is asked (None where it has none), and how one draw is measured."""
+DrawMeasure = Callable[[TheoryCase, int], float | Array]
+
+
+class EvaluatedPrediction(NamedTuple):
+    """A number of theory, and how one draw is measured. It is picklable."""
+
+    quantity: str
+    predicted: float  # nan where theory has none
+    error: float  # of its quadrature, absolute
+    source: str
+    measure: DrawMeasure | None
+    entry: int
+    exact: bool
+
+
+class Prediction(NamedTuple):
+    """A number that theory gives once it is asked (None where it has none), and how one draw is measured.
+
+    ``measure`` returns the number of one draw, or an array with it at the place ``entry``. It is a function
+    of a module, so that other processes can call it, and depends on nothing but the case and the draw.
+    """
 
     quantity: str
     predict: Callable[[], Mean | float | None]
     source: str
-    measure: Callable[[int], float] | None = None
+    measure: DrawMeasure | None = None
+    entry: int = 0
     exact: bool = False  # at any N, not for N → ∞ alone
 
-    @cached_property
-    def known(self) -> Mean:
-        """The number with the error of its quadrature, absolute; nan where there is none."""
-        found = self.predict()
-        return found if isinstance(found, Mean) else Mean(math.nan if found is None else found, 0.0)
-
-    @property
-    def predicted(self) -> float:
-        """The number, nan where there is none."""
-        return self.known.value
+    def evaluate(self) -> EvaluatedPrediction:
+        """Return the prediction with its number computed."""
+        number = self.predict()
+        mean = number if isinstance(number, Mean) else Mean(math.nan if number is None else number, 0.0)
+        return EvaluatedPrediction(
+            self.quantity, mean.value, mean.error, self.source, self.measure, self.entry, self.exact
+        )
 
 
 class SubjectTheory(NamedTuple):
     """What is predicted of a case, and what the subject depends on.
 
+    ``predict`` is a function of a module, so that other processes can call it.
     ``is_cell``: it has the options of a cell, and features. ``reads_inputs``: predictions depend on inputs.
     """
 
@@ -121,7 +136,8 @@ def log(value: float) -> float:
     return 0.0 if abs(found) < MAX_LOST_RATE else found
 
 
-def zero_state_radius(cell: Cell) -> float:
-    """Return the spectral radius of the Jacobian at the state 0, without input."""
+def measure_zero_state_rate(case: TheoryCase, draw: int) -> float:
+    """Return ln of the spectral radius of one draw's Jacobian at the state 0, without input."""
+    cell = case.cell(draw)
     inputs, states = np.zeros((1, cell.input_size)), np.zeros((2, cell.state_size))
-    return spectral_radius(cell.linearize(states, inputs).at(0).todense())
+    return log(spectral_radius(cell.linearize(states, inputs).at(0).todense()))

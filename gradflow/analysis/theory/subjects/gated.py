@@ -5,6 +5,7 @@ With U of variance r²/N the eigenvalues fill {z : ⟨r²a²/|z − k|²⟩ ≥ 
 """
 
 import math
+from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -14,10 +15,10 @@ from gradflow.analysis.theory.subjects.case import (
     SubjectTheory,
     TheoryCase,
     log,
-    zero_state_radius,
+    measure_zero_state_rate,
 )
 from gradflow.cells.activations import sigmoid
-from gradflow.cells.base import Array, Layer
+from gradflow.cells.base import Layer
 from gradflow.cells.gru import GRU
 from gradflow.cells.initialization import DEFAULT_CHRONO_HORIZON
 from gradflow.cells.lstm import LSTM
@@ -100,30 +101,31 @@ def _predictions(
 ) -> list[Prediction]:
     scales = case.scales(gates)
     deviation = abs(case.gain) * scales.recurrent
-
-    def candidate_weights(draw: int) -> Array:
-        cell = case.cell(draw)
-        assert isinstance(cell, kind)
-        return cell.recurrent(candidate)
-
     critical = units.critical()
     return [
         Prediction(
             "spectral_radius",
             lambda: deviation,
             case.radius_source(gates),
-            lambda draw: spectral_radius(candidate_weights(draw)),
+            partial(_measure_candidate_radius, kind, candidate),
         ),
         Prediction(
             "zero_state_rate",
             lambda: log(units.edge(deviation)),
             GATED_SOURCE,
-            lambda draw: log(zero_state_radius(case.cell(draw))),
+            measure_zero_state_rate,
         ),
         Prediction(
             "critical_gain", lambda: None if critical is None else critical / scales.recurrent, GATED_SOURCE
         ),
     ]
+
+
+def _measure_candidate_radius(kind: type[Layer], candidate: str, case: TheoryCase, draw: int) -> float:
+    """Return the spectral radius of the recurrent weights of one draw's candidate state."""
+    cell = case.cell(draw)
+    assert isinstance(cell, kind)
+    return spectral_radius(cell.recurrent(candidate))
 
 
 LSTM_THEORY, GRU_THEORY = SubjectTheory(lstm), SubjectTheory(gru)

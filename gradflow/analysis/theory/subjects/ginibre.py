@@ -1,12 +1,11 @@
 """Products of independent matrices with normal entries of deviation gain/√N (Newman 1986)."""
 
 import math
-from functools import cache
 
 import numpy as np
 from scipy.special import digamma
 
-from gradflow.analysis.shared.exponents import Plan, measured
+from gradflow.analysis.shared.exponents import measure_exponents
 from gradflow.analysis.shared.orbit import StreamOrbit
 from gradflow.analysis.theory.subjects.case import CIRCULAR_LAW, Prediction, SubjectTheory, TheoryCase, log
 from gradflow.cells.base import Array
@@ -22,33 +21,32 @@ def predictions(case: TheoryCase) -> list[Prediction]:
     places = np.arange(1, size + 1)
     newman = log(gain / math.sqrt(size)) + 0.5 * (math.log(2.0) + digamma((size - places + 1) / 2.0))
 
-    @cache
-    def exponents(draw: int) -> Array:
-        return _exponents(size, gain, case.plan, case.seed, draw)
-
-    def measure(place: int) -> Prediction:
+    def predict(entry: int) -> Prediction:
         return Prediction(
-            f"exponent_{place}",
-            lambda: float(newman[place - 1]),
+            f"exponent_{entry + 1}",
+            lambda: float(newman[entry]),
             NEWMAN,
-            lambda draw: float(exponents(draw)[place - 1]),
+            _measure_exponents,
+            entry,
             exact=True,
         )
 
-    single = Prediction(
-        "spectral_radius",
-        lambda: gain,
-        CIRCULAR_LAW,
-        lambda draw: spectral_radius(ginibre(size, gain, np.random.default_rng([case.seed, draw, 1]))),
-    )
-    return [single, *(measure(int(place)) for place in places)]
+    radius = Prediction("spectral_radius", lambda: gain, CIRCULAR_LAW, _measure_radius)
+    return [radius, *(predict(entry) for entry in range(size))]
 
 
-def _exponents(size: int, gain: float, plan: Plan, seed: int, draw: int) -> Array:
+def _measure_radius(case: TheoryCase, draw: int) -> float:
+    """Return the spectral radius of the first matrix of one draw."""
+    generator = np.random.default_rng([case.seed, draw, 1])
+    return spectral_radius(ginibre(case.hidden, abs(case.gain), generator))
+
+
+def _measure_exponents(case: TheoryCase, draw: int) -> Array:
     """Return the exponents of one product of as many matrices as the plan has steps."""
-    generator = np.random.default_rng([seed, draw, 1])
+    size, gain = case.hidden, abs(case.gain)
+    generator = np.random.default_rng([case.seed, draw, 1])
     orbit = StreamOrbit(size, lambda: ginibre(size, gain, generator))
-    (run,) = measured([orbit], size, plan, seed=seed + draw)
+    (run,) = measure_exponents([orbit], size, case.plan, seed=case.seed + draw)
     return run.exponents()
 
 

@@ -1,12 +1,10 @@
 """The simple recurrent network of random weights: circular law, mean-field theory, Pascanu's bound."""
 
 import math
-from dataclasses import replace
-from functools import cache
 
 import numpy as np
 
-from gradflow.analysis.shared.exponents import measured, orbit_of
+from gradflow.analysis.shared.exponents import measure_exponents, orbit_of
 from gradflow.analysis.theory.driven_field import DrivenField
 from gradflow.analysis.theory.mean_field import MeanField, normal_mean
 from gradflow.analysis.theory.subjects.case import (
@@ -15,7 +13,7 @@ from gradflow.analysis.theory.subjects.case import (
     SubjectTheory,
     TheoryCase,
     log,
-    zero_state_radius,
+    measure_zero_state_rate,
 )
 from gradflow.cells.activations import Activation, parse_activation
 from gradflow.cells.base import affine
@@ -34,21 +32,20 @@ def predictions(case: TheoryCase) -> list[Prediction]:
     # of an orthogonal W all singular values are its radius; the largest of another is twice that
     spread = 1.0 if source == ORTHOGONAL else 2.0
     slope = normal_mean(lambda z: np.square(phi.slope(z)), scales.bias**2).value ** 0.5
-    measured_radius = cache(lambda draw: spectral_radius(_rnn(case, draw).weight_hh))
     return [
-        Prediction("spectral_radius", lambda: deviation, source, measured_radius),
+        Prediction("spectral_radius", lambda: deviation, source, _measure_radius),
         Prediction(
             "zero_state_rate",
             lambda: log(deviation * slope),
             f"ln(g φ′(0)); {source}",
-            lambda draw: log(zero_state_radius(case.cell(draw))),
+            measure_zero_state_rate,
         ),
         *_mean_field(case, phi, deviation),
         Prediction(
             "rate_bound",
             lambda: log(phi.steepest * spread * deviation),
             "Pascanu et al. 2013, section 2.1; σ_max: Marchenko & Pastur 1967",
-            lambda draw: log(float(_rnn(case, draw).step_bound())),
+            _measure_rate_bound,
         ),
     ]
 
@@ -62,22 +59,21 @@ def _mean_field(case: TheoryCase, phi: Activation, deviation: float) -> list[Pre
     scales, squares = case.scales(1), case.squares()
     drives = scales.bias**2 + scales.inputs**2 * squares
     field = MeanField(phi, deviation, scales.bias**2 + scales.inputs**2 * case.inputs.mean_square())
-    measure = cache(lambda draw: _variance(case, draw)), cache(lambda draw: _largest(case, draw))
 
     def critical(found: float | None) -> float | None:
         return None if found is None else found / scales.recurrent
 
     noise = [
-        Prediction("variance", lambda: _finite(field.variance()), MEAN_FIELD, measure[0]),
-        Prediction("largest_exponent", field.exponent, MEAN_FIELD, measure[1]),
+        Prediction("variance", lambda: _finite(field.variance()), MEAN_FIELD, _measure_variance),
+        Prediction("largest_exponent", field.exponent, MEAN_FIELD, _measure_exponent),
         Prediction("critical_gain", lambda: critical(field.critical_deviation()), MEAN_FIELD),
     ]
     if np.ptp(drives) == 0 or deviation == 0:
         return noise
     driven = DrivenField(phi, deviation, drives, case.plan.transient)
     along = [
-        Prediction("variance", driven.variance, STEP_BY_STEP, measure[0]),
-        Prediction("largest_exponent", driven.exponent, STEP_BY_STEP, measure[1]),
+        Prediction("variance", driven.variance, STEP_BY_STEP, _measure_variance),
+        Prediction("largest_exponent", driven.exponent, STEP_BY_STEP, _measure_exponent),
         Prediction(
             "critical_gain",
             lambda: critical(driven.critical_deviation(field.critical_deviation())),
@@ -86,7 +82,7 @@ def _mean_field(case: TheoryCase, phi: Activation, deviation: float) -> list[Pre
     ]
     if case.inputs.kind == "data":
         return along
-    named = [replace(one, quantity=f"{one.quantity}_along_inputs") for one in along]
+    named = [one._replace(quantity=f"{one.quantity}_along_inputs") for one in along]
     return [noise[0], named[0], noise[1], named[1], noise[2]]
 
 
@@ -100,15 +96,25 @@ def _rnn(case: TheoryCase, draw: int) -> RNN:
     return cell
 
 
-def _largest(case: TheoryCase, draw: int) -> float:
+def _measure_radius(case: TheoryCase, draw: int) -> float:
+    """Return the spectral radius of one draw's recurrent weights."""
+    return spectral_radius(_rnn(case, draw).weight_hh)
+
+
+def _measure_rate_bound(case: TheoryCase, draw: int) -> float:
+    """Return ln of the bound of one draw's Jacobian."""
+    return log(float(_rnn(case, draw).step_bound()))
+
+
+def _measure_exponent(case: TheoryCase, draw: int) -> float:
     """Return the leading Lyapunov exponent of one draw."""
     assert case.spec is not None
     orbit = orbit_of(case.spec, case.hidden, case.inputs, case.seed, draw, count=1)
-    (run,) = measured([orbit], 1, case.plan, seed=case.seed)
+    (run,) = measure_exponents([orbit], 1, case.plan, seed=case.seed)
     return float(run.exponents()[0])
 
 
-def _variance(case: TheoryCase, draw: int) -> float:
+def _measure_variance(case: TheoryCase, draw: int) -> float:
     """Return the mean square of one draw's pre-activations, the transient left out; inf past overflow."""
     assert case.spec is not None
     cell = _rnn(case, draw)
