@@ -6,7 +6,7 @@ import numpy as np
 from common import Array, Problem, Run, main, targets
 from ours import network
 
-from gradflow.analysis.bptt.gradient_parts import taken_apart
+from gradflow.analysis.bptt.gradient_parts import take_apart
 from gradflow.analysis.bptt.losses import MEAN_LOSS, Objective
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.base import Cell
@@ -15,7 +15,7 @@ from gradflow.cells.base import Cell
 def log10_norms(cell: Cell, inputs: Array, wanted: Array) -> Array:
     """Return log10 of the norm of every lag's part of ∂L/∂W_hh, as `gradflow.bptt` has them."""
     trajectory = follow(cell, inputs[None])
-    apart = taken_apart(Objective(trajectory, MEAN_LOSS, wanted[None]), "weight_hh")
+    apart = take_apart(Objective(trajectory, MEAN_LOSS, wanted[None]), "weight_hh")
     return np.array([lag.norm.log10() for lag in apart.lags])
 
 

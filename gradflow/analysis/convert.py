@@ -115,11 +115,11 @@ def convert(
     ['torch.nn.LSTM(3, 2)']
     """
     file = WeightFile.of(target)
-    checkpoint, networks, alone = _chosen(source, layout, assume)
+    checkpoint, networks, alone = _choose_networks(source, layout, assume)
     if file.path == Path(os.path.realpath(checkpoint.source)):
         raise UsageError(f"{str(target)!r} is the source file, which would be overwritten; name another file")
     made, remarks = _modules(networks)
-    arrays = _named(made, alone)
+    arrays = _name_arrays(made, alone)
     size = file.write(arrays)
     params = {
         "source": os.fspath(source) if not isinstance(source, Checkpoint) else source.source,
@@ -138,7 +138,7 @@ def convert(
 Made = list[tuple[Network, TorchModule]]
 
 
-def _chosen(
+def _choose_networks(
     source: str | Path | Checkpoint, layout: str | None, assume: Mapping[str, Any] | None
 ) -> tuple[Checkpoint, list[Network], bool]:
     """Return the checkpoint, the networks to convert, and whether a single one was named."""
@@ -177,7 +177,7 @@ def _modules(networks: list[Network]) -> tuple[Made, list[str]]:
     return made, remarks
 
 
-def _named(made: Made, alone: bool) -> dict[str, np.ndarray[Any, Any]]:
+def _name_arrays(made: Made, alone: bool) -> dict[str, np.ndarray[Any, Any]]:
     """Return all arrays by their names in the new file, with their types."""
     found: dict[str, np.ndarray[Any, Any]] = {}
     for network, module in made:

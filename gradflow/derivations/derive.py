@@ -117,7 +117,9 @@ def derive(
     options = _read_options(given)
     topics = {name: _build_topic(name, options, seed) for name in _choose_names(topic, options)}
     if topic != ALL_TOPICS:
-        params |= {name: default for name, default in taken(topic).items() if params[name] is None}
+        params |= {
+            name: default for name, default in get_topic_options(topic).items() if params[name] is None
+        }
     jobs: Sequence[Job] = [
         (name, number, line, symbols)
         for name, one in topics.items()
@@ -155,7 +157,7 @@ def _read_options(given: Mapping[str, Any]) -> dict[str, Any]:
     return options
 
 
-def taken(name: str) -> dict[str, Any]:
+def get_topic_options(name: str) -> dict[str, Any]:
     """Return the options that a topic takes, with their defaults."""
     parameters = inspect.signature(lookup(DERIVATIONS, name, "topic")).parameters.values()
     return {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
@@ -168,8 +170,8 @@ def _choose_names(topic: str, options: Mapping[str, Any]) -> Iterable[str]:
     if topic not in DERIVATIONS:
         raise UsageError(describe_unknown("topic", topic, [*DERIVATIONS, ALL_TOPICS]))
     for option in options:
-        if option not in taken(topic):
-            takers = ", ".join(name for name in DERIVATIONS if option in taken(name))
+        if option not in get_topic_options(topic):
+            takers = ", ".join(name for name in DERIVATIONS if option in get_topic_options(name))
             raise UsageError(f"{topic} takes no {option}: leave it out; it is for {takers}")
     if {"hidden", "matrix"} <= options.keys():
         raise UsageError(f"hidden {options['hidden']} is for random parameters: leave it out, or the matrix")
@@ -178,7 +180,7 @@ def _choose_names(topic: str, options: Mapping[str, Any]) -> Iterable[str]:
 
 def _build_topic(name: str, options: Mapping[str, Any], seed: int) -> DerivationTopic:
     """Return a topic with those of the options that it takes."""
-    chosen = {option: value for option, value in options.items() if option in taken(name)}
+    chosen = {option: value for option, value in options.items() if option in get_topic_options(name)}
     try:
         built: DerivationTopic = lookup(DERIVATIONS, name, "topic")(seed, **chosen)
     except GradflowError as error:
@@ -227,5 +229,5 @@ def _list_topics(topics: Mapping[str, DerivationTopic]) -> dict[str, list[str]]:
         "topic": [*topics],
         "exercise": [one.exercise for one in topics.values()],
         "title": [one.title for one in topics.values()],
-        "options": [", ".join(taken(name)) for name in topics],
+        "options": [", ".join(get_topic_options(name)) for name in topics],
     }

@@ -6,7 +6,7 @@ import numpy as np
 
 from gradflow.analysis.bptt import truncation as lag_account
 from gradflow.analysis.bptt.losses import RANDOM_LOSS, Objective
-from gradflow.analysis.bptt.parameters import chosen
+from gradflow.analysis.bptt.parameters import choose_blocks
 from gradflow.analysis.bptt.sweep import Streams, Unrolled
 from gradflow.analysis.bptt.truncation import MIN_REMAINING_SHARE, Account, Lag, Pairs
 from gradflow.analysis.shared.trajectory import follow
@@ -61,8 +61,8 @@ def swept(cell, inputs, loss, wanted, parameter, initial=None, pairs=False):
     trajectory = follow(cell, inputs, initial)
     assert trajectory.blow_up is None
     objective = Objective(trajectory, loss, wanted)
-    blocks = chosen(cell, trajectory.states, trajectory.inputs, parameter)
-    factor = trajectory.linearized(0, trajectory.steps).lay_side_by_side()
+    blocks = choose_blocks(cell, trajectory.states, trajectory.inputs, parameter)
+    factor = trajectory.linearize_steps(0, trajectory.steps).lay_side_by_side()
     unrolled = Unrolled(factor, blocks, trajectory.steps, len(inputs), UnderflowWatch())
     with np.errstate(over="ignore", under="ignore"):
         streams = Streams(*unrolled.without_layers_below(objective.asked()))

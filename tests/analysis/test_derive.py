@@ -10,7 +10,7 @@ import pytest
 
 import gradflow
 from gradflow.cells.stack import list_layers
-from gradflow.derivations.derive import derive, taken
+from gradflow.derivations.derive import derive, get_topic_options
 from gradflow.derivations.topics import ALL_TOPICS, DERIVATIONS
 from gradflow.derivations.topics.complex_cells import derivative, sigmoid, slope, step
 from gradflow.derivations.topics.gated import GatedNetwork
@@ -73,7 +73,7 @@ def topic(request):
 
 
 @pytest.mark.parametrize(("hidden", "seed"), [(1, 0), (2, 1), (5, 2), (5, 3)])
-@pytest.mark.parametrize("name", [name for name in DERIVATIONS if "hidden" in taken(name)])
+@pytest.mark.parametrize("name", [name for name in DERIVATIONS if "hidden" in get_topic_options(name)])
 def test_every_line_of_every_topic_holds(name, seed, hidden):
     found = derive(name, seed=seed, hidden=hidden)
     assert all(found.lines.holds)
@@ -522,7 +522,7 @@ def test_all_passes_options_to_the_topics_that_take_them():
 @pytest.mark.parametrize("name", DERIVATIONS)
 def test_params_hold_the_defaults(name):
     params = derive(name).params
-    for option, default in taken(name).items():
+    for option, default in get_topic_options(name).items():
         assert params[option] == default
 
 

@@ -5,7 +5,7 @@ import itertools
 import numpy as np
 import pytest
 
-from gradflow.analysis.bptt.parameters import chosen, moved, values
+from gradflow.analysis.bptt.parameters import choose_blocks, move_weights, values
 from gradflow.cells.spec import parse_cell
 from gradflow.cells.stack import Stack
 from gradflow.errors import UsageError
@@ -27,7 +27,7 @@ def drawn(spec):
 
 
 def named(spec, text):
-    return chosen(*drawn(spec), text)
+    return choose_blocks(*drawn(spec), text)
 
 
 def weights_of(cell):
@@ -39,7 +39,7 @@ def weights_of(cell):
 @pytest.mark.parametrize("spec", SPECS)
 def test_all_is_every_number_of_every_array(spec):
     cell, states, inputs = drawn(spec)
-    blocks = chosen(cell, states, inputs, "all")
+    blocks = choose_blocks(cell, states, inputs, "all")
     arrays = weights_of(cell)
     assert sum(block.size for block in blocks) == sum(array.size for array in arrays.values())
     assert {f"layer{block.layer + 1}.{block.parameter}" for block in blocks} == set(arrays)
@@ -51,7 +51,7 @@ def test_all_is_every_number_of_every_array(spec):
 def test_a_parameter_is_its_array_row_by_row(spec):
     cell, states, inputs = drawn(spec)
     for name, array in weights_of(cell).items():
-        np.testing.assert_array_equal(values(cell, chosen(cell, states, inputs, name)), array.ravel())
+        np.testing.assert_array_equal(values(cell, choose_blocks(cell, states, inputs, name)), array.ravel())
 
 
 @pytest.mark.parametrize("spec", [spec for spec in SPECS if "layers" not in spec])
@@ -60,10 +60,10 @@ def test_a_gate_is_its_rows_and_all_gates_are_the_parameter(spec):
     for parameter in ("weight_hh", "weight_ih", "bias"):
         array = getattr(cell, parameter)
         for gate, rows in cell.blocks.items():
-            found = values(cell, chosen(cell, states, inputs, f"{parameter}.{gate}"))
+            found = values(cell, choose_blocks(cell, states, inputs, f"{parameter}.{gate}"))
             np.testing.assert_array_equal(found, array[rows].ravel())
         every = ",".join(f"{parameter}.{gate}" for gate in cell.blocks)
-        found = values(cell, chosen(cell, states, inputs, every))
+        found = values(cell, choose_blocks(cell, states, inputs, every))
         np.testing.assert_array_equal(found, array.ravel())
 
 
@@ -72,7 +72,7 @@ def test_a_peephole_is_its_row(gates):
     option = {"ifo": "", "fo": ",coupled=on", "io": ",forget_gate=off"}[gates]
     cell, states, inputs = drawn(f"lstm:peephole=on{option}")
     for row, gate in enumerate(gates):
-        found = values(cell, chosen(cell, states, inputs, f"peephole.{gate}"))
+        found = values(cell, choose_blocks(cell, states, inputs, f"peephole.{gate}"))
         np.testing.assert_array_equal(found, cell.peephole[row])
 
 
@@ -89,7 +89,7 @@ def test_a_peephole_is_its_row(gates):
 )
 def test_nobody_counts_a_number_twice(text, same):
     cell, states, inputs = drawn("lstm")
-    found, expected = (values(cell, chosen(cell, states, inputs, one)) for one in (text, same))
+    found, expected = (values(cell, choose_blocks(cell, states, inputs, one)) for one in (text, same))
     np.testing.assert_array_equal(np.sort(found), np.sort(expected))
 
 
@@ -103,9 +103,9 @@ def test_parts_of_a_parameter_that_enters_in_two_ways_are_found_in_either():
 
 def test_without_a_layer_a_name_is_that_of_all_layers_and_with_one_of_that():
     cell, states, inputs = drawn("lstm:projection=2,layers=3")
-    found = chosen(cell, states, inputs, "weight_hr")
+    found = choose_blocks(cell, states, inputs, "weight_hr")
     assert [block.layer for block in found] == [0, 1, 2]
-    (only,) = chosen(cell, states, inputs, "layer2.weight_hr")
+    (only,) = choose_blocks(cell, states, inputs, "layer2.weight_hr")
     assert only.layer == 1
     np.testing.assert_array_equal(values(cell, [only]), cell.layers[1].weight_hr.ravel())
 
@@ -116,9 +116,9 @@ def test_what_is_added_to_a_parameter_is_added_there_and_nowhere_else(spec):
     before = {name: array.copy() for name, array in weights_of(cell).items()}
     names = [*before, "all", "weight_hh,bias"]
     for name in names:
-        blocks = chosen(cell, states, inputs, name)
+        blocks = choose_blocks(cell, states, inputs, name)
         change = np.random.default_rng(1).standard_normal(sum(block.size for block in blocks))
-        other = moved(cell, blocks, change)
+        other = move_weights(cell, blocks, change)
         assert type(other) is type(cell)
         np.testing.assert_array_equal(values(other, blocks), values(cell, blocks) + change)
         touched = {f"layer{block.layer + 1}.{block.parameter}" for block in blocks}
@@ -130,8 +130,8 @@ def test_what_is_added_to_a_parameter_is_added_there_and_nowhere_else(spec):
 
 def test_what_is_added_to_a_gate_leaves_the_others_alone():
     cell, states, inputs = drawn("gru")
-    blocks = chosen(cell, states, inputs, "weight_hh.z")
-    other = moved(cell, blocks, np.ones(SIZE * SIZE))
+    blocks = choose_blocks(cell, states, inputs, "weight_hh.z")
+    other = move_weights(cell, blocks, np.ones(SIZE * SIZE))
     apart = other.weight_hh - cell.weight_hh
     np.testing.assert_allclose(apart[cell.blocks["z"]], 1, rtol=1e-15)
     assert not apart[cell.blocks["r"]].any()
@@ -141,19 +141,19 @@ def test_what_is_added_to_a_gate_leaves_the_others_alone():
 def test_weights_that_lie_otherwise_in_memory_are_moved_all_the_same():
     cell, states, inputs = drawn("rnn")
     turned = cell.replace_arrays(weight_hh=np.asfortranarray(cell.weight_hh))
-    blocks = chosen(turned, states, inputs, "weight_hh")
+    blocks = choose_blocks(turned, states, inputs, "weight_hh")
     change = np.arange(9.0)
     expected = cell.weight_hh + change.reshape(3, 3)
     np.testing.assert_array_equal(values(turned, blocks), cell.weight_hh.ravel())
-    np.testing.assert_array_equal(moved(turned, blocks, change).weight_hh, expected)
+    np.testing.assert_array_equal(move_weights(turned, blocks, change).weight_hh, expected)
 
 
 @pytest.mark.parametrize("spec", ["lstm:peephole=on", "gru", "gru:reset=before", "lstm:projection=2"])
 def test_points_are_the_sequences_of_a_step_and_then_of_the_next(spec):
     cell, states, inputs = drawn(spec)
-    together = chosen(cell, states, inputs, "all")
+    together = choose_blocks(cell, states, inputs, "all")
     for sequence in range(BATCH):
-        alone = chosen(cell, states[sequence : sequence + 1], inputs[sequence : sequence + 1], "all")
+        alone = choose_blocks(cell, states[sequence : sequence + 1], inputs[sequence : sequence + 1], "all")
         for both, own in zip(together, alone, strict=True):
             if own.seen is not None:
                 np.testing.assert_array_equal(both.seen[sequence::BATCH], own.seen)
@@ -165,7 +165,7 @@ def test_what_a_parameter_sees_is_kept_to_the_last_bit_at_any_size():
     cell, states, inputs = drawn("rnn")
     for exponent in (-1000, -300, 0, 300, 1000):
         scaled = np.ldexp(states, exponent)
-        (block,) = chosen(cell, scaled, inputs, "weight_hh")
+        (block,) = choose_blocks(cell, scaled, inputs, "weight_hh")
         assert np.abs(block.seen).max() < 2.0**201
         apart = np.broadcast_to(block.exponents, STEPS * BATCH)
         expected = np.swapaxes(states[:, :-1], 0, 1).reshape(-1, SIZE)

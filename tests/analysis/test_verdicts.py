@@ -9,7 +9,7 @@ from scipy.stats import binom, norm, t
 import gradflow
 from gradflow.analysis import FLOW_VERDICTS, INSPECTION_VERDICTS
 from gradflow.analysis.shared.quantiles import median_interval
-from gradflow.analysis.shared.subjects import drawn
+from gradflow.analysis.shared.subjects import draw_cell
 from gradflow.analysis.shared.verdicts import data_to_decide, verdict
 from gradflow.cells.rnn import RNN
 from gradflow.cells.spec import parse_cell
@@ -266,7 +266,7 @@ def of_median(rate):
 def test_a_comparison_is_judged_by_the_ranks_of_its_draws(seeds):
     cell = of_median(0.2)
     found = gradflow.compare(cell, seeds=seeds, **LINEAR_UNIT)
-    weights = [drawn(parse_cell(cell), 1, 1, 0, draw).weight_hh.item() for draw in range(seeds)]
+    weights = [draw_cell(parse_cell(cell), 1, 1, 0, draw).weight_hh.item() for draw in range(seeds)]
     rates = np.sort(np.log(np.abs(weights)))
     place = {2: 0, 3: 0, 6: 0, 10: 1}[seeds]  # David & Nagaraja's table: of ten the second from either end
     assert found.cells.median_low[0] == pytest.approx(rates[place], abs=1e-12)
@@ -300,7 +300,9 @@ def test_draws_whose_state_overflows_are_above_the_median_and_do_not_decide_it_a
     cell = "rnn:activation=identity,init=ginibre,gain=10"
     options = {**LINEAR_UNIT, "input": "constant", "steps": 300}
     for seed in range(12):
-        weights = np.array([drawn(parse_cell(cell), 1, 1, seed, draw).weight_hh.item() for draw in range(9)])
+        weights = np.array(
+            [draw_cell(parse_cell(cell), 1, 1, seed, draw).weight_hh.item() for draw in range(9)]
+        )
         overflow = int((np.abs(weights) > 11.5).sum())
         if (np.abs(np.abs(weights) - 10.75) < 0.75).any():
             continue

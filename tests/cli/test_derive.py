@@ -7,7 +7,7 @@ import typer
 
 import gradflow
 from gradflow.cli.main import app
-from gradflow.derivations.derive import taken
+from gradflow.derivations.derive import get_topic_options
 from gradflow.derivations.topics import ALL_TOPICS, DERIVATIONS
 from gradflow.render import FORMATS
 
@@ -74,7 +74,7 @@ def test_list_exits_0_with_every_topic_and_its_options_in_every_format(cli, name
     assert (outcome.code, outcome.err) == (0, "")
     for topic in DERIVATIONS:
         assert topic in outcome.out
-        assert all(option in outcome.out for option in taken(topic))
+        assert all(option in outcome.out for option in get_topic_options(topic))
 
 
 def test_list_exits_0_as_json_without_lines(cli):
@@ -185,4 +185,4 @@ def test_powers_past_a_double_exit_1_with_what_to_do(check_refused):
 def test_every_option_of_a_topic_is_one_of_the_command():
     command = typer.main.get_command(app).commands["derive"]
     options = {parameter.name for parameter in command.params}
-    assert {option for name in DERIVATIONS for option in taken(name)} <= options
+    assert {option for name in DERIVATIONS for option in get_topic_options(name)} <= options

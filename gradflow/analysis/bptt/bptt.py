@@ -7,14 +7,14 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradflow.analysis import LOSSES
-from gradflow.analysis.bptt.gradient_parts import taken_apart
-from gradflow.analysis.bptt.losses import Loss, Objective, drawn_for, given_targets
+from gradflow.analysis.bptt.gradient_parts import take_apart
+from gradflow.analysis.bptt.losses import Loss, Objective, draw_targets, read_targets
 from gradflow.analysis.bptt.record import CreditAssignment
 from gradflow.analysis.bptt.report import record
 from gradflow.analysis.shared.checkpoints import Trained
 from gradflow.analysis.shared.inputs import Inputs, check_count, check_map
 from gradflow.analysis.shared.progress import Progress
-from gradflow.analysis.shared.subjects import Spec, drawn, sizes, subject, used_sizes
+from gradflow.analysis.shared.subjects import Spec, draw_cell, sizes, subject, used_sizes
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.analysis.shared.without_effect import refuse_without_effect
 from gradflow.cells.base import Array, Cell
@@ -146,12 +146,12 @@ def bptt(
         raise UsageError(f"map of {sequences} sequences: expected one, batch 1")
     if pair_map:
         check_map(inputs.steps)
-    network = drawn(spec, hidden, inputs.features, seed, 0)
+    network = draw_cell(spec, hidden, inputs.features, seed, 0)
     shape = (sequences, inputs.steps, network.output_size)
     if targets is None:
-        wanted = drawn_for(rule, shape, seed)
+        wanted = draw_targets(rule, shape, seed)
     else:
-        wanted = given_targets(targets, targets_key, shape, last_only=rule.last_only)
+        wanted = read_targets(targets, targets_key, shape, last_only=rule.last_only)
     fed = np.stack([inputs.draw(draw) for draw in range(sequences)])
     objective = _objective(spec, network, fed, rule, wanted.values)
     params = {
@@ -166,7 +166,7 @@ def bptt(
     if targets is None and isinstance(spec, Trained):
         notes.append(DRAWN_SENTENCE)
     used = {"hidden": hidden, "features": inputs.features}
-    return record(params, used, notes, objective, taken_apart(objective, parameter, pair_map, progress))
+    return record(params, used, notes, objective, take_apart(objective, parameter, pair_map, progress))
 
 
 def _check(targets: object, targets_key: str | None, input: object, batch: int | None) -> None:

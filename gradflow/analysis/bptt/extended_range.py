@@ -57,8 +57,8 @@ def extend_trajectory(trajectory: Trajectory) -> ExtendedTrajectory:
     merged = [_with_small_ones(*pair) for pair in pairs]
     following = iter(merged)
     factor = factor.with_arrays(lambda _: next(following))
-    others = iter(_collected(lambda note: _changed_uses(wide_uses, note)))
-    uses = _changed_uses(uses, lambda values: _with_small_ones(values, next(others)))
+    others = iter(_collect_arrays(lambda note: _change_uses(wide_uses, note)))
+    uses = _change_uses(uses, lambda values: _with_small_ones(values, next(others)))
     needed = needed or any(array.dtype == EXTENDED_DTYPE for array in merged)
     return ExtendedTrajectory(states, factor, uses, needed, watch)
 
@@ -81,7 +81,7 @@ def _extend_states(trajectory: Trajectory, watch: UnderflowWatch) -> tuple[Traje
     return Trajectory(cell, inputs, states.astype(EXTENDED_DTYPE), None, underflow=False), states
 
 
-def _changed_uses(uses: Uses, change: Callable[[Array], Array]) -> Uses:
+def _change_uses(uses: Uses, change: Callable[[Array], Array]) -> Uses:
     """Return the same uses with every array changed."""
 
     def changed(use: Use) -> Use:
@@ -93,10 +93,10 @@ def _changed_uses(uses: Uses, change: Callable[[Array], Array]) -> Uses:
 
 def _arrays(factor: StepFactor) -> list[Array]:
     """Return the arrays of a factor that have an axis of points."""
-    return _collected(factor.with_arrays)
+    return _collect_arrays(factor.with_arrays)
 
 
-def _collected(visit: Callable[[Callable[[Array], Array]], object]) -> list[Array]:
+def _collect_arrays(visit: Callable[[Callable[[Array], Array]], object]) -> list[Array]:
     """Return the arrays that ``visit`` would change, in its order."""
     found: list[Array] = []
 

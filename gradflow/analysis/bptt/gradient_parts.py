@@ -11,7 +11,7 @@ import numpy as np
 from gradflow.analysis.bptt.differences import difference_error
 from gradflow.analysis.bptt.extended_range import extend_trajectory
 from gradflow.analysis.bptt.losses import Objective
-from gradflow.analysis.bptt.parameters import Block, moved, select_blocks, values
+from gradflow.analysis.bptt.parameters import Block, move_weights, select_blocks, values
 from gradflow.analysis.bptt.sweep import Streams, Unrolled
 from gradflow.analysis.bptt.truncation import Account, Lag, Pairs
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
@@ -44,7 +44,7 @@ class Apart(NamedTuple):
             return [self.account.lost(self.start, window) for window in windows]
 
 
-def taken_apart(
+def take_apart(
     objective: Objective,
     parameter: str,
     pair_map: bool = False,
@@ -113,7 +113,7 @@ def trajectory_error(objective: Objective, apart: Apart, parameter: str) -> floa
         run = objective._replace(trajectory=moved_run)
         with np.errstate(over="ignore", under="ignore"):
             streams = _backward(run, parameter).streams
-            largest = max(largest, apart.account.change(streams.summed().advance().gradient()))
+            largest = max(largest, apart.account.change(streams.sum_later().advance().gradient()))
     return stated_error(largest)
 
 
@@ -126,7 +126,7 @@ def gradient_error(objective: Objective, apart: Apart) -> float:
     generator = np.random.default_rng(0)
     with np.errstate(all="ignore"):
         return difference_error(
-            lambda change: objective.value(moved(cell, blocks, change)),
+            lambda change: objective.value(move_weights(cell, blocks, change)),
             shift_exponents(kept.array, kept.exponent),
             scale,
             generator,

@@ -109,7 +109,7 @@ class Wanted(NamedTuple):
     told: tuple[str, ...] = ()
 
 
-def drawn_for(loss: Loss, shape: tuple[int, int, int], seed: int) -> Wanted:
+def draw_targets(loss: Loss, shape: tuple[int, int, int], seed: int) -> Wanted:
     """Return normal draws of what a loss wants, (B, T, R): of a readout the same at every step."""
     sequences, steps, outputs = shape
     if not loss.targets:
@@ -119,7 +119,7 @@ def drawn_for(loss: Loss, shape: tuple[int, int, int], seed: int) -> Wanted:
     return Wanted(np.stack(draws))
 
 
-def given_targets(
+def read_targets(
     source: str | Path | ArrayLike, key: str | None, shape: tuple[int, int, int], *, last_only: bool
 ) -> Wanted:
     """Return somebody's targets; of more sequences or steps than there are, the first.
@@ -148,8 +148,8 @@ def given_targets(
     one = last_only and targets.shape[1] == 1
     if len(targets) < sequences or not (one or targets.shape[1] >= steps) or targets.shape[2] != outputs:
         raise DataError(
-            f"{name}targets of shape {_sizes(found.shape)}: expected {_expected(shape, last_only)}, a row "
-            f"for the output of {'the last' if last_only else 'every'} step, the state h before any head"
+            f"{name}targets of shape {_sizes(found.shape)}: expected {_describe_expected(shape, last_only)}, "
+            f"a row for the output of {'the last' if last_only else 'every'} step, the state h before any head"
         )
     used = targets[:sequences, : 1 if one else steps]
     told = (f"Of targets of shape {_sizes(found.shape)} the first {_sizes(used.shape)} are used.",)
@@ -172,7 +172,7 @@ def _sizes(shape: tuple[int, ...]) -> str:
     return "×".join(map(str, shape))
 
 
-def _expected(shape: tuple[int, int, int], last_only: bool) -> str:
+def _describe_expected(shape: tuple[int, int, int], last_only: bool) -> str:
     """Return the shapes that would do."""
     sequences, steps, outputs = shape
     whole = shape if sequences > 1 else shape[1:]

@@ -39,13 +39,13 @@ class Block:
         """Numbers in it."""
         return self.shape[0] * self.shape[1]
 
-    def sized(self, exponents: NDArray[np.int64], points: slice) -> NDArray[np.int64]:
+    def add_exponents(self, exponents: NDArray[np.int64], points: slice) -> NDArray[np.int64]:
         """Return the powers of two of δ_p v_pᵀ at some points, of those of the signals there."""
         own = self.exponents if isinstance(self.exponents, int) else self.exponents[points]
         return exponents + own
 
 
-def chosen(cell: Cell, states: Array, inputs: Array, text: str) -> list[Block]:
+def choose_blocks(cell: Cell, states: Array, inputs: Array, text: str) -> list[Block]:
     """Return the blocks that ``text`` names, with what they multiply along a batch of trajectories.
 
     Parameters
@@ -153,7 +153,7 @@ def values(cell: Cell, blocks: Sequence[Block]) -> Array:
     return np.concatenate(parts)
 
 
-def moved(cell: Cell, blocks: Sequence[Block], change: Array) -> Cell:
+def move_weights(cell: Cell, blocks: Sequence[Block], change: Array) -> Cell:
     """Return the cell with ``change``, one number for each of `values`, added to the blocks."""
     layers = list_layers(cell)
     start = 0

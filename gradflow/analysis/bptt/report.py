@@ -27,7 +27,9 @@ MAX_DIFFERENCE_ERROR = 1e-5  # from central differences, relative: more than tho
 
 def window(lags: LagParts) -> int:
     """Return the shortest window, in steps, that loses 1 % of the gradient or less, as all longer ones do."""
-    return _reached(~(lags.log10_truncation_error > math.log10(MAX_LOST_SHARE)))  # what is not known is small
+    return _count_lags_until(
+        ~(lags.log10_truncation_error > math.log10(MAX_LOST_SHARE))
+    )  # what is not known is small
 
 
 def _set_by_steps(lags: LagParts) -> bool:
@@ -35,7 +37,7 @@ def _set_by_steps(lags: LagParts) -> bool:
     return len(lags.lag) > 1 and window(lags) > ALMOST_WHOLE_SHARE * len(lags.lag)
 
 
-def _reached(holds: NDArray[np.bool_]) -> int:
+def _count_lags_until(holds: NDArray[np.bool_]) -> int:
     """Return after how many lags a condition holds for good, at least one."""
     misses = np.nonzero(~holds)[0]
     return min(int(misses[-1]) + 2, len(holds)) if len(misses) else 1
@@ -53,7 +55,7 @@ def conclusion(
             return f"The gradient of {name} is 0 to rounding: its parts cancel."
         return f"The gradient of {name} is exactly 0: no step contributes to it."
     kept = window(lags)
-    half = _reached(lags.cumulative_share >= 0.5) - 1
+    half = _count_lags_until(lags.cumulative_share >= 0.5) - 1
     share = f"Half of the gradient of {name} comes from lags up to {half}. "
     if cancellation > MIN_CANCELLING_RATIO:
         share = f"The parts of the gradient of {name} cancel: together they are {cancellation:.3g} times it. "

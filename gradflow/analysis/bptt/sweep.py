@@ -75,14 +75,14 @@ class Unrolled(NamedTuple):
             largest = np.abs(found.array).max(initial=0.0)
             if TINY_ENTRY < largest < 1.0 / TINY_ENTRY or (levels[0].exponents <= ZERO_EXPONENT // 2).all():
                 return found
-        total = Sum.of(self._extended_gradient(levels[0], points))
+        total = Sum.of(self._compute_extended_gradient(levels[0], points))
         for level in levels[1:]:
-            total.add(self._extended_gradient(level, points))
+            total.add(self._compute_extended_gradient(level, points))
         return Scaled(total.array, total.exponent)
 
     def _gradient(self, level: SignalLevel, points: slice) -> Scaled:
         """Return the same of one level, with the size of a point taken for that of its whole column."""
-        sizes = [block.sized(level.exponents, points) for block in self.blocks]
+        sizes = [block.add_exponents(level.exponents, points) for block in self.blocks]
         top = int(np.max(sizes, initial=ZERO_EXPONENT))
         found = np.empty(sum(block.size for block in self.blocks))
         start = 0
@@ -103,7 +103,7 @@ class Unrolled(NamedTuple):
                 np.matmul(signal.T, block.seen[points], out=place.reshape(block.shape))
         return Scaled.of(found, top)
 
-    def _extended_gradient(self, level: SignalLevel, points: slice) -> Scaled:
+    def _compute_extended_gradient(self, level: SignalLevel, points: slice) -> Scaled:
         """Return the same of one level in extended range, with the size of each point measured."""
         with self.watch.watching():
             terms = [_terms(level, block, points) for block in self.blocks]
@@ -142,7 +142,7 @@ def _terms(level: SignalLevel, block: Block, points: slice) -> tuple[Array, Arra
     signal = level.signals[block.layer][block.rows].T.astype(EXTENDED_DTYPE)
     shifts = np.frexp(np.abs(signal).max(axis=1, initial=0.0))[1]
     signal = np.ldexp(signal, -shifts[:, None])
-    exponents = block.sized(level.exponents, points) + shifts
+    exponents = block.add_exponents(level.exponents, points) + shifts
     if block.scale is not None:
         signal = signal * block.scale[points]
     if block.seen is None:
@@ -191,12 +191,12 @@ class Streams:
         """Return the error signals at the streams' points, and the streams one step before."""
         factor = self.unrolled.factor.each(points)
         try:
-            return _pulled(factor, self.columns, self.unrolled.watch)
+            return _pull_back(factor, self.columns, self.unrolled.watch)
         except FloatingPointError:
             self.columns = EntrywiseColumns.of(self.columns)
-            return _pulled(factor, self.columns, self.unrolled.watch)
+            return _pull_back(factor, self.columns, self.unrolled.watch)
 
-    def summed(self, window: int | None = None) -> "Streams":
+    def sum_later(self, window: int | None = None) -> "Streams":
         """Return streams of all that comes later too: of Σ ∂L_t/∂s_k over t ≥ k + lag, by one backward pass.
 
         Their part of the gradient is the sum of all parts from this lag on: with ``window`` of those alone
@@ -206,14 +206,14 @@ class Streams:
         window = min(window or self.last, self.last)
         later = copy(self)
         try:
-            later.columns = self._summed(self.columns, window)
+            later.columns = self._sum_columns(self.columns, window)
         except FloatingPointError:
-            later.columns = self._summed(EntrywiseColumns.of(self.columns), window)
+            later.columns = self._sum_columns(EntrywiseColumns.of(self.columns), window)
         later.first = 0
         return later
 
-    def _summed(self, columns: Signals, window: int) -> Signals:
-        """Return the columns of `summed`."""
+    def _sum_columns(self, columns: Signals, window: int) -> Signals:
+        """Return the columns of `sum_later`."""
         asked: Any = columns.prepend_zeros(self.first * self.unrolled.sequences)
         whole = asked.zeros()
         carried = asked[:0]
@@ -222,21 +222,21 @@ class Streams:
             carried = asked[points].plus_first(carried)  # the last piece may be shorter
             whole.put(points, carried)
             if place:
-                carried = _carried_back(self.unrolled.factor.each(points), carried, self.unrolled.watch)
+                carried = _carry_back(self.unrolled.factor.each(points), carried, self.unrolled.watch)
         return cast(Signals, whole)
 
     def crossing(self, window: int) -> "Streams":
-        """Return streams of what the pieces of `summed` would hand on to those before them."""
+        """Return streams of what the pieces of `sum_later` would hand on to those before them."""
         count = self.unrolled.sequences
         ends = np.arange(window, self.last, window)  # the first step of each piece but the first
         points = (ends[:, None] * count + np.arange(count)).ravel()
         factor = self.unrolled.factor.each(points)
         columns: Any = self.columns
         try:
-            handed = _carried_back(factor, columns[points], self.unrolled.watch)
+            handed = _carry_back(factor, columns[points], self.unrolled.watch)
         except FloatingPointError:
             columns = EntrywiseColumns.of(columns)
-            handed = _carried_back(factor, columns[points], self.unrolled.watch)
+            handed = _carry_back(factor, columns[points], self.unrolled.watch)
         whole = columns.zeros()
         whole.put(points - count, handed)
         later = copy(self)
@@ -263,7 +263,9 @@ def _signals(asked: Array) -> Signals:
     return EntrywiseColumns.of(Columns(asked, np.zeros(asked.shape[1], np.int64)))
 
 
-def _pulled(factor: StepFactor, columns: Signals, watch: UnderflowWatch) -> tuple[list[SignalLevel], Signals]:
+def _pull_back(
+    factor: StepFactor, columns: Signals, watch: UnderflowWatch
+) -> tuple[list[SignalLevel], Signals]:
     """Return the error signals that a step makes of the columns, level by level, and the columns before it.
 
     Raises
@@ -273,23 +275,23 @@ def _pulled(factor: StepFactor, columns: Signals, watch: UnderflowWatch) -> tupl
     """
     if isinstance(columns, Columns):
         with np.errstate(all="raise"):
-            return _pulled_levels(factor, columns, [columns])
+            return _pull_levels(factor, columns, [columns])
     trial = UnderflowWatch()
     with trial.watching():
-        found = _pulled_levels(factor, columns, columns.levels())
+        found = _pull_levels(factor, columns, columns.levels())
     if not trial.noticed:
         return found
     narrow = UnderflowWatch()
     try:
         with narrow.watching(), np.errstate(over="raise", invalid="raise"):
-            found = _pulled_levels(factor, columns, columns.levels(NARROW_SPREAD_BITS, LIFT_BITS))
+            found = _pull_levels(factor, columns, columns.levels(NARROW_SPREAD_BITS, LIFT_BITS))
     except FloatingPointError:  # there is no room above: what was found first stands, with what it lost
         narrow.noticed = True
     watch.noticed |= narrow.noticed
     return found
 
 
-def _pulled_levels(
+def _pull_levels(
     factor: StepFactor, columns: Signals, levels: Sequence[Columns]
 ) -> tuple[list[SignalLevel], Signals]:
     """Return the same of columns in given levels."""
@@ -299,9 +301,9 @@ def _pulled_levels(
     return signals, columns.gather(states)
 
 
-def _carried_back(factor: StepFactor, columns: Signals, watch: UnderflowWatch) -> Signals:
+def _carry_back(factor: StepFactor, columns: Signals, watch: UnderflowWatch) -> Signals:
     """Return Jᵀ Y, each column with its own J."""
-    return _pulled(factor, columns, watch)[1]
+    return _pull_back(factor, columns, watch)[1]
 
 
 class SignalPart(NamedTuple):

@@ -37,7 +37,7 @@ class Account:
 
     def __init__(self, streams: Streams) -> None:
         self.streams = streams
-        self.later = streams.summed()
+        self.later = streams.sum_later()
         self.whole = self.later.advance().gradient()
         self.norm = _norm(self.whole)
         self.kept = Sum.of(Scaled(np.zeros_like(self.whole.array)))
@@ -66,13 +66,13 @@ class Account:
 
         ``streams`` stand at lag 0.
         """
-        pieces = streams.summed(window)
+        pieces = streams.sum_later(window)
         rest = Sum.of(self.whole)
         rest.add(copy(pieces).advance().gradient(), -1)
         found = _divided(_norm(rest), self.norm)
         if found.mantissa and found.value() >= MIN_REMAINING_SHARE:
             return found
-        return _divided(_norm(pieces.crossing(window).summed().advance().gradient()), self.norm)
+        return _divided(_norm(pieces.crossing(window).sum_later().advance().gradient()), self.norm)
 
     def change(self, other: Scaled) -> float:
         """Return ‖G̃ − G‖/‖G‖ of another gradient G̃; inf where G is 0 and G̃ is not."""
@@ -94,7 +94,7 @@ class Account:
         rest = _norm(self.rest)
         if not _ratio(rest, self.known) >= MIN_REMAINING_SHARE:
             # the difference has lost its digits: what is left is summed by a pass of its own
-            self.later = self.streams.summed()
+            self.later = self.streams.sum_later()
             self.riding, self.since = self.since < MIN_LAGS_PER_PASS, 0
             self.rest = Sum.of(self.later.advance().gradient())
             rest = self.known = _norm(self.rest)
@@ -131,7 +131,7 @@ class Pairs:
         squares, along = np.zeros((2, part.last - part.first))
         blocks = part.unrolled.blocks
         signals = [_signal(part, block, here) for block in blocks]
-        sizes = [block.sized(own, here) for block, (_, own) in zip(blocks, signals, strict=True)]
+        sizes = [block.add_exponents(own, here) for block, (_, own) in zip(blocks, signals, strict=True)]
         exponents = np.max(sizes, axis=0)
         for block, met, own, (signal, _) in zip(blocks, self.met, sizes, signals, strict=True):
             level = column_scales(own, exponents)

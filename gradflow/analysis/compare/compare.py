@@ -20,7 +20,7 @@ from gradflow.analysis.shared.inputs import Inputs, check_count, check_map
 from gradflow.analysis.shared.product_norms import View, check_combination, parse_lags
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.quantiles import median_interval
-from gradflow.analysis.shared.subjects import Spec, check_named, drawn, sizes, subject, used_sizes
+from gradflow.analysis.shared.subjects import Spec, check_named, draw_cell, sizes, subject, used_sizes
 from gradflow.analysis.shared.tasks import TaskExecutor, check_executor, run_tasks
 from gradflow.analysis.shared.without_effect import refuse_without_effect
 from gradflow.cells.base import Array, Cell
@@ -189,14 +189,14 @@ class Draws(NamedTuple):
     inputs: Inputs
     dtype: np.dtype[Any]
 
-    def fed(self, spec: Spec, draw: int) -> Array:
+    def draw_inputs(self, spec: Spec, draw: int) -> Array:
         """Return the inputs of one draw in the order in which a cell reads them."""
         inputs = self.inputs.draw(draw, self.dtype)
         return inputs[::-1] if isinstance(spec, Trained) and spec.backward else inputs
 
     def cell(self, spec: Spec, draw: int) -> Cell:
         """Return a cell with the weights of one draw."""
-        return drawn(spec, self.hidden, self.inputs.features, self.seed, draw).astype(self.dtype)
+        return draw_cell(spec, self.hidden, self.inputs.features, self.seed, draw).astype(self.dtype)
 
     def batches(self, spec: Spec, question: ComparisonQuestion) -> Iterator[range]:
         """Yield the draws to measure together, as many as fit into one batch."""
@@ -228,7 +228,7 @@ def measure_batch(draws: Draws, question: ComparisonQuestion, batch: DrawBatch) 
     """
     try:
         cells = [draws.cell(batch.spec, place) for place in batch.places]
-        return measure(cells, [draws.fed(batch.spec, place) for place in batch.places], question)
+        return measure(cells, [draws.draw_inputs(batch.spec, place) for place in batch.places], question)
     except GradflowError as error:
         raise type(error)(f"cell {batch.spec.text!r}: {error}") from None
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from gradflow.analysis.compare.pair_map import PairNorms, pair_norms
 from gradflow.analysis.compare.paths import path_norms
-from gradflow.analysis.shared.gates import GateSummary, step_quantiles, summarized
+from gradflow.analysis.shared.gates import GateSummary, step_quantiles, summarize_gate
 from gradflow.analysis.shared.product_norms import (
     MAX_BATCHED_STATE,
     ProductNorms,
@@ -110,14 +110,14 @@ def measure(
     """
     if not question.batchable(cells[0].state_size):
         return [
-            _measured(follow(cell, x, initial), question, draw=None)
+            _measure_draw(follow(cell, x, initial), question, draw=None)
             for cell, x in zip(cells, inputs, strict=True)
         ]
     trajectory = follow(cells[0].with_weights(np.stack, cells[1:]), np.stack(inputs), initial)
     if trajectory.blow_up is not None and len(cells) > 1:
         return [measure([cell], [x], question, initial)[0] for cell, x in zip(cells, inputs, strict=True)]
-    every = _measured_norms(trajectory, question)
-    return [_measured(trajectory, question, draw, every) for draw in range(len(cells))]
+    every = _measure_norms(trajectory, question)
+    return [_measure_draw(trajectory, question, draw, every) for draw in range(len(cells))]
 
 
 class _Norms(NamedTuple):
@@ -133,10 +133,10 @@ class _Norms(NamedTuple):
     gate_steps: list[Array]
 
 
-def _measured_norms(trajectory: Trajectory, question: ComparisonQuestion) -> _Norms:
+def _measure_norms(trajectory: Trajectory, question: ComparisonQuestion) -> _Norms:
     view = question.view
     gates = trajectory.gates()
-    summaries = [summarized(gate) for gate in gates] if trajectory.steps else []
+    summaries = [summarize_gate(gate) for gate in gates] if trajectory.steps else []
     courses = [step_quantiles(gate.values) for gate in gates] if summaries and question.gate_steps else []
     retaining = [gate.values for gate in gates if gate.gate.retains]
     retained = np.concatenate(retaining, axis=-1) if retaining else None
@@ -169,11 +169,11 @@ def _measured_norms(trajectory: Trajectory, question: ComparisonQuestion) -> _No
     return _Norms(steps, norms, bounds, errors, upper_bounds, trajectory_errors, summaries, courses)
 
 
-def _measured(
+def _measure_draw(
     trajectory: Trajectory, question: ComparisonQuestion, draw: int | None, every: _Norms | None = None
 ) -> DrawMeasurement:
     """Return what one draw shows; ``draw`` is its place where the trajectory has several."""
-    every = every or _measured_norms(trajectory, question)
+    every = every or _measure_norms(trajectory, question)
     pairs = _pairs(trajectory, question.view) if question.pair_map else None
     place = ... if draw is None else draw
     return DrawMeasurement(

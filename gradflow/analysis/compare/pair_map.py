@@ -39,11 +39,11 @@ class PairNorms(NamedTuple):
 def pair_norms(trajectory: Trajectory, block: str, norm: str, *, exact: bool) -> PairNorms:
     """Return the norm of ∂s_t/∂s_k for every pair of steps; the trajectory is one draw's."""
     if trajectory.cell.state_size <= MAX_BATCHED_STATE and not exact:
-        return _stacked(trajectory, block, norm)
+        return _measure_together(trajectory, block, norm)
     return _chains(trajectory, block, norm, exact=exact)
 
 
-def _stacked(trajectory: Trajectory, block: str, norm: str) -> PairNorms:
+def _measure_together(trajectory: Trajectory, block: str, norm: str) -> PairNorms:
     """Extend all products by one step at once; recompute on its own each that may have lost digits."""
     steps, size = trajectory.steps, trajectory.size
     part = part_of(trajectory.cell, block, "forward")
@@ -77,7 +77,7 @@ def _stacked(trajectory: Trajectory, block: str, norm: str) -> PairNorms:
             return trajectory.jacobian(first + step).matmat(block)
 
         norms = chain_norms(along, steps - k, unit[:, :columns], rows=part.rows)
-        found.log10[k + 1 :, k], found.bounds[k + 1 :, k] = _chosen(norms, norm), norms.bounds
+        found.log10[k + 1 :, k], found.bounds[k + 1 :, k] = _choose_norm(norms, norm), norms.bounds
     return found
 
 
@@ -87,7 +87,7 @@ def _sizes(products: Array, norm: str) -> Array:
     return np.sqrt(np.maximum(gram_values(products)[..., -1], 0.0))
 
 
-def _chosen(norms: ChainNorms, norm: str) -> Array:
+def _choose_norm(norms: ChainNorms, norm: str) -> Array:
     return norms.frobenius if norm == "fro" else norms.two
 
 
@@ -104,7 +104,7 @@ def _chains(trajectory: Trajectory, block: str, norm: str, *, exact: bool) -> Pa
             return factors[last - 1 - k].rmatmat(columns)
 
         norms = chain_norms(back, t, unit, rows=part.rows, exact=exact)
-        found.log10[t, :t], found.bounds[t, :t] = _chosen(norms, norm)[::-1], norms.bounds[::-1]
+        found.log10[t, :t], found.bounds[t, :t] = _choose_norm(norms, norm)[::-1], norms.bounds[::-1]
     return found
 
 

@@ -86,7 +86,7 @@ def cell_table(found: Draws, view: View, steps: int) -> Cells:
     low, rate, high = (
         np.array(values) for values in zip(*(quantiles(several) for several in rates), strict=True)
     )
-    told = [_judged(part, several, steps) for part, several in zip(parts, rates, strict=True)]
+    told = [_judge_part(part, several, steps) for part, several in zip(parts, rates, strict=True)]
     medians = [median(part.norms()) for part in parts]
     horizons = {
         name: [_horizon(part, logs, ends) for part, logs in zip(parts, medians, strict=True)]
@@ -140,7 +140,7 @@ def _rates(part: _Part) -> Array:
         return np.where(ended, logs[:, -1], (logs[:, -1] - start) / (last - first) * math.log(10))
 
 
-def _judged(part: _Part, rates: Array, steps: int) -> MedianVerdict:
+def _judge_part(part: _Part, rates: Array, steps: int) -> MedianVerdict:
     """Return the verdict on the median of the draws.
 
     The smallest singular value and the condition number have no verdict, because they do not decide whether a
@@ -215,13 +215,13 @@ def _sentence(flow: Lags, summary: Cells, k: int, steps: int, seeds: int) -> str
     limit = "smallest" if side == "below" else "largest"
     reach = f"; {side} float32's {limit} normal number from lag {horizon} on" if horizon else ""
     if summary.verdict[k] == "undecided":
-        pace = _undecided(summary, k, steps, seeds)
+        pace = _describe_undecided(summary, k, steps, seeds)
     else:
         pace = _pace(float(summary.rate[k]))
     return f"{name}{verdict}{last}{pace}{reach}{ending}."
 
 
-def _undecided(summary: Cells, k: int, steps: int, seeds: int) -> str:
+def _describe_undecided(summary: Cells, k: int, steps: int, seeds: int) -> str:
     """Say where the median may lie, and how many draws would decide."""
     rate, low, high = (float(values[k]) for values in (summary.rate, summary.median_low, summary.median_high))
     found = f"; the median rate of {seeds} draws lies between {low:.3g} and {high:.3g} nats per step"
@@ -274,7 +274,7 @@ def notes(inputs: Inputs, found: Draws, seeds: int, view: View) -> Iterator[str]
 
 def _notes_of_one(draws: Sequence[DrawMeasurement], view: View) -> Iterator[str]:
     """Yield what to beware of with one cell: norms left out, uncertain or lost, and draws that overflow."""
-    steps = [_unknown(draw.log10_step_norms, draw, view) for draw in draws]
+    steps = [_find_unknown_lags(draw.log10_step_norms, draw, view) for draw in draws]
     if any(steps):
         yield f"{sum(map(len, steps))} norms of single steps did not settle and are left out (nan, or null)."
     worst = max(error for draw in draws for error in draw.errors.values())
@@ -305,7 +305,12 @@ def _notes_of_one(draws: Sequence[DrawMeasurement], view: View) -> Iterator[str]
     moved = max(error for draw in draws for error in draw.trajectory_errors.values())
     if stated_error(moved) > NOTED_DECADES:
         yield rounding_note(stated_error(moved))
-    lost = [lag for draw in draws for logs in draw.log10_norms.values() for lag in _unknown(logs, draw, view)]
+    lost = [
+        lag
+        for draw in draws
+        for logs in draw.log10_norms.values()
+        for lag in _find_unknown_lags(logs, draw, view)
+    ]
     if lost:
         yield (
             f"from lag {min(lost)} on, the smallest singular value is unknown (nan, or null): a Jacobian is "
@@ -319,6 +324,6 @@ def _notes_of_one(draws: Sequence[DrawMeasurement], view: View) -> Iterator[str]
         )
 
 
-def _unknown(logs: Array, draw: DrawMeasurement, view: View) -> list[int]:
+def _find_unknown_lags(logs: Array, draw: DrawMeasurement, view: View) -> list[int]:
     """Return the requested lags without a number."""
     return [lag for lag in view.lags if lag <= draw.steps and np.isnan(logs[lag - 1])]

@@ -18,7 +18,7 @@ from gradflow.analysis.shared.credit import Credit, credit
 from gradflow.analysis.shared.inputs import Inputs, check_count
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.quantiles import quantiles
-from gradflow.analysis.shared.subjects import DEFAULT_HIDDEN_SIZE, check_named, drawn
+from gradflow.analysis.shared.subjects import DEFAULT_HIDDEN_SIZE, check_named, draw_cell
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.analysis.shared.weight_file import WeightFile, WrittenArrays
 from gradflow.cells import CELLS
@@ -138,11 +138,11 @@ def init(
     if file is not None:  # before the search, which takes long: report weights that cannot be written
         _weights(layout, task.cell(0, None), refuse=True)
     counter.begin(None)
-    start = task.sought(None)
+    start = task.measure_search(None)
     counter.add_one()
     trials: list[TuningTrial] = []
     if not close_enough(start):
-        for trial in search(task.knob, task.sought):
+        for trial in search(task.knob, task.measure_search):
             trials.append(trial)
             counter.add_one()
     # the weights as requested are a candidate, too
@@ -153,7 +153,7 @@ def init(
     counter.total = 1 + len(trials) + len(candidates) * (1 + seeds)
     judged: dict[float | None, Credit] = {}
     for candidate in candidates:
-        judged[candidate] = task.judged(candidate)
+        judged[candidate] = task.measure_held_out(candidate)
         counter.add_one()
     _check_holds(task, tuned, judged[tuned])
     others: list[Credit] = []
@@ -188,23 +188,23 @@ class Task(NamedTuple):
         """Return one draw with a value of the tuned option (None: as requested), rounded to float32."""
         options = dict(self.spec.options) | ({} if value is None else {self.knob.name: value})
         spec = self.spec._replace(options=options)
-        made = drawn(spec, self.hidden, self.inputs.features, self.seed, draw)
+        made = draw_cell(spec, self.hidden, self.inputs.features, self.seed, draw)
         made.astype(np.dtype(np.float32))  # refuses weights that float32 does not hold
         # What is no weight, as the leak of a cell, is not written and keeps all its digits.
         return made.with_weights(lambda weights: weights[0].astype(np.float32).astype(np.float64))
 
-    def sought(self, value: float | None) -> Credit:
+    def measure_search(self, value: float | None) -> Credit:
         """Return the credit of the first draw of weights, along the sequences of the search."""
-        return self._measured(0, value, self.sequences()[0])
+        return self._measure_credit(0, value, self.sequences()[0])
 
-    def judged(self, value: float | None) -> Credit:
+    def measure_held_out(self, value: float | None) -> Credit:
         """Return the same along the held-out sequences, or those of the search if none is held out."""
         tuning, held_out = self.sequences()
-        return self._measured(0, value, held_out or tuning)
+        return self._measure_credit(0, value, held_out or tuning)
 
     def credit(self, draw: int, value: float | None) -> Credit:
         """Return the credit of one draw of weights and inputs."""
-        return self._measured(draw, value, range(draw, draw + 1))
+        return self._measure_credit(draw, value, range(draw, draw + 1))
 
     def sequences(self) -> tuple[range, range]:
         """Return the sequences of inputs of the search, and the held-out sequences."""
@@ -215,7 +215,7 @@ class Task(NamedTuple):
         last = tuning + HELD_OUT_SEQUENCES
         return range(tuning), range(tuning, last if given is None else min(given, last))
 
-    def _measured(self, draw: int, value: float | None, sequences: range) -> Credit:
+    def _measure_credit(self, draw: int, value: float | None, sequences: range) -> Credit:
         inputs = np.stack([self.inputs.draw(one) for one in sequences])
         return credit(
             follow(self.cell(draw, value), inputs), self.inputs.steps, horizon=False, rated=False
@@ -230,7 +230,7 @@ def _check_holds(task: Task, value: float | None, judged: Credit) -> None:
     NumericalError
         If it arrives along some of them only. The message has the best value and the spread of its norms.
     """
-    counts = {word: judged.counted(word) for word in ARRIVALS}
+    counts = {word: judged.count_arrivals(word) for word in ARRIVALS}
     if judged.blow_up is not None or max(counts.values()) == len(judged.measurements):
         return
     low, high = judged.log10_credit_range
@@ -309,7 +309,7 @@ def _record(
             log10_norm_ratio=np.array([trial.credit.log10_norm_ratio for trial in trials]),
             log10_norm_ratio_low=np.array([trial.credit.log10_norm_ratio_range[0] for trial in trials]),
             log10_norm_ratio_high=np.array([trial.credit.log10_norm_ratio_range[1] for trial in trials]),
-            arriving=[trial.credit.counted("arrives") for trial in trials],
+            arriving=[trial.credit.count_arrivals("arrives") for trial in trials],
         ),
         arrays=None if size is None or weights is None else WrittenArrays.of(weights.arrays),
         weights=None if weights is None else weights.arrays,

@@ -76,7 +76,7 @@ def search(knob: Knob, measure: Callable[[float], Credit]) -> Iterator[TuningTri
             tried[value] = measure(value)
         return 0.0 if close_enough(tried[value]) else math.asinh(decades_of(tried[value]))
 
-    for phase in (_outwards, _beyond, _otherwise, _between, _apart, _between):
+    for phase in (_outwards, _beyond, _otherwise, _search_between, _apart, _search_between):
         for value in phase(knob, height, tried):
             yield TuningTrial(value, tried[value])
         if any(map(close_enough, tried.values())) or len(tried) > MAX_PATIENT_TRIALS:
@@ -100,7 +100,7 @@ def _beyond(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterat
         return
     value = max(tried)
     for step in range(MAX_STEPS_BEYOND):
-        before, value = value, _moved(knob, value, 1, step)
+        before, value = value, _move_knob(knob, value, 1, step)
         if value == before:
             return
         found = height(value)
@@ -121,7 +121,7 @@ def _walk(knob: Knob, height: Height, tried: Mapping[float, Credit], sign: int) 
     value, last = knob.start, height(knob.start)
     for step in range(MAX_OUTWARD_STEPS):
         before, first = value, last
-        value = _moved(knob, before, sign, step)
+        value = _move_knob(knob, before, sign, step)
         if value == before:
             return
         last = height(value)
@@ -149,7 +149,7 @@ def _half(knob: Knob, one: float, other: float) -> float:
     return math.sqrt(one * other) if knob.doubled else 0.5 * (one + other)
 
 
-def _between(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
+def _search_between(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
     """Yield values halfway from the best to neighbours that differ, until one is close enough or across."""
     for _ in range(MAX_REFINING_STEPS):
         best = min(tried, key=lambda value: abs(height(value)))
@@ -227,7 +227,7 @@ def best(trials: list[TuningTrial]) -> TuningTrial:
     return min(trials, key=lambda trial: (*badness(trial.credit), abs(trial.value - start)))
 
 
-def _moved(knob: Knob, value: float, sign: int, step: int) -> float:
+def _move_knob(knob: Knob, value: float, sign: int, step: int) -> float:
     """Return the next value up or down, within the knob's ends."""
     moved = value * 2.0**sign if knob.doubled else value + sign * 2.0**step
     return min(max(moved, knob.low), knob.high)

@@ -22,7 +22,7 @@ def change_table(before: Answer, after: Answer) -> Changes:
     if not pairs:
         raise DataError(
             f"{before.file} and {after.file} have no layer in common, with the same name and shape: the "
-            f"first has {_listed(before)}, the second {_listed(after)}"
+            f"first has {_list_layers(before)}, the second {_list_layers(after)}"
         )
     first, second = [one for one, _ in pairs], [other for _, other in pairs]
 
@@ -76,5 +76,5 @@ def _weight_change(before: Finding, after: Finding) -> float:
     return moved / size if size else float("inf") if moved else 0.0
 
 
-def _listed(answer: Answer) -> str:
+def _list_layers(answer: Answer) -> str:
     return ", ".join(f"{one.name} ({one.cell}, {one.hidden_size})" for one in answer.findings) or "none"

@@ -112,7 +112,7 @@ def jobs(question: InspectionQuestion, sources: Sequence[str | Checkpoint]) -> l
         If a pipe does not give what it should: it can be read but once, so it is read here.
     """
     whole = [
-        Job(source) if isinstance(source, Checkpoint) or _lasting(source) else _drained(question, source)
+        Job(source) if isinstance(source, Checkpoint) or _lasting(source) else _keep_pipe(question, source)
         for source in sources
     ]
     if len(whole) > 1 or isinstance(whole[0].source, Checkpoint):
@@ -126,7 +126,7 @@ def jobs(question: InspectionQuestion, sources: Sequence[str | Checkpoint]) -> l
     return [Job(whole[0].source, (layer,)) for layer in layers]
 
 
-def _drained(question: InspectionQuestion, source: str) -> Job:
+def _keep_pipe(question: InspectionQuestion, source: str) -> Job:
     """Return what is to be done about a pipe, now read, under the name that it was given."""
     checkpoint, layers = _opened(question, Job(source))
     return Job(replace(checkpoint, source=source), layers)
@@ -153,7 +153,7 @@ def answer(question: InspectionQuestion, job: Job) -> Answer:
     return Answer(job.file, found, checkpoint.remarks, checkpoint.left_open, None)
 
 
-def merged(answers: Sequence[Answer]) -> Answer:
+def merge_answers(answers: Sequence[Answer]) -> Answer:
     """Return the answer of a file from those to its layers: what goes wrong with one goes wrong with it."""
     problem = next((one for one in answers if one.problem is not None), None)
     return problem or answers[0]._replace(findings=[finding for one in answers for finding in one.findings])
@@ -174,7 +174,7 @@ def _opened(question: InspectionQuestion, job: Job) -> tuple[Checkpoint, tuple[s
 def _findings(question: InspectionQuestion, network: Network, layers: Collection[str]) -> Iterator[Finding]:
     large = any(layer.cell.state_size > MAX_DENSE_STATE for layer in network.layers)
     draws = MAX_DRAWS // 2 if large else MAX_DRAWS
-    inputs, kind = _fed(question.inputs, network.levels[0][0].cell.input_size, draws)
+    inputs, kind = _feed_layer(question.inputs, network.levels[0][0].cell.input_size, draws)
     lowest = network.levels[0]
     wanted = [layer.name in layers for layer in network.layers]
     needed = len(wanted) - wanted[::-1].index(True)  # what stands above the last of them need not run
@@ -184,16 +184,18 @@ def _findings(question: InspectionQuestion, network: Network, layers: Collection
             yield _finding(question, layer, trajectory, fed, took_input=kind == "input")
 
 
-def _fed(inputs: Inputs, features: int, draws: int) -> tuple[Array, str]:
+def _feed_layer(inputs: Inputs, features: int, draws: int) -> tuple[Array, str]:
     """Return inputs that a network takes, (draws, T, features), and what they are: those given, if it can."""
     if inputs.data is not None and inputs.features == features:
-        return _drawn(inputs, min(len(inputs.data), draws)), "input"
+        return _draw_inputs(inputs, min(len(inputs.data), draws)), "input"
     if inputs.data is not None or inputs.kind == "normal":
-        return _drawn(replace(inputs, features=features, kind="normal", data=None), draws), "unit normal"
-    return _drawn(replace(inputs, features=features), 1), inputs.kind
+        return _draw_inputs(
+            replace(inputs, features=features, kind="normal", data=None), draws
+        ), "unit normal"
+    return _draw_inputs(replace(inputs, features=features), 1), inputs.kind
 
 
-def _drawn(inputs: Inputs, count: int) -> Array:
+def _draw_inputs(inputs: Inputs, count: int) -> Array:
     return np.stack([inputs.draw(draw) for draw in range(count)])
 
 

@@ -9,7 +9,14 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from gradflow.analysis.inspect.changes import change_table, missing
-from gradflow.analysis.inspect.findings import MAX_DRAWS, Answer, InspectionQuestion, answer, jobs, merged
+from gradflow.analysis.inspect.findings import (
+    MAX_DRAWS,
+    Answer,
+    InspectionQuestion,
+    answer,
+    jobs,
+    merge_answers,
+)
 from gradflow.analysis.inspect.record import Inspection
 from gradflow.analysis.inspect.report import (
     advice_table,
@@ -142,7 +149,7 @@ def inspect(
     counter.begin(len(pieces))
     answers = run_tasks(partial(answer, question), pieces, executor, counter)
     if len(sources) == 1:
-        answers = [merged(answers)]
+        answers = [merge_answers(answers)]
     _check(answers, [_name(file) for file in files], inputs, given)
     params = {
         "files": [_name(source) for source in files], "input": name_origin(input), "key": key,
@@ -162,7 +169,7 @@ def _sources(files: Sequence[str | Path | Checkpoint]) -> list[str | Checkpoint]
         if isinstance(file, Checkpoint):
             found.append(file)
         elif isinstance(file, str | os.PathLike):
-            found += _expanded(os.fspath(file))
+            found += _expand_pattern(os.fspath(file))
         else:
             raise UsageError(
                 f"{type(file).__name__} is not a file; give a path, or gradflow.from_state_dict(...) of "
@@ -178,7 +185,7 @@ def _sources(files: Sequence[str | Path | Checkpoint]) -> list[str | Checkpoint]
     return found
 
 
-def _expanded(file: str) -> list[str]:
+def _expand_pattern(file: str) -> list[str]:
     """Return the checkpoints in a directory, or the file itself."""
     if not os.path.isdir(file):
         return [file]
@@ -198,7 +205,7 @@ def _name(source: str | Path | Checkpoint) -> str:
     return source.source if isinstance(source, Checkpoint) else os.fspath(source)
 
 
-def _shortened(files: Sequence[str]) -> list[str]:
+def _shorten_names(files: Sequence[str]) -> list[str]:
     """Return paths without the folders that all of them share.
 
     Examples
@@ -254,7 +261,7 @@ def _record(
     params: Mapping[str, Any], question: InspectionQuestion, answers: list[Answer], several: bool
 ) -> Inspection:
     """Return the record of all that was found."""
-    files = _shortened([answer.file for answer in answers])
+    files = _shorten_names([answer.file for answer in answers])
     named = [
         (f"{file}{CHECKPOINT_SEPARATOR}{finding.name}" if several else finding.name, finding)
         for file, answer in zip(files, answers, strict=True)

@@ -45,15 +45,15 @@ class RemedyCase(NamedTuple):
     ends: int = 1  # from how many steps of each run a gradient is followed back
     window: int | None = None  # lags that the rate rests on
 
-    def tried(self, change: str, value: float, cell: LayerCell) -> RemedyTrial:
+    def try_change(self, change: str, value: float, cell: LayerCell) -> RemedyTrial:
         """Return what a changed cell does along the inputs of all runs."""
         return RemedyTrial(change, value, self._measure(follow(cell, self.trajectory.inputs), rated=True))
 
-    def sought(self, change: str, value: float, cell: LayerCell) -> RemedyTrial:
+    def try_for_search(self, change: str, value: float, cell: LayerCell) -> RemedyTrial:
         """Return what a changed cell does along the inputs of the runs on which values are sought."""
-        return RemedyTrial(change, value, self._measure(follow(cell, self._sought_inputs()), rated=False))
+        return RemedyTrial(change, value, self._measure(follow(cell, self._get_search_inputs()), rated=False))
 
-    def _sought_inputs(self) -> Array:
+    def _get_search_inputs(self) -> Array:
         inputs = self.trajectory.inputs
         return inputs if inputs.ndim == 2 else inputs[: (len(inputs) + 1) // 2]
 
@@ -67,7 +67,7 @@ class RemedyCase(NamedTuple):
 def trials(case: RemedyCase) -> Iterator[RemedyTrial]:
     """Yield every change that suits the cell and the ill, tried; one that overflows is left out."""
     gate = _retaining(case)
-    chosen = (raised_bias, chrono) if gate and case.before.vanishes else (gain, orthogonal)
+    chosen = (raise_bias, chrono) if gate and case.before.vanishes else (gain, orthogonal)
     for remedy in chosen:
         try:
             yield remedy(case, gate)
@@ -81,12 +81,12 @@ def best(tried: list[RemedyTrial]) -> RemedyTrial | None:
     return min(arrived, key=lambda trial: trial.credit.distance, default=None)
 
 
-def raised_bias(case: RemedyCase, gate: str) -> RemedyTrial:
+def raise_bias(case: RemedyCase, gate: str) -> RemedyTrial:
     """Raise the bias of the gate that keeps the state until its median unit keeps 1/e over the length.
 
     Found along the way that the layer took before the change; what it is worth after, is measured.
     """
-    held = _retained(case.trajectory, gate)
+    held = _get_retained(case.trajectory, gate)
     held = held.reshape(-1, held.shape[-1])
     # ln f from ln(f/(1 − f)) + δ
     odds = np.log(np.maximum(held, 1e-300)) - np.log(np.maximum(1.0 - held, 1e-16))
@@ -97,7 +97,7 @@ def raised_bias(case: RemedyCase, gate: str) -> RemedyTrial:
         low, high = (middle, high) if lost > 1.0 / case.length else (low, middle)
     added = round(high, 1)
     name = _gates(case)[gate].bias_option
-    return case.tried(name, added, _with_bias(case.cell, gate, lambda bias: bias + added))
+    return case.try_change(name, added, _with_bias(case.cell, gate, lambda bias: bias + added))
 
 
 def chrono(case: RemedyCase, gate: str) -> RemedyTrial:
@@ -108,7 +108,7 @@ def chrono(case: RemedyCase, gate: str) -> RemedyTrial:
     for other in list_counterparts(_gates(case), gate):
         if other in cell.blocks:
             cell = _with_bias(cell, other, lambda _: -spread)
-    return case.tried("chrono", longest, cell)
+    return case.try_change("chrono", longest, cell)
 
 
 def gain(case: RemedyCase, gate: str) -> RemedyTrial:  # noqa: ARG001 - all remedies alike
@@ -118,11 +118,11 @@ def gain(case: RemedyCase, gate: str) -> RemedyTrial:  # noqa: ARG001 - all reme
     for a saturated cell keeps more the smaller its weights are; then by factors ever nearer to the best. The
     best is that of which the worst run is nearest to a gradient as it was.
     """
-    found = _sought_gain(case)
-    return case.tried("gain", found.value, _with_gain(case, found.value))
+    found = _search_gain(case)
+    return case.try_change("gain", found.value, _with_gain(case, found.value))
 
 
-def _sought_gain(case: RemedyCase) -> RemedyTrial:
+def _search_gain(case: RemedyCase) -> RemedyTrial:
     rate = case.before.rate
     first = math.exp(min(max(-rate, MIN_LOG_SCALE), MAX_LOG_SCALE)) if math.isfinite(rate) else 0.5
     found = _gain_trial(case, first)
@@ -141,7 +141,7 @@ def _sought_gain(case: RemedyCase) -> RemedyTrial:
 def _gain_trial(case: RemedyCase, value: float) -> RemedyTrial:
     limited = min(max(value, math.exp(MIN_LOG_SCALE)), math.exp(MAX_LOG_SCALE))
     rounded = float(f"{limited:.3g}")
-    return case.sought("gain", rounded, _with_gain(case, rounded))
+    return case.try_for_search("gain", rounded, _with_gain(case, rounded))
 
 
 def _with_gain(case: RemedyCase, value: float) -> LayerCell:
@@ -155,7 +155,7 @@ def orthogonal(case: RemedyCase, gate: str) -> RemedyTrial:  # noqa: ARG001 - al
     blocks = [
         orthonormal(cell.hidden_size, cell.output_size, 1.0, generator) for _ in range(len(cell.gate_names))
     ]
-    return case.tried("orthogonal", 1.0, cell.replace_arrays(weight_hh=np.concatenate(blocks)))
+    return case.try_change("orthogonal", 1.0, cell.replace_arrays(weight_hh=np.concatenate(blocks)))
 
 
 def _retaining(case: RemedyCase) -> str:
@@ -170,7 +170,7 @@ def _gates(case: RemedyCase) -> Mapping[str, Gate]:
     return case.cell.gate_kinds
 
 
-def _retained(trajectory: Trajectory, gate: str) -> Array:
+def _get_retained(trajectory: Trajectory, gate: str) -> Array:
     return next(one.values for one in trajectory.gates() if one.name == gate)
 
 

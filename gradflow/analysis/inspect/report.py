@@ -55,12 +55,12 @@ def _last_step_alone(credit: Credit) -> bool:
 def _last_step(credit: Credit, length: int) -> str:
     """Say how the gradient from the last step differs from that of the other ends."""
     last = credit.last
-    others = credit.counted("arrives")
+    others = credit.count_arrivals("arrives")
     what = "does not arrive" if last.arrival == "lost" else "explodes"
     return (
         f"credit {what} from the last step. Over {_steps(length)} a gradient from there is multiplied by "
         f"{format_log10(last.log10_credit)}{_beside(last)}. It arrives from {others} of "
-        f"{_counted(len(credit.measurements), 'end')}; the median factor over all ends is "
+        f"{_format_count(len(credit.measurements), 'end')}; the median factor over all ends is "
         f"{format_log10(credit.log10_credit)}{_spread(credit)}."
     )
 
@@ -71,12 +71,11 @@ def _spread(credit: Credit) -> str:
     count, sequences = len(credit.measurements), len(credit.rates)
     if count == 1:
         return " from the last step, the only end measured"
-    return (
-        f" ({format_log10(low)} to {format_log10(high)}, {count} ends of {_counted(sequences, 'sequence')})"
-    )
+    runs = _format_count(sequences, "sequence")
+    return f" ({format_log10(low)} to {format_log10(high)}, {count} ends of {runs})"
 
 
-def _counted(count: int, noun: str) -> str:
+def _format_count(count: int, noun: str) -> str:
     return format_count(count, noun, f"{noun}s")
 
 
@@ -90,8 +89,8 @@ def _beside(credit: Credit) -> str:
 def _counts(credit: Credit) -> str:
     """Say from how many ends a gradient arrives, is lost and explodes."""
     return (
-        f" It arrives from {_counted(credit.counted('arrives'), 'end')}, is lost from "
-        f"{credit.counted('lost')} and inflated from {credit.counted('inflated')}."
+        f" It arrives from {_format_count(credit.count_arrivals('arrives'), 'end')}, is lost from "
+        f"{credit.count_arrivals('lost')} and inflated from {credit.count_arrivals('inflated')}."
     )
 
 
@@ -154,7 +153,7 @@ def _advice(finding: Finding, length: int) -> str:
         f"{_wording(trial, finding).lower()}: {_outcome(trial, length)}" for trial in finding.trials
     )
     gated = "" if _retaining(finding) else " or use a cell with gates"
-    scattered = any(trial.credit.counted("arrives") > 0 for trial in finding.trials)
+    scattered = any(trial.credit.count_arrivals("arrives") > 0 for trial in finding.trials)
     if scattered:
         return f"No single change lets credit arrive from every end ({tried}). Combine changes{gated}."
     return f"None of the tried changes is enough ({tried}). Combine them{gated}."
@@ -183,7 +182,7 @@ def _wording(trial: RemedyTrial, finding: Finding) -> str:
             return "Make the recurrent matrix of each gate orthogonal"
 
 
-def signed(trial: RemedyTrial, finding: Finding) -> float:
+def get_framework_value(trial: RemedyTrial, finding: Finding) -> float:
     """Return the value of a change in the framework's own convention."""
     turned = trial.change.endswith("_bias") and _name(finding) in finding.turned
     return -trial.value if turned else trial.value
@@ -193,7 +192,7 @@ def _outcome(trial: RemedyTrial, length: int) -> str:
     if trial.credit.blow_up is not None:
         return "the state overflows"
     low, high = trial.credit.log10_credit_range
-    count, arriving = len(trial.credit.measurements), trial.credit.counted("arrives")
+    count, arriving = len(trial.credit.measurements), trial.credit.count_arrivals("arrives")
     spread = "" if count == 1 else f" ({format_log10(low)} to {format_log10(high)})"
     part = "" if arriving in (0, count) else f", credit arrives from {arriving} of {count} ends"
     return f"a factor of {format_log10(trial.credit.log10_credit)} over {_steps(length)}{spread}{part}"
@@ -247,7 +246,7 @@ def _of_one(finding: Finding) -> Iterator[str]:
     ]  # fmt: skip
     if told:
         yield (
-            f"of {_counted(finding.hidden_size, 'unit')} these are shut or open at every step: "
+            f"of {_format_count(finding.hidden_size, 'unit')} these are shut or open at every step: "
             f"{'; '.join(told)} (--units lists them)."
         )
     if not finding.credit.horizon_sought:
@@ -297,7 +296,7 @@ def layer_table(named: Named) -> Layers:
         log10_credit_last=[one.credit.last.log10_credit for one in found],
         log10_norm_ratio=[one.credit.log10_norm_ratio for one in found],
         ends=[len(one.credit.measurements) for one in found],
-        ends_arriving=[one.credit.counted("arrives") for one in found],
+        ends_arriving=[one.credit.count_arrivals("arrives") for one in found],
         rate_low=[min(one.credit.rates) for one in found],
         rate_high=[max(one.credit.rates) for one in found],
         trajectory_error=[one.trajectory_error for one in found],
@@ -353,7 +352,7 @@ def advice_table(named: Named) -> Advice | None:
     return Advice(
         layer=[name for name, _, _ in rows],
         change=[trial.change for _, _, trial in rows],
-        value=[signed(trial, finding) for _, finding, trial in rows],
+        value=[get_framework_value(trial, finding) for _, finding, trial in rows],
         log10_credit_before=[finding.credit.log10_credit for _, finding, _ in rows],
         log10_credit=[trial.credit.log10_credit for _, _, trial in rows],
         rate=[trial.credit.rate for _, _, trial in rows],
@@ -361,7 +360,7 @@ def advice_table(named: Named) -> Advice | None:
         advised=[trial is best(finding.trials) for _, finding, trial in rows],
         log10_credit_low=[trial.credit.log10_credit_range[0] for _, _, trial in rows],
         log10_credit_high=[trial.credit.log10_credit_range[1] for _, _, trial in rows],
-        ends_arriving=[trial.credit.counted("arrives") for _, _, trial in rows],
+        ends_arriving=[trial.credit.count_arrivals("arrives") for _, _, trial in rows],
     )
 
 

@@ -83,14 +83,14 @@ def transient_growth(matrix: Scaled, steps: list[int], bounds: NormBounds, zero_
         before, after = steps[index], steps[index + 1]
         known = math.isfinite(logs[index]) and math.isfinite(logs[index + 1])
         if known and after - before > 1:
-            found = max(_searched(matrix, before, after))
+            found = max(_search_peak(matrix, before, after))
             best = max(best, found) if found[0] > best[0] + 1e-12 * (1.0 + abs(best[0])) else best
     last = (float(bounds.computed[-1]), float(bounds.low[-1]), float(bounds.high[-1]))
     unknown = bounds.high[np.isnan(bounds.computed)]
     return Growth(steps[-1], last, -best[1], best[0], zero_from, bool((unknown > best[0]).any()))
 
 
-def _searched(matrix: Scaled, low: int, high: int) -> Iterator[tuple[float, int]]:
+def _search_peak(matrix: Scaled, low: int, high: int) -> Iterator[tuple[float, int]]:
     """Yield (log₁₀ norm, −step) at steps that close in by thirds on a peak, each with its neighbour."""
 
     def height(step: int) -> tuple[float, int]:

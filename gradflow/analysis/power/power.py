@@ -141,7 +141,7 @@ def power(
     try:
         # what leaves the range of a double is seen where it is used
         with np.errstate(all="ignore"):
-            return _measured(square, steps, params, verdict, counter, kreiss=kreiss, entries=entries)
+            return _measure_powers(square, steps, params, verdict, counter, kreiss=kreiss, entries=entries)
     except np.linalg.LinAlgError as error:
         raise NumericalError(
             f"the eigenvalues or singular values could not be computed ({error}); expected entries that are "
@@ -149,7 +149,7 @@ def power(
         ) from error
 
 
-def _measured(
+def _measure_powers(
     square: NDArray[Any],
     steps: int,
     params: Mapping[str, Any],

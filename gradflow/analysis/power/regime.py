@@ -75,10 +75,12 @@ def _leading(spectrum: Spectrum, radius: Radius) -> str:
     if radius.exponent or radius.error > MAX_PRINTED_ERROR * radius.value:
         return f"|λ₁| = {_modulus(radius)}"
     # Values whose moduli agree to twelve digits stand in the order of their angles.
-    return _named(complex(spectrum.values[np.argmax(on_circle(spectrum, radius))]), spectrum, radius)
+    return _name_eigenvalue(
+        complex(spectrum.values[np.argmax(on_circle(spectrum, radius))]), spectrum, radius
+    )
 
 
-def _named(value: complex, spectrum: Spectrum, radius: Radius) -> str:
+def _name_eigenvalue(value: complex, spectrum: Spectrum, radius: Radius) -> str:
     """Name an eigenvalue with its rank by modulus."""
     place = int(np.argmax(spectrum.values == value))
     name = "λ" + "".join("₀₁₂₃₄₅₆₇₈₉"[int(digit)] for digit in str(place + 1))
@@ -186,7 +188,7 @@ def _polynomial(spectrum: Spectrum, radius: Radius) -> str:
     if np.all(spectrum.values == radius.one_in_units()):
         opening = "All eigenvalues are 1, but W is not diagonalizable"
     else:
-        name = _named(complex(values[0]), spectrum, radius)
+        name = _name_eigenvalue(complex(values[0]), spectrum, radius)
         opening = f"No |λ| is over 1, but {name} on the unit circle lacks eigenvectors"
     order = _highest_order(spectrum, on_circle(spectrum, radius))
     return f"{opening}: W^n grows like a power of n (at most n^{order}). Eigenvalues alone do not show it."
@@ -224,7 +226,7 @@ def _nearby(spectrum: Spectrum, radius: Radius) -> str:
     lacking = spectrum.values[spectrum.defective & on_circle(spectrum, radius) & (spectrum.errors > 0.0)]
     if not len(lacking):
         return ""
-    name = _named(complex(lacking[0]), spectrum, radius)
+    name = _name_eigenvalue(complex(lacking[0]), spectrum, radius)
     return (
         f" In a matrix within rounding of W, {name} lacks eigenvectors: its powers have a factor that grows "
         "like a power of n."

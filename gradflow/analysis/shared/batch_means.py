@@ -53,13 +53,13 @@ class BatchMeans:
 
     def standard_errors(self) -> Array:
         """Return the standard error of each mean: 0 if the mean is −inf, nan below `MIN_BATCHES` batches."""
-        return self._judged()[0]
+        return self._judge_batches()[0]
 
     def independent(self) -> Array:
         """Return how many independent batches would tell as much of each mean; inf where it is −inf."""
-        return self._judged()[1]
+        return self._judge_batches()[1]
 
-    def _judged(self) -> tuple[Array, Array]:
+    def _judge_batches(self) -> tuple[Array, Array]:
         sums, dead = np.array(self.sums), np.isneginf(self.means())
         if len(sums) < MIN_BATCHES:
             return np.where(dead, 0.0, np.nan), np.where(dead, np.inf, 0.0)

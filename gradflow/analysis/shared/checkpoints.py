@@ -93,7 +93,7 @@ def is_checkpoint(text: str) -> bool:
     return named or (name not in CELLS and os.path.isfile(text))
 
 
-def trained(text: str) -> Trained:
+def read_trained(text: str) -> Trained:
     """Return the network that ``text`` names.
 
     Raises

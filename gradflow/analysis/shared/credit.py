@@ -104,7 +104,7 @@ class Credit(NamedTuple):
         end = max(one.end for one in self.measurements)
         return self._replace(measurements=tuple(one for one in self.measurements if one.end == end))
 
-    def counted(self, arrival: str) -> int:
+    def count_arrivals(self, arrival: str) -> int:
         """Return from how many ends that is what became of the gradient."""
         return sum(one.arrival == arrival for one in self.measurements)
 
@@ -121,9 +121,9 @@ class Credit(NamedTuple):
         judged = [self.last, self] if self.last_decides else [self]
         for credit in judged:
             for word in ("lost", "inflated"):
-                if credit.counted(word) > len(credit.measurements) / 2:
+                if credit.count_arrivals(word) > len(credit.measurements) / 2:
                     return word
-        clear = all(one.counted("arrives") >= CLEAR_MAJORITY * len(one.measurements) for one in judged)
+        clear = all(one.count_arrivals("arrives") >= CLEAR_MAJORITY * len(one.measurements) for one in judged)
         return "arrives" if clear else "undecided"
 
     @property
@@ -134,12 +134,12 @@ class Credit(NamedTuple):
     @property
     def arrives_from_all(self) -> bool:
         """Whether it does so from every end of every run."""
-        return self.blow_up is None and self.counted("arrives") == len(self.measurements)
+        return self.blow_up is None and self.count_arrivals("arrives") == len(self.measurements)
 
     @property
     def vanishes(self) -> bool:
         """Whether what keeps the gradient from arriving is that too little is left of it."""
-        few, many = self.counted("lost"), self.counted("inflated")
+        few, many = self.count_arrivals("lost"), self.count_arrivals("inflated")
         return self.arrival == "lost" or (self.arrival == "undecided" and few >= many)
 
     @property

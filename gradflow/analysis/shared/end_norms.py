@@ -71,7 +71,7 @@ def end_log10_norms(
     [[[0.5, 0.5]], [[0.0625, 0.0625]]]
     """
     chains = _chains(trajectory, ends, max(lags))
-    measure = _multiplied if trajectory.size <= MAX_DENSE_STATE else _estimated
+    measure = _multiply_out if trajectory.size <= MAX_DENSE_STATE else _estimate_norms
     norms, error, is_bound = measure(chains, lags)
     return norms.reshape(len(lags), -1, len(ends)), error, is_bound
 
@@ -89,7 +89,7 @@ def _chains(trajectory: Trajectory, ends: Sequence[int], longest: int) -> Trajec
     )
 
 
-def _multiplied(chains: Trajectory, lags: Sequence[int]) -> tuple[Array, float, bool]:
+def _multiply_out(chains: Trajectory, lags: Sequence[int]) -> tuple[Array, float, bool]:
     """Return the norms of products that are multiplied out, (lags, chains)."""
 
     def back(lag: int, block: Array) -> Array:
@@ -103,7 +103,7 @@ def _multiplied(chains: Trajectory, lags: Sequence[int]) -> tuple[Array, float, 
     return norms.two[:, places].T, norms.error, bool(norms.bounds[:, places].any())
 
 
-def _estimated(chains: Trajectory, lags: Sequence[int]) -> tuple[Array, float, bool]:
+def _estimate_norms(chains: Trajectory, lags: Sequence[int]) -> tuple[Array, float, bool]:
     """Return the norms of products that are never formed, (lags, chains), and what they may be off by."""
     operator = _ScaledProducts(chains, max(lags))
     norms, error = [], 0.0
@@ -143,7 +143,7 @@ class _ScaledProducts:
             _check_range(largest, lag)
             far = (largest > 0) & ~((largest > SCALED_LOW) & (largest < SCALED_HIGH))
             self.shifts.append(np.where(far, np.frexp(largest)[1], 0) if far.any() else None)
-            block = self._scaled(lag, block)
+            block = self._scale_block(lag, block)
 
     def exponents(self, lag: int) -> Array:
         """Return the powers of two that the operators to a lag leave out, (chains,)."""
@@ -154,16 +154,16 @@ class _ScaledProducts:
         """Return J_t ⋯ J_{t−lag+1} x for each column x."""
         lags = range(lag, 0, -1)
         for k, factor in zip(lags, self._factors(lags), strict=True):
-            block = self._scaled(k, factor.matmat(block))
+            block = self._scale_block(k, factor.matmat(block))
         return block
 
     def rmatmat(self, lag: int, block: Array) -> Array:
         """Return its adjoint applied to each column."""
         for k, factor in enumerate(self._factors(range(1, lag + 1)), 1):
-            block = self._scaled(k, factor.rmatmat(block))
+            block = self._scale_block(k, factor.rmatmat(block))
         return block
 
-    def _scaled(self, lag: int, block: Array) -> Array:
+    def _scale_block(self, lag: int, block: Array) -> Array:
         shift = self.shifts[lag - 1]
         return block if shift is None else np.asarray(np.ldexp(block, -shift))
 
@@ -180,7 +180,7 @@ class _ScaledProducts:
                 stretch = current[1]
             else:
                 last = min(first + STRETCH_STEPS, self.chains.steps)
-                stretch = self.chains.linearized(first, last).lay_side_by_side()
+                stretch = self.chains.linearize_steps(first, last).lay_side_by_side()
                 if self.held is not None:
                     self.held[first] = stretch
             current = first, stretch

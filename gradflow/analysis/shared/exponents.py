@@ -12,7 +12,7 @@ from gradflow.analysis.shared.growth_run import GrowthRun
 from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.orbit import PIECE_STEPS, CellOrbit, Orbit
 from gradflow.analysis.shared.progress import ProgressCounter
-from gradflow.analysis.shared.subjects import Spec, drawn
+from gradflow.analysis.shared.subjects import Spec, draw_cell
 from gradflow.errors import NumericalError, UsageError
 
 DEFAULT_MEASURED_STEPS = 1000  # that are measured, where neither a person nor the data say how many
@@ -52,7 +52,7 @@ def orbit_of(
     spec: Spec, hidden: int, inputs: Inputs, seed: int, draw: int, count: int | None = None, start: int = 0
 ) -> CellOrbit:
     """Return one draw of a cell along its inputs, from one of its `RUN_STARTS` initial states."""
-    cell = drawn(spec, hidden, inputs.features, seed, draw)
+    cell = draw_cell(spec, hidden, inputs.features, seed, draw)
     if start:  # a threshold between two attractors lies between opposite states, or near enough to it
         far = np.random.default_rng([seed, draw, 4]).standard_normal(cell.state_size)
         state = far if start == 1 else -far

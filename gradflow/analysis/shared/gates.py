@@ -55,7 +55,7 @@ class Gates:
     )
 
 
-def summarized(values: GateValues) -> GateSummary:
+def summarize_gate(values: GateValues) -> GateSummary:
     """Return the summary of a gate for all draws at once."""
     layer, name, gate, every = values
     over = (-2, -1)  # steps and units

@@ -161,7 +161,7 @@ class Inputs:
             As `draw` does.
         """
         first = 0
-        for piece in self._unscaled(draw, length):
+        for piece in self._draw_unscaled(draw, length):
             with np.errstate(over="ignore"):
                 scaled = np.asarray(self.scale * piece).astype(dtype)
             if not np.isfinite(scaled).all():
@@ -173,7 +173,7 @@ class Inputs:
             yield scaled
             first += length
 
-    def _unscaled(self, draw: int, length: int) -> Iterator[NDArray[np.float64]]:
+    def _draw_unscaled(self, draw: int, length: int) -> Iterator[NDArray[np.float64]]:
         if self.data is not None:
             data = self.data[draw % len(self.data)]
             yield from (np.asarray(data[first : first + length]) for first in range(0, self.steps, length))

@@ -292,7 +292,7 @@ def parse_lags(lags: str | Sequence[int], steps: int) -> tuple[int, ...]:
         spaced = {round(2 ** (k / 2)) for k in range(2 * steps.bit_length())}
         return tuple(sorted({lag for lag in spaced if lag <= steps} | {steps}))
     try:
-        given = [int(lag) if isinstance(lag, str) else index(lag) for lag in _listed(lags)]
+        given = [int(lag) if isinstance(lag, str) else index(lag) for lag in _list_lags(lags)]
     except (TypeError, ValueError):
         raise UsageError(f"lags {lags!r}: expected all, log or integers, such as 1,10,100") from None
     wrong = [lag for lag in given if not 1 <= lag <= steps]
@@ -303,5 +303,5 @@ def parse_lags(lags: str | Sequence[int], steps: int) -> tuple[int, ...]:
     return tuple(sorted(set(given)))
 
 
-def _listed(lags: str | Sequence[int]) -> Sequence[Any]:
+def _list_lags(lags: str | Sequence[int]) -> Sequence[Any]:
     return lags.split(",") if isinstance(lags, str) else lags

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradflow.analysis.shared.checkpoints import Trained, is_checkpoint, trained
+from gradflow.analysis.shared.checkpoints import Trained, is_checkpoint, read_trained
 from gradflow.analysis.shared.inputs import Inputs, check_count, kind_of
 from gradflow.analysis.shared.without_effect import refuse_without_effect
 from gradflow.cells.base import Cell, Layer
@@ -48,7 +48,7 @@ def subject(cell: str | Network, name: str = "") -> Spec:
     check_named([cell])
     if isinstance(cell, Network):
         return Trained(name or cell.name, cell)
-    return trained(cell) if is_checkpoint(cell) else parse_cell(cell)
+    return read_trained(cell) if is_checkpoint(cell) else parse_cell(cell)
 
 
 def sizes(
@@ -88,6 +88,6 @@ def used_sizes(specs: Sequence[Spec], hidden: int, inputs: Inputs) -> dict[str, 
     }
 
 
-def drawn(spec: Spec, hidden: int, features: int, seed: int, draw: int) -> Cell:
+def draw_cell(spec: Spec, hidden: int, features: int, seed: int, draw: int) -> Cell:
     """Return a cell with the weights of one draw: the same for whoever asks."""
     return spec.make(hidden, features, np.random.default_rng([seed, draw, 1]))

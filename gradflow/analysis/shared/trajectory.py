@@ -56,10 +56,10 @@ class Trajectory:
         """Return the first of the neighbours of ``place``, and their Jacobians as one factor with points."""
         first = place - place % STRETCH_STEPS
         if self._stretch is None or self._stretch[0] != first:
-            self._stretch = first, self.linearized(first, min(first + STRETCH_STEPS, self.steps))
+            self._stretch = first, self.linearize_steps(first, min(first + STRETCH_STEPS, self.steps))
         return self._stretch
 
-    def linearized(self, first: int, last: int) -> StepFactor:
+    def linearize_steps(self, first: int, last: int) -> StepFactor:
         """Return the Jacobians of the steps from ``first`` to before ``last`` as one factor with points."""
         with np.errstate(over="ignore", under="call", call=self._note_underflow):
             return self.cell.linearize(self.states[..., first : last + 1, :], self.inputs[..., first:last, :])

@@ -195,10 +195,10 @@ def _parts(trajectory: Trajectory) -> Iterator[Trajectory]:
     count = max(NUMBERS_AT_ONCE // trajectory.states[0].size, 1)
     for first in range(0, len(trajectory.states), count):
         inputs, states = (each[first : first + count] for each in (trajectory.inputs, trajectory.states))
-        yield Trajectory(_repeated(trajectory.cell, len(states)), inputs, states, None, underflow=False)
+        yield Trajectory(_repeat_weights(trajectory.cell, len(states)), inputs, states, None, underflow=False)
 
 
-def _repeated(cell: Cell, count: int) -> Cell:
+def _repeat_weights(cell: Cell, count: int) -> Cell:
     """Return a cell as many times, for each run is perturbed in its own way."""
     return cell.with_weights(lambda weights: np.broadcast_to(weights[0], (count, *weights[0].shape)))
 

@@ -54,7 +54,7 @@ def _losses(net: GatedNetwork, k: int, C: Array) -> Array:
     return np.asarray(sum(_loss(net, t, _along(net, t, k, C)) for t in range(k, LAG + 1)))
 
 
-def _recounted_losses(net: GatedNetwork, C: Array) -> Array:
+def _recount_losses(net: GatedNetwork, C: Array) -> Array:
     """Return Σₜ (Lₜ + … + L_LAG) of C₁: a loss counts once for each step on its way."""
     return np.asarray(sum(_losses(net, t, _along(net, t, 1, C)) for t in range(1, LAG + 1)))
 
@@ -143,6 +143,6 @@ def _lines(net: GatedNetwork) -> list[DerivationLine]:
             "with $∂L/∂Cₜ$ in place of $∂Lₜ/∂Cₜ$, as in the sheet's double sum before (c), a loss counts "
             "once for each step on its way",
             {"k": 1},
-            right=lambda: derivative(partial(_recounted_losses, net), net.points[1]["c"])[None],
+            right=lambda: derivative(partial(_recount_losses, net), net.points[1]["c"])[None],
         ),
     ]

@@ -103,7 +103,7 @@ def verify_line(topic: str, number: int, line: DerivationLine, symbols: Symbols)
         raise NumericalError(
             f"{name}: a side leaves the range of a double; expected numbers nearer 1, or fewer steps"
         )
-    found = _compared(sign, line.tolerance, left, right)
+    found = _compare_sides(sign, line.tolerance, left, right)
     if not _holds(found):
         sense = "at least" if sign == "≠" else "at most"
         told = "differ by" if sign in "=≠" else "are apart by"
@@ -137,7 +137,7 @@ def _check_same(side: str, printed: Array, value: Array) -> None:
     """Raise a NumericalError unless a printed side is the number that was computed without it."""
     if value.ndim and printed.shape != value.shape:
         raise NumericalError(f"{side} has shape {printed.shape}, its numbers {value.shape}")
-    found = _compared("=", None, *np.broadcast_arrays(printed, value))
+    found = _compare_sides("=", None, *np.broadcast_arrays(printed, value))
     if not _holds(found):
         raise NumericalError(f"{side} says {found.left:.6g}, its numbers {found.right:.6g}{_where(found)}")
 
@@ -161,7 +161,7 @@ def round_up_to_decade(tolerance: float) -> float:
     return float(f"1e{math.ceil(math.log10(max(tolerance, ROUNDING)) - TIED)}")
 
 
-def _compared(sign: str, tolerance: float | None, left: Array, right: Array) -> VerifiedLine:
+def _compare_sides(sign: str, tolerance: float | None, left: Array, right: Array) -> VerifiedLine:
     """Return how two sides compare, and one entry of both: where they are too far apart, or the largest."""
     scale = float(max(np.abs(left).max(), np.abs(right).max())) or 1.0
     if sign in "=≠":
@@ -175,7 +175,7 @@ def _compared(sign: str, tolerance: float | None, left: Array, right: Array) -> 
         difference = float((right - left).flat[place]) / scale
         most = (0.0 if sign == "<" else ROUNDING) if tolerance is None else tolerance
     entry = f"[{','.join(str(k + 1) for k in np.unravel_index(place, left.shape))}]" if left.ndim else None
-    ends = _shown(left.flat[place]), _shown(right.flat[place])
+    ends = _simplify_number(left.flat[place]), _simplify_number(right.flat[place])
     return VerifiedLine(sign, entry, *ends, difference, most)
 
 
@@ -188,7 +188,7 @@ def _holds(found: VerifiedLine) -> bool:
     return found.difference > found.tolerance
 
 
-def _shown(value: Any) -> float | complex:
+def _simplify_number(value: Any) -> float | complex:
     """Return a number as Python's own, without a part that is but rounding of the other."""
     number = complex(value) + 0.0  # no minus before a 0
     if abs(number.imag) <= ROUNDING * abs(number):

@@ -9,8 +9,8 @@ from functools import cached_property, partial
 
 import numpy as np
 
-from gradflow.analysis.bptt.parameters import Block, chosen
-from gradflow.analysis.shared.subjects import drawn
+from gradflow.analysis.bptt.parameters import Block, choose_blocks
+from gradflow.analysis.shared.subjects import draw_cell
 from gradflow.cells.base import Cell
 from gradflow.cells.factor import StepFactor
 from gradflow.cells.rnn import RNN
@@ -49,7 +49,7 @@ class UnrolledNetwork:
     @classmethod
     def draw_cell(cls, text: str, seed: int, hidden: int, steps: int) -> "UnrolledNetwork":
         """Return a fresh cell, the same as for every command, with a state, inputs and targets for it."""
-        cell = drawn(parse_cell(text), hidden, hidden + 1, seed, 0)
+        cell = draw_cell(parse_cell(text), hidden, hidden + 1, seed, 0)
         generator = np.random.default_rng(seed)
         return cls(
             cell,
@@ -143,7 +143,7 @@ class UnrolledNetwork:
     @cached_property
     def _blocks(self) -> list[Block]:
         """W, and what its rows multiply at every step."""
-        return chosen(self.cell, self.states[None], self.inputs[None], "weight_hh")
+        return choose_blocks(self.cell, self.states[None], self.inputs[None], "weight_hh")
 
     def own_jacobian(self, t: int) -> Array:
         """Return ∂sₜ/∂sₜ₋₁ (n, n), the cell's own."""

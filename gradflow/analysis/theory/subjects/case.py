@@ -8,7 +8,7 @@ import numpy as np
 
 from gradflow.analysis.shared.exponents import Plan
 from gradflow.analysis.shared.inputs import Inputs
-from gradflow.analysis.shared.subjects import drawn
+from gradflow.analysis.shared.subjects import draw_cell
 from gradflow.analysis.theory.mean_field import MAX_LOST_RATE, Mean
 from gradflow.cells.base import Array, Cell
 from gradflow.cells.initialization import INITIALIZATIONS, Scales
@@ -56,7 +56,7 @@ class TheoryCase(NamedTuple):
     def cell(self, draw: int) -> Cell:
         """Return a cell with the weights of one draw, the same as for every other command."""
         assert self.spec is not None
-        return drawn(self.spec, self.hidden, self.inputs.features, self.seed, draw)
+        return draw_cell(self.spec, self.hidden, self.inputs.features, self.seed, draw)
 
     def scales(self, gates: int) -> Scales:
         """Return how large the weights are.
