@@ -149,7 +149,8 @@ def read_targets(
     if len(targets) < sequences or not (one or targets.shape[1] >= steps) or targets.shape[2] != outputs:
         raise DataError(
             f"{name}targets of shape {_sizes(found.shape)}: expected {_describe_expected(shape, last_only)}, "
-            f"a row for the output of {'the last' if last_only else 'every'} step, the state h before any head"
+            f"a row for the output of {'the last' if last_only else 'every'} step, which is the state h, "
+            "before any head"
         )
     used = targets[:sequences, : 1 if one else steps]
     told = (f"Of targets of shape {_sizes(found.shape)} the first {_sizes(used.shape)} are used.",)
