@@ -225,6 +225,8 @@ def test_examples_without_files_run(cli, name):
         }[arguments[0]]
         if "--size" in arguments:
             small += ["--size", 5]
+        if "--tolerance" in arguments:
+            small += ["--tolerance", 0.1]
         if arguments[0] == "theory" and arguments[1].startswith(("lstm", "gru")):
             small = ["--hidden", 3]  # of the state 0 alone: it takes no steps
         outcome = cli(*arguments, *small, "-q")
