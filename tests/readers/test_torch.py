@@ -38,9 +38,9 @@ def names_of(path):
 
 
 @pytest.mark.parametrize("dtype", STORAGES)
-@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 @pytest.mark.parametrize("byteorder", ["little", "big", None])
-def test_every_type_is_exact(dtype, compression, byteorder, place):
+def test_every_type_is_exact(dtype, byteorder, place):
+    compression = zipfile.ZIP_DEFLATED if byteorder is None else zipfile.ZIP_STORED
     matrix = np.array([[1, 0, 1], [100, 25, 3]]).astype(dtype)
     lying = matrix.astype(matrix.dtype.newbyteorder(">" if byteorder == "big" else "<"))
     value = {"w": tensor((2, 3), (3, 1), 0, storage(STORAGES[dtype], count=6))}
