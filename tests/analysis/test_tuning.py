@@ -211,12 +211,11 @@ def test_the_best_trial_is_the_first_of_the_nearest_to_1(logs, place):
     assert best(trials) is trials[place]
 
 
-@pytest.mark.parametrize(
-    ("log10", "close"),
-    [(0.0, True), (0.25, True), (-0.25, True), (0.2501, False), (-0.2501, False), (-math.inf, False)],
-)
-def test_close_enough_is_a_quarter_of_a_decade_either_way(log10, close):
-    assert close_enough(outcome(log10)) == close
+def test_close_enough_is_a_quarter_of_a_decade_either_way():
+    for log10 in (0.0, 0.25, -0.25):
+        assert close_enough(outcome(log10))
+    for log10 in (0.2501, -0.2501, -math.inf):
+        assert not close_enough(outcome(log10))
     assert not close_enough(outcome(math.nan, blow_up=3))
 
 
@@ -253,17 +252,17 @@ def test_of_a_cell_that_keeps_its_state_by_a_gate_the_bias_of_that_gate_is_tuned
         assert knob.low < 0 < knob.high
 
 
-@pytest.mark.parametrize("cell", ["lstm", "lstm:coupled=on", "gru", "gru:reset=before"])
-def test_of_chrono_the_longest_memory_is_tuned(cell):
-    knob = knob_of(parse_cell(f"{cell}{',' if ':' in cell else ':'}init=chrono"))
-    assert (knob.name, knob.start, knob.low, knob.doubled) == ("horizon", 100.0, 2.0, True)
+def test_of_chrono_the_longest_memory_is_tuned():
+    for cell in ("lstm", "lstm:coupled=on", "gru", "gru:reset=before"):
+        knob = knob_of(parse_cell(f"{cell}{',' if ':' in cell else ':'}init=chrono"))
+        assert (knob.name, knob.start, knob.low, knob.doubled) == ("horizon", 100.0, 2.0, True)
 
 
-@pytest.mark.parametrize("init", ["torch", "keras", "identity"])
-def test_of_an_lstm_without_forget_gate_the_gain_is_tuned(init):
-    knob = knob_of(parse_cell(f"lstm:forget_gate=off,init={init}"))
-    assert (knob.name, knob.start) == ("gain", 1.0)
-    assert knob_of(parse_cell(f"lstm:forget_gate=on,init={init}")).name == "forget_bias"
+def test_of_an_lstm_without_forget_gate_the_gain_is_tuned():
+    for init in ("torch", "keras", "identity"):
+        knob = knob_of(parse_cell(f"lstm:forget_gate=off,init={init}"))
+        assert (knob.name, knob.start) == ("gain", 1.0)
+        assert knob_of(parse_cell(f"lstm:forget_gate=on,init={init}")).name == "forget_bias"
 
 
 @pytest.mark.parametrize(

@@ -119,20 +119,15 @@ def test_options_are_the_inputs_of_the_function(name):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_shows_defaults(cli, name):
+def test_help_shows_defaults_and_formats(cli, name):
     text = words(cli(name, "-h").out)
+    assert "|".join(FORMATS) in text
+    assert "GRADFLOW_FORMAT" in text
     for parameter in PROGRAM.commands[name].params:
         if isinstance(parameter.default, int | float) and not isinstance(parameter.default, bool):
             assert re.search(
                 rf"{parameter.opts[-1]} .*?\[default: {re.escape(str(parameter.default))}[\];]", text
             )
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_lists_formats(cli, name):
-    text = words(cli(name, "-h").out)
-    assert "|".join(FORMATS) in text
-    assert "GRADFLOW_FORMAT" in text
 
 
 def test_help_of_power_lists_ensembles(cli):
@@ -146,17 +141,11 @@ def listed(text, title):
 
 
 @pytest.mark.parametrize("name", COMMANDS)
-def test_help_lists_verdicts(cli, name):
-    record = inspect.signature(getattr(gradflow, name)).return_annotation
-    verdicts = getattr(gradflow, getattr(record, "__name__", record)).verdicts
-    assert listed(cli(name, "-h").out, "Verdicts") == list(verdicts)
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help_lists_tables_and_matrices(cli, name):
+def test_help_lists_verdicts_tables_and_matrices(cli, name):
     record = inspect.signature(getattr(gradflow, name)).return_annotation
     kind = getattr(gradflow, getattr(record, "__name__", record))
     text = cli(name, "-h").out
+    assert listed(text, "Verdicts") == list(kind.verdicts)
     assert listed(text, "Tables") == [*get_meanings(kind, TableMeaning), "summary"]
     assert listed(text, "Matrices") == list(get_meanings(kind, MatrixMeaning))
     assert f"{next(iter(get_meanings(kind, TableMeaning)))} (main)" in text
