@@ -1,6 +1,8 @@
 """Every command line and example of README and docs runs, and prints what is shown; links lead somewhere.
 
 A document is run from top to bottom in a folder of its own, in which the checkout's ``tests`` stand.
+README's commands are processes. In other documents a gradflow that a shell would only split into words runs
+in this process, which saves its start.
 ```console has commands after a $ and what each prints; ```sh has commands whose output is not shown;
 ```python is run in one namespace, and prints the ```text that follows. <!-- file: NAME --> before a block
 has it written to that file; where a document writes into ``gradflow/``, it gets a copy of the package.
@@ -8,7 +10,9 @@ has it written to that file; where a document writes into ``gradflow/``, it gets
 
 import contextlib
 import io
+import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,6 +20,7 @@ import tomllib
 from itertools import pairwise
 from pathlib import Path
 from typing import NamedTuple
+from unittest import mock
 
 import draw
 import numpy as np
@@ -23,6 +28,7 @@ import pytest
 from markdown_it import MarkdownIt
 
 import gradflow
+from gradflow.cli.main import run
 
 HOME = Path(__file__).parents[1]
 PAGES = sorted(path for path in (HOME / "docs").rglob("*.md") if ".pytest_cache" not in path.parts)
@@ -38,6 +44,9 @@ PATH = f"{Path(sys.executable).parent}:/usr/local/bin:/usr/bin:/bin"
 BARE = {"PATH": PATH, "COLUMNS": "100", "PYTHONUTF8": "1", "OPENBLAS_NUM_THREADS": "1"}
 PROGRAMS = ("jq", "mlr", "awk")  # those beside gradflow that a machine may lack
 LINKS = ("link_open", "image")
+WORDS = re.compile(
+    r"""gradflow(?: (?:[\w.,:/=+@%-]|"[^"$`\\]*"|'[^']*')+)+"""
+)  # nothing for a shell but to split
 INSTALLS = re.compile(r"(?:\.venv/bin/|python3? -m )?(make|pip install)\b(.*)")
 IDENTITY = re.compile(r"\b[mp][0-9a-f]{10}\b")  # names in a picture that are made of its numbers
 # where things stand in a picture, and the colours of an image
@@ -101,7 +110,7 @@ def test_a_document_does_what_it_shows(path, tmp_path, monkeypatch):
             write(tmp_path / block.file, block.text, tmp_path)
         elif block.language == "console":
             for command, shown in commands_of(block):
-                check_command(command, shown, tmp_path, place)
+                check_command(command, shown, tmp_path, place, here=path.name != "README.md")
         elif block.language == "sh":
             commands = [line for line in block.text.splitlines() if not INSTALLS.match(line)]
             check_command("\n".join(["set -e", *commands]), None, tmp_path, place)
@@ -134,8 +143,32 @@ def write(file, text, scratch):
     file.write_text(text, encoding="utf-8")
 
 
-def check_command(command, shown, scratch, place):
+def run_here(words, scratch):
+    """Run gradflow in this process; return its exit code and what it wrote to stdout and stderr."""
+    streams = [io.TextIOWrapper(io.BytesIO(), encoding="utf-8") for _ in range(3)]
+    with (
+        contextlib.chdir(scratch),
+        mock.patch.dict(os.environ, {**BARE, "HOME": str(scratch)}, clear=True),
+        mock.patch.multiple(sys, stdin=streams[0], stdout=streams[1], stderr=streams[2]),
+    ):
+        code = run(words)
+    for stream in streams[1:]:
+        stream.flush()
+    return code, *(stream.buffer.getvalue().decode() for stream in streams[1:])
+
+
+def check_command(command, shown, scratch, place, *, here=False):
     """Run a command; where it names a program that there is not, what pipes into that must end well."""
+    first, _, rest = command.rstrip("\n").partition(" | ")
+    if here and WORDS.fullmatch(first):
+        code, out, err = run_here(shlex.split(first)[1:], scratch)
+        assert code == 0, f"{place}: {command}\n{err}"
+        if not rest:
+            if shown is not None:
+                check_same(out, shown, f"{place}: {command}")
+            return
+        (scratch / "piped").write_text(out, encoding="utf-8")
+        command = f"cat piped | {rest}"
     named = [name for name in PROGRAMS if re.search(rf"\b{name}\b", command)]
     missing = [name for name in named if shutil.which(name, path=PATH) is None]
     stands_in = "".join(f"{name}() {{ cat > /dev/null; }}; export -f {name}\n" for name in missing)
@@ -221,16 +254,35 @@ def test_a_pipe_into_a_program_that_is_missing_is_run_up_to_it(tmp_path, monkeyp
         check_command("false | jq .", "", tmp_path, "")
 
 
+def test_a_command_that_is_only_words_runs_here_with_the_streams_of_a_process(tmp_path):
+    for command in ("gradflow -V", "gradflow power -m '0 1; 0 0' --table power -f csv"):
+        assert WORDS.fullmatch(command)
+        done = subprocess.run(
+            command, shell=True, env=BARE, cwd=tmp_path, capture_output=True, text=True, check=True
+        )
+        assert run_here(shlex.split(command)[1:], tmp_path) == (0, done.stdout, done.stderr)
+        check_command(f"{command} | cat\n", done.stdout, tmp_path, "", here=True)
+    with pytest.raises(AssertionError):
+        check_command("gradflow powr | cat", None, tmp_path, "", here=True)
+    for command in (
+        "gradflow -V > x",
+        "gradflow power -m $W",
+        "gradflow -V && true",
+        "gradflow -V 2>&1",
+        "gradflowx",
+    ):
+        assert not WORDS.fullmatch(command)
+
+
 def test_a_file_is_not_written_into_the_checkout(tmp_path):
     (tmp_path / "tests").symlink_to(HOME / "tests")
     with pytest.raises(AssertionError):
         write(tmp_path / "tests" / "written.txt", "", tmp_path)
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
-def test_every_block_is_one_that_is_run_written_or_no_code(path):
-    for block in blocks_of(path):
-        place = f"line {block.line}: {block.language!r}"
+def test_every_block_is_one_that_is_run_written_or_no_code():
+    for path, block in ((one, block) for one in DOCUMENTS for block in blocks_of(one)):
+        place = f"{path}:{block.line}: {block.language!r}"
         assert block.file or block.language in {"console", "sh", "python", *SHOWN}, place
         assert block.language != "console" or block.text.startswith("$ "), place
         if block.language in SHOWN and not block.file:
@@ -271,19 +323,19 @@ def test_what_python_prints_is_the_text_right_behind_it():
     assert [block.printed for block in found if block.language == "python"] == ["1\n", None]
 
 
-@pytest.mark.parametrize("path", DOCUMENTS, ids=NAMES)
-def test_what_is_to_be_made_or_installed_is_there(path):
+def test_what_is_to_be_made_or_installed_is_there():
     """What a shell is told to do to the checkout is not done: its targets and extras are looked up."""
     phony = re.search(r"^\.PHONY: (.*)$", (HOME / "Makefile").read_text(), re.MULTILINE)[1].split()
     extras = tomllib.loads((HOME / "pyproject.toml").read_text())["project"]["optional-dependencies"]
-    text = path.read_text(encoding="utf-8")
-    for block in blocks_of(path):
-        for line in block.text.splitlines() if block.language == "sh" else ():
-            found = INSTALLS.match(line)
-            if found and found[1] == "make":
-                assert set(found[2].partition("#")[0].split()) <= set(phony), line
-    for named in re.findall(r"(?:gradflow|pip install '\.)\[([\w,]+)\]", text):
-        assert set(named.split(",")) <= set(extras), named
+    for path in DOCUMENTS:
+        for block in blocks_of(path):
+            for line in block.text.splitlines() if block.language == "sh" else ():
+                found = INSTALLS.match(line)
+                if found and found[1] == "make":
+                    assert set(found[2].partition("#")[0].split()) <= set(phony), line
+        text = path.read_text(encoding="utf-8")
+        for named in re.findall(r"(?:gradflow|pip install '\.)\[([\w,]+)\]", text):
+            assert set(named.split(",")) <= set(extras), named
 
 
 def anchors(path):
@@ -304,9 +356,8 @@ def links(path):
     return [href for href in hrefs if not re.match(r"\w+:", href)]
 
 
-@pytest.mark.parametrize("path", LINKING, ids=lambda path: str(path.relative_to(HOME)))
-def test_every_link_leads_somewhere(path):
-    for href in links(path):
+def test_every_link_leads_somewhere():
+    for path, href in ((one, href) for one in LINKING for href in links(one)):
         target, _, anchor = href.partition("#")
         file = (path.parent / target).resolve() if target else path
         assert file.exists(), href

@@ -4,7 +4,6 @@ import math
 
 import numpy as np
 import pytest
-from scipy.signal import lfilter
 
 from gradflow.analysis.shared.batch_means import MAX_BATCHES, MIN_BATCHES, BatchMeans, geyer, standard_errors
 
@@ -24,7 +23,9 @@ def autoregressive(phi, steps, replicas, seed=0):
     generator = np.random.default_rng(seed)
     noise = generator.standard_normal((steps, replicas))
     noise[0] /= math.sqrt(1 - phi**2)
-    return lfilter([1.0], [1.0, -phi], noise, axis=0)
+    for step in range(1, steps):
+        noise[step] += phi * noise[step - 1]
+    return noise
 
 
 def true_variance(phi, steps):

@@ -71,10 +71,9 @@ def assert_is_the_dense_products(trajectory, length):
     return logs
 
 
-@pytest.mark.parametrize("size", [1, 5])
-@pytest.mark.parametrize("factor", [0.3, 0.7, 0.99, 1.0, 1.01, 1.7, 3.0])
-def test_of_a_rotation_times_a_the_rate_is_ln_a_and_each_step_takes_a(factor, size):
-    for length in (1, 2, 77, STEPS):
+@pytest.mark.parametrize("factor", [0.3, 0.99, 1.0, 1.01, 3.0])
+def test_of_a_rotation_times_a_the_rate_is_ln_a_and_each_step_takes_a(factor):
+    for size, length in ((1, 77), (5, 1), (5, 2), (5, STEPS)):
         found = credit(linear(factor * orthogonal(size)), length)
         assert found.rate == pytest.approx(math.log(factor), abs=1e-12)
         assert found.log10_credit == pytest.approx(length * math.log10(factor), abs=1e-11)
@@ -82,14 +81,13 @@ def test_of_a_rotation_times_a_the_rate_is_ln_a_and_each_step_takes_a(factor, si
         assert (found.blow_up, found.error) == (None, pytest.approx(0.0, abs=1e-9))
 
 
-@pytest.mark.parametrize("size", [1, 5])
-@pytest.mark.parametrize("factor", [0.3, 0.7, 0.8, 0.9, 0.99, 1.0, 1.01, 1.3, 1.7, 3.0])
-def test_of_a_rotation_times_a_the_horizon_is_the_first_power_outside_float32(factor, size):
+@pytest.mark.parametrize("factor", [0.3, 0.7, 0.9, 0.99, 1.0, 1.01, 1.3, 3.0])
+def test_of_a_rotation_times_a_the_horizon_is_the_first_power_outside_float32(factor):
     # by the rule of float32, and nothing of this package
     first = next(
         (k for k in range(1, STEPS + 1) if not 2.0**-126 <= factor**k <= 3.4028234663852886e38), None
     )
-    assert credit(linear(factor * orthogonal(size)), STEPS).horizon_float32 == first
+    assert credit(linear(factor * orthogonal(5)), STEPS).horizon_float32 == first
 
 
 @pytest.mark.parametrize(("factor", "horizon"), [(0.5, 127), (2.0, 128), (0.25, 64), (4.0, 64), (-0.5, 127)])
@@ -100,7 +98,7 @@ def test_the_last_normal_number_itself_is_inside(factor, horizon):
     assert credit(linear(factor * permutation), 9).horizon_float32 == horizon
 
 
-@pytest.mark.parametrize("bias", [-3.0, 0.0, 1.0, 6.0])
+@pytest.mark.parametrize("bias", [-3.0, 1.0])
 def test_without_weights_an_lstm_keeps_what_its_forget_gate_keeps(bias):
     trajectory = bias_only(LSTM, [0.3, bias, -0.8, 0.6])
     for length in (1, 50, STEPS):
@@ -111,7 +109,7 @@ def test_without_weights_an_lstm_keeps_what_its_forget_gate_keeps(bias):
         )
 
 
-@pytest.mark.parametrize("bias", [-3.0, 0.0, 1.0, 6.0])
+@pytest.mark.parametrize("bias", [0.0, 6.0])
 def test_without_weights_a_gru_keeps_what_its_update_gate_keeps(bias):
     trajectory = bias_only(GRU, [0.3, bias, -0.8])
     for length in (1, 50, STEPS):
@@ -175,10 +173,11 @@ def test_credit_arrives_within_a_factor_of_100(log10_credit, arrives, vanishes):
     assert (found.arrives, found.vanishes) == (arrives, vanishes)
 
 
-@pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(
-    "spec", ["rnn:gain=3", "rnn:gain=0.5", "rnn:activation=relu,gain=3", "gru", "lstm", "lstm:projection=2"]
-)
+    ("spec", "seed"),
+    [("rnn:gain=3", 0), ("rnn:gain=0.5", 1), ("rnn:activation=relu,gain=3", 2), ("gru", 0), ("lstm", 1),
+     ("lstm:projection=2", 2)],
+)  # fmt: skip
 def test_rate_credit_and_horizon_are_those_of_all_jacobians_multiplied_out(spec, seed):
     cell = parse_cell(spec).make(5, 2, np.random.default_rng([seed, 1]))
     trajectory = follow(cell, np.random.default_rng([seed, 2]).standard_normal((STEPS, 2)))
@@ -361,7 +360,7 @@ def test_the_norm_decides_and_within_a_factor_of_100_the_ratio(norm, ratio, arri
     assert Measurement(0, 9, norm, ratio).arrival == arrival
 
 
-@pytest.mark.parametrize("seed", range(24))
+@pytest.mark.parametrize("seed", range(12))
 def test_from_every_end_the_norm_is_that_of_the_dense_product_behind_it(seed):
     draw = np.random.default_rng([seed, 77])
     spec = ("rnn", "rnn:activation=relu", "lstm", "gru")[seed % 4]

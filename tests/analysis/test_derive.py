@@ -4,6 +4,7 @@ import inspect
 import re
 from dataclasses import replace
 from fractions import Fraction
+from functools import cache
 
 import numpy as np
 import pytest
@@ -72,13 +73,13 @@ def topic(request):
     return made(name, **options)
 
 
-@pytest.mark.parametrize(("hidden", "seed"), [(1, 0), (2, 1), (5, 2), (5, 3)])
 @pytest.mark.parametrize("name", [name for name in DERIVATIONS if "hidden" in get_topic_options(name)])
-def test_every_line_of_every_topic_holds(name, seed, hidden):
-    found = derive(name, seed=seed, hidden=hidden)
-    assert all(found.lines.holds)
-    assert found.verified == len(found.lines.line) >= 7
-    assert found.largest_error <= ROUNDING
+def test_every_line_of_every_topic_holds(name):
+    for hidden, seed in ((1, 0), (5, 2)):
+        found = derive(name, seed=seed, hidden=hidden)
+        assert all(found.lines.holds)
+        assert found.verified == len(found.lines.line) >= 7
+        assert found.largest_error <= ROUNDING
 
 
 @pytest.mark.parametrize("asked", VARIANTS)
@@ -99,13 +100,13 @@ CELLS = [
 ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("hidden", "steps", "seed"), [(1, 1, 0), (3, 4, 2)])
 @pytest.mark.parametrize("cell", CELLS)
-def test_expanded_sum_of_any_cell_holds(cell, hidden, steps, seed):
-    found = derive("expand", cell=cell, hidden=hidden, steps=steps, seed=seed)
-    terms = steps * (steps + 1) // 2
-    assert found.lines.formula[1 + terms].count("∂⁺") == terms
-    assert found.largest_error <= ROUNDING
+def test_expanded_sum_of_any_cell_holds(cell):
+    for hidden, steps, seed in ((1, 1, 0), (3, 4, 2)):
+        found = derive("expand", cell=cell, hidden=hidden, steps=steps, seed=seed)
+        terms = steps * (steps + 1) // 2
+        assert found.lines.formula[1 + terms].count("∂⁺") == terms
+        assert found.largest_error <= ROUNDING
 
 
 # slips of whoever writes a formula down
@@ -173,19 +174,14 @@ def test_rearranged_formula_is_caught(name, number, meant, written):
         )
 
 
-def test_wrong_sign_is_caught(topic):
-    symbols = topic.symbols()
-    for number, line in enumerate(topic.lines, 1):
-        if find_relation(line.formula) == "=" and verify_line("topic", number, line, symbols).left != 0:
-            left, right = split_sides(line.formula)
-            with pytest.raises(NumericalError, match="does not hold"):
-                verify_line("topic", number, replace(line, formula=f"{left} = −({right})"), symbols)
-
-
-def test_reversed_inequality_is_caught(topic):
+def test_wrong_sign_and_reversed_inequality_are_caught(topic):
     symbols = topic.symbols()
     for number, line in enumerate(topic.lines, 1):
         sign = find_relation(line.formula)
+        if sign == "=" and verify_line("topic", number, line, symbols).left != 0:
+            left, right = split_sides(line.formula)
+            with pytest.raises(NumericalError, match="does not hold"):
+                verify_line("topic", number, replace(line, formula=f"{left} = −({right})"), symbols)
         if sign in "≤<" and verify_line("topic", number, line, symbols).difference > 1e-6:
             left, right = split_sides(line.formula)
             with pytest.raises(NumericalError, match="does not hold"):
@@ -250,7 +246,7 @@ def test_wrong_line_fails_the_command(monkeypatch):
             derive(topic)
 
 
-def test_formulas_and_texts_use_the_notation(topic):
+def test_formulas_and_texts_use_the_notation_and_name_lines_that_there_are(topic):
     for line in topic.lines:
         assert tex(line.formula).isascii()
         assert find_relation(line.formula)
@@ -258,9 +254,11 @@ def test_formulas_and_texts_use_the_notation(topic):
         for piece, formula in split_spans(text):
             # a terminal of few letters has the LaTeX of formulas, and of all else the letters themselves
             assert tex(piece).isascii() if formula else piece.isascii()
+    check_references(topic)
 
 
-def test_references_to_lines_are_valid(topic):
+def check_references(topic):
+    """Reasons speak of earlier lines, and texts of lines that there are."""
     for number, line in enumerate(topic.lines, 1):
         assert all(int(other) < number for other in re.findall(r"\((\d+)\)", line.reason))
     for text in texts(topic).values():
@@ -275,8 +273,13 @@ def test_mistake_of_the_sheet_is_stated_and_shown(name):
     assert any(sign == "≠" for sign in found.lines.relation)
 
 
+@cache
+def whole_sheet():
+    return derive("all")
+
+
 def test_topics_are_in_the_order_of_the_sheet():
-    found = derive("all")
+    found = whole_sheet()
     assert found.topics.topic == list(DERIVATIONS)
     *of_the_sheet, beyond = found.topics.exercise
     assert of_the_sheet == sorted(of_the_sheet)
@@ -299,7 +302,7 @@ def test_list_has_every_topic_and_its_options():
 
 
 def test_seed_changes_the_numbers_and_no_formula():
-    first, again, other = derive("all"), derive("all"), derive("all", seed=1)
+    first, again, other = whole_sheet(), derive("all"), derive("all", seed=1)
     assert first.lines.left == again.lines.left
     assert first.lines.right == again.lines.right
     fixed = [name == "regimes" for name in first.lines.topic]
@@ -519,22 +522,20 @@ def test_all_passes_options_to_the_topics_that_take_them():
     assert "M³ = QΛ³Q⁻¹" in found.lines.formula
 
 
-@pytest.mark.parametrize("name", DERIVATIONS)
-def test_params_hold_the_defaults(name):
-    params = derive(name).params
-    for option, default in get_topic_options(name).items():
-        assert params[option] == default
+def test_params_hold_the_defaults():
+    for name in DERIVATIONS:
+        params = derive(name).params
+        for option, default in get_topic_options(name).items():
+            assert params[option] == default
 
 
-@pytest.mark.parametrize(
-    "cell", ["rnn:gain=1e3", "rnn:gain=1e-100", *(f"gru:update_bias={b}" for b in range(16, 28))]
-)
 @pytest.mark.parametrize("steps", [3, 4])
-def test_tiny_and_huge_terms_hold(cell, steps):
-    assert all(derive("expand", cell=cell, steps=steps).lines.holds)
+def test_tiny_and_huge_terms_hold(steps):
+    for cell in ("rnn:gain=1e3", "rnn:gain=1e-100", *(f"gru:update_bias={b}" for b in range(16, 28))):
+        assert all(derive("expand", cell=cell, steps=steps).lines.holds), cell
 
 
-@pytest.mark.parametrize("seed", [131, 177, 192, 314])
+@pytest.mark.parametrize("seed", [131, 314])
 def test_signs_of_a_single_unit_hold_for_any_seed(seed):
     assert all(derive("gates", hidden=1, seed=seed).lines.holds)
 

@@ -13,7 +13,6 @@ from gradflow.analysis.init.init import init
 from gradflow.analysis.init.tuning import ENOUGH_DECADES, Knob
 from gradflow.cells import CELLS
 from gradflow.cells.base import Cell
-from gradflow.cells.initialization import INITIALIZATIONS
 from gradflow.cells.spec import parse_cell
 from gradflow.cells.stack import Stack
 from gradflow.errors import DataError, NumericalError, UsageError
@@ -111,9 +110,11 @@ def work(monkeypatch):
 # ---- closed forms
 
 
-@pytest.mark.parametrize("horizon", [2, 20, 200])
-@pytest.mark.parametrize("gain", [1e-6, 0.2, 0.9, 1.0, 1.01, 1.5, 2.0])
-@pytest.mark.parametrize("scheme", ["orthogonal", "keras", "identity"])
+@pytest.mark.parametrize(
+    ("scheme", "gain", "horizon"),
+    [("orthogonal", gain, 200) for gain in (1e-6, 0.2, 1.0, 1.01, 2.0)]
+    + [("orthogonal", 0.2, 2), ("keras", 0.9, 20), ("keras", 2.0, 2), ("identity", 1.5, 200)],
+)
 def test_of_an_orthogonal_linear_rnn_the_gain_is_1_within_the_width_of_the_band(scheme, gain, horizon):
     found = small(f"rnn:activation=identity,init={scheme},gain={gain}", horizon=horizon)
     # the Jacobian product over k steps is gain^k times an orthogonal matrix
@@ -130,8 +131,7 @@ def test_of_an_orthogonal_linear_rnn_the_gain_is_1_within_the_width_of_the_band(
     assert found.arrival == "arrives"
 
 
-@pytest.mark.parametrize("horizon", [2, 30, 200])
-@pytest.mark.parametrize("start", [-6.0, 0.0, 2.0, 11.0])
+@pytest.mark.parametrize(("start", "horizon"), [(-6.0, 200), (0.0, 2), (2.0, 30), (11.0, 200)])
 @pytest.mark.parametrize("kind", ["lstm", "gru"])
 def test_without_recurrent_weights_or_inputs_a_gate_keeps_sigma_of_its_bias_at_each_step(
     kind, start, horizon
@@ -150,8 +150,7 @@ def test_without_recurrent_weights_or_inputs_a_gate_keeps_sigma_of_its_bias_at_e
     np.testing.assert_allclose(found.trials.log10_norm_ratio, kept(found.trials.value), rtol=1e-9)
 
 
-@pytest.mark.parametrize("horizon", [20, 300])
-@pytest.mark.parametrize("reset", ["after", "before"])
+@pytest.mark.parametrize(("reset", "horizon"), [("after", 20), ("before", 300)])
 def test_of_chrono_the_slowest_unit_carries_what_arrives(reset, horizon, tmp_path):
     file, layout = tmp_path / "w.npz", "torch" if reset == "after" else "keras"
     cell = f"gru:gain=0,init=chrono,horizon=3,reset={reset}"
@@ -167,7 +166,7 @@ def test_of_chrono_the_slowest_unit_carries_what_arrives(reset, horizon, tmp_pat
 
 def test_the_bias_that_is_found_grows_as_the_logarithm_of_the_horizon():
     # σ(b)^(N−1) = 10^−¼ at the lower edge of the band
-    for horizon in (10, 100, 1000):
+    for horizon in (10, 300):
         value = small("lstm:gain=0,init=keras", horizon=horizon, input="zero").value
         edge = -math.log(math.expm1(ENOUGH_DECADES * math.log(10) / (horizon - 1)))
         assert value >= edge - 1e-6
@@ -193,9 +192,9 @@ WRITTEN = [
 ]
 
 
-@pytest.mark.parametrize("container", READ)
 @pytest.mark.parametrize(("cell", "layout"), WRITTEN)
-def test_the_ratio_that_is_published_is_that_of_the_weights_in_the_file(cell, layout, container, tmp_path):
+def test_the_ratio_that_is_published_is_that_of_the_weights_in_the_file(cell, layout, tmp_path):
+    container = list(READ)[WRITTEN.index((cell, layout)) // 2 % 2]
     file = tmp_path / f"w.{container}"
     found = small(cell, output=file, layout=layout, seed=3)
     written = loaded(file, layers=2, **PUBLISHED[cell].get("assume", {}))
@@ -218,8 +217,9 @@ def tuned(cell, found):
     return f"{name}:{','.join(kept)}" if kept else name
 
 
-@pytest.mark.parametrize("horizon", [100, 170])
-@pytest.mark.parametrize("cell", ["rnn:init=identity", "lstm:init=keras", "lstm:init=chrono", "gru"])
+@pytest.mark.parametrize(
+    ("cell", "horizon"), [("rnn:init=identity", 170), ("lstm:init=chrono", 100), ("gru", 130)]
+)
 def test_inspect_of_the_file_along_the_held_out_inputs_has_the_same_numbers(cell, horizon, tmp_path):
     file = tmp_path / "w.safetensors"
     found = small(cell, horizon=horizon, output=file, hidden=16)
@@ -243,7 +243,7 @@ def test_compare_of_the_file_has_the_same_ratio_at_the_horizon(tmp_path):
 
 
 @pytest.mark.parametrize("kind", CELLS)
-@pytest.mark.parametrize("scheme", INITIALIZATIONS)
+@pytest.mark.parametrize("scheme", ["torch", "orthogonal", "chrono"])
 def test_every_start_arrives_along_all_inputs_held_out_or_is_refused(kind, scheme):
     cell = f"{kind}:init={scheme}"
     if scheme == "chrono" and kind in ("rnn", "leaky"):
@@ -283,14 +283,10 @@ def assert_refused_rightly(cell, message, **size):
 
 
 VARIANTS = [
-    "rnn:activation=relu",
     "rnn:activation=sigmoid",
-    "rnn:gain=9",
     "rnn:activation=relu,gain=1e6",  # overflows
-    "lstm:coupled=on",
-    "lstm:peephole=on,layers=2",
-    "lstm:forget_gate=off",
-    "lstm:forget_bias=60",
+    "lstm:coupled=on,peephole=on",
+    "lstm:forget_gate=off,layers=2",
     "gru:update_bias=-30",
 ]
 
@@ -329,7 +325,7 @@ def test_what_is_written_is_never_farther_from_1_than_what_was_asked_for(cell, h
 
 @pytest.mark.parametrize(
     ("cell", "hidden", "features", "horizon", "seed"),
-    [("rnn", 16, 8, 100, 3), ("rnn", 16, 8, 300, 1), ("rnn:init=orthogonal", 8, 2, 300, 5)],
+    [("rnn", 16, 8, 100, 3), ("rnn:init=orthogonal", 8, 2, 300, 5)],
 )
 def test_a_gain_that_fits_one_draw_of_inputs_is_refused_where_none_fits_others(
     cell, hidden, features, horizon, seed, tmp_path
@@ -352,7 +348,7 @@ def test_a_gain_that_fits_one_draw_of_inputs_is_refused_where_none_fits_others(
     ("cell", "horizon"), [("gru", 150), ("lstm:init=chrono", 100), ("rnn:init=identity", 60)]
 )
 def test_what_arrives_arrives_along_inputs_that_nothing_has_seen(cell, horizon):
-    for seed in range(3):
+    for seed in range(2):
         found = small(cell, horizon=horizon, seed=seed, hidden=12)
         made = by_hand(tuned(cell, found), 0, seed, 12)
         assert np.abs(dense_norms(made, range(20), seed=5000 + seed, steps=horizon)).max() <= 2
@@ -519,7 +515,7 @@ def test_the_file_does_not_depend_on_how_many_draws_are_looked_at(cell, tmp_path
 def test_one_seed_gives_the_same_bytes_and_another_gives_others(name, tmp_path):
     contents, texts = [], []
     for seed in (7, 7, 8):
-        found = small("lstm", seed=seed, output=tmp_path / name, seeds=2)
+        found = small("gru", seed=seed, output=tmp_path / name, seeds=2, horizon=30)
         contents.append((tmp_path / name).read_bytes())
         texts.append(gradflow.to_text(found, "json"))
     assert contents[0] == contents[1] != contents[2]
@@ -528,13 +524,13 @@ def test_one_seed_gives_the_same_bytes_and_another_gives_others(name, tmp_path):
 
 def test_progress_counts_every_measurement_and_changes_nothing():
     seen = []
-    watched = small("lstm", seeds=3, progress=lambda *counts: seen.append(counts))
+    watched = small("gru", seeds=3, progress=lambda *counts: seen.append(counts))
     trials = len(watched.trials.value)
     # the start and the search; then held-out sequences and draws of the start and of the tuned value
     total = 1 + trials + 2 * (1 + 3)
     search = [(done, None) for done in range(1 + trials + 1)]
     assert seen == search + [(done, total) for done in range(1 + trials + 1, total + 1)]
-    assert_same(watched, small("lstm", seeds=3))
+    assert_same(watched, small("gru", seeds=3))
 
 
 # ---- inputs
@@ -567,8 +563,10 @@ def test_of_a_batch_each_draw_takes_its_own_sequence():
     assert found.tuning.log10_norm_ratio[1] == pytest.approx(np.median(ratios), abs=1e-9)
 
 
-@pytest.mark.parametrize(("kind", "scale", "level"), [("zero", None, 0.0), ("constant", 0.5, 0.5)])
-@pytest.mark.parametrize("cell", ["rnn", "lstm", "gru"])
+@pytest.mark.parametrize(
+    ("cell", "kind", "scale", "level"),
+    [("rnn", "zero", None, 0.0), ("lstm", "constant", 0.5, 0.5), ("gru", "zero", None, 0.0)],
+)
 def test_inputs_without_a_file_may_be_zero_or_constant(cell, kind, scale, level):
     found = small(cell, input=kind, input_scale=scale, hidden=16)
     ratio = log10_ratio(by_hand(tuned(cell, found), hidden=16), np.full((HORIZON, FEATURES), level))

@@ -50,7 +50,11 @@ def normal_twin(function, variance, kinks=()):
 
 @pytest.mark.parametrize(
     ("name", "variance"),
-    [*product(TWINS, VARIANCES), *product(["erf", "softsign", "leaky_relu", "hard_sigmoid"], [1e6])],
+    [
+        *product(["tanh", "hard_sigmoid"], VARIANCES),
+        *product(["sigmoid", "erf", "softsign", "elu", "leaky_relu"], [0.05, 16.01]),
+        *product(["erf", "softsign", "leaky_relu", "hard_sigmoid"], [1e6]),
+    ],
 )
 def test_normal_means_are_mpmaths_within_the_error_they_state(name, variance):
     phi = parse_activation(name)
@@ -61,13 +65,13 @@ def test_normal_means_are_mpmaths_within_the_error_they_state(name, variance):
         assert abs(mean.value - expected) <= (mean.error + ROUNDING) * expected
 
 
-@pytest.mark.parametrize("variance", [1e-20, 0.3, 1.0, 9.0, 16.0, 17.0, 1e4])
 @pytest.mark.parametrize("half", [0, 1, 2, 3, 5])
-def test_normal_means_of_powers_are_the_moments(half, variance):
+def test_normal_means_of_powers_are_the_moments(half):
     # ⟨z^2k⟩ = (2k − 1)!! q^k; what is past 12 deviations is under 1e-20 of it
-    expected = math.prod(range(1, 2 * half, 2)) * variance**half
-    mean = normal_mean(lambda z: z ** (2 * half), variance)
-    assert mean.value == pytest.approx(expected, rel=TOLERANCE + ROUNDING, abs=0)
+    for variance in (1e-20, 0.3, 9.0, 16.0, 17.0, 1e4):
+        expected = math.prod(range(1, 2 * half, 2)) * variance**half
+        mean = normal_mean(lambda z: z ** (2 * half), variance)
+        assert mean.value == pytest.approx(expected, rel=TOLERANCE + ROUNDING, abs=0)
 
 
 def test_normal_mean_at_variance_0_is_the_value_at_0():
@@ -95,8 +99,10 @@ def erf_fixed_point(deviation, drive):
     return q, deviation**2 * 4 / math.pi / ((1 + 2 * q) * math.sqrt(1 + 4 * q))
 
 
-@pytest.mark.parametrize("drive", [0.0, 1e-6, 0.1, 1.0, 30.0, 1e4])
-@pytest.mark.parametrize("deviation", [0.2, 1.0, 1.5, 4.0, 40.0])
+@pytest.mark.parametrize(
+    ("deviation", "drive"),
+    [(0.2, 0.0), (0.2, 1.0), (1.0, 0.0), (1.0, 1e-6), (1.5, 0.1), (4.0, 30.0), (40.0, 0.0), (40.0, 1e4)],
+)
 def test_variance_and_exponent_of_erf_are_those_of_its_closed_form(deviation, drive):
     field = MeanField(ERF, deviation, drive)
     if drive == 0 and deviation < math.sqrt(math.pi) / 2:
@@ -120,8 +126,11 @@ def test_exponents_of_tanh_are_the_published_ones_to_their_six_digits(gain, driv
     assert MeanField(TANH, gain, drive).exponent().value == pytest.approx(expected, abs=6e-7)
 
 
-@pytest.mark.parametrize("name", ["tanh", "sigmoid", "softsign", "elu"])
-@pytest.mark.parametrize(("deviation", "drive"), [(1.1, 0.5), (1.3, 1e-3), (0.5, 20.0), (0.9, 3e4)])
+@pytest.mark.parametrize(
+    ("name", "deviation", "drive"),
+    [("tanh", 1.1, 0.5), ("tanh", 0.9, 3e4), ("sigmoid", 1.3, 1e-3), ("softsign", 0.5, 20.0),
+     ("elu", 1.1, 0.5)],
+)  # fmt: skip
 def test_variance_reproduces_itself_by_mpmaths_quadrature(name, deviation, drive):
     variance = MeanField(parse_activation(name), deviation, drive).variance()
     assert variance >= drive
@@ -190,8 +199,10 @@ def test_without_drive_the_critical_deviation_is_where_the_state_0_turns_unstabl
     assert below < 0 < above
 
 
-@pytest.mark.parametrize("drive", [1e-4, 0.1, 1.0, 50.0])
-@pytest.mark.parametrize("name", ["tanh", "erf", "sigmoid", "softsign"])
+@pytest.mark.parametrize(
+    ("name", "drive"),
+    [("tanh", 1e-4), ("tanh", 50.0), ("erf", 0.1), ("sigmoid", 1.0), ("softsign", 1.0)],
+)
 def test_with_drive_the_exponent_crosses_0_at_the_critical_deviation(name, drive):
     field = MeanField(parse_activation(name), 1.0, drive)
     critical = field.critical_deviation()
@@ -219,7 +230,7 @@ def test_relu_turns_critical_at_the_root_of_2_whatever_drives_it():
         assert MeanField(RELU, 1.0, drive).critical_deviation() == pytest.approx(math.sqrt(2), abs=1e-9)
 
 
-@pytest.mark.parametrize("name", ["tanh", "erf", "sigmoid"])
+@pytest.mark.parametrize("name", ["tanh", "sigmoid"])
 def test_noise_always_calms_and_gain_always_excites_a_saturating_network(name):
     # Molgedey et al. 1992: ⟨φ′²⟩ falls with q, and q grows with s
     phi, drives, gains = parse_activation(name), [0.01, 0.1, 0.5, 2.0, 10.0, 100.0], [0.3, 0.7, 1.2, 2.0, 5.0]

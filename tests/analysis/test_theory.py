@@ -107,16 +107,15 @@ def test_biases_of_torch_count_as_drive():
 
 
 @pytest.mark.parametrize(
-    ("activation", "init"),
+    ("activation", "init", "gain"),
     [
-        ("tanh", "torch"),
-        ("relu", "keras"),
-        ("sigmoid", "ginibre"),
-        ("erf", "orthogonal"),
-        ("identity", "torch"),
+        ("tanh", "torch", 2.5),
+        ("relu", "keras", 1.2),
+        ("sigmoid", "ginibre", 0.4),
+        ("erf", "orthogonal", 1.2),
+        ("identity", "torch", 2.5),
     ],
 )
-@pytest.mark.parametrize("gain", [0.4, 1.2, 2.5])
 def test_pascanus_bound_is_over_every_exponent_predicted_or_measured(init, activation, gain):
     cell, options = f"rnn:init={init},activation={activation}", {"gain": gain, "hidden": 10, "steps": 30}
     with np.errstate(over="ignore"):
@@ -133,12 +132,12 @@ def test_pascanus_bound_is_over_every_exponent_predicted_or_measured(init, activ
 )
 def test_bound_is_the_steepest_slope_times_twice_the_gain_or_once_where_orthogonal(activation, steepest):
     for init, spread in (("ginibre", 2), ("torch", 2 / math.sqrt(3)), ("orthogonal", 1), ("keras", 1)):
-        found = predicted(f"rnn:init={init},activation={activation}", gain=0.8)
+        found = predicted(f"rnn:init={init},activation={activation}", gain=0.8, input="zero")
         assert found["rate_bound"] == pytest.approx(math.log(steepest * spread * 0.8), abs=1e-13)
 
 
 def test_critical_gain_is_where_the_predicted_exponent_is_0():
-    for cell in ("rnn:init=ginibre", "rnn", "rnn:init=keras,activation=erf", "rnn:init=orthogonal"):
+    for cell in ("rnn:init=ginibre", "rnn", "rnn:init=keras,activation=erf"):
         critical = predicted(cell)["critical_gain"]
         assert predicted(cell, gain=critical)["largest_exponent"] == pytest.approx(0.0, abs=1e-11)
         assert predicted(cell, gain=0.98 * critical)["largest_exponent"] < 0
@@ -178,9 +177,8 @@ def test_exponent_of_a_large_chaotic_network_is_the_mean_field_one_less_4_over_i
     assert abs(measured - (expected - 4 / 256)) < 4 * error + 2 / 256
 
 
-@pytest.mark.parametrize("gain", [2.0, 3.0])
-def test_bias_of_a_chaotic_exponent_is_negative_and_shrinks_with_the_size(gain):
-    (small, large) = (tanh_network(gain, hidden, seeds, "zero") for hidden, seeds in ((64, 16), (256, 8)))
+def test_bias_of_a_chaotic_exponent_is_negative_and_shrinks_with_the_size():
+    (small, large) = (tanh_network(2.0, hidden, seeds, "zero") for hidden, seeds in ((64, 16), (256, 8)))
     (p, m, e, _), (q, n, f, _) = small["largest_exponent"], large["largest_exponent"]
     assert p == q  # predictions are for N → ∞
     assert m - p < -3 * e  # by some 4/64, of which the standard error is a seventh
@@ -205,7 +203,7 @@ def test_variance_of_a_chaotic_network_is_the_mean_field_one():
     assert abs(measured - expected) < 4 * error + 8 / 256
 
 
-@pytest.mark.parametrize(("source", "gain"), [("zero", 1.0), ("normal", 1.0), ("normal", 0.7)])
+@pytest.mark.parametrize(("source", "gain"), [("zero", 1.0), ("normal", 0.7)])
 def test_relu_networks_have_half_the_logarithm_of_half_their_gain(source, gain):
     found = rows(
         gradflow.theory(
@@ -263,10 +261,11 @@ def along(field, squares, deviation, drive):
     return np.array(variances), np.array(exponents)
 
 
-@pytest.mark.parametrize("activation_name", ["tanh", "erf", "sigmoid", "relu"])
-@pytest.mark.parametrize("features", [1, 8])
+@pytest.mark.parametrize(
+    ("activation_name", "features"), [("tanh", 1), ("erf", 8), ("sigmoid", 1), ("relu", 8)]
+)
 def test_mean_field_along_the_inputs_is_a_quadrature_at_every_step(activation_name, features):
-    inputs = np.random.default_rng(3).standard_normal((60, features)) * np.linspace(0, 2, 60)[:, None]
+    inputs = np.random.default_rng(3).standard_normal((30, features)) * np.linspace(0, 2, 30)[:, None]
     found = predicted(f"rnn:init=ginibre,gain=1.2,activation={activation_name}", input=inputs, transient=10)
     squares = np.square(inputs).sum(axis=1) / features
     variances, exponents = along(parse_activation(activation_name), squares, 1.2, 0.0)

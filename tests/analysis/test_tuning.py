@@ -70,12 +70,12 @@ ROOTS = [
 ]
 
 
-@pytest.mark.parametrize("slope", [0.05, 1.0, 43.0, 434.0])  # gain^(N − 1): (N − 1)/ln 10
 @pytest.mark.parametrize(("knob", "root"), ROOTS)
-def test_where_the_ratio_grows_with_the_value_its_crossing_is_found(knob, root, slope):
-    found = best(searched(knob, growing(knob, root, slope)))
-    assert close_enough(found.credit)
-    assert abs(place(knob, found.value) - place(knob, root)) <= ENOUGH_DECADES / slope * (1 + 1e-9)
+def test_where_the_ratio_grows_with_the_value_its_crossing_is_found(knob, root):
+    for slope in (0.05, 1.0, 43.0, 434.0):  # gain^(N − 1): (N − 1)/ln 10
+        found = best(searched(knob, growing(knob, root, slope)))
+        assert close_enough(found.credit)
+        assert abs(place(knob, found.value) - place(knob, root)) <= ENOUGH_DECADES / slope * (1 + 1e-9)
 
 
 @settings(deadline=None, max_examples=80)
@@ -99,29 +99,29 @@ def test_from_any_start_to_any_crossing_of_a_bent_curve_the_band_is_found(knob, 
 
 
 @pytest.mark.parametrize("knob", KNOBS)
-@pytest.mark.parametrize("log10", [0.0, ENOUGH_DECADES, -ENOUGH_DECADES, 0.1])
-def test_a_start_that_is_close_enough_ends_the_search(knob, log10):
-    assert searched(knob, lambda value: log10) == [TuningTrial(knob.start, outcome(log10))]
+def test_a_start_that_is_close_enough_ends_the_search(knob):
+    for log10 in (0.0, ENOUGH_DECADES, -ENOUGH_DECADES, 0.1):
+        assert searched(knob, lambda value, log10=log10: log10) == [TuningTrial(knob.start, outcome(log10))]
 
 
 @pytest.mark.parametrize("knob", KNOBS)
-@pytest.mark.parametrize("log10", [-0.26, -3.0, -1e5, -1e9, -math.inf])
-def test_a_gradient_that_is_always_lost_is_sought_up_to_the_upper_end(knob, log10):
-    trials = searched(knob, lambda value: log10)
-    values = [trial.value for trial in trials]
-    assert values == sorted(values)
-    assert values[-1] == knob.high
-    assert best(trials) is trials[0]
+def test_a_gradient_that_is_always_lost_is_sought_up_to_the_upper_end(knob):
+    for log10 in (-0.26, -3.0, -1e5, -1e9, -math.inf):
+        trials = searched(knob, lambda value, log10=log10: log10)
+        values = [trial.value for trial in trials]
+        assert values == sorted(values)
+        assert values[-1] == knob.high
+        assert best(trials) is trials[0]
 
 
 @pytest.mark.parametrize("knob", KNOBS)
-@pytest.mark.parametrize("log10", [0.26, 3.0, 1e9, math.inf, math.nan])
-def test_a_gradient_that_is_always_inflated_is_sought_down_to_the_lower_end(knob, log10):
-    trials = searched(knob, lambda value: log10)
-    values = [trial.value for trial in trials]
-    assert values == sorted(values, reverse=True)
-    assert values[-1] == knob.low
-    assert best(trials) is trials[0]
+def test_a_gradient_that_is_always_inflated_is_sought_down_to_the_lower_end(knob):
+    for log10 in (0.26, 3.0, 1e9, math.inf, math.nan):
+        trials = searched(knob, lambda value, log10=log10: log10)
+        values = [trial.value for trial in trials]
+        assert values == sorted(values, reverse=True)
+        assert values[-1] == knob.low
+        assert best(trials) is trials[0]
 
 
 @pytest.mark.parametrize("start", [1.0, 0.9e-2, 500.0])
@@ -141,9 +141,13 @@ def test_a_jump_over_the_band_is_closed_in_on_and_the_nearer_side_taken(jump):
     assert (found.value < jump, found.credit.log10_credit) == (True, -3.0)
 
 
-@pytest.mark.parametrize("limit", [0.3, 1.7, 3.5, 60.0])
 @pytest.mark.parametrize("root", [0.2, 1.5, 3.3, 50.0])
-def test_a_state_that_overflows_counts_as_too_large(root, limit):
+def test_a_state_that_overflows_counts_as_too_large(root):
+    for limit in (0.3, 1.7, 3.5, 60.0):
+        check_overflow(root, limit)
+
+
+def check_overflow(root, limit):
     known = growing(GAIN, root, 43.0)
     trials = searched(GAIN, lambda gain: known(gain) if gain < limit else math.nan)
     if root < limit:
@@ -207,12 +211,11 @@ def test_the_best_trial_is_the_first_of_the_nearest_to_1(logs, place):
     assert best(trials) is trials[place]
 
 
-@pytest.mark.parametrize(
-    ("log10", "close"),
-    [(0.0, True), (0.25, True), (-0.25, True), (0.2501, False), (-0.2501, False), (-math.inf, False)],
-)
-def test_close_enough_is_a_quarter_of_a_decade_either_way(log10, close):
-    assert close_enough(outcome(log10)) == close
+def test_close_enough_is_a_quarter_of_a_decade_either_way():
+    for log10 in (0.0, 0.25, -0.25):
+        assert close_enough(outcome(log10))
+    for log10 in (0.2501, -0.2501, -math.inf):
+        assert not close_enough(outcome(log10))
     assert not close_enough(outcome(math.nan, blow_up=3))
 
 
@@ -236,30 +239,30 @@ def test_of_an_rnn_the_gain_is_tuned_whatever_the_scheme(init):
         assert 0 < knob.low < 1 < knob.high
 
 
-@pytest.mark.parametrize("init", ["torch", "keras", "ginibre", "orthogonal", "identity"])
 @pytest.mark.parametrize(
     "cell", ["lstm", "lstm:peephole=on", "lstm:coupled=on", "lstm:projection=3", "gru", "gru:reset=before"]
 )
-def test_of_a_cell_that_keeps_its_state_by_a_gate_the_bias_of_that_gate_is_tuned(cell, init):
+def test_of_a_cell_that_keeps_its_state_by_a_gate_the_bias_of_that_gate_is_tuned(cell):
     kind = cell.partition(":")[0]
-    knob = knob_of(parse_cell(f"{cell}{',' if ':' in cell else ':'}init={init}"))
-    assert (knob.name, knob.doubled) == (KEEPERS[kind], False)
-    # unit_forget_bias of Keras
-    assert knob.start == (1.0 if (kind, init) == ("lstm", "keras") else 0.0)
-    assert knob.low < 0 < knob.high
+    for init in ("torch", "keras", "ginibre", "orthogonal", "identity"):
+        knob = knob_of(parse_cell(f"{cell}{',' if ':' in cell else ':'}init={init}"))
+        assert (knob.name, knob.doubled) == (KEEPERS[kind], False)
+        # unit_forget_bias of Keras
+        assert knob.start == (1.0 if (kind, init) == ("lstm", "keras") else 0.0)
+        assert knob.low < 0 < knob.high
 
 
-@pytest.mark.parametrize("cell", ["lstm", "lstm:coupled=on", "gru", "gru:reset=before"])
-def test_of_chrono_the_longest_memory_is_tuned(cell):
-    knob = knob_of(parse_cell(f"{cell}{',' if ':' in cell else ':'}init=chrono"))
-    assert (knob.name, knob.start, knob.low, knob.doubled) == ("horizon", 100.0, 2.0, True)
+def test_of_chrono_the_longest_memory_is_tuned():
+    for cell in ("lstm", "lstm:coupled=on", "gru", "gru:reset=before"):
+        knob = knob_of(parse_cell(f"{cell}{',' if ':' in cell else ':'}init=chrono"))
+        assert (knob.name, knob.start, knob.low, knob.doubled) == ("horizon", 100.0, 2.0, True)
 
 
-@pytest.mark.parametrize("init", ["torch", "keras", "identity"])
-def test_of_an_lstm_without_forget_gate_the_gain_is_tuned(init):
-    knob = knob_of(parse_cell(f"lstm:forget_gate=off,init={init}"))
-    assert (knob.name, knob.start) == ("gain", 1.0)
-    assert knob_of(parse_cell(f"lstm:forget_gate=on,init={init}")).name == "forget_bias"
+def test_of_an_lstm_without_forget_gate_the_gain_is_tuned():
+    for init in ("torch", "keras", "identity"):
+        knob = knob_of(parse_cell(f"lstm:forget_gate=off,init={init}"))
+        assert (knob.name, knob.start) == ("gain", 1.0)
+        assert knob_of(parse_cell(f"lstm:forget_gate=on,init={init}")).name == "forget_bias"
 
 
 @pytest.mark.parametrize(

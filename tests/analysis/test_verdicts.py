@@ -52,7 +52,7 @@ def test_undecided_may_be_asked_for_wherever_verdicts_are():
     assert set(FLOW_VERDICTS) < set(INSPECTION_VERDICTS)
 
 
-@pytest.mark.parametrize("steps", [9, 20, 100, 1000])
+@pytest.mark.parametrize("steps", [9, 100, 400])
 def test_a_true_exponent_of_0_is_called_growth_or_decay_by_no_more_than_5_percent_of_runs(steps):
     # P(more than 7 of 60 wrong) is under 1 % at 5 % a run
     runs = 60
@@ -84,12 +84,12 @@ def test_steps_that_would_decide_are_those_at_which_the_interval_leaves_0():
 
 
 @pytest.mark.parametrize("amount", [10, 1000, 99999])
-@pytest.mark.parametrize("ratio", [1.0, 1.04, 3.7, 30.0])
-def test_data_to_decide_has_two_digits_and_errs_upwards(amount, ratio):
-    found = data_to_decide(amount, ratio * 0.1, 0.1)
-    exact = amount * ratio**2
-    assert exact * (1 - 1e-12) <= found <= max(1.1 * exact, amount + 1)
-    assert found == amount + 1 or len(str(found).rstrip("0")) <= 2
+def test_data_to_decide_has_two_digits_and_errs_upwards(amount):
+    for ratio in (1.0, 1.04, 3.7, 30.0):
+        found = data_to_decide(amount, ratio * 0.1, 0.1)
+        exact = amount * ratio**2
+        assert exact * (1 - 1e-12) <= found <= max(1.1 * exact, amount + 1)
+        assert found == amount + 1 or len(str(found).rstrip("0")) <= 2
 
 
 @pytest.mark.parametrize("steps", [1, 7])
@@ -120,9 +120,9 @@ def rotations(steps, size, seed):
     return np.linalg.qr(np.random.default_rng(seed).standard_normal((steps, size, size)))[0]
 
 
-@pytest.mark.parametrize("steps", [8, 100, 1000])
+@pytest.mark.parametrize("steps", [8, 300])
 def test_an_exponent_of_0_lies_within_two_errors_of_what_rounding_leaves(steps):
-    for seed in range(20):
+    for seed in range(14):
         size = 2 + seed % 7
         turns = rotations(steps, size, seed)
         for stack in (turns, np.tile(turns[:1], (steps, 1, 1))):
@@ -141,14 +141,14 @@ def unipotent(steps, size, seed, *, constant):
 @pytest.mark.parametrize("constant", [False, True])
 def test_growth_as_a_power_of_the_steps_is_not_called_exponential(constant):
     # every product has a unit diagonal: it grows as a power of the steps, and all exponents are 0
-    runs = [(steps, size, seed) for steps in (30, 100, 300) for size in (2, 3, 5, 8) for seed in range(5)]
+    runs = [(steps, size, seed) for steps in (30, 200) for size in (2, 5, 8) for seed in range(6)]
     found = [gradflow.lyapunov(jacobians=unipotent(*run, constant=constant), count=1) for run in runs]
     wrong = [one for one in found if one.verdict in ("exploding", "vanishing")]
     assert len(wrong) <= binom.ppf(0.99, len(runs), 0.05)
 
 
 def test_exponential_growth_is_not_mistaken_for_a_power_of_the_steps():
-    for seed in range(20):
+    for seed in range(8):
         stack = math.exp(0.1) * np.tile(rotations(1, 4, seed), (100, 1, 1))
         assert gradflow.lyapunov(jacobians=stack).verdict == "exploding"
         noisy = math.exp(0.35) * by_chance(400, seed)  # ten errors over 0
@@ -163,9 +163,9 @@ def test_several_draws_are_judged_by_how_they_differ():
 
     alone = exponent(1)
     assert alone.largest_high - alone.largest_low < 1e-12
-    few, many = exponent(2), exponent(100)
+    few, many = exponent(2), exponent(50)
     assert few.largest_high - few.largest > 3 * few.largest_standard_error
-    half_width = t.ppf(0.975, 99) * many.largest_standard_error
+    half_width = t.ppf(0.975, 49) * many.largest_standard_error
     assert many.largest_high - many.largest == pytest.approx(half_width, rel=1e-9)
     expected = -(np.euler_gamma + math.log(2)) / 2
     assert many.largest_low < expected < many.largest_high
@@ -202,7 +202,7 @@ def fixed_point(weight, bias, state):
     return state
 
 
-@pytest.mark.parametrize(("weight", "bias"), [(1.5, 0.05), (2.0, 0.1), (3.0, -0.4)])
+@pytest.mark.parametrize(("weight", "bias"), [(1.5, 0.05), (3.0, -0.4)])
 def test_two_attractors_of_known_exponents_are_noticed_and_not_called_converged(weight, bias):
     # h' = tanh(w h + b) has two stable fixed points h*, of exponents ln w(1 − h*²)
     points = [fixed_point(weight, bias, end) for end in (-1.0, 1.0)]
@@ -211,7 +211,7 @@ def test_two_attractors_of_known_exponents_are_noticed_and_not_called_converged(
     cell = network(RNN(np.zeros((1, 1)), np.array([[weight]]), np.array([bias])))
     noticed = 0
     for seed in range(10):
-        found = gradflow.lyapunov(cell, input="zero", seed=seed)
+        found = gradflow.lyapunov(cell, input="zero", seed=seed, steps=400)
         assert min(abs(found.largest - exponent) for exponent in expected) < 1e-9
         if found.starts_agree:
             continue
@@ -226,7 +226,7 @@ def test_two_attractors_of_known_exponents_are_noticed_and_not_called_converged(
 @pytest.mark.parametrize(("weight", "bias"), [(0.9, 0.3), (2.0, 0.8), (1.0, 0.0), (2.0, 0.0)])
 def test_one_attractor_or_two_of_one_exponent_agree(weight, bias):
     cell = network(RNN(np.zeros((1, 1)), np.array([[weight]]), np.array([bias])))
-    for seed in range(4):
+    for seed in range(3):
         found = gradflow.lyapunov(cell, input="zero", seed=seed)
         assert (found.starts, found.starts_agree) == (3, True)
         assert not any("disagree" in note for note in found.notes)
@@ -285,7 +285,7 @@ def test_one_draw_is_judged_as_it_is():
     assert math.isnan(found.cells.median_low[0])
 
 
-@pytest.mark.parametrize("seeds", [6, 25])
+@pytest.mark.parametrize("seeds", [6, 12])
 def test_a_median_of_0_is_called_growth_or_decay_by_no_more_than_5_percent_of_comparisons(seeds):
     runs = 60
     found = [

@@ -196,15 +196,13 @@ def test_the_cases_below_are_beyond_a_product_in_doubles():
 @pytest.mark.parametrize(
     ("spec", "hidden", "scale", "digits"),
     [
-        ("rnn:gain=1.5", 4, 1.0, 200),
-        ("rnn:activation=sigmoid", 3, 1.0, 200),
-        ("lstm", 2, 1.0, 250),
+        ("rnn:gain=1.5", 3, 1.0, 200),
         ("lstm:coupled=on,peephole=on", 2, 1.0, 250),
         ("lstm:forget_gate=off", 2, 1.0, 250),
         ("lstm", 2, 30.0, 700),
         ("lstm:projection=2,peephole=on", 3, 1.0, 250),
-        ("gru", 4, 1.0, 200),
-        ("gru:reset=before", 4, 1.0, 200),
+        ("gru", 3, 1.0, 200),
+        ("gru:reset=before", 3, 1.0, 200),
     ],
 )
 def test_smallest_singular_value_and_condition_are_those_of_many_digits(spec, hidden, scale, digits):
@@ -274,16 +272,16 @@ def test_a_product_that_is_nothing_at_all_has_no_finite_condition():
     assert asked(cell, np.zeros((3, 1)), norm="min").tolist() == [-math.inf] * 3
 
 
-@pytest.mark.parametrize("seed", range(10))
 @pytest.mark.parametrize(("size", "rank"), [(3, 1), (5, 2), (8, 7), (80, 3)])
-def test_weights_of_deficient_rank_give_a_named_outcome_and_no_number(size, rank, seed):
+def test_weights_of_deficient_rank_give_a_named_outcome_and_no_number(size, rank):
     # Rounded, such a matrix is regular by chance (its determinant in fractions is no 0): σ_min is neither
     # the 1e-17 that rounding made of it, nor an exact 0.
-    generator = np.random.default_rng(seed)
-    weights = generator.standard_normal((size, rank)) @ generator.standard_normal((rank, size)) / size
-    cell, inputs = RNN(np.eye(size), weights, np.zeros(size)), generator.standard_normal((5, size))
-    for norm in ("min", "cond"):
-        assert np.isnan(asked(cell, inputs, norm=norm)).all()
+    for seed in range(10):
+        generator = np.random.default_rng(seed)
+        weights = generator.standard_normal((size, rank)) @ generator.standard_normal((rank, size)) / size
+        cell, inputs = RNN(np.eye(size), weights, np.zeros(size)), generator.standard_normal((5, size))
+        for norm in ("min", "cond"):
+            assert np.isnan(asked(cell, inputs, norm=norm)).all()
 
 
 @pytest.mark.parametrize("spec", ["gru", "gru:layers=2", "rnn", "lstm", "lstm:projection=2"])
@@ -299,22 +297,22 @@ def test_rows_near_the_least_double_end_in_a_named_outcome_or_a_number_but_in_no
 
 
 @pytest.mark.parametrize("spec", [*SPECS, "rnn:init=orthogonal"])
-@pytest.mark.parametrize("norm", ["2", "fro", "min", "cond"])
-def test_both_directions_agree_on_the_whole_product(spec, norm):
+def test_both_directions_agree_on_the_whole_product(spec):
     cell, inputs = drawn(spec, 3, 12)
-    forward, backward = (asked(cell, inputs, direction=d, norm=norm)[-1] for d in ("forward", "backward"))
-    assert forward == pytest.approx(backward, abs=1e-10)
+    for norm in ("2", "fro", "min", "cond"):
+        forward, backward = (asked(cell, inputs, direction=d, norm=norm)[-1] for d in DIRECTIONS[::-1])
+        assert forward == pytest.approx(backward, abs=1e-10), norm
 
 
 @pytest.mark.parametrize("spec", ["lstm", "gru"])
 def test_direct_path_of_a_gate_that_stands_still_is_its_power(spec):
     # all weights 0: f = σ(b_f), z = σ(b_z), at every step
-    cell, inputs = drawn(f"{spec}:{'forget_bias' if spec == 'lstm' else 'update_bias'}=2", 3, 400)
+    cell, inputs = drawn(f"{spec}:{'forget_bias' if spec == 'lstm' else 'update_bias'}=2", 3, 100)
     cell = cell.with_weights(lambda weights: 0.0 * weights[0])
     bias = np.zeros_like(cell.bias)
     bias[3:6] = 2.0
     cell = type(cell)(cell.weight_ih, cell.weight_hh, bias)
-    expected = np.arange(1, 401) * -math.log10(1 + math.exp(-2.0))
+    expected = np.arange(1, 101) * -math.log10(1 + math.exp(-2.0))
     for direction in DIRECTIONS:
         for norm, more in {"2": 0.0, "min": 0.0, "fro": math.log10(3) / 2}.items():
             found = asked(cell, inputs, direction=direction, block="direct", norm=norm)
@@ -400,10 +398,14 @@ def test_a_step_that_is_exactly_nothing_is_so_among_others():
     assert found[2] == -math.inf
 
 
-@pytest.mark.parametrize("gain", [1e-300, 1e-170, 1e170, 1e300])
 @pytest.mark.parametrize("hidden", [4, 80, 320])
-def test_norms_at_either_end_of_the_doubles_are_right(hidden, gain):
+def test_norms_at_either_end_of_the_doubles_are_right(hidden):
     # orthogonal weights, no input: the norm is gain^k, by batch, chain and without products
+    for gain in (1e-300, 1e-170, 1e170, 1e300):
+        check_powers_of(gain, hidden)
+
+
+def check_powers_of(gain, hidden):
     cell, _ = drawn(f"rnn:activation=identity,init=orthogonal,gain={gain}", hidden, 1)
     cell = RNN(cell.weight_ih, cell.weight_hh, np.zeros(hidden), "identity")
     question = ComparisonQuestion(View("backward", ("state",), ("2",), (1, 2), False))
@@ -423,7 +425,7 @@ def assert_bounded(cell, inputs, block, norms):
         assert np.all(measured.log10_norms[block, norm] <= measured.log10_bounds[block, norm])
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=30, deadline=None)
 @given(
     st.integers(0, 10**6),
     st.sampled_from(["tanh", "sigmoid", "relu", "identity"]),
@@ -532,8 +534,7 @@ def test_each_series_among_many_is_what_it_is_alone():
         assert [result.flow.lag[k] for k in places] == list(range(1, 10))
 
 
-@pytest.mark.parametrize("hidden", [5, 80])
-@pytest.mark.parametrize("norm", ["2", "fro", "min"])
+@pytest.mark.parametrize(("hidden", "norm"), [(5, "2"), (5, "min"), (80, "2"), (80, "fro")])
 def test_fewer_lags_are_the_same_numbers(hidden, norm):
     common = {"hidden": hidden, "steps": 30, "seeds": 2, "norm": norm}
     every = gradflow.compare("gru", **common)
@@ -603,11 +604,17 @@ def test_a_blow_up_of_gain_three_is_an_outcome_too():
     assert np.isfinite(result.flow.log10_norm).all()
 
 
-@pytest.mark.parametrize("hidden", [4, 80])
 @pytest.mark.parametrize(
-    "options", [{}, {"norm": "2,fro,min,cond"}, {"pair_map": True}, {"exact": True}], ids=str
+    ("hidden", "scale", "options"),
+    [
+        (4, 1.0, {}),
+        (4, 1e300, {"norm": "2,fro,min,cond"}),
+        (4, 1.0, {"pair_map": True}),
+        (80, 1.0, {"norm": "2,fro,min,cond"}),
+        (80, 1e300, {"pair_map": True}),
+        (80, 1.0, {"exact": True}),
+    ],
 )
-@pytest.mark.parametrize("scale", [1.0, 1e300])
 def test_a_blow_up_at_the_first_steps_is_an_outcome_in_every_format(hidden, options, scale):
     # of scale 1e300 the first state is finite, the second is not: one lag is left
     result = gradflow.compare(
@@ -714,8 +721,9 @@ def test_a_product_that_cancels_is_told_as_an_upper_bound_from_the_lag_where_it_
     assert any("15 norms of the map are upper bounds" in note for note in mapped.notes)
 
 
-@pytest.mark.parametrize("spec", ["rnn", "lstm:forget_bias=1", "gru", "rnn:init=orthogonal"])
-@pytest.mark.parametrize("hidden", [6, 60])
+@pytest.mark.parametrize(
+    ("spec", "hidden"), [("rnn", 6), ("lstm:forget_bias=1", 60), ("gru", 6), ("rnn:init=orthogonal", 60)]
+)
 def test_the_error_of_float32_bounds_what_it_is_off(spec, hidden):
     common = {"hidden": hidden, "steps": 40, "seeds": 1, "norm": "2,fro"}
     single, double = (gradflow.compare(spec, dtype=dtype, **common) for dtype in ("float32", "float64"))

@@ -1,6 +1,7 @@
 """Two ways to run a command line: inside the test process, which is fast, and as a process of its own."""
 
 import csv
+import functools
 import io
 import json
 import os
@@ -16,6 +17,8 @@ from typing import NamedTuple
 
 import pytest
 
+import gradflow
+from gradflow.cli import COMMANDS
 from gradflow.cli.main import run
 
 PROGRAM = [sys.executable, "-m", "gradflow"]
@@ -100,6 +103,26 @@ def cli(monkeypatch):
         return Outcome(code, written[0], written[1].decode(encoding))
 
     return cli
+
+
+@pytest.fixture
+def remembered(monkeypatch):
+    """Let an analysis run once for equal arguments: for tests of what becomes of its result."""
+    records = {}
+
+    def remembering(function):
+        @functools.wraps(function)
+        def remembered(*arguments, **options):
+            # how the work is spread over processes changes no result
+            key = repr((function.__name__, arguments, sorted({**options, "map": None}.items())))
+            if key not in records:
+                records[key] = function(*arguments, **options)
+            return records[key]
+
+        return remembered
+
+    for name in COMMANDS:
+        monkeypatch.setattr(gradflow, name, remembering(getattr(gradflow, name)))
 
 
 @pytest.fixture

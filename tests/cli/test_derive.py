@@ -50,12 +50,11 @@ def test_json_exits_0_with_lines_and_topics_and_the_params_as_flags_give_the_sam
     assert repeated.object["tables"] == result["tables"]
 
 
-@pytest.mark.parametrize("name", FORMATS)
-def test_same_seed_exits_0_with_the_same_bytes_and_another_with_others(cli, name):
-    first, again = (cli(*CASES["drawn"], "-f", name) for _ in range(2))
+def test_same_seed_exits_0_with_the_same_bytes_and_another_with_others(cli):
+    first, again = (cli(*CASES["drawn"], "-f", "json") for _ in range(2))
     assert first.code == again.code == 0
     assert first.raw == again.raw
-    other = cli(*CASES["drawn"], "--seed", 8, "-f", name)
+    other = cli(*CASES["drawn"], "--seed", 8, "-f", "json")
     assert other.code == 0
     assert other.raw != first.raw
 
@@ -68,13 +67,13 @@ def test_csv_exits_0_with_a_row_for_every_line(cli):
     assert [float(row[7]) for row in rows] == found.left
 
 
-@pytest.mark.parametrize("name", [name for name in FORMATS if name != "json"])
-def test_list_exits_0_with_every_topic_and_its_options_in_every_format(cli, name):
-    outcome = cli("derive", "--list", "-f", name)
-    assert (outcome.code, outcome.err) == (0, "")
-    for topic in DERIVATIONS:
-        assert topic in outcome.out
-        assert all(option in outcome.out for option in get_topic_options(topic))
+def test_list_exits_0_with_every_topic_and_its_options_in_every_format(cli, remembered):
+    for name in FORMATS:
+        outcome = cli("derive", "--list", "-f", name)
+        assert (outcome.code, outcome.err) == (0, ""), name
+        for topic in DERIVATIONS:
+            assert topic in outcome.out, name
+            assert all(option in outcome.out for option in get_topic_options(topic)), name
 
 
 def test_list_exits_0_as_json_without_lines(cli):
@@ -111,9 +110,10 @@ def test_terminal_of_few_letters_exits_0_with_latex_and_ok(cli):
 
 
 @pytest.mark.parametrize(
-    ("suffix", "topic"), [("tex", ALL_TOPICS), ("latex", "regimes"), ("md", "regimes"), ("html", ALL_TOPICS)]
+    ("suffix", "topic"),
+    [("tex", ALL_TOPICS), ("latex", "regimes"), ("md", "regimes"), ("html", "regimes")],
 )
-def test_answers_exit_0_as_a_file_in_the_format_of_its_suffix(cli, tmp_path, suffix, topic):
+def test_answers_exit_0_as_a_file_in_the_format_of_its_suffix(cli, remembered, tmp_path, suffix, topic):
     path = tmp_path / f"answers.{suffix}"
     outcome = cli("derive", topic, "-o", path)
     assert (outcome.code, outcome.raw, outcome.err) == (0, b"", "")

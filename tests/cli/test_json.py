@@ -45,7 +45,7 @@ def case(request, cli):
     return CASES[request.param], outcome
 
 
-def test_result_is_one_strict_object(case):
+def test_result_is_one_strict_object_that_gives_the_same_bytes_again(cli, case):
     command, outcome = case
     result = outcome.object
     assert list(result)[:5] == ["schema", "version", "params", "summary", "tables"]
@@ -53,20 +53,19 @@ def test_result_is_one_strict_object(case):
     assert result["version"] == gradflow.__version__
     assert isinstance(result["notes"], list)
     assert isinstance(result["matrices"], dict)
+    check_tables(result["tables"], MAIN[command[0]])
+    check_floats(outcome.out)
+    check_params(result["params"], command)
+    check_same_again(cli, command, outcome)
 
 
-def test_main_table_is_first_and_rows_share_columns(case):
-    command, outcome = case
-    tables = outcome.object["tables"]
-    assert next(iter(tables)) == MAIN[command[0]]
+def check_tables(tables, main):
+    """The main table is first, rows share columns, and norms have a finite logarithm or are 0."""
+    assert next(iter(tables)) == main
     for rows in tables.values():
         assert rows
         assert all(list(row) == list(rows[0]) for row in rows)
-
-
-def test_norms_have_a_finite_logarithm_or_are_0(case):
-    command, outcome = case
-    for row in outcome.object["tables"][MAIN[command[0]]]:
+    for row in tables[main]:
         log10, norm = row["log10_norm"], row["norm"]
         if log10 is None:
             assert norm == 0
@@ -76,22 +75,22 @@ def test_norms_have_a_finite_logarithm_or_are_0(case):
             assert norm is None or 0 < norm < 3e-308
 
 
-def test_floats_are_shortest_round_trip(case):
+def check_floats(out):
+    """Every float is the shortest text that is read as that float."""
     texts = []
 
     def noted(text):
         texts.append(text)
         return float(text)
 
-    json.loads(case[1].out, parse_float=noted)
+    json.loads(out, parse_float=noted)
     assert texts
     assert [repr(float(text)) for text in texts] == texts
 
 
-def test_params_have_all_inputs_and_defaults(case):
-    command, outcome = case
+def check_params(params, command):
+    """Params have all inputs, and their defaults."""
     parameters = inspect.signature(getattr(gradflow, command[0])).parameters
-    params = outcome.object["params"]
     assert set(params) == set(parameters) - {"progress", "executor"}
     given = {str(flag).lstrip("-") for flag in command}
     for name in ("seed", "gain", "input_scale", "kreiss", "hidden", "seeds"):
@@ -100,8 +99,8 @@ def test_params_have_all_inputs_and_defaults(case):
             assert params[name] == default
 
 
-def test_params_give_the_same_bytes_again(cli, case):
-    command, outcome = case
+def check_same_again(cli, command, outcome):
+    """The params, given as options, give the same bytes."""
     params = outcome.object["params"]
     again = [command[0], *params.pop("cells", ())]
     for name, value in params.items():

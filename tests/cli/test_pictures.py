@@ -53,11 +53,11 @@ def plot(tmp_path):
     return tmp_path / "picture.svg"
 
 
-@pytest.mark.parametrize("command", COMMANDS)
-def test_commands_have_plot_and_chart(cli, command):
-    text = cli(command, "-h").out
-    assert "--plot FILE" in text
-    assert "--chart" in text
+def test_commands_have_plot_and_chart(cli):
+    for command in COMMANDS:
+        text = cli(command, "-h").out
+        assert "--plot FILE" in text, command
+        assert "--chart" in text, command
 
 
 @pytest.mark.parametrize("kind", [*PICTURES, "PNG"])
@@ -184,32 +184,34 @@ def test_fail_on_exits_3_after_the_picture(cli, plot):
     assert plot.exists()
 
 
-@pytest.mark.parametrize("columns", [40, 60, 80, 120, 200])
-def test_chart_fits_the_terminal(cli, terminal, plain, monkeypatch, columns):
-    monkeypatch.setenv("COLUMNS", str(columns))
-    piped = cli(*COMPARE, "--chart")
-    assert max(map(cell_len, piped.out.splitlines())) <= columns
-    assert ESCAPE not in piped.out
-    monkeypatch.delenv("COLUMNS")
-    if columns in (40, 200):
-        shown = terminal(*COMPARE, "--chart", columns=columns)
-        assert (shown.code, shown.err) == (0, "")
-        assert ESCAPE in shown.out
-        assert max(map(cell_len, plain(shown.out).splitlines())) <= columns
+def test_chart_fits_the_terminal(cli, remembered, terminal, plain, monkeypatch):
+    for columns in (40, 60, 80, 120, 200):
+        monkeypatch.setenv("COLUMNS", str(columns))
+        piped = cli(*COMPARE, "--chart")
+        assert max(map(cell_len, piped.out.splitlines())) <= columns
+        assert ESCAPE not in piped.out
+    shown = terminal(*COMPARE, "--chart", columns=40)
+    assert (shown.code, shown.err) == (0, "")
+    assert ESCAPE in shown.out
+    assert max(map(cell_len, plain(shown.out).splitlines())) <= 40
 
 
-@pytest.mark.parametrize(("told", "stream", "colored"), [
+COLORS = [
     ({}, (), False), ({}, ("stdout",), True), ({"NO_COLOR": "1"}, ("stdout",), False),
     ({"FORCE_COLOR": "1"}, (), True), ({"FORCE_COLOR": "1", "NO_COLOR": "1"}, (), False),
     ({"TERM": "dumb"}, ("stdout",), False),
-])  # fmt: skip
-def test_chart_has_color_on_a_terminal_or_if_forced(cli, monkeypatch, told, stream, colored):
-    for name, value in ({"TERM": "xterm-256color"} | told).items():
-        monkeypatch.setenv(name, value)
-    outcome = cli(*COMPARE, "--chart", terminals=stream)
-    assert outcome.code == 0
-    assert (ESCAPE in outcome.out) == colored
-    assert bool(re.search("[\u2801-\u28ff]", outcome.out)) == colored
+]  # fmt: skip
+
+
+def test_chart_has_color_on_a_terminal_or_if_forced(cli, remembered, monkeypatch):
+    for told, stream, colored in COLORS:
+        with monkeypatch.context() as patch:
+            for name, value in ({"TERM": "xterm-256color"} | told).items():
+                patch.setenv(name, value)
+            outcome = cli(*COMPARE, "--chart", terminals=stream)
+        assert outcome.code == 0
+        assert (ESCAPE in outcome.out) == colored, (told, stream)
+        assert bool(re.search("[\u2801-\u28ff]", outcome.out)) == colored, (told, stream)
 
 
 @pytest.mark.parametrize("line", [POWER, COMPARE, (*COMPARE, "--map", "--table", "map")])

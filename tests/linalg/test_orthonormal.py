@@ -63,13 +63,13 @@ def assert_sum_rule(frame, factors):
     assert abs(frame.logs.sum() - expected) <= PER_STEP * len(factors)
 
 
-@pytest.mark.parametrize("size", [2, 8, 32])
 @pytest.mark.parametrize("ensemble", ENSEMBLES.values(), ids=ENSEMBLES)
-def test_blocks_of_steps_give_what_a_qr_of_each_step_gives_in_more_digits(ensemble, size):
-    factors = ensemble(size, 60)
-    frame, first = carried(factors)
-    assert np.abs(frame.logs - triangle_logs(factors, first)).max() <= PER_STEP * 60
-    assert_sum_rule(frame, factors)
+def test_blocks_of_steps_give_what_a_qr_of_each_step_gives_in_more_digits(ensemble):
+    for size, steps in ((2, 60), (8, 60), (32, 30)):
+        factors = ensemble(size, steps)
+        frame, first = carried(factors)
+        assert np.abs(frame.logs - triangle_logs(factors, first)).max() <= PER_STEP * steps
+        assert_sum_rule(frame, factors)
 
 
 @pytest.mark.parametrize("ensemble", ENSEMBLES.values(), ids=ENSEMBLES)
@@ -225,13 +225,16 @@ SINGULAR = {
 }
 
 
-@pytest.mark.parametrize("together", [True, False], ids=["at_once", "step_by_step"])
 @pytest.mark.parametrize(("factors", "rank"), SINGULAR.values(), ids=SINGULAR)
-def test_as_many_columns_live_as_the_product_has_rank(factors, rank, together):
-    size = factors.shape[-1]
-    frame = Frame(size, size, np.random.default_rng(3))
-    for part in [factors] if together else factors[:, None]:
-        frame.advance([Dense(factor) for factor in part])
+def test_as_many_columns_live_as_the_product_has_rank(factors, rank):
+    for parts in ([factors], factors[:, None]):  # at once, and step by step
+        frame = Frame(factors.shape[-1], factors.shape[-1], np.random.default_rng(3))
+        for part in parts:
+            frame.advance([Dense(factor) for factor in part])
+        check_living(frame, factors.shape[-1], rank)
+
+
+def check_living(frame, size, rank):
     assert not np.isnan(frame.logs).any()
     assert np.isfinite(frame.logs).tolist() == [True] * rank + [False] * (size - rank)
     assert frame.alive.tolist() == list(range(rank))

@@ -38,9 +38,9 @@ def names_of(path):
 
 
 @pytest.mark.parametrize("dtype", STORAGES)
-@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
 @pytest.mark.parametrize("byteorder", ["little", "big", None])
-def test_every_type_is_exact(dtype, compression, byteorder, place):
+def test_every_type_is_exact(dtype, byteorder, place):
+    compression = zipfile.ZIP_DEFLATED if byteorder is None else zipfile.ZIP_STORED
     matrix = np.array([[1, 0, 1], [100, 25, 3]]).astype(dtype)
     lying = matrix.astype(matrix.dtype.newbyteorder(">" if byteorder == "big" else "<"))
     value = {"w": tensor((2, 3), (3, 1), 0, storage(STORAGES[dtype], count=6))}
@@ -74,12 +74,12 @@ def test_every_finite_bfloat16_is_exact(place):
         ((0, 6), (6, 1), 0, MATRIX[:0]),
     ],
 )
-@pytest.mark.parametrize("compression", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
-def test_view_is_the_declared_part_of_its_storage(shape, strides, offset, expected, compression, place):
-    content = checkpoint({"w": tensor(shape, strides, offset, STORED)}, BYTES, compression)
-    stored = read_arrays(place(content))["w"]
-    assert stored.shape == expected.shape
-    np.testing.assert_array_equal(stored.read(), expected)
+def test_view_is_the_declared_part_of_its_storage(shape, strides, offset, expected, place):
+    for compression in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        content = checkpoint({"w": tensor(shape, strides, offset, STORED)}, BYTES, compression)
+        stored = read_arrays(place(content))["w"]
+        assert stored.shape == expected.shape
+        np.testing.assert_array_equal(stored.read(), expected)
 
 
 def test_only_the_chosen_part_is_read(place, memory_below):

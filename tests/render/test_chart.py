@@ -1,7 +1,7 @@
 """A chart fits the terminal, uses only its letters and colors, and has its marks in the right places."""
 
 import re
-from itertools import pairwise
+from itertools import pairwise, product
 
 import numpy as np
 import pytest
@@ -63,11 +63,9 @@ def tables(record):
     return list(get_drawn_tables(record))
 
 
-@pytest.mark.parametrize("color", [False, True])
-@pytest.mark.parametrize("unicode", [False, True])
 @pytest.mark.parametrize("width", SCREENS)
-def test_lines_fit_the_screen(width, unicode, color):
-    for command in COMMANDS:
+def test_lines_fit_the_screen(width):
+    for command, unicode, color in product(COMMANDS, (False, True), (False, True)):
         record = of_command(command)
         for table in [None, *tables(record)]:
             text = ESCAPE.sub("", chart(record, table, width, color=color, unicode=unicode))
@@ -77,12 +75,10 @@ def test_lines_fit_the_screen(width, unicode, color):
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-@pytest.mark.parametrize("width", [40, 80])
-@pytest.mark.parametrize("table", ["walks", "things", "panels"])
-def test_hostile_name_is_text_that_fits(table, width, name):
+def test_hostile_name_is_text_that_fits(name):
     heights = {name: [0.0, -1.0], "other": [1.0, 2.0]}
     record = outing(walks=walks(heights), panels=walks(heights), things=things({name: 1.0, "other": 2.0}))
-    for color in (False, True):
+    for table, width, color in product(("walks", "things", "panels"), (40, 80), (False, True)):
         text = chart(record, table, width, color=color)
         assert color or "\x1b" not in text
         plain = ESCAPE.sub("", text)
