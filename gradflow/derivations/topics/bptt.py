@@ -11,12 +11,12 @@ from gradflow.derivations.topics.line import Array, DerivationLine, DerivationTo
 from gradflow.derivations.topics.unrolled import UnrolledNetwork
 from gradflow.notation.evaluate import Symbols
 
-MIN_STEPS, MAX_STEPS = 2, 10  # with one step there is no way back, and no slip of the sheet's shows
+MIN_BPTT_STEPS, MAX_BPTT_STEPS = 2, 10  # with one step there is no way back, and no slip of the sheet's shows
 
 
 def build_topic(seed: int, *, hidden: int = 3, steps: int = 4) -> DerivationTopic:
     """Return the gradient of the sheet's network over ``steps`` steps."""
-    check_count("steps", steps, MIN_STEPS, MAX_STEPS)
+    check_count("steps", steps, MIN_BPTT_STEPS, MAX_BPTT_STEPS)
     net = UnrolledNetwork.draw_sheet(seed, hidden, steps)
     return DerivationTopic(
         exercise="5-1b",

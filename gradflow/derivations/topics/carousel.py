@@ -5,16 +5,14 @@ from functools import partial
 import numpy as np
 
 from gradflow.derivations.topics.complex_cells import FUNCTIONS, derivative
-from gradflow.derivations.topics.gated import OPEN, SHUT, GatedNetwork, families
+from gradflow.derivations.topics.gated import FAR_LAG, LAG, OPEN, SHUT, GatedNetwork, families
 from gradflow.derivations.topics.line import Array, DerivationLine, DerivationTopic
 from gradflow.notation.evaluate import Symbols
-
-LAG, FAR_BACK = 5, 100
 
 
 def build_topic(seed: int, *, hidden: int = 3) -> DerivationTopic:
     """Return the gradient along the cell state, for a random LSTM of ``hidden`` units."""
-    net = GatedNetwork.draw_lstm(seed, hidden, FAR_BACK)
+    net = GatedNetwork.draw_lstm(seed, hidden, FAR_LAG)
     return DerivationTopic(
         exercise="5-3c",
         title="the constant error carousel",
@@ -92,8 +90,8 @@ def _lines(net: GatedNetwork) -> list[DerivationLine]:
         DerivationLine(
             "Cₜ = Cₖ",
             "$fᵢ = 1$ and $iᵢ = 0$ at every step (biases of $±1000$): $Cᵢ = 1 ⊙ Cᵢ₋₁ + 0 ⊙ C̃ᵢ$; after "
-            f"{FAR_BACK} steps, by gradflow's own cell",
-            {"t": FAR_BACK},
+            f"{FAR_LAG} steps, by gradflow's own cell",
+            {"t": FAR_LAG},
             given=lambda: {"Cₜ": dict(enumerate(opened.own["c"]))},
         ),
         DerivationLine(
@@ -116,9 +114,9 @@ def _lines(net: GatedNetwork) -> list[DerivationLine]:
             "∂Cₜ/∂Cₖ = I",
             "every $fᵢ = 1$ in (4), and nothing comes by way of the gates: where $fᵢ$ is 1 and $iᵢ$ is 0 "
             f"their slopes are 0, and $iᵢ = 0$ stops the candidate. Left: gradflow's Jacobian over "
-            f"{FAR_BACK} steps, gates included",
-            {"t": FAR_BACK},
-            given=lambda: _own_block(opened, FAR_BACK),
+            f"{FAR_LAG} steps, gates included",
+            {"t": FAR_LAG},
+            given=lambda: _own_block(opened, FAR_LAG),
         ),
         DerivationLine(
             "∂Cₜ/∂Cₖ = σ(b_f)ᵗ⁻ᵏ I",

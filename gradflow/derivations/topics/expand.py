@@ -9,12 +9,12 @@ from gradflow.derivations.topics.numerals import lowered, raised
 from gradflow.derivations.topics.unrolled import UnrolledNetwork
 from gradflow.notation.evaluate import Symbols
 
-MAX_STEPS = 8  # which have 36 terms
+MAX_EXPANDED_STEPS = 8  # which have 36 terms
 
 
 def build_topic(seed: int, *, cell: str | None = None, hidden: int = 3, steps: int = 3) -> DerivationTopic:
     """Return the gradient term by term, of the sheet's network or of a cell that is named."""
-    check_count("steps", steps, 1, MAX_STEPS)
+    check_count("steps", steps, 1, MAX_EXPANDED_STEPS)
     if cell is None:
         net, state = UnrolledNetwork.draw_sheet(seed, hidden, steps), "h"
         whose, which = "$hₜ = σ(Whₜ₋₁ + Uxₜ)$", ", $n$ times $diag(σ′) W$ with $σ′$ at each step's own $z$"

@@ -12,6 +12,7 @@ from gradflow.cells.lstm import LSTM
 from gradflow.derivations.topics.complex_cells import Quantities, derivative, quantities
 from gradflow.derivations.topics.line import Array
 
+LAG, FAR_LAG = 5, 100  # of lines about a few steps, and about many
 OPEN, SHUT = 1000.0, -1000.0  # biases at which σ is 1 and 0 to the last digit
 # the sheet's letters; gradflow calls the candidate of an LSTM g, and stacks the gates as i, f, g, o
 LETTERS = {"g": "C̃", "c": "C"}

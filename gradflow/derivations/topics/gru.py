@@ -3,11 +3,18 @@
 import numpy as np
 
 from gradflow.derivations.topics.complex_cells import FUNCTIONS, derivative
-from gradflow.derivations.topics.gated import OPEN, SHUT, GatedNetwork, families, named_weights
+from gradflow.derivations.topics.gated import (
+    FAR_LAG,
+    LAG,
+    OPEN,
+    SHUT,
+    GatedNetwork,
+    families,
+    named_weights,
+)
 from gradflow.derivations.topics.line import Array, DerivationLine, DerivationTopic
 from gradflow.notation.evaluate import Symbols, evaluate
 
-LAG, FAR_BACK = 5, 100
 T = LAG + 1  # the step t of every line
 FULL = (
     "diag(zₜ) + diag((hₜ₋₁ − nₜ) ⊙ σ′(a_z)) W_z + diag((1 − zₜ) ⊙ tanh′(a_n) ⊙ rₜ) W_n "
@@ -17,7 +24,7 @@ FULL = (
 
 def build_topic(seed: int, *, hidden: int = 3) -> DerivationTopic:
     """Return the gradient of the state of a random GRU of ``hidden`` units."""
-    net = GatedNetwork.draw_gru(seed, hidden, FAR_BACK)
+    net = GatedNetwork.draw_gru(seed, hidden, FAR_LAG)
     return DerivationTopic(
         exercise="5-3, GRU",
         title="the same for the GRU",
@@ -88,14 +95,17 @@ def _full_lines(net: GatedNetwork) -> list[DerivationLine]:
             "J = ∂hₜ/∂hₜ₋₁",
             "$J$ is the right side of (7); on the right stands the Jacobian that gradflow's own cell "
             "computes",
-            given=lambda: {"J": evaluate(FULL, _symbols(net)), "∂hₜ/∂hₜ₋₁": net.own_jacobian(T, T - 1)},
+            given=lambda: {
+                "J": evaluate(FULL, _symbols(net)),
+                "∂hₜ/∂hₜ₋₁": net.own_jacobian(T, T - 1),
+            },
         ),
     ]
 
 
 def _further_lines(net: GatedNetwork) -> list[DerivationLine]:
     opened = net.with_bias(z=OPEN)
-    every, far = {"t": np.arange(1, FAR_BACK + 1)}, {"t": FAR_BACK, "k": 0}
+    every, far = {"t": np.arange(1, FAR_LAG + 1)}, {"t": FAR_LAG, "k": 0}
     return [
         DerivationLine(
             "dhₜ/dhₖ = ∏ᵢ₌ₖ₊₁ᵗ ∂hᵢ/∂hᵢ₋₁",
@@ -108,16 +118,16 @@ def _further_lines(net: GatedNetwork) -> list[DerivationLine]:
         DerivationLine(
             "hₜ = hₖ",
             "the carousel: $zᵢ = 1$ at every step (a bias of 1000), and $hᵢ = 0 ⊙ nᵢ + 1 ⊙ hᵢ₋₁$; after "
-            f"{FAR_BACK} steps, by gradflow's own cell",
+            f"{FAR_LAG} steps, by gradflow's own cell",
             far,
             given=opened.own_families,
         ),
         DerivationLine(
             "∂hₜ/∂hₖ = I",
-            f"with $zᵢ = 1$ and $σ′(a_z) = 0$ only $diag(zᵢ) = I$ is left of (7); over {FAR_BACK} steps, "
+            f"with $zᵢ = 1$ and $σ′(a_z) = 0$ only $diag(zᵢ) = I$ is left of (7); over {FAR_LAG} steps, "
             "exactly",
             far,
-            given=lambda: {"∂hₜ/∂hₖ": {(FAR_BACK, 0): opened.own_jacobian(FAR_BACK, 0)}},
+            given=lambda: {"∂hₜ/∂hₖ": {(FAR_LAG, 0): opened.own_jacobian(FAR_LAG, 0)}},
         ),
         DerivationLine(
             "hₜ = nₜ",
@@ -136,7 +146,7 @@ def _further_lines(net: GatedNetwork) -> list[DerivationLine]:
             "|hₜ| < 1",
             "$hₜ$ lies between $nₜ$ and $hₜ₋₁$, and so under 1 if $h₀$ does: a GRU cannot count as an LSTM "
             "does",
-            {"t": np.arange(FAR_BACK + 1)},
+            {"t": np.arange(FAR_LAG + 1)},
             given=net.own_families,
         ),
     ]

@@ -11,7 +11,7 @@ from gradflow.errors import UsageError
 from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.spectrum import spectrum
 
-MAX_STEPS = 30  # each a line
+MAX_POWER_STEPS = 30  # each a line
 MAX_CONDITION = 1e8  # of Q, past which QΛⁿQ⁻¹ says nothing any more
 
 PROOF = [
@@ -37,7 +37,7 @@ def build_topic(
     seed: int, *, hidden: int = 3, matrix: Array | None = None, steps: int = 5
 ) -> DerivationTopic:
     """Return the induction for a matrix, or a random one of ``hidden`` rows."""
-    check_count("steps", steps, 1, MAX_STEPS)
+    check_count("steps", steps, 1, MAX_POWER_STEPS)
     M = _draw_matrix(seed, hidden) if matrix is None else matrix
     found = spectrum(M)
     Q, inverse = found.vectors, found.inverse
@@ -55,7 +55,7 @@ def build_topic(
     k = max(steps - 1, 1)
     # κ(Q) magnifies every error of an eigenvalue
     size = float(np.linalg.norm(M, 2) / (np.abs(values).max() or 1.0))
-    tolerance = round_up_to_decade(10 * len(M) * DOUBLE_EPS * MAX_STEPS * condition * size)
+    tolerance = round_up_to_decade(10 * len(M) * DOUBLE_EPS * MAX_POWER_STEPS * condition * size)
     instances = [
         DerivationLine(
             f"{raised('M', n)} = {raised('QΛ', n)}Q⁻¹",

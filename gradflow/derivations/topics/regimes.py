@@ -18,7 +18,7 @@ from gradflow.linalg.spectral_radius import Radius, spectral_radius
 from gradflow.linalg.spectrum import Spectrum, spectrum
 from gradflow.notation.evaluate import Symbols
 
-MAX_STEPS = 1000
+MAX_REGIME_STEPS = 1000
 SHEET = np.array([[0.58, 0.24], [0.24, 0.72]])
 # as the sheet prints them: Q and Λ of W = QΛQ⁻¹
 PRINTED_VECTORS, PRINTED_VALUES = np.array([[0.8, -0.6], [0.6, 0.8]]), np.diag([0.4, 0.9])
@@ -85,7 +85,7 @@ PARTS = DerivationLine(
 
 def build_topic(seed: int, *, matrix: Array | None = None, steps: int = 30) -> DerivationTopic:  # noqa: ARG001
     """Return what the powers of a matrix do, the sheet's unless one is given."""
-    check_count("steps", steps, 1, MAX_STEPS)
+    check_count("steps", steps, 1, MAX_REGIME_STEPS)
     case = _PowerCase(SHEET if matrix is None else matrix, steps)
     is_sheet = np.array_equal(case.W, SHEET)
     size = len(case.W)
