@@ -157,7 +157,7 @@ def test_what_is_lost_beside_a_gradient_is_not_said_to_be_0():
     assert found.detached_error is None or math.isnan(found.detached_error)
     assert np.isnan(found.map.log10_norm[-2::-1]).all()
     assert "loses 0 %" not in found.conclusion
-    assert "leaves out what is too small" in found.conclusion
+    assert "leave out what is too small" in found.conclusion
     assert any("a 0 is not proved" in note for note in found.notes)
 
 

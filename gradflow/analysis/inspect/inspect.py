@@ -210,7 +210,7 @@ def _shorten_names(files: Sequence[str]) -> list[str]:
 
     Examples
     --------
-    >>> _shortened(["runs/a/last.pt", "runs/b/last.pt"]), _shortened(["runs/a.pt", "-"])
+    >>> _shorten_names(["runs/a/last.pt", "runs/b/last.pt"]), _shorten_names(["runs/a.pt", "-"])
     (['a/last.pt', 'b/last.pt'], ['runs/a.pt', '-'])
     """
     folders = {os.path.dirname(file) for file in files}

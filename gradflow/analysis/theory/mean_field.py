@@ -85,8 +85,8 @@ class MeanField(NamedTuple):
 
     Examples
     --------
-    >>> from gradflow.cells.activations import activation
-    >>> field = MeanField(activation("tanh"), 1.5, 0.0)
+    >>> from gradflow.cells.activations import parse_activation
+    >>> field = MeanField(parse_activation("tanh"), 1.5, 0.0)
     >>> round(field.exponent().value, 6), round(field.critical_deviation(), 9)
     (0.065217, 1.0)
     """
