@@ -171,11 +171,13 @@ def _multiply_powers(
     product = left.value @ factor
     graded = regrade(product, max_spread)
     shift = product.exponent - left.value.exponent - factor.exponent  # by which the product was scaled
-    places = [(product, _is_small(product, shift), shift), (product, _is_small(product), 0)]
-    if graded is not product:
-        places.append((graded, _is_small(graded), 0))
+    # the usual case, looked at in the cheapest way: no entry is, or was before the scaling, near underflow
+    limit = math.ldexp(1.0, min(max(MIN_WHOLE_EXPONENT - min(shift, 0), -1000), 1000))
     parts = []
-    if any(small.any() for _, small, _ in places):
+    if graded is not product or float(np.abs(product.array).min()) < limit:
+        places = [(product, _is_small(product, shift), shift), (product, _is_small(product), 0)]
+        if graded is not product:
+            places.append((graded, _is_small(graded), 0))
         reached = (left.value.array != 0).astype(np.float32) @ (right.value.array != 0).astype(np.float32) > 0
         parts = [_log2_underflow(matrix, small & reached, shift) for matrix, small, shift in places]
     if factor is not right.value:

@@ -121,7 +121,9 @@ class LeadingSingularValue:
                 if chance is not None and error <= self.tolerance:
                     squares = np.linalg.eigvalsh(known.T @ known)
                     beside = np.diag(known) * np.append(np.diag(known, 1), beta)
-                    excess = _hidden_excess(squares, beside, taken, chance * least)
+                    excess = _hidden_excess(
+                        squares, beside, taken, chance * least, EPS_BY_BYTES[dtype.itemsize]
+                    )
                     error += float(excess) + (k + 1) * EPS_BY_BYTES[dtype.itemsize]
                 if error <= self.tolerance:
                     break
@@ -163,7 +165,9 @@ def _judge_bidiagonal(bidiagonal: Array, beta: float, frobenius: float) -> tuple
     return top, min(residual, residual**2 / gap if gap > residual else np.inf) / top, leading
 
 
-def _hidden_excess(squares: Array, beside: Array, taken: Array | int, part: Array | float) -> Array:
+def _hidden_excess(
+    squares: Array, beside: Array, taken: Array | int, part: Array | float, eps: float
+) -> Array:
     """Return a bound of the relative excess of the largest singular value over the largest Ritz value.
 
     It holds if the start had at least ``part`` along the singular vector. The steps so far fix the first
@@ -180,6 +184,8 @@ def _hidden_excess(squares: Array, beside: Array, taken: Array | int, part: Arra
     taken : array (...) or int
         The number of steps, at most k, after which nothing of the start was left: later entries are 0.
     part : array (...) or float
+    eps : float
+        The rounding of the iteration.
     """
     count = squares.shape[-1]
     places, taken = np.arange(count), np.asarray(taken)[..., None]
@@ -187,7 +193,7 @@ def _hidden_excess(squares: Array, beside: Array, taken: Array | int, part: Arra
     with np.errstate(divide="ignore", invalid="ignore"):  # for an operator that is 0 the excess is 0
         others = np.maximum((top - squares) / top, 0.0)
         # a rest that is only rounding may be as large as eps
-        rests = np.log(np.maximum(beside / top, np.finfo(np.float64).eps))
+        rests = np.log(np.maximum(beside / top, eps))
     level = np.sum(np.where(places < taken, rests, 0.0), axis=-1) - np.log(part)
     low, high = np.full(level.shape, -100.0), np.full(level.shape, 100.0)  # of ln((x − top)/top)
     for _ in range(50):
@@ -325,7 +331,7 @@ def leading_singular_values(
         betas.append(left)
         if step in (due, MAX_JOINT_LANCZOS_STEPS):
             judged = _judge_bidiagonals(
-                np.array(alphas, np.float64), np.array(betas, np.float64), taken, part
+                np.array(alphas, np.float64), np.array(betas, np.float64), taken, part, eps
             )
             if not np.any((judged.residuals > tolerance) | (judged.errors > allowed_error)):
                 break
@@ -333,7 +339,9 @@ def leading_singular_values(
     return judged._replace(errors=judged.errors + len(alphas) * eps)
 
 
-def _judge_bidiagonals(alphas: Array, betas: Array, taken: Array, part: Array) -> LeadingSingularValues:
+def _judge_bidiagonals(
+    alphas: Array, betas: Array, taken: Array, part: Array, eps: float
+) -> LeadingSingularValues:
     """Return the singular values that bidiagonals (k, p) show; the errors leave out rounding."""
     size = np.maximum(np.maximum(alphas, betas).max(axis=0), np.finfo(np.float64).tiny)
     alphas, betas = (alphas / size).T, (betas / size).T  # p, k
@@ -346,7 +354,9 @@ def _judge_bidiagonals(alphas: Array, betas: Array, taken: Array, part: Array) -
     top = np.sqrt(np.maximum(squares[:, -1], 0.0))
     rest = betas[:, -1] * alphas[:, -1] * np.abs(right[:, -1, -1])
     residuals = np.divide(rest, top**2, out=np.zeros_like(top), where=top > 0)
-    return LeadingSingularValues(top * size, residuals, _hidden_excess(squares, alphas * betas, taken, part))
+    return LeadingSingularValues(
+        top * size, residuals, _hidden_excess(squares, alphas * betas, taken, part, eps)
+    )
 
 
 def _column_lengths(columns: Array) -> Array:

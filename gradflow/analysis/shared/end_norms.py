@@ -17,7 +17,9 @@ from gradflow.linalg.singular import leading_singular_values
 MAX_DENSE_STATE = 128  # state sizes up to which the products themselves are carried, and nothing is estimated
 SCALED_LOW, SCALED_HIGH = 2.0**-64, 2.0**64  # between which a product is left as it is
 LANCZOS_TOLERANCE = 1e-3  # residual, relative, at which a norm that is estimated is taken
-MAX_END_NORM_ERROR = 0.05  # relative error that may be stated of it: little beside that of one end to another
+MAX_END_NORM_ERROR = (
+    0.2  # relative error that may be stated of it: a tenth of a decade, where two decades decide
+)
 END_NORM_ERROR_CHANCE = 1e-6  # probability with which the error stated of one norm is wrong
 # Errors are first checked after this many Lanczos steps: a step along a long chain is expensive.
 FIRST_JUDGED_END_STEP = 6

@@ -223,7 +223,8 @@ def _stretch_log10_norms(trajectory: Trajectory, first: int) -> tuple[Array, Arr
         each.matmat, each.rmatmat, shape, factor.dtype, tolerance, allowed_error=MAX_STEP_ERROR, chance=chance
     )
     logs, errors = log10_of(leading.values), leading.errors
-    for k in np.flatnonzero(leading.residuals > tolerance):
+    unsettled = (leading.residuals > tolerance) | (leading.errors > MAX_STEP_ERROR)
+    for k in np.flatnonzero(unsettled):
         # the Gram matrix of a very large one takes minutes: what is not settled is then left out, and told
         if factor.size < MIN_MATRIX_FREE_STATE:
             logs[k] = _dense_log10_norm(factor.at(int(k)), exact=False)
