@@ -1,12 +1,14 @@
 """Worker processes for independent pieces of work."""
 
 import os
+import time
 from collections.abc import Callable, Iterable, Iterator
 from importlib import import_module
 from typing import Any, TypeVar
 
 from gradflow.errors import NumericalError
 
+SECONDS_BETWEEN_LOOKS = 0.5  # at whether the parent is still there
 TaskInput = TypeVar("TaskInput")
 TaskResult = TypeVar("TaskResult")
 
@@ -35,7 +37,7 @@ def _spread(
 ) -> Iterator[TaskResult]:
     # imported here so that only commands that use the pool load it
     futures: Any = import_module("concurrent.futures")
-    with futures.ProcessPoolExecutor(workers, initializer=_ignore_interrupt) as pool:
+    with futures.ProcessPoolExecutor(workers, initializer=_follow_parent) as pool:
         try:
             yield from pool.map(function, work)
         except futures.BrokenExecutor as error:
@@ -49,7 +51,15 @@ def _spread(
             raise
 
 
-def _ignore_interrupt() -> None:
-    """Leave Ctrl-C to the parent, which ends the pool."""
+def _follow_parent() -> None:
+    """Leave Ctrl-C to the parent, which ends the pool, and end soon after the parent has been ended."""
     signal = import_module("signal")
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import_module("threading").Thread(target=_end_without, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_without(parent: int) -> None:
+    """End this process once another one is its parent, because that one has been ended."""
+    while os.getppid() == parent:
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+    os._exit(1)

@@ -122,7 +122,9 @@ def bound_norms(
     high = np.minimum(high, _widen_bounds(_submultiplicative(steps, high), 1.0))
     high[exponents == 0] = low[exponents == 0] = 0.0  # the identity
     if math.isfinite(log10_radius):
-        low = np.maximum(low, _widen_bounds(exponents * log10_radius, -1.0))
+        floor = _widen_bounds(exponents * log10_radius, -1.0)
+        if (floor <= high).all():  # a bound of ρ that contradicts the powers proves nothing
+            low = np.maximum(low, floor)
     return NormBounds(log2_norms * LOG10_2, low, high, errors * LOG10_2)
 
 

@@ -169,9 +169,14 @@ def _radius_of_growth(size: int, departure: float, steps: int, log_norm: float) 
     binomials = [
         math.lgamma(steps + 1) - math.lgamma(j + 1) - math.lgamma(steps - j + 1) for j in terms.tolist()
     ]
-    logs = np.array(binomials) + terms * math.log(departure)
+    coupled = terms * math.log(departure)
+    logs = np.array(binomials) + coupled
+    # a logarithm is rounded in proportion to its size; the norm and the terms may agree in all their digits
+    sizes = abs(log_norm) + 3 * math.lgamma(steps + 1) + np.abs(coupled).max() + size * len(terms)
     low, high = -800.0, math.log(departure)
     for _ in range(RADIUS_BISECTIONS):
         middle = 0.5 * (low + high)
-        low, high = (middle, high) if np.logaddexp.reduce(logs + rest * middle) < log_norm else (low, middle)
-    return math.exp(low) * (1.0 - 1e-12)  # for the rounding of the sum of the terms
+        rounding = 16 * DOUBLE_EPS * (1.0 + sizes + steps * abs(middle))
+        sum_log = np.logaddexp.reduce(logs + rest * middle)
+        low, high = (middle, high) if sum_log + rounding < log_norm else (low, middle)
+    return math.exp(low) * (1.0 - 1e-12)  # for the rounding of the exponential

@@ -1,6 +1,7 @@
 """Arrays that a caller passes in Python. They must meet the same rules as arrays of a file."""
 
 from collections.abc import Collection, Mapping
+from functools import partial
 from os import PathLike, fspath
 from typing import Any
 
@@ -60,7 +61,12 @@ def _refuse_masked(values: object, name: str) -> None:
 
 def wrap_array(array: NDArray[Any], name: str, source: str = "state dict") -> StoredArray:
     """Return an array in memory as a `StoredArray` with a name."""
-    return StoredArray(source, name, array.shape, str(array.dtype), lambda: array)
+    return StoredArray(source, name, array.shape, str(array.dtype), partial(_get_array, array))
+
+
+def _get_array(array: NDArray[Any]) -> NDArray[Any]:
+    """Return an array: a function of the module, because a lambda cannot be pickled."""
+    return array
 
 
 def flatten_state_dict(mapping: Mapping[Any, Any]) -> dict[str, StoredArray]:

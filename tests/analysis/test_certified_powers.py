@@ -98,6 +98,18 @@ def test_a_block_that_dies_takes_no_digit_from_the_one_that_decides(
         assert norms.log10_norm[-1] == pytest.approx(exact, rel=1e-14)
 
 
+@pytest.mark.parametrize("steps", [1, 2, 5])
+@pytest.mark.parametrize("scale", [1e5, 3e15, 1e16, 1e22])
+def test_a_huge_block_whose_square_is_0_proves_no_spectral_radius(scale, steps):
+    # its norm is its Frobenius norm in all digits; ρ is that of the other block: λ² = 0.2 λ + 0.05
+    matrix = [[scale, scale, 0, 0], [-scale, -scale, 0, 0], [0, 0, 0.1, 0.2], [0, 0, 0.3, 0.1]]
+    result = gradflow.power(matrix, steps=steps)
+    radius = 0.1 + math.sqrt(0.06)
+    assert result.regime == "vanishing"
+    assert result.spectral_radius_low <= radius <= result.spectral_radius_high
+    assert (result.norms.log10_norm_low <= result.norms.log10_norm_high).all()
+
+
 def test_a_swap_of_very_different_weights_comes_back():
     result = gradflow.power([[0, 1e200], [1e-200, 0]], steps=4)
     assert result.norms.log10_norm == pytest.approx([0, 200, 0, 200, 0], abs=1e-9)

@@ -39,6 +39,12 @@ CALLS = {
     "inspect_loaded": lambda **o: gradflow.inspect(
         gradflow.load(FILES / "keras_two.keras"), FILES / "torch_gru.pt", length=9, **o
     ),
+    "inspect_state_dict": lambda **o: gradflow.inspect(
+        gradflow.from_state_dict({"a.weight_ih_l0": DATA[0, :4], "a.weight_hh_l0": np.eye(4) / 2}),
+        FILES / "torch_gru.pt",
+        length=9,
+        **o,
+    ),
     "theory_rnn": lambda **o: gradflow.theory("rnn", gain=1.4, seeds=3, **SMALL, **o),
     "theory_lstm": lambda **o: gradflow.theory("lstm:init=chrono", hidden=4, seeds=3, **o),
     "theory_ginibre": lambda **o: gradflow.theory("ginibre", hidden=3, steps=30, seeds=3, **o),

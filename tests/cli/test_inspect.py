@@ -410,6 +410,17 @@ def test_ctrl_c_ends_the_workers_too_at_once_and_exits_130_with_nothing_on_eithe
     assert not workers(child.pid)
 
 
+def test_workers_end_when_their_parent_is_ended(busy):
+    child = busy()
+    alive = workers(child.pid)
+    child.kill()
+    child.communicate(timeout=10)  # a worker that stays would hold the streams open
+    limit = time.monotonic() + 10
+    while any(Path(f"/proc/{worker}/stat").exists() for worker in alive) and time.monotonic() < limit:
+        time.sleep(0.05)
+    assert not any(Path(f"/proc/{worker}/stat").exists() for worker in alive)
+
+
 def test_worker_that_the_system_ends_exits_1_with_one_line_and_is_no_bug(busy):
     # as it does with one that takes more memory than there is
     child = busy()

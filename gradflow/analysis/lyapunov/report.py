@@ -20,6 +20,7 @@ from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.printable import format_count
 
 # Nats per step: an exponent has converged if its error is within this, unless a tolerance is given.
+ROUNDING_SHARE = 0.01  # of the difference of two exponents that are in the wrong order: rounding explains it
 DEFAULT_EXPONENT_TOLERANCE = 0.01
 MAX_ZERO_EXPONENT = 1e-12  # nats per step that are an exponent of 0
 MAX_UNNOTED_DRIFT = 1e-9  # nats per step that are no drift
@@ -151,7 +152,7 @@ def estimate(runs: Sequence[GrowthRun], tolerance: float, transient: int) -> Exp
     drift = np.mean([_drift(run) for run in runs], axis=0)
     sure = np.all([run.sure(tolerance) for run in runs], axis=0)
     rounding = np.mean([run.rounding_errors() for run in runs], axis=0)
-    rounding = rounding + _disorder(exponents, half_widths + rounding)
+    rounding = rounding + _disorder(exponents, half_widths, rounding)
     lost = ~dead & (rounding > np.maximum(np.abs(exponents), tolerance))
     # a direction seems to die for rounding alone where no determinant is 0, or others are lost to it
     regular = any(math.isfinite(run.mean_log_abs_det()) for run in runs)
@@ -166,15 +167,18 @@ def estimate(runs: Sequence[GrowthRun], tolerance: float, transient: int) -> Exp
     return ExponentEstimates(exponents, errors, half_widths, rounding, lost, powers, drift, sure)
 
 
-def _disorder(exponents: Array, half_widths: Array) -> Array:
-    """Return by how much each column outgrows one before it, where errors do not explain that; else 0.
+def _disorder(exponents: Array, half_widths: Array, rounding: Array) -> Array:
+    """Return by how much rounding makes each column outgrow one before it, beyond the errors; else 0.
 
     A column grows as the next larger volume does over the one before, and from a random start the fast
-    directions come first (Benettin et al. 1980). What grows faster later is rounding.
+    directions come first (Benettin et al. 1980). A later column that grows faster has not settled yet, in a
+    short run, or grows for rounding: the latter where its rounding is no small part of the difference.
     """
-    ends = np.where(np.isfinite(exponents), exponents + half_widths, np.inf)
+    widths = half_widths + rounding
+    ends = np.where(np.isfinite(exponents), exponents + widths, np.inf)
     slowest = np.minimum.accumulate(np.append(np.inf, ends[:-1]))
-    return np.where(exponents - half_widths > slowest, exponents + half_widths - slowest, 0.0)
+    excess = np.where(exponents - widths > slowest, exponents + widths - slowest, 0.0)
+    return np.where(rounding > ROUNDING_SHARE * excess, excess, 0.0)
 
 
 def judge(runs: Sequence[GrowthRun], found: ExponentEstimates, starts: Sequence[DrawStarts]) -> Judgement:

@@ -2,7 +2,7 @@
 
 import pickle
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from functools import partial
 from importlib import import_module
 from typing import Protocol, TypeVar
@@ -125,7 +125,8 @@ def _run_task(task: Callable[[TaskInput], TaskResult], piece: TaskInput) -> Task
     try:
         return task(piece)
     except Exception as error:
-        setattr(error, RAISED_BY_TASK, True)
+        with suppress(Exception):  # an exception may refuse attributes
+            setattr(error, RAISED_BY_TASK, True)
         raise
 
 
