@@ -38,7 +38,18 @@ def lookup(table: Registry, name: str, kind: str) -> Any:
     """
     if name not in table:
         raise UsageError(describe_unknown(kind, name, table))
-    module, _, attribute = table[name].partition(":")
+    return load(table[name])
+
+
+def load(place: str) -> Any:
+    """Import and return the object at ``"module:attribute"``, or the module at ``"module"``.
+
+    Examples
+    --------
+    >>> load("math:pi")
+    3.141592653589793
+    """
+    module, _, attribute = place.partition(":")
     loaded = import_module(module)
     return getattr(loaded, attribute) if attribute else loaded
 

@@ -73,7 +73,7 @@ TEXTS = {str(path.relative_to(HOME)): path.read_text() for path in sorted(HOME.r
 HEAVY = {"numpy", "scipy", "rich", "pydantic"}
 DOORS = {
     "help": (["-h"], {}, HEAVY),
-    **{f"help-of-{name}": ([name, "-h"], {}, HEAVY) for name in COMMANDS},
+    **{f"help-of-{name}": ([name, "-h"], {}, HEAVY - {"numpy"}) for name in COMMANDS},
     "version": (["--version"], {}, {*HEAVY, "typer"}),
     "completion-script": ([], {"_GRADFLOW_COMPLETE": "source_bash"}, HEAVY),
     "completion": (

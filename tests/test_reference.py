@@ -192,7 +192,8 @@ def test_a_manual_has_every_option_and_argument_with_its_text(name):
 def test_a_manual_has_every_part_of_the_help(name):
     command = PROGRAM.commands[name] if name else PROGRAM
     text = shown(kept(name)).casefold()  # the manual has its headings in capitals
-    for part in re.split(r"\s{2,}|\n|:", command.help.replace("\b", "").casefold()):
+    whole = command.compose_help() if name else command.help
+    for part in re.split(r"\s{2,}|\n|:", whole.replace("\b", "").casefold()):
         assert part.strip() in text
     for other in {*COMMANDS} - {name}:
         assert f"gradflow-{other}(1)" in text

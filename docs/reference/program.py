@@ -47,7 +47,7 @@ class Help:
         parameters = command.get_params(context)
         self.arguments = _entries(parameters, "argument", context)
         self.options = _entries(parameters, "option", context)
-        parts = command.help.split("\n\n")
+        parts = (command.compose_help() if name else command.help).split("\n\n")
         self.title, *self.paragraphs = [part for part in parts if not part.startswith(LITERAL)]
         literal = [part.removeprefix(LITERAL) for part in parts if part.startswith(LITERAL)]
         (examples,) = [part for part in literal if part.startswith(EXAMPLES)]
@@ -67,7 +67,7 @@ def _labelled(part: str) -> list[Entry]:
     found: list[Entry] = []
     for line in part.splitlines():
         labelled = LABELLED.fullmatch(line)
-        if labelled and not line.startswith("("):
+        if labelled:
             found.append(Entry(labelled[1], labelled[2]))
         elif line.startswith(" "):
             found[-1] = Entry(found[-1].name, f"{found[-1].text} {line.strip()}")

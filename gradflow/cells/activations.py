@@ -4,7 +4,7 @@ import math
 from collections.abc import Callable
 from functools import cache
 from importlib import import_module
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -95,6 +95,7 @@ ACTIVATIONS = {
     "identity": Activation(identity, identity_slope),
     "erf": Activation(erf, erf_slope, 2.0 / math.sqrt(math.pi), -1.0, 1.0),
 }
+ActivationName = Annotated[str, "|".join(ACTIVATIONS)]  # the note is what the help of a command shows
 
 
 def affine(alpha: float, beta: float) -> Activation:

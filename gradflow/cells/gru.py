@@ -8,14 +8,19 @@ h' = (1 − z)⊙n + z⊙h
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import Annotated, ClassVar, NamedTuple
 
 import numpy as np
 
 from gradflow.cells.activations import parse_activation
 from gradflow.cells.base import Gate, GateValues, Layer, Use, affine
 from gradflow.cells.factor import MIN_DENSE_COLUMNS, Array, LayerFactor, Pull, carry_back
-from gradflow.cells.initialization import draw_fresh_weights, spread_chrono_biases
+from gradflow.cells.initialization import (
+    ChronoHorizon,
+    InitializationName,
+    draw_fresh_weights,
+    spread_chrono_biases,
+)
 from gradflow.errors import UsageError
 from gradflow.linalg.products import transpose_matrices
 from gradflow.registry import describe_unknown
@@ -26,6 +31,7 @@ GRU_GATES = {
     "n": Gate("is the candidate", -1.0, 1.0),
 }
 RESET_PLACES = ("after", "before")
+ResetPlace = Annotated[str, "|".join(RESET_PLACES)]  # the note is what the help of a command shows
 MAX_CANCELLED_SHARE = 2.0**-26  # of the terms: half of the digits of a smaller difference are rounding
 GAP_ROUNDING = 2.0**-49  # of the terms of a difference: a few roundings of doubles
 
@@ -254,11 +260,11 @@ class GRU(Layer):
         input_size: int,
         generator: np.random.Generator,
         *,
-        reset: str = "after",
+        reset: ResetPlace = "after",
         update_bias: float | None = None,
-        init: str = "torch",
+        init: InitializationName = "torch",
         gain: float = 1.0,
-        horizon: float | None = None,
+        horizon: ChronoHorizon = None,
     ) -> "GRU":
         """Return a cell with fresh weights; ``update_bias`` replaces the bias of the update gate.
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -158,6 +158,10 @@ INITIALIZATIONS = {
     "identity": Scheme(identity, None),
     "chrono": Scheme(chrono, chrono_scales),
 }
+
+# Types of cell options; the note is what the help of a command shows.
+InitializationName = Annotated[str, "|".join(INITIALIZATIONS)]
+ChronoHorizon = Annotated[float | None, f"{DEFAULT_CHRONO_HORIZON:g}"]
 
 
 def draw_fresh_weights(

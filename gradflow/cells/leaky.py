@@ -11,9 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from gradflow.cells.activations import parse_activation
+from gradflow.cells.activations import ActivationName, parse_activation
 from gradflow.cells.base import affine
 from gradflow.cells.factor import Array, Pull, StepFactor
+from gradflow.cells.initialization import InitializationName
 from gradflow.cells.knob import Knob
 from gradflow.cells.rnn import ActivatedLayer, RNNFactor
 from gradflow.errors import UsageError
@@ -154,8 +155,8 @@ class LeakyRNN(ActivatedLayer):
         generator: np.random.Generator,
         *,
         a: float = DEFAULT_LEAK,
-        activation: str = "tanh",
-        init: str = "torch",
+        activation: ActivationName = "tanh",
+        init: InitializationName = "torch",
         gain: float = 1.0,
     ) -> "LeakyRNN":
         """Return a cell with fresh weights; ``gain`` multiplies the recurrent ones.

@@ -21,7 +21,12 @@ import numpy as np
 
 from gradflow.cells.activations import parse_activation
 from gradflow.cells.base import Array, CellPaths, Gate, GateValues, Layer, Use, affine
-from gradflow.cells.initialization import draw_fresh_weights, spread_chrono_biases
+from gradflow.cells.initialization import (
+    ChronoHorizon,
+    InitializationName,
+    draw_fresh_weights,
+    spread_chrono_biases,
+)
 from gradflow.cells.knob import Knob, make_bias_knob, make_gain_knob
 from gradflow.cells.lstm_factor import LSTMFactor
 from gradflow.errors import UsageError
@@ -252,9 +257,9 @@ class LSTM(Layer):
         coupled: bool = False,
         forget_gate: bool = True,
         projection: int | None = None,
-        init: str = "torch",
+        init: InitializationName = "torch",
         gain: float = 1.0,
-        horizon: float | None = None,
+        horizon: ChronoHorizon = None,
     ) -> "LSTM":
         """Return a cell with fresh weights; ``forget_bias`` replaces the bias of the forget gate.
 

@@ -5,10 +5,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from gradflow.cells.activations import parse_activation
+from gradflow.cells.activations import ActivationName, parse_activation
 from gradflow.cells.base import Gate, GateValues, Layer, Use, affine
 from gradflow.cells.factor import Array, LayerFactor, Pull, carry_back, log_abs_product
-from gradflow.cells.initialization import draw_fresh_weights, spread_chrono_biases
+from gradflow.cells.initialization import InitializationName, draw_fresh_weights, spread_chrono_biases
 from gradflow.linalg.products import Dense, transpose_matrices
 
 
@@ -148,8 +148,8 @@ class RNN(ActivatedLayer):
         input_size: int,
         generator: np.random.Generator,
         *,
-        activation: str = "tanh",
-        init: str = "torch",
+        activation: ActivationName = "tanh",
+        init: InitializationName = "torch",
         gain: float = 1.0,
     ) -> "RNN":
         """Return a cell with fresh weights; ``gain`` multiplies the recurrent ones."""

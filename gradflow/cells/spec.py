@@ -69,12 +69,48 @@ def parse_cell(text: str) -> CellSpec:
 
 def list_cell_options(kind: type[Cell]) -> dict[str, object]:
     """Return the options of a cell, as a mapping from name to type."""
-    own = {
-        parameter.name: parameter.annotation
-        for parameter in inspect.signature(kind.random).parameters.values()
-        if parameter.kind is parameter.KEYWORD_ONLY
-    }
-    return {**own, "layers": int}
+    return {option.name: _get_bare_type(option) for option in _list_parameters(kind)}
+
+
+def describe_cell_options(kind: type[Cell]) -> list[str]:
+    """Return the options of a cell as a help text writes them: ``name=values``.
+
+    The values are the note of an annotation such as ``Annotated[str, "tanh|relu"]``; without a note the
+    default; without a default NUMBER or INTEGER.
+
+    Examples
+    --------
+    >>> describe_cell_options(lookup(CELLS, "gru", "cell"))[:2]
+    ['reset=after|before', 'update_bias=NUMBER']
+    """
+    return [f"{option.name}={_describe_values(option)}" for option in _list_parameters(kind)]
+
+
+def _list_parameters(kind: type[Cell]) -> list[inspect.Parameter]:
+    """Return the keyword-only parameters of ``random``, and ``layers``."""
+    own = inspect.signature(kind.random).parameters.values()
+    layers = inspect.Parameter("layers", inspect.Parameter.KEYWORD_ONLY, default=1, annotation=int)
+    return [*(parameter for parameter in own if parameter.kind is parameter.KEYWORD_ONLY), layers]
+
+
+def _get_bare_type(option: inspect.Parameter) -> object:
+    """Return the annotation of an option without its note."""
+    return get_args(option.annotation)[0] if _get_note(option) else option.annotation
+
+
+def _get_note(option: inspect.Parameter) -> str:
+    return str(next(iter(getattr(option.annotation, "__metadata__", ())), ""))
+
+
+def _describe_values(option: inspect.Parameter) -> str:
+    note, default = _get_note(option), option.default
+    if note:
+        return note
+    if isinstance(default, bool):
+        return next(word for word, value in SWITCH_VALUES.items() if value is default)
+    if default is None:
+        return "INTEGER" if int in get_args(option.annotation) else "NUMBER"
+    return f"{default:g}"
 
 
 def _convert_value(text: str, option: str, value: str, annotation: object) -> Value:

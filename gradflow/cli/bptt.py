@@ -9,7 +9,7 @@ from gradflow.cli.emit import emits
 from gradflow.cli.options import CELL, Features, Hidden, InputFormat, InputScale, Key, OptionalSeed, option
 
 
-@emits(())
+@emits("gradflow.analysis.bptt.record:CreditAssignment")
 def bptt(
     cell: Annotated[
         str,
@@ -92,11 +92,10 @@ def bptt(
       gradflow bptt lstm:forget_bias=3 --loss final --steps 200
       gradflow bptt gru:layers=2 --parameter layer1.weight_hh.z --batch 16
       gradflow bptt rnn --map --table map -f csv
-      gradflow bptt model.safetensors::encoder --input features.npy --targets next.npy
+      gradflow bptt model.npz::encoder --input features.npy --targets next.npy
 
     \b
     Options of cells: as for compare (gradflow compare -h)
-    Tables:   lags (main), windows, map, summary
     """
     return gradflow.bptt(
         cell, loss=loss, targets=targets, targets_key=targets_key, parameter=parameter, hidden=hidden,

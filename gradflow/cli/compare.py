@@ -3,7 +3,7 @@
 from typing import Annotated, Any
 
 import gradflow
-from gradflow.analysis import BLOCKS, DTYPES, FLOW_VERDICTS, NORMS, VIEWS
+from gradflow.analysis import BLOCKS, DTYPES, NORMS, VIEWS
 from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
 from gradflow.cli.options import (
@@ -20,7 +20,7 @@ from gradflow.cli.options import (
 )
 
 
-@emits(FLOW_VERDICTS)
+@emits("gradflow.analysis.compare.record:Flow", lists_cells=True)
 def compare(
     cells: Annotated[
         list[str],
@@ -85,27 +85,17 @@ def compare(
     \b
     Examples:
       gradflow compare rnn lstm gru
-      gradflow compare lstm lstm:forget_bias=1 lstm:init=chrono,horizon=200 --steps 200
-      gradflow compare rnn:activation=relu,init=identity rnn:init=orthogonal,gain=1.1
+      gradflow compare lstm lstm:init=chrono,horizon=200 --steps 200
+      gradflow compare rnn:activation=relu,init=identity rnn:init=orthogonal
       gradflow compare lstm:layers=2 --block hh,cc,direct --norm 2,fro
       gradflow compare rnn lstm --input features.npy --hidden 128 -f csv
-      gradflow compare rnn lstm model.safetensors::encoder.lstm --input features.npy
+      gradflow compare lstm model.safetensors::encoder.lstm --input features.npy
       gradflow compare lstm --input data_batch_1.bin --input-format cifar10-rows
-
-    \b
-    Options of all:  layers=1  gain=1  init=torch|keras|ginibre|orthogonal|identity|chrono
-    Options of rnn:  activation=tanh|sigmoid|relu|identity|erf
-    Options of lstm: forget_bias=B  peephole=off  coupled=off  forget_gate=on  projection=N  horizon=100
-    Options of gru:  update_bias=B  reset=after|before  horizon=100
-    Options of leaky: a=0.1  activation=tanh|sigmoid|relu|identity|erf
-    (horizon is the longest memory that init=chrono draws)
 
     \b
     Blocks:   hc is ∂h/∂c; direct is ∏ diag(f) alone, an approximation
     Norms:    2 spectral, fro Frobenius, min smallest singular value, cond
-    Tables:   flow (main), cells, gates, gate_steps, path_means, paths, map,
-              summary
-    Verdicts: vanishing, stable, exploding, undecided
+    horizon:  the longest memory, in steps, that init=chrono draws
     """
     return gradflow.compare(
         *cells, hidden=hidden, steps=steps, seed=seed, seeds=seeds, features=features, input=input, key=key,

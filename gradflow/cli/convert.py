@@ -10,7 +10,7 @@ from gradflow.cli.options import Assume, Layout, assumptions
 from gradflow.writers import WRITERS
 
 
-@emits(())
+@emits("gradflow.analysis.convert:Conversion")
 def convert(
     source: Annotated[str, typer.Argument(metavar="FILE", help="A checkpoint, or FILE::LAYER.")],
     target: Annotated[
@@ -28,8 +28,5 @@ def convert(
       gradflow convert model.h5 model.safetensors
       gradflow convert model.onnx::encoder/LSTM lstm.npz
       gradflow convert haiku.npz lstm.safetensors --assume forget_bias=0
-
-    \b
-    Tables: modules (main), arrays, summary
     """
     return gradflow.convert(source, target, layout=layout, assume=assumptions(assume))

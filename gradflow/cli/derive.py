@@ -11,7 +11,7 @@ from gradflow.cli.options import Key, OptionalSeed, option
 from gradflow.derivations.topics import ALL_TOPICS, DERIVATIONS
 
 
-@emits(())
+@emits("gradflow.derivations.record:Derivation")
 def derive(
     topic: Annotated[
         str | None,
@@ -67,7 +67,6 @@ def derive(
 
     \b
     Options of cells: as for compare (gradflow compare -h)
-    Tables:   lines (main), topics, summary
     """
     return gradflow.derive(
         topic, list=list, cell=cell, matrix=matrix, key=key, steps=steps, hidden=hidden, seed=seed,

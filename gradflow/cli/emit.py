@@ -16,7 +16,7 @@ from gradflow.cli.ending import EXIT_PIPE_LOST, EXIT_VERDICT_HOLDS, print_stderr
 from gradflow.cli.screen import has_color, has_unicode, measure_width, show_progress
 from gradflow.errors import UsageError
 from gradflow.printable import escape_unprintable
-from gradflow.registry import describe_unknown, lookup
+from gradflow.registry import describe_unknown, load, lookup
 from gradflow.render import FORMATS, PICTURES
 from gradflow.render.style import DEFAULT_ROWS, Style
 
@@ -67,8 +67,8 @@ class OutputRequest(NamedTuple):
             raise UsageError(describe_unknown("format", name, FORMATS))
         return name
 
-    def check(self, verdicts: tuple[str, ...]) -> None:
-        """Check the options before any other work is done.
+    def check(self, record_place: str) -> None:
+        """Check the options before any other work is done; ``record_place`` is the class of the result.
 
         Raises
         ------
@@ -82,9 +82,11 @@ class OutputRequest(NamedTuple):
                 f"--table {self.table}: json contains every table; leave --table out, or use -f csv, tsv, "
                 "jsonl, table or md"
             )
-        for verdict in self.fail_on or ():
-            if verdict not in verdicts:
-                raise UsageError(f"--fail-on: {describe_unknown('verdict', verdict, verdicts)}")
+        if self.fail_on:
+            verdicts = load(record_place).verdicts
+            for verdict in self.fail_on:
+                if verdict not in verdicts:
+                    raise UsageError(f"--fail-on: {describe_unknown('verdict', verdict, verdicts)}")
         Destination(self.output).check()
         if self.plot is not None:
             self.load_picture_module().check_matplotlib()
@@ -111,7 +113,9 @@ class OutputRequest(NamedTuple):
         return lookup(PICTURES, self.get_picture_kind(), "kind of picture")
 
 
-def emits(verdicts: tuple[str, ...]) -> Callable[[Callable[..., Any]], Callable[..., None]]:
+def emits(
+    record_place: str, *, lists_cells: bool = False
+) -> Callable[[Callable[..., Any]], Callable[..., None]]:
     """Make a command of a function that returns a record.
 
     The command has the options of the function and those of `OutputRequest`. An option that both have, such
@@ -120,15 +124,18 @@ def emits(verdicts: tuple[str, ...]) -> Callable[[Callable[..., Any]], Callable[
 
     Parameters
     ----------
-    verdicts : tuple of str
-        The verdicts that ``--fail-on`` accepts.
+    record_place : str
+        The class of the record, as ``module:class``. The help of the command lists its tables and verdicts,
+        and ``--fail-on`` accepts its verdicts.
+    lists_cells : bool
+        Whether the help lists the options of every cell.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., None]:
         @functools.wraps(command)
         def run(**arguments: Any) -> None:
             request = OutputRequest(**{parameter.name: arguments.pop(parameter.name) for parameter in shared})
-            request.check(verdicts)
+            request.check(record_place)
             if reports_progress:
                 with show_progress(request.quiet) as progress:
                     record = command(**arguments, progress=progress)
@@ -142,6 +149,7 @@ def emits(verdicts: tuple[str, ...]) -> Callable[[Callable[..., Any]], Callable[
         names = {parameter.name for parameter in own}
         common = inspect.signature(OutputRequest).parameters.values()
         shared = [parameter for parameter in common if parameter.name not in names]
+        run.record_place, run.lists_cells = record_place, lists_cells  # type: ignore[attr-defined]
         run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
         run.__annotations__ = {parameter.name: parameter.annotation for parameter in (*own, *shared)}
         return run

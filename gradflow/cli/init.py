@@ -5,7 +5,6 @@ from typing import Annotated, Any
 import typer
 
 import gradflow
-from gradflow.analysis import ARRIVALS
 from gradflow.analysis.shared.progress import Progress
 from gradflow.cells import CELLS
 from gradflow.cli.emit import emits
@@ -14,7 +13,7 @@ from gradflow.layouts import EXPORTERS
 from gradflow.writers import WRITERS
 
 
-@emits(ARRIVALS)
+@emits("gradflow.analysis.init.record:Tuned")
 def init(
     cell: Annotated[
         str,
@@ -55,18 +54,16 @@ def init(
 
     \b
     Examples:
-      gradflow init lstm --hidden 64 --features 16 --horizon 500 -o lstm.safetensors
+      gradflow init lstm --hidden 64 --features 16 --horizon 500 -o lstm.npz
       gradflow init lstm:init=chrono --horizon 1000 --seeds 3
-      gradflow init rnn:init=identity --horizon 200 --input features.npy -o rnn.npz
+      gradflow init rnn:init=identity --input features.npy -o rnn.npz
       gradflow init gru --horizon 300 -o gru.npz --layout keras --fail-on lost
 
     \b
     Options of cells: as for compare (gradflow compare -h)
-    Tables:   tuning (main), trials, arrays, summary
-    Verdicts: arrives, lost, inflated
-    (If no value works for all sequences, the command writes no result and no
-    file, and exits with 1. It exits with 3 if --fail-on names the verdict of a
-    result.)
+
+    If no value works for all sequences, the command writes no result and no file, and exits with 1. It exits
+    with 3 if --fail-on names the verdict of a result.
     """
     return gradflow.init(
         cell, hidden=hidden, features=features, horizon=horizon, input=input, key=key,

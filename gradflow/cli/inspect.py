@@ -5,16 +5,17 @@ from typing import Annotated, Any
 import typer
 
 import gradflow
-from gradflow.analysis import INPUTS, INSPECTION_VERDICTS
+from gradflow.analysis import INPUTS
 from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
-from gradflow.cli.options import Assume, GateSteps, Key, Layout, Seed, assumptions, fill_help, option
+from gradflow.cli.help import fill_help
+from gradflow.cli.options import Assume, GateSteps, Key, Layout, Seed, assumptions, option
 from gradflow.cli.workers import ProcessWorkers
 from gradflow.layouts import LAYOUTS
 from gradflow.readers import CONTAINERS
 
 
-@emits(INSPECTION_VERDICTS)
+@emits("gradflow.analysis.inspect.record:Inspection")
 @fill_help(
     containers=[
         f"{name} ({' '.join(container.checkpoint_suffixes)})"
@@ -84,13 +85,9 @@ def inspect(
     \b
     Reads:    {containers}
     Layouts:  {layouts}
-    Tables:   layers (main), gates, gate_steps, advice, units, files, changes,
-              summary
-    Verdicts: vanishing, stable, exploding, undecided, arrives, lost, inflated,
-              unreadable
-    (hdf5 and onnx need the extra of that name, as in gradflow[hdf5]; arrives,
-    lost and inflated say whether credit arrives over L steps; undecided: the
-    measurements disagree)
+
+    hdf5 and onnx need the extra of that name, as in gradflow[hdf5]. The verdicts arrives, lost and inflated
+    say whether credit arrives over L steps; undecided means that the measurements disagree.
     """
     return gradflow.inspect(
         *files, input=input, key=key, length=length, seed=seed, layout=layout, assume=assumptions(assume),

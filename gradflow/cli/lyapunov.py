@@ -3,7 +3,6 @@
 from typing import Annotated, Any
 
 import gradflow
-from gradflow.analysis import FLOW_VERDICTS
 from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
 from gradflow.cli.options import (
@@ -21,7 +20,7 @@ from gradflow.cli.options import (
 )
 
 
-@emits(FLOW_VERDICTS)
+@emits("gradflow.analysis.lyapunov.record:Lyapunov")
 def lyapunov(
     cell: Annotated[
         str | None,
@@ -76,8 +75,6 @@ def lyapunov(
 
     \b
     Options of cells: as for compare (gradflow compare -h)
-    Tables:   exponents (main), history, summary
-    Verdicts: vanishing, stable, exploding, undecided
     """
     return gradflow.lyapunov(
         cell, jacobians=jacobians, key=key, count=count, steps=steps, transient=transient,

@@ -12,6 +12,7 @@ import typer
 from gradflow import __version__
 from gradflow.cli import COMMANDS
 from gradflow.cli.ending import EXIT_BUG, EXIT_CANNOT_WRITE, EXIT_INTERRUPTED, EXIT_PIPE_LOST, print_stderr
+from gradflow.cli.help import RecordCommand
 from gradflow.errors import GradflowError
 from gradflow.printable import escape_unprintable
 from gradflow.registry import lookup
@@ -51,7 +52,7 @@ def gradflow(
 
 
 for _name in COMMANDS:
-    app.command(_name)(lookup(COMMANDS, _name, "command"))
+    app.command(_name, cls=RecordCommand)(lookup(COMMANDS, _name, "command"))
 
 
 def run(arguments: Sequence[str]) -> int:

@@ -1,8 +1,5 @@
 """Every option that more than one command takes, written once."""
 
-import inspect
-import textwrap
-from collections.abc import Callable, Iterable
 from typing import Annotated, Any
 
 import typer
@@ -14,30 +11,10 @@ from gradflow.layouts.assumptions import ASSUMABLE_OPTIONS, parse_assumptions
 from gradflow.readers import INPUT_FORMATS
 from gradflow.render import FORMATS, PICTURES
 
-HELP_WIDTH = 76  # columns of a help text, without the margin
-HELP_LIST_INDENT = len("Verdicts: ")  # where lists begin in a help text
-
 
 def option(*flags: str, help: str, **more: Any) -> Any:
     """Return an option whose default is shown in the help."""
     return typer.Option(*flags, help=help, show_default=more.pop("show_default", True), **more)
-
-
-def fill_help(**lists: Iterable[str]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Put lists into the help of a command: each ``{name}`` stands for the list of that name."""
-
-    def decorate(command: Callable[..., Any]) -> Callable[..., Any]:
-        indent = " " * HELP_LIST_INDENT
-        texts = {
-            name: textwrap.fill(
-                ", ".join(items), HELP_WIDTH, initial_indent=indent, subsequent_indent=indent
-            ).lstrip()
-            for name, items in lists.items()
-        }
-        command.__doc__ = inspect.cleandoc(command.__doc__ or "").format(**texts)
-        return command
-
-    return decorate
 
 
 def _cell(kind: str) -> Any:

@@ -3,14 +3,13 @@
 from typing import Annotated, Any
 
 import gradflow
-from gradflow.analysis import REGIMES
 from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
 from gradflow.cli.options import Key, option
 from gradflow.linalg import ENSEMBLES
 
 
-@emits(REGIMES)
+@emits("gradflow.analysis.power.record:Powers")
 def power(
     matrix: Annotated[
         str | None,
@@ -74,11 +73,6 @@ def power(
       gradflow power -m model.safetensors --key 'lstm.weight_hh_l0[128:256]'
       gradflow power -m W.npy --table power -f csv | gradflow power -m -
       gradflow power --random ginibre --size 200 --gain 1.1 --fail-on exploding
-
-    \b
-    Tables:   norms (main), eigenvalues, claim, summary
-    Matrices: power, vectors, values
-    Verdicts: vanishing, exploding, preserving, polynomial, nilpotent, undecided
     """
     return gradflow.power(
         matrix, key=key, steps=steps, random=random, size=size, gain=gain, seed=seed, kreiss=kreiss,

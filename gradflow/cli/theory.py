@@ -5,14 +5,13 @@ from typing import Annotated, Any
 import typer
 
 import gradflow
-from gradflow.analysis import FLOW_VERDICTS
 from gradflow.analysis.shared.progress import Progress
 from gradflow.analysis.theory.subjects import THEORIES
 from gradflow.cli.emit import emits
 from gradflow.cli.options import Features, Input, InputFormat, Key, OptionalSeed, Steps, Transient, option
 
 
-@emits(FLOW_VERDICTS)
+@emits("gradflow.analysis.theory.record:Theory")
 def theory(
     cell: Annotated[
         str,
@@ -66,9 +65,8 @@ def theory(
     \b
     Options of cells:   as for compare (gradflow compare -h)
     Options of ginibre: gain (entries have standard deviation gain/√N)
-    Tables:   predictions (main), sweep, summary
-    Verdicts: vanishing, stable, exploding, undecided
-    (a range has the table sweep instead of predictions)
+
+    A range has the table sweep instead of predictions.
     """
     return gradflow.theory(
         cell, gain=gain, hidden=hidden, steps=steps, transient=transient, seed=seed, seeds=seeds,
