@@ -7,6 +7,7 @@ as it was given carry one random column along every run, which stands for the wh
 of that column moves is an estimate of what rounding does to a norm.
 """
 
+import math
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -20,7 +21,7 @@ from gradflow.analysis.shared.product_norms import (
     retained_log10_norms,
 )
 from gradflow.analysis.shared.trajectory import Trajectory
-from gradflow.cells.base import Array, Cell
+from gradflow.cells.base import Array
 from gradflow.errors import NumericalError
 from gradflow.linalg.scaled import log10_of
 from gradflow.printable import round_up
@@ -28,7 +29,7 @@ from gradflow.printable import round_up
 PERTURBED_RUNS = 3  # of one alone, one case in a hundred is off by a factor of three and more
 PERTURBED_INVERSES = 1  # every step of every run asks for an elimination
 UNSCALED_SIZES = 2.0**-200, 2.0**200  # columns between are left as they are
-NUMBERS_AT_ONCE = 2**20  # of states that are perturbed together
+NUMBERS_AT_ONCE = 2**20  # of states that are perturbed together, to limit the memory
 NOTED_DECADES = 1e-6  # tables show six digits of a norm
 
 
@@ -78,13 +79,20 @@ class TrajectoryRounding:
     ----------
     trajectory : Trajectory
         Of one draw, or of several on one leading axis: states (T + 1, n) or (S, T + 1, n).
+    same_cell : bool
+        Whether the leading axis holds sequences of one cell, whose weights have no such axis. Each perturbed
+        run moves these weights once, for all sequences.
     """
 
-    def __init__(self, trajectory: Trajectory) -> None:
-        at_once = (
-            PERTURBED_RUNS if trajectory.size < MIN_MATRIX_FREE_STATE else 1
-        )  # of a large cell, one copy of the weights
-        states = np.concatenate([trajectory.states[None], *perturbed_states(trajectory, at_once)])
+    def __init__(self, trajectory: Trajectory, *, same_cell: bool = False) -> None:
+        # of a large cell, one copy of the weights
+        at_once = PERTURBED_RUNS if trajectory.size < MIN_MATRIX_FREE_STATE else 1
+        self.same_cell = same_cell
+        cell = trajectory.cell
+        if same_cell:
+            cell = cell.with_weights(lambda weights: weights[0][None])
+        moving = Trajectory(cell, trajectory.inputs, trajectory.states, None, underflow=False)
+        states = np.concatenate([trajectory.states[None], *perturbed_states(moving, at_once)])
         # the computed run first, on a leading axis
         self.runs = Trajectory(trajectory.cell, trajectory.inputs, states, None, underflow=False)
         if trajectory.dtype != np.float64:  # the rounding of the products is another matter
@@ -114,13 +122,18 @@ class TrajectoryRounding:
         return {norm: errors[norm] for norm in view.norms}
 
     def _log10_norms(self, view: View, block: str) -> Array:
-        """Return log₁₀ of the norm of the column along every run, (runs, ..., lags)."""
+        """Return log₁₀ of the norm of the column along every run, (runs, ..., lags).
+
+        Columns of runs with the same weights stand side by side, so that one product serves them all.
+        """
         runs, part = self.runs, part_of(self.runs.cell, block, view.direction)
         act = "matmat" if view.direction == "forward" else "rmatmat"
-        count, *draws = runs.states.shape[:-2]
+        leading = runs.states.shape[:-2]  # runs, and draws or sequences
+        beside, draws = (leading, ()) if self.same_cell else (leading[:1], leading[1:])
+        count = math.prod(beside)
         start = np.zeros((runs.size, 1))
         start[part.start] = self._column()[part.start]
-        columns = np.broadcast_to(start, (*draws, runs.size, count))  # one a run, side by side
+        columns = np.broadcast_to(start, (*draws, runs.size, count))
         exponents = np.zeros((*draws, count), np.int64)
         squares, levels = [], []
         stretch = -1
@@ -128,7 +141,9 @@ class TrajectoryRounding:
             for place in view.order(runs.steps)[: max(view.lags)]:
                 first, linearized = runs.stretch(place)
                 if first != stretch:
-                    stretch, factor = first, linearized.lay_side_by_side(-3 - len(draws))
+                    stretch, factor = first, linearized
+                    for _ in beside:  # the last axis first: columns are ordered (..., runs)
+                        factor = factor.lay_side_by_side(-3 - len(draws))
                 points = slice((place - first) * count, (place - first + 1) * count)
                 columns, exponents = _near_one(getattr(factor.each(points), act)(columns), exponents)
                 seen, level = columns, exponents
@@ -137,7 +152,7 @@ class TrajectoryRounding:
                 squares.append(np.einsum("...ij,...ij->...j", seen, seen))
                 levels.append(level)
             norms = log10_of(np.sqrt(np.stack(squares)), np.stack(levels))
-        return np.swapaxes(norms, 0, -1)
+        return np.swapaxes(norms.reshape(*norms.shape[:-1], *beside[::-1]), 0, -1)
 
     def _inverse_log10_norms(self, view: View) -> Array:
         """Return the same of the inverse of the product, of few runs, for each step is eliminated anew.
@@ -167,8 +182,7 @@ def _near_one(columns: Array, exponents: Array) -> tuple[Array, Array]:
 def state_norm_error(trajectory: Trajectory) -> float:
     """Return how far log₁₀ ‖∂s_T/∂s_{T−k}‖₂ moves at most over all lags k and runs; 0 where there are none.
 
-    Of several runs, a leading axis, as many are perturbed at once as fit into the cache of a few million
-    numbers.
+    The trajectory may hold several sequences of one cell on a leading axis: states (S, T + 1, n).
 
     Examples
     --------
@@ -183,24 +197,18 @@ def state_norm_error(trajectory: Trajectory) -> float:
     if not trajectory.steps:
         return 0.0
     view = View("backward", ("state",), ("2",), tuple(range(1, trajectory.steps + 1)), exact=False)
-    changes = [TrajectoryRounding(part).norm_errors(view, "state")["2"] for part in _parts(trajectory)]
+    several = trajectory.states.ndim > 2
+    parts = _split_sequences(trajectory) if several else [trajectory]
+    changes = [TrajectoryRounding(part, same_cell=several).norm_errors(view, "state")["2"] for part in parts]
     return stated_error(max(float(change.max()) for change in changes))
 
 
-def _parts(trajectory: Trajectory) -> Iterator[Trajectory]:
-    """Yield runs of a trajectory, as many at once as `NUMBERS_AT_ONCE` allows."""
-    if trajectory.states.ndim == 2:
-        yield trajectory
-        return
+def _split_sequences(trajectory: Trajectory) -> Iterator[Trajectory]:
+    """Yield parts of a trajectory (S, T + 1, n) with as many sequences as `NUMBERS_AT_ONCE` allows."""
     count = max(NUMBERS_AT_ONCE // trajectory.states[0].size, 1)
     for first in range(0, len(trajectory.states), count):
-        inputs, states = (each[first : first + count] for each in (trajectory.inputs, trajectory.states))
-        yield Trajectory(_repeat_weights(trajectory.cell, len(states)), inputs, states, None, underflow=False)
-
-
-def _repeat_weights(cell: Cell, count: int) -> Cell:
-    """Return a cell as many times, for each run is perturbed in its own way."""
-    return cell.with_weights(lambda weights: np.broadcast_to(weights[0], (count, *weights[0].shape)))
+        inputs, states = (values[first : first + count] for values in (trajectory.inputs, trajectory.states))
+        yield Trajectory(trajectory.cell, inputs, states, None, underflow=False)
 
 
 def _largest_change(log10_norms: Array, view: View) -> Array:
