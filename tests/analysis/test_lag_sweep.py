@@ -1,7 +1,7 @@
 """Parts of a gradient by lag, and what windows lose: against plain loops, and where parts are planted."""
 
 import math
-from itertools import accumulate
+from itertools import accumulate, cycle
 
 import numpy as np
 import pytest
@@ -80,9 +80,14 @@ SCALES = [  # cell, decimal power by which a part falls with a lag or so
 ]
 
 
-@pytest.mark.parametrize("loss", [FINAL_LOSS, MEAN_LOSS, RANDOM_LOSS], ids=["final", "mean", "random"])
-@pytest.mark.parametrize(("spec", "power"), SCALES)
+LOSSES = {"final": FINAL_LOSS, "mean": MEAN_LOSS, "random": RANDOM_LOSS}
+
+
+@pytest.mark.parametrize(
+    ("spec", "power", "loss"), [(*scale, loss) for scale, loss in zip(SCALES, cycle(LOSSES), strict=False)]
+)
 def test_every_window_loses_and_keeps_what_plain_loops_say(spec, power, loss, route):
+    loss = LOSSES[loss]
     generator = np.random.default_rng(3)
     steps, size, features = 13, 3, 2
     cell = parse_cell(spec).make(size, features, generator)

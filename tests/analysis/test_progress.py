@@ -74,8 +74,13 @@ def test_counts_grow_one_by_one_up_to_the_total_and_change_nothing(call):
     assert set(known) <= {len(counts) - 1}
 
 
-@pytest.mark.parametrize("error", [WorkCancelledError, KeyboardInterrupt, StopIteration, UsageError])
-@pytest.mark.parametrize("call", EACH)
+@pytest.mark.parametrize(
+    ("call", "error"),
+    [
+        *(pytest.param(*call.values, KeyboardInterrupt, id=call.id) for call in EACH),
+        *((*EACH[0].values, error) for error in (WorkCancelledError, StopIteration, UsageError)),
+    ],
+)
 def test_what_progress_raises_ends_the_work_and_reaches_the_caller(call, error):
     raised, counts = error("enough"), []
 

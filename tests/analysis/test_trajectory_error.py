@@ -196,12 +196,12 @@ def test_a_gradient_through_a_contracting_cell_has_the_error_of_a_few_roundings(
 
 def test_a_layer_of_a_file_has_its_own():
     draw = np.random.default_rng(0).standard_normal
-    chaotic = {"weight_ih_l0": draw((80, 4)), "weight_hh_l0": 4.0 * draw((80, 80)) / math.sqrt(80)}
-    tame = {"weight_ih_l0": draw((80, 4)), "weight_hh_l0": 0.5 * draw((80, 80)) / math.sqrt(80)}
-    inputs = draw((600, 4))
+    chaotic = {"weight_ih_l0": draw((40, 4)), "weight_hh_l0": 4.0 * draw((40, 40)) / math.sqrt(40)}
+    tame = {"weight_ih_l0": draw((40, 4)), "weight_hh_l0": 0.5 * draw((40, 40)) / math.sqrt(40)}
+    inputs = draw((200, 4))
     wild, calm = (
         gradflow.inspect(
-            gradflow.from_state_dict(weights, assume={"activation": "tanh"}), input=inputs, length=300
+            gradflow.from_state_dict(weights, assume={"activation": "tanh"}), input=inputs, length=100
         )
         for weights in (chaotic, tame)
     )

@@ -113,8 +113,9 @@ def remembered(monkeypatch):
     def remembering(function):
         @functools.wraps(function)
         def remembered(*arguments, **options):
-            # how the work is spread over processes changes no result
-            key = repr((function.__name__, arguments, sorted({**options, "map": None}.items())))
+            # neither a progress bar nor worker processes change a result
+            options = {name: value for name, value in options.items() if name not in ("progress", "executor")}
+            key = repr((function.__name__, arguments, sorted(options.items())))
             if key not in records:
                 records[key] = function(*arguments, **options)
             return records[key]
