@@ -2,6 +2,8 @@
 
 import math
 from collections.abc import Iterator, Sequence
+from functools import reduce
+from operator import matmul
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -60,18 +62,24 @@ def matrix_power(matrix: Scaled, steps: int) -> Power:
     >>> int(fibonacci.value.array[0, 1])
     55
     """
-    if steps == 0:
-        return Power(Scaled(np.eye(len(matrix.array), dtype=matrix.array.dtype)))
-    square = Power(Scaled.of(matrix.array, matrix.exponent, matrix.grading))
-    while not steps & 1:
-        square, steps = square @ square, steps >> 1
-    result, steps = square, steps >> 1
-    while steps:
-        square = square @ square
-        if steps & 1:
-            result = result @ square
-        steps >>= 1
-    return result
+    return PowerTable(matrix).compute(steps)
+
+
+class PowerTable:
+    """Powers of one matrix, for several exponents: the squares W, W², W⁴, … are computed once and kept."""
+
+    def __init__(self, matrix: Scaled) -> None:
+        self._squares = [Power(Scaled.of(matrix.array, matrix.exponent, matrix.grading))]
+
+    def compute(self, steps: int) -> Power:
+        """Return W^steps, as `matrix_power` does."""
+        while len(self._squares) < steps.bit_length():
+            self._squares.append(self._squares[-1] @ self._squares[-1])
+        factors = [square for place, square in enumerate(self._squares) if steps >> place & 1]
+        if not factors:
+            first = self._squares[0].value.array
+            return Power(Scaled(np.eye(len(first), dtype=first.dtype)))
+        return reduce(matmul, factors)
 
 
 def log2_largest_walks(matrix: NDArray[Any], steps: int) -> NDArray[np.float64]:

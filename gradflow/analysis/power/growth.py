@@ -9,7 +9,7 @@ import numpy as np
 from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.norms import spectral_norm
 from gradflow.linalg.power_bounds import NormBounds
-from gradflow.linalg.powers import matrix_power
+from gradflow.linalg.powers import PowerTable
 from gradflow.linalg.scaled import Scaled
 from gradflow.printable import format_log10
 
@@ -79,22 +79,23 @@ def transient_growth(matrix: Scaled, steps: list[int], bounds: NormBounds, zero_
     top = max(log - k * size * DOUBLE_EPS for k, log in zip(steps, logs, strict=True))
     place = next(i for i, log in enumerate(logs) if log >= top - 1e-12)
     best = (logs[place], -steps[place])
+    powers = PowerTable(matrix)
     for index in range(max(place - 2, 0), min(place + 2, len(steps) - 1)):
         before, after = steps[index], steps[index + 1]
         known = math.isfinite(logs[index]) and math.isfinite(logs[index + 1])
         if known and after - before > 1:
-            found = max(_search_peak(matrix, before, after))
+            found = max(_search_peak(powers, before, after))
             best = max(best, found) if found[0] > best[0] + 1e-12 * (1.0 + abs(best[0])) else best
     last = (float(bounds.computed[-1]), float(bounds.low[-1]), float(bounds.high[-1]))
     unknown = bounds.high[np.isnan(bounds.computed)]
     return Growth(steps[-1], last, -best[1], best[0], zero_from, bool((unknown > best[0]).any()))
 
 
-def _search_peak(matrix: Scaled, low: int, high: int) -> Iterator[tuple[float, int]]:
+def _search_peak(powers: PowerTable, low: int, high: int) -> Iterator[tuple[float, int]]:
     """Yield (log₁₀ norm, −step) at steps that close in by thirds on a peak, each with its neighbour."""
 
     def height(step: int) -> tuple[float, int]:
-        return _log10_norm(matrix, step), -step
+        return spectral_norm(powers.compute(step).value).log10(), -step
 
     first_step, last_step = low, high
     while high - low > 2:
@@ -103,7 +104,3 @@ def _search_peak(matrix: Scaled, low: int, high: int) -> Iterator[tuple[float, i
         yield from (first, second)
         low, high = (left, high) if first[0] < second[0] else (low, right)
     yield from (height(step) for step in range(low - 2, high + 3) if first_step <= step <= last_step)
-
-
-def _log10_norm(matrix: Scaled, steps: int) -> float:
-    return spectral_norm(matrix_power(matrix, steps).value).log10()
