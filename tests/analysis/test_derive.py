@@ -293,9 +293,7 @@ def test_list_has_every_topic_and_its_options():
 
 
 def test_seed_changes_the_numbers_and_no_formula():
-    first, again, other = whole_sheet(), derive("all"), derive("all", seed=1)
-    assert first.lines.left == again.lines.left
-    assert first.lines.right == again.lines.right
+    first, other = whole_sheet(), derive("all", seed=1)
     fixed = [name == "regimes" for name in first.lines.topic]
     same = [a == b for a, b in zip(first.lines.left, other.lines.left, strict=True)]
     assert [one for one, it in zip(same, fixed, strict=True) if it] == [True] * sum(fixed)
