@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from gradflow.notation.evaluate import evaluate
+from gradflow.notation.evaluate import Each, evaluate
 from gradflow.notation.formulas import split_sides
 
 RANDOM = np.random.default_rng(0)
@@ -39,7 +39,6 @@ J = [W + k * V for k in range(4)]
         ("W a ⊙ b", (W @ a) * b),
         ("a ⊙ W b", a * (W @ b)),
         ("W W_f + I", W @ V + np.eye(3)),
-        ("W_{f}", V),
         ("1/2²", np.array(0.25)),
         ("a/2 + 1/2.5 b", a / 2 + b / 2.5),
         ("‖W‖ a", np.linalg.norm(W, 2) * a),
@@ -111,7 +110,7 @@ def test_what_has_no_value_is_an_error():
         ("W(a)", "Expected a blank after 'W'"),
         ("(W)₁₂", r"1 indices for an array of shape (3, 3): '(W)₁₂'"),
         ("a₄", "no such entry in an array of shape (3,): 'a₄'"),
-        ("Σₖ hₖ", "expected bounds"),
+        ("Σₖ hₖ", "expected an index with its bounds"),
     ],
 )
 def test_error_says_what_is_wrong_and_where(formula, says):
@@ -138,30 +137,42 @@ def test_error_names_shapes_that_do_not_fit(formula, says):
         evaluate(formula, SYMBOLS)
 
 
+def value(formula, **letters):
+    """Return the value with numbers, arrays of numbers or ranges in place of letters."""
+    each = {
+        name: Each(one) if np.ndim(one) and not isinstance(one, range) else one
+        for name, one in letters.items()
+    }
+    return evaluate(formula, SYMBOLS | each)
+
+
 def test_index_of_two_digits_is_one_index():
-    assert evaluate("h₁₀", SYMBOLS) is not None
-    np.testing.assert_array_equal(evaluate("h₁₀", SYMBOLS), 10 * a + b)
+    np.testing.assert_array_equal(value("h₁₀"), 10 * a + b)
 
 
-def test_arrays_of_indices_give_axes():
-    np.testing.assert_array_equal(evaluate("hₖ₋₁", SYMBOLS, {"k": 3}), h[2])
-    np.testing.assert_array_equal(evaluate("hₖ + hₖ₊₁", SYMBOLS, {"k": np.arange(3)})[2], h[2] + h[3])
-    np.testing.assert_array_equal(evaluate("Wᵢⱼ", SYMBOLS, {"i": np.arange(1, 4), "j": np.arange(1, 4)}), W)
-    np.testing.assert_array_equal(evaluate("(W)ᵢⱼ", SYMBOLS, {"i": np.array([1, 3]), "j": 2}), W[[0, 2], 1])
-    np.testing.assert_allclose(evaluate("sᵗ⁻ᵏ I", SYMBOLS, {"t": 5, "k": 3}), 0.49 * np.eye(3), rtol=1e-15)
-    np.testing.assert_array_equal(
-        evaluate("∏ᵢ₌ₖ₊₁ᵗ Jᵢ", SYMBOLS, {"t": 3, "k": np.arange(3)})[1], J[3] @ J[2]
-    )
+def test_several_values_of_letters_give_axes():
+    np.testing.assert_array_equal(value("hₖ₋₁", k=3), h[2])
+    np.testing.assert_array_equal(value("hₖ + hₖ₊₁", k=np.arange(3))[2], h[2] + h[3])
+    np.testing.assert_array_equal(value("Wᵢⱼ", i=[1, 2, 3], j=[1, 2, 3]), W)
+    np.testing.assert_array_equal(value("(W)ᵢⱼ", i=[1, 3], j=2), W[[0, 2], 1])
+    np.testing.assert_allclose(value("sᵗ⁻ᵏ I", t=5, k=3), 0.49 * np.eye(3), rtol=1e-15)
+    np.testing.assert_array_equal(value("∏ᵢ₌ₖ₊₁ᵗ Jᵢ", t=3, k=np.arange(3))[1], J[3] @ J[2])
 
 
 def test_families_and_entries_are_found_by_index():
-    np.testing.assert_array_equal(evaluate("gₜ₋₁", SYMBOLS, {"t": [1, 3]}), [a, c])
-    np.testing.assert_array_equal(evaluate("pᵢⱼ", SYMBOLS, {"i": 2, "j": 1}), b)
-    np.testing.assert_array_equal(
-        evaluate("∂yᵢ/∂xⱼ", SYMBOLS, {"i": np.arange(1, 4), "j": np.arange(1, 4)}), V
-    )
-    every = {**SYMBOLS, "j": np.arange(1, 4)}
-    np.testing.assert_allclose(evaluate("Σⱼ Wᵢⱼ aⱼ", every, {"i": [1, 2, 3]}), W @ a, rtol=1e-14)
+    np.testing.assert_array_equal(value("gₜ₋₁", t=[1, 3]), [a, c])
+    np.testing.assert_array_equal(value("pᵢⱼ", i=2, j=1), b)
+    np.testing.assert_array_equal(value("∂yᵢ/∂xⱼ", i=[1, 2, 3], j=[1, 2, 3]), V)
+    np.testing.assert_allclose(value("Σⱼ Wᵢⱼ aⱼ", i=[1, 2, 3], j=range(1, 4)), W @ a, rtol=1e-14)
+
+
+def test_family_may_be_a_function_of_its_indices():
+    families = {"qₜ": [a, b, c].__getitem__, "∂qₜ/∂qₖ": lambda t, k: {(2, 1): W, (1, 0): V}[t, k]}
+    symbols = SYMBOLS | families
+    np.testing.assert_array_equal(evaluate("∂qₜ/∂qₜ₋₁ q₀", symbols | {"t": Each([1, 2])}), [V @ a, W @ a])
+    for missing in ("q₃", "q₋₁", "qₙ", "∂q₁/∂q₂", "q"):
+        with pytest.raises(ValueError, match=f"no symbol for '{missing}'"):
+            evaluate(missing, symbols)
 
 
 def test_empty_product_is_the_identity_or_ones():
@@ -170,7 +181,7 @@ def test_empty_product_is_the_identity_or_ones():
 
 
 def test_letter_is_bound_entry_by_entry():
-    np.testing.assert_allclose(evaluate("1 − tanh(z)²", SYMBOLS, {"z": W}), 1 / np.cosh(W) ** 2, rtol=1e-13)
+    np.testing.assert_allclose(value("1 − tanh(z)²", z=W), 1 / np.cosh(W) ** 2, rtol=1e-13)
 
 
 def test_halves_are_the_two_sides():

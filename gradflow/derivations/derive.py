@@ -15,10 +15,10 @@ from gradflow.derivations.topics import ALL_TOPICS, DERIVATIONS
 from gradflow.derivations.topics.line import (
     ROUNDING,
     DerivationLine,
-    DerivationTopic,
     VerifiedLine,
     verify_line,
 )
+from gradflow.derivations.topics.topic import DerivationTopic
 from gradflow.errors import GradflowError, UsageError
 from gradflow.notation.evaluate import Symbols
 from gradflow.notation.tex import tex
@@ -121,9 +121,8 @@ def derive(
             name: default for name, default in get_topic_options(topic).items() if params[name] is None
         }
     jobs: Sequence[Job] = [
-        (name, number, line, symbols)
+        (name, number, line, one.symbols)
         for name, one in topics.items()
-        for symbols in [one.symbols()]
         for number, line in enumerate(one.lines, 1)
     ]
     return _make_record(params, topics, jobs, _verify_lines(jobs, counter))

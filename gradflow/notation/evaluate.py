@@ -6,35 +6,37 @@ array is taken entry by entry, and ‖·‖ of a matrix is its largest singular 
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from copy import copy
-from dataclasses import replace
-from functools import reduce
+from dataclasses import dataclass
+from functools import lru_cache, reduce
 from itertools import product
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
-from gradflow.notation import BARS
-from gradflow.notation.algebra import (
-    Array,
-    add,
-    make_diagonal,
-    measure,
-    multiply_before,
-    multiply_entries,
-    multiply_matrices,
-)
-from gradflow.notation.syntax import REPEATED_SIGNS, Node, Row, drop_places, parse, split_indices
+from gradflow.notation import BARS, SUBSCRIPTS
+from gradflow.notation.syntax import NUMBER, REPEATED_SIGNS, Node, Row, parse
 
+Array = NDArray[Any]
 Symbols = Mapping[str, Any]
-Index = int | tuple[str, int]  # a number, or a letter without a value, plus a number
+Indices = tuple[tuple[str, int], ...]  # as they are written: a letter or "", plus a number
 
-_NUMERAL = re.compile(r"\d[\d.]*(?:e[+-]?\d+)?")
+_PLACE = "□"  # in place of an index
+_DIGITS, _LETTERS = ("".join(filter(str.isnumeric, SUBSCRIPTS)), "".join(filter(str.isalpha, SUBSCRIPTS)))
+_INDEX = re.compile(f"(?:[{_LETTERS}]|[{_DIGITS}]+)(?:[₊₋][{_DIGITS}]+)*")
+_ON_THE_LINE = str.maketrans(SUBSCRIPTS)
 
 
-def evaluate(formula: str, symbols: Symbols, at: Mapping[str, ArrayLike] | None = None) -> Array:
+@dataclass(frozen=True)
+class Each:
+    """Values that a letter takes one after the other: a formula is evaluated for each of them."""
+
+    values: ArrayLike
+
+
+def evaluate(formula: str, symbols: Symbols) -> Array:
     """Return the value of one side of a formula.
 
     Parameters
@@ -43,11 +45,10 @@ def evaluate(formula: str, symbols: Symbols, at: Mapping[str, ArrayLike] | None 
         Without a relation.
     symbols : mapping
         Values by the symbols that stand for them: arrays (``W``, whose entries are then ``Wᵢⱼ``, counted from
-        1), functions of one array (``σ′``), whole numbers (``T``), or families by index. ``hₜ`` is a mapping
-        from t, and ``∂hₜ/∂hₖ`` one from (t, k), whatever the letters are.
-    at : mapping, optional
-        Values of letters: indices (whole numbers) or symbols. If such a value is an array, the formula is
-        evaluated for each of its entries, and the result has the axes of the array first.
+        1), functions of one array (``σ′``), whole numbers (``T``), or families by index: ``hₜ`` is a mapping
+        from t or a function of t, and ``∂hₜ/∂hₖ`` one of (t, k), whatever the letters are. A function raises
+        LookupError where the family has no member. If letters stand for `Each` of several values, the result
+        has the axes of these values first.
 
     Raises
     ------
@@ -59,120 +60,132 @@ def evaluate(formula: str, symbols: Symbols, at: Mapping[str, ArrayLike] | None 
     >>> symbols = {"W": np.array([[1.0, 2.0], [3.0, 4.0]]), "xₜ": {1: np.array([1.0, 0.5])}, "c": np.ones(2)}
     >>> evaluate("W (c + x₁) ⊙ c", symbols)
     array([ 5., 12.])
-    >>> evaluate("Wᵢⱼ/2", symbols, {"i": 2, "j": [1, 2]})
+    >>> evaluate("Wᵢⱼ/2", {**symbols, "i": 2, "j": Each([1, 2])})
     array([1.5, 2. ])
     >>> evaluate("W y", symbols)
     Traceback (most recent call last):
     ValueError: no symbol for 'y'
     """
-    places = {letter: np.asarray(values) for letter, values in (at or {}).items()}
-    visitor, row = _Values(formula, symbols), parse(formula)
-    values = [
-        visitor.bind(dict(zip(places, chosen, strict=True))).sum(row)
-        for chosen in product(*(values.ravel() for values in places.values()))
-    ]
-    stacked = np.stack(values)
-    axes = tuple(size for letters in places.values() for size in letters.shape)
+    each = {name: np.asarray(value.values) for name, value in symbols.items() if isinstance(value, Each)}
+    row = parse(formula)
+    visitor = _Evaluator(formula, {name: value for name, value in symbols.items() if name not in each})
+    stacked = np.stack(
+        [
+            visitor.bind(dict(zip(each, chosen, strict=True))).sum(row)
+            for chosen in product(*(values.ravel() for values in each.values()))
+        ]
+    )
+    axes = tuple(size for values in each.values() for size in values.shape)
     return stacked.reshape((*axes, *stacked.shape[1:]))
 
 
-class _Values:
-    """Computes the value of a syntax tree for given indices and symbols."""
+@lru_cache(maxsize=4096)
+def _split_indices(written: str) -> tuple[str, Indices]:
+    """Return a symbol with a mark in place of every index, and the indices: a letter or "", and a number."""
+    plain = [index.translate(_ON_THE_LINE) for index in _INDEX.findall(written)]
+    numbers = [sum(map(int, re.findall(r"[+-]?\d+", index))) for index in plain]
+    letters = [index[0] if index[0].isalpha() else "" for index in plain]
+    return _INDEX.sub(_PLACE, written), tuple(zip(letters, numbers, strict=True))
+
+
+def _split_row(row: Iterable[Node], signs: str) -> list[tuple[str, list[Node]]]:
+    """Return the pieces of a row between signs, each with the sign before it."""
+    pieces: list[tuple[str, list[Node]]] = [("", [])]
+    for node in row:
+        if node.text in signs and node.bare:
+            pieces.append((node.text, []))
+        else:
+            pieces[-1][1].append(node)
+    return pieces
+
+
+class _Evaluator:
+    """Computes the value of a syntax tree for given symbols."""
 
     def __init__(self, formula: str, symbols: Symbols) -> None:
         self.formula = formula
-        self.letters = {name: int(value) for name, value in symbols.items() if _is_whole_number(value)}
-        self.local: dict[str, Any] = {}
-        self.table: dict[Node, Mapping[Any, Any]] = {}
-        for name, value in symbols.items():
-            (node,) = parse(name)
-            bare, indices = split_indices(node)
-            family = value if isinstance(value, Mapping) else {self.key(indices): value}
-            self.table[bare] = {**self.table[bare], **family} if bare in self.table else family
-
-    def bind(self, letters: Mapping[str, Any]) -> "_Values":
-        """Return the same object with values for more letters, indices or numbers."""
-        visitor = copy(self)
-        visitor.letters = self.letters | {
-            name: int(value) for name, value in letters.items() if _is_whole_number(value)
+        self.functions: dict[str, Callable[..., Any]] = {}  # of indices
+        # members of a family by their indices; what is no family is a member with the indices ()
+        self.members: dict[str, dict[Any, Any]] = {
+            name: {(): value} for name, value in symbols.items() if len(name) == 1
         }
-        visitor.local = {**self.local, **letters}
+        for name, value in symbols.items():
+            bare, indices = _split_indices(name)
+            if indices and callable(value):
+                self.functions[bare] = value
+            else:
+                family = value if isinstance(value, Mapping) else {self.key(indices): value}
+                self.members[bare] = {**self.members.get(bare, {}), **family}
+
+    def bind(self, letters: Symbols) -> "_Evaluator":
+        """Return the same object with values for more letters."""
+        visitor = copy(self)
+        visitor.members = self.members | {letter: {(): value} for letter, value in letters.items()}
         return visitor
 
-    def symbol(self, letter: str) -> Any:
-        """Return the value of a letter without scripts, or None."""
-        return self.local[letter] if letter in self.local else self.table.get(Node(letter), {}).get(())
+    def symbol(self, name: str) -> Any:
+        """Return the value of a symbol without indices, or None."""
+        return self.members.get(name, {}).get(())
 
-    def key(self, indices: Sequence[tuple[str, int]]) -> Any:
+    def indices(self, written: Indices) -> tuple[int | tuple[str, int], ...]:
+        """Return indices as numbers, or as they are written if their letters have no value."""
+        return tuple(
+            shift + int(self.symbol(letter) if letter else 0)
+            if not letter or _is_whole_number(self.symbol(letter))
+            else (letter, shift)
+            for letter, shift in written
+        )
+
+    def key(self, written: Indices) -> Any:
         """Return the key of a member of a family: one index, or a tuple of them."""
-        chosen = tuple(map(self.index, indices))
+        chosen = self.indices(written)
         return chosen[0] if len(chosen) == 1 else chosen
 
-    def index(self, written: tuple[str, int]) -> Index:
-        """Return an index as a number, or as it is written if its letter has no value."""
-        letter, shift = written
-        if not letter:
-            return shift
-        return self.letters[letter] + shift if letter in self.letters else written
-
-    def error(self, node: Node, what: str) -> ValueError:
-        """Return the error ``what`` with the text of the node."""
-        return ValueError(f"{what} {self.formula[node.start : node.end] or node.text!r}")
-
-    def look_up(self, node: Node) -> Any:
-        """Return the value of a whole node if it is a symbol or an entry of one, else None."""
-        if node.text in self.local and node.bare and not node.parts:
-            return self.local[node.text]
-        bare, indices = split_indices(node)
-        family, key = self.table.get(bare, {}), self.key(indices)
+    def look_up(self, node: Node, written: str) -> Any:
+        """Return the value of a node, as it is written, if it is a symbol or an entry of one, else None."""
+        bare, indices = _split_indices(written)
+        family, key = self.members.get(bare, {}), self.key(indices)
         if key in family:
             return family[key]
-        chosen = tuple(map(self.index, indices))
-        if not chosen or not all(isinstance(index, int) for index in chosen):
+        chosen = [index for index in self.indices(indices) if isinstance(index, int)]
+        if not indices or len(chosen) < len(indices):
             return None
-        whole = self.table.get(drop_places(bare), {}).get(())
-        return None if whole is None or callable(whole) else self.entry(node, np.asarray(whole), chosen)
+        if bare in self.functions and min(chosen) >= 0:
+            try:
+                return self.functions[bare](*chosen)
+            except LookupError:
+                return None
+        whole = self.symbol(bare.replace(_PLACE, ""))
+        return None if whole is None or callable(whole) else self.entry(node, np.asarray(whole), indices)
 
-    def entry(self, node: Node, value: Array, indices: tuple[Index, ...]) -> Array:
+    def entry(self, node: Node, value: Array, written: Indices) -> Array:
         """Return an entry of an array, counted from 1."""
-        if len(indices) != value.ndim:
-            raise self.error(node, f"{len(indices)} indices for an array of shape {value.shape}:")
-        if not all(
-            isinstance(k, int) and 1 <= k <= size for k, size in zip(indices, value.shape, strict=True)
-        ):
-            raise self.error(node, f"no such entry in an array of shape {value.shape}:")
-        return np.asarray(value[tuple(k - 1 for k in indices if isinstance(k, int))])
+        chosen = self.indices(written)
+        if len(chosen) != value.ndim:
+            raise _error(node, f"{len(chosen)} indices for an array of shape {value.shape}:")
+        places = tuple(k - 1 for k in chosen if isinstance(k, int))
+        if len(places) < len(chosen) or not all(0 <= k < n for k, n in zip(places, value.shape, strict=True)):
+            raise _error(node, f"no such entry in an array of shape {value.shape}:")
+        return np.asarray(value[places])
 
     def sum(self, row: Row) -> Array:
         """Return the value of a row: terms with + or − between them."""
-        terms: list[tuple[str, list[Node]]] = [("+", [])]
-        for node in row:
-            if node.text in ("+", "−") and node.bare:
-                terms.append((node.text, []))
-            else:
-                terms[-1][1].append(node)
-        if len(terms) > 1 and not any(node.text != " " for node in terms[0][1]):
-            terms = terms[1:] if terms[1][0] == "−" else terms
-        values = [self.term(nodes) if sign == "+" else -self.term(nodes) for sign, nodes in terms]
-        return reduce(add, values)
+        pieces = _split_row(row, "+−")
+        if len(pieces) > 1 and pieces[1][0] == "−" and all(node.text == " " for node in pieces[0][1]):
+            del pieces[0]
+        terms = [-self.term(nodes) if sign == "−" else self.term(nodes) for sign, nodes in pieces]
+        return reduce(_add, terms)
 
     def term(self, nodes: list[Node]) -> Array:
         """Return the value of factors with · or ⊙ between them."""
-        factors: list[list[Node]] = [[]]
-        signs = set()
-        for k, node in enumerate(nodes):
-            if node.text in ("·", "⊙"):
-                signs.add(node.text)
-                factors.append([])
-            elif node.text in REPEATED_SIGNS:
-                factors[-1] += nodes[k:]
-                break
-            else:
-                factors[-1].append(node)
+        last = next((k for k, node in enumerate(nodes) if node.text in REPEATED_SIGNS), len(nodes))
+        pieces = _split_row(nodes[:last], "·⊙")
+        pieces[-1][1].extend(nodes[last:])
+        signs = {sign for sign, _ in pieces[1:]}
         if len(signs) > 1:
             raise ValueError(f"· and ⊙ in one term of {self.formula!r}: expected brackets")
-        multiply = multiply_entries if signs == {"⊙"} else multiply_matrices
-        return reduce(multiply, map(self.factor, factors))
+        multiply = _multiply_entries if "⊙" in signs else _multiply_matrices
+        return reduce(multiply, [self.factor(piece) for _, piece in pieces])
 
     def factor(self, nodes: list[Node]) -> Array:
         """Return the value of nodes that are written side by side."""
@@ -186,75 +199,80 @@ class _Values:
             if node.text in REPEATED_SIGNS:
                 values.append(self.repeat(node, tuple(nodes[k:])))
                 break
-            function = make_diagonal if node.text == "diag" else self.look_up(node)
+            function = _make_diagonal if node.text == "diag" else self.look_up(node, node.source)
             enclosed = bool(after) and after[0].text == "("
             if callable(function):
                 if node.text in ("min", "max") and not enclosed:
                     values.append(np.asarray(function(self.factor(nodes[k:]))))
                     break
                 if not enclosed:
-                    raise self.error(node, "no argument in brackets after")
+                    raise _error(node, "no argument in brackets after")
                 argument = self.sum(after[0].parts[0])
                 values.append(self.apply_scripts(after[0], np.asarray(function(argument))))
                 k += 1
-            elif enclosed and not node.parts and not _NUMERAL.fullmatch(node.text):
-                raise self.error(node, "a value, or a function's name? Expected a blank after")
+            elif enclosed and not node.parts and not NUMBER.fullmatch(node.text):
+                raise _error(node, "a value, or a function's name? Expected a blank after")
             else:
                 values.append(self.value(node) if function is None else np.asarray(function))
         if not values:
             raise ValueError(f"a side, a term or a factor of {self.formula!r} is empty")
-        return reduce(multiply_matrices, values)
+        return reduce(_multiply_matrices, values)
 
     def value(self, node: Node) -> Array:
         """Return the value of one node that is not a symbol as a whole."""
-        if node.above:
-            base = self.look_up(replace(node, above=()))
-            if base is not None and not callable(base):
-                return self.apply_scripts(replace(node, below=()), np.asarray(base))
+        base = self.look_up(node, node.stem) if node.above else None
+        if base is not None and not callable(base):
+            return self.raise_power(node, np.asarray(base))
+        inside = node.parts[0] if node.parts else ()
+        if node.text == "{":
+            return self.sum(inside)
         if node.text == "/":
             if any(part.parts and part.text in "∂d" for (part,) in node.parts):
-                raise self.error(node, "no symbol for")
+                raise _error(node, "no symbol for")
             above, below = (self.factor([part]) for (part,) in node.parts)
             if below.ndim or not below:
-                raise self.error(node, "a fraction needs a number other than 0 under it:")
+                raise _error(node, "a fraction needs a number other than 0 under it:")
             return np.asarray(above / below)
         if node.text == "(":
-            return self.apply_scripts(node, self.sum(node.parts[0]))
-        if node.text == "[":
-            return self.apply_scripts(node, self.matrix(node))
-        if node.text in BARS:
-            return self.apply_scripts(node, measure(node.text, self.sum(node.parts[0])))
-        if _NUMERAL.fullmatch(node.text):
-            return self.apply_scripts(node, np.array(float(node.text)))
-        if node.text == "{":
-            return self.sum(node.parts[0])
-        raise self.error(node, "no symbol for")
+            value = self.sum(inside)
+        elif node.text == "[":
+            value = self.matrix(node)
+        elif node.text in BARS:
+            value = _measure(node.text, self.sum(inside))
+        elif NUMBER.fullmatch(node.text):
+            value = np.array(float(node.text))
+        else:
+            raise _error(node, "no symbol for")
+        return self.apply_scripts(node, value)
 
     def apply_scripts(self, node: Node, value: Array) -> Array:
         """Return an entry, the transpose, or a power of a value, as given by the scripts of a node."""
         if node.below:
-            _, indices = split_indices(replace(node, parts=(), above=()))
-            value = self.entry(node, value, tuple(map(self.index, indices)))
+            value = self.entry(node, value, _split_indices(node.under)[1])
+        return self.raise_power(node, value)
+
+    def raise_power(self, node: Node, value: Array) -> Array:
+        """Return the transpose or a power of a value, if there is a script above the node.
+
+        Powers are those of a number or of a square matrix. An inverse is a symbol of its own.
+        """
         if not node.above:
             return value
-        if [part.text for part in node.above] == ["ᵀ"]:
+        if node.above[0].text == "ᵀ" and len(node.above) == 1:
             return value[None] if value.ndim == 1 else value.T
-        return self.power(node, value, self.sum(node.above))
-
-    def power(self, node: Node, value: Array, exponent: Array) -> Array:
-        """Return a power of a number or of a square matrix. An inverse is a symbol of its own."""
+        exponent = self.sum(node.above)
         if not value.ndim and not exponent.ndim:
             return np.asarray(value**exponent)
         whole = not exponent.ndim and float(exponent.real).is_integer() and exponent >= 0
         if not whole or value.ndim != 2 or value.shape[0] != value.shape[1]:
-            raise self.error(node, f"no power of an array of shape {value.shape}:")
+            raise _error(node, f"no power of an array of shape {value.shape}:")
         return np.linalg.matrix_power(value, int(exponent))
 
     def matrix(self, node: Node) -> Array:
         """Return a matrix of numbers or blocks; one column of numbers or vectors is a vector."""
         rows = [[self.sum(entry) for entry in line.parts] for (line,) in node.parts]
         if len({len(row) for row in rows}) > 1:
-            raise self.error(node, "rows of different lengths in")
+            raise _error(node, "rows of different lengths in")
         blocks = [[entry.reshape(len(entry) if entry.ndim else 1, -1) for entry in row] for row in rows]
         stacked: Array = np.block(blocks)
         is_vector = len(rows[0]) == 1 < len(stacked) and all(row[0].ndim < 2 for row in rows)
@@ -263,42 +281,75 @@ class _Values:
     def repeat(self, node: Node, body: Row) -> Array:
         """Return Σ or ∏ of the rest of its term; an index without bounds takes all values of its symbol."""
         letter = node.below[0].text if node.below else ""
-        if len(node.below) == 1 and not node.above:
-            values = self.symbol(letter)
-            if values is None or not np.ndim(values):
-                raise self.error(node, "expected bounds, or all values of the index, for")
-            indices = [*map(int, values)]
-            last = 0
-        elif [part.text for part in node.below[1:2]] == ["="]:
-            first, last = (self.whole_number(node, bound) for bound in (node.below[2:], node.above))
-            indices = [*range(first, last + 1)]
+        if len(node.below) > 2 and node.below[1].text == "=":
+            first, last = (self.sum(bound) for bound in (node.below[2:], node.above))
+            if not all(bound.ndim == 0 and float(bound).is_integer() for bound in (first, last)):
+                raise _error(node, "expected whole numbers as bounds of")
+            indices = range(int(first), int(last) + 1)
+        elif len(node.below) == 1 and not node.above and isinstance(self.symbol(letter), range):
+            indices = self.symbol(letter)
         else:
-            raise self.error(node, "expected an index with its bounds for")
-        values = [self.bind({letter: np.array(k)}).sum(body) for k in indices]
+            raise _error(node, "expected an index with its bounds, or with a range of values, for")
+        values = [self.bind({letter: k}).sum(body) for k in indices]
         if values:
-            return reduce(add if node.text == "Σ" else multiply_before, values)
-        return self.unit(node, letter, last, body)
-
-    def unit(self, node: Node, letter: str, last: int, body: Row) -> Array:
-        """Return a product without factors: I, or a vector of ones if its last factor would be a vector."""
-        try:
-            factor = self.bind({letter: np.array(last)}).sum(body)
-        except ValueError:  # there is no such factor: the factors are taken for matrices
-            factor = np.zeros((0, 0))
+            return reduce(_add if node.text == "Σ" else _multiply_before, values)
         unit = self.symbol("I")
         if node.text == "Σ" or unit is None:
-            raise self.error(node, "nothing to add or multiply in")
+            raise _error(node, "nothing to add or multiply in")
+        # what a factor would be decides: a vector of ones is the unit of vectors
+        factor = self.bind({letter: indices.stop - 1}).sum(body)
         return np.ones_like(factor) if factor.ndim == 1 else np.asarray(unit)
 
-    def whole_number(self, node: Node, bound: Row) -> int:
-        """Return a bound of Σ or ∏ as an integer."""
-        value = self.sum(bound)
-        if value.ndim or not float(value).is_integer():
-            raise self.error(node, "expected whole numbers as bounds of")
-        return int(value)
+
+def _error(node: Node, what: str) -> ValueError:
+    return ValueError(f"{what} {node.source!r}")
 
 
 def _is_whole_number(value: Any) -> bool:
-    if isinstance(value, np.ndarray):
-        return not value.ndim and np.issubdtype(value.dtype, np.integer)
-    return isinstance(value, int | np.integer)
+    return np.ndim(value) == 0 and np.issubdtype(np.asarray(value).dtype, np.integer)
+
+
+# Sums and products of arrays; each raises a ValueError for shapes that do not fit.
+
+
+def _check_shapes(what: str, fits: bool, *values: Array) -> None:
+    if not fits:
+        raise ValueError(f"{what} of shapes {' and '.join(str(value.shape) for value in values)}")
+
+
+def _add(a: Array, b: Array) -> Array:
+    """Return a sum; a number is added to each entry of a vector, as in 1 − z."""
+    _check_shapes("a sum", a.shape == b.shape or {a.ndim, b.ndim} == {0, 1}, a, b)
+    return np.asarray(a + b)
+
+
+def _multiply_entries(a: Array, b: Array) -> Array:
+    _check_shapes("a product ⊙", a.shape == b.shape, a, b)
+    return np.asarray(a * b)
+
+
+def _multiply_matrices(a: Array, b: Array) -> Array:
+    """Return the product over the last axis of one array and the first axis of the other."""
+    if not a.ndim or not b.ndim:
+        return np.asarray(a * b)
+    if a.ndim == 1:
+        _check_shapes("a product", b.ndim == 2 and len(b) == 1, a, b)
+        return np.outer(a, b)
+    _check_shapes("a product", a.shape[-1] == len(b), a, b)
+    return np.asarray(np.tensordot(a, b, axes=1))
+
+
+def _multiply_before(earlier: Array, later: Array) -> Array:
+    """Return a product of ∏ with the later factor on the left; vectors are multiplied entry by entry."""
+    both_vectors = later.ndim == earlier.ndim == 1
+    return _multiply_entries(later, earlier) if both_vectors else _multiply_matrices(later, earlier)
+
+
+def _make_diagonal(value: Array) -> Array:
+    _check_shapes("diag", value.ndim == 1, value)
+    return np.diag(value)
+
+
+def _measure(bars: str, value: Array) -> Array:
+    """Return |·| entry by entry, or the norm ‖·‖ of a matrix, a vector or a number."""
+    return np.asarray(np.abs(value) if bars == "|" or not value.ndim else np.linalg.norm(value, 2))

@@ -39,7 +39,7 @@ def find_relation(formula: str) -> str:
     >>> find_relation("Σₜ₌₁ᵀ aₜ ≤ ‖b‖")
     '≤'
     """
-    signs = [sign for _, sign in _list_outside(formula) if sign in RELATION_SIGNS]
+    signs = [node.text for node in parse(formula) if node.text in RELATION_SIGNS]
     if len(signs) != 1:
         raise ValueError(f"{formula!r}: expected one of {' '.join(RELATION_SIGNS)} outside of brackets")
     return signs[0]
@@ -53,9 +53,8 @@ def split_sides(formula: str) -> tuple[str, str]:
     >>> split_sides("Mᵏ⁺¹ = MᵏM")
     ('Mᵏ⁺¹', 'MᵏM')
     """
-    sign = find_relation(formula)
-    place = next(place for place, letter in _list_outside(formula) if letter == sign)
-    return formula[:place].strip(), formula[place + 1 :].strip()
+    left, right = _cut_before(formula, find_relation(formula))
+    return left.strip(), right[1:].strip()
 
 
 def break_formula(formula: str, width: int) -> list[str]:
@@ -79,10 +78,13 @@ def break_formula(formula: str, width: int) -> list[str]:
 
 def _cut_before(formula: str, signs: str) -> list[str]:
     """Return a formula, cut before each of ``signs`` that follows a blank and is outside of brackets."""
-    places = [
-        place for place, sign in _list_outside(formula) if sign in signs and formula[:place].endswith(" ")
-    ]
-    return [formula[start:end] for start, end in zip([0, *places], [*places, None], strict=True)]
+    pieces, before = [""], ""
+    for node in parse(formula):
+        if node.text in signs and before == " ":
+            pieces.append("")
+        pieces[-1] += node.source
+        before = node.text
+    return pieces
 
 
 def _fill_lines(parts: list[str], width: int) -> list[str]:
@@ -98,8 +100,3 @@ def _fill_lines(parts: list[str], width: int) -> list[str]:
 
 def _count_letters(text: str) -> int:
     return sum(not unicodedata.combining(letter) for letter in text)
-
-
-def _list_outside(formula: str) -> list[tuple[int, str]]:
-    """Return the place and the letter of all nodes outside of brackets, bars and fractions."""
-    return [(node.start, node.text) for node in parse(formula) if not node.parts]

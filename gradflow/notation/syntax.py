@@ -1,8 +1,8 @@
 """The parser of formulas: from Unicode to a syntax tree, which `tex` writes and `evaluate` computes."""
 
 import re
-from dataclasses import dataclass, field, replace
-from functools import cached_property, lru_cache
+from dataclasses import dataclass
+from functools import lru_cache
 
 from gradflow.notation import (
     ACCENTS,
@@ -16,10 +16,9 @@ from gradflow.notation import (
 )
 
 REPEATED_SIGNS = "Σ∏"
+NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 _NAME = re.compile("|".join(sorted(LATEX_NAMES, key=len, reverse=True)))
-_NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 _TOKEN = re.compile(r"\d+|.")
-_INDEX = re.compile(r"([a-zA-Z]|\d+)((?:[+−]\d+)*)")
 # Script letters as letters on the line: a minus, a cross, and ᵀ and ᴴ, which have no other form.
 _ON_THE_LINE = {"-": "−", r"\times": "×", r"\top": "ᵀ", r"\mathsf{H}": "ᴴ"}
 
@@ -38,8 +37,12 @@ class Node:
         one node, and the entries of such a row.
     accents, primes, below, above
         Its scripts. A script after ``_`` or ``^`` is one node, ``{``, and not an index.
-    start, end : int
-        Its place in the formula. Nodes that differ in this alone are equal.
+    source : str
+        The node as it is written in the formula.
+    under : str
+        The scripts below it as they are written.
+    stem : str
+        The node as it is written, without the scripts above it.
     """
 
     text: str
@@ -48,25 +51,17 @@ class Node:
     primes: int = 0
     below: "Row" = ()
     above: "Row" = ()
-    start: int = field(default=0, compare=False)
-    end: int = field(default=0, compare=False)
+    source: str = ""
+    under: str = ""
+    stem: str = ""
 
     @property
     def bare(self) -> bool:
         """Whether the node has no scripts."""
         return not (self.primes or self.below or self.above)
 
-    def __hash__(self) -> int:
-        return self._hash
-
-    @cached_property
-    def _hash(self) -> int:
-        """The hash, stored because values are looked up by their node very often."""
-        return hash((self.text, self.parts, self.accents, self.primes, self.below, self.above))
-
 
 Row = tuple[Node, ...]
-_PLACE = Node("?")  # in place of an index
 
 
 @lru_cache(maxsize=4096)
@@ -112,32 +107,35 @@ class _Parser:
 
     def _term(self) -> Node:
         start = self.place
-        if self.next == " ":
-            self.place += 1
-            return Node(" ", start=start, end=self.place)
         node = self._item()
         if self.next != "/":
             return node
         self.place += 1
         below = self._item()
-        return Node("/", ((node,), (below,)), start=start, end=self.place)
+        return Node("/", ((node,), (below,)), source=self.formula[start : self.place])
 
     def _item(self) -> Node:
-        start, text = self.place, self.next
+        start, text, accents = self.place, self.next, ""
         parts: tuple[Row, ...] = ()
-        accents = ""
+        if text == " ":
+            self.place += 1
+            return Node(" ", source=" ")
         if text == "∂" or self._is_differential():
             self.place += 1
-            primes, below, above = self._scripts(text)
-            return Node(text, ((self._item(),),), "", primes, below, above, start, self.place)
-        if text == "(" or text in BARS:
-            parts = (self._read_enclosed(")" if text == "(" else text),)
-        elif text == "[":
-            parts = self._matrix()
+            end = self.place
+            primes, below, above, under = self._scripts(text)
+            parts = ((self._item(),),)
         else:
-            text, accents = self._letter()
-        primes, below, above = self._scripts(text)
-        return Node(text, parts, accents, primes, below, above, start, self.place)
+            if text == "(" or text in BARS:
+                parts = (self._read_enclosed(")" if text == "(" else text),)
+            elif text == "[":
+                parts = self._matrix()
+            else:
+                text, accents = self._letter()
+            end = self.place
+            primes, below, above, under = self._scripts(text)
+        source, stem = self.formula[start : self.place], self.formula[start:end] + PRIME_SIGN * primes + under
+        return Node(text, parts, accents, primes, below, above, source, under, stem)
 
     def _is_differential(self) -> bool:
         """Return whether a differential starts here: a d before a letter, but not the d of a name."""
@@ -167,7 +165,7 @@ class _Parser:
 
     def _letter(self) -> tuple[str, str]:
         """Return a number, a name, or one letter of the notation, and the accents of the letter."""
-        for pattern in (_NUMBER, _NAME):
+        for pattern in (NUMBER, _NAME):
             if token := pattern.match(self.formula, self.place):
                 self.place = token.end()
                 return token[0], ""
@@ -181,26 +179,27 @@ class _Parser:
             self.place += 1
         return letter, self.formula[start : self.place]
 
-    def _scripts(self, text: str) -> tuple[int, Row, Row]:
-        """Return the primes, and the scripts below and above; above Σ and ∏, ᵀ is the upper bound T."""
-        primes = 0
+    def _scripts(self, text: str) -> tuple[int, Row, Row, str]:
+        """Return the primes, the scripts below and above, and those below as they are written."""
+        primes, under = 0, ""
         below: Row = ()
         above: Row = ()
         while self.next:
+            start = self.place
             if self.next == PRIME_SIGN:
                 primes += 1
                 self.place += 1
             elif self.next in SUPERSCRIPTS:
+                # above Σ and ∏, ᵀ is the upper bound T
                 above += self._run(SUPERSCRIPTS, {"ᵀ": "T"} if text in REPEATED_SIGNS else {})
-            elif self.next in SUBSCRIPTS:
-                below += self._run(SUBSCRIPTS, {})
             elif self.next == "^":
                 above += self._script()
-            elif self.next == "_":
-                below += self._script()
+            elif self.next in SUBSCRIPTS or self.next == "_":
+                below += self._script() if self.next == "_" else self._run(SUBSCRIPTS, {})
+                under += self.formula[start : self.place]
             else:
                 break
-        return primes, below, above
+        return primes, below, above, under
 
     def _run(self, letters: dict[str, str], renamed: dict[str, str]) -> Row:
         """Return a run of script letters as normal letters. Digits make one number."""
@@ -210,7 +209,7 @@ class _Parser:
             letter = _ON_THE_LINE.get(letter, letter)
             run += renamed.get(letter, letter)
             self.place += 1
-        return tuple(Node(token) for token in _TOKEN.findall(run))
+        return tuple(Node(token, source=token) for token in _TOKEN.findall(run))
 
     def _script(self) -> Row:
         """Return the script after _ or ^, a letter or all between braces, as one node."""
@@ -218,47 +217,4 @@ class _Parser:
         if self.next == "{":
             return (Node("{", (self._read_enclosed("}"),)),)
         text, accents = self._letter()
-        return (Node("{", ((Node(text, accents=accents),),)),)
-
-
-@lru_cache(maxsize=4096)
-def split_indices(node: Node) -> tuple[Node, tuple[tuple[str, int], ...]]:
-    """Return a node with a mark in place of every index, and the indices: a letter or "", and a number."""
-    indices: list[tuple[str, int]] = []
-
-    def rewrite_row(row: Row) -> Row:
-        return tuple(mark_indices(part) for part in row)
-
-    def mark_indices(part: Node) -> Node:
-        parts = tuple(rewrite_row(row) for row in part.parts)
-        written = _indices(part.below)
-        indices.extend(written)
-        return replace(part, parts=parts, below=(_PLACE,) * len(written) or part.below)
-
-    return mark_indices(node), tuple(indices)
-
-
-def _indices(below: Row) -> list[tuple[str, int]]:
-    """Return the indices below a letter: an empty list if the script is a word, or anything else."""
-    text = "".join(node.text for node in below)
-    if not text or "".join(index[0] for index in _INDEX.finditer(text)) != text:
-        return []
-    return [
-        ("", _total(letter + shift)) if letter.isdigit() else (letter, _total(shift or "0"))
-        for letter, shift in _INDEX.findall(text)
-    ]
-
-
-def _total(digits: str) -> int:
-    """Return a sum of whole numbers, such as 10 or 2−1."""
-    return sum(int(number) for number in re.findall(r"[+-]?\d+", digits.replace("−", "-")))
-
-
-@lru_cache(maxsize=4096)
-def drop_places(node: Node) -> Node:
-    """Return a node without the marks of its indices, and without brackets that had only those marks."""
-    parts = tuple(tuple(drop_places(part) for part in row) for row in node.parts)
-    kept = tuple(part for part in node.below if part != _PLACE)
-    if node.text == "(" and node.below and not kept and len(parts[0]) == 1:
-        return parts[0][0]
-    return replace(node, parts=parts, below=kept)
+        return (Node("{", ((Node(text, accents=accents, source=text + accents),),)),)

@@ -10,13 +10,11 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.cells.stack import list_layers
 from gradflow.derivations.derive import derive, get_topic_options
 from gradflow.derivations.topics import ALL_TOPICS, DERIVATIONS
-from gradflow.derivations.topics.complex_cells import derivative, sigmoid, slope, step
-from gradflow.derivations.topics.gated import GatedNetwork
+from gradflow.derivations.topics.complex_cells import derivative, sigmoid, slope
 from gradflow.derivations.topics.line import FAR, ROUNDING, DerivationLine, verify_line
-from gradflow.derivations.topics.unrolled import UnrolledNetwork
+from gradflow.derivations.topics.network import DerivationNetwork
 from gradflow.errors import DataError, NumericalError, UsageError
 from gradflow.notation.formulas import find_relation, split_sides, split_spans
 from gradflow.notation.tex import tex
@@ -136,7 +134,7 @@ def slips(formula):
 @pytest.mark.parametrize("name", DERIVATIONS)
 def test_every_slip_in_an_equation_is_caught(name):
     topic = made(name)
-    symbols, planted = topic.symbols(), 0
+    symbols, planted = topic.symbols, 0
     for number, line in enumerate(topic.lines, 1):
         if find_relation(line.formula) in "≤<":
             continue
@@ -169,13 +167,11 @@ def test_rearranged_formula_is_caught(name, number, meant, written):
     line = topic.lines[number - 1]
     assert meant in line.formula
     with pytest.raises(NumericalError, match=rf"^{name}, line {number}: "):
-        verify_line(
-            name, number, replace(line, formula=line.formula.replace(meant, written)), topic.symbols()
-        )
+        verify_line(name, number, replace(line, formula=line.formula.replace(meant, written)), topic.symbols)
 
 
 def test_wrong_sign_and_reversed_inequality_are_caught(topic):
-    symbols = topic.symbols()
+    symbols = topic.symbols
     for number, line in enumerate(topic.lines, 1):
         sign = find_relation(line.formula)
         if sign == "=" and verify_line("topic", number, line, symbols).left != 0:
@@ -223,24 +219,19 @@ def test_gradient_by_a_matrix_is_that_matrix():
     assert verify("a = b", a=np.ones((2, 3)), b=np.ones((1, 2, 3))).entry == "[1,1]"
 
 
-def test_code_beside_a_side_must_agree_with_it():
-    line = DerivationLine("a ≠ b", "", right=lambda: 2.0)
-    assert verify_line("topic", 1, line, {"a": 1.0, "b": 2.0}).relation == "≠"
-    with pytest.raises(NumericalError, match="the formula's right side says 3, its numbers 2"):
-        verify_line("topic", 1, line, {"a": 1.0, "b": 3.0})
+def test_formula_beside_a_side_of_unequal_ones_must_agree_with_it():
+    line = DerivationLine("a ≠ b", "", checks={"right": "c"})
+    assert verify_line("topic", 1, line, {"a": 1.0, "b": 2.0, "c": 2.0}).relation == "≠"
+    with pytest.raises(NumericalError, match="the right side is 3; expected 2, the value of c"):
+        verify_line("topic", 1, line, {"a": 1.0, "b": 3.0, "c": 2.0})
 
 
 def test_wrong_line_fails_the_command(monkeypatch):
     import gradflow.derivations.topics.jacobian as jacobian
 
-    right = jacobian._lines
-
-    def wrong(*arguments):
-        lines = right(*arguments)
-        lines[7] = replace(lines[7], formula="∂y/∂x = diag(σ(Wx)) W")
-        return lines
-
-    monkeypatch.setattr(jacobian, "_lines", wrong)
+    right = "∂y/∂x = diag(σ′(Wx)) W\n"
+    assert jacobian.TEXT.count(right) == 1
+    monkeypatch.setattr(jacobian, "TEXT", jacobian.TEXT.replace(right, "∂y/∂x = diag(σ(Wx)) W\n"))
     for topic in ("jacobian", "all"):
         with pytest.raises(NumericalError, match=r"^jacobian, line 8: ∂y/∂x = diag.* does not hold"):
             derive(topic)
@@ -302,9 +293,7 @@ def test_list_has_every_topic_and_its_options():
 
 
 def test_seed_changes_the_numbers_and_no_formula():
-    first, again, other = whole_sheet(), derive("all"), derive("all", seed=1)
-    assert first.lines.left == again.lines.left
-    assert first.lines.right == again.lines.right
+    first, other = whole_sheet(), derive("all", seed=1)
     fixed = [name == "regimes" for name in first.lines.topic]
     same = [a == b for a, b in zip(first.lines.left, other.lines.left, strict=True)]
     assert [one for one, it in zip(same, fixed, strict=True) if it] == [True] * sum(fixed)
@@ -439,29 +428,30 @@ def test_derivative_by_a_matrix_has_the_axes_of_both():
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_cells_written_twice_are_the_same_cells(cell):
-    net = UnrolledNetwork.draw_cell(cell, seed=4, hidden=3, steps=5)
-    weights = [layer.weight_hh for layer in list_layers(net.cell)]
-    state = net.start
-    for t, inputs in enumerate(net.inputs, 1):
-        state = step(net.cell, weights, state, inputs)
-        np.testing.assert_allclose(state, net.states[t], rtol=1e-13, atol=1e-15)
+    net = DerivationNetwork.draw_cell(cell, seed=4, hidden=3, steps=5)
     for t in range(1, 6):
+        np.testing.assert_allclose(net.points[t]["s"], net.own_states[t], rtol=1e-13, atol=1e-15)
         for own, complex_step in (
-            (net.own_jacobian(t), net.later(t, t - 1)),
-            (net.own_immediate(t), net.immediate(t)),
+            (net.own_jacobian(t, t - 1), net.by_state("s", t, t - 1)),
+            (net.own_immediate(t), net.by_copy("s", t, t)),
         ):
             np.testing.assert_allclose(complex_step, own, rtol=0, atol=1e-13 * abs(own).max())
 
 
-@pytest.mark.parametrize("draw", [GatedNetwork.draw_lstm, GatedNetwork.draw_gru])
+@pytest.mark.parametrize("draw", [DerivationNetwork.draw_lstm, DerivationNetwork.draw_gru])
 def test_gates_written_twice_are_the_same_gates(draw):
     net = draw(3, 2, 6)
-    for name, values in net.own.items():
-        steps = net.points[-len(values) :]
-        np.testing.assert_allclose([point[name] for point in steps], values, rtol=1e-13, atol=1e-15)
-    part = net.cell.parts[net.carried]
-    moved = net.partial(net.carried, 4, net.carried)
-    np.testing.assert_allclose(moved, net.own_jacobian(4, 3)[part, part], rtol=0, atol=1e-14)
+    for name, family in net.own.items():
+        for t, value in family.items():
+            np.testing.assert_allclose(net.points[t][name], value, rtol=1e-13, atol=1e-15)
+
+
+def test_there_is_no_way_forward_in_time():
+    net = DerivationNetwork.draw_sheet(seed=0, hidden=2, steps=3)
+    for t, k in ((1, 2), (4, 1), (1, -1)):
+        for derive_by in (lambda t, k: net.by_state("s", t, k), net.own_jacobian):
+            with pytest.raises(LookupError, match=f"from step {k} to step {t} of 3"):
+                derive_by(t, k)
 
 
 # What is refused.

@@ -169,9 +169,8 @@ def test_lines_of_a_list_exit_2_and_say_to_name_a_topic(check_refused):
 def test_line_that_does_not_hold_exits_1_with_topic_line_sides_and_difference(check_refused, monkeypatch):
     import gradflow.derivations.topics.carousel as carousel
 
-    right = carousel._lines
-    wrong = carousel.DerivationLine("1 = 2", "a slip")
-    monkeypatch.setattr(carousel, "_lines", lambda net: [*right(net), wrong])
+    wrong = carousel.TEXT.replace("\n\nAnswer", "\n1 = 2\n    a slip\n\nAnswer")
+    monkeypatch.setattr(carousel, "TEXT", wrong)
     says = ["carousel, line 10: 1 = 2 does not hold", "left 1", "right 2", "differ by 0.5", "at most 1e-10"]
     check_refused(1, "derive", "carousel", says=says)
 

@@ -1,163 +1,109 @@
 """Backpropagation through time, from the chain rule to the double sum."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
+from functools import cache
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from gradflow.analysis.shared.inputs import check_count
 from gradflow.derivations.topics.complex_cells import FUNCTIONS
-from gradflow.derivations.topics.line import Array, DerivationLine, DerivationTopic
-from gradflow.derivations.topics.unrolled import UnrolledNetwork
-from gradflow.notation.evaluate import Symbols
+from gradflow.derivations.topics.line import Array
+from gradflow.derivations.topics.network import DerivationNetwork
+from gradflow.derivations.topics.topic import DerivationTopic, read_topic
+from gradflow.notation.evaluate import Each, Symbols
 
 MIN_BPTT_STEPS, MAX_BPTT_STEPS = 2, 10  # with one step there is no way back, and no slip of the sheet's shows
+TEXT = """
+5-1b: backpropagation through time
+
+Given $hₜ = σ(Whₜ₋₁ + Uxₜ)$ and $L = Σₜ₌₀ᵀ Lₜ$, where $Lₜ$ is a number that depends on $hₜ$, derive $∂L/∂W =
+Σₜ₌₀ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W$. The numbers are for $Lₜ = ‖hₜ − yₜ‖²/2$.
+
+∂L/∂W = Σₜ₌₁ᵀ ∂Lₜ/∂W
+    the derivative of a sum is the sum of the derivatives; $L₀$ does not count, because $h₀$ is given and does
+    not depend on $W$
+∂Lₜ/∂W = ∂Lₜ/∂hₜ · dhₜ/dW  for each t
+    chain rule: $Lₜ$ depends on $W$ through $hₜ$ alone. The d means that every way counts by which $W$ gets
+    into $hₜ$. Verified for all $t$ at once
+dhₜ/dW = ∂⁺hₜ/∂W + ∂hₜ/∂hₜ₋₁ · dhₜ₋₁/dW  for each t
+    $W$ gets into $hₜ = σ(Whₜ₋₁ + Uxₜ)$ twice: as the matrix that stands there, and through $hₜ₋₁$. $∂⁺hₜ/∂W$
+    is the immediate derivative, with $hₜ₋₁$ held fixed
+∂hₜ/∂hₜ₋₁ = diag(σ′(zₜ)) W  for each t
+    5-1a, with $zₜ = Whₜ₋₁ + Uxₜ$: the term added to $Whₜ₋₁$ changes only where $σ′$ is taken
+∂⁺(hₜ)ᵢ/∂Wⱼₗ = δᵢⱼ σ′((zₜ)ᵢ) (hₜ₋₁)ₗ  for each t, i, j and l
+    row $j$ of $W$ feeds unit $j$ alone ($δᵢⱼ$ is 1 where $i = j$, else 0), and there $Wⱼₗ$ multiplies
+    $(hₜ₋₁)ₗ$
+∂hₜ/∂hₖ = ∏ᵢ₌ₖ₊₁ᵗ ∂hᵢ/∂hᵢ₋₁  for t = T and each k < T
+    chain rule along the steps between, the latest factor on the left. Verified for $t = T$ and all $k < T$
+∂hₜ/∂hₖ = ∏ᵢ₌ₖ₊₁ᵗ diag(σ′(zᵢ)) W  for t = T and each k < T
+    (4) put into (6): $t − k$ factors; for $k = t$ the empty product is $I$
+dhₜ/dW = Σₖ₌₁ᵗ ∂hₜ/∂hₖ · ∂⁺hₖ/∂W  for t = T
+    (3) put into itself until $h₀$ is reached, whose derivative is 0; (6) gathers the factors in front
+∂L/∂W = Σₜ₌₁ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W
+    (8) into (2) into (1): this is what was to be derived
+λₖᵀ = Σₜ₌ₖᵀ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ  for each k
+    what all losses from $k$ on say about $hₖ$. One sweep back gives it, $λₖ = (∂Lₖ/∂hₖ)ᵀ + (∂hₖ₊₁/∂hₖ)ᵀ λₖ₊₁$
+    from $λ_T = (∂L_T/∂h_T)ᵀ$ (left), without forming any product twice
+∂L/∂W = Σₖ₌₁ᵀ diag(σ′(zₖ)) λₖ hₖ₋₁ᵀ
+    (9) summed over $t$ first, with (5) for the last factor: the form in which it is computed
+∂L/∂W ≠ Σₜ₌₁ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₖ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W
+    right = A
+    the sheet's first factor, $∂Lₜ/∂hₖ$ for $∂Lₜ/∂hₜ$: it contains $∂hₜ/∂hₖ$ already, which would count twice
+∂L/∂W ≠ Σₜ₌₁ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · dhₖ/dW
+    right = B
+    the last factor read as the whole derivative: a way through several steps would count once for each of
+    them
+∂L/∂W = Σₜ₌₁ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₖ · ∂hₖ/∂hₖ · ∂⁺hₖ/∂W
+    the middle factor as it is printed, $∂hₖ/∂hₖ = I$: true only where $∂Lₜ/∂hₖ$ goes by way of all later
+    states, so that it is $∂Lₜ/∂hₜ · ∂hₜ/∂hₖ$, and the last factor is the immediate one
+
+Answer: $∂L/∂W = Σₜ₌₀ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W$ with $∂hₜ/∂hₖ = ∏ᵢ₌ₖ₊₁ᵗ diag(σ′(zᵢ)) W$: every
+loss goes back to every step at which $W$ was used, through one factor for each step between. The inner sum is
+empty for $t = 0$. For $U$, replace $hₖ₋₁$ by $xₖ$.
+
+Slip: The sheet prints $∂Lₜ/∂hₖ · ∂hₖ/∂hₖ · ∂hₖ/∂W$. The right factors are $∂Lₜ/∂hₜ$, then $∂hₜ/∂hₖ$, then the
+immediate derivative $∂⁺hₖ/∂W$, with $hₖ₋₁$ held fixed. Lines 12 to 14 show what other readings give.
+"""
 
 
 def build_topic(seed: int, *, hidden: int = 3, steps: int = 4) -> DerivationTopic:
     """Return the gradient of the sheet's network over ``steps`` steps."""
     check_count("steps", steps, MIN_BPTT_STEPS, MAX_BPTT_STEPS)
-    net = UnrolledNetwork.draw_sheet(seed, hidden, steps)
-    return DerivationTopic(
-        exercise="5-1b",
-        title="backpropagation through time",
-        statement=(
-            "Given $hₜ = σ(Whₜ₋₁ + Uxₜ)$ and $L = Σₜ₌₀ᵀ Lₜ$, where $Lₜ$ is a number that depends on $hₜ$, "
-            "derive $∂L/∂W = Σₜ₌₀ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W$. The numbers are for "
-            "$Lₜ = ‖hₜ − yₜ‖²/2$."
-        ),
-        symbols=lambda: _symbols(net),
-        lines=_lines(net),
-        answer=(
-            "$∂L/∂W = Σₜ₌₀ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W$ with $∂hₜ/∂hₖ = ∏ᵢ₌ₖ₊₁ᵗ diag(σ′(zᵢ)) W$: "
-            "every loss goes back to every step at which $W$ was used, through one factor for each step "
-            "between. The inner sum is empty for $t = 0$. For $U$, replace $hₖ₋₁$ by $xₖ$."
-        ),
-        slip=(
-            "The sheet prints $∂Lₜ/∂hₖ · ∂hₖ/∂hₖ · ∂hₖ/∂W$. The right factors are $∂Lₜ/∂hₜ$, then $∂hₜ/∂hₖ$, "
-            "then the immediate derivative $∂⁺hₖ/∂W$, with $hₖ₋₁$ held fixed. Lines 12 to 14 show what other "
-            "readings give."
-        ),
-    )
-
-
-def _symbols(net: UnrolledNetwork) -> Symbols:
-    """Return what the formulas are made of, derivatives by complex steps, those of a loss as rows."""
-    steps = range(1, net.steps + 1)
-    pairs = [(t, k) for t in range(net.steps + 1) for k in range(t + 1)]
-    immediate = {t: net.immediate(t) for t in steps}
-    return {
-        **FUNCTIONS, "W": net.W, "T": net.steps, "δ": np.eye(len(net.start)), "∂L/∂W": net.gradient(),
-        "hₜ": dict(enumerate(net.states)), "zₜ": {t: net.z(t) for t in steps},
-        "λₖ": dict(enumerate(_signals(net), 1)),
-        "∂Lₜ/∂W": dict(enumerate(net.loss_gradients, 1)),
-        "∂Lₜ/∂hₖ": {(t, k): net.loss_at(t, k) for t, k in pairs if t},
-        "∂hₜ/∂hₖ": {(t, k): net.later(t, k) for t, k in pairs},
-        "dhₜ/dW": {t: net.total(t) for t in (0, *steps)},
-        "∂⁺hₜ/∂W": immediate,
-        "∂⁺(hₜ)ᵢ/∂Wⱼₗ": {
-            (t, i + 1, j + 1, column + 1): entry
-            for t, cube in immediate.items()
-            for (i, j, column), entry in np.ndenumerate(cube)
-        },
+    net = DerivationNetwork.draw_sheet(seed, hidden, steps)
+    immediate = cache(lambda t: net.by_copy("s", t, t))
+    loss_gradient = cache(lambda t, k: net.by_state("L", t, k))
+    symbols = {
+        **FUNCTIONS, "W": net.W, "T": steps, "δ": np.eye(hidden), "∂L/∂W": net.gradient()[0],
+        "hₜ": lambda t: net.points[t]["s"], "zₜ": lambda t: net.points[t]["zₜ"],
+        "λₖ": dict(enumerate(_sweep_back(net), 1)),
+        "∂Lₜ/∂W": cache(lambda t: net.by_weights("L", t)[0]), "∂Lₜ/∂hₖ": loss_gradient,
+        "∂hₜ/∂hₖ": cache(lambda t, k: net.by_state("s", t, k)),
+        "dhₜ/dW": cache(lambda t: net.by_weights("s", t)), "∂⁺hₜ/∂W": immediate,
+        "∂⁺(hₜ)ᵢ/∂Wⱼₗ": lambda t, *entry: immediate(t)[tuple(k - 1 for k in entry)],
+        "A": _add_up(net, loss_gradient, net.own_immediate),
+        "B": _add_up(net, lambda t, _: loss_gradient(t, t), lambda k: net.by_weights("s", k)),
     }  # fmt: skip
+    each, units = Each(range(1, steps + 1)), Each(range(1, hidden + 1))
+    cases: dict[str, Symbols] = {
+        "t = T": {"t": steps},
+        "each t": {"t": each},
+        "each k": {"k": each},
+        "t = T and each k < T": {"t": steps, "k": Each(range(steps))},
+        "each t, i, j and l": {"t": each, "i": units, "j": units, "l": units},
+    }
+    return read_topic(TEXT, symbols, cases)
 
 
-def _signals(net: UnrolledNetwork) -> list[Array]:
+def _sweep_back(net: DerivationNetwork) -> list[Array]:
     """Return λ₁ … λ_T (n) by the recursion λₖ = (∂Lₖ/∂hₖ)ᵀ + (∂hₖ₊₁/∂hₖ)ᵀ λₖ₊₁, from the last one back."""
-    signals = [net.loss_at(net.steps, net.steps)[0]]
+    signals = [net.by_state("L", net.steps, net.steps)[0]]
     for k in range(net.steps - 1, 0, -1):
-        signals.insert(0, net.loss_at(k, k)[0] + net.own_jacobian(k + 1).T @ signals[0])
+        signals.insert(0, net.by_state("L", k, k)[0] + net.own_jacobian(k + 1, k).T @ signals[0])
     return signals
 
 
-def _double_sum(
-    net: UnrolledNetwork, row: Callable[[int, int], Array], cube: Callable[[int], Array]
-) -> Array:
-    """Return Σₜ Σₖ row ∂hₜ/∂hₖ cube (1, n, n)."""
+def _add_up(net: DerivationNetwork, row: Callable[[int, int], Array], cube: Callable[[int], Array]) -> Array:
+    """Return Σₜ Σₖ row ∂hₜ/∂hₖ cube (n, n), with Jacobians by gradflow's own cell."""
     pairs = [(t, k) for t in range(1, net.steps + 1) for k in range(1, t + 1)]
-    terms = [np.tensordot(row(t, k) @ net.later(t, k), cube(k), axes=1)[0] for t, k in pairs]
+    terms = [np.tensordot(row(t, k) @ net.own_jacobian(t, k), cube(k), axes=1)[0] for t, k in pairs]
     return np.asarray(np.sum(terms, axis=0))
-
-
-def _lines(net: UnrolledNetwork) -> list[DerivationLine]:
-    every, units = np.arange(1, net.steps + 1), np.arange(1, len(net.start) + 1)
-    last: Mapping[str, ArrayLike] = {"t": net.steps, "k": np.arange(net.steps)}
-    return [
-        DerivationLine(
-            "∂L/∂W = Σₜ₌₁ᵀ ∂Lₜ/∂W",
-            "the derivative of a sum is the sum of the derivatives; $L₀$ does not count, because $h₀$ is "
-            "given and does not depend on $W$",
-        ),
-        DerivationLine(
-            "∂Lₜ/∂W = ∂Lₜ/∂hₜ · dhₜ/dW",
-            "chain rule: $Lₜ$ depends on $W$ through $hₜ$ alone. The d means that every way counts by which "
-            "$W$ gets into $hₜ$. Verified for all $t$ at once",
-            {"t": every},
-        ),
-        DerivationLine(
-            "dhₜ/dW = ∂⁺hₜ/∂W + ∂hₜ/∂hₜ₋₁ · dhₜ₋₁/dW",
-            "$W$ gets into $hₜ = σ(Whₜ₋₁ + Uxₜ)$ twice: as the matrix that stands there, and through $hₜ₋₁$. "
-            "$∂⁺hₜ/∂W$ is the immediate derivative, with $hₜ₋₁$ held fixed",
-            {"t": every},
-        ),
-        DerivationLine(
-            "∂hₜ/∂hₜ₋₁ = diag(σ′(zₜ)) W",
-            "5-1a, with $zₜ = Whₜ₋₁ + Uxₜ$: the term added to $Whₜ₋₁$ changes only where $σ′$ is taken",
-            {"t": every},
-        ),
-        DerivationLine(
-            "∂⁺(hₜ)ᵢ/∂Wⱼₗ = δᵢⱼ σ′((zₜ)ᵢ) (hₜ₋₁)ₗ",
-            "row $j$ of $W$ feeds unit $j$ alone ($δᵢⱼ$ is 1 where $i = j$, else 0), and there $Wⱼₗ$ "
-            "multiplies $(hₜ₋₁)ₗ$",
-            {"t": every, "i": units, "j": units, "l": units},
-        ),
-        DerivationLine(
-            "∂hₜ/∂hₖ = ∏ᵢ₌ₖ₊₁ᵗ ∂hᵢ/∂hᵢ₋₁",
-            "chain rule along the steps between, the latest factor on the left. Verified for $t = T$ and all "
-            "$k < T$",
-            last,
-        ),
-        DerivationLine(
-            "∂hₜ/∂hₖ = ∏ᵢ₌ₖ₊₁ᵗ diag(σ′(zᵢ)) W",
-            "(4) put into (6): $t − k$ factors; for $k = t$ the empty product is $I$",
-            last,
-        ),
-        DerivationLine(
-            "dhₜ/dW = Σₖ₌₁ᵗ ∂hₜ/∂hₖ · ∂⁺hₖ/∂W",
-            "(3) put into itself until $h₀$ is reached, whose derivative is 0; (6) gathers the factors in "
-            "front",
-            {"t": net.steps},
-        ),
-        DerivationLine(
-            "∂L/∂W = Σₜ₌₁ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W",
-            "(8) into (2) into (1): this is what was to be derived",
-        ),
-        DerivationLine(
-            "λₖᵀ = Σₜ₌ₖᵀ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ",
-            "what all losses from $k$ on say about $hₖ$. One sweep back gives it, $λₖ = (∂Lₖ/∂hₖ)ᵀ + "
-            "(∂hₖ₊₁/∂hₖ)ᵀ λₖ₊₁$ from $λ_T = (∂L_T/∂h_T)ᵀ$ (left), without forming any product twice",
-            {"k": every},
-        ),
-        DerivationLine(
-            "∂L/∂W = Σₖ₌₁ᵀ diag(σ′(zₖ)) λₖ hₖ₋₁ᵀ",
-            "(9) summed over $t$ first, with (5) for the last factor: the form in which it is computed",
-        ),
-        DerivationLine(
-            "∂L/∂W ≠ Σₜ₌₁ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₖ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W",
-            "the sheet's first factor, $∂Lₜ/∂hₖ$ for $∂Lₜ/∂hₜ$: it contains $∂hₜ/∂hₖ$ already, which would "
-            "count twice",
-            right=lambda: _double_sum(net, net.loss_at, net.own_immediate),
-        ),
-        DerivationLine(
-            "∂L/∂W ≠ Σₜ₌₁ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · dhₖ/dW",
-            "the last factor read as the whole derivative: a way through several steps would count once for "
-            "each of them",
-            right=lambda: _double_sum(net, lambda t, _: net.loss_at(t, t), net.total),
-        ),
-        DerivationLine(
-            "∂L/∂W = Σₜ₌₁ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₖ · ∂hₖ/∂hₖ · ∂⁺hₖ/∂W",
-            "the middle factor as it is printed, $∂hₖ/∂hₖ = I$: true only where $∂Lₜ/∂hₖ$ goes by way of all "
-            "later states, so that it is $∂Lₜ/∂hₜ · ∂hₜ/∂hₖ$, and the last factor is the immediate one",
-        ),
-    ]

@@ -1,146 +1,98 @@
 """The constant error carousel of an LSTM (Hochreiter & Schmidhuber 1997)."""
 
-from functools import partial
+from collections.abc import Callable
+from functools import cache, partial
 
 import numpy as np
 
 from gradflow.derivations.topics.complex_cells import FUNCTIONS, derivative
-from gradflow.derivations.topics.gated import FAR_LAG, LAG, OPEN, SHUT, GatedNetwork, families
-from gradflow.derivations.topics.line import Array, DerivationLine, DerivationTopic
+from gradflow.derivations.topics.line import Array
+from gradflow.derivations.topics.network import FAR_LAG, LAG, OPEN, SHUT, DerivationNetwork
+from gradflow.derivations.topics.topic import DerivationTopic, read_topic
 from gradflow.notation.evaluate import Symbols
+
+TEXT = f"""
+5-3c: the constant error carousel
+
+Let $fₜ = 1$ and $iₜ = 0$ for all $t$, so that $Cₜ = Cₜ₋₁$. What is $∂Cₜ/∂Cₖ = ∏ᵢ₌ₖ₊₁ᵗ ∂Cᵢ/∂Cᵢ₋₁$?
+
+Cₜ = Cₖ  for fₜ = 1 and iₜ = 0
+    $fᵢ = 1$ and $iᵢ = 0$ at every step (biases of $±1000$): $Cᵢ = 1 ⊙ Cᵢ₋₁ + 0 ⊙ C̃ᵢ$; after {FAR_LAG} steps,
+    by gradflow's own cell
+∂⁺Cᵢ/∂Cᵢ₋₁ = diag(fᵢ)  for i = t
+    in general, by $Cᵢ = fᵢ ⊙ Cᵢ₋₁ + iᵢ ⊙ C̃ᵢ$; the $+$ means with the gates and $C̃$ held fixed: unit by unit
+    a factor $fᵢ$. (5-3d treats what comes by way of the gates)
+∂⁺Cₜ/∂Cₖ = ∏ᵢ₌ₖ₊₁ᵗ ∂⁺Cᵢ/∂Cᵢ₋₁
+    chain rule, a factor for each step between; here and below $t − k = {LAG}$ unless stated otherwise
+∂⁺Cₜ/∂Cₖ = diag(∏ᵢ₌ₖ₊₁ᵗ fᵢ)
+    (2) put into (3): diagonal matrices are multiplied entry by entry, and no $W$ stands between them
+∂Cₜ/∂Cₖ = I  for fₜ = 1 and iₜ = 0
+    every $fᵢ = 1$ in (4), and nothing comes by way of the gates: where $fᵢ$ is 1 and $iᵢ$ is 0 their slopes
+    are 0, and $iᵢ = 0$ stops the candidate. Left: gradflow's Jacobian over {FAR_LAG} steps, gates included
+∂Cₜ/∂Cₖ = σ(b_f)ᵗ⁻ᵏ I  for b_f = 1
+    a gate a little under 1 forgets all the same: without weights $fᵢ = σ(b_f)$, and with $b_f = 1$ it is
+    0.731, so that 10 steps leave 0.0436
+∂⁺Cₜ/∂Cₖ ≠ (∂⁺Cₜ/∂Cₜ₋₁)ᵗ⁻ᵏ
+    right = diag(F)
+    the product as the sheet prints it, $∏ᵢ₌ₖ₊₁ᵗ ∂Cₜ/∂Cₜ₋₁$, repeats the last step's factor
+∂⁺L/∂Cₖ = Σₜ₌ₖᵀ ∂⁺Lₜ/∂Cₜ · ∂⁺Cₜ/∂Cₖ  for k = 1
+    chain rule: every later loss goes back along the carousel; with $Lₜ = ‖hₜ‖²/2$, $k = 1$, $T = {LAG}$
+∂⁺L/∂Cₖ ≠ Σₜ₌ₖᵀ ∂⁺L/∂Cₜ · ∂⁺Cₜ/∂Cₖ  for k = 1
+    right = R
+    with $∂L/∂Cₜ$ in place of $∂Lₜ/∂Cₜ$, as in the sheet's double sum before (c), a loss counts once for each
+    step on its way
+
+Answer: $∂Cₜ/∂Cₖ = I$, exactly and over any number of steps: the gradient neither vanishes nor explodes. A
+plain network multiplies by $diag(σ′) W$ at every step; an LSTM multiplies by $diag(fᵢ)$, which it can learn
+to hold near 1.
+
+Slip: The product must run over $∂Cᵢ/∂Cᵢ₋₁$; with $∂Cₜ/∂Cₜ₋₁$ as printed it would be a power of the last
+factor (line 7); with $fᵢ = 1$ throughout that makes no difference. In the double sum before (c) $∂L/∂Cₜ$ must
+be $∂Lₜ/∂Cₜ$ (line 9).
+"""
 
 
 def build_topic(seed: int, *, hidden: int = 3) -> DerivationTopic:
     """Return the gradient along the cell state, for a random LSTM of ``hidden`` units."""
-    net = GatedNetwork.draw_lstm(seed, hidden, FAR_LAG)
-    return DerivationTopic(
-        exercise="5-3c",
-        title="the constant error carousel",
-        statement=(
-            "Let $fₜ = 1$ and $iₜ = 0$ for all $t$, so that $Cₜ = Cₜ₋₁$. What is $∂Cₜ/∂Cₖ = ∏ᵢ₌ₖ₊₁ᵗ "
-            "∂Cᵢ/∂Cᵢ₋₁$?"
-        ),
-        symbols=lambda: _symbols(net),
-        lines=_lines(net),
-        answer=(
-            "$∂Cₜ/∂Cₖ = I$, exactly and over any number of steps: the gradient neither vanishes nor "
-            "explodes. A plain network multiplies by $diag(σ′) W$ at every step; an LSTM multiplies by "
-            "$diag(fᵢ)$, which it can learn to hold near 1."
-        ),
-        slip=(
-            "The product must run over $∂Cᵢ/∂Cᵢ₋₁$; with $∂Cₜ/∂Cₜ₋₁$ as printed it would be a power of the "
-            "last factor (line 7); with $fᵢ = 1$ throughout that makes no difference. In the double sum "
-            "before (c) $∂L/∂Cₜ$ must be $∂Lₜ/∂Cₜ$ (line 9)."
-        ),
-    )
+    net = DerivationNetwork.draw_lstm(seed, hidden, FAR_LAG)
 
+    def go_on(t: int, k: int, C: Array) -> Array:
+        """Return Cₜ of Cₖ with gates and candidates as they are, whatever C is."""
+        if not 0 <= k <= t:
+            raise LookupError("C goes from k on to t")
+        for point in net.points[k + 1 : t + 1]:
+            C = point["fₜ"] * C + point["(iₜ ⊙ C̃ₜ)"]
+        return C
 
-def _along(net: GatedNetwork, t: int, k: int, C: Array) -> Array:
-    """Return Cₜ of Cₖ with gates and candidates as they are, whatever C is."""
-    for point in net.points[k + 1 : t + 1]:
-        C = point["f"] * C + point["i"] * point["g"]
-    return C
+    def add_losses(first: int, last: int, k: int, C: Array) -> Array:
+        """Return the sum of losses ‖hₜ‖²/2 (1) of Cₖ, with each oₜ as it is."""
+        shown = [net.points[t]["oₜ"] * np.tanh(go_on(t, k, C)) for t in range(first, last + 1)]
+        return np.asarray((np.stack(shown) ** 2).sum(keepdims=True)[0] / 2)
 
+    def recount_losses(C: Array) -> Array:
+        """Return Σₜ (Lₜ + … + L_T) of C₁: a loss counts once for each step on its way."""
+        return np.asarray(sum(add_losses(t, LAG, 1, C) for t in range(1, LAG + 1)))
 
-def _loss(net: GatedNetwork, t: int, C: Array) -> Array:
-    """Return Lₜ = ½‖hₜ‖² of Cₜ, with oₜ as it is."""
-    return np.asarray(((net.points[t]["o"] * np.tanh(C)) ** 2).sum() / 2)
+    def by_state(function: Callable[[Array], Array], k: int) -> Array:
+        return derivative(function, net.points[k]["Cₜ"])
 
-
-def _losses(net: GatedNetwork, k: int, C: Array) -> Array:
-    """Return Lₖ + … + L_LAG of Cₖ."""
-    return np.asarray(sum(_loss(net, t, _along(net, t, k, C)) for t in range(k, LAG + 1)))
-
-
-def _recount_losses(net: GatedNetwork, C: Array) -> Array:
-    """Return Σₜ (Lₜ + … + L_LAG) of C₁: a loss counts once for each step on its way."""
-    return np.asarray(sum(_losses(net, t, _along(net, t, 1, C)) for t in range(1, LAG + 1)))
-
-
-def _direct(net: GatedNetwork, t: int, k: int) -> Array:
-    """Return ∂⁺Cₜ/∂Cₖ (n, n), the gates held fixed."""
-    return derivative(partial(_along, net, t, k), net.points[k]["c"])
-
-
-def _own_block(net: GatedNetwork, steps: int) -> dict[str, dict[tuple[int, int], Array]]:
-    """Return ∂C/∂C (n, n) over so many steps: that block of gradflow's Jacobian of [h; C]."""
-    place = net.cell.parts["c"]
-    return {"∂Cₜ/∂Cₖ": {(steps, 0): net.own_jacobian(steps, 0)[place, place]}}
-
-
-def _symbols(net: GatedNetwork) -> Symbols:
-    """Return what the formulas are made of, those of losses as rows."""
-    steps = range(1, LAG + 1)
-    rows = {
-        t: [derivative(partial(loss, net, t), net.points[t]["c"])[None] for loss in (_loss, _losses)]
-        for t in steps
-    }
-    return {
-        **FUNCTIONS, "I": np.eye(len(net.start) // 2), "T": LAG, "t": LAG, "k": 0,
-        **families({"f": {t: net.points[t]["f"] for t in steps}}),
-        "∂⁺Cₜ/∂Cₖ": {(t, k): _direct(net, t, k) for t in range(LAG + 1) for k in range(t + 1)},
-        "∂⁺Lₜ/∂Cₜ": {(t, t): row for t, (row, _) in rows.items()},
-        "∂⁺L/∂Cₖ": {k: row for k, (_, row) in rows.items()},
+    steps, C = range(1, LAG + 1), net.cell.parts["c"]
+    symbols = {
+        **FUNCTIONS, "I": np.eye(hidden), "T": LAG, "t": LAG, "k": 0, **net.name_quantities("fₜ"),
+        "∂⁺Cₜ/∂Cₖ": cache(lambda t, k: by_state(partial(go_on, t, k), k)),
+        "∂⁺Lₜ/∂Cₜ": {(t, t): by_state(partial(add_losses, t, t, t), t) for t in steps},
+        "∂⁺L/∂Cₖ": {k: by_state(partial(add_losses, k, LAG, k), k) for k in steps},
+        "F": net.own["fₜ"][LAG] ** LAG, "R": by_state(recount_losses, 1),
     }  # fmt: skip
-
-
-def _lines(net: GatedNetwork) -> list[DerivationLine]:
-    opened = net.with_bias(f=OPEN, i=SHUT)
-    return [
-        DerivationLine(
-            "Cₜ = Cₖ",
-            "$fᵢ = 1$ and $iᵢ = 0$ at every step (biases of $±1000$): $Cᵢ = 1 ⊙ Cᵢ₋₁ + 0 ⊙ C̃ᵢ$; after "
-            f"{FAR_LAG} steps, by gradflow's own cell",
-            {"t": FAR_LAG},
-            given=lambda: {"Cₜ": dict(enumerate(opened.own["c"]))},
-        ),
-        DerivationLine(
-            "∂⁺Cᵢ/∂Cᵢ₋₁ = diag(fᵢ)",
-            "in general, by $Cᵢ = fᵢ ⊙ Cᵢ₋₁ + iᵢ ⊙ C̃ᵢ$; the $+$ means with the gates and $C̃$ held fixed: "
-            "unit by unit a factor $fᵢ$. (5-3d treats what comes by way of the gates)",
-            {"i": LAG},
-        ),
-        DerivationLine(
-            "∂⁺Cₜ/∂Cₖ = ∏ᵢ₌ₖ₊₁ᵗ ∂⁺Cᵢ/∂Cᵢ₋₁",
-            f"chain rule, a factor for each step between; here and below $t − k = {LAG}$ unless stated "
-            "otherwise",
-        ),
-        DerivationLine(
-            "∂⁺Cₜ/∂Cₖ = diag(∏ᵢ₌ₖ₊₁ᵗ fᵢ)",
-            "(2) put into (3): diagonal matrices are multiplied entry by entry, and no $W$ stands between "
-            "them",
-        ),
-        DerivationLine(
-            "∂Cₜ/∂Cₖ = I",
-            "every $fᵢ = 1$ in (4), and nothing comes by way of the gates: where $fᵢ$ is 1 and $iᵢ$ is 0 "
-            f"their slopes are 0, and $iᵢ = 0$ stops the candidate. Left: gradflow's Jacobian over "
-            f"{FAR_LAG} steps, gates included",
-            {"t": FAR_LAG},
-            given=lambda: _own_block(opened, FAR_LAG),
-        ),
-        DerivationLine(
-            "∂Cₜ/∂Cₖ = σ(b_f)ᵗ⁻ᵏ I",
-            "a gate a little under 1 forgets all the same: without weights $fᵢ = σ(b_f)$, and with $b_f = 1$ "
-            "it is 0.731, so that 10 steps leave 0.0436",
-            {"t": 10},
-            given=lambda: {"b_f": 1.0, **_own_block(net.scaled(0.0, 0.0).with_bias(f=1.0), 10)},
-        ),
-        DerivationLine(
-            "∂⁺Cₜ/∂Cₖ ≠ (∂⁺Cₜ/∂Cₜ₋₁)ᵗ⁻ᵏ",
-            "the product as the sheet prints it, $∏ᵢ₌ₖ₊₁ᵗ ∂Cₜ/∂Cₜ₋₁$, repeats the last step's factor",
-            right=lambda: np.diag(net.points[LAG]["f"] ** LAG),
-        ),
-        DerivationLine(
-            "∂⁺L/∂Cₖ = Σₜ₌ₖᵀ ∂⁺Lₜ/∂Cₜ · ∂⁺Cₜ/∂Cₖ",
-            "chain rule: every later loss goes back along the carousel; with $Lₜ = ‖hₜ‖²/2$, $k = 1$, $T = "
-            f"{LAG}$",
-            {"k": 1},
-        ),
-        DerivationLine(
-            "∂⁺L/∂Cₖ ≠ Σₜ₌ₖᵀ ∂⁺L/∂Cₜ · ∂⁺Cₜ/∂Cₖ",
-            "with $∂L/∂Cₜ$ in place of $∂Lₜ/∂Cₜ$, as in the sheet's double sum before (c), a loss counts "
-            "once for each step on its way",
-            {"k": 1},
-            right=lambda: derivative(partial(_recount_losses, net), net.points[1]["c"])[None],
-        ),
-    ]
+    opened, without_weights = net.with_bias(f=OPEN, i=SHUT), net.with_share(0.0, 0.0).with_bias(f=1.0)
+    cases: dict[str, Symbols] = {
+        "fₜ = 1 and iₜ = 0": {
+            **opened.own, "t": FAR_LAG, "∂Cₜ/∂Cₖ": lambda t, k: opened.own_jacobian(t, k)[C, C],
+        },
+        "b_f = 1": {
+            "b_f": 1.0, "t": 10, "∂Cₜ/∂Cₖ": lambda t, k: without_weights.own_jacobian(t, k)[C, C],
+        },
+        "i = t": {"i": LAG},
+        "k = 1": {"k": 1},
+    }  # fmt: skip
+    return read_topic(TEXT, symbols, cases)

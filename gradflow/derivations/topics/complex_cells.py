@@ -6,7 +6,7 @@ Im f(x + ih)/h is f′(x) to the last digit, for there is no difference that cou
 it may take no modulus, no transpose with a conjugate, no maximum.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial, singledispatch
 from importlib import import_module
 
@@ -23,7 +23,8 @@ from gradflow.derivations.topics.line import Array
 from gradflow.errors import UsageError
 
 COMPLEX_STEP = 1e-30
-Quantities = dict[str, Array]  # all that one step computes, by name; a_g is the pre-activation of gate g
+Quantities = dict[str, Array]  # all that one step computes, by its symbol; a_f is the pre-activation of fₜ
+SHEET_LETTERS = {"c": "C", "g": "C̃"}  # what gradflow calls otherwise
 
 
 def derivative(function: Callable[[Array], Array], point: Array) -> Array:
@@ -73,20 +74,29 @@ ANALYTIC: dict[str, Callable[[Array], Array]] = {
 }
 
 
-def step(cell: Cell, weights: Sequence[Array], state: Array, inputs: Array) -> Array:
-    """Return the next state (n) of a state (n) and inputs (features); ``weights`` are recurrent, by layer."""
-    states, start = [], 0
-    for layer, weight in zip(list_layers(cell), weights, strict=True):
-        own = state[start : start + layer.state_size]
-        found = quantities(layer, weight, own, inputs)
-        states.append(np.concatenate([found[part] for part in layer.parts]))
-        inputs, start = states[-1][: layer.output_size], start + layer.state_size
-    return np.concatenate(states)
+def step(cell: Cell, weights: Array, state: Array, inputs: Array) -> Quantities:
+    """Return all that a step from a state (n) computes: of the last layer, and s, the whole next state (n).
+
+    ``weights`` (rows, R) are the recurrent weights of all layers, those of each on top of the next one's.
+    """
+    states, start, row = [], 0, 0
+    for layer in list_layers(cell):
+        own, rows = state[start : start + layer.state_size], weights[row : row + len(layer.weight_hh)]
+        found = _step_layer(layer, rows, own, layer.weight_ih @ inputs + layer.bias)
+        states.append(np.concatenate([found[name_symbol(part)] for part in layer.parts]))
+        inputs, start, row = states[-1][: layer.output_size], start + len(own), row + len(rows)
+    return {**found, "s": np.concatenate(states)}
 
 
-def quantities(layer: Layer, weight: Array, state: Array, inputs: Array) -> Quantities:
-    """Return gates, pre-activations and the parts of the next state (h, c), each (n)."""
-    return _step_layer(layer, weight, state, layer.weight_ih @ inputs + layer.bias)
+def name_symbol(name: str) -> str:
+    """Return the symbol of a gate, or of a part of the state, at step t.
+
+    Examples
+    --------
+    >>> name_symbol("f"), name_symbol("c")
+    ('fₜ', 'Cₜ')
+    """
+    return f"{SHEET_LETTERS.get(name, name)}ₜ"
 
 
 @singledispatch
@@ -102,63 +112,55 @@ def _step_layer(layer: Layer, weight: Array, state: Array, driven: Array) -> Qua
 def _rnn(layer: RNN, weight: Array, h: Array, driven: Array) -> Quantities:
     """H' = φ(W h + U x + b)."""
     z = driven + weight @ h
-    return {"z": z, "h": ANALYTIC[layer.activation](z)}
+    return {"zₜ": z, "hₜ": ANALYTIC[layer.activation](z)}
 
 
 @_step_layer.register
 def _leaky(layer: LeakyRNN, weight: Array, h: Array, driven: Array) -> Quantities:
     """H' = h + a⊙(φ(W h + U x + b) − h)."""
     z = driven + weight @ h
-    return {"z": z, "h": h + layer.a * (ANALYTIC[layer.activation](z) - h)}
+    return {"zₜ": z, "hₜ": h + layer.a * (ANALYTIC[layer.activation](z) - h)}
 
 
 @_step_layer.register
 def _lstm(layer: LSTM, weight: Array, state: Array, driven: Array) -> Quantities:
-    """C' = f⊙c + i⊙g and h' = P(o⊙tanh c'); 1 − σ(a) is σ(−a), which keeps its digits."""
-    h, c = state[: layer.output_size], state[layer.output_size :]
+    """C' = f⊙C + i⊙C̃ and h' = P(o⊙tanh C'); 1 − σ(a) is σ(−a), which keeps its digits."""
+    h, C = state[: layer.output_size], state[layer.output_size :]
     names = layer.gate_names
     a = dict(zip(names, (driven + weight @ h).reshape(len(names), -1), strict=True))
     holes = [] if layer.peephole is None else [name for name in names if name != "g"]
     peephole = dict(zip(holes, layer.peephole if layer.peephole is not None else [], strict=True))
     for name in ("i", "f"):
         if name in peephole:
-            a[name] = a[name] + peephole[name] * c
-    f = sigmoid(a["f"]) if "f" in a else np.ones_like(c)
+            a[name] = a[name] + peephole[name] * C
+    f = sigmoid(a["f"]) if "f" in a else np.ones_like(C)
     i = sigmoid(a["i"]) if "i" in a else sigmoid(-a["f"])
-    g = np.tanh(a["g"])
-    cell = f * c + i * g
-    a["o"] = a["o"] + peephole.get("o", 0.0) * cell
+    candidate = np.tanh(a["g"])
+    kept, let_in = f * C, i * candidate
+    C = kept + let_in
+    a["o"] = a["o"] + peephole.get("o", 0.0) * C
     o = sigmoid(a["o"])
-    shown = o * np.tanh(cell)
+    shown = o * np.tanh(C)
     h = shown if layer.weight_hr is None else layer.weight_hr @ shown
     return {
-        **{f"a_{name}": one for name, one in a.items()},
-        "f": f,
-        "i": i,
-        "g": g,
-        "o": o,
-        "c": cell,
-        "h": h,
-    }
+        **{f"a_{name}": value for name, value in a.items()}, "a_c": a["g"],
+        "fₜ": f, "iₜ": i, "C̃ₜ": candidate, "oₜ": o, "Cₜ": C, "hₜ": h,
+        "(fₜ ⊙ Cₜ₋₁)": kept, "(iₜ ⊙ C̃ₜ)": let_in,
+    }  # fmt: skip
 
 
 @_step_layer.register
 def _gru(layer: GRU, weight: Array, h: Array, driven: Array) -> Quantities:
     """H' = (1 − z)⊙n + z⊙h; v = W_n h + b_hn."""
-    w_r, w_z, w_n = np.split(weight, 3)
+    W_r, W_z, W_n = np.split(weight, 3)
     a_r, a_z, a_n = np.split(driven, 3)
-    a_r, a_z = a_r + w_r @ h, a_z + w_z @ h
+    a_r, a_z = a_r + W_r @ h, a_z + W_z @ h
     r, z = sigmoid(a_r), sigmoid(a_z)
-    v = w_n @ h + (0.0 if layer.bias_hn is None else layer.bias_hn)
-    a_n = a_n + (w_n @ (r * h) if layer.reset == "before" else r * v)
+    v = W_n @ h + (0.0 if layer.bias_hn is None else layer.bias_hn)
+    a_n = a_n + (W_n @ (r * h) if layer.reset == "before" else r * v)
     n = np.tanh(a_n)
+    replaced, kept = sigmoid(-a_z) * n, z * h
     return {
-        "a_r": a_r,
-        "a_z": a_z,
-        "a_n": a_n,
-        "r": r,
-        "z": z,
-        "n": n,
-        "v": v,
-        "h": sigmoid(-a_z) * n + z * h,
-    }
+        "a_r": a_r, "a_z": a_z, "a_n": a_n, "rₜ": r, "zₜ": z, "nₜ": n, "v": v, "hₜ": replaced + kept,
+        "(rₜ ⊙ v)": r * v, "((1 − zₜ) ⊙ nₜ)": replaced, "(zₜ ⊙ hₜ₋₁)": kept,
+    }  # fmt: skip

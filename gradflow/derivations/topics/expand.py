@@ -1,12 +1,15 @@
 """The gradient as an expanded sum, every term written out, for any steps and any cell."""
 
+from functools import cache
+
 import numpy as np
 
 from gradflow.analysis.shared.inputs import check_count
 from gradflow.derivations.topics.complex_cells import FUNCTIONS
-from gradflow.derivations.topics.line import ROUNDING, TINY, DerivationLine, DerivationTopic
+from gradflow.derivations.topics.line import ROUNDING, TINY, Array, DerivationLine
+from gradflow.derivations.topics.network import DerivationNetwork
 from gradflow.derivations.topics.numerals import lowered, raised
-from gradflow.derivations.topics.unrolled import UnrolledNetwork
+from gradflow.derivations.topics.topic import DerivationTopic
 from gradflow.notation.evaluate import Symbols
 
 MAX_EXPANDED_STEPS = 8  # which have 36 terms
@@ -16,10 +19,10 @@ def build_topic(seed: int, *, cell: str | None = None, hidden: int = 3, steps: i
     """Return the gradient term by term, of the sheet's network or of a cell that is named."""
     check_count("steps", steps, 1, MAX_EXPANDED_STEPS)
     if cell is None:
-        net, state = UnrolledNetwork.draw_sheet(seed, hidden, steps), "h"
+        net, state = DerivationNetwork.draw_sheet(seed, hidden, steps), "h"
         whose, which = "$hₜ = σ(Whₜ₋₁ + Uxₜ)$", ", $n$ times $diag(σ′) W$ with $σ′$ at each step's own $z$"
     else:
-        net, state = UnrolledNetwork.draw_cell(cell, seed, hidden, steps), "s"
+        net, state = DerivationNetwork.draw_cell(cell, seed, hidden, steps), "s"
         whose, which = f"{cell}, with its whole state $s$ and its recurrent weights $W$", ""
     terms = steps * (steps + 1) // 2
     return DerivationTopic(
@@ -30,7 +33,7 @@ def build_topic(seed: int, *, cell: str | None = None, hidden: int = 3, steps: i
             "each step $k$ has a copy $Wₖ$ of $W$. The numbers are for $Lₜ = ‖hₜ − yₜ‖²/2$, where $hₜ$ is "
             "the output of the network."
         ),
-        symbols=lambda: _symbols(net, state),
+        symbols=_symbols(net, state),
         lines=_lines(net, state),
         answer=(
             f"Line {terms + 2}: {terms} terms. A loss goes back over $n$ steps through $n$ "
@@ -46,19 +49,21 @@ def build_topic(seed: int, *, cell: str | None = None, hidden: int = 3, steps: i
     )
 
 
-def _symbols(net: UnrolledNetwork, state: str) -> Symbols:
+def _symbols(net: DerivationNetwork, state: str) -> Symbols:
     """Return what the formulas are made of: the truth by complex steps, the factors by the cell itself."""
-    steps = range(1, net.steps + 1)
-    between = {(t, t - 1): net.own_jacobian(t) for t in steps}
-    if net.steps > 2:
-        between[net.steps, 1] = net.later(net.steps, 1)
+
+    def between(t: int, k: int) -> Array:
+        if t - k == 1:
+            return net.own_jacobian(t, k)
+        if (t, k) == (net.steps, 1):
+            return net.by_state("s", t, k)
+        raise LookupError("only steps in a row, and the first and the last one, stand in a formula")
+
     return {
-        **(FUNCTIONS | {"zₜ": {t: net.z(t) for t in steps}} if state == "h" else {}),
-        "W": net.W, "∂L/∂W": net.gradient(),
-        "∂Lₜ/∂Wₖ": {(t, k): net.term(t, k) for t in steps for k in range(1, t + 1)},
-        f"∂Lₜ/∂{state}ₜ": {(t, t): net.loss_at(t, t) for t in steps},
-        f"∂{state}ₜ/∂{state}ₖ": between,
-        f"∂⁺{state}ₖ/∂W": {k: net.own_immediate(k) for k in steps},
+        **(FUNCTIONS | net.name_quantities("zₜ") if state == "h" else {}),
+        "W": net.W, "∂L/∂W": net.gradient()[0], "∂Lₜ/∂Wₖ": cache(lambda t, k: net.by_copy("L", t, k)[0]),
+        f"∂Lₜ/∂{state}ₜ": {(t, t): net.by_state("L", t, t) for t in range(1, net.steps + 1)},
+        f"∂{state}ₜ/∂{state}ₖ": cache(between), f"∂⁺{state}ₖ/∂W": cache(net.own_immediate),
     }  # fmt: skip
 
 
@@ -76,7 +81,7 @@ def _chain(state: str, t: int, k: int) -> str:
     return " · ".join([first, *factors, last])
 
 
-def _lines(net: UnrolledNetwork, state: str) -> list[DerivationLine]:
+def _lines(net: DerivationNetwork, state: str) -> list[DerivationLine]:
     pairs = [(t, k) for t in range(1, net.steps + 1) for k in range(t, 0, -1)]
     copies = {pair: f"∂{lowered('L', pair[0])}/∂{lowered('W', pair[1])}" for pair in pairs}
     return [
@@ -103,11 +108,11 @@ def _describe_way(t: int, k: int) -> str:
     return f"from $L$ at step {t} back to the weights of step {k}: {count} between"
 
 
-def _power_lines(net: UnrolledNetwork, state: str) -> list[DerivationLine]:
+def _power_lines(net: DerivationNetwork, state: str) -> list[DerivationLine]:
     """Return what stands between the last step and the first: as many matrices as there are steps."""
     T = net.steps
     whole = f"∂{lowered(state, T)}/∂{lowered(state, 1)}"
-    power, truth = np.linalg.matrix_power(net.own_jacobian(T), T - 1), net.later(T, 1)
+    power, truth = np.linalg.matrix_power(net.own_jacobian(T, T - 1), T - 1), net.by_state("s", T, 1)
     scale = max(np.abs(power).max(), np.abs(truth).max())
     equal = scale < TINY or np.abs(power - truth).max() <= ROUNDING * scale
     return [
@@ -122,7 +127,8 @@ def _power_lines(net: UnrolledNetwork, state: str) -> list[DerivationLine]:
             if equal
             else "not one matrix times itself, as the sheet says for short: $W$ is the same at every step, "
             "but the slopes are taken at each step's own state",
-            right=lambda: power,
+            symbols={"P": power},
+            checks={} if equal else {"right": "P"},
             tolerance=ROUNDING,
         ),
     ]

@@ -1,15 +1,15 @@
 """One line of a derivation: a formula, why it holds, and the check of the formula as it is printed."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from gradflow.errors import NumericalError
-from gradflow.notation.evaluate import Symbols, evaluate
+from gradflow.notation.evaluate import Each, Symbols, evaluate
 from gradflow.notation.formulas import find_relation, split_sides
 
 Array = NDArray[Any]
@@ -30,39 +30,20 @@ class DerivationLine:
         With one relation: = (the sides agree to rounding), ≠ (they are far apart), ≤ or < (in every entry).
     reason : str
         Formulas in it stand between $ signs.
-    at : mapping
-        What letters stand for, an index or each of several: see `evaluate`.
-    given : callable, optional
-        Symbols of this line alone, beside those of its topic.
-    left, right : callable, optional
-        The same side without the formula: a slip in ≠ would leave it true, and shows only beside this.
+    symbols : mapping
+        Symbols of this line alone, beside those of its topic: see `evaluate`.
+    checks : mapping
+        Of ≠, a formula that is equal to the ``left`` or the ``right`` side, in other symbols. It is not
+        printed. A slip in a side would leave ≠ true, and shows only beside this formula.
     tolerance : float, optional
         Relative: the most that equal sides may differ, the least that others must.
     """
 
     formula: str
     reason: str
-    at: Mapping[str, ArrayLike] = field(default_factory=dict)
-    given: Callable[[], Symbols] = dict
-    left: Callable[[], ArrayLike] | None = None
-    right: Callable[[], ArrayLike] | None = None
+    symbols: Symbols = field(default_factory=dict)
+    checks: Mapping[str, str] = field(default_factory=dict)
     tolerance: float | None = None
-
-
-@dataclass(frozen=True)
-class DerivationTopic:
-    """What is asked, the lines that lead to it, the answer, and where the sheet has a slip.
-
-    ``symbols`` computes what the formulas are made of: see `evaluate`.
-    """
-
-    exercise: str
-    title: str
-    statement: str
-    symbols: Callable[[], Symbols]
-    lines: list[DerivationLine]
-    answer: str
-    slip: str | None = None
 
 
 class VerifiedLine(NamedTuple):
@@ -92,28 +73,41 @@ def verify_line(topic: str, number: int, line: DerivationLine, symbols: Symbols)
     """
     name = f"{topic}, line {number}: {line.formula}"
     sign = find_relation(line.formula)
-    every = {**symbols, **line.given()}
+    every = {**line.symbols, **symbols, **line.symbols}  # the axes of a line are in the order of its own
+    axes = sum(np.ndim(value.values) for value in every.values() if isinstance(value, Each))
+
+    def compare(sign: str, left: str, right: str, tolerance: float | None) -> VerifiedLine:
+        values = [_drop_tiny(evaluate(side, every)) for side in (left, right)]
+        sides = _align(values[0], values[1], axes)
+        if not all(np.isfinite(side).all() for side in sides):
+            raise NumericalError(
+                f"{name}: a side leaves the range of a double; expected numbers nearer 1, or fewer steps"
+            )
+        return _compare_sides(sign, tolerance, *sides)
+
+    left, right = split_sides(line.formula)
     try:
         with np.errstate(over="ignore", invalid="ignore"):
-            sides = [_without_tiny(evaluate(half, every, line.at)) for half in split_sides(line.formula)]
-        left, right = _align(sides[0], sides[1], sum(np.ndim(values) for values in line.at.values()))
+            found = compare(sign, left, right, line.tolerance)
+            checks = {
+                side: compare("=", {"left": left, "right": right}[side], formula, None)
+                for side, formula in line.checks.items()
+            }
     except ValueError as error:
         raise NumericalError(f"{name}: the formula cannot be evaluated: {error}") from None
-    if not (np.isfinite(left).all() and np.isfinite(right).all()):
-        raise NumericalError(
-            f"{name}: a side leaves the range of a double; expected numbers nearer 1, or fewer steps"
-        )
-    found = _compare_sides(sign, line.tolerance, left, right)
     if not _holds(found):
         sense = "at least" if sign == "≠" else "at most"
-        told = "differ by" if sign in "=≠" else "are apart by"
+        relation = "differ by" if sign in "=≠" else "are apart by"
         raise NumericalError(
-            f"{name} does not hold: left {found.left:.6g}, right {found.right:.6g}{_where(found)} {told} "
+            f"{name} does not hold: left {found.left:.6g}, right {found.right:.6g}{_place(found)} {relation} "
             f"{found.difference:.3g} relative; expected {sense} {found.tolerance:.3g}"
         )
-    for which, code, value in (("left", line.left, left), ("right", line.right, right)):
-        if code is not None:
-            _check_same(f"{name}: the formula's {which} side", value, _without_tiny(np.asarray(code())))
+    for side, check in checks.items():
+        if not _holds(check):
+            raise NumericalError(
+                f"{name}: the {side} side is {check.left:.6g}{_place(check)}; expected {check.right:.6g}, "
+                f"the value of {line.checks[side]}"
+            )
     return found
 
 
@@ -133,20 +127,11 @@ def _align(left: Array, right: Array, axes: int) -> tuple[Array, Array]:
     return sides[0], sides[1]
 
 
-def _check_same(side: str, printed: Array, value: Array) -> None:
-    """Raise a NumericalError unless a printed side is the number that was computed without it."""
-    if value.ndim and printed.shape != value.shape:
-        raise NumericalError(f"{side} has shape {printed.shape}, its numbers {value.shape}")
-    found = _compare_sides("=", None, *np.broadcast_arrays(printed, value))
-    if not _holds(found):
-        raise NumericalError(f"{side} says {found.left:.6g}, its numbers {found.right:.6g}{_where(found)}")
-
-
-def _where(found: VerifiedLine) -> str:
+def _place(found: VerifiedLine) -> str:
     return f" at {found.entry}" if found.entry else ""
 
 
-def _without_tiny(side: Array) -> Array:
+def _drop_tiny(side: Array) -> Array:
     return np.where(np.abs(side) < TINY, 0.0, side)
 
 

@@ -5,8 +5,9 @@ from dataclasses import replace
 import numpy as np
 
 from gradflow.analysis.shared.inputs import check_count
-from gradflow.derivations.topics.line import Array, DerivationLine, DerivationTopic, round_up_to_decade
+from gradflow.derivations.topics.line import Array, DerivationLine, round_up_to_decade
 from gradflow.derivations.topics.numerals import raised
+from gradflow.derivations.topics.topic import DerivationTopic, read_topic
 from gradflow.errors import UsageError
 from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.spectrum import spectrum
@@ -14,23 +15,32 @@ from gradflow.linalg.spectrum import spectrum
 MAX_POWER_STEPS = 30  # each a line
 MAX_CONDITION = 1e8  # of Q, past which QΛⁿQ⁻¹ says nothing any more
 
-PROOF = [
-    DerivationLine(
-        "MQ = QΛ", "column by column: the $i$-th column of $MQ$ is $Mvᵢ$, that of $QΛ$ is $λᵢ vᵢ$"
-    ),
-    DerivationLine("QQ⁻¹ = I", "$M$ is diagonalizable: its eigenvectors are independent, so $Q⁻¹$ exists"),
-    DerivationLine("M¹ = QΛ¹Q⁻¹", "base, $n = 1$: (1) times $Q⁻¹$ from the right, with (2)"),
-    DerivationLine("Mᵏ = QΛᵏQ⁻¹", "hypothesis: let it hold for some $k$"),
-    DerivationLine(
-        "Mᵏ⁺¹ = QΛᵏQ⁻¹ · QΛQ⁻¹",
-        "step: $Mᵏ⁺¹ = MᵏM$, with (4) for the first factor and (3) for the second",
-    ),
-    DerivationLine("QΛᵏQ⁻¹ · QΛQ⁻¹ = QΛᵏΛQ⁻¹", "the inner $Q⁻¹Q$ is $I$ and drops out"),
-    DerivationLine("ΛᵏΛ = Λᵏ⁺¹", "diagonal matrices are multiplied entry by entry: $λᵢᵏ λᵢ = λᵢᵏ⁺¹$"),
-    DerivationLine(
-        "Mᵏ⁺¹ = QΛᵏ⁺¹Q⁻¹", "(7) put into (6): the statement for $k + 1$, which ends the induction"
-    ),
-]
+TEXT = """
+5-2b: powers by the eigendecomposition
+
+Prove by induction that a diagonalizable $M = QΛQ⁻¹$ has $Mⁿ = QΛⁿQ⁻¹$ for every $n ≥ 1$; the columns of $Q$
+are the eigenvectors, $Mvᵢ = λᵢ vᵢ$. Lines with a $k$ show numbers for $k = {k}$.
+
+MQ = QΛ
+    column by column: the $i$-th column of $MQ$ is $Mvᵢ$, that of $QΛ$ is $λᵢ vᵢ$
+QQ⁻¹ = I
+    $M$ is diagonalizable: its eigenvectors are independent, so $Q⁻¹$ exists
+M¹ = QΛ¹Q⁻¹
+    base, $n = 1$: (1) times $Q⁻¹$ from the right, with (2)
+Mᵏ = QΛᵏQ⁻¹
+    hypothesis: let it hold for some $k$
+Mᵏ⁺¹ = QΛᵏQ⁻¹ · QΛQ⁻¹
+    step: $Mᵏ⁺¹ = MᵏM$, with (4) for the first factor and (3) for the second
+QΛᵏQ⁻¹ · QΛQ⁻¹ = QΛᵏΛQ⁻¹
+    the inner $Q⁻¹Q$ is $I$ and drops out
+ΛᵏΛ = Λᵏ⁺¹
+    diagonal matrices are multiplied entry by entry: $λᵢᵏ λᵢ = λᵢᵏ⁺¹$
+Mᵏ⁺¹ = QΛᵏ⁺¹Q⁻¹
+    (7) put into (6): the statement for $k + 1$, which ends the induction
+
+Answer: $Mⁿ = QΛⁿQ⁻¹$ holds for $n = 1$, and with $k$ for $k + 1$, hence for every $n ≥ 1$; for $n = 0$ both
+sides are $I$. So $Mⁿ$ does what the $λᵢⁿ$ do: $Q$ and $Q⁻¹$ stay as they are.
+"""
 
 
 def build_topic(
@@ -56,30 +66,19 @@ def build_topic(
     # κ(Q) magnifies every error of an eigenvalue
     size = float(np.linalg.norm(M, 2) / (np.abs(values).max() or 1.0))
     tolerance = round_up_to_decade(10 * len(M) * DOUBLE_EPS * MAX_POWER_STEPS * condition * size)
-    instances = [
-        DerivationLine(
-            f"{raised('M', n)} = {raised('QΛ', n)}Q⁻¹",
-            f"$n = {n}$: {n} factors $M$ on the left, eigenvalues raised to {n} on the right",
-        )
-        for n in range(2, steps + 1)
-    ]
-    return DerivationTopic(
-        exercise="5-2b",
-        title="powers by the eigendecomposition",
-        statement=(
-            "Prove by induction that a diagonalizable $M = QΛQ⁻¹$ has $Mⁿ = QΛⁿQ⁻¹$ for every $n ≥ 1$; the "
-            f"columns of $Q$ are the eigenvectors, $Mvᵢ = λᵢ vᵢ$. Lines with a $k$ show numbers for $k = "
-            f"{k}$."
-        ),
-        symbols=lambda: {
-            "M": M, "Q": Q, "Q⁻¹": inverse, "Λ": np.diag(values), "I": np.eye(len(M)), "k": k,
-        },
-        lines=[replace(line, tolerance=tolerance) for line in PROOF + instances],
-        answer=(
-            "$Mⁿ = QΛⁿQ⁻¹$ holds for $n = 1$, and with $k$ for $k + 1$, hence for every $n ≥ 1$; for $n = "
-            "0$ both sides are $I$. So $Mⁿ$ does what the $λᵢⁿ$ do: $Q$ and $Q⁻¹$ stay as they are."
-        ),
-    )  # fmt: skip
+    symbols = {"M": M, "Q": Q, "Q⁻¹": inverse, "Λ": np.diag(values), "I": np.eye(len(M)), "k": k}
+    topic = read_topic(
+        TEXT.format(k=k),
+        symbols,
+        lines=[
+            DerivationLine(
+                f"{raised('M', n)} = {raised('QΛ', n)}Q⁻¹",
+                f"$n = {n}$: {n} factors $M$ on the left, eigenvalues raised to {n} on the right",
+            )
+            for n in range(2, steps + 1)
+        ],
+    )
+    return replace(topic, lines=[replace(line, tolerance=tolerance) for line in topic.lines])
 
 
 def _draw_matrix(seed: int, size: int) -> Array:

@@ -8,8 +8,9 @@ import numpy as np
 
 from gradflow.analysis.power.regime import classify
 from gradflow.analysis.shared.inputs import check_count
-from gradflow.derivations.topics.line import Array, DerivationLine, DerivationTopic, round_up_to_decade
+from gradflow.derivations.topics.line import Array, DerivationLine, round_up_to_decade
 from gradflow.derivations.topics.numerals import raised, write_numbers
+from gradflow.derivations.topics.topic import DerivationTopic
 from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.norms import frobenius_norm, spectral_norm
 from gradflow.linalg.powers import matrix_power
@@ -62,7 +63,7 @@ SLIP_LINES = [
         "Q_sΛ_sQ_s⁻¹ ≠ W",
         "with $Q_s = [0.8, −0.6; 0.6, 0.8]$ and $Λ_s = [0.4, 0; 0, 0.9]$ as the sheet prints them: "
         "they give $[0.58, −0.24; −0.24, 0.72]$",
-        left=lambda: SHEET * [[1, -1], [-1, 1]],
+        checks={"left": "[0.58, −0.24; −0.24, 0.72]"},
     ),
     DerivationLine("Q_s⁻¹Λ_sQ_s = W", "with the same two: $Q$ and $Q⁻¹$ are swapped"),
     DerivationLine(
@@ -100,7 +101,7 @@ def build_topic(seed: int, *, matrix: Array | None = None, steps: int = 30) -> D
             f"Compute $Wⁿ$ for $n = {steps}$ and {named}. What do you observe? What happens if every $|λᵢ| "
             "< 1$, if any $|λᵢ| > 1$, if all $λᵢ = 1$?"
         ),
-        symbols=case.symbols,
+        symbols=case.symbols(),
         lines=lines,
         answer=f"{_observe(case) if is_sheet else f'For this matrix {OBSERVED[case.regime]}.'} {GENERAL}",
         slip=SLIP if is_sheet else None,
@@ -193,7 +194,7 @@ def _power_lines(case: _PowerCase) -> list[DerivationLine]:
             f"{raised('ρ', n)} ≤ ‖{name}‖",
             "$ρ$ is the largest $|λᵢ|$, $‖·‖$ the largest singular value: an eigenvector $v$ of norm 1 that "
             "belongs to it has $‖Wⁿv‖ = ρⁿ$, whatever the matrix",
-            given=lambda: {raised("ρ", n): number_power(case.radius.low, n).value()},
+            symbols={raised("ρ", n): number_power(case.radius.low, n).value()},
         )
     )
     # of a power that is 0, or was lost to rounding, there may be something left that no bound allows for
@@ -208,7 +209,7 @@ def _upper_bound(case: _PowerCase) -> DerivationLine:
             f"‖{raised('W', n)}‖ ≤ κ(Q) {raised('ρ', n)}",
             "$‖QΛⁿQ⁻¹‖ ≤ ‖Q‖ ‖Λⁿ‖ ‖Q⁻¹‖$, with $κ(Q) = ‖Q‖ ‖Q⁻¹‖$ and $‖Λⁿ‖ = ρⁿ$: apart from a factor that "
             f"does not depend on $n$, here $κ(Q) = {write_numbers(case.condition)}$, $ρ$ alone decides",
-            given=lambda: {raised("ρ", n): number_power(case.radius.high, n).value()},
+            symbols={raised("ρ", n): number_power(case.radius.high, n).value()},
         )
     last = "ᵐ⁻¹" if m - 1 <= n else raised("", n)
     return DerivationLine(
@@ -216,7 +217,7 @@ def _upper_bound(case: _PowerCase) -> DerivationLine:
         "$W$ is not diagonalizable, so there is no $κ(Q)$. By Schur $W = V(D + N)Vᴴ$ with a unitary $V$, "
         f"$D$ the eigenvalues and $N$ strictly upper triangular, so that $Nᵐ = 0$ ($m = {m}$ "
         "rows) and $‖N‖$ its Frobenius norm: $ρⁿ$ times a polynomial in $n$",
-        given=lambda: {"m": m, "ρ": case.radius.high, "‖N‖": case.departure()},
+        symbols={"m": m, "ρ": case.radius.high, "‖N‖": case.departure()},
     )
 
 
@@ -229,7 +230,7 @@ def _consequence(case: _PowerCase) -> list[DerivationLine]:
                 f"{raised('W', m)} = 0",
                 f"every eigenvalue is 0 and $W$ has $m = {m}$ rows: $D = 0$, and nothing is left after $m$ "
                 "steps",
-                given=lambda: {raised("W", m): matrix_power(Scaled(case.W), m).value.array},
+                symbols={raised("W", m): matrix_power(Scaled(case.W), m).value.array},
             )
         ]
     if case.regime not in CONSEQUENCES:
@@ -241,7 +242,7 @@ def _consequence(case: _PowerCase) -> list[DerivationLine]:
         return []
     norm = f"‖{raised('W', late)}‖"
     formula = f"{write_numbers(LARGE)} < {norm}" if sign > 0 else f"{norm} < {write_numbers(1 / LARGE)}"
-    return [DerivationLine(formula, CONSEQUENCES[case.regime], given=lambda: case.named_norm(late))]
+    return [DerivationLine(formula, CONSEQUENCES[case.regime], symbols=case.named_norm(late))]
 
 
 def _other_matrices(n: int) -> list[DerivationLine]:
@@ -261,7 +262,7 @@ def _other_matrices(n: int) -> list[DerivationLine]:
         DerivationLine(
             "QIQ⁻¹ = I",
             "all eigenvalues 1 and diagonalizable: then $Λ = I$, whatever $Q$ is, and $Wⁿ = W = I$",
-            given=lambda: {"Q": Q, "Q⁻¹": np.linalg.inv(Q), "I": np.eye(2)},
+            symbols={"Q": Q, "Q⁻¹": np.linalg.inv(Q), "I": np.eye(2)},
         ),
         DerivationLine(
             f"{raised('[1, 1; 0, 1]', n)} = [1, {n}; 0, 1]",
