@@ -24,17 +24,17 @@ from gradflow.layouts.assumptions import check_left_open
 from gradflow.layouts.checkpoint import Checkpoint, read_checkpoint
 from gradflow.layouts.network import Network, NetworkLayer
 
-# Credit is measured along so many sequences of inputs, drawn or given, from so many steps of all of them, at
-# least two and at most eight a sequence. Of large layers, whose many units average, half as many do.
+# Credit is measured along at most MAX_DRAWS sequences of inputs, from MAX_MEASUREMENTS ends in all, at least
+# MIN_ENDS and at most MAX_ENDS in each sequence. Large layers need half as many, because many units average.
 MAX_DRAWS, MAX_MEASUREMENTS, MIN_ENDS, MAX_ENDS = 8, 16, 2, 8
 
 
 class InspectionQuestion(NamedTuple):
-    """What is asked about every file; picklable, for files may go to several processes."""
+    """The options of an inspection, the same for every file. Picklable, because workers may be processes."""
 
     inputs: Inputs
     length: int
-    lags: int  # that rates and horizons rest on
+    lags: int  # over which rates and horizons are measured
     seed: int
     layout: str | None
     assume: Mapping[str, str]
@@ -42,7 +42,7 @@ class InspectionQuestion(NamedTuple):
 
 
 class Finding(NamedTuple):
-    """One layer, as it is told about."""
+    """The measurements of one layer."""
 
     name: str
     cell: str
@@ -53,13 +53,13 @@ class Finding(NamedTuple):
     parameters: int
     norm: float
     forget_bias: float | None
-    slope: float | None  # of a cell without gates: the activation's mean derivative along the run
+    slope: float | None  # mean derivative of the activation along the run; None for a cell with gates
     fed: str
-    took_input: bool  # itself, or its network
+    took_input: bool  # whether the layer, or the network that it is in, receives the given input
     assumed: tuple[str, ...]
-    told: str  # what was assumed, in words
-    turned: str  # gates that the framework has the other way round
-    lags: int  # that the rate rests on
+    assumed_text: str  # the assumptions as a sentence
+    inverted_gates: str  # gates whose values the framework defines as one minus those shown
+    lags: int  # over which the rate is measured
     credit: Credit
     gates: list[GateRow]
     trials: list[RemedyTrial]
@@ -68,21 +68,21 @@ class Finding(NamedTuple):
 
     @property
     def spectral_radius(self) -> float:
-        """The largest of its gates' recurrent matrices."""
+        """The largest spectral radius of a recurrent matrix, over the gates."""
         return max(gate.spectral_radius for gate in self.gates if gate.spectral_radius is not None)
 
     @property
     def verdict(self) -> str | None:
-        """The verdict on the rate: of the median over sequences, as `gradflow.compare` has it over draws.
+        """The verdict on the median rate over sequences, by the rule of `gradflow.compare` for draws.
 
-        A state that overflows along any of the sequences explodes.
+        It is ``exploding`` if the state overflows along any sequence.
         """
         overflows = self.credit.blow_up is not None
         return "exploding" if overflows else judge_median(self.credit.rates, self.lags).verdict
 
 
 class Answer(NamedTuple):
-    """What was found in one file, or why nothing was."""
+    """The findings of one file, or the problem that left none."""
 
     file: str
     findings: list[Finding]
@@ -92,56 +92,58 @@ class Answer(NamedTuple):
 
 
 class Job(NamedTuple):
-    """A file, or what was loaded of one, and the layers of it to look at; those it names where empty."""
+    """A file or checkpoint, and the layers to measure; without layers, all that the source names."""
 
     source: str | Checkpoint
     layers: tuple[str, ...] = ()
 
     @property
     def file(self) -> str:
-        """What messages call it: the file without the layer that was named."""
+        """The name of the file in messages, without the name of a layer."""
         return self.source.source if isinstance(self.source, Checkpoint) else parse_name(self.source).file
 
 
 def jobs(question: InspectionQuestion, sources: Sequence[str | Checkpoint]) -> list[Job]:
-    """Return the pieces of work: the files, or, of one file alone, its layers.
+    """Return the independent jobs: the files, or the layers of a single file.
 
     Raises
     ------
     GradflowError
-        If a pipe does not give what it should: it can be read but once, so it is read here.
+        If a pipe has no valid checkpoint. A pipe can be read only once, so it is read here.
     """
     whole = [
-        Job(source) if isinstance(source, Checkpoint) or _lasting(source) else _keep_pipe(question, source)
+        Job(source)
+        if isinstance(source, Checkpoint) or _can_be_reread(source)
+        else _read_pipe(question, source)
         for source in sources
     ]
     if len(whole) > 1 or isinstance(whole[0].source, Checkpoint):
         return whole
     try:
-        checkpoint, layers = _opened(question, whole[0])
+        checkpoint, layers = _open_job(question, whole[0])
     except GradflowError:
-        return whole  # whose answer says what is wrong
+        return whole  # the job itself reports the error
     if len(layers) == 1:
-        return [Job(checkpoint, layers)]  # read once
+        return [Job(checkpoint, layers)]  # so the file is read once
     return [Job(whole[0].source, (layer,)) for layer in layers]
 
 
-def _keep_pipe(question: InspectionQuestion, source: str) -> Job:
-    """Return what is to be done about a pipe, now read, under the name that it was given."""
-    checkpoint, layers = _opened(question, Job(source))
+def _read_pipe(question: InspectionQuestion, source: str) -> Job:
+    """Read a pipe, and return its job under the given name."""
+    checkpoint, layers = _open_job(question, Job(source))
     return Job(replace(checkpoint, source=source), layers)
 
 
-def _lasting(source: str) -> bool:
-    """Return whether a source is no pipe: a file, or nothing at all."""
+def _can_be_reread(source: str) -> bool:
+    """Return whether a source can be read again: a regular file, or a name without a file."""
     file = parse_name(source).file
     return file != "-" and (os.path.isfile(file) or not os.path.exists(file))
 
 
 def answer(question: InspectionQuestion, job: Job) -> Answer:
-    """Return what is found in a file, all layers or those meant, or why nothing is."""
+    """Return the findings of a job, or the problem that left none."""
     try:
-        checkpoint, layers = _opened(question, job)
+        checkpoint, layers = _open_job(question, job)
         found = [
             finding
             for network in checkpoint.networks
@@ -154,13 +156,13 @@ def answer(question: InspectionQuestion, job: Job) -> Answer:
 
 
 def merge_answers(answers: Sequence[Answer]) -> Answer:
-    """Return the answer of a file from those to its layers: what goes wrong with one goes wrong with it."""
+    """Return the answer for a file from those for its layers; it has a problem if one of them has."""
     problem = next((one for one in answers if one.problem is not None), None)
     return problem or answers[0]._replace(findings=[finding for one in answers for finding in one.findings])
 
 
-def _opened(question: InspectionQuestion, job: Job) -> tuple[Checkpoint, tuple[str, ...]]:
-    """Return the checkpoint and the names of the layers that are meant."""
+def _open_job(question: InspectionQuestion, job: Job) -> tuple[Checkpoint, tuple[str, ...]]:
+    """Return the checkpoint of a job, and the names of its layers."""
     if isinstance(job.source, Checkpoint):
         checkpoint, chosen = job.source, job.source.layers
     else:
@@ -177,7 +179,7 @@ def _findings(question: InspectionQuestion, network: Network, layers: Collection
     inputs, kind = _feed_layer(question.inputs, network.levels[0][0].cell.input_size, draws)
     lowest = network.levels[0]
     wanted = [layer.name in layers for layer in network.layers]
-    needed = len(wanted) - wanted[::-1].index(True)  # what stands above the last of them need not run
+    needed = len(wanted) - wanted[::-1].index(True)  # layers above the last wanted one do not run
     for layer, trajectory, genuine in islice(trajectories(network, inputs), needed):
         if layer.name in layers:
             fed = kind if layer in lowest else "layer below" if genuine else "unit normal"
@@ -185,7 +187,7 @@ def _findings(question: InspectionQuestion, network: Network, layers: Collection
 
 
 def _feed_layer(inputs: Inputs, features: int, draws: int) -> tuple[Array, str]:
-    """Return inputs that a network takes, (draws, T, features), and what they are: those given, if it can."""
+    """Return inputs (draws, T, features) and their kind: the given ones if their features fit the network."""
     if inputs.data is not None and inputs.features == features:
         return _draw_inputs(inputs, min(len(inputs.data), draws)), "input"
     if inputs.data is not None or inputs.kind == "normal":
@@ -208,7 +210,7 @@ def _finding(
     last_decides = took_input and fed != "unit normal"
     measured = credit(trajectory, question.length, ends=ends, window=question.lags, last_decides=last_decides)
     case = RemedyCase(cell, trajectory, measured, question.length, question.seed, ends, question.lags)
-    # what gates do is told of the first sequence
+    # gates are summarized along the first sequence
     states, inputs = trajectory.states[0], trajectory.inputs[0]
     activity = cell.activity(states, inputs) if trajectory.steps else []
     return Finding(
@@ -225,8 +227,8 @@ def _finding(
         fed=fed,
         took_input=took_input,
         assumed=layer.assumed,
-        told=layer.describe_assumed(),
-        turned=layer.inverted_gates,
+        assumed_text=layer.describe_assumed(),
+        inverted_gates=layer.inverted_gates,
         lags=question.lags,
         credit=measured,
         gates=gate_rows(cell, activity, every_step=question.gate_steps),

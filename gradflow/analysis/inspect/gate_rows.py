@@ -1,4 +1,4 @@
-"""What a trained gate looks like and does: its recurrent matrix, its bias, its values, its dead units."""
+"""The summary of a trained gate: its recurrent matrix, bias, values, and units that do not respond."""
 
 import math
 from typing import NamedTuple
@@ -26,11 +26,11 @@ class GateRow(NamedTuple):
     opened: tuple[int, ...]
     mean: Array  # of every unit
     time_constants: Array | None  # of every unit, in steps
-    steps: Array | None  # (T, 3), over units at every step, where it was asked for
+    steps: Array | None  # (T, 3), over units at every step, if requested
 
 
 def gate_rows(cell: LayerCell, activity: list[GateValues], *, every_step: bool = False) -> list[GateRow]:
-    """Return a row for each gate; of a cell without any, one for its state."""
+    """Return a row for each gate; for a cell without gates, one row for its state."""
     return [_row(cell, values, every_step) for values in activity]
 
 
@@ -41,9 +41,9 @@ def norm(matrix: Array) -> float:
 
 def _row(cell: LayerCell, activity: GateValues, every_step: bool) -> GateRow:
     _, name, gate, values = activity
-    own = name in cell.blocks  # a gate may be fixed, or another's counterpart
+    own = name in cell.blocks  # false for a fixed gate, and for one minus another gate
     recurrent = cell.recurrent(name) if own else None
-    shut, opened = _dead(gate, values) if own else ((), ())  # what is fixed is not dead
+    shut, opened = _find_dead_units(gate, values) if own else ((), ())  # a fixed gate has no dead units
     return GateRow(
         gate=name,
         spectral_radius=None if recurrent is None else spectral_radius(recurrent),
@@ -59,18 +59,18 @@ def _row(cell: LayerCell, activity: GateValues, every_step: bool) -> GateRow:
     )
 
 
-def _dead(gate: Gate, values: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
-    """Return the units that are within a tenth of the range from its low, or its high end at every step.
+def _find_dead_units(gate: Gate, values: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the units in the lowest tenth of the range at every step, and those in the highest tenth.
 
-    Where the range has no width, as that of a relu, the end itself counts.
+    For an infinite range, such as that of a relu, the end itself counts instead of a tenth.
     """
     span = gate.high - gate.low
     reach = GATE_EDGE * span if math.isfinite(span) else 0.0
     low, high = values.max(axis=0) <= gate.low + reach, values.min(axis=0) >= gate.high - reach
-    return _places(low), _places(high)
+    return _list_indices(low), _list_indices(high)
 
 
-def _places(marked: Array) -> tuple[int, ...]:
+def _list_indices(marked: Array) -> tuple[int, ...]:
     return tuple(int(k) for k in np.flatnonzero(marked))
 
 

@@ -1,9 +1,9 @@
-"""What could be changed in a layer through which no credit arrives, each change tried and measured.
+"""Changes to a layer through which credit does not arrive. Each is tried, and its effect is measured.
 
-A change is made to the layer's own weights, and the layer then run and measured again: what is reported is
-what came out, not what should. Where there are several runs, a value is sought on the first half of them and
-judged on all: weights that suit one sequence of inputs may lose, or blow up, the gradient of the next. For a
-new training, that is; it undoes what was learned.
+A trial changes the weights of the layer, runs the layer again and measures its credit. With several
+sequences, the search for a value uses the first half, and the measurement uses all: a value that suits one
+sequence may lose or inflate the gradient of another. The changes are for a new training, because they undo
+what was learned.
 """
 
 import math
@@ -23,11 +23,11 @@ from gradflow.errors import DataError, NumericalError
 MIN_LOG_SCALE, MAX_LOG_SCALE = -math.log(100.0), math.log(100.0)
 TRIED_FACTORS = (0.5, 2.0, 0.25, 4.0, 0.125, 8.0, 1 / 16, 16.0, 1 / 32, 32.0)
 FINER_FACTORS = (2**0.5, 2**0.25, 2**0.125)
-MAX_TRIED_BIAS = 40.0  # past which a gate is open to the last digit
+MAX_TRIED_BIAS = 40.0  # a gate with a larger bias is 1 to the last digit
 
 
 class RemedyTrial(NamedTuple):
-    """A change, its value, and what became of the gradient with it."""
+    """A change, its value, and the credit that was measured with it."""
 
     change: str
     value: float
@@ -35,22 +35,22 @@ class RemedyTrial(NamedTuple):
 
 
 class RemedyCase(NamedTuple):
-    """A layer through which no credit arrives over ``length`` steps, along the runs of a trajectory."""
+    """A layer through which credit does not arrive over ``length`` steps, and its trajectory."""
 
     cell: LayerCell
     trajectory: Trajectory
     before: Credit
     length: int
     seed: int
-    ends: int = 1  # from how many steps of each run a gradient is followed back
-    window: int | None = None  # lags that the rate rests on
+    ends: int = 1  # ends in each run
+    window: int | None = None  # lags over which the rate is measured
 
     def try_change(self, change: str, value: float, cell: LayerCell) -> RemedyTrial:
-        """Return what a changed cell does along the inputs of all runs."""
+        """Measure a changed cell along the inputs of all runs."""
         return RemedyTrial(change, value, self._measure(follow(cell, self.trajectory.inputs), rated=True))
 
     def try_for_search(self, change: str, value: float, cell: LayerCell) -> RemedyTrial:
-        """Return what a changed cell does along the inputs of the runs on which values are sought."""
+        """Measure a changed cell along the inputs of the first half of the runs, to search for a value."""
         return RemedyTrial(change, value, self._measure(follow(cell, self._get_search_inputs()), rated=False))
 
     def _get_search_inputs(self) -> Array:
@@ -65,8 +65,8 @@ class RemedyCase(NamedTuple):
 
 
 def trials(case: RemedyCase) -> Iterator[RemedyTrial]:
-    """Yield every change that suits the cell and the ill, tried; one that overflows is left out."""
-    gate = _retaining(case)
+    """Yield a trial of every change that suits the cell and the problem, unless it overflows."""
+    gate = _find_retaining_gate(case)
     chosen = (raise_bias, chrono) if gate and case.before.vanishes else (gain, orthogonal)
     for remedy in chosen:
         try:
@@ -76,7 +76,7 @@ def trials(case: RemedyCase) -> Iterator[RemedyTrial]:
 
 
 def best(tried: list[RemedyTrial]) -> RemedyTrial | None:
-    """Return the trial with which credit arrives most evenly, None where none does from all ends."""
+    """Return the trial whose credit is nearest to 1, or None if no trial arrives from all ends."""
     arrived = [trial for trial in tried if trial.credit.arrives_from_all]
     return min(arrived, key=lambda trial: trial.credit.distance, default=None)
 
@@ -84,7 +84,7 @@ def best(tried: list[RemedyTrial]) -> RemedyTrial | None:
 def raise_bias(case: RemedyCase, gate: str) -> RemedyTrial:
     """Raise the bias of the gate that keeps the state until its median unit keeps 1/e over the length.
 
-    Found along the way that the layer took before the change; what it is worth after, is measured.
+    The search uses the gate values of the unchanged layer. The measurement uses the changed layer.
     """
     held = _get_retained(case.trajectory, gate)
     held = held.reshape(-1, held.shape[-1])
@@ -101,7 +101,7 @@ def raise_bias(case: RemedyCase, gate: str) -> RemedyTrial:
 
 
 def chrono(case: RemedyCase, gate: str) -> RemedyTrial:
-    """Spread the bias of the gate that keeps the state over memories up to the length."""
+    """Draw the biases of the gate that keeps the state by chrono initialization up to ``length`` steps."""
     longest = float(max(case.length, 2))
     spread = chrono_bias(case.cell.hidden_size, longest, np.random.default_rng(case.seed))
     cell = _with_bias(case.cell, gate, lambda _: spread)
@@ -111,12 +111,13 @@ def chrono(case: RemedyCase, gate: str) -> RemedyTrial:
     return case.try_change("chrono", longest, cell)
 
 
-def gain(case: RemedyCase, gate: str) -> RemedyTrial:  # noqa: ARG001 - all remedies alike
-    """Multiply the recurrent weights by a factor with which credit arrives, or comes nearest to it.
+def gain(case: RemedyCase, gate: str) -> RemedyTrial:  # noqa: ARG001 - the signature of all remedies
+    """Multiply the recurrent weights by a factor with which credit arrives, or comes nearest to arriving.
 
-    First by what would make the rate 0 were the step linear; then by powers of two, the nearest to 1 first,
-    for a saturated cell keeps more the smaller its weights are; then by factors ever nearer to the best. The
-    best is that of which the worst run is nearest to a gradient as it was.
+    The search tries three kinds of factors and stops at the first that arrives: the factor that would make
+    the rate of a linear cell 0; powers of two, the nearest to 1 first, because a saturated cell keeps more
+    with smaller weights; and smaller and smaller changes of the best factor so far. The best factor is the
+    one whose worst measurement is nearest to 1.
     """
     found = _search_gain(case)
     return case.try_change("gain", found.value, _with_gain(case, found.value))
@@ -148,7 +149,7 @@ def _with_gain(case: RemedyCase, value: float) -> LayerCell:
     return case.cell.replace_arrays(weight_hh=value * case.cell.weight_hh)
 
 
-def orthogonal(case: RemedyCase, gate: str) -> RemedyTrial:  # noqa: ARG001 - all remedies alike
+def orthogonal(case: RemedyCase, gate: str) -> RemedyTrial:  # noqa: ARG001 - the signature of all remedies
     """Replace the recurrent weights of every gate by an orthogonal matrix."""
     generator = np.random.default_rng(case.seed)
     cell = case.cell
@@ -158,8 +159,8 @@ def orthogonal(case: RemedyCase, gate: str) -> RemedyTrial:  # noqa: ARG001 - al
     return case.try_change("orthogonal", 1.0, cell.replace_arrays(weight_hh=np.concatenate(blocks)))
 
 
-def _retaining(case: RemedyCase) -> str:
-    """Return the gate with a bias of its own that keeps the state, or nothing where there is none."""
+def _find_retaining_gate(case: RemedyCase) -> str:
+    """Return the name of the sigmoid gate that keeps the state and has a bias, or an empty text."""
     if getattr(case.cell, "gate_activation", "") != "sigmoid":
         return ""
     own = [(name, gate) for name, gate in _gates(case).items() if name in case.cell.blocks]
@@ -181,5 +182,5 @@ def _with_bias(cell: LayerCell, gate: str, change: Callable[[Array], Array]) -> 
 
 
 def _distance(trial: RemedyTrial) -> float:
-    """Return how far the worst run is from credit that arrives as it was; an overflow is farthest."""
+    """Return the distance of the worst measurement from 1; inf after an overflow."""
     return trial.credit.distance

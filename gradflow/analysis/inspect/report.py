@@ -162,7 +162,7 @@ def _advice(finding: Finding, length: int) -> str:
 def _wording(trial: RemedyTrial, finding: Finding) -> str:
     """Return a change as an instruction."""
     match trial.change:
-        case "forget_bias" | "update_bias" if _name(finding) in finding.turned:
+        case "forget_bias" | "update_bias" if _name(finding) in finding.inverted_gates:
             whose = f"{finding.framework} computes 1 minus this gate"
             return (
                 f"Lower the bias of the {RETAINING_GATE_NAMES[_name(finding)]} by {trial.value:g} ({whose})"
@@ -184,7 +184,7 @@ def _wording(trial: RemedyTrial, finding: Finding) -> str:
 
 def get_framework_value(trial: RemedyTrial, finding: Finding) -> float:
     """Return the value of a change in the framework's own convention."""
-    turned = trial.change.endswith("_bias") and _name(finding) in finding.turned
+    turned = trial.change.endswith("_bias") and _name(finding) in finding.inverted_gates
     return -trial.value if turned else trial.value
 
 
@@ -230,13 +230,13 @@ def notes(answers: Sequence[Answer], label: bool) -> Iterator[str]:
 
 
 def _of_one(finding: Finding) -> Iterator[str]:
-    if finding.turned:
+    if finding.inverted_gates:
         yield (
-            f"{finding.framework} computes 1 minus gate {finding.turned} of the cell: values of this gate "
-            f"are 1 minus those of {finding.framework}, and its bias has the opposite sign."
+            f"{finding.framework} computes 1 minus gate {finding.inverted_gates} of the cell: values of this "
+            f"gate are 1 minus those of {finding.framework}, and its bias has the opposite sign."
         )
-    if finding.told:
-        yield finding.told
+    if finding.assumed_text:
+        yield finding.assumed_text
     dead = [(gate.gate, len(gate.shut), len(gate.opened)) for gate in finding.gates]
     told = [
         f"{gate}: {shut} shut, {opened} open" if shut and opened else

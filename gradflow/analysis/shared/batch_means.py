@@ -5,14 +5,16 @@ from scipy.special import stdtrit
 
 from gradflow.cells.base import Array
 
-MAX_BATCHES = 128  # batches; past it neighbours are merged
+MAX_BATCHES = 128  # twice as many are merged in pairs
 MEAN_ROUNDING = 1e-12
 INTERVAL_CONFIDENCE = 0.95  # of an interval around an estimate, from both sides
-MIN_BATCHES = 8  # under which nothing is known of the error
+MIN_BATCHES = 8  # fewer batches give no error
 
 
 class BatchMeans:
-    """Sums of several quantities over batches of steps of equal length, as few as tell their errors.
+    """Sums of several quantities over batches of steps of equal length.
+
+    Neighbouring batches are merged when there are many, so that the memory does not grow with the steps.
 
     Examples
     --------
@@ -26,11 +28,11 @@ class BatchMeans:
     def __init__(self) -> None:
         self.steps: list[int] = []
         self.sums: list[Array] = []
-        self._parts = 1  # of what is added, that make a batch
-        self._open: list[tuple[int, Array]] = []  # of the batch that is not full yet
+        self._parts = 1  # additions that make one batch
+        self._open: list[tuple[int, Array]] = []  # the additions of the unfinished batch
 
     def add(self, steps: int, sums: Array) -> None:
-        """Add what was summed over the next ``steps``."""
+        """Add the sums over the next ``steps``."""
         self._open.append((steps, sums))
         if len(self._open) < self._parts:
             return
@@ -43,11 +45,11 @@ class BatchMeans:
             self._parts *= 2
 
     def totals(self) -> tuple[Array, Array]:
-        """Return after how many steps each batch ended, and the sums to there: (batches,), (batches, k)."""
+        """Return the step at which each batch ended, and the sums up to it: (batches,), (batches, k)."""
         return np.cumsum(self.steps), np.cumsum(self.sums, axis=0)
 
     def means(self) -> Array:
-        """Return the mean of each quantity a step, over all that was added."""
+        """Return the mean of each quantity per step, over all additions."""
         steps = sum(self.steps) + sum(steps for steps, _ in self._open)
         return np.asarray(np.sum([*self.sums, *(sums for _, sums in self._open)], axis=0) / steps)
 
@@ -56,7 +58,7 @@ class BatchMeans:
         return self._judge_batches()[0]
 
     def independent(self) -> Array:
-        """Return how many independent batches would tell as much of each mean; inf where it is −inf."""
+        """Return the number of independent batches that tell as much about each mean; inf for −inf."""
         return self._judge_batches()[1]
 
     def _judge_batches(self) -> tuple[Array, Array]:
@@ -71,16 +73,16 @@ class BatchMeans:
 def standard_errors(values: Array) -> tuple[Array, Array]:
     """Return the standard errors of the means of correlated series, (n, k) → (k,), and n/(1 + 2 Σ ρ_j).
 
-    s²/n (1 + 2 Σ ρ_j), the autocorrelations ρ_j being added in pairs ρ_{2j} + ρ_{2j+1}, which in a reversible
-    chain are positive and fall, for as long as they do (Geyer 1992, section 3.3: the initial monotone
-    sequence); or that of a first-order autoregression with the same ρ_1, whose bias (Marriott & Pope 1954) is
-    mended, if that is more, as it is in a short record of a long memory. The mean has taken its share of the
-    variance: of m independent values m − 1 are left.
+    The variance of a mean is s²/n (1 + 2 Σ ρ_j). The sum of the autocorrelations ρ_j is the larger of two
+    estimates. The first adds pairs ρ_{2j} + ρ_{2j+1} while they are positive and fall, as they do in a
+    reversible chain (Geyer 1992, section 3.3: the initial monotone sequence). The second is that of a
+    first-order autoregression with the same ρ_1, corrected for its bias (Marriott & Pope 1954); it is larger
+    for a short record of a long memory. s² has a factor m/(m − 1) for m independent values.
     """
     count = len(values)
     deviations = values - values.mean(axis=0)
     variance = (deviations**2).mean(axis=0)
-    # what differs by rounding alone is constant, and no record of it too short
+    # values that differ only by rounding are constant
     varies = variance > (MEAN_ROUNDING * np.abs(values).max(axis=0, initial=0.0)) ** 2
     safe = np.where(varies, variance, 1.0)
     first = _covariance(deviations, 1) / safe
@@ -93,14 +95,14 @@ def standard_errors(values: Array) -> tuple[Array, Array]:
 
 
 def student_quantile(freedom: Array) -> Array:
-    """Return how many standard errors a 95 % interval reaches to either side: 1.96 of infinite freedom.
+    """Return half the width of a 95 % interval in standard errors: 1.96 for infinite ``freedom``.
 
     Examples
     --------
     >>> student_quantile(np.array([7.0, np.inf])).round(3).tolist()
     [2.365, 1.96]
     """
-    # past 1e9 degrees of freedom the quantile is that of the normal law to more digits than a double has
+    # past 1e9 degrees of freedom the quantile is that of the normal distribution in all digits of a double
     return np.asarray(stdtrit(np.clip(freedom, 0.5, 1e9), 0.5 + INTERVAL_CONFIDENCE / 2.0))
 
 

@@ -23,10 +23,11 @@ CLEAR_MAJORITY = 7 / 8  # share of the measurements in which a gradient has to a
 
 
 class Measurement(NamedTuple):
-    """What became of a gradient from one end of one run; nan where the state overflows before.
+    """The gradient norms from one end of one run; nan if the state overflows before.
 
-    ``log10_norm`` is log₁₀ ‖∂s_t/∂s_{t−L}‖₂, of exactly L Jacobians; ``log10_norm_ratio`` is log₁₀ of that
-    over ‖∂s_t/∂s_{t−1}‖₂, and so the growth over the L − 1 steps before the last.
+    ``log10_norm`` is log₁₀ ‖∂s_t/∂s_{t−L}‖₂, the norm of a product of exactly L Jacobians.
+    ``log10_norm_ratio`` is log₁₀ of this norm divided by ‖∂s_t/∂s_{t−1}‖₂: the growth over the L − 1 steps
+    before the last.
     """
 
     draw: int
@@ -38,8 +39,8 @@ class Measurement(NamedTuple):
     def arrival(self) -> str:
         """Whether the gradient arrives: the norm decides, or the ratio if the norm is from 1e-2 to 1e2.
 
-        A last step that passes little makes the ratio large, for it divides by the norm of that step: what
-        is lost is lost, whatever it is divided by.
+        The norm comes first because the ratio divides by the norm of the last step. If that step passes
+        little, the ratio is large although the gradient is lost.
         """
         if math.isnan(self.log10_norm):  # the state overflows
             return "inflated"
@@ -50,16 +51,16 @@ class Measurement(NamedTuple):
 
     @property
     def distance(self) -> float:
-        """How far the norm or the ratio is from 1, the farther of them, in decades; inf for an overflow."""
+        """The larger distance from 1, of the norm or of the ratio, in decades; inf after an overflow."""
         farther = max(abs(self.log10_norm), abs(self.log10_norm_ratio))
         return math.inf if math.isnan(farther) else farther
 
 
 class Credit(NamedTuple):
-    """What became of gradients on their way back through one layer, from every end that was looked at.
+    """The gradient norms of one layer, measured from several ends of several runs.
 
-    ``rates`` are the growth over the second half of all lags from the last end, in nats per step, one for
-    each run; ``last_decides`` says that the last end is that of a sequence that was given.
+    ``rates`` has the growth over the second half of all lags from the last end, in nats per step, for each
+    run. ``last_decides`` is true if the last end is the end of a sequence that the user gave.
     """
 
     measurements: tuple[Measurement, ...]
@@ -67,9 +68,9 @@ class Credit(NamedTuple):
     horizon_float32: int | None
     blow_up: int | None
     error: float
-    horizon_sought: bool = True  # not of a very large state, whose norms are had at few lags alone
+    horizon_sought: bool = True  # false for a very large state, whose norms are measured at few lags
     last_decides: bool = False
-    is_bound: bool = False  # rounding has left no digit of a norm, and an upper bound of it is taken
+    is_bound: bool = False  # true if rounding left no digit of a norm, which is then an upper bound
 
     @property
     def rate(self) -> float:
@@ -100,21 +101,21 @@ class Credit(NamedTuple):
 
     @property
     def last(self) -> "Credit":
-        """The same of the last end alone."""
+        """The measurements from the last end alone."""
         end = max(one.end for one in self.measurements)
         return self._replace(measurements=tuple(one for one in self.measurements if one.end == end))
 
     def count_arrivals(self, arrival: str) -> int:
-        """Return from how many ends that is what became of the gradient."""
+        """Return the number of ends from which the gradient has this arrival."""
         return sum(one.arrival == arrival for one in self.measurements)
 
     @property
     def arrival(self) -> str:
-        """What became of the credit, in a word of `ARRIVALS`, or ``undecided``.
+        """One of `ARRIVALS`, or ``undecided``.
 
-        A gradient is ``lost`` (or ``inflated``) if it is so from more than half of the ends, or from the
-        last end of the sequences that were given, where a loss on the last step begins. It ``arrives`` if it
-        does so from seven eighths of the ends, the last included. Otherwise the ends disagree.
+        A gradient is ``lost`` (or ``inflated``) if it is so from more than half of the ends, or from more
+        than half of the last ends of given sequences, where a loss on the last step begins. It ``arrives`` if
+        it arrives from at least seven eighths of the ends, and of the last ends. Otherwise the ends disagree.
         """
         if self.blow_up is not None:
             return "inflated"
@@ -133,18 +134,18 @@ class Credit(NamedTuple):
 
     @property
     def arrives_from_all(self) -> bool:
-        """Whether it does so from every end of every run."""
+        """Whether the gradient arrives from every end of every run."""
         return self.blow_up is None and self.count_arrivals("arrives") == len(self.measurements)
 
     @property
     def vanishes(self) -> bool:
-        """Whether what keeps the gradient from arriving is that too little is left of it."""
+        """Whether the gradient does not arrive because too little of it is left."""
         few, many = self.count_arrivals("lost"), self.count_arrivals("inflated")
         return self.arrival == "lost" or (self.arrival == "undecided" and few >= many)
 
     @property
     def distance(self) -> float:
-        """How far the worst of the measurements is from 1, in decades; inf where a state overflows."""
+        """The largest distance of a measurement from 1, in decades; inf if a state overflows."""
         return max((one.distance for one in self.measurements), default=math.inf)
 
 
@@ -158,7 +159,7 @@ def credit(
     horizon: bool = True,
     rated: bool = True,
 ) -> Credit:
-    """Return what is left of a gradient ``length`` steps back from the ends of a trajectory.
+    """Return the gradient norms ``length`` steps back from several ends of a trajectory.
 
     Parameters
     ----------
@@ -167,15 +168,15 @@ def credit(
     length : int
         L, the steps over which credit is asked for.
     ends : int
-        From how many ends it is measured in each run: the last step, and others evenly before it that have
-        ``length`` steps behind them. There are as many as there is room for.
+        Number of ends in each run: the last step, and steps at equal distances before it that have at least
+        ``length`` steps behind them. A short run has fewer.
     window : int, optional
-        The lags over which rate and horizon are measured, from the last end: all steps unless given. The
-        first end stands at that distance from the last, as far as ``length`` lets it.
+        Lags over which the rate and the horizon are measured, from the last end. Default: all steps. The
+        first end is this many steps before the last, or as early as ``length`` allows.
     last_decides : bool
-        Whether the last end is that of a sequence that was given.
+        Whether the last end is the end of a sequence that the user gave.
     horizon, rated : bool
-        Whether the horizon (of the first run) and the rates are asked for.
+        Whether to measure the horizon (of the first run), and the rates.
 
     Examples
     --------
@@ -194,7 +195,7 @@ def credit(
     reached, lags = min(length, steps), min(window or steps, steps)
     half = lags // 2
     places = _ends(max(reached, steps - lags), steps, ends)
-    # one pass measures all of it where the rate rests on no more lags than credit
+    # one pass measures everything if the rate needs no more lags than the credit
     together = rated and lags == reached
     wanted = {1, reached, half} - {0} if together else {1, reached}
     norms, error, is_bound = _norms(trajectory, places, wanted)
@@ -232,11 +233,10 @@ def credit(
 
 
 def trajectories(network: Network, inputs: Array) -> Iterator[tuple[NetworkLayer, Trajectory, bool]]:
-    """Yield each layer of a network with its way, and whether it was fed what the network would feed it.
+    """Yield each layer of a network, its trajectory, and whether its inputs are those of the network.
 
-    Inputs have shape (T, features), or (draws, T, features). A level is fed the outputs of the one below, all
-    directions side by side. Where a state overflows there is no such output, and the level is fed unit normal
-    draws instead.
+    Inputs have shape (T, features), or (draws, T, features). The inputs of a level are the outputs of the
+    level below, all directions side by side. If a state below overflows, the inputs are unit normal instead.
     """
     genuine = True
     for level in network.levels:
@@ -257,7 +257,7 @@ def trajectories(network: Network, inputs: Array) -> Iterator[tuple[NetworkLayer
 
 
 def _median(values: Sequence[float]) -> float:
-    """Return the median, which of infinite values is the infinite one and not nan."""
+    """Return the median; the median of two infinities of the same sign is that infinity, not nan."""
     ordered = sorted(values)
     if not ordered or any(math.isnan(value) for value in ordered):
         return math.nan
@@ -266,7 +266,7 @@ def _median(values: Sequence[float]) -> float:
 
 
 def _ends(first: int, last: int, count: int) -> list[int]:
-    """Return the steps from which gradients go back: the last, and others evenly before it down to first."""
+    """Return the ends: ``count`` steps at equal distances from ``first`` to ``last``."""
     if count == 1:
         return [last]
     return sorted({round(place) for place in np.linspace(first, last, count)})
@@ -275,7 +275,7 @@ def _ends(first: int, last: int, count: int) -> list[int]:
 def _norms(
     trajectory: Trajectory, ends: Sequence[int], lags: set[int]
 ) -> tuple[dict[int, Array], float, bool]:
-    """Return log₁₀ of the norms at each lag, (draws, ends), their error, and whether one is but a bound."""
+    """Return log₁₀ of the norms at each lag, (draws, ends), their error, and whether one is only a bound."""
     norms, error, is_bound = end_log10_norms(trajectory, ends, sorted(lags))
     return dict(zip(sorted(lags), norms, strict=True)), error, is_bound
 
@@ -306,7 +306,7 @@ def _frobenius(trajectory: Trajectory) -> ProductNorms:
 def _horizon(trajectory: Trajectory, bounds: Array) -> int | None:
     """Return the first lag at which the spectral norm is outside float32's normal numbers.
 
-    The Frobenius norm is at most √n of it and never under it, so few lags are left to look at.
+    The Frobenius norm is between one and √n times the spectral norm, so few lags need the spectral norm.
     """
     ends = TRAINING_FORMATS["float32"]
     slack = 0.5 * math.log10(trajectory.size)

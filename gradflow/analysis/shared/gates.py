@@ -1,4 +1,4 @@
-"""What the gates of a cell do: their values at every step, how often at an end, how long they remember."""
+"""The values of the gates of a cell: their spread, their saturation and their time constants."""
 
 import math
 from collections.abc import Sequence
@@ -18,7 +18,7 @@ GATE_EDGE = 0.1
 
 
 class GateSummary(NamedTuple):
-    """One gate of one layer over all units and steps; each array has the draws' axes, if there are any."""
+    """One gate of one layer over all units and steps; arrays have the axes of the draws, if any."""
 
     layer: int
     name: str
@@ -30,14 +30,14 @@ class GateSummary(NamedTuple):
     time_constant: Array
 
     def of(self, draw: int | None) -> "GateSummary":
-        """Return that of one draw, by its place where there are several."""
+        """Return the summary of one draw by its index, or the summary itself for None."""
         place = ... if draw is None else draw
         return self._replace(**{name: getattr(self, name)[place] for name in self._fields[3:]})
 
 
 @dataclass(frozen=True, eq=False)
 class Gates:
-    """Every gate of every layer: medians over seeds of what each has over units and steps."""
+    """Every gate of every layer: medians over seeds of statistics over units and steps."""
 
     cell: list[str] = column("the cell, as it was named")
     gate: list[str] = column("the gate's letter")
@@ -73,7 +73,7 @@ def summarize_gate(values: GateValues) -> GateSummary:
 
 
 def at_end(gate: Gate, values: Array) -> Array:
-    """Return 1 where a value lies within a tenth of the range from an end, else 0; nan without ends."""
+    """Return 1 for values in the lowest or highest tenth of the range, else 0; nan for an infinite range."""
     reach = GATE_EDGE * (gate.high - gate.low)
     if not math.isfinite(reach):
         return np.full(values.shape, math.nan)
@@ -81,16 +81,16 @@ def at_end(gate: Gate, values: Array) -> Array:
 
 
 def time_constants(values: Array, over: int | tuple[int, ...]) -> Array:
-    """Return −1/⟨ln|f|⟩, the mean over some axes: the steps in which the gate alone keeps 1/e.
+    """Return −1/⟨ln|f|⟩, the mean over some axes: the steps after which the gate alone leaves a share of 1/e.
 
-    0 where the gate shuts entirely, inf where it keeps or amplifies.
+    It is 0 if the gate shuts completely, and inf if the gate keeps or amplifies.
 
     Examples
     --------
     >>> time_constants(np.array([[0.5, 1.0], [0.5, 1.0]]), over=0).round(6).tolist()
     [1.442695, inf]
     """
-    with np.errstate(divide="ignore", invalid="ignore"):  # a gate without a least value has no logarithm
+    with np.errstate(divide="ignore", invalid="ignore"):  # an unbounded gate may be negative
         logs = np.log(np.abs(values)).mean(axis=over)
         return np.where(logs < 0, -1.0 / logs, np.where(np.isnan(logs), math.nan, math.inf))
 
@@ -139,7 +139,7 @@ class GateSteps:
 
 
 def bands(*apart: str) -> CurveDrawing:
-    """Return the picture of such a table, a panel a gate; the columns ``apart`` tell its curves apart."""
+    """Return the picture of gate steps: a panel for each gate, a curve for each value of ``apart``."""
     median = DrawnColumn("median", low="low", high="high")
     return CurveDrawing(
         "step", (median,), apart, panels=("gate",), label="value of the gate: median, 5 to 95 %"
@@ -167,7 +167,7 @@ def step_quantiles(values: Array) -> Array:
 
 
 def gate_step_table(courses: Sequence[Course]) -> GateSteps | None:
-    """Return a row for each step of each gate, None where there is no gate."""
+    """Return a table with a row for each step of each gate, or None if there is no gate."""
     if not courses:
         return None
     every = [(course, step) for course in courses for step in range(1, len(course.quantiles) + 1)]
@@ -184,7 +184,7 @@ def gate_step_table(courses: Sequence[Course]) -> GateSteps | None:
 
 
 def over_draws(cell: str, gates: Sequence[GateSummary], draws: Sequence[Sequence[Array]]) -> list[Course]:
-    """Return the medians over draws of the quantiles (T, 3) of each gate, as far as every draw goes."""
+    """Return the medians over draws of the quantiles (T, 3) of each gate, up to the last common step."""
     found = []
     for gate, several in zip(gates, zip(*draws, strict=True), strict=True):
         last = min(map(len, several))

@@ -1,4 +1,4 @@
-"""One draw on its way: orthonormal columns along its Jacobians, and what is known of their growth so far."""
+"""The growth of orthonormal columns along the Jacobians of one orbit."""
 
 from itertools import islice
 
@@ -10,9 +10,9 @@ from gradflow.analysis.shared.trajectory import STRETCH_STEPS
 from gradflow.cells.base import Array
 from gradflow.linalg.orthonormal import Frame
 
-# The standard errors of a run mean something once it holds this many independent batches.
+# The standard errors of a run are reliable from this many independent batches on.
 MIN_INDEPENDENT_BATCHES = 10
-ROUGH_ERROR_FACTOR = 10.0  # times by which an error of a shorter run may be wrong
+ROUGH_ERROR_FACTOR = 10.0  # factor by which the error of a shorter run may be too small
 
 
 class GrowthRun:
@@ -21,13 +21,13 @@ class GrowthRun:
     Attributes
     ----------
     batches : BatchMeans
-        Of (count + 1) sums: ln r_ii by column, and ln |det J| (nan where the orbit does without).
+        Batches of (count + 1) sums: ln r_ii of each column, and ln |det J| (nan if the orbit leaves it out).
     steps : int
         Steps measured.
     rounding : float
-        What rounding may have cost a sum of ln r_ii over these steps (see `Frame`).
+        Error by rounding of a sum of ln r_ii over these steps (see `Frame`).
     log_errors : array (count,)
-        What it may have cost each of these sums.
+        Error by rounding of each of these sums.
     ended : bool
         Whether the orbit has no more steps.
     """
@@ -46,7 +46,7 @@ class GrowthRun:
     def skip(self, steps: int) -> None:
         """Let the columns settle over a transient that is not measured."""
         self._advance(steps)
-        if len(self.frame.alive) < len(self.frame.logs):  # what died is none of what is measured
+        if len(self.frame.alive) < len(self.frame.logs):  # columns that died in the transient are replaced
             self.frame.refill(self._generator)
 
     def measure(self, steps: int) -> None:
@@ -80,11 +80,11 @@ class GrowthRun:
         return self.batches.means()[:-1]
 
     def standard_errors(self) -> Array:
-        """Return theirs, without what rounding adds."""
+        """Return the standard errors of the estimates, without rounding."""
         return self.batches.standard_errors()[:-1]
 
     def rounding_errors(self) -> Array:
-        """Return what rounding may have cost them, nats per step: 0 where they are −inf."""
+        """Return the errors of the estimates by rounding, nats per step; 0 for an estimate of −inf."""
         return np.where(np.isneginf(self.exponents()), 0.0, self.log_errors / self.steps)
 
     def half_widths(self) -> Array:
@@ -93,13 +93,14 @@ class GrowthRun:
         return np.asarray(chance + self.rounding_errors())
 
     def independent(self) -> Array:
-        """Return how many independent batches would tell as much of each exponent."""
+        """Return the number of independent batches with the same information about each exponent."""
         return self.batches.independent()[:-1]
 
     def sure(self, tolerance: float) -> Array:
-        """Return whether errors can be trusted: the run is long beside the memory of the system.
+        """Return whether the error of each exponent is reliable enough to compare it with a tolerance.
 
-        Or they are so far under the tolerance that even an error of several times their size would be.
+        It is if the run has `MIN_INDEPENDENT_BATCHES`, or if `ROUGH_ERROR_FACTOR` times the error is within
+        the tolerance.
         """
         long = self.independent() >= MIN_INDEPENDENT_BATCHES
         return np.asarray(long | (ROUGH_ERROR_FACTOR * self.standard_errors() <= tolerance))

@@ -1,8 +1,9 @@
 """Which product of Jacobians to measure, which part of it, and by which method.
 
 With P the product of the steps between two states, block ``xy`` is ∂x/∂y for x, y among h and c: a block of
-the true product, never a product of blocks. The backward view has P_k = J_T ⋯ J_{T−k+1}, what backpropagation
-sees of the state k steps ago; the forward view P_k = J_k ⋯ J_1, what became of the first state.
+the true product, not a product of blocks. The backward view measures P_k = J_T ⋯ J_{T−k+1}, the gradient of
+the last state with respect to the state k steps before. The forward view measures P_k = J_k ⋯ J_1, the
+gradient of state k with respect to the first state.
 """
 
 from collections.abc import Sequence
@@ -23,12 +24,12 @@ from gradflow.linalg.rounding import EPS_BY_BYTES
 from gradflow.linalg.scaled import log10_of
 from gradflow.linalg.singular import gram_values, leading_singular_values
 
-MAX_BATCHED_STATE = 24  # state sizes up to which many seeds go as one batch
+MAX_BATCHED_STATE = 24  # state sizes up to which many seeds are measured as one batch
 MAX_GRAM_STATE = 160  # state sizes up to which the norm of a single Jacobian is cheapest from its Gram matrix
 STEP_TOLERANCE = 1e-7  # relative residual at which the norm of a single large Jacobian is taken
-MAX_STEP_ERROR = 1e-3  # relative error that may be stated of it: less than what a picture shows
-STEP_ERROR_CHANCE = 1e-6  # probability with which the stated error of the norms of one run's steps is wrong
-# From this state size on a few lags are measured without forming a product, whose memory alone is too much.
+MAX_STEP_ERROR = 1e-3  # largest relative error of such a norm: less than a picture shows
+STEP_ERROR_CHANCE = 1e-6  # probability that the stated error of the step norms of one run is too small
+# From this state size on, few lags are measured without forming a product, which would take too much memory.
 MIN_MATRIX_FREE_STATE = 3000
 # An inverse with a larger relative error than this is not shown.
 MAX_INVERSE_ERROR = 1e-3
@@ -84,8 +85,8 @@ class ProductNorms(NamedTuple):
 def product_log10_norms(trajectory: Trajectory, view: View, block: str) -> dict[str, ProductNorms]:
     """Return each requested norm.
 
-    −inf is a product that is 0 by its structure. Where the inverse has no digit left, the smallest singular
-    value is nan.
+    −inf means that the product is 0 by its structure. The smallest singular value is nan where rounding left
+    no digit of the inverse.
     """
     part = part_of(trajectory.cell, block, view.direction)
     found: dict[str, ProductNorms] = {}
@@ -98,7 +99,7 @@ def product_log10_norms(trajectory: Trajectory, view: View, block: str) -> dict[
         inverse, error = inverse_log10_norms(trajectory, view, unit)
         found["min"] = ProductNorms(-inverse, error, np.zeros(inverse.shape, bool))
         if "cond" in view.norms:
-            # a product that is exactly singular has no finite condition, even where it is 0
+            # an exactly singular product has an infinite condition number, also if the product is 0
             singular, (two, rest, bounds) = np.isinf(inverse), found["2"]
             cond = np.where(singular, np.inf, two + np.where(singular, 0.0, inverse))
             found["cond"] = ProductNorms(cond, rest + error, bounds & ~singular)
@@ -132,10 +133,8 @@ def _forward_norms(trajectory: Trajectory, view: View, part: ProductPart) -> Cha
 def inverse_log10_norms(trajectory: Trajectory, view: View, start: Array) -> tuple[Array, float]:
     """Return log₁₀ ‖P⁻¹ Y‖₂ by lag: inf from a singular step on, nan from one singular to rounding.
 
-    With Y = ``start`` the identity that is 1/σ_min.
-
-    The product itself has lost its small singular values to rounding after a few steps; the product of the
-    inverses has them as its largest.
+    If Y = ``start`` is the identity, the norm is 1/σ_min. Rounding destroys the small singular values of the
+    product itself after a few steps. In the product of the inverses they are the largest.
     """
     steps = trajectory.steps
     places = view.order(steps)
@@ -171,18 +170,18 @@ def inverse_log10_norms(trajectory: Trajectory, view: View, start: Array) -> tup
 
 
 class StepNorms(NamedTuple):
-    """‖J‖₂ of the one step at each lag, by ``view.order``."""
+    """‖J‖₂ of the single step at each lag, in the order of ``view.order``."""
 
     log10: Array  # (..., T)
-    error: float  # bound of the relative error of those at the lags that were asked for
+    error: float  # bound of the relative error at the requested lags
 
 
 def step_norms(trajectory: Trajectory, view: View) -> StepNorms:
-    """Return ‖J‖₂ of the one step at each lag.
+    """Return ‖J‖₂ of the single step at each lag.
 
-    Of a large cell it may be nan at lags that were not asked for, and where the iteration does not settle.
-    The iteration finds some singular value; that one larger than the error says stays hidden has a
-    probability under `STEP_ERROR_CHANCE`.
+    For a large cell it is nan at some lags that were not requested, and where the iteration does not
+    converge. The iteration may miss a larger singular value. The stated error is too small with a probability
+    under `STEP_ERROR_CHANCE`.
     """
     steps, order = trajectory.steps, list(view.order(trajectory.steps))
     rounding = trajectory.size * EPS_BY_BYTES[trajectory.dtype.itemsize]
@@ -202,7 +201,7 @@ def step_norms(trajectory: Trajectory, view: View) -> StepNorms:
 
 def _dense_log10_norm(factor: StepFactor, *, exact: bool) -> Array:
     dense = factor.todense()
-    # by a power of two near 1, for squares of small entries are 0, and sums of large ones out of range
+    # scaled by a power of two to near 1: squares of small entries would be 0, and sums of large ones overflow
     shift = np.frexp(np.abs(dense).max(axis=(-2, -1), keepdims=True))[1]
     near = np.ldexp(dense, -shift)
     if exact:
@@ -225,7 +224,7 @@ def _stretch_log10_norms(trajectory: Trajectory, first: int) -> tuple[Array, Arr
     logs, errors = log10_of(leading.values), leading.errors
     unsettled = (leading.residuals > tolerance) | (leading.errors > MAX_STEP_ERROR)
     for k in np.flatnonzero(unsettled):
-        # the Gram matrix of a very large one takes minutes: what is not settled is then left out, and told
+        # the Gram matrix of a very large factor takes minutes, so its norm is left out, and a note says so
         if factor.size < MIN_MATRIX_FREE_STATE:
             logs[k] = _dense_log10_norm(factor.at(int(k)), exact=False)
             errors[k] = factor.size * EPS_BY_BYTES[factor.dtype.itemsize]
@@ -235,14 +234,14 @@ def _stretch_log10_norms(trajectory: Trajectory, first: int) -> tuple[Array, Arr
 
 
 def retained_log10_norms(retained: Array, view: View) -> dict[str, Array]:
-    """Return log₁₀ of the norms of ∏ diag(f) alone: the carousel, the direct path of exercise 5-3(c).
+    """Return log₁₀ of the norms of ∏ diag(f): the constant error carousel (Hochreiter & Schmidhuber 1997).
 
-    An approximation of the block cc, for it leaves out that every gate depends on the state.
+    It approximates the block cc of the product: it leaves out that the gates depend on the state.
 
     Parameters
     ----------
     retained : array (..., T, H)
-        The gate that multiplies what was before, at every step.
+        The gate that multiplies the previous state, at every step.
     """
     with np.errstate(divide="ignore"):
         steps = np.log10(retained[..., list(view.order(retained.shape[-2])), :].astype(np.float64))

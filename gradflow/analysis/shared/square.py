@@ -1,4 +1,4 @@
-"""The one square matrix that a question is about: a literal, a file, standard input or an array."""
+"""The square matrix of a question, from a literal, a file, standard input or an array."""
 
 from typing import Any
 
@@ -11,14 +11,14 @@ from gradflow.readers.in_memory import convert_array
 
 
 def square_matrix(source: str | ArrayLike, key: str | None = None) -> NDArray[Any]:
-    """Return the matrix (n, n) that ``source`` is, or names; ``key`` picks one array of a file.
+    """Return the matrix (n, n) that ``source`` holds or names; ``key`` picks one array of a file.
 
     Raises
     ------
     UsageError
-        Where it is not square.
+        If it is not square.
     DataError
-        Where it cannot be read.
+        If it cannot be read.
 
     Examples
     --------

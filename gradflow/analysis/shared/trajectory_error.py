@@ -1,10 +1,10 @@
 """How far the rounding of a trajectory moves the norms of the Jacobian products along it.
 
-Rounding moves every state a little, as if the weights and inputs were off by about their last place. So the
-cell runs again, a few times, with each of those moved by one unit in the last place, up or down at random:
-where another order of summation, or another processor, might have taken the states. The Jacobians of the cell
-as it was given carry one random column along every run, which stands for the whole product. How far the norm
-of that column moves is an estimate of what rounding does to a norm.
+Rounding moves every state a little, as if the last digits of the weights and inputs were other ones. So the
+cell runs again a few times, with every weight and input moved by one unit in the last place, up or down at
+random. Another order of summation, or another processor, might have given such states. The Jacobians of the
+cell as it was given carry one random column along every run. The change of the norm of this column estimates
+how far rounding moves a norm of the product.
 """
 
 import math
@@ -26,18 +26,18 @@ from gradflow.errors import NumericalError
 from gradflow.linalg.scaled import log10_of
 from gradflow.printable import round_up
 
-PERTURBED_RUNS = 3  # of one alone, one case in a hundred is off by a factor of three and more
-PERTURBED_INVERSES = 1  # every step of every run asks for an elimination
-UNSCALED_SIZES = 2.0**-200, 2.0**200  # columns between are left as they are
+PERTURBED_RUNS = 3  # with one run, one estimate in a hundred is too small by a factor of three or more
+PERTURBED_INVERSES = 1  # only one, because every step of a run takes an elimination
+UNSCALED_SIZES = 2.0**-200, 2.0**200  # columns of a size between these are not scaled
 NUMBERS_AT_ONCE = 2**20  # of states that are perturbed together, to limit the memory
 NOTED_DECADES = 1e-6  # tables show six digits of a norm
 
 
 def perturbed_states(trajectory: Trajectory, at_once: int = 1) -> Iterator[Array]:
-    """Yield states that rounding might have led to, of ``at_once`` runs on a leading axis.
+    """Yield states that other rounding might have given, of ``at_once`` runs on a leading axis.
 
-    Weights, inputs and initial state move by one unit in the last place each, ε of their type, relative. What
-    is 0 stays 0, for sums and products of zeros are exact.
+    Every entry of weights, inputs and initial state moves by a relative ε of its type. An entry 0 stays 0,
+    because sums and products of zeros are exact.
     """
     generator = np.random.default_rng(0)
 
@@ -54,7 +54,7 @@ def perturbed_states(trajectory: Trajectory, at_once: int = 1) -> Iterator[Array
 
 
 def stated_error(largest_change: float) -> float:
-    """Return twice the largest change of a few runs, for others change more, up to one significant digit.
+    """Return twice the largest change of a few runs, rounded up to one digit: other runs may change more.
 
     Examples
     --------
@@ -73,7 +73,7 @@ def rounding_note(error: float) -> str:
 
 
 class TrajectoryRounding:
-    """A trajectory, the runs that rounding might have made of it, and how far norms along them differ.
+    """A trajectory, runs that other rounding might have given, and how far norms along them differ.
 
     Parameters
     ----------
@@ -101,10 +101,10 @@ class TrajectoryRounding:
             self.runs = Trajectory(cell, inputs, states.astype(double), None, underflow=False)
 
     def norm_errors(self, view: View, block: str) -> dict[str, Array]:
-        """Return how far log₁₀ of each norm of a block moves, the largest over runs and lags asked for.
+        """Return how far log₁₀ of each norm of a block moves, at most, over runs and requested lags.
 
-        Each is an array without axes, or (S,), in decades. It is inf where a norm is 0, or out of range,
-        along one run and not along another.
+        Each is an array of shape () or (S,), in decades. It is inf if a norm is 0 or out of range along one
+        run but not along another.
         """
         if not self.runs.steps:
             return dict.fromkeys(view.norms, np.zeros(self.runs.states.shape[1:-2]))
@@ -155,9 +155,9 @@ class TrajectoryRounding:
         return np.swapaxes(norms.reshape(*norms.shape[:-1], *beside[::-1]), 0, -1)
 
     def _inverse_log10_norms(self, view: View) -> Array:
-        """Return the same of the inverse of the product, of few runs, for each step is eliminated anew.
+        """Return the same for the inverse of the product, along few runs: every step takes an elimination.
 
-        It is nan from a step on whose inverse is not known.
+        It is nan from the first step whose inverse is not known.
         """
         found = np.full((1 + PERTURBED_INVERSES, self.runs.steps), np.nan)
         for place, states in enumerate(self.runs.states[: len(found)]):
@@ -171,7 +171,7 @@ class TrajectoryRounding:
 
 
 def _near_one(columns: Array, exponents: Array) -> tuple[Array, Array]:
-    """Return columns (..., n, m) and their powers of two, brought near 1 where any is far from it."""
+    """Return columns (..., n, m) and their powers of two; columns are scaled if any is far from 1."""
     largest = np.abs(columns).max(axis=-2)
     if UNSCALED_SIZES[0] < largest.min() and largest.max() < UNSCALED_SIZES[1]:
         return columns, exponents
@@ -180,13 +180,13 @@ def _near_one(columns: Array, exponents: Array) -> tuple[Array, Array]:
 
 
 def state_norm_error(trajectory: Trajectory) -> float:
-    """Return how far log₁₀ ‖∂s_T/∂s_{T−k}‖₂ moves at most over all lags k and runs; 0 where there are none.
+    """Return how far log₁₀ ‖∂s_T/∂s_{T−k}‖₂ moves at most over all lags k and runs; 0 without steps.
 
     The trajectory may hold several sequences of one cell on a leading axis: states (S, T + 1, n).
 
     Examples
     --------
-    Of a linear network no state enters the Jacobian:
+    The Jacobian of a linear network does not depend on the state:
 
     >>> from gradflow.analysis.shared.trajectory import follow
     >>> from gradflow.cells.rnn import RNN
@@ -217,6 +217,6 @@ def _largest_change(log10_norms: Array, view: View) -> Array:
     computed, others = asked[0], asked[1:]
     with np.errstate(invalid="ignore"):
         change = np.where(others == computed, 0.0, np.abs(others - computed))
-    # where the computed run has no number, none can be off; where another has none, it may be anything
+    # without a computed number there is no error; if only another run has no number, the error is unknown
     change = np.where(np.isnan(computed), 0.0, np.where(np.isnan(change), np.inf, change))
     return np.asarray(change.max(axis=(0, -1), initial=0.0))
