@@ -135,7 +135,7 @@ def init(
     file = None if output is None else WeightFile.of(output)
     if file is not None and isinstance(input, str | Path) and file.path == Path(os.path.realpath(input)):
         raise UsageError(f"{file.name!r} is the input file, which would be overwritten; name another file")
-    if file is not None:  # before the search, which takes long: report weights that cannot be written
+    if file is not None:  # weights that cannot be written are an error before the long search
         _weights(layout, task.cell(0, None), refuse=True)
     counter.begin(None)
     start = task.measure_search(None)
@@ -145,7 +145,7 @@ def init(
         for trial in search(task.knob, task.measure_search):
             trials.append(trial)
             counter.add_one()
-    # the weights as requested are a candidate, too
+    # the weights as requested are also a candidate
     nearest = best(trials) if trials else TuningTrial(math.nan, start)
     as_asked = badness(start) <= badness(nearest.credit) or not trials
     tuned = None if as_asked and not (trials and close_enough(nearest.credit)) else nearest.value
@@ -189,8 +189,8 @@ class Task(NamedTuple):
         options = dict(self.spec.options) | ({} if value is None else {self.knob.name: value})
         spec = self.spec._replace(options=options)
         made = draw_cell(spec, self.hidden, self.inputs.features, self.seed, draw)
-        made.astype(np.dtype(np.float32))  # refuses weights that float32 does not hold
-        # What is no weight, as the leak of a cell, is not written and keeps all its digits.
+        made.astype(np.dtype(np.float32))  # raises an error for weights outside the range of float32
+        # Parameters that are not weights, such as a leak, are not written, and keep all digits.
         return made.with_weights(lambda weights: weights[0].astype(np.float32).astype(np.float64))
 
     def measure_search(self, value: float | None) -> Credit:
@@ -198,7 +198,7 @@ class Task(NamedTuple):
         return self._measure_credit(0, value, self.sequences()[0])
 
     def measure_held_out(self, value: float | None) -> Credit:
-        """Return the same along the held-out sequences, or those of the search if none is held out."""
+        """Return its credit along the held-out sequences, or those of the search if none is held out."""
         tuning, held_out = self.sequences()
         return self._measure_credit(0, value, held_out or tuning)
 

@@ -1,4 +1,4 @@
-"""The one number that a cell's gradients live or die by, and the search for the one with which they live."""
+"""The search for the value of one option with which gradients survive."""
 
 import math
 from collections.abc import Callable, Iterator, Mapping
@@ -14,27 +14,25 @@ from gradflow.cells.knob import Knob as Knob
 from gradflow.cells.spec import CellSpec, list_cell_options
 from gradflow.errors import UsageError
 
-# log₁₀ of the norm at the horizon over that at lag 1 with which the search is content
+# The search ends when |log₁₀| of the ratio, the norm at the horizon over that at lag 1, is at most this.
 ENOUGH_DECADES = 0.25
-MAX_OUTWARD_STEPS, MAX_CROSSING_STEPS, MAX_REFINING_STEPS, MAX_GAP_STEPS = (
-    60,
-    20,
-    4,
-    12,
-)  # steps that are taken at most, of each kind
+# Largest numbers of steps of each phase of the search.
+MAX_OUTWARD_STEPS = 60
+MAX_CROSSING_STEPS = 20
+MAX_REFINING_STEPS = 4
+MAX_GAP_STEPS = 12
 MAX_NEARER_STEPS = 4
-MAX_STEPS_BEYOND = 6  # values that are tried past a crossing at which some sequences are not as large
-# Decades within which the few sequences of a search have to stay, so that others stay within twice as many.
+MAX_STEPS_BEYOND = 6
+# The sequences of the search have to stay within these decades, so that others stay within twice as many.
 SAFE_DECADES = ARRIVAL_DECADES / 2
-MAX_PATIENT_TRIALS = 36  # trials after which no other way of searching is begun
-MISS_OF_ZERO_DECADES = 1e6  # decades that stand for a gradient that is exactly 0, or a state that overflows
-
+MAX_PATIENT_TRIALS = 36  # no other phase begins after this many trials
+MISS_OF_ZERO_DECADES = 1e6  # used instead of an infinite number of decades
 
 Height = Callable[[float], float]
 
 
 class TuningTrial(NamedTuple):
-    """A value, and what became of the gradients of the weights that are written, over sequences of inputs."""
+    """A value of the tuned option, and the credit of the written weights over sequences of inputs."""
 
     value: float
     credit: Credit
@@ -60,18 +58,18 @@ def knob_of(spec: CellSpec) -> Knob:
 
 
 def search(knob: Knob, measure: Callable[[float], Credit]) -> Iterator[TuningTrial]:
-    """Yield every value that is tried, from the start on: until the gradient is as large at the horizon.
+    """Yield a trial of every value that the search measures, from the start value on.
 
-    What counts is the median ratio over the sequences that were measured; the search goes on while there is
-    one along which the gradient is far from it. The ratio grows with the value, if not everywhere: from the
-    start the value is moved up (or down) until the ratio crosses 1, and the crossing is closed in on (Brent
-    1973, chapter 4). Where sequences differ there, values beyond are tried. Where it never crosses, or jumps,
-    values are tried ever nearer to the best, then in the widest gaps, then near the best again.
+    The search ends at a value with which the median ratio over the sequences is close to 1 and no sequence is
+    far from it. The ratio mostly grows with the value. So the value moves up (or down) from the start until
+    the ratio crosses 1, and root finding locates the crossing (Brent 1973, chapter 4). If sequences disagree
+    at the crossing, larger values are tried. If the ratio never crosses 1, or jumps over it, values near the
+    best one are tried, then values in the widest gaps, then values near the best one again.
     """
     tried: dict[float, Credit] = {}
 
     def height(value: float) -> float:
-        """Return decades of the ratio, far ones drawn in; 0 where it is close enough, which ends a search."""
+        """Return asinh of the decades of the ratio, or 0, which ends the search, if it is close enough."""
         if value not in tried:
             tried[value] = measure(value)
         return 0.0 if close_enough(tried[value]) else math.asinh(decades_of(tried[value]))
@@ -84,7 +82,7 @@ def search(knob: Knob, measure: Callable[[float], Credit]) -> Iterator[TuningTri
 
 
 def _outwards(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
-    """Yield values from the start on outwards until the ratio crosses 1, and then those nearer to that."""
+    """Yield values from the start outwards until the ratio crosses 1, then values near the crossing."""
     begun = height(knob.start)
     yield knob.start
     if begun != 0:
@@ -92,9 +90,9 @@ def _outwards(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iter
 
 
 def _beyond(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
-    """Yield values past the largest where the ratio crosses 1 and sequences differ all the same.
+    """Yield values above the largest one, if the ratio crosses 1 but sequences disagree.
 
-    A gate that is open far enough keeps a gradient along any inputs.
+    A gate that is open far enough keeps a gradient along all inputs.
     """
     if not any(abs(decades_of(credit)) <= ENOUGH_DECADES for credit in tried.values()):
         return
@@ -111,13 +109,13 @@ def _beyond(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterat
 
 
 def _otherwise(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
-    """Yield values the other way, unless all are alike: weights that saturate a cell are too large."""
+    """Yield values in the other direction, unless all values so far have the same ratio."""
     if len(tried) == 1 or len(set(map(height, tried))) > 1:
         yield from _walk(knob, height, tried, 1 if height(knob.start) > 0 else -1)
 
 
 def _walk(knob: Knob, height: Height, tried: Mapping[float, Credit], sign: int) -> Iterator[float]:
-    """Yield values one way from the start until the ratio crosses 1, stays as it is or the knob ends."""
+    """Yield values in one direction from the start until the ratio crosses 1 or the range ends."""
     value, last = knob.start, height(knob.start)
     for step in range(MAX_OUTWARD_STEPS):
         before, first = value, last
@@ -134,7 +132,7 @@ def _walk(knob: Knob, height: Height, tried: Mapping[float, Credit], sign: int) 
 
 
 def _nearer(knob: Knob, height: Height, outside: float, inside: float) -> Iterator[float]:
-    """Yield values that halve the way from one that is not close enough to one that is."""
+    """Yield values by bisection between a value that is not close enough and one that is."""
     for _ in range(MAX_NEARER_STEPS):
         half = _half(knob, outside, inside)
         if height(half) == 0:
@@ -145,12 +143,12 @@ def _nearer(knob: Knob, height: Height, outside: float, inside: float) -> Iterat
 
 
 def _half(knob: Knob, one: float, other: float) -> float:
-    """Return what lies halfway between two values of the knob."""
+    """Return the middle of two values: the geometric mean for a knob that doubles, else the mean."""
     return math.sqrt(one * other) if knob.doubled else 0.5 * (one + other)
 
 
 def _search_between(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
-    """Yield values halfway from the best to neighbours that differ, until one is close enough or across."""
+    """Yield values halfway between the best value and its neighbours, until one is close enough."""
     for _ in range(MAX_REFINING_STEPS):
         best = min(tried, key=lambda value: abs(height(value)))
         values = sorted(tried)
@@ -168,7 +166,7 @@ def _search_between(knob: Knob, height: Height, tried: Mapping[float, Credit]) -
 
 
 def _apart(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
-    """Yield values amid the widest gaps next to the better half of those tried."""
+    """Yield values in the middle of the widest gaps beside the better half of the values."""
     for _ in range(MAX_GAP_STEPS):
         values = sorted(tried)
         promising = median(abs(height(value)) for value in values)
@@ -188,7 +186,7 @@ def _apart(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterato
 
 
 def _crossing(height: Height, tried: Mapping[float, Credit], one: float, other: float) -> Iterator[float]:
-    """Yield values between two on either side of 1 that close in on where the ratio crosses it, or jumps."""
+    """Yield values that root finding measures between two values, one on either side of the crossing."""
     known = len(tried)
     if height(one) * height(other) < 0:
         brentq(height, one, other, xtol=1e-9, maxiter=MAX_CROSSING_STEPS, disp=False)
@@ -196,38 +194,38 @@ def _crossing(height: Height, tried: Mapping[float, Credit], one: float, other: 
 
 
 def decades_of(credit: Credit) -> float:
-    """Return log₁₀ of the median ratio, cut off far away; a state that overflows counts as too large."""
+    """Return log₁₀ of the median ratio, within ±`MISS_OF_ZERO_DECADES`; an overflow is too large."""
     if math.isnan(credit.log10_norm_ratio):
         return MISS_OF_ZERO_DECADES
     return min(max(credit.log10_norm_ratio, -MISS_OF_ZERO_DECADES), MISS_OF_ZERO_DECADES)
 
 
 def close_enough(credit: Credit) -> bool:
-    """Return whether the gradient is as large at the horizon as the search wants it, along every sequence."""
+    """Return whether the median ratio is close to 1 and all sequences are safe, which ends the search."""
     return abs(decades_of(credit)) <= ENOUGH_DECADES and not _unsafe(credit)
 
 
 def _unsafe(credit: Credit) -> int:
-    """Return along how many sequences a gradient comes nearer to a factor of 100 than is safe for others."""
+    """Return the number of sequences whose norm or ratio is farther from 1 than `SAFE_DECADES`."""
     return sum(one.distance > SAFE_DECADES for one in credit.measurements)
 
 
 def badness(credit: Credit) -> tuple[int, float]:
-    """Return along how many sequences a gradient is not safe, and how far the median ratio is from 1."""
+    """Return the number of unsafe sequences, and the distance of the median ratio from 1 in decades."""
     return _unsafe(credit), max(abs(decades_of(credit)), ENOUGH_DECADES)
 
 
 def best(trials: list[TuningTrial]) -> TuningTrial:
-    """Return the trial that is safe along most sequences, and of those the one whose ratio is nearest to 1.
+    """Return the trial with the fewest unsafe sequences; among equals the one whose ratio is nearest to 1.
 
-    Of those that are close enough it is the one nearest the start: a gate that is open farther than it has to
-    be learns nothing new. The first trial is the start.
+    Among trials that are close enough it returns the one nearest to the start, the value of the first trial: a
+    gate that is open farther than necessary takes in less.
     """
     start = trials[0].value
     return min(trials, key=lambda trial: (*badness(trial.credit), abs(trial.value - start)))
 
 
 def _move_knob(knob: Knob, value: float, sign: int, step: int) -> float:
-    """Return the next value up or down, within the knob's ends."""
+    """Return the next value up or down, within the range of the knob."""
     moved = value * 2.0**sign if knob.doubled else value + sign * 2.0**step
     return min(max(moved, knob.low), knob.high)

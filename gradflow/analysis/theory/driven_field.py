@@ -1,11 +1,11 @@
-"""Mean-field theory along inputs that are not equally strong at every step.
+"""Mean-field theory along inputs whose strength differs from step to step.
 
-With input weights of variance w² the pre-activations of a step are normal over units, of variance
+With input weights of variance w², the pre-activations of step t are normal over units with the variance
 
     q_t = σ² ⟨φ(√q_{t−1} z)²⟩ + b + w² |x_t|²,
 
-and λ₁ is the mean over steps of ½ ln(σ² ⟨φ′(√q_t z)²⟩): `mean_field` step by step, for its fixed point is
-one of equal inputs alone.
+and λ₁ is the mean over steps of ½ ln(σ² ⟨φ′(√q_t z)²⟩). The fixed point of `mean_field` needs inputs of equal
+strength; here the equations are iterated step by step.
 """
 
 import math
@@ -23,9 +23,9 @@ from gradflow.analysis.theory.mean_field import MIN_VARIANCE, Mean, MeanField, n
 from gradflow.cells.activations import Activation
 from gradflow.cells.base import Array
 
-# Between the points of ln q that tables are made at: near 0 a function is linear, far out a power of q.
+# Spacings of the table points in ln q. The functions are smooth near q = 0 and for large q.
 BEND_RANGES, NODE_SPACINGS = (math.log(1e-4), 5.0, 14.0), (0.5, 0.02, 0.1, 0.5)
-MAX_SIGMA_DIVISOR, MAX_SIGMA_FACTOR = 64.0, 4.0  # factors of σ within which a critical one is sought
+MAX_SIGMA_DIVISOR, MAX_SIGMA_FACTOR = 64.0, 4.0  # range of the search for a critical σ, as factors of σ
 
 
 class Tables(NamedTuple):
@@ -59,7 +59,7 @@ def tables_of(activation: Activation, low: float, high: float) -> Tables:
 
 
 class DrivenField(NamedTuple):
-    """A network whose drive at each step is ``drives`` (steps, draws), the first ``transient`` left out."""
+    """A wide network with the drive ``drives`` (steps, draws); means leave out ``transient`` steps."""
 
     activation: Activation
     deviation: float
@@ -67,11 +67,11 @@ class DrivenField(NamedTuple):
     transient: int
 
     def first(self, deviation: float) -> Array:
-        """Return q of the first step, whose state has the deviation that orbits start with."""
+        """Return q of the first step, for a state with the deviation with which orbits start."""
         return np.asarray(np.maximum(deviation**2 * INITIAL_STATE_SPREAD**2 + self.drives[0], MIN_VARIANCE))
 
     def tables(self, lowest: float, highest: float) -> Tables | None:
-        """Return tables for all variances that occur with σ between two; None where they have no bound."""
+        """Return tables for the variances of all σ between two values, or None if they are unbounded."""
         least, most = (
             MeanField(self.activation, deviation, float(drive)).variance()
             for deviation, drive in ((lowest, self.drives.min()), (highest, self.drives.max()))
@@ -93,7 +93,7 @@ class DrivenField(NamedTuple):
         return float(late.mean()), float(exponents.mean())
 
     def variance(self) -> float | None:
-        """Return the mean variance, None where it grows without bound."""
+        """Return the mean variance, or None if it grows without bound."""
         tables = self.tables(self.deviation, self.deviation)
         return None if tables is None else self.moments(tables, self.deviation)[0]
 

@@ -1,13 +1,13 @@
 """Mean-field theory of a wide simple recurrent network with random weights: N → ∞, one layer.
 
-With recurrent weights of variance σ²/N and a pre-activation that inputs and biases give the variance s, the
-pre-activations are normal with variance q, of which
+The recurrent weights have the variance σ²/N, and inputs and biases add the variance s to each pre-activation.
+Then the pre-activations are normal with a variance q, and
 
     q = σ² ⟨φ(√q z)²⟩ + s,        λ₁ = ½ ln(σ² ⟨φ′(√q z)²⟩),
 
-⟨·⟩ the mean over z normal (Molgedey, Schuchhardt & Schuster 1992; Chen, Pennington & Schoenholz 2018; in
-continuous time, with other formulas, Sompolinsky, Crisanti & Sommers 1988). Means are by
-Gauss–Hermite quadrature, to eleven digits.
+where ⟨·⟩ is the mean over a unit normal z (Molgedey, Schuchhardt & Schuster 1992; Chen, Pennington &
+Schoenholz 2018; in continuous time, with other formulas, Sompolinsky, Crisanti & Sommers 1988). Means are
+computed by Gauss–Hermite quadrature to eleven digits.
 """
 
 import math
@@ -23,24 +23,21 @@ from scipy.special import roots_hermitenorm
 from gradflow.cells.activations import Activation
 from gradflow.cells.base import Array
 
-QUADRATURE_ORDERS = (32, 64, 128, 256, 512, 1024)  # even ones: a kink at 0 lies between two nodes
-QUADRATURE_TOLERANCE = 1e-12  # relative change at twice the order with which a mean is taken
-# The relative error that is then stated: at a kink of f, the change is less than the error.
+QUADRATURE_ORDERS = (32, 64, 128, 256, 512, 1024)  # even: no node at 0, where φ may have a kink
+QUADRATURE_TOLERANCE = 1e-12  # a mean is accepted if twice the order changes it by less, relative
+# The stated relative error of such a mean. At a kink of f the error is larger than the change.
 QUADRATURE_ERROR = 1e-11
 STEEP_POINTS = (1.0, 3.0, 10.0, 30.0, 100.0)  # where activations bend and level off
 MAX_QUADRATURE_DEVIATION = 4.0  # a wider normal distribution may have no node where f is steep
-MAX_NORMAL_DEVIATIONS = 12.0  # standard deviations, past which a normal distribution is under 1e-32
-MIN_VARIANCE, MAX_VARIANCE, VARIANCE_STRIDE = (
-    1e-30,
-    1e210,
-    1e3,
-)  # variances between which a fixed point is sought, and how
-MAX_LOST_RATE = 1e-15  # nats per step: next to 1, ln loses that
-CRITICAL_GAIN_RANGE = 1e-3, 1e3  # and a critical gain
+MAX_NORMAL_DEVIATIONS = 12.0  # in standard deviations: the density beyond is under 1e-32
+MIN_VARIANCE, MAX_VARIANCE = 1e-30, 1e210  # range of the search for a fixed point
+VARIANCE_STRIDE = 1e3  # factor between variances of this search
+MAX_LOST_RATE = 1e-15  # nats per step: rounding error of ln near 1
+CRITICAL_GAIN_RANGE = 1e-3, 1e3  # range of the search for a critical gain
 
 
 class Mean(NamedTuple):
-    """A mean over a normal distribution, and its error by the quadrature's own account, relative."""
+    """A mean over a normal distribution, and the relative error that the quadrature states."""
 
     value: float
     error: float
@@ -53,9 +50,9 @@ def _nodes(order: int) -> tuple[Array, Array]:
 
 
 def normal_mean(function: Callable[[Array], Array], variance: float) -> Mean:
-    """Return ⟨f(√variance z)⟩ by Gauss–Hermite quadrature, its order doubled until that changes nothing.
+    """Return ⟨f(√variance z)⟩ by Gauss–Hermite quadrature; the order doubles until the mean stays the same.
 
-    Where f, whose scale is 1, is steep beside a wide distribution, by adaptive Gauss–Kronrod quadrature.
+    A wide distribution uses adaptive Gauss–Kronrod quadrature, because f changes over a scale of 1.
 
     Examples
     --------
@@ -81,7 +78,7 @@ def normal_mean(function: Callable[[Array], Array], variance: float) -> Mean:
 
 
 class MeanField(NamedTuple):
-    """A network of activation φ, recurrent weights of deviation σ (times √N), and drive of variance s.
+    """A wide network with activation φ, recurrent weights of deviation σ/√N, and a drive of variance s.
 
     Examples
     --------
@@ -96,7 +93,7 @@ class MeanField(NamedTuple):
     drive: float
 
     def variance(self) -> float:
-        """Return the largest q that reproduces itself; 0 where the state dies out, inf where it grows on."""
+        """Return the largest fixed point q: 0 if the state dies out, inf if it grows without bound."""
         high = max(self.drive, 1.0)
         while self._surplus(high) > 0:
             high *= VARIANCE_STRIDE
@@ -119,7 +116,7 @@ class MeanField(NamedTuple):
 
     def exponent(self) -> Mean:
         """Return λ₁ in nats per step, with the absolute error of the quadrature."""
-        # at 0 a kink has no slope; next to 0 it has that of every scale
+        # a kink has no slope at 0, so the smallest variance stands for 0
         variance = min(max(self.variance(), MIN_VARIANCE), MAX_VARIANCE)
         square = normal_mean(lambda z: np.square(self.activation.slope(z)), variance)
         if self.deviation == 0 or square.value == 0:
@@ -128,9 +125,10 @@ class MeanField(NamedTuple):
         return Mean(0.0 if abs(value) < MAX_LOST_RATE else value, 0.5 * square.error)
 
     def critical_deviation(self) -> float | None:
-        """Return the σ at which λ₁ is 0, all else being equal; None where there is none.
+        """Return the σ at which λ₁ is 0, or None if there is none.
 
-        Without drive that is where the state 0 turns unstable; past it λ₁ rises too slowly to be sought.
+        Without drive it is the σ at which the state 0 becomes unstable. It has a formula, because λ₁ rises
+        too slowly beyond it for root finding.
         """
         if self.drive == 0 and float(self.activation.value(np.array(0.0))) == 0:
             square = normal_mean(lambda z: np.square(self.activation.slope(z)), MIN_VARIANCE).value

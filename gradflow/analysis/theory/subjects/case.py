@@ -47,7 +47,7 @@ class TheoryCase(NamedTuple):
         return float(self.options.get("gain", 1.0))
 
     def radius_source(self, gates: int) -> str:
-        """Return who predicts the radius of a gate's recurrent weights."""
+        """Return the source of the predicted spectral radius of the recurrent weights of a gate."""
         init = self.options.get("init")
         if init == "keras":  # its gates share one orthogonal matrix
             return ORTHOGONAL if gates == 1 else TRUNCATED
@@ -59,22 +59,22 @@ class TheoryCase(NamedTuple):
         return draw_cell(self.spec, self.hidden, self.inputs.features, self.seed, draw)
 
     def scales(self, gates: int) -> Scales:
-        """Return how large the weights are.
+        """Return the standard deviations of the weights.
 
         Raises
         ------
         UsageError
-            Where they are not random, or the cell has several layers.
+            If the weights are not random, or the cell has several layers.
         """
         assert self.spec is not None
-        self.spec.make(1, 1, np.random.default_rng(0))  # refuses what the cell refuses
+        self.spec.make(1, 1, np.random.default_rng(0))  # raises the errors of the cell itself
         if self.spec.layers > 1:
-            raise UsageError(f"{self.text!r}: theory is of one layer; leave layers out")
+            raise UsageError(f"{self.text!r}: the theory covers one layer; leave layers out")
         init = str(self.options.get("init", "torch"))
         scales = INITIALIZATIONS[init].scales
         if scales is None:
             known = ", ".join(name for name, one in INITIALIZATIONS.items() if one.scales)
-            raise UsageError(f"{self.text!r}: theory is of random weights; expected init of {known}")
+            raise UsageError(f"{self.text!r}: the theory covers random weights; expected an init of {known}")
         return scales(gates, (self.hidden, self.hidden, self.inputs.features))
 
 
@@ -82,10 +82,10 @@ DrawMeasure = Callable[[TheoryCase, int], float | Array]
 
 
 class EvaluatedPrediction(NamedTuple):
-    """A number of theory, and how one draw is measured. It is picklable."""
+    """A predicted number, and the function that measures it on one draw. It is picklable."""
 
     quantity: str
-    predicted: float  # nan where theory has none
+    predicted: float  # nan if there is no prediction
     error: float  # of its quadrature, absolute
     source: str
     measure: DrawMeasure | None
@@ -94,7 +94,7 @@ class EvaluatedPrediction(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """A number that theory gives once it is asked (None where it has none), and how one draw is measured.
+    """A function that predicts a number (None if there is none), and one that measures it on one draw.
 
     ``measure`` returns the number of one draw, or an array with it at the place ``entry``. It is a function
     of a module, so that other processes can call it, and depends on nothing but the case and the draw.
@@ -105,7 +105,7 @@ class Prediction(NamedTuple):
     source: str
     measure: DrawMeasure | None = None
     entry: int = 0
-    exact: bool = False  # at any N, not for N → ∞ alone
+    exact: bool = False  # true if it holds for every N, not only as N → ∞
 
     def evaluate(self) -> EvaluatedPrediction:
         """Return the prediction with its number computed."""
@@ -117,7 +117,7 @@ class Prediction(NamedTuple):
 
 
 class SubjectTheory(NamedTuple):
-    """What is predicted of a case, and what the subject depends on.
+    """The predictions of a subject, and which options they depend on.
 
     ``predict`` is a function of a module, so that other processes can call it.
     ``is_cell``: it has the options of a cell, and features. ``reads_inputs``: predictions depend on inputs.

@@ -1,7 +1,7 @@
-"""LSTM and GRU next to the state 0, without input: J = diag(k) + diag(a) U, U random.
+"""LSTM and GRU at the state 0, without input: J = diag(k) + diag(a) U, with a random U.
 
-With U of variance r²/N the eigenvalues fill {z : ⟨r²a²/|z − k|²⟩ ≥ 1} as N → ∞, the mean over units
-(Ahmadian, Fumarola & Miller 2015, section I).
+If the entries of U have the variance r²/N, the eigenvalues fill {z : ⟨r²a²/|z − k|²⟩ ≥ 1} as N → ∞, where ⟨·⟩
+is the mean over units (Ahmadian, Fumarola & Miller 2015, section I).
 """
 
 import math
@@ -29,7 +29,7 @@ GATED_SOURCE = "eigenvalues of J at h = c = 0; Ahmadian et al. 2015"
 
 
 class Alike(NamedTuple):
-    """Units that all keep k and let a through: a disc of radius r a around k."""
+    """Units with equal k and a: the eigenvalues fill a disc of radius r a around k."""
 
     kept: float
     through: float
@@ -39,34 +39,35 @@ class Alike(NamedTuple):
         return self.kept + deviation * self.through
 
     def critical(self) -> float | None:
-        """Return the deviation of U at which that is 1; None where nothing is let go, or nothing let in."""
+        """Return the r at which the largest modulus is 1, or None if k ≥ 1 or a = 0."""
         return (1.0 - self.kept) / self.through if self.kept < 1 and self.through > 0 else None
 
 
 class Spread(NamedTuple):
-    """Units that chrono gave k = u/(1 + u), a = ½/(1 + u), u uniform on [1, T − 1] (Tallec & Ollivier 2018).
+    """Units of chrono initialization: k = u/(1 + u), a = ½/(1 + u), u uniform on [1, T − 1].
 
-    With w = z − 1 the mean of r²a²/(z − k)² is r²/4 over (1 + 2w)(1 + Tw).
+    With w = z − 1 the mean of r²a²/(z − k)² is (r²/4)/((1 + 2w)(1 + Tw)) (Tallec & Ollivier 2018 for k and
+    a).
     """
 
     longest: float
 
     def edge(self, deviation: float) -> float:
-        """Return the largest modulus of an eigenvalue: where that mean is 1, beyond every k."""
+        """Return the largest modulus of an eigenvalue: the z beyond every k at which the mean is 1."""
         # 2T w² + (T + 2) w + 1 − r²/4 = 0, the larger root
         half = (self.longest + 2.0) / 2.0
         rest = 1.0 - deviation**2 / 4.0
         return 1.0 - rest / half / (1.0 + math.sqrt(1.0 - 2.0 * self.longest / half * rest / half))
 
     def critical(self) -> float:
-        """Return the deviation of U at which that is 1."""
+        """Return the r at which the largest modulus is 1."""
         return 2.0
 
 
 def lstm(case: TheoryCase) -> list[Prediction]:
-    """Return those of c' = f⊙c + i⊙g, h' = o⊙tanh c': k = σ(b_f), a = σ(b_i)σ(b_o), U = U_g."""
+    """Return the predictions for c' = f⊙c + i⊙g, h' = o⊙tanh c': k = σ(b_f), a = σ(b_i)σ(b_o), U = U_g."""
     if case.options.get("projection"):
-        raise UsageError(f"{case.text!r}: no theory is known of a projection; leave it out")
+        raise UsageError(f"{case.text!r}: no theory is known for a projection; leave it out")
     coupled, gated = bool(case.options.get("coupled")), bool(case.options.get("forget_gate", True))
     kept, rest = _kept(case, "forget_bias", 1.0 if case.options.get("init") == "keras" else 0.0)
     units: Alike | Spread
@@ -80,7 +81,7 @@ def lstm(case: TheoryCase) -> list[Prediction]:
 
 
 def gru(case: TheoryCase) -> list[Prediction]:
-    """Return those of h' = (1 − z)⊙n + z⊙h: k = σ(b_z), a = (1 − σ(b_z))σ(b_r), U = U_n."""
+    """Return the predictions for h' = (1 − z)⊙n + z⊙h: k = σ(b_z), a = (1 − σ(b_z))σ(b_r), U = U_n."""
     if case.options.get("init") == "chrono":
         return _predictions(
             case, Spread(float(case.options.get("horizon") or DEFAULT_CHRONO_HORIZON)), 3, "n", GRU
@@ -90,7 +91,7 @@ def gru(case: TheoryCase) -> list[Prediction]:
 
 
 def _kept(case: TheoryCase, name: str, default: float) -> tuple[float, float]:
-    """Return σ(b) and 1 − σ(b) of the gate that keeps the state; torch's own biases are 0 as N → ∞."""
+    """Return σ(b) and 1 − σ(b) of the gate that keeps the state; biases of torch are 0 as N → ∞."""
     given = case.options.get(name)
     kept, rest = sigmoid(np.array([1.0, -1.0]) * (default if given is None else float(given))).tolist()
     return kept, rest

@@ -1,4 +1,4 @@
-"""The simple recurrent network of random weights: circular law, mean-field theory, Pascanu's bound."""
+"""The simple recurrent network with random weights: circular law, mean-field theory, Pascanu's bound."""
 
 import math
 
@@ -25,11 +25,11 @@ STEP_BY_STEP = "the same, step by step along the inputs"
 
 
 def predictions(case: TheoryCase) -> list[Prediction]:
-    """Return radius of W, rate at the state 0, variance, leading exponent, critical gain, and bound."""
+    """Return the predictions: radius, rate at the state 0, variance, exponent, critical gain and bound."""
     scales, phi = case.scales(1), parse_activation(str(case.options.get("activation", "tanh")))
     deviation = abs(case.gain) * scales.recurrent
     source = case.radius_source(1)
-    # of an orthogonal W all singular values are its radius; the largest of another is twice that
+    # the largest singular value of an orthogonal W is its radius; that of another W is twice the radius
     spread = 1.0 if source == ORTHOGONAL else 2.0
     slope = normal_mean(lambda z: np.square(phi.slope(z)), scales.bias**2).value ** 0.5
     return [
@@ -53,8 +53,9 @@ def predictions(case: TheoryCase) -> list[Prediction]:
 def _mean_field(case: TheoryCase, phi: Activation, deviation: float) -> list[Prediction]:
     """Return variance, leading exponent and critical gain.
 
-    Of inputs that are drawn for the noise that they are in the mean, and along the very draws beside it: with
-    few features one step's input is stronger than another's. Of data along them.
+    For drawn inputs there are predictions for noise of their mean strength, and others along the drawn
+    inputs, because with few features the strength differs from step to step. For data there are only the
+    latter.
     """
     scales, squares = case.scales(1), case.squares()
     drives = scales.bias**2 + scales.inputs**2 * squares
@@ -115,7 +116,7 @@ def _measure_exponent(case: TheoryCase, draw: int) -> float:
 
 
 def _measure_variance(case: TheoryCase, draw: int) -> float:
-    """Return the mean square of one draw's pre-activations, the transient left out; inf past overflow."""
+    """Return the mean square of the pre-activations of one draw after the transient; inf on overflow."""
     assert case.spec is not None
     cell = _rnn(case, draw)
     orbit = orbit_of(case.spec, case.hidden, case.inputs, case.seed, draw, count=1)
