@@ -20,7 +20,7 @@ from common import Array, make_inputs, make_weights
 from ours import log10_norms, network
 
 from gradflow.analysis.compare.measure import ComparisonQuestion, measure
-from gradflow.analysis.compare.pair_map import pair_norms
+from gradflow.analysis.compare.pair_map import measure_pairs
 from gradflow.analysis.shared.product_norms import View, product_log10_norms
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.spec import parse_cell
@@ -53,7 +53,7 @@ def maps() -> None:
     ratios = []
     for _ in range(ROUNDS):
         start = time.perf_counter()
-        pair_norms(trajectory, "state", "2", exact=False)
+        measure_pairs(trajectory, "state", "2", exact=False)
         own = time.perf_counter() - start
         ratios.append(pair_by_pair(jacobians) / own)
     ratio = float(np.median(ratios))

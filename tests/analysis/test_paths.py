@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.analysis.compare.paths import PATHS, path_norms, terms
+from gradflow.analysis.compare.paths import PATHS, make_terms, measure_paths
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.spec import parse_cell
@@ -42,7 +42,7 @@ def output_gates(cell, states, inputs):
 
 def four_terms(paths, place):
     """The terms of one step as matrices, by path; 0 where a gate is fixed."""
-    found = {name: [*terms(paths, name)][place] for name in paths.into}
+    found = {name: [*make_terms(paths, name)][place] for name in paths.into}
     return {"direct": np.diag(paths.direct[place]), **found}
 
 
@@ -98,7 +98,7 @@ def test_norms_are_the_spectral_norms_of_the_terms(spec, hidden):
     cell = parse_cell(spec).make(hidden, FEATURES, generator)
     inputs = generator.standard_normal((STEPS, FEATURES))
     trajectory = follow(cell, inputs)
-    found = path_norms(trajectory)
+    found = measure_paths(trajectory)
     every = cell.split_layers(trajectory.states, inputs)
     assert len(found) == len(every)
     for norms, (layer, states, fed) in zip(found, every, strict=True):
@@ -131,7 +131,7 @@ def test_in_a_carousel_the_direct_path_is_exactly_one_and_all_there_is():
     bias = np.repeat([-800.0, 800.0, 0.3, 0.0], HIDDEN)
     weights = np.random.default_rng(1).standard_normal((4 * HIDDEN, HIDDEN))
     cell = LSTM(np.zeros((4 * HIDDEN, 1)), weights, bias)
-    norms = path_norms(follow(cell, np.zeros((STEPS, 1)), np.linspace(-1, 1, 2 * HIDDEN)))[0]
+    norms = measure_paths(follow(cell, np.zeros((STEPS, 1)), np.linspace(-1, 1, 2 * HIDDEN)))[0]
     np.testing.assert_array_equal(norms, [[1.0, 0.0, 0.0, 0.0]] * (STEPS - 1))
 
 

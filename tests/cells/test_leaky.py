@@ -241,7 +241,7 @@ def test_a_new_cell_works_where_it_can_and_elsewhere_a_line_says_what_is_missing
     for command, options, message in (
         ("init", {}, "init has nothing to tune"),
         ("theory", {}, "no theory is known of the cell 'scratch'; expected one of rnn, "),
-        ("compare", {"block": "direct"}, "no gate that keeps its state"),
+        ("compare", {"block": "direct"}, "no gate that multiplies its state"),
         ("compare", {"gate_steps": True}, "gate steps has no effect"),
     ):
         with pytest.raises(UsageError, match=message):

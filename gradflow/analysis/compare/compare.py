@@ -1,4 +1,4 @@
-"""Norms of Jacobian products by lag, for several cells on the same inputs."""
+"""Gradient norms by lag for several cells on the same inputs: the public function `compare`."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -58,7 +58,8 @@ def compare(
     """Compute the norms of the Jacobian product ∂s_T/∂s_{T−k} for every lag k, for each cell.
 
     The state s is the whole state of the cell: [h; c] for an LSTM, and the states of all layers for a stack.
-    A product of ∂h'/∂h alone is wrong by eighty orders of magnitude after a hundred steps of an LSTM.
+    A product of ∂h'/∂h alone, without the cell state, can be wrong by eighty orders of magnitude after a
+    hundred steps of an LSTM.
 
     Parameters
     ----------
@@ -87,29 +88,28 @@ def compare(
         ``2`` (spectral), ``fro`` (Frobenius), ``min`` (the smallest singular value), ``cond`` (condition
         number).
     block : str or sequence of str
-        ``state``, all of the product; ``hh``, ``hc``, ``ch``, ``cc``, blocks of the true product, hc being
-        ∂h/∂c; ``direct``, the product of the gates that keep the state alone, an approximation.
+        ``state``, the whole product; ``hh``, ``hc``, ``ch``, ``cc``, blocks of the true product, where hc is
+        ∂h/∂c; ``direct``, an approximation: the product of the gates that multiply the cell state.
     view : str
         ``backward``, ∂s_T/∂s_{T−k}, or ``forward``, ∂s_k/∂s_0.
     lags : str or sequence of int
-        Steps k: ``all``, ``log`` (√2 apart) or a list. Few lags of a large cell are measured without forming
-        a product.
+        Lags k: ``all``, ``log`` (√2 apart) or a list. For few lags of a large cell, no product is formed.
     pair_map : bool
         Add the table ``map``: the first of the norms for every pair of steps.
     paths : bool
         Add the tables ``paths`` and ``path_means``: the four terms of ∂c_t/∂c_{t−1} in an LSTM.
     gate_steps : bool
-        Add the table ``gate_steps``: where the units of each gate stand at every step.
+        Add the table ``gate_steps``: quantiles of the values of each gate over units, at every step.
     exact : bool
-        Take no shortcut: every product whole, every norm from all singular values.
+        Use no shortcut: form every product, and compute every norm from all singular values.
     dtype : str
         ``float64`` or ``float32``, for weights and all computations.
     progress : callable, optional
-        Called as ``progress(done, total)`` when work begins and after each piece of it, a batch of draws of
-        one cell. What it raises ends the work.
+        Called as ``progress(done, total)`` when work begins and after each piece of work: a batch of draws
+        of one cell. An exception that it raises ends the work.
     executor : concurrent.futures.Executor, optional
-        Measures the batches with its threads or processes. It cannot change a number. Processes receive cells
-        and inputs by pickle.
+        Its threads or processes measure the batches. The numbers are the same as without it. Cells and
+        inputs are pickled for processes.
 
     Returns
     -------
@@ -143,41 +143,44 @@ def compare(
     """
     counter = ProgressCounter(progress)
     check_executor(executor)
-    specs = _specs(cells)
+    specs = _read_specs(cells)
     hidden, features = sizes(specs, hidden, features, input)
     check_count("seeds", seeds)
     inputs = Inputs.of(
         input, key=key, format=input_format, steps=steps, features=features, scale=input_scale,
-        seed=0 if seed is None else seed,        count=seeds,
+        seed=0 if seed is None else seed, count=seeds,
     )  # fmt: skip
-    random = inputs.kind == "normal" or not all(isinstance(spec, Trained) for spec in specs)
-    if not random:
+    has_random_draws = inputs.kind == "normal" or not all(isinstance(spec, Trained) for spec in specs)
+    if not has_random_draws:
         refuse_without_effect({"seed": seed}, "because neither weights nor inputs are random")
-    norms, blocks = _several("norm", norm, NORMS), _several("block", block, BLOCKS)
-    chosen = View(_one("view", view, VIEWS), blocks, norms, parse_lags(lags, inputs.steps), exact)
-    question = ComparisonQuestion(chosen, pair_map, paths, gate_steps)
-    _check(question, inputs.steps)
-    draws = Draws(hidden, 0 if seed is None else seed, seeds, inputs, np.dtype(_one("dtype", dtype, DTYPES)))
+    norms, blocks = _check_names("norm", norm, NORMS), _check_names("block", block, BLOCKS)
+    requested = View(_check_name("view", view, VIEWS), blocks, norms, parse_lags(lags, inputs.steps), exact)
+    question = ComparisonQuestion(requested, pair_map, paths, gate_steps)
+    _check_question(question, inputs.steps)
+    draws = Draws(
+        hidden, 0 if seed is None else seed, seeds, inputs, np.dtype(_check_name("dtype", dtype, DTYPES))
+    )
     _check_tables(specs, draws, question)
-    found = _measure_cells(specs, draws, question, executor, counter)
+    measurements = _measure_cells(specs, draws, question, executor, counter)
     params = {
         "cells": [spec.text for spec in specs], **used_sizes(specs, hidden, inputs),
-        "steps": inputs.steps, "seed": (0 if seed is None else seed) if random else None, "seeds": seeds,
+        "steps": inputs.steps, "seed": (0 if seed is None else seed) if has_random_draws else None,
+        "seeds": seeds,
         "key": key, "input_format": input_format,
         "input_scale": inputs.used_scale,
         "input": name_origin(input), "norm": ",".join(norms), "block": ",".join(blocks), "view": view,
-        "lags": lags if isinstance(lags, str) else ",".join(f"{lag}" for lag in chosen.lags),
+        "lags": lags if isinstance(lags, str) else ",".join(f"{lag}" for lag in requested.lags),
         "pair_map": pair_map, "paths": paths, "gate_steps": gate_steps,
         "exact": exact, "dtype": dtype,
     }  # fmt: skip
     trained = [spec for spec in specs if isinstance(spec, Trained)]
-    assumed = [
+    assumptions = [
         f"{spec.text}: {layer.describe_assumed()}"
         for spec in trained
         for layer in spec.network.layers
         if layer.describe_assumed()
     ]
-    return _record(params, draws, question, found, assumed)
+    return _make_record(params, draws, question, measurements, assumptions)
 
 
 class Draws(NamedTuple):
@@ -194,32 +197,32 @@ class Draws(NamedTuple):
         inputs = self.inputs.draw(draw, self.dtype)
         return inputs[::-1] if isinstance(spec, Trained) and spec.backward else inputs
 
-    def cell(self, spec: Spec, draw: int) -> Cell:
+    def make_cell(self, spec: Spec, draw: int) -> Cell:
         """Return a cell with the weights of one draw."""
         return draw_cell(spec, self.hidden, self.inputs.features, self.seed, draw).astype(self.dtype)
 
-    def batches(self, spec: Spec, question: ComparisonQuestion) -> Iterator[range]:
+    def split_batches(self, spec: Spec, question: ComparisonQuestion) -> Iterator[range]:
         """Yield the draws to measure together, as many as fit into one batch."""
-        size = self.cell(spec, 0).state_size
-        fitting = (
-            MAX_BATCH_ENTRIES // (size * max(size, self.inputs.steps)) if question.batchable(size) else 1
-        )
+        size = self.make_cell(spec, 0).state_size
+        batch_size = 1
+        if question.is_batchable(size):
+            batch_size = max(MAX_BATCH_ENTRIES // (size * max(size, self.inputs.steps)), 1)
         # a trained network on one given input is the same in every draw
-        same = isinstance(spec, Trained) and self.inputs.data is not None and len(self.inputs.data) == 1
-        draws = 1 if same else self.seeds
-        for first in range(0, draws, max(fitting, 1)):
-            yield range(first, min(first + max(fitting, 1), draws))
+        is_fixed = isinstance(spec, Trained) and self.inputs.data is not None and len(self.inputs.data) == 1
+        draws = 1 if is_fixed else self.seeds
+        for first in range(0, draws, batch_size):
+            yield range(first, min(first + batch_size, draws))
 
 
 class DrawBatch(NamedTuple):
-    """A cell, and the places of the draws that are measured together."""
+    """A cell, and the numbers of the draws that are measured together."""
 
     spec: Spec
-    places: range
+    draws: range
 
 
 def measure_batch(draws: Draws, question: ComparisonQuestion, batch: DrawBatch) -> list[DrawMeasurement]:
-    """Return the measurements of a batch, draw by draw: a task for any thread or process.
+    """Return the measurements of a batch, one for each draw. Any thread or process can run this task.
 
     Raises
     ------
@@ -227,8 +230,8 @@ def measure_batch(draws: Draws, question: ComparisonQuestion, batch: DrawBatch) 
         If the cell cannot be measured. The message names it.
     """
     try:
-        cells = [draws.cell(batch.spec, place) for place in batch.places]
-        return measure(cells, [draws.draw_inputs(batch.spec, place) for place in batch.places], question)
+        cells = [draws.make_cell(batch.spec, draw) for draw in batch.draws]
+        return measure(cells, [draws.draw_inputs(batch.spec, draw) for draw in batch.draws], question)
     except GradflowError as error:
         raise type(error)(f"cell {batch.spec.text!r}: {error}") from None
 
@@ -240,38 +243,43 @@ def _measure_cells(
     executor: TaskExecutor | None,
     counter: ProgressCounter,
 ) -> dict[str, list[DrawMeasurement]]:
-    """Return the measurements of each cell, draw by draw."""
-    batches = [DrawBatch(spec, places) for spec in specs for places in draws.batches(spec, question)]
+    """Return the measurements of each cell, one for each draw."""
+    batches = [DrawBatch(spec, numbers) for spec in specs for numbers in draws.split_batches(spec, question)]
     counter.begin(len(batches))
-    measurements = run_tasks(partial(measure_batch, draws, question), batches, executor, counter)
-    of_cells: dict[str, list[DrawMeasurement]] = {spec.text: [] for spec in specs}
-    for batch, several in zip(batches, measurements, strict=True):
-        of_cells[batch.spec.text] += several
-    return of_cells
+    batch_results = run_tasks(partial(measure_batch, draws, question), batches, executor, counter)
+    measurements_by_cell: dict[str, list[DrawMeasurement]] = {spec.text: [] for spec in specs}
+    for batch, measurements in zip(batches, batch_results, strict=True):
+        measurements_by_cell[batch.spec.text] += measurements
+    return measurements_by_cell
 
 
-def _record(
+def _make_record(
     params: Mapping[str, Any],
     draws: Draws,
     question: ComparisonQuestion,
-    found: Mapping[str, list[DrawMeasurement]],
-    assumed: Sequence[str],
+    measurements: Mapping[str, list[DrawMeasurement]],
+    assumptions: Sequence[str],
 ) -> Flow:
     """Return the record of all measurements."""
-    cells, inputs, view = list(found), draws.inputs, question.view
-    gates = [[one.gates for one in several] for several in found.values()]
+    cells, inputs, view = list(measurements), draws.inputs, question.view
+    gates = [[draw.gates for draw in draws_of_cell] for draws_of_cell in measurements.values()]
     courses = [
         course
-        for cell, several in found.items()
+        for cell, draws_of_cell in measurements.items()
         if question.gate_steps
-        for course in over_draws(cell, several[0].gates, [one.gate_steps for one in several])
+        for course in over_draws(cell, draws_of_cell[0].gates, [draw.gate_steps for draw in draws_of_cell])
     ]
-    flow, summary = lag_table(found, view), cell_table(found, view, inputs.steps)
-    means, every_step = path_tables(cells, [[one.paths for one in several] for several in found.values()])
-    maps = [[one.pairs for one in several if one.pairs is not None] for several in found.values()]
+    flow, summary = lag_table(measurements, view), cell_table(measurements, view, inputs.steps)
+    means, every_step = path_tables(
+        cells, [[draw.paths for draw in draws_of_cell] for draws_of_cell in measurements.values()]
+    )
+    maps = [
+        [draw.pairs for draw in draws_of_cell if draw.pairs is not None]
+        for draws_of_cell in measurements.values()
+    ]
     return Flow(
         params=params,
-        notes=(*assumed, *notes(inputs, found, draws.seeds, view)),
+        notes=(*assumptions, *notes(inputs, measurements, draws.seeds, view)),
         steps=inputs.steps,
         seeds=draws.seeds,
         features=inputs.features,
@@ -289,13 +297,14 @@ def _record(
     )
 
 
-def _check(question: ComparisonQuestion, steps: int) -> None:
+def _check_question(question: ComparisonQuestion, steps: int) -> None:
     """Check that the requested norms and map can be computed.
 
     Raises
     ------
     UsageError
-        If the smallest singular value of a block is requested, or a map that is too large or of another norm.
+        If the smallest singular value of a block is requested, or if the map is too large or its norm is
+        neither 2 nor fro.
     """
     check_combination(question.view)
     if not question.pair_map:
@@ -318,44 +327,48 @@ def _check_tables(specs: Sequence[Spec], draws: Draws, question: ComparisonQuest
     """
     if not (question.paths or question.gate_steps):
         return
-    cells = [draws.cell(spec, 0) for spec in specs]
+    cells = [draws.make_cell(spec, 0) for spec in specs]
     if question.paths and not any("c" in cell.parts for cell in cells):
-        raise UsageError("paths has no effect without an lstm, whose cell state it is about: leave it out")
+        raise UsageError(
+            "paths has no effect without an lstm, because only an lstm has a cell state: leave it out"
+        )
     if question.gate_steps and not any(
         cell.gates(np.zeros((2, cell.state_size)), np.zeros((1, cell.input_size))) for cell in cells
     ):
-        raise UsageError("gate steps has no effect without a cell with gates, lstm or gru: leave it out")
+        raise UsageError("gate steps has no effect without a cell with gates (lstm or gru): leave it out")
 
 
-def _one(kind: str, value: object, valid: Sequence[str]) -> str:
+def _check_name(kind: str, value: object, valid: Sequence[str]) -> str:
     if str(value) not in valid:
         raise UsageError(describe_unknown(kind, str(value), valid))
     return str(value)
 
 
-def _several(kind: str, values: str | Sequence[str], valid: Sequence[str]) -> tuple[str, ...]:
-    """Return the requested names, given as a list or as text with commas, without duplicates."""
+def _check_names(kind: str, values: str | Sequence[str], valid: Sequence[str]) -> tuple[str, ...]:
+    """Return the requested names without duplicates. They are given as a list, or as text with commas."""
     listed = (
         values if isinstance(values, Iterable) and not isinstance(values, str) else str(values).split(",")
     )
-    given = [str(value) for value in listed]
-    if not given:
-        raise UsageError(f"{kind}: none was named; expected {', '.join(valid)}")
-    return tuple(dict.fromkeys(_one(kind, value.strip(), valid) for value in given))
+    names = [str(value) for value in listed]
+    if not names:
+        raise UsageError(f"{kind}: the list is empty; expected one or more of {', '.join(valid)}")
+    return tuple(dict.fromkeys(_check_name(kind, value.strip(), valid) for value in names))
 
 
-def _specs(cells: Sequence[str | Network]) -> list[Spec]:
+def _read_specs(cells: Sequence[str | Network]) -> list[Spec]:
     if not cells:
         raise UsageError("no cell was named; expected one or more, such as: rnn lstm")
     check_named(cells)
     names = [cell if isinstance(cell, str) else cell.name for cell in cells]
-    twice = [cell for cell in cells if isinstance(cell, str) and names.count(cell) > 1]
-    if twice:
-        raise UsageError(f"cell {twice[0]!r} is named twice; name each cell once, or with different options")
-    before = [
+    duplicates = [cell for cell in cells if isinstance(cell, str) and names.count(cell) > 1]
+    if duplicates:
+        raise UsageError(
+            f"cell {duplicates[0]!r} is named twice; name each cell once, or with different options"
+        )
+    earlier_counts = [
         names[:k].count(name) for k, name in enumerate(names)
-    ]  # networks of two files may have the same name
+    ]  # networks of two files can have the same name
     return [
         subject(cell, f"{name} ({count + 1})" if count else name)
-        for cell, name, count in zip(cells, names, before, strict=True)
+        for cell, name, count in zip(cells, names, earlier_counts, strict=True)
     ]

@@ -1,4 +1,4 @@
-"""Everything that is measured of one cell: along one input, for one draw of weights or many at once."""
+"""Measurements of one cell for one or several draws of its weights: norms, bounds, gates and paths."""
 
 import math
 from collections.abc import Sequence
@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.compare.pair_map import PairNorms, pair_norms
-from gradflow.analysis.compare.paths import path_norms
+from gradflow.analysis.compare.pair_map import measure_pairs
+from gradflow.analysis.compare.paths import measure_paths
 from gradflow.analysis.shared.gates import GateSummary, step_quantiles, summarize_gate
 from gradflow.analysis.shared.product_norms import (
     MAX_BATCHED_STATE,
@@ -23,16 +23,17 @@ from gradflow.analysis.shared.trajectory_error import TrajectoryRounding
 from gradflow.cells.base import Array, Cell
 from gradflow.errors import UsageError
 
-# Relative, a step and a row of the state: bounds are rounded up, for a measured norm is rounded too.
+# Bounds are raised by this share for each step and each row of the state, because measured norms are rounded.
 BOUND_ROUNDING = 8 * float(np.finfo(np.float64).eps)
 
 
 def log10_bounds(trajectory: Trajectory, view: View, block: str, retained: Array | None) -> dict[str, Array]:
-    """Return log₁₀ of the bound of each norm that has one, shape (..., T) by lag.
+    """Return log₁₀ of an upper bound of each norm that has one, shape (..., T) by lag.
 
-    For the state of a simple recurrent network the bound is (γ σ_max(W))^k, γ the steepest slope of the
-    activation (Pascanu et al. 2013, section 2.1); for the direct path of a gated cell ∏ max f. Both bound the
-    spectral norm, hence the smallest singular value, and √n times them the Frobenius norm.
+    For the state of a simple recurrent network the bound is (γ σ_max(W))^k, where γ is the largest slope of
+    the activation (Pascanu et al. 2013, section 2.1). For the direct path of a gated cell it is ∏ max f. Both
+    are bounds of the spectral norm, and so of the smallest singular value. Times √n they are bounds of the
+    Frobenius norm.
     """
     steps = _step_bounds(trajectory, block, retained)
     if steps is None:
@@ -41,13 +42,13 @@ def log10_bounds(trajectory: Trajectory, view: View, block: str, retained: Array
     size = trajectory.cell.state_size
     with np.errstate(divide="ignore"):
         logs = np.log10(steps[..., list(view.order(trajectory.steps))] * (1.0 + eps * size))
-    two = np.cumsum(logs, axis=-1)
-    known = {"2": two, "min": two, "fro": two + 0.5 * math.log10(size)}
-    return {name: known[name] for name in view.norms if name in known}
+    spectral = np.cumsum(logs, axis=-1)
+    bounds = {"2": spectral, "min": spectral, "fro": spectral + 0.5 * math.log10(size)}
+    return {name: bounds[name] for name in view.norms if name in bounds}
 
 
 def _step_bounds(trajectory: Trajectory, block: str, retained: Array | None) -> Array | None:
-    """Return a bound of every single step, shape (..., T)."""
+    """Return a bound of the norm of each single step, shape (..., T); None if no bound is known."""
     if block == "direct":
         return None if retained is None else retained.max(axis=-1)
     bound = trajectory.cell.step_bound()
@@ -61,54 +62,58 @@ Series = tuple[str, str]  # block, norm
 
 
 class ComparisonQuestion(NamedTuple):
-    """What is to be measured: the view, and the tables that are not for everybody."""
+    """What to measure: the view, and whether to add the optional tables."""
 
     view: View
     pair_map: bool = False
     paths: bool = False
     gate_steps: bool = False
 
-    def batchable(self, state_size: int) -> bool:
-        """Return whether many draws of a cell of that size can go as one."""
-        apart = self.view.exact or self.pair_map or self.paths or {"min", "cond"} & set(self.view.norms)
-        return state_size <= MAX_BATCHED_STATE and not apart
+    def is_batchable(self, state_size: int) -> bool:
+        """Return whether draws of a cell with this state size can be measured as one batch."""
+        needs_single_draws = (
+            self.view.exact or self.pair_map or self.paths or {"min", "cond"} & set(self.view.norms)
+        )
+        return state_size <= MAX_BATCHED_STATE and not needs_single_draws
 
 
 class DrawMeasurement(NamedTuple):
-    """One draw. Arrays (T,) run by lag, up to the last finite step; nan at lags not asked for."""
+    """The measurements of one draw. Arrays (T,) are by lag, up to the last finite step; nan at other lags."""
 
     log10_step_norms: Array
-    step_norm_error: float  # a bound of the relative error of those
+    step_norm_error: float  # bound of the relative error of the norms in log10_step_norms
     log10_norms: dict[Series, Array]
     log10_bounds: dict[Series, Array]
-    errors: dict[Series, float]  # bounds of what shortcuts, inverses and rounding may cost a norm, relative
-    upper_bounds: dict[Series, Array]  # of bool: where rounding has left no digit, and a bound is given
-    trajectory_errors: dict[Series, float]  # how far rounding of the states may move a norm, decades
+    errors: dict[Series, float]  # bounds of the relative error by shortcuts, inverses and rounding
+    upper_bounds: dict[
+        Series, Array
+    ]  # bool: where rounding leaves no digit, so that the norm is an upper bound
+    trajectory_errors: dict[Series, float]  # how far rounding of the states may move a norm, in decades
     state_size: int
-    block_sizes: dict[str, int]  # rows of the blocks that stand on the diagonal
+    block_sizes: dict[str, int]  # rows of each block on the diagonal
     blow_up: int | None
     underflow: bool
     gates: list[GateSummary]
-    gate_steps: list[Array]  # of each of the gates (T, 3): quantiles over units
+    gate_steps: list[Array]  # for each gate (T, 3): quantiles over units
     paths: list[Array]
     pairs: Array | None
-    pair_bounds: Array | None  # of bool: which of the pairs are upper bounds
+    pair_bounds: Array | None  # bool: where the norm in pairs is an upper bound
 
     @property
     def steps(self) -> int:
-        """How many lags there are."""
+        """The number of lags, T."""
         return len(self.log10_step_norms)
 
 
 def measure(
     cells: Sequence[Cell], inputs: Sequence[Array], question: ComparisonQuestion, initial: Array | None = None
 ) -> list[DrawMeasurement]:
-    """Run several draws of one cell, each along its own inputs (T, features), and measure them.
+    """Run draws of one cell, each along its own inputs (T, features), and return their measurements.
 
-    All start from ``initial``, 0 unless given. Small ones go as one batch, unless a state leaves the range
-    of a double: then each goes as far as it can.
+    All draws start from the state ``initial``, or from 0. Draws of a small cell run as one batch. If a state
+    of the batch overflows, each draw runs alone, as far as its own states are finite.
     """
-    if not question.batchable(cells[0].state_size):
+    if not question.is_batchable(cells[0].state_size):
         return [
             _measure_draw(follow(cell, x, initial), question, draw=None)
             for cell, x in zip(cells, inputs, strict=True)
@@ -116,12 +121,12 @@ def measure(
     trajectory = follow(cells[0].with_weights(np.stack, cells[1:]), np.stack(inputs), initial)
     if trajectory.blow_up is not None and len(cells) > 1:
         return [measure([cell], [x], question, initial)[0] for cell, x in zip(cells, inputs, strict=True)]
-    every = _measure_norms(trajectory, question)
-    return [_measure_draw(trajectory, question, draw, every) for draw in range(len(cells))]
+    norms = _measure_norms(trajectory, question)
+    return [_measure_draw(trajectory, question, draw, norms) for draw in range(len(cells))]
 
 
-class _Norms(NamedTuple):
-    """Arrays (..., T), the draws being the leading axis if there is one."""
+class _TrajectoryNorms(NamedTuple):
+    """The norms of one trajectory. Arrays are (..., T); a leading axis, if there is one, holds the draws."""
 
     steps: StepNorms
     norms: dict[Series, Array]
@@ -133,11 +138,11 @@ class _Norms(NamedTuple):
     gate_steps: list[Array]
 
 
-def _measure_norms(trajectory: Trajectory, question: ComparisonQuestion) -> _Norms:
+def _measure_norms(trajectory: Trajectory, question: ComparisonQuestion) -> _TrajectoryNorms:
     view = question.view
     gates = trajectory.gates()
     summaries = [summarize_gate(gate) for gate in gates] if trajectory.steps else []
-    courses = [step_quantiles(gate.values) for gate in gates] if summaries and question.gate_steps else []
+    gate_steps = [step_quantiles(gate.values) for gate in gates] if summaries and question.gate_steps else []
     retaining = [gate.values for gate in gates if gate.gate.retains]
     retained = np.concatenate(retaining, axis=-1) if retaining else None
     norms: dict[Series, Array] = {}
@@ -150,58 +155,61 @@ def _measure_norms(trajectory: Trajectory, question: ComparisonQuestion) -> _Nor
         if block == "direct":
             if retained is None:
                 raise UsageError(
-                    "block 'direct': this cell has no gate that keeps its state; expected lstm or gru"
+                    "block 'direct': this cell has no gate that multiplies its state; expected lstm or gru"
                 )
             direct = retained_log10_norms(retained, view)
-            found = {
+            products = {
                 norm: ProductNorms(logs, 0.0, np.zeros(logs.shape, bool)) for norm, logs in direct.items()
             }
         else:
-            found = product_log10_norms(trajectory, view, block)
-        norms |= {(block, norm): one.log10 for norm, one in found.items()}
-        errors |= {(block, norm): one.error for norm, one in found.items()}
-        upper_bounds |= {(block, norm): one.bounds for norm, one in found.items()}
-        moved = rounding.norm_errors(view, block)
-        trajectory_errors |= {(block, norm): error for norm, error in moved.items()}
-        limits = log10_bounds(trajectory, view, block, retained)
-        bounds |= {(block, norm): values for norm, values in limits.items()}
+            products = product_log10_norms(trajectory, view, block)
+        norms |= {(block, norm): product.log10 for norm, product in products.items()}
+        errors |= {(block, norm): product.error for norm, product in products.items()}
+        upper_bounds |= {(block, norm): product.bounds for norm, product in products.items()}
+        trajectory_changes = rounding.norm_errors(view, block)
+        trajectory_errors |= {(block, norm): error for norm, error in trajectory_changes.items()}
+        theory = log10_bounds(trajectory, view, block, retained)
+        bounds |= {(block, norm): values for norm, values in theory.items()}
     steps = step_norms(trajectory, view)
-    return _Norms(steps, norms, bounds, errors, upper_bounds, trajectory_errors, summaries, courses)
+    return _TrajectoryNorms(
+        steps, norms, bounds, errors, upper_bounds, trajectory_errors, summaries, gate_steps
+    )
 
 
 def _measure_draw(
-    trajectory: Trajectory, question: ComparisonQuestion, draw: int | None, every: _Norms | None = None
+    trajectory: Trajectory,
+    question: ComparisonQuestion,
+    draw: int | None,
+    norms: _TrajectoryNorms | None = None,
 ) -> DrawMeasurement:
-    """Return what one draw shows; ``draw`` is its place where the trajectory has several."""
-    every = every or _measure_norms(trajectory, question)
-    pairs = _pairs(trajectory, question.view) if question.pair_map else None
+    """Return the measurements of one draw; ``draw`` is its place on the leading axis, None without one."""
+    norms = norms or _measure_norms(trajectory, question)
+    view, pairs = question.view, None
+    if question.pair_map:
+        pairs = measure_pairs(trajectory, view.blocks[0], view.norms[0], exact=view.exact)
     place = ... if draw is None else draw
     return DrawMeasurement(
-        log10_step_norms=every.steps.log10[place],
-        step_norm_error=every.steps.error,
-        log10_norms={series: values[place] for series, values in every.norms.items()},
-        log10_bounds={series: values[place] for series, values in every.bounds.items()},
-        errors=every.errors,
-        upper_bounds={series: values[place] for series, values in every.upper_bounds.items()},
-        trajectory_errors={series: float(error[place]) for series, error in every.trajectory_errors.items()},
+        log10_step_norms=norms.steps.log10[place],
+        step_norm_error=norms.steps.error,
+        log10_norms={series: values[place] for series, values in norms.norms.items()},
+        log10_bounds={series: values[place] for series, values in norms.bounds.items()},
+        errors=norms.errors,
+        upper_bounds={series: values[place] for series, values in norms.upper_bounds.items()},
+        trajectory_errors={series: float(error[place]) for series, error in norms.trajectory_errors.items()},
         state_size=trajectory.cell.state_size,
         block_sizes=_block_sizes(trajectory.cell),
         blow_up=trajectory.blow_up,
         underflow=trajectory.underflow,
-        gates=[gate.of(draw) for gate in every.gates],
-        gate_steps=[course[place] for course in every.gate_steps],
-        paths=path_norms(trajectory, exact=question.view.exact) if question.paths else [],
+        gates=[gate.of(draw) for gate in norms.gates],
+        gate_steps=[course[place] for course in norms.gate_steps],
+        paths=measure_paths(trajectory, exact=view.exact) if question.paths else [],
         pairs=pairs.log10 if pairs else None,
         pair_bounds=pairs.bounds if pairs else None,
     )
 
 
 def _block_sizes(cell: Cell) -> dict[str, int]:
-    """Return how many rows the blocks on the diagonal have; ``direct`` has those of the cell state."""
+    """Return the number of rows of each block on the diagonal; ``direct`` has those of the cell state."""
     rows = {name: len(np.arange(cell.state_size)[part]) for name, part in cell.parts.items()}
     sizes = {name * 2: count for name, count in rows.items()}
     return {**sizes, "state": cell.state_size, "direct": rows.get("c", rows["h"])}
-
-
-def _pairs(trajectory: Trajectory, view: View) -> PairNorms:
-    return pair_norms(trajectory, view.blocks[0], view.norms[0], exact=view.exact)

@@ -1,4 +1,4 @@
-"""The four terms of ∂c_t/∂c_{t−1} in an LSTM, and how much of it each carries (exercise 5-3d)."""
+"""The norms and shares of the four terms of ∂c_t/∂c_{t−1} in an LSTM (exercise 5-3d)."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ PATHS = ("direct", "f", "i", "g")
 
 @dataclass(frozen=True, eq=False)
 class PathMeans:
-    """What each path carries on average over the steps; medians over seeds."""
+    """Norm and share of each path, averaged over the steps; medians over seeds."""
 
     cell: list[str] = column("the cell, as it was named")
     path: list[str] = column("direct, or through the gate f, i or g (the candidate)")
@@ -35,7 +35,7 @@ class PathMeans:
 
 @dataclass(frozen=True, eq=False)
 class Paths:
-    """What each path carries at every step, from the second on; medians over seeds."""
+    """Norm and share of each path at every step from the second; medians over seeds."""
 
     cell: list[str] = column("the cell, as it was named")
     path: list[str] = column("direct, or through the gate f, i or g (the candidate)")
@@ -45,48 +45,50 @@ class Paths:
     share: NDArray[np.float64] = column("the term's norm divided by the sum of all four norms")
 
 
-def path_norms(trajectory: Trajectory, *, exact: bool = False) -> list[Array]:
-    """Return the norms of the four terms, layer by layer: each (T − 1, 4), in the order of `PATHS`.
+def measure_paths(trajectory: Trajectory, *, exact: bool = False) -> list[Array]:
+    """Return the norms of the four terms, one array (T − 1, 4) for each layer, in the order of `PATHS`.
 
-    The trajectory is one draw's. Layers without a cell state are left out.
+    The trajectory is that of one draw. Layers without a cell state have no array.
     """
     layers = trajectory.cell.split_layers(trajectory.states, trajectory.inputs)
     with np.errstate(over="ignore", under="ignore"):
-        found = [cell.paths(states, inputs) for cell, states, inputs in layers]
-    return [_norms(paths, exact=exact) for paths in found if paths is not None]
+        paths_by_layer = [cell.paths(states, inputs) for cell, states, inputs in layers]
+    return [_measure_terms(paths, exact=exact) for paths in paths_by_layer if paths is not None]
 
 
-def _norms(paths: CellPaths, *, exact: bool) -> Array:
+def _measure_terms(paths: CellPaths, *, exact: bool) -> Array:
     norms = np.zeros((len(paths.direct), len(PATHS)))
     norms[:, 0] = np.abs(paths.direct).max(axis=-1)
-    for column_, name in enumerate(PATHS[1:], 1):
+    for place, name in enumerate(PATHS[1:], 1):
         if name in paths.into:
             leading = LeadingSingularValue(
                 np.random.default_rng(0), CHAIN_TOLERANCE[paths.delta.dtype.itemsize]
             )
-            norms[:, column_] = [_norm(term, None if exact else leading) for term in terms(paths, name)]
+            norms[:, place] = [
+                _measure_norm(term, None if exact else leading) for term in make_terms(paths, name)
+            ]
     return norms
 
 
-def _norm(term: Array, leading: LeadingSingularValue | None) -> float:
-    """Return the spectral norm of a term of any size, from all its singular values without a search."""
+def _measure_norm(term: Array, leading: LeadingSingularValue | None) -> float:
+    """Return the spectral norm of a term: by the search ``leading``, or else from all singular values."""
     shift = int(np.frexp(np.abs(term).max(initial=0.0))[1])
-    even = np.ldexp(term, -shift)
-    norm = float(np.linalg.norm(even, 2)) if leading is None else leading.of(even).value
+    scaled = np.ldexp(term, -shift)
+    norm = float(np.linalg.norm(scaled, 2)) if leading is None else leading.of(scaled).value
     return float(np.ldexp(norm, shift))
 
 
-def terms(paths: CellPaths, name: str) -> Iterator[Array]:
-    """Yield the term by way of one gate at each step from the second, shape (H, H)."""
+def make_terms(paths: CellPaths, name: str) -> Iterator[Array]:
+    """Yield the term of the path through one gate at each step from the second, shape (H, H)."""
     for into, delta in zip(paths.into[name], paths.delta, strict=True):
-        through = paths.weight[name] * delta
+        derivative = paths.weight[name] * delta
         if name in paths.peephole:
-            through = through + np.diag(paths.peephole[name])
-        yield into[:, None] * through
+            derivative = derivative + np.diag(paths.peephole[name])
+        yield into[:, None] * derivative
 
 
-class _Layer(NamedTuple):
-    """One layer of one cell: norms and shares of shape (draws, T − 1, 4)."""
+class _LayerPaths(NamedTuple):
+    """The norms and shares of the paths in one layer of one cell, each of shape (draws, T − 1, 4)."""
 
     cell: str
     layer: int
@@ -97,13 +99,13 @@ class _Layer(NamedTuple):
 def path_tables(
     cells: Sequence[str], norms: Sequence[Sequence[list[Array]]]
 ) -> tuple[PathMeans | None, Paths | None]:
-    """Return the tables (means, steps) of norms by cell, draw and layer; None where there are none."""
-    found = [
-        _layer(cell, number, several)
+    """Return the tables of means and of steps, given norms by cell, draw and layer; None without any path."""
+    all_layers = [
+        _join_draws(cell, number, draws_of_layer)
         for cell, draws in zip(cells, norms, strict=True)
-        for number, several in enumerate(zip(*draws, strict=True), 1)
+        for number, draws_of_layer in enumerate(zip(*draws, strict=True), 1)
     ]
-    layers = [layer for layer in found if layer.norms.shape[1]]
+    layers = [layer for layer in all_layers if layer.norms.shape[1]]
     if not layers:
         return None, None
     means = PathMeans(
@@ -126,11 +128,11 @@ def path_tables(
     )
 
 
-def _layer(cell: str, number: int, several: Sequence[Array]) -> _Layer:
-    """Return the norms of one layer over all draws, as far as every draw goes, and their shares."""
-    steps = min(len(one) for one in several)
-    norms = np.stack([one[:steps] for one in several])
-    return _Layer(
+def _join_draws(cell: str, number: int, draws: Sequence[Array]) -> _LayerPaths:
+    """Return norms and shares of one layer for all draws, up to the last step that every draw reaches."""
+    steps = min(len(draw) for draw in draws)
+    norms = np.stack([draw[:steps] for draw in draws])
+    return _LayerPaths(
         cell, number, norms, norms / np.maximum(norms.sum(axis=-1, keepdims=True), SMALLEST_NORMAL_DOUBLE)
     )
 

@@ -33,7 +33,7 @@ class Lags:
     log10_norm_low: NDArray[np.float64] = column("its 5 % quantile over seeds", log10=True)
     log10_norm_high: NDArray[np.float64] = column("its 95 % quantile over seeds", log10=True)
     norm: NDArray[np.float64] = column(
-        "the product's norm, median; none outside the range of a double", log10_in="log10_norm"
+        "the product's norm, median; none if it is outside the range of a double", log10_in="log10_norm"
     )
     block: list[str] = column(
         "the block of the product: state is the whole product; direct is ∏ diag(f), an approximation"
@@ -42,7 +42,7 @@ class Lags:
         "2: spectral, fro: Frobenius, min: smallest singular value, cond: condition number"
     )
     log10_bound: NDArray[np.float64] = column(
-        "log₁₀ of an upper bound by theory, median; none where no bound is known", log10=True
+        "log₁₀ of an upper bound by theory, median; none if no bound is known", log10=True
     )
 
 
@@ -58,26 +58,26 @@ class Cells:
     rate_low: NDArray[np.float64] = column("its 5 % quantile over seeds", unit="nats per step")
     rate_high: NDArray[np.float64] = column("its 95 % quantile over seeds", unit="nats per step")
     half_life: NDArray[np.float64] = column(
-        "steps in which a gradient halves at that rate; inf: it never halves", unit="step"
+        "steps in which a gradient halves at this rate; inf: it never halves", unit="step"
     )
     horizon_float32: list[int | None] = column("first lag outside float32's normal numbers", unit="step")
     horizon_float16: list[int | None] = column("first lag outside float16's normal numbers", unit="step")
     horizon_bfloat16: list[int | None] = column("first lag outside bfloat16's normal numbers", unit="step")
     verdict: list[str | None] = column(
-        "of the median over all possible draws. stable: at every rate from median_low to median_high, "
-        "max(T, 100) steps change a gradient by at most a factor of 100; undecided: not stable, and 0 lies "
-        "between median_low and median_high"
+        "verdict on the median rate over all possible draws. stable: at every rate from median_low to "
+        "median_high, max(T, 100) steps change a gradient by at most a factor of 100; undecided: not stable, "
+        "and 0 lies between median_low and median_high"
     )
     block: list[str] = column("the block of the product")
     kind: list[str] = column("the norm of that block")
     blow_up_step: list[int | None] = column("step at which a state overflows", unit="step")
     norm_error: NDArray[np.float64] = column(
-        "upper bound of the relative error of a norm by shortcuts and rounding, at lags before bound_from"
+        "upper bound of the relative error of a norm, from shortcuts and rounding, at lags before bound_from"
     )
     median_low: NDArray[np.float64] = column(
-        "low end of the interval that contains the median over all possible draws, with probability "
-        "median_confidence. It is the rate of one of the draws, or inf where its state overflows; none with "
-        "one draw",
+        "low end of an interval that contains the median rate over all possible draws with probability "
+        "median_confidence. It is the rate of one draw, or inf if the state of that draw overflows. It is "
+        "none with one draw",
         unit="nats per step",
     )
     median_high: NDArray[np.float64] = column("high end of that interval", unit="nats per step")
@@ -86,11 +86,11 @@ class Cells:
         unit="step",
     )
     step_norm_error: NDArray[np.float64] = column(
-        "bound of the relative error of the norms of log10_step_norm, rounded up; of a state of over 160 "
-        "numbers it is wrong with a probability under 1e-6"
+        "bound of the relative error of the norms in log10_step_norm, rounded up. With more than 160 numbers "
+        "in the state, it is wrong with a probability below 1e-6"
     )
     trajectory_error: NDArray[np.float64] = column(
-        "estimate of how far log₁₀ of a norm moves when weights and inputs move by one unit in the last "
+        "estimate of the change of log₁₀ of a norm when weights and inputs change by one unit in the last "
         "place: twice the largest change over lags, seeds and three runs",
         unit="decades",
     )
@@ -100,23 +100,22 @@ class Cells:
 class Flow(Record):
     """Gradient flow through cells that receive the same inputs.
 
-    ``flow`` is the main table, a row for each cell and lag, one cell after the other; ``cells`` has a row for
-    each cell.
+    ``flow`` is the main table, with a row for each lag of each cell. ``cells`` has a row for each cell.
 
     See Also
     --------
-    gradflow.compare : Computes it.
+    gradflow.compare : Computes this record.
 
     Examples
     --------
-    Through a linear network whose W is 0.9 times an orthogonal matrix the norm at lag k is 0.9ᵏ:
+    In a linear network whose W is 0.9 times an orthogonal matrix, the norm at lag k is 0.9ᵏ:
 
     >>> import numpy as np
     >>> import gradflow
-    >>> found = gradflow.compare("rnn:activation=identity,init=orthogonal,gain=0.9", hidden=4, steps=50)
-    >>> bool(np.allclose(found.flow.norm, 0.9 ** np.arange(1, 51), rtol=1e-12))
+    >>> result = gradflow.compare("rnn:activation=identity,init=orthogonal,gain=0.9", hidden=4, steps=50)
+    >>> bool(np.allclose(result.flow.norm, 0.9 ** np.arange(1, 51), rtol=1e-12))
     True
-    >>> bool(np.allclose(found.cells.rate, np.log(0.9))), found.cells.verdict
+    >>> bool(np.allclose(result.cells.rate, np.log(0.9))), result.cells.verdict
     (True, ['vanishing'])
     """
 
@@ -124,13 +123,13 @@ class Flow(Record):
     verdicts: ClassVar[tuple[str, ...]] = FLOW_VERDICTS
 
     steps: int = scalar("T, the largest lag")
-    seeds: int = scalar("draws of weights, and of inputs unless given")
+    seeds: int = scalar("draws of weights, and of inputs unless they are given")
     features: int = scalar("features of an input")
     hidden: int = scalar("hidden size of each fresh cell")
     view: str = scalar("backward: ∂s_T/∂s_{T−k}; forward: ∂s_k/∂s_0")
     median_confidence: float | None = scalar(
-        "probability that the median over all possible draws lies between median_low and median_high: over "
-        "0.95; with n < 6 draws 1 − 2^(1−n)"
+        "probability that the median rate over all possible draws lies between median_low and median_high: "
+        "over 0.95, or 1 − 2^(1−n) with n < 6 draws"
     )
     conclusion: str = scalar("the result in words", prose=True)
 

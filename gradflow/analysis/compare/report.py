@@ -1,4 +1,4 @@
-"""The tables and sentences that `compare` makes of what it measured."""
+"""The tables, sentences and notes of `compare`, made from its measurements."""
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,10 +24,10 @@ from gradflow.linalg.floating import TRAINING_FORMATS, is_outside
 from gradflow.linalg.scaled import from_log10
 from gradflow.printable import format_count, format_log10, round_up
 
-Draws = Mapping[str, Sequence[DrawMeasurement]]  # by cell
+MeasuredCells = Mapping[str, Sequence[DrawMeasurement]]  # the draws of each cell
 
 
-class _Part(NamedTuple):
+class _SeriesDraws(NamedTuple):
     """One series of one cell over all its draws, at the lags that every draw reaches."""
 
     cell: str
@@ -35,64 +35,70 @@ class _Part(NamedTuple):
     draws: Sequence[DrawMeasurement]
     lags: list[int]
 
-    def over_draws(self, values: Sequence[Array]) -> Array:
-        """Return (draws, lags) of arrays that run over all lags."""
+    def stack_draws(self, values: Sequence[Array]) -> Array:
+        """Return values by lag, one array (T,) for each draw, as one array (draws, lags)."""
         places = [lag - 1 for lag in self.lags]
-        return np.array([one[places] for one in values], np.float64)
+        return np.array([array[places] for array in values], np.float64)
 
     def norms(self) -> Array:
         """Return log₁₀ of the norms, (draws, lags)."""
-        return self.over_draws([draw.log10_norms[self.series] for draw in self.draws])
+        return self.stack_draws([draw.log10_norms[self.series] for draw in self.draws])
 
 
-def _parts(found: Draws, view: View) -> Iterator[_Part]:
-    for cell, draws in found.items():
+def _split_series(measurements: MeasuredCells, view: View) -> Iterator[_SeriesDraws]:
+    """Yield each series of each cell with its draws."""
+    for cell, draws in measurements.items():
         steps = min(draw.steps for draw in draws)
         lags = [lag for lag in view.lags if lag <= steps]
         for block in view.blocks:
             for norm in view.norms:
-                yield _Part(cell, (block, norm), draws, lags)
+                yield _SeriesDraws(cell, (block, norm), draws, lags)
 
 
-def lag_table(found: Draws, view: View) -> Lags:
+def lag_table(measurements: MeasuredCells, view: View) -> Lags:
     """Return the table of norms by lag."""
     rows = []
-    for part in _parts(found, view):
+    for part in _split_series(measurements, view):
         low, middle, high = quantiles(part.norms())
-        steps = median(part.over_draws([draw.log10_step_norms for draw in part.draws]))
-        nothing = np.full(part.draws[0].steps, np.nan)
-        bounds = median(part.over_draws([draw.log10_bounds.get(part.series, nothing) for draw in part.draws]))
+        steps = median(part.stack_draws([draw.log10_step_norms for draw in part.draws]))
+        no_bounds = np.full(part.draws[0].steps, np.nan)
+        bounds = median(
+            part.stack_draws([draw.log10_bounds.get(part.series, no_bounds) for draw in part.draws])
+        )
         rows.append((part, steps, middle, low, high, bounds))
-    every = [part for part, *_ in rows for _ in part.lags]
+    part_of_row = [part for part, *_ in rows for _ in part.lags]
     steps, middle, low, high, bounds = (np.concatenate([row[k] for row in rows]) for k in range(1, 6))
     return Lags(
-        cell=[part.cell for part in every],
+        cell=[part.cell for part in part_of_row],
         lag=[lag for part, *_ in rows for lag in part.lags],
         log10_step_norm=steps,
         log10_norm=middle,
         log10_norm_low=low,
         log10_norm_high=high,
         norm=np.array([from_log10(float(log)) for log in middle]),
-        block=[part.series[0] for part in every],
-        kind=[part.series[1] for part in every],
+        block=[part.series[0] for part in part_of_row],
+        kind=[part.series[1] for part in part_of_row],
         log10_bound=bounds,
     )
 
 
-def cell_table(found: Draws, view: View, steps: int) -> Cells:
-    """Return a summary of each series of each cell; ``steps`` is T as requested."""
-    parts = list(_parts(found, view))
+def cell_table(measurements: MeasuredCells, view: View, steps: int) -> Cells:
+    """Return the summary, a row for each series of each cell; ``steps`` is the requested T."""
+    parts = list(_split_series(measurements, view))
     rates = [_rates(part) for part in parts]
     low, rate, high = (
-        np.array(values) for values in zip(*(quantiles(several) for several in rates), strict=True)
+        np.array(values)
+        for values in zip(*(quantiles(rates_of_draws) for rates_of_draws in rates), strict=True)
     )
-    told = [_judge_part(part, several, steps) for part, several in zip(parts, rates, strict=True)]
+    verdicts = [
+        _judge_series(part, rates_of_draws, steps) for part, rates_of_draws in zip(parts, rates, strict=True)
+    ]
     medians = [median(part.norms()) for part in parts]
     horizons = {
-        name: [_horizon(part, logs, ends) for part, logs in zip(parts, medians, strict=True)]
-        for name, ends in TRAINING_FORMATS.items()
+        name: [_horizon(part, logs, format_range) for part, logs in zip(parts, medians, strict=True)]
+        for name, format_range in TRAINING_FORMATS.items()
     }
-    blown = [_first(draw.blow_up for draw in part.draws) for part in parts]
+    blow_ups = [_find_smallest(draw.blow_up for draw in part.draws) for part in parts]
     return Cells(
         cell=[part.cell for part in parts],
         state_size=[part.draws[0].state_size for part in parts],
@@ -103,14 +109,20 @@ def cell_table(found: Draws, view: View, steps: int) -> Cells:
         horizon_float32=horizons["float32"],
         horizon_float16=horizons["float16"],
         horizon_bfloat16=horizons["bfloat16"],
-        verdict=[one.verdict for one in told],
-        median_low=np.array([math.nan if one.interval is None else one.interval.low for one in told]),
-        median_high=np.array([math.nan if one.interval is None else one.interval.high for one in told]),
+        verdict=[verdict.verdict for verdict in verdicts],
+        median_low=np.array(
+            [math.nan if verdict.interval is None else verdict.interval.low for verdict in verdicts]
+        ),
+        median_high=np.array(
+            [math.nan if verdict.interval is None else verdict.interval.high for verdict in verdicts]
+        ),
         block=[part.series[0] for part in parts],
         kind=[part.series[1] for part in parts],
-        blow_up_step=blown,
+        blow_up_step=blow_ups,
         norm_error=np.array([max(draw.errors[part.series] for draw in part.draws) for part in parts]),
-        bound_from=[_first(bound_lag(draw, part.series, part.lags) for draw in part.draws) for part in parts],
+        bound_from=[
+            _find_smallest(bound_lag(draw, part.series, part.lags) for draw in part.draws) for part in parts
+        ],
         step_norm_error=np.array(
             [round_up(max(draw.step_norm_error for draw in part.draws)) for part in parts]
         ),
@@ -128,30 +140,30 @@ def bound_lag(draw: DrawMeasurement, series: Series, lags: Sequence[int]) -> int
     return next((lag for lag in lags if lag <= draw.steps and bounds[lag - 1]), None)
 
 
-def _rates(part: _Part) -> Array:
-    """Return the growth of every draw in nats per step over the second half of the lags."""
+def _rates(part: _SeriesDraws) -> Array:
+    """Return the rate of growth of every draw, nats per step, over the second half of the lags."""
     if not part.lags:
         return np.full(len(part.draws), np.nan)
     logs, last = part.norms(), part.lags[-1]
     first = max((lag for lag in part.lags if 2 * lag <= last), default=0)
     start = logs[:, part.lags.index(first)] if first else _log10_norm_of_identity(part)
-    ended = np.isinf(logs[:, -1])
+    is_infinite = np.isinf(logs[:, -1])
     with np.errstate(invalid="ignore"):
-        return np.where(ended, logs[:, -1], (logs[:, -1] - start) / (last - first) * math.log(10))
+        return np.where(is_infinite, logs[:, -1], (logs[:, -1] - start) / (last - first) * math.log(10))
 
 
-def _judge_part(part: _Part, rates: Array, steps: int) -> MedianVerdict:
+def _judge_series(part: _SeriesDraws, rates: Array, steps: int) -> MedianVerdict:
     """Return the verdict on the median of the draws.
 
     The smallest singular value and the condition number have no verdict, because they do not decide whether a
     gradient vanishes.
     """
-    blown = np.array([draw.blow_up is not None for draw in part.draws])
-    told = judge_median(np.where(blown, np.inf, rates), steps)
-    return told._replace(verdict=None) if part.series[1] in ("min", "cond") else told
+    overflows = np.array([draw.blow_up is not None for draw in part.draws])
+    verdict = judge_median(np.where(overflows, np.inf, rates), steps)
+    return verdict._replace(verdict=None) if part.series[1] in ("min", "cond") else verdict
 
 
-def _log10_norm_of_identity(part: _Part) -> float:
+def _log10_norm_of_identity(part: _SeriesDraws) -> float:
     """Return log₁₀ of the norm at lag 0, where the product is the identity; nan for a block that is 0."""
     block, norm = part.series
     if block in ("hc", "ch"):
@@ -159,25 +171,28 @@ def _log10_norm_of_identity(part: _Part) -> float:
     return 0.5 * math.log10(part.draws[0].block_sizes[block]) if norm == "fro" else 0.0
 
 
-def _horizon(part: _Part, logs: Array, ends: tuple[float, float]) -> int | None:
-    """Return the first lag outside a format, or None if it lies between two listed lags.
+def _horizon(part: _SeriesDraws, logs: Array, format_range: tuple[float, float]) -> int | None:
+    """Return the first lag at which the median norm is outside the range of a format.
 
-    A condition number is not a gradient and has no such lag.
+    It is None if there is no such lag, or if it can lie between two listed lags. A condition number is not a
+    gradient and has no horizon.
     """
     if part.series[1] == "cond":
         return None
     listed = {0, *part.lags}
-    first = next((lag for lag, log in zip(part.lags, logs, strict=True) if is_outside(log, ends)), None)
+    first = next(
+        (lag for lag, log in zip(part.lags, logs, strict=True) if is_outside(log, format_range)), None
+    )
     return first if first is not None and first - 1 in listed else None
 
 
-def _first(steps: Iterator[int | None]) -> int | None:
+def _find_smallest(steps: Iterator[int | None]) -> int | None:
     return min((step for step in steps if step is not None), default=None)
 
 
 MIN_NOTED_ERROR = 1e-9  # relative error from which a note is shown
-MAX_ZERO_RATE = 1e-9  # nats per step, below which a rate counts as 0
-DRAWS_FOR_95_PERCENT = 6  # draws whose smallest and largest enclose the median with 95 % confidence
+MAX_ZERO_RATE = 1e-9  # nats per step; a rate of at most this size counts as 0
+DRAWS_FOR_95_PERCENT = 6  # from this number on, the draws enclose the median with 95 % confidence
 SERIES_TITLES = {
     "2": "",
     "fro": ", Frobenius norm",
@@ -192,7 +207,7 @@ def conclusion(flow: Lags, summary: Cells, steps: int, seeds: int) -> str:
 
 
 def _sentence(flow: Lags, summary: Cells, k: int, steps: int, seeds: int) -> str:
-    """Return one series in words."""
+    """Return the sentence about row k of the summary."""
     series = (summary.cell[k], summary.block[k], summary.kind[k])
     places = [
         place for place, row in enumerate(zip(flow.cell, flow.block, flow.kind, strict=True)) if row == series
@@ -200,58 +215,62 @@ def _sentence(flow: Lags, summary: Cells, k: int, steps: int, seeds: int) -> str
     cell, block, kind = series
     name = cell + ("" if block == "state" else f", block {block}") + SERIES_TITLES[kind]
     verdict = f" is {summary.verdict[k]}:" if summary.verdict[k] else ":"
-    blown = summary.blow_up_step[k]
-    ending = (
-        f"; its state overflows at step {blown}, and lags count back from the step before" if blown else ""
-    )
+    blow_up = summary.blow_up_step[k]
+    ending = ""
+    if blow_up:
+        ending = f"; its state overflows at step {blow_up}, and lags count back from the step before"
     if not places:
         return f"{name}{verdict} no lag was measured{ending}."
     final = float(flow.log10_norm[places[-1]])
     lag, bound = flow.lag[places[-1]], summary.bound_from[k]
-    told = "unknown" if math.isnan(final) else format_log10(final)
-    last = f" {'at most ' if bound else ''}{told} at lag {lag}"
+    norm = "unknown" if math.isnan(final) else format_log10(final)
+    norm_words = f" {'at most ' if bound else ''}{norm} at lag {lag}"
     horizon = summary.horizon_float32[k]
     side = "below" if final < 0 else "above"
     limit = "smallest" if side == "below" else "largest"
-    reach = f"; {side} float32's {limit} normal number from lag {horizon} on" if horizon else ""
+    horizon_words = f"; {side} float32's {limit} normal number from lag {horizon} on" if horizon else ""
     if summary.verdict[k] == "undecided":
-        pace = _describe_undecided(summary, k, steps, seeds)
+        rate_words = _describe_undecided(summary, k, steps, seeds)
     else:
-        pace = _pace(float(summary.rate[k]))
-    return f"{name}{verdict}{last}{pace}{reach}{ending}."
+        rate_words = _describe_rate(float(summary.rate[k]))
+    return f"{name}{verdict}{norm_words}{rate_words}{horizon_words}{ending}."
 
 
 def _describe_undecided(summary: Cells, k: int, steps: int, seeds: int) -> str:
-    """Say where the median may lie, and how many draws would decide."""
+    """Return words for the interval of the median rate and the number of draws that would decide."""
     rate, low, high = (float(values[k]) for values in (summary.rate, summary.median_low, summary.median_high))
-    found = f"; the median rate of {seeds} draws lies between {low:.3g} and {high:.3g} nats per step"
+    interval = f"; the median rate of {seeds} draws lies between {low:.3g} and {high:.3g} nats per step"
     if seeds < DRAWS_FOR_95_PERCENT:
         confidence = median_interval(range(seeds)).confidence
-        return f"{found} with confidence {confidence:.3g} ({DRAWS_FOR_95_PERCENT} draws reach 0.95)"
-    distance = max(abs(rate), stable_limit(steps) - abs(rate))  # to 0, or to the end of what is stable
+        return f"{interval} with confidence {confidence:.3g} ({DRAWS_FOR_95_PERCENT} draws reach 0.95)"
+    distance = max(abs(rate), stable_limit(steps) - abs(rate))  # to 0, or to the largest stable rate
     needed = data_to_decide(seeds, (high - low) / 2.0, distance)
-    return found if needed is None else f"{found}; about {needed} draws would decide if it stays where it is"
+    return (
+        interval
+        if needed is None
+        else f"{interval}; about {needed} draws would decide if the rate stays the same"
+    )
 
 
-def _pace(rate: float) -> str:
+def _describe_rate(rate: float) -> str:
     if rate > MAX_ZERO_RATE:
-        return f", doubling every {_steps(math.log(2) / rate)}"
+        return f", doubling every {_format_steps(math.log(2) / rate)}"
     if -math.inf < rate < -MAX_ZERO_RATE:
-        return f", halving every {_steps(math.log(2) / -rate)}"
+        return f", halving every {_format_steps(math.log(2) / -rate)}"
     return ""
 
 
-def _steps(count: float) -> str:
+def _format_steps(count: float) -> str:
     text = f"{count:.3g}"
     return f"{text} step" if text == "1" else f"{text} steps"
 
 
-def notes(inputs: Inputs, found: Draws, seeds: int, view: View) -> Iterator[str]:
-    """Yield warnings: unused inputs, derivatives too small for a double, approximations."""
+def notes(inputs: Inputs, measurements: MeasuredCells, seeds: int, view: View) -> Iterator[str]:
+    """Yield notes about unused inputs, derivatives too small for a double, approximations and each cell."""
     if inputs.data is not None and len(inputs.data) > seeds > 0:
         used = "only the first is" if seeds == 1 else f"only the first {seeds} are"
         yield f"The input has {len(inputs.data)} sequences; {used} used, one per seed."
-    saturated = [cell for cell, draws in found.items() if any(draw.underflow for draw in draws)]
+    saturated = [cell for cell, draws in measurements.items() if any(draw.underflow for draw in draws)]
     if saturated:
         yield (
             f"{', '.join(saturated)}: some units are so saturated that their derivative is under 1e-308 "
@@ -259,39 +278,43 @@ def notes(inputs: Inputs, found: Draws, seeds: int, view: View) -> Iterator[str]
         )
     if "direct" in view.blocks:
         yield (
-            "Block direct is an approximation: ∏ diag(f) alone, without the paths through the gates "
+            "Block direct is an approximation: ∏ diag(f), without the paths through the gates "
             "(block cc, or hh of a gru, is exact)."
         )
     if view.lags != tuple(range(1, len(view.lags) + 1)):
         yield (
-            "Only the listed lags are measured: rates are growth between these lags, and a horizon between "
-            "two of them is not given."
+            "Only the listed lags are measured. A rate is the growth between two of them; a horizon between "
+            "two of them is left out."
         )
-    for cell, draws in found.items():
-        for note in _notes_of_one(draws, view):
+    for cell, draws in measurements.items():
+        for note in _describe_problems(draws, view):
             yield f"{cell}: {note}"
 
 
-def _notes_of_one(draws: Sequence[DrawMeasurement], view: View) -> Iterator[str]:
-    """Yield what to beware of with one cell: norms left out, uncertain or lost, and draws that overflow."""
-    steps = [_find_unknown_lags(draw.log10_step_norms, draw, view) for draw in draws]
-    if any(steps):
-        yield f"{sum(map(len, steps))} norms of single steps did not settle and are left out (nan, or null)."
-    worst = max(error for draw in draws for error in draw.errors.values())
-    if worst > MIN_NOTED_ERROR:
-        yield f"norms may be off by {worst:.1g}, relative (norm_error)."
-    worst_step = max(draw.step_norm_error for draw in draws)
-    if worst_step > MAX_STEP_ERROR:
-        yield f"norms of single steps may be too small by up to {worst_step:.1g}, relative (step_norm_error)."
+def _describe_problems(draws: Sequence[DrawMeasurement], view: View) -> Iterator[str]:
+    """Yield notes about one cell: unknown and inexact norms, and draws whose state overflows."""
+    unknown_step_lags = [_find_unknown_lags(draw.log10_step_norms, draw, view) for draw in draws]
+    if any(unknown_step_lags):
+        count = sum(map(len, unknown_step_lags))
+        yield f"{count} norms of single steps did not settle and are left out (nan, or null)."
+    norm_error = max(error for draw in draws for error in draw.errors.values())
+    if norm_error > MIN_NOTED_ERROR:
+        yield f"norms may be off by {norm_error:.1g}, relative (norm_error)."
+    step_norm_error = max(draw.step_norm_error for draw in draws)
+    if step_norm_error > MAX_STEP_ERROR:
+        yield (
+            f"norms of single steps may be too small by up to {step_norm_error:.1g}, relative "
+            "(step_norm_error)."
+        )
     draws_in_words = format_count(len(draws), "draw", "draws")
     for block, norm in draws[0].upper_bounds:
-        bounds = [bound_lag(draw, (block, norm), view.lags) for draw in draws]
-        firsts = [lag for lag in bounds if lag is not None]
-        if firsts:
+        bound_lags = [bound_lag(draw, (block, norm), view.lags) for draw in draws]
+        known_lags = [lag for lag in bound_lags if lag is not None]
+        if known_lags:
             name = ("the norm" if block == "state" else f"the norm of block {block}") + SERIES_TITLES[norm]
             yield (
-                f"{name}: in {len(firsts)} of {draws_in_words}, rounding leaves no digit from lag "
-                f"{min(firsts)} on, because the product was far larger at smaller lags. These norms are "
+                f"{name}: in {len(known_lags)} of {draws_in_words}, rounding leaves no digit from lag "
+                f"{min(known_lags)} on, because the product was far larger at smaller lags. These norms are "
                 "upper bounds."
             )
     pairs = sum(int(draw.pair_bounds.sum()) for draw in draws if draw.pair_bounds is not None)
@@ -301,26 +324,26 @@ def _notes_of_one(draws: Sequence[DrawMeasurement], view: View) -> Iterator[str]
             if pairs == 1
             else f"{pairs} norms of the map are upper bounds"
         )
-        yield f"{norms}, for the same reason."
-    moved = max(error for draw in draws for error in draw.trajectory_errors.values())
-    if stated_error(moved) > NOTED_DECADES:
-        yield rounding_note(stated_error(moved))
-    lost = [
+        yield f"{norms}, because rounding leaves no digit of them."
+    trajectory_error = max(error for draw in draws for error in draw.trajectory_errors.values())
+    if stated_error(trajectory_error) > NOTED_DECADES:
+        yield rounding_note(stated_error(trajectory_error))
+    unknown_lags = [
         lag
         for draw in draws
         for logs in draw.log10_norms.values()
         for lag in _find_unknown_lags(logs, draw, view)
     ]
-    if lost:
+    if unknown_lags:
         yield (
-            f"from lag {min(lost)} on, the smallest singular value is unknown (nan, or null): a Jacobian is "
-            "singular to rounding, or rounding leaves no digit of the product of inverses."
+            f"from lag {min(unknown_lags)} on, the smallest singular value is unknown (nan, or null): a "
+            "Jacobian is singular to rounding, or rounding leaves no digit of the product of inverses."
         )
-    blown = sorted(draw.blow_up for draw in draws if draw.blow_up is not None)
-    if blown:
+    blow_ups = sorted(draw.blow_up for draw in draws if draw.blow_up is not None)
+    if blow_ups:
         yield (
-            f"in {len(blown)} of {draws_in_words}, the state overflows, first at step {blown[0]}. Only lags "
-            "that every draw reaches are shown; each draw counts them back from its last finite state."
+            f"in {len(blow_ups)} of {draws_in_words}, the state overflows, first at step {blow_ups[0]}. Only "
+            "lags that every draw reaches are shown; each draw counts them back from its last finite state."
         )
 
 
