@@ -94,7 +94,7 @@ def test_what_is_no_range_is_refused_with_the_option_and_the_value(text, part):
         ("rnn:activation=a:b:c", None, 1.0, "activation=a"),
         ("rnn:bias=0:1:1", None, 1.0, "unknown option 'bias'"),
         ("ginibre:size=1:2:1", None, None, "unknown option 'size'"),
-        ("rnn:init=identity", "1:2:1", 1.0, "expected init of"),
+        ("rnn:init=identity", "1:2:1", 1.0, "expected an init of"),
     ],
 )
 def test_what_cannot_be_swept_is_refused_with_the_value(cell, gain, scale, part):
