@@ -318,7 +318,7 @@ def test_a_saturated_rnn_gets_the_gain_that_a_sweep_finds(scale):
     saturated = RNN(np.full((size, 1), 0.01), scale * np.eye(size), np.zeros(size))
     sweep = [
         credit(follow(saturated.replace_arrays(weight_hh=gain * saturated.weight_hh), inputs), STEPS)
-        for gain in np.geomspace(0.01, 1, 200)
+        for gain in np.geomspace(0.01, 1, 40)
     ]
     assert any(found.arrives for found in sweep)
     assert tried(case(saturated, inputs))["gain"].credit.arrives
