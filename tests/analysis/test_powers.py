@@ -219,7 +219,7 @@ def test_past_sixteen_rows_matrices_are_left_out_unless_asked_for():
 
 def test_past_two_hundred_rows_the_kreiss_constant_waits_to_be_asked_for(monkeypatch):
     assert MAX_KREISS_SIZE == 200
-    assert gradflow.power(0.5 * np.roll(np.eye(201), 1, axis=0), steps=1).kreiss_constant is None
+    assert gradflow.power(0.5 * np.eye(201), steps=1).kreiss_constant is None
     monkeypatch.setattr("gradflow.analysis.power.power.MAX_KREISS_SIZE", 20)
     small, large = (0.5 * np.roll(np.eye(size), 1, axis=0) for size in (20, 21))
     assert gradflow.power(small, steps=1).kreiss_constant == 1.0
