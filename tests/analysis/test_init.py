@@ -294,7 +294,7 @@ VARIANTS = [
 @pytest.mark.parametrize("cell", VARIANTS)
 def test_of_every_variant_each_trial_is_the_median_over_the_sequences_it_is_tuned_on(cell, monkeypatch):
     monkeypatch.setattr(module, "_check_holds", lambda *_: None)  # whether it holds is not the question here
-    found = small(cell, hidden=8)
+    found = small(cell)
     assert len(found.trials.value) > 1
     name, _, _ = cell.partition(":")
     kept = [item for item in cell.partition(":")[2].split(",") if not item.startswith(found.parameter)]
@@ -302,7 +302,7 @@ def test_of_every_variant_each_trial_is_the_median_over_the_sequences_it_is_tune
         spec = ",".join([*kept, f"{found.parameter}={float(found.trials.value[place])!r}"])
         told = found.trials.log10_norm_ratio[place]
         with np.errstate(all="ignore"):
-            drawn = by_hand(f"{name}:{spec}", hidden=8)
+            drawn = by_hand(f"{name}:{spec}")
             if all(np.isfinite(drawn.run(normal(draw))).all() for draw in TUNED_ON):
                 _, ratios = dense_norms(drawn, TUNED_ON)
                 assert told == pytest.approx(np.median(ratios), abs=1e-8)

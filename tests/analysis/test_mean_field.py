@@ -39,7 +39,7 @@ TANH, ERF, RELU, IDENTITY = (ACTIVATIONS[name] for name in ("tanh", "erf", "relu
 
 def normal_twin(function, variance, kinks=()):
     """⟨f(√q z)⟩ by mpmath's double exponential rule between all places where f may be steep or not smooth."""
-    with mpmath.workdps(25):
+    with mpmath.workdps(18):
         root = mpmath.sqrt(variance)
         places = {width / root for width in (*kinks, 1, 4, 16, 64)} | {mpmath.mpf(end) for end in (1, 4, 14)}
         ends = sorted(place for place in places if place <= 14)
@@ -51,7 +51,8 @@ def normal_twin(function, variance, kinks=()):
 @pytest.mark.parametrize(
     ("name", "variance"),
     [
-        *product(["tanh", "hard_sigmoid"], VARIANCES),
+        *product(["tanh"], VARIANCES),
+        *product(["hard_sigmoid"], [1e-20, 1.0, 16.01]),
         *product(["sigmoid", "erf", "softsign", "elu", "leaky_relu"], [0.05, 16.01]),
         *product(["erf", "softsign", "leaky_relu", "hard_sigmoid"], [1e6]),
     ],

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.analysis.power import power as power_module
+from gradflow.analysis.power.power import MAX_KREISS_SIZE
 from gradflow.errors import DataError, UsageError
 from tests.slow import power_log10_norm
 from tests.truths import (
@@ -217,12 +217,14 @@ def test_past_sixteen_rows_matrices_are_left_out_unless_asked_for():
     assert gradflow.power(matrix[:16, :16]).power.entries.shape == (16, 16)
 
 
-def test_the_kreiss_constant_of_a_large_matrix_waits_to_be_asked_for(monkeypatch):
-    monkeypatch.setattr(power_module, "MAX_KREISS_SIZE", 20)
-    matrix = 0.5 * np.roll(np.eye(21), 1, axis=0)
-    assert gradflow.power(matrix[:20, :20], steps=1).kreiss_constant is not None
-    assert gradflow.power(matrix, steps=1).kreiss_constant is None
-    assert gradflow.power(matrix, steps=1, kreiss=True).kreiss_constant == 1.0
+def test_past_two_hundred_rows_the_kreiss_constant_waits_to_be_asked_for(monkeypatch):
+    assert MAX_KREISS_SIZE == 200
+    assert gradflow.power(0.5 * np.eye(201), steps=1).kreiss_constant is None
+    monkeypatch.setattr("gradflow.analysis.power.power.MAX_KREISS_SIZE", 20)
+    small, large = (0.5 * np.roll(np.eye(size), 1, axis=0) for size in (20, 21))
+    assert gradflow.power(small, steps=1).kreiss_constant == 1.0
+    assert gradflow.power(large, steps=1).kreiss_constant is None
+    assert gradflow.power(large, steps=1, kreiss=True).kreiss_constant == 1.0
 
 
 @pytest.mark.parametrize(
