@@ -123,7 +123,7 @@ class Flow(Record):
     verdicts: ClassVar[tuple[str, ...]] = FLOW_VERDICTS
 
     steps: int = scalar("T, the largest lag")
-    seeds: int = scalar("draws of weights, and of inputs unless they are given")
+    seeds: int = scalar("draws of weights, and of inputs unless given")
     features: int = scalar("features of an input")
     hidden: int = scalar("hidden size of each fresh cell")
     view: str = scalar("backward: ∂s_T/∂s_{T−k}; forward: ∂s_k/∂s_0")

@@ -218,8 +218,8 @@ def badness(credit: Credit) -> tuple[int, float]:
 def best(trials: list[TuningTrial]) -> TuningTrial:
     """Return the trial with the fewest unsafe sequences; among equals the one whose ratio is nearest to 1.
 
-    Among trials that are close enough it returns the one nearest to the start, the value of the first trial: a
-    gate that is open farther than necessary takes in less.
+    Among trials that are close enough it returns the one nearest to the start, the value of the first trial.
+    A gate that is open farther than necessary takes in less.
     """
     start = trials[0].value
     return min(trials, key=lambda trial: (*badness(trial.credit), abs(trial.value - start)))
