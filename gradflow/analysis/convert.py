@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from gradflow.analysis.shared.arguments import READ_ALREADY, refuse_without_effect
 from gradflow.analysis.shared.checkpoints import parse_name
 from gradflow.analysis.shared.weight_file import WeightFile, WrittenArrays
-from gradflow.analysis.shared.without_effect import READ_ALREADY, refuse_without_effect
 from gradflow.drawing import DrawnColumn, ItemDrawing
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.assumptions import check_assumptions

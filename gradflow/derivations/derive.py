@@ -7,9 +7,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradflow.analysis.shared.inputs import check_count
+from gradflow.analysis.shared.arguments import check_count, square_matrix
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
-from gradflow.analysis.shared.square import square_matrix
 from gradflow.derivations.record import Derivation, DerivationLines, DerivedTopics, TopicList
 from gradflow.derivations.topics import ALL_TOPICS, DERIVATIONS
 from gradflow.derivations.topics.line import (

@@ -7,7 +7,7 @@ import pytest
 
 import gradflow
 from gradflow.analysis.bptt.bptt import DEFAULT_SEQUENCES
-from gradflow.analysis.shared.inputs import MAX_MAP_STEPS
+from gradflow.analysis.shared.arguments import MAX_MAP_STEPS
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.errors import DataError, UsageError

@@ -7,7 +7,7 @@ import pytest
 
 import gradflow
 from gradflow.analysis.compare.measure import ComparisonQuestion, measure
-from gradflow.analysis.shared.inputs import MAX_MAP_STEPS
+from gradflow.analysis.shared.arguments import MAX_MAP_STEPS
 from gradflow.analysis.shared.product_norms import View
 from gradflow.cells.rnn import RNN
 from gradflow.cells.spec import parse_cell

@@ -11,12 +11,12 @@ from gradflow.analysis.bptt.gradient_parts import take_apart
 from gradflow.analysis.bptt.losses import Loss, Objective, draw_targets, read_targets
 from gradflow.analysis.bptt.record import CreditAssignment
 from gradflow.analysis.bptt.report import record
+from gradflow.analysis.shared.arguments import check_count, check_map, refuse_without_effect
 from gradflow.analysis.shared.checkpoints import Trained
-from gradflow.analysis.shared.inputs import Inputs, check_count, check_map
+from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.progress import Progress
 from gradflow.analysis.shared.subjects import Spec, draw_cell, sizes, subject, used_sizes
 from gradflow.analysis.shared.trajectory import follow
-from gradflow.analysis.shared.without_effect import refuse_without_effect
 from gradflow.cells.base import Array, Cell
 from gradflow.errors import NumericalError, UsageError
 from gradflow.layouts.network import Network

@@ -7,8 +7,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gradflow.analysis.shared.arguments import refuse_without_effect
 from gradflow.analysis.shared.trajectory import Trajectory
-from gradflow.analysis.shared.without_effect import refuse_without_effect
 from gradflow.cells.base import Array, Cell
 from gradflow.cells.factor import lay_side_by_side
 from gradflow.errors import DataError

@@ -14,15 +14,15 @@ from gradflow.analysis.compare.pair_map import pair_table
 from gradflow.analysis.compare.paths import path_tables
 from gradflow.analysis.compare.record import Flow
 from gradflow.analysis.compare.report import cell_table, conclusion, lag_table, notes
+from gradflow.analysis.shared.arguments import check_count, check_map, refuse_without_effect
 from gradflow.analysis.shared.checkpoints import Trained
 from gradflow.analysis.shared.gates import gate_step_table, gate_table, over_draws
-from gradflow.analysis.shared.inputs import Inputs, check_count, check_map
+from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.product_norms import View, check_combination, parse_lags
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.quantiles import median_interval
 from gradflow.analysis.shared.subjects import Spec, check_named, draw_cell, sizes, subject, used_sizes
 from gradflow.analysis.shared.tasks import TaskExecutor, check_executor, run_tasks
-from gradflow.analysis.shared.without_effect import refuse_without_effect
 from gradflow.cells.base import Array, Cell
 from gradflow.errors import GradflowError, UsageError
 from gradflow.layouts.network import Network

@@ -13,9 +13,10 @@ from gradflow.analysis import ARRIVALS
 from gradflow.analysis.init.record import Trials, Tuned, Tuning
 from gradflow.analysis.init.report import Words, conclusion, notes
 from gradflow.analysis.init.tuning import Knob, TuningTrial, badness, best, close_enough, knob_of, search
+from gradflow.analysis.shared.arguments import check_count
 from gradflow.analysis.shared.checkpoints import is_checkpoint
 from gradflow.analysis.shared.credit import Credit, credit
-from gradflow.analysis.shared.inputs import Inputs, check_count
+from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.quantiles import quantiles
 from gradflow.analysis.shared.subjects import DEFAULT_HIDDEN_SIZE, check_named, draw_cell

@@ -28,12 +28,12 @@ from gradflow.analysis.inspect.report import (
     sentences,
     unit_table,
 )
+from gradflow.analysis.shared.arguments import READ_ALREADY, check_count, refuse_without_effect
 from gradflow.analysis.shared.checkpoints import CHECKPOINT_SEPARATOR, parse_name
 from gradflow.analysis.shared.gates import gate_step_table
-from gradflow.analysis.shared.inputs import DEFAULT_INPUT_STEPS, Inputs, check_count, kind_of
+from gradflow.analysis.shared.inputs import DEFAULT_INPUT_STEPS, Inputs, kind_of
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.tasks import TaskExecutor, check_executor, run_tasks
-from gradflow.analysis.shared.without_effect import READ_ALREADY, refuse_without_effect
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.assumptions import check_assumptions, check_left_open
 from gradflow.layouts.checkpoint import Checkpoint

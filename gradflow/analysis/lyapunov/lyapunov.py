@@ -10,12 +10,12 @@ from gradflow.analysis.lyapunov.record import Lyapunov
 from gradflow.analysis.lyapunov.report import record
 from gradflow.analysis.lyapunov.starts import measure_starts, pieces_of_others
 from gradflow.analysis.lyapunov.sum_rule import check_sum_rule
+from gradflow.analysis.shared.arguments import check_count, refuse_without_effect
 from gradflow.analysis.shared.exponents import measure_exponents, orbit_of, pieces_of, plan_of
-from gradflow.analysis.shared.inputs import Inputs, check_count
+from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.orbit import CellOrbit, Orbit, StackOrbit
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.subjects import Spec, sizes, subject, used_sizes
-from gradflow.analysis.shared.without_effect import refuse_without_effect
 from gradflow.cells.base import Array
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.network import Network

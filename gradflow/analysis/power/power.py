@@ -19,9 +19,8 @@ from gradflow.analysis.power.power_norms import (
 from gradflow.analysis.power.record import MAX_SHOWN_SIZE, Eigenvalues, Norms, Powers
 from gradflow.analysis.power.regime import classify, conclusion
 from gradflow.analysis.power.stated_decomposition import Verdict, check_claim
-from gradflow.analysis.shared.inputs import MAX_POWER, check_count
+from gradflow.analysis.shared.arguments import MAX_POWER, check_count, square_matrix
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
-from gradflow.analysis.shared.square import square_matrix
 from gradflow.errors import NumericalError, UsageError
 from gradflow.linalg.ensembles import LARGEST_SIZE, random_matrix
 from gradflow.linalg.grading import ungrade_vectors

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, DTypeLike, NDArray
 
 from gradflow.analysis import INPUTS
-from gradflow.analysis.shared.without_effect import refuse_without_effect
+from gradflow.analysis.shared.arguments import check_count, refuse_without_effect
 from gradflow.errors import DataError, UsageError
 from gradflow.readers import INPUT_FORMATS
 from gradflow.readers.arrays import read_array
@@ -17,37 +17,6 @@ from gradflow.readers.in_memory import convert_array
 from gradflow.registry import lookup
 
 DEFAULT_INPUT_STEPS, DEFAULT_FEATURES = 100, 32
-MAX_COUNT_IN_MEMORY = 10**8  # of anything that is held in memory
-MAX_POWER = 10**18  # of what is not held in memory
-MAX_MAP_STEPS = 2000  # already two million pairs
-
-
-def check_count(name: str, value: object, least: int = 1, most: int = MAX_COUNT_IN_MEMORY) -> None:
-    """Refuse what is no integer from ``least`` to ``most``.
-
-    Raises
-    ------
-    UsageError
-        With the name and the value.
-    """
-    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
-    if not whole or not least <= value <= most:  # type: ignore[operator]
-        limit = "10^18" if most == MAX_POWER else most
-        raise UsageError(f"{name} {value}: expected an integer from {least} to {limit}")
-
-
-def check_map(steps: int) -> None:
-    """Refuse a table of every pair of steps where there are too many.
-
-    Raises
-    ------
-    UsageError
-        With their number.
-    """
-    if steps > MAX_MAP_STEPS:
-        raise UsageError(
-            f"map of {steps} steps: expected at most {MAX_MAP_STEPS}, because it has a row for every pair"
-        )
 
 
 def kind_of(source: object) -> str | None:

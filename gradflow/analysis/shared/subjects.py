@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gradflow.analysis.shared.arguments import check_count, refuse_without_effect
 from gradflow.analysis.shared.checkpoints import Trained, is_checkpoint, read_trained
-from gradflow.analysis.shared.inputs import Inputs, check_count, kind_of
-from gradflow.analysis.shared.without_effect import refuse_without_effect
+from gradflow.analysis.shared.inputs import Inputs, kind_of
 from gradflow.cells.base import Cell, Layer
 from gradflow.cells.spec import CellSpec, parse_cell
 from gradflow.errors import UsageError

@@ -6,12 +6,12 @@ from pathlib import Path
 
 from numpy.typing import ArrayLike
 
+from gradflow.analysis.shared.arguments import check_count, refuse_without_effect
 from gradflow.analysis.shared.exponents import plan_of
-from gradflow.analysis.shared.inputs import Inputs, check_count, kind_of
+from gradflow.analysis.shared.inputs import Inputs, kind_of
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.subjects import check_named
 from gradflow.analysis.shared.tasks import TaskExecutor, check_executor
-from gradflow.analysis.shared.without_effect import refuse_without_effect
 from gradflow.analysis.theory.record import Theory
 from gradflow.analysis.theory.report import report_case, report_sweep
 from gradflow.analysis.theory.subjects import THEORIES

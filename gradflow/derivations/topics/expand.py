@@ -4,7 +4,7 @@ from functools import cache
 
 import numpy as np
 
-from gradflow.analysis.shared.inputs import check_count
+from gradflow.analysis.shared.arguments import check_count
 from gradflow.derivations.topics.complex_cells import FUNCTIONS
 from gradflow.derivations.topics.line import ROUNDING, TINY, Array, DerivationLine
 from gradflow.derivations.topics.network import DerivationNetwork

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from gradflow.analysis.shared.inputs import check_count
+from gradflow.analysis.shared.arguments import check_count
 from gradflow.derivations.topics.line import Array, DerivationLine, round_up_to_decade
 from gradflow.derivations.topics.numerals import raised
 from gradflow.derivations.topics.topic import DerivationTopic, read_topic

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 
 from gradflow.analysis.power.regime import classify
-from gradflow.analysis.shared.inputs import check_count
+from gradflow.analysis.shared.arguments import check_count
 from gradflow.derivations.topics.line import Array, DerivationLine, round_up_to_decade
 from gradflow.derivations.topics.numerals import raised, write_numbers
 from gradflow.derivations.topics.topic import DerivationTopic
