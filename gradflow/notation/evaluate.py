@@ -26,7 +26,7 @@ Indices = tuple[tuple[str, int], ...]  # as they are written: a letter or "", pl
 _PLACE = "□"  # in place of an index
 _DIGITS, _LETTERS = ("".join(filter(str.isnumeric, SUBSCRIPTS)), "".join(filter(str.isalpha, SUBSCRIPTS)))
 _INDEX = re.compile(f"(?:[{_LETTERS}]|[{_DIGITS}]+)(?:[₊₋][{_DIGITS}]+)*")
-_ON_THE_LINE = str.maketrans(SUBSCRIPTS)
+_LINE_DIGITS = str.maketrans(SUBSCRIPTS)
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def evaluate(formula: str, symbols: Symbols) -> Array:
 @lru_cache(maxsize=4096)
 def _split_indices(written: str) -> tuple[str, Indices]:
     """Return a symbol with a mark in place of every index, and the indices: a letter or "", and a number."""
-    plain = [index.translate(_ON_THE_LINE) for index in _INDEX.findall(written)]
+    plain = [index.translate(_LINE_DIGITS) for index in _INDEX.findall(written)]
     numbers = [sum(map(int, re.findall(r"[+-]?\d+", index))) for index in plain]
     letters = [index[0] if index[0].isalpha() else "" for index in plain]
     return _INDEX.sub(_PLACE, written), tuple(zip(letters, numbers, strict=True))

@@ -20,7 +20,7 @@ NUMBER = re.compile(r"\d+(?:\.\d+)?(?:e[+-]?\d+)?")
 _NAME = re.compile("|".join(sorted(LATEX_NAMES, key=len, reverse=True)))
 _TOKEN = re.compile(r"\d+|.")
 # Script letters as letters on the line: a minus, a cross, and ᵀ and ᴴ, which have no other form.
-_ON_THE_LINE = {"-": "−", r"\times": "×", r"\top": "ᵀ", r"\mathsf{H}": "ᴴ"}
+_LINE_LETTERS = {"-": "−", r"\times": "×", r"\top": "ᵀ", r"\mathsf{H}": "ᴴ"}
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ class _Parser:
         run = ""
         while self.next in letters:
             letter = letters[self.next]
-            letter = _ON_THE_LINE.get(letter, letter)
+            letter = _LINE_LETTERS.get(letter, letter)
             run += renamed.get(letter, letter)
             self.place += 1
         return tuple(Node(token, source=token) for token in _TOKEN.findall(run))

@@ -20,7 +20,7 @@ from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.printable import format_count
 
 # Nats per step: an exponent has converged if its error is within this, unless a tolerance is given.
-ROUNDING_SHARE = 0.01  # of the difference of two exponents that are in the wrong order: rounding explains it
+MIN_ROUNDING_SHARE = 0.01  # share of a disorder of exponents from which rounding explains it
 DEFAULT_EXPONENT_TOLERANCE = 0.01
 MAX_ZERO_EXPONENT = 1e-12  # nats per step that are an exponent of 0
 MAX_UNNOTED_DRIFT = 1e-9  # nats per step that are no drift
@@ -178,7 +178,7 @@ def _disorder(exponents: Array, half_widths: Array, rounding: Array) -> Array:
     ends = np.where(np.isfinite(exponents), exponents + widths, np.inf)
     slowest = np.minimum.accumulate(np.append(np.inf, ends[:-1]))
     excess = np.where(exponents - widths > slowest, exponents + widths - slowest, 0.0)
-    return np.where(rounding > ROUNDING_SHARE * excess, excess, 0.0)
+    return np.where(rounding > MIN_ROUNDING_SHARE * excess, excess, 0.0)
 
 
 def judge(runs: Sequence[GrowthRun], found: ExponentEstimates, starts: Sequence[DrawStarts]) -> Judgement:

@@ -10,7 +10,7 @@ from gradflow.errors import NumericalError
 
 # What a sum of logarithms may be off by, beside the size of the exponents: 800 random runs of all kinds
 # stayed under 5e-8, save a Jordan block that no note was taken of, and those along which rounding was noted.
-ROUNDING_SHARE = 1e-6
+MAX_ROUNDING_ERROR = 1e-6
 # Of ill-conditioned Jacobians more is lost: at most this many times what was noted of it along the run, ...
 ROUNDING_NOTED_TIMES = 10.0
 MAX_WRONG_SHARE = 0.01  # ... and never this share of the size of the exponents
@@ -39,12 +39,12 @@ def check_sum_rule(runs: Sequence[GrowthRun]) -> bool:
             continue
         size = 1.0 + float(np.abs(exponents).sum())
         lost = ROUNDING_NOTED_TIMES * run.rounding / run.steps
-        if not error <= ROUNDING_SHARE * size + min(lost, MAX_WRONG_SHARE * size):
+        if not error <= MAX_ROUNDING_ERROR * size + min(lost, MAX_WRONG_SHARE * size):
             raise NumericalError(
                 f"the sum rule fails: the {len(exponents)} exponents add up to {exponents.sum():.6g} nats "
                 f"per step, and the mean of ln |det J| is {run.mean_log_abs_det():.6g}: none of them can be "
                 "trusted. Jacobians that are singular to rounding can do that; the leading exponents alone "
                 "(count) suffer least and are not compared with a determinant"
             )
-        rounded |= error > ROUNDING_SHARE * size
+        rounded |= error > MAX_ROUNDING_ERROR * size
     return rounded
