@@ -1,4 +1,4 @@
-"""The norms and shares of the four terms of ∂c_t/∂c_{t−1} in an LSTM (exercise 5-3d)."""
+"""The norms and shares of the four terms of ∂c_t/∂c_{t−1} in an LSTM."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
