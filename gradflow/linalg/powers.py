@@ -73,6 +73,7 @@ class PowerTable:
 
     def compute(self, steps: int) -> Power:
         """Return W^steps, as `matrix_power` does."""
+        steps = int(steps)  # integers of numpy have no bit_length
         while len(self._squares) < steps.bit_length():
             self._squares.append(self._squares[-1] @ self._squares[-1])
         factors = [square for place, square in enumerate(self._squares) if steps >> place & 1]

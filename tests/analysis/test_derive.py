@@ -98,6 +98,13 @@ CELLS = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("name", ["power", "regimes", "expand"])
+def test_steps_may_be_an_integer_of_numpy(name):
+    whole, numpys = (derive(name, steps=kind(4)) for kind in (int, np.int64))
+    assert numpys.lines.line == whole.lines.line
+    assert all(numpys.lines.holds)
+
+
 @pytest.mark.parametrize("cell", CELLS)
 def test_expanded_sum_of_any_cell_holds(cell):
     for hidden, steps, seed in ((1, 1, 0), (3, 4, 2)):
