@@ -45,9 +45,9 @@ class RecordCommand(TyperCommand):
         """Return the docstring of the command and the lists, whose sources load numpy."""
         callback: Any = self.callback
         lists = load("gradflow.cli.help_lists")
-        blocks = [lists.list_results(callback.record_place)]
+        blocks = [lists.format_results(callback.record_place)]
         if callback.lists_cells:
-            blocks.insert(0, lists.list_cell_options())
+            blocks.insert(0, lists.format_cell_options())
         parts = (inspect.cleandoc(self.help or ""), *("\n".join(["\b", *lines]) for lines in blocks))
         return "\n\n".join(parts)
 

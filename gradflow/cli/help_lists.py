@@ -7,7 +7,7 @@ from gradflow.record import MatrixMeaning, TableMeaning, get_meanings
 from gradflow.registry import load
 
 
-def list_results(record_place: str) -> list[str]:
+def format_results(record_place: str) -> list[str]:
     """Return lines with the tables, matrices and verdicts of a record class, given as ``module:class``."""
     record = load(record_place)
     main, *others = get_meanings(record, TableMeaning)
@@ -19,7 +19,7 @@ def list_results(record_place: str) -> list[str]:
     return [fill_list(title, items) for title, items in lists.items() if items]
 
 
-def list_cell_options() -> list[str]:
+def format_cell_options() -> list[str]:
     """Return lines with the options of every cell. Options that all cells share stand in the first line."""
     options = {name: describe_cell_options(load(place)) for name, place in CELLS.items()}
     first, *others = options.values()

@@ -21,7 +21,7 @@ from gradflow.notation.syntax import NUMBER, REPEATED_SIGNS, Node, Row, parse
 
 Array = NDArray[Any]
 Symbols = Mapping[str, Any]
-Indices = tuple[tuple[str, int], ...]  # as they are written: a letter or "", plus a number
+Indices = tuple[tuple[str, int], ...]  # as written: a letter or "", and a number to add
 
 _PLACE = "□"  # in place of an index
 _DIGITS, _LETTERS = ("".join(filter(str.isnumeric, SUBSCRIPTS)), "".join(filter(str.isalpha, SUBSCRIPTS)))
@@ -31,7 +31,7 @@ _LINE_DIGITS = str.maketrans(SUBSCRIPTS)
 
 @dataclass(frozen=True)
 class Each:
-    """Values that a letter takes one after the other: a formula is evaluated for each of them."""
+    """Several values of a letter. The formula is evaluated for each of them."""
 
     values: ArrayLike
 
@@ -44,16 +44,16 @@ def evaluate(formula: str, symbols: Symbols) -> Array:
     formula : str
         Without a relation.
     symbols : mapping
-        Values by the symbols that stand for them: arrays (``W``, whose entries are then ``Wᵢⱼ``, counted from
+        Maps symbols to values: arrays (``W``, whose entries are then ``Wᵢⱼ``, counted from
         1), functions of one array (``σ′``), whole numbers (``T``), or families by index: ``hₜ`` is a mapping
         from t or a function of t, and ``∂hₜ/∂hₖ`` one of (t, k), whatever the letters are. A function raises
-        LookupError where the family has no member. If letters stand for `Each` of several values, the result
-        has the axes of these values first.
+        LookupError if the family has no such member. If letters have `Each` as value, the first axes of the
+        result are those of their values.
 
     Raises
     ------
     ValueError
-        If no symbol stands for something, or if shapes do not fit.
+        If a symbol has no value, or if shapes do not fit.
 
     Examples
     --------
@@ -105,7 +105,7 @@ class _Evaluator:
     def __init__(self, formula: str, symbols: Symbols) -> None:
         self.formula = formula
         self.functions: dict[str, Callable[..., Any]] = {}  # of indices
-        # members of a family by their indices; what is no family is a member with the indices ()
+        # members of a family by their indices; a symbol without indices is a member with the indices ()
         self.members: dict[str, dict[Any, Any]] = {
             name: {(): value} for name, value in symbols.items() if len(name) == 1
         }
@@ -118,7 +118,7 @@ class _Evaluator:
                 self.members[bare] = {**self.members.get(bare, {}), **family}
 
     def bind(self, letters: Symbols) -> "_Evaluator":
-        """Return the same object with values for more letters."""
+        """Return a copy with values for more letters."""
         visitor = copy(self)
         visitor.members = self.members | {letter: {(): value} for letter, value in letters.items()}
         return visitor
@@ -142,7 +142,7 @@ class _Evaluator:
         return chosen[0] if len(chosen) == 1 else chosen
 
     def look_up(self, node: Node, written: str) -> Any:
-        """Return the value of a node, as it is written, if it is a symbol or an entry of one, else None."""
+        """Return the value of a symbol, or of an entry of one, given as written; None for anything else."""
         bare, indices = _split_indices(written)
         family, key = self.members.get(bare, {}), self.key(indices)
         if key in family:
@@ -296,7 +296,7 @@ class _Evaluator:
         unit = self.symbol("I")
         if node.text == "Σ" or unit is None:
             raise _error(node, "nothing to add or multiply in")
-        # what a factor would be decides: a vector of ones is the unit of vectors
+        # the unit has the kind of a factor: a vector of ones for vectors, I for matrices
         factor = self.bind({letter: indices.stop - 1}).sum(body)
         return np.ones_like(factor) if factor.ndim == 1 else np.asarray(unit)
 

@@ -191,6 +191,18 @@ def test_wrong_sign_and_reversed_inequality_are_caught(topic):
                 verify_line("topic", number, replace(line, formula=f"{right} {sign} {left}"), symbols)
 
 
+def test_wrong_side_of_unequal_ones_is_caught(topic):
+    for number, line in enumerate(topic.lines, 1):
+        if find_relation(line.formula) != "≠":
+            continue
+        left, right = split_sides(line.formula)
+        wrong = {"left": f"2 ({left}) ≠ {right}", "right": f"{left} ≠ 2 ({right})"}
+        for side, value in (("left", left), ("right", right)):
+            if value != "0":
+                with pytest.raises(NumericalError, match=rf"^topic, line {number}: .*: the {side} side is"):
+                    verify_line("topic", number, replace(line, formula=wrong[side]), topic.symbols)
+
+
 def verify(formula, **symbols):
     return verify_line("topic", 1, DerivationLine(formula, ""), symbols)
 
@@ -435,7 +447,7 @@ def test_derivative_by_a_matrix_has_the_axes_of_both():
 
 @pytest.mark.parametrize("cell", CELLS)
 def test_cells_written_twice_are_the_same_cells(cell):
-    net = DerivationNetwork.draw_cell(cell, seed=4, hidden=3, steps=5)
+    net = DerivationNetwork.draw_fresh(cell, seed=4, hidden=3, steps=5)
     for t in range(1, 6):
         np.testing.assert_allclose(net.points[t]["s"], net.own_states[t], rtol=1e-13, atol=1e-15)
         for own, complex_step in (

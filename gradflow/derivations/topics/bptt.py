@@ -47,9 +47,11 @@ dhₜ/dW = Σₖ₌₁ᵗ ∂hₜ/∂hₖ · ∂⁺hₖ/∂W  for t = T
 ∂L/∂W = Σₖ₌₁ᵀ diag(σ′(zₖ)) λₖ hₖ₋₁ᵀ
     (9) summed over $t$ first, with (5) for the last factor: the form in which it is computed
 ∂L/∂W ≠ Σₜ₌₁ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₖ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W
+    left = Σₖ₌₁ᵀ diag(σ′(zₖ)) λₖ hₖ₋₁ᵀ
     right = A
     the sheet's first factor, $∂Lₜ/∂hₖ$ for $∂Lₜ/∂hₜ$: it contains $∂hₜ/∂hₖ$ already, which would count twice
 ∂L/∂W ≠ Σₜ₌₁ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · dhₖ/dW
+    left = Σₖ₌₁ᵀ diag(σ′(zₖ)) λₖ hₖ₋₁ᵀ
     right = B
     the last factor read as the whole derivative: a way through several steps would count once for each of
     them
@@ -103,7 +105,7 @@ def _sweep_back(net: DerivationNetwork) -> list[Array]:
 
 
 def _add_up(net: DerivationNetwork, row: Callable[[int, int], Array], cube: Callable[[int], Array]) -> Array:
-    """Return Σₜ Σₖ row ∂hₜ/∂hₖ cube (n, n), with Jacobians by gradflow's own cell."""
+    """Return Σₜ Σₖ row(t, k) ∂hₜ/∂hₖ cube(k), shape (n, n), with the Jacobians of gradflow's own cell."""
     pairs = [(t, k) for t in range(1, net.steps + 1) for k in range(1, t + 1)]
     terms = [np.tensordot(row(t, k) @ net.own_jacobian(t, k), cube(k), axes=1)[0] for t, k in pairs]
     return np.asarray(np.sum(terms, axis=0))

@@ -33,11 +33,13 @@ Cₜ = Cₖ  for fₜ = 1 and iₜ = 0
     a gate a little under 1 forgets all the same: without weights $fᵢ = σ(b_f)$, and with $b_f = 1$ it is
     0.731, so that 10 steps leave 0.0436
 ∂⁺Cₜ/∂Cₖ ≠ (∂⁺Cₜ/∂Cₜ₋₁)ᵗ⁻ᵏ
+    left = diag(∏ᵢ₌ₖ₊₁ᵗ fᵢ)
     right = diag(F)
     the product as the sheet prints it, $∏ᵢ₌ₖ₊₁ᵗ ∂Cₜ/∂Cₜ₋₁$, repeats the last step's factor
 ∂⁺L/∂Cₖ = Σₜ₌ₖᵀ ∂⁺Lₜ/∂Cₜ · ∂⁺Cₜ/∂Cₖ  for k = 1
     chain rule: every later loss goes back along the carousel; with $Lₜ = ‖hₜ‖²/2$, $k = 1$, $T = {LAG}$
 ∂⁺L/∂Cₖ ≠ Σₜ₌ₖᵀ ∂⁺L/∂Cₜ · ∂⁺Cₜ/∂Cₖ  for k = 1
+    left = Σₜ₌ₖᵀ ∂⁺Lₜ/∂Cₜ · ∂⁺Cₜ/∂Cₖ
     right = R
     with $∂L/∂Cₜ$ in place of $∂Lₜ/∂Cₜ$, as in the sheet's double sum before (c), a loss counts once for each
     step on its way
@@ -57,7 +59,7 @@ def build_topic(seed: int, *, hidden: int = 3) -> DerivationTopic:
     net = DerivationNetwork.draw_lstm(seed, hidden, FAR_LAG)
 
     def go_on(t: int, k: int, C: Array) -> Array:
-        """Return Cₜ of Cₖ with gates and candidates as they are, whatever C is."""
+        """Return Cₜ for a given Cₖ, with gates and candidates held fixed."""
         if not 0 <= k <= t:
             raise LookupError("C goes from k on to t")
         for point in net.points[k + 1 : t + 1]:
@@ -65,12 +67,12 @@ def build_topic(seed: int, *, hidden: int = 3) -> DerivationTopic:
         return C
 
     def add_losses(first: int, last: int, k: int, C: Array) -> Array:
-        """Return the sum of losses ‖hₜ‖²/2 (1) of Cₖ, with each oₜ as it is."""
+        """Return the sum of the losses ‖hₜ‖²/2, shape (1,), for a given Cₖ, with every oₜ held fixed."""
         shown = [net.points[t]["oₜ"] * np.tanh(go_on(t, k, C)) for t in range(first, last + 1)]
         return np.asarray((np.stack(shown) ** 2).sum(keepdims=True)[0] / 2)
 
     def recount_losses(C: Array) -> Array:
-        """Return Σₜ (Lₜ + … + L_T) of C₁: a loss counts once for each step on its way."""
+        """Return Σₜ (Lₜ + … + L_T) for a given C₁: each loss counts once for every step up to it."""
         return np.asarray(sum(add_losses(t, LAG, 1, C) for t in range(1, LAG + 1)))
 
     def by_state(function: Callable[[Array], Array], k: int) -> Array:

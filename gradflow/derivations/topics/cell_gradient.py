@@ -8,6 +8,7 @@ import numpy as np
 from gradflow.derivations.topics.complex_cells import FUNCTIONS, sigmoid, slope
 from gradflow.derivations.topics.line import Array
 from gradflow.derivations.topics.network import DerivationNetwork
+from gradflow.derivations.topics.numerals import lowered
 from gradflow.derivations.topics.topic import DerivationTopic, read_topic
 from gradflow.notation.evaluate import Each, Symbols
 
@@ -42,13 +43,16 @@ tanh′(C) = 1 − tanh(C)²  for each C
     blocks of the Jacobian of all of $[h; C]$, as gradflow's own cell has it (the $+$ means with the other of
     the two held fixed)
 ∂Cₜ/∂Cₜ₋₁ ≠ diag(σ′(W_f δ) ⊙ Cₜ₋₁ + fₜ + σ′(W_i δ) ⊙ C̃ₜ + iₜ ⊙ tanh′(δ))
+    left = [0, I] Jₜ [diag(δ); I]
     right = S
     the sheet's line, its two open brackets closed after $W_f δ$ and $W_i δ$
 ∂Cₜ/∂Cₜ₋₁ ≠ diag(fₜ) + diag(Cₜ₋₁ ⊙ σ′(a_f)) W_f diag(δ) + diag(C̃ₜ ⊙ σ′(a_i)) W_i diag(δ)
     + diag(iₜ ⊙ tanh′(a_c)) diag(δ)
+    left = [0, I] Jₜ [diag(δ); I]
     right = G
     the same with the benefit of the doubt, read as (8): $W_c$ is missing
 ∂oₜ₋₁/∂Cₜ₋₂ ≠ 0
+    left = diag(oₜ₋₁ ⊙ (1 − oₜ₋₁)) W_o diag(oₜ₋₂ ⊙ tanh′(Cₜ₋₂))
     right = 0
     over two steps an output gate is no longer a constant: $oₜ₋₁$ sees $hₜ₋₂$, which depends on $Cₜ₋₂$
 dCₜ/dCₜ₋₂ = ∂Cₜ/∂Cₜ₋₁ · ∂Cₜ₋₁/∂Cₜ₋₂ + ∂⁺Cₜ/∂hₜ₋₁ · diag(tanh(Cₜ₋₁)) · ∂oₜ₋₁/∂Cₜ₋₂
@@ -56,43 +60,20 @@ dCₜ/dCₜ₋₂ = ∂Cₜ/∂Cₜ₋₁ · ∂Cₜ₋₁/∂Cₜ₋₂ + ∂�
 dCₜ/dCₖ = [0, I] (∏ᵢ₌ₖ₊₁ᵗ Jᵢ) [diag(oₖ ⊙ tanh′(Cₖ)); I]
     nothing is left out if the Jacobians $Jᵢ$ of all of $[h; C]$ are multiplied and the block is read
     afterwards; here $k = t − 5$, the Jacobians by gradflow's own cell
-dCₜ/dCₜ₋₂ ≠ ∏ᵢ₌ₜ₋₁ᵗ ∂Cᵢ/∂Cᵢ₋₁
-    right = Pₜ₋₂
-    what a product of (8) leaves out over 2 steps
-dCₜ/dCₜ₋₃ ≠ ∏ᵢ₌ₜ₋₂ᵗ ∂Cᵢ/∂Cᵢ₋₁
-    right = Pₜ₋₃
-    what a product of (8) leaves out over 3 steps
-dCₜ/dCₜ₋₄ ≠ ∏ᵢ₌ₜ₋₃ᵗ ∂Cᵢ/∂Cᵢ₋₁
-    right = Pₜ₋₄
-    what a product of (8) leaves out over 4 steps
-dCₜ/dCₜ₋₅ ≠ ∏ᵢ₌ₜ₋₄ᵗ ∂Cᵢ/∂Cᵢ₋₁
-    right = Pₜ₋₅
-    what a product of (8) leaves out over 5 steps
-dCₜ/dCₜ₋₁ ≠ diag(fₜ)
-    right = Fₜ₋₁
-    what the carousel alone leaves out over 1 step
-dCₜ/dCₜ₋₂ ≠ diag(∏ᵢ₌ₜ₋₁ᵗ fᵢ)
-    right = Fₜ₋₂
-    what the carousel alone leaves out over 2 steps
-dCₜ/dCₜ₋₃ ≠ diag(∏ᵢ₌ₜ₋₂ᵗ fᵢ)
-    right = Fₜ₋₃
-    what the carousel alone leaves out over 3 steps
-dCₜ/dCₜ₋₄ ≠ diag(∏ᵢ₌ₜ₋₃ᵗ fᵢ)
-    right = Fₜ₋₄
-    what the carousel alone leaves out over 4 steps
-dCₜ/dCₜ₋₅ ≠ diag(∏ᵢ₌ₜ₋₄ᵗ fᵢ)
-    right = Fₜ₋₅
-    what the carousel alone leaves out over 5 steps
+{lag_lines}
 dCₜ/dW_f ≠ Σₖ₌₁ᵗ diag(∏ᵢ₌ₖ₊₁ᵗ fᵢ) · ∂⁺Cₖ/∂W_f
+    left = Σₖ₌₁ᵗ [0, I] ∂sₜ/∂sₖ · ∂⁺sₖ/∂W_f
     right = F
     the same for a gradient: the sheet's double sum with the carousel alone between
 dCₜ/dW_f ≠ Σₖ₌₁ᵗ (∏ᵢ₌ₖ₊₁ᵗ ∂Cᵢ/∂Cᵢ₋₁) · ∂⁺Cₖ/∂W_f
+    left = Σₖ₌₁ᵗ [0, I] ∂sₜ/∂sₖ · ∂⁺sₖ/∂W_f
     right = P
     and with (8) between
 ∂⁺Cₖ/∂W_o = 0  for k = t
     no cell state sees the output gate of its own step, so that for $W_o$ the double sum over cell states has
     no terms at all
 dCₜ/dW_o ≠ 0
+    left = Σₖ₌₁ᵗ [0, I] ∂sₜ/∂sₖ · ∂⁺sₖ/∂W_o
     right = 0
     though $W_o$ gets into every later cell state by way of $h$
 
@@ -113,6 +94,25 @@ to 27 what that means for the gradient.
 """
 
 
+def _write_lag_lines() -> str:
+    """Return lines that compare dCₜ/dCₖ with the product of (8) and with the carousel, at each lag."""
+    lines = []
+    for product, symbol, name, first in (
+        ("∏ᵢ₌{after}ᵗ ∂Cᵢ/∂Cᵢ₋₁", "P", "a product of (8)", 2),
+        ("diag(∏ᵢ₌{after}ᵗ fᵢ)", "F", "the carousel alone", 1),
+    ):
+        for lag in range(first, LAGS + 1):
+            start = lowered("ₜ₋", lag)
+            right = "diag(fₜ)" if lag == 1 else product.format(after=lowered("ₜ₋", lag - 1))
+            lines.append(
+                f"dCₜ/dC{start} ≠ {right}\n"
+                f"    left = [0, I] ∂sₜ/∂s{start} [diag(o{start} ⊙ tanh′(C{start})); I]\n"
+                f"    right = {symbol}{start}\n"
+                f"    what {name} leaves out over {lag} step{'s' * (lag > 1)}"
+            )
+    return "\n".join(lines)
+
+
 def build_topic(seed: int, *, hidden: int = 3) -> DerivationTopic:
     """Return the gradient of the cell state of a random LSTM of ``hidden`` units, neglected parts too."""
     net = DerivationNetwork.draw_lstm(seed, hidden, T)
@@ -126,6 +126,7 @@ def build_topic(seed: int, *, hidden: int = 3) -> DerivationTopic:
     )
     text = TEXT.format(
         lags=LAGS,
+        lag_lines=_write_lag_lines(),
         product=product,
         carousel=carousel,
         fainter_product=fainter_product,
@@ -143,7 +144,7 @@ def build_topic(seed: int, *, hidden: int = 3) -> DerivationTopic:
 
 
 def _symbols(net: DerivationNetwork, rows: dict[str, slice]) -> Symbols:
-    """Return what the formulas are made of, derivatives and slopes by complex steps."""
+    """Return the symbols of the formulas; derivatives and slopes are computed by complex steps."""
     point, before, size = net.points[T], net.points[T - 1], len(net.start) // 2
     by_block = {part: net.by_state("Cₜ", T, T - 1)[:, at] for part, at in net.cell.parts.items()}
     by_weights = net.by_weights("Cₜ", T)
@@ -164,6 +165,8 @@ def _symbols(net: DerivationNetwork, rows: dict[str, slice]) -> Symbols:
         "dCₜ/dCₖ": {(T, k): net.by_cell_state("Cₜ", T, k) for k in range(T - LAGS, T)},
         **{f"dCₜ/d{gate}": by_weights[:, rows[gate]] for gate in ("W_f", "W_o")},
         **{f"∂⁺Cₖ/∂{gate}": _cut(immediate, rows[gate]) for gate in ("W_f", "W_o")},
+        **{f"∂⁺sₖ/∂{gate}": _cut(net.own_immediate, rows[gate]) for gate in ("W_f", "W_o")},
+        "∂sₜ/∂sₖ": net.own_jacobian,
         "Jᵢ": lambda i: net.own_jacobian(i, i - 1), "[0, I]": np.eye(2 * size)[size:],
         "Pₖ": lambda k: _multiply_factors(net, k), "Fₖ": lambda k: _multiply_gates(net, k),
         "P": _add_up(net, rows["W_f"], _multiply_factors), "F": _add_up(net, rows["W_f"], _multiply_gates),
@@ -176,7 +179,7 @@ def _cut(immediate: Callable[[int], Array], rows: slice) -> Callable[[int], Arra
 
 
 def _take_rows(net: DerivationNetwork, gate: str) -> slice:
-    """Return the rows of W that a gate has."""
+    """Return the rows of W that belong to a gate."""
     size, place = len(net.start) // 2, [*net.name_weights()].index(gate)
     return slice(place * size, (place + 1) * size)
 
@@ -203,7 +206,7 @@ def _factor(net: DerivationNetwork, t: int) -> Array:
 
 
 def _read_sheet(net: DerivationNetwork) -> Array:
-    """Return the sheet's line with its bracket closed after W_f δ, as the diagonal that it then is."""
+    """Return the sheet's line with its bracket closed after W_f δ. It is a diagonal matrix."""
     gates, delta, W = net.points[T], _delta(net, T - 1), net.name_weights()
     forget, let_in = (sigmoid(a) * sigmoid(-a) for a in (W["W_f"] @ delta, W["W_i"] @ delta))
     kept = forget * net.points[T - 1]["Cₜ"] + gates["fₜ"]
@@ -230,14 +233,14 @@ def _multiply_gates(net: DerivationNetwork, k: int) -> Array:
 
 
 def _add_up(net: DerivationNetwork, rows: slice, between: Callable[[DerivationNetwork, int], Array]) -> Array:
-    """Return Σₖ ∏ᵢ ∂⁺Cₖ/∂W for some rows of W, with what is between."""
+    """Return Σₖ B(k) ∂⁺Cₖ/∂W for some rows of W, where ``between`` computes B."""
     C = net.cell.parts["c"]
     terms = [np.tensordot(between(net, k), net.own_immediate(k)[C, rows], axes=1) for k in range(1, T + 1)]
     return np.asarray(np.sum(terms, axis=0))
 
 
 def _describe_lost(net: DerivationNetwork) -> tuple[str, str]:
-    """Return by how much the product, and the carousel alone, miss dCₜ/dCₖ for each lag, in words."""
+    """Return the relative errors of the product, and of the carousel alone, for each lag, in words."""
     truths = {k: net.by_cell_state("Cₜ", T, k) for k in range(T - 1, T - LAGS - 1, -1)}
     product, carousel = (
         _describe_gaps((truth, between(net, k)) for k, truth in truths.items())

@@ -23,8 +23,8 @@ from gradflow.derivations.topics.line import Array
 from gradflow.errors import UsageError
 
 COMPLEX_STEP = 1e-30
-Quantities = dict[str, Array]  # all that one step computes, by its symbol; a_f is the pre-activation of fₜ
-SHEET_LETTERS = {"c": "C", "g": "C̃"}  # what gradflow calls otherwise
+Quantities = dict[str, Array]  # the quantities of one step by symbol; a_f is the pre-activation of fₜ
+SHEET_LETTERS = {"c": "C", "g": "C̃"}  # symbols of the sheet for names of gradflow
 
 
 def derivative(function: Callable[[Array], Array], point: Array) -> Array:
@@ -75,9 +75,9 @@ ANALYTIC: dict[str, Callable[[Array], Array]] = {
 
 
 def step(cell: Cell, weights: Array, state: Array, inputs: Array) -> Quantities:
-    """Return all that a step from a state (n) computes: of the last layer, and s, the whole next state (n).
+    """Return the quantities of a step from a state (n): those of the last layer, and s, the next state (n).
 
-    ``weights`` (rows, R) are the recurrent weights of all layers, those of each on top of the next one's.
+    ``weights`` (rows, R) are the recurrent weights of all layers, stacked from the lowest layer on.
     """
     states, start, row = [], 0, 0
     for layer in list_layers(cell):

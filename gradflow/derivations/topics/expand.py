@@ -22,7 +22,7 @@ def build_topic(seed: int, *, cell: str | None = None, hidden: int = 3, steps: i
         net, state = DerivationNetwork.draw_sheet(seed, hidden, steps), "h"
         whose, which = "$hₜ = σ(Whₜ₋₁ + Uxₜ)$", ", $n$ times $diag(σ′) W$ with $σ′$ at each step's own $z$"
     else:
-        net, state = DerivationNetwork.draw_cell(cell, seed, hidden, steps), "s"
+        net, state = DerivationNetwork.draw_fresh(cell, seed, hidden, steps), "s"
         whose, which = f"{cell}, with its whole state $s$ and its recurrent weights $W$", ""
     terms = steps * (steps + 1) // 2
     return DerivationTopic(
@@ -113,11 +113,12 @@ def _power_lines(net: DerivationNetwork, state: str) -> list[DerivationLine]:
     T = net.steps
     whole = f"∂{lowered(state, T)}/∂{lowered(state, 1)}"
     power, truth = np.linalg.matrix_power(net.own_jacobian(T, T - 1), T - 1), net.by_state("s", T, 1)
+    chain = " · ".join(_factor(state, t) for t in range(T, 1, -1))
     scale = max(np.abs(power).max(), np.abs(truth).max())
     equal = scale < TINY or np.abs(power - truth).max() <= ROUNDING * scale
     return [
         DerivationLine(
-            f"{whole} = {' · '.join(_factor(state, t) for t in range(T, 1, -1))}",
+            f"{whole} = {chain}",
             f"the chain rule over {T - 1} steps, which all terms from $L$ at step {T} to step 1 share",
         ),
         DerivationLine(
@@ -128,7 +129,7 @@ def _power_lines(net: DerivationNetwork, state: str) -> list[DerivationLine]:
             else "not one matrix times itself, as the sheet says for short: $W$ is the same at every step, "
             "but the slopes are taken at each step's own state",
             symbols={"P": power},
-            checks={} if equal else {"right": "P"},
+            checks={} if equal else {"left": chain, "right": "P"},
             tolerance=ROUNDING,
         ),
     ]

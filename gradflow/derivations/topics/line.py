@@ -14,10 +14,10 @@ from gradflow.notation.formulas import find_relation, split_sides
 
 Array = NDArray[Any]
 
-ROUNDING = 1e-10  # relative, up to which two sides are equal: of one unit, terms may cancel
-FAR = 1e-9  # relative, from which on they are not
-TINY = 1e-250  # counts as 0: a step of the derivation's own may be lost beside it
-TIED = 1e-9  # relative, within which entries are equally large, so that the same one is shown everywhere
+ROUNDING = 1e-10  # largest relative difference of equal sides; terms of a single unit may cancel
+FAR = 1e-9  # smallest relative difference of unequal sides
+TINY = 1e-250  # smaller numbers count as 0, because a complex step loses them
+TIED = 1e-9  # relative; entries this close count as equal, so that every machine shows the same one
 
 
 @dataclass(frozen=True)
@@ -27,16 +27,17 @@ class DerivationLine:
     Attributes
     ----------
     formula : str
-        With one relation: = (the sides agree to rounding), ≠ (they are far apart), ≤ or < (in every entry).
+        Two sides and a relation: = (equal to rounding), ≠ (far apart), ≤ or < (in every entry).
     reason : str
-        Formulas in it stand between $ signs.
+        Why the formula holds. Formulas in it are between $ signs.
     symbols : mapping
-        Symbols of this line alone, beside those of its topic: see `evaluate`.
+        Symbols of this line, in addition to those of its topic: see `evaluate`.
     checks : mapping
-        Of ≠, a formula that is equal to the ``left`` or the ``right`` side, in other symbols. It is not
-        printed. A slip in a side would leave ≠ true, and shows only beside this formula.
+        For a line with ≠: a formula in other symbols that equals the ``left`` side, and one that equals the
+        ``right`` side. They are not printed. Without them a wrong side would go unnoticed, because it is
+        unequal to the other side too.
     tolerance : float, optional
-        Relative: the most that equal sides may differ, the least that others must.
+        Largest relative difference of equal sides, or smallest one of unequal sides.
     """
 
     formula: str
@@ -47,13 +48,13 @@ class DerivationLine:
 
 
 class VerifiedLine(NamedTuple):
-    """The numbers of a line: of arrays, those of one entry, counted from 1."""
+    """The numbers of a line. If the sides are arrays, they are those of one entry, counted from 1."""
 
     relation: str
     entry: str | None
     left: float | complex
     right: float | complex
-    difference: float  # the largest over all entries, relative to the largest entry; of ≤ and < the least gap
+    difference: float  # largest difference relative to the largest entry; for ≤ and < the smallest gap
     tolerance: float
 
 
@@ -63,7 +64,7 @@ def verify_line(topic: str, number: int, line: DerivationLine, symbols: Symbols)
     Raises
     ------
     NumericalError
-        Where the line does not hold, or a side cannot be evaluated.
+        If the line does not hold, or a side cannot be evaluated.
 
     Examples
     --------
@@ -73,7 +74,8 @@ def verify_line(topic: str, number: int, line: DerivationLine, symbols: Symbols)
     """
     name = f"{topic}, line {number}: {line.formula}"
     sign = find_relation(line.formula)
-    every = {**line.symbols, **symbols, **line.symbols}  # the axes of a line are in the order of its own
+    # the symbols of the line come first, because the order of `Each` symbols is the order of axes
+    every = {**line.symbols, **symbols, **line.symbols}
     axes = sum(np.ndim(value.values) for value in every.values() if isinstance(value, Each))
 
     def compare(sign: str, left: str, right: str, tolerance: float | None) -> VerifiedLine:
@@ -112,9 +114,10 @@ def verify_line(topic: str, number: int, line: DerivationLine, symbols: Symbols)
 
 
 def _align(left: Array, right: Array, axes: int) -> tuple[Array, Array]:
-    """Return two sides as arrays of one shape; the first ``axes`` are those of indices.
+    """Return two sides as arrays of one shape; the first ``axes`` axes are those of indices.
 
-    A number stands for an array of it, and the gradient of a number by a matrix, (1, m, n), for the matrix.
+    A number is repeated to the shape of an array. The gradient of a number by a matrix, of shape (1, m, n),
+    becomes a matrix.
     """
     sides = [left, right]
     for k, (side, other) in enumerate([(left, right), (right, left)]):
@@ -136,7 +139,7 @@ def _drop_tiny(side: Array) -> Array:
 
 
 def round_up_to_decade(tolerance: float) -> float:
-    """Return the power of ten that a tolerance is rounded up to, the least being that of rounding.
+    """Return a tolerance rounded up to a power of ten, at least `ROUNDING`.
 
     Examples
     --------
@@ -147,7 +150,7 @@ def round_up_to_decade(tolerance: float) -> float:
 
 
 def _compare_sides(sign: str, tolerance: float | None, left: Array, right: Array) -> VerifiedLine:
-    """Return how two sides compare, and one entry of both: where they are too far apart, or the largest."""
+    """Return how two sides compare, with the entry that breaks the relation, or else the largest entry."""
     scale = float(max(np.abs(left).max(), np.abs(right).max())) or 1.0
     if sign in "=≠":
         gaps = np.abs(left - right)
@@ -165,7 +168,7 @@ def _compare_sides(sign: str, tolerance: float | None, left: Array, right: Array
 
 
 def _holds(found: VerifiedLine) -> bool:
-    """Return whether the sides stand to each other as the relation says; a gap under 0 is none."""
+    """Return whether the relation holds."""
     if found.relation == "=":
         return found.difference <= found.tolerance
     if found.relation == "≤":
@@ -174,7 +177,7 @@ def _holds(found: VerifiedLine) -> bool:
 
 
 def _simplify_number(value: Any) -> float | complex:
-    """Return a number as Python's own, without a part that is but rounding of the other."""
+    """Return a Python number, without a real or imaginary part that is only rounding of the other part."""
     number = complex(value) + 0.0  # no minus before a 0
     if abs(number.imag) <= ROUNDING * abs(number):
         return number.real

@@ -1,7 +1,7 @@
-"""Random networks, by gradflow's own cells and step by step in complex numbers: each checks the other.
+"""Random networks, computed by gradflow's own cells and by complex steps, so that each checks the other.
 
-Time runs from 1 to T; the state s₀ is given. Each step has a loss Lₜ = ½‖hₜ − yₜ‖², and a copy of W, so that
-what Lₜ is to the copy of step k is one term of the gradient's double sum.
+Time runs from 1 to T; the state s₀ is given. Each step has a loss Lₜ = ½‖hₜ − yₜ‖² and its own copy of W. The
+derivative of Lₜ by the copy of step k is one term of the double sum of the gradient.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,17 +22,17 @@ from gradflow.cells.stack import list_layers
 from gradflow.derivations.topics.complex_cells import Quantities, derivative, name_symbol, step
 from gradflow.derivations.topics.line import Array
 
-LAG, FAR_LAG = 5, 100  # of lines about a few steps, and about many
-OPEN, SHUT = 1000.0, -1000.0  # biases at which σ is 1 and 0 to the last digit
+LAG, FAR_LAG = 5, 100  # steps in lines about few steps, and in lines about many
+OPEN, SHUT = 1000.0, -1000.0  # biases with which σ is 1 and 0 to the last digit
 
 
 @dataclass(frozen=True, eq=False)
 class DerivationNetwork:
     """A cell with inputs (T, features), a first state (n) and targets (T, R).
 
-    A quantity of a step is named by its symbol, as ``fₜ``: see `complex_cells`. ``s`` is the whole state, and
-    ``L`` the loss (1). Derivatives are complex steps through formulas that know no Jacobian. They have the
-    axes of the quantity first. Only names with ``own`` are computed by gradflow's cell.
+    Quantities of a step are named by their symbols, such as ``fₜ``: see `complex_cells`. ``s`` is the whole
+    state, and ``L`` the loss, shape (1,). Derivatives are complex steps through formulas without Jacobians;
+    the axes of the quantity come first. Only members with ``own`` in their name use gradflow's cell.
     """
 
     cell: Cell
@@ -42,7 +42,7 @@ class DerivationNetwork:
 
     @classmethod
     def draw_sheet(cls, seed: int, hidden: int, steps: int) -> "DerivationNetwork":
-        """Return hₜ = σ(Whₜ₋₁ + Uxₜ) with recurrent weights so large that what lies far back is seen."""
+        """Return hₜ = σ(Whₜ₋₁ + Uxₜ) with large recurrent weights, so that early states matter."""
         generator = np.random.default_rng(seed)
         W = generator.standard_normal((hidden, hidden)) * 2.0 / np.sqrt(hidden)
         U = generator.standard_normal((hidden, hidden + 1)) / np.sqrt(hidden + 1)
@@ -52,8 +52,8 @@ class DerivationNetwork:
         return cls(cell, inputs, generator.uniform(0.0, 1.0, hidden), targets)
 
     @classmethod
-    def draw_cell(cls, text: str, seed: int, hidden: int, steps: int) -> "DerivationNetwork":
-        """Return a fresh cell, the same as for every command, with a state, inputs and targets for it."""
+    def draw_fresh(cls, text: str, seed: int, hidden: int, steps: int) -> "DerivationNetwork":
+        """Return the fresh cell that every command draws, with a state, inputs and targets."""
         cell = draw_cell(parse_cell(text), hidden, hidden + 1, seed, 0)
         generator = np.random.default_rng(seed)
         inputs = generator.standard_normal((steps, hidden + 1))
@@ -85,11 +85,11 @@ class DerivationNetwork:
 
     @cached_property
     def W(self) -> Array:
-        """W (rows, R), the recurrent weights of each layer on top of the next one's."""
+        """W (rows, R): the recurrent weights of all layers, stacked from the lowest layer on."""
         return np.concatenate([layer.weight_hh for layer in list_layers(self.cell)])
 
     def name_weights(self, letter: str = "W", parameter: str = "weight_hh") -> dict[str, Array]:
-        """Return the rows of a parameter of a gated cell by their symbols, as W_f."""
+        """Return the parameter of each gate of a gated cell by its symbol, such as W_f."""
         (layer,) = list_layers(self.cell)
         rows = np.split(getattr(layer, parameter), len(layer.gate_names))
         return {
@@ -106,7 +106,7 @@ class DerivationNetwork:
         return replace(self, cell=replace(cast(Any, self.cell), bias=np.concatenate([*rows.values()])))
 
     def with_share(self, recurrent: float, inputs: float = 1.0) -> "DerivationNetwork":
-        """Return the same network with a share of its weights."""
+        """Return the same network with its weights multiplied by factors."""
         (layer,) = list_layers(self.cell)
         W, U = recurrent * layer.weight_hh, inputs * layer.weight_ih
         return replace(self, cell=replace(cast(Any, layer), weight_hh=W, weight_ih=U))
@@ -114,7 +114,7 @@ class DerivationNetwork:
     # By complex steps.
 
     def _run(self, k: int, state: Array, copies: Sequence[Array]) -> list[Quantities]:
-        """Return what steps k, k + 1 … compute that go on from sₖ, with a copy of W for each after k."""
+        """Return the quantities of step k and of later steps, given sₖ and a copy of W for each later step."""
         parts = self.cell.parts.items()
         points = [{"s": state, **{name_symbol(part): state[place] for part, place in parts}}]
         for t, copy in enumerate(copies, k + 1):
@@ -127,7 +127,7 @@ class DerivationNetwork:
 
     @cached_property
     def points(self) -> list[Quantities]:
-        """All that steps 1 … T compute; at place 0 there is the first state alone."""
+        """The quantities of steps 1 … T; entry 0 has only the first state."""
         return self._run(0, self.start, [self.W] * self.steps)
 
     def name_quantities(self, *names: str) -> dict[str, Callable[[int], Array]]:
@@ -138,12 +138,12 @@ class DerivationNetwork:
         return self.points[t][name]
 
     def by_state(self, name: str, t: int, k: int) -> Array:
-        """Return the derivative of what step t computes by sₖ, by way of all states between."""
+        """Return the derivative of a quantity of step t by sₖ, through all states between."""
         copies = [self.W] * self._count_steps(t, k)
         return derivative(lambda state: self._run(k, state, copies)[-1][name], self.points[k]["s"])
 
     def by_cell_state(self, name: str, t: int, k: int) -> Array:
-        """Return the derivative of what step t of an LSTM computes by Cₖ; hₖ = oₖ⊙tanh(Cₖ) moves with it."""
+        """Return the derivative of a quantity of step t of an LSTM by Cₖ, with hₖ = oₖ⊙tanh(Cₖ)."""
         copies, o = [self.W] * self._count_steps(t, k), self.points[k]["oₜ"]
 
         def value(C: Array) -> Array:
@@ -152,12 +152,12 @@ class DerivationNetwork:
         return derivative(value, self.points[k]["Cₜ"])
 
     def by_copy(self, name: str, t: int, k: int) -> Array:
-        """Return the derivative of what step t computes by the copy of W at step k alone, sₖ₋₁ held fixed."""
+        """Return the derivative of a quantity of step t by the copy of W at step k, with sₖ₋₁ held fixed."""
         later, before = [self.W] * self._count_steps(t, k), self.points[k - 1]["s"]
         return derivative(lambda copy: self._run(k - 1, before, [copy, *later])[-1][name], self.W)
 
     def by_weights(self, name: str, t: int) -> Array:
-        """Return the derivative of what step t computes by W, by way of all earlier states too."""
+        """Return the derivative of a quantity of step t by W, through all earlier states too."""
         return derivative(lambda W: self._run(0, self.start, [W] * t)[t][name], self.W)
 
     def gradient(self) -> Array:
@@ -199,7 +199,7 @@ class DerivationNetwork:
         return reduce(np.matmul, factors, np.eye(len(self.start)))
 
     def own_immediate(self, k: int) -> Array:
-        """Return ∂⁺sₖ/∂W (n, rows, R), sₖ₋₁ held fixed."""
+        """Return ∂⁺sₖ/∂W (n, rows, R), with sₖ₋₁ held fixed."""
         signals = self._factors.at(k - 1).pull(np.eye(len(self.start))).signals
         uses = self.cell.uses(self.own_states[k - 1 : k + 1], self.inputs[k - 1 : k])
         rows = []
@@ -214,7 +214,7 @@ class DerivationNetwork:
 def _draw_weights(
     drawn: str, stacked: str, hidden: int, generator: np.random.Generator
 ) -> tuple[Array, Array, Array]:
-    """Return U (G·n, n + 1), W (G·n, n) and b (G·n): W so large that the ways through gates are seen."""
+    """Return U (G·n, n + 1), W (G·n, n) and b (G·n), with a W so large that gates matter."""
     W = {gate: generator.standard_normal((hidden, hidden)) * 1.5 / np.sqrt(hidden) for gate in drawn}
     U = {gate: generator.standard_normal((hidden, hidden + 1)) / np.sqrt(hidden + 1) for gate in drawn}
     b = {gate: generator.standard_normal(hidden) / 2 for gate in drawn}
@@ -223,5 +223,5 @@ def _draw_weights(
 
 
 def _name_index(gate: str) -> str:
-    """Return the index of a gate's parameters: W_c is that of the candidate, which gradflow calls g."""
+    """Return the index in the symbols of a gate: c for the candidate, which gradflow calls g, as in W_c."""
     return "c" if gate == "g" else gate

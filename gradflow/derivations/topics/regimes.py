@@ -63,7 +63,7 @@ SLIP_LINES = [
         "Q_sΛ_sQ_s⁻¹ ≠ W",
         "with $Q_s = [0.8, −0.6; 0.6, 0.8]$ and $Λ_s = [0.4, 0; 0, 0.9]$ as the sheet prints them: "
         "they give $[0.58, −0.24; −0.24, 0.72]$",
-        checks={"left": "[0.58, −0.24; −0.24, 0.72]"},
+        checks={"left": "[0.58, −0.24; −0.24, 0.72]", "right": "[0.58, 0.24; 0.24, 0.72]"},
     ),
     DerivationLine("Q_s⁻¹Λ_sQ_s = W", "with the same two: $Q$ and $Q⁻¹$ are swapped"),
     DerivationLine(

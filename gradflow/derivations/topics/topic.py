@@ -15,7 +15,7 @@ _CHECK = re.compile(r"(left|right) = (.+)")
 class DerivationTopic:
     """What is asked, the lines that lead to it, the answer, and where the sheet has a slip.
 
-    ``symbols`` are what the formulas are made of: see `evaluate`.
+    ``symbols`` has the values of the symbols in the formulas: see `evaluate`.
     """
 
     exercise: str
@@ -33,10 +33,10 @@ def read_topic(
     cases: Mapping[str, Symbols] | None = None,
     lines: Sequence[DerivationLine] = (),
 ) -> DerivationTopic:
-    """Return a topic of a text of paragraphs: ``EXERCISE: TITLE``, statement, derivation, answer and slip.
+    """Read a topic from a text of paragraphs: ``EXERCISE: TITLE``, statement, derivation, answer and slip.
 
-    All paragraphs between the statement and that of ``Answer:`` are lines of the derivation, as `read_lines`
-    reads them. ``lines`` follow them. A paragraph of ``Slip:`` may follow the answer.
+    The paragraphs between the statement and ``Answer:`` hold the lines of the derivation, in the form that
+    `read_lines` reads. ``lines`` are added after them. A paragraph ``Slip:`` may follow the answer.
     """
     heading, statement, *derivation = re.split(r"\n\n", dedent(text).strip())
     ends = {
@@ -57,11 +57,11 @@ def read_topic(
 
 
 def read_lines(text: str, cases: Mapping[str, Symbols] | None = None) -> list[DerivationLine]:
-    r"""Return the lines of a derivation: each a formula, and under it, indented, its reason.
+    r"""Read the lines of a derivation: each is a formula, with its reason indented below it.
 
-    A row that begins with + continues the one before it. A formula may end with two blanks and ``for CASE``:
-    the symbols of that case are added. Under a formula with ≠ may stand ``left = …`` or ``right = …``: see
-    ``checks`` of `DerivationLine`.
+    A row that begins with + continues the row before it. A formula may end with two blanks and ``for CASE``,
+    which adds the symbols of that case. Rows ``left = …`` and ``right = …`` below a formula with ≠ are its
+    ``checks``: see `DerivationLine`.
 
     Examples
     --------
