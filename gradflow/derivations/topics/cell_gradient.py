@@ -95,7 +95,7 @@ to 27 what that means for the gradient.
 
 
 def _write_lag_lines() -> str:
-    """Return lines that compare dCₜ/dCₖ with the product of (8) and with the carousel, at each lag."""
+    """Return lines that compare dCₜ/dCₖ with the product of (8) and the carousel, at each lag."""
     lines = []
     for product, symbol, name, first in (
         ("∏ᵢ₌{after}ᵗ ∂Cᵢ/∂Cᵢ₋₁", "P", "a product of (8)", 2),

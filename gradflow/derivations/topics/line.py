@@ -17,7 +17,7 @@ Array = NDArray[Any]
 ROUNDING = 1e-10  # largest relative difference of equal sides; terms of a single unit may cancel
 FAR = 1e-9  # smallest relative difference of unequal sides
 TINY = 1e-250  # smaller numbers count as 0, because a complex step loses them
-TIED = 1e-9  # relative; entries this close count as equal, so that every machine shows the same one
+TIED = 1e-9  # relative; entries this close count as equal on every machine
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class VerifiedLine(NamedTuple):
     entry: str | None
     left: float | complex
     right: float | complex
-    difference: float  # largest difference relative to the largest entry; for ≤ and < the smallest gap
+    difference: float  # largest difference over the largest entry; for ≤ and < the smallest gap
     tolerance: float
 
 

@@ -114,7 +114,7 @@ class DerivationNetwork:
     # By complex steps.
 
     def _run(self, k: int, state: Array, copies: Sequence[Array]) -> list[Quantities]:
-        """Return the quantities of step k and of later steps, given sₖ and a copy of W for each later step."""
+        """Return the quantities of step k and later steps, given sₖ and a copy of W for each later step."""
         parts = self.cell.parts.items()
         points = [{"s": state, **{name_symbol(part): state[place] for part, place in parts}}]
         for t, copy in enumerate(copies, k + 1):
