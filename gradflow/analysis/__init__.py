@@ -7,9 +7,10 @@ list them without numpy.
 from gradflow.registry import Registry
 
 REGIMES = ("vanishing", "exploding", "preserving", "polynomial", "nilpotent", "undecided")
-FLOW_VERDICTS = ("vanishing", "stable", "exploding", "undecided")
-ARRIVALS = ("arrives", "lost", "inflated")
-INSPECTION_VERDICTS = (*FLOW_VERDICTS, *ARRIVALS, "unreadable")
+VERDICTS = ("vanishing", "borderline", "stable", "exploding")
+INSPECTION_VERDICTS = (*VERDICTS, "unreadable")
+
+ADVICE_FRAMEWORKS = ("torch", "keras")  # in whose code inspect can write its advice
 
 RATE_UNIT = "nats per step"
 

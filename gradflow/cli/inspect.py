@@ -43,7 +43,7 @@ def inspect(
         option(
             "--length",
             metavar="L",
-            help="Steps over which credit has to arrive. Default: the length of the input, or 100.",
+            help="Steps that a gradient goes back. Default: the length of the input, or 100.",
         ),
     ] = None,
     seed: Seed = 0,
@@ -64,14 +64,22 @@ def inspect(
             "--diff", help="Add the table changes: two files, before and after training.", show_default=False
         ),
     ] = False,
+    advice: Annotated[
+        str | None,
+        option(
+            "--advice",
+            metavar="FRAMEWORK",
+            help="Write the advice in the code of torch or keras; none: try no change. Default: as the file.",
+        ),
+    ] = None,
     *,
     progress: Progress | None,
 ) -> Any:
     """What the layers of a trained checkpoint do to gradients.
 
-    Finds every recurrent layer of a file, whatever framework wrote it. Measures its rate, its gates, and
-    whether a gradient arrives over L steps, from several steps of several sequences. Where a gradient does
-    not arrive, tries changes and measures their effect.
+    Finds every recurrent layer of a file, whatever framework wrote it. Measures the share of a gradient that
+    is left after L steps, from several steps of several sequences, its rate and its gates. Tries changes
+    and measures their effect.
 
     \b
     Examples:
@@ -86,10 +94,9 @@ def inspect(
     Reads:    {containers}
     Layouts:  {layouts}
 
-    hdf5 and onnx need the extra of that name, as in gradflow[hdf5]. The verdicts arrives, lost and inflated
-    say whether credit arrives over L steps; undecided means that the measurements disagree.
+    hdf5 and onnx need the extra of that name, as in gradflow[hdf5].
     """
     return gradflow.inspect(
         *files, input=input, key=key, length=length, seed=seed, layout=layout, assume=assumptions(assume),
-        units=units, gate_steps=gate_steps, diff=diff, progress=progress, executor=ProcessWorkers(),
+        units=units, gate_steps=gate_steps, diff=diff, advice=advice, progress=progress, executor=ProcessWorkers(),
     )  # fmt: skip

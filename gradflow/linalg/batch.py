@@ -1,6 +1,7 @@
 """Norms of Y_k = A_k ⋯ A_1 Y_0 for many small products at once, without any shortcut."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from math import sqrt
 from typing import Any
 
@@ -31,7 +32,8 @@ def batch_norms(
     *,
     rows: slice | Array = slice(None),
     wanted: Callable[[int], bool] = lambda lag: True,  # noqa: ARG005
-) -> ChainNorms:
+    part: slice | Array | None = None,
+) -> "BatchNorms":
     """Return the norms of ``rows`` of every product as log₁₀, (seeds, steps): one product for each seed.
 
     Parameters
@@ -46,6 +48,8 @@ def batch_norms(
         The rows whose norm is measured. The product itself is computed in full.
     wanted : callable
         Whether the norms at a lag (from 1) are requested. The norms at other lags are nan.
+    part : slice or index array, optional
+        The columns whose Frobenius norm is requested at every lag, also where other norms are not.
 
     Raises
     ------
@@ -63,7 +67,7 @@ def batch_norms(
     nothing = np.zeros((*start.shape[:-1], ROUNDING_COLUMNS + 1), start.dtype)
     block, exponents = np.concatenate([start, nothing], axis=-1), np.zeros(seeds, np.int64)
     structure = StructuralPattern(act, start)
-    norms = _BatchNorms(seeds, steps, columns, start.dtype, rounding)
+    norms = _BatchMeasurement(seeds, steps, columns, start.dtype, rounding, part)
     for lag in range(steps):
         largest = np.abs(block[..., :columns]).max(axis=-1)
         block[..., -1] = rounding.noise(sqrt(columns) * largest)
@@ -75,8 +79,8 @@ def batch_norms(
         if not np.isfinite(whole).all():
             raise NumericalError(describe_overflow(lag))
         seen = block[:, rows]
-        if wanted(lag + 1):
-            norms.gather(lag, seen, exponents)
+        if part is not None or wanted(lag + 1):
+            norms.gather(lag, seen, exponents, spectral=wanted(lag + 1))
             if not seen[..., :columns].any(axis=(1, 2)).all():
                 norms.zero[:, lag] = structure.is_zero(lag + 1, rows)
         far = (whole > MAX_UNSCALED_SIZE) | ((whole < MIN_UNSCALED_SIZE) & (whole > 0))
@@ -89,47 +93,68 @@ def batch_norms(
     if doubtful.any():
         first = int(np.argmax(doubtful.any(axis=0)))
         for product in columnwise_products(act, steps, start, rows, rounding.generator):
-            if product.lag > first and wanted(product.lag):
+            if product.lag > first and (part is not None or wanted(product.lag)):
                 place = product.lag - 1
                 chosen = doubtful[:, : place + 1].any(axis=1)
                 norms.zero[chosen, place] = product.zero[chosen]
                 columnwise = (product.block[None], product.exponent[None], product.rounding[None])
-                norms.write([place], *columnwise, chosen)
+                norms.write([place], *columnwise, chosen, spectral=wanted(product.lag))
     return norms.collect_norms()
 
 
-class _BatchNorms:
+@dataclass(frozen=True, eq=False)
+class BatchNorms(ChainNorms):
+    """The norms of every product of a batch; ``part`` is the Frobenius norm of some columns, nan if none."""
+
+    part: Array
+
+
+class _BatchMeasurement:
     """The norms of every seed at every lag, as log₁₀, and their relative rounding."""
 
     def __init__(
-        self, seeds: int, steps: int, columns: int, dtype: np.dtype[Any], probes: RoundingColumns
+        self,
+        seeds: int,
+        steps: int,
+        columns: int,
+        dtype: np.dtype[Any],
+        probes: RoundingColumns,
+        part: slice | Array | None,
     ) -> None:
-        self.columns, self.bytes, self.probes = columns, dtype.itemsize, probes
+        self.columns, self.bytes, self.probes, self.part = columns, dtype.itemsize, probes, part
+        self.part_frobenius = np.full((seeds, steps), np.nan)
         self.two, self.frobenius = np.full((seeds, steps), np.nan), np.full((seeds, steps), np.nan)
-        self.rounding = np.zeros((seeds, steps))  # relative to the spectral norm
+        self.rounding = np.zeros((seeds, steps))  # relative to the smaller of the norms that are measured
         self.zero = np.zeros((seeds, steps), bool)  # by structure
-        self.pending: list[tuple[int, Array, Array]] = []
+        self.pending: dict[bool, list[tuple[int, Array, Array]]] = {True: [], False: []}
 
-    def gather(self, lag: int, seen: Array, exponents: Array) -> None:
+    def gather(self, lag: int, seen: Array, exponents: Array, *, spectral: bool) -> None:
         """Store the measured rows of a block and its columns of rounding; measure once there are enough."""
-        self.pending.append((lag, seen, exponents.copy()))
-        if len(self.pending) * seen.size >= MAX_PENDING_ENTRIES:
-            self.measure()
+        pending = self.pending[spectral]
+        pending.append((lag, seen, exponents.copy()))
+        if len(pending) * seen.size >= MAX_PENDING_ENTRIES:
+            self._measure_pending(spectral=spectral)
 
     def measure(self) -> None:
         """Compute the norms of the stored blocks."""
-        if not self.pending:
+        for spectral in self.pending:
+            self._measure_pending(spectral=spectral)
+
+    def _measure_pending(self, *, spectral: bool) -> None:
+        """Compute the norms of the blocks that are stored with or without a request for spectral norms."""
+        pending = self.pending[spectral]
+        if not pending:
             return
-        blocks = np.stack([block for _, block, _ in self.pending])
-        exponents = np.stack([exponent for _, _, exponent in self.pending])
-        lags = [lag for lag, _, _ in self.pending]
-        self.pending.clear()
+        blocks = np.stack([block for _, block, _ in pending])
+        exponents = np.stack([exponent for _, _, exponent in pending])
+        lags = [lag for lag, _, _ in pending]
+        pending.clear()
         # The rows may be far smaller than the whole product: near 1 their squares stay in range.
         shifts = np.frexp(np.abs(blocks[..., : self.columns]).max(axis=(2, 3), initial=0.0))[1]
         near = np.ldexp(blocks[..., : self.columns], -shifts[..., None, None])
         with np.errstate(over="ignore"):  # inf means that no digit is left
             rounding = np.ldexp(self.probes.sizes(blocks[..., self.columns :]), -shifts)
-        self.write(lags, near, exponents + shifts, rounding)
+        self.write(lags, near, exponents + shifts, rounding, spectral=spectral)
 
     def write(
         self,
@@ -138,27 +163,40 @@ class _BatchNorms:
         exponents: Array,
         rounding: Array,
         seeds: Any = slice(None),
+        *,
+        spectral: bool,
     ) -> None:
         """Store the norms of blocks (lags, seeds, rows, columns) for some of the seeds."""
-        largest = np.sqrt(np.maximum(gram_values(blocks)[..., -1], 0.0))
-        frobenius = np.sqrt(np.einsum("lsij,lsij->ls", blocks, blocks))
+        squares = np.einsum("lsij,lsij->lsj", blocks, blocks)
+        frobenius = np.sqrt(squares.sum(axis=-1))
+        largest = np.sqrt(np.maximum(gram_values(blocks)[..., -1], 0.0)) if spectral else frobenius
+        smallest = largest
+        if self.part is not None:
+            smallest = np.sqrt(squares[..., self.part].sum(axis=-1))
         # l lag, s seed, i row, j column
         with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # inf: no digit is left
-            relative = np.where(rounding > 0, rounding / largest, 0.0)
+            relative = np.where(rounding > 0, rounding / np.minimum(smallest, largest), 0.0)
         lost = relative > NO_DIGIT_ERROR
         added = np.where(lost, rounding, 0.0)
         for row, lag in enumerate(lags):
-            self.two[seeds, lag] = log10_of(largest[row] + added[row], exponents[row])[seeds]
+            if spectral:
+                self.two[seeds, lag] = log10_of(largest[row] + added[row], exponents[row])[seeds]
             self.frobenius[seeds, lag] = log10_of(frobenius[row] + added[row], exponents[row])[seeds]
+            if self.part is not None:
+                sizes = log10_of(smallest[row] + added[row], exponents[row])
+                self.part_frobenius[seeds, lag] = sizes[seeds]
             self.rounding[seeds, lag] = relative[row][seeds]
 
     def find_doubtful(self) -> Array:
         """Return where rounding could have left few digits, shape (seeds, steps)."""
         return np.asarray(((self.rounding > SUSPICIOUS_ERROR[self.bytes]) | np.isinf(self.two)) & ~self.zero)
 
-    def collect_norms(self) -> ChainNorms:
+    def collect_norms(self) -> BatchNorms:
         """Return all norms and their error."""
-        two, frobenius = (np.where(self.zero, -np.inf, logs) for logs in (self.two, self.frobenius))
+        two, frobenius, part = (
+            np.where(self.zero, -np.inf, logs) for logs in (self.two, self.frobenius, self.part_frobenius)
+        )
         bounds = (self.rounding > NO_DIGIT_ERROR) & ~self.zero
         known = self.rounding[~bounds & ~self.zero].max(initial=0.0)
-        return ChainNorms(two, frobenius, self.columns * EPS_BY_BYTES[self.bytes] + float(known), bounds)
+        error = self.columns * EPS_BY_BYTES[self.bytes] + float(known)
+        return BatchNorms(two, frobenius, error, bounds, part)

@@ -269,7 +269,7 @@ def _make_record(
         if question.gate_steps
         for course in over_draws(cell, draws_of_cell[0].gates, [draw.gate_steps for draw in draws_of_cell])
     ]
-    flow, summary = lag_table(measurements, view), cell_table(measurements, view, inputs.steps)
+    flow, summary = lag_table(measurements, view), cell_table(measurements, view)
     means, every_step = path_tables(
         cells, [[draw.paths for draw in draws_of_cell] for draws_of_cell in measurements.values()]
     )
@@ -286,7 +286,7 @@ def _make_record(
         hidden=draws.hidden,
         view=view.direction,
         median_confidence=median_interval(range(draws.seeds)).confidence if draws.seeds > 1 else None,
-        conclusion=conclusion(flow, summary, inputs.steps, draws.seeds),
+        conclusion=conclusion(flow, summary, draws.seeds),
         flow=flow,
         cells=summary,
         gates=gate_table(cells, gates),

@@ -14,6 +14,7 @@ from gradflow.analysis.shared.product_norms import (
     ProductNorms,
     StepNorms,
     View,
+    output_log10_shares,
     product_log10_norms,
     retained_log10_norms,
     step_norms,
@@ -83,6 +84,7 @@ class DrawMeasurement(NamedTuple):
     log10_step_norms: Array
     step_norm_error: float  # bound of the relative error of the norms in log10_step_norms
     log10_norms: dict[Series, Array]
+    log10_shares: dict[str, Array]  # of each block by lag; nan if no product is formed
     log10_bounds: dict[Series, Array]
     errors: dict[Series, float]  # bounds of the relative error by shortcuts, inverses and rounding
     upper_bounds: dict[
@@ -90,7 +92,7 @@ class DrawMeasurement(NamedTuple):
     ]  # bool: where rounding leaves no digit, so that the norm is an upper bound
     trajectory_errors: dict[Series, float]  # how far rounding of the states may move a norm, in decades
     state_size: int
-    block_sizes: dict[str, int]  # rows of each block on the diagonal
+    block_sizes: dict[str, int]  # columns of each block
     blow_up: int | None
     underflow: bool
     gates: list[GateSummary]
@@ -130,6 +132,7 @@ class _TrajectoryNorms(NamedTuple):
 
     steps: StepNorms
     norms: dict[Series, Array]
+    shares: dict[str, Array]
     bounds: dict[Series, Array]
     errors: dict[Series, float]
     upper_bounds: dict[Series, Array]
@@ -146,6 +149,8 @@ def _measure_norms(trajectory: Trajectory, question: ComparisonQuestion) -> _Tra
     retaining = [gate.values for gate in gates if gate.gate.retains]
     retained = np.concatenate(retaining, axis=-1) if retaining else None
     norms: dict[Series, Array] = {}
+    shares: dict[str, Array] = {}
+    sizes = _block_sizes(trajectory.cell)
     bounds: dict[Series, Array] = {}
     errors: dict[Series, float] = {}
     upper_bounds: dict[Series, Array] = {}
@@ -157,12 +162,17 @@ def _measure_norms(trajectory: Trajectory, question: ComparisonQuestion) -> _Tra
                 raise UsageError(
                     "block 'direct': this cell has no gate that multiplies its state; expected lstm or gru"
                 )
-            direct = retained_log10_norms(retained, view)
+            direct = retained_log10_norms(retained, view._replace(norms=tuple({*view.norms, "fro"})))
             products = {
                 norm: ProductNorms(logs, 0.0, np.zeros(logs.shape, bool)) for norm, logs in direct.items()
             }
         else:
             products = product_log10_norms(trajectory, view, block)
+        if block == "state" and sizes["hh"] < sizes["state"]:
+            shares[block] = output_log10_shares(trajectory, view)
+        elif "fro" in products:
+            shares[block] = products["fro"].log10 - 0.5 * math.log10(sizes[block])
+        products = {norm: products[norm] for norm in view.norms}
         norms |= {(block, norm): product.log10 for norm, product in products.items()}
         errors |= {(block, norm): product.error for norm, product in products.items()}
         upper_bounds |= {(block, norm): product.bounds for norm, product in products.items()}
@@ -172,7 +182,7 @@ def _measure_norms(trajectory: Trajectory, question: ComparisonQuestion) -> _Tra
         bounds |= {(block, norm): values for norm, values in theory.items()}
     steps = step_norms(trajectory, view)
     return _TrajectoryNorms(
-        steps, norms, bounds, errors, upper_bounds, trajectory_errors, summaries, gate_steps
+        steps, norms, shares, bounds, errors, upper_bounds, trajectory_errors, summaries, gate_steps
     )
 
 
@@ -192,6 +202,7 @@ def _measure_draw(
         log10_step_norms=norms.steps.log10[place],
         step_norm_error=norms.steps.error,
         log10_norms={series: values[place] for series, values in norms.norms.items()},
+        log10_shares={block: values[place] for block, values in norms.shares.items()},
         log10_bounds={series: values[place] for series, values in norms.bounds.items()},
         errors=norms.errors,
         upper_bounds={series: values[place] for series, values in norms.upper_bounds.items()},
@@ -209,7 +220,7 @@ def _measure_draw(
 
 
 def _block_sizes(cell: Cell) -> dict[str, int]:
-    """Return the number of rows of each block on the diagonal; ``direct`` has those of the cell state."""
-    rows = {name: len(np.arange(cell.state_size)[part]) for name, part in cell.parts.items()}
-    sizes = {name * 2: count for name, count in rows.items()}
-    return {**sizes, "state": cell.state_size, "direct": rows.get("c", rows["h"])}
+    """Return the number of columns of each block; ``direct`` has those of the cell state."""
+    columns = {name: len(np.arange(cell.state_size)[part]) for name, part in cell.parts.items()}
+    sizes = {to + of: count for to in columns for of, count in columns.items()}
+    return {**sizes, "state": cell.state_size, "direct": columns.get("c", columns["h"])}

@@ -6,11 +6,11 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.analysis import FLOW_VERDICTS
+from gradflow.analysis import VERDICTS
 from gradflow.analysis.compare.pair_map import PairMap
 from gradflow.analysis.compare.paths import PathMeans, Paths
 from gradflow.analysis.shared.gates import Gates, GateSteps, bands
-from gradflow.analysis.shared.verdicts import STILL_LEVELS
+from gradflow.analysis.shared.verdicts import SHARE_LEVELS, STILL_LEVELS
 from gradflow.drawing import CurveDrawing, DrawnColumn, ImageDrawing, ItemDrawing
 from gradflow.linalg.floating import NAMED_LOG10_NORMS
 from gradflow.record import Record, column, scalar, table
@@ -64,10 +64,19 @@ class Cells:
     horizon_float16: list[int | None] = column("first lag outside float16's normal numbers", unit="step")
     horizon_bfloat16: list[int | None] = column("first lag outside bfloat16's normal numbers", unit="step")
     verdict: list[str | None] = column(
-        "verdict on the median rate over all possible draws. stable: at every rate from median_low to "
-        "median_high, max(T, 100) steps change a gradient by at most a factor of 100; undecided: not stable, "
-        "and 0 lies between median_low and median_high"
+        "verdict on the median share over all possible draws, at the largest lag. vanishing: under 1e-4; "
+        "borderline: 1e-4 to 1e-2, or different verdicts at median_low and median_high; stable: 1e-2 to 100; "
+        "exploding: over 100, or the state overflows"
     )
+    log10_share: NDArray[np.float64] = column(
+        "log₁₀ of the share of a gradient that is left at the largest lag: ‖∂h_T/∂s_{T−k}‖_F / √H for an output "
+        "h of size H, the factor for the gradient of a loss in a random direction; median over seeds. For a "
+        "block of the product: its root mean square singular value. None if no product is formed",
+        log10=True,
+        levels=SHARE_LEVELS,
+    )
+    log10_share_low: NDArray[np.float64] = column("its 5 % quantile over seeds", log10=True)
+    log10_share_high: NDArray[np.float64] = column("its 95 % quantile over seeds", log10=True)
     block: list[str] = column("the block of the product")
     kind: list[str] = column("the norm of that block")
     blow_up_step: list[int | None] = column("step at which a state overflows", unit="step")
@@ -75,12 +84,12 @@ class Cells:
         "upper bound of the relative error of a norm, from shortcuts and rounding, at lags before bound_from"
     )
     median_low: NDArray[np.float64] = column(
-        "low end of an interval that contains the median rate over all possible draws with probability "
-        "median_confidence. It is the rate of one draw, or inf if the state of that draw overflows. It is "
-        "none with one draw",
-        unit="nats per step",
+        "low end of an interval that contains the median of log10_share over all possible draws with "
+        "probability median_confidence. It is the number of one draw, or inf if the state of that draw "
+        "overflows. It is none with one draw",
+        log10=True,
     )
-    median_high: NDArray[np.float64] = column("high end of that interval", unit="nats per step")
+    median_high: NDArray[np.float64] = column("high end of that interval", log10=True)
     bound_from: list[int | None] = column(
         "first lag at which rounding leaves no digit of the norm: log10_norm is then an upper bound",
         unit="step",
@@ -120,7 +129,7 @@ class Flow(Record):
     """
 
     command: ClassVar[str] = "compare"
-    verdicts: ClassVar[tuple[str, ...]] = FLOW_VERDICTS
+    verdicts: ClassVar[tuple[str, ...]] = VERDICTS
 
     steps: int = scalar("T, the largest lag")
     seeds: int = scalar("draws of weights, and of inputs unless given")
@@ -128,7 +137,7 @@ class Flow(Record):
     hidden: int = scalar("hidden size of each fresh cell")
     view: str = scalar("backward: ∂s_T/∂s_{T−k}; forward: ∂s_k/∂s_0")
     median_confidence: float | None = scalar(
-        "probability that the median rate over all possible draws lies between median_low and median_high: "
+        "probability that the median share over all possible draws lies between median_low and median_high: "
         "over 0.95, or 1 − 2^(1−n) with n < 6 draws"
     )
     conclusion: str = scalar("the result in words", prose=True)

@@ -13,11 +13,12 @@ from gradflow.analysis.shared.product_norms import MAX_STEP_ERROR, View
 from gradflow.analysis.shared.quantiles import median, median_interval, quantiles
 from gradflow.analysis.shared.trajectory_error import NOTED_DECADES, rounding_note, stated_error
 from gradflow.analysis.shared.verdicts import (
-    MedianVerdict,
     data_to_decide,
+    describe_threshold,
+    distance_to_threshold,
     half_life,
-    judge_median,
-    stable_limit,
+    judge_share,
+    judge_shares,
 )
 from gradflow.cells.base import Array
 from gradflow.linalg.floating import TRAINING_FORMATS, is_outside
@@ -82,17 +83,19 @@ def lag_table(measurements: MeasuredCells, view: View) -> Lags:
     )
 
 
-def cell_table(measurements: MeasuredCells, view: View, steps: int) -> Cells:
-    """Return the summary, a row for each series of each cell; ``steps`` is the requested T."""
+def cell_table(measurements: MeasuredCells, view: View) -> Cells:
+    """Return the summary, a row for each series of each cell."""
     parts = list(_split_series(measurements, view))
     rates = [_rates(part) for part in parts]
     low, rate, high = (
         np.array(values)
         for values in zip(*(quantiles(rates_of_draws) for rates_of_draws in rates), strict=True)
     )
-    verdicts = [
-        _judge_series(part, rates_of_draws, steps) for part, rates_of_draws in zip(parts, rates, strict=True)
-    ]
+    shares = [_final_shares(part) for part in parts]
+    share_low, share, share_high = (
+        np.array(values) for values in zip(*(quantiles(logs) for logs in shares), strict=True)
+    )
+    intervals = [median_interval(logs) if len(logs) > 1 else None for logs in shares]
     medians = [median(part.norms()) for part in parts]
     horizons = {
         name: [_horizon(part, logs, format_range) for part, logs in zip(parts, medians, strict=True)]
@@ -109,13 +112,12 @@ def cell_table(measurements: MeasuredCells, view: View, steps: int) -> Cells:
         horizon_float32=horizons["float32"],
         horizon_float16=horizons["float16"],
         horizon_bfloat16=horizons["bfloat16"],
-        verdict=[verdict.verdict for verdict in verdicts],
-        median_low=np.array(
-            [math.nan if verdict.interval is None else verdict.interval.low for verdict in verdicts]
-        ),
-        median_high=np.array(
-            [math.nan if verdict.interval is None else verdict.interval.high for verdict in verdicts]
-        ),
+        verdict=[_judge_series(part) for part in parts],
+        log10_share=share,
+        log10_share_low=share_low,
+        log10_share_high=share_high,
+        median_low=np.array([math.nan if one is None else one.low for one in intervals]),
+        median_high=np.array([math.nan if one is None else one.high for one in intervals]),
         block=[part.series[0] for part in parts],
         kind=[part.series[1] for part in parts],
         blow_up_step=blow_ups,
@@ -152,15 +154,32 @@ def _rates(part: _SeriesDraws) -> Array:
         return np.where(is_infinite, logs[:, -1], (logs[:, -1] - start) / (last - first) * math.log(10))
 
 
-def _judge_series(part: _SeriesDraws, rates: Array, steps: int) -> MedianVerdict:
-    """Return the verdict on the median of the draws.
-
-    The smallest singular value and the condition number have no verdict, because they do not decide whether a
-    gradient vanishes.
-    """
+def _final_shares(part: _SeriesDraws) -> Array:
+    """Return log₁₀ of the share at the largest lag of every draw; inf if the state of a draw overflows."""
+    block = part.series[0]
+    if not part.lags or block not in part.draws[0].log10_shares:
+        logs = np.full(len(part.draws), np.nan)
+    else:
+        logs = part.stack_draws([draw.log10_shares[block] for draw in part.draws])[:, -1]
     overflows = np.array([draw.blow_up is not None for draw in part.draws])
-    verdict = judge_median(np.where(overflows, np.inf, rates), steps)
-    return verdict._replace(verdict=None) if part.series[1] in ("min", "cond") else verdict
+    return np.where(overflows, np.inf, logs)
+
+
+def _judge_series(part: _SeriesDraws) -> str | None:
+    """Return the verdict on the median share of the draws.
+
+    If no product was formed, the share is unknown, and at most the spectral norm. The smallest singular value
+    and the condition number have no verdict, because they do not decide whether a gradient vanishes.
+    """
+    if part.series[1] in ("min", "cond"):
+        return None
+    shares = _final_shares(part)
+    if not np.isnan(shares).any():
+        return judge_shares(shares)
+    if not part.lags or part.series[1] != "2":
+        return None
+    verdict = judge_shares(part.norms()[:, -1])
+    return verdict if verdict == "vanishing" else "borderline"
 
 
 def _log10_norm_of_identity(part: _SeriesDraws) -> float:
@@ -201,12 +220,12 @@ SERIES_TITLES = {
 }
 
 
-def conclusion(flow: Lags, summary: Cells, steps: int, seeds: int) -> str:
-    """Return a sentence for each row of the summary, for T steps and the requested number of draws."""
-    return " ".join(_sentence(flow, summary, k, steps, seeds) for k in range(len(summary.cell)))
+def conclusion(flow: Lags, summary: Cells, seeds: int) -> str:
+    """Return a line for each row of the summary, for the requested number of draws."""
+    return "\n".join(_sentence(flow, summary, k, seeds) for k in range(len(summary.cell)))
 
 
-def _sentence(flow: Lags, summary: Cells, k: int, steps: int, seeds: int) -> str:
+def _sentence(flow: Lags, summary: Cells, k: int, seeds: int) -> str:
     """Return the sentence about row k of the summary."""
     series = (summary.cell[k], summary.block[k], summary.kind[k])
     places = [
@@ -221,35 +240,41 @@ def _sentence(flow: Lags, summary: Cells, k: int, steps: int, seeds: int) -> str
         ending = f"; its state overflows at step {blow_up}, and lags count back from the step before"
     if not places:
         return f"{name}{verdict} no lag was measured{ending}."
-    final = float(flow.log10_norm[places[-1]])
+    final, share = float(flow.log10_norm[places[-1]]), float(summary.log10_share[k])
     lag, bound = flow.lag[places[-1]], summary.bound_from[k]
-    norm = "unknown" if math.isnan(final) else format_log10(final)
-    norm_words = f" {'at most ' if bound else ''}{norm} at lag {lag}"
+    at_most = "at most " if bound else ""
+    norm = "unknown" if math.isnan(final) else f"{at_most}{format_log10(final)}"
+    norm_words = f" the norm is {norm} at lag {lag}"
+    if math.isfinite(share) and summary.verdict[k]:
+        norm_words = (
+            f" {at_most}{format_log10(share)} of a gradient is left after {_format_steps(lag)} ({norm} in the best "
+            f"direction; {describe_threshold(share)})"
+        )
     horizon = summary.horizon_float32[k]
     side = "below" if final < 0 else "above"
     limit = "smallest" if side == "below" else "largest"
     horizon_words = f"; {side} float32's {limit} normal number from lag {horizon} on" if horizon else ""
-    if summary.verdict[k] == "undecided":
-        rate_words = _describe_undecided(summary, k, steps, seeds)
-    else:
-        rate_words = _describe_rate(float(summary.rate[k]))
+    rate_words = _describe_rate(float(summary.rate[k]))
+    if summary.verdict[k] == "borderline":
+        rate_words += _describe_spread(summary, k, seeds)
     return f"{name}{verdict}{norm_words}{rate_words}{horizon_words}{ending}."
 
 
-def _describe_undecided(summary: Cells, k: int, steps: int, seeds: int) -> str:
-    """Return words for the interval of the median rate and the number of draws that would decide."""
-    rate, low, high = (float(values[k]) for values in (summary.rate, summary.median_low, summary.median_high))
-    interval = f"; the median rate of {seeds} draws lies between {low:.3g} and {high:.3g} nats per step"
+def _describe_spread(summary: Cells, k: int, seeds: int) -> str:
+    """Return words for the interval of the median share, if it has several verdicts."""
+    share, low, high = (
+        float(values[k]) for values in (summary.log10_share, summary.median_low, summary.median_high)
+    )
+    if judge_share(low) == judge_share(high) or seeds < 2 or math.isnan(low):
+        return ""
+    interval = (
+        f"; the median share of {seeds} draws lies between {format_log10(low)} and {format_log10(high)}"
+    )
     if seeds < DRAWS_FOR_95_PERCENT:
         confidence = median_interval(range(seeds)).confidence
         return f"{interval} with confidence {confidence:.3g} ({DRAWS_FOR_95_PERCENT} draws reach 0.95)"
-    distance = max(abs(rate), stable_limit(steps) - abs(rate))  # to 0, or to the largest stable rate
-    needed = data_to_decide(seeds, (high - low) / 2.0, distance)
-    return (
-        interval
-        if needed is None
-        else f"{interval}; about {needed} draws would decide if the rate stays the same"
-    )
+    needed = data_to_decide(seeds, (high - low) / 2.0, distance_to_threshold(share))
+    return interval if needed is None else f"{interval}; about {needed} draws would decide"
 
 
 def _describe_rate(rate: float) -> str:

@@ -9,13 +9,12 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradflow.analysis import ARRIVALS
 from gradflow.analysis.init.record import Trials, Tuned, Tuning
 from gradflow.analysis.init.report import Words, conclusion, notes
 from gradflow.analysis.init.tuning import Knob, TuningTrial, badness, best, close_enough, knob_of, search
 from gradflow.analysis.shared.arguments import check_count
 from gradflow.analysis.shared.checkpoints import is_checkpoint
-from gradflow.analysis.shared.credit import Credit, credit
+from gradflow.analysis.shared.gradient_share import GradientShare, measure_share
 from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.quantiles import quantiles
@@ -61,7 +60,7 @@ def init(
     the forget bias of an lstm, the update bias of a gru, or with init=chrono the longest memory. Root finding
     looks for the value at which the ratio ‖∂s_N/∂s_0‖ / ‖∂s_N/∂s_{N−1}‖ is 1: its median over 16 sequences of
     inputs, measured with the first draw of weights in float32, as they are written. The value is then tested
-    on 32 other sequences; the gradient arrives only if norm and ratio lie between 1e-2 and 1e2 along all of
+    on 32 other sequences; the gradient is stable only if the share that is left lies between 1e-2 and 100 along all of
     them. The table ``tuning`` shows the effect of the value on other draws of weights.
 
     Parameters
@@ -105,7 +104,7 @@ def init(
         If inputs cannot be read, float32 cannot hold the weights, the framework does not have the cell, or
         the file cannot be written.
     NumericalError
-        If no value works: a gradient arrives along some sequences of inputs and not along others.
+        If no value works: a gradient is stable along some sequences of inputs and not along others.
 
     References
     ----------
@@ -115,8 +114,8 @@ def init(
     Examples
     --------
     >>> found = init("lstm", hidden=8, features=4, horizon=200, seeds=2)
-    >>> found.parameter, found.arrival, bool(abs(found.log10_norm_ratio) < 2)
-    ('forget_bias', 'arrives', True)
+    >>> found.parameter, found.verdict, bool(abs(found.log10_norm_ratio) < 2)
+    ('forget_bias', 'stable', True)
     """
     counter = ProgressCounter(progress)
     check_named([cell])
@@ -148,19 +147,19 @@ def init(
             counter.add_one()
     # the weights as requested are also a candidate
     nearest = best(trials) if trials else TuningTrial(math.nan, start)
-    as_asked = badness(start) <= badness(nearest.credit) or not trials
-    tuned = None if as_asked and not (trials and close_enough(nearest.credit)) else nearest.value
+    as_asked = badness(start) <= badness(nearest.share) or not trials
+    tuned = None if as_asked and not (trials and close_enough(nearest.share)) else nearest.value
     candidates = list(dict.fromkeys((None, tuned)))
     counter.total = 1 + len(trials) + len(candidates) * (1 + seeds)
-    judged: dict[float | None, Credit] = {}
+    judged: dict[float | None, GradientShare] = {}
     for candidate in candidates:
         judged[candidate] = task.measure_held_out(candidate)
         counter.add_one()
     _check_holds(task, tuned, judged[tuned])
-    others: list[Credit] = []
+    others: list[GradientShare] = []
     for candidate in candidates:
         for draw in range(seeds):
-            others.append(task.credit(draw, candidate))
+            others.append(task.measure_draw(draw, candidate))
             counter.add_one()
     stages = [others[:seeds], others[len(others) - seeds :]]
     weights = _weights(layout, task.cell(0, tuned), refuse=file is not None)
@@ -194,18 +193,18 @@ class Task(NamedTuple):
         # Parameters that are not weights, such as a leak, are not written, and keep all digits.
         return made.with_weights(lambda weights: weights[0].astype(np.float32).astype(np.float64))
 
-    def measure_search(self, value: float | None) -> Credit:
-        """Return the credit of the first draw of weights, along the sequences of the search."""
-        return self._measure_credit(0, value, self.sequences()[0])
+    def measure_search(self, value: float | None) -> GradientShare:
+        """Return the share of the first draw of weights, along the sequences of the search."""
+        return self._measure_share(0, value, self.sequences()[0])
 
-    def measure_held_out(self, value: float | None) -> Credit:
-        """Return its credit along the held-out sequences, or those of the search if none is held out."""
+    def measure_held_out(self, value: float | None) -> GradientShare:
+        """Return its share along the held-out sequences, or those of the search if none is held out."""
         tuning, held_out = self.sequences()
-        return self._measure_credit(0, value, held_out or tuning)
+        return self._measure_share(0, value, held_out or tuning)
 
-    def credit(self, draw: int, value: float | None) -> Credit:
-        """Return the credit of one draw of weights and inputs."""
-        return self._measure_credit(draw, value, range(draw, draw + 1))
+    def measure_draw(self, draw: int, value: float | None) -> GradientShare:
+        """Return the share of one draw of weights and inputs."""
+        return self._measure_share(draw, value, range(draw, draw + 1))
 
     def sequences(self) -> tuple[range, range]:
         """Return the sequences of inputs of the search, and the held-out sequences."""
@@ -216,32 +215,32 @@ class Task(NamedTuple):
         last = tuning + HELD_OUT_SEQUENCES
         return range(tuning), range(tuning, last if given is None else min(given, last))
 
-    def _measure_credit(self, draw: int, value: float | None, sequences: range) -> Credit:
+    def _measure_share(self, draw: int, value: float | None, sequences: range) -> GradientShare:
         inputs = np.stack([self.inputs.draw(one) for one in sequences])
-        return credit(
+        return measure_share(
             follow(self.cell(draw, value), inputs), self.inputs.steps, horizon=False, rated=False
         )  # fmt: skip
 
 
-def _check_holds(task: Task, value: float | None, judged: Credit) -> None:
-    """Check that a gradient arrives along all sequences of inputs, or along none.
+def _check_holds(task: Task, value: float | None, judged: GradientShare) -> None:
+    """Check that a gradient is stable along all sequences of inputs, or along none.
 
     Raises
     ------
     NumericalError
-        If it arrives along some of them only. The message has the best value and the spread of its norms.
+        If it is stable along some of them only. The message has the best value and the spread of its shares.
     """
-    counts = {word: judged.count_arrivals(word) for word in ARRIVALS}
-    if judged.blow_up is not None or max(counts.values()) == len(judged.measurements):
+    stable = judged.count_verdict("stable")
+    if judged.blow_up is not None or stable in (0, len(judged.measurements)):
         return
-    low, high = judged.log10_credit_range
+    low, high = judged.log10_share_range
     knob = task.knob
     taken = knob.start if value is None else value
     best_value = "that of the initialization" if value is None and not knob.known else f"{taken:.6g}"
     raise NumericalError(
         f"no {knob.name} from {knob.low:g} to {knob.high:g} works for all inputs: with the best value, "
         f"{best_value}, a gradient is multiplied by {format_log10(low)} to {format_log10(high)} over "
-        f"{task.inputs.steps} steps and arrives along {counts['arrives']} of {len(judged.measurements)} "
+        f"{task.inputs.steps} steps and is stable along {stable} of {len(judged.measurements)} "
         "held-out sequences. Nothing was written. Try another init, a cell with gates, a shorter horizon, or "
         "give the inputs of the task (input)"
     )
@@ -265,8 +264,8 @@ def _weights(layout: str, cell: Cell, *, refuse: bool) -> ExportedLayers | None:
 def _record(
     params: Mapping[str, Any],
     task: Task,
-    judged: Mapping[float | None, Credit],
-    stages: Sequence[Sequence[Credit]],
+    judged: Mapping[float | None, GradientShare],
+    stages: Sequence[Sequence[GradientShare]],
     trials: Sequence[TuningTrial],
     value: float | None,
     weights: ExportedLayers | None,
@@ -277,7 +276,7 @@ def _record(
     held_out = len(task.sequences()[1])
     words = Words(knob, steps, held_out, given=task.inputs.data is not None)
     before, after = judged[None], judged[value]
-    low, high = after.log10_credit_range
+    low, high = after.log10_share_range
     asked = knob.start if knob.known else None
     ratio = from_log10(after.log10_norm_ratio)
     return Tuned(
@@ -289,12 +288,15 @@ def _record(
         rate_after=_rate(after, steps),
         norm_ratio=ratio if math.isfinite(ratio) else None,
         log10_norm_ratio=after.log10_norm_ratio,
-        log10_norm=after.log10_credit,
-        log10_norm_low=low,
-        log10_norm_high=high,
+        log10_norm=after.log10_norm,
+        log10_norm_low=after.log10_norm_range[0],
+        log10_norm_high=after.log10_norm_range[1],
+        log10_share=after.log10_share,
+        log10_share_low=low,
+        log10_share_high=high,
         sequences=len(after.measurements),
         held_out=held_out,
-        arrival=after.arrival,
+        verdict=after.verdict,
         horizon=steps,
         hidden=task.hidden,
         features=task.inputs.features,
@@ -306,23 +308,23 @@ def _record(
         tuning=_tuning(stages, [asked, asked if value is None else value], steps),
         trials=Trials(
             value=np.array([trial.value for trial in trials]),
-            rate=np.array([_rate(trial.credit, steps) for trial in trials]),
-            log10_norm_ratio=np.array([trial.credit.log10_norm_ratio for trial in trials]),
-            log10_norm_ratio_low=np.array([trial.credit.log10_norm_ratio_range[0] for trial in trials]),
-            log10_norm_ratio_high=np.array([trial.credit.log10_norm_ratio_range[1] for trial in trials]),
-            arriving=[trial.credit.count_arrivals("arrives") for trial in trials],
+            rate=np.array([_rate(trial.share, steps) for trial in trials]),
+            log10_norm_ratio=np.array([trial.share.log10_norm_ratio for trial in trials]),
+            log10_norm_ratio_low=np.array([trial.share.log10_norm_ratio_range[0] for trial in trials]),
+            log10_norm_ratio_high=np.array([trial.share.log10_norm_ratio_range[1] for trial in trials]),
+            stable=[trial.share.count_verdict("stable") for trial in trials],
         ),
         arrays=None if size is None or weights is None else WrittenArrays.of(weights.arrays),
         weights=None if weights is None else weights.arrays,
     )
 
 
-def _rate(credit: Credit, steps: int) -> float:
+def _rate(share: GradientShare, steps: int) -> float:
     """Return ln of the median ratio, per step."""
-    return credit.log10_norm_ratio * math.log(10) / (steps - 1)
+    return share.log10_norm_ratio * math.log(10) / (steps - 1)
 
 
-def _tuning(stages: Sequence[Sequence[Credit]], values: Sequence[float | None], steps: int) -> Tuning:
+def _tuning(stages: Sequence[Sequence[GradientShare]], values: Sequence[float | None], steps: int) -> Tuning:
     logs = np.array([quantiles([one.log10_norm_ratio for one in several]) for several in stages])
     rates = logs * (math.log(10) / (steps - 1))
     return Tuning(
@@ -334,5 +336,5 @@ def _tuning(stages: Sequence[Sequence[Credit]], values: Sequence[float | None], 
         log10_norm_ratio=logs[:, 1],
         log10_norm_ratio_low=logs[:, 0],
         log10_norm_ratio_high=logs[:, 2],
-        arriving=[sum(one.arrives for one in several) for several in stages],
+        stable=[sum(one.is_stable for one in several) for several in stages],
     )

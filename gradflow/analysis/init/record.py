@@ -7,8 +7,8 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.analysis import ARRIVALS, RATE_UNIT
-from gradflow.analysis.shared.verdicts import ARRIVAL_LEVELS
+from gradflow.analysis import RATE_UNIT, VERDICTS
+from gradflow.analysis.shared.verdicts import SHARE_LEVELS
 from gradflow.analysis.shared.weight_file import WrittenArrays
 from gradflow.drawing import CurveDrawing, DrawnColumn, ItemDrawing
 from gradflow.record import Record, column, scalar, table
@@ -28,11 +28,11 @@ class Tuning:
     log10_norm_ratio: NDArray[np.float64] = column(
         "log₁₀ of the norm ratio, the norm at the horizon / the norm at lag 1, median",
         log10=True,
-        levels=ARRIVAL_LEVELS,
+        levels=SHARE_LEVELS,
     )
     log10_norm_ratio_low: NDArray[np.float64] = column("its 5 % quantile over draws", log10=True)
     log10_norm_ratio_high: NDArray[np.float64] = column("its 95 % quantile over draws", log10=True)
-    arriving: list[int] = column("draws in which a gradient arrives: norm and ratio lie between 1e-2 and 1e2")
+    stable: list[int] = column("draws in which the gradient is stable")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,13 +44,13 @@ class Trials:
     log10_norm_ratio: NDArray[np.float64] = column(
         "log₁₀ of the norm ratio, median over sequences; none where the state overflows",
         log10=True,
-        levels=ARRIVAL_LEVELS,
+        levels=SHARE_LEVELS,
     )
     log10_norm_ratio_low: NDArray[np.float64] = column(
         "the lowest log₁₀ of the norm ratio over sequences", log10=True
     )
     log10_norm_ratio_high: NDArray[np.float64] = column("the highest over sequences", log10=True)
-    arriving: list[int] = column("sequences along which a gradient arrives")
+    stable: list[int] = column("sequences along which the gradient is stable")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
@@ -66,16 +66,16 @@ class Tuned(Record):
 
     Examples
     --------
-    Through a linear network of orthogonal weights a gradient arrives whole when the gain is 1:
+    Through a linear network of orthogonal weights the whole gradient is left when the gain is 1:
 
     >>> import gradflow
     >>> found = gradflow.init("rnn:activation=identity,init=orthogonal,gain=0.5", hidden=4, horizon=50)
-    >>> found.parameter, round(found.value, 4), round(found.norm_ratio, 4), found.arrival
-    ('gain', 1.0, 1.0, 'arrives')
+    >>> found.parameter, round(found.value, 4), round(found.norm_ratio, 4), found.verdict
+    ('gain', 1.0, 1.0, 'stable')
     """
 
     command: ClassVar[str] = "init"
-    verdicts: ClassVar[tuple[str, ...]] = ARRIVALS
+    verdicts: ClassVar[tuple[str, ...]] = VERDICTS
 
     parameter: str = scalar("name of the tuned parameter")
     value: float | None = scalar(
@@ -97,10 +97,16 @@ class Tuned(Record):
     held_out: int = scalar(
         "how many of these sequences the search did not use; 0 if there is only one sequence"
     )
-    arrival: str = scalar(
-        "arrives: norm and norm ratio lie between 1e-2 and 1e2 along every sequence; lost: they lie below; "
-        "inflated: above"
+    verdict: str = scalar(
+        "verdict on the share of a gradient that is left, median over sequences. vanishing: under 1e-4; borderline: "
+        "1e-4 to 1e-2; stable: 1e-2 to 100; exploding: over 100"
     )
+    log10_share: float = scalar(
+        "log₁₀ of the share that is left, ‖∂h_N/∂s_0‖_F / √H for an output h of size H, with the written weights; "
+        "median over sequences"
+    )
+    log10_share_low: float = scalar("the lowest log₁₀ of the share over sequences")
+    log10_share_high: float = scalar("the highest over sequences")
     horizon: int = scalar("N, steps that a gradient has to survive", unit="step")
     hidden: int = scalar("hidden size")
     features: int = scalar("features of an input")
@@ -133,4 +139,4 @@ class Tuned(Record):
 
     def get_verdicts(self) -> frozenset[str]:
         """Return the verdict on the gradient with the written weights."""
-        return frozenset({self.arrival})
+        return frozenset({self.verdict})

@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 from scipy.optimize import brentq
 
-from gradflow.analysis.shared.credit import Credit
-from gradflow.analysis.shared.verdicts import ARRIVAL_DECADES
+from gradflow.analysis.shared.gradient_share import EndMeasurement, GradientShare
+from gradflow.analysis.shared.verdicts import EXPLODING_DECADES
 from gradflow.cells.knob import Knob as Knob
 from gradflow.cells.spec import CellSpec, list_cell_options
 from gradflow.errors import UsageError
@@ -24,7 +24,7 @@ MAX_GAP_STEPS = 12
 MAX_NEARER_STEPS = 4
 MAX_STEPS_BEYOND = 6
 # The sequences of the search have to stay within these decades, so that others stay within twice as many.
-SAFE_DECADES = ARRIVAL_DECADES / 2
+SAFE_DECADES = EXPLODING_DECADES / 2
 MAX_PATIENT_TRIALS = 36  # no other phase begins after this many trials
 MISS_OF_ZERO_DECADES = 1e6  # used instead of an infinite number of decades
 
@@ -32,10 +32,10 @@ Height = Callable[[float], float]
 
 
 class TuningTrial(NamedTuple):
-    """A value of the tuned option, and the credit of the written weights over sequences of inputs."""
+    """A value of the tuned option, and the share of the written weights over sequences of inputs."""
 
     value: float
-    credit: Credit
+    share: GradientShare
 
 
 def knob_of(spec: CellSpec) -> Knob:
@@ -57,7 +57,7 @@ def knob_of(spec: CellSpec) -> Knob:
     return knob
 
 
-def search(knob: Knob, measure: Callable[[float], Credit]) -> Iterator[TuningTrial]:
+def search(knob: Knob, measure: Callable[[float], GradientShare]) -> Iterator[TuningTrial]:
     """Yield a trial of every value that the search measures, from the start value on.
 
     The search ends at a value with which the median ratio over the sequences is close to 1 and no sequence is
@@ -66,7 +66,7 @@ def search(knob: Knob, measure: Callable[[float], Credit]) -> Iterator[TuningTri
     at the crossing, larger values are tried. If the ratio never crosses 1, or jumps over it, values near the
     best one are tried, then values in the widest gaps, then values near the best one again.
     """
-    tried: dict[float, Credit] = {}
+    tried: dict[float, GradientShare] = {}
 
     def height(value: float) -> float:
         """Return asinh of the decades of the ratio, or 0, which ends the search, if it is close enough."""
@@ -81,7 +81,7 @@ def search(knob: Knob, measure: Callable[[float], Credit]) -> Iterator[TuningTri
             return
 
 
-def _outwards(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
+def _outwards(knob: Knob, height: Height, tried: Mapping[float, GradientShare]) -> Iterator[float]:
     """Yield values from the start outwards until the ratio crosses 1, then values near the crossing."""
     begun = height(knob.start)
     yield knob.start
@@ -89,12 +89,12 @@ def _outwards(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iter
         yield from _walk(knob, height, tried, -1 if begun > 0 else 1)
 
 
-def _beyond(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
+def _beyond(knob: Knob, height: Height, tried: Mapping[float, GradientShare]) -> Iterator[float]:
     """Yield values above the largest one, if the ratio crosses 1 but sequences disagree.
 
     A gate that is open far enough keeps a gradient along all inputs.
     """
-    if not any(abs(decades_of(credit)) <= ENOUGH_DECADES for credit in tried.values()):
+    if not any(abs(decades_of(share)) <= ENOUGH_DECADES for share in tried.values()):
         return
     value = max(tried)
     for step in range(MAX_STEPS_BEYOND):
@@ -108,13 +108,13 @@ def _beyond(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterat
             return
 
 
-def _otherwise(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
+def _otherwise(knob: Knob, height: Height, tried: Mapping[float, GradientShare]) -> Iterator[float]:
     """Yield values in the other direction, unless all values so far have the same ratio."""
     if len(tried) == 1 or len(set(map(height, tried))) > 1:
         yield from _walk(knob, height, tried, 1 if height(knob.start) > 0 else -1)
 
 
-def _walk(knob: Knob, height: Height, tried: Mapping[float, Credit], sign: int) -> Iterator[float]:
+def _walk(knob: Knob, height: Height, tried: Mapping[float, GradientShare], sign: int) -> Iterator[float]:
     """Yield values in one direction from the start until the ratio crosses 1 or the range ends."""
     value, last = knob.start, height(knob.start)
     for step in range(MAX_OUTWARD_STEPS):
@@ -147,7 +147,7 @@ def _half(knob: Knob, one: float, other: float) -> float:
     return math.sqrt(one * other) if knob.doubled else 0.5 * (one + other)
 
 
-def _search_between(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
+def _search_between(knob: Knob, height: Height, tried: Mapping[float, GradientShare]) -> Iterator[float]:
     """Yield values halfway between the best value and its neighbours, until one is close enough."""
     for _ in range(MAX_REFINING_STEPS):
         best = min(tried, key=lambda value: abs(height(value)))
@@ -165,7 +165,7 @@ def _search_between(knob: Knob, height: Height, tried: Mapping[float, Credit]) -
                 return
 
 
-def _apart(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterator[float]:
+def _apart(knob: Knob, height: Height, tried: Mapping[float, GradientShare]) -> Iterator[float]:
     """Yield values in the middle of the widest gaps beside the better half of the values."""
     for _ in range(MAX_GAP_STEPS):
         values = sorted(tried)
@@ -185,7 +185,9 @@ def _apart(knob: Knob, height: Height, tried: Mapping[float, Credit]) -> Iterato
             return
 
 
-def _crossing(height: Height, tried: Mapping[float, Credit], one: float, other: float) -> Iterator[float]:
+def _crossing(
+    height: Height, tried: Mapping[float, GradientShare], one: float, other: float
+) -> Iterator[float]:
     """Yield values that root finding measures between two values, one on either side of the crossing."""
     known = len(tried)
     if height(one) * height(other) < 0:
@@ -193,26 +195,32 @@ def _crossing(height: Height, tried: Mapping[float, Credit], one: float, other: 
     yield from list(tried)[known:]
 
 
-def decades_of(credit: Credit) -> float:
+def decades_of(share: GradientShare) -> float:
     """Return log₁₀ of the median ratio, within ±`MISS_OF_ZERO_DECADES`; an overflow is too large."""
-    if math.isnan(credit.log10_norm_ratio):
+    if math.isnan(share.log10_norm_ratio):
         return MISS_OF_ZERO_DECADES
-    return min(max(credit.log10_norm_ratio, -MISS_OF_ZERO_DECADES), MISS_OF_ZERO_DECADES)
+    return min(max(share.log10_norm_ratio, -MISS_OF_ZERO_DECADES), MISS_OF_ZERO_DECADES)
 
 
-def close_enough(credit: Credit) -> bool:
+def close_enough(share: GradientShare) -> bool:
     """Return whether the median ratio is close to 1 and all sequences are safe, which ends the search."""
-    return abs(decades_of(credit)) <= ENOUGH_DECADES and not _unsafe(credit)
+    return abs(decades_of(share)) <= ENOUGH_DECADES and not _unsafe(share)
 
 
-def _unsafe(credit: Credit) -> int:
+def _unsafe(share: GradientShare) -> int:
     """Return the number of sequences whose norm or ratio is farther from 1 than `SAFE_DECADES`."""
-    return sum(one.distance > SAFE_DECADES for one in credit.measurements)
+    return sum(_measure_distance(one) > SAFE_DECADES for one in share.measurements)
 
 
-def badness(credit: Credit) -> tuple[int, float]:
+def _measure_distance(one: EndMeasurement) -> float:
+    """Return the larger distance from 1, of the norm or of the ratio, in decades; inf after an overflow."""
+    farther = max(abs(one.log10_norm), abs(one.log10_norm_ratio))
+    return math.inf if math.isnan(farther) else farther
+
+
+def badness(share: GradientShare) -> tuple[int, float]:
     """Return the number of unsafe sequences, and the distance of the median ratio from 1 in decades."""
-    return _unsafe(credit), max(abs(decades_of(credit)), ENOUGH_DECADES)
+    return _unsafe(share), max(abs(decades_of(share)), ENOUGH_DECADES)
 
 
 def best(trials: list[TuningTrial]) -> TuningTrial:
@@ -222,7 +230,7 @@ def best(trials: list[TuningTrial]) -> TuningTrial:
     A gate that is open farther than necessary takes in less.
     """
     start = trials[0].value
-    return min(trials, key=lambda trial: (*badness(trial.credit), abs(trial.value - start)))
+    return min(trials, key=lambda trial: (*badness(trial.share), abs(trial.value - start)))
 
 
 def _move_knob(knob: Knob, value: float, sign: int, step: int) -> float:

@@ -8,15 +8,16 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
+from gradflow.analysis import ADVICE_FRAMEWORKS
 from gradflow.analysis.inspect.gate_rows import GateRow, gate_rows, norm
 from gradflow.analysis.inspect.remedies import RemedyCase, RemedyTrial, trials
 from gradflow.analysis.shared.checkpoints import parse_name
-from gradflow.analysis.shared.credit import Credit, credit, trajectories
 from gradflow.analysis.shared.end_norms import MAX_DENSE_STATE
+from gradflow.analysis.shared.gradient_share import GradientShare, measure_share, trajectories
 from gradflow.analysis.shared.inputs import Inputs
+from gradflow.analysis.shared.memory import measure_memory
 from gradflow.analysis.shared.trajectory import Trajectory
 from gradflow.analysis.shared.trajectory_error import state_norm_error
-from gradflow.analysis.shared.verdicts import judge_median
 from gradflow.cells.base import Array
 from gradflow.cells.base import Layer as LayerCell
 from gradflow.errors import GradflowError
@@ -24,7 +25,7 @@ from gradflow.layouts.assumptions import check_left_open
 from gradflow.layouts.checkpoint import Checkpoint, read_checkpoint
 from gradflow.layouts.network import Network, NetworkLayer
 
-# Credit is measured along at most MAX_DRAWS sequences of inputs, from MAX_MEASUREMENTS ends in all, at least
+# Shares are measured along at most MAX_DRAWS sequences of inputs, from MAX_MEASUREMENTS ends in all, at least
 # MIN_ENDS and at most MAX_ENDS in each sequence. Large layers need half as many, because many units average.
 MAX_DRAWS, MAX_MEASUREMENTS, MIN_ENDS, MAX_ENDS = 8, 16, 2, 8
 
@@ -39,6 +40,17 @@ class InspectionQuestion(NamedTuple):
     layout: str | None
     assume: Mapping[str, str]
     gate_steps: bool = False
+    advice: str | None = None  # the framework of the code in advice; none: no change is tried
+
+    @property
+    def gives_advice(self) -> bool:
+        """Whether changes are tried."""
+        return self.advice != "none"
+
+    def framework_of(self, finding: "Finding") -> str:
+        """Return the framework of the code that makes a change: as asked for, or that of the file."""
+        own = finding.framework if finding.framework in ADVICE_FRAMEWORKS else ADVICE_FRAMEWORKS[0]
+        return self.advice or own
 
 
 class Finding(NamedTuple):
@@ -60,9 +72,12 @@ class Finding(NamedTuple):
     assumed_text: str  # the assumptions as a sentence
     inverted_gates: str  # gates whose values the framework defines as one minus those shown
     lags: int  # over which the rate is measured
-    credit: Credit
+    share: GradientShare
+    memory: float | None
     gates: list[GateRow]
     trials: list[RemedyTrial]
+    array_names: tuple[str, ...]  # in the file
+    blocks: Mapping[str, slice]  # rows of each gate, in the order of torch
     weight_hh: Array
     trajectory_error: float  # how far rounding of the states may move a norm, in decades
 
@@ -72,13 +87,9 @@ class Finding(NamedTuple):
         return max(gate.spectral_radius for gate in self.gates if gate.spectral_radius is not None)
 
     @property
-    def verdict(self) -> str | None:
-        """The verdict on the median rate over sequences, by the rule of `gradflow.compare` for draws.
-
-        It is ``exploding`` if the state overflows along any sequence.
-        """
-        overflows = self.credit.blow_up is not None
-        return "exploding" if overflows else judge_median(self.credit.rates, self.lags).verdict
+    def verdict(self) -> str:
+        """The verdict on the share of a gradient that is left."""
+        return self.share.verdict
 
 
 class Answer(NamedTuple):
@@ -208,7 +219,9 @@ def _finding(
     several = MAX_MEASUREMENTS if trajectory.size <= MAX_DENSE_STATE else MAX_MEASUREMENTS // 2
     ends = min(max(several // len(trajectory.states), MIN_ENDS), MAX_ENDS)
     last_decides = took_input and fed != "unit normal"
-    measured = credit(trajectory, question.length, ends=ends, window=question.lags, last_decides=last_decides)
+    measured = measure_share(
+        trajectory, question.length, ends=ends, window=question.lags, last_decides=last_decides
+    )
     case = RemedyCase(cell, trajectory, measured, question.length, question.seed, ends, question.lags)
     # gates are summarized along the first sequence
     states, inputs = trajectory.states[0], trajectory.inputs[0]
@@ -230,9 +243,12 @@ def _finding(
         assumed_text=layer.describe_assumed(),
         inverted_gates=layer.inverted_gates,
         lags=question.lags,
-        credit=measured,
+        share=measured,
+        memory=measure_memory(trajectory, question.length),
         gates=gate_rows(cell, activity, every_step=question.gate_steps),
-        trials=[] if measured.arrives else list(trials(case)),
+        trials=list(trials(case)) if question.gives_advice else [],
+        array_names=tuple(array.name for array in layer.stored),
+        blocks=cell.blocks,
         weight_hh=cell.weight_hh,
         trajectory_error=state_norm_error(trajectory),
     )

@@ -8,6 +8,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
+from gradflow.analysis import ADVICE_FRAMEWORKS
 from gradflow.analysis.inspect.changes import change_table, missing
 from gradflow.analysis.inspect.findings import (
     MAX_DRAWS,
@@ -21,11 +22,12 @@ from gradflow.analysis.inspect.record import Inspection
 from gradflow.analysis.inspect.report import (
     advice_table,
     courses,
+    curve_table,
     file_table,
     gate_table,
     layer_table,
     notes,
-    sentences,
+    sentence,
     unit_table,
 )
 from gradflow.analysis.shared.arguments import READ_ALREADY, check_count, refuse_without_effect
@@ -40,6 +42,7 @@ from gradflow.layouts.checkpoint import Checkpoint
 from gradflow.printable import format_count
 from gradflow.readers import CHECKPOINT_SUFFIXES
 from gradflow.readers.in_memory import name_origin
+from gradflow.registry import describe_unknown
 
 RUNS_OVER_LAGS = 2  # length of a run on drawn inputs, divided by the number of measured lags
 
@@ -55,14 +58,19 @@ def inspect(
     units: bool = False,
     gate_steps: bool = False,
     diff: bool = False,
+    advice: str | None = None,
     progress: Progress | None = None,
     executor: TaskExecutor | None = None,
 ) -> Inspection:
     """Compute what every recurrent layer of checkpoints does to gradients, and what would improve it.
 
     Layers are found by the names and shapes of arrays, without torch, keras or tensorflow. Each layer is run
-    on the inputs (an upper layer on the output of the layer below), and ‖∂s_t/∂s_{t−L}‖₂ is measured from
-    several steps t of each run. Where a gradient does not arrive, the layer is changed and measured again.
+    on the inputs (an upper layer on the output of the layer below), and the share of a gradient that is left
+    after L steps is measured from several steps t of each run. Then changes are tried: each changed layer is
+    run and measured again.
+
+    The share is ‖∂h_t/∂s_{t−L}‖_F / √H for an output h of size H: the root mean square factor for the gradient
+    of a loss in a random direction of h. The verdict rests on its median over ends and sequences.
 
     Parameters
     ----------
@@ -74,8 +82,8 @@ def inspect(
     key : str, optional
         Name of the array in an input file with several arrays.
     length : int, optional
-        L, the steps over which credit is measured. Default: the steps of the input, or 100. With a length
-        below that of the input, credit is measured from several steps, otherwise from the last step alone.
+        L, the steps that a gradient goes back. Default: the steps of the input, or 100. With a length below
+        that of the input, the share is measured from several steps, otherwise from the last step alone.
     seed : int
         Seed of drawn inputs and of random changes.
     layout : str, optional
@@ -89,6 +97,9 @@ def inspect(
         Add the table ``gate_steps``: where the units of each gate stand at every step.
     diff : bool
         Add the table ``changes`` between two files, before and after.
+    advice : str, optional
+        The framework in whose code the advice is written: ``torch`` or ``keras``. ``none`` tries no change.
+        Default: that of the file, or torch.
     progress : callable, optional
         Called as ``progress(done, total)`` when work begins and after each piece of it: a file, or a layer of
         the only file. What it raises ends the work.
@@ -99,7 +110,7 @@ def inspect(
     Returns
     -------
     Inspection
-        The tables ``layers``, ``gates``, ``advice`` and those asked for, ``conclusion`` and ``notes``.
+        The tables ``layers``, ``curve``, ``gates``, ``advice`` and those asked for, ``conclusion`` and ``notes``.
 
     Raises
     ------
@@ -135,6 +146,8 @@ def inspect(
     if diff and len(sources) != 2:
         raise UsageError(f"diff of {len(sources)} files: expected two files, before and after")
     check_count("length", length if length is not None else 1)
+    if advice is not None and advice not in (*ADVICE_FRAMEWORKS, "none"):
+        raise UsageError(describe_unknown("advice", advice, (*ADVICE_FRAMEWORKS, "none")))
     # drawn inputs can have any length: with twice the lags, gradients start from two ends that do not overlap
     drawn = None if kind_of(input) is None else max(DEFAULT_INPUT_STEPS, length or 0)
     inputs = Inputs.of(
@@ -144,7 +157,7 @@ def inspect(
     lags = drawn or inputs.steps
     asked = _length(length, lags)
     given = check_assumptions(assume)
-    question = InspectionQuestion(inputs, asked, lags, seed, layout, given, gate_steps)
+    question = InspectionQuestion(inputs, asked, lags, seed, layout, given, gate_steps, advice)
     pieces = jobs(question, sources)
     counter.begin(len(pieces))
     answers = run_tasks(partial(answer, question), pieces, executor, counter)
@@ -154,7 +167,7 @@ def inspect(
     params = {
         "files": [_name(source) for source in files], "input": name_origin(input), "key": key,
         "length": asked, "seed": seed, "layout": layout, "assume": given, "units": units,
-        "gate_steps": gate_steps, "diff": diff,
+        "gate_steps": gate_steps, "diff": diff, "advice": advice,
     }  # fmt: skip
     several = len(sources) > 1 or any(os.path.isdir(_name(file)) for file in files)
     return _record(params, question, answers, several)
@@ -289,11 +302,12 @@ def _record(
         steps=inputs.steps,
         lags=question.lags,
         length=question.length,
-        conclusion=tuple(sentences(name, finding, question.length) for name, finding in named),
+        conclusion="\n".join(sentence(name, finding, question) for name, finding in named),
         layers=layer_table(named),
+        curve=curve_table(named),
         gates=gate_table(named),
         gate_steps=gate_step_table(courses(named)),
-        advice=advice_table(named),
+        advice=advice_table(named, question),
         units=unit_table(named) if params["units"] else None,
         files=file_table(files, answers) if several else None,
         changes=change_table(answers[0], answers[1]) if params["diff"] else None,

@@ -5,14 +5,14 @@ from typing import ClassVar
 
 from gradflow.analysis import INSPECTION_VERDICTS
 from gradflow.analysis.shared.gates import GateSteps, bands
-from gradflow.analysis.shared.verdicts import ARRIVAL_LEVELS, STILL_LEVELS
-from gradflow.drawing import DrawnColumn, ItemDrawing
+from gradflow.analysis.shared.verdicts import SHARE_LEVELS, STILL_LEVELS
+from gradflow.drawing import CurveDrawing, DrawnColumn, ItemDrawing
 from gradflow.record import Record, column, scalar, table
 
 
 @dataclass(frozen=True, eq=False)
 class Layers:
-    """Every recurrent layer that was found. ``verdict`` judges the rate, ``arrival`` the credit."""
+    """Every recurrent layer that was found. ``verdict`` judges the share."""
 
     layer: list[str] = column("its name in the file")
     cell: list[str] = column("rnn, lstm or gru")
@@ -24,7 +24,7 @@ class Layers:
     spectral_radius: list[float] = column(
         "spectral radius of the recurrent matrix; with several gates the largest (table gates has each)"
     )
-    norm: list[float] = column("spectral norm of the recurrent matrix of all gates")
+    weight_norm: list[float] = column("spectral norm of the recurrent matrix of all gates")
     forget_bias: list[float | None] = column("mean effective bias of the forget gate")
     rate: list[float] = column(
         "rate of growth over the second half of the lags back from the last step; median over sequences",
@@ -36,19 +36,20 @@ class Layers:
     horizon_float32: list[int | None] = column(
         "first lag outside float32's normal numbers, along the first sequence", unit="step"
     )
-    verdict: list[str | None] = column(
-        "of the median rate over all possible sequences, from an interval that contains it. stable: at every "
-        "rate in the interval, max(lags, 100) steps change a gradient by at most a factor of 100; undecided: "
-        "not stable, and 0 lies in the interval"
+    verdict: list[str] = column(
+        "verdict on the median share over ends. vanishing: under 1e-4; borderline: 1e-4 to 1e-2, or different "
+        "verdicts at the ends of the interval of the median; stable: 1e-2 to 100; exploding: over 100, or the "
+        "state overflows. The last ends of given sequences count on their own, too"
     )
-    credit: list[float] = column(
-        "the largest factor by which L steps multiply a gradient: ‖∂s_t/∂s_{t−L}‖₂, median over ends t",
-        log10_in="log10_credit",
+    share: list[float] = column(
+        "share of a gradient that is left after L steps: ‖∂h_t/∂s_{t−L}‖_F / √H for an output h of size H, the "
+        "factor for the gradient of a loss in a random direction of h; median over ends t",
+        log10_in="log10_share",
     )
-    arrival: list[str] = column(
-        "arrives: norm and norm ratio lie between 1e-2 and 1e2 from at least 7/8 of the ends; lost, "
-        "inflated: they lie below or above from more than half of the ends, or from the last end of a "
-        "given input; undecided: the ends disagree"
+    memory: list[float | None] = column(
+        "how far the state after L steps depends on the first input: the distance between two runs that differ "
+        "in it alone, divided by the distance between runs on different sequences; median. 1: as much as on "
+        "all inputs. Below 1e-13 it is only rounding. None with one sequence"
     )
     fed: list[str] = column(
         "what the layer receives: the input, the output of the layer below, or unit normal draws"
@@ -57,16 +58,32 @@ class Layers:
         "options that the file does not state, with the assumed values (--assume changes them)"
     )
     blow_up_step: list[int | None] = column("step at which the state overflows", unit="step")
-    log10_credit: list[float] = column("log₁₀ of the credit", log10=True, levels=ARRIVAL_LEVELS)
-    log10_credit_low: list[float] = column("the lowest log₁₀ of the credit over ends", log10=True)
-    log10_credit_high: list[float] = column("the highest log₁₀ of the credit over ends", log10=True)
-    log10_credit_last: list[float] = column("log₁₀ of the credit from the last step", log10=True)
+    log10_share: list[float] = column("log₁₀ of the share", log10=True, levels=SHARE_LEVELS)
+    log10_share_low: list[float] = column("the lowest log₁₀ of the share over ends", log10=True)
+    log10_share_high: list[float] = column("the highest log₁₀ of the share over ends", log10=True)
+    log10_share_last: list[float] = column("log₁₀ of the share from the last steps", log10=True)
+    share_error: list[float] = column(
+        "largest standard error of log₁₀ of the share of one end, which random vectors estimate for large "
+        "layers; 0 if it is exact",
+        unit="decades",
+    )
+    log10_relative_share: list[float] = column(
+        "log₁₀ of the share after L steps, divided by its mean over the lags 1 to L; median over ends",
+        log10=True,
+    )
+    log10_norm: list[float] = column(
+        "log₁₀ ‖∂s_t/∂s_{t−L}‖₂, the factor in the best direction; median over ends", log10=True
+    )
+    effective_rank: list[float] = column(
+        "‖P‖_F² / ‖P‖₂² of P = ∂s_t/∂s_{t−L}: the number of directions that carry as much as the best one; "
+        "median over ends. None for a large layer, or if P = 0"
+    )
     log10_norm_ratio: list[float] = column(
         "log₁₀ of ‖∂s_t/∂s_{t−L}‖₂ / ‖∂s_t/∂s_{t−1}‖₂, the growth over L − 1 steps; median over ends",
         log10=True,
     )
     ends: list[int] = column("steps t from which gradients go back, in all sequences")
-    ends_arriving: list[int] = column("ends from which the gradient arrives")
+    ends_stable: list[int] = column("ends whose share is stable, 1e-2 to 100")
     rate_low: list[float] = column("the lowest rate over sequences", unit="nats per step")
     rate_high: list[float] = column("the highest rate over sequences", unit="nats per step")
     trajectory_error: list[float] = column(
@@ -74,6 +91,19 @@ class Layers:
         "place: twice the largest change over lags, sequences and three runs",
         unit="decades",
     )
+
+
+@dataclass(frozen=True, eq=False)
+class ShareCurves:
+    """The share of a gradient that is left in each layer, by lag."""
+
+    layer: list[str] = column("the layer")
+    lag: list[int] = column("steps k that the gradient goes back", unit="step")
+    log10_share: list[float] = column(
+        "log₁₀ of ‖∂h_t/∂s_{t−k}‖_F / √H, median over ends t", log10=True, levels=SHARE_LEVELS
+    )
+    log10_share_low: list[float] = column("the lowest over ends", log10=True)
+    log10_share_high: list[float] = column("the highest over ends", log10=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -113,24 +143,25 @@ class Advice:
 
     layer: list[str] = column("the layer")
     change: list[str] = column(
-        "forget_bias, update_bias: added to the bias; chrono: drawn up to a longest memory; gain: multiplies "
-        "the recurrent weights; orthogonal: replaces them"
+        "forget_bias, update_bias: sets the bias of all units; chrono: draws it, up to a longest memory; gain: "
+        "multiplies the recurrent weights; orthogonal: replaces them"
     )
-    value: list[float] = column("amount of the change")
-    log10_credit_before: list[float] = column(
-        "log₁₀ of the credit over L steps without the change", log10=True
+    value: list[float] = column("value of the change")
+    log10_share_before: list[float] = column(
+        "log₁₀ of the share after L steps without the change", log10=True
     )
-    log10_credit: list[float] = column(
-        "log₁₀ of the credit with the change, median over ends", log10=True, levels=ARRIVAL_LEVELS
+    log10_share: list[float] = column(
+        "log₁₀ of the share with the change, median over ends", log10=True, levels=SHARE_LEVELS
     )
     rate: list[float] = column("rate of growth with the change", unit="nats per step")
-    arrives: list[bool] = column("whether a gradient arrives from every end with the change")
+    verdict: list[str] = column("verdict on the share with the change")
     advised: list[bool] = column("whether the conclusion advises this change")
-    log10_credit_low: list[float] = column(
-        "the lowest log₁₀ of the credit with the change, over ends", log10=True
+    log10_share_low: list[float] = column(
+        "the lowest log₁₀ of the share with the change, over ends", log10=True
     )
-    log10_credit_high: list[float] = column("the highest of these", log10=True)
-    ends_arriving: list[int] = column("ends from which the gradient arrives with the change")
+    log10_share_high: list[float] = column("the highest of these", log10=True)
+    ends_stable: list[int] = column("ends whose share is stable with the change")
+    code: list[str] = column("what makes the change, in the framework of the advice")
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,7 +189,7 @@ class Files:
     )
     rate_high: list[float | None] = column("the highest rate of its layers", unit="nats per step")
     verdict: list[str] = column(
-        "the worst verdict of its layers, in the order exploding, vanishing, undecided, stable; or unreadable"
+        "the worst verdict of its layers, in the order exploding, vanishing, borderline, stable; or unreadable"
     )
     problem: list[str] = column("why the file could not be read")
 
@@ -173,20 +204,20 @@ class Changes:
     )
     spectral_radius_before: list[float] = column("spectral radius of the recurrent matrix, in the first file")
     spectral_radius_after: list[float] = column("in the second")
-    norm_before: list[float] = column("spectral norm of the recurrent matrix, in the first file")
-    norm_after: list[float] = column("in the second")
+    weight_norm_before: list[float] = column("spectral norm of the recurrent matrix, in the first file")
+    weight_norm_after: list[float] = column("in the second")
     forget_bias_before: list[float | None] = column("mean forget bias, in the first file")
     forget_bias_after: list[float | None] = column("in the second")
     rate_before: list[float] = column(
         "rate of growth, in the first file", unit="nats per step", levels=STILL_LEVELS
     )
     rate_after: list[float] = column("in the second", unit="nats per step")
-    log10_credit_before: list[float] = column("log₁₀ of the credit, in the first file", log10=True)
-    log10_credit_after: list[float] = column("in the second", log10=True)
-    log10_norm_ratio_before: list[float] = column("log₁₀ of the norm ratio, in the first file", log10=True)
-    log10_norm_ratio_after: list[float] = column("in the second", log10=True)
-    arrival_before: list[str] = column("whether credit arrives (arrival), in the first file")
-    arrival_after: list[str] = column("in the second")
+    log10_share_before: list[float] = column("log₁₀ of the share, in the first file", log10=True)
+    log10_share_after: list[float] = column("in the second", log10=True)
+    log10_norm_before: list[float] = column("log₁₀ ‖∂s_t/∂s_{t−L}‖₂, in the first file", log10=True)
+    log10_norm_after: list[float] = column("in the second", log10=True)
+    memory_before: list[float | None] = column("memory of the first input, in the first file")
+    memory_after: list[float | None] = column("in the second")
     verdict_before: list[str | None] = column("verdict, in the first file")
     verdict_after: list[str | None] = column("in the second")
 
@@ -195,8 +226,8 @@ class Changes:
 class Inspection(Record):
     """What the recurrent layers of checkpoints do to gradients.
 
-    ``layers`` is the main table, with a row for each layer. ``advice`` has the changes that were tried in
-    layers where credit does not arrive, and what each of them did.
+    ``layers`` is the main table, with a row for each layer. ``advice`` has the changes that were tried, and what
+    each of them did.
 
     See Also
     --------
@@ -212,9 +243,9 @@ class Inspection(Record):
     >>> weights = {"weight_ih_l0": np.ones((1, 1)), "weight_hh_l0": np.full((1, 1), 0.5)}
     >>> model = gradflow.from_state_dict(weights, assume={"activation": "identity"})
     >>> found = gradflow.inspect(model, length=10)
-    >>> round(found.layers.credit[0] * 2**10, 9), found.layers.arrival
-    (1.0, ['lost'])
-    >>> found.advice.change[0], found.advice.value[0], abs(found.advice.log10_credit[0]) < 1e-9
+    >>> round(found.layers.share[0] * 2**10, 9), found.layers.verdict
+    (1.0, ['borderline'])
+    >>> found.advice.change[0], found.advice.value[0], abs(found.advice.log10_share[0]) < 1e-9
     ('gain', 2.0, True)
     """
 
@@ -225,15 +256,29 @@ class Inspection(Record):
     layers_found: int = scalar("recurrent layers in these files")
     steps: int = scalar("T, steps of each sequence that each layer was run on")
     lags: int = scalar("number of lags over which rates are measured")
-    length: int = scalar("L, steps over which credit is measured")
-    conclusion: tuple[str, ...] = scalar("the result in words", prose=True)
+    length: int = scalar("L, steps that a gradient goes back")
+    conclusion: str = scalar("the result in words", prose=True)
 
     layers: Layers = table(
         "what each recurrent layer does to a gradient",
         across=("layer",),
         drawn=[
             ItemDrawing(
-                ("layer",), (DrawnColumn("log10_credit", low="log10_credit_low", high="log10_credit_high"),)
+                ("layer",), (DrawnColumn("log10_share", low="log10_share_low", high="log10_share_high"),)
+            )
+        ],
+    )
+    curve: ShareCurves = table(
+        "share of a gradient that is left, by lag",
+        index="lag",
+        across=("layer",),
+        value="log10_share",
+        drawn=[
+            CurveDrawing(
+                "lag",
+                (DrawnColumn("log10_share", low="log10_share_low", high="log10_share_high"),),
+                apart=("layer",),
+                label="share of a gradient: median, lowest to highest",
             )
         ],
     )
@@ -256,11 +301,11 @@ class Inspection(Record):
     )
     advice: Advice | None = table(
         "changes that were tried and measured",
-        absent="credit arrives in every layer, so nothing was tried",
+        absent="leave --advice none (advice) out, or give a layer that some change suits",
         drawn=[
             ItemDrawing(
                 ("layer", "change"),
-                (DrawnColumn("log10_credit"), DrawnColumn("log10_credit_before", dashed=True)),
+                (DrawnColumn("log10_share"), DrawnColumn("log10_share_before", dashed=True)),
             )
         ],
     )
@@ -290,5 +335,4 @@ class Inspection(Record):
 
     def get_verdicts(self) -> frozenset[str]:
         """Return the verdicts of all layers and files."""
-        words = [*self.layers.verdict, *self.layers.arrival, *(self.files.verdict if self.files else ())]
-        return frozenset(word for word in words if word)
+        return frozenset([*self.layers.verdict, *(self.files.verdict if self.files else ())])

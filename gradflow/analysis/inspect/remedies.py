@@ -1,8 +1,8 @@
-"""Changes to a layer through which credit does not arrive. Each is tried, and its effect is measured.
+"""Changes to a layer that may keep more of a gradient. Each is tried, and its effect is measured.
 
-A trial changes the weights of the layer, runs the layer again and measures its credit. With several
+A trial changes the weights of the layer, runs the layer again and measures the share that is left. With several
 sequences, the search for a value uses the first half, and the measurement uses all: a value that suits one
-sequence may lose or inflate the gradient of another. The changes are for a new training, because they undo
+sequence may not suit another. The changes are for a new training, because they undo
 what was learned.
 """
 
@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.shared.credit import Credit, credit
+from gradflow.analysis.shared.gradient_share import GradientShare, measure_share
 from gradflow.analysis.shared.trajectory import Trajectory, follow
 from gradflow.cells.base import Array, Gate
 from gradflow.cells.base import Layer as LayerCell
@@ -27,19 +27,19 @@ MAX_TRIED_BIAS = 40.0  # a gate with a larger bias is 1 to the last digit
 
 
 class RemedyTrial(NamedTuple):
-    """A change, its value, and the credit that was measured with it."""
+    """A change, its value, and the share that was measured with it."""
 
     change: str
     value: float
-    credit: Credit
+    share: GradientShare
 
 
 class RemedyCase(NamedTuple):
-    """A layer through which credit does not arrive over ``length`` steps, and its trajectory."""
+    """A layer, its trajectory, and the share that is left after ``length`` steps without a change."""
 
     cell: LayerCell
     trajectory: Trajectory
-    before: Credit
+    before: GradientShare
     length: int
     seed: int
     ends: int = 1  # ends in each run
@@ -57,8 +57,8 @@ class RemedyCase(NamedTuple):
         inputs = self.trajectory.inputs
         return inputs if inputs.ndim == 2 else inputs[: (len(inputs) + 1) // 2]
 
-    def _measure(self, trajectory: Trajectory, *, rated: bool) -> Credit:
-        return credit(
+    def _measure(self, trajectory: Trajectory, *, rated: bool) -> GradientShare:
+        return measure_share(
             trajectory, self.length, ends=self.ends, window=self.window,
             last_decides=self.before.last_decides, horizon=False, rated=rated,
         )  # fmt: skip
@@ -67,7 +67,7 @@ class RemedyCase(NamedTuple):
 def trials(case: RemedyCase) -> Iterator[RemedyTrial]:
     """Yield a trial of every change that suits the cell and the problem, unless it overflows."""
     gate = _find_retaining_gate(case)
-    chosen = (raise_bias, chrono) if gate and case.before.vanishes else (gain, orthogonal)
+    chosen = (set_bias, chrono) if gate and case.before.is_small else (gain, orthogonal)
     for remedy in chosen:
         try:
             yield remedy(case, gate)
@@ -76,28 +76,30 @@ def trials(case: RemedyCase) -> Iterator[RemedyTrial]:
 
 
 def best(tried: list[RemedyTrial]) -> RemedyTrial | None:
-    """Return the trial whose credit is nearest to 1, or None if no trial arrives from all ends."""
-    arrived = [trial for trial in tried if trial.credit.arrives_from_all]
-    return min(arrived, key=lambda trial: trial.credit.distance, default=None)
+    """Return the trial whose share is nearest to 1, or None if no trial is stable from all ends."""
+    stable = [trial for trial in tried if trial.share.is_stable_from_all]
+    return min(stable, key=lambda trial: trial.share.distance, default=None)
 
 
-def raise_bias(case: RemedyCase, gate: str) -> RemedyTrial:
-    """Raise the bias of the gate that keeps the state until its median unit keeps 1/e over the length.
+def set_bias(case: RemedyCase, gate: str) -> RemedyTrial:
+    """Set the bias of the gate that keeps the state to a value with which its median unit keeps 1/e.
 
-    The search uses the gate values of the unchanged layer. The measurement uses the changed layer.
+    That is over the length. The search uses the gate values of the unchanged layer. The measurement uses the
+    changed layer.
     """
     held = _get_retained(case.trajectory, gate)
     held = held.reshape(-1, held.shape[-1])
-    # ln f from ln(f/(1 − f)) + δ
+    # ln(f/(1 − f)) without the present bias; with a bias b, ln f follows from this + b
     odds = np.log(np.maximum(held, 1e-300)) - np.log(np.maximum(1.0 - held, 1e-16))
-    low, high = 0.0, MAX_TRIED_BIAS
+    odds -= case.cell.bias[case.cell.blocks[gate]]
+    low, high = -MAX_TRIED_BIAS, MAX_TRIED_BIAS
     while high - low > 0.01:
         middle = 0.5 * (low + high)
         lost = np.median(np.logaddexp(0.0, -(odds + middle)).mean(axis=0))
         low, high = (middle, high) if lost > 1.0 / case.length else (low, middle)
-    added = round(high, 1)
+    value = round(high, 1)
     name = _gates(case)[gate].bias_option
-    return case.try_change(name, added, _with_bias(case.cell, gate, lambda bias: bias + added))
+    return case.try_change(name, value, _with_bias(case.cell, gate, lambda bias: np.full_like(bias, value)))
 
 
 def chrono(case: RemedyCase, gate: str) -> RemedyTrial:
@@ -112,9 +114,9 @@ def chrono(case: RemedyCase, gate: str) -> RemedyTrial:
 
 
 def gain(case: RemedyCase, gate: str) -> RemedyTrial:  # noqa: ARG001 - the signature of all remedies
-    """Multiply the recurrent weights by a factor with which credit arrives, or comes nearest to arriving.
+    """Multiply the recurrent weights by a factor with which the share is stable, or nearest to 1.
 
-    The search tries three kinds of factors and stops at the first that arrives: the factor that would make
+    The search tries three kinds of factors and stops at the first that is stable from all ends: the factor that would make
     the rate of a linear cell 0; powers of two, the nearest to 1 first, because a saturated cell keeps more
     with smaller weights; and smaller and smaller changes of the best factor so far. The best factor is the
     one whose worst measurement is nearest to 1.
@@ -128,12 +130,12 @@ def _search_gain(case: RemedyCase) -> RemedyTrial:
     first = math.exp(min(max(-rate, MIN_LOG_SCALE), MAX_LOG_SCALE)) if math.isfinite(rate) else 0.5
     found = _gain_trial(case, first)
     for value in TRIED_FACTORS:
-        if found.credit.arrives_from_all:
+        if found.share.is_stable_from_all:
             return found
         found = min(found, _gain_trial(case, value), key=_distance)
     for step in FINER_FACTORS:
         for value in (found.value * step, found.value / step):
-            if found.credit.arrives_from_all:
+            if found.share.is_stable_from_all:
                 return found
             found = min(found, _gain_trial(case, value), key=_distance)
     return found
@@ -183,4 +185,4 @@ def _with_bias(cell: LayerCell, gate: str, change: Callable[[Array], Array]) -> 
 
 def _distance(trial: RemedyTrial) -> float:
     """Return the distance of the worst measurement from 1; inf after an overflow."""
-    return trial.credit.distance
+    return trial.share.distance

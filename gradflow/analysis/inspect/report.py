@@ -3,123 +3,127 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from gradflow.analysis.inspect.findings import Answer, Finding
+from gradflow.analysis import VERDICTS
+from gradflow.analysis.inspect.advice_code import write_keras_code, write_torch_code
+from gradflow.analysis.inspect.findings import Answer, Finding, InspectionQuestion
 from gradflow.analysis.inspect.gate_rows import GateRow
-from gradflow.analysis.inspect.record import Advice, Files, GateRows, Layers, Units
+from gradflow.analysis.inspect.record import Advice, Files, GateRows, Layers, ShareCurves, Units
 from gradflow.analysis.inspect.remedies import RemedyTrial, best
-from gradflow.analysis.shared.credit import Credit
 from gradflow.analysis.shared.gates import Course
-from gradflow.analysis.shared.quantiles import quantiles
+from gradflow.analysis.shared.gradient_share import GradientShare
+from gradflow.analysis.shared.quantiles import median, quantiles
 from gradflow.analysis.shared.trajectory_error import NOTED_DECADES, rounding_note
-from gradflow.analysis.shared.verdicts import ARRIVAL_DECADES, MAX_STABLE_FACTOR, MIN_VERDICT_STEPS, half_life
+from gradflow.analysis.shared.verdicts import describe_threshold, half_life, judge_share
 from gradflow.linalg.scaled import from_log10
 from gradflow.printable import format_count, format_log10
 
 MIN_NOTED_MEASUREMENT_ERROR = 1e-6  # relative error from which a note is shown
+# Below MIN_MEMORY the state has forgotten its first input: all networks that had learned to keep it have more.
+MIN_MEMORY, MIN_RESOLVED_MEMORY = 0.1, 1e-13
+ADVICE_WRITERS = {"torch": write_torch_code, "keras": write_keras_code}
 RETAINING_GATE_NAMES = {"f": "forget gate", "z": "update gate"}
 
 
-def sentences(name: str, finding: Finding, length: int) -> str:
-    """Return a summary of a layer: whether credit arrives, what decides that, and what to change."""
-    return f"{name}: {_arrival(finding, length)} {_advice(finding, length)}"
+def sentence(name: str, finding: Finding, question: InspectionQuestion) -> str:
+    """Return a summary of a layer: what is left of a gradient, what decides that, and what to change."""
+    parts = [f"{name} {_judge(finding, question.length)}", _describe_memory(finding, question.length)]
+    if question.gives_advice:
+        parts.append(_advise(finding, question))
+    return " ".join(part for part in parts if part)
 
 
-def _arrival(finding: Finding, length: int) -> str:
-    """Say whether credit arrives, from how many ends, and what decides it."""
-    credit = finding.credit
-    if credit.blow_up is not None:
-        return f"the state overflows at step {credit.blow_up}.{_driver(finding)}"
-    if credit.last_decides and credit.last.arrival in ("lost", "inflated"):
-        typical = credit._replace(last_decides=False)
-        if typical.arrival != credit.last.arrival:
-            return _last_step(credit, length)
-    factor = f"{format_log10(credit.log10_credit)}{_spread(credit)}"
-    over = f"Over {_steps(length)} a gradient is multiplied by {factor}"
-    match credit.arrival:
-        case "arrives":
-            return f"credit arrives. {over}.{_keeper(finding)}{_further(finding, length)}"
-        case "lost":
-            return f"credit does not arrive. {over}{_beside(credit)}.{_keeper(finding)}"
-        case "inflated":
-            return f"gradients explode. {over}{_beside(credit)}.{_driver(finding)}"
-        case _:
-            return f"the ends disagree. {over}.{_counts(credit)}{_keeper(finding)}"
+def _judge(finding: Finding, length: int) -> str:
+    """State the verdict, the share that it rests on, and what decides it."""
+    share = finding.share
+    if share.blow_up is not None:
+        return f"is exploding: the state overflows at step {share.blow_up}.{_driver(finding)}"
+    if _last_step_decides(share):
+        return _last_step(share, length)
+    left = (
+        f"is {share.verdict}: {_format_share(share)} of a gradient is left after {_steps(length)}"
+        f"{_spread(share)}; {describe_threshold(share.log10_share)}."
+    )
+    if share.verdict == "exploding":
+        return f"{left}{_driver(finding)}"
+    counts = _counts(share) if share.verdict != judge_share(share.log10_share) else ""
+    return f"{left}{counts}{_keeper(finding)}"
 
 
-def _last_step_alone(credit: Credit) -> bool:
-    """Return whether a gradient arrives from the other ends but not from the last step."""
-    typical = credit._replace(last_decides=False)
-    return credit.last_decides and credit.arrival == "lost" and typical.arrival == "arrives"
+def _format_share(share: GradientShare) -> str:
+    at_most = "at most " if share.is_bound else "about " if share.share_error else ""
+    return f"{at_most}{format_log10(share.log10_share, 2)}"
 
 
-def _last_step(credit: Credit, length: int) -> str:
+def _last_step_decides(share: GradientShare) -> bool:
+    """Return whether the last steps of given sequences have another verdict than all ends together."""
+    return share.last_decides and share.verdict != share.typical_verdict
+
+
+def _last_step(share: GradientShare, length: int) -> str:
     """Say how the gradient from the last step differs from that of the other ends."""
-    last = credit.last
-    others = credit.count_arrivals("arrives")
-    what = "does not arrive" if last.arrival == "lost" else "explodes"
+    last = share.last
     return (
-        f"credit {what} from the last step. Over {_steps(length)} a gradient from there is multiplied by "
-        f"{format_log10(last.log10_credit)}{_beside(last)}. It arrives from {others} of "
-        f"{_format_count(len(credit.measurements), 'end')}; the median factor over all ends is "
-        f"{format_log10(credit.log10_credit)}{_spread(credit)}."
+        f"is {share.verdict} from the last step: {_format_share(last)} of a gradient from there is left after "
+        f"{_steps(length)}; {describe_threshold(last.log10_share)}. The median over all "
+        f"{_format_count(len(share.measurements), 'end')} is {_format_share(share)}."
     )
 
 
-def _spread(credit: Credit) -> str:
-    """Say between which values the norms lie, and how many ends and sequences were measured."""
-    low, high = credit.log10_credit_range
-    count, sequences = len(credit.measurements), len(credit.rates)
+def _spread(share: GradientShare) -> str:
+    """Say between which values the shares lie, how many were measured, and the factor of the best direction."""
+    low, high = (format_log10(log, 2) for log in share.log10_share_range)
+    count, sequences = len(share.measurements), len(share.rates)
+    best = f"{format_log10(share.log10_norm, 2)} in the best direction"
     if count == 1:
-        return " from the last step, the only end measured"
-    runs = _format_count(sequences, "sequence")
-    return f" ({format_log10(low)} to {format_log10(high)}, {count} ends of {runs})"
+        return f" (from the last step, the only end measured; {best})"
+    return f" ({low} to {high} from {count} ends of {_format_count(sequences, 'sequence')}; {best})"
 
 
 def _format_count(count: int, noun: str) -> str:
     return format_count(count, noun, f"{noun}s")
 
 
-def _beside(credit: Credit) -> str:
-    """State the norm ratio where it decides, because the norm itself lies between 1e-2 and 1e2."""
-    if abs(credit.log10_credit) > ARRIVAL_DECADES or abs(credit.log10_norm_ratio) <= ARRIVAL_DECADES:
+def _counts(share: GradientShare) -> str:
+    """Say from how many ends a gradient has each verdict."""
+    counts = [
+        f"{verdict} from {share.count_verdict(verdict)}"
+        for verdict in VERDICTS
+        if share.count_verdict(verdict)
+    ]
+    return f" It is {', '.join(counts)} ends." if len(counts) > 1 else ""
+
+
+def _describe_memory(finding: Finding, length: int) -> str:
+    """Say how far the state still depends on the first input."""
+    memory = finding.memory
+    if memory is None or finding.share.blow_up is not None:
         return ""
-    return f", which is {format_log10(credit.log10_norm_ratio)} times the factor of one step"
-
-
-def _counts(credit: Credit) -> str:
-    """Say from how many ends a gradient arrives, is lost and explodes."""
-    return (
-        f" It arrives from {_format_count(credit.count_arrivals('arrives'), 'end')}, is lost from "
-        f"{credit.count_arrivals('lost')} and inflated from {credit.count_arrivals('inflated')}."
-    )
-
-
-def _further(finding: Finding, length: int) -> str:
-    """Say what the rate predicts for more steps, where that differs."""
-    rate = finding.credit.rate
-    if abs(rate) * max(length, MIN_VERDICT_STEPS) <= math.log(MAX_STABLE_FACTOR):
-        return ""
-    pace = (
-        f"halves every {_steps(half_life(rate))}" if rate < 0 else f"doubles every {_steps(half_life(-rate))}"
-    )
-    return f" By its rate, the gradient {pace} over longer distances."
+    figure = "under 1e-13" if memory < MIN_RESOLVED_MEMORY else f"{memory:.2g}"
+    if memory < MIN_MEMORY:
+        return f"After {_steps(length)} the state has forgotten its first input (memory {figure} of 1)."
+    kept = f"After {_steps(length)} the state still depends on its first input (memory {figure} of 1)"
+    if finding.verdict in ("vanishing", "borderline"):
+        return f"{kept}: what the layer has learned over this distance holds, but hardly more can be learned."
+    return f"{kept}."
 
 
 def _keeper(finding: Finding) -> str:
-    """State the memory of the gate that keeps the state, or the factor of a step without such a gate."""
+    """State the time constant of the gate that keeps the state, or the factor of a step without such a gate."""
     gate = _retaining(finding)
     if gate is not None and gate.time_constants is not None:
-        _, low, high = quantiles(gate.time_constants)
+        _, middle, high = quantiles(gate.time_constants)
         name = RETAINING_GATE_NAMES[gate.gate]
         limits = (
-            f"The {name} limits the gradient; memory" if finding.credit.vanishes else f"Memory of the {name}"
+            f"The {name} limits it: its time constant is"
+            if finding.verdict in ("vanishing", "borderline")
+            else f"The time constant of the {name} is"
         )
         slowest = f"{high:.3g}" if math.isfinite(high) else "unlimited"
-        return f" {limits}: {_memory(low)} in the median unit, {slowest} in the slowest 5 %."
+        return f" {limits} {_time(middle)} in the median unit, {slowest} in the slowest 5 %."
     if finding.slope is None:
         return ""
     return (
-        f" One step multiplies a gradient by about the mean slope of the activation, {finding.slope:.3g}, "
+        f" One step multiplies a gradient by about the mean slope of the activation, {finding.slope:.2g}, "
         f"times the spectral radius, {finding.spectral_radius:.3g}."
     )
 
@@ -135,51 +139,49 @@ def _driver(finding: Finding) -> str:
     return f" The recurrent weights of gate {largest.gate} have the largest norm, {largest.norm:.3g}."
 
 
-def _advice(finding: Finding, length: int) -> str:
-    """Say what to change, and the measured effect of the change."""
-    if finding.credit.arrives:
-        return "Nothing to change."
+def _advise(finding: Finding, question: InspectionQuestion) -> str:
+    """Say what to change, the measured effect of the change, and the code that makes it."""
+    share = finding.share
     chosen = best(finding.trials)
-    if chosen is None and _last_step_alone(finding.credit):
+    if chosen is None and _last_step_decides(share) and share.typical_verdict == "stable":
         return (
             "No change of weights helps, because the last input blocks the gradient. If this input is "
             "padding or an end token, let the loss read the step before it."
         )
-    if chosen is not None:
-        return f"{_wording(chosen, finding)}. Measured with this change: {_outcome(chosen, length)}."
+    where = (
+        "measured on your inputs" if finding.took_input else "measured on drawn inputs; give --input (input)"
+    )
+    if chosen is not None and chosen.share.distance < share.distance:
+        code = ADVICE_WRITERS[question.framework_of(finding)](chosen, finding)
+        opening = "Advice" if share.verdict != "stable" else "For a new training"
+        return f"{opening}: {_wording(chosen, finding)}; then {_outcome(chosen)} ({where}): {code}"
     if not finding.trials:
         return "No known change applies to this cell."
-    tried = "; ".join(
-        f"{_wording(trial, finding).lower()}: {_outcome(trial, length)}" for trial in finding.trials
-    )
+    tried = "; ".join(f"{_wording(trial, finding)}: {_outcome(trial)}" for trial in finding.trials)
+    if share.verdict == "stable":
+        return f"Nothing to change: no tried change keeps more ({tried}; {where})."
     gated = "" if _retaining(finding) else " or use a cell with gates"
-    scattered = any(trial.credit.count_arrivals("arrives") > 0 for trial in finding.trials)
-    if scattered:
-        return f"No single change lets credit arrive from every end ({tried}). Combine changes{gated}."
-    return f"None of the tried changes is enough ({tried}). Combine them{gated}."
+    return f"No single change is stable from every end ({tried}; {where}). Combine changes{gated}."
 
 
 def _wording(trial: RemedyTrial, finding: Finding) -> str:
     """Return a change as an instruction."""
     match trial.change:
-        case "forget_bias" | "update_bias" if _name(finding) in finding.inverted_gates:
-            whose = f"{finding.framework} computes 1 minus this gate"
-            return (
-                f"Lower the bias of the {RETAINING_GATE_NAMES[_name(finding)]} by {trial.value:g} ({whose})"
-            )
-        case "forget_bias":
-            return (
-                f"Raise the forget bias by {trial.value:g}, to {trial.value + (finding.forget_bias or 0):.3g}"
-            )
-        case "update_bias":
-            return f"Raise the update bias by {trial.value:g}"
+        case "forget_bias" | "update_bias":
+            value = f"{get_framework_value(trial, finding):g}"
+            gate = RETAINING_GATE_NAMES[_name(finding)]
+            if _name(finding) in finding.inverted_gates:
+                return (
+                    f"set the bias of the {gate} to {value} ({finding.framework} computes 1 minus this gate)"
+                )
+            return f"set the bias of the {gate} to {value}"
         case "chrono":
             gate = RETAINING_GATE_NAMES[_name(finding)]
-            return f"Draw the bias of the {gate} by chrono initialization up to {_steps(trial.value)}"
+            return f"draw the bias of the {gate} by chrono initialization up to {_steps(trial.value)}"
         case "gain":
-            return f"Multiply the recurrent weights by {trial.value:g}"
+            return f"multiply the recurrent weights by {trial.value:g}"
         case _:
-            return "Make the recurrent matrix of each gate orthogonal"
+            return "make the recurrent matrix of each gate orthogonal"
 
 
 def get_framework_value(trial: RemedyTrial, finding: Finding) -> float:
@@ -188,14 +190,15 @@ def get_framework_value(trial: RemedyTrial, finding: Finding) -> float:
     return -trial.value if turned else trial.value
 
 
-def _outcome(trial: RemedyTrial, length: int) -> str:
-    if trial.credit.blow_up is not None:
+def _outcome(trial: RemedyTrial) -> str:
+    share = trial.share
+    if share.blow_up is not None:
         return "the state overflows"
-    low, high = trial.credit.log10_credit_range
-    count, arriving = len(trial.credit.measurements), trial.credit.count_arrivals("arrives")
-    spread = "" if count == 1 else f" ({format_log10(low)} to {format_log10(high)})"
-    part = "" if arriving in (0, count) else f", credit arrives from {arriving} of {count} ends"
-    return f"a factor of {format_log10(trial.credit.log10_credit)} over {_steps(length)}{spread}{part}"
+    low, high = (format_log10(log, 2) for log in share.log10_share_range)
+    count, stable = len(share.measurements), share.count_verdict("stable")
+    spread = "" if count == 1 else f" ({low} to {high})"
+    part = "" if stable in (0, count) else f", stable from {stable} of {count} ends"
+    return f"{_format_share(share)} is left{spread}{part}"
 
 
 def _retaining(finding: Finding) -> GateRow | None:
@@ -212,7 +215,7 @@ def _steps(count: float) -> str:
     return f"{text} step" if text == "1" else f"{text} steps"
 
 
-def _memory(time_constant: float) -> str:
+def _time(time_constant: float) -> str:
     return _steps(time_constant) if math.isfinite(time_constant) else "unlimited"
 
 
@@ -249,11 +252,11 @@ def _of_one(finding: Finding) -> Iterator[str]:
             f"of {_format_count(finding.hidden_size, 'unit')} these are shut or open at every step: "
             f"{'; '.join(told)} (--units lists them)."
         )
-    if not finding.credit.horizon_sought:
+    if not finding.share.horizon_sought:
         yield "horizon_float32 is not computed, because norms of such a large state are measured at few lags."
-    if finding.credit.error > MIN_NOTED_MEASUREMENT_ERROR:
-        yield f"norms have a relative error of up to {finding.credit.error:.1g}."
-    if finding.credit.is_bound:
+    if finding.share.error > MIN_NOTED_MEASUREMENT_ERROR:
+        yield f"norms have a relative error of up to {finding.share.error:.1g}."
+    if finding.share.is_bound:
         yield (
             "rounding leaves no digit of a norm, because the product was far larger at smaller lags: the "
             "norm and the rate are upper bounds."
@@ -264,7 +267,7 @@ def _of_one(finding: Finding) -> Iterator[str]:
 
 Named = Sequence[tuple[str, Finding]]  # a layer's name in the tables, and what was found
 NOTHING_WORD = "nothing"  # was assumed, or is wrong: a word is clearer than an empty cell
-VERDICTS_BY_SEVERITY = ("exploding", "vanishing", "undecided", "stable")  # the worst first
+VERDICTS_BY_SEVERITY = ("exploding", "vanishing", "borderline", "stable")  # the worst first
 
 
 def layer_table(named: Named) -> Layers:
@@ -279,26 +282,30 @@ def layer_table(named: Named) -> Layers:
         hidden_size=[one.hidden_size for one in found],
         parameters=[one.parameters for one in found],
         spectral_radius=[one.spectral_radius for one in found],
-        norm=[one.norm for one in found],
+        weight_norm=[one.norm for one in found],
         forget_bias=[one.forget_bias for one in found],
-        rate=[one.credit.rate for one in found],
-        half_life=[half_life(one.credit.rate) for one in found],
-        horizon_float32=[one.credit.horizon_float32 for one in found],
+        rate=[one.share.rate for one in found],
+        half_life=[half_life(one.share.rate) for one in found],
+        horizon_float32=[one.share.horizon_float32 for one in found],
         verdict=[one.verdict for one in found],
-        credit=[from_log10(one.credit.log10_credit) for one in found],
-        arrival=[one.credit.arrival for one in found],
+        share=[from_log10(one.share.log10_share) for one in found],
+        memory=[one.memory for one in found],
         fed=[one.fed for one in found],
         assumed=[" ".join(one.assumed) or NOTHING_WORD for one in found],
-        blow_up_step=[one.credit.blow_up for one in found],
-        log10_credit=[one.credit.log10_credit for one in found],
-        log10_credit_low=[one.credit.log10_credit_range[0] for one in found],
-        log10_credit_high=[one.credit.log10_credit_range[1] for one in found],
-        log10_credit_last=[one.credit.last.log10_credit for one in found],
-        log10_norm_ratio=[one.credit.log10_norm_ratio for one in found],
-        ends=[len(one.credit.measurements) for one in found],
-        ends_arriving=[one.credit.count_arrivals("arrives") for one in found],
-        rate_low=[min(one.credit.rates) for one in found],
-        rate_high=[max(one.credit.rates) for one in found],
+        blow_up_step=[one.share.blow_up for one in found],
+        log10_share=[one.share.log10_share for one in found],
+        log10_share_low=[one.share.log10_share_range[0] for one in found],
+        log10_share_high=[one.share.log10_share_range[1] for one in found],
+        log10_share_last=[one.share.last.log10_share for one in found],
+        share_error=[one.share.share_error for one in found],
+        log10_relative_share=[one.share.log10_relative_share for one in found],
+        log10_norm=[one.share.log10_norm for one in found],
+        effective_rank=[one.share.effective_rank for one in found],
+        log10_norm_ratio=[one.share.log10_norm_ratio for one in found],
+        ends=[len(one.share.measurements) for one in found],
+        ends_stable=[one.share.count_verdict("stable") for one in found],
+        rate_low=[min(one.share.rates) for one in found],
+        rate_high=[max(one.share.rates) for one in found],
         trajectory_error=[one.trajectory_error for one in found],
     )
 
@@ -344,8 +351,24 @@ def _times(gate: GateRow) -> tuple[float | None, ...]:
     return tuple(float(value) for value in quantiles(gate.time_constants))
 
 
-def advice_table(named: Named) -> Advice | None:
-    """Return a row for each change that was tried, or None if none was needed."""
+def curve_table(named: Named) -> ShareCurves:
+    """Return the median share, and its range over ends, at every lag of each layer."""
+    rows = [
+        (name, lag, float(median(logs)), float(logs.min()), float(logs.max()))
+        for name, finding in named
+        for lag, logs in enumerate(finding.share.curve, 1)
+    ]
+    return ShareCurves(
+        layer=[row[0] for row in rows],
+        lag=[row[1] for row in rows],
+        log10_share=[row[2] for row in rows],
+        log10_share_low=[row[3] for row in rows],
+        log10_share_high=[row[4] for row in rows],
+    )
+
+
+def advice_table(named: Named, question: InspectionQuestion) -> Advice | None:
+    """Return a row for each change that was tried, or None if none was."""
     rows = [(name, finding, trial) for name, finding in named for trial in finding.trials]
     if not rows:
         return None
@@ -353,14 +376,18 @@ def advice_table(named: Named) -> Advice | None:
         layer=[name for name, _, _ in rows],
         change=[trial.change for _, _, trial in rows],
         value=[get_framework_value(trial, finding) for _, finding, trial in rows],
-        log10_credit_before=[finding.credit.log10_credit for _, finding, _ in rows],
-        log10_credit=[trial.credit.log10_credit for _, _, trial in rows],
-        rate=[trial.credit.rate for _, _, trial in rows],
-        arrives=[trial.credit.arrives_from_all for _, _, trial in rows],
-        advised=[trial is best(finding.trials) for _, finding, trial in rows],
-        log10_credit_low=[trial.credit.log10_credit_range[0] for _, _, trial in rows],
-        log10_credit_high=[trial.credit.log10_credit_range[1] for _, _, trial in rows],
-        ends_arriving=[trial.credit.count_arrivals("arrives") for _, _, trial in rows],
+        log10_share_before=[finding.share.log10_share for _, finding, _ in rows],
+        log10_share=[trial.share.log10_share for _, _, trial in rows],
+        rate=[trial.share.rate for _, _, trial in rows],
+        verdict=[trial.share.verdict for _, _, trial in rows],
+        advised=[
+            trial is best(finding.trials) and trial.share.distance < finding.share.distance
+            for _, finding, trial in rows
+        ],
+        log10_share_low=[trial.share.log10_share_range[0] for _, _, trial in rows],
+        log10_share_high=[trial.share.log10_share_range[1] for _, _, trial in rows],
+        ends_stable=[trial.share.count_verdict("stable") for _, _, trial in rows],
+        code=[ADVICE_WRITERS[question.framework_of(finding)](trial, finding) for _, finding, trial in rows],
     )
 
 
@@ -384,7 +411,7 @@ def unit_table(named: Named) -> Units:
 
 def file_table(names: Sequence[str], answers: Sequence[Answer]) -> Files:
     """Return a row for each file."""
-    rates = [[finding.credit.rate for finding in answer.findings] for answer in answers]
+    rates = [[finding.share.rate for finding in answer.findings] for answer in answers]
     return Files(
         file=list(names),
         layers=[len(answer.findings) for answer in answers],

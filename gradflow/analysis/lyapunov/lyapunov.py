@@ -45,7 +45,7 @@ def lyapunov(
     """Compute the Lyapunov exponents of the whole state's dynamics, forward in time, in nats per step.
 
     The means of ln r_ii in J_t Q_{t−1} = Q_t R_t along the orbit of the state, by repeated QR. The verdict
-    rests on the leading exponent's 95 % interval, and is ``undecided`` where 0 lies in it. A cell is run from
+    rests on the leading exponent's 95 % interval, and is ``borderline`` where 0 lies in it. A cell is run from
     two more initial states, for the leading exponent alone: where those disagree, it has several attractors,
     and the interval is that of all of them.
 
@@ -121,7 +121,7 @@ def lyapunov(
     >>> coins = np.random.default_rng(1).integers(0, 2, 1000)
     >>> found = lyapunov(jacobians=np.array([np.diag([2.0, 0.5]), np.diag([0.5, 2.0])])[coins])
     >>> found.verdict, bool(found.largest_low < 0 < found.largest_high)
-    ('undecided', True)
+    ('borderline', True)
     """
     counter = ProgressCounter(progress)
     if (cell is None) == (jacobians is None):

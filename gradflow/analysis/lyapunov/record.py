@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.analysis import FLOW_VERDICTS, RATE_UNIT
+from gradflow.analysis import RATE_UNIT, VERDICTS
 from gradflow.analysis.shared.verdicts import STILL_LEVELS
 from gradflow.drawing import CurveDrawing, DrawnColumn
 from gradflow.record import Record, column, scalar, table
@@ -69,7 +69,7 @@ class Lyapunov(Record):
     """
 
     command: ClassVar[str] = "lyapunov"
-    verdicts: ClassVar[tuple[str, ...]] = FLOW_VERDICTS
+    verdicts: ClassVar[tuple[str, ...]] = VERDICTS
 
     largest: float = scalar("the leading exponent λ₁", unit=RATE_UNIT)
     largest_standard_error: float = scalar(
@@ -107,11 +107,11 @@ class Lyapunov(Record):
     )
     verdict: str = scalar(
         "from largest_low and largest_high. stable: at every exponent between them, max(steps, 100) steps "
-        "change a gradient by at most a factor of 100; undecided: not stable, and 0 lies between them, or "
+        "change a gradient by at most a factor of 100; borderline: not stable, and 0 lies between them, or "
         "they are unknown, or rounding decides, or the state overflows in some draws but not in most"
     )
     steps_to_decide: int | None = scalar(
-        "for an undecided verdict: number of steps at which the interval excludes 0 if the exponent stays "
+        "for an borderline verdict: number of steps at which the interval excludes 0 if the exponent stays "
         "the same; none for several draws, or if the run is too short for an estimate",
         unit="step",
     )

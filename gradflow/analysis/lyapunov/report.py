@@ -198,10 +198,10 @@ def judge(runs: Sequence[GrowthRun], found: ExponentEstimates, starts: Sequence[
     steps = min(run.steps for run in runs)
     word = str(verdict(largest, steps, blown[0] if most else None, low, high))
     if blown and not most and word != "exploding":
-        word = "undecided"
+        word = "borderline"
     if found.lost[0] and not most:
-        word = "undecided"
-    if word != "undecided" or disagree or blown or found.powers[0] or found.lost[0]:
+        word = "borderline"
+    if word != "borderline" or disagree or blown or found.powers[0] or found.lost[0]:
         return Judgement(word, low, high)
     # rounding does not grow less with more data
     distance, half_width = abs(largest) - float(found.rounding[0]), half_width - float(found.rounding[0])
@@ -276,7 +276,7 @@ def _conclusion(
     if judged.verdict == "stable":
         means = pace or "neither grows nor shrinks"
         means = f"a small change {means}, to less than a factor of 100 over {steps} steps"
-    elif judged.verdict != "undecided":
+    elif judged.verdict != "borderline":
         means = f"a small change {pace}" if pace else f"the state overflows at step {min(blown)}"
     elif not agree:
         means = "runs from several initial states disagree"

@@ -1,12 +1,14 @@
 """Norms of Jacobian products that reach back from several ends of several runs, all measured together."""
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 from gradflow.analysis.shared.trajectory import STRETCH_STEPS, Trajectory
-from gradflow.cells.base import Array
+from gradflow.cells.base import Array, Index
 from gradflow.cells.factor import StepFactor
 from gradflow.errors import NumericalError
 from gradflow.linalg.batch import batch_norms
@@ -23,16 +25,42 @@ MAX_END_NORM_ERROR = (
 END_NORM_ERROR_CHANCE = 1e-6  # probability with which the error stated of one norm is wrong
 # Errors are first checked after this many Lanczos steps: a step along a long chain is expensive.
 FIRST_JUDGED_END_STEP = 6
+SHARE_PROBES = 4  # random vectors that estimate the share of each chain
+# Largest standard error of log₁₀ of a share from so many: of a product of rank 1, ‖P z‖² is χ² of one degree.
+SHARE_PROBE_ERROR = 0.5 * math.log10(math.e) * math.sqrt(2.0 / SHARE_PROBES)
 MAX_HELD_NUMBERS = 2**23  # numbers of all states whose Jacobians are held; of more each pass makes them anew
 
 
-def end_log10_norms(
-    trajectory: Trajectory, ends: Sequence[int], lags: Sequence[int]
-) -> tuple[Array, float, bool]:
-    """Compute log₁₀ ‖∂s_t/∂s_{t−k}‖₂ for every end t, every lag k and every run.
+class EndNorms(NamedTuple):
+    """The norms of the products P_k = ∂s_t/∂s_{t−k} behind each end t of every run, as log₁₀.
+
+    ``log10_norms`` maps each lag k that was asked for to log₁₀ ‖P_k‖₂, (draws, ends); −inf for a product that
+    is exactly 0. ``log10_frobenius`` has log₁₀ ‖P_k‖_F at the same lags if products are multiplied out, and is
+    empty otherwise. ``log10_shares`` is log₁₀ of the
+    share ‖∂h_t/∂s_{t−k}‖_F / √H at every lag from 1, (lags, draws, ends), or empty; h is the output, of size H.
+    ``error`` is a bound of the relative error of all norms. Where products are multiplied out, it includes
+    rounding. Where they are not, it leaves out the rounding of the products, and the probability that one
+    norm is further off is under 1e-6. ``share_error`` is the largest standard error of one log₁₀ share, in
+    decades; 0 where products are multiplied out. ``is_bound`` tells whether rounding has left no digit of one
+    of the norms, so that an upper bound stands for it.
+    """
+
+    log10_norms: dict[int, Array]
+    log10_frobenius: dict[int, Array]
+    log10_shares: Array
+    error: float
+    share_error: float
+    is_bound: bool
+
+
+def measure_end_norms(
+    trajectory: Trajectory, ends: Sequence[int], lags: Sequence[int], *, shares: bool = True
+) -> EndNorms:
+    """Compute ‖∂s_t/∂s_{t−k}‖ for every end t, every lag k and every run.
 
     Of a small state the products are multiplied out, and the norms are right to rounding. Of a larger one
-    Lanczos steps run along all chains together, and no product is formed.
+    Lanczos steps run along all chains together, and no product is formed. The shares are then estimated
+    from random vectors: E ‖Pᵀz‖² = ‖P‖_F² for z of independent unit normal entries (Hutchinson 1989).
 
     Parameters
     ----------
@@ -42,17 +70,8 @@ def end_log10_norms(
         Steps t, each with the largest lag behind it.
     lags : sequence of int
         Lags k, ascending, from 1.
-
-    Returns
-    -------
-    norms : array (lags, draws, ends)
-        −inf for a product that is exactly 0.
-    error : float
-        A bound of the relative error of all norms. Where products are multiplied out, it includes rounding.
-        Where they are not, it leaves out the rounding of the products, and the probability that one norm is
-        further off is under 1e-6.
-    is_bound : bool
-        Whether rounding has left no digit of one of the norms, and an upper bound stands for it.
+    shares : bool
+        Whether to measure the shares, at every lag up to the largest.
 
     Raises
     ------
@@ -61,21 +80,28 @@ def end_log10_norms(
 
     References
     ----------
-    Golub & Kahan 1965; Golub & Van Loan 2013, section 10.4.
+    Golub & Kahan 1965; Golub & Van Loan 2013, section 10.4; Hutchinson 1989.
 
     Examples
     --------
     >>> from gradflow.analysis.shared.trajectory import follow
     >>> from gradflow.cells.rnn import RNN
     >>> halving = RNN(np.ones((1, 1)), np.array([[0.5]]), np.zeros(1), "identity")
-    >>> norms, _, _ = end_log10_norms(follow(halving, np.zeros((9, 1))), [5, 9], [1, 4])
-    >>> np.exp2(norms * np.log2(10)).round(9).tolist()
-    [[[0.5, 0.5]], [[0.0625, 0.0625]]]
+    >>> norms = measure_end_norms(follow(halving, np.zeros((9, 1))), [5, 9], [1, 4])
+    >>> np.exp2(norms.log10_norms[4] * np.log2(10)).round(9).tolist()
+    [[0.0625, 0.0625]]
     """
     chains = _chains(trajectory, ends, max(lags))
     measure = _multiply_out if trajectory.size <= MAX_DENSE_STATE else _estimate_norms
-    norms, error, is_bound = measure(chains, lags)
-    return norms.reshape(len(lags), -1, len(ends)), error, is_bound
+    norms = measure(chains, lags, shares=shares)
+    shape = (-1, len(ends))
+    return norms._replace(
+        log10_norms={lag: logs.reshape(shape) for lag, logs in norms.log10_norms.items()},
+        log10_frobenius={lag: logs.reshape(shape) for lag, logs in norms.log10_frobenius.items()},
+        log10_shares=norms.log10_shares.reshape(len(norms.log10_shares), *shape)
+        if len(norms.log10_shares)
+        else norms.log10_shares,
+    )
 
 
 def _chains(trajectory: Trajectory, ends: Sequence[int], longest: int) -> Trajectory:
@@ -91,8 +117,8 @@ def _chains(trajectory: Trajectory, ends: Sequence[int], longest: int) -> Trajec
     )
 
 
-def _multiply_out(chains: Trajectory, lags: Sequence[int]) -> tuple[Array, float, bool]:
-    """Return the norms of products that are multiplied out, (lags, chains)."""
+def _multiply_out(chains: Trajectory, lags: Sequence[int], *, shares: bool) -> EndNorms:
+    """Return the norms of products that are multiplied out; arrays are (chains,)."""
 
     def back(lag: int, block: Array) -> Array:
         return np.asarray(chains.jacobian(chains.steps - 1 - lag).rmatmat(block))
@@ -100,15 +126,23 @@ def _multiply_out(chains: Trajectory, lags: Sequence[int]) -> tuple[Array, float
     start = np.broadcast_to(
         np.eye(chains.size, dtype=chains.dtype), (len(chains.states), *(chains.size,) * 2)
     )
-    norms = batch_norms(back, max(lags), start, wanted=frozenset(lags).__contains__)
+    wanted = frozenset(lags).__contains__
+    norms = batch_norms(back, max(lags), start, wanted=wanted, part=_output(chains) if shares else None)
     places = [lag - 1 for lag in lags]
-    return norms.two[:, places].T, norms.error, bool(norms.bounds[:, places].any())
+    return EndNorms(
+        dict(zip(lags, norms.two[:, places].T, strict=True)),
+        dict(zip(lags, norms.frobenius[:, places].T, strict=True)),
+        norms.part.T - 0.5 * math.log10(_output_size(chains)) if shares else np.empty(0),
+        norms.error,
+        0.0,
+        bool(norms.bounds[:, places].any()),
+    )
 
 
-def _estimate_norms(chains: Trajectory, lags: Sequence[int]) -> tuple[Array, float, bool]:
-    """Return the norms of products that are never formed, (lags, chains), and what they may be off by."""
-    operator = _ScaledProducts(chains, max(lags))
-    norms, error = [], 0.0
+def _estimate_norms(chains: Trajectory, lags: Sequence[int], *, shares: bool) -> EndNorms:
+    """Return the norms of products that are never formed; arrays are (chains,)."""
+    operator = _ScaledProducts(chains, max(lags), SHARE_PROBES if shares else 1)
+    norms, error = {}, 0.0
     for lag in lags:
         leading = leading_singular_values(
             partial(operator.matmat, lag),
@@ -120,9 +154,23 @@ def _estimate_norms(chains: Trajectory, lags: Sequence[int]) -> tuple[Array, flo
             chance=END_NORM_ERROR_CHANCE,
             first_judged=FIRST_JUDGED_END_STEP,
         )
-        norms.append(log10_of(leading.values, operator.exponents(lag)))
+        norms[lag] = log10_of(leading.values, operator.exponents(lag))
         error = max(error, float(leading.errors.max()))
-    return np.stack(norms), error, False
+    if not shares:
+        return EndNorms(norms, {}, np.empty(0), error, 0.0, False)
+    logs = np.stack(operator.log10_shares)
+    for lag, two in norms.items():  # a share is at most ‖P‖₂
+        logs[lag - 1] = np.minimum(logs[lag - 1], two)
+    return EndNorms(norms, {}, logs, error, SHARE_PROBE_ERROR, False)
+
+
+def _output(chains: Trajectory) -> Index:
+    """Return where the output is in the state."""
+    return chains.cell.parts["h"]
+
+
+def _output_size(chains: Trajectory) -> int:
+    return len(np.arange(chains.size)[_output(chains)])
 
 
 class _ScaledProducts:
@@ -131,21 +179,30 @@ class _ScaledProducts:
     Factors are scaled by powers of two, as a random vector sees them, so that vectors stay near 1.
     """
 
-    def __init__(self, chains: Trajectory, longest: int) -> None:
+    def __init__(self, chains: Trajectory, longest: int, probes: int) -> None:
         self.chains = chains
         self.held: dict[int, StepFactor] | None = None
         if chains.states.size <= MAX_HELD_NUMBERS:
             self.held = {}
-        block = np.random.default_rng(1).standard_normal((chains.size, len(chains.states)))
-        block = block.astype(chains.dtype)
+        blocks = np.random.default_rng(1).standard_normal((probes, chains.size, len(chains.states)))
+        blocks = blocks.astype(chains.dtype)
         self.shifts: list[Array | None] = []  # None where nothing need be scaled
+        self.log10_shares: list[Array] = []  # estimates at every lag, (chains,)
+        if probes > 1:  # a share is that of gradients of the output
+            rest = np.ones(chains.size, bool)
+            rest[_output(chains)] = False
+            blocks[:, rest] = 0.0
+        exponents = np.zeros(len(chains.states), np.int64)
         for lag, factor in enumerate(self._factors(range(1, longest + 1)), 1):
-            block = factor.rmatmat(block)
-            largest = np.abs(block).max(axis=0)
+            blocks = np.stack([factor.rmatmat(block) for block in blocks])
+            largest = np.abs(blocks).max(axis=(0, 1))
             _check_range(largest, lag)
             far = (largest > 0) & ~((largest > SCALED_LOW) & (largest < SCALED_HIGH))
             self.shifts.append(np.where(far, np.frexp(largest)[1], 0) if far.any() else None)
-            block = self._scale_block(lag, block)
+            blocks = np.stack([self._scale_block(lag, block) for block in blocks])
+            exponents += 0 if self.shifts[-1] is None else self.shifts[-1]
+            sizes = np.sqrt(np.square(blocks).sum(axis=(0, 1)) / (probes * _output_size(chains)))
+            self.log10_shares.append(log10_of(sizes, exponents))
 
     def exponents(self, lag: int) -> Array:
         """Return the powers of two that the operators to a lag leave out, (chains,)."""

@@ -6,7 +6,9 @@ the last state with respect to the state k steps before. The forward view measur
 gradient of state k with respect to the first state.
 """
 
+import math
 from collections.abc import Sequence
+from dataclasses import replace
 from operator import index
 from typing import Any, NamedTuple
 
@@ -74,6 +76,13 @@ def part_of(cell: Cell, block: str, direction: str) -> ProductPart:
     return ProductPart(of, to) if direction == "forward" else ProductPart(to, of)
 
 
+def output_part(cell: Cell, direction: str) -> ProductPart:
+    """Return how the rows of the output h are computed, the gradient of what a loss reads."""
+    output = cell.parts["h"]
+    everything = slice(None)
+    return ProductPart(everything, output) if direction == "forward" else ProductPart(output, everything)
+
+
 class ProductNorms(NamedTuple):
     """One norm of the product at every lag, as log₁₀, shape (..., T); nan at lags not asked for."""
 
@@ -83,9 +92,9 @@ class ProductNorms(NamedTuple):
 
 
 def product_log10_norms(trajectory: Trajectory, view: View, block: str) -> dict[str, ProductNorms]:
-    """Return each requested norm.
+    """Return each requested norm, and the Frobenius norm whenever it costs nothing.
 
-    −inf means that the product is 0 by its structure. The smallest singular value is nan where rounding left
+    −inf means that the product is 0 by its structure. The Frobenius norm is nan where no product is formed. The smallest singular value is nan where rounding left
     no digit of the inverse.
     """
     part = part_of(trajectory.cell, block, view.direction)
@@ -103,11 +112,37 @@ def product_log10_norms(trajectory: Trajectory, view: View, block: str) -> dict[
             singular, (two, rest, bounds) = np.isinf(inverse), found["2"]
             cond = np.where(singular, np.inf, two + np.where(singular, 0.0, inverse))
             found["cond"] = ProductNorms(cond, rest + error, bounds & ~singular)
-    return {name: found[name] for name in view.norms}
+    return found
 
 
-def _forward_norms(trajectory: Trajectory, view: View, part: ProductPart) -> ChainNorms:
-    """Return the norms of the product itself by the method that suits its size."""
+def output_log10_shares(trajectory: Trajectory, view: View) -> Array:
+    """Return log₁₀ of ‖∂h/∂s‖_F / √H at every lag, (..., T), where h is the output, of size H.
+
+    A loss reads the output. The share is the root mean square factor for the gradient of a loss in a random
+    direction of h. It is nan where no product is formed.
+    """
+    if _forms_no_product(trajectory, view):
+        return np.full((*trajectory.states.shape[:-2], trajectory.steps), np.nan)
+    part = output_part(trajectory.cell, view.direction)
+    size = len(np.arange(trajectory.size)[trajectory.cell.parts["h"]])
+    norms = _forward_norms(trajectory, view._replace(norms=("fro",)), part, spectral=False)
+    return np.asarray(norms.frobenius - 0.5 * math.log10(size))
+
+
+def _forms_no_product(trajectory: Trajectory, view: View) -> bool:
+    """Return whether the norms come without a product: few spectral norms of one very large trajectory."""
+    lags = [lag for lag in view.lags if lag <= trajectory.steps]
+    few = trajectory.size >= MIN_MATRIX_FREE_STATE and len(lags) < trajectory.steps / 2
+    return few and trajectory.states.ndim == 2 and view.norms == ("2",) and not view.exact
+
+
+def _forward_norms(
+    trajectory: Trajectory, view: View, part: ProductPart, *, spectral: bool = True
+) -> ChainNorms:
+    """Return the norms of the product itself by the method that suits its size.
+
+    Without ``spectral``, only the Frobenius norms are computed.
+    """
     steps = trajectory.steps
     places = view.order(steps)
     act, react = ("matmat", "rmatmat")[:: 1 if view.direction == "forward" else -1]
@@ -121,12 +156,17 @@ def _forward_norms(trajectory: Trajectory, view: View, part: ProductPart) -> Cha
     start = np.eye(trajectory.size, dtype=trajectory.dtype)[:, part.start]
     if trajectory.states.ndim > 2:
         seeds = len(trajectory.states)
-        return batch_norms(along, steps, np.broadcast_to(start, (seeds, *start.shape)), rows=part.rows)
+        starts = np.broadcast_to(start, (seeds, *start.shape))
+        if spectral:
+            return batch_norms(along, steps, starts, rows=part.rows)
+        norms = batch_norms(
+            along, steps, starts, rows=part.rows, wanted=frozenset().__contains__, part=slice(None)
+        )
+        return replace(norms, frobenius=norms.part)
     lags = [lag for lag in view.lags if lag <= steps]
-    few = trajectory.size >= MIN_MATRIX_FREE_STATE and len(lags) < steps / 2
-    if few and view.norms == ("2",) and not view.exact:
+    if _forms_no_product(trajectory, view):
         return matrix_free_norms(along, back, steps, lags, start, rows=part.rows)
-    wanted = frozenset(lags)
+    wanted = frozenset(lags if spectral else ())
     return chain_norms(along, steps, start, rows=part.rows, wanted=wanted.__contains__, exact=view.exact)
 
 

@@ -13,12 +13,19 @@ from gradflow.analysis.shared.quantiles import MedianInterval, median, median_in
 MAX_STABLE_FACTOR, MIN_VERDICT_STEPS = 100.0, 100
 # Beyond this many times the data, an estimate is too small beside its error to say how much data is needed.
 MAX_TIMES_TO_DECIDE = 1000
-# Credit arrives if the gradient shrinks or grows by at most this, as log₁₀.
-ARRIVAL_DECADES = 2.0
+# log₁₀ of the share of a gradient that is left: below VANISHING_DECADES it vanishes, between that and
+# STABLE_DECADES it is borderline, above EXPLODING_DECADES it explodes. The limits are measured: of networks that
+# were trained to recall the first input, those with a share over 1e-2 learned it, those with a share under
+# 1e-4 did not, and those in between learned it slowly or not at all (docs/verdicts.md).
+VANISHING_DECADES, STABLE_DECADES, EXPLODING_DECADES = -4.0, -2.0, 2.0
 
-# Values to mark in pictures of a rate, and of the log₁₀ of credit, with their names.
+# Values to mark in pictures of a rate, and of log₁₀ of a share, with their names.
 STILL_LEVELS = {0.0: "no growth"}
-ARRIVAL_LEVELS = {-ARRIVAL_DECADES: "below: lost", ARRIVAL_DECADES: "above: inflated"}
+SHARE_LEVELS = {
+    VANISHING_DECADES: "below: vanishing",
+    STABLE_DECADES: "below: borderline",
+    EXPLODING_DECADES: "above: exploding",
+}
 
 
 def half_life(rate: float) -> float:
@@ -45,6 +52,70 @@ def stable_limit(steps: int) -> float:
     return math.log(MAX_STABLE_FACTOR) / max(steps, MIN_VERDICT_STEPS)
 
 
+def judge_share(log10_share: float) -> str:
+    """Return the verdict on the share of a gradient that is left, given its log₁₀.
+
+    A share of nan is that of a state that overflows.
+
+    Examples
+    --------
+    >>> [judge_share(log) for log in (-5.0, -3.0, 0.3, 2.5, math.nan)]
+    ['vanishing', 'borderline', 'stable', 'exploding', 'exploding']
+    """
+    if math.isnan(log10_share) or log10_share > EXPLODING_DECADES:
+        return "exploding"
+    if log10_share < VANISHING_DECADES:
+        return "vanishing"
+    return "borderline" if log10_share < STABLE_DECADES else "stable"
+
+
+def judge_shares(log10_shares: Sequence[float] | NDArray[np.float64]) -> str:
+    """Return the verdict on the median of shares over all possible draws, given log₁₀ of some.
+
+    The interval of the median is that of `median_interval`. If its ends have different verdicts, the result
+    is ``borderline``.
+
+    Examples
+    --------
+    >>> judge_shares([-4.3, -4.2, -3.9]), judge_shares([-4.3, -4.2, -4.1])
+    ('borderline', 'vanishing')
+    """
+    interval = median_interval(np.where(np.isnan(log10_shares), np.inf, log10_shares))
+    verdicts = {judge_share(interval.low), judge_share(interval.high)}
+    return "borderline" if len(verdicts) > 1 else verdicts.pop()
+
+
+def describe_threshold(log10_share: float) -> str:
+    """Return the limit that decides the verdict on a share, in words.
+
+    Examples
+    --------
+    >>> describe_threshold(-9.0), describe_threshold(-3.0), describe_threshold(0.0)
+    ('vanishing is below 1e-4', 'borderline is 1e-4 to 1e-2', 'stable is 1e-2 to 100')
+    """
+    match judge_share(log10_share):
+        case "vanishing":
+            return f"vanishing is below {format_decades(VANISHING_DECADES)}"
+        case "exploding":
+            return f"exploding is above {format_decades(EXPLODING_DECADES)}"
+        case "borderline":
+            low, high = VANISHING_DECADES, STABLE_DECADES
+            return f"borderline is {format_decades(low)} to {format_decades(high)}"
+        case _:
+            low, high = STABLE_DECADES, EXPLODING_DECADES
+            return f"stable is {format_decades(low)} to {format_decades(high)}"
+
+
+def format_decades(decades: float) -> str:
+    """Return 10 to a whole number of decades, as people write it."""
+    return f"1e{decades:.0f}" if decades < 0 else f"{10**decades:g}"
+
+
+def distance_to_threshold(log10_share: float) -> float:
+    """Return the distance of a share from the nearest limit of a verdict, in decades."""
+    return min(abs(log10_share - level) for level in SHARE_LEVELS)
+
+
 def verdict(
     rate: float,
     steps: int,
@@ -67,7 +138,7 @@ def verdict(
         The step at which a state overflows.
     low, high : float, optional
         The interval that contains the true rate. The verdict is ``stable`` if every rate in it is. Otherwise
-        it is ``undecided`` if 0 lies in the interval, or if its ends are nan, which means unknown. Without an
+        it is ``borderline`` if 0 lies in the interval, or if its ends are nan, which means unknown. Without an
         interval the estimate counts as exact.
 
     Examples
@@ -75,7 +146,7 @@ def verdict(
     >>> verdict(-0.1, 100, None), verdict(-0.01, 100, None), verdict(math.nan, 100, 7)
     ('vanishing', 'stable', 'exploding')
     >>> verdict(0.1, 100, None, -0.1, 0.3), verdict(0.1, 100, None, 0.05, 0.15)
-    ('undecided', 'exploding')
+    ('borderline', 'exploding')
     """
     if math.isnan(rate) and blow_up is None:
         return None
@@ -84,7 +155,7 @@ def verdict(
     limit = stable_limit(steps)
     low, high = rate if low is None else low, rate if high is None else high
     if not (low > 0 or high < 0 or (-limit <= low and high <= limit)):  # nan is unknown, and so here
-        return "undecided"
+        return "borderline"
     if abs(rate) <= limit:
         return "stable"
     return "exploding" if rate > 0 else "vanishing"
@@ -106,7 +177,7 @@ def judge_median(rates: Sequence[float] | NDArray[np.float64], steps: int) -> Me
     Examples
     --------
     >>> judge_median([-0.1, 0.2, 0.3], 100).verdict, judge_median([0.1, 0.2, 0.3], 100).verdict
-    ('undecided', 'exploding')
+    ('borderline', 'exploding')
     """
     middle = float(median(rates))
     interval = median_interval(rates) if len(rates) > 1 else None

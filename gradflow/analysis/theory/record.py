@@ -6,7 +6,7 @@ from typing import ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.analysis import FLOW_VERDICTS, RATE_UNIT
+from gradflow.analysis import RATE_UNIT, VERDICTS
 from gradflow.analysis.shared.verdicts import STILL_LEVELS
 from gradflow.drawing import CurveDrawing, DrawnColumn, ItemDrawing
 from gradflow.record import Record, column, scalar, table
@@ -67,7 +67,7 @@ class Theory(Record):
     """
 
     command: ClassVar[str] = "theory"
-    verdicts: ClassVar[tuple[str, ...]] = FLOW_VERDICTS
+    verdicts: ClassVar[tuple[str, ...]] = VERDICTS
 
     rate: float = scalar(
         "leading rate by theory (largest_exponent, zero_state_rate or exponent_1); for a range that of the "
@@ -75,7 +75,7 @@ class Theory(Record):
         unit=RATE_UNIT,
     )
     verdict: str = scalar(
-        "stable: at that rate max(steps, 100) steps change a gradient by at most a factor of 100; undecided: "
+        "stable: at that rate max(steps, 100) steps change a gradient by at most a factor of 100; borderline: "
         "the quadrature error leaves the sign of the rate open"
     )
     parameter: str | None = scalar("the option with a range")

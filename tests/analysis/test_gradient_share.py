@@ -5,10 +5,10 @@ import math
 import numpy as np
 import pytest
 
-from gradflow.analysis.shared import credit as module
+from gradflow.analysis.shared import gradient_share as module
 from gradflow.analysis.shared import end_norms
 from gradflow.analysis.shared import product_norms as view
-from gradflow.analysis.shared.credit import Credit, Measurement, credit, trajectories
+from gradflow.analysis.shared.gradient_share import EndMeasurement, GradientShare, measure_share, trajectories
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
@@ -65,7 +65,7 @@ def assert_is_the_dense_products(trajectory, length):
     found = credit(trajectory, length)
     kept = -math.inf if math.isinf(logs[-1]) else logs[-1] - logs[half - 1]
     assert found.rate == pytest.approx(kept / (trajectory.steps - half) * math.log(10), rel=1e-9)
-    assert found.log10_credit == pytest.approx(logs[length - 1], rel=1e-9)
+    assert found.log10_norm == pytest.approx(logs[length - 1], rel=1e-9)
     assert found.log10_norm_ratio == pytest.approx(logs[length - 1] - logs[0], rel=1e-9, abs=1e-12)
     assert found.horizon_float32 == first_outside(logs)
     return logs
@@ -76,7 +76,7 @@ def test_of_a_rotation_times_a_the_rate_is_ln_a_and_each_step_takes_a(factor):
     for size, length in ((1, 77), (5, 1), (5, 2), (5, STEPS)):
         found = credit(linear(factor * orthogonal(size)), length)
         assert found.rate == pytest.approx(math.log(factor), abs=1e-12)
-        assert found.log10_credit == pytest.approx(length * math.log10(factor), abs=1e-11)
+        assert found.log10_norm == pytest.approx(length * math.log10(factor), abs=1e-11)
         assert found.log10_norm_ratio == pytest.approx((length - 1) * math.log10(factor), abs=1e-11)
         assert (found.blow_up, found.error) == (None, pytest.approx(0.0, abs=1e-9))
 
@@ -122,16 +122,16 @@ def test_without_weights_a_gru_keeps_what_its_update_gate_keeps(bias):
 
 def test_a_nilpotent_matrix_leaves_exactly_nothing():
     shift = np.eye(5, k=1)  # its powers have norm 1 up to the fourth, and the fifth is 0
-    for length, log10_credit in [(1, 0.0), (4, 0.0), (5, -math.inf), (STEPS, -math.inf)]:
+    for length, log10_norm in [(1, 0.0), (4, 0.0), (5, -math.inf), (STEPS, -math.inf)]:
         found = credit(linear(shift), length)
-        assert (found.rate, found.log10_credit, found.horizon_float32) == (-math.inf, log10_credit, 5)
+        assert (found.rate, found.log10_norm, found.horizon_float32) == (-math.inf, log10_norm, 5)
         assert found.arrives == (length < 5)
         assert found.vanishes == (length >= 5)
 
 
 def test_a_layer_without_recurrent_weights_has_no_credit_from_the_first_step():
     found = credit(linear(np.zeros((3, 3))), 10)
-    assert (found.rate, found.log10_credit, found.horizon_float32) == (-math.inf, -math.inf, 1)
+    assert (found.rate, found.log10_norm, found.horizon_float32) == (-math.inf, -math.inf, 1)
 
 
 def test_past_an_overflow_there_is_no_credit_and_before_it_what_there_was():
@@ -142,11 +142,11 @@ def test_past_an_overflow_there_is_no_credit_and_before_it_what_there_was():
         found = credit(trajectory, length)
         assert found.blow_up == 310
         assert found.rate == pytest.approx(math.log(10), rel=1e-12)
-        assert found.log10_credit == pytest.approx(length, rel=1e-12)
+        assert found.log10_norm == pytest.approx(length, rel=1e-12)
         assert (found.arrives, found.vanishes) == (False, False)
     for length in (310, 400):
         found = credit(trajectory, length)
-        assert math.isnan(found.log10_credit)
+        assert math.isnan(found.log10_norm)
         assert (found.blow_up, found.arrives, found.vanishes) == (310, False, False)
 
 
@@ -155,11 +155,11 @@ def test_an_overflow_at_the_first_step_leaves_nothing_to_measure():
     found = credit(follow(cell, np.full((9, 1), 1e200)), 3)
     assert (found.blow_up, found.horizon_float32, found.arrives, found.vanishes) == (1, None, False, False)
     assert math.isnan(found.rate)
-    assert math.isnan(found.log10_credit)
+    assert math.isnan(found.log10_norm)
 
 
 @pytest.mark.parametrize(
-    ("log10_credit", "arrives", "vanishes"),
+    ("log10_norm", "arrives", "vanishes"),
     [
         (-2.001, False, True),
         (-1.999, True, False),
@@ -168,8 +168,8 @@ def test_an_overflow_at_the_first_step_leaves_nothing_to_measure():
         (2.001, False, False),
     ],
 )
-def test_credit_arrives_within_a_factor_of_100(log10_credit, arrives, vanishes):
-    found = Credit((Measurement(0, 100, log10_credit, log10_credit),), (-0.1,), None, None, 0.0)
+def test_credit_arrives_within_a_factor_of_100(log10_norm, arrives, vanishes):
+    found = Credit((Measurement(0, 100, log10_norm, log10_norm),), (-0.1,), None, None, 0.0)
     assert (found.arrives, found.vanishes) == (arrives, vanishes)
 
 
@@ -192,7 +192,7 @@ def test_few_steps_have_a_rate_too(steps):
     half = steps // 2
     rate = (logs[-1] - logs[half]) / (steps - half) * math.log(10)
     assert credit(trajectory, steps).rate == pytest.approx(rate, rel=1e-10)
-    assert credit(trajectory, steps).log10_credit == pytest.approx(logs[-1], abs=1e-12)
+    assert credit(trajectory, steps).log10_norm == pytest.approx(logs[-1], abs=1e-12)
     assert credit(trajectory, steps).log10_norm_ratio == pytest.approx(logs[-1] - logs[1], abs=1e-12)
 
 
@@ -292,7 +292,7 @@ def test_a_last_step_that_shuts_the_gates_loses_the_gradient_whatever_the_ratio_
     found = credit(follow(cell, inputs), 50, ends=8, last_decides=True)
     open_gate, shut_gate, output = sigma(bias), sigma(bias - shut), sigma(-shut)
     last = math.log10(shut_gate) + 49 * math.log10(open_gate) + 0.5 * math.log10(1 + output**2)
-    assert found.last.log10_credit == pytest.approx(last, abs=1e-9)
+    assert found.last.log10_norm == pytest.approx(last, abs=1e-9)
     # by the ratio alone the gradient would have arrived
     assert found.last.log10_norm_ratio == pytest.approx(49 * math.log10(open_gate), abs=1e-9)
     assert abs(found.last.log10_norm_ratio) < 2

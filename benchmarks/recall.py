@@ -1,0 +1,177 @@
+"""Do the verdicts foresee what learns? Networks are trained to recall the first token, and compared with them.
+
+Each sequence has T tokens. The first is one of eight, the others are noise, and the network has to name the
+first at the end (or, with a loss at every step, from then on). For each network the script saves the fresh
+and the trained weights with the inputs of the recurrent layer, and how many iterations it took to learn.
+``gradflow.inspect`` then judges both files, without knowing any of that.
+
+``python benchmarks/recall.py`` trains what is missing in ``--folder`` (about half an hour on one core), and
+prints the tables of the document about verdicts.
+"""
+
+import argparse
+import json
+import time
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+SYMBOLS, EMBEDDING_SIZE, HIDDEN_SIZE = 8, 16, 64
+BATCH_SIZE, MAX_ITERATIONS, LEARNING_RATE, CLIP_NORM = 64, 1500, 1e-3, 1.0
+SOLVED_ACCURACY = 0.9  # running mean over about 20 batches from which a network counts as having learned
+STOP_ACCURACY = 0.99
+INSPECTED_SEQUENCES = 8
+INITS = {
+    "lstm": ("default", "bias1", "bias3", "chrono"),
+    "gru": ("default", "bias1", "bias3", "chrono"),
+    "rnn": ("default", "orthogonal", "identity", "gain2"),
+}
+LAYERS = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
+
+
+class Network(NamedTuple):
+    """A network to train: its cell, how its weights are drawn, and its task.
+
+    The later tokens are ``other`` than the symbols, so that the first stands out, or ``same``: then the
+    network has to tell it by its place. The loss is at the ``end`` or at ``every`` step.
+    """
+
+    cell: str
+    init: str
+    length: int
+    noise: str
+    loss: str
+
+    @property
+    def name(self) -> str:
+        """The name of its files."""
+        return "-".join(map(str, self))
+
+    @property
+    def seed(self) -> int:
+        """The seed of its weights and of its training."""
+        return zlib.crc32(self.name.encode())
+
+
+def list_networks() -> Iterator[Network]:
+    """Yield every network of the yardstick, the short sequences first."""
+    for length in (10, 20, 30, 50, 100, 200):
+        for cell, inits in INITS.items():
+            for init in inits:
+                yield Network(cell, init, length, "other", "end")
+                if length in (10, 30, 100):
+                    yield Network(cell, init, length, "same", "end")
+            if length in (20, 100):
+                yield Network(cell, inits[0], length, "other", "every")
+                yield Network(cell, inits[-1], length, "other", "every")
+
+
+class Recall(torch.nn.Module):
+    """An embedding, one recurrent layer and a linear head."""
+
+    def __init__(self, network: Network) -> None:
+        super().__init__()
+        torch.manual_seed(network.seed)
+        options = {"nonlinearity": "relu"} if network.init == "identity" else {}
+        self.embedding = torch.nn.Embedding(2 * SYMBOLS, EMBEDDING_SIZE)
+        self.layer = LAYERS[network.cell](EMBEDDING_SIZE, HIDDEN_SIZE, batch_first=True, **options)
+        self.head = torch.nn.Linear(HIDDEN_SIZE, SYMBOLS)
+        with torch.no_grad():
+            self.draw_weights(network)
+
+    def draw_weights(self, network: Network) -> None:
+        """Replace torch's weights where the network asks for others."""
+        weights, bias = self.layer.weight_hh_l0, self.layer.bias_hh_l0
+        kept = slice(
+            HIDDEN_SIZE, 2 * HIDDEN_SIZE
+        )  # the forget gate of torch's lstm, the update gate of its gru
+        match network.init:
+            case "bias1" | "bias3":
+                bias[kept] += float(network.init.removeprefix("bias"))
+            case "chrono":
+                spread = torch.log(1 + torch.rand(HIDDEN_SIZE) * (network.length - 2))
+                self.layer.bias_ih_l0[kept] = 0.0
+                bias[kept] = spread
+                if network.cell == "lstm":
+                    self.layer.bias_ih_l0[:HIDDEN_SIZE] = 0.0
+                    bias[:HIDDEN_SIZE] = -spread
+            case "orthogonal":
+                torch.nn.init.orthogonal_(weights)
+            case "identity":
+                torch.nn.init.eye_(weights)
+            case "gain2":
+                weights *= 2.0 / (float(np.sqrt(1 / 3)))  # the spectral radius of a fresh matrix is √(1/3)
+
+    def forward(self, tokens: torch.Tensor) -> torch.Tensor:
+        """Return the scores of the symbols at every step."""
+        scores: torch.Tensor = self.head(self.layer(self.embedding(tokens))[0])
+        return scores
+
+
+def draw_tokens(network: Network, count: int, generator: torch.Generator) -> torch.Tensor:
+    """Return sequences of a symbol and noise, (count, length)."""
+    tokens = torch.randint(0, SYMBOLS, (count, network.length), generator=generator)
+    if network.noise == "other":
+        tokens[:, 1:] += SYMBOLS
+    return tokens
+
+
+def save_weights(model: Recall, network: Network, folder: Path, stage: str) -> None:
+    """Save the recurrent layer, and what it receives of a few sequences."""
+    tokens = draw_tokens(network, INSPECTED_SEQUENCES, torch.Generator().manual_seed(10**6))
+    torch.save(model.layer.state_dict(), folder / f"{network.name}.{stage}.pt")
+    with torch.no_grad():
+        np.save(folder / f"{network.name}.{stage}.npy", model.embedding(tokens).double().numpy())
+
+
+def train(network: Network, folder: Path) -> dict[str, Any]:
+    """Train a network, save its weights before and after, and return what it learned."""
+    model, generator = Recall(network), torch.Generator().manual_seed(network.seed)
+    save_weights(model, network, folder, "fresh")
+    optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE)
+    accuracy, solved, start = 1 / SYMBOLS, None, time.perf_counter()
+    for iteration in range(1, MAX_ITERATIONS + 1):
+        tokens = draw_tokens(network, BATCH_SIZE, generator)
+        scores, first = model(tokens), tokens[:, 0]
+        judged = scores if network.loss == "every" else scores[:, -1:]
+        loss = torch.nn.functional.cross_entropy(
+            judged.transpose(1, 2), first[:, None].expand(-1, judged.shape[1])
+        )
+        optimizer.zero_grad()
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), CLIP_NORM)
+        optimizer.step()
+        right = float((scores[:, -1].argmax(-1) == first).float().mean())
+        accuracy += 0.05 * (right - accuracy)
+        if solved is None and accuracy >= SOLVED_ACCURACY:
+            solved = iteration
+        if accuracy >= STOP_ACCURACY:
+            break
+    save_weights(model, network, folder, "trained")
+    return {
+        "accuracy": accuracy, "solved_after": solved, "iterations": iteration,
+        "seconds": round(time.perf_counter() - start, 1),
+    }  # fmt: skip
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--folder", type=Path, default=Path("recall"), help="where trained networks are kept")
+    folder = parser.parse_args().folder
+    folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    for network in list_networks():
+        file = folder / f"{network.name}.json"
+        if not file.exists():
+            file.write_text(json.dumps(train(network, folder)))
+            print(network.name, file.read_text(), flush=True)
+
+
+if __name__ == "__main__":
+    main()

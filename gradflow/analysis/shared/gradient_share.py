@@ -1,0 +1,366 @@
+"""The share of a gradient that is left after many steps of one layer, measured from several ends."""
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from gradflow.analysis.shared.end_norms import EndNorms, measure_end_norms
+from gradflow.analysis.shared.product_norms import (
+    MIN_MATRIX_FREE_STATE,
+    ProductNorms,
+    View,
+    product_log10_norms,
+)
+from gradflow.analysis.shared.quantiles import median
+from gradflow.analysis.shared.trajectory import Trajectory, follow
+from gradflow.analysis.shared.verdicts import judge_share, judge_shares
+from gradflow.cells.base import Array
+from gradflow.layouts.network import Network, NetworkLayer
+from gradflow.linalg.floating import TRAINING_FORMATS, is_outside
+
+
+class EndMeasurement(NamedTuple):
+    """What is left of a gradient from one end t of one run; nan if the state overflows before.
+
+    With P = ∂s_t/∂s_{t−L}, a product of L Jacobians of size n × n:
+
+    ``log10_norm`` is log₁₀ ‖P‖₂, the factor in the best direction.
+    ``log10_frobenius`` is log₁₀ ‖P‖_F; nan for a large state, whose products are not formed.
+    ``log10_share`` is log₁₀ of ‖∂h_t/∂s_{t−L}‖_F / √H, where h is the output, of size H. A loss reads the
+    output. The share is the root mean square factor for the gradient of a loss in a random direction of h.
+    ``log10_relative_share`` is log₁₀ of this share divided by its mean over the lags 1 … L.
+    ``log10_norm_ratio`` is log₁₀ (‖P‖₂ / ‖∂s_t/∂s_{t−1}‖₂), the growth over the L − 1 steps before the last.
+    """
+
+    draw: int
+    end: int
+    log10_norm: float
+    log10_frobenius: float
+    log10_share: float
+    log10_relative_share: float
+    log10_norm_ratio: float
+
+    @property
+    def verdict(self) -> str:
+        """The verdict on the share; ``exploding`` if the state overflows."""
+        return judge_share(self.log10_share)
+
+    @property
+    def distance(self) -> float:
+        """The distance of the share from 1, in decades; inf after an overflow."""
+        return math.inf if math.isnan(self.log10_share) else abs(self.log10_share)
+
+
+class GradientShare(NamedTuple):
+    """What is left of gradients in one layer, measured from several ends of several runs.
+
+    ``curve`` is log₁₀ of the share at the lags 1 … L, (L, measurements). ``rates`` has the growth over the
+    second half of all lags from the last end, in nats per step, for each run. ``last_decides`` is true if the
+    last end is the end of a sequence that the user gave.
+    """
+
+    measurements: tuple[EndMeasurement, ...]
+    curve: Array
+    rates: tuple[float, ...]
+    horizon_float32: int | None
+    blow_up: int | None
+    error: float  # bound of the relative error of the norms
+    share_error: float = 0.0  # standard error of log₁₀ of one share, in decades; 0 if nothing is estimated
+    horizon_sought: bool = True  # false for a very large state, whose norms are measured at few lags
+    last_decides: bool = False
+    is_bound: bool = False  # true if rounding left no digit of a norm, which is then an upper bound
+
+    @property
+    def rate(self) -> float:
+        """The median of the rates."""
+        return float(median(self.rates))
+
+    @property
+    def log10_norm(self) -> float:
+        """The median of log₁₀ of the norms."""
+        return float(median([one.log10_norm for one in self.measurements]))
+
+    @property
+    def log10_norm_range(self) -> tuple[float, float]:
+        """The lowest and the highest log₁₀ of the norms."""
+        logs = [one.log10_norm for one in self.measurements]
+        return min(logs), max(logs)
+
+    @property
+    def log10_share(self) -> float:
+        """The median of log₁₀ of the shares."""
+        return float(median([one.log10_share for one in self.measurements]))
+
+    @property
+    def log10_share_range(self) -> tuple[float, float]:
+        """The lowest and the highest log₁₀ of the shares."""
+        logs = [one.log10_share for one in self.measurements]
+        return min(logs), max(logs)
+
+    @property
+    def log10_relative_share(self) -> float:
+        """The median of log₁₀ of the relative shares."""
+        return float(median([one.log10_relative_share for one in self.measurements]))
+
+    @property
+    def effective_rank(self) -> float:
+        """The median of ‖P‖_F² / ‖P‖₂², the number of directions that carry as much as the best one.
+
+        It is nan if products are not formed, or are 0.
+        """
+        return float(
+            median(
+                [
+                    10.0 ** (2.0 * (one.log10_frobenius - one.log10_norm))
+                    if math.isfinite(one.log10_norm) and math.isfinite(one.log10_frobenius)
+                    else math.nan
+                    for one in self.measurements
+                ]
+            )
+        )
+
+    @property
+    def log10_norm_ratio(self) -> float:
+        """The median of log₁₀ of the norm ratios."""
+        return float(median([one.log10_norm_ratio for one in self.measurements]))
+
+    @property
+    def log10_norm_ratio_range(self) -> tuple[float, float]:
+        """The lowest and the highest log₁₀ of the norm ratios."""
+        logs = [one.log10_norm_ratio for one in self.measurements]
+        return min(logs), max(logs)
+
+    @property
+    def last(self) -> "GradientShare":
+        """The measurements from the last end alone."""
+        end = max(one.end for one in self.measurements)
+        return self._replace(
+            measurements=tuple(one for one in self.measurements if one.end == end), last_decides=False
+        )
+
+    def count_verdict(self, verdict: str) -> int:
+        """Return the number of ends with this verdict."""
+        return sum(one.verdict == verdict for one in self.measurements)
+
+    @property
+    def verdict(self) -> str:
+        """The verdict on the median share, ``borderline`` if the interval of the median has several verdicts.
+
+        If the user gave the sequences, the loss on the last step begins at the last ends. Their verdict then
+        counts too, and the worse of both is returned.
+        """
+        if self.blow_up is not None:
+            return "exploding"
+        typical = self.typical_verdict
+        if not self.last_decides or typical in ("vanishing", "exploding"):
+            return typical
+        last = self.last.typical_verdict
+        return typical if last == "stable" else last
+
+    @property
+    def typical_verdict(self) -> str:
+        """The verdict on the median share over all ends alike."""
+        return judge_shares([one.log10_share for one in self.measurements])
+
+    @property
+    def is_stable(self) -> bool:
+        """Whether the verdict is stable."""
+        return self.verdict == "stable"
+
+    @property
+    def is_stable_from_all(self) -> bool:
+        """Whether the share is stable from every end of every run."""
+        return self.blow_up is None and self.count_verdict("stable") == len(self.measurements)
+
+    @property
+    def is_small(self) -> bool:
+        """Whether the share is under 1, so that a change should raise it."""
+        if self.blow_up is not None:
+            return False
+        decisive = self.last if self.last_decides and self.verdict != self.typical_verdict else self
+        return decisive.log10_share < 0
+
+    @property
+    def distance(self) -> float:
+        """The largest distance of a share from 1, in decades; inf if a state overflows."""
+        return max((one.distance for one in self.measurements), default=math.inf)
+
+
+def measure_share(
+    trajectory: Trajectory,
+    length: int,
+    *,
+    ends: int = 1,
+    window: int | None = None,
+    last_decides: bool = False,
+    horizon: bool = True,
+    rated: bool = True,
+) -> GradientShare:
+    """Return what is left of gradients ``length`` steps back from several ends of a trajectory.
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        Of one run or of several draws.
+    length : int
+        L, the steps that a gradient goes back.
+    ends : int
+        Number of ends in each run: the last step, and steps at equal distances before it that have at least
+        ``length`` steps behind them. A short run has fewer.
+    window : int, optional
+        Lags over which the rate and the horizon are measured, from the last end. Default: all steps. The
+        first end is this many steps before the last, or as early as ``length`` allows.
+    last_decides : bool
+        Whether the last end is the end of a sequence that the user gave.
+    horizon, rated : bool
+        Whether to measure the horizon (of the first run), and the rates.
+
+    Examples
+    --------
+    >>> from gradflow.cells.rnn import RNN
+    >>> halving = RNN(np.ones((1, 1)), np.array([[0.5]]), np.zeros(1), "identity")
+    >>> share = measure_share(follow(halving, np.zeros((200, 1))), 10, ends=3)
+    >>> round(share.rate, 6), round(10**share.log10_share * 1024, 6), share.horizon_float32
+    (-0.693147, 1.0, 127)
+    >>> [one.end for one in share.measurements], share.verdict
+    ([10, 105, 200], 'vanishing')
+    """
+    steps, draws = trajectory.steps, math.prod(trajectory.states.shape[:-2])
+    if steps == 0:
+        nothing = tuple(EndMeasurement(draw, length, *[math.nan] * 5) for draw in range(draws))
+        return GradientShare(
+            nothing, np.empty((0, draws)), (math.nan,) * draws, None, trajectory.blow_up, 0.0
+        )
+    reached, lags = min(length, steps), min(window or steps, steps)
+    half = lags // 2
+    places = _ends(max(reached, steps - lags), steps, ends)
+    # one pass measures everything if the rate needs no more lags than the share
+    together = rated and lags == reached
+    wanted = {1, reached, half} - {0} if together else {1, reached}
+    norms = measure_end_norms(trajectory, places, sorted(wanted))
+    error, is_bound = norms.error, norms.is_bound
+    rates = np.full(draws, np.nan)
+    if rated:
+        late = norms
+        if not together:
+            late = measure_end_norms(trajectory, [steps], sorted({half, lags} - {0}), shares=False)
+            error, is_bound = max(error, late.error), is_bound or late.is_bound
+        rates = _rates(late.log10_norms.get(half), late.log10_norms[lags], lags)
+    bounds = None
+    if horizon and trajectory.size < MIN_MATRIX_FREE_STATE:
+        first = _last_steps(trajectory, lags)
+        frobenius = _frobenius(first)
+        bounds, error = frobenius.log10, max(error, frobenius.error)
+    is_cut = trajectory.blow_up is not None and reached < length
+    return GradientShare(
+        _list_measurements(norms, places, draws, reached, is_cut=is_cut),
+        norms.log10_shares[:reached].reshape(reached, -1),
+        tuple(float(rate) for rate in rates),
+        horizon_float32=None if bounds is None else _horizon(first, bounds),
+        blow_up=trajectory.blow_up,
+        error=error,
+        share_error=norms.share_error,
+        horizon_sought=not horizon or bounds is not None,
+        last_decides=last_decides,
+        is_bound=is_bound,
+    )
+
+
+def _list_measurements(
+    norms: EndNorms, places: Sequence[int], draws: int, reached: int, *, is_cut: bool
+) -> tuple[EndMeasurement, ...]:
+    """Return the measurements of all ends; nan if the overflow of a state has cut them short."""
+    absolute, first = norms.log10_norms[reached], norms.log10_norms[1]
+    shares = norms.log10_shares[reached - 1]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratios = np.where(np.isneginf(absolute), -np.inf, absolute - first)
+        curve = norms.log10_shares[:reached]
+        peak = curve.max(axis=0)
+        mean = peak + np.log10(np.mean(10.0 ** (curve - peak), axis=0))
+        relative = np.where(np.isneginf(shares), -np.inf, shares - mean)
+    frobenius = norms.log10_frobenius.get(reached, np.full_like(absolute, np.nan))
+    columns = np.stack([absolute, frobenius, shares, relative, ratios])
+    if is_cut:
+        columns = np.full_like(columns, np.nan)
+    return tuple(
+        EndMeasurement(draw, end, *(float(number) for number in columns[:, draw, k]))
+        for draw in range(draws)
+        for k, end in enumerate(places)
+    )
+
+
+def trajectories(network: Network, inputs: Array) -> Iterator[tuple[NetworkLayer, Trajectory, bool]]:
+    """Yield each layer of a network, its trajectory, and whether its inputs are those of the network.
+
+    Inputs have shape (T, features), or (draws, T, features). The inputs of a level are the outputs of the
+    level below, all directions side by side. If a state below overflows, the inputs are unit normal instead.
+    """
+    genuine = True
+    for level in network.levels:
+        outputs, whole = [], True
+        for layer in level:
+            backward = layer.direction == "backward"
+            trajectory = follow(layer.cell, inputs[..., ::-1, :] if backward else inputs)
+            shown = trajectory.states[..., 1:, : layer.cell.output_size]
+            outputs.append(shown[..., ::-1, :] if backward else shown)
+            whole &= trajectory.blow_up is None
+            yield layer, trajectory, genuine
+        genuine &= whole
+        if genuine:
+            inputs = np.concatenate(outputs, axis=-1)
+        else:
+            width = sum(layer.cell.output_size for layer in level)
+            inputs = np.random.default_rng(0).standard_normal((*inputs.shape[:-1], width))
+
+
+def _ends(first: int, last: int, count: int) -> list[int]:
+    """Return the ends: ``count`` steps at equal distances from ``first`` to ``last``."""
+    if count == 1:
+        return [last]
+    return sorted({round(place) for place in np.linspace(first, last, count)})
+
+
+def _rates(half: Array | None, last: Array, lags: int) -> Array:
+    """Return the growth over the second half of the lags from the last end, for each run."""
+    start = np.zeros(len(last)) if half is None else half[:, -1]
+    end = last[:, -1]
+    with np.errstate(invalid="ignore"):
+        grown = np.where(np.isneginf(end), -np.inf, end - start)
+    return np.asarray(grown * (math.log(10) / (lags - lags // 2)))
+
+
+def _last_steps(trajectory: Trajectory, count: int) -> Trajectory:
+    """Return the last steps of the first run."""
+    states = trajectory.states.reshape(-1, *trajectory.states.shape[-2:])[0]
+    inputs = trajectory.inputs.reshape(-1, *trajectory.inputs.shape[-2:])[0]
+    first = len(inputs) - count
+    return Trajectory(trajectory.cell, inputs[first:], states[first:], None, underflow=False)
+
+
+def _frobenius(trajectory: Trajectory) -> ProductNorms:
+    """Return log₁₀ of the Frobenius norms at every lag."""
+    view = View("backward", ("state",), ("fro",), (), exact=False)
+    return product_log10_norms(trajectory, view, "state")["fro"]
+
+
+def _horizon(trajectory: Trajectory, bounds: Array) -> int | None:
+    """Return the first lag at which the spectral norm is outside float32's normal numbers.
+
+    The Frobenius norm is between one and √n times the spectral norm, so few lags need the spectral norm.
+    """
+    ends = TRAINING_FORMATS["float32"]
+    slack = 0.5 * math.log10(trajectory.size)
+    lags = range(1, trajectory.steps + 1)
+    first = next(
+        (k for k in lags if is_outside(bounds[k - 1] - slack, ends) or is_outside(bounds[k - 1], ends)), None
+    )
+    if first is None:
+        return None
+    low, high = (math.log10(end) for end in ends)
+    certain = (k for k in lags if bounds[k - 1] < low or bounds[k - 1] - slack > high)
+    last = next(certain, trajectory.steps)
+    view = View("backward", ("state",), ("2",), tuple(range(first, last + 1)), exact=False)
+    norms = product_log10_norms(_last_steps(trajectory, last), view, "state")["2"].log10
+    return next((k for k in range(first, last + 1) if is_outside(norms[k - 1], ends)), None)

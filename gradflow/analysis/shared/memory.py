@@ -1,0 +1,58 @@
+"""How far the state after some steps still depends on the first input."""
+
+import math
+
+import numpy as np
+
+from gradflow.analysis.shared.trajectory import Trajectory, follow
+
+
+def measure_memory(trajectory: Trajectory, steps: int) -> float | None:
+    """Return how far the state after ``steps`` steps depends on the first input of its sequence.
+
+    Each sequence runs once more with the first input of another sequence. The distance between the two states
+    after ``steps`` steps is divided by the root mean square distance between the states of different
+    sequences. The result is the median over sequences: 1 if the state depends on the first input as much as
+    on all inputs, 0 if it has forgotten it. A gradient measures the same for an infinitely small change; a
+    layer that has stored the input in saturated units keeps it although its gradient vanishes (Bengio, Simard
+    & Frasconi 1994, section 4).
+
+    Parameters
+    ----------
+    trajectory : Trajectory
+        Of several sequences: states (S, T + 1, n).
+    steps : int
+        At most T.
+
+    Returns
+    -------
+    float or None
+        None if there are fewer than two sequences or steps than asked for, if all sequences have the same first
+        input or the same states, or if a state overflows.
+
+    Examples
+    --------
+    Of h' = h/2 + x with later inputs of 0, the state after any number of steps is set by the first input:
+
+    >>> from gradflow.cells.rnn import RNN
+    >>> halving = RNN(np.ones((1, 1)), np.array([[0.5]]), np.zeros(1), "identity")
+    >>> inputs = np.zeros((2, 9, 1))
+    >>> inputs[:, 0] = [[1.0], [2.0]]
+    >>> round(measure_memory(follow(halving, inputs), 9), 12)
+    1.0
+    """
+    states, inputs = trajectory.states, trajectory.inputs
+    if states.ndim != 3 or len(states) < 2 or trajectory.steps < steps or trajectory.blow_up is not None:
+        return None
+    exchanged = inputs[:, :steps].copy()
+    exchanged[:, 0] = np.roll(inputs[:, 0], 1, axis=0)
+    differ = (exchanged[:, 0] != inputs[:, 0]).any(axis=-1)
+    other = follow(trajectory.cell, exchanged)
+    if not differ.any() or other.blow_up is not None:
+        return None
+    final = states[:, steps]
+    moved = np.linalg.norm(other.states[:, steps] - final, axis=-1)[differ]
+    # the mean square distance between two different sequences is 2 S/(S − 1) times the variance over all
+    variance = np.square(final - final.mean(axis=0)).sum(axis=-1).mean()
+    spread = math.sqrt(2.0 * len(final) / (len(final) - 1) * float(variance))
+    return float(np.median(moved)) / spread if spread > 0 else None
