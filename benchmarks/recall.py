@@ -1,4 +1,4 @@
-"""Do the verdicts foresee what learns? Networks are trained to recall the first token, and compared with them.
+"""Do the verdicts foresee what learns? Networks are trained to recall the first token, and judged.
 
 Each sequence has T tokens. The first is one of eight, the others are noise, and the network has to name the
 first at the end (or, with a loss at every step, from then on). For each network the script saves the fresh

@@ -98,5 +98,6 @@ def inspect(
     """
     return gradflow.inspect(
         *files, input=input, key=key, length=length, seed=seed, layout=layout, assume=assumptions(assume),
-        units=units, gate_steps=gate_steps, diff=diff, advice=advice, progress=progress, executor=ProcessWorkers(),
+        units=units, gate_steps=gate_steps, diff=diff, advice=advice, progress=progress,
+        executor=ProcessWorkers(),
     )  # fmt: skip

@@ -69,9 +69,10 @@ class Cells:
         "exploding: over 100, or the state overflows"
     )
     log10_share: NDArray[np.float64] = column(
-        "log₁₀ of the share of a gradient that is left at the largest lag: ‖∂h_T/∂s_{T−k}‖_F / √H for an output "
-        "h of size H, the factor for the gradient of a loss in a random direction; median over seeds. For a "
-        "block of the product: its root mean square singular value. None if no product is formed",
+        "log₁₀ of the share of a gradient that is left at the largest lag: ‖∂h_T/∂s_{T−k}‖_F / √H for an "
+        "output h of size H, the factor for the gradient of a loss in a random direction; median over "
+        "seeds. For a block of the product: its root mean square singular value. None if no product is "
+        "formed",
         log10=True,
         levels=SHARE_LEVELS,
     )

@@ -247,8 +247,8 @@ def _sentence(flow: Lags, summary: Cells, k: int, seeds: int) -> str:
     norm_words = f" the norm is {norm} at lag {lag}"
     if math.isfinite(share) and summary.verdict[k]:
         norm_words = (
-            f" {at_most}{format_log10(share)} of a gradient is left after {_format_steps(lag)} ({norm} in the best "
-            f"direction; {describe_threshold(share)})"
+            f" {at_most}{format_log10(share)} of a gradient is left after {_format_steps(lag)} ({norm} in "
+            f"the best direction; {describe_threshold(share)})"
         )
     horizon = summary.horizon_float32[k]
     side = "below" if final < 0 else "above"

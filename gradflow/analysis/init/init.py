@@ -60,8 +60,8 @@ def init(
     the forget bias of an lstm, the update bias of a gru, or with init=chrono the longest memory. Root finding
     looks for the value at which the ratio ‖∂s_N/∂s_0‖ / ‖∂s_N/∂s_{N−1}‖ is 1: its median over 16 sequences of
     inputs, measured with the first draw of weights in float32, as they are written. The value is then tested
-    on 32 other sequences; the gradient is stable only if the share that is left lies between 1e-2 and 100 along all of
-    them. The table ``tuning`` shows the effect of the value on other draws of weights.
+    on 32 other sequences; the gradient is stable only if the share that is left lies between 1e-2 and 100
+    along all of them. The table ``tuning`` shows the effect of the value on other draws of weights.
 
     Parameters
     ----------

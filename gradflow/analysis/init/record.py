@@ -98,12 +98,12 @@ class Tuned(Record):
         "how many of these sequences the search did not use; 0 if there is only one sequence"
     )
     verdict: str = scalar(
-        "verdict on the share of a gradient that is left, median over sequences. vanishing: under 1e-4; borderline: "
-        "1e-4 to 1e-2; stable: 1e-2 to 100; exploding: over 100"
+        "verdict on the share of a gradient that is left, median over sequences. vanishing: under 1e-4; "
+        "borderline: 1e-4 to 1e-2; stable: 1e-2 to 100; exploding: over 100"
     )
     log10_share: float = scalar(
-        "log₁₀ of the share that is left, ‖∂h_N/∂s_0‖_F / √H for an output h of size H, with the written weights; "
-        "median over sequences"
+        "log₁₀ of the share that is left, ‖∂h_N/∂s_0‖_F / √H for an output h of size H, with the written "
+        "weights; median over sequences"
     )
     log10_share_low: float = scalar("the lowest log₁₀ of the share over sequences")
     log10_share_high: float = scalar("the highest over sequences")

@@ -22,9 +22,10 @@ def conclusion(words: Words, value: float | None, before: GradientShare, after: 
     """Return what was changed, and its effect, in words."""
     if value is None:
         return f"Nothing was changed. The gradient is {after.verdict}: {_outcome(words, after)}."
+    earlier = "the state overflows" if before.blow_up is not None else format_log10(before.log10_share, 2)
     return (
-        f"{words.knob.name} {value:.6g}: the gradient is {after.verdict}: {_outcome(words, after)}. Before tuning: "
-        f"{'the state overflows' if before.blow_up is not None else f'{format_log10(before.log10_share, 2)} was left'}."
+        f"{words.knob.name} {value:.6g}: the gradient is {after.verdict}: {_outcome(words, after)}. Before "
+        f"tuning: {earlier}."
     )
 
 

@@ -18,7 +18,7 @@ class _TorchNames(NamedTuple):
 
 
 def write_torch_code(trial: RemedyTrial, finding: Finding) -> str:
-    """Return statements of torch that make a change; parameters have the names of the file if it is torch's."""
+    """Return statements of torch that make a change; with the names in the file if it is torch's."""
     weight, bias, other = _find_torch_names(finding)
     size, value = finding.hidden_size, trial.value
     match trial.change:

@@ -69,8 +69,8 @@ def inspect(
     after L steps is measured from several steps t of each run. Then changes are tried: each changed layer is
     run and measured again.
 
-    The share is ‖∂h_t/∂s_{t−L}‖_F / √H for an output h of size H: the root mean square factor for the gradient
-    of a loss in a random direction of h. The verdict rests on its median over ends and sequences.
+    The share is ‖∂h_t/∂s_{t−L}‖_F / √H for an output h of size H: the root mean square factor for the
+    gradient of a loss in a random direction of h. The verdict rests on its median over ends and sequences.
 
     Parameters
     ----------
@@ -110,7 +110,8 @@ def inspect(
     Returns
     -------
     Inspection
-        The tables ``layers``, ``curve``, ``gates``, ``advice`` and those asked for, ``conclusion`` and ``notes``.
+        The tables ``layers``, ``curve``, ``gates``, ``advice`` and those asked for, ``conclusion`` and
+        ``notes``.
 
     Raises
     ------

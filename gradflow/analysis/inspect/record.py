@@ -37,19 +37,19 @@ class Layers:
         "first lag outside float32's normal numbers, along the first sequence", unit="step"
     )
     verdict: list[str] = column(
-        "verdict on the median share over ends. vanishing: under 1e-4; borderline: 1e-4 to 1e-2, or different "
-        "verdicts at the ends of the interval of the median; stable: 1e-2 to 100; exploding: over 100, or the "
-        "state overflows. The last ends of given sequences count on their own, too"
+        "verdict on the median share over ends. vanishing: under 1e-4; borderline: 1e-4 to 1e-2, or "
+        "different verdicts at the ends of the interval of the median; stable: 1e-2 to 100; exploding: "
+        "over 100, or the state overflows. The last ends of given sequences count on their own, too"
     )
     share: list[float] = column(
-        "share of a gradient that is left after L steps: ‖∂h_t/∂s_{t−L}‖_F / √H for an output h of size H, the "
-        "factor for the gradient of a loss in a random direction of h; median over ends t",
+        "share of a gradient that is left after L steps: ‖∂h_t/∂s_{t−L}‖_F / √H for an output h of size H, "
+        "the factor for the gradient of a loss in a random direction of h; median over ends t",
         log10_in="log10_share",
     )
     memory: list[float | None] = column(
-        "how far the state after L steps depends on the first input: the distance between two runs that differ "
-        "in it alone, divided by the distance between runs on different sequences; median. 1: as much as on "
-        "all inputs. Below 1e-13 it is only rounding. None with one sequence"
+        "how far the state after L steps depends on the first input: the distance between two runs that "
+        "differ in it alone, divided by the distance between runs on different sequences; median. 1: as "
+        "much as on all inputs. Below 1e-13 it is only rounding. None with one sequence"
     )
     fed: list[str] = column(
         "what the layer receives: the input, the output of the layer below, or unit normal draws"
@@ -143,8 +143,8 @@ class Advice:
 
     layer: list[str] = column("the layer")
     change: list[str] = column(
-        "forget_bias, update_bias: sets the bias of all units; chrono: draws it, up to a longest memory; gain: "
-        "multiplies the recurrent weights; orthogonal: replaces them"
+        "forget_bias, update_bias: sets the bias of all units; chrono: draws it, up to a longest memory; "
+        "gain: multiplies the recurrent weights; orthogonal: replaces them"
     )
     value: list[float] = column("value of the change")
     log10_share_before: list[float] = column(
@@ -189,7 +189,8 @@ class Files:
     )
     rate_high: list[float | None] = column("the highest rate of its layers", unit="nats per step")
     verdict: list[str] = column(
-        "the worst verdict of its layers, in the order exploding, vanishing, borderline, stable; or unreadable"
+        "the worst verdict of its layers, in the order exploding, vanishing, borderline, stable; or "
+        "unreadable"
     )
     problem: list[str] = column("why the file could not be read")
 
@@ -226,8 +227,8 @@ class Changes:
 class Inspection(Record):
     """What the recurrent layers of checkpoints do to gradients.
 
-    ``layers`` is the main table, with a row for each layer. ``advice`` has the changes that were tried, and what
-    each of them did.
+    ``layers`` is the main table, with a row for each layer. ``advice`` has the changes that were tried, and
+    what each of them did.
 
     See Also
     --------

@@ -1,9 +1,9 @@
 """Changes to a layer that may keep more of a gradient. Each is tried, and its effect is measured.
 
-A trial changes the weights of the layer, runs the layer again and measures the share that is left. With several
-sequences, the search for a value uses the first half, and the measurement uses all: a value that suits one
-sequence may not suit another. The changes are for a new training, because they undo
-what was learned.
+A trial changes the weights of the layer, runs the layer again and measures the share that is left. With
+several sequences, the search for a value uses the first half, and the measurement uses all: a value that
+suits one sequence may not suit another. The changes are for a new training, because they undo what was
+learned.
 """
 
 import math
@@ -116,10 +116,10 @@ def chrono(case: RemedyCase, gate: str) -> RemedyTrial:
 def gain(case: RemedyCase, gate: str) -> RemedyTrial:  # noqa: ARG001 - the signature of all remedies
     """Multiply the recurrent weights by a factor with which the share is stable, or nearest to 1.
 
-    The search tries three kinds of factors and stops at the first that is stable from all ends: the factor that would make
-    the rate of a linear cell 0; powers of two, the nearest to 1 first, because a saturated cell keeps more
-    with smaller weights; and smaller and smaller changes of the best factor so far. The best factor is the
-    one whose worst measurement is nearest to 1.
+    The search tries three kinds of factors and stops at the first that is stable from all ends: the factor
+    that would make the rate of a linear cell 0; powers of two, the nearest to 1 first, because a saturated
+    cell keeps more with smaller weights; and smaller and smaller changes of the best factor so far. The best
+    factor is the one whose worst measurement is nearest to 1.
     """
     found = _search_gain(case)
     return case.try_change("gain", found.value, _with_gain(case, found.value))

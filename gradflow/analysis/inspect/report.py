@@ -18,7 +18,8 @@ from gradflow.linalg.scaled import from_log10
 from gradflow.printable import format_count, format_log10
 
 MIN_NOTED_MEASUREMENT_ERROR = 1e-6  # relative error from which a note is shown
-# Below MIN_MEMORY the state has forgotten its first input: all networks that had learned to keep it have more.
+# Below MIN_MEMORY the state has forgotten its first input: all networks that had learned to keep it have
+# more.
 MIN_MEMORY, MIN_RESOLVED_MEMORY = 0.1, 1e-13
 ADVICE_WRITERS = {"torch": write_torch_code, "keras": write_keras_code}
 RETAINING_GATE_NAMES = {"f": "forget gate", "z": "update gate"}
@@ -63,14 +64,14 @@ def _last_step(share: GradientShare, length: int) -> str:
     """Say how the gradient from the last step differs from that of the other ends."""
     last = share.last
     return (
-        f"is {share.verdict} from the last step: {_format_share(last)} of a gradient from there is left after "
-        f"{_steps(length)}; {describe_threshold(last.log10_share)}. The median over all "
+        f"is {share.verdict} from the last step: {_format_share(last)} of a gradient from there is left "
+        f"after {_steps(length)}; {describe_threshold(last.log10_share)}. The median over all "
         f"{_format_count(len(share.measurements), 'end')} is {_format_share(share)}."
     )
 
 
 def _spread(share: GradientShare) -> str:
-    """Say between which values the shares lie, how many were measured, and the factor of the best direction."""
+    """State the range of the shares, how many were measured, and the factor of the best direction."""
     low, high = (format_log10(log, 2) for log in share.log10_share_range)
     count, sequences = len(share.measurements), len(share.rates)
     best = f"{format_log10(share.log10_norm, 2)} in the best direction"
@@ -108,7 +109,7 @@ def _describe_memory(finding: Finding, length: int) -> str:
 
 
 def _keeper(finding: Finding) -> str:
-    """State the time constant of the gate that keeps the state, or the factor of a step without such a gate."""
+    """State the time constant of the gate that keeps the state; without one, the factor of a step."""
     gate = _retaining(finding)
     if gate is not None and gate.time_constants is not None:
         _, middle, high = quantiles(gate.time_constants)

@@ -45,9 +45,9 @@ def lyapunov(
     """Compute the Lyapunov exponents of the whole state's dynamics, forward in time, in nats per step.
 
     The means of ln r_ii in J_t Q_{t−1} = Q_t R_t along the orbit of the state, by repeated QR. The verdict
-    rests on the leading exponent's 95 % interval, and is ``borderline`` where 0 lies in it. A cell is run from
-    two more initial states, for the leading exponent alone: where those disagree, it has several attractors,
-    and the interval is that of all of them.
+    rests on the leading exponent's 95 % interval, and is ``borderline`` where 0 lies in it. A cell is run
+    from two more initial states, for the leading exponent alone: where those disagree, it has several
+    attractors, and the interval is that of all of them.
 
     Parameters
     ----------

@@ -35,14 +35,14 @@ class EndNorms(NamedTuple):
     """The norms of the products P_k = ∂s_t/∂s_{t−k} behind each end t of every run, as log₁₀.
 
     ``log10_norms`` maps each lag k that was asked for to log₁₀ ‖P_k‖₂, (draws, ends); −inf for a product that
-    is exactly 0. ``log10_frobenius`` has log₁₀ ‖P_k‖_F at the same lags if products are multiplied out, and is
-    empty otherwise. ``log10_shares`` is log₁₀ of the
-    share ‖∂h_t/∂s_{t−k}‖_F / √H at every lag from 1, (lags, draws, ends), or empty; h is the output, of size H.
-    ``error`` is a bound of the relative error of all norms. Where products are multiplied out, it includes
-    rounding. Where they are not, it leaves out the rounding of the products, and the probability that one
-    norm is further off is under 1e-6. ``share_error`` is the largest standard error of one log₁₀ share, in
-    decades; 0 where products are multiplied out. ``is_bound`` tells whether rounding has left no digit of one
-    of the norms, so that an upper bound stands for it.
+    is exactly 0. ``log10_frobenius`` has log₁₀ ‖P_k‖_F at the same lags if products are multiplied out, and
+    is empty otherwise. ``log10_shares`` is log₁₀ of the share ‖∂h_t/∂s_{t−k}‖_F / √H at every lag from 1,
+    (lags, draws, ends), or empty; h is the output, of size H. ``error`` is a bound of the relative error of
+    all norms. Where products are multiplied out, it includes rounding. Where they are not, it leaves out the
+    rounding of the products, and the probability that one norm is further off is under 1e-6. ``share_error``
+    is the largest standard error of one log₁₀ share, in decades; 0 where products are multiplied out.
+    ``is_bound`` tells whether rounding has left no digit of one of the norms, so that an upper bound stands
+    for it.
     """
 
     log10_norms: dict[int, Array]

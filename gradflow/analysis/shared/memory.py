@@ -27,8 +27,8 @@ def measure_memory(trajectory: Trajectory, steps: int) -> float | None:
     Returns
     -------
     float or None
-        None if there are fewer than two sequences or steps than asked for, if all sequences have the same first
-        input or the same states, or if a state overflows.
+        None if there are fewer than two sequences or steps than asked for, if all sequences have the same
+        first input or the same states, or if a state overflows.
 
     Examples
     --------

@@ -94,8 +94,8 @@ class ProductNorms(NamedTuple):
 def product_log10_norms(trajectory: Trajectory, view: View, block: str) -> dict[str, ProductNorms]:
     """Return each requested norm, and the Frobenius norm whenever it costs nothing.
 
-    −inf means that the product is 0 by its structure. The Frobenius norm is nan where no product is formed. The smallest singular value is nan where rounding left
-    no digit of the inverse.
+    −inf means that the product is 0 by its structure. The Frobenius norm is nan where no product is formed.
+    The smallest singular value is nan where rounding left no digit of the inverse.
     """
     part = part_of(trajectory.cell, block, view.direction)
     found: dict[str, ProductNorms] = {}

@@ -14,9 +14,9 @@ MAX_STABLE_FACTOR, MIN_VERDICT_STEPS = 100.0, 100
 # Beyond this many times the data, an estimate is too small beside its error to say how much data is needed.
 MAX_TIMES_TO_DECIDE = 1000
 # log₁₀ of the share of a gradient that is left: below VANISHING_DECADES it vanishes, between that and
-# STABLE_DECADES it is borderline, above EXPLODING_DECADES it explodes. The limits are measured: of networks that
-# were trained to recall the first input, those with a share over 1e-2 learned it, those with a share under
-# 1e-4 did not, and those in between learned it slowly or not at all (docs/verdicts.md).
+# STABLE_DECADES it is borderline, above EXPLODING_DECADES it explodes. The limits are measured: of networks
+# that were trained to recall the first input, those with a share over 1e-2 learned it, those with a share
+# under 1e-4 did not, and those in between learned it slowly or not at all (docs/verdicts.md).
 VANISHING_DECADES, STABLE_DECADES, EXPLODING_DECADES = -4.0, -2.0, 2.0
 
 # Values to mark in pictures of a rate, and of log₁₀ of a share, with their names.
@@ -138,8 +138,8 @@ def verdict(
         The step at which a state overflows.
     low, high : float, optional
         The interval that contains the true rate. The verdict is ``stable`` if every rate in it is. Otherwise
-        it is ``borderline`` if 0 lies in the interval, or if its ends are nan, which means unknown. Without an
-        interval the estimate counts as exact.
+        it is ``borderline`` if 0 lies in the interval, or if its ends are nan, which means unknown. Without
+        an interval the estimate counts as exact.
 
     Examples
     --------

@@ -75,8 +75,8 @@ class Theory(Record):
         unit=RATE_UNIT,
     )
     verdict: str = scalar(
-        "stable: at that rate max(steps, 100) steps change a gradient by at most a factor of 100; borderline: "
-        "the quadrature error leaves the sign of the rate open"
+        "stable: at that rate max(steps, 100) steps change a gradient by at most a factor of 100; "
+        "borderline: the quadrature error leaves the sign of the rate open"
     )
     parameter: str | None = scalar("the option with a range")
     critical_value: float | None = scalar("value of the parameter at which the predicted rate crosses 0")
