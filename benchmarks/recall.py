@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
-import torch
+import torch  # type: ignore[import-not-found, unused-ignore]
 
 SYMBOLS, EMBEDDING_SIZE, HIDDEN_SIZE = 8, 16, 64
 BATCH_SIZE, MAX_ITERATIONS, LEARNING_RATE, CLIP_NORM = 64, 1500, 1e-3, 1.0
@@ -70,7 +70,7 @@ def list_networks() -> Iterator[Network]:
                 yield Network(cell, inits[-1], length, "other", "every")
 
 
-class Recall(torch.nn.Module):
+class Recall(torch.nn.Module):  # type: ignore[misc, unused-ignore]
     """An embedding, one recurrent layer and a linear head."""
 
     def __init__(self, network: Network) -> None:

@@ -14,6 +14,7 @@ from gradflow.analysis.shared.quantiles import median, median_interval, quantile
 from gradflow.analysis.shared.trajectory_error import NOTED_DECADES, rounding_note, stated_error
 from gradflow.analysis.shared.verdicts import (
     data_to_decide,
+    describe_share,
     describe_threshold,
     distance_to_threshold,
     half_life,
@@ -243,13 +244,11 @@ def _sentence(flow: Lags, summary: Cells, k: int, seeds: int) -> str:
     final, share = float(flow.log10_norm[places[-1]]), float(summary.log10_share[k])
     lag, bound = flow.lag[places[-1]], summary.bound_from[k]
     at_most = "at most " if bound else ""
-    norm = "unknown" if math.isnan(final) else f"{at_most}{format_log10(final)}"
+    norm = "unknown" if math.isnan(final) else f"{at_most}{format_log10(final, 2)}"
     norm_words = f" the norm is {norm} at lag {lag}"
-    if math.isfinite(share) and summary.verdict[k]:
-        norm_words = (
-            f" {at_most}{format_log10(share)} of a gradient is left after {_format_steps(lag)} ({norm} in "
-            f"the best direction; {describe_threshold(share)})"
-        )
+    if not math.isnan(share) and summary.verdict[k]:
+        what = "in the best direction" if kind == "2" else "in the Frobenius norm"
+        norm_words = f" {describe_share(share, lag, at_most)} ({norm} {what}; {describe_threshold(share)})"
     horizon = summary.horizon_float32[k]
     side = "below" if final < 0 else "above"
     limit = "smallest" if side == "below" else "largest"
@@ -268,7 +267,7 @@ def _describe_spread(summary: Cells, k: int, seeds: int) -> str:
     if judge_share(low) == judge_share(high) or seeds < 2 or math.isnan(low):
         return ""
     interval = (
-        f"; the median share of {seeds} draws lies between {format_log10(low)} and {format_log10(high)}"
+        f"; the median share of {seeds} draws lies between {format_log10(low, 2)} and {format_log10(high, 2)}"
     )
     if seeds < DRAWS_FOR_95_PERCENT:
         confidence = median_interval(range(seeds)).confidence

@@ -13,7 +13,7 @@ from gradflow.analysis.shared.gates import Course
 from gradflow.analysis.shared.gradient_share import GradientShare
 from gradflow.analysis.shared.quantiles import median, quantiles
 from gradflow.analysis.shared.trajectory_error import NOTED_DECADES, rounding_note
-from gradflow.analysis.shared.verdicts import describe_threshold, half_life, judge_share
+from gradflow.analysis.shared.verdicts import describe_share, describe_threshold, half_life, judge_share
 from gradflow.linalg.scaled import from_log10
 from gradflow.printable import format_count, format_log10
 
@@ -41,7 +41,7 @@ def _judge(finding: Finding, length: int) -> str:
     if _last_step_decides(share):
         return _last_step(share, length)
     left = (
-        f"is {share.verdict}: {_format_share(share)} of a gradient is left after {_steps(length)}"
+        f"is {share.verdict}: {describe_share(share.log10_share, length, _qualify(share))}"
         f"{_spread(share)}; {describe_threshold(share.log10_share)}."
     )
     if share.verdict == "exploding":
@@ -50,9 +50,12 @@ def _judge(finding: Finding, length: int) -> str:
     return f"{left}{counts}{_keeper(finding)}"
 
 
+def _qualify(share: GradientShare) -> str:
+    return "at most " if share.is_bound else "about " if share.share_error else ""
+
+
 def _format_share(share: GradientShare) -> str:
-    at_most = "at most " if share.is_bound else "about " if share.share_error else ""
-    return f"{at_most}{format_log10(share.log10_share, 2)}"
+    return f"{_qualify(share)}{format_log10(share.log10_share, 2)}"
 
 
 def _last_step_decides(share: GradientShare) -> bool:

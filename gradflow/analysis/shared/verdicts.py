@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.analysis.shared.quantiles import MedianInterval, median, median_interval
+from gradflow.printable import format_count, format_log10
 
 # A rate is stable if max(T, 100) steps at that rate change a gradient by at most this factor.
 MAX_STABLE_FACTOR, MIN_VERDICT_STEPS = 100.0, 100
@@ -83,6 +84,21 @@ def judge_shares(log10_shares: Sequence[float] | NDArray[np.float64]) -> str:
     interval = median_interval(np.where(np.isnan(log10_shares), np.inf, log10_shares))
     verdicts = {judge_share(interval.low), judge_share(interval.high)}
     return "borderline" if len(verdicts) > 1 else verdicts.pop()
+
+
+def describe_share(log10_share: float, steps: int, qualifier: str = "") -> str:
+    """Return how much of a gradient is left after some steps, in words with two digits.
+
+    Examples
+    --------
+    >>> describe_share(-13.54, 100), describe_share(3.0, 1, "about ")
+    ('2.9e-14 of a gradient is left after 100 steps', 'a gradient grows about 1000-fold in 1 step')
+    """
+    factor = f"{qualifier}{format_log10(log10_share, 2 if log10_share < 2 else 3)}"
+    span = format_count(steps, "step", "steps")
+    if log10_share > 0:
+        return f"a gradient grows {factor}-fold in {span}"
+    return f"{factor} of a gradient is left after {span}"
 
 
 def describe_threshold(log10_share: float) -> str:
