@@ -51,6 +51,23 @@ def format_log10(log10: float, digits: int | None = None) -> str:
     return f"{mantissa}e{exponent:+03d}"
 
 
+def format_with_error(value: float, error: float) -> str:
+    """Return an estimate and its standard error with two digits, the estimate to the same place.
+
+    Examples
+    --------
+    >>> format_with_error(0.0322849, 0.00650406), format_with_error(12345.6, 234.5)
+    ('0.0323 ± 0.0065', '12350 ± 230')
+    """
+    if not (math.isfinite(error) and error > 0):
+        return f"{value:.6g}"
+    rounded = float(f"{error:.1e}")
+    places = 1 - math.floor(math.log10(rounded))
+    if places > 0:
+        return f"{value:.{places}f} ± {rounded:.{places}f}"
+    return f"{round(value, places):.0f} ± {rounded:.0f}"
+
+
 def round_up(error: float) -> float:
     """Return an error rounded up to one significant digit; 0, inf and nan as they are.
 

@@ -14,7 +14,7 @@ from gradflow.record import Record, column, scalar, table
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """Predictions of theory for N → ∞, and measurements at the given size."""
+    """Predictions of theory for N → ∞, and measurements at the given size and extrapolated."""
 
     quantity: list[str] = column("the predicted quantity")
     predicted: NDArray[np.float64] = column("value by theory, for N → ∞")
@@ -22,8 +22,15 @@ class Predictions:
         "measured value, mean over draws of weights and inputs of the given size"
     )
     standard_error: NDArray[np.float64] = column("standard error of that mean")
+    extrapolated: NDArray[np.float64] = column(
+        "measurement extrapolated to N → ∞ from N, N/2 and N/4: linear in 1/N, and in 1/√N for the edge of a "
+        "spectrum. None if it holds at every N, or if N/4 is under 8"
+    )
+    extrapolation_error: NDArray[np.float64] = column("standard error of the extrapolation")
     deviation: NDArray[np.float64] = column(
-        "(measured − predicted) / standard_error",
+        "(extrapolated − predicted) / extrapolation_error; for a prediction that holds at every N, "
+        "(measured − predicted) / standard_error. None for a bound, and for a size that is too small to "
+        "extrapolate",
         levels={0.0: "as predicted"},
     )
     source: list[str] = column("source of the prediction")
@@ -37,7 +44,6 @@ class Sweep:
     predicted: NDArray[np.float64] = column("leading rate by theory", unit=RATE_UNIT, levels=STILL_LEVELS)
     measured: NDArray[np.float64] = column("measured leading rate, mean over draws", unit=RATE_UNIT)
     standard_error: NDArray[np.float64] = column("standard error of that mean", unit=RATE_UNIT)
-    deviation: NDArray[np.float64] = column("(measured − predicted) / standard_error")
     phase: list[str] = column("by theory: whether small changes shrink (shrinking) or grow (growing)")
     critical: list[bool] = column("whether the phase changes between the previous row and this one")
 

@@ -12,6 +12,7 @@ from scipy.optimize import brentq
 from gradflow.analysis.shared.progress import ProgressCounter
 from gradflow.analysis.shared.tasks import TaskExecutor, run_tasks
 from gradflow.analysis.shared.verdicts import verdict
+from gradflow.analysis.theory.extrapolation import ExtrapolatedQuantity, extrapolate, list_sizes
 from gradflow.analysis.theory.record import Predictions, Sweep, Theory
 from gradflow.analysis.theory.subjects.case import (
     DrawMeasure,
@@ -22,7 +23,7 @@ from gradflow.analysis.theory.subjects.case import (
 from gradflow.analysis.theory.sweep import Asked
 from gradflow.cells.base import Array
 from gradflow.errors import NumericalError
-from gradflow.printable import format_count
+from gradflow.printable import format_count, format_with_error
 
 LEADING_RATES = (
     "largest_exponent",
@@ -45,31 +46,49 @@ def report_case(
     counter: ProgressCounter,
 ) -> Theory:
     """Return the record of all predictions of a case and their measurements; each draw is counted."""
-    counter.begin(len(draws))
     predictions = [one.evaluate() for one in predict(case)]
-    (found,) = measure_predictions([(case, predictions)], draws, executor, counter)
+    sizes = list_sizes(case.hidden) if any(not one.exact for one in predictions) else [case.hidden]
+    counter.begin(len(draws) * len(sizes))
+    cases = [case, *(case._replace(hidden=size) for size in sizes[1:])]
+    points = [(case, predictions), *((one, _list_asymptotic(predict, one)) for one in cases[1:])]
+    found, *smaller = measure_predictions(points, draws, executor, counter)
     leading = _leading(predictions)
     rate = leading.predicted
-    deviations = [_deviation(one, it) for one, it in zip(predictions, found, strict=True)]
+    measured_by_size = [
+        dict(zip((one.quantity for one in of_size), values, strict=True))
+        for (_, of_size), values in zip(points[1:], smaller, strict=True)
+    ]
+    limits = [
+        _extrapolate_quantity(one, sizes, [it, *(by_name[one.quantity] for by_name in measured_by_size)])
+        if not one.exact
+        else ExtrapolatedQuantity(math.nan, math.nan)
+        for one, it in zip(predictions, found, strict=True)
+    ]
+    deviations = [
+        _deviation(one, it, limit) for one, it, limit in zip(predictions, found, limits, strict=True)
+    ]
     table = Predictions(
         quantity=[one.quantity for one in predictions],
         predicted=np.array([one.predicted for one in predictions]),
         measured=np.array([it.mean for it in found]),
         standard_error=np.array([it.error for it in found]),
+        extrapolated=np.array([limit.value for limit in limits]),
+        extrapolation_error=np.array([limit.error for limit in limits]),
         deviation=np.array(deviations),
         source=[one.source for one in predictions],
     )
     place = predictions.index(leading)
+    small = f"N = {case.hidden} is too small to extrapolate measurements (hidden sets N)"
     return Theory(
         **shared,
-        notes=tuple(_notes(leading, found, draws, shared["hidden"])),
+        notes=tuple(_notes(found, draws, "" if leading.exact or len(sizes) > 1 else small)),
         rate=rate,
         verdict=_verdict(leading, shared["steps"]),
         parameter=None,
         critical_value=None,
         critical_measured=None,
         quadrature_error=leading.error,
-        conclusion=_conclusion(leading, found[place]),
+        conclusion=_conclusion(leading, found[place], limits[place], shared["hidden"]),
         predictions=table,
     )
 
@@ -101,7 +120,6 @@ def report_sweep(
         predicted=np.array(rates),
         measured=np.array([it.mean for it in found]),
         standard_error=np.array([it.error for it in found]),
-        deviation=np.array([_deviation(one, it) for one, it in zip(leading, found, strict=True)]),
         phase=[PHASES[0 if abs(one) <= MAX_CRITICAL_RATE else int(math.copysign(1, one))] for one in rates],
         critical=turns,
     )
@@ -109,7 +127,7 @@ def report_sweep(
     means = [it.mean for it in found]
     return Theory(
         **shared,
-        notes=tuple(_notes(leading[0], found, draws, shared["hidden"])),
+        notes=tuple(_notes(found, draws, f"a range is measured at N = {shared['hidden']} alone")),
         rate=rates[-1],
         verdict=_verdict(leading[-1], shared["steps"]),
         parameter=asked.parameter,
@@ -205,12 +223,33 @@ def _over_draws(values: Array) -> MeasuredQuantity:
     return MeasuredQuantity(float(held.mean()), float(error), lost)
 
 
-def _deviation(prediction: EvaluatedPrediction, found: MeasuredQuantity) -> float:
-    """Return (measured − predicted) / standard error, or nan without a standard error."""
-    difference = found.mean - prediction.predicted
+def _list_asymptotic(predict: Predict, case: TheoryCase) -> list[EvaluatedPrediction]:
+    """Return the predictions of a case that hold only as N → ∞."""
+    return [one for one in (prediction.evaluate() for prediction in predict(case)) if not one.exact]
+
+
+def _extrapolate_quantity(
+    prediction: EvaluatedPrediction, sizes: Sequence[int], found: Sequence[MeasuredQuantity]
+) -> ExtrapolatedQuantity:
+    means, errors = [one.mean for one in found], [one.error for one in found]
+    return extrapolate(sizes, means, errors, prediction.size_power)
+
+
+def _deviation(
+    prediction: EvaluatedPrediction, found: MeasuredQuantity, limit: ExtrapolatedQuantity
+) -> float:
+    """Return how many errors a measurement is from its prediction.
+
+    A prediction for N → ∞ is compared with the extrapolated measurement. The result is nan for a bound, and
+    without an error.
+    """
+    measured, error = (found.mean, found.error) if prediction.exact else limit
+    difference = measured - prediction.predicted
+    if prediction.is_bound or math.isnan(difference):
+        return math.nan
     if abs(difference) <= MAX_ZERO_DIFFERENCE * max(1.0, abs(prediction.predicted)):
         return 0.0
-    return difference / found.error if found.error > 0 else math.nan
+    return difference / error if error > 0 else math.nan
 
 
 def _leading(predictions: Sequence[AnyPrediction]) -> AnyPrediction:
@@ -249,15 +288,12 @@ def _crossing(values: Sequence[float], means: Sequence[float]) -> float | None:
     return None
 
 
-def _notes(
-    leading: EvaluatedPrediction, found: Sequence[MeasuredQuantity], draws: range, hidden: int
-) -> Iterator[str]:
-    """Yield warnings about finite size, dead states and overflows."""
-    if draws and not leading.exact:
+def _notes(found: Sequence[MeasuredQuantity], draws: range, cause: str = "") -> Iterator[str]:
+    """Yield warnings about dead states, overflows, and measurements that are not extrapolated, for a cause."""
+    if draws and cause:
         yield (
-            f"Predictions are for N → ∞. At N = {hidden} measurements differ by more than their standard "
-            "error: by about 1/√N in a radius and 1/N in an exponent of a chaotic network (--hidden sets "
-            "N)."
+            f"Predictions are for N → ∞, and {cause}. Measurements differ by about 1/√N in a radius and 1/N "
+            "in an exponent of a chaotic network."
         )
     if any(it.mean == -math.inf for it in found):
         yield "a state of relu units becomes exactly 0, where the slope is 0: the measured value is -inf."
@@ -267,12 +303,15 @@ def _notes(
         yield f"in {lost} of {count} a state overflows; means leave these out."
 
 
-def _conclusion(leading: EvaluatedPrediction, found: MeasuredQuantity) -> str:
+def _conclusion(
+    leading: EvaluatedPrediction, found: MeasuredQuantity, limit: ExtrapolatedQuantity, hidden: int
+) -> str:
     """Return the leading rate in words."""
     beside = ""
     if math.isfinite(found.mean):
-        error = f" ± {found.error:.2g}" if math.isfinite(found.error) else ""
-        beside = f"; measured {found.mean:.6g}{error}"
+        beside = f"; measured at N = {hidden}: {format_with_error(found.mean, found.error)}"
+    if math.isfinite(limit.value):
+        beside += f", extrapolated to N → ∞: {format_with_error(limit.value, limit.error)}"
     return f"{leading.quantity} {leading.predicted:.6g} nats per step by theory{beside}."
 
 

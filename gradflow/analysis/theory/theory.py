@@ -47,7 +47,8 @@ def theory(
     """Compute predictions of random-matrix and mean-field theory, and measure the same quantities.
 
     Predictions are for N → ∞. Measurements at a finite size have a bias, about −2/N to −6/N in a largest
-    exponent, which can be many standard errors.
+    exponent, which can be many standard errors. So the quantities are measured at N, N/2 and N/4 units and
+    extrapolated, and the extrapolation is compared with the prediction. A range is measured at N alone.
 
     Parameters
     ----------

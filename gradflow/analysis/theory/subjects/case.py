@@ -16,6 +16,7 @@ from gradflow.cells.spec import CellSpec
 from gradflow.errors import UsageError
 from gradflow.linalg.norms import spectral_radius
 
+EDGE_POWER = 0.5  # the outermost eigenvalues differ from the edge of the spectrum by about N^−1/2
 CIRCULAR_LAW, ORTHOGONAL = "circular law, Girko 1984", "orthogonal: every |ν| is the gain"
 TRUNCATED = "truncated orthogonal matrix, Życzkowski & Sommers 2000"
 
@@ -91,6 +92,8 @@ class EvaluatedPrediction(NamedTuple):
     measure: DrawMeasure | None
     entry: int
     exact: bool
+    size_power: float
+    is_bound: bool
 
 
 class Prediction(NamedTuple):
@@ -106,14 +109,17 @@ class Prediction(NamedTuple):
     measure: DrawMeasure | None = None
     entry: int = 0
     exact: bool = False  # true if it holds for every N, not only as N → ∞
+    size_power: float = 1.0  # a measurement at a finite N differs in the order of N^−size_power
+    is_bound: bool = False
 
     def evaluate(self) -> EvaluatedPrediction:
         """Return the prediction with its number computed."""
         number = self.predict()
         mean = number if isinstance(number, Mean) else Mean(math.nan if number is None else number, 0.0)
         return EvaluatedPrediction(
-            self.quantity, mean.value, mean.error, self.source, self.measure, self.entry, self.exact
-        )
+            self.quantity, mean.value, mean.error, self.source, self.measure, self.entry, self.exact,
+            self.size_power, self.is_bound,
+        )  # fmt: skip
 
 
 class SubjectTheory(NamedTuple):

@@ -7,7 +7,14 @@ from scipy.special import digamma
 
 from gradflow.analysis.shared.exponents import measure_exponents
 from gradflow.analysis.shared.orbit import StreamOrbit
-from gradflow.analysis.theory.subjects.case import CIRCULAR_LAW, Prediction, SubjectTheory, TheoryCase, log
+from gradflow.analysis.theory.subjects.case import (
+    CIRCULAR_LAW,
+    EDGE_POWER,
+    Prediction,
+    SubjectTheory,
+    TheoryCase,
+    log,
+)
 from gradflow.cells.base import Array
 from gradflow.linalg.ensembles import ginibre
 from gradflow.linalg.norms import spectral_radius
@@ -31,7 +38,7 @@ def predictions(case: TheoryCase) -> list[Prediction]:
             exact=True,
         )
 
-    radius = Prediction("spectral_radius", lambda: gain, CIRCULAR_LAW, _measure_radius)
+    radius = Prediction("spectral_radius", lambda: gain, CIRCULAR_LAW, _measure_radius, size_power=EDGE_POWER)
     return [radius, *(predict(entry) for entry in range(size))]
 
 

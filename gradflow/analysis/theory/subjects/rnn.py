@@ -8,6 +8,7 @@ from gradflow.analysis.shared.exponents import measure_exponents, orbit_of
 from gradflow.analysis.theory.driven_field import DrivenField
 from gradflow.analysis.theory.mean_field import MeanField, normal_mean
 from gradflow.analysis.theory.subjects.case import (
+    EDGE_POWER,
     ORTHOGONAL,
     Prediction,
     SubjectTheory,
@@ -33,12 +34,13 @@ def predictions(case: TheoryCase) -> list[Prediction]:
     spread = 1.0 if source == ORTHOGONAL else 2.0
     slope = normal_mean(lambda z: np.square(phi.slope(z)), scales.bias**2).value ** 0.5
     return [
-        Prediction("spectral_radius", lambda: deviation, source, _measure_radius),
+        Prediction("spectral_radius", lambda: deviation, source, _measure_radius, size_power=EDGE_POWER),
         Prediction(
             "zero_state_rate",
             lambda: log(deviation * slope),
             f"ln(g φ′(0)); {source}",
             measure_zero_state_rate,
+            size_power=EDGE_POWER,
         ),
         *_mean_field(case, phi, deviation),
         Prediction(
@@ -46,6 +48,7 @@ def predictions(case: TheoryCase) -> list[Prediction]:
             lambda: log(phi.steepest * spread * deviation),
             "Pascanu et al. 2013, section 2.1; σ_max: Marchenko & Pastur 1967",
             _measure_rate_bound,
+            is_bound=True,
         ),
     ]
 
