@@ -326,7 +326,7 @@ def test_every_draw_of_an_rnn_is_measured_as_formulas_have_it():
         assert values[draw]["variance"] == pytest.approx(np.mean(squares[7:]), rel=1e-12)
     alone = gradflow.lyapunov(cell, count=1, **options).exponents.exponent[0]
     assert values[0]["largest_exponent"] == pytest.approx(alone, abs=1e-12)
-    for name, (expected, mean, error, deviation) in rows_with_draws(found):
+    for name, (_, mean, error, deviation) in rows_with_draws(found):
         sample = np.array([values[draw][name] for draw in range(3)])
         assert mean == pytest.approx(sample.mean(), rel=1e-14)
         assert error == pytest.approx(sample.std(ddof=1) / math.sqrt(3), rel=1e-12)

@@ -289,7 +289,7 @@ def _crossing(values: Sequence[float], means: Sequence[float]) -> float | None:
 
 
 def _notes(found: Sequence[MeasuredQuantity], draws: range, cause: str = "") -> Iterator[str]:
-    """Yield warnings about dead states, overflows, and measurements that are not extrapolated, for a cause."""
+    """Yield warnings: why measurements are not extrapolated (``cause``), dead states, overflows."""
     if draws and cause:
         yield (
             f"Predictions are for N → ∞, and {cause}. Measurements differ by about 1/√N in a radius and 1/N "
