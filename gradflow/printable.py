@@ -27,23 +27,30 @@ def format_count(count: int, one: str, several: str) -> str:
     return f"{count} {one if count == 1 else several}"
 
 
-def format_log10(log10: float) -> str:
-    """Return 10**log10 in a few digits, also where a float64 cannot hold it.
+def format_log10(log10: float, digits: int = 6) -> str:
+    """Return 10**log10 in at most ``digits`` digits, also where a float64 cannot hold it.
+
+    Numbers far from 1 have four digits, because their logarithm leaves no more.
 
     Examples
     --------
     >>> format_log10(-1233.01886), format_log10(0.0), format_log10(-math.inf)
     ('9.575e-1234', '1', '0')
+    >>> format_log10(-1.5), format_log10(-1.5, 4)
+    ('0.0316228', '0.03162')
     """
     if not math.isfinite(log10):
         return "0" if log10 < 0 else "inf"
     if -4 <= log10 < 6:
-        return f"{10.0**log10:.6g}"
+        return f"{10.0**log10:.{digits}g}"
     if abs(log10) >= 1e12:  # log10 itself has no digits left for the mantissa
         return f"10^{log10:.6g}"
     exponent = math.floor(log10)
-    mantissa = f"{10 ** (log10 - exponent):.3f}"
-    return f"1.000e{exponent + 1:+03d}" if mantissa == "10.000" else f"{mantissa}e{exponent:+03d}"
+    places = min(digits, 4) - 1
+    mantissa = f"{10 ** (log10 - exponent):.{places}f}"
+    return (
+        f"{1:.{places}f}e{exponent + 1:+03d}" if mantissa.startswith("10") else f"{mantissa}e{exponent:+03d}"
+    )
 
 
 def round_up(error: float) -> float:

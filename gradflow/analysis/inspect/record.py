@@ -16,25 +16,27 @@ class Layers:
 
     layer: list[str] = column("its name in the file")
     cell: list[str] = column("rnn, lstm or gru")
-    framework: list[str] = column("framework whose names and gate order the arrays follow")
-    direction: list[str] = column("forward, or backward: from the last input to the first")
-    input_size: list[int] = column("features of an input")
+    framework: list[str] = column("framework whose names and gate order the arrays follow", detail=True)
+    direction: list[str] = column("forward, or backward: from the last input to the first", detail=True)
+    input_size: list[int] = column("features of an input", detail=True)
     hidden_size: list[int] = column("units")
-    parameters: list[int] = column("number of trainable weights and biases")
+    parameters: list[int] = column("number of trainable weights and biases", detail=True)
     spectral_radius: list[float] = column(
-        "spectral radius of the recurrent matrix; with several gates the largest (table gates has each)"
+        "spectral radius of the recurrent matrix; with several gates the largest (table gates has each)",
+        detail=True,
     )
-    norm: list[float] = column("spectral norm of the recurrent matrix of all gates")
-    forget_bias: list[float | None] = column("mean effective bias of the forget gate")
+    norm: list[float] = column("spectral norm of the recurrent matrix of all gates", detail=True)
+    forget_bias: list[float | None] = column("mean effective bias of the forget gate", detail=True)
     rate: list[float] = column(
         "rate of growth over the second half of the lags back from the last step; median over sequences",
         unit="nats per step",
+        detail=True,
     )
     half_life: list[float] = column(
         "steps in which a gradient halves at that rate; inf: it never halves", unit="step"
     )
     horizon_float32: list[int | None] = column(
-        "first lag outside float32's normal numbers, along the first sequence", unit="step"
+        "first lag outside float32's normal numbers, along the first sequence", unit="step", detail=True
     )
     verdict: list[str | None] = column(
         "of the median rate over all possible sequences, from an interval that contains it. stable: at every "
@@ -51,28 +53,34 @@ class Layers:
         "given input; undecided: the ends disagree"
     )
     fed: list[str] = column(
-        "what the layer receives: the input, the output of the layer below, or unit normal draws"
+        "what the layer receives: the input, the output of the layer below, or unit normal draws", detail=True
     )
     assumed: list[str] = column(
-        "options that the file does not state, with the assumed values (--assume changes them)"
+        "options that the file does not state, with the assumed values (--assume changes them)", detail=True
     )
-    blow_up_step: list[int | None] = column("step at which the state overflows", unit="step")
-    log10_credit: list[float] = column("log₁₀ of the credit", log10=True, levels=ARRIVAL_LEVELS)
-    log10_credit_low: list[float] = column("the lowest log₁₀ of the credit over ends", log10=True)
-    log10_credit_high: list[float] = column("the highest log₁₀ of the credit over ends", log10=True)
-    log10_credit_last: list[float] = column("log₁₀ of the credit from the last step", log10=True)
+    blow_up_step: list[int | None] = column("step at which the state overflows", unit="step", detail=True)
+    log10_credit: list[float] = column("log₁₀ of the credit", log10=True, levels=ARRIVAL_LEVELS, detail=True)
+    log10_credit_low: list[float] = column(
+        "the lowest log₁₀ of the credit over ends", log10=True, detail=True
+    )
+    log10_credit_high: list[float] = column(
+        "the highest log₁₀ of the credit over ends", log10=True, detail=True
+    )
+    log10_credit_last: list[float] = column("log₁₀ of the credit from the last step", log10=True, detail=True)
     log10_norm_ratio: list[float] = column(
         "log₁₀ of ‖∂s_t/∂s_{t−L}‖₂ / ‖∂s_t/∂s_{t−1}‖₂, the growth over L − 1 steps; median over ends",
         log10=True,
+        detail=True,
     )
-    ends: list[int] = column("steps t from which gradients go back, in all sequences")
-    ends_arriving: list[int] = column("ends from which the gradient arrives")
-    rate_low: list[float] = column("the lowest rate over sequences", unit="nats per step")
-    rate_high: list[float] = column("the highest rate over sequences", unit="nats per step")
+    ends: list[int] = column("steps t from which gradients go back, in all sequences", detail=True)
+    ends_arriving: list[int] = column("ends from which the gradient arrives", detail=True)
+    rate_low: list[float] = column("the lowest rate over sequences", unit="nats per step", detail=True)
+    rate_high: list[float] = column("the highest rate over sequences", unit="nats per step", detail=True)
     trajectory_error: list[float] = column(
         "estimate of how far log₁₀ of a norm moves when weights and inputs move by one unit in the last "
         "place: twice the largest change over lags, sequences and three runs",
         unit="decades",
+        detail=True,
     )
 
 
@@ -123,14 +131,14 @@ class Advice:
     log10_credit: list[float] = column(
         "log₁₀ of the credit with the change, median over ends", log10=True, levels=ARRIVAL_LEVELS
     )
-    rate: list[float] = column("rate of growth with the change", unit="nats per step")
+    rate: list[float] = column("rate of growth with the change", unit="nats per step", detail=True)
     arrives: list[bool] = column("whether a gradient arrives from every end with the change")
     advised: list[bool] = column("whether the conclusion advises this change")
     log10_credit_low: list[float] = column(
-        "the lowest log₁₀ of the credit with the change, over ends", log10=True
+        "the lowest log₁₀ of the credit with the change, over ends", log10=True, detail=True
     )
-    log10_credit_high: list[float] = column("the highest of these", log10=True)
-    ends_arriving: list[int] = column("ends from which the gradient arrives with the change")
+    log10_credit_high: list[float] = column("the highest of these", log10=True, detail=True)
+    ends_arriving: list[int] = column("ends from which the gradient arrives with the change", detail=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -171,20 +179,24 @@ class Changes:
     weight_change: list[float] = column(
         "‖W after − W before‖ / ‖W before‖ of the recurrent weights, Frobenius norm"
     )
-    spectral_radius_before: list[float] = column("spectral radius of the recurrent matrix, in the first file")
-    spectral_radius_after: list[float] = column("in the second")
-    norm_before: list[float] = column("spectral norm of the recurrent matrix, in the first file")
-    norm_after: list[float] = column("in the second")
-    forget_bias_before: list[float | None] = column("mean forget bias, in the first file")
-    forget_bias_after: list[float | None] = column("in the second")
-    rate_before: list[float] = column(
-        "rate of growth, in the first file", unit="nats per step", levels=STILL_LEVELS
+    spectral_radius_before: list[float] = column(
+        "spectral radius of the recurrent matrix, in the first file", detail=True
     )
-    rate_after: list[float] = column("in the second", unit="nats per step")
+    spectral_radius_after: list[float] = column("in the second", detail=True)
+    norm_before: list[float] = column("spectral norm of the recurrent matrix, in the first file", detail=True)
+    norm_after: list[float] = column("in the second", detail=True)
+    forget_bias_before: list[float | None] = column("mean forget bias, in the first file", detail=True)
+    forget_bias_after: list[float | None] = column("in the second", detail=True)
+    rate_before: list[float] = column(
+        "rate of growth, in the first file", unit="nats per step", levels=STILL_LEVELS, detail=True
+    )
+    rate_after: list[float] = column("in the second", unit="nats per step", detail=True)
     log10_credit_before: list[float] = column("log₁₀ of the credit, in the first file", log10=True)
     log10_credit_after: list[float] = column("in the second", log10=True)
-    log10_norm_ratio_before: list[float] = column("log₁₀ of the norm ratio, in the first file", log10=True)
-    log10_norm_ratio_after: list[float] = column("in the second", log10=True)
+    log10_norm_ratio_before: list[float] = column(
+        "log₁₀ of the norm ratio, in the first file", log10=True, detail=True
+    )
+    log10_norm_ratio_after: list[float] = column("in the second", log10=True, detail=True)
     arrival_before: list[str] = column("whether credit arrives (arrival), in the first file")
     arrival_after: list[str] = column("in the second")
     verdict_before: list[str | None] = column("verdict, in the first file")
@@ -263,9 +275,10 @@ class Inspection(Record):
                 (DrawnColumn("log10_credit"), DrawnColumn("log10_credit_before", dashed=True)),
             )
         ],
+        shown=True,
     )
     units: Units | None = table(
-        "units that are shut or open at every step", absent="add --units (units=True)"
+        "units that are shut or open at every step", absent="add --units (units=True)", shown=True
     )
     files: Files | None = table(
         "one row for each file",
@@ -275,6 +288,7 @@ class Inspection(Record):
                 ("file",), (DrawnColumn("rate_low"), DrawnColumn("rate_high")), label="rates of its layers"
             )
         ],
+        shown=True,
     )
     changes: Changes | None = table(
         "before and after",
@@ -286,6 +300,7 @@ class Inspection(Record):
                 label="growth",
             )
         ],
+        shown=True,
     )
 
     def get_verdicts(self) -> frozenset[str]:
