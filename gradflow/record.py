@@ -33,8 +33,8 @@ class ColumnMeaning(NamedTuple):
     double. ``levels`` are values with their names: a table shows the rows where they are crossed, and a
     picture has a line there. ``bound`` names a column with a bound for each entry. An entry below its bound
     is only rounding, which differs between processors, so people are shown the bound. ``error`` names a
-    column with the standard error of each entry, ``low`` and ``high`` two columns with the ends of its spread:
-    the main table shows them beside the entry. A column with ``detail`` is left out of the main table; other
+    column with the standard error of each entry, ``low`` and ``high`` those with the ends of its spread: the
+    main table shows them beside the entry. A column with ``detail`` is left out of the main table; other
     views and formats have it.
     """
 

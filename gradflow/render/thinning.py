@@ -15,7 +15,7 @@ def choose_rows(
     levels: Collection[float] = (),
     steps: Sequence[int] | None = None,
 ) -> list[int]:
-    """Return the indices of the rows to show, in order: at most ``rows`` of ``count``, if that is not too few.
+    """Return the indices of the rows to show, in order: at most ``rows`` of ``count``, but not too few.
 
     They always include the first row, the last row and the peak of each sequence of ``values``, then the
     first row past every crossing of a level, as many as there is room for: the first crossing of each level

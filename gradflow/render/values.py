@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from gradflow.printable import escape_unprintable, format_log10
 from gradflow.record import ColumnMeaning
@@ -58,7 +58,7 @@ def format_entry(
 def format_estimate(
     column: ColumnMeaning, entry: Any, entries: Mapping[str, Any], *, unicode: bool = True
 ) -> str:
-    """Return one entry as the main table shows it: in few digits, and with its error or spread, if it has one.
+    """Return one entry as the main table shows it: in few digits, with its error or spread if it has one.
 
     A number has no digit below the second one of its error or of half its spread. A logarithm is shown as the
     number itself, with three digits if it has a spread.
@@ -89,7 +89,7 @@ def format_estimate(
     return format_entry(column, entry, entries, MAIN_DIGITS)
 
 
-def is_finite(value: Any) -> bool:
+def is_finite(value: Any) -> TypeGuard[float]:
     """Return whether a value is a finite real number."""
     return isinstance(value, float) and math.isfinite(value)
 

@@ -16,14 +16,14 @@ MAX_UNTHINNED_ROWS = 50  # of a table without a curve
 MAX_SIDE_BY_SIDE = 8  # series without an index
 MIN_SPARKLINE_RANGE = 0.01  # a curve that moves less is drawn as a flat line
 MIN_SPARKLINE_WIDTH = 8
-FIELD_NAME_WIDTH = 12  # of the names of fields on a narrow screen
+FIELD_NAME_WIDTH = 16  # of the names of fields on a narrow screen
 
 
 class TextGrid(NamedTuple):
     """A titled grid of text.
 
-    ``name`` is that of its table or matrix. ``rules`` are the rows that have a line above them, ``text_columns`` the columns that hold text and not
-    numbers. ``remark`` stands below the grid.
+    ``name`` is that of its table or matrix. ``rules`` are the rows that have a line above them,
+    ``text_columns`` the columns that hold text and not numbers. ``remark`` stands below the grid.
     """
 
     name: str
@@ -35,8 +35,11 @@ class TextGrid(NamedTuple):
     remark: str = ""
 
 
-def make_grids(record: Record, style: Style) -> list[TextGrid]:
-    """Return the grids of a record: summary, tables and matrices, or only the one that the style names."""
+def make_grids(record: Record, style: Style, screen: int | None = None) -> list[TextGrid]:
+    """Return the grids of a record: summary, tables and matrices, or only the one that the style names.
+
+    Curves are shorter if they have to fit a ``screen`` of so many columns.
+    """
     if style.table is not None:
         selected = select_table(record, style.table)
         if isinstance(selected, Matrix):
@@ -46,7 +49,7 @@ def make_grids(record: Record, style: Style) -> list[TextGrid]:
         if selected.meaning.chapters:
             return []
         if _stands_side_by_side(selected):
-            return [_make_side_by_side_grid(selected, [], style)]
+            return [_make_side_by_side_grid(selected, [], style, screen)]
         return [_make_table_grid(selected, style)]
     summary = _make_summary_grid(record)
     grids = [summary] if summary.rows else []
@@ -58,7 +61,7 @@ def make_grids(record: Record, style: Style) -> list[TextGrid]:
             continue
         below = [other for other in pending if other.meaning.across == table.meaning.across]
         pending = [other for other in pending if other not in below]
-        grids.append(_make_side_by_side_grid(table, below, style))
+        grids.append(_make_side_by_side_grid(table, below, style, screen))
     matrices = get_matrices(record).items()
     return grids + [_make_matrix_grid(name, meaning, matrix) for name, (meaning, matrix) in matrices]
 
@@ -137,10 +140,12 @@ def find_text_columns(table: TableRows, names: Sequence[str]) -> list[int]:
     ]
 
 
-def _make_side_by_side_grid(main: TableRows, below: Sequence[TableRows], style: Style) -> TextGrid:
+def _make_side_by_side_grid(
+    main: TableRows, below: Sequence[TableRows], style: Style, screen: int | None
+) -> TextGrid:
     """Return a grid with a column for each series: its curve, its values by index, then its other fields."""
     keys = get_keys(main)
-    rows, remark = make_curve_rows(main, style) if main.meaning.index else ([], "")
+    rows, remark = make_curve_rows(main, style, screen) if main.meaning.index else ([], "")
     start = len(rows)
     for table in below if main.meaning.index else [main, *below]:
         rows += make_field_rows(table, keys, list(table.columns), format_fields)
@@ -149,7 +154,9 @@ def _make_side_by_side_grid(main: TableRows, below: Sequence[TableRows], style: 
     return TextGrid(main.name, make_title(main), header, rows, rules, remark=remark)
 
 
-def make_curve_rows(table: TableRows, style: Style, digits: int = FULL_DIGITS) -> tuple[list[list[str]], str]:
+def make_curve_rows(
+    table: TableRows, style: Style, screen: int | None, digits: int = FULL_DIGITS
+) -> tuple[list[list[str]], str]:
     """Return the rows of a table with an index: the curve of each series, then its values by index.
 
     The second result is a remark on rows that are left out.
@@ -161,7 +168,7 @@ def make_curve_rows(table: TableRows, style: Style, digits: int = FULL_DIGITS) -
     places = choose_rows(len(index), style.rows, curves, value.levels, index)
     low, high = min(map(_find_low, curves), default=0.0), max(map(_find_high, curves), default=0.0)
     ends = (low, max(high, low + MIN_SPARKLINE_RANGE))
-    width = _choose_sparkline_width(len(series), style.width)
+    width = _choose_sparkline_width(len(series), screen)
     sparklines = [
         draw_sparkline(list(values.values()), ends, unicode=style.unicode, width=width) for values in series
     ]
@@ -177,7 +184,7 @@ def make_curve_rows(table: TableRows, style: Style, digits: int = FULL_DIGITS) -
 
 
 def _choose_sparkline_width(series: int, screen: int | None) -> int:
-    """Return how many marks a curve has, so that the curves of all series fit a screen, if that is possible."""
+    """Return how many marks a curve has, so that the curves of all series fit a screen if possible."""
     if screen is None:
         return SPARKLINE_WIDTH
     return max(MIN_SPARKLINE_WIDTH, min(SPARKLINE_WIDTH, (screen - FIELD_NAME_WIDTH) // series - 2))

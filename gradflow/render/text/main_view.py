@@ -1,4 +1,4 @@
-"""What a person sees of a record at first: its main table in few columns, rows and digits, and what else there is."""
+"""What a person sees of a record at first: its main table in few columns, rows and digits."""
 
 from collections.abc import Mapping
 from functools import partial
@@ -50,7 +50,7 @@ def _make_grid(table: TableRows, below: list[TableRows], style: Style) -> TextGr
     if not (table.meaning.across and table.meaning.index):
         return _make_row_grid(table, style)
     keys = get_keys(table)
-    rows, remark = make_curve_rows(table, style, MAIN_DIGITS)
+    rows, remark = make_curve_rows(table, style, style.width, MAIN_DIGITS)
     start = len(rows)
     for other in below:
         names = list(_choose_columns(other))

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from rich.box import Box
 from rich.cells import cell_len
+from rich.console import JustifyMethod
 from rich.table import Table
 from rich.text import Text
 
@@ -27,23 +28,23 @@ class FittedColumns(NamedTuple):
 
 
 def fit_columns(grid: TextGrid, screen: int | None) -> FittedColumns:
-    """Return the columns that fit a screen: from the left, as many as have room for their longest word.
+    """Return the columns that fit a screen: from the left, each that has room for its longest word.
 
-    Columns that can be narrower than their entries, since they hold text, share the room that is left.
+    Text is wrapped into the room that is left, that of the first columns least. Names in the first column are
+    wrapped only if they are longer than a third of the screen.
 
     Examples
     --------
     >>> grid = TextGrid("t", "t", ["layer", "standard_error", "x"], [["rnn", "0.125", "1"]])
     >>> fit_columns(grid, None), fit_columns(grid, 18).widths, fit_columns(grid, 12).places
-    (FittedColumns(places=[0, 1, 2], widths=[5, 14, 1]), [5, 9], [0])
+    (FittedColumns(places=[0, 1, 2], widths=[5, 14, 1]), [5, 10], [0, 2])
     """
     columns = [[row[place] for row in [grid.header, *grid.rows]] for place in range(len(grid.header))]
     natural = [max(map(cell_len, entries)) for entries in columns]
-    places, widths = [0], natural[:1]
     if screen is None or _measure_total(natural) <= screen:
         return FittedColumns([*range(len(columns))], natural)
     least = [max(_measure_longest_piece(entry) for entry in entries) for entries in columns]
-    places, widths = [0], [min(least[0], screen - 1)]
+    places, widths = [0], [min(natural[0], max(least[0], screen // 3), screen - 1)]
     for place in range(1, len(columns)):
         if _measure_total([*widths, least[place]]) <= screen:
             places.append(place)
@@ -66,9 +67,9 @@ def make_rich_table(grid: TextGrid, fitted: FittedColumns, style: Style) -> Tabl
         padding=(0, 0, 0, 1),
     )
     for place, width in zip(*fitted, strict=True):
-        justify = "left" if place in grid.text_columns else "right"
         header = Text("\n".join(_wrap_entry(grid.header[place], width)))
-        table.add_column(header, justify=justify, width=width, overflow="fold")
+        side: JustifyMethod = "left" if place in grid.text_columns else "right"
+        table.add_column(header, justify=side, width=width, overflow="fold")
     for number, row in enumerate(grid.rows, 1):
         cells = [_make_cell(row[place], width) for place, width in zip(*fitted, strict=True)]
         table.add_row(*cells, end_section=number in grid.rules)

@@ -22,11 +22,12 @@ from gradflow.render.text.main_view import list_further_names, make_main_grids
 from gradflow.render.text.rich_tables import describe_unfit, fit_columns, make_rich_table
 from gradflow.render.text.verdict_styles import VERDICT_STYLES, choose_worst_style
 
+MIN_SCREEN_WIDTH = 20  # a narrower screen wraps lines itself
 PROSE_WIDTH = 80  # of the conclusion off a terminal
 MAX_PROSE_WIDTH = 100  # of the conclusion on a wide terminal
 PANEL_MARGIN = 4  # two edges and a blank beside each
 NATURAL_WIDTH = 10**6  # wider than any table
-VERDICT_WORD = re.compile(rf"(?<![\w./:-])(?:{'|'.join(VERDICT_STYLES)})(?![\w/-])")
+VERDICT_WORD = re.compile(rf"(?<![\w./:-])(?:{'|'.join(VERDICT_STYLES)})(?![\w/-]|\.\w)")
 
 
 @text_renderer(carries_notes=False)
@@ -34,12 +35,14 @@ def render_table(record: Record, style: Style) -> str:
     """Return the record at the width of the screen, or at its natural width without a screen."""
     if style.brief:
         return "".join(f"{sentence}\n" for sentence in get_sentences(record))
+    if style.width is not None:
+        style = style._replace(width=max(style.width, MIN_SCREEN_WIDTH))
     sentences = get_sentences(record) if style.table is None else []
     chapters = make_chapters(record, style)
     is_whole = style.details or style.table is not None
     parts: list[list[RenderableType]] = []
     if is_whole or not chapters:
-        grids = make_grids(record, style) if is_whole else make_main_grids(record, style)
+        grids = make_grids(record, style, style.width) if is_whole else make_main_grids(record, style)
         parts += [_make_grid_lines(grid, style) for grid in grids]
     parts += [[*make_chapter_lines(chapter, style)] for chapter in chapters]
     if chapters:  # the conclusion is about all of them
