@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-
 from gradflow.analysis import ARRIVALS, FLOW_VERDICTS, INSPECTION_VERDICTS, REGIMES
 from gradflow.record import ColumnMeaning, MatrixMeaning, ScalarMeaning, TableMeaning, describe_fields
 from gradflow.render.style import DEFAULT_ROWS, Style
@@ -177,7 +176,7 @@ def test_lines_fit_the_screen_and_no_number_or_name_is_cut(result, draw, width):
 
 
 def without_remarks(text):
-    """Return a text in color without its remarks, which are dim and depend on the screen, and without codes."""
+    """Return a text in color without codes and without its remarks, which are dim and depend on the screen."""
     return CODE.sub("", re.sub(r"\x1b\[2m.*?\x1b\[0m", "", text))
 
 

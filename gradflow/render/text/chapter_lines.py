@@ -3,13 +3,13 @@
 from collections.abc import Sequence
 from textwrap import wrap
 
-from rich.cells import cell_len
 from rich.text import Text
 
 from gradflow.notation.formulas import break_formula, split_spans, strip_marks
 from gradflow.notation.tex import tex
 from gradflow.render.style import Style
 from gradflow.render.text.chapters import Chapter, ChapterStep
+from gradflow.render.wrapping import wrap_text
 
 STEP_INDENT = 6  # width of the number of a line; the rest of the line is indented by as much
 MIN_STEP_WIDTH = 16
@@ -23,13 +23,6 @@ def make_chapter_lines(chapter: Chapter, style: Style) -> list[Text]:
     for step in chapter.steps:
         lines += [Text(), *_make_step(step, style)]
     return [*lines, Text(), *_make_paragraphs(chapter.after, style)] if chapter.after else lines
-
-
-def wrap_text(text: str, width: int | None) -> list[str]:
-    """Return a text as lines of at most ``width`` columns; a longer word is a line of its own."""
-    if width is None or cell_len(text) <= width:
-        return [text]
-    return wrap(text, width, break_long_words=False, break_on_hyphens=False)
 
 
 def _make_paragraphs(texts: Sequence[tuple[str, str]], style: Style) -> list[Text]:

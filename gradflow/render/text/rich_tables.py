@@ -12,7 +12,7 @@ from rich.text import Text
 from gradflow.render.style import Style
 from gradflow.render.text.grids import TextGrid
 from gradflow.render.text.verdict_styles import VERDICT_STYLES
-from gradflow.render.wrapping import split_name, wrap_name
+from gradflow.render.wrapping import split_name, wrap_name, wrap_text
 
 COLUMN_GAP = 2
 # Rules below the header and between groups of rows, and no other line.
@@ -92,7 +92,11 @@ def _make_cell(entry: str, width: int) -> Text:
 
 
 def _wrap_entry(entry: str, width: int) -> list[str]:
-    return [entry] if cell_len(entry) <= width else wrap_name(entry, width)
+    """Return the lines of an entry, broken at blanks, and within a word only if it is too long by itself."""
+    lines = wrap_text(entry, width)
+    return [
+        part for line in lines for part in ([line] if cell_len(line) <= width else wrap_name(line, width))
+    ]
 
 
 def _measure_longest_piece(entry: str) -> int:

@@ -15,12 +15,13 @@ from rich.text import Text
 from gradflow.record import Record
 from gradflow.render.renderer import text_renderer
 from gradflow.render.style import Style
-from gradflow.render.text.chapter_lines import make_chapter_lines, wrap_text
+from gradflow.render.text.chapter_lines import make_chapter_lines
 from gradflow.render.text.chapters import make_chapters
 from gradflow.render.text.grids import TextGrid, get_sentences, make_grids
 from gradflow.render.text.main_view import list_further_names, make_main_grids
 from gradflow.render.text.rich_tables import describe_unfit, fit_columns, make_rich_table
 from gradflow.render.text.verdict_styles import VERDICT_STYLES, choose_worst_style
+from gradflow.render.wrapping import wrap_text
 
 MIN_SCREEN_WIDTH = 20  # a narrower screen wraps lines itself
 PROSE_WIDTH = 80  # of the conclusion off a terminal
