@@ -27,24 +27,26 @@ def format_count(count: int, one: str, several: str) -> str:
     return f"{count} {one if count == 1 else several}"
 
 
-def format_log10(log10: float, digits: int | None = None) -> str:
-    """Return 10**log10 in a few digits (or in ``digits``), also where a float64 cannot hold it.
+def format_log10(log10: float, digits: int = 6) -> str:
+    """Return 10**log10 in at most ``digits`` digits, also where a float64 cannot hold it.
+
+    Numbers far from 1 have four digits at most, because their logarithm leaves no more.
 
     Examples
     --------
     >>> format_log10(-1233.01886), format_log10(0.0), format_log10(-math.inf)
     ('9.575e-1234', '1', '0')
-    >>> format_log10(-1233.01886, 2), format_log10(-2.0, 2), format_log10(math.log10(0.0996), 2)
-    ('9.6e-1234', '0.01', '0.1')
+    >>> format_log10(-1233.01886, 2), format_log10(-1.5, 4), format_log10(math.log10(0.0996), 2)
+    ('9.6e-1234', '0.03162', '0.1')
     """
     if not math.isfinite(log10):
         return "0" if log10 < 0 else "inf"
     if -4 <= log10 < 6:
-        return f"{10.0**log10:.{digits or 6}g}"
+        return f"{10.0**log10:.{digits}g}"
     if abs(log10) >= 1e12:  # log10 itself has no digits left for the mantissa
         return f"10^{log10:.6g}"
     exponent = math.floor(log10)
-    places = 3 if digits is None else digits - 1
+    places = min(digits, 4) - 1
     mantissa = f"{10 ** (log10 - exponent):.{places}f}"
     if mantissa.startswith("10"):
         mantissa, exponent = f"{1:.{places}f}", exponent + 1

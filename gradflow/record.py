@@ -32,7 +32,10 @@ class ColumnMeaning(NamedTuple):
     ``log10_in`` names the column with the logarithms of this column, for numbers outside the range of a
     double. ``levels`` are values with their names: a table shows the rows where they are crossed, and a
     picture has a line there. ``bound`` names a column with a bound for each entry. An entry below its bound
-    is only rounding, which differs between processors, so people are shown the bound.
+    is only rounding, which differs between processors, so people are shown the bound. ``error`` names a
+    column with the standard error of each entry, ``low`` and ``high`` those with the ends of its spread: the
+    main table shows them beside the entry. A column with ``detail`` is left out of the main table; other
+    views and formats have it.
     """
 
     description: str
@@ -41,6 +44,10 @@ class ColumnMeaning(NamedTuple):
     levels: Mapping[float, str] = MappingProxyType({})
     log10_in: str = ""
     bound: str = ""
+    error: str = ""
+    low: str = ""
+    high: str = ""
+    detail: bool = False
 
 
 class ChapterLayout(NamedTuple):
@@ -71,7 +78,8 @@ class TableMeaning:
     column ``index`` then runs down and the column ``value`` fills the grid; without ``index`` each column of
     the table becomes a row. Without ``across``, ``value`` names the column whose peak and crossings are
     always shown. ``chapters`` says how to show a table of numbered lines. ``absent`` says how to get the
-    table when a record lacks it. ``drawn`` are its pictures.
+    table when a record lacks it. ``drawn`` are its pictures. A table with ``shown`` stands below the main
+    table, which is the first of a record; people ask for the others.
     """
 
     description: str
@@ -81,6 +89,7 @@ class TableMeaning:
     absent: str = ""
     chapters: ChapterLayout | None = None
     drawn: tuple[Drawing, ...] = ()
+    shown: bool = False
 
 
 class MatrixMeaning(NamedTuple):
@@ -106,9 +115,13 @@ def column(
     levels: Mapping[float, str] = MappingProxyType({}),
     log10_in: str = "",
     bound: str = "",
+    error: str = "",
+    low: str = "",
+    high: str = "",
+    detail: bool = False,
 ) -> Any:
     """Declare a column of a table: an array, or a sequence whose entries may be None."""
-    meaning = ColumnMeaning(description, unit, log10, levels, log10_in, bound)
+    meaning = ColumnMeaning(description, unit, log10, levels, log10_in, bound, error, low, high, detail)
     return field(metadata={"meaning": meaning})
 
 
@@ -121,9 +134,10 @@ def table(
     absent: str = "",
     chapters: ChapterLayout | None = None,
     drawn: Sequence[Drawing] = (),
+    shown: bool = False,
 ) -> Any:
     """Declare a table of a record; None stands for a table that the record lacks."""
-    meaning = TableMeaning(description, index, tuple(across), value, absent, chapters, tuple(drawn))
+    meaning = TableMeaning(description, index, tuple(across), value, absent, chapters, tuple(drawn), shown)
     return field(default=None, metadata={"meaning": meaning})
 
 

@@ -17,6 +17,7 @@ from gradflow.layouts.assumptions import check_assumptions
 from gradflow.layouts.checkpoint import Checkpoint, load
 from gradflow.layouts.network import Network
 from gradflow.layouts.to_torch import TorchModule, build_modules
+from gradflow.printable import format_count
 from gradflow.readers.messages import quote
 from gradflow.record import Record, column, scalar, table
 
@@ -61,6 +62,7 @@ class Conversion(Record):
 
     container: str = scalar("format of the new file")
     size: int = scalar("size of the new file", unit="byte")
+    conclusion: str = scalar("the result in words", prose=True)
 
     modules: Modules = table(
         "the written modules", drawn=[ItemDrawing(("module",), (DrawnColumn("parameters"),))]
@@ -130,12 +132,19 @@ def convert(
         notes=(*checkpoint.remarks, *remarks),
         container=file.container,
         size=size,
+        conclusion=_conclude(made, target),
         modules=_table(made, alone),
         arrays=WrittenArrays.of(arrays),
     )
 
 
 Made = list[tuple[Network, TorchModule]]
+
+
+def _conclude(made: Made, target: str | Path) -> str:
+    count = format_count(len(made), "module", "modules")
+    parameters = sum(module.parameters for _, module in made)
+    return f"{count} of torch with {parameters} parameters: written to {os.fspath(target)}."
 
 
 def _choose_networks(

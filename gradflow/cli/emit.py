@@ -35,6 +35,8 @@ class OutputRequest(NamedTuple):
     plot: options.Plot = None
     chart: options.Chart = False
     table: options.Table = None
+    details: options.Details = False
+    brief: options.Brief = False
     rows: options.Rows = DEFAULT_ROWS
     all_rows: options.AllRows = False
     fail_on: options.FailOn = None
@@ -43,28 +45,36 @@ class OutputRequest(NamedTuple):
     def choose_format(self) -> str:
         """Return the format: of the option, else of the file suffix, else of GRADFLOW_FORMAT, else a table.
 
+        --details and --brief ask for a table, whatever GRADFLOW_FORMAT says.
+
         Raises
         ------
         UsageError
-            If the format or the suffix is unknown, or if --chart and another format are given.
+            If the format or the suffix is unknown, or if an option asks for another format.
         """
-        if self.chart:
-            if self.format not in (None, "chart"):
-                raise UsageError(f"--chart conflicts with -f {self.format}: leave one of them out")
-            return "chart"
         suffix = Path(self.output).suffix.lower() if self.output else ""
-        if self.format is None and suffix and suffix not in FORMAT_SUFFIXES:
+        if not (self.format or self.chart) and suffix and suffix not in FORMAT_SUFFIXES:
             raise UsageError(
                 f"{self.output!r}: no format has the suffix {suffix!r}; "
                 f"use {', '.join(FORMAT_SUFFIXES)}, or give the format with -f"
             )
-        name = self.format or FORMAT_SUFFIXES.get(suffix)
-        if name is None:
+        name = self.format or ("" if self.chart else FORMAT_SUFFIXES.get(suffix, ""))
+        if name and name not in FORMATS:
+            raise UsageError(describe_unknown("format", name, FORMATS))
+        source = f"-f {name}" if self.format else f"-o {self.output}"
+        for option, given, format in (
+            ("--chart", self.chart, "chart"),
+            ("--details", self.details, "table"),
+            ("--brief", self.brief, "table"),
+        ):
+            if given and name and name != format:
+                raise UsageError(f"{option} conflicts with {source}: leave one of them out")
+            if given:
+                name, source = format, option
+        if not name:
             name = os.environ.get("GRADFLOW_FORMAT") or "table"
             if name not in FORMATS:
                 raise UsageError(f"GRADFLOW_FORMAT: {describe_unknown('format', name, FORMATS)}")
-        if name not in FORMATS:
-            raise UsageError(describe_unknown("format", name, FORMATS))
         return name
 
     def check(self, record_place: str) -> None:
@@ -87,6 +97,10 @@ class OutputRequest(NamedTuple):
             for verdict in self.fail_on:
                 if verdict not in verdicts:
                     raise UsageError(f"--fail-on: {describe_unknown('verdict', verdict, verdicts)}")
+        views = {"--table": self.table is not None, "--details": self.details, "--brief": self.brief}
+        given = [option for option, is_given in views.items() if is_given]
+        if len(given) > 1:
+            raise UsageError(f"{given[0]} conflicts with {given[1]}: leave one of them out")
         Destination(self.output).check()
         if self.plot is not None:
             self.load_picture_module().check_matplotlib()
@@ -185,12 +199,15 @@ def emit(record: Any, request: OutputRequest) -> None:
 
 
 def _make_style(request: OutputRequest, destination: Destination) -> Style:
-    rows = None if request.all_rows else request.rows
-    if destination.is_file:
-        return Style(table=request.table, rows=rows)
-    return Style(
+    style = Style(
         table=request.table,
-        rows=rows,
+        rows=None if request.all_rows else request.rows,
+        details=request.details,
+        brief=request.brief,
+    )
+    if destination.is_file:
+        return style
+    return style._replace(
         width=measure_width(sys.stdout),
         color=has_color(sys.stdout),
         unicode=has_unicode(sys.stdout),

@@ -127,9 +127,14 @@ Table = Annotated[
     str | None,
     option("--table", metavar="NAME", help="Table or matrix to show. csv, tsv and jsonl hold only one."),
 ]
-Rows = Annotated[
-    int, option("--rows", metavar="N", min=1, help="Approximate number of rows to show of each table.")
+Details = Annotated[
+    bool,
+    option("--details", help="Show everything: the summary, all tables and all columns.", show_default=False),
 ]
+Brief = Annotated[
+    bool, option("--brief", help="Print the conclusion alone, a line for each subject.", show_default=False)
+]
+Rows = Annotated[int, option("--rows", metavar="N", min=1, help="Number of rows to show of a long table.")]
 AllRows = Annotated[bool, option("--all-rows", help="Show every row.", show_default=False)]
 FailOn = Annotated[
     list[str] | None,

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-DEFAULT_ROWS = 20
+DEFAULT_ROWS = 12
 
 
 class Style(NamedTuple):
@@ -20,6 +20,10 @@ class Style(NamedTuple):
         Whether to use colors.
     unicode : bool
         Whether the destination can show letters beyond ASCII.
+    details : bool
+        In the format table: whether to show every table, column and scalar after the conclusion.
+    brief : bool
+        In the format table: whether to show the conclusion alone, a line for each subject.
     """
 
     table: str | None = None
@@ -27,3 +31,5 @@ class Style(NamedTuple):
     width: int | None = None
     color: bool = False
     unicode: bool = True
+    details: bool = False
+    brief: bool = False

@@ -1,50 +1,82 @@
 """Which rows of a long table are shown to a person."""
 
 import math
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 
 CROSSING_TOLERANCE = 1e-9
+# Which steps of a decade are listed: as many as fit, in this order of preference.
+ROUND_STEPS = ((1, 2, 5), (1, 3), (1,), ())
 
 
 def choose_rows(
-    count: int, rows: int | None, values: Sequence[Sequence[float]] = (), levels: Collection[float] = ()
+    count: int,
+    rows: int | None,
+    values: Sequence[Sequence[float]] = (),
+    levels: Collection[float] = (),
+    steps: Sequence[int] | None = None,
 ) -> list[int]:
-    """Return the indices of the rows to show, in order: about ``rows`` of ``count``.
+    """Return the indices of the rows to show, in order: at most ``rows`` of ``count``, but not too few.
 
-    They always include the first row, the last row, the peak of each sequence of ``values``, and the first
-    row past every crossing of a level. The others are spaced geometrically: most changes happen early.
+    They always include the first row, the last row and the peak of each sequence of ``values``, then the
+    first row past every crossing of a level, as many as there is room for: the first crossing of each level
+    before later ones. With ``steps`` the others are the round steps 1, 2, 5, 10, 20, 50, ...; in a table of
+    few steps, or where more rows are asked for, further steps are spaced geometrically, because most changes
+    happen early. Without ``steps`` the rows are spaced evenly.
 
     Parameters
     ----------
     count : int
         How many rows the table has.
     rows : int, optional
-        About how many rows to show; None for all.
+        How many rows to show; None for all.
     values : sequence of sequences of float
         The curves whose peaks and crossings are kept, ``count`` values each.
     levels : collection of float
         The levels whose crossings are kept.
+    steps : sequence of int, optional
+        The step of each row, in order.
 
     Examples
     --------
-    >>> choose_rows(100, 8, [[*range(50), *range(50)]], levels=[48.5])
-    [0, 3, 6, 16, 39, 49, 50, 99]
+    >>> choose_rows(200, 12, [[*range(150), *range(50)]], levels=[48.5], steps=range(1, 201))
+    [0, 1, 4, 9, 19, 49, 99, 149, 150, 199]
+    >>> choose_rows(100, 5)
+    [0, 25, 50, 74, 99]
     """
     if rows is None or count <= rows:
         return list(range(count))
     kept = {0, count - 1}
-    for series in values:
-        kept.add(max(range(count), key=lambda place: (_rank(series[place]), -place)))
-        for level in levels:
-            kept.update(_find_crossings(series, level))
+    kept.update(max(range(count), key=lambda place: (_rank(series[place]), -place)) for series in values)
+    crossings = [list(_find_crossings(series, level)) for series in values for level in levels]
+    for turn in range(max(map(len, crossings), default=0)):
+        kept.update([places[turn] for places in crossings if turn < len(places)][: max(rows - len(kept), 0)])
+    if steps is None:
+        return _fill(kept, count, rows, lambda share: share)
+    for wanted in ROUND_STEPS:
+        listed = kept | {place for place, step in enumerate(steps) if _is_round(step, wanted)}
+        if len(listed) <= rows:
+            break
+    if 2 * len(listed) >= rows:
+        return sorted(listed)
+    return _fill(listed, count, rows, lambda share: (count - 1) ** share / (count - 1))
+
+
+def _fill(kept: set[int], count: int, rows: int, spacing: Callable[[float], float]) -> list[int]:
+    """Return the places that are kept, and others between them as ``spacing`` has them, at most ``rows``."""
     best = kept
-    # Early places coincide after rounding, so look for the finest spacing that still fits.
+    # Places coincide after rounding, so look for the finest spacing that still fits.
     for spaced in range(count):
-        finer = kept | {round((count - 1) ** (k / (spaced + 1))) for k in range(1, spaced + 1)}
+        finer = kept | {round((count - 1) * spacing(k / (spaced + 1))) for k in range(1, spaced + 1)}
         if len(finer) > rows:
             break
         best = finer
     return sorted(best)
+
+
+def _is_round(step: int, wanted: Collection[int]) -> bool:
+    """Return whether a step is one of the ``wanted`` digits times a power of ten."""
+    digits = str(step).rstrip("0")
+    return len(digits) == 1 and int(digits) in wanted
 
 
 def _find_crossings(series: Sequence[float], level: float) -> Iterator[int]:

@@ -1,4 +1,4 @@
-"""Long names on several lines, broken after punctuation and not in the middle of a word."""
+"""Long texts and names on several lines; a name is broken after punctuation, and no word in its middle."""
 
 import re
 from textwrap import wrap
@@ -29,3 +29,16 @@ def wrap_name(name: str, width: int) -> list[str]:
     """
     lines = wrap(_NAME_MARK.sub(rf"\1{_BREAK}", name), width, replace_whitespace=False)
     return [line.replace(_BREAK, "") for line in lines] or [""]
+
+
+def wrap_text(text: str, width: int | None) -> list[str]:
+    """Return a text as lines of at most ``width`` letters, broken at blanks; a longer word has its own line.
+
+    Examples
+    --------
+    >>> wrap_text("the rate of growth", 9), wrap_text("the rate", None)
+    (['the rate', 'of growth'], ['the rate'])
+    """
+    if width is None or len(text) <= width:
+        return [text]
+    return wrap(text, width, break_long_words=False, break_on_hyphens=False)

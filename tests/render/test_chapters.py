@@ -228,7 +228,7 @@ def test_lines_belong_to_their_chapter(anybody):
 
 
 def test_other_tables_are_grids(anybody, draw):
-    text = draw(anybody(), "table")
+    text = draw(anybody(), "table", Style(details=True))
     assert "others: others" in text
     assert "parts: parts" not in text
     assert "steps: steps" not in text

@@ -225,7 +225,7 @@ def test_huge_matrix_is_exact_in_json(records, draw):
 @pytest.mark.parametrize("name", ["table", "md", "html"])
 def test_huge_matrix_shows_its_power_of_two(records, draw, name):
     record = records["large"]
-    assert f"2^{record.power.exponent2}" in draw(record, name)
+    assert f"2^{record.power.exponent2}" in draw(record, name, Style(details=True))
 
 
 @pytest.mark.parametrize(("name", "delimiter"), [*DELIMITERS.items(), ("jsonl", None)])
@@ -238,7 +238,7 @@ def test_matrix_alone_is_multiplied_out(records, draw, name, delimiter):
 def test_people_see_every_scalar_and_column(records, draw):
     for record in records.values():
         for name in ("table", "html"):
-            text = draw(record, name, Style(rows=None))
+            text = draw(record, name, Style(rows=None, details=True))
             scalars = describe_fields(record, ScalarMeaning).items()
             for key in [key for key, (meaning, value) in scalars if value is not None and not meaning.prose]:
                 assert key in text

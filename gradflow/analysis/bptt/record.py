@@ -27,6 +27,7 @@ class LagParts:
         "‖what is lost without all later lags‖ / ‖whole‖, with a relative error of 1e-9; none outside the "
         "range of a double",
         levels={0.1: "10 %", 0.01: "1 %", 0.001: "0.1 %"},
+        log10_in="log10_truncation_error",
     )
     log10_truncation_error: NDArray[np.float64] = column(
         "log₁₀ of truncation_error",
@@ -121,6 +122,7 @@ class CreditAssignment(Record):
 
     lags: LagParts = table(
         "parts of ∂L/∂W by lag",
+        index="lag",
         value="truncation_error",
         drawn=[
             CurveDrawing("lag", (DrawnColumn("share"),), label="share of the gradient"),

@@ -51,18 +51,28 @@ class Cells:
     """A summary of the flow, one row for each cell, block and norm."""
 
     cell: list[str] = column("the cell, as it was named")
-    state_size: list[int] = column("numbers in the whole state")
+    state_size: list[int] = column("numbers in the whole state", detail=True)
     rate: NDArray[np.float64] = column(
-        "rate of growth over the second half of the lags, median", unit="nats per step", levels=STILL_LEVELS
+        "rate of growth over the second half of the lags, median",
+        unit="nats per step",
+        levels=STILL_LEVELS,
+        low="rate_low",
+        high="rate_high",
     )
     rate_low: NDArray[np.float64] = column("its 5 % quantile over seeds", unit="nats per step")
     rate_high: NDArray[np.float64] = column("its 95 % quantile over seeds", unit="nats per step")
     half_life: NDArray[np.float64] = column(
         "steps in which a gradient halves at this rate; inf: it never halves", unit="step"
     )
-    horizon_float32: list[int | None] = column("first lag outside float32's normal numbers", unit="step")
-    horizon_float16: list[int | None] = column("first lag outside float16's normal numbers", unit="step")
-    horizon_bfloat16: list[int | None] = column("first lag outside bfloat16's normal numbers", unit="step")
+    horizon_float32: list[int | None] = column(
+        "first lag outside float32's normal numbers", unit="step", detail=True
+    )
+    horizon_float16: list[int | None] = column(
+        "first lag outside float16's normal numbers", unit="step", detail=True
+    )
+    horizon_bfloat16: list[int | None] = column(
+        "first lag outside bfloat16's normal numbers", unit="step", detail=True
+    )
     verdict: list[str | None] = column(
         "verdict on the median share over all possible draws, at the largest lag. vanishing: under 1e-4; "
         "borderline: 1e-4 to 1e-2, or different verdicts at median_low and median_high; stable: 1e-2 to 100; "
@@ -76,33 +86,38 @@ class Cells:
         log10=True,
         levels=SHARE_LEVELS,
     )
-    log10_share_low: NDArray[np.float64] = column("its 5 % quantile over seeds", log10=True)
-    log10_share_high: NDArray[np.float64] = column("its 95 % quantile over seeds", log10=True)
+    log10_share_low: NDArray[np.float64] = column("its 5 % quantile over seeds", log10=True, detail=True)
+    log10_share_high: NDArray[np.float64] = column("its 95 % quantile over seeds", log10=True, detail=True)
     block: list[str] = column("the block of the product")
     kind: list[str] = column("the norm of that block")
-    blow_up_step: list[int | None] = column("step at which a state overflows", unit="step")
+    blow_up_step: list[int | None] = column("step at which a state overflows", unit="step", detail=True)
     norm_error: NDArray[np.float64] = column(
-        "upper bound of the relative error of a norm, from shortcuts and rounding, at lags before bound_from"
+        "upper bound of the relative error of a norm, from shortcuts and rounding, at lags before bound_from",
+        detail=True,
     )
     median_low: NDArray[np.float64] = column(
         "low end of an interval that contains the median of log10_share over all possible draws with "
         "probability median_confidence. It is the number of one draw, or inf if the state of that draw "
         "overflows. It is none with one draw",
         log10=True,
+        detail=True,
     )
-    median_high: NDArray[np.float64] = column("high end of that interval", log10=True)
+    median_high: NDArray[np.float64] = column("high end of that interval", log10=True, detail=True)
     bound_from: list[int | None] = column(
         "first lag at which rounding leaves no digit of the norm: log10_norm is then an upper bound",
         unit="step",
+        detail=True,
     )
     step_norm_error: NDArray[np.float64] = column(
         "bound of the relative error of the norms in log10_step_norm, rounded up. With more than 160 numbers "
-        "in the state, it is wrong with a probability below 1e-6"
+        "in the state, it is wrong with a probability below 1e-6",
+        detail=True,
     )
     trajectory_error: NDArray[np.float64] = column(
         "estimate of the change of log₁₀ of a norm when weights and inputs change by one unit in the last "
         "place: twice the largest change over lags, seeds and three runs",
         unit="decades",
+        detail=True,
     )
 
 
@@ -192,6 +207,7 @@ class Flow(Record):
         "the terms of ∂c_t/∂c_{t−1}, averaged over steps",
         drawn=[ItemDrawing(("cell", "path", "layer"), (DrawnColumn("share"),))],
         absent="add --paths (paths=True), and a cell with a cell state: lstm",
+        shown=True,
     )
     paths: Paths | None = table(
         "the terms of ∂c_t/∂c_{t−1} at every step",

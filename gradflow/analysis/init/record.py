@@ -22,13 +22,17 @@ class Tuning:
     value: NDArray[np.float64] = column(
         "value of the parameter; none where the initialization scheme chooses it"
     )
-    rate: NDArray[np.float64] = column("rate of growth from lag 1 to the horizon, median", unit=RATE_UNIT)
+    rate: NDArray[np.float64] = column(
+        "rate of growth from lag 1 to the horizon, median", unit=RATE_UNIT, low="rate_low", high="rate_high"
+    )
     rate_low: NDArray[np.float64] = column("its 5 % quantile over draws", unit=RATE_UNIT)
     rate_high: NDArray[np.float64] = column("its 95 % quantile over draws", unit=RATE_UNIT)
     log10_norm_ratio: NDArray[np.float64] = column(
         "log₁₀ of the norm ratio, the norm at the horizon / the norm at lag 1, median",
         log10=True,
         levels=SHARE_LEVELS,
+        low="log10_norm_ratio_low",
+        high="log10_norm_ratio_high",
     )
     log10_norm_ratio_low: NDArray[np.float64] = column("its 5 % quantile over draws", log10=True)
     log10_norm_ratio_high: NDArray[np.float64] = column("its 95 % quantile over draws", log10=True)

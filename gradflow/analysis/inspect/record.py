@@ -16,25 +16,27 @@ class Layers:
 
     layer: list[str] = column("its name in the file")
     cell: list[str] = column("rnn, lstm or gru")
-    framework: list[str] = column("framework whose names and gate order the arrays follow")
-    direction: list[str] = column("forward, or backward: from the last input to the first")
-    input_size: list[int] = column("features of an input")
+    framework: list[str] = column("framework whose names and gate order the arrays follow", detail=True)
+    direction: list[str] = column("forward, or backward: from the last input to the first", detail=True)
+    input_size: list[int] = column("features of an input", detail=True)
     hidden_size: list[int] = column("units")
-    parameters: list[int] = column("number of trainable weights and biases")
+    parameters: list[int] = column("number of trainable weights and biases", detail=True)
     spectral_radius: list[float] = column(
-        "spectral radius of the recurrent matrix; with several gates the largest (table gates has each)"
+        "spectral radius of the recurrent matrix; with several gates the largest (table gates has each)",
+        detail=True,
     )
-    weight_norm: list[float] = column("spectral norm of the recurrent matrix of all gates")
-    forget_bias: list[float | None] = column("mean effective bias of the forget gate")
+    weight_norm: list[float] = column("spectral norm of the recurrent matrix of all gates", detail=True)
+    forget_bias: list[float | None] = column("mean effective bias of the forget gate", detail=True)
     rate: list[float] = column(
         "rate of growth over the second half of the lags back from the last step; median over sequences",
         unit="nats per step",
+        detail=True,
     )
     half_life: list[float] = column(
         "steps in which a gradient halves at that rate; inf: it never halves", unit="step"
     )
     horizon_float32: list[int | None] = column(
-        "first lag outside float32's normal numbers, along the first sequence", unit="step"
+        "first lag outside float32's normal numbers, along the first sequence", unit="step", detail=True
     )
     verdict: list[str] = column(
         "verdict on the median share over ends. vanishing: under 1e-4; borderline: 1e-4 to 1e-2, or "
@@ -52,44 +54,51 @@ class Layers:
         "much as on all inputs. Below 1e-13 it is only rounding. None with one sequence"
     )
     fed: list[str] = column(
-        "what the layer receives: the input, the output of the layer below, or unit normal draws"
+        "what the layer receives: the input, the output of the layer below, or unit normal draws", detail=True
     )
     assumed: list[str] = column(
-        "options that the file does not state, with the assumed values (--assume changes them)"
+        "options that the file does not state, with the assumed values (--assume changes them)", detail=True
     )
-    blow_up_step: list[int | None] = column("step at which the state overflows", unit="step")
-    log10_share: list[float] = column("log₁₀ of the share", log10=True, levels=SHARE_LEVELS)
-    log10_share_low: list[float] = column("the lowest log₁₀ of the share over ends", log10=True)
-    log10_share_high: list[float] = column("the highest log₁₀ of the share over ends", log10=True)
-    log10_share_last: list[float] = column("log₁₀ of the share from the last steps", log10=True)
+    blow_up_step: list[int | None] = column("step at which the state overflows", unit="step", detail=True)
+    log10_share: list[float] = column("log₁₀ of the share", log10=True, levels=SHARE_LEVELS, detail=True)
+    log10_share_low: list[float] = column("the lowest log₁₀ of the share over ends", log10=True, detail=True)
+    log10_share_high: list[float] = column(
+        "the highest log₁₀ of the share over ends", log10=True, detail=True
+    )
+    log10_share_last: list[float] = column("log₁₀ of the share from the last steps", log10=True, detail=True)
     share_error: list[float] = column(
         "largest standard error of log₁₀ of the share of one end, which random vectors estimate for large "
         "layers; 0 if it is exact",
         unit="decades",
+        detail=True,
     )
     log10_relative_share: list[float] = column(
         "log₁₀ of the share after L steps, divided by its mean over the lags 1 to L; median over ends",
         log10=True,
+        detail=True,
     )
     log10_norm: list[float] = column(
-        "log₁₀ ‖∂s_t/∂s_{t−L}‖₂, the factor in the best direction; median over ends", log10=True
+        "log₁₀ ‖∂s_t/∂s_{t−L}‖₂, the factor in the best direction; median over ends", log10=True, detail=True
     )
     effective_rank: list[float] = column(
         "‖P‖_F² / ‖P‖₂² of P = ∂s_t/∂s_{t−L}: the number of directions that carry as much as the best one; "
-        "median over ends. None for a large layer, or if P = 0"
+        "median over ends. None for a large layer, or if P = 0",
+        detail=True,
     )
     log10_norm_ratio: list[float] = column(
         "log₁₀ of ‖∂s_t/∂s_{t−L}‖₂ / ‖∂s_t/∂s_{t−1}‖₂, the growth over L − 1 steps; median over ends",
         log10=True,
+        detail=True,
     )
-    ends: list[int] = column("steps t from which gradients go back, in all sequences")
-    ends_stable: list[int] = column("ends whose share is stable, 1e-2 to 100")
-    rate_low: list[float] = column("the lowest rate over sequences", unit="nats per step")
-    rate_high: list[float] = column("the highest rate over sequences", unit="nats per step")
+    ends: list[int] = column("steps t from which gradients go back, in all sequences", detail=True)
+    ends_stable: list[int] = column("ends whose share is stable, 1e-2 to 100", detail=True)
+    rate_low: list[float] = column("the lowest rate over sequences", unit="nats per step", detail=True)
+    rate_high: list[float] = column("the highest rate over sequences", unit="nats per step", detail=True)
     trajectory_error: list[float] = column(
         "estimate of how far log₁₀ of a norm moves when weights and inputs move by one unit in the last "
         "place: twice the largest change over lags, sequences and three runs",
         unit="decades",
+        detail=True,
     )
 
 
@@ -153,15 +162,15 @@ class Advice:
     log10_share: list[float] = column(
         "log₁₀ of the share with the change, median over ends", log10=True, levels=SHARE_LEVELS
     )
-    rate: list[float] = column("rate of growth with the change", unit="nats per step")
+    rate: list[float] = column("rate of growth with the change", unit="nats per step", detail=True)
     verdict: list[str] = column("verdict on the share with the change")
     advised: list[bool] = column("whether the conclusion advises this change")
     log10_share_low: list[float] = column(
-        "the lowest log₁₀ of the share with the change, over ends", log10=True
+        "the lowest log₁₀ of the share with the change, over ends", log10=True, detail=True
     )
-    log10_share_high: list[float] = column("the highest of these", log10=True)
-    ends_stable: list[int] = column("ends whose share is stable with the change")
-    code: list[str] = column("what makes the change, in the framework of the advice")
+    log10_share_high: list[float] = column("the highest of these", log10=True, detail=True)
+    ends_stable: list[int] = column("ends whose share is stable with the change", detail=True)
+    code: list[str] = column("what makes the change, in the framework of the advice", detail=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,20 +212,26 @@ class Changes:
     weight_change: list[float] = column(
         "‖W after − W before‖ / ‖W before‖ of the recurrent weights, Frobenius norm"
     )
-    spectral_radius_before: list[float] = column("spectral radius of the recurrent matrix, in the first file")
-    spectral_radius_after: list[float] = column("in the second")
-    weight_norm_before: list[float] = column("spectral norm of the recurrent matrix, in the first file")
-    weight_norm_after: list[float] = column("in the second")
-    forget_bias_before: list[float | None] = column("mean forget bias, in the first file")
-    forget_bias_after: list[float | None] = column("in the second")
-    rate_before: list[float] = column(
-        "rate of growth, in the first file", unit="nats per step", levels=STILL_LEVELS
+    spectral_radius_before: list[float] = column(
+        "spectral radius of the recurrent matrix, in the first file", detail=True
     )
-    rate_after: list[float] = column("in the second", unit="nats per step")
+    spectral_radius_after: list[float] = column("in the second", detail=True)
+    weight_norm_before: list[float] = column(
+        "spectral norm of the recurrent matrix, in the first file", detail=True
+    )
+    weight_norm_after: list[float] = column("in the second", detail=True)
+    forget_bias_before: list[float | None] = column("mean forget bias, in the first file", detail=True)
+    forget_bias_after: list[float | None] = column("in the second", detail=True)
+    rate_before: list[float] = column(
+        "rate of growth, in the first file", unit="nats per step", levels=STILL_LEVELS, detail=True
+    )
+    rate_after: list[float] = column("in the second", unit="nats per step", detail=True)
     log10_share_before: list[float] = column("log₁₀ of the share, in the first file", log10=True)
     log10_share_after: list[float] = column("in the second", log10=True)
-    log10_norm_before: list[float] = column("log₁₀ ‖∂s_t/∂s_{t−L}‖₂, in the first file", log10=True)
-    log10_norm_after: list[float] = column("in the second", log10=True)
+    log10_norm_before: list[float] = column(
+        "log₁₀ ‖∂s_t/∂s_{t−L}‖₂, in the first file", log10=True, detail=True
+    )
+    log10_norm_after: list[float] = column("in the second", log10=True, detail=True)
     memory_before: list[float | None] = column("memory of the first input, in the first file")
     memory_after: list[float | None] = column("in the second")
     verdict_before: list[str | None] = column("verdict, in the first file")
@@ -309,9 +324,10 @@ class Inspection(Record):
                 (DrawnColumn("log10_share"), DrawnColumn("log10_share_before", dashed=True)),
             )
         ],
+        shown=True,
     )
     units: Units | None = table(
-        "units that are shut or open at every step", absent="add --units (units=True)"
+        "units that are shut or open at every step", absent="add --units (units=True)", shown=True
     )
     files: Files | None = table(
         "one row for each file",
@@ -321,6 +337,7 @@ class Inspection(Record):
                 ("file",), (DrawnColumn("rate_low"), DrawnColumn("rate_high")), label="rates of its layers"
             )
         ],
+        shown=True,
     )
     changes: Changes | None = table(
         "before and after",
@@ -332,6 +349,7 @@ class Inspection(Record):
                 label="growth",
             )
         ],
+        shown=True,
     )
 
     def get_verdicts(self) -> frozenset[str]:

@@ -18,7 +18,10 @@ class Exponents:
 
     index: list[int] = column("place in the spectrum, from 1")
     exponent: NDArray[np.float64] = column(
-        "mean growth of ln r_ii; for -inf see singular", unit=RATE_UNIT, levels=STILL_LEVELS
+        "mean growth of ln r_ii; for -inf see singular",
+        unit=RATE_UNIT,
+        levels=STILL_LEVELS,
+        error="standard_error",
     )
     standard_error: NDArray[np.float64] = column(
         "standard error of the exponent for correlated steps, plus an estimate of rounding. It keeps 0 "
@@ -32,7 +35,7 @@ class Exponents:
         "steps cannot explain the data, and runs from several initial states agree"
     )
     singular: list[bool] = column(
-        "whether a singular Jacobian maps the direction to 0: the exponent is -inf, null in JSON"
+        "whether a singular Jacobian maps the direction to 0: the exponent is -inf, null in JSON", detail=True
     )
 
 
@@ -136,6 +139,7 @@ class Lyapunov(Record):
 
     exponents: Exponents = table(
         "the Lyapunov spectrum",
+        index="index",
         value="exponent",
         drawn=[
             CurveDrawing(

@@ -27,8 +27,8 @@ class Norms:
         "log₁₀ ‖Wᵏ‖₂; none if rounding leaves no digit", log10=True, levels=NAMED_LOG10_NORMS
     )
     norm: NDArray[np.float64] = column("‖Wᵏ‖₂; none outside the range of a double", log10_in="log10_norm")
-    log10_norm_low: NDArray[np.float64] = column("log₁₀ of a lower bound of ‖Wᵏ‖₂", log10=True)
-    log10_norm_high: NDArray[np.float64] = column("log₁₀ of an upper bound of ‖Wᵏ‖₂", log10=True)
+    log10_norm_low: NDArray[np.float64] = column("log₁₀ of a lower bound of ‖Wᵏ‖₂", log10=True, detail=True)
+    log10_norm_high: NDArray[np.float64] = column("log₁₀ of an upper bound of ‖Wᵏ‖₂", log10=True, detail=True)
     log10_spectral: NDArray[np.float64] = column(
         "k·log₁₀ ρ, what the spectral radius alone predicts", log10=True
     )
@@ -119,7 +119,10 @@ class Powers(Record):
         "eigenvalues of W", index="index", drawn=[PlaneDrawing("re", "im", size="condition")]
     )
     claim: Claim | None = table(
-        "the claimed eigenpairs, one by one", index="index", absent="give --claim-vectors and --claim-values"
+        "the claimed eigenpairs, one by one",
+        index="index",
+        absent="give --claim-vectors and --claim-values",
+        shown=True,
     )
     power: Matrix | None = grid("Wⁿ, entry by entry", absent=ASK_FOR_ENTRIES)
     vectors: Matrix | None = grid(

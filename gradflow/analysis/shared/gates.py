@@ -43,9 +43,6 @@ class Gates:
     gate: list[str] = column("the gate's letter")
     layer: list[int] = column("the layer, from 1")
     role: list[str] = column("what the gate does")
-    range_low: list[float] = column("the smallest value it can have")
-    range_high: list[float] = column("the largest value it can have")
-    always_positive: list[bool] = column("whether all its possible values are positive")
     mean: NDArray[np.float64] = column("mean over units and steps")
     low: NDArray[np.float64] = column("5 % quantile over units and steps")
     high: NDArray[np.float64] = column("95 % quantile over units and steps")
@@ -53,6 +50,9 @@ class Gates:
     time_constant: NDArray[np.float64] = column(
         "memory of the gate alone, −1/mean ln f: steps after which it leaves a share of 1/e", unit="step"
     )
+    range_low: list[float] = column("the smallest value it can have", detail=True)
+    range_high: list[float] = column("the largest value it can have", detail=True)
+    always_positive: list[bool] = column("whether all its possible values are positive", detail=True)
 
 
 def summarize_gate(values: GateValues) -> GateSummary:

@@ -19,7 +19,7 @@ class Predictions:
     quantity: list[str] = column("the predicted quantity")
     predicted: NDArray[np.float64] = column("value by theory, for N → ∞")
     measured: NDArray[np.float64] = column(
-        "measured value, mean over draws of weights and inputs of the given size"
+        "measured value, mean over draws of weights and inputs of the given size", error="standard_error"
     )
     standard_error: NDArray[np.float64] = column("standard error of that mean")
     extrapolated: NDArray[np.float64] = column(
@@ -33,7 +33,7 @@ class Predictions:
         "extrapolate",
         levels={0.0: "as predicted"},
     )
-    source: list[str] = column("source of the prediction")
+    source: list[str] = column("source of the prediction", detail=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,9 @@ class Sweep:
 
     value: NDArray[np.float64] = column("value of the parameter")
     predicted: NDArray[np.float64] = column("leading rate by theory", unit=RATE_UNIT, levels=STILL_LEVELS)
-    measured: NDArray[np.float64] = column("measured leading rate, mean over draws", unit=RATE_UNIT)
+    measured: NDArray[np.float64] = column(
+        "measured leading rate, mean over draws", unit=RATE_UNIT, error="standard_error"
+    )
     standard_error: NDArray[np.float64] = column("standard error of that mean", unit=RATE_UNIT)
     phase: list[str] = column("by theory: whether small changes shrink (shrinking) or grow (growing)")
     critical: list[bool] = column("whether the phase changes between the previous row and this one")
@@ -105,6 +107,7 @@ class Theory(Record):
     )
     sweep: Sweep | None = table(
         "the leading rate at each value of the range",
+        value="predicted",
         absent="give one option a range, as in --gain 0.5:2:0.1",
         drawn=[
             CurveDrawing(

@@ -1,29 +1,32 @@
 """The titled grids of text that people are shown, whatever format they are written in."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from gradflow.printable import escape_unprintable, format_log10
 from gradflow.record import Matrix, MatrixMeaning, Record, ScalarMeaning, describe_fields, to_builtin
 from gradflow.render.selection import SUMMARY_NAME, TableRows, get_matrices, get_tables, select_table
 from gradflow.render.style import Style
-from gradflow.render.text.sparkline import draw_sparkline
+from gradflow.render.text.sparkline import SPARKLINE_WIDTH, draw_sparkline
 from gradflow.render.thinning import choose_rows
-from gradflow.render.values import MISSING_VALUE, format_row, format_value, label_series
+from gradflow.render.values import FULL_DIGITS, MISSING_VALUE, format_row, format_value, label_series
 
 MAX_UNTHINNED_ROWS = 50  # of a table without a curve
 MAX_SIDE_BY_SIDE = 8  # series without an index
 MIN_SPARKLINE_RANGE = 0.01  # a curve that moves less is drawn as a flat line
+MIN_SPARKLINE_WIDTH = 8
+FIELD_NAME_WIDTH = 16  # of the names of fields on a narrow screen
 
 
 class TextGrid(NamedTuple):
     """A titled grid of text.
 
-    ``rules`` are the rows that have a line above them, ``text_columns`` the columns that hold text and not
-    numbers. ``remark`` stands below the grid.
+    ``name`` is that of its table or matrix. ``rules`` are the rows that have a line above them,
+    ``text_columns`` the columns that hold text and not numbers. ``remark`` stands below the grid.
     """
 
+    name: str
     title: str
     header: list[str]
     rows: list[list[str]]
@@ -32,8 +35,11 @@ class TextGrid(NamedTuple):
     remark: str = ""
 
 
-def make_grids(record: Record, style: Style) -> list[TextGrid]:
-    """Return the grids of a record: summary, tables and matrices, or only the one that the style names."""
+def make_grids(record: Record, style: Style, screen: int | None = None) -> list[TextGrid]:
+    """Return the grids of a record: summary, tables and matrices, or only the one that the style names.
+
+    Curves are shorter if they have to fit a ``screen`` of so many columns.
+    """
     if style.table is not None:
         selected = select_table(record, style.table)
         if isinstance(selected, Matrix):
@@ -43,7 +49,7 @@ def make_grids(record: Record, style: Style) -> list[TextGrid]:
         if selected.meaning.chapters:
             return []
         if _stands_side_by_side(selected):
-            return [_make_side_by_side_grid(selected, [], style)]
+            return [_make_side_by_side_grid(selected, [], style, screen)]
         return [_make_table_grid(selected, style)]
     summary = _make_summary_grid(record)
     grids = [summary] if summary.rows else []
@@ -55,7 +61,7 @@ def make_grids(record: Record, style: Style) -> list[TextGrid]:
             continue
         below = [other for other in pending if other.meaning.across == table.meaning.across]
         pending = [other for other in pending if other not in below]
-        grids.append(_make_side_by_side_grid(table, below, style))
+        grids.append(_make_side_by_side_grid(table, below, style, screen))
     matrices = get_matrices(record).items()
     return grids + [_make_matrix_grid(name, meaning, matrix) for name, (meaning, matrix) in matrices]
 
@@ -79,7 +85,7 @@ def _get_grid_tables(record: Record) -> list[TableRows]:
 def _stands_side_by_side(table: TableRows) -> bool:
     """Return whether each series of the table is a column: if it has an index, or if there are few."""
     meaning = table.meaning
-    return bool(meaning.across and (meaning.index or len(set(_get_keys(table))) <= MAX_SIDE_BY_SIDE))
+    return bool(meaning.across and (meaning.index or len(get_keys(table)) <= MAX_SIDE_BY_SIDE))
 
 
 def _make_summary_grid(record: Record) -> TextGrid:
@@ -93,64 +99,103 @@ def _make_summary_grid(record: Record) -> TextGrid:
         for name, (meaning, value) in describe_fields(record, ScalarMeaning).items()
         if value is not None and not meaning.prose
     ]
-    return TextGrid(f"gradflow {record.command}", ["", "", ""], rows, text_columns=frozenset({0, 2}))
+    title = f"gradflow {record.command}"
+    return TextGrid(SUMMARY_NAME, title, ["", "", ""], rows, text_columns=frozenset({0, 2}))
 
 
 def _make_table_grid(table: TableRows, style: Style) -> TextGrid:
-    values = [table.column(table.meaning.value)] if table.meaning.value else []
-    levels = table.columns[table.meaning.value].levels if table.meaning.value else ()
-    max_rows = style.rows if values or len(table.rows) > MAX_UNTHINNED_ROWS else None
-    places = choose_rows(len(table.rows), max_rows, values, levels)
-    text_columns = [
-        k
-        for k, name in enumerate(table.columns)
-        if any(isinstance(entry, str) for entry in table.column(name))
-    ]
+    places = choose_table_rows(
+        table, style.rows if len(table.rows) > MAX_UNTHINNED_ROWS else None, style.rows
+    )
     return TextGrid(
-        f"{table.name}: {table.meaning.description}",
+        table.name,
+        make_title(table),
         list(table.columns),
         [format_row(table, table.rows[place]) for place in places],
-        text_columns=frozenset(text_columns),
-        remark=_describe_omission(len(places), len(table.rows)),
+        text_columns=frozenset(find_text_columns(table, list(table.columns))),
+        remark=describe_omission(len(places), len(table.rows)),
     )
 
 
-def _make_side_by_side_grid(main: TableRows, below: Sequence[TableRows], style: Style) -> TextGrid:
+def make_title(table: TableRows) -> str:
+    """Return the title of a table: its name and what it is."""
+    return f"{table.name}: {table.meaning.description}"
+
+
+def choose_table_rows(table: TableRows, plain_rows: int | None, rows: int | None) -> list[int]:
+    """Return the places of the rows to show: about ``rows`` of a curve, ``plain_rows`` of other tables."""
+    meaning = table.meaning
+    values = [table.column(meaning.value)] if meaning.value else []
+    levels = table.columns[meaning.value].levels if meaning.value else ()
+    steps = table.column(meaning.index) if meaning.index else None
+    return choose_rows(len(table.rows), rows if values else plain_rows, values, levels, steps)
+
+
+def find_text_columns(table: TableRows, names: Sequence[str]) -> list[int]:
+    """Return the places of the columns that hold text."""
+    return [
+        place
+        for place, name in enumerate(names)
+        if any(isinstance(entry, str) for entry in table.column(name))
+    ]
+
+
+def _make_side_by_side_grid(
+    main: TableRows, below: Sequence[TableRows], style: Style, screen: int | None
+) -> TextGrid:
     """Return a grid with a column for each series: its curve, its values by index, then its other fields."""
-    meaning = main.meaning
-    keys = list(dict.fromkeys(_get_keys(main)))
-    rows: list[list[str]] = []
-    remark = ""
-    if meaning.index:
-        series = _get_series(main, keys)
-        index = list(dict.fromkeys(main.column(meaning.index)))
-        value = main.columns[meaning.value]
-        curves = [[values.get(place, math.nan) for place in index] for values in series]
-        places = choose_rows(len(index), style.rows, curves, value.levels)
-        low, high = min(map(_find_low, curves), default=0.0), max(map(_find_high, curves), default=0.0)
-        ends = (low, max(high, low + MIN_SPARKLINE_RANGE))
-        sparklines = [draw_sparkline(list(values.values()), ends, unicode=style.unicode) for values in series]
-        rows.append(["", *sparklines])
-        form = format_log10 if value.log10 else format_value
-        rows += [
-            [
-                str(index[place]),
-                *(MISSING_VALUE if math.isnan(curve[place]) else form(curve[place]) for curve in curves),
-            ]
-            for place in places
-        ]
-        remark = _describe_omission(len(places), len(index))
-    else:
-        below = [main, *below]
+    keys = get_keys(main)
+    rows, remark = make_curve_rows(main, style, screen) if main.meaning.index else ([], "")
     start = len(rows)
-    for table in below:
-        rows += _make_field_rows(table, keys)
+    for table in below if main.meaning.index else [main, *below]:
+        rows += make_field_rows(table, keys, list(table.columns), format_fields)
     rules = frozenset({start} if 0 < start < len(rows) else ())
-    header = [meaning.index, *label_series(keys)]
-    return TextGrid(f"{main.name}: {meaning.description}", header, rows, rules, remark=remark)
+    header = [main.meaning.index, *label_series(keys)]
+    return TextGrid(main.name, make_title(main), header, rows, rules, remark=remark)
 
 
-def _get_keys(table: TableRows) -> list[tuple[Any, ...]]:
+def make_curve_rows(
+    table: TableRows, style: Style, screen: int | None, digits: int = FULL_DIGITS
+) -> tuple[list[list[str]], str]:
+    """Return the rows of a table with an index: the curve of each series, then its values by index.
+
+    The second result is a remark on rows that are left out.
+    """
+    series = _get_series(table, get_keys(table))
+    index = list(dict.fromkeys(table.column(table.meaning.index)))
+    value = table.columns[table.meaning.value]
+    curves = [[values.get(place, math.nan) for place in index] for values in series]
+    places = choose_rows(len(index), style.rows, curves, value.levels, index)
+    low, high = min(map(_find_low, curves), default=0.0), max(map(_find_high, curves), default=0.0)
+    ends = (low, max(high, low + MIN_SPARKLINE_RANGE))
+    width = _choose_sparkline_width(len(series), screen)
+    sparklines = [
+        draw_sparkline(list(values.values()), ends, unicode=style.unicode, width=width) for values in series
+    ]
+    form = format_log10 if value.log10 else format_value
+    rows = [
+        [
+            str(index[place]),
+            *(MISSING_VALUE if math.isnan(curve[place]) else form(curve[place], digits) for curve in curves),
+        ]
+        for place in places
+    ]
+    return [["", *sparklines], *rows], describe_omission(len(places), len(index))
+
+
+def _choose_sparkline_width(series: int, screen: int | None) -> int:
+    """Return how many marks a curve has, so that the curves of all series fit a screen if possible."""
+    if screen is None:
+        return SPARKLINE_WIDTH
+    return max(MIN_SPARKLINE_WIDTH, min(SPARKLINE_WIDTH, (screen - FIELD_NAME_WIDTH) // series - 2))
+
+
+def get_keys(table: TableRows) -> list[tuple[Any, ...]]:
+    """Return the key of each series of a table, in order."""
+    return list(dict.fromkeys(_get_row_keys(table)))
+
+
+def _get_row_keys(table: TableRows) -> list[tuple[Any, ...]]:
     """Return the key of each row: the values that tell which series it belongs to."""
     return list(zip(*(table.column(name) for name in table.meaning.across), strict=True))
 
@@ -158,24 +203,33 @@ def _get_keys(table: TableRows) -> list[tuple[Any, ...]]:
 def _get_series(table: TableRows, keys: Sequence[tuple[Any, ...]]) -> list[dict[Any, float]]:
     """Return the values of each series by index; the series may differ in length."""
     series: dict[tuple[Any, ...], dict[Any, float]] = {key: {} for key in keys}
-    columns = _get_keys(table), table.column(table.meaning.index), table.column(table.meaning.value)
+    columns = _get_row_keys(table), table.column(table.meaning.index), table.column(table.meaning.value)
     for key, index, value in zip(*columns, strict=True):
         series[key][index] = value
     return list(series.values())
 
 
-def _make_field_rows(table: TableRows, keys: Sequence[tuple[Any, ...]]) -> list[list[str]]:
-    """Return each column of a table as a row with an entry for each series, without rows that are empty."""
-    table_keys = _get_keys(table)
-    order = [table_keys.index(key) if key in table_keys else None for key in keys]
-    rows = [
-        [
-            f"{name} [{column.unit}]" if column.unit else name,
-            *(MISSING_VALUE if place is None else format_value(table.column(name)[place]) for place in order),
-        ]
-        for name, column in table.columns.items()
-        if name not in table.meaning.across
-    ]
+def format_fields(table: TableRows, name: str) -> list[str]:
+    """Return a column of a table as a person reads it."""
+    return [format_value(entry) for entry in table.column(name)]
+
+
+def make_field_rows(
+    table: TableRows,
+    keys: Sequence[tuple[Any, ...]],
+    names: Sequence[str],
+    form: Callable[[TableRows, str], list[str]],
+) -> list[list[str]]:
+    """Return columns of a table as rows with an entry for each series, without rows that are empty."""
+    row_keys = _get_row_keys(table)
+    order = [row_keys.index(key) if key in row_keys else None for key in keys]
+    rows = []
+    for name in names:
+        if name in table.meaning.across:
+            continue
+        unit, entries = table.columns[name].unit, form(table, name)
+        entries_by_series = [MISSING_VALUE if place is None else entries[place] for place in order]
+        rows.append([f"{name} [{unit}]" if unit else name, *entries_by_series])
     return [row for row in rows if set(row[1:]) != {MISSING_VALUE}]
 
 
@@ -183,10 +237,11 @@ def _make_matrix_grid(name: str, meaning: MatrixMeaning, matrix: Matrix) -> Text
     factor = f" × 2^{matrix.exponent2}" if matrix.exponent2 else ""
     rows = [[format_value(to_builtin(entry)) for entry in row] for row in matrix.entries]
     header = [""] * matrix.entries.shape[1]
-    return TextGrid(f"{name}{factor}: {meaning.description}", header, rows, text_columns=frozenset())
+    return TextGrid(name, f"{name}{factor}: {meaning.description}", header, rows, text_columns=frozenset())
 
 
-def _describe_omission(shown: int, count: int) -> str:
+def describe_omission(shown: int, count: int) -> str:
+    """Return a remark on rows that are left out, or nothing."""
     return f"{shown} of {count} rows; --all-rows shows every one" if shown < count else ""
 
 

@@ -1,225 +1,119 @@
-"""Tables for people: aligned text, in color on a screen that has it.
+"""A record for people: the conclusion first, then the main table, and on request everything else."""
 
-They do not use rich, because loading it takes 40 ms, as long as the rest of a short command.
-"""
+import io
+import re
+from collections.abc import Iterable, Sequence
 
-import unicodedata
-from collections.abc import Sequence
-from textwrap import wrap
+from rich import box
+from rich.cells import cell_len
+from rich.color import ColorSystem
+from rich.console import Console, RenderableType
+from rich.panel import Panel
+from rich.segment import Segment
+from rich.text import Text
 
-from gradflow.notation.formulas import break_formula as broken_formula
-from gradflow.notation.formulas import split_spans, strip_marks
-from gradflow.notation.tex import tex
 from gradflow.record import Record
 from gradflow.render.renderer import text_renderer
 from gradflow.render.style import Style
-from gradflow.render.text.chapters import Chapter, ChapterStep, make_chapters
+from gradflow.render.text.chapter_lines import make_chapter_lines
+from gradflow.render.text.chapters import make_chapters
 from gradflow.render.text.grids import TextGrid, get_sentences, make_grids
-from gradflow.render.wrapping import split_name, wrap_name
+from gradflow.render.text.main_view import list_further_names, make_main_grids
+from gradflow.render.text.rich_tables import describe_unfit, fit_columns, make_rich_table
+from gradflow.render.text.verdict_styles import VERDICT_STYLES, choose_worst_style
+from gradflow.render.wrapping import wrap_text
 
-COLUMN_GAPS = (2, 1)  # blanks between columns; the narrow gap is for tables that are too wide with the other
-MIN_TEXT_WIDTH = 16  # of a column of wrapped text
-STEP_INDENT = 6  # width of the number of a line; the rest of the line is indented by as much
-MAX_NAME_PIECE = 11  # letters of a name that a narrow column makes room for
-BOLD_CODE, DIM_CODE = "1", "2"
-RED_CODE, GREEN_CODE, YELLOW_CODE = "31", "32", "33"
-WORD_COLORS = {
-    "vanishing": YELLOW_CODE,
-    "nilpotent": YELLOW_CODE,
-    "exploding": RED_CODE,
-    "polynomial": RED_CODE,
-    "stable": GREEN_CODE,
-    "preserving": GREEN_CODE,
-}
+MIN_SCREEN_WIDTH = 20  # a narrower screen wraps lines itself
+PROSE_WIDTH = 80  # of the conclusion off a terminal
+MAX_PROSE_WIDTH = 100  # of the conclusion on a wide terminal
+PANEL_MARGIN = 4  # two edges and a blank beside each
+NATURAL_WIDTH = 10**6  # wider than any table
+VERDICT_WORD = re.compile(rf"(?<![\w./:-])(?:{'|'.join(VERDICT_STYLES)})(?![\w/-]|\.\w)")
 
 
 @text_renderer(carries_notes=False)
 def render_table(record: Record, style: Style) -> str:
     """Return the record at the width of the screen, or at its natural width without a screen."""
-    lines: list[str] = []
-    for grid in make_grids(record, style):
-        lines += [_paint_text(line, BOLD_CODE, style) for line in _wrap_text(grid.title, style.width)]
-        lines += _format_grid(grid, style)
-        remark = _wrap_text("  " + grid.remark, style.width) if grid.remark else []
-        lines += [*(_paint_text(line, DIM_CODE, style) for line in remark), ""]
-    for chapter in make_chapters(record, style):
-        lines += [*_format_chapter(chapter, style), ""]
-    for sentence in get_sentences(record) if style.table is None else ():
-        lines += _wrap_text(sentence, style.width)
-    return "\n".join(lines).rstrip("\n") + "\n"
+    if style.brief:
+        return "".join(f"{sentence}\n" for sentence in get_sentences(record))
+    if style.width is not None:
+        style = style._replace(width=max(style.width, MIN_SCREEN_WIDTH))
+    sentences = get_sentences(record) if style.table is None else []
+    chapters = make_chapters(record, style)
+    is_whole = style.details or style.table is not None
+    parts: list[list[RenderableType]] = []
+    if is_whole or not chapters:
+        grids = make_grids(record, style, style.width) if is_whole else make_main_grids(record, style)
+        parts += [_make_grid_lines(grid, style) for grid in grids]
+    parts += [[*make_chapter_lines(chapter, style)] for chapter in chapters]
+    if chapters:  # the conclusion is about all of them
+        parts.append(_make_lines(sentences, style))
+    elif sentences:
+        parts[:1] = [[_make_panel(record, sentences, style), *(parts[0] if parts else [])]]
+    if not is_whole and not chapters:
+        parts[-1] += _make_lines([_describe_further(record)], style, "dim")
+    return "\n".join(_print_lines(lines, style) for lines in parts if lines)
 
 
-def _format_chapter(chapter: Chapter, style: Style) -> list[str]:
-    """Return a heading, paragraphs, and for each formula why it holds and the values of its sides."""
-    lines = [
-        _paint_text(line, BOLD_CODE, style)
-        for line in _wrap_text(_read_text(chapter.heading, style), style.width)
-    ]
-    lines += _format_paragraphs(chapter.before, style)
-    for step in chapter.steps:
-        lines += ["", *_format_step(step, style)]
-    return [*lines, "", *_format_paragraphs(chapter.after, style)] if chapter.after else lines
-
-
-def _format_paragraphs(texts: Sequence[tuple[str, str]], style: Style) -> list[str]:
-    return [
-        line for name, text in texts for line in _wrap_text(f"{name}: {_read_text(text, style)}", style.width)
-    ]
-
-
-def _format_step(step: ChapterStep, style: Style) -> list[str]:
-    number = f" ({step.number})".ljust(STEP_INDENT)
-    room = None if style.width is None else max(style.width - STEP_INDENT, MIN_TEXT_WIDTH)
-    pieces = _format_formula(step.formula, room, style)
-    mark = ("✓" if style.unicode else "ok") if step.holds else ("✗" if style.unicode else "fails")
-    values = _wrap_text("  ".join([*step.values, mark]), room)
-    if values[-1].endswith(mark):
-        values[-1] = values[-1].removesuffix(mark) + _paint_text(
-            mark, GREEN_CODE if step.holds else RED_CODE, style
-        )
-    below = [*_wrap_text(_read_text(step.text, style), room), *values]
-    return [number + pieces[0], *(" " * STEP_INDENT + line for line in (*pieces[1:], *below))]
-
-
-def _format_formula(formula: str, room: int | None, style: Style) -> list[str]:
-    """Return the lines of a formula, indented from the second on; LaTeX on a screen without Unicode.
-
-    A formula is broken before an operator outside brackets, or at any blank if a piece is still too long.
-    """
-    if room is None:
-        return [formula if style.unicode else tex(formula)]
-    pieces = broken_formula(formula, room - 2) if style.unicode else [tex(formula)]
-    lines = [line for piece in pieces for line in wrap(piece, room - 2, break_long_words=False)]
-    return [lines[0], *(f"  {line}" for line in lines[1:])]
-
-
-def _read_text(text: str, style: Style) -> str:
-    """Return a text as a screen shows it: formulas without their $ signs, or as LaTeX without Unicode."""
-    if style.unicode:
-        return strip_marks(text)
-    return "".join(f"${tex(piece)}$" if formula else piece for piece, formula in split_spans(text))
-
-
-def _format_grid(grid: TextGrid, style: Style) -> list[str]:
-    """Return the lines of a grid: whole, or with wrapped text, or in parts; numbers are never cut."""
-    columns = list(range(len(grid.header)))
-    widths = [max(_measure_width(row[k]) for row in [grid.header, *grid.rows]) for k in columns]
-    screen = style.width or _measure_total(widths, COLUMN_GAPS[0])
-    for gap in COLUMN_GAPS:
-        if _measure_total(widths, gap) <= screen:
-            return _format_lines(grid, columns, widths, gap, style)
-    texts = sorted(grid.text_columns - {0})
-    if texts:
-        room = widths[texts[-1]] - _measure_total(widths, gap) + screen
-        if room >= MIN_TEXT_WIDTH:
-            widths[texts[-1]] = room
-            return _format_lines(grid, columns, widths, gap, style)
-    if not any(grid.header):
-        if texts:  # leave the descriptions to a wider screen
-            return _format_lines(
-                grid, columns[:-1], _narrow_columns(grid, widths[:-1], gap, screen), gap, style
-            )
-        name = grid.title.partition(":")[0].split()[0]
-        return [f"  too wide: see --table {name} -f csv"]
-    widths = _narrow_columns(grid, widths, gap, screen)
-    # How many leading columns name a row.
-    names = next((k for k in columns if k not in grid.text_columns), 1) or 1
-    if _measure_total(widths[:names], gap) > screen // 2:
-        names = 1
-    parts = [
-        _format_lines(grid, part, widths, gap, style) for part in _split_columns(widths, gap, screen, names)
-    ]
-    return [line for part in parts for line in (*part, "")][:-1]
-
-
-def _narrow_columns(grid: TextGrid, widths: Sequence[int], gap: int, screen: int) -> list[int]:
-    """Return the least widths for the entries of a grid: names are wrapped, numbers are not."""
-    numbers = [max((_measure_needed(row[k]) for row in grid.rows), default=1) for k in range(1, len(widths))]
-    longest = [max(map(_measure_width, split_name(name))) for name in grid.header[1:] if name]
-    numbers = [
-        max(width, min(piece, MAX_NAME_PIECE), 4)
-        for width, piece in zip(numbers, longest or [0] * len(numbers), strict=True)
-    ]
-    left = screen - 1 - gap - max(numbers, default=0)
-    return [min(widths[0], max(left, MIN_TEXT_WIDTH // 2)), *numbers]
-
-
-def _measure_needed(entry: str) -> int:
-    """Return the least width of an entry: text can be wrapped, a number or a curve can not."""
-    if " " in entry and any(map(str.isalpha, entry)):
-        return max(map(_measure_width, entry.split()))
-    return _measure_width(entry)
-
-
-def _split_columns(widths: Sequence[int], gap: int, limit: int, names: int) -> list[list[int]]:
-    """Return groups of columns that fit into ``limit``; each starts with the columns that name a row."""
-    parts = [[*range(names)]]
-    for k in range(names, len(widths)):
-        if len(parts[-1]) > names and _measure_total([widths[j] for j in (*parts[-1], k)], gap) > limit:
-            parts.append([*range(names)])
-        parts[-1].append(k)
-    return parts
-
-
-def _format_lines(
-    grid: TextGrid, columns: Sequence[int], widths: Sequence[int], gap: int, style: Style
-) -> list[str]:
-    """Return the header, the rows and the rules between them."""
-    rule = " " + ("─" if style.unicode else "-") * (_measure_total([widths[k] for k in columns], gap) - 1)
-    lines = []
-    if any(grid.header):
-        header = _format_row(grid, grid.header, columns, widths, gap, style)
-        lines += [*(_paint_text(line, BOLD_CODE, style) for line in header), rule]
-    for place, row in enumerate(grid.rows):
-        if place in grid.rules:
-            lines.append(rule)
-        lines += _format_row(grid, row, columns, widths, gap, style)
-    return lines
-
-
-def _format_row(
-    grid: TextGrid, row: Sequence[str], columns: Sequence[int], widths: Sequence[int], gap: int, style: Style
-) -> list[str]:
-    """Return one row; it takes several lines if a text is wrapped."""
-    entries = [_wrap_text(row[k], widths[k]) for k in columns]
-    if row is grid.header:
-        entries = [
-            wrap_name(row[k], widths[k]) if _measure_width(row[k]) > widths[k] else [row[k]] for k in columns
-        ]
-    lines = []
-    for level in range(max(map(len, entries))):
-        parts = [entry[level] if level < len(entry) else "" for entry in entries]
-        aligned = (
-            _align(part, widths[k], k in grid.text_columns, style)
-            for part, k in zip(parts, columns, strict=True)
-        )
-        lines.append(" " + (" " * gap).join(aligned).rstrip())
-    return lines
-
-
-def _align(entry: str, width: int, left: bool, style: Style) -> str:
-    space = " " * (width - _measure_width(entry))
-    painted = _paint_text(entry, WORD_COLORS[entry], style) if entry in WORD_COLORS else entry
-    return painted + space if left else space + painted
-
-
-def _paint_text(text: str, code: str, style: Style) -> str:
-    return f"\x1b[{code}m{text}\x1b[0m" if style.color else text
-
-
-def _wrap_text(text: str, width: int | None) -> list[str]:
-    return [text] if width is None or _measure_width(text) <= width else wrap(text, width)
-
-
-def _measure_total(widths: Sequence[int], gap: int) -> int:
-    return 1 + sum(widths) + gap * (len(widths) - 1)
-
-
-def _measure_width(text: str) -> int:
-    """Return how many columns a text takes on a screen."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
-        for letter in text
+def _make_panel(record: Record, sentences: Sequence[str], style: Style) -> Panel:
+    """Return the conclusion in a frame, a paragraph for each subject, with the color of the worst verdict."""
+    longest = max(cell_len(word) for sentence in sentences for word in sentence.split()) + PANEL_MARGIN
+    width = max(PROSE_WIDTH, longest) if style.width is None else min(style.width, MAX_PROSE_WIDTH)
+    paragraphs = [Text(sentence) for sentence in sentences]
+    for paragraph in paragraphs:
+        for word in VERDICT_WORD.finditer(paragraph.plain):
+            paragraph.stylize(VERDICT_STYLES[word[0]], *word.span())
+    return Panel(
+        Text("\n").join(paragraphs),
+        box=box.ROUNDED if style.unicode else box.ASCII,
+        border_style=choose_worst_style(record.get_verdicts()),
+        title=Text(f"gradflow {record.command}", style="bold"),
+        title_align="left",
+        width=width,
     )
+
+
+def _make_grid_lines(grid: TextGrid, style: Style) -> list[RenderableType]:
+    """Return a title, the table, and remarks on the rows and columns that it leaves out."""
+    fitted = fit_columns(grid, style.width)
+    remarks = [remark for remark in (grid.remark, describe_unfit(grid, fitted.places)) if remark]
+    return [
+        *_make_lines([grid.title], style, "bold"),
+        make_rich_table(grid, fitted, style),
+        *_make_lines(remarks, style, "dim"),
+    ]
+
+
+def _describe_further(record: Record) -> str:
+    names = list_further_names(record)
+    return f"more: --details, or --table {' | '.join(names)}" if names else "more: --details"
+
+
+def _make_lines(texts: Iterable[str], style: Style, look: str = "") -> list[RenderableType]:
+    return [Text(line, style=look) for text in texts for line in wrap_text(text, style.width)]
+
+
+def _print_lines(lines: Iterable[RenderableType], style: Style) -> str:
+    """Return what rich makes of the lines, without blanks at their ends."""
+    console = Console(
+        file=io.StringIO(),
+        width=style.width or NATURAL_WIDTH,
+        height=1,
+        color_system=None,
+        force_jupyter=False,
+        legacy_windows=False,
+        _environ={},
+    )
+    rendered = [segments for line in lines for segments in console.render_lines(line, pad=False)]
+    return "".join(f"{_print_segments(segments, style)}\n" for segments in rendered)
+
+
+def _print_segments(segments: Iterable[Segment], style: Style) -> str:
+    """Return a line of text, with codes for its styles on a screen with colors."""
+    line = [*Segment.simplify(segments)]
+    while line and not line[-1].text.strip():
+        line.pop()
+    if line:
+        line[-1] = Segment(line[-1].text.rstrip(), line[-1].style)
+    colors = ColorSystem.STANDARD if style.color else None
+    return "".join(text if look is None else look.render(text, color_system=colors) for text, look, _ in line)
