@@ -86,7 +86,7 @@ def inspect(
     Reads:    {containers}
     Layouts:  {layouts}
 
-    hdf5 and onnx need the extra of that name, as in gradflow[hdf5]. The verdicts arrives, lost and inflated
+    hdf5 and onnx need the extra of that name, as in gradflow-rnn[hdf5]. The verdicts arrives, lost and inflated
     say whether credit arrives over L steps; undecided means that the measurements disagree.
     """
     return gradflow.inspect(
