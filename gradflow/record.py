@@ -18,7 +18,7 @@ from gradflow.drawing import Drawing
 
 
 class ScalarMeaning(NamedTuple):
-    """The meaning of a scalar of the summary; with ``prose`` it is a sentence, or a tuple of sentences."""
+    """The meaning of a scalar of the summary; with ``prose`` it is text, a line for each subject."""
 
     description: str
     unit: str = ""
@@ -206,15 +206,13 @@ def get_meanings(holder: type[Any], kind: type[Meaning]) -> dict[str, Meaning]:
 
 
 def to_builtin(value: Any) -> Any:
-    """Return a numpy scalar as a Python number and a tuple of sentences as one text; leave others unchanged.
+    """Return a numpy scalar as a Python number; leave other values unchanged.
 
     Examples
     --------
-    >>> to_builtin(np.float32(0.5)), to_builtin(None), to_builtin(("It grows.", "It stops."))
-    (0.5, None, 'It grows. It stops.')
+    >>> to_builtin(np.float32(0.5)), to_builtin(None)
+    (0.5, None)
     """
-    if isinstance(value, tuple):
-        return " ".join(value)
     return value.item() if isinstance(value, np.generic) else value
 
 

@@ -131,7 +131,7 @@ class Flow(Record):
         "probability that the median rate over all possible draws lies between median_low and median_high: "
         "over 0.95, or 1 − 2^(1−n) with n < 6 draws"
     )
-    conclusion: str = scalar("the result in words", prose=True)
+    conclusion: str = scalar("the result in words, a line for each row of cells", prose=True)
 
     flow: Lags = table(
         "norm of the Jacobian product by lag k: median over seeds",

@@ -22,7 +22,7 @@ from gradflow.analysis.shared.verdicts import (
 from gradflow.cells.base import Array
 from gradflow.linalg.floating import TRAINING_FORMATS, is_outside
 from gradflow.linalg.scaled import from_log10
-from gradflow.printable import format_count, format_log10, round_up
+from gradflow.printable import format_count, format_log10, join_lines, round_up
 
 MeasuredCells = Mapping[str, Sequence[DrawMeasurement]]  # the draws of each cell
 
@@ -202,8 +202,8 @@ SERIES_TITLES = {
 
 
 def conclusion(flow: Lags, summary: Cells, steps: int, seeds: int) -> str:
-    """Return a sentence for each row of the summary, for T steps and the requested number of draws."""
-    return " ".join(_sentence(flow, summary, k, steps, seeds) for k in range(len(summary.cell)))
+    """Return a line for each row of the summary, for T steps and the requested number of draws."""
+    return join_lines(_sentence(flow, summary, k, steps, seeds) for k in range(len(summary.cell)))
 
 
 def _sentence(flow: Lags, summary: Cells, k: int, steps: int, seeds: int) -> str:

@@ -37,7 +37,7 @@ from gradflow.analysis.shared.tasks import TaskExecutor, check_executor, run_tas
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.assumptions import check_assumptions, check_left_open
 from gradflow.layouts.checkpoint import Checkpoint
-from gradflow.printable import format_count
+from gradflow.printable import format_count, join_lines
 from gradflow.readers import CHECKPOINT_SUFFIXES
 from gradflow.readers.in_memory import name_origin
 
@@ -289,7 +289,7 @@ def _record(
         steps=inputs.steps,
         lags=question.lags,
         length=question.length,
-        conclusion=tuple(sentences(name, finding, question.length) for name, finding in named),
+        conclusion=join_lines(sentences(name, finding, question.length) for name, finding in named),
         layers=layer_table(named),
         gates=gate_table(named),
         gate_steps=gate_step_table(courses(named)),

@@ -226,7 +226,7 @@ class Inspection(Record):
     steps: int = scalar("T, steps of each sequence that each layer was run on")
     lags: int = scalar("number of lags over which rates are measured")
     length: int = scalar("L, steps over which credit is measured")
-    conclusion: tuple[str, ...] = scalar("the result in words", prose=True)
+    conclusion: str = scalar("the result in words, a line for each layer", prose=True)
 
     layers: Layers = table(
         "what each recurrent layer does to a gradient",

@@ -61,10 +61,9 @@ def make_grids(record: Record, style: Style) -> list[TextGrid]:
 
 
 def get_sentences(record: Record) -> list[str]:
-    """Return the sentences of the summary."""
+    """Return the lines of the texts of the summary, each a paragraph."""
     values = [value for meaning, value in describe_fields(record, ScalarMeaning).values() if meaning.prose]
-    sentences = [part for value in values for part in (value if isinstance(value, tuple) else [value])]
-    return [escape_unprintable(str(sentence)) for sentence in sentences if sentence]
+    return [escape_unprintable(line) for value in values if value for line in value.split("\n")]
 
 
 def _get_grid_tables(record: Record) -> list[TableRows]:
