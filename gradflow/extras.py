@@ -25,6 +25,7 @@ def import_extra(package: str, work: str, extra: str) -> Any:
         return import_module(package)
     except ImportError as error:
         # The package's own name comes first: it works whether gradflow came from an index or a checkout.
+        distribution = package.partition(".")[0]
         raise DataError(
-            f"{work} needs {package}; run: pip install {package.partition('.')[0]} (extra gradflow-rnn[{extra}])"
+            f"{work} needs {package}; run: pip install {distribution} (extra gradflow-rnn[{extra}])"
         ) from error

@@ -345,7 +345,9 @@ def test_extras_are_named_with_the_name_of_the_distribution():
     texts = [path.read_text(encoding="utf-8") for path in [*sources, *(HOME / "benchmarks").glob("*.py")]]
     named = {name for text in texts for name, _ in re.findall(r"\b(gradflow(?:-\w+)?)\[([a-z]+[\],])", text)}
     assert named == {project["name"]}
-    calls = [call for text in texts for call in re.findall(r'import_extra\("(\w+)", "[^"]*", "(\w+)"\)', text)]
+    calls = [
+        call for text in texts for call in re.findall(r'import_extra\("(\w+)", "[^"]*", "(\w+)"\)', text)
+    ]
     assert len(calls) > 3
     for package, extra in calls:
         assert package == "absent" or package in extras[extra]

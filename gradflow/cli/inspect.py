@@ -86,8 +86,8 @@ def inspect(
     Reads:    {containers}
     Layouts:  {layouts}
 
-    hdf5 and onnx need the extra of that name, as in gradflow-rnn[hdf5]. The verdicts arrives, lost and inflated
-    say whether credit arrives over L steps; undecided means that the measurements disagree.
+    hdf5 and onnx need the extra of that name, as in gradflow-rnn[hdf5]. The verdicts arrives, lost and
+    inflated say whether credit arrives over L steps; undecided means that the measurements disagree.
     """
     return gradflow.inspect(
         *files, input=input, key=key, length=length, seed=seed, layout=layout, assume=assumptions(assume),

@@ -9,6 +9,7 @@ import pytest
 import gradflow
 from gradflow.printable import join_lines
 from gradflow.record import Matrix, Record, column, matrix, scalar, table
+from gradflow.table import Table
 
 SMALL = {"hidden": 3, "seeds": 2, "features": 2}
 MAKERS = {
@@ -25,8 +26,8 @@ MAKERS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Parts:
+@dataclass(frozen=True, eq=False, repr=False)
+class Parts(Table):
     """A table with every kind of entry."""
 
     name: list[str] = column("name")

@@ -8,10 +8,11 @@ from gradflow.analysis.shared.gates import GateSteps, bands
 from gradflow.analysis.shared.verdicts import ARRIVAL_LEVELS, STILL_LEVELS
 from gradflow.drawing import DrawnColumn, ItemDrawing
 from gradflow.record import Record, column, scalar, table
+from gradflow.table import Table
 
 
-@dataclass(frozen=True, eq=False)
-class Layers:
+@dataclass(frozen=True, eq=False, repr=False)
+class Layers(Table):
     """Every recurrent layer that was found. ``verdict`` judges the rate, ``arrival`` the credit."""
 
     layer: list[str] = column("its name in the file")
@@ -76,8 +77,8 @@ class Layers:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class GateRows:
+@dataclass(frozen=True, eq=False, repr=False)
+class GateRows(Table):
     """Every gate of every layer, or the state of a cell without gates."""
 
     layer: list[str] = column("the layer")
@@ -104,8 +105,8 @@ class GateRows:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Advice:
+@dataclass(frozen=True, eq=False, repr=False)
+class Advice(Table):
     """Changes to a layer, and the gradient that was measured with each, along the same inputs.
 
     The search for a gain uses the first half of the sequences; its measurement uses all.
@@ -133,8 +134,8 @@ class Advice:
     ends_arriving: list[int] = column("ends from which the gradient arrives with the change")
 
 
-@dataclass(frozen=True, eq=False)
-class Units:
+@dataclass(frozen=True, eq=False, repr=False)
+class Units(Table):
     """Units that do not respond: shut or open at every step."""
 
     layer: list[str] = column("the layer")
@@ -146,8 +147,8 @@ class Units:
     mean: list[float] = column("mean value over steps")
 
 
-@dataclass(frozen=True, eq=False)
-class Files:
+@dataclass(frozen=True, eq=False, repr=False)
+class Files(Table):
     """Every file that was examined."""
 
     file: list[str] = column("the file, without the folders that all files share")
@@ -163,8 +164,8 @@ class Files:
     problem: list[str] = column("why the file could not be read")
 
 
-@dataclass(frozen=True, eq=False)
-class Changes:
+@dataclass(frozen=True, eq=False, repr=False)
+class Changes(Table):
     """The same layer in two files."""
 
     layer: list[str] = column("the layer, in both files")

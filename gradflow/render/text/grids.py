@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from gradflow.printable import escape_unprintable, format_log10
-from gradflow.record import Matrix, MatrixMeaning, Record, ScalarMeaning, describe_fields, to_builtin
+from gradflow.record import Matrix, MatrixMeaning, Record, ScalarMeaning, describe_fields
 from gradflow.render.selection import SUMMARY_NAME, TableRows, get_matrices, get_tables, select_table
 from gradflow.render.style import Style
 from gradflow.render.text.sparkline import draw_sparkline
 from gradflow.render.thinning import choose_rows
 from gradflow.render.values import MISSING_VALUE, format_row, format_value, label_series
+from gradflow.table import to_builtin
 
 MAX_UNTHINNED_ROWS = 50  # of a table without a curve
 MAX_SIDE_BY_SIDE = 8  # series without an index
