@@ -34,7 +34,7 @@ def measure(case: Case, rounds: int) -> dict[str, Outcome]:
     for _ in range(rounds):
         for name, contender in CONTENDERS.items():
             if find_spec(contender.package) is None:
-                outcomes[name].failure = "not installed: pip install gradflow[bench]"
+                outcomes[name].failure = "not installed: pip install gradflow-rnn[bench]"
             else:
                 run_once(contender, case, outcomes[name])
     return outcomes

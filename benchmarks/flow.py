@@ -110,7 +110,7 @@ def measure(case: Case, rounds: int) -> dict[str, Outcome]:
     outcomes = {name: Outcome() for name in entered}
     for name, contender in entered.items():
         if find_spec(contender.package) is None:
-            outcomes[name].failure = "not installed: pip install gradflow[bench]"
+            outcomes[name].failure = "not installed: pip install gradflow-rnn[bench]"
     for _ in range(rounds):
         for name, contender in entered.items():
             outcome = outcomes[name]

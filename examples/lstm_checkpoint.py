@@ -71,7 +71,7 @@ for change, value, credit in zip(
 # A gate near ½ leaves 1/e after about 1/ln 2 = 1.44 steps, far fewer than 50: it limits the gradient.
 assert before.layers.arrival == ["lost"]
 assert math.isclose(before.gates.time_constant[get_forget_row(before)], 1 / math.log(2), rel_tol=0.2)
-assert "The forget gate limits the gradient" in before.conclusion[0]
+assert "The forget gate limits the gradient" in before.conclusion
 # Chrono initialization (Tallec & Ollivier 2018): b_f = ln u with u in [1, T − 1], and b_i = −b_f.
 bias_i, bias_f = np.split(weights["bias_ih_l0"] + weights["bias_hh_l0"], 4)[:2]
 assert bias_f.min() >= 0

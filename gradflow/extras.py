@@ -19,12 +19,13 @@ def import_extra(package: str, work: str, extra: str) -> Any:
     --------
     >>> import_extra("absent", "reading HDF5", "hdf5")
     Traceback (most recent call last):
-    gradflow.errors.DataError: reading HDF5 needs absent; run: pip install absent (extra gradflow[hdf5])
+    gradflow.errors.DataError: reading HDF5 needs absent; run: pip install absent (extra gradflow-rnn[hdf5])
     """
     try:
         return import_module(package)
     except ImportError as error:
-        # The package's own name comes first: on the package index another project is called gradflow.
+        # The package's own name comes first: it works whether gradflow came from an index or a checkout.
+        distribution = package.partition(".")[0]
         raise DataError(
-            f"{work} needs {package}; run: pip install {package.partition('.')[0]} (extra gradflow[{extra}])"
+            f"{work} needs {package}; run: pip install {distribution} (extra gradflow-rnn[{extra}])"
         ) from error

@@ -1,6 +1,7 @@
 """Text and numbers that are safe and readable on a screen."""
 
 import math
+from collections.abc import Iterable
 
 
 def escape_unprintable(text: str) -> str:
@@ -14,6 +15,17 @@ def escape_unprintable(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def join_lines(sentences: Iterable[str]) -> str:
+    r"""Return sentences as one text, each on a line of its own, with unprintable characters escaped.
+
+    Examples
+    --------
+    >>> join_lines(["rnn: vanishing.", "a\nb: stable."])
+    'rnn: vanishing.\na\\nb: stable.'
+    """
+    return "\n".join(map(escape_unprintable, sentences))
 
 
 def format_count(count: int, one: str, several: str) -> str:

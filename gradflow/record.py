@@ -8,17 +8,26 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import import_module
 from inspect import cleandoc, get_annotations
+from textwrap import shorten, wrap
 from types import MappingProxyType
-from typing import Any, ClassVar, NamedTuple, TypeVar, get_args, get_origin
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, get_args, get_origin
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradflow import __version__
 from gradflow.drawing import Drawing
+from gradflow.printable import format_count
+from gradflow.table import Table, to_builtin
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+MAX_PRINTED_TEXTS, MAX_PRINTED_LENGTH, PRINTED_WIDTH = 6, 200, 100  # of a record at Python's prompt
 
 
 class ScalarMeaning(NamedTuple):
-    """The meaning of a scalar of the summary; with ``prose`` it is a sentence, or a tuple of sentences."""
+    """The meaning of a scalar of the summary; with ``prose`` it is text, a line for each subject."""
 
     description: str
     unit: str = ""
@@ -157,6 +166,9 @@ class Matrix(NamedTuple):
 class Record:
     """Base class of all results: parameters, results and notes.
 
+    ``summary``, ``tables``, ``matrices`` and ``to_dict()`` give its contents by name, ``to_json()`` as JSON,
+    and ``plot()`` as a picture.
+
     Attributes
     ----------
     params : mapping
@@ -182,16 +194,96 @@ class Record:
         """Return those of the ``verdicts`` that hold."""
         return frozenset()
 
+    @property
+    def summary(self) -> dict[str, Any]:
+        """The scalars by name, as Python's own numbers, texts and None."""
+        return {name: to_builtin(value) for name, (_, value) in describe_fields(self, ScalarMeaning).items()}
+
+    @property
+    def tables(self) -> dict[str, Table]:
+        """The tables that the record has by name, the main one first."""
+        tables = describe_fields(self, TableMeaning).items()
+        return {name: value for name, (_, value) in tables if value is not None}
+
+    @property
+    def matrices(self) -> dict[str, Matrix]:
+        """The matrices that the record has by name."""
+        matrices = describe_fields(self, MatrixMeaning).items()
+        return {name: value for name, (_, value) in matrices if value is not None}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the whole record as `to_json` writes it, with inf, nan and complex numbers as they are.
+
+        Examples
+        --------
+        >>> import gradflow
+        >>> found = gradflow.power("2", steps=2).to_dict()
+        >>> found["summary"]["regime"], found["tables"]["norms"][2]["norm"], found["matrices"]["power"]
+        ('exploding', 4.0, {'entries': [[4.0]], 'exponent2': 0})
+        """
+        return {
+            "schema": f"gradflow.{self.command}/1",
+            "version": __version__,
+            "params": dict(self.params),
+            "summary": self.summary,
+            "tables": {name: list(table) for name, table in self.tables.items()},
+            "matrices": {
+                name: {"entries": matrix.entries.tolist(), "exponent2": matrix.exponent2}
+                for name, matrix in self.matrices.items()
+            },
+            "notes": list(self.notes),
+        }
+
+    def to_json(self) -> str:
+        """Return the whole record as JSON, as ``gradflow.to_text(record, "json")`` does."""
+        text: str = self._present("to_text", "json")
+        return text
+
+    def plot(self, *, table: str | None = None) -> "Figure":
+        """Return the picture of the record, or of one table, as `gradflow.figure` does.
+
+        Parameters
+        ----------
+        table : str, optional
+            The table to draw. Without it, every table that has a picture is drawn.
+
+        Returns
+        -------
+        matplotlib.figure.Figure
+            One or more panels for each table.
+
+        Raises
+        ------
+        UsageError
+            If the table, or the record, has no picture.
+        DataError
+            If matplotlib is not installed; ``gradflow-rnn[plot]`` installs it.
+        """
+        figure: Figure = self._present("figure", table=table)
+        return figure
+
     def __repr__(self) -> str:
-        scalars = ", ".join(
-            f"{name}={value!r}" for name, (_, value) in describe_fields(self, ScalarMeaning).items()
-        )
-        return f"{type(self).__name__}({scalars})"
+        scalars = describe_fields(self, ScalarMeaning).values()
+        texts = [line for meaning, text in scalars if meaning.prose and text for line in text.split("\n")]
+        lines = texts or [f"{name}: {value}" for name, value in self.summary.items()]
+        printed = [type(self).__name__]
+        printed += [shorten(line, MAX_PRINTED_LENGTH, placeholder=" …") for line in lines[:MAX_PRINTED_TEXTS]]
+        if len(lines) > MAX_PRINTED_TEXTS:
+            printed.append(f"… {len(lines) - MAX_PRINTED_TEXTS} more")
+        sizes = [f"{name} ({format_count(len(one), 'row', 'rows')})" for name, one in self.tables.items()]
+        printed.append(f"Tables: {', '.join(sizes)}")
+        if self.matrices:
+            shapes = [f"{k} ({'×'.join(map(str, one.entries.shape))})" for k, one in self.matrices.items()]
+            printed.append(f"Matrices: {', '.join(shapes)}")
+        return "\n".join(piece for line in printed for piece in wrap(line, PRINTED_WIDTH))
 
     def _repr_html_(self) -> str:
-        # Imported here because records are below renderers; only notebooks call this.
-        html: str = import_module("gradflow").to_text(self, "html")
+        html: str = self._present("to_text", "html")
         return html
+
+    def _present(self, function: str, *arguments: Any, **options: Any) -> Any:
+        """Call a public function of the renderers, which are above records and so looked up when needed."""
+        return getattr(import_module("gradflow"), function)(self, *arguments, **options)
 
 
 def describe_fields(holder: Any, kind: type[Meaning]) -> dict[str, tuple[Meaning, Any]]:
@@ -217,19 +309,6 @@ def get_meanings(holder: type[Any], kind: type[Meaning]) -> dict[str, Meaning]:
         for item in fields(holder)
         if isinstance(item.metadata.get("meaning"), kind)
     }
-
-
-def to_builtin(value: Any) -> Any:
-    """Return a numpy scalar as a Python number and a tuple of sentences as one text; leave others unchanged.
-
-    Examples
-    --------
-    >>> to_builtin(np.float32(0.5)), to_builtin(None), to_builtin(("It grows.", "It stops."))
-    (0.5, None, 'It grows. It stops.')
-    """
-    if isinstance(value, tuple):
-        return " ".join(value)
-    return value.item() if isinstance(value, np.generic) else value
 
 
 def _list_attributes(record: type[Any]) -> Iterator[str]:

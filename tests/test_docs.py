@@ -334,8 +334,23 @@ def test_what_is_to_be_made_or_installed_is_there():
                 if found and found[1] == "make":
                     assert set(found[2].partition("#")[0].split()) <= set(phony), line
         text = path.read_text(encoding="utf-8")
-        for named in re.findall(r"(?:gradflow|pip install '\.)\[([\w,]+)\]", text):
+        for named in re.findall(r"(?:gradflow-rnn|pip install '\.)\[([\w,]+)\]", text):
             assert set(named.split(",")) <= set(extras), named
+
+
+def test_extras_are_named_with_the_name_of_the_distribution():
+    project = tomllib.loads((HOME / "pyproject.toml").read_text())["project"]
+    extras = {name: " ".join(needs) for name, needs in project["optional-dependencies"].items()}
+    sources = [*DOCUMENTS, HOME / "pyproject.toml", *(HOME / "gradflow").rglob("*.py")]
+    texts = [path.read_text(encoding="utf-8") for path in [*sources, *(HOME / "benchmarks").glob("*.py")]]
+    named = {name for text in texts for name, _ in re.findall(r"\b(gradflow(?:-\w+)?)\[([a-z]+[\],])", text)}
+    assert named == {project["name"]}
+    calls = [
+        call for text in texts for call in re.findall(r'import_extra\("(\w+)", "[^"]*", "(\w+)"\)', text)
+    ]
+    assert len(calls) > 3
+    for package, extra in calls:
+        assert package == "absent" or package in extras[extra]
 
 
 def anchors(path):

@@ -70,7 +70,7 @@ HOME = Path(gradflow.__file__).parent
 TEXTS = {str(path.relative_to(HOME)): path.read_text() for path in sorted(HOME.rglob("*.py"))}
 
 # what each command line may not load: a start-up is paid by every call
-HEAVY = {"numpy", "scipy", "rich", "pydantic"}
+HEAVY = {"numpy", "scipy", "rich", "pydantic", "pandas", "polars", "matplotlib"}
 DOORS = {
     "help": (["-h"], {}, HEAVY),
     **{f"help-of-{name}": ([name, "-h"], {}, HEAVY - {"numpy"}) for name in COMMANDS},

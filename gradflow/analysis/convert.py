@@ -20,10 +20,11 @@ from gradflow.layouts.to_torch import TorchModule, build_modules
 from gradflow.printable import format_count
 from gradflow.readers.messages import quote
 from gradflow.record import Record, column, scalar, table
+from gradflow.table import Table
 
 
-@dataclass(frozen=True, eq=False)
-class Modules:
+@dataclass(frozen=True, eq=False, repr=False)
+class Modules(Table):
     """The written modules."""
 
     module: list[str] = column("its name in the new file; - if the file has only this module")

@@ -94,7 +94,7 @@ def inspect(
     Reads:    {containers}
     Layouts:  {layouts}
 
-    hdf5 and onnx need the extra of that name, as in gradflow[hdf5].
+    hdf5 and onnx need the extra of that name, as in gradflow-rnn[hdf5].
     """
     return gradflow.inspect(
         *files, input=input, key=key, length=length, seed=seed, layout=layout, assume=assumptions(assume),

@@ -5,6 +5,7 @@ from typing import ClassVar
 
 from gradflow.drawing import CurveDrawing, DrawnColumn
 from gradflow.record import ChapterLayout, Record, column, scalar, table
+from gradflow.table import Table
 
 CHAPTERS = ChapterLayout(
     table="topics",
@@ -20,8 +21,8 @@ CHAPTERS = ChapterLayout(
 )
 
 
-@dataclass(frozen=True, eq=False)
-class DerivationLines:
+@dataclass(frozen=True, eq=False, repr=False)
+class DerivationLines(Table):
     """Every line of every topic, with the numbers of both sides on one random case."""
 
     topic: list[str] = column("topic of the line")
@@ -43,8 +44,8 @@ class DerivationLines:
     holds: list[bool] = column("whether the line holds; a line that does not is an error")
 
 
-@dataclass(frozen=True, eq=False)
-class TopicList:
+@dataclass(frozen=True, eq=False, repr=False)
+class TopicList(Table):
     """The topics that can be derived."""
 
     topic: list[str] = column("name of the topic")
@@ -53,7 +54,7 @@ class TopicList:
     options: list[str] = column("options of the topic")
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class DerivedTopics(TopicList):
     """What was derived; formulas in texts are between $ signs."""
 

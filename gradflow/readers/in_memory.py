@@ -1,5 +1,6 @@
 """Arrays that a caller passes in Python. They must meet the same rules as arrays of a file."""
 
+import re
 from collections.abc import Collection, Mapping
 from functools import partial
 from os import PathLike, fspath
@@ -14,6 +15,8 @@ from gradflow.readers.messages import quote
 from gradflow.readers.stored_array import NumberArray, StoredArray
 
 MAX_STATE_DICT_DEPTH = 100
+# Floating point types that numpy lacks, by their names in every library. float32 holds their numbers exactly.
+_NARROW_TYPE = re.compile(r"bfloat16|float[468]_")
 
 
 def convert_array(values: ArrayLike, name: str, dimensions: Collection[int] = (2,)) -> NumberArray:
@@ -22,6 +25,7 @@ def convert_array(values: ArrayLike, name: str, dimensions: Collection[int] = (2
     Parameters
     ----------
     values : array-like
+        An array, the tensor of any library, or nested lists of numbers, arrays or tensors.
     name : str
         The name in messages.
     dimensions : collection of int
@@ -38,12 +42,75 @@ def convert_array(values: ArrayLike, name: str, dimensions: Collection[int] = (2
     array([[1., 2.],
            [3., 4.]])
     """
+    return wrap_array(to_numpy(values, name), name, "given array").read_numbers(dimensions=dimensions)
+
+
+def to_numpy(values: ArrayLike, name: str) -> NDArray[Any]:
+    """Return what is passed as an array as a numpy array, without a copy where the library allows that.
+
+    Parameters
+    ----------
+    values : array-like
+        As for `convert_array`. Tensors may require gradients, be on another device, or have a type that numpy
+        lacks, such as bfloat16: they become float32, which holds their entries exactly.
+    name : str
+        The name in messages.
+
+    Raises
+    ------
+    DataError
+        If it cannot be converted, or has masked entries.
+
+    Examples
+    --------
+    >>> to_numpy([[1, 2], [3, 4]], "matrix").shape
+    (2, 2)
+    """
     _refuse_masked(values, name)
     try:
-        array = np.asarray(values)
-    except ValueError as error:
-        raise DataError(f"{name}: {error}; expected numbers in a rectangle") from error
-    return wrap_array(array, name, "given array").read_numbers(dimensions=dimensions)
+        array = _export(values) if is_tensor(values) else np.asarray(_export_entries(values))
+    except Exception as error:  # libraries of tensors raise what they like
+        expected = "expected numbers in a rectangle"
+        if is_tensor(values):
+            expected = "move it to the CPU as a dense float32 tensor first"
+        raise DataError(
+            f"{name} cannot be converted to numpy ({quote(str(error), 100)}); {expected}"
+        ) from error
+    return array.astype(np.float32) if _NARROW_TYPE.search(array.dtype.name) else array
+
+
+def is_tensor(value: object) -> bool:
+    """Return whether a value is an array of any library: by what it offers, not by its class.
+
+    Examples
+    --------
+    >>> is_tensor(np.eye(2)), is_tensor([1.0, 2.0]), is_tensor(np.float64(1.0))
+    (True, False, False)
+    """
+    offers = ("__dlpack__", "__array__", "detach")
+    return not isinstance(value, np.generic | type) and any(hasattr(value, name) for name in offers)
+
+
+def _export(tensor: Any) -> NDArray[Any]:
+    """Return the tensor of any library as an array."""
+    if isinstance(tensor, np.ndarray):
+        return np.asarray(tensor)
+    # torch exports no tensor that requires gradients, is conjugated or negated later, or is on another device
+    for method in ("detach", "resolve_conj", "resolve_neg", "cpu"):
+        if hasattr(tensor, method):
+            tensor = getattr(tensor, method)()
+    if _NARROW_TYPE.search(str(getattr(tensor, "dtype", ""))):
+        tensor = tensor.float() if hasattr(tensor, "float") else tensor.astype("float32")
+    return np.from_dlpack(tensor) if hasattr(tensor, "__dlpack__") else np.asarray(tensor)
+
+
+def _export_entries(values: Any) -> Any:
+    """Return nested lists with tensors replaced by arrays. Lists of numbers are returned as they are."""
+    if not isinstance(values, list | tuple) or not any(
+        is_tensor(value) or isinstance(value, list | tuple) for value in values
+    ):
+        return values
+    return [to_numpy(value, "entry") if is_tensor(value) else _export_entries(value) for value in values]
 
 
 def _refuse_masked(values: object, name: str) -> None:
@@ -75,13 +142,13 @@ def flatten_state_dict(mapping: Mapping[Any, Any]) -> dict[str, StoredArray]:
     Parameters
     ----------
     mapping : mapping
-        The values are numpy arrays, tensors that support DLPack on the CPU (torch, JAX), or mappings and
-        lists of these. Any other value is left out.
+        The values are arrays or tensors of any library, or mappings and lists of these. Any other value is
+        left out.
 
     Raises
     ------
     DataError
-        If an array is on another device, or if two arrays have the same name.
+        If an array cannot be converted to numpy, or if two arrays have the same name.
 
     Examples
     --------
@@ -102,34 +169,12 @@ def flatten_state_dict(mapping: Mapping[Any, Any]) -> dict[str, StoredArray]:
             inner = [(f"{path}.{key}" if path else str(key), below, level + 1) for key, below in items]
             pending += reversed(inner)
             continue
-        array = _import_array(value, path)
-        if array is None:
+        if not is_tensor(value):
             continue
         if path in arrays:
             raise DataError(f"state dict: two arrays are named {quote(path)}; expected each name once")
-        arrays[path] = wrap_array(array, path)
+        arrays[path] = wrap_array(to_numpy(value, f"state dict: {quote(path)}"), path)
     return arrays
-
-
-def _import_array(value: Any, name: str) -> NDArray[Any] | None:
-    """Return an array, or the tensor of any library as an array; None for any other value."""
-    if isinstance(value, np.ndarray):
-        _refuse_masked(value, f"state dict: {quote(name)}")
-        # numpy has no bfloat16 of its own. This type comes from another package.
-        return value.astype(np.float32) if value.dtype.name == "bfloat16" else value
-    if not hasattr(value, "__dlpack__"):
-        return None
-    # A parameter in training refuses to be exported, and numpy has no bfloat16. The library itself converts.
-    detached = value.detach() if hasattr(value, "detach") else value
-    if "bfloat16" in str(getattr(detached, "dtype", "")):
-        detached = detached.float() if hasattr(detached, "float") else detached.astype("float32")
-    try:
-        return np.from_dlpack(detached)
-    except (BufferError, RuntimeError, TypeError, ValueError) as error:
-        raise DataError(
-            f"state dict: {quote(name)} cannot be converted to numpy ({quote(str(error), 100)}); move it "
-            "to the CPU as float32 first"
-        ) from error
 
 
 def name_origin(source: str | PathLike[str] | ArrayLike | None) -> str | None:
@@ -142,4 +187,6 @@ def name_origin(source: str | PathLike[str] | ArrayLike | None) -> str | None:
     """
     if source is None or isinstance(source, str):
         return source
-    return fspath(source) if isinstance(source, PathLike) else f"array of shape {np.shape(source)}"
+    if isinstance(source, PathLike):
+        return fspath(source)
+    return f"array of shape {to_numpy(source, 'array').shape}"

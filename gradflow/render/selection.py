@@ -13,9 +13,9 @@ from gradflow.record import (
     TableMeaning,
     describe_fields,
     get_meanings,
-    to_builtin,
 )
 from gradflow.registry import describe_unknown
+from gradflow.table import Table, list_entries, to_builtin
 
 SUMMARY_NAME = "summary"
 
@@ -32,11 +32,6 @@ class TableRows(NamedTuple):
         """Return one column."""
         place = list(self.columns).index(name)
         return [row[place] for row in self.rows]
-
-
-def get_summary(record: Record) -> dict[str, Any]:
-    """Return the scalars by name."""
-    return {name: to_builtin(value) for name, (_, value) in describe_fields(record, ScalarMeaning).items()}
 
 
 def get_tables(record: Record) -> dict[str, TableRows]:
@@ -70,7 +65,7 @@ def select_table(record: Record, name: str | None) -> TableRows | Matrix:
             key: ColumnMeaning(meaning.description)
             for key, (meaning, _) in describe_fields(record, ScalarMeaning).items()
         }
-        return TableRows(SUMMARY_NAME, TableMeaning("scalars"), columns, [list(get_summary(record).values())])
+        return TableRows(SUMMARY_NAME, TableMeaning("scalars"), columns, [list(record.summary.values())])
     if name in tables:
         return tables[name]
     matrices = get_matrices(record)
@@ -100,9 +95,9 @@ def multiply_out(matrix: Matrix) -> list[list[Any]]:
     return [[to_builtin(entry) for entry in row] for row in scaled.array]
 
 
-def _make_rows(name: str, meaning: TableMeaning, value: Any) -> TableRows:
-    fields = describe_fields(value, ColumnMeaning)
-    columns = [[to_builtin(entry) for entry in entries] for _, entries in fields.values()]
+def _make_rows(name: str, meaning: TableMeaning, table: Table) -> TableRows:
+    fields = describe_fields(table, ColumnMeaning)
+    columns = [list_entries(entries) for _, entries in fields.values()]
     return TableRows(
         name,
         meaning,

@@ -330,7 +330,7 @@ def test_missing_extra_exits_1_with_one_line_that_says_what_to_install(
     )
     outcome = process(command=[sys.executable, "-c", code])
     assert (outcome.code, outcome.raw, outcome.err.count("\n")) == (1, b"", 1)
-    assert f"(extra gradflow[{extra}])" in outcome.err
+    assert f"(extra gradflow-rnn[{extra}])" in outcome.err
     assert str(file) in outcome.err
 
 

@@ -119,7 +119,7 @@ def test_unwritable_place_exits_1(check_refused, tmp_path, place):
 def test_missing_matplotlib_exits_1_before_any_work(check_refused, monkeypatch, plot):
     monkeypatch.setitem(sys.modules, "matplotlib", None)
     check_refused(
-        1, "power", "-m", "no/such/file", "--plot", plot, says=["gradflow[plot]", "needs matplotlib"]
+        1, "power", "-m", "no/such/file", "--plot", plot, says=["gradflow-rnn[plot]", "needs matplotlib"]
     )
     assert not plot.exists()
 

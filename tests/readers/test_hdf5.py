@@ -152,7 +152,7 @@ def test_keras_zip_has_its_configuration(compression, place):
 
 
 def test_missing_h5py_is_reported(place, check_refused, monkeypatch):
-    said = "input: reading HDF5 files needs h5py; run: pip install h5py (extra gradflow[hdf5])"
+    said = "input: reading HDF5 files needs h5py; run: pip install h5py (extra gradflow-rnn[hdf5])"
     contents = [weight(), keras(weight())]
     monkeypatch.setitem(sys.modules, "h5py", None)
     for content in contents:

@@ -292,7 +292,7 @@ def test_taken_names_get_a_number(put):
 def test_missing_onnx_is_reported(put, check_refused, monkeypatch):
     content = model([], WEIGHTS)
     monkeypatch.setitem(sys.modules, "onnx", None)
-    said = "model.onnx: reading ONNX files needs onnx; run: pip install onnx (extra gradflow[onnx])"
+    said = "model.onnx: reading ONNX files needs onnx; run: pip install onnx (extra gradflow-rnn[onnx])"
     check_refused(lambda: read_arrays(put(content)), said)
 
 

@@ -7,7 +7,9 @@ import numpy as np
 import pytest
 
 import gradflow
+from gradflow.printable import join_lines
 from gradflow.record import Matrix, Record, column, matrix, scalar, table
+from gradflow.table import Table
 
 SMALL = {"hidden": 3, "seeds": 2, "features": 2}
 MAKERS = {
@@ -24,8 +26,8 @@ MAKERS = {
 }
 
 
-@dataclass(frozen=True, eq=False)
-class Parts:
+@dataclass(frozen=True, eq=False, repr=False)
+class Parts(Table):
     """A table with every kind of entry."""
 
     name: list[str] = column("name")
@@ -71,7 +73,7 @@ def made_up():
             there_is_none=None,
             flag=np.bool_(True),
             narrow=np.float32(0.1),
-            sentence=f"sentence {text}",
+            sentence=join_lines([f"sentence {text}"]),
             parts=Parts([text] * count, np.array(values), [None] * count, [True] * count),
             grid=Matrix(np.array([[1.0, 2.0], [3.0, 4.0]]), -1),
         )

@@ -11,6 +11,7 @@ import numpy as np
 import gradflow
 from gradflow.drawing import CurveDrawing, DrawnColumn, ImageDrawing, ItemDrawing, PlaneDrawing
 from gradflow.record import Record, column, scalar, table
+from gradflow.table import Table
 
 SMALL = {"hidden": 3, "features": 2, "seeds": 2}
 UNIT = np.ones((1, 1))
@@ -48,8 +49,8 @@ def of_command(name):
     return MAKERS[name]()
 
 
-@dataclass(frozen=True, eq=False)
-class Walks:
+@dataclass(frozen=True, eq=False, repr=False)
+class Walks(Table):
     """Curves with a band and a bound."""
 
     name: list[str] = column("who walks")
@@ -60,8 +61,8 @@ class Walks:
     limit: np.ndarray = column("what none is under")
 
 
-@dataclass(frozen=True, eq=False)
-class Things:
+@dataclass(frozen=True, eq=False, repr=False)
+class Things(Table):
     """Items with an error."""
 
     thing: list[str] = column("what it is")
@@ -69,8 +70,8 @@ class Things:
     error: np.ndarray = column("standard error", unit="m")
 
 
-@dataclass(frozen=True, eq=False)
-class Points:
+@dataclass(frozen=True, eq=False, repr=False)
+class Points(Table):
     """Points of the complex plane."""
 
     across: np.ndarray = column("real part")
@@ -78,8 +79,8 @@ class Points:
     condition: np.ndarray = column("condition")
 
 
-@dataclass(frozen=True, eq=False)
-class Pixels:
+@dataclass(frozen=True, eq=False, repr=False)
+class Pixels(Table):
     """An image, row by row."""
 
     x: np.ndarray = column("the place across", unit="km")
@@ -87,8 +88,8 @@ class Pixels:
     log10_depth: np.ndarray = column("log₁₀ of the depth", unit="m", log10=True)
 
 
-@dataclass(frozen=True, eq=False)
-class Words:
+@dataclass(frozen=True, eq=False, repr=False)
+class Words(Table):
     """A table without a picture."""
 
     word: list[str] = column("a word")

@@ -14,6 +14,7 @@ from gradflow.notation.tex import display, tex
 from gradflow.record import ChapterLayout, Record, column, scalar, table
 from gradflow.render.style import Style
 from gradflow.render.text.chapters import make_chapters
+from gradflow.table import Table
 
 
 @pytest.fixture(scope="module")
@@ -155,8 +156,8 @@ def test_color_marks_what_holds_and_changes_no_letter(derivation, draw):
 # An invented derivation: other column names, hostile texts and a line that does not hold.
 
 
-@dataclass(frozen=True, eq=False)
-class Steps:
+@dataclass(frozen=True, eq=False, repr=False)
+class Steps(Table):
     part: list[str] = column("part")
     place: list[int] = column("place")
     claim: list[str] = column("claim")
@@ -166,8 +167,8 @@ class Steps:
     right: list[bool] = column("right")
 
 
-@dataclass(frozen=True, eq=False)
-class Parts:
+@dataclass(frozen=True, eq=False, repr=False)
+class Parts(Table):
     part: list[str] = column("part")
     name: list[str] = column("name")
     asked: list[str] = column("asked")

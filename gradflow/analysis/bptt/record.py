@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 
 from gradflow.drawing import CurveDrawing, DrawnColumn, ImageDrawing, ItemDrawing
 from gradflow.record import Record, column, scalar, table
+from gradflow.table import Table
 
 
-@dataclass(frozen=True, eq=False)
-class LagParts:
+@dataclass(frozen=True, eq=False, repr=False)
+class LagParts(Table):
     """The parts of ∂L/∂W by lag, and what truncated backpropagation would lose."""
 
     lag: list[int] = column("steps t − k that credit has travelled", unit="step")
@@ -39,8 +40,8 @@ class LagParts:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Windows:
+@dataclass(frozen=True, eq=False, repr=False)
+class Windows(Table):
     """Two ways to truncate: every L_t goes back through a window, or the state is detached now and then."""
 
     window: list[int] = column("steps w", unit="step")
@@ -52,8 +53,8 @@ class Windows:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class CreditMap:
+@dataclass(frozen=True, eq=False, repr=False)
+class CreditMap(Table):
     """A row for every pair of steps."""
 
     t: list[int] = column("the step of the loss", unit="step")

@@ -17,10 +17,11 @@ from gradflow.linalg.rounding import ROUNDING_COLUMNS, SUSPICIOUS_ERROR, Roundin
 from gradflow.linalg.scaled import log10_of
 from gradflow.linalg.singular import gram_values
 from gradflow.record import column
+from gradflow.table import Table
 
 
-@dataclass(frozen=True, eq=False)
-class PairMap:
+@dataclass(frozen=True, eq=False, repr=False)
+class PairMap(Table):
     """One row for every pair of steps: the median over seeds."""
 
     cell: list[str] = column("the cell, as it was named")

@@ -14,12 +14,13 @@ from gradflow.linalg.chain import CHAIN_TOLERANCE
 from gradflow.linalg.floating import SMALLEST_NORMAL_DOUBLE
 from gradflow.linalg.singular import LeadingSingularValue
 from gradflow.record import column
+from gradflow.table import Table
 
 PATHS = ("direct", "f", "i", "g")
 
 
-@dataclass(frozen=True, eq=False)
-class PathMeans:
+@dataclass(frozen=True, eq=False, repr=False)
+class PathMeans(Table):
     """Norm and share of each path, averaged over the steps; medians over seeds."""
 
     cell: list[str] = column("the cell, as it was named")
@@ -33,8 +34,8 @@ class PathMeans:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Paths:
+@dataclass(frozen=True, eq=False, repr=False)
+class Paths(Table):
     """Norm and share of each path at every step from the second; medians over seeds."""
 
     cell: list[str] = column("the cell, as it was named")

@@ -14,12 +14,13 @@ from gradflow.analysis.shared.verdicts import SHARE_LEVELS, STILL_LEVELS
 from gradflow.drawing import CurveDrawing, DrawnColumn, ImageDrawing, ItemDrawing
 from gradflow.linalg.floating import NAMED_LOG10_NORMS
 from gradflow.record import Record, column, scalar, table
+from gradflow.table import Table
 
 SERIES = ("cell", "block", "kind")
 
 
-@dataclass(frozen=True, eq=False)
-class Lags:
+@dataclass(frozen=True, eq=False, repr=False)
+class Lags(Table):
     """The Jacobian product at every lag. In the forward view, lag k is the product of the first k steps."""
 
     cell: list[str] = column("the cell, as it was named")
@@ -46,8 +47,8 @@ class Lags:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Cells:
+@dataclass(frozen=True, eq=False, repr=False)
+class Cells(Table):
     """A summary of the flow, one row for each cell, block and norm."""
 
     cell: list[str] = column("the cell, as it was named")
@@ -156,7 +157,7 @@ class Flow(Record):
         "probability that the median share over all possible draws lies between median_low and median_high: "
         "over 0.95, or 1 − 2^(1−n) with n < 6 draws"
     )
-    conclusion: str = scalar("the result in words", prose=True)
+    conclusion: str = scalar("the result in words, a line for each row of cells", prose=True)
 
     flow: Lags = table(
         "norm of the Jacobian product by lag k: median over seeds",

@@ -24,7 +24,7 @@ from gradflow.analysis.shared.verdicts import (
 from gradflow.cells.base import Array
 from gradflow.linalg.floating import TRAINING_FORMATS, is_outside
 from gradflow.linalg.scaled import from_log10
-from gradflow.printable import format_count, format_log10, round_up
+from gradflow.printable import format_count, format_log10, join_lines, round_up
 
 MeasuredCells = Mapping[str, Sequence[DrawMeasurement]]  # the draws of each cell
 
@@ -223,7 +223,7 @@ SERIES_TITLES = {
 
 def conclusion(flow: Lags, summary: Cells, seeds: int) -> str:
     """Return a line for each row of the summary, for the requested number of draws."""
-    return "\n".join(_sentence(flow, summary, k, seeds) for k in range(len(summary.cell)))
+    return join_lines(_sentence(flow, summary, k, seeds) for k in range(len(summary.cell)))
 
 
 def _sentence(flow: Lags, summary: Cells, k: int, seeds: int) -> str:

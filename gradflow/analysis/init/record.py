@@ -12,10 +12,11 @@ from gradflow.analysis.shared.verdicts import SHARE_LEVELS
 from gradflow.analysis.shared.weight_file import WrittenArrays
 from gradflow.drawing import CurveDrawing, DrawnColumn, ItemDrawing
 from gradflow.record import Record, column, scalar, table
+from gradflow.table import Table
 
 
-@dataclass(frozen=True, eq=False)
-class Tuning:
+@dataclass(frozen=True, eq=False, repr=False)
+class Tuning(Table):
     """Gradients before and after tuning, over draws of weights and inputs."""
 
     stage: list[str] = column("before: weights as requested; after: tuned weights")
@@ -39,8 +40,8 @@ class Tuning:
     stable: list[int] = column("draws in which the gradient is stable")
 
 
-@dataclass(frozen=True, eq=False)
-class Trials:
+@dataclass(frozen=True, eq=False, repr=False)
+class Trials(Table):
     """The steps of the search, with the weights that are written, on the sequences that it uses."""
 
     value: NDArray[np.float64] = column("value of the parameter")

@@ -39,7 +39,7 @@ from gradflow.analysis.shared.tasks import TaskExecutor, check_executor, run_tas
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.assumptions import check_assumptions, check_left_open
 from gradflow.layouts.checkpoint import Checkpoint
-from gradflow.printable import format_count
+from gradflow.printable import format_count, join_lines
 from gradflow.readers import CHECKPOINT_SUFFIXES
 from gradflow.readers.in_memory import name_origin
 from gradflow.registry import describe_unknown
@@ -303,7 +303,7 @@ def _record(
         steps=inputs.steps,
         lags=question.lags,
         length=question.length,
-        conclusion="\n".join(sentence(name, finding, question) for name, finding in named),
+        conclusion=join_lines(sentence(name, finding, question) for name, finding in named),
         layers=layer_table(named),
         curve=curve_table(named),
         gates=gate_table(named),

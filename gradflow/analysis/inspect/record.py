@@ -8,10 +8,11 @@ from gradflow.analysis.shared.gates import GateSteps, bands
 from gradflow.analysis.shared.verdicts import SHARE_LEVELS, STILL_LEVELS
 from gradflow.drawing import CurveDrawing, DrawnColumn, ItemDrawing
 from gradflow.record import Record, column, scalar, table
+from gradflow.table import Table
 
 
-@dataclass(frozen=True, eq=False)
-class Layers:
+@dataclass(frozen=True, eq=False, repr=False)
+class Layers(Table):
     """Every recurrent layer that was found. ``verdict`` judges the share."""
 
     layer: list[str] = column("its name in the file")
@@ -102,8 +103,8 @@ class Layers:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class ShareCurves:
+@dataclass(frozen=True, eq=False, repr=False)
+class ShareCurves(Table):
     """The share of a gradient that is left in each layer, by lag."""
 
     layer: list[str] = column("the layer")
@@ -115,8 +116,8 @@ class ShareCurves:
     log10_share_high: list[float] = column("the highest over ends", log10=True)
 
 
-@dataclass(frozen=True, eq=False)
-class GateRows:
+@dataclass(frozen=True, eq=False, repr=False)
+class GateRows(Table):
     """Every gate of every layer, or the state of a cell without gates."""
 
     layer: list[str] = column("the layer")
@@ -143,8 +144,8 @@ class GateRows:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Advice:
+@dataclass(frozen=True, eq=False, repr=False)
+class Advice(Table):
     """Changes to a layer, and the gradient that was measured with each, along the same inputs.
 
     The search for a gain uses the first half of the sequences; its measurement uses all.
@@ -173,8 +174,8 @@ class Advice:
     code: list[str] = column("what makes the change, in the framework of the advice", detail=True)
 
 
-@dataclass(frozen=True, eq=False)
-class Units:
+@dataclass(frozen=True, eq=False, repr=False)
+class Units(Table):
     """Units that do not respond: shut or open at every step."""
 
     layer: list[str] = column("the layer")
@@ -186,8 +187,8 @@ class Units:
     mean: list[float] = column("mean value over steps")
 
 
-@dataclass(frozen=True, eq=False)
-class Files:
+@dataclass(frozen=True, eq=False, repr=False)
+class Files(Table):
     """Every file that was examined."""
 
     file: list[str] = column("the file, without the folders that all files share")
@@ -204,8 +205,8 @@ class Files:
     problem: list[str] = column("why the file could not be read")
 
 
-@dataclass(frozen=True, eq=False)
-class Changes:
+@dataclass(frozen=True, eq=False, repr=False)
+class Changes(Table):
     """The same layer in two files."""
 
     layer: list[str] = column("the layer, in both files")
@@ -273,7 +274,7 @@ class Inspection(Record):
     steps: int = scalar("T, steps of each sequence that each layer was run on")
     lags: int = scalar("number of lags over which rates are measured")
     length: int = scalar("L, steps that a gradient goes back")
-    conclusion: str = scalar("the result in words", prose=True)
+    conclusion: str = scalar("the result in words, a line for each layer", prose=True)
 
     layers: Layers = table(
         "what each recurrent layer does to a gradient",

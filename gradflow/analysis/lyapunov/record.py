@@ -10,10 +10,11 @@ from gradflow.analysis import RATE_UNIT, VERDICTS
 from gradflow.analysis.shared.verdicts import STILL_LEVELS
 from gradflow.drawing import CurveDrawing, DrawnColumn
 from gradflow.record import Record, column, scalar, table
+from gradflow.table import Table
 
 
-@dataclass(frozen=True, eq=False)
-class Exponents:
+@dataclass(frozen=True, eq=False, repr=False)
+class Exponents(Table):
     """The spectrum, the largest exponent first."""
 
     index: list[int] = column("place in the spectrum, from 1")
@@ -39,8 +40,8 @@ class Exponents:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class History:
+@dataclass(frozen=True, eq=False, repr=False)
+class History(Table):
     """The spectrum as it was estimated on the way."""
 
     step: list[int] = column("steps after the transient", unit="step")

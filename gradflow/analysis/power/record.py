@@ -12,14 +12,15 @@ from gradflow.drawing import CurveDrawing, DrawnColumn, PlaneDrawing
 from gradflow.linalg.floating import NAMED_LOG10_NORMS
 from gradflow.record import Matrix, Record, column, scalar, table
 from gradflow.record import matrix as grid
+from gradflow.table import Table
 
 MAX_SHOWN_SIZE = 16
 ASK_FOR_ENTRIES = f"past {MAX_SHOWN_SIZE} rows give --entries"
 NO_BASIS = "; there is none where W is not diagonalizable"
 
 
-@dataclass(frozen=True, eq=False)
-class Norms:
+@dataclass(frozen=True, eq=False, repr=False)
+class Norms(Table):
     """The norm of each power."""
 
     step: list[int] = column("exponent k")
@@ -34,8 +35,8 @@ class Norms:
     )
 
 
-@dataclass(frozen=True, eq=False)
-class Eigenvalues:
+@dataclass(frozen=True, eq=False, repr=False)
+class Eigenvalues(Table):
     """The eigenvalues, largest modulus first."""
 
     index: list[int] = column("rank by modulus, from 1")

@@ -13,14 +13,15 @@ from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.norms import frobenius_norm
 from gradflow.linalg.scaled import largest_part, shift_exponents
 from gradflow.record import column
+from gradflow.table import Table
 
 # A right decomposition is right to rounding, one of rounded numbers to some digits; a wrong one is off in the
 # first. Columns count as dependent where Q⁻¹ has no digit left.
 MAX_ROUNDING_MISFIT, MAX_ROUNDED_MISFIT, MIN_DEPENDENT_CONDITION = 1e-9, 1e-2, 1e14
 
 
-@dataclass(frozen=True, eq=False)
-class Claim:
+@dataclass(frozen=True, eq=False, repr=False)
+class Claim(Table):
     """The claimed eigenpairs, column by column of Q."""
 
     index: list[int] = column("column of Q, from 1")

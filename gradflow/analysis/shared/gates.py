@@ -12,6 +12,7 @@ from gradflow.analysis.shared.quantiles import SHOWN_QUANTILES, median
 from gradflow.cells.base import Array, Gate, GateValues
 from gradflow.drawing import CurveDrawing, DrawnColumn
 from gradflow.record import column
+from gradflow.table import Table
 
 # A value counts as saturated in this share of the range at either end (Karpathy et al. 2015, section 4.2).
 GATE_EDGE = 0.1
@@ -35,8 +36,8 @@ class GateSummary(NamedTuple):
         return self._replace(**{name: getattr(self, name)[place] for name in self._fields[3:]})
 
 
-@dataclass(frozen=True, eq=False)
-class Gates:
+@dataclass(frozen=True, eq=False, repr=False)
+class Gates(Table):
     """Every gate of every layer: medians over seeds of statistics over units and steps."""
 
     cell: list[str] = column("the cell, as it was named")
@@ -125,8 +126,8 @@ def gate_table(cells: Sequence[str], summaries: Sequence[Sequence[Sequence[GateS
     )
 
 
-@dataclass(frozen=True, eq=False)
-class GateSteps:
+@dataclass(frozen=True, eq=False, repr=False)
+class GateSteps(Table):
     """Every gate at every step, in the order in which the layer takes the steps."""
 
     cell: list[str] = column("the cell, as it was named; for a checkpoint rnn, lstm or gru")

@@ -11,11 +11,12 @@ from gradflow.cells.base import Array
 from gradflow.errors import DataError, UsageError
 from gradflow.record import column
 from gradflow.registry import lookup
+from gradflow.table import Table
 from gradflow.writers import WRITERS
 
 
-@dataclass(frozen=True, eq=False)
-class WrittenArrays:
+@dataclass(frozen=True, eq=False, repr=False)
+class WrittenArrays(Table):
     """The arrays that were written."""
 
     name: list[str] = column("name in the new file")

@@ -10,10 +10,11 @@ from gradflow.analysis import RATE_UNIT, VERDICTS
 from gradflow.analysis.shared.verdicts import STILL_LEVELS
 from gradflow.drawing import CurveDrawing, DrawnColumn, ItemDrawing
 from gradflow.record import Record, column, scalar, table
+from gradflow.table import Table
 
 
-@dataclass(frozen=True, eq=False)
-class Predictions:
+@dataclass(frozen=True, eq=False, repr=False)
+class Predictions(Table):
     """Predictions of theory for N → ∞, and measurements at the given size and extrapolated."""
 
     quantity: list[str] = column("the predicted quantity")
@@ -36,8 +37,8 @@ class Predictions:
     source: list[str] = column("source of the prediction", detail=True)
 
 
-@dataclass(frozen=True, eq=False)
-class Sweep:
+@dataclass(frozen=True, eq=False, repr=False)
+class Sweep(Table):
     """The leading rate at each value of one parameter."""
 
     value: NDArray[np.float64] = column("value of the parameter")

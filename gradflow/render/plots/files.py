@@ -38,7 +38,7 @@ def figure(record: Record, *, table: str | None = None) -> "Figure":
     UsageError
         If the table, or the record, has no picture.
     DataError
-        If matplotlib is not installed; ``gradflow[plot]`` installs it.
+        If matplotlib is not installed; ``gradflow-rnn[plot]`` installs it.
 
     Examples
     --------

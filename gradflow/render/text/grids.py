@@ -5,12 +5,13 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from gradflow.printable import escape_unprintable, format_log10
-from gradflow.record import Matrix, MatrixMeaning, Record, ScalarMeaning, describe_fields, to_builtin
+from gradflow.record import Matrix, MatrixMeaning, Record, ScalarMeaning, describe_fields
 from gradflow.render.selection import SUMMARY_NAME, TableRows, get_matrices, get_tables, select_table
 from gradflow.render.style import Style
 from gradflow.render.text.sparkline import SPARKLINE_WIDTH, draw_sparkline
 from gradflow.render.thinning import choose_rows
 from gradflow.render.values import FULL_DIGITS, MISSING_VALUE, format_row, format_value, label_series
+from gradflow.table import to_builtin
 
 MAX_UNTHINNED_ROWS = 50  # of a table without a curve
 MAX_SIDE_BY_SIDE = 8  # series without an index
@@ -67,10 +68,9 @@ def make_grids(record: Record, style: Style, screen: int | None = None) -> list[
 
 
 def get_sentences(record: Record) -> list[str]:
-    """Return the sentences of the summary."""
+    """Return the lines of the texts of the summary, each a paragraph."""
     values = [value for meaning, value in describe_fields(record, ScalarMeaning).values() if meaning.prose]
-    sentences = [part for value in values for part in (value if isinstance(value, tuple) else [value])]
-    return [escape_unprintable(str(sentence)) for sentence in sentences if sentence]
+    return [escape_unprintable(line) for value in values if value for line in value.split("\n")]
 
 
 def _get_grid_tables(record: Record) -> list[TableRows]:

@@ -5,39 +5,24 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from gradflow import __version__
-from gradflow.record import Matrix, Record, to_builtin
+from gradflow.record import Matrix, Record
 from gradflow.render.renderer import text_renderer
-from gradflow.render.selection import get_matrices, get_summary, get_tables, multiply_out, select_table
+from gradflow.render.selection import multiply_out, select_table
 from gradflow.render.style import Style
+from gradflow.table import to_builtin
 
 
 @text_renderer(carries_notes=True)
 def render_json(record: Record, style: Style) -> str:  # noqa: ARG001 - the object holds every table
     """Return the whole record. inf and nan are null, complex numbers are objects with re and im."""
-    parts = {
-        "schema": dump_json(f"gradflow.{record.command}/1"),
-        "version": dump_json(__version__),
-        "params": dump_json(record.params),
-        "summary": dump_json(get_summary(record)),
-        "tables": _format_object(
-            {
-                name: _format_array(dict(zip(table.columns, row, strict=True)) for row in table.rows)
-                for name, table in get_tables(record).items()
-            }
-        ),
-        "matrices": _format_object(
-            {
-                name: (
-                    f'{{"entries": {_format_array(matrix.entries.tolist())}, '
-                    f'"exponent2": {matrix.exponent2}}}'
-                )
-                for name, (_, matrix) in get_matrices(record).items()
-            }
-        ),
-        "notes": dump_json(list(record.notes)),
+    parts = record.to_dict()
+    tables = {name: _format_array(rows) for name, rows in parts["tables"].items()}
+    matrices = {
+        name: f'{{"entries": {_format_array(matrix["entries"])}, "exponent2": {matrix["exponent2"]}}}'
+        for name, matrix in parts["matrices"].items()
     }
-    return _format_object(parts) + "\n"
+    texts = {"tables": _format_object(tables), "matrices": _format_object(matrices)}
+    return _format_object({name: texts.get(name) or dump_json(part) for name, part in parts.items()}) + "\n"
 
 
 @text_renderer(carries_notes=False)
