@@ -3,23 +3,18 @@
 They do not use rich, because loading it takes 40 ms, as long as the rest of a short command.
 """
 
-import unicodedata
 from collections.abc import Sequence
-from textwrap import wrap
 
-from gradflow.notation.formulas import break_formula as broken_formula
-from gradflow.notation.formulas import split_spans, strip_marks
-from gradflow.notation.tex import tex
 from gradflow.record import Record
 from gradflow.render.renderer import text_renderer
 from gradflow.render.style import Style
-from gradflow.render.text.chapters import Chapter, ChapterStep, make_chapters
+from gradflow.render.text.chapter_lines import format_chapter, measure_width, paint_text, wrap_text
+from gradflow.render.text.chapters import make_chapters
 from gradflow.render.text.grids import TextGrid, get_sentences, make_grids
 from gradflow.render.wrapping import split_name, wrap_name
 
 COLUMN_GAPS = (2, 1)  # blanks between columns; the narrow gap is for tables that are too wide with the other
 MIN_TEXT_WIDTH = 16  # of a column of wrapped text
-STEP_INDENT = 6  # width of the number of a line; the rest of the line is indented by as much
 MAX_NAME_PIECE = 11  # letters of a name that a narrow column makes room for
 BOLD_CODE, DIM_CODE = "1", "2"
 RED_CODE, GREEN_CODE, YELLOW_CODE = "31", "32", "33"
@@ -38,72 +33,21 @@ def render_table(record: Record, style: Style) -> str:
     """Return the record at the width of the screen, or at its natural width without a screen."""
     lines: list[str] = []
     for grid in make_grids(record, style):
-        lines += [_paint_text(line, BOLD_CODE, style) for line in _wrap_text(grid.title, style.width)]
+        lines += [paint_text(line, BOLD_CODE, style) for line in wrap_text(grid.title, style.width)]
         lines += _format_grid(grid, style)
-        remark = _wrap_text("  " + grid.remark, style.width) if grid.remark else []
-        lines += [*(_paint_text(line, DIM_CODE, style) for line in remark), ""]
+        remark = wrap_text("  " + grid.remark, style.width) if grid.remark else []
+        lines += [*(paint_text(line, DIM_CODE, style) for line in remark), ""]
     for chapter in make_chapters(record, style):
-        lines += [*_format_chapter(chapter, style), ""]
+        lines += [*format_chapter(chapter, style), ""]
     for sentence in get_sentences(record) if style.table is None else ():
-        lines += _wrap_text(sentence, style.width)
+        lines += wrap_text(sentence, style.width)
     return "\n".join(lines).rstrip("\n") + "\n"
-
-
-def _format_chapter(chapter: Chapter, style: Style) -> list[str]:
-    """Return a heading, paragraphs, and for each formula why it holds and the values of its sides."""
-    lines = [
-        _paint_text(line, BOLD_CODE, style)
-        for line in _wrap_text(_read_text(chapter.heading, style), style.width)
-    ]
-    lines += _format_paragraphs(chapter.before, style)
-    for step in chapter.steps:
-        lines += ["", *_format_step(step, style)]
-    return [*lines, "", *_format_paragraphs(chapter.after, style)] if chapter.after else lines
-
-
-def _format_paragraphs(texts: Sequence[tuple[str, str]], style: Style) -> list[str]:
-    return [
-        line for name, text in texts for line in _wrap_text(f"{name}: {_read_text(text, style)}", style.width)
-    ]
-
-
-def _format_step(step: ChapterStep, style: Style) -> list[str]:
-    number = f" ({step.number})".ljust(STEP_INDENT)
-    room = None if style.width is None else max(style.width - STEP_INDENT, MIN_TEXT_WIDTH)
-    pieces = _format_formula(step.formula, room, style)
-    mark = ("✓" if style.unicode else "ok") if step.holds else ("✗" if style.unicode else "fails")
-    values = _wrap_text("  ".join([*step.values, mark]), room)
-    if values[-1].endswith(mark):
-        values[-1] = values[-1].removesuffix(mark) + _paint_text(
-            mark, GREEN_CODE if step.holds else RED_CODE, style
-        )
-    below = [*_wrap_text(_read_text(step.text, style), room), *values]
-    return [number + pieces[0], *(" " * STEP_INDENT + line for line in (*pieces[1:], *below))]
-
-
-def _format_formula(formula: str, room: int | None, style: Style) -> list[str]:
-    """Return the lines of a formula, indented from the second on; LaTeX on a screen without Unicode.
-
-    A formula is broken before an operator outside brackets, or at any blank if a piece is still too long.
-    """
-    if room is None:
-        return [formula if style.unicode else tex(formula)]
-    pieces = broken_formula(formula, room - 2) if style.unicode else [tex(formula)]
-    lines = [line for piece in pieces for line in wrap(piece, room - 2, break_long_words=False)]
-    return [lines[0], *(f"  {line}" for line in lines[1:])]
-
-
-def _read_text(text: str, style: Style) -> str:
-    """Return a text as a screen shows it: formulas without their $ signs, or as LaTeX without Unicode."""
-    if style.unicode:
-        return strip_marks(text)
-    return "".join(f"${tex(piece)}$" if formula else piece for piece, formula in split_spans(text))
 
 
 def _format_grid(grid: TextGrid, style: Style) -> list[str]:
     """Return the lines of a grid: whole, or with wrapped text, or in parts; numbers are never cut."""
     columns = list(range(len(grid.header)))
-    widths = [max(_measure_width(row[k]) for row in [grid.header, *grid.rows]) for k in columns]
+    widths = [max(measure_width(row[k]) for row in [grid.header, *grid.rows]) for k in columns]
     screen = style.width or _measure_total(widths, COLUMN_GAPS[0])
     for gap in COLUMN_GAPS:
         if _measure_total(widths, gap) <= screen:
@@ -135,7 +79,7 @@ def _format_grid(grid: TextGrid, style: Style) -> list[str]:
 def _narrow_columns(grid: TextGrid, widths: Sequence[int], gap: int, screen: int) -> list[int]:
     """Return the least widths for the entries of a grid: names are wrapped, numbers are not."""
     numbers = [max((_measure_needed(row[k]) for row in grid.rows), default=1) for k in range(1, len(widths))]
-    longest = [max(map(_measure_width, split_name(name))) for name in grid.header[1:] if name]
+    longest = [max(map(measure_width, split_name(name))) for name in grid.header[1:] if name]
     numbers = [
         max(width, min(piece, MAX_NAME_PIECE), 4)
         for width, piece in zip(numbers, longest or [0] * len(numbers), strict=True)
@@ -147,8 +91,8 @@ def _narrow_columns(grid: TextGrid, widths: Sequence[int], gap: int, screen: int
 def _measure_needed(entry: str) -> int:
     """Return the least width of an entry: text can be wrapped, a number or a curve can not."""
     if " " in entry and any(map(str.isalpha, entry)):
-        return max(map(_measure_width, entry.split()))
-    return _measure_width(entry)
+        return max(map(measure_width, entry.split()))
+    return measure_width(entry)
 
 
 def _split_columns(widths: Sequence[int], gap: int, limit: int, names: int) -> list[list[int]]:
@@ -169,7 +113,7 @@ def _format_lines(
     lines = []
     if any(grid.header):
         header = _format_row(grid, grid.header, columns, widths, gap, style)
-        lines += [*(_paint_text(line, BOLD_CODE, style) for line in header), rule]
+        lines += [*(paint_text(line, BOLD_CODE, style) for line in header), rule]
     for place, row in enumerate(grid.rows):
         if place in grid.rules:
             lines.append(rule)
@@ -181,10 +125,10 @@ def _format_row(
     grid: TextGrid, row: Sequence[str], columns: Sequence[int], widths: Sequence[int], gap: int, style: Style
 ) -> list[str]:
     """Return one row; it takes several lines if a text is wrapped."""
-    entries = [_wrap_text(row[k], widths[k]) for k in columns]
+    entries = [wrap_text(row[k], widths[k]) for k in columns]
     if row is grid.header:
         entries = [
-            wrap_name(row[k], widths[k]) if _measure_width(row[k]) > widths[k] else [row[k]] for k in columns
+            wrap_name(row[k], widths[k]) if measure_width(row[k]) > widths[k] else [row[k]] for k in columns
         ]
     lines = []
     for level in range(max(map(len, entries))):
@@ -198,28 +142,10 @@ def _format_row(
 
 
 def _align(entry: str, width: int, left: bool, style: Style) -> str:
-    space = " " * (width - _measure_width(entry))
-    painted = _paint_text(entry, WORD_COLORS[entry], style) if entry in WORD_COLORS else entry
+    space = " " * (width - measure_width(entry))
+    painted = paint_text(entry, WORD_COLORS[entry], style) if entry in WORD_COLORS else entry
     return painted + space if left else space + painted
-
-
-def _paint_text(text: str, code: str, style: Style) -> str:
-    return f"\x1b[{code}m{text}\x1b[0m" if style.color else text
-
-
-def _wrap_text(text: str, width: int | None) -> list[str]:
-    return [text] if width is None or _measure_width(text) <= width else wrap(text, width)
 
 
 def _measure_total(widths: Sequence[int], gap: int) -> int:
     return 1 + sum(widths) + gap * (len(widths) - 1)
-
-
-def _measure_width(text: str) -> int:
-    """Return how many columns a text takes on a screen."""
-    if text.isascii():
-        return len(text)
-    return sum(
-        0 if unicodedata.combining(letter) else 2 if unicodedata.east_asian_width(letter) in "WF" else 1
-        for letter in text
-    )
