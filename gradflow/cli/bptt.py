@@ -6,7 +6,17 @@ import gradflow
 from gradflow.analysis import INPUTS, LOSSES
 from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
-from gradflow.cli.options import CELL, Features, Hidden, InputFormat, InputScale, Key, OptionalSeed, option
+from gradflow.cli.options import (
+    CELL,
+    Features,
+    Hidden,
+    InputFormat,
+    InputScale,
+    Key,
+    OptionalSeed,
+    integer,
+    option,
+)
 
 
 @emits("gradflow.analysis.bptt.record:CreditAssignment")
@@ -45,11 +55,11 @@ def bptt(
     hidden: Hidden = None,
     steps: Annotated[
         int | None,
-        option("--steps", metavar="T", help="Number of steps. Default: the length of the input, or 100."),
+        integer("--steps", metavar="T", help="Number of steps. Default: the length of the input, or 100."),
     ] = None,
     batch: Annotated[
         int | None,
-        option(
+        integer(
             "--batch",
             metavar="B",
             help="Sequences to average L over. Default: those of the data, at most 32; or 1.",

@@ -16,6 +16,7 @@ from gradflow.cli.options import (
     InputScale,
     Key,
     OptionalSeed,
+    integer,
     option,
 )
 
@@ -29,7 +30,7 @@ def compare(
     hidden: Hidden = None,
     steps: Annotated[
         int | None,
-        option(
+        integer(
             "--steps",
             metavar="T",
             help="Number of steps and largest lag. Default: the length of the input, or 100.",
@@ -38,7 +39,9 @@ def compare(
     seed: OptionalSeed = None,
     seeds: Annotated[
         int,
-        option("--seeds", metavar="S", help="Draws of weights. Tables show the median and 5-95 % quantiles."),
+        integer(
+            "--seeds", metavar="S", help="Draws of weights. Tables show the median and 5-95 % quantiles."
+        ),
     ] = 10,
     features: Features = None,
     input: Input = None,

@@ -7,7 +7,7 @@ import typer
 import gradflow
 from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
-from gradflow.cli.options import Key, OptionalSeed, option
+from gradflow.cli.options import Key, OptionalSeed, integer, option
 from gradflow.derivations.topics import ALL_TOPICS, DERIVATIONS
 
 
@@ -42,11 +42,11 @@ def derive(
     key: Key = None,
     steps: Annotated[
         int | None,
-        option("--steps", metavar="T", help="Number of steps, T or n. Default: as on the sheet, or a few."),
+        integer("--steps", metavar="T", help="Number of steps, T or n. Default: as on the sheet, or a few."),
     ] = None,
     hidden: Annotated[
         int | None,
-        option("--hidden", metavar="H", help="Number of units of the random network. Default: 3."),
+        integer("--hidden", metavar="H", help="Number of units of the random network. Default: 3."),
     ] = None,
     seed: OptionalSeed = None,
     *,

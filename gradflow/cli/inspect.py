@@ -9,7 +9,7 @@ from gradflow.analysis import INPUTS
 from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
 from gradflow.cli.help import fill_help
-from gradflow.cli.options import Assume, GateSteps, Key, Layout, Seed, assumptions, option
+from gradflow.cli.options import Assume, GateSteps, Key, Layout, Seed, assumptions, integer, option
 from gradflow.cli.workers import ProcessWorkers
 from gradflow.layouts import LAYOUTS
 from gradflow.readers import CONTAINERS
@@ -40,7 +40,7 @@ def inspect(
     key: Key = None,
     length: Annotated[
         int | None,
-        option(
+        integer(
             "--length",
             metavar="L",
             help="Steps over which credit has to arrive. Default: the length of the input, or 100.",

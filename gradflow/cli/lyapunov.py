@@ -16,6 +16,7 @@ from gradflow.cli.options import (
     Seed,
     Steps,
     Transient,
+    integer,
     option,
 )
 
@@ -36,7 +37,7 @@ def lyapunov(
     ] = None,
     key: Key = None,
     count: Annotated[
-        int | None, option("-k", "--count", metavar="K", help="Number of leading exponents. Default: all.")
+        int | None, integer("-k", "--count", metavar="K", help="Number of leading exponents. Default: all.")
     ] = None,
     steps: Steps = None,
     transient: Transient = None,
@@ -48,7 +49,7 @@ def lyapunov(
     seed: Seed = 0,
     seeds: Annotated[
         int | None,
-        option(
+        integer(
             "--seeds", metavar="S", help="Draws of weights and inputs to average exponents over. Default: 1."
         ),
     ] = None,

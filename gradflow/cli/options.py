@@ -6,6 +6,7 @@ import typer
 
 from gradflow.analysis import INPUTS
 from gradflow.cells import CELLS
+from gradflow.cli.integers import make_integer_parser
 from gradflow.layouts import LAYOUTS
 from gradflow.layouts.assumptions import ASSUMABLE_OPTIONS, parse_assumptions
 from gradflow.readers import INPUT_FORMATS
@@ -15,6 +16,11 @@ from gradflow.render import FORMATS, PICTURES
 def option(*flags: str, help: str, **more: Any) -> Any:
     """Return an option whose default is shown in the help."""
     return typer.Option(*flags, help=help, show_default=more.pop("show_default", True), **more)
+
+
+def integer(*flags: str, low: int | None = None, **more: Any) -> Any:
+    """Return an option whose value is an integer of at least ``low``; people may write 1e6."""
+    return option(*flags, parser=make_integer_parser(low), **more)
 
 
 def _cell(kind: str) -> Any:
@@ -47,20 +53,20 @@ Assume = Annotated[
         help=f"Set what the file does not state: {', '.join(ASSUMABLE_OPTIONS)}. May be repeated.",
     ),
 ]
-Seed = Annotated[int, option("--seed", metavar="N", min=0, help="Seed of all random numbers.")]
+Seed = Annotated[int, integer("--seed", metavar="N", low=0, help="Seed of all random numbers.")]
 OptionalSeed = Annotated[
-    int | None, option("--seed", metavar="N", min=0, help="Seed of all random numbers. Default: 0.")
+    int | None, integer("--seed", metavar="N", low=0, help="Seed of all random numbers. Default: 0.")
 ]
 
 Hidden = Annotated[
     int | None,
-    option(
+    integer(
         "--hidden", metavar="H", help="Hidden size of fresh cells. Default: that of the checkpoint, or 32."
     ),
 ]
 Features = Annotated[
     int | None,
-    option(
+    integer(
         "--features",
         metavar="F",
         help="Features per input. Default: those of the input or checkpoint, or 32.",
@@ -87,11 +93,11 @@ InputScale = Annotated[
 ]
 Steps = Annotated[
     int | None,
-    option("--steps", metavar="T", help="Steps to measure. Default: all steps of the data, or 1000."),
+    integer("--steps", metavar="T", help="Steps to measure. Default: all steps of the data, or 1000."),
 ]
 Transient = Annotated[
     int | None,
-    option("--transient", metavar="T", help="Steps to leave out before these. Default: a tenth as many."),
+    integer("--transient", metavar="T", help="Steps to leave out before these. Default: a tenth as many."),
 ]
 GateSteps = Annotated[
     bool,
@@ -128,7 +134,7 @@ Table = Annotated[
     option("--table", metavar="NAME", help="Table or matrix to show. csv, tsv and jsonl hold only one."),
 ]
 Rows = Annotated[
-    int, option("--rows", metavar="N", min=1, help="Approximate number of rows to show of each table.")
+    int, integer("--rows", metavar="N", low=1, help="Approximate number of rows to show of each table.")
 ]
 AllRows = Annotated[bool, option("--all-rows", help="Show every row.", show_default=False)]
 FailOn = Annotated[

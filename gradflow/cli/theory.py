@@ -8,7 +8,17 @@ import gradflow
 from gradflow.analysis.shared.progress import Progress
 from gradflow.analysis.theory.subjects import THEORIES
 from gradflow.cli.emit import emits
-from gradflow.cli.options import Features, Input, InputFormat, Key, OptionalSeed, Steps, Transient, option
+from gradflow.cli.options import (
+    Features,
+    Input,
+    InputFormat,
+    Key,
+    OptionalSeed,
+    Steps,
+    Transient,
+    integer,
+    option,
+)
 
 
 @emits("gradflow.analysis.theory.record:Theory")
@@ -24,13 +34,13 @@ def theory(
         ),
     ] = None,
     hidden: Annotated[
-        int, option("--hidden", metavar="H", help="Units of the measured cells, or rows of the matrices.")
+        int, integer("--hidden", metavar="H", help="Units of the measured cells, or rows of the matrices.")
     ] = 128,
     steps: Steps = None,
     transient: Transient = None,
     seed: OptionalSeed = None,
     seeds: Annotated[
-        int | None, option("--seeds", metavar="S", help="Draws of weights and inputs. Default: 10.")
+        int | None, integer("--seeds", metavar="S", help="Draws of weights and inputs. Default: 10.")
     ] = None,
     features: Features = None,
     input: Input = None,
