@@ -11,6 +11,7 @@ from gradflow.layouts import LAYOUTS
 from gradflow.layouts.assumptions import ASSUMABLE_OPTIONS, parse_assumptions
 from gradflow.readers import INPUT_FORMATS
 from gradflow.render import FORMATS, PICTURES
+from gradflow.render.style import DEFAULT_ROWS
 
 
 def option(*flags: str, help: str, **more: Any) -> Any:
@@ -134,7 +135,10 @@ Table = Annotated[
     option("--table", metavar="NAME", help="Table or matrix to show. csv, tsv and jsonl hold only one."),
 ]
 Rows = Annotated[
-    int, integer("--rows", metavar="N", low=1, help="Approximate number of rows to show of each table.")
+    int | None,
+    integer(
+        "--rows", metavar="N", low=1, help=f"Rows to show of a long table, about. Default: {DEFAULT_ROWS}."
+    ),
 ]
 AllRows = Annotated[bool, option("--all-rows", help="Show every row.", show_default=False)]
 FailOn = Annotated[

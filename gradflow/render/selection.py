@@ -16,8 +16,7 @@ from gradflow.record import (
     to_builtin,
 )
 from gradflow.registry import describe_unknown
-
-SUMMARY_NAME = "summary"
+from gradflow.render import SUMMARY_NAME as SUMMARY_NAME
 
 
 class TableRows(NamedTuple):

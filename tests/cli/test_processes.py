@@ -132,7 +132,7 @@ def test_ctrl_c_during_input_exits_130_silently(started, pipe):
     assert (child.returncode, out, err) == (130, b"", b"")
 
 
-@pytest.mark.parametrize("module", ["typer", "gradflow.cli.power", "numpy"])
+@pytest.mark.parametrize("module", ["gradflow.cli.ending", "typer", "gradflow.cli.power", "numpy"])
 def test_ctrl_c_during_import_exits_130_silently(process, module):
     code = (
         "import sys\n"
