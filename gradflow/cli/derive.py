@@ -7,6 +7,7 @@ import typer
 import gradflow
 from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
+from gradflow.cli.help import SUBJECT_GROUP
 from gradflow.cli.options import Key, OptionalSeed, integer, option
 from gradflow.derivations.topics import ALL_TOPICS, DERIVATIONS
 
@@ -26,6 +27,7 @@ def derive(
         str | None,
         option(
             "--cell",
+            group=SUBJECT_GROUP,
             metavar="CELL",
             help="Use this cell, NAME[:option=value,...], instead of the sheet's network.",
         ),
@@ -35,18 +37,27 @@ def derive(
         option(
             "-m",
             "--matrix",
-            metavar="LITERAL|FILE|-",
+            group=SUBJECT_GROUP,
+            metavar="MATRIX",
             help="Use this matrix instead of the sheet's or a random one.",
         ),
     ] = None,
     key: Key = None,
     steps: Annotated[
         int | None,
-        integer("--steps", metavar="T", help="Number of steps, T or n. Default: as on the sheet, or a few."),
+        integer(
+            "--steps", metavar="T", help="Number of steps, T or n.", show_default="as on the sheet, or a few"
+        ),
     ] = None,
     hidden: Annotated[
         int | None,
-        integer("--hidden", metavar="H", help="Number of units of the random network. Default: 3."),
+        integer(
+            "--hidden",
+            group=SUBJECT_GROUP,
+            metavar="H",
+            help="Number of units of the random network.",
+            show_default="3",
+        ),
     ] = None,
     seed: OptionalSeed = None,
     *,

@@ -5,7 +5,6 @@ import sys
 from importlib import import_module
 from typing import NoReturn
 
-DEFAULT_WIDTH = 80  # columns of a terminal that does not say its width
 EXIT_CANNOT_WRITE = 1
 EXIT_VERDICT_HOLDS = 3
 EXIT_BUG = 70
@@ -38,25 +37,12 @@ def print_stderr(text: str) -> None:
     """Print one line on stderr, wrapped at words on a terminal, or nothing if stderr is closed."""
     try:
         if sys.stderr:
-            sys.stderr.write(f"{_wrap_on_terminal(text)}\n")
+            if sys.stderr.isatty():
+                # imported here so that only a message on a terminal loads it
+                text = import_module("gradflow.cli.screen").wrap_message(text, sys.stderr)
+            sys.stderr.write(f"{text}\n")
     except OSError:
         _discard_output(2)
-
-
-def _wrap_on_terminal(text: str) -> str:
-    """Return a text whose lines fit the terminal, indented from the second on; unchanged off a terminal."""
-    if not sys.stderr.isatty():
-        return text
-    try:
-        width = os.get_terminal_size(sys.stderr.fileno()).columns or DEFAULT_WIDTH
-    except OSError:
-        width = DEFAULT_WIDTH
-    # imported here so that only a message on a terminal loads it
-    wrap = import_module("textwrap").wrap
-    options = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
-    return "\n".join(
-        line if len(line) <= width else "\n".join(wrap(line, width, **options)) for line in text.split("\n")
-    )
 
 
 def _discard_output(descriptor: int) -> None:

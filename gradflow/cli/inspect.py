@@ -8,7 +8,7 @@ import gradflow
 from gradflow.analysis import INPUTS
 from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
-from gradflow.cli.help import fill_help
+from gradflow.cli.help import SUBJECT_GROUP, fill_help
 from gradflow.cli.options import Assume, GateSteps, Key, Layout, Seed, assumptions, integer, option
 from gradflow.cli.workers import ProcessWorkers
 from gradflow.layouts import LAYOUTS
@@ -33,8 +33,10 @@ def inspect(
         str | None,
         option(
             "--input",
+            group=SUBJECT_GROUP,
             metavar="FILE|-|KIND",
-            help=f"Input file, T×features or batch×T×features; or {', '.join(INPUTS)}. Default: normal.",
+            help=f"Input file, T×features or batch×T×features; or {', '.join(INPUTS)}.",
+            show_default="normal",
         ),
     ] = None,
     key: Key = None,
@@ -43,7 +45,8 @@ def inspect(
         integer(
             "--length",
             metavar="L",
-            help="Steps over which credit has to arrive. Default: the length of the input, or 100.",
+            help="Steps over which credit has to arrive.",
+            show_default="the length of the input, or 100",
         ),
     ] = None,
     seed: Seed = 0,

@@ -12,7 +12,7 @@ import typer
 from gradflow import __version__
 from gradflow.cli import COMMANDS
 from gradflow.cli.ending import EXIT_BUG, EXIT_CANNOT_WRITE, EXIT_INTERRUPTED, EXIT_PIPE_LOST, print_stderr
-from gradflow.cli.help import RecordCommand
+from gradflow.cli.help import ProgramGroup, RecordCommand
 from gradflow.cli.usage import describe_usage_error
 from gradflow.errors import GradflowError
 from gradflow.printable import escape_unprintable
@@ -21,6 +21,7 @@ from gradflow.registry import lookup
 # Plain help: with rich the start-up takes twice as long, and [128:256] in an example becomes markup.
 app = typer.Typer(
     name="gradflow",
+    cls=ProgramGroup,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
@@ -48,7 +49,10 @@ def gradflow(
     \b
     Examples:
       gradflow compare rnn lstm
-      gradflow power -m "0.58 0.24; 0.24 0.72"
+      gradflow inspect model.pt
+      gradflow power "0.58 0.24; 0.24 0.72"
+
+    Each command has its own help: gradflow COMMAND -h.
     """
 
 

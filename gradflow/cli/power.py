@@ -7,6 +7,7 @@ import typer
 import gradflow
 from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
+from gradflow.cli.help import SUBJECT_GROUP
 from gradflow.cli.options import Key, integer, option
 from gradflow.errors import UsageError
 from gradflow.linalg import ENSEMBLES
@@ -16,14 +17,15 @@ from gradflow.linalg import ENSEMBLES
 def power(
     argument: Annotated[
         str | None,
-        typer.Argument(metavar="[MATRIX]", help="W: '0.58 0.24; 0.24 0.72', a file, or - for stdin."),
+        typer.Argument(metavar="MATRIX", help="W: '0.58 0.24; 0.24 0.72', a file, or - for stdin."),
     ] = None,
     matrix: Annotated[
         str | None,
         option(
             "-m",
             "--matrix",
-            metavar="LITERAL|FILE|-",
+            group=SUBJECT_GROUP,
+            metavar="MATRIX",
             help="The same as MATRIX, under a name.",
         ),
     ] = None,
@@ -32,25 +34,37 @@ def power(
         int, integer("-n", "--steps", metavar="N", help="n, the exponent: from 0 to 10^18.")
     ] = 30,
     random: Annotated[
-        str | None, option("--random", metavar="ENSEMBLE", help=f"Use a random W: {'|'.join(ENSEMBLES)}.")
+        str | None,
+        option(
+            "--random",
+            group=SUBJECT_GROUP,
+            metavar="ENSEMBLE",
+            help=f"Use a random W: {'|'.join(ENSEMBLES)}.",
+        ),
     ] = None,
     size: Annotated[
-        int | None, integer("--size", metavar="N", help="Rows of the random W. Default: 10.")
+        int | None,
+        integer("--size", group=SUBJECT_GROUP, metavar="N", help="Rows of the random W.", show_default="10"),
     ] = None,
     gain: Annotated[
         float | None,
         option(
-            "--gain", metavar="G", help="Scale of the random W, or eigenvalue of a jordan block. Default: 1."
+            "--gain",
+            group=SUBJECT_GROUP,
+            metavar="G",
+            help="Scale of the random W, or eigenvalue of a jordan block.",
+            show_default="1",
         ),
     ] = None,
     seed: Annotated[
-        int | None, integer("--seed", metavar="N", low=0, help="Seed of the random W. Default: 0.")
+        int | None,
+        integer(
+            "--seed", group=SUBJECT_GROUP, metavar="N", low=0, help="Seed of the random W.", show_default="0"
+        ),
     ] = None,
     kreiss: Annotated[
         bool,
-        option(
-            "--kreiss", help="Compute the Kreiss constant for more than 200 rows, too.", show_default=False
-        ),
+        option("--kreiss", help="Find the Kreiss constant of over 200 rows, too.", show_default=False),
     ] = False,
     entries: Annotated[
         bool, option("--entries", help="Show matrices of more than 16 rows, too.", show_default=False)
@@ -64,7 +78,7 @@ def power(
         option(
             "--claim-values",
             metavar="Λ",
-            help="Λ of the decomposition to check: a list or a diagonal matrix.",
+            help="Its Λ: a list or a diagonal matrix.",
         ),
     ] = None,
     *,
