@@ -134,7 +134,7 @@ class OutputRequest(NamedTuple):
 
 
 def emits(
-    record_place: str, *, lists_cells: bool = False
+    record_place: str, *, lists_cells: bool = False, has_pictures: bool = True
 ) -> Callable[[Callable[..., Any]], Callable[..., None]]:
     """Make a command of a function that returns a record.
 
@@ -149,6 +149,8 @@ def emits(
         and ``--fail-on`` accepts its verdicts.
     lists_cells : bool
         Whether the help lists the options of every cell.
+    has_pictures : bool
+        Whether the record has pictures. Without them the command has neither --plot nor --chart.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., None]:
@@ -168,6 +170,7 @@ def emits(
         own = [parameter for name, parameter in parameters.items() if name != "progress"]
         names = {parameter.name for parameter in own}
         common = inspect.signature(OutputRequest).parameters.values()
+        names |= set() if has_pictures else {"plot", "chart"}
         shared = [parameter for parameter in common if parameter.name not in names]
         run.record_place, run.lists_cells = record_place, lists_cells  # type: ignore[attr-defined]
         run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]

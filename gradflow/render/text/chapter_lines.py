@@ -16,19 +16,19 @@ BOLD_CODE, RED_CODE, GREEN_CODE = "1", "31", "32"
 
 def format_chapter(chapter: Chapter, style: Style) -> list[str]:
     """Return a heading, paragraphs, and for each formula why it holds and the values of its sides."""
-    lines = [
-        paint_text(line, BOLD_CODE, style)
-        for line in wrap_text(_read_text(chapter.heading, style), style.width)
-    ]
+    heading = wrap_text(_read_text(chapter.heading, style), style.width) if chapter.heading else []
+    lines = [paint_text(line, BOLD_CODE, style) for line in heading]
     lines += _format_paragraphs(chapter.before, style)
     for step in chapter.steps:
         lines += ["", *_format_step(step, style)]
-    return [*lines, "", *_format_paragraphs(chapter.after, style)] if chapter.after else lines
+    return lines
 
 
 def _format_paragraphs(texts: Sequence[tuple[str, str]], style: Style) -> list[str]:
     return [
-        line for name, text in texts for line in wrap_text(f"{name}: {_read_text(text, style)}", style.width)
+        line
+        for name, text in texts
+        for line in wrap_text(f"{name}: {_read_text(text, style)}".removeprefix(": "), style.width)
     ]
 
 
@@ -36,11 +36,12 @@ def _format_step(step: ChapterStep, style: Style) -> list[str]:
     number = f" ({step.number})".ljust(STEP_INDENT)
     room = None if style.width is None else max(style.width - STEP_INDENT, MIN_TEXT_WIDTH)
     pieces = _format_formula(step.formula, room, style)
-    mark = ("✓" if style.unicode else "ok") if step.holds else ("✗" if style.unicode else "fails")
-    values = wrap_text("  ".join([*step.values, mark]), room)
-    if values[-1].endswith(mark):
+    marks = {True: "✓" if style.unicode else "ok", False: "✗" if style.unicode else "fails", None: ""}
+    mark = marks[step.mark]
+    values = wrap_text("  ".join([*step.values, mark]).rstrip(), room) if step.values or mark else []
+    if mark and values[-1].endswith(mark):
         values[-1] = values[-1].removesuffix(mark) + paint_text(
-            mark, GREEN_CODE if step.holds else RED_CODE, style
+            mark, GREEN_CODE if step.mark else RED_CODE, style
         )
     below = [*wrap_text(_read_text(step.text, style), room), *values]
     return [number + pieces[0], *(" " * STEP_INDENT + line for line in (*pieces[1:], *below))]

@@ -8,6 +8,7 @@ from gradflow.printable import escape_unprintable, format_log10
 from gradflow.record import Matrix, MatrixMeaning, Record, ScalarMeaning, describe_fields, to_builtin
 from gradflow.render.selection import SUMMARY_NAME, TableRows, get_matrices, get_tables, select_table
 from gradflow.render.style import Style
+from gradflow.render.text.chapters import get_chapter_view
 from gradflow.render.text.sparkline import draw_sparkline
 from gradflow.render.thinning import choose_rows
 from gradflow.render.values import MISSING_VALUE, format_row, format_value, label_series
@@ -46,7 +47,8 @@ def make_grids(record: Record, style: Style) -> list[TextGrid]:
             return [_make_side_by_side_grid(selected, [], style)]
         return [_make_table_grid(selected, style)]
     summary = _make_summary_grid(record)
-    grids = [summary] if summary.rows else []
+    in_chapters = any(table.meaning.chapters for table in get_tables(record).values())
+    grids = [summary] if summary.rows and not in_chapters else []  # chapters end with a sentence instead
     pending = _get_grid_tables(record)
     while pending:
         table = pending.pop(0)
@@ -61,7 +63,9 @@ def make_grids(record: Record, style: Style) -> list[TextGrid]:
 
 
 def get_sentences(record: Record) -> list[str]:
-    """Return the sentences of the summary."""
+    """Return the sentences of the summary; none beside an answer alone."""
+    if get_chapter_view(record).answer:
+        return []
     values = [value for meaning, value in describe_fields(record, ScalarMeaning).values() if meaning.prose]
     sentences = [part for value in values for part in (value if isinstance(value, tuple) else [value])]
     return [escape_unprintable(str(sentence)) for sentence in sentences if sentence]
