@@ -4,9 +4,8 @@ Every public name is resolved on first use (PEP 562), so that ``import gradflow`
 text needs no numpy.
 """
 
-from typing import TYPE_CHECKING, Any
-
-from gradflow.registry import lookup
+# Nothing is imported here, so that Ctrl-C while the program starts meets its own handler, in `__main__`.
+TYPE_CHECKING = False  # type checkers take a variable of this name as true
 
 __version__ = "0.1.0"
 
@@ -45,6 +44,8 @@ API = {
 __all__ = ["__version__", *API]
 
 if TYPE_CHECKING:
+    from typing import Any
+
     from gradflow.analysis.bptt.bptt import bptt as bptt
     from gradflow.analysis.bptt.record import CreditAssignment as CreditAssignment
     from gradflow.analysis.compare.compare import compare as compare
@@ -75,9 +76,11 @@ if TYPE_CHECKING:
     from gradflow.render.to_text import to_text as to_text
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> "Any":
     if name not in API:
         raise AttributeError(f"module 'gradflow' has no attribute {name!r}")
+    from gradflow.registry import lookup
+
     value = lookup(API, name, "name")
     globals()[name] = value
     return value

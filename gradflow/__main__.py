@@ -1,17 +1,20 @@
 """The program ``gradflow``, also run by ``python -m gradflow``."""
 
-import gc
-import os
-import sys
+try:
+    import gc
+    import os
+    import sys
 
-from gradflow import __version__
-from gradflow.cli.ending import (
-    EXIT_CANNOT_WRITE,
-    EXIT_INTERRUPTED,
-    EXIT_PIPE_LOST,
-    exit_program,
-    print_stderr,
-)
+    from gradflow import __version__
+    from gradflow.cli.ending import (
+        EXIT_CANNOT_WRITE,
+        EXIT_INTERRUPTED,
+        EXIT_PIPE_LOST,
+        exit_program,
+        print_stderr,
+    )
+except KeyboardInterrupt:  # the code of an interrupt is not loaded yet
+    raise SystemExit(130) from None
 
 # One BLAS thread unless the user sets another number: on a busy machine several threads mostly wait for each
 # other. The variables must be set before numpy is loaded.

@@ -63,20 +63,28 @@ class ChapterLayout(NamedTuple):
     """Which columns make the rows of a table the numbered lines of chapters.
 
     The chapters are the rows of another table, ``table``. Its columns ``heading`` (names and a title) make
-    the heading of a chapter, its columns ``before`` and ``after`` the paragraphs around the lines. The other
-    names are columns of the lines. Formulas in texts stand between $ signs (see `gradflow.notation`).
+    the heading of a chapter, its columns ``before`` the paragraphs before the lines, of which ``answer`` can
+    be shown alone. The other names are columns of the lines. Formulas in texts stand between $ signs (see
+    `gradflow.notation`). A record may have an attribute ``chapter_view`` (see `ChapterView`).
     """
 
     table: str
     key: str  # the column of both tables that says to which chapter a row belongs
     heading: tuple[str, ...]
     before: tuple[str, ...]
-    after: tuple[str, ...]
+    answer: str
     number: str
     formula: str
     text: str
     values: tuple[str, ...]
     holds: str
+
+
+class ChapterView(NamedTuple):
+    """What people are shown of chapters: the ``values`` of every line, too, or the ``answer`` alone."""
+
+    values: bool = False
+    answer: bool = False
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple, get_args, get_type_hints
 import typer
 
 import gradflow
+from gradflow.cli.help import describe_parameter
 from gradflow.cli.main import app
 from gradflow.record import ColumnMeaning, MatrixMeaning, Record, ScalarMeaning, TableMeaning, get_meanings
 
@@ -57,7 +58,9 @@ class Help:
 
 def _entries(parameters: list[Any], kind: str, context: Any) -> list[Entry]:
     records = [
-        parameter.get_help_record(context) for parameter in parameters if parameter.param_type_name == kind
+        describe_parameter(parameter, context)
+        for parameter in parameters
+        if parameter.param_type_name == kind
     ]
     return [Entry(*record) for record in records]
 

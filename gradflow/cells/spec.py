@@ -11,7 +11,7 @@ from gradflow.cells import CELLS
 from gradflow.cells.base import Cell
 from gradflow.cells.stack import Stack
 from gradflow.errors import UsageError
-from gradflow.registry import describe_unknown, lookup
+from gradflow.registry import describe_unknown, load, lookup
 
 Value = float | int | bool | str
 SWITCH_VALUES = {"on": True, "off": False}
@@ -39,6 +39,8 @@ class CellSpec(NamedTuple):
 def parse_cell(text: str) -> CellSpec:
     """Read ``NAME[:option=value,...]``. Every cell takes ``layers`` and the options of its ``random``.
 
+    Hyphens in the name of an option stand for underscores.
+
     Raises
     ------
     UsageError
@@ -51,11 +53,14 @@ def parse_cell(text: str) -> CellSpec:
     ('LSTM', 2, {'forget_bias': 1.0, 'peephole': True})
     """
     name, colon, rest = text.partition(":")
+    if not colon and name not in CELLS and "=" in name:
+        raise UsageError(_describe_missing_cell(text))
     kind: type[Cell] = lookup(CELLS, name, "cell")
     valid = list_cell_options(kind)
     options: dict[str, Value] = {}
     for item in rest.split(",") if colon else []:
         option, equals, value = (part.strip() for part in item.partition("="))
+        option = option.replace("-", "_")
         if not equals or not value:
             raise UsageError(f"cell {text!r}: expected option=value after the colon, found {item!r}")
         if option not in valid:
@@ -65,6 +70,29 @@ def parse_cell(text: str) -> CellSpec:
         options[option] = _convert_value(text, option, value, valid[option])
     layers = options.pop("layers", 1)
     return CellSpec(text, kind, int(layers), options)
+
+
+def _describe_missing_cell(text: str) -> str:
+    """Return the message for options that stand alone, such as ``forget_bias=2``."""
+    option = text.partition("=")[0].strip().replace("-", "_")
+    takers = find_cells_with(option)
+    told = (
+        f"{text!r} is not the name of a cell: write the options of a cell after its name and a colon, as in"
+    )
+    if len(takers) == 1:
+        return f"{told} {takers[0]}:{text}"
+    return f"{told} NAME:{text}, NAME one of {', '.join(takers or CELLS)}"
+
+
+def find_cells_with(option: str) -> list[str]:
+    """Return the names of the cells that take an option.
+
+    Examples
+    --------
+    >>> find_cells_with("forget_bias"), find_cells_with("steps")
+    (['lstm'], [])
+    """
+    return [name for name, place in CELLS.items() if option in list_cell_options(load(place))]
 
 
 def list_cell_options(kind: type[Cell]) -> dict[str, object]:

@@ -5,14 +5,15 @@ A new command is one new file and one line in `COMMANDS`.
 
 from gradflow.registry import Registry
 
+# In the order of the help: first what most people need, then what goes deeper.
 COMMANDS: Registry = {
-    "power": "gradflow.cli.power:power",
     "compare": "gradflow.cli.compare:compare",
+    "inspect": "gradflow.cli.inspect:inspect",
+    "init": "gradflow.cli.init:init",
     "bptt": "gradflow.cli.bptt:bptt",
+    "power": "gradflow.cli.power:power",
     "lyapunov": "gradflow.cli.lyapunov:lyapunov",
     "theory": "gradflow.cli.theory:theory",
-    "init": "gradflow.cli.init:init",
-    "inspect": "gradflow.cli.inspect:inspect",
     "convert": "gradflow.cli.convert:convert",
     "derive": "gradflow.cli.derive:derive",
 }

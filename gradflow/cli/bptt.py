@@ -6,7 +6,18 @@ import gradflow
 from gradflow.analysis import INPUTS, LOSSES
 from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
-from gradflow.cli.options import CELL, Features, Hidden, InputFormat, InputScale, Key, OptionalSeed, option
+from gradflow.cli.help import SUBJECT_GROUP
+from gradflow.cli.options import (
+    CELL,
+    Features,
+    Hidden,
+    InputFormat,
+    InputScale,
+    Key,
+    OptionalSeed,
+    integer,
+    option,
+)
 
 
 @emits("gradflow.analysis.bptt.record:CreditAssignment")
@@ -27,12 +38,20 @@ def bptt(
         str | None,
         option(
             "--targets",
+            group=SUBJECT_GROUP,
             metavar="FILE",
-            help="File with y, T×outputs or batch×T×outputs. Default: normal draws.",
+            help="File with y, T×outputs or batch×T×outputs.",
+            show_default="normal draws",
         ),
     ] = None,
     targets_key: Annotated[
-        str | None, option("--targets-key", metavar="NAME", help="Array to read from the file of targets.")
+        str | None,
+        option(
+            "--targets-key",
+            group=SUBJECT_GROUP,
+            metavar="NAME",
+            help="Array to read from the file of targets.",
+        ),
     ] = None,
     parameter: Annotated[
         str,
@@ -45,14 +64,18 @@ def bptt(
     hidden: Hidden = None,
     steps: Annotated[
         int | None,
-        option("--steps", metavar="T", help="Number of steps. Default: the length of the input, or 100."),
+        integer(
+            "--steps", metavar="T", help="Number of steps.", show_default="the length of the input, or 100"
+        ),
     ] = None,
     batch: Annotated[
         int | None,
-        option(
+        integer(
             "--batch",
+            group=SUBJECT_GROUP,
             metavar="B",
-            help="Sequences to average L over. Default: those of the data, at most 32; or 1.",
+            help="Sequences to average L over.",
+            show_default="those of the data, at most 32; or 1",
         ),
     ] = None,
     seed: OptionalSeed = None,
@@ -61,6 +84,7 @@ def bptt(
         str | None,
         option(
             "--input",
+            group=SUBJECT_GROUP,
             metavar="FILE|-|KIND",
             help=f"Input file, T×features or batch×T×features; or {', '.join(INPUTS)}.",
         ),

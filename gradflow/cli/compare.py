@@ -6,6 +6,7 @@ import gradflow
 from gradflow.analysis import BLOCKS, DTYPES, NORMS, VIEWS
 from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
+from gradflow.cli.help import SUBJECT_GROUP
 from gradflow.cli.options import (
     SEVERAL_CELLS,
     Features,
@@ -16,6 +17,7 @@ from gradflow.cli.options import (
     InputScale,
     Key,
     OptionalSeed,
+    integer,
     option,
 )
 
@@ -29,16 +31,22 @@ def compare(
     hidden: Hidden = None,
     steps: Annotated[
         int | None,
-        option(
+        integer(
             "--steps",
             metavar="T",
-            help="Number of steps and largest lag. Default: the length of the input, or 100.",
+            help="Number of steps and largest lag.",
+            show_default="the length of the input, or 100",
         ),
     ] = None,
     seed: OptionalSeed = None,
     seeds: Annotated[
         int,
-        option("--seeds", metavar="S", help="Draws of weights. Tables show the median and 5-95 % quantiles."),
+        integer(
+            "--seeds",
+            group=SUBJECT_GROUP,
+            metavar="S",
+            help="Draws of weights: tables have the median and 5-95 %.",
+        ),
     ] = 10,
     features: Features = None,
     input: Input = None,
@@ -54,11 +62,9 @@ def compare(
     view: Annotated[
         str, option("--view", metavar="VIEW", help="backward: ∂s_T/∂s_T-k; forward: ∂s_k/∂s_0.")
     ] = VIEWS[0],
-    lags: Annotated[
-        str, option("--lags", metavar="LAGS", help="all, log, or a list such as 1,10,100.")
-    ] = "all",
+    lags: Annotated[str, option("--lags", metavar="LAGS", help="all, log, or a list: 1,10,100.")] = "all",
     pair_map: Annotated[
-        bool, option("--map", help="Add the table map: the norm for every pair of steps.", show_default=False)
+        bool, option("--map", help="Add the table map: every pair of steps.", show_default=False)
     ] = False,
     paths: Annotated[
         bool,
@@ -71,7 +77,7 @@ def compare(
     gate_steps: GateSteps = False,
     exact: Annotated[
         bool,
-        option("--exact", help="Take no shortcut: every norm from all singular values.", show_default=False),
+        option("--exact", help="Take every norm from all singular values.", show_default=False),
     ] = False,
     dtype: Annotated[str, option("--dtype", metavar="DTYPE", help=" or ".join(DTYPES) + ".")] = DTYPES[0],
     *,

@@ -17,7 +17,7 @@ from gradflow.cli.screen import has_color, has_unicode, measure_width, show_prog
 from gradflow.errors import UsageError
 from gradflow.printable import escape_unprintable
 from gradflow.registry import describe_unknown, load, lookup
-from gradflow.render import FORMATS, PICTURES
+from gradflow.render import FORMATS, PICTURES, SUMMARY_NAME
 from gradflow.render.style import DEFAULT_ROWS, Style
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ class OutputRequest(NamedTuple):
     table: options.Table = None
     details: options.Details = False
     brief: options.Brief = False
-    rows: options.Rows = DEFAULT_ROWS
+    rows: options.Rows = None
     all_rows: options.AllRows = False
     fail_on: options.FailOn = None
     quiet: options.Quiet = False
@@ -92,6 +92,12 @@ class OutputRequest(NamedTuple):
                 f"--table {self.table}: json contains every table; leave --table out, or use -f csv, tsv, "
                 "jsonl, table or md"
             )
+        if self.all_rows and self.rows is not None:
+            raise UsageError(f"--all-rows conflicts with --rows {self.rows}: leave one of them out")
+        if self.output == "":
+            raise UsageError("-o is empty: expected the name of a file, or - for stdout")
+        if self.table is not None or self.plot is not None:
+            self._check_table(load(record_place))
         if self.fail_on:
             verdicts = load(record_place).verdicts
             for verdict in self.fail_on:
@@ -105,6 +111,20 @@ class OutputRequest(NamedTuple):
         if self.plot is not None:
             self.load_picture_module().check_matplotlib()
             Destination(self.plot).check()
+
+    def _check_table(self, record: Any) -> None:
+        """Refuse a table that no result of this class has, or a picture of one that has none.
+
+        A command that writes files writes none of them before this.
+        """
+        meanings = load("gradflow.record")
+        tables = meanings.get_meanings(record, meanings.TableMeaning)
+        names = [*tables, *meanings.get_meanings(record, meanings.MatrixMeaning), SUMMARY_NAME]
+        if self.table is not None and self.table not in names:
+            raise UsageError(describe_unknown("table", self.table, names))
+        drawn = [name for name, meaning in tables.items() if meaning.drawn]
+        if self.plot is not None and self.table not in (None, *drawn):
+            raise UsageError(f"{self.table!r} has no picture; tables with a picture: {', '.join(drawn)}")
 
     def get_picture_kind(self) -> str:
         """Return the kind of picture file that ``--plot`` names.
@@ -128,7 +148,7 @@ class OutputRequest(NamedTuple):
 
 
 def emits(
-    record_place: str, *, lists_cells: bool = False
+    record_place: str, *, lists_cells: bool = False, has_pictures: bool = True
 ) -> Callable[[Callable[..., Any]], Callable[..., None]]:
     """Make a command of a function that returns a record.
 
@@ -143,6 +163,8 @@ def emits(
         and ``--fail-on`` accepts its verdicts.
     lists_cells : bool
         Whether the help lists the options of every cell.
+    has_pictures : bool
+        Whether the record has pictures. Without them the command has neither --plot nor --chart.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., None]:
@@ -162,6 +184,7 @@ def emits(
         own = [parameter for name, parameter in parameters.items() if name != "progress"]
         names = {parameter.name for parameter in own}
         common = inspect.signature(OutputRequest).parameters.values()
+        names |= set() if has_pictures else {"plot", "chart"}
         shared = [parameter for parameter in common if parameter.name not in names]
         run.record_place, run.lists_cells = record_place, lists_cells  # type: ignore[attr-defined]
         run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
@@ -201,7 +224,7 @@ def emit(record: Any, request: OutputRequest) -> None:
 def _make_style(request: OutputRequest, destination: Destination) -> Style:
     style = Style(
         table=request.table,
-        rows=None if request.all_rows else request.rows,
+        rows=None if request.all_rows else request.rows or DEFAULT_ROWS,
         details=request.details,
         brief=request.brief,
     )

@@ -2,6 +2,7 @@
 
 import os
 import sys
+from importlib import import_module
 from typing import NoReturn
 
 EXIT_CANNOT_WRITE = 1
@@ -33,9 +34,12 @@ def exit_program(code: int) -> NoReturn:
 
 
 def print_stderr(text: str) -> None:
-    """Print one line on stderr, or nothing if stderr is closed."""
+    """Print one line on stderr, wrapped at words on a terminal, or nothing if stderr is closed."""
     try:
         if sys.stderr:
+            if sys.stderr.isatty():
+                # imported here so that only a message on a terminal loads it
+                text = import_module("gradflow.cli.screen").wrap_message(text, sys.stderr)
             sys.stderr.write(f"{text}\n")
     except OSError:
         _discard_output(2)

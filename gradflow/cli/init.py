@@ -8,7 +8,8 @@ import gradflow
 from gradflow.analysis.shared.progress import Progress
 from gradflow.cells import CELLS
 from gradflow.cli.emit import emits
-from gradflow.cli.options import Features, Input, InputFormat, InputScale, Key, Seed, option
+from gradflow.cli.help import SUBJECT_GROUP
+from gradflow.cli.options import Features, Input, InputFormat, InputScale, Key, Seed, integer, option
 from gradflow.layouts import EXPORTERS
 from gradflow.writers import WRITERS
 
@@ -19,10 +20,12 @@ def init(
         str,
         typer.Argument(metavar="CELL", help=f"NAME[:option=value,...], NAME one of {', '.join(CELLS)}."),
     ],
-    hidden: Annotated[int, option("--hidden", metavar="H", help="Hidden size of each layer.")] = 32,
+    hidden: Annotated[
+        int, integer("--hidden", group=SUBJECT_GROUP, metavar="H", help="Hidden size of each layer.")
+    ] = 32,
     features: Features = None,
     horizon: Annotated[
-        int, option("--horizon", metavar="N", help="Steps that a gradient has to survive, at least 2.")
+        int, integer("--horizon", metavar="N", help="Steps that a gradient has to survive, at least 2.")
     ] = 100,
     input: Input = None,
     key: Key = None,
@@ -30,7 +33,11 @@ def init(
     input_scale: InputScale = None,
     seed: Seed = 0,
     seeds: Annotated[
-        int, option("--seeds", metavar="S", help="Draws of weights and inputs. The first draw is written.")
+        int,
+        integer(
+            "--seeds", group=SUBJECT_GROUP, metavar="S",
+            help="Draws of weights and inputs. The first is written.",
+        ),
     ] = 5,
     output: Annotated[
         str | None,

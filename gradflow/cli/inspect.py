@@ -8,8 +8,8 @@ import gradflow
 from gradflow.analysis import INPUTS
 from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
-from gradflow.cli.help import fill_help
-from gradflow.cli.options import Assume, GateSteps, Key, Layout, Seed, assumptions, option
+from gradflow.cli.help import SUBJECT_GROUP, fill_help
+from gradflow.cli.options import Assume, GateSteps, Key, Layout, Seed, assumptions, integer, option
 from gradflow.cli.workers import ProcessWorkers
 from gradflow.layouts import LAYOUTS
 from gradflow.readers import CONTAINERS
@@ -33,17 +33,20 @@ def inspect(
         str | None,
         option(
             "--input",
+            group=SUBJECT_GROUP,
             metavar="FILE|-|KIND",
-            help=f"Input file, T×features or batch×T×features; or {', '.join(INPUTS)}. Default: normal.",
+            help=f"Input file, T×features or batch×T×features; or {', '.join(INPUTS)}.",
+            show_default="normal",
         ),
     ] = None,
     key: Key = None,
     length: Annotated[
         int | None,
-        option(
+        integer(
             "--length",
             metavar="L",
-            help="Steps that a gradient goes back. Default: the length of the input, or 100.",
+            help="Steps that a gradient goes back.",
+            show_default="the length of the input, or 100",
         ),
     ] = None,
     seed: Seed = 0,

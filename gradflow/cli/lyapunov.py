@@ -5,6 +5,7 @@ from typing import Annotated, Any
 import gradflow
 from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
+from gradflow.cli.help import SUBJECT_GROUP
 from gradflow.cli.options import (
     CELL,
     Features,
@@ -16,6 +17,7 @@ from gradflow.cli.options import (
     Seed,
     Steps,
     Transient,
+    integer,
     option,
 )
 
@@ -30,13 +32,15 @@ def lyapunov(
         str | None,
         option(
             "--jacobians",
+            group=SUBJECT_GROUP,
             metavar="FILE|-",
             help="Jacobians of any system, T×n×n, in the order in which they act.",
         ),
     ] = None,
     key: Key = None,
     count: Annotated[
-        int | None, option("-k", "--count", metavar="K", help="Number of leading exponents. Default: all.")
+        int | None,
+        integer("-k", "--count", metavar="K", help="Number of leading exponents.", show_default="all"),
     ] = None,
     steps: Steps = None,
     transient: Transient = None,
@@ -48,8 +52,12 @@ def lyapunov(
     seed: Seed = 0,
     seeds: Annotated[
         int | None,
-        option(
-            "--seeds", metavar="S", help="Draws of weights and inputs to average exponents over. Default: 1."
+        integer(
+            "--seeds",
+            group=SUBJECT_GROUP,
+            metavar="S",
+            help="Draws of weights and inputs to average exponents over.",
+            show_default="1",
         ),
     ] = None,
     features: Features = None,

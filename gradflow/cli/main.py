@@ -12,7 +12,8 @@ import typer
 from gradflow import __version__
 from gradflow.cli import COMMANDS
 from gradflow.cli.ending import EXIT_BUG, EXIT_CANNOT_WRITE, EXIT_INTERRUPTED, EXIT_PIPE_LOST, print_stderr
-from gradflow.cli.help import RecordCommand
+from gradflow.cli.help import ProgramGroup, RecordCommand
+from gradflow.cli.usage import describe_usage_error
 from gradflow.errors import GradflowError
 from gradflow.printable import escape_unprintable
 from gradflow.registry import lookup
@@ -20,6 +21,7 @@ from gradflow.registry import lookup
 # Plain help: with rich the start-up takes twice as long, and [128:256] in an example becomes markup.
 app = typer.Typer(
     name="gradflow",
+    cls=ProgramGroup,
     rich_markup_mode=None,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
@@ -47,7 +49,10 @@ def gradflow(
     \b
     Examples:
       gradflow compare rnn lstm
-      gradflow power -m "0.58 0.24; 0.24 0.72"
+      gradflow inspect model.pt
+      gradflow power "0.58 0.24; 0.24 0.72"
+
+    Each command has its own help: gradflow COMMAND -h.
     """
 
 
@@ -64,7 +69,7 @@ def run(arguments: Sequence[str]) -> int:
         code = app(args=list(arguments), prog_name="gradflow", standalone_mode=False)
         return code if isinstance(code, int) else 0
     except typer.TyperException as error:
-        print_stderr(_describe_usage_error(error))
+        print_stderr(describe_usage_error(error, arguments))
         return error.exit_code
     except GradflowError as error:
         _print_traceback()
@@ -86,16 +91,6 @@ def run(arguments: Sequence[str]) -> int:
         _print_traceback()
         print_stderr(escape_unprintable(_describe_bug(error)))
         return EXIT_BUG
-
-
-def _describe_usage_error(error: typer.TyperException) -> str:
-    """Return what is wrong with a call, or the help text for a call without a command."""
-    message = error.format_message()
-    if message.startswith("Usage: "):
-        return message
-    context = getattr(error, "ctx", None)
-    path = context.command_path if context else "gradflow"
-    return escape_unprintable(f"{path}: {message} (try {path} --help)")
 
 
 def _describe_bug(error: Exception) -> str:

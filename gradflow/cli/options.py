@@ -6,15 +6,25 @@ import typer
 
 from gradflow.analysis import INPUTS
 from gradflow.cells import CELLS
+from gradflow.cli.help import OUTPUT_GROUP, SUBJECT_GROUP
+from gradflow.cli.integers import make_integer_parser
 from gradflow.layouts import LAYOUTS
 from gradflow.layouts.assumptions import ASSUMABLE_OPTIONS, parse_assumptions
 from gradflow.readers import INPUT_FORMATS
 from gradflow.render import FORMATS, PICTURES
+from gradflow.render.style import DEFAULT_ROWS
 
 
-def option(*flags: str, help: str, **more: Any) -> Any:
-    """Return an option whose default is shown in the help."""
-    return typer.Option(*flags, help=help, show_default=more.pop("show_default", True), **more)
+def option(
+    *flags: str, help: str, group: str | None = None, show_default: bool | str = True, **more: Any
+) -> Any:
+    """Return an option of a group of the help; ``show_default`` may be a default in words."""
+    return typer.Option(*flags, help=help, rich_help_panel=group, show_default=show_default, **more)
+
+
+def integer(*flags: str, low: int | None = None, **more: Any) -> Any:
+    """Return an option whose value is an integer of at least ``low``; people may write 1e6."""
+    return option(*flags, parser=make_integer_parser(low), **more)
 
 
 def _cell(kind: str) -> Any:
@@ -25,123 +35,152 @@ def _cell(kind: str) -> Any:
 
 
 CELL, SEVERAL_CELLS = _cell("CELL"), _cell("CELL...")
+
+
+def _subject(*flags: str, **more: Any) -> Any:
+    return option(*flags, group=SUBJECT_GROUP, **more)
+
+
+def _output(*flags: str, **more: Any) -> Any:
+    return option(*flags, group=OUTPUT_GROUP, **more)
+
+
 Key = Annotated[
     str | None,
-    option(
-        "--key", metavar="NAME", help="Array to read from the file; numpy slices work: 'weight_hh[128:256]'."
+    _subject(
+        "--key", metavar="NAME", help="Array of a file with several; slices work: 'weight_hh[128:256]'."
     ),
 ]
 Layout = Annotated[
     str | None,
-    option(
+    _subject(
         "--layout",
         metavar="NAME",
-        help=f"{'|'.join(LAYOUTS)}: the layout of the arrays. Default: found by their names.",
+        help=f"Layout of the arrays: {'|'.join(LAYOUTS)}.",
+        show_default="found by their names",
     ),
 ]
 Assume = Annotated[
     list[str] | None,
-    option(
+    _subject(
         "--assume",
         metavar="OPTION=VALUE",
-        help=f"Set what the file does not state: {', '.join(ASSUMABLE_OPTIONS)}. May be repeated.",
+        help=f"What the file does not say: {', '.join(ASSUMABLE_OPTIONS)}. Repeatable.",
     ),
 ]
-Seed = Annotated[int, option("--seed", metavar="N", min=0, help="Seed of all random numbers.")]
+Seed = Annotated[
+    int,
+    integer("--seed", metavar="N", low=0, group=SUBJECT_GROUP, help="Seed of all random numbers, from 0."),
+]
 OptionalSeed = Annotated[
-    int | None, option("--seed", metavar="N", min=0, help="Seed of all random numbers. Default: 0.")
+    int | None,
+    integer(
+        "--seed",
+        metavar="N",
+        low=0,
+        group=SUBJECT_GROUP,
+        help="Seed of all random numbers, from 0.",
+        show_default="0",
+    ),
 ]
 
 Hidden = Annotated[
     int | None,
-    option(
-        "--hidden", metavar="H", help="Hidden size of fresh cells. Default: that of the checkpoint, or 32."
+    integer(
+        "--hidden",
+        metavar="H",
+        group=SUBJECT_GROUP,
+        help="Hidden size of fresh cells.",
+        show_default="that of the checkpoint, or 32",
     ),
 ]
 Features = Annotated[
     int | None,
-    option(
+    integer(
         "--features",
         metavar="F",
-        help="Features per input. Default: those of the input or checkpoint, or 32.",
+        group=SUBJECT_GROUP,
+        help="Features of an input.",
+        show_default="those of the input or checkpoint, or 32",
     ),
 ]
 Input = Annotated[
     str | None,
-    option(
+    _subject(
         "--input",
         metavar="FILE|-|KIND",
-        help=f"Input file, T×features or batch×T×features (one sequence per seed); or {', '.join(INPUTS)}.",
+        help=f"{', '.join(INPUTS)}, or a file, T×features or batch×T×features, one sequence per seed.",
+        show_default=INPUTS[0],
     ),
 ]
 InputFormat = Annotated[
     str | None,
-    option(
+    _subject(
         "--input-format",
         metavar="FORMAT",
-        help=f"{'|'.join(INPUT_FORMATS)}: the format of an input file without a signature.",
+        help=f"Format of a file without a signature: {'|'.join(INPUT_FORMATS)}.",
     ),
 ]
 InputScale = Annotated[
-    float | None, option("--input-scale", metavar="A", help="Factor on the inputs. Default: 1.")
+    float | None, _subject("--input-scale", metavar="A", help="Factor on the inputs.", show_default="1")
 ]
 Steps = Annotated[
     int | None,
-    option("--steps", metavar="T", help="Steps to measure. Default: all steps of the data, or 1000."),
+    integer("--steps", metavar="T", help="Steps to measure.", show_default="all steps of the data, or 1000"),
 ]
 Transient = Annotated[
     int | None,
-    option("--transient", metavar="T", help="Steps to leave out before these. Default: a tenth as many."),
+    integer(
+        "--transient", metavar="T", help="Steps to leave out before these.", show_default="a tenth as many"
+    ),
 ]
 GateSteps = Annotated[
     bool,
     option("--gate-steps", help="Add the table gate_steps: the gates at every step.", show_default=False),
 ]
 
+# The options of every command: one line each, where that is possible.
 Format = Annotated[
     str | None,
-    option(
+    _output(
         "-f",
         "--format",
         metavar="FORMAT",
-        help=f"{'|'.join(FORMATS)}. Default: suffix of -o FILE, then GRADFLOW_FORMAT, then table.",
+        help=f"{'|'.join(FORMATS)}.",
+        show_default="by FILE, GRADFLOW_FORMAT, or table",
     ),
-]  # fmt: skip
-Output = Annotated[
-    str | None,
-    option("-o", "--output", metavar="FILE", help="Write the result to a file; its suffix sets the format."),
 ]
+Output = Annotated[str | None, _output("-o", "--output", metavar="FILE", help="Write the result to FILE.")]
 Plot = Annotated[
     str | None,
-    option(
-        "--plot",
-        metavar="FILE",
-        help=f"Also draw the result into a file: {', '.join(f'.{kind}' for kind in PICTURES)}.",
+    _output(
+        "--plot", metavar="FILE", help=f"Draw the result to FILE: {', '.join(f'.{k}' for k in PICTURES)}."
     ),
 ]
 Chart = Annotated[
-    bool,
-    option("--chart", help="Draw the main picture in the terminal, as -f chart does.", show_default=False),
+    bool, _output("--chart", help="Draw the result in the terminal (-f chart).", show_default=False)
 ]
-Table = Annotated[
-    str | None,
-    option("--table", metavar="NAME", help="Table or matrix to show. csv, tsv and jsonl hold only one."),
+Details = Annotated[bool, _output("--details", help="Show every table and column.", show_default=False)]
+Brief = Annotated[bool, _output("--brief", help="Print the conclusion alone.", show_default=False)]
+Table = Annotated[str | None, _output("--table", metavar="NAME", help="Show only this table or matrix.")]
+Rows = Annotated[
+    int | None,
+    integer(
+        "--rows",
+        metavar="N",
+        low=1,
+        group=OUTPUT_GROUP,
+        help="Show about N rows of a long table.",
+        show_default=str(DEFAULT_ROWS),
+    ),
 ]
-Details = Annotated[
-    bool,
-    option("--details", help="Show everything: the summary, all tables and all columns.", show_default=False),
-]
-Brief = Annotated[
-    bool, option("--brief", help="Print the conclusion alone, a line for each subject.", show_default=False)
-]
-Rows = Annotated[int, option("--rows", metavar="N", min=1, help="Number of rows to show of a long table.")]
-AllRows = Annotated[bool, option("--all-rows", help="Show every row.", show_default=False)]
+AllRows = Annotated[bool, _output("--all-rows", help="Show every row.", show_default=False)]
 FailOn = Annotated[
     list[str] | None,
-    option("--fail-on", metavar="VERDICT", help="Exit with 3 if this verdict holds. May be repeated."),
+    _output("--fail-on", metavar="VERDICT", help="Exit with 3 if it holds. Repeatable."),
 ]
 Quiet = Annotated[
-    bool, option("-q", "--quiet", help="Print no progress bar and no notes on stderr.", show_default=False)
+    bool, _output("-q", "--quiet", help="Print no progress bar and no notes.", show_default=False)
 ]
 
 

@@ -2,48 +2,69 @@
 
 from typing import Annotated, Any
 
+import typer
+
 import gradflow
 from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
-from gradflow.cli.options import Key, option
+from gradflow.cli.help import SUBJECT_GROUP
+from gradflow.cli.options import Key, integer, option
+from gradflow.errors import UsageError
 from gradflow.linalg import ENSEMBLES
 
 
 @emits("gradflow.analysis.power.record:Powers")
 def power(
+    argument: Annotated[
+        str | None,
+        typer.Argument(metavar="MATRIX", help="W: '0.58 0.24; 0.24 0.72', a file, or - for stdin."),
+    ] = None,
     matrix: Annotated[
         str | None,
         option(
             "-m",
             "--matrix",
-            metavar="LITERAL|FILE|-",
-            help="W: '0.58 0.24; 0.24 0.72', a file, or - for stdin.",
+            group=SUBJECT_GROUP,
+            metavar="MATRIX",
+            help="The same as MATRIX, under a name.",
         ),
     ] = None,
     key: Key = None,
     steps: Annotated[
-        int, option("-n", "--steps", metavar="N", help="n, the exponent: from 0 to 10^18.")
+        int, integer("-n", "--steps", metavar="N", help="n, the exponent: from 0 to 10^18.")
     ] = 30,
     random: Annotated[
-        str | None, option("--random", metavar="ENSEMBLE", help=f"Use a random W: {'|'.join(ENSEMBLES)}.")
+        str | None,
+        option(
+            "--random",
+            group=SUBJECT_GROUP,
+            metavar="ENSEMBLE",
+            help=f"Use a random W: {'|'.join(ENSEMBLES)}.",
+        ),
     ] = None,
     size: Annotated[
-        int | None, option("--size", metavar="N", help="Rows of the random W. Default: 10.")
+        int | None,
+        integer("--size", group=SUBJECT_GROUP, metavar="N", help="Rows of the random W.", show_default="10"),
     ] = None,
     gain: Annotated[
         float | None,
         option(
-            "--gain", metavar="G", help="Scale of the random W, or eigenvalue of a jordan block. Default: 1."
+            "--gain",
+            group=SUBJECT_GROUP,
+            metavar="G",
+            help="Scale of the random W, or eigenvalue of a jordan block.",
+            show_default="1",
         ),
     ] = None,
     seed: Annotated[
-        int | None, option("--seed", metavar="N", min=0, help="Seed of the random W. Default: 0.")
+        int | None,
+        integer(
+            "--seed", group=SUBJECT_GROUP, metavar="N", low=0, help="Seed of the random W.", show_default="0"
+        ),
     ] = None,
     kreiss: Annotated[
         bool,
-        option(
-            "--kreiss", help="Compute the Kreiss constant for more than 200 rows, too.", show_default=False
-        ),
+        option("--kreiss", help="Find the Kreiss constant of over 200 rows, too.", show_default=False),
     ] = False,
     entries: Annotated[
         bool, option("--entries", help="Show matrices of more than 16 rows, too.", show_default=False)
@@ -57,7 +78,7 @@ def power(
         option(
             "--claim-values",
             metavar="Λ",
-            help="Λ of the decomposition to check: a list or a diagonal matrix.",
+            help="Its Λ: a list or a diagonal matrix.",
         ),
     ] = None,
     *,
@@ -69,12 +90,15 @@ def power(
 
     \b
     Examples:
-      gradflow power -m "0.58 0.24; 0.24 0.72" -n 30
-      gradflow power -m model.safetensors --key 'lstm.weight_hh_l0[128:256]'
-      gradflow power -m W.npy --table power -f csv | gradflow power -m -
+      gradflow power "0.58 0.24; 0.24 0.72" -n 30
+      gradflow power model.npz --key 'lstm.weight_hh_l0[128:256]'
+      gradflow power W.npy --table power -f csv | gradflow power -
       gradflow power --random ginibre --size 200 --gain 1.1 --fail-on exploding
     """
+    if argument is not None and matrix is not None:
+        raise UsageError(f"the matrix is given twice, as {argument!r} and with -m: leave one of them out")
     return gradflow.power(
-        matrix, key=key, steps=steps, random=random, size=size, gain=gain, seed=seed, kreiss=kreiss,
-        entries=entries, claim_vectors=claim_vectors, claim_values=claim_values, progress=progress,
+        argument if matrix is None else matrix, key=key, steps=steps, random=random, size=size, gain=gain,
+        seed=seed, kreiss=kreiss, entries=entries, claim_vectors=claim_vectors, claim_values=claim_values,
+        progress=progress,
     )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Any, TextIO
 
 from gradflow.analysis.shared.progress import Progress
 
+DEFAULT_WIDTH = 80  # columns of a terminal that does not say its width
 BAR_DELAY = 0.5  # seconds before a bar appears
 
 
@@ -21,9 +22,19 @@ def measure_width(stream: TextIO) -> int | None:
     if not stream.isatty():
         return None
     try:
-        return os.get_terminal_size(stream.fileno()).columns or 80
+        return os.get_terminal_size(stream.fileno()).columns or DEFAULT_WIDTH
     except OSError:
-        return 80
+        return DEFAULT_WIDTH
+
+
+def wrap_message(text: str, stream: TextIO) -> str:
+    """Return a message whose lines fit a terminal: wrapped at words, and indented from the second on."""
+    width = measure_width(stream) or DEFAULT_WIDTH
+    wrap = import_module("textwrap").wrap
+    options = {"subsequent_indent": "  ", "break_long_words": False, "break_on_hyphens": False}
+    return "\n".join(
+        line if len(line) <= width else "\n".join(wrap(line, width, **options)) for line in text.split("\n")
+    )
 
 
 def has_color(stream: TextIO) -> bool:

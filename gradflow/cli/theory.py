@@ -8,7 +8,18 @@ import gradflow
 from gradflow.analysis.shared.progress import Progress
 from gradflow.analysis.theory.subjects import THEORIES
 from gradflow.cli.emit import emits
-from gradflow.cli.options import Features, Input, InputFormat, Key, OptionalSeed, Steps, Transient, option
+from gradflow.cli.help import SUBJECT_GROUP
+from gradflow.cli.options import (
+    Features,
+    Input,
+    InputFormat,
+    Key,
+    OptionalSeed,
+    Steps,
+    Transient,
+    integer,
+    option,
+)
 
 
 @emits("gradflow.analysis.theory.record:Theory")
@@ -20,17 +31,33 @@ def theory(
     gain: Annotated[
         str | None,
         option(
-            "--gain", metavar="G|RANGE", help="Option gain of the cell: a number, or a range START:STOP:STEP."
+            "--gain",
+            group=SUBJECT_GROUP,
+            metavar="G|RANGE",
+            help="Option gain of the cell: a number, or a range START:STOP:STEP.",
         ),
     ] = None,
     hidden: Annotated[
-        int, option("--hidden", metavar="H", help="Units of the measured cells, or rows of the matrices.")
+        int,
+        integer(
+            "--hidden",
+            group=SUBJECT_GROUP,
+            metavar="H",
+            help="Units of the measured cells, or rows of the matrices.",
+        ),
     ] = 128,
     steps: Steps = None,
     transient: Transient = None,
     seed: OptionalSeed = None,
     seeds: Annotated[
-        int | None, option("--seeds", metavar="S", help="Draws of weights and inputs. Default: 10.")
+        int | None,
+        integer(
+            "--seeds",
+            group=SUBJECT_GROUP,
+            metavar="S",
+            help="Draws of weights and inputs.",
+            show_default="10",
+        ),
     ] = None,
     features: Features = None,
     input: Input = None,
@@ -39,7 +66,11 @@ def theory(
     input_scale: Annotated[
         str | None,
         option(
-            "--input-scale", metavar="A|RANGE", help="Factor on the inputs: a number or a range. Default: 1."
+            "--input-scale",
+            group=SUBJECT_GROUP,
+            metavar="A|RANGE",
+            help="Factor on the inputs: a number or a range.",
+            show_default="1",
         ),
     ] = None,
     measure: Annotated[

@@ -1,7 +1,8 @@
 """The answers to the exercise sheet, derived step by step; every step is checked with numbers."""
 
 import inspect
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,10 +23,14 @@ from gradflow.errors import GradflowError, UsageError
 from gradflow.notation.evaluate import Symbols
 from gradflow.notation.tex import tex
 from gradflow.readers.in_memory import name_origin
+from gradflow.record import ChapterView
 from gradflow.registry import describe_unknown, lookup
 
 MAX_HIDDEN, MAX_ROWS = 16, 100  # units and rows, past which nobody reads a derivation
 MIN_ENTRY, MAX_ENTRY = 1e-60, 1e60  # of a matrix, the largest: a double should hold its powers
+# The number of an exercise as people write it, and the letters of its parts on the sheet.
+EXERCISE_PATTERN = re.compile(r"(?:exercise|ex\.?)?\s*(\d+)\s*[-.]\s*(\d+)\s*\(?([a-z])?\)?")
+PART_PATTERN = re.compile(r"(?<![A-Za-z])[a-z](?![A-Za-z])")
 Job = tuple[str, int, DerivationLine, Symbols]
 
 
@@ -39,6 +44,8 @@ def derive(
     steps: int | None = None,
     hidden: int | None = None,
     seed: int | None = None,
+    checks: bool = False,
+    answer: bool = False,
     progress: Progress | None = None,
 ) -> Derivation:
     """Answer a topic of the exercise sheet, with every line of its derivation checked on random parameters.
@@ -49,9 +56,10 @@ def derive(
     Parameters
     ----------
     topic : str, optional
-        A name of ``gradflow.derivations.topics.DERIVATIONS``, or all.
+        A name of ``gradflow.derivations.topics.DERIVATIONS``, or a number of the sheet such as 5-2c; 5-2
+        stands for all parts of an exercise, all for every topic. Without it the topics are listed.
     list : bool
-        Return the list of topics instead.
+        Return the list of topics, too.
     cell : str, optional
         For expand: ``NAME[:option=value,...]``, as for `compare`.
     matrix : str or array-like (n, n), optional
@@ -64,6 +72,10 @@ def derive(
         Number of units of the random network, or of rows of the random matrix.
     seed : int, optional
         Of the random parameters; 0 unless given.
+    checks : bool
+        Whether `to_text` shows both sides of every line as numbers.
+    answer : bool
+        Whether `to_text` shows the answer alone.
     progress : callable, optional
         Called as ``progress(done, total)`` when checking begins and after each line. What it raises ends the
         work. A list of the topics is no work, and calls it not at all.
@@ -97,9 +109,16 @@ def derive(
     counter = ProgressCounter(progress)
     given: dict[str, Any] = {"cell": cell, "matrix": matrix, "key": key, "steps": steps, "hidden": hidden}
     params = {"topic": topic, "list": list, **given, "matrix": name_origin(matrix), "seed": seed}
-    if list:
-        if topic is not None or any(value is not None for value in [*given.values(), seed]):
+    params |= {"checks": checks, "answer": answer}
+    if checks and answer:
+        raise UsageError("checks and answer exclude each other: leave one of them out")
+    if list or topic is None:
+        asked = [name for name, value in {**given, "seed": seed}.items() if value is not None]
+        asked += [name for name, value in {"checks": checks, "answer": answer}.items() if value]
+        if list and (topic is not None or asked):
             raise UsageError("list shows every topic: leave topic and options out, or leave list out")
+        if asked:
+            raise UsageError(f"{asked[0]} needs a topic: {', '.join([*DERIVATIONS, ALL_TOPICS])}")
         return Derivation(
             params=params,
             verified=None,
@@ -107,24 +126,25 @@ def derive(
             conclusion=(
                 f"To derive one topic: gradflow derive TOPIC. To derive all: gradflow derive {ALL_TOPICS}."
             ),
-            topics=TopicList(**_list_topics({name: _build_topic(name, {}, 0) for name in DERIVATIONS})),
+            topics=TopicList(**_list_topics(_build_all())),
         )
     params["seed"] = seed = 0 if seed is None else seed
     check_count("seed", seed, least=0)
-    if topic is None:
-        raise UsageError(f"expected a topic: {', '.join([*DERIVATIONS, ALL_TOPICS])} (list describes them)")
     options = _read_options(given)
-    topics = {name: _build_topic(name, options, seed) for name in _choose_names(topic, options)}
-    if topic != ALL_TOPICS:
+    names = _choose_names(topic, options)
+    topics = {name: _build_topic(name, options, seed) for name in names}
+    if len(names) == 1:
+        params["topic"] = names[0]
         params |= {
-            name: default for name, default in get_topic_options(topic).items() if params[name] is None
+            name: default for name, default in get_topic_options(names[0]).items() if params[name] is None
         }
     jobs: Sequence[Job] = [
         (name, number, line, one.symbols)
         for name, one in topics.items()
         for number, line in enumerate(one.lines, 1)
     ]
-    return _make_record(params, topics, jobs, _verify_lines(jobs, counter))
+    view = ChapterView(values=checks, answer=answer)
+    return _make_record(params, topics, jobs, _verify_lines(jobs, counter), view)
 
 
 def _verify_lines(jobs: Sequence[Job], counter: ProgressCounter) -> list[VerifiedLine]:
@@ -161,19 +181,45 @@ def get_topic_options(name: str) -> dict[str, Any]:
     return {one.name: one.default for one in parameters if one.kind is one.KEYWORD_ONLY}
 
 
-def _choose_names(topic: str, options: Mapping[str, Any]) -> Iterable[str]:
+def _choose_names(topic: str, options: Mapping[str, Any]) -> Sequence[str]:
     """Return the topics that are meant, and refuse an option that a single one does not take."""
     if topic == ALL_TOPICS:
-        return DERIVATIONS
-    if topic not in DERIVATIONS:
-        raise UsageError(describe_unknown("topic", topic, [*DERIVATIONS, ALL_TOPICS]))
+        return [*DERIVATIONS]
+    names = [topic] if topic in DERIVATIONS else _find_exercise(topic)
+    if not names:
+        numbers = [topic.exercise for topic in _build_all().values()]
+        raise UsageError(
+            f"{describe_unknown('topic', topic, [*DERIVATIONS, ALL_TOPICS])}; or a number of the sheet: "
+            f"{'; '.join(numbers)}"
+        )
+    if len(names) > 1:
+        return names
     for option in options:
-        if option not in get_topic_options(topic):
+        if option not in get_topic_options(names[0]):
             takers = ", ".join(name for name in DERIVATIONS if option in get_topic_options(name))
-            raise UsageError(f"{topic} takes no {option}: leave it out; it is for {takers}")
+            raise UsageError(f"{names[0]} takes no {option}: leave it out; it is for {takers}")
     if {"hidden", "matrix"} <= options.keys():
         raise UsageError(f"hidden {options['hidden']} is for random parameters: leave it out, or the matrix")
-    return [topic]
+    return names
+
+
+def _find_exercise(text: str) -> Sequence[str]:
+    """Return the topics of a number of the sheet: 5-2c, 5.2c or 5.2 (c), or 5-2 for all of its parts."""
+    asked = EXERCISE_PATTERN.fullmatch(text.strip().lower())
+    if not asked:
+        return []
+    sheet, exercise, part = asked.groups()
+    return [
+        name
+        for name, topic in _build_all().items()
+        if topic.exercise.startswith(f"{sheet}-{exercise}")
+        and (not part or part in PART_PATTERN.findall(topic.exercise))
+    ]
+
+
+def _build_all() -> dict[str, DerivationTopic]:
+    """Return every topic with its default options."""
+    return {name: _build_topic(name, {}, 0) for name in DERIVATIONS}
 
 
 def _build_topic(name: str, options: Mapping[str, Any], seed: int) -> DerivationTopic:
@@ -191,14 +237,16 @@ def _make_record(
     topics: Mapping[str, DerivationTopic],
     jobs: Sequence[Job],
     verified: Sequence[VerifiedLine],
+    view: ChapterView,
 ) -> Derivation:
-    which = next(iter(topics)) if len(topics) == 1 else f"all {len(topics)} topics"
+    which = next(iter(topics)) if len(topics) == 1 else f"{len(topics)} topics"
     errors = [one.difference for one in verified if one.relation == "=" and one.tolerance <= ROUNDING]
+    largest = f", largest difference {max(errors):.0e}" if errors else ""
     return Derivation(
         params=params,
         verified=len(verified),
         largest_error=max(errors, default=None),
-        conclusion=f"All {len(verified)} lines of {which} verified numerically (seed {params['seed']}).",
+        conclusion=f"{len(verified)} lines of {which} verified with seed {params['seed']}{largest}.",
         lines=DerivationLines(
             topic=[name for name, *_ in jobs],
             line=[number for _, number, *_ in jobs],
@@ -219,6 +267,7 @@ def _make_record(
             answer=[one.answer for one in topics.values()],
             slip=[one.slip for one in topics.values()],
         ),
+        chapter_view=view,
     )
 
 

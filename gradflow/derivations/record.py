@@ -1,18 +1,17 @@
 """The record of the answers to the exercise sheet."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import ClassVar
 
-from gradflow.drawing import CurveDrawing, DrawnColumn
-from gradflow.record import ChapterLayout, Record, column, scalar, table
+from gradflow.record import ChapterLayout, ChapterView, Record, column, scalar, table
 from gradflow.table import Table
 
 CHAPTERS = ChapterLayout(
     table="topics",
     key="topic",
     heading=("exercise", "topic", "title"),
-    before=("statement",),
-    after=("answer", "slip"),
+    before=("statement", "answer", "slip"),
+    answer="answer",
     number="line",
     formula="formula",
     text="reason",
@@ -96,15 +95,8 @@ class Derivation(Record):
         "the derivations, line by line",
         absent="name a topic to derive",
         chapters=CHAPTERS,
-        drawn=[
-            CurveDrawing(
-                "line",
-                (DrawnColumn("difference", marks=True), DrawnColumn("tolerance", marks=True, dashed=True)),
-                apart=("relation",),
-                panels=("topic",),
-                log10=True,
-                label="relative difference; open: largest allowed for =, smallest required for others",
-            )
-        ],
     )
     topics: TopicList | None = table("what the exercise sheet asks")
+
+    # what people are shown: answer and lines, also the values of every line, or the answer alone
+    chapter_view: ChapterView = field(default=ChapterView())

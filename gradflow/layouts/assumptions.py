@@ -29,6 +29,7 @@ def parse_assumptions(text: str) -> dict[str, str]:
     assume: dict[str, str] = {}
     for item in _COMMA_PATTERN.split(text) if text else ():
         option, equals, value = (part.strip() for part in item.partition("="))
+        option = option.replace("-", "_")
         if not equals or not value:
             raise UsageError(f"assumption {item!r}: expected option=value, as in activation=relu")
         if option in assume:

@@ -20,3 +20,4 @@ FORMATS: Registry = {
 
 # Kinds of picture files: each module has ``check_matplotlib()`` and ``encode_figure(record, kind, table)``.
 PICTURES: Registry = dict.fromkeys(("png", "svg", "pdf"), "gradflow.render.plots.files")
+SUMMARY_NAME = "summary"  # of the table that holds the scalars

@@ -15,9 +15,8 @@ from gradflow.record import (
     get_meanings,
 )
 from gradflow.registry import describe_unknown
+from gradflow.render import SUMMARY_NAME as SUMMARY_NAME
 from gradflow.table import Table, list_entries, to_builtin
-
-SUMMARY_NAME = "summary"
 
 
 class TableRows(NamedTuple):

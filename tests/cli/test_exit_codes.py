@@ -114,7 +114,7 @@ def test_out_of_memory_exits_1_or_2(cli, case):
     ("codes", "arguments"),
     [
         ((2,), ["{}"]),
-        ((2,), ["power", "{}"]),
+        ((1, 2), ["power", "{}"]),
         ((2,), ["power", "--{}"]),
         ((1, 2), ["power", "-m", "{}"]),
         ((2,), ["power", "-m", "1", "-n", "{}"]),

@@ -132,7 +132,7 @@ def test_ctrl_c_during_input_exits_130_silently(started, pipe):
     assert (child.returncode, out, err) == (130, b"", b"")
 
 
-@pytest.mark.parametrize("module", ["typer", "gradflow.cli.power", "numpy"])
+@pytest.mark.parametrize("module", ["gradflow.cli.ending", "typer", "gradflow.cli.power", "numpy"])
 def test_ctrl_c_during_import_exits_130_silently(process, module):
     code = (
         "import sys\n"
@@ -167,13 +167,13 @@ def at_once(monkeypatch):
 # A line of each command, and how many pieces of work it has: a field of its result, or None without a bar.
 TINY = ("--hidden", 2, "--features", 2)
 PIECES = {
-    "power": (POWER[1:], 31),  # powers
     "compare": (COMPARE[1:], 2),  # one batch per cell
+    "inspect": ((FILES / "equinox_gru.npz", FILES / "torch_gru.pt", "--length", 5), 2),  # files
+    "init": (("rnn:init=orthogonal,activation=identity", *TINY, "--horizon", 9, "--seeds", 3), 1 + 1 + 3),
     "bptt": (("rnn", *TINY, "--steps", 5), 5),  # lags
+    "power": (POWER[1:], 31),  # powers
     "lyapunov": (("rnn", *TINY, "--steps", 20), 2 * (2 + 20)),  # steps, from the first state and from others
     "theory": (("ginibre", "--gain", "1:2:1", "--hidden", 2, "--steps", 9, "--seeds", 3), 2 * (1 + 3)),
-    "init": (("rnn:init=orthogonal,activation=identity", *TINY, "--horizon", 9, "--seeds", 3), 1 + 1 + 3),
-    "inspect": ((FILES / "equinox_gru.npz", FILES / "torch_gru.pt", "--length", 5), 2),  # files
     "convert": ((FILES / "torch_gru.pt", "new.npz"), None),
     "derive": (("jacobian",), "verified"),  # lines
 }

@@ -41,7 +41,7 @@ SLIPS = {
     "option --version": (("--vresion",), "--version"),
     "cell option gain": (("compare", "rnn:gian=2"), "gain"),
     "cell option activation": (("compare", "rnn:activaton=relu"), "activation"),
-    "cell option forget_bias": (("compare", "lstm:forget-bias=1"), "forget_bias"),
+    "cell option forget_bias": (("compare", "lstm:forget-bais=1"), "forget_bias"),
     "capitals of a cell": (("compare", "LSTM"), "lstm"),
     "capitals of a format": ((*POWER, "-f", "JSON"), "json"),
     "capitals of a verdict": ((*POWER, "--fail-on", "Vanishing"), "vanishing"),

@@ -64,7 +64,7 @@ def parse_asked(text: str, gain: float | str | None, input_scale: float | str | 
     """
     name, _, rest = text.partition(":")
     items = [item.partition("=") for item in rest.split(",") if item]
-    found = [(option.strip(), value.strip()) for option, _, value in items]
+    found = [(option.strip().replace("-", "_"), value.strip()) for option, _, value in items]
     if INPUT_SCALE in dict(found):
         raise UsageError(
             f"{text!r}: {INPUT_SCALE} is not an option of a cell; give it separately, as the input scale"

@@ -15,7 +15,7 @@ from gradflow.notation.evaluate import Each, Symbols
 LAGS = 5
 T = LAGS + 2  # the step t of every line; before t − 5 the network has run for a while
 TEXT = """
-5-3d: the gradient of the cell state in full
+5-3d: the full cell-state gradient
 
 With $fₜ = σ(a_f)$, $iₜ = σ(a_i)$, $C̃ₜ = tanh(a_c)$, each $a = Whₜ₋₁ + Uxₜ + b$ with weights of its own, $Cₜ
 = fₜ ⊙ Cₜ₋₁ + iₜ ⊙ C̃ₜ$ and $hₜ₋₁ = oₜ₋₁ ⊙ tanh(Cₜ₋₁)$, derive $∂Cₜ/∂Cₜ₋₁$; let $δ = oₜ₋₁ ⊙ tanh′(Cₜ₋₁)$.

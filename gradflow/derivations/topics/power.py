@@ -16,7 +16,7 @@ MAX_POWER_STEPS = 30  # each a line
 MAX_CONDITION = 1e8  # of Q, past which QΛⁿQ⁻¹ says nothing any more
 
 TEXT = """
-5-2b: powers by the eigendecomposition
+5-2b: powers by eigendecomposition
 
 Prove by induction that a diagonalizable $M = QΛQ⁻¹$ has $Mⁿ = QΛⁿQ⁻¹$ for every $n ≥ 1$; the columns of $Q$
 are the eigenvectors, $Mvᵢ = λᵢ vᵢ$. Lines with a $k$ show numbers for $k = {k}$.

@@ -17,19 +17,19 @@ MIN_STEP_WIDTH = 16
 
 def make_chapter_lines(chapter: Chapter, style: Style) -> list[Text]:
     """Return a heading, paragraphs, and for each formula why it holds and the values of its sides."""
-    heading = wrap_text(_read_text(chapter.heading, style), style.width)
+    heading = wrap_text(_read_text(chapter.heading, style), style.width) if chapter.heading else []
     lines = [Text(line, style="bold") for line in heading]
     lines += _make_paragraphs(chapter.before, style)
     for step in chapter.steps:
         lines += [Text(), *_make_step(step, style)]
-    return [*lines, Text(), *_make_paragraphs(chapter.after, style)] if chapter.after else lines
+    return lines
 
 
 def _make_paragraphs(texts: Sequence[tuple[str, str]], style: Style) -> list[Text]:
     return [
         Text(line)
         for name, text in texts
-        for line in wrap_text(f"{name}: {_read_text(text, style)}", style.width)
+        for line in wrap_text(f"{name}: {_read_text(text, style)}".removeprefix(": "), style.width)
     ]
 
 
@@ -37,11 +37,13 @@ def _make_step(step: ChapterStep, style: Style) -> list[Text]:
     number = f" ({step.number})".ljust(STEP_INDENT)
     room = None if style.width is None else max(style.width - STEP_INDENT, MIN_STEP_WIDTH)
     first, *pieces = _wrap_formula(step.formula, room, style)
-    mark = ("✓" if style.unicode else "ok") if step.holds else ("✗" if style.unicode else "fails")
-    *values, last = wrap_text("  ".join([*step.values, mark]), room)
-    below = [*pieces, *wrap_text(_read_text(step.text, style), room), *values]
-    end = Text.assemble(" " * STEP_INDENT, last.removesuffix(mark), (mark, "green" if step.holds else "red"))
-    return [Text(number + first), *(Text(" " * STEP_INDENT + line) for line in below), end]
+    marks = {True: "✓" if style.unicode else "ok", False: "✗" if style.unicode else "fails", None: ""}
+    mark = marks[step.mark]
+    values = wrap_text("  ".join([*step.values, mark]).rstrip(), room) if step.values or mark else []
+    below = [Text(line) for line in (*pieces, *wrap_text(_read_text(step.text, style), room), *values)]
+    if mark:
+        below[-1] = Text.assemble(values[-1].removesuffix(mark), (mark, "green" if step.mark else "red"))
+    return [Text(number + first), *(Text.assemble(" " * STEP_INDENT, line) for line in below)]
 
 
 def _wrap_formula(formula: str, room: int | None, style: Style) -> list[str]:

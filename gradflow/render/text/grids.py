@@ -8,6 +8,7 @@ from gradflow.printable import escape_unprintable, format_log10
 from gradflow.record import Matrix, MatrixMeaning, Record, ScalarMeaning, describe_fields
 from gradflow.render.selection import SUMMARY_NAME, TableRows, get_matrices, get_tables, select_table
 from gradflow.render.style import Style
+from gradflow.render.text.chapters import get_chapter_view
 from gradflow.render.text.sparkline import SPARKLINE_WIDTH, draw_sparkline
 from gradflow.render.thinning import choose_rows
 from gradflow.render.values import FULL_DIGITS, MISSING_VALUE, format_row, format_value, label_series
@@ -53,7 +54,8 @@ def make_grids(record: Record, style: Style, screen: int | None = None) -> list[
             return [_make_side_by_side_grid(selected, [], style, screen)]
         return [_make_table_grid(selected, style)]
     summary = _make_summary_grid(record)
-    grids = [summary] if summary.rows else []
+    in_chapters = any(table.meaning.chapters for table in get_tables(record).values())
+    grids = [summary] if summary.rows and not in_chapters else []  # chapters end with a sentence instead
     pending = _get_grid_tables(record)
     while pending:
         table = pending.pop(0)
@@ -68,7 +70,9 @@ def make_grids(record: Record, style: Style, screen: int | None = None) -> list[
 
 
 def get_sentences(record: Record) -> list[str]:
-    """Return the lines of the texts of the summary, each a paragraph."""
+    """Return the lines of the texts of the summary, each a paragraph; none beside an answer alone."""
+    if get_chapter_view(record).answer:
+        return []
     values = [value for meaning, value in describe_fields(record, ScalarMeaning).values() if meaning.prose]
     return [escape_unprintable(line) for value in values if value for line in value.split("\n")]
 

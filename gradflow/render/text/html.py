@@ -31,13 +31,15 @@ def _format_grid(grid: TextGrid) -> str:
 
 def _format_chapter(chapter: Chapter) -> str:
     """Return a chapter with its formulas in Unicode."""
-    lines = [f"<p><b>{_escape_plain(chapter.heading)}</b></p>"]
-    lines += [f"<p>{name}: {_escape_plain(text)}</p>" for name, text in chapter.before]
+    lines = [f"<p><b>{_escape_plain(chapter.heading)}</b></p>"] if chapter.heading else []
+    lines += [
+        f"<p>{name}: ".replace("<p>: ", "<p>") + f"{_escape_plain(text)}</p>" for name, text in chapter.before
+    ]
     for step in chapter.steps:
-        values = ", ".join([*step.values, "✓" if step.holds else "✗"])
-        parts = (f"({step.number}) {step.formula}", strip_marks(step.text), values)
+        mark = {True: ["✓"], False: ["✗"], None: []}[step.mark]
+        values = ", ".join([*step.values, *mark])
+        parts = (f"({step.number}) {step.formula}", strip_marks(step.text), *([values] if values else []))
         lines += [f'<p style="margin-left: {k and 2}em">{escape(part)}</p>' for k, part in enumerate(parts)]
-    lines += [f"<p>{name}: {_escape_plain(text)}</p>" for name, text in chapter.after]
     return "\n".join(lines)
 
 

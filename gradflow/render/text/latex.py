@@ -125,19 +125,20 @@ def _format_row(entries: Sequence[str]) -> str:
 
 def _format_chapter(chapter: Chapter) -> str:
     """Return a chapter with its formulas displayed and numbered."""
-    before, after = (
-        [rf"\noindent\textbf{{{name}:}} {_format_text(text)}" for name, text in texts]
-        for texts in (chapter.before, chapter.after)
-    )
-    steps = [_format_step(step) for step in chapter.steps]
-    return "\n\n".join([rf"\subsection*{{{_format_text(chapter.heading)}}}", *before, *steps, *after])
+    heading = [rf"\subsection*{{{_format_text(chapter.heading)}}}"] if chapter.heading else []
+    before = [
+        (rf"\noindent\textbf{{{name}:}} " if name else "") + _format_text(text)
+        for name, text in chapter.before
+    ]
+    return "\n\n".join([*heading, *before, *(_format_step(step) for step in chapter.steps)])
 
 
 def _format_step(step: ChapterStep) -> str:
-    mark = r"\checkmark" if step.holds else r"\times"
+    mark = {True: r"$\checkmark$", False: r"$\times$", None: ""}[step.mark]
+    values = f"{', '.join(map(_format_entry, step.values))} {mark}".strip()
     return (
         f"\\begin{{equation*}}\n{display(step.formula)} \\tag{{{step.number}}}\n\\end{{equation*}}\n"
-        f"{_format_text(step.text)}\\\\\n{{\\small {', '.join(map(_format_entry, step.values))} ${mark}$}}"
+        f"{_format_text(step.text)}" + (f"\\\\\n{{\\small {values}}}" if values else "")
     )
 
 

@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from gradflow.record import Record
-from gradflow.render.selection import SUMMARY_NAME, TableRows, get_matrices, get_summary, get_tables
+from gradflow.render.selection import SUMMARY_NAME, TableRows, get_matrices, get_tables
 from gradflow.render.style import Style
 from gradflow.render.text.grids import (
     TextGrid,
@@ -36,7 +36,7 @@ def list_further_names(record: Record) -> list[str]:
     """Return the names of what the main view leaves out, as ``--table`` takes them."""
     tables = list(get_tables(record).values())
     names = [table.name for table in tables[1:] if not table.meaning.shown]
-    summary = [SUMMARY_NAME] if get_summary(record) else []
+    summary = [SUMMARY_NAME] if record.summary else []
     return [*summary, *names, *get_matrices(record)]
 
 

@@ -36,18 +36,17 @@ def _format_grid(grid: TextGrid) -> str:
 
 def _format_chapter(chapter: Chapter) -> str:
     """Return a chapter; each formula stands alone between blank lines, where no letter is markup."""
-    before, after = (
-        [f"**{name}:** {_format_text(text)}" for name, text in texts]
-        for texts in (chapter.before, chapter.after)
-    )
+    heading = [f"### {_format_text(chapter.heading)}"] if chapter.heading else []
+    before = [f"**{name}:** {_format_text(text)}".removeprefix("**:** ") for name, text in chapter.before]
     steps = [part for step in chapter.steps for part in _format_step(step)]
-    return "\n\n".join([f"### {_format_text(chapter.heading)}", *before, *steps, *after]) + "\n"
+    return "\n\n".join([*heading, *before, *steps]) + "\n"
 
 
 def _format_step(step: ChapterStep) -> list[str]:
-    values = ", ".join(map(_escape_markdown, step.values))
+    mark = {True: "✓", False: "✗", None: ""}[step.mark]
+    values = f"{', '.join(map(_escape_markdown, step.values))} {mark}".strip()
     formula = rf"{display(step.formula)} \tag{{{step.number}}}"
-    return [f"$$\n{formula}\n$$", _format_text(step.text), f"{values} {'✓' if step.holds else '✗'}"]
+    return [f"$$\n{formula}\n$$", _format_text(step.text), *([values] if values else [])]
 
 
 def _format_text(text: str) -> str:
