@@ -161,7 +161,11 @@ class Advice:
     )
     log10_share_high: list[float] = column("the highest of these", log10=True)
     ends_stable: list[int] = column("ends whose share is stable with the change")
-    code: list[str] = column("what makes the change, in the framework of the advice")
+    code: list[str] = column(
+        "statements of torch or Keras that make the change. In torch, model is the module of the file. "
+        "Otherwise layer is one layer, in one direction. chrono and orthogonal draw other numbers than the "
+        "trial did"
+    )
 
 
 @dataclass(frozen=True, eq=False)
