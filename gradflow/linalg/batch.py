@@ -1,7 +1,7 @@
 """Norms of Y_k = A_k ⋯ A_1 Y_0 for many small products at once, without any shortcut."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import sqrt
 from typing import Any
 
@@ -36,6 +36,9 @@ def batch_norms(
 ) -> "BatchNorms":
     """Return the norms of ``rows`` of every product as log₁₀, (seeds, steps): one product for each seed.
 
+    If the rounding of the whole product could have left few digits of the norm of a part, the part is
+    computed again by itself.
+
     Parameters
     ----------
     act : callable
@@ -63,6 +66,7 @@ def batch_norms(
     [-400.0, -399.5229]
     """
     seeds, _, columns = start.shape
+    every_lag, part = part is not None, _find_proper_part(part, columns)
     rounding = RoundingColumns(start.dtype, np.random.default_rng(0))
     nothing = np.zeros((*start.shape[:-1], ROUNDING_COLUMNS + 1), start.dtype)
     block, exponents = np.concatenate([start, nothing], axis=-1), np.zeros(seeds, np.int64)
@@ -79,7 +83,7 @@ def batch_norms(
         if not np.isfinite(whole).all():
             raise NumericalError(describe_overflow(lag))
         seen = block[:, rows]
-        if part is not None or wanted(lag + 1):
+        if every_lag or wanted(lag + 1):
             norms.gather(lag, seen, exponents, spectral=wanted(lag + 1))
             if not seen[..., :columns].any(axis=(1, 2)).all():
                 norms.zero[:, lag] = structure.is_zero(lag + 1, rows)
@@ -93,20 +97,37 @@ def batch_norms(
     if doubtful.any():
         first = int(np.argmax(doubtful.any(axis=0)))
         for product in columnwise_products(act, steps, start, rows, rounding.generator):
-            if product.lag > first and (part is not None or wanted(product.lag)):
+            if product.lag > first and (every_lag or wanted(product.lag)):
                 place = product.lag - 1
                 chosen = doubtful[:, : place + 1].any(axis=1)
                 norms.zero[chosen, place] = product.zero[chosen]
                 columnwise = (product.block[None], product.exponent[None], product.rounding[None])
                 norms.write([place], *columnwise, chosen, spectral=wanted(product.lag))
-    return norms.collect_norms()
+    if part is None or not norms.find_doubtful_part().any():
+        return norms.collect_norms()
+    norms.part_rounding[:] = 0.0  # of norms that are replaced
+    found = norms.collect_norms()
+    alone = batch_norms(
+        act, steps, start[..., part], rows=rows, wanted=frozenset().__contains__, part=slice(None)
+    )
+    return replace(found, part=alone.part, part_bounds=alone.part_bounds, error=max(found.error, alone.error))
+
+
+def _find_proper_part(part: slice | Array | None, columns: int) -> slice | Array | None:
+    """Return a part that leaves columns out, or None."""
+    return part if part is not None and len(np.arange(columns)[part]) < columns else None
 
 
 @dataclass(frozen=True, eq=False)
 class BatchNorms(ChainNorms):
-    """The norms of every product of a batch; ``part`` is the Frobenius norm of some columns, nan if none."""
+    """The norms of every product of a batch.
+
+    ``part`` is the Frobenius norm of some of the columns, or of all if no part was named. ``part_bounds`` is
+    true where rounding has left no digit of it, so that it is an upper bound.
+    """
 
     part: Array
+    part_bounds: Array  # of bool, (seeds, steps)
 
 
 class _BatchMeasurement:
@@ -124,7 +145,8 @@ class _BatchMeasurement:
         self.columns, self.bytes, self.probes, self.part = columns, dtype.itemsize, probes, part
         self.part_frobenius = np.full((seeds, steps), np.nan)
         self.two, self.frobenius = np.full((seeds, steps), np.nan), np.full((seeds, steps), np.nan)
-        self.rounding = np.zeros((seeds, steps))  # relative to the smaller of the norms that are measured
+        # relative to the norms
+        self.rounding, self.part_rounding = np.zeros((seeds, steps)), np.zeros((seeds, steps))
         self.zero = np.zeros((seeds, steps), bool)  # by structure
         self.pending: dict[bool, list[tuple[int, Array, Array]]] = {True: [], False: []}
 
@@ -170,33 +192,50 @@ class _BatchMeasurement:
         squares = np.einsum("lsij,lsij->lsj", blocks, blocks)
         frobenius = np.sqrt(squares.sum(axis=-1))
         largest = np.sqrt(np.maximum(gram_values(blocks)[..., -1], 0.0)) if spectral else frobenius
-        smallest = largest
-        if self.part is not None:
-            smallest = np.sqrt(squares[..., self.part].sum(axis=-1))
-        # l lag, s seed, i row, j column
-        with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # inf: no digit is left
-            relative = np.where(rounding > 0, rounding / np.minimum(smallest, largest), 0.0)
-        lost = relative > NO_DIGIT_ERROR
-        added = np.where(lost, rounding, 0.0)
+        added, relative = _add_lost_digits(largest, rounding)
         for row, lag in enumerate(lags):
             if spectral:
                 self.two[seeds, lag] = log10_of(largest[row] + added[row], exponents[row])[seeds]
             self.frobenius[seeds, lag] = log10_of(frobenius[row] + added[row], exponents[row])[seeds]
-            if self.part is not None:
-                sizes = log10_of(smallest[row] + added[row], exponents[row])
-                self.part_frobenius[seeds, lag] = sizes[seeds]
             self.rounding[seeds, lag] = relative[row][seeds]
+        if self.part is None:
+            return
+        sizes = np.sqrt(squares[..., self.part].sum(axis=-1))
+        added, relative = _add_lost_digits(sizes, rounding)
+        for row, lag in enumerate(lags):
+            self.part_frobenius[seeds, lag] = log10_of(sizes[row] + added[row], exponents[row])[seeds]
+            self.part_rounding[seeds, lag] = relative[row][seeds]
 
     def find_doubtful(self) -> Array:
         """Return where rounding could have left few digits, shape (seeds, steps)."""
-        return np.asarray(((self.rounding > SUSPICIOUS_ERROR[self.bytes]) | np.isinf(self.two)) & ~self.zero)
+        vanished = np.isinf(self.two) | np.isinf(self.frobenius)
+        return np.asarray(((self.rounding > SUSPICIOUS_ERROR[self.bytes]) | vanished) & ~self.zero)
+
+    def find_doubtful_part(self) -> Array:
+        """Return where that is so of the norm of the part."""
+        suspicious = self.part_rounding > SUSPICIOUS_ERROR[self.bytes]
+        return np.asarray((suspicious | np.isinf(self.part_frobenius)) & ~self.zero)
 
     def collect_norms(self) -> BatchNorms:
         """Return all norms and their error."""
         two, frobenius, part = (
             np.where(self.zero, -np.inf, logs) for logs in (self.two, self.frobenius, self.part_frobenius)
         )
-        bounds = (self.rounding > NO_DIGIT_ERROR) & ~self.zero
-        known = self.rounding[~bounds & ~self.zero].max(initial=0.0)
+        bounds, part_bounds = (
+            (rounding > NO_DIGIT_ERROR) & ~self.zero for rounding in (self.rounding, self.part_rounding)
+        )
+        if self.part is None:
+            part, part_bounds = frobenius, bounds
+        known = max(
+            rounding[~unknown & ~self.zero].max(initial=0.0)
+            for rounding, unknown in ((self.rounding, bounds), (self.part_rounding, part_bounds))
+        )
         error = self.columns * EPS_BY_BYTES[self.bytes] + float(known)
-        return BatchNorms(two, frobenius, error, bounds, part)
+        return BatchNorms(two, frobenius, error, bounds, part, part_bounds)
+
+
+def _add_lost_digits(sizes: Array, rounding: Array) -> tuple[Array, Array]:
+    """Return what to add to norms without a digit, so that they are upper bounds, and the relative rounding."""
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # inf: no digit is left
+        relative = np.where(rounding > 0, rounding / sizes, 0.0)
+    return np.where(relative > NO_DIGIT_ERROR, rounding, 0.0), relative

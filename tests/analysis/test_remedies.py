@@ -8,7 +8,7 @@ from scipy.optimize import brentq
 
 from gradflow.analysis.inspect import remedies
 from gradflow.analysis.inspect.remedies import RemedyCase, RemedyTrial, best, trials
-from gradflow.analysis.shared.credit import Credit, Measurement, credit
+from gradflow.analysis.shared.gradient_share import EndMeasurement, GradientShare, measure_share
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
@@ -31,7 +31,14 @@ def draws(steps=STEPS, seed=0):
 
 def case(cell, inputs, length=STEPS, seed=0):
     trajectory = follow(cell, inputs)
-    return RemedyCase(cell, trajectory, credit(trajectory, length), length, seed)
+    return RemedyCase(cell, trajectory, measure_share(trajectory, length), length, seed)
+
+
+def assert_same(one, other):
+    """Two shares are the same in every number."""
+    np.testing.assert_array_equal(one.curve, other.curve)
+    nothing = np.empty(0)
+    assert repr(one._replace(curve=nothing)) == repr(other._replace(curve=nothing))
 
 
 def tried(one):
@@ -71,47 +78,55 @@ def changed(monkeypatch):
 @pytest.mark.parametrize("length", MEMORIES)
 @pytest.mark.parametrize("bias", [-4.0, -0.5, 0.0, 0.2])
 @pytest.mark.parametrize(("cell", "gate", "name"), [(LSTM, "f", "forget_bias"), (GRU, "z", "update_bias")])
-def test_the_bias_of_the_gate_that_keeps_is_raised_until_it_keeps_1_over_e(cell, gate, name, bias, length):
+def test_the_bias_of_the_gate_that_keeps_is_set_so_that_it_keeps_1_over_e(cell, gate, name, bias, length):
     one = case(bias_only(cell, **{gate: bias}), draws(), length)
-    assert one.before.log10_norm_ratio == pytest.approx((length - 1) * log10_sigma(bias), rel=1e-9)
+    # of an lstm at rest the output gate lets half of the cell out
+    out = math.log10(0.5) if cell is LSTM else 0.0
+    assert one.before.log10_share == pytest.approx(length * log10_sigma(bias) + out, rel=1e-9)
     trial = tried(one)[name]
-    # −ln σ(b + δ) = 1/L
-    exact = -math.log(math.expm1(1 / length)) - bias
-    assert trial.value == pytest.approx(exact, abs=ROUNDING)
+    # −ln σ(b) = 1/L, whatever the bias was
+    assert trial.value == pytest.approx(-math.log(math.expm1(1 / length)), abs=ROUNDING)
     assert trial.value == round(trial.value, 1)
-    assert trial.credit.log10_norm_ratio == pytest.approx(
-        (length - 1) * log10_sigma(bias + trial.value), rel=1e-9
-    )
-    assert trial.credit.rate == pytest.approx(log10_sigma(bias + trial.value) * math.log(10), rel=1e-9)
-    assert trial.credit.arrives
+    assert trial.share.log10_share == pytest.approx(length * log10_sigma(trial.value) + out, rel=1e-9)
+    assert trial.share.rate == pytest.approx(log10_sigma(trial.value) * math.log(10), rel=1e-9)
+    assert trial.share.verdict == "stable"
 
 
-def test_of_units_that_differ_the_median_one_keeps_1_over_e():
+def test_units_that_differ_are_given_one_bias():
     biases = np.array([-3.0, 0.9, -1.0, 0.0, -0.2])
     one = case(bias_only(LSTM, f=biases), draws(), 50)
     trial = tried(one)["forget_bias"]
-    assert trial.value == pytest.approx(-math.log(math.expm1(1 / 50)) + 0.2, abs=ROUNDING)
-    # the slowest unit carries what arrives
-    assert trial.credit.log10_norm_ratio == pytest.approx(49 * log10_sigma(0.9 + trial.value), rel=1e-9)
+    assert trial.value == pytest.approx(-math.log(math.expm1(1 / 50)), abs=ROUNDING)
+    # all units are alike, so that the best direction and the share are those of one unit
+    assert trial.share.log10_norm_ratio == pytest.approx(49 * log10_sigma(trial.value), rel=1e-9)
+    assert trial.share.log10_share == pytest.approx(50 * log10_sigma(trial.value) - math.log10(2), rel=1e-9)
 
 
 @pytest.mark.parametrize(("spec", "place", "name"), [("lstm", 1, "forget_bias"), ("gru", 1, "update_bias")])
-def test_along_a_real_run_the_bias_is_that_of_the_gate_as_it_was(spec, place, name):
+def test_along_a_real_run_the_median_unit_of_the_gate_as_it_was_keeps_1_over_e(spec, place, name):
     cell = parse_cell(spec).make(9, FEATURES, np.random.default_rng(1))
+    gate_name = cell.gate_names[place]
+    cell.bias[cell.blocks[gate_name]] += np.linspace(-2.0, 1.0, 9)
     one = case(cell, 2 * draws(), 60)
     gate = one.trajectory.gates()[place].values
-    odds = np.log(gate / (1 - gate))
+    without_bias = np.log(gate / (1 - gate)) - cell.bias[cell.blocks[gate_name]]
 
-    def lost(added):
-        return np.median(np.log1p(np.exp(-(odds + added))).mean(axis=0)) - 1 / 60
+    def miss(bias):
+        return np.median(np.log1p(np.exp(-(without_bias + bias))).mean(axis=0)) - 1 / 60
 
-    assert tried(one)[name].value == pytest.approx(brentq(lost, 0.0, 40.0), abs=ROUNDING)
+    assert tried(one)[name].value == pytest.approx(brentq(miss, 0.0, 40.0), abs=ROUNDING)
 
 
-def test_a_gate_that_no_bias_opens_is_given_the_highest_and_does_not_arrive():
-    trial = tried(case(bias_only(LSTM, f=-60.0), draws(), 50))["forget_bias"]
+def test_a_gate_that_no_bias_opens_is_given_the_highest_and_is_not_advised():
+    cell = bias_only(LSTM)
+    weights = cell.weight_ih.copy()
+    weights[cell.blocks["f"]] = -60.0
+    one = case(cell.replace_arrays(weight_ih=weights), np.ones((STEPS, FEATURES)), 50)
+    trial = tried(one)["forget_bias"]
     assert trial.value == 40.0
-    assert not trial.credit.arrives
+    # the gate stays at σ(40 − 120)
+    assert trial.share.log10_share == pytest.approx(50 * log10_sigma(-80.0) - math.log10(2), rel=1e-9)
+    assert best([trial]) is None
 
 
 @pytest.mark.parametrize("length", [2, 50, 100])
@@ -137,18 +152,18 @@ def test_chrono_spreads_memories_up_to_the_length(changed, spec, gate, mirror, l
 
 def test_chrono_is_the_same_for_one_seed_and_another_for_another():
     cell = bias_only(LSTM)
-    several = [tried(case(cell, draws(), 50, seed))["chrono"].credit.log10_credit for seed in (0, 0, 1)]
+    several = [tried(case(cell, draws(), 50, seed))["chrono"].share.log10_share for seed in (0, 0, 1)]
     assert several[0] == several[1] != several[2]
 
 
 @pytest.mark.parametrize("factor", [0.5, 0.25, 0.9, 0.3, 4.0, 1.25, 1.06])
 def test_the_gain_of_a_linear_layer_is_one_over_its_rate(factor):
     one = case(linear(factor * rotation()), draws())
-    assert not one.before.arrives
+    assert one.before.verdict == ("exploding" if factor > 1 else "vanishing")
     trial = tried(one)["gain"]
     assert trial.value == pytest.approx(1 / factor, rel=0.005)  # told in three digits
-    assert trial.credit.log10_credit == pytest.approx(STEPS * math.log10(factor * trial.value), abs=1e-9)
-    assert trial.credit.arrives
+    assert trial.share.log10_share == pytest.approx(STEPS * math.log10(factor * trial.value), abs=1e-9)
+    assert trial.share.verdict == "stable"
 
 
 @pytest.mark.parametrize(("factor", "limit"), [(1e-4, 100.0), (1e4, 0.01)])
@@ -156,15 +171,15 @@ def test_no_gain_is_past_what_anyone_would_take(factor, limit):
     one = case(linear(factor * rotation()), draws(60), 20)
     trial = tried(one)["gain"]
     assert trial.value == limit
-    assert trial.credit.rate == pytest.approx(math.log(factor * limit), rel=1e-9)
-    assert not trial.credit.arrives
+    assert trial.share.rate == pytest.approx(math.log(factor * limit), rel=1e-9)
+    assert trial.share.verdict == ("exploding" if factor * limit > 1 else "vanishing")
 
 
 @pytest.mark.parametrize("factor", [0.3, 1.4])
-def test_an_orthogonal_matrix_in_a_linear_layer_gives_credit_as_it_was(factor):
+def test_an_orthogonal_matrix_in_a_linear_layer_keeps_all_of_a_gradient(factor):
     trial = tried(case(linear(factor * rotation()), draws()))["orthogonal"]
-    assert trial.credit.log10_credit == pytest.approx(0.0, abs=1e-12)
-    assert trial.credit.rate == pytest.approx(0.0, abs=1e-13)
+    assert trial.share.log10_share == pytest.approx(0.0, abs=1e-12)
+    assert trial.share.rate == pytest.approx(0.0, abs=1e-13)
 
 
 @pytest.mark.parametrize("spec", ["rnn", "lstm", "lstm:projection=3", "gru"])
@@ -182,7 +197,7 @@ def test_orthogonal_weights_have_orthonormal_columns_gate_by_gate(changed, spec)
 def test_no_gain_mends_a_nilpotent_layer_and_an_orthogonal_one_does():
     found = list(trials(case(linear(np.eye(HIDDEN, k=1)), draws())))
     by_name = {trial.change: trial for trial in found}
-    assert by_name["gain"].credit.log10_credit == -math.inf
+    assert by_name["gain"].share.log10_share == -math.inf
     assert best(found).change == "orthogonal"
 
 
@@ -194,7 +209,7 @@ def test_a_relu_layer_that_overflows_is_given_a_gain_under_1(weight, steps):
     trial = tried(one)["gain"]
     # h' = g w h + 3 keeps a gradient as it is where g w = 1
     assert trial.value == pytest.approx(1 / weight, rel=0.005)
-    assert trial.credit.arrives
+    assert trial.share.verdict == "stable"
 
 
 @pytest.mark.parametrize(
@@ -210,7 +225,7 @@ def test_a_relu_layer_that_overflows_is_given_a_gain_under_1(weight, steps):
 )
 def test_vanishing_in_a_layer_with_a_gate_that_keeps_calls_for_its_bias(spec, name):
     one = case(parse_cell(spec).make(HIDDEN, FEATURES, np.random.default_rng(4)), draws())
-    assert one.before.vanishes
+    assert one.before.verdict == "vanishing"
     assert [trial.change for trial in trials(one)] == [name, "chrono"]
 
 
@@ -218,7 +233,7 @@ def test_vanishing_in_a_layer_with_a_gate_that_keeps_calls_for_its_bias(spec, na
 def test_a_layer_without_gates_is_given_other_weights_whether_it_vanishes_or_explodes(gain):
     cell = parse_cell(f"rnn:activation=identity,gain={gain}").make(HIDDEN, FEATURES, np.random.default_rng(4))
     one = case(cell, draws())
-    assert one.before.vanishes == (gain < 1)
+    assert one.before.verdict == ("vanishing" if gain < 1 else "exploding")
     assert [trial.change for trial in trials(one)] == ["gain", "orthogonal"]
 
 
@@ -233,9 +248,9 @@ def test_gradients_that_explode_through_gates_call_for_other_weights(cell, candi
     found = tried(one)
     assert list(found) == ["gain", "orthogonal"]
     value = found["gain"].value
-    ratio = found["gain"].credit.log10_norm_ratio
+    ratio = found["gain"].share.log10_norm_ratio
     assert ratio == pytest.approx(99 * math.log10(0.5 + 2 * value), rel=1e-9)
-    assert found["gain"].credit.arrives
+    assert found["gain"].share.verdict == "stable"
 
 
 def test_a_layer_without_a_bias_to_raise_is_given_other_weights():
@@ -251,13 +266,13 @@ def test_what_is_told_of_a_change_is_what_the_changed_layer_does():
     cell = parse_cell("lstm").make(HIDDEN, FEATURES, np.random.default_rng(6))
     raised = tried(case(cell, draws(), 80))["forget_bias"]
     bias = cell.bias.copy()
-    bias[HIDDEN : 2 * HIDDEN] += raised.value
+    bias[HIDDEN : 2 * HIDDEN] = raised.value
     by_hand = LSTM(cell.weight_ih, cell.weight_hh, bias)
-    assert raised.credit == credit(follow(by_hand, draws()), 80, horizon=False)
+    assert_same(raised.share, measure_share(follow(by_hand, draws()), 80, horizon=False))
     tanh = parse_cell("rnn:gain=0.4").make(HIDDEN, FEATURES, np.random.default_rng(7))
     scaled = tried(case(tanh, draws(), 80))["gain"]
     by_hand = RNN(tanh.weight_ih, scaled.value * tanh.weight_hh, tanh.bias)
-    assert scaled.credit == credit(follow(by_hand, draws()), 80, horizon=False)
+    assert_same(scaled.share, measure_share(follow(by_hand, draws()), 80, horizon=False))
 
 
 @pytest.mark.parametrize("failing", ["gain", "orthogonal"])
@@ -278,12 +293,12 @@ def test_weights_at_the_end_of_the_doubles_are_no_reason_to_fail(size):
     assert "orthogonal" in [trial.change for trial in found]
 
 
-def outcome(log10_credit, blow_up=None):
-    ends = (Measurement(0, 9, log10_credit, log10_credit),)
-    return RemedyTrial("gain", 1.0, Credit(ends, (0.0,), None, blow_up, 0.0))
+def outcome(log10_share, blow_up=None):
+    ends = (EndMeasurement(0, 9, *[log10_share] * 5),)
+    return RemedyTrial("gain", 1.0, GradientShare(ends, np.empty((0, 1)), (0.0,), None, blow_up, 0.0))
 
 
-def test_best_is_the_most_even_of_those_that_arrive():
+def test_best_is_the_stable_one_that_is_nearest_to_1():
     even, over, under, far = outcome(-0.2), outcome(0.3), outcome(-1.9), outcome(2.5)
     assert best([over, under, even, far]) is even
     assert best([far, under]) is under
@@ -292,7 +307,7 @@ def test_best_is_the_most_even_of_those_that_arrive():
 
 
 @pytest.mark.parametrize("logs", [[], [-2.1], [2.1, -5.0], [-math.inf], [math.nan]])
-def test_best_is_none_where_none_arrives(logs):
+def test_best_is_none_if_none_is_stable(logs):
     assert best([outcome(log) for log in logs]) is None
 
 
@@ -317,11 +332,11 @@ def test_a_saturated_rnn_gets_the_gain_that_a_sweep_finds(scale):
     inputs = np.random.default_rng(0).standard_normal((STEPS, 1))
     saturated = RNN(np.full((size, 1), 0.01), scale * np.eye(size), np.zeros(size))
     sweep = [
-        credit(follow(saturated.replace_arrays(weight_hh=gain * saturated.weight_hh), inputs), STEPS)
+        measure_share(follow(saturated.replace_arrays(weight_hh=gain * saturated.weight_hh), inputs), STEPS)
         for gain in np.geomspace(0.01, 1, 40)
     ]
-    assert any(found.arrives for found in sweep)
-    assert tried(case(saturated, inputs))["gain"].credit.arrives
+    assert any(found.is_stable for found in sweep)
+    assert tried(case(saturated, inputs))["gain"].share.is_stable
 
 
 def test_a_gain_is_sought_on_half_of_the_runs_and_judged_on_all():
@@ -329,9 +344,9 @@ def test_a_gain_is_sought_on_half_of_the_runs_and_judged_on_all():
     inputs[2:] = 1000.0  # drives that the search does not see, and that no gain lets a gradient through
     cell = RNN(np.full((3, 1), 0.01), 0.5 * np.eye(3), np.zeros(3))
     trajectory = follow(cell, inputs)
-    trial = tried(RemedyCase(cell, trajectory, credit(trajectory, STEPS), STEPS, 0))["gain"]
+    trial = tried(RemedyCase(cell, trajectory, measure_share(trajectory, STEPS), STEPS, 0))["gain"]
     assert trial.value == 2.0  # at rest tanh has slope 1
-    assert [end.arrival for end in trial.credit.measurements] == ["arrives"] * 2 + ["lost"] * 2
+    assert [end.verdict for end in trial.share.measurements] == ["stable"] * 2 + ["vanishing"] * 2
     assert best([trial]) is None
 
 
@@ -340,9 +355,9 @@ def test_no_gain_is_advised_for_a_network_that_every_gain_leaves_to_its_inputs(s
     cell = parse_cell("rnn:gain=3").make(16, FEATURES, np.random.default_rng(seed))
     inputs = np.random.default_rng([seed, 1]).standard_normal((8, 300, FEATURES))
     trajectory = follow(cell, inputs)
-    one = RemedyCase(cell, trajectory, credit(trajectory, 300), 300, 0)
+    one = RemedyCase(cell, trajectory, measure_share(trajectory, 300), 300, 0)
     for trial in trials(one):
-        ends = trial.credit.measurements
+        ends = trial.share.measurements
         assert len(ends) == 8
         advised = best([trial]) is trial
-        assert advised == all(max(abs(end.log10_norm), abs(end.log10_norm_ratio)) <= 2 for end in ends)
+        assert advised == all(abs(end.log10_share) <= 2 for end in ends)

@@ -82,3 +82,45 @@ def test_measuring_in_stretches_is_measuring_at_once(monkeypatch):
     stretches = norms()
     assert agree(stretches.two, whole.two)
     assert agree(stretches.frobenius, whole.frobenius)
+
+
+@pytest.mark.parametrize("part", [slice(0, 2), np.r_[1, 3], slice(None)], ids=["slice", "index", "all"])
+def test_the_norm_of_a_part_of_the_columns_is_that_of_these_columns_alone(part):
+    several = factors([1.0, 1e-5, 1e5, 0.0])
+    start = np.stack([np.eye(6)[:, :4]] * 4)
+    found = batch_norms(lambda k, b: several[k] @ b, STEPS, start, part=part, wanted=lambda lag: lag == 7)
+    for seed in range(4):
+        alone = chain_norms(
+            lambda k, b, seed=seed: several[k, seed] @ b, STEPS, start[0][:, part], exact=True
+        )
+        assert agree(found.part[seed], alone.frobenius)
+    assert np.isfinite(found.two[0]).tolist() == [lag == 7 for lag in range(1, STEPS + 1)]
+    assert not found.part_bounds.any()
+
+
+@pytest.mark.parametrize("small", [1e-9, 1e-20, 1e-200])
+def test_columns_far_smaller_than_the_others_keep_their_digits(small):
+    # the last three units feed nothing but themselves, and their columns shrink at every step
+    several = factors([1.0, 0.5])
+    several[..., :3, 3:] = several[..., 3:, :3] = 0.0
+    several[:4, ..., 3:, 3:] *= small**0.25
+    start = np.stack([np.eye(6)] * 2)
+    found = batch_norms(lambda k, b: several[k] @ b, STEPS, start, part=slice(3, 6))
+    for seed in range(2):
+        alone = chain_norms(
+            lambda k, b, seed=seed: several[k, seed, 3:, 3:] @ b, STEPS, np.eye(3), exact=True
+        )
+        assert agree(found.part[seed], alone.frobenius)
+    assert not found.part_bounds.any()
+    assert found.error <= 1e-4  # with less, the columns are multiplied by themselves
+
+
+def test_a_part_that_is_0_by_structure_is_exactly_0_beside_others_that_are_not():
+    several = factors([1.0, 2.0])
+    several[..., 3] = 0.0
+    found = batch_norms(
+        lambda k, b: several[k] @ b, STEPS, np.stack([np.eye(6)] * 2), part=slice(3, 4)
+    )
+    assert np.isneginf(found.part).all()
+    assert np.isfinite(found.two).all()
+    assert not found.part_bounds.any()

@@ -63,7 +63,7 @@ class Cells(Table):
     rate_low: NDArray[np.float64] = column("its 5 % quantile over seeds", unit="nats per step")
     rate_high: NDArray[np.float64] = column("its 95 % quantile over seeds", unit="nats per step")
     half_life: NDArray[np.float64] = column(
-        "steps in which a gradient halves at this rate; inf: it never halves", unit="step"
+        "steps in which a gradient halves at this rate; inf: it never halves", unit="step", detail=True
     )
     horizon_float32: list[int | None] = column(
         "first lag outside float32's normal numbers", unit="step", detail=True
@@ -86,6 +86,7 @@ class Cells(Table):
         "formed",
         log10=True,
         levels=SHARE_LEVELS,
+        detail=True,
     )
     log10_share_low: NDArray[np.float64] = column("its 5 % quantile over seeds", log10=True, detail=True)
     log10_share_high: NDArray[np.float64] = column("its 95 % quantile over seeds", log10=True, detail=True)

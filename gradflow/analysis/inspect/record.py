@@ -171,7 +171,12 @@ class Advice(Table):
     )
     log10_share_high: list[float] = column("the highest of these", log10=True, detail=True)
     ends_stable: list[int] = column("ends whose share is stable with the change", detail=True)
-    code: list[str] = column("what makes the change, in the framework of the advice", detail=True)
+    code: list[str] = column(
+        "statements of torch or Keras that make the change. In torch, model is the module of the file. "
+        "Otherwise layer is one layer, in one direction. chrono and orthogonal draw other numbers than the "
+        "trial did",
+        detail=True,
+    )
 
 
 @dataclass(frozen=True, eq=False, repr=False)

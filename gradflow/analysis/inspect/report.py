@@ -147,7 +147,7 @@ def _advise(finding: Finding, question: InspectionQuestion) -> str:
     """Say what to change, the measured effect of the change, and the code that makes it."""
     share = finding.share
     chosen = best(finding.trials)
-    if chosen is None and _last_step_decides(share) and share.typical_verdict == "stable":
+    if chosen is None and share.is_blocked_by_last_step:
         return (
             "No change of weights helps, because the last input blocks the gradient. If this input is "
             "padding or an end token, let the loss read the step before it."

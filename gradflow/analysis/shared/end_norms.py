@@ -135,7 +135,7 @@ def _multiply_out(chains: Trajectory, lags: Sequence[int], *, shares: bool) -> E
         norms.part.T - 0.5 * math.log10(_output_size(chains)) if shares else np.empty(0),
         norms.error,
         0.0,
-        bool(norms.bounds[:, places].any()),
+        bool(norms.bounds[:, places].any() or (shares and norms.part_bounds.any())),
     )
 
 

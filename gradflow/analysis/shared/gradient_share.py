@@ -15,7 +15,7 @@ from gradflow.analysis.shared.product_norms import (
 )
 from gradflow.analysis.shared.quantiles import median
 from gradflow.analysis.shared.trajectory import Trajectory, follow
-from gradflow.analysis.shared.verdicts import judge_share, judge_shares
+from gradflow.analysis.shared.verdicts import STABLE_DECADES, judge_share, judge_shares
 from gradflow.cells.base import Array
 from gradflow.layouts.network import Network, NetworkLayer
 from gradflow.linalg.floating import TRAINING_FORMATS, is_outside
@@ -163,6 +163,15 @@ class GradientShare(NamedTuple):
     def typical_verdict(self) -> str:
         """The verdict on the median share over all ends alike."""
         return judge_shares([one.log10_share for one in self.measurements])
+
+    @property
+    def is_blocked_by_last_step(self) -> bool:
+        """Whether the share is stable from the other ends, and not from the last ones of given sequences."""
+        last = self.last
+        others = [one.log10_share for one in self.measurements if one not in last.measurements]
+        if self.blow_up is not None or not (self.last_decides and others):
+            return False
+        return judge_shares(others) == "stable" and last.log10_share < STABLE_DECADES
 
     @property
     def is_stable(self) -> bool:

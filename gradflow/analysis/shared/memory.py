@@ -50,9 +50,12 @@ def measure_memory(trajectory: Trajectory, steps: int) -> float | None:
     other = follow(trajectory.cell, exchanged)
     if not differ.any() or other.blow_up is not None:
         return None
-    final = states[:, steps]
-    moved = np.linalg.norm(other.states[:, steps] - final, axis=-1)[differ]
+    final, moved = states[:, steps], other.states[:, steps]
+    # near 1 by one power of two, so that squares stay in the range of a double
+    exponent = -int(np.frexp(max(np.abs(final).max(), np.abs(moved).max()))[1])
+    final, moved = np.ldexp(final, exponent), np.ldexp(moved, exponent)
+    distances = np.linalg.norm(moved - final, axis=-1)[differ]
     # the mean square distance between two different sequences is 2 S/(S − 1) times the variance over all
     variance = np.square(final - final.mean(axis=0)).sum(axis=-1).mean()
     spread = math.sqrt(2.0 * len(final) / (len(final) - 1) * float(variance))
-    return float(np.median(moved)) / spread if spread > 0 else None
+    return float(np.median(distances)) / spread if spread > 0 else None

@@ -8,7 +8,6 @@ gradient of state k with respect to the first state.
 
 import math
 from collections.abc import Sequence
-from dataclasses import replace
 from operator import index
 from typing import Any, NamedTuple
 
@@ -159,10 +158,9 @@ def _forward_norms(
         starts = np.broadcast_to(start, (seeds, *start.shape))
         if spectral:
             return batch_norms(along, steps, starts, rows=part.rows)
-        norms = batch_norms(
+        return batch_norms(
             along, steps, starts, rows=part.rows, wanted=frozenset().__contains__, part=slice(None)
         )
-        return replace(norms, frobenius=norms.part)
     lags = [lag for lag in view.lags if lag <= steps]
     if _forms_no_product(trajectory, view):
         return matrix_free_norms(along, back, steps, lags, start, rows=part.rows)

@@ -24,8 +24,9 @@ class Predictions(Table):
     )
     standard_error: NDArray[np.float64] = column("standard error of that mean")
     extrapolated: NDArray[np.float64] = column(
-        "measurement extrapolated to N → ∞ from N, N/2 and N/4: linear in 1/N, and in 1/√N for the edge of a "
-        "spectrum. None if it holds at every N, or if N/4 is under 8"
+        "measurement extrapolated to N → ∞: predicted, plus the limit of measured − predicted over N, N/2 "
+        "and N/4, linear in 1/N, and in 1/√N for the edge of a spectrum. None if it holds at every N, or "
+        "if N/4 is under 8"
     )
     extrapolation_error: NDArray[np.float64] = column("standard error of the extrapolation")
     deviation: NDArray[np.float64] = column(

@@ -54,15 +54,18 @@ def report_case(
     found, *smaller = measure_predictions(points, draws, executor, counter)
     leading = _leading(predictions)
     rate = leading.predicted
-    measured_by_size = [
-        dict(zip((one.quantity for one in of_size), values, strict=True))
-        for (_, of_size), values in zip(points[1:], smaller, strict=True)
+    differences_by_size = [
+        {
+            one.quantity: MeasuredQuantity(it.mean - one.predicted, it.error, it.lost)
+            for one, it in zip(of_size, values, strict=True)
+        }
+        for (_, of_size), values in zip(points, [found, *smaller], strict=True)
     ]
     limits = [
-        _extrapolate_quantity(one, sizes, [it, *(by_name[one.quantity] for by_name in measured_by_size)])
-        if not one.exact
-        else ExtrapolatedQuantity(math.nan, math.nan)
-        for one, it in zip(predictions, found, strict=True)
+        ExtrapolatedQuantity(math.nan, math.nan)
+        if one.exact
+        else _extrapolate_quantity(one, sizes, [by_name[one.quantity] for by_name in differences_by_size])
+        for one in predictions
     ]
     deviations = [
         _deviation(one, it, limit) for one, it, limit in zip(predictions, found, limits, strict=True)
@@ -229,10 +232,16 @@ def _list_asymptotic(predict: Predict, case: TheoryCase) -> list[EvaluatedPredic
 
 
 def _extrapolate_quantity(
-    prediction: EvaluatedPrediction, sizes: Sequence[int], found: Sequence[MeasuredQuantity]
+    prediction: EvaluatedPrediction, sizes: Sequence[int], differences: Sequence[MeasuredQuantity]
 ) -> ExtrapolatedQuantity:
-    means, errors = [one.mean for one in found], [one.error for one in found]
-    return extrapolate(sizes, means, errors, prediction.size_power)
+    """Return the prediction and the limit of what measurements differ from it at each size.
+
+    The differences are extrapolated because a prediction itself may depend on N: an initialization can scale
+    the weights of the inputs by the number of units.
+    """
+    means, errors = [one.mean for one in differences], [one.error for one in differences]
+    limit = extrapolate(sizes, means, errors, prediction.size_power)
+    return limit._replace(value=prediction.predicted + limit.value)
 
 
 def _deviation(
