@@ -303,7 +303,9 @@ def _record(
         steps=inputs.steps,
         lags=question.lags,
         length=question.length,
-        conclusion=join_lines(sentence(name, finding, question) for name, finding in named),
+        conclusion=join_lines(
+            sentence(name, finding, question, with_code=len(named) == 1) for name, finding in named
+        ),
         layers=layer_table(named),
         curve=curve_table(named),
         gates=gate_table(named),

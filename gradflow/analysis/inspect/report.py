@@ -25,29 +25,31 @@ ADVICE_WRITERS = {"torch": write_torch_code, "keras": write_keras_code}
 RETAINING_GATE_NAMES = {"f": "forget gate", "z": "update gate"}
 
 
-def sentence(name: str, finding: Finding, question: InspectionQuestion) -> str:
+def sentence(name: str, finding: Finding, question: InspectionQuestion, *, with_code: bool) -> str:
     """Return a summary of a layer: what is left of a gradient, what decides that, and what to change."""
-    parts = [f"{name} {_judge(finding, question.length)}", _describe_memory(finding, question.length)]
+    parts = [f"{name} {_judge(finding, question.length)}", _describe_memory(finding)]
     if question.gives_advice:
-        parts.append(_advise(finding, question))
+        parts.append(_advise(finding, question, with_code=with_code))
     return " ".join(part for part in parts if part)
 
 
 def _judge(finding: Finding, length: int) -> str:
-    """State the verdict, the share that it rests on, and what decides it."""
+    """State the verdict, the share that it rests on, and what limits it."""
     share = finding.share
     if share.blow_up is not None:
-        return f"is exploding: the state overflows at step {share.blow_up}.{_driver(finding)}"
+        return (
+            f"is exploding: the state overflows at step {share.blow_up}.{_describe_largest_weights(finding)}"
+        )
     if _last_step_decides(share):
-        return _last_step(share, length)
+        return _describe_last_step(share, length)
     left = (
-        f"is {share.verdict}: {describe_share(share.log10_share, length, _qualify(share))}"
-        f"{_spread(share)}; {describe_threshold(share.log10_share)}."
+        f"is {share.verdict}: {describe_share(share.log10_share, length, _qualify(share))} "
+        f"({_describe_range(share)}{describe_threshold(share.log10_share)})."
     )
     if share.verdict == "exploding":
-        return f"{left}{_driver(finding)}"
-    counts = _counts(share) if share.verdict != judge_share(share.log10_share) else ""
-    return f"{left}{counts}{_keeper(finding)}"
+        return f"{left}{_describe_largest_weights(finding)}"
+    counts = _count_verdicts(share) if share.verdict != judge_share(share.log10_share) else ""
+    return f"{left}{counts}{_describe_limit(finding)}"
 
 
 def _qualify(share: GradientShare) -> str:
@@ -63,31 +65,29 @@ def _last_step_decides(share: GradientShare) -> bool:
     return share.last_decides and share.verdict != share.typical_verdict
 
 
-def _last_step(share: GradientShare, length: int) -> str:
+def _describe_last_step(share: GradientShare, length: int) -> str:
     """Say how the gradient from the last step differs from that of the other ends."""
     last = share.last
     return (
         f"is {share.verdict} from the last step: {_format_share(last)} of a gradient from there is left "
-        f"after {_steps(length)}; {describe_threshold(last.log10_share)}. The median over all "
+        f"after {_steps(length)} ({describe_threshold(last.log10_share)}). The median over all "
         f"{_format_count(len(share.measurements), 'end')} is {_format_share(share)}."
     )
 
 
-def _spread(share: GradientShare) -> str:
-    """State the range of the shares, how many were measured, and the factor of the best direction."""
+def _describe_range(share: GradientShare) -> str:
+    """State the range of the shares and how many were measured."""
+    if len(share.measurements) == 1:
+        return "from the last step, the only end measured; "
     low, high = (format_log10(log, 2) for log in share.log10_share_range)
-    count, sequences = len(share.measurements), len(share.rates)
-    best = f"{format_log10(share.log10_norm, 2)} in the best direction"
-    if count == 1:
-        return f" (from the last step, the only end measured; {best})"
-    return f" ({low} to {high} from {count} ends of {_format_count(sequences, 'sequence')}; {best})"
+    return f"{low} to {high} from {len(share.measurements)} ends; "
 
 
 def _format_count(count: int, noun: str) -> str:
     return format_count(count, noun, f"{noun}s")
 
 
-def _counts(share: GradientShare) -> str:
+def _count_verdicts(share: GradientShare) -> str:
     """Say from how many ends a gradient has each verdict."""
     counts = [
         f"{verdict} from {share.count_verdict(verdict)}"
@@ -97,33 +97,25 @@ def _counts(share: GradientShare) -> str:
     return f" It is {', '.join(counts)} ends." if len(counts) > 1 else ""
 
 
-def _describe_memory(finding: Finding, length: int) -> str:
-    """Say how far the state still depends on the first input."""
-    memory = finding.memory
-    if memory is None or finding.share.blow_up is not None:
+def _describe_memory(finding: Finding) -> str:
+    """Say that the state holds its first input although hardly any gradient is left."""
+    memory, share = finding.memory, finding.share
+    if memory is None or memory < MIN_MEMORY or share.verdict not in ("vanishing", "borderline"):
         return ""
-    figure = "under 1e-13" if memory < MIN_RESOLVED_MEMORY else f"{memory:.2g}"
-    if memory < MIN_MEMORY:
-        return f"After {_steps(length)} the state has forgotten its first input (memory {figure} of 1)."
-    kept = f"After {_steps(length)} the state still depends on its first input (memory {figure} of 1)"
-    if finding.verdict in ("vanishing", "borderline"):
-        return f"{kept}: what the layer has learned over this distance holds, but hardly more can be learned."
-    return f"{kept}."
+    return (
+        f"The state still holds its first input (memory {memory:.2g} of 1): what the layer has learned over "
+        "this distance stays, but hardly more can be learned."
+    )
 
 
-def _keeper(finding: Finding) -> str:
+def _describe_limit(finding: Finding) -> str:
     """State the time constant of the gate that keeps the state; without one, the factor of a step."""
+    if finding.verdict not in ("vanishing", "borderline"):
+        return ""
     gate = _retaining(finding)
     if gate is not None and gate.time_constants is not None:
-        _, middle, high = quantiles(gate.time_constants)
-        name = RETAINING_GATE_NAMES[gate.gate]
-        limits = (
-            f"The {name} limits it: its time constant is"
-            if finding.verdict in ("vanishing", "borderline")
-            else f"The time constant of the {name} is"
-        )
-        slowest = f"{high:.3g}" if math.isfinite(high) else "unlimited"
-        return f" {limits} {_time(middle)} in the median unit, {slowest} in the slowest 5 %."
+        middle = float(quantiles(gate.time_constants)[1])
+        return f" The {RETAINING_GATE_NAMES[gate.gate]} limits it: its time constant is {_time(middle)}."
     if finding.slope is None:
         return ""
     return (
@@ -132,7 +124,7 @@ def _keeper(finding: Finding) -> str:
     )
 
 
-def _driver(finding: Finding) -> str:
+def _describe_largest_weights(finding: Finding) -> str:
     """Name the recurrent weights with the largest norm."""
     sized = [gate for gate in finding.gates if gate.norm is not None]
     if not sized:
@@ -143,29 +135,30 @@ def _driver(finding: Finding) -> str:
     return f" The recurrent weights of gate {largest.gate} have the largest norm, {largest.norm:.3g}."
 
 
-def _advise(finding: Finding, question: InspectionQuestion) -> str:
+def _advise(finding: Finding, question: InspectionQuestion, *, with_code: bool) -> str:
     """Say what to change, the measured effect of the change, and the code that makes it."""
     share = finding.share
-    chosen = best(finding.trials)
-    if chosen is None and share.is_blocked_by_last_step:
+    if share.is_blocked_by_last_step:
         return (
             "No change of weights helps, because the last input blocks the gradient. If this input is "
             "padding or an end token, let the loss read the step before it."
         )
-    where = (
-        "measured on your inputs" if finding.took_input else "measured on drawn inputs; give --input (input)"
-    )
-    if chosen is not None and chosen.share.distance < share.distance:
-        code = ADVICE_WRITERS[question.framework_of(finding)](chosen, finding)
-        opening = "Advice" if share.verdict != "stable" else "For a new training"
-        return f"{opening}: {_wording(chosen, finding)}; then {_outcome(chosen)} ({where}): {code}"
     if not finding.trials:
         return "No known change applies to this cell."
-    tried = "; ".join(f"{_wording(trial, finding)}: {_outcome(trial)}" for trial in finding.trials)
+    chosen = best(finding.trials)
+    where = "on your inputs" if finding.took_input else "on drawn inputs; --input takes yours (input)"
+    if chosen is not None and chosen.share.distance < share.distance:
+        code = f": {ADVICE_WRITERS[question.framework_of(finding)](chosen, finding)}" if with_code else "."
+        opening = "Advice" if share.verdict != "stable" else "For a new training"
+        return f"{opening}: {_wording(chosen, finding)}; then {_outcome(chosen)} (measured {where}){code}"
+    nearest = min(finding.trials, key=lambda trial: trial.share.distance)
     if share.verdict == "stable":
-        return f"Nothing to change: no tried change keeps more ({tried}; {where})."
+        return "Nothing to change: no tried change keeps more."
     gated = "" if _retaining(finding) else " or use a cell with gates"
-    return f"No single change is stable from every end ({tried}; {where}). Combine changes{gated}."
+    return (
+        f"No single change is stable from every end. The best is to {_wording(nearest, finding)}; then "
+        f"{_outcome(nearest)} (measured {where}). Combine changes{gated}."
+    )
 
 
 def _wording(trial: RemedyTrial, finding: Finding) -> str:
