@@ -304,7 +304,7 @@ def _record(
         lags=question.lags,
         length=question.length,
         conclusion=join_lines(
-            sentence(name, finding, question, with_code=len(named) == 1) for name, finding in named
+            sentence(name, finding, question, alone=len(named) == 1) for name, finding in named
         ),
         layers=layer_table(named),
         curve=curve_table(named),

@@ -25,11 +25,17 @@ ADVICE_WRITERS = {"torch": write_torch_code, "keras": write_keras_code}
 RETAINING_GATE_NAMES = {"f": "forget gate", "z": "update gate"}
 
 
-def sentence(name: str, finding: Finding, question: InspectionQuestion, *, with_code: bool) -> str:
-    """Return a summary of a layer: what is left of a gradient, what decides that, and what to change."""
-    parts = [f"{name} {_judge(finding, question.length)}", _describe_memory(finding)]
+def sentence(name: str, finding: Finding, question: InspectionQuestion, *, alone: bool) -> str:
+    """Return a summary of a layer: what is left of a gradient and what to change.
+
+    That of the only layer also says what limits it, how its advice was measured, and the code of the advice.
+    """
+    parts = [f"{name} {_judge(finding, question.length)}"]
+    if alone:
+        parts.append(_describe_limit(finding))
+    parts.append(_describe_memory(finding))
     if question.gives_advice:
-        parts.append(_advise(finding, question, with_code=with_code))
+        parts.append(_advise(finding, question, alone=alone))
     return " ".join(part for part in parts if part)
 
 
@@ -49,7 +55,7 @@ def _judge(finding: Finding, length: int) -> str:
     if share.verdict == "exploding":
         return f"{left}{_describe_largest_weights(finding)}"
     counts = _count_verdicts(share) if share.verdict != judge_share(share.log10_share) else ""
-    return f"{left}{counts}{_describe_limit(finding)}"
+    return f"{left}{counts}"
 
 
 def _qualify(share: GradientShare) -> str:
@@ -115,11 +121,11 @@ def _describe_limit(finding: Finding) -> str:
     gate = _retaining(finding)
     if gate is not None and gate.time_constants is not None:
         middle = float(quantiles(gate.time_constants)[1])
-        return f" The {RETAINING_GATE_NAMES[gate.gate]} limits it: its time constant is {_time(middle)}."
+        return f"The {RETAINING_GATE_NAMES[gate.gate]} limits it: its time constant is {_time(middle)}."
     if finding.slope is None:
         return ""
     return (
-        f" One step multiplies a gradient by about the mean slope of the activation, {finding.slope:.2g}, "
+        f"One step multiplies a gradient by about the mean slope of the activation, {finding.slope:.2g}, "
         f"times the spectral radius, {finding.spectral_radius:.3g}."
     )
 
@@ -135,7 +141,7 @@ def _describe_largest_weights(finding: Finding) -> str:
     return f" The recurrent weights of gate {largest.gate} have the largest norm, {largest.norm:.3g}."
 
 
-def _advise(finding: Finding, question: InspectionQuestion, *, with_code: bool) -> str:
+def _advise(finding: Finding, question: InspectionQuestion, *, alone: bool) -> str:
     """Say what to change, the measured effect of the change, and the code that makes it."""
     share = finding.share
     if share.is_blocked_by_last_step:
@@ -146,18 +152,21 @@ def _advise(finding: Finding, question: InspectionQuestion, *, with_code: bool) 
     if not finding.trials:
         return "No known change applies to this cell."
     chosen = best(finding.trials)
-    where = "on your inputs" if finding.took_input else "on drawn inputs; --input takes yours (input)"
+    inputs = "on your inputs" if finding.took_input else "on unit normal inputs; give yours (--input)"
+    where = f" (measured {inputs})" if alone else ""
     if chosen is not None and chosen.share.distance < share.distance:
-        code = f": {ADVICE_WRITERS[question.framework_of(finding)](chosen, finding)}" if with_code else "."
+        code = f": {ADVICE_WRITERS[question.framework_of(finding)](chosen, finding)}" if alone else "."
         opening = "Advice" if share.verdict != "stable" else "For a new training"
-        return f"{opening}: {_wording(chosen, finding)}; then {_outcome(chosen)} (measured {where}){code}"
+        return (
+            f"{opening}: {_wording(chosen, finding)}; then {_outcome(chosen, with_range=alone)}{where}{code}"
+        )
     nearest = min(finding.trials, key=lambda trial: trial.share.distance)
     if share.verdict == "stable":
         return "Nothing to change: no tried change keeps more."
     gated = "" if _retaining(finding) else " or use a cell with gates"
     return (
         f"No single change is stable from every end. The best is to {_wording(nearest, finding)}; then "
-        f"{_outcome(nearest)} (measured {where}). Combine changes{gated}."
+        f"{_outcome(nearest, with_range=alone)}{where}. Combine changes{gated}."
     )
 
 
@@ -187,13 +196,13 @@ def get_framework_value(trial: RemedyTrial, finding: Finding) -> float:
     return -trial.value if turned else trial.value
 
 
-def _outcome(trial: RemedyTrial) -> str:
+def _outcome(trial: RemedyTrial, *, with_range: bool) -> str:
     share = trial.share
     if share.blow_up is not None:
         return "the state overflows"
     low, high = (format_log10(log, 2) for log in share.log10_share_range)
     count, stable = len(share.measurements), share.count_verdict("stable")
-    spread = "" if count == 1 else f" ({low} to {high})"
+    spread = f" ({low} to {high})" if with_range and count > 1 else ""
     part = "" if stable in (0, count) else f", stable from {stable} of {count} ends"
     return f"{_format_share(share)} is left{spread}{part}"
 
@@ -227,6 +236,9 @@ def notes(answers: Sequence[Answer], label: bool) -> Iterator[str]:
             yield f"{ahead}{remark}."
         if label and answer.problem is not None:
             yield f"{answer.problem}."
+    findings = [finding for answer in answers for finding in answer.findings]
+    if len(findings) > 1 and any(one.trials and not one.took_input for one in findings):
+        yield "advice was measured on unit normal inputs; give those of your task (--input)."
 
 
 def _of_one(finding: Finding) -> Iterator[str]:
