@@ -480,7 +480,10 @@ def test_there_is_no_way_forward_in_time():
     ("topic", "options", "says"),
     [
         ("jacobin", {}, "did you mean 'jacobian'"),
-        (None, {}, "expected a topic: jacobian"),
+        (None, {"seed": 3}, "seed needs a topic: jacobian"),
+        (None, {"answer": True}, "answer needs a topic: jacobian"),
+        ("5-9", {}, "or a number of the sheet: 5-1a; 5-1b"),
+        ("power", {"answer": True, "checks": True}, "exclude each other"),
         ("jacobian", {"steps": 3}, "jacobian takes no steps.*bptt, expand, power, regimes"),
         ("gates", {"cell": "lstm"}, "gates takes no cell.*it is for expand"),
         ("carousel", {"matrix": "1"}, "carousel takes no matrix.*power, regimes"),

@@ -21,7 +21,7 @@ MAKERS = {
     "small": lambda: gradflow.power("0.5", steps=5000),
     "complex": lambda: gradflow.power("1+2j 3; 4j -5-1j", steps=7),
     "without-matrices": lambda: gradflow.power(random="ginibre", size=17),
-    "derivation": lambda: gradflow.derive("cell-gradient", hidden=2),
+    "derivation": lambda: gradflow.derive("cell-gradient", hidden=2, checks=True),
     "cells": lambda: gradflow.compare("rnn", "lstm", "rnn:gain=0", steps=40, **SMALL),
 }
 

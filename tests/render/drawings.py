@@ -39,7 +39,6 @@ MAKERS = {
     "init": lambda: gradflow.init("gru", hidden=4, horizon=12),
     "inspect": lambda: gradflow.inspect(_layer(0.5), length=11, gate_steps=True),
     "convert": _convert,
-    "derive": lambda: gradflow.derive("cell-gradient", hidden=2),
 }
 
 

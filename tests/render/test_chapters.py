@@ -1,7 +1,7 @@
 """A derivation in every format: formulas are whole at any width and unchanged for a reader of Markdown."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import ClassVar
 
 import pytest
@@ -11,7 +11,7 @@ from mdit_py_plugins.dollarmath import dollarmath_plugin
 import gradflow
 from gradflow.notation.formulas import split_spans, strip_marks
 from gradflow.notation.tex import display, tex
-from gradflow.record import ChapterLayout, Record, column, scalar, table
+from gradflow.record import ChapterLayout, ChapterView, Record, column, scalar, table
 from gradflow.render.style import Style
 from gradflow.render.text.chapters import make_chapters
 from gradflow.table import Table
@@ -19,12 +19,17 @@ from gradflow.table import Table
 
 @pytest.fixture(scope="module")
 def derivation():
-    return gradflow.derive("all")
+    return gradflow.derive("all", checks=True)
 
 
 def squeezed(text):
     """Return a text without blanks and line ends."""
     return re.sub(r"\s+", "", text)
+
+
+def count_ticks(record):
+    """Return how many lines show a tick when values are shown: a tick beside ≠ could be read as =."""
+    return sum(relation != "≠" for relation in record.lines.relation)
 
 
 def marked(record):
@@ -66,7 +71,38 @@ def test_ascii_screen_shows_latex(derivation, draw):
     assert text.isascii()
     for formula in derivation.lines.formula:
         assert tex(formula) in text
-    assert text.count(" ok\n") == len(derivation.lines.line)
+    assert text.count(" ok\n") == count_ticks(derivation)
+
+
+@pytest.mark.parametrize("name", ["table", "md", "html", "latex"])
+def test_values_and_ticks_are_shown_only_with_the_checks(derivation, draw, name):
+    text = draw(replace(derivation, chapter_view=ChapterView()), name)
+    with_values = draw(derivation, name)
+    assert "difference <" not in text.replace("$<$", "<").replace("&lt;", "<").replace("\\<", "<")
+    assert not any(mark in text for mark in ("✓", r"\checkmark"))
+    assert text.splitlines()[0] == with_values.splitlines()[0]
+    shown = [line.removesuffix("\\\\") for line in with_values.splitlines() if line.strip()]
+    kept = [line for line in text.splitlines() if line.strip()]
+    assert kept == [line for line in shown if line in set(kept)]
+
+
+@pytest.mark.parametrize("name", ["table", "md", "html", "latex"])
+def test_answer_alone_is_the_answer_of_a_topic_and_nothing_else(draw, name):
+    found = gradflow.derive("carousel", answer=True)
+    text = draw(found, name)
+    whole = draw(gradflow.derive("carousel"), name)
+    answer = text.removeprefix("<div>\n<p>").removesuffix("</p>\n</div>\n").strip()
+    assert answer in whole
+    assert "\n" not in answer
+    if name == "table":
+        assert answer == strip_marks(found.topics.answer[0])
+
+
+def test_answers_of_several_topics_have_headings(draw):
+    text = draw(gradflow.derive("5-1", answer=True), "table")
+    assert [line.partition(":")[0] for line in text.split("\n") if line] == [
+        "5-1a  jacobian", "Answer", "5-1b  bptt", "Answer",
+    ]  # fmt: skip
 
 
 def test_rounding_is_shown_as_its_bound(derivation, draw):
@@ -144,12 +180,12 @@ def test_html_has_formulas_in_unicode(derivation, draw):
     text = draw(derivation, "html")
     for number, formula in zip(derivation.lines.line, derivation.lines.formula, strict=True):
         assert f"({number}) {formula}".replace("<", "&lt;") in text
-    assert text.count("✓") == len(derivation.lines.line)
+    assert text.count("✓") == count_ticks(derivation)
 
 
 def test_color_marks_what_holds_and_changes_no_letter(derivation, draw):
     colored = draw(derivation, "table", Style(color=True))
-    assert colored.count("\x1b[32m✓\x1b[0m") == len(derivation.lines.line)
+    assert colored.count("\x1b[32m✓\x1b[0m") == count_ticks(derivation)
     assert re.sub(r"\x1b\[\d+m", "", colored) == draw(derivation, "table")
 
 
@@ -186,8 +222,8 @@ class MadeUp(Record):
             "parts",
             "part",
             ("part", "name"),
-            ("asked",),
-            ("said",),
+            ("asked", "said"),
+            "said",
             "place",
             "claim",
             "why",
@@ -197,6 +233,7 @@ class MadeUp(Record):
     )
     parts: Parts = table("parts")
     others: Parts = table("others")
+    chapter_view: ChapterView = field(default=ChapterView(values=True))
 
 
 @pytest.fixture
@@ -221,8 +258,8 @@ def test_lines_belong_to_their_chapter(anybody):
     assert (first.heading, second.heading) == ("b: plain", "a: A")
     assert [step.number for step in first.steps] == ["1", "2"]
     assert [step.formula for step in second.steps] == ["‖x‖ < 1"]
-    assert (first.before, first.after) == ([("Asked", "plain")], [])
-    assert second.after == [("Said", "plain")]
+    assert first.before == [("Asked", "plain")]
+    assert second.before == [("Asked", "$y$"), ("Said", "plain")]
     assert [step.values for step in (*first.steps, *second.steps)] == [
         ["size < 1e-12"], ["size 2"], ["size 0.25"],
     ]  # fmt: skip

@@ -10,14 +10,13 @@ from hypothesis import strategies as st
 from rich.cells import cell_len
 
 import gradflow
-from gradflow.cli import COMMANDS
 from gradflow.render.plots.panels import get_drawn_tables
 from gradflow.render.style import Style
 from gradflow.render.terminal.chart import MAX_CHART_WIDTH, MIN_CHART_WIDTH
 from gradflow.render.terminal.frame import AxisRange
 from gradflow.render.terminal.sketches import CHART_HEIGHT, SQUARE_CHART_HEIGHT
 from gradflow.render.terminal.ticks import choose_ticks, label_ticks
-from tests.render.drawings import of_command, outing, pixels, points, things, walks, whole
+from tests.render.drawings import MAKERS, of_command, outing, pixels, points, things, walks, whole
 
 ESCAPE = re.compile(r"\x1b\[[0-9;]*m")
 SCREENS = [40, 60, 80, 120, 200]
@@ -65,7 +64,7 @@ def tables(record):
 
 @pytest.mark.parametrize("width", SCREENS)
 def test_lines_fit_the_screen(width):
-    for command, unicode, color in product(COMMANDS, (False, True), (False, True)):
+    for command, unicode, color in product(MAKERS, (False, True), (False, True)):
         record = of_command(command)
         for table in [None, *tables(record)]:
             text = ESCAPE.sub("", chart(record, table, width, color=color, unicode=unicode))
@@ -104,7 +103,7 @@ def test_several_curves_are_braille_in_color_and_tags_without():
     assert re.search("^2 b$", text, re.M)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", MAKERS)
 def test_ascii_chart_is_ascii_apart_from_names(command):
     record = of_command(command)
     for table in tables(record):
@@ -217,7 +216,7 @@ def test_items_have_name_number_and_mark():
 
 @pytest.mark.parametrize("table", [None, "words"])
 def test_table_without_picture_is_printed(table):
-    record = of_command("derive") if table is None else whole()
+    record = gradflow.derive("carousel") if table is None else whole()
     name = "topics" if table is None else "words"
     assert chart(record, name) == gradflow.to_text(record, "table", Style(table=name, width=80))
 

@@ -11,11 +11,10 @@ from matplotlib.patches import Circle
 from matplotlib.transforms import Bbox
 
 import gradflow
-from gradflow.cli import COMMANDS
 from gradflow.errors import UsageError
 from gradflow.render import PICTURES
 from gradflow.render.plots.figure import MAX_PANELS, encode_figure
-from tests.render.drawings import of_command, outing, pixels, points, things, walks, whole
+from tests.render.drawings import MAKERS, of_command, outing, pixels, points, things, walks, whole
 
 MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF-"}
 NAMES = [
@@ -198,7 +197,7 @@ def tick_boxes(axis, renderer):
     return [tick.label1.get_window_extent(renderer) for tick in ticks if tick.label1.get_text()]
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", MAKERS)
 def test_nothing_is_cut_or_overlaps(command):
     figure = gradflow.figure(of_command(command))
     figure.draw_without_rendering()

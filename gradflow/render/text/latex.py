@@ -44,9 +44,12 @@ def render_latex(record: Record, style: Style) -> str:
     """Return the tables for people, then derivations, the sentences and the notes."""
     style = style._replace(unicode=False)
     parts = [_format_grid(grid) for grid in make_grids(record, style)]
+    chapters = make_chapters(record, style)
     if style.table is None and parts:
         parts[0] = parts[0].replace(r"\subsection*", r"\section*", 1)
-    parts += [_format_chapter(chapter) for chapter in make_chapters(record, style)]
+    elif style.table is None and chapters[0].heading:
+        parts = [rf"\section*{{gradflow {record.command}}}"]
+    parts += [_format_chapter(chapter) for chapter in chapters]
     if style.table is None:
         parts += [escape_latex(sentence) for sentence in get_sentences(record)]
         parts += [rf"\emph{{{escape_latex(escape_unprintable(note))}}}" for note in record.notes]
