@@ -6,7 +6,18 @@ import gradflow
 from gradflow.analysis import INPUTS, LOSSES
 from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
-from gradflow.cli.options import CELL, Features, Hidden, InputFormat, InputScale, Key, OptionalSeed, option
+from gradflow.cli.options import (
+    CELL,
+    Assume,
+    Features,
+    Hidden,
+    InputFormat,
+    InputScale,
+    Key,
+    OptionalSeed,
+    assumptions,
+    option,
+)
 
 
 @emits("gradflow.analysis.bptt.record:CreditAssignment")
@@ -57,6 +68,7 @@ def bptt(
     ] = None,
     seed: OptionalSeed = None,
     features: Features = None,
+    assume: Assume = None,
     input: Annotated[
         str | None,
         option(
@@ -99,6 +111,7 @@ def bptt(
     """
     return gradflow.bptt(
         cell, loss=loss, targets=targets, targets_key=targets_key, parameter=parameter, hidden=hidden,
-        steps=steps, batch=batch, seed=seed, features=features, input=input, key=key,
+        steps=steps, batch=batch, seed=seed, features=features, assume=assumptions(assume),
+        input=input, key=key,
         input_format=input_format, input_scale=input_scale, pair_map=pair_map, progress=progress,
     )  # fmt: skip

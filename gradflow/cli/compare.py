@@ -8,6 +8,7 @@ from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
 from gradflow.cli.options import (
     SEVERAL_CELLS,
+    Assume,
     Features,
     GateSteps,
     Hidden,
@@ -16,6 +17,7 @@ from gradflow.cli.options import (
     InputScale,
     Key,
     OptionalSeed,
+    assumptions,
     option,
 )
 
@@ -41,6 +43,7 @@ def compare(
         option("--seeds", metavar="S", help="Draws of weights. Tables show the median and 5-95 % quantiles."),
     ] = 10,
     features: Features = None,
+    assume: Assume = None,
     input: Input = None,
     key: Key = None,
     input_format: InputFormat = None,
@@ -98,7 +101,8 @@ def compare(
     horizon:  the longest memory, in steps, that init=chrono draws
     """
     return gradflow.compare(
-        *cells, hidden=hidden, steps=steps, seed=seed, seeds=seeds, features=features, input=input, key=key,
-        input_format=input_format, input_scale=input_scale, norm=norm, block=block, view=view, lags=lags,
-        pair_map=pair_map, paths=paths, gate_steps=gate_steps, exact=exact, dtype=dtype, progress=progress,
+        *cells, hidden=hidden, steps=steps, seed=seed, seeds=seeds, features=features,
+        assume=assumptions(assume), input=input, key=key, input_format=input_format, input_scale=input_scale,
+        norm=norm, block=block, view=view, lags=lags, pair_map=pair_map, paths=paths, gate_steps=gate_steps,
+        exact=exact, dtype=dtype, progress=progress,
     )  # fmt: skip

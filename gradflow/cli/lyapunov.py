@@ -7,6 +7,7 @@ from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
 from gradflow.cli.options import (
     CELL,
+    Assume,
     Features,
     Hidden,
     Input,
@@ -16,6 +17,7 @@ from gradflow.cli.options import (
     Seed,
     Steps,
     Transient,
+    assumptions,
     option,
 )
 
@@ -53,6 +55,7 @@ def lyapunov(
         ),
     ] = None,
     features: Features = None,
+    assume: Assume = None,
     input: Input = None,
     input_format: InputFormat = None,
     input_scale: InputScale = None,
@@ -78,6 +81,7 @@ def lyapunov(
     """
     return gradflow.lyapunov(
         cell, jacobians=jacobians, key=key, count=count, steps=steps, transient=transient,
-        tolerance=tolerance, hidden=hidden, seed=seed, seeds=seeds, features=features, input=input,
-        input_format=input_format, input_scale=input_scale, progress=progress,
+        tolerance=tolerance, hidden=hidden, seed=seed, seeds=seeds, features=features,
+        assume=assumptions(assume), input=input, input_format=input_format, input_scale=input_scale,
+        progress=progress,
     )  # fmt: skip

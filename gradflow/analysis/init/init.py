@@ -119,7 +119,7 @@ def init(
     ('forget_bias', 'arrives', True)
     """
     counter = ProgressCounter(progress)
-    check_named([cell])
+    check_named(cell)
     if is_checkpoint(cell):
         raise UsageError(
             f"{cell!r} is a checkpoint, and init makes fresh weights; expected one of {', '.join(CELLS)}"
