@@ -9,11 +9,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gradflow.analysis.shared.arguments import READ_ALREADY, refuse_without_effect
-from gradflow.analysis.shared.checkpoints import parse_name
+from gradflow.analysis.shared.checkpoints import Model, is_model, is_read, open_model, parse_name
 from gradflow.analysis.shared.weight_file import WeightFile, WrittenArrays
 from gradflow.drawing import DrawnColumn, ItemDrawing
 from gradflow.errors import DataError, UsageError
-from gradflow.layouts.assumptions import check_assumptions
+from gradflow.layouts.assumptions import check_assumptions, check_left_open
 from gradflow.layouts.checkpoint import Checkpoint, load
 from gradflow.layouts.network import Network
 from gradflow.layouts.to_torch import TorchModule, build_modules
@@ -72,7 +72,7 @@ class Conversion(Record):
 
 
 def convert(
-    source: str | Path | Checkpoint,
+    source: str | Path | Model,
     target: str | Path,
     *,
     layout: str | None = None,
@@ -87,8 +87,9 @@ def convert(
 
     Parameters
     ----------
-    source : str, path or Checkpoint
-        ``FILE`` or ``FILE::layer``, or the result of `load` or `from_state_dict`.
+    source : str, path, Checkpoint, Network, mapping or module
+        ``FILE`` or ``FILE::layer``, the result of `load` or `from_state_dict`, a state dict, or a module that
+        has a ``state_dict()``.
     target : str or path
         The new file; its suffix sets the format. It is written completely or not at all.
     layout : str, optional
@@ -125,7 +126,7 @@ def convert(
     arrays = _name_arrays(made, alone)
     size = file.write(arrays)
     params = {
-        "source": os.fspath(source) if not isinstance(source, Checkpoint) else source.source,
+        "source": os.fspath(source) if isinstance(source, str | Path) else checkpoint.source,
         "target": str(target), "layout": layout, "assume": check_assumptions(assume),
     }  # fmt: skip
     return Conversion(
@@ -149,12 +150,20 @@ def _conclude(made: Made, target: str | Path) -> str:
 
 
 def _choose_networks(
-    source: str | Path | Checkpoint, layout: str | None, assume: Mapping[str, Any] | None
+    source: str | Path | Model, layout: str | None, assume: Mapping[str, Any] | None
 ) -> tuple[Checkpoint, list[Network], bool]:
     """Return the checkpoint, the networks to convert, and whether a single one was named."""
-    if isinstance(source, Checkpoint):
-        refuse_without_effect({"layout": layout, "assume": assume or None}, READ_ALREADY)
-        return source, list(source.networks), False
+    if is_model(source):
+        if is_read(source):
+            refuse_without_effect({"layout": layout, "assume": assume or None}, READ_ALREADY)
+        checkpoint = open_model(source, layout, assume)
+        if not is_read(source):
+            check_left_open(assume, checkpoint.left_open, checkpoint.source)
+        return checkpoint, list(checkpoint.networks), isinstance(source, Network)
+    if not isinstance(source, str | os.PathLike):
+        raise UsageError(
+            f"{type(source).__name__} is not a file; give a path, a state dict, or a module that has one"
+        )
     name = parse_name(os.fspath(source))
     checkpoint = load(name.file, layout=layout, assume={**(assume or {}), **name.assume})
     if name.layer:

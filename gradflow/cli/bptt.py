@@ -9,12 +9,14 @@ from gradflow.cli.emit import emits
 from gradflow.cli.help import SUBJECT_GROUP
 from gradflow.cli.options import (
     CELL,
+    Assume,
     Features,
     Hidden,
     InputFormat,
     InputScale,
     Key,
     OptionalSeed,
+    assumptions,
     integer,
     option,
 )
@@ -80,6 +82,7 @@ def bptt(
     ] = None,
     seed: OptionalSeed = None,
     features: Features = None,
+    assume: Assume = None,
     input: Annotated[
         str | None,
         option(
@@ -123,6 +126,7 @@ def bptt(
     """
     return gradflow.bptt(
         cell, loss=loss, targets=targets, targets_key=targets_key, parameter=parameter, hidden=hidden,
-        steps=steps, batch=batch, seed=seed, features=features, input=input, key=key,
+        steps=steps, batch=batch, seed=seed, features=features, assume=assumptions(assume),
+        input=input, key=key,
         input_format=input_format, input_scale=input_scale, pair_map=pair_map, progress=progress,
     )  # fmt: skip

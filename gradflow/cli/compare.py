@@ -9,6 +9,7 @@ from gradflow.cli.emit import emits
 from gradflow.cli.help import SUBJECT_GROUP
 from gradflow.cli.options import (
     SEVERAL_CELLS,
+    Assume,
     Features,
     GateSteps,
     Hidden,
@@ -17,6 +18,7 @@ from gradflow.cli.options import (
     InputScale,
     Key,
     OptionalSeed,
+    assumptions,
     integer,
     option,
 )
@@ -49,6 +51,7 @@ def compare(
         ),
     ] = 10,
     features: Features = None,
+    assume: Assume = None,
     input: Input = None,
     key: Key = None,
     input_format: InputFormat = None,
@@ -104,7 +107,8 @@ def compare(
     horizon:  the longest memory, in steps, that init=chrono draws
     """
     return gradflow.compare(
-        *cells, hidden=hidden, steps=steps, seed=seed, seeds=seeds, features=features, input=input, key=key,
-        input_format=input_format, input_scale=input_scale, norm=norm, block=block, view=view, lags=lags,
-        pair_map=pair_map, paths=paths, gate_steps=gate_steps, exact=exact, dtype=dtype, progress=progress,
+        *cells, hidden=hidden, steps=steps, seed=seed, seeds=seeds, features=features,
+        assume=assumptions(assume), input=input, key=key, input_format=input_format, input_scale=input_scale,
+        norm=norm, block=block, view=view, lags=lags, pair_map=pair_map, paths=paths, gate_steps=gate_steps,
+        exact=exact, dtype=dtype, progress=progress,
     )  # fmt: skip

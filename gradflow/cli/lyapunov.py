@@ -8,6 +8,7 @@ from gradflow.cli.emit import emits
 from gradflow.cli.help import SUBJECT_GROUP
 from gradflow.cli.options import (
     CELL,
+    Assume,
     Features,
     Hidden,
     Input,
@@ -17,6 +18,7 @@ from gradflow.cli.options import (
     Seed,
     Steps,
     Transient,
+    assumptions,
     integer,
     option,
 )
@@ -61,6 +63,7 @@ def lyapunov(
         ),
     ] = None,
     features: Features = None,
+    assume: Assume = None,
     input: Input = None,
     input_format: InputFormat = None,
     input_scale: InputScale = None,
@@ -86,6 +89,7 @@ def lyapunov(
     """
     return gradflow.lyapunov(
         cell, jacobians=jacobians, key=key, count=count, steps=steps, transient=transient,
-        tolerance=tolerance, hidden=hidden, seed=seed, seeds=seeds, features=features, input=input,
-        input_format=input_format, input_scale=input_scale, progress=progress,
+        tolerance=tolerance, hidden=hidden, seed=seed, seeds=seeds, features=features,
+        assume=assumptions(assume), input=input, input_format=input_format, input_scale=input_scale,
+        progress=progress,
     )  # fmt: skip

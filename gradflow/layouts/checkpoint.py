@@ -163,7 +163,7 @@ def from_state_dict(
 ) -> Checkpoint:
     """Return the recurrent networks among arrays, found by their names and shapes.
 
-    The values are numpy arrays, or tensors that support DLPack, such as those of torch and JAX. Any other
+    The values are arrays of numpy, or tensors of any library, such as those of torch and JAX. Any other
     value, such as a number of epochs, is left out.
 
     Parameters
@@ -184,7 +184,8 @@ def from_state_dict(
     Raises
     ------
     DataError
-        If there is no recurrent layer, or one that can be read in two ways, or a tensor on another device.
+        If there is no recurrent layer, or one that can be read in two ways, or a tensor that cannot be
+        converted to numpy.
     UsageError
         If ``mapping`` is not a mapping, and as for `load`.
 
@@ -204,7 +205,17 @@ def from_state_dict(
             f"{type(mapping).__name__} is not a mapping of names to arrays: pass model.state_dict(), or pass "
             "a path to gradflow.load"
         )
-    return _check_settled(_find_networks(flatten_state_dict(mapping), name, layout, assume), assume)
+    return _check_settled(find_networks(mapping, name, layout, assume), assume)
+
+
+def find_networks(
+    mapping: Mapping[str, Any],
+    name: str,
+    layout: str | None = None,
+    assume: Mapping[str, Any] | None = None,
+) -> Checkpoint:
+    """Return the networks as `from_state_dict` does, but accept assumptions that leave the networks alone."""
+    return _find_networks(flatten_state_dict(mapping), name, layout, assume)
 
 
 def read_checkpoint(

@@ -61,7 +61,8 @@ def test_json_exits_0_as_one_strict_object_with_schema_and_all_params(cli):
     assert list(result["tables"]) == ["lags", "windows", "map"]
     assert result["params"] == {
         "cell": "lstm", "loss": "mean", "targets": None, "targets_key": None, "parameter": "weight_hh",
-        "hidden": 4, "steps": 8, "batch": 1, "seed": 0, "features": 3, "input": None, "key": None,
+        "hidden": 4, "steps": 8, "batch": 1, "seed": 0, "features": 3, "assume": {},
+        "input": None, "key": None,
         "input_format": None, "input_scale": 1.0, "pair_map": True,
     }  # fmt: skip
     lags, pairs, summary = result["tables"]["lags"], result["tables"]["map"], result["summary"]

@@ -103,6 +103,7 @@ def check_same_again(cli, command, outcome):
     """The params, given as options, give the same bytes."""
     params = outcome.object["params"]
     again = [command[0], *params.pop("cells", ())]
+    params["assume"] = ",".join(f"{name}={value}" for name, value in params.get("assume", {}).items()) or None
     for name, value in params.items():
         if value is not None and value is not False:
             again += [f"--{name.replace('_', '-')}", *([] if value is True else [str(value)])]
@@ -131,7 +132,8 @@ def test_params_have_the_default_size(cli):
 def test_params_have_the_defaults_of_compare(cli):
     result = cli("compare", "rnn", "--hidden", 2, "--seeds", 1, "-f", "json").object
     assert result["params"] == {
-        "cells": ["rnn"], "hidden": 2, "steps": 100, "seed": 0, "seeds": 1, "features": 32, "input": None,
+        "cells": ["rnn"], "hidden": 2, "steps": 100, "seed": 0, "seeds": 1, "features": 32,
+        "assume": {}, "input": None,
         "key": None, "input_scale": 1.0, "input_format": None, "norm": "2", "block": "state", "view":
         "backward", "lags": "all", "pair_map": False, "paths": False, "gate_steps": False, "exact": False,
         "dtype": "float64",

@@ -136,7 +136,7 @@ def test_json_exits_0_as_one_strict_object_with_schema_and_all_params(cli):
     assert list(result["tables"]) == ["exponents", "history"]
     assert result["params"] == {
         "cell": "lstm", "jacobians": None, "key": None, "count": None, "steps": 64, "transient": 6,
-        "tolerance": None, "hidden": 4, "seed": 0, "seeds": 1, "features": 2, "input": None,
+        "tolerance": None, "hidden": 4, "seed": 0, "seeds": 1, "features": 2, "assume": {}, "input": None,
         "input_format": None, "input_scale": 1.0,
     }  # fmt: skip
     summary, rows = result["summary"], result["tables"]["exponents"]

@@ -1,7 +1,8 @@
 """Where the gradient of a loss comes from: backpropagation through time, taken apart by lag."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -15,11 +16,11 @@ from gradflow.analysis.shared.arguments import check_count, check_map, refuse_wi
 from gradflow.analysis.shared.checkpoints import Trained
 from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.progress import Progress
-from gradflow.analysis.shared.subjects import Spec, draw_cell, sizes, subject, used_sizes
+from gradflow.analysis.shared.subjects import Spec, Subject, draw_cell, read_subject, sizes, used_sizes
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.base import Array, Cell
 from gradflow.errors import NumericalError, UsageError
-from gradflow.layouts.network import Network
+from gradflow.layouts.assumptions import check_assumptions
 from gradflow.readers.in_memory import name_origin
 from gradflow.registry import lookup
 
@@ -30,7 +31,7 @@ DRAWN_SENTENCE = (
 
 
 def bptt(
-    cell: str | Network,
+    cell: Subject,
     *,
     loss: str = "mean",
     targets: str | Path | ArrayLike | None = None,
@@ -41,6 +42,7 @@ def bptt(
     batch: int | None = None,
     seed: int | None = None,
     features: int | None = None,
+    assume: Mapping[str, Any] | None = None,
     input: str | Path | ArrayLike | None = None,
     key: str | None = None,
     input_format: str | None = None,
@@ -55,9 +57,8 @@ def bptt(
 
     Parameters
     ----------
-    cell : str or Network
-        ``NAME[:option=value,...]``, as in ``"lstm:forget_bias=1"``, or a trained network: ``FILE[::LAYER]``,
-        or one of `load`.
+    cell : str, path, Network, Checkpoint, mapping or module
+        ``NAME[:option=value,...]``, as in ``"lstm:forget_bias=1"``, or a trained network, as for `compare`.
     loss : str
         Of the output h of the highest layer: ``mean`` over the steps of ½‖h_t − y_t‖², ``final`` for
         ½‖h_T − y_T‖², or ``random`` for the mean of r·h_t, r one normal draw. Of a batch the mean over its
@@ -80,6 +81,8 @@ def bptt(
         Of weights, inputs, targets and readout; 0 unless given.
     features : int, optional
         Features of the inputs; those of ``input``, of the checkpoint, or 32.
+    assume : mapping, optional
+        What the arrays of a trained network leave open, as for `load`.
     input : str, path or array-like (T, features) or (B, T, features), optional
         As for `compare`, which feeds cells the same; a batch is what the loss is averaged over.
     key, input_format : str, optional
@@ -131,7 +134,7 @@ def bptt(
     if targets is not None and not rule.targets:
         raise UsageError(f"loss {loss!r} is a readout and has no targets: leave them out, or choose another")
     _check(targets, targets_key, input, batch)
-    spec = subject(cell)
+    spec = read_subject(cell, assume)
     hidden, features = sizes([spec], hidden, features, input)
     inputs = Inputs.of(
         input, key=key, format=input_format, steps=steps, features=features, scale=input_scale,
@@ -155,7 +158,8 @@ def bptt(
     fed = np.stack([inputs.draw(draw) for draw in range(sequences)])
     objective = _objective(spec, network, fed, rule, wanted.values)
     params = {
-        "cell": spec.text, "loss": loss, "targets": name_origin(targets), "targets_key": targets_key,
+        "cell": spec.text, "assume": check_assumptions(assume), "loss": loss,
+        "targets": name_origin(targets), "targets_key": targets_key,
         "parameter": parameter, **used_sizes([spec], hidden, inputs), "steps": inputs.steps,
         "batch": sequences,
         "seed": seed if random else None, "input": name_origin(input), "key": key,

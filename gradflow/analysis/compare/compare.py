@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,11 +22,11 @@ from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.product_norms import View, check_combination, parse_lags
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.quantiles import median_interval
-from gradflow.analysis.shared.subjects import Spec, check_named, draw_cell, sizes, subject, used_sizes
+from gradflow.analysis.shared.subjects import Spec, Subject, draw_cell, read_subjects, sizes, used_sizes
 from gradflow.analysis.shared.tasks import TaskExecutor, check_executor, run_tasks
 from gradflow.cells.base import Array, Cell
 from gradflow.errors import GradflowError, UsageError
-from gradflow.layouts.network import Network
+from gradflow.layouts.assumptions import check_assumptions
 from gradflow.readers.in_memory import name_origin
 from gradflow.registry import describe_unknown
 
@@ -33,12 +34,13 @@ MAX_BATCH_ENTRIES = 2**19  # numbers in the products of one batch
 
 
 def compare(
-    *cells: str | Network,
+    *cells: Subject,
     hidden: int | None = None,
     steps: int | None = None,
     seed: int | None = None,
     seeds: int = 10,
     features: int | None = None,
+    assume: Mapping[str, Any] | None = None,
     input: str | Path | ArrayLike | None = None,
     key: str | None = None,
     input_format: str | None = None,
@@ -63,9 +65,10 @@ def compare(
 
     Parameters
     ----------
-    *cells : str or Network
+    *cells : str, path, Network, Checkpoint, mapping or module
         ``NAME[:option=value,...]``, as in ``"lstm:forget_bias=1"`` or ``"gru:layers=2"``; or a trained
-        network: ``FILE[::LAYER]``, as in ``"model.pt::encoder.lstm"``, or one of `load`.
+        network: ``FILE[::LAYER]``, as in ``"model.pt::encoder.lstm"``, one of `load`, a state dict, or a
+        module that has a ``state_dict()``.
     hidden : int, optional
         Hidden size of each fresh layer. Default: that of the first checkpoint, or 32.
     steps : int, optional
@@ -74,6 +77,8 @@ def compare(
         Weights are drawn ``seeds`` times from ``seed``. Default of ``seed``: 0.
     features : int, optional
         Features of the inputs. Default: those of ``input``, of the first checkpoint, or 32.
+    assume : mapping, optional
+        What the arrays of a trained network leave open, as for `load`: ``{"activation": "relu"}``.
     input : str, path or array-like (T, features) or (batch, T, features), optional
         ``normal`` (the default), ``zero`` or ``constant`` (every feature 1), a file, or data. All cells
         receive the same inputs. Each seed uses one sequence of a batch.
@@ -143,7 +148,8 @@ def compare(
     """
     counter = ProgressCounter(progress)
     check_executor(executor)
-    specs = _read_specs(cells)
+    _check_distinct(cells)
+    specs = read_subjects(cells, assume)
     hidden, features = sizes(specs, hidden, features, input)
     check_count("seeds", seeds)
     inputs = Inputs.of(
@@ -163,7 +169,8 @@ def compare(
     _check_tables(specs, draws, question)
     measurements = _measure_cells(specs, draws, question, executor, counter)
     params = {
-        "cells": [spec.text for spec in specs], **used_sizes(specs, hidden, inputs),
+        "cells": [spec.text for spec in specs], "assume": check_assumptions(assume),
+        **used_sizes(specs, hidden, inputs),
         "steps": inputs.steps, "seed": (0 if seed is None else seed) if has_random_draws else None,
         "seeds": seeds,
         "key": key, "input_format": input_format,
@@ -355,20 +362,19 @@ def _check_names(kind: str, values: str | Sequence[str], valid: Sequence[str]) -
     return tuple(dict.fromkeys(_check_name(kind, value.strip(), valid) for value in names))
 
 
-def _read_specs(cells: Sequence[str | Network]) -> list[Spec]:
+def _check_distinct(cells: Sequence[Subject]) -> None:
+    """Check that at least one cell is given, and none twice.
+
+    Raises
+    ------
+    UsageError
+        If there is none, or a name is given twice.
+    """
     if not cells:
         raise UsageError("no cell was named; expected one or more, such as: rnn lstm")
-    check_named(cells)
-    names = [cell if isinstance(cell, str) else cell.name for cell in cells]
-    duplicates = [cell for cell in cells if isinstance(cell, str) and names.count(cell) > 1]
+    names = [fspath(cell) for cell in cells if isinstance(cell, str | PathLike)]
+    duplicates = [name for name in names if names.count(name) > 1]
     if duplicates:
         raise UsageError(
             f"cell {duplicates[0]!r} is named twice; name each cell once, or with different options"
         )
-    earlier_counts = [
-        names[:k].count(name) for k, name in enumerate(names)
-    ]  # networks of two files can have the same name
-    return [
-        subject(cell, f"{name} ({count + 1})" if count else name)
-        for cell, name, count in zip(cells, names, earlier_counts, strict=True)
-    ]

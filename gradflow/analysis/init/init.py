@@ -118,7 +118,7 @@ def init(
     ('forget_bias', 'stable', True)
     """
     counter = ProgressCounter(progress)
-    check_named([cell])
+    check_named(cell)
     if is_checkpoint(cell):
         raise UsageError(
             f"{cell!r} is a checkpoint, and init makes fresh weights; expected one of {', '.join(CELLS)}"

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,14 @@ from gradflow.analysis.inspect.report import (
     unit_table,
 )
 from gradflow.analysis.shared.arguments import READ_ALREADY, check_count, refuse_without_effect
-from gradflow.analysis.shared.checkpoints import CHECKPOINT_SEPARATOR, parse_name
+from gradflow.analysis.shared.checkpoints import (
+    CHECKPOINT_SEPARATOR,
+    Model,
+    is_model,
+    is_read,
+    open_model,
+    parse_name,
+)
 from gradflow.analysis.shared.gates import gate_step_table
 from gradflow.analysis.shared.inputs import DEFAULT_INPUT_STEPS, Inputs, kind_of
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
@@ -48,7 +56,7 @@ RUNS_OVER_LAGS = 2  # length of a run on drawn inputs, divided by the number of 
 
 
 def inspect(
-    *files: str | Path | Checkpoint,
+    *files: str | Path | Model,
     input: str | Path | ArrayLike | None = None,
     key: str | None = None,
     length: int | None = None,
@@ -74,8 +82,9 @@ def inspect(
 
     Parameters
     ----------
-    *files : str, path or Checkpoint
-        ``FILE``, ``FILE::layer``, a directory, or what `load` or `from_state_dict` returned.
+    *files : str, path, Checkpoint, Network, mapping or module
+        ``FILE``, ``FILE::layer``, a directory, what `load` or `from_state_dict` returned, a state dict, or a
+        module that has a ``state_dict()``.
     input : str, path or array-like (T, features) or (batch, T, features), optional
         Inputs of the layers: a file or data, ``normal`` (the default, eight sequences), ``zero`` or
         ``constant``. Only the first eight sequences of a batch are used.
@@ -141,8 +150,10 @@ def inspect(
     """
     counter = ProgressCounter(progress)
     check_executor(executor)
-    sources = _sources(files)
-    if all(isinstance(source, Checkpoint) for source in sources):
+    given = check_assumptions(assume)
+    opened = _open_models(files, layout, given)
+    typed, sources = [_name(source) for source in opened], _expand_sources(opened)
+    if all(is_read(file) for file in files):
         refuse_without_effect({"layout": layout, "assume": assume or None}, READ_ALREADY)
     if diff and len(sources) != 2:
         raise UsageError(f"diff of {len(sources)} files: expected two files, before and after")
@@ -157,38 +168,52 @@ def inspect(
     )  # fmt: skip
     lags = drawn or inputs.steps
     asked = _length(length, lags)
-    given = check_assumptions(assume)
     question = InspectionQuestion(inputs, asked, lags, seed, layout, given, gate_steps, advice)
     pieces = jobs(question, sources)
     counter.begin(len(pieces))
     answers = run_tasks(partial(answer, question), pieces, executor, counter)
     if len(sources) == 1:
         answers = [merge_answers(answers)]
-    _check(answers, [_name(file) for file in files], inputs, given)
+    _check(answers, typed, inputs, given)
     params = {
-        "files": [_name(source) for source in files], "input": name_origin(input), "key": key,
+        "files": typed, "input": name_origin(input), "key": key,
         "length": asked, "seed": seed, "layout": layout, "assume": given, "units": units,
         "gate_steps": gate_steps, "diff": diff, "advice": advice,
     }  # fmt: skip
-    several = len(sources) > 1 or any(os.path.isdir(_name(file)) for file in files)
+    several = len(sources) > 1 or any(os.path.isdir(name) for name in typed)
     return _record(params, question, answers, several)
 
 
-def _sources(files: Sequence[str | Path | Checkpoint]) -> list[str | Checkpoint]:
-    """Return the files and checkpoints to look at, those of directories included."""
+def _open_models(
+    files: Sequence[str | Path | Model], layout: str | None, assume: Mapping[str, str]
+) -> list[str | Checkpoint]:
+    """Return the names of files, and the networks of models in memory.
+
+    State dicts and modules that have the name of an earlier one get a number.
+    """
     if not files:
         raise UsageError("no file was named; expected one or more, such as model.safetensors")
-    found: list[str | Checkpoint] = []
+    opened: list[str | Checkpoint] = []
     for file in files:
-        if isinstance(file, Checkpoint):
-            found.append(file)
-        elif isinstance(file, str | os.PathLike):
-            found += _expand_pattern(os.fspath(file))
+        if isinstance(file, str | os.PathLike):
+            opened.append(os.fspath(file))
+        elif is_model(file):
+            checkpoint = open_model(file, layout, assume)
+            earlier = [_name(source).partition(" (")[0] for source in opened].count(checkpoint.source)
+            number = "" if is_read(file) or not earlier else f" ({earlier + 1})"
+            opened.append(replace(checkpoint, source=f"{checkpoint.source}{number}"))
         else:
             raise UsageError(
-                f"{type(file).__name__} is not a file; give a path, or gradflow.from_state_dict(...) of "
-                "arrays"
+                f"{type(file).__name__} is not a file; give a path, a state dict, or a module that has one"
             )
+    return opened
+
+
+def _expand_sources(opened: Sequence[str | Checkpoint]) -> list[str | Checkpoint]:
+    """Return the files and checkpoints to look at, those of directories included."""
+    found: list[str | Checkpoint] = []
+    for source in opened:
+        found += [source] if isinstance(source, Checkpoint) else _expand_pattern(source)
     names = [_name(source) for source in found]
     twice = next((name for name in names if names.count(name) > 1), None)
     if twice is not None:
@@ -215,8 +240,8 @@ def _expand_pattern(file: str) -> list[str]:
     return found
 
 
-def _name(source: str | Path | Checkpoint) -> str:
-    return source.source if isinstance(source, Checkpoint) else os.fspath(source)
+def _name(source: str | Checkpoint) -> str:
+    return source.source if isinstance(source, Checkpoint) else source
 
 
 def _shorten_names(files: Sequence[str]) -> list[str]:

@@ -1,7 +1,8 @@
 """The Lyapunov spectrum of a cell, a trained network, or any system whose Jacobians are given."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,21 +12,22 @@ from gradflow.analysis.lyapunov.report import record
 from gradflow.analysis.lyapunov.starts import measure_starts, pieces_of_others
 from gradflow.analysis.lyapunov.sum_rule import check_sum_rule
 from gradflow.analysis.shared.arguments import check_count, refuse_without_effect
+from gradflow.analysis.shared.checkpoints import is_model
 from gradflow.analysis.shared.exponents import measure_exponents, orbit_of, pieces_of, plan_of
 from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.orbit import CellOrbit, Orbit, StackOrbit
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
-from gradflow.analysis.shared.subjects import Spec, sizes, subject, used_sizes
+from gradflow.analysis.shared.subjects import Spec, Subject, read_subject, sizes, used_sizes
 from gradflow.cells.base import Array
 from gradflow.errors import DataError, UsageError
-from gradflow.layouts.network import Network
+from gradflow.layouts.assumptions import check_assumptions
 from gradflow.readers.arrays import read_array
 from gradflow.readers.in_memory import convert_array, name_origin
 from gradflow.readers.messages import quote
 
 
 def lyapunov(
-    cell: str | Network | None = None,
+    cell: Subject | None = None,
     *,
     jacobians: str | Path | ArrayLike | None = None,
     key: str | None = None,
@@ -37,6 +39,7 @@ def lyapunov(
     seed: int = 0,
     seeds: int | None = None,
     features: int | None = None,
+    assume: Mapping[str, Any] | None = None,
     input: str | Path | ArrayLike | None = None,
     input_format: str | None = None,
     input_scale: float | None = None,
@@ -51,9 +54,8 @@ def lyapunov(
 
     Parameters
     ----------
-    cell : str or Network, optional
-        ``NAME[:option=value,...]``, as in ``"lstm:forget_bias=1"``, or a trained network: ``FILE[::LAYER]``,
-        or one of `load`.
+    cell : str, path, Network, Checkpoint, mapping or module, optional
+        ``NAME[:option=value,...]``, as in ``"lstm:forget_bias=1"``, or a trained network, as for `compare`.
     jacobians : str, path or array-like (T, n, n), optional
         Those of any system instead of a cell, the first of which is applied first; a file, or ``"-"``.
     key : str, optional
@@ -73,6 +75,8 @@ def lyapunov(
         are means over the draws.
     features : int, optional
         Features of the inputs; those of ``input``, of the checkpoint, or 32.
+    assume : mapping, optional
+        What the arrays of a trained network leave open, as for `load`.
     input : str, path or array-like (T, features) or (batch, T, features), optional
         As for `compare`, which feeds cells the same: ``normal`` (the default), ``zero``, ``constant``, data.
     input_format : str, optional
@@ -137,14 +141,14 @@ def lyapunov(
     if cell is None:
         of_cells = {
             "hidden": hidden, "features": features, "input": input, "input_format": input_format,
-            "input_scale": input_scale, "seeds": seeds,
+            "input_scale": input_scale, "seeds": seeds, "assume": assume or None,
         }  # fmt: skip
         refuse_without_effect(of_cells, "beside Jacobians: it is for a cell")
         stack = _stack(jacobians, key)
         plan = plan_of(steps, transient, len(stack))
         orbits, text = [StackOrbit(stack, count in (None, len(stack[0])))], None
     else:
-        spec, seeds = _subject(cell), 1 if seeds is None else seeds
+        spec, seeds = _read_subject(cell, assume), 1 if seeds is None else seeds
         hidden, features = sizes([spec], hidden, features, input)
         inputs = Inputs.of(
             input, key=key, format=input_format, steps=None, features=features, scale=input_scale, seed=seed,
@@ -159,7 +163,7 @@ def lyapunov(
         text = spec.text
         of_cells = {
             **used_sizes([spec], hidden, inputs), "input": name_origin(input), "input_format": input_format,
-            "input_scale": inputs.used_scale, "seeds": seeds,
+            "input_scale": inputs.used_scale, "seeds": seeds, "assume": check_assumptions(assume),
         }  # fmt: skip
     size = orbits[0].size
     if count is not None and count > size:
@@ -176,11 +180,13 @@ def lyapunov(
     return record(params, runs, starts, plan.transient, tolerance, rounded=rounded)
 
 
-def _subject(cell: str | Network) -> Spec:
+def _read_subject(cell: Subject, assume: Mapping[str, Any] | None) -> Spec:
     """Return what a person named, with a hint where it is a file of something else than weights."""
     try:
-        return subject(cell)
+        return read_subject(cell, assume)
     except DataError as error:
+        if is_model(cell):
+            raise
         raise DataError(f"{error}; if it holds Jacobians, give it as jacobians") from None
 
 

@@ -1,8 +1,11 @@
-"""Checkpoints as a person names them: ``FILE``, ``FILE::layer``, ``FILE::layer:option=value,...``."""
+"""Checkpoints as a person gives them: files by name, ``FILE[::layer[:option=value,...]]``, and objects.
+
+An object is what `gradflow.load` returned or one of its networks, a state dict, or a module that has one.
+"""
 
 import os
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 
@@ -10,11 +13,23 @@ from gradflow.cells import CELLS
 from gradflow.cells.base import Cell
 from gradflow.errors import UsageError
 from gradflow.layouts.assumptions import ASSUMABLE_OPTIONS, parse_assumptions
-from gradflow.layouts.checkpoint import Checkpoint, load
+from gradflow.layouts.checkpoint import Checkpoint, find_networks
 from gradflow.layouts.network import Network
 from gradflow.readers import CHECKPOINT_SUFFIXES
 
 CHECKPOINT_SEPARATOR = "::"
+
+
+@runtime_checkable
+class Module(Protocol):
+    """A model in memory that gives its arrays by name, as those of torch do."""
+
+    def state_dict(self) -> Mapping[str, Any]:
+        """Return the arrays by name."""
+
+
+# A trained model that is no file.
+Model = Checkpoint | Network | Mapping[str, Any] | Module
 
 
 class CheckpointName(NamedTuple):
@@ -93,25 +108,60 @@ def is_checkpoint(text: str) -> bool:
     return named or (name not in CELLS and os.path.isfile(text))
 
 
-def read_trained(text: str) -> Trained:
-    """Return the network that ``text`` names.
+def is_model(source: object) -> TypeGuard[Model]:
+    """Return whether an object is a trained model in memory.
+
+    Examples
+    --------
+    >>> is_model({"weight_ih_l0": [[1.0]]}), is_model("model.pt"), is_model(dict)
+    (True, False, False)
+    """
+    return isinstance(source, Checkpoint | Network | Mapping | Module) and not isinstance(source, type)
+
+
+def is_read(source: object) -> bool:
+    """Return whether the networks were found already, so that nothing can be assumed about them any more."""
+    return isinstance(source, Checkpoint | Network)
+
+
+def open_model(
+    model: Model, layout: str | None = None, assume: Mapping[str, Any] | None = None
+) -> Checkpoint:
+    """Return the networks of a model in memory. It is named after its class, unless it has a name.
 
     Raises
     ------
     DataError
-        If the file cannot be read or holds no recurrent layer.
+        If it holds no recurrent layer, or an array that cannot be read.
     UsageError
-        If it holds several and none is named, or none of that name.
+        If what a module returns as its state dict is no mapping.
     """
-    name = parse_name(text)
-    return Trained(text, one_network(load(name.file, assume=name.assume), name.layer))
+    if isinstance(model, Checkpoint):
+        return model
+    if isinstance(model, Network):
+        return Checkpoint(model.name, (model,))
+    if isinstance(model, Mapping):
+        return find_networks(model, "state dict", layout, assume)
+    name, arrays = type(model).__name__, model.state_dict()
+    if not isinstance(arrays, Mapping):
+        raise UsageError(
+            f"{name}: state_dict() returns a {type(arrays).__name__}; expected a mapping of names to arrays"
+        )
+    return find_networks(arrays, name, layout, assume)
 
 
-def one_network(checkpoint: Checkpoint, layer: str) -> Network:
-    """Return the network of that name, or the only one there is."""
+def choose_network(checkpoint: Checkpoint, layer: str, choice: str) -> Network:
+    """Return the network of that name, or the only one there is.
+
+    Raises
+    ------
+    UsageError
+        If there is none of that name, or if there are several and none is named. The message lists the names
+        after ``choice``, which says how to choose one.
+    """
     if layer:
         return checkpoint[layer]
     if len(checkpoint.networks) > 1:
         listed = ", ".join(network.name for network in checkpoint.networks)
-        raise UsageError(f"{checkpoint.source}: contains several networks; choose one with ::NAME: {listed}")
+        raise UsageError(f"{checkpoint.source}: contains several networks; {choice}: {listed}")
     return checkpoint.networks[0]

@@ -1,54 +1,113 @@
 """The cell that a question is about: one with fresh weights, by name, or a trained network."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
+from os import PathLike, fspath
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from gradflow.analysis.shared.arguments import check_count, refuse_without_effect
-from gradflow.analysis.shared.checkpoints import Trained, is_checkpoint, read_trained
+from gradflow.analysis.shared.arguments import READ_ALREADY, check_count, refuse_without_effect
+from gradflow.analysis.shared.checkpoints import (
+    Model,
+    Trained,
+    choose_network,
+    is_checkpoint,
+    is_model,
+    is_read,
+    open_model,
+    parse_name,
+)
 from gradflow.analysis.shared.inputs import Inputs, kind_of
+from gradflow.cells import CELLS
 from gradflow.cells.base import Cell, Layer
 from gradflow.cells.spec import CellSpec, parse_cell
 from gradflow.errors import UsageError
-from gradflow.layouts.network import Network
+from gradflow.layouts.assumptions import check_assumptions, check_left_open
+from gradflow.layouts.checkpoint import Checkpoint, read_checkpoint
 
 DEFAULT_HIDDEN_SIZE = 32  # units of a cell, where neither a person nor a checkpoint says how many
 
 Spec = CellSpec | Trained
+Subject = str | PathLike[str] | Model
 
 
-def check_named(cells: Sequence[object]) -> None:
-    """Refuse what is neither a name nor a network.
+def check_named(cell: object) -> None:
+    """Check that a cell is named, where only one with fresh weights has an answer.
 
     Raises
     ------
     UsageError
-        With what it is.
+        If it is not a name.
     """
+    if not isinstance(cell, str):
+        raise UsageError(
+            f"a {type(cell).__name__} is not the name of a cell with fresh weights; expected one of "
+            f"{', '.join(CELLS)}, as in 'rnn'"
+        )
+
+
+def read_subject(cell: Subject, assume: Mapping[str, Any] | None = None) -> Spec:
+    """Return what a person named or gave, as `read_subjects` does for several."""
+    (spec,) = read_subjects([cell], assume)
+    return spec
+
+
+def read_subjects(cells: Sequence[Subject], assume: Mapping[str, Any] | None = None) -> list[Spec]:
+    """Return what a person named or gave: cells with fresh weights, and networks of files or models.
+
+    A model in memory is called by the name of its network. Another that has this name too gets a number.
+
+    Raises
+    ------
+    UsageError
+        If a name or option is unknown, if a model has several networks, or if ``assume`` has no effect.
+    DataError
+        If a checkpoint cannot be read.
+    """
+    given = check_assumptions(assume)
+    specs: list[Spec] = []
+    read: list[Checkpoint] = []
+    taken = {fspath(cell) for cell in cells if isinstance(cell, str | PathLike)}
     for cell in cells:
-        if not isinstance(cell, str | Network):
+        if isinstance(cell, str) and not is_checkpoint(cell):
+            specs.append(parse_cell(cell))
+        elif isinstance(cell, str | PathLike):
+            text = fspath(cell)
+            name = parse_name(text)
+            read.append(read_checkpoint(name.file, assume={**given, **name.assume}))
+            check_left_open(name.assume, read[-1].left_open, read[-1].source)
+            specs.append(Trained(text, choose_network(read[-1], name.layer, "choose one with ::NAME")))
+        elif is_model(cell):
+            checkpoint = open_model(cell, assume=given)
+            read += [] if is_read(cell) else [checkpoint]
+            choice = (
+                f"choose one of gradflow.from_state_dict or load, as in [{checkpoint.networks[0].name!r}]"
+            )
+            network = choose_network(checkpoint, "", choice)
+            unique = next(name for name in _count_names(network.name) if name not in taken)
+            taken.add(unique)
+            specs.append(Trained(unique, network))
+        else:
             raise UsageError(
                 f"a {type(cell).__name__} is not the name of a cell; give names one by one, as in "
-                "compare('rnn', 'lstm'), or networks of gradflow.load"
+                "compare('rnn', 'lstm'), networks of gradflow.load, state dicts, or modules that have one"
             )
+    if read:
+        check_left_open(given, frozenset().union(*(one.left_open for one in read)), read[0].source)
+    elif all(isinstance(spec, CellSpec) for spec in specs):
+        refuse_without_effect({"assume": given or None}, "on a cell with fresh weights, which has options")
+    else:
+        refuse_without_effect({"assume": given or None}, READ_ALREADY)
+    return specs
 
 
-def subject(cell: str | Network, name: str = "") -> Spec:
-    """Return what a person named; a network is called ``name``, its own unless given.
-
-    Raises
-    ------
-    UsageError
-        For an unknown name or option.
-    DataError
-        For a checkpoint that cannot be read.
-    """
-    check_named([cell])
-    if isinstance(cell, Network):
-        return Trained(name or cell.name, cell)
-    return read_trained(cell) if is_checkpoint(cell) else parse_cell(cell)
+def _count_names(name: str) -> Iterator[str]:
+    """Yield ``name``, ``name (2)``, ``name (3)``, …"""
+    yield name
+    yield from (f"{name} ({number})" for number in count(2))
 
 
 def sizes(

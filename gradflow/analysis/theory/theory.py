@@ -110,7 +110,7 @@ def theory(
     """
     counter = ProgressCounter(progress)
     check_executor(executor)
-    check_named([cell])
+    check_named(cell)
     asked = parse_asked(cell, gain, input_scale)
     subject = find_theory(asked.name)
     of_inputs = {"input": input, "input_format": input_format, "input_scale": input_scale}
