@@ -19,11 +19,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch  # type: ignore[import-not-found, unused-ignore]
+from scipy.stats import spearmanr
+
+import gradflow
 
 SYMBOLS, EMBEDDING_SIZE, HIDDEN_SIZE = 8, 16, 64
 BATCH_SIZE, MAX_ITERATIONS, LEARNING_RATE, CLIP_NORM = 64, 1500, 1e-3, 1.0
 SOLVED_ACCURACY = 0.9  # running mean over about 20 batches from which a network counts as having learned
 STOP_ACCURACY = 0.99
+STUCK_ACCURACY = 2 / SYMBOLS  # twice that of guessing
+MIN_MEMORY = 0.1  # from which the state holds its first input
 INSPECTED_SEQUENCES = 8
 INITS = {
     "lstm": ("default", "bias1", "bias3", "chrono"),
@@ -158,19 +163,110 @@ def train(network: Network, folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--folder", type=Path, default=Path("recall"), help="where trained networks are kept")
-    folder = parser.parse_args().folder
-    folder.mkdir(parents=True, exist_ok=True)
-    torch.set_num_threads(1)
+class Judgment(NamedTuple):
+    """What gradflow says of one file."""
+
+    share: float  # log₁₀
+    verdict: str
+    memory: float
+    compared: str  # the verdict of gradflow.compare
+
+
+class Outcome(NamedTuple):
+    """A network, what it learned, and what gradflow says of it before and after training."""
+
+    network: Network
+    accuracy: float
+    solved_after: int | None
+    fresh: Judgment
+    trained: Judgment
+
+
+def judge(network: Network, folder: Path, stage: str) -> Judgment:
+    """Return what gradflow says of the weights of one stage, along the inputs of the layer."""
+    assume = {"activation": "relu"} if network.init == "identity" else None
+    inputs = np.load(folder / f"{network.name}.{stage}.npy")
+    model = gradflow.load(folder / f"{network.name}.{stage}.pt", assume=assume)
+    layers = gradflow.inspect(model, input=inputs, length=network.length, advice="none").layers
+    lags = [1, network.length]
+    cells = gradflow.compare(model.networks[0], input=inputs, seeds=len(inputs), lags=lags).cells
+    return Judgment(layers.log10_share[0], layers.verdict[0], layers.memory[0] or 0.0, str(cells.verdict[0]))
+
+
+def judge_all(folder: Path) -> list[Outcome]:
+    """Return the outcomes of all networks that were trained."""
+    outcomes = []
     for network in list_networks():
         file = folder / f"{network.name}.json"
-        if not file.exists():
-            file.write_text(json.dumps(train(network, folder)))
+        if file.exists():
+            truth = json.loads(file.read_text())
+            fresh, trained = (judge(network, folder, stage) for stage in ("fresh", "trained"))
+            outcomes.append(Outcome(network, truth["accuracy"], truth["solved_after"], fresh, trained))
+    return outcomes
+
+
+def print_networks(outcomes: list[Outcome]) -> None:
+    """Print a line for each network, the smallest share first."""
+    header = "cell init T noise loss share verdict learned accuracy share_after verdict_after memory_after"
+    print(f"| {header.replace(' ', ' | ')} |")
+    print("|---" * len(header.split()) + "|")
+    for one in sorted(outcomes, key=lambda one: one.fresh.share):
+        cells = [
+            *one.network, f"{10**one.fresh.share:.1e}", one.fresh.verdict, one.solved_after or "–",
+            f"{one.accuracy:.2f}", f"{10**one.trained.share:.1e}", one.trained.verdict,
+            f"{one.trained.memory:.2g}",
+        ]  # fmt: skip
+        print(f"| {' | '.join(map(str, cells))} |")
+
+
+def print_summary(outcomes: list[Outcome]) -> None:
+    """Print how often the verdicts on fresh and on trained weights were right."""
+    for loss in ("end", "every"):
+        chosen = [one for one in outcomes if one.network.loss == loss]
+        if not chosen:
+            continue
+        print(f"\nfresh weights, loss at {'the end' if loss == 'end' else 'every step'}:")
+        right = claims = 0
+        for verdict in ("stable", "borderline", "vanishing", "exploding"):
+            said = [one for one in chosen if one.fresh.verdict == verdict]
+            learned = [one.solved_after for one in said if one.solved_after]
+            middle = f", half of them within {int(np.median(learned))} iterations" if learned else ""
+            print(f"  {verdict}: {len(learned)} of {len(said)} learned{middle}")
+            if verdict != "borderline":
+                claims += len(said)
+                right += len(learned) if verdict == "stable" else len(said) - len(learned)
+        print(f"  right: {right} of {claims} claims, {len(chosen) - claims} borderline without a claim")
+        effort = [one.solved_after or 2 * MAX_ITERATIONS for one in chosen]
+        share = spearmanr([abs(one.fresh.share) for one in chosen], effort).statistic
+        memory = spearmanr([-one.fresh.memory for one in chosen], effort).statistic
+        print(f"  rank correlation with the iterations: |log share| {share:.2f}, memory {memory:.2f}")
+    stuck = [one.trained for one in outcomes if one.accuracy < STUCK_ACCURACY]
+    solved = [one.trained for one in outcomes if one.accuracy >= SOLVED_ACCURACY]
+    fine = sum(one.verdict == "stable" for one in stuck)
+    unstable = [one for one in solved if one.verdict != "stable"]
+    broken = sum(one.memory < MIN_MEMORY for one in unstable)
+    judgments = [one for outcome in outcomes for one in (outcome.fresh, outcome.trained)]
+    print(f"\ntrained weights: {fine} of {len(stuck)} stuck networks are called stable")
+    print(f"  {len(unstable)} of {len(solved)} solved ones are not stable, {broken} of them without memory")
+    same = sum(one.verdict == one.compared for one in judgments)
+    print(f"compare has the verdict of inspect on {same} of {len(judgments)} files")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--folder", type=Path, default=Path("recall"), help="where trained networks are kept")
+    parser.add_argument("--judge", action="store_true", help="train nothing, judge what was trained")
+    arguments = parser.parse_args()
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    torch.set_num_threads(1)
+    for network in list_networks():
+        file = arguments.folder / f"{network.name}.json"
+        if not file.exists() and not arguments.judge:
+            file.write_text(json.dumps(train(network, arguments.folder)))
             print(network.name, file.read_text(), flush=True)
+    outcomes = judge_all(arguments.folder)
+    print_networks(outcomes)
+    print_summary(outcomes)
 
 
 if __name__ == "__main__":
