@@ -85,7 +85,7 @@ DOORS = {
         HEAVY,
     ),
     "wrong-option": (["power", "--stpes", "3"], {}, HEAVY),
-    "power": (["power", "-m", "0.58 0.24; 0.24 0.72"], {}, HEAVY - {"numpy"}),
+    "power": (["power", "-m", "0.58 0.24; 0.24 0.72"], {}, HEAVY - {"numpy", "rich"}),
     "power-as-json": (["power", "-m", "0.58 0.24; 0.24 0.72", "-f", "json"], {}, HEAVY - {"numpy"}),
 }  # fmt: skip
 

@@ -96,7 +96,7 @@ def test_no_measure_exits_0_with_null_in_json_nan_in_csv_and_a_dash_on_the_scree
     for line, row in zip(lines, rows, strict=True):
         assert float(line[places[0]]) == row["predicted"]
         assert [line[place] for place in places[1:]] == ["nan"] * 3
-    shown = cli(*CASES[case]).out.split(
+    shown = cli(*CASES[case], "--details").out.split(
         ": predictions and measurements\n" if case == "alone" else "at each value of the range"
     )[1]
     (line,) = (line for line in shown.splitlines() if line.split()[:1] == [lines[-1][0].removesuffix(".0")])

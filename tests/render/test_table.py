@@ -176,7 +176,7 @@ def test_lines_fit_the_screen_and_no_number_or_name_is_cut(result, draw, width):
 
 
 def without_remarks(text):
-    """Return a text in color without codes and without its remarks, which are dim and depend on the screen."""
+    """Return a text in color without codes and without its remarks, which are dim."""
     return CODE.sub("", re.sub(r"\x1b\[2m.*?\x1b\[0m", "", text))
 
 

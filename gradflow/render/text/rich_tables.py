@@ -93,10 +93,10 @@ def _make_cell(entry: str, width: int) -> Text:
 
 def _wrap_entry(entry: str, width: int) -> list[str]:
     """Return the lines of an entry, broken at blanks, and within a word only if it is too long by itself."""
-    lines = wrap_text(entry, width)
-    return [
-        part for line in lines for part in ([line] if cell_len(line) <= width else wrap_name(line, width))
-    ]
+    lines = []
+    for line in wrap_text(entry, width):
+        lines += [line] if cell_len(line) <= width else wrap_name(line, width)
+    return lines
 
 
 def _measure_longest_piece(entry: str) -> int:

@@ -3,6 +3,7 @@
 import io
 import re
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 
 from rich import box
 from rich.cells import cell_len
@@ -15,8 +16,7 @@ from rich.text import Text
 from gradflow.record import Record
 from gradflow.render.renderer import text_renderer
 from gradflow.render.style import Style
-from gradflow.render.text.chapter_lines import make_chapter_lines
-from gradflow.render.text.chapters import make_chapters
+from gradflow.render.text.chapters import Chapter, make_chapters
 from gradflow.render.text.grids import TextGrid, get_sentences, make_grids
 from gradflow.render.text.main_view import list_further_names, make_main_grids
 from gradflow.render.text.rich_tables import describe_unfit, fit_columns, make_rich_table
@@ -45,7 +45,7 @@ def render_table(record: Record, style: Style) -> str:
     if is_whole or not chapters:
         grids = make_grids(record, style, style.width) if is_whole else make_main_grids(record, style)
         parts += [_make_grid_lines(grid, style) for grid in grids]
-    parts += [[*make_chapter_lines(chapter, style)] for chapter in chapters]
+    parts += [_make_chapter_lines(chapter, style) for chapter in chapters]
     if chapters:  # the conclusion is about all of them
         parts.append(_make_lines(sentences, style))
     elif sentences:
@@ -71,6 +71,14 @@ def _make_panel(record: Record, sentences: Sequence[str], style: Style) -> Panel
         title_align="left",
         width=width,
     )
+
+
+def _make_chapter_lines(chapter: Chapter, style: Style) -> list[RenderableType]:
+    # Imported here because few records have chapters, and reading formulas takes a while to load.
+    lines: list[RenderableType] = import_module("gradflow.render.text.chapter_lines").make_chapter_lines(
+        chapter, style
+    )
+    return lines
 
 
 def _make_grid_lines(grid: TextGrid, style: Style) -> list[RenderableType]:
