@@ -160,6 +160,11 @@ Plot = Annotated[
 Chart = Annotated[
     bool, _output("--chart", help="Draw the result in the terminal (-f chart).", show_default=False)
 ]
+Label = Annotated[
+    list[str] | None,
+    _output("--label", metavar="NAME", help="Name of a curve, in order. Repeatable."),
+]
+Bounds = Annotated[bool, _output("--bounds", help="Draw bounds by theory, too.", show_default=False)]
 Table = Annotated[str | None, _output("--table", metavar="NAME", help="Show only this table or matrix.")]
 Rows = Annotated[
     int | None,

@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from gradflow.drawing import DEFAULT_CHOICE, DrawingChoice
+
 DEFAULT_ROWS = 20
 
 
@@ -20,6 +22,8 @@ class Style(NamedTuple):
         Whether to use colors.
     unicode : bool
         Whether the destination can show letters beyond ASCII.
+    drawing : DrawingChoice
+        What is asked of a chart.
     """
 
     table: str | None = None
@@ -27,3 +31,4 @@ class Style(NamedTuple):
     width: int | None = None
     color: bool = False
     unicode: bool = True
+    drawing: DrawingChoice = DEFAULT_CHOICE
