@@ -12,7 +12,8 @@ class DrawnColumn(NamedTuple):
 
     ``low`` and ``high`` name the columns of a band around it, and ``error`` the column of its standard error.
     ``marks`` asks for points without a line. ``dashed`` marks a reference for the other columns, such as a
-    bound or a theory.
+    theory. ``bound`` marks a reference that is drawn only if bounds are asked for. ``label`` is the name of
+    the column in a legend of several, instead of its own.
     """
 
     name: str
@@ -21,14 +22,28 @@ class DrawnColumn(NamedTuple):
     error: str = ""
     marks: bool = False
     dashed: bool = False
+    bound: bool = False
+    label: str = ""
+
+
+class DrawingChoice(NamedTuple):
+    """What a person asks of a picture: names for the curves, in order, and whether bounds are drawn."""
+
+    labels: tuple[str, ...] = ()
+    bounds: bool = False
+
+
+DEFAULT_CHOICE = DrawingChoice()
 
 
 class CurveDrawing(NamedTuple):
     """Curves of the columns ``y`` over the column ``x``.
 
     Each combination of values in the columns ``apart`` is a curve, and each combination in the columns
-    ``panels`` is a panel. With ``log10`` the axis shows the decimal logarithm of the columns. ``label``
-    labels an axis that several columns share.
+    ``panels`` is a panel. With ``log10`` the axis is logarithmic, as it is for columns that hold decimal
+    logarithms. ``label`` labels an axis that several columns share; formulas in it are between $ signs.
+    ``label_from`` names an attribute of the record that is the label. ``title`` is the title of the panel,
+    instead of the description of the table.
     """
 
     x: str
@@ -37,6 +52,8 @@ class CurveDrawing(NamedTuple):
     panels: tuple[str, ...] = ()
     log10: bool = False
     label: str = ""
+    label_from: str = ""
+    title: str = ""
 
 
 class ItemDrawing(NamedTuple):
@@ -45,6 +62,7 @@ class ItemDrawing(NamedTuple):
     names: tuple[str, ...]
     y: tuple[DrawnColumn, ...]
     label: str = ""
+    title: str = ""
 
 
 class PlaneDrawing(NamedTuple):
@@ -53,6 +71,7 @@ class PlaneDrawing(NamedTuple):
     re: str
     im: str
     size: str
+    title: str = ""
 
 
 class ImageDrawing(NamedTuple):
@@ -62,6 +81,7 @@ class ImageDrawing(NamedTuple):
     y: str
     value: str
     panels: tuple[str, ...] = ()
+    title: str = ""
 
 
 Drawing = CurveDrawing | ItemDrawing | PlaneDrawing | ImageDrawing

@@ -14,6 +14,7 @@ from gradflow.cli import options
 from gradflow.cli.destination import Destination
 from gradflow.cli.ending import EXIT_PIPE_LOST, EXIT_VERDICT_HOLDS, print_stderr
 from gradflow.cli.screen import has_color, has_unicode, measure_width, show_progress
+from gradflow.drawing import DrawingChoice
 from gradflow.errors import UsageError
 from gradflow.printable import escape_unprintable
 from gradflow.registry import describe_unknown, load, lookup
@@ -34,6 +35,8 @@ class OutputRequest(NamedTuple):
     output: options.Output = None
     plot: options.Plot = None
     chart: options.Chart = False
+    label: options.Label = None
+    bounds: options.Bounds = False
     table: options.Table = None
     details: options.Details = False
     brief: options.Brief = False
@@ -92,6 +95,9 @@ class OutputRequest(NamedTuple):
                 f"--table {self.table}: json contains every table; leave --table out, or use -f csv, tsv, "
                 "jsonl, table or md"
             )
+        if (self.label or self.bounds) and self.plot is None and self.choose_format() != "chart":
+            flag = "--label" if self.label else "--bounds"
+            raise UsageError(f"{flag} is for a picture: add --plot FILE or --chart, or leave it out")
         if self.all_rows and self.rows is not None:
             raise UsageError(f"--all-rows conflicts with --rows {self.rows}: leave one of them out")
         if self.output == "":
@@ -125,6 +131,10 @@ class OutputRequest(NamedTuple):
         drawn = [name for name, meaning in tables.items() if meaning.drawn]
         if self.plot is not None and self.table not in (None, *drawn):
             raise UsageError(f"{self.table!r} has no picture; tables with a picture: {', '.join(drawn)}")
+
+    def get_choice(self) -> DrawingChoice:
+        """Return what is asked of the picture."""
+        return DrawingChoice(tuple(self.label or ()), self.bounds)
 
     def get_picture_kind(self) -> str:
         """Return the kind of picture file that ``--plot`` names.
@@ -164,7 +174,7 @@ def emits(
     lists_cells : bool
         Whether the help lists the options of every cell.
     has_pictures : bool
-        Whether the record has pictures. Without them the command has neither --plot nor --chart.
+        Whether the record has pictures. Without them the command has no options for pictures.
     """
 
     def decorate(command: Callable[..., Any]) -> Callable[..., None]:
@@ -184,7 +194,7 @@ def emits(
         own = [parameter for name, parameter in parameters.items() if name != "progress"]
         names = {parameter.name for parameter in own}
         common = inspect.signature(OutputRequest).parameters.values()
-        names |= set() if has_pictures else {"plot", "chart"}
+        names |= set() if has_pictures else {"plot", "chart", "label", "bounds"}
         shared = [parameter for parameter in common if parameter.name not in names]
         run.record_place, run.lists_cells = record_place, lists_cells  # type: ignore[attr-defined]
         run.__signature__ = inspect.Signature([*own, *shared])  # type: ignore[attr-defined]
@@ -202,7 +212,7 @@ def emit(record: Any, request: OutputRequest) -> None:
     text = renderer(record, _make_style(request, destination))
     if request.plot is not None:  # before the result, whose reader may close the pipe early
         picture = request.load_picture_module().encode_figure(
-            record, request.get_picture_kind(), request.table
+            record, request.get_picture_kind(), request.table, request.get_choice()
         )
         Destination(request.plot).write(picture)
     # Formats for programs are UTF-8; a table or chart has the encoding of the terminal.
@@ -227,6 +237,7 @@ def _make_style(request: OutputRequest, destination: Destination) -> Style:
         rows=None if request.all_rows else request.rows or DEFAULT_ROWS,
         details=request.details,
         brief=request.brief,
+        drawing=request.get_choice(),
     )
     if destination.is_file:
         return style

@@ -162,6 +162,11 @@ Chart = Annotated[
 ]
 Details = Annotated[bool, _output("--details", help="Show every table and column.", show_default=False)]
 Brief = Annotated[bool, _output("--brief", help="Print the conclusion alone.", show_default=False)]
+Label = Annotated[
+    list[str] | None,
+    _output("--label", metavar="NAME", help="Name of a curve, in order. Repeatable."),
+]
+Bounds = Annotated[bool, _output("--bounds", help="Draw bounds by theory, too.", show_default=False)]
 Table = Annotated[str | None, _output("--table", metavar="NAME", help="Show only this table or matrix.")]
 Rows = Annotated[
     int | None,

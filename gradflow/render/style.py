@@ -2,6 +2,8 @@
 
 from typing import NamedTuple
 
+from gradflow.drawing import DEFAULT_CHOICE, DrawingChoice
+
 DEFAULT_ROWS = 12
 
 
@@ -24,6 +26,8 @@ class Style(NamedTuple):
         In the format table: whether to show every table, column and scalar after the conclusion.
     brief : bool
         In the format table: whether to show the conclusion alone, a line for each subject.
+    drawing : DrawingChoice
+        What is asked of a chart.
     """
 
     table: str | None = None
@@ -33,3 +37,4 @@ class Style(NamedTuple):
     unicode: bool = True
     details: bool = False
     brief: bool = False
+    drawing: DrawingChoice = DEFAULT_CHOICE

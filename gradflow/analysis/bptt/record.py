@@ -126,12 +126,20 @@ class CreditAssignment(Record):
         index="lag",
         value="truncation_error",
         drawn=[
-            CurveDrawing("lag", (DrawnColumn("share"),), label="share of the gradient"),
-            CurveDrawing("lag", (DrawnColumn("cumulative_share"),), label="share of all lags up to this one"),
+            CurveDrawing(
+                "lag", (DrawnColumn("share"),), label="share of the gradient", title="what each lag gives"
+            ),
+            CurveDrawing(
+                "lag",
+                (DrawnColumn("cumulative_share"),),
+                label="share of the gradient",
+                title="what all lags up to this one give",
+            ),
             CurveDrawing(
                 "lag",
                 (DrawnColumn("log10_truncation_error"),),
-                label="log₁₀ of what is lost where later lags are cut off",
+                label="relative error of the gradient",
+                title="what is lost if later lags are cut off",
             ),
         ],
     )
@@ -141,8 +149,11 @@ class CreditAssignment(Record):
         drawn=[
             ItemDrawing(
                 ("window",),
-                (DrawnColumn("truncation_error"), DrawnColumn("detached_error")),
-                label="lost, relative",
+                (
+                    DrawnColumn("truncation_error", label="gradient cut off after the window"),
+                    DrawnColumn("detached_error", label="state detached between windows"),
+                ),
+                label="relative error of the gradient",
             )
         ],
     )

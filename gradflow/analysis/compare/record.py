@@ -170,10 +170,11 @@ class Flow(Record):
                 "lag",
                 (
                     DrawnColumn("log10_norm", low="log10_norm_low", high="log10_norm_high"),
-                    DrawnColumn("log10_bound", dashed=True),
+                    DrawnColumn("log10_bound", dashed=True, bound=True),
                 ),
                 apart=SERIES,
-                label="log₁₀ of the product's norm: median, 5 to 95 % over seeds",
+                label_from="norm_label",
+                title="gradient by lag: median over seeds, band of 5 to 95 %",
             )
         ],
     )
@@ -185,6 +186,7 @@ class Flow(Record):
                 SERIES,
                 (DrawnColumn("rate", low="rate_low", high="rate_high"),),
                 label="rate over the second half of the lags: median, 5 to 95 %",
+                title="rate of each cell",
             )
         ],
     )
@@ -196,6 +198,7 @@ class Flow(Record):
                 ("cell", "gate", "layer"),
                 (DrawnColumn("mean", low="low", high="high"),),
                 label="value of the gate: mean, 5 to 95 %",
+                title="values of the gates",
             )
         ],
     )
@@ -223,6 +226,13 @@ class Flow(Record):
         absent="add --map (pair_map=True)",
         drawn=[ImageDrawing("k", "t", "log10_norm", panels=("cell",))],
     )
+
+    @property
+    def norm_label(self) -> str:
+        """The norm of the main table as a label, with formulas between $ signs."""
+        if {*self.cells.block} != {"state"} or {*self.cells.kind} != {"2"}:
+            return "norm of the product"
+        return "$‖∂s_k/∂s_0‖$" if self.view == "forward" else "$‖∂s_T/∂s_{T−k}‖$"
 
     def get_verdicts(self) -> frozenset[str]:
         """Return the verdicts of all rows. A condition number has no verdict."""

@@ -129,7 +129,7 @@ class Tuned(Record):
             ItemDrawing(
                 ("stage",),
                 (DrawnColumn("log10_norm_ratio", low="log10_norm_ratio_low", high="log10_norm_ratio_high"),),
-                label="log₁₀ (norm at the horizon / norm at lag 1): median, 5 to 95 %",
+                label="norm at the horizon / norm at lag 1: median, 5 to 95 %",
             )
         ],
     )

@@ -110,8 +110,10 @@ class Powers(Record):
             CurveDrawing(
                 "step",
                 (
-                    DrawnColumn("log10_norm", low="log10_norm_low", high="log10_norm_high"),
-                    DrawnColumn("log10_spectral", dashed=True),
+                    DrawnColumn(
+                        "log10_norm", low="log10_norm_low", high="log10_norm_high", label="norm of the power"
+                    ),
+                    DrawnColumn("log10_spectral", dashed=True, label="spectral radius alone"),
                 ),
             )
         ],

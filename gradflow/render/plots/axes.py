@@ -1,5 +1,6 @@
 """One panel on matplotlib axes: curves, items, points of the complex plane or an image."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from textwrap import fill
 from typing import Any, NamedTuple
@@ -8,13 +9,23 @@ import numpy as np
 from matplotlib import colormaps
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.axis import Axis
 from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
 from matplotlib.patches import Circle
-from matplotlib.ticker import MaxNLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from gradflow.render.plots.panels import CurvePanel, ImagePanel, ItemPanel, Numbers, PlanePanel, PlotSeries
+from gradflow.notation.formulas import split_spans, strip_marks
+from gradflow.render.plots.panels import (
+    AxisLabel,
+    CurvePanel,
+    ImagePanel,
+    ItemPanel,
+    Numbers,
+    PlanePanel,
+    PlotSeries,
+)
 from gradflow.render.plots.reduction import are_integers, pool_image, thin_curve, thin_items
 from gradflow.render.wrapping import wrap_name
 
@@ -33,6 +44,10 @@ LEVEL_LETTERS = 17  # letters of a line of a level's name
 LEVEL_LINE_SHARE = 0.055  # height of a line of a level's name, as a share of the axis
 LETTER_WIDTH = 0.06  # inches, about
 MARGIN_WIDTH = 1.0  # inches beside the axes of a panel, about
+MIN_POWER_DECADES = 2.0  # of an axis whose ticks are powers of ten
+MIN_NUMBER_TICKS = 3  # of an axis with fewer decades
+SUPERSCRIPT_DIGITS = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+FORMULA_COMMANDS = {"‖": r"\Vert ", "∂": r"\partial ", "−": "-"}
 TICK_STEPS = (1, 2, 5, 10)  # between the ticks of an axis, times powers of ten
 
 
@@ -53,7 +68,9 @@ def draw_curves(axes: Axes, content: CurvePanel, width: float) -> list[str]:
     integer = all(are_integers(series.x) for series in content.series)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=integer, steps=TICK_STEPS))
     axes.set_xlabel(_fill_width(content.head.x.label, width))
-    axes.set_ylabel(fill(content.head.y.label, Y_LABEL_LETTERS))
+    _write_y_label(axes, content.head.y)
+    _mark_powers(axes.xaxis, content.head.x, axes.get_xlim())
+    _mark_powers(axes.yaxis, content.head.y, axes.get_ylim())
     for series, look in zip(content.series, looks, strict=True):
         for places, end, marker in _find_infinite(series, "v", "^"):
             x = series.x[places]
@@ -92,12 +109,14 @@ def draw_items(axes: Axes, content: ItemPanel, width: float) -> list[str]:
     axes.xaxis.set_major_locator(MaxNLocator("auto", steps=TICK_STEPS))
     width -= LETTER_WIDTH * max(len(line) for lines in names for line in lines) - MARGIN_WIDTH / 2
     axes.set_xlabel(_fill_width(content.head.y.label, width))
+    _mark_powers(axes.xaxis, content.head.y, axes.get_xlim())
     handles, more = _make_handles(content.series, looks, marks=True)
     low, high = axes.get_xlim()
     for level, name in content.levels.items():
         if low <= level <= high:
             line = axes.axvline(level, color=DARK_GRAY, linewidth=0.7, zorder=0.9)
-            handles[f"{name} ({level:g})"] = Line2D([], [], color=DARK_GRAY, linewidth=line.get_linewidth())
+            shown = _format_power(level, 0) if content.head.y.log10 else f"{level:g}"
+            handles[f"{name} ({shown})"] = Line2D([], [], color=DARK_GRAY, linewidth=line.get_linewidth())
     _write_title(axes, content.head.title, handles, more, width)
     return [remark]
 
@@ -151,10 +170,11 @@ def draw_image(axes: Axes, content: ImagePanel, width: float) -> list[str]:
     for axis, places in ((axes.xaxis, content.x), (axes.yaxis, content.y)):
         axis.set_major_locator(MaxNLocator("auto", integer=are_integers(places), steps=TICK_STEPS))
     axes.set_xlabel(_fill_width(content.head.x.label, width))
-    axes.set_ylabel(fill(content.head.y.label, Y_LABEL_LETTERS))
+    _write_y_label(axes, content.head.y)
     _write_title(axes, content.head.title, {}, "", width)
     scale = axes.figure.colorbar(image, cax=axes.inset_axes((1.03, 0.0, 0.04, 1.0)))
-    scale.set_label(fill(content.value.label, Y_LABEL_LETTERS))
+    scale.set_label(fill(strip_marks(content.value.label), Y_LABEL_LETTERS))
+    _mark_powers(scale.ax.yaxis, content.value, content.ends)
     return [remark]
 
 
@@ -252,6 +272,50 @@ def _make_handle(series: PlotSeries, look: CurveLook, marks: bool) -> Line2D:
         face = _choose_face(series, look)
         return Line2D([], [], marker="o", linestyle="", color=look.color, markerfacecolor=face)
     return Line2D([], [], linestyle=look.dashes, color=look.color)
+
+
+def _write_y_label(axes: Axes, label: AxisLabel) -> None:
+    """Write the label of a y axis, with formulas as matplotlib sets them."""
+    spans = split_spans(label.label)
+    if not any(formula for _, formula in spans):
+        axes.set_ylabel(fill(label.label, Y_LABEL_LETTERS))
+        return
+    text = axes.set_ylabel(
+        "".join(f"${_write_formula(part)}$" if formula else part for part, formula in spans)
+    )
+    text.set_parse_math(True)
+
+
+def _write_formula(formula: str) -> str:
+    """Return a formula in the notation of matplotlib, with its fractions on one line."""
+    for letter, command in FORMULA_COMMANDS.items():
+        formula = formula.replace(letter, command)
+    return formula
+
+
+def _mark_powers(axis: Axis, label: AxisLabel, ends: tuple[float, float]) -> None:
+    """Give an axis of decimal logarithms ticks such as 10⁻²⁰, or 0.5, 1 and 2 where it has few decades."""
+    if not label.log10:
+        return
+    low, high = min(ends), max(ends)
+    if high - low >= MIN_POWER_DECADES:
+        axis.set_major_locator(MaxNLocator("auto", integer=True, steps=TICK_STEPS))
+        axis.set_major_formatter(FuncFormatter(_format_power))
+        return
+    for steps in ((1, 2, 5), (1, 1.2, 1.5, 2, 3, 4, 5, 7)):
+        decades = range(math.floor(low), math.ceil(high) + 1)
+        ticks = [decade + math.log10(step) for decade in decades for step in steps]
+        ticks = [tick for tick in ticks if low <= tick <= high]
+        if len(ticks) >= MIN_NUMBER_TICKS:
+            axis.set_major_locator(FixedLocator(ticks))
+            break
+    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{10.0**value:.3g}"))
+
+
+def _format_power(value: float, _: int) -> str:
+    """Return a power of ten, with its exponent in superscript."""
+    exponent = f"{value:g}".replace("-", "−")
+    return f"10{exponent.translate(SUPERSCRIPT_DIGITS)}" if value == int(value) else f"{10.0**value:.2g}"
 
 
 def _group_levels(

@@ -13,6 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from gradflow import __version__
+from gradflow.drawing import DEFAULT_CHOICE, DrawingChoice
 from gradflow.errors import UsageError
 from gradflow.record import Record
 from gradflow.render.plots.axes import (
@@ -59,17 +60,19 @@ FILE_METADATA: Mapping[str, Mapping[str, Any]] = {
 }
 
 
-def draw_figure(record: Record, table: str | None = None) -> Figure:
+def draw_figure(record: Record, table: str | None = None, choice: DrawingChoice = DEFAULT_CHOICE) -> Figure:
     """Return the picture of a record: of every table that has one, or of one table."""
     with _use_own_style():
-        return _draw_sheet(make_panels(record, table))
+        return _draw_sheet(make_panels(record, table, choice))
 
 
-def encode_figure(record: Record, kind: str, table: str | None = None) -> bytes:
+def encode_figure(
+    record: Record, kind: str, table: str | None = None, choice: DrawingChoice = DEFAULT_CHOICE
+) -> bytes:
     """Return the picture as the bytes of a png, svg or pdf file; a record always gives the same bytes."""
     buffer = io.BytesIO()
     with _use_own_style():
-        sheet = _draw_sheet(make_panels(record, table))
+        sheet = _draw_sheet(make_panels(record, table, choice))
         sheet.savefig(
             buffer, format=kind, metadata={"Title": f"gradflow {record.command}", **FILE_METADATA[kind]}
         )
@@ -119,7 +122,7 @@ def _draw_panel(axes: Axes, content: AnyPanel, width: float) -> tuple[list[str],
     remarks = (*content.head.remarks, *PANEL_DRAWERS[type(content)](axes, content, width))
     lines = axes.get_title("left").count("\n") + axes.get_xlabel().count("\n")
     height = _measure_height(content, width) + LINE_HEIGHT * max(lines - 2, 0)
-    return [f"{content.head.name}: {one}" for one in remarks if one], height
+    return [f"{content.head.title}: {one}" for one in remarks if one], height
 
 
 def _split_rows(contents: Sequence[AnyPanel]) -> Iterator[tuple[Sequence[AnyPanel], int]]:

@@ -1,11 +1,12 @@
 """Pictures as matplotlib figures and as files; matplotlib is loaded on first use."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from gradflow.drawing import DEFAULT_CHOICE, DrawingChoice
 from gradflow.errors import DataError
 from gradflow.extras import import_extra
 from gradflow.record import Record
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
-def figure(record: Record, *, table: str | None = None) -> "Figure":
+def figure(
+    record: Record, *, table: str | None = None, labels: Sequence[str] = (), bounds: bool = False
+) -> "Figure":
     """Return the picture of a record as a matplotlib figure, as ``--plot`` draws it.
 
     Norms are drawn as logarithms, so that 1e-5000 is drawn like any other norm. Bands are quantiles over
@@ -27,6 +30,10 @@ def figure(record: Record, *, table: str | None = None) -> "Figure":
         What an analysis returned.
     table : str, optional
         The table to draw. Without it, every table that has a picture is drawn.
+    labels : sequence of str
+        Names for the curves, one for each cell or layer, in order.
+    bounds : bool
+        Whether bounds by theory are drawn, too.
 
     Returns
     -------
@@ -36,7 +43,7 @@ def figure(record: Record, *, table: str | None = None) -> "Figure":
     Raises
     ------
     UsageError
-        If the table, or the record, has no picture.
+        If the table, or the record, has no picture, or if there are not as many labels as curves.
     DataError
         If matplotlib is not installed; ``gradflow-rnn[plot]`` installs it.
 
@@ -47,14 +54,16 @@ def figure(record: Record, *, table: str | None = None) -> "Figure":
     >>> [axes.get_xlabel() for axes in sheet.axes]
     ['exponent k', 'real part']
     """
-    sheet: Figure = _load_drawer().draw_figure(record, table)
+    sheet: Figure = _load_drawer().draw_figure(record, table, DrawingChoice(tuple(labels), bounds))
     return sheet
 
 
-def encode_figure(record: Record, kind: str, table: str | None = None) -> bytes:
+def encode_figure(
+    record: Record, kind: str, table: str | None = None, choice: DrawingChoice = DEFAULT_CHOICE
+) -> bytes:
     """Return the picture as the bytes of a png, svg or pdf file; a record always gives the same bytes."""
     with _silence_matplotlib():
-        data: bytes = _load_drawer().encode_figure(record, kind, table)
+        data: bytes = _load_drawer().encode_figure(record, kind, table, choice)
     return data
 
 

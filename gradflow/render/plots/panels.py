@@ -6,29 +6,44 @@ and a remark counts the values that no axis can show: −inf (the logarithm of a
 """
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.drawing import CurveDrawing, DrawnColumn, ImageDrawing, ItemDrawing, PlaneDrawing
+from gradflow.drawing import (
+    DEFAULT_CHOICE,
+    CurveDrawing,
+    DrawingChoice,
+    DrawnColumn,
+    ImageDrawing,
+    ItemDrawing,
+    PlaneDrawing,
+)
 from gradflow.errors import UsageError
-from gradflow.printable import escape_unprintable
+from gradflow.printable import escape_unprintable, format_count
 from gradflow.record import ColumnMeaning, Record
 from gradflow.render.selection import TableRows, get_tables
 from gradflow.render.values import format_value, label_series
 
 Numbers = NDArray[np.float64]
 MAX_AXIS_VALUE = 1e300  # of an axis, so that its margins stay finite
+_LOGARITHM = re.compile(r"^log₁₀ (?:of )?(?:the )?")
 MAX_CURVES_IN_REMARKS = 6  # more curves than this share one remark
 
 
 class AxisLabel(NamedTuple):
-    """What an axis shows: in words, and as the name of its column for screens without Unicode."""
+    """What an axis shows: in words, and as the name of its column for screens without Unicode.
+
+    Formulas in ``label`` are between $ signs. With ``log10`` the values are decimal logarithms, and the axis
+    has ticks such as 10⁻²⁰.
+    """
 
     label: str
     name: str
+    log10: bool = False
 
 
 class PlotSeries(NamedTuple):
@@ -107,13 +122,15 @@ def get_drawn_tables(record: Record) -> dict[str, TableRows]:
     return {name: table for name, table in get_tables(record).items() if table.meaning.drawn and table.rows}
 
 
-def make_panels(record: Record, table: str | None = None) -> list[AnyPanel]:
+def make_panels(
+    record: Record, table: str | None = None, choice: DrawingChoice = DEFAULT_CHOICE
+) -> list[AnyPanel]:
     """Return the panels of all tables that have a picture, or of the table of that name.
 
     Raises
     ------
     UsageError
-        If the table, or the record, has no picture.
+        If the table, or the record, has no picture, or if there are not as many labels as curves.
     """
     drawn_tables = get_drawn_tables(record)
     if table is not None and table not in drawn_tables:
@@ -121,13 +138,61 @@ def make_panels(record: Record, table: str | None = None) -> list[AnyPanel]:
         raise UsageError(f"{table!r} has no picture; tables with a picture: {names}")
     if not drawn_tables:
         raise UsageError("no table of the result has a picture")
+    if choice.labels:
+        drawn_tables = _rename_curves(drawn_tables, choice.labels)
     places: dict[str, int] = {}
     return [
         panel
         for rows in (drawn_tables.values() if table is None else [drawn_tables[table]])
         for drawing in rows.meaning.drawn
-        for panel in _PANEL_MAKERS[type(drawing)](rows, drawing, places)
+        for panel in _PANEL_MAKERS[type(drawing)](rows, _fit_drawing(drawing, record, choice), places)
     ]
+
+
+def _fit_drawing(drawing: Any, record: Record, choice: DrawingChoice) -> Any:
+    """Return a drawing with the label that the record has for it, and with bounds only if asked for."""
+    if not isinstance(drawing, CurveDrawing):
+        return drawing
+    label = getattr(record, drawing.label_from) if drawing.label_from else drawing.label
+    y = tuple(column for column in drawing.y if choice.bounds or not column.bound)
+    return drawing._replace(label=label, y=y)
+
+
+def _rename_curves(tables: Mapping[str, TableRows], labels: Sequence[str]) -> dict[str, TableRows]:
+    """Return tables in which labels stand for the names of the curves of the first drawing with several."""
+    named = next(
+        (
+            (table, drawing.apart[0])
+            for table in tables.values()
+            for drawing in table.meaning.drawn
+            if isinstance(drawing, CurveDrawing) and drawing.apart
+        ),
+        None,
+    )
+    if named is None:
+        raise UsageError("the picture has no curves with names: leave the labels out")
+    table, column = named
+    names = list(dict.fromkeys(table.column(column)))
+    if len(labels) != len(names):
+        given, there = format_count(len(labels), "label", "labels"), ", ".join(map(str, names))
+        raise UsageError(
+            f"{given} for {format_count(len(names), 'curve', 'curves')} ({there}): give one label for each, "
+            "in this order"
+        )
+    if len(set(labels)) != len(labels):
+        raise UsageError(f"labels {', '.join(labels)}: expected different ones")
+    new = dict(zip(names, map(escape_unprintable, labels), strict=True))
+    renamed = {}
+    for name, rows in tables.items():
+        place = list(rows.columns).index(column) if column in rows.columns else None
+        renamed[name] = (
+            rows
+            if place is None
+            else rows._replace(
+                rows=[[*row[:place], new.get(row[place], row[place]), *row[place + 1 :]] for row in rows.rows]
+            )
+        )
+    return renamed
 
 
 def _make_curve_panels(table: TableRows, drawing: CurveDrawing, places: dict[str, int]) -> list[AnyPanel]:
@@ -150,7 +215,7 @@ def _make_curve_panels(table: TableRows, drawing: CurveDrawing, places: dict[str
         ]
         y = _make_axis_label(table, drawing.y[0].name, drawing.label, log10=drawing.log10)
         remarks = _make_remarks(table, series, log10=drawing.log10)
-        head = _make_head(group, key, _make_axis_label(table, drawing.x), y, remarks)
+        head = _make_head(group, key, _make_axis_label(table, drawing.x), y, remarks, drawing.title)
         existing = [one for one in series if not np.isnan(one.y).all()]  # some cells have no bound or theory
         made.append(CurvePanel(head, existing, _collect_levels(table, drawing.y)))
     return made
@@ -166,12 +231,12 @@ def _make_item_panels(table: TableRows, drawing: ItemDrawing, places: dict[str, 
         for column in drawing.y
     ]
     y = _make_axis_label(table, drawing.y[0].name, drawing.label)
-    head = _make_head(table, (), AxisLabel("", ""), y, _make_remarks(table, series))
+    head = _make_head(table, (), AxisLabel("", ""), y, _make_remarks(table, series), drawing.title)
     return [ItemPanel(head, names, series, _collect_levels(table, drawing.y))]
 
 
 def _make_plane_panels(table: TableRows, drawing: PlaneDrawing, places: dict[str, int]) -> list[AnyPanel]:  # noqa: ARG001
-    re, im, sizes = (_read_numbers(table, name) for name in drawing)
+    re, im, sizes = (_read_numbers(table, name) for name in (drawing.re, drawing.im, drawing.size))
     with np.errstate(divide="ignore", invalid="ignore"):
         logs = np.log10(sizes)
     size = _make_axis_label(table, drawing.size, log10=True)
@@ -179,7 +244,12 @@ def _make_plane_panels(table: TableRows, drawing: PlaneDrawing, places: dict[str
     lost = int((~placed).sum())
     remarks = [f"{lost} of {len(re)} points are not finite, or over {MAX_AXIS_VALUE:g}"] if lost else []
     head = _make_head(
-        table, (), _make_axis_label(table, drawing.re), _make_axis_label(table, drawing.im), remarks
+        table,
+        (),
+        _make_axis_label(table, drawing.re),
+        _make_axis_label(table, drawing.im),
+        remarks,
+        drawing.title,
     )
     return [PlanePanel(head, re[placed], im[placed], logs[placed], size)]
 
@@ -200,7 +270,7 @@ def _make_image_panels(table: TableRows, drawing: ImageDrawing, places: dict[str
             f"{what} at {count} of {len(given)} places" for what, count in _count_unbounded(given, zero)
         ]
         x_label, y_label = (_make_axis_label(table, name) for name in (drawing.x, drawing.y))
-        head = _make_head(group, key, x_label, y_label, remarks)
+        head = _make_head(group, key, x_label, y_label, remarks, drawing.title)
         made.append(ImagePanel(head, x, y, values, _make_axis_label(table, drawing.value), ends))
     return made
 
@@ -226,7 +296,7 @@ def _name_curve(label: str, column: DrawnColumn, columns: Sequence[DrawnColumn])
     """Return the name of a curve: that of the thing, and that of the column if there are several."""
     if len(columns) == 1 or (label and not column.dashed):
         return label
-    name = column.name.removeprefix("log10_")
+    name = column.label or column.name.removeprefix("log10_")
     return f"{label}: {name}" if label else name
 
 
@@ -266,18 +336,26 @@ def _make_axis_label(table: TableRows, name: str, label: str = "", *, log10: boo
     """Return the label of an axis: the first clause of the description of its column, and the unit."""
     meaning: ColumnMeaning = table.columns[name]
     words = label or meaning.description.partition(";")[0]
-    unit = f" [{meaning.unit}]" if meaning.unit else ""
-    long, short = ("log₁₀ of ", "log10 ") if log10 else ("", "")
-    return AxisLabel(f"{long}{words}{unit}", f"{short}{name}{unit}")
+    if meaning.log10:  # the ticks are the numbers themselves
+        words = _LOGARITHM.sub("", words)
+    told = meaning.unit == "decades" or f"{meaning.unit}s " in f"{words} "  # "steps that ..." has its unit
+    unit = f" [{meaning.unit}]" if meaning.unit and not told else ""
+    return AxisLabel(f"{words}{unit}", f"{name.removeprefix('log10_')}{unit}", log10 or meaning.log10)
 
 
 def _make_head(
-    table: TableRows, key: tuple[Any, ...], x: AxisLabel, y: AxisLabel, remarks: Sequence[str] = ()
+    table: TableRows,
+    key: tuple[Any, ...],
+    x: AxisLabel,
+    y: AxisLabel,
+    remarks: Sequence[str] = (),
+    title: str = "",
 ) -> PanelHead:
-    name = " ".join(format_value(value) for value in key)
-    name = f"{table.name}, {name}" if name else table.name
-    title = f"{name}: {escape_unprintable(table.meaning.description)}"
-    return PanelHead(table.name, name, title, x, y, tuple(remarks))
+    part = " ".join(format_value(value) for value in key)
+    words = escape_unprintable(title or table.meaning.description)
+    words = words[:1].upper() + words[1:]
+    name = f"{table.name}, {part}" if part else table.name
+    return PanelHead(table.name, name, f"{part}: {words}" if part else words, x, y, tuple(remarks))
 
 
 def _collect_levels(table: TableRows, columns: Sequence[DrawnColumn]) -> dict[float, str]:

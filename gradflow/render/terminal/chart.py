@@ -7,9 +7,11 @@ from itertools import groupby
 from rich.console import Console
 from rich.text import Text
 
+from gradflow.notation.formulas import strip_marks
 from gradflow.record import Record
 from gradflow.render.plots.panels import (
     AnyPanel,
+    AxisLabel,
     CurvePanel,
     ImagePanel,
     ItemPanel,
@@ -54,7 +56,7 @@ def render_chart(record: Record, style: Style) -> str:
         style.unicode,
     )
     rows: list[CanvasRow] = []
-    for content in make_panels(record, name):
+    for content in make_panels(record, name, style.drawing):
         rows += [*_draw_panel(content, screen), []]
     if style.table is None:
         others = [other for other in drawn_tables if other != name]
@@ -73,13 +75,20 @@ def _draw_panel(content: AnyPanel, screen: ChartScreen) -> list[CanvasRow]:
     """Return the title of a panel, the labels of its axes, the drawing, and its remarks."""
     sketch, remarks = PANEL_SKETCHERS[type(content)](content, screen)
     head: PanelHead = content.head
-    x, y = (axis.label if screen.unicode else axis.name for axis in (head.x, head.y))
+    x, y = (_describe_axis(axis, unicode=screen.unicode) for axis in (head.x, head.y))
     title = head.title if screen.unicode or head.title.isascii() else head.name
     rows = [write_row(line, "bold") for line in wrap_words(title, screen.width)]
     words = f"{y}, by {x}" if x else y
     rows += [write_row(line) for line in wrap_words(words, screen.width)]
     footer = "; ".join(remark for remark in (*head.remarks, *remarks) if remark)
     return [*rows, *sketch, *(write_row(line, DIM_STYLE) for line in wrap_words(footer, screen.width))]
+
+
+def _describe_axis(axis: AxisLabel, *, unicode: bool) -> str:
+    """Return what an axis shows; its ticks are decimal logarithms where it is logarithmic."""
+    if unicode:
+        return f"log₁₀ of {strip_marks(axis.label)}" if axis.log10 else strip_marks(axis.label)
+    return f"log10 of {axis.name}" if axis.log10 else axis.name
 
 
 def _print_rows(rows: Sequence[CanvasRow], screen: ChartScreen) -> str:
