@@ -118,18 +118,21 @@ def test_rate_half_life_and_horizons_of_a_known_decay():
 @pytest.mark.parametrize(
     ("factor", "steps", "verdict"),
     [
-        # ln 0.99 = −0.01005: a factor 0.37 in 100 steps, 0.0066 in 500
-        (0.9, 4, "vanishing"),
+        # what is left is the factor to the power of the steps
+        (0.9, 4, "stable"),
+        (0.9, 60, "borderline"),  # 1.8e-3
+        (0.9, 100, "vanishing"),  # 2.7e-5
         (0.99, 20, "stable"),
-        (0.99, 500, "vanishing"),
-        (1.1, 4, "exploding"),
+        (0.99, 500, "borderline"),  # 6.6e-3
+        (1.1, 4, "stable"),
         (1.01, 60, "stable"),
-        (1.01, 500, "exploding"),
+        (1.01, 500, "exploding"),  # 145
         (1.0, 500, "stable"),
     ],
 )
-def test_verdict_follows_the_rate_and_not_the_length_of_a_short_run(factor, steps, verdict):
+def test_verdict_is_on_what_is_left_after_all_steps(factor, steps, verdict):
     result = measured_decay(factor, steps)
+    assert result.cells.log10_share == pytest.approx([steps * math.log10(factor)], abs=1e-9)
     assert result.cells.verdict == [verdict]
     assert result.get_verdicts() == {verdict}
 

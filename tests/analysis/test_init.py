@@ -54,6 +54,20 @@ def log10_ratio(cell, inputs):
 
 def dense_norms(cell, draws, scale=1.0, **how):
     """log₁₀ ‖J_N ⋯ J_1‖ and that over ‖J_N‖ along draws of inputs: dense products, their sizes kept apart."""
+    product, scales, last = dense_products(cell, draws, scale, **how)
+    whole = scales + np.log10(np.linalg.norm(product, 2, axis=(1, 2)))
+    return whole, whole - np.log10(np.linalg.norm(last, 2, axis=(1, 2)))
+
+
+def dense_shares(cell, draws, scale=1.0, **how):
+    """log₁₀ of ‖J_N ⋯ J_1‖_F / √H over the rows of the output h, along draws of inputs."""
+    product, scales, _ = dense_products(cell, draws, scale, **how)
+    rows = product[:, cell.parts["h"]]
+    return scales + 0.5 * np.log10(np.square(rows).sum(axis=(1, 2)) / rows.shape[1])
+
+
+def dense_products(cell, draws, scale=1.0, **how):
+    """J_N ⋯ J_1 near 1, log₁₀ of its scale, and J_N, along draws of inputs."""
     inputs = scale * np.stack([normal(draw, **how) for draw in draws])
     factor, eye = cell.linearize(cell.run(inputs), inputs), np.eye(cell.state_size)
     product = eye = np.broadcast_to(eye, (len(inputs), *eye.shape))
@@ -62,9 +76,7 @@ def dense_norms(cell, draws, scale=1.0, **how):
         product = factor.at(place).matmat(eye) @ product
         size = np.abs(product).max(axis=(1, 2), keepdims=True)
         product, scales = product / size, scales + np.log10(size)
-    last = np.log10(np.linalg.norm(factor.at(inputs.shape[1] - 1).matmat(eye), 2, axis=(1, 2)))
-    whole = scales[:, 0, 0] + np.log10(np.linalg.norm(product, 2, axis=(1, 2)))
-    return whole, whole - last
+    return product, scales[:, 0, 0], factor.at(inputs.shape[1] - 1).matmat(eye)
 
 
 def judged_ratios(cell, scale=1.0, **how):
@@ -102,7 +114,7 @@ def assert_same_weights(cell, other):
 def work(monkeypatch):
     """Every call that would take long."""
     calls = []
-    for name in ("follow", "credit", "search"):
+    for name in ("follow", "measure_share", "search"):
         monkeypatch.setattr(module, name, lambda *arguments, name=name, **options: calls.append(name))
     return calls
 
@@ -128,7 +140,7 @@ def test_of_an_orthogonal_linear_rnn_the_gain_is_1_within_the_width_of_the_band(
     assert found.norm_ratio == pytest.approx(10**after, rel=1e-12)
     for value, ratio in zip(found.trials.value, found.trials.log10_norm_ratio, strict=True):
         assert ratio == pytest.approx(steps * math.log10(value), abs=slack)
-    assert found.arrival == "arrives"
+    assert found.verdict == "stable"
 
 
 @pytest.mark.parametrize(("start", "horizon"), [(-6.0, 200), (0.0, 2), (2.0, 30), (11.0, 200)])
@@ -224,13 +236,19 @@ def test_inspect_of_the_file_along_the_held_out_inputs_has_the_same_numbers(cell
     file = tmp_path / "w.safetensors"
     found = small(cell, horizon=horizon, output=file, hidden=16)
     layers = gradflow.inspect(file, length=horizon, seed=9).layers
-    assert layers.arrival == ["arrives"]
+    assert layers.verdict == ["stable"]
     some = HELD_OUT[:4]
-    logs = [gradflow.inspect(file, input=normal(draw, steps=horizon)).layers.log10_credit[0] for draw in some]
-    norms, _ = dense_norms(loaded(file), HELD_OUT, steps=horizon)
-    assert logs == pytest.approx(norms[:4], abs=1e-9)
-    assert found.log10_norm == pytest.approx(np.median(norms), abs=1e-9)
-    assert (found.log10_norm_low, found.log10_norm_high) == pytest.approx((min(norms), max(norms)), abs=1e-9)
+    cell = loaded(file)
+    shares, (norms, _) = (
+        dense_shares(cell, HELD_OUT, steps=horizon),
+        dense_norms(cell, HELD_OUT, steps=horizon),
+    )
+    several = [gradflow.inspect(file, input=normal(draw, steps=horizon)).layers for draw in some]
+    assert [one.log10_norm[0] for one in several] == pytest.approx(norms[:4], abs=1e-9)
+    assert [one.log10_share[0] for one in several] == pytest.approx(shares[:4], abs=1e-9)
+    for name, logs in (("norm", norms), ("share", shares)):
+        told = [getattr(found, f"log10_{name}{end}") for end in ("", "_low", "_high")]
+        assert told == pytest.approx([np.median(logs), min(logs), max(logs)], abs=1e-9)
 
 
 def test_compare_of_the_file_has_the_same_ratio_at_the_horizon(tmp_path):
@@ -244,7 +262,7 @@ def test_compare_of_the_file_has_the_same_ratio_at_the_horizon(tmp_path):
 
 @pytest.mark.parametrize("kind", CELLS)
 @pytest.mark.parametrize("scheme", ["torch", "orthogonal", "chrono"])
-def test_every_start_arrives_along_all_inputs_held_out_or_is_refused(kind, scheme):
+def test_every_start_is_stable_along_all_inputs_held_out_or_is_refused(kind, scheme):
     cell = f"{kind}:init={scheme}"
     if scheme == "chrono" and kind in ("rnn", "leaky"):
         with pytest.raises(UsageError, match="this cell has no such gate"):
@@ -259,27 +277,29 @@ def test_every_start_arrives_along_all_inputs_held_out_or_is_refused(kind, schem
         return
     ratios = judged_ratios(by_hand(tuned(cell, found), hidden=16))
     assert found.log10_norm_ratio == pytest.approx(np.median(ratios), abs=1e-9)
-    assert found.arrival == "arrives"
-    assert max(map(abs, ratios)) <= 2
+    assert found.verdict == "stable"
+    shares = dense_shares(by_hand(tuned(cell, found), hidden=16), HELD_OUT)
+    assert found.log10_share == pytest.approx(np.median(shares), abs=1e-9)
+    assert np.abs(shares).max() <= 2
     assert found.norm_ratio == pytest.approx(10 ** np.median(ratios), rel=1e-8)
-    assert found.get_verdicts() == {"arrives"}
-    assert not [note for note in found.notes if "lets a gradient arrive" in note]
+    assert found.get_verdicts() == {"stable"}
+    assert not [note for note in found.notes if "keeps a gradient stable" in note]
 
 
 def assert_refused_rightly(cell, message, **size):
     """What the refusal says of its best value is what that value does along the inputs held out."""
     name, value, low, high, count = re.search(
         r"no (\w+) from .* with the best value, (\S+), a gradient is multiplied by (\S+) to (\S+) over .* "
-        r"arrives along (\d+) of 32 held-out sequences",
+        r"is stable along (\d+) of 32 held-out sequences",
         message,
     ).groups()
     made = by_hand(f"{cell}{',' if ':' in cell else ':'}{name}={value}", **size)
-    norms, ratios = dense_norms(made, HELD_OUT)
+    shares = dense_shares(made, HELD_OUT)
     assert 0 < int(count) < 32
     # the value is told in six digits, and a chaotic network makes more of the rest
     ends = np.log10([float(low), float(high)])
-    assert ends == pytest.approx([norms.min(), norms.max()], abs=1.5)
-    assert max(np.abs(norms).max(), np.abs(ratios).max()) > 2
+    assert ends == pytest.approx([shares.min(), shares.max()], abs=1.5)
+    assert np.abs(shares).max() > 2
 
 
 VARIANTS = [
@@ -332,8 +352,8 @@ def test_a_gain_that_fits_one_draw_of_inputs_is_refused_where_none_fits_others(
 ):
     def spread(gain):
         made = by_hand(f"{cell}{',' if ':' in cell else ':'}gain={gain:.6f}", 0, seed, hidden, features)
-        norms = dense_norms(made, range(12), seed=1000 + seed, steps=horizon, features=features)
-        return np.abs(norms).max()
+        shares = dense_shares(made, range(12), seed=1000 + seed, steps=horizon, features=features)
+        return np.abs(shares).max()
 
     # a sweep finds no gain that holds along a dozen sequences
     assert all(spread(gain) > 2 for gain in np.geomspace(1, 8, 12))
@@ -347,17 +367,17 @@ def test_a_gain_that_fits_one_draw_of_inputs_is_refused_where_none_fits_others(
 @pytest.mark.parametrize(
     ("cell", "horizon"), [("gru", 150), ("lstm:init=chrono", 100), ("rnn:init=identity", 60)]
 )
-def test_what_arrives_arrives_along_inputs_that_nothing_has_seen(cell, horizon):
+def test_what_is_stable_is_so_along_inputs_that_nothing_has_seen(cell, horizon):
     for seed in range(2):
         found = small(cell, horizon=horizon, seed=seed, hidden=12)
         made = by_hand(tuned(cell, found), 0, seed, 12)
-        assert np.abs(dense_norms(made, range(20), seed=5000 + seed, steps=horizon)).max() <= 2
+        assert np.abs(dense_shares(made, range(20), seed=5000 + seed, steps=horizon)).max() <= 2
 
 
 def test_a_saturated_start_is_left_downwards():
     # the gradient of a saturated tanh vanishes the more, the larger the gain: upwards there is nothing
     found = gradflow.init("rnn:gain=1000,init=identity", hidden=16, features=4, horizon=50, seeds=1)
-    assert found.arrival == "arrives"
+    assert found.verdict == "stable"
     assert found.value < 1000
 
 
@@ -400,21 +420,22 @@ def test_units_that_are_dead_are_said_to_be_so_for_no_gain_wakes_them(cell):
     # without bias or input z = 0, where the slope of a relu is 0
     cell = cell if "init" in cell else f"{cell},init=ginibre"
     found = small(cell, input="zero", seeds=3)
-    assert (found.arrival, found.get_verdicts()) == ("lost", {"lost"})
+    assert (found.verdict, found.get_verdicts()) == ("vanishing", {"vanishing"})
+    assert found.log10_share == -math.inf
     assert (found.norm_ratio, found.log10_norm_ratio, found.rate_after) == (0, -math.inf, -math.inf)
     assert np.isneginf(found.trials.log10_norm_ratio).all()
-    assert found.tuning.arriving == [0, 0]
-    assert found.notes[0].startswith("no gain from 0.001 to 1000 lets a gradient arrive")
+    assert found.tuning.stable == [0, 0]
+    assert found.notes[0].startswith("no gain from 0.001 to 1000 keeps a gradient stable over 100 steps")
     assert "2 of 2 other draws" in found.notes[1]
 
 
-def test_a_gradient_that_no_value_holds_down_is_said_to_be_inflated(monkeypatch):
+def test_a_gradient_that_no_value_holds_down_is_exploding(monkeypatch):
     monkeypatch.setattr(module, "knob_of", lambda spec: Knob("gain", 8.0, 4.0, 16.0, doubled=True))
     found = small("rnn:activation=identity,init=orthogonal,gain=8")
-    assert (found.arrival, found.get_verdicts()) == ("inflated", {"inflated"})
+    assert (found.verdict, found.get_verdicts()) == ("exploding", {"exploding"})
     assert found.value == 4  # the nearest
     assert found.log10_norm_ratio == pytest.approx(99 * math.log10(4), abs=1e-4)
-    assert "no gain from 4 to 16 lets a gradient arrive" in found.notes[0]
+    assert "no gain from 4 to 16 keeps a gradient stable" in found.notes[0]
 
 
 def test_a_ratio_that_no_double_holds_is_none_and_has_its_logarithm(monkeypatch):
@@ -424,17 +445,17 @@ def test_a_ratio_that_no_double_holds_is_none_and_has_its_logarithm(monkeypatch)
     assert found.log10_norm_ratio == pytest.approx(399, abs=1e-9)
 
 
-def test_draws_that_do_not_arrive_with_the_value_of_the_first_are_counted_in_a_note():
+def test_draws_that_are_not_stable_with_the_value_of_the_first_are_counted_in_a_note():
     found = small("rnn:activation=relu", seeds=6, hidden=16, seed=2, features=8)
-    assert found.arrival == "arrives"
-    lost = 0
+    assert found.verdict == "stable"
+    unstable = 0
     for draw in range(1, 6):
         drawn = by_hand(f"rnn:activation=relu,gain={found.value!r}", draw, 2, hidden=16, features=8)
-        lost += np.abs(dense_norms(drawn, [draw], seed=2, features=8)).max() > 2
+        unstable += np.abs(dense_shares(drawn, [draw], seed=2, features=8)).max() > 2
     told = [note for note in found.notes if "other draws" in note]
-    assert found.tuning.arriving[1] == 6 - lost
-    assert bool(told) == bool(lost)
-    assert not told or f"in {lost} of 5 other draws" in told[0]
+    assert found.tuning.stable[1] == 6 - unstable
+    assert bool(told) == bool(unstable)
+    assert not told or f"in {unstable} of 5 other draws" in told[0]
 
 
 # ---- left as it is
@@ -460,7 +481,7 @@ def test_a_start_that_is_close_enough_is_written_as_compare_draws_it(cell, tmp_p
     assume |= {"activation": "relu"} if "relu" in cell else {}
     assert_same_weights(loaded(tmp_path / "w.npz", **assume), by_hand(cell))
     tuning = found.tuning
-    for name in ("rate", "rate_low", "rate_high", "log10_norm_ratio", "log10_norm_ratio_high", "arriving"):
+    for name in ("rate", "rate_low", "rate_high", "log10_norm_ratio", "log10_norm_ratio_high", "stable"):
         before, after = getattr(tuning, name)
         assert before == after, name
     assert found.rate_before == found.rate_after
@@ -481,7 +502,8 @@ def test_quantiles_are_over_the_draws_of_weights_and_inputs():
         np.testing.assert_allclose(told, np.quantile(ratios, [0.05, 0.5, 0.95]), rtol=1e-9)
         rates = [getattr(found.tuning, name)[stage] for name in ("rate_low", "rate", "rate_high")]
         np.testing.assert_allclose(rates, np.array(told) * math.log(10) / (HORIZON - 1), rtol=1e-12)
-        assert found.tuning.arriving[stage] == sum(-2 <= ratio <= 2 for ratio in ratios)
+        shares = [dense_shares(by_hand(cell, draw), [draw])[0] for draw in range(5)]
+        assert found.tuning.stable[stage] == sum(-2 <= share <= 2 for share in shares)
     assert found.tuning.stage == ["before", "after"]
     assert math.isnan(found.tuning.value[0])  # the scheme draws its own
     assert found.tuning.value[1] == found.value
@@ -571,7 +593,7 @@ def test_inputs_without_a_file_may_be_zero_or_constant(cell, kind, scale, level)
     found = small(cell, input=kind, input_scale=scale, hidden=16)
     ratio = log10_ratio(by_hand(tuned(cell, found), hidden=16), np.full((HORIZON, FEATURES), level))
     assert found.log10_norm_ratio == pytest.approx(ratio, abs=1e-9)
-    assert found.arrival == "arrives"
+    assert found.verdict == "stable"
 
 
 def test_the_scale_multiplies_the_inputs():
@@ -686,7 +708,7 @@ def test_weights_that_float32_does_not_hold_are_refused():
 @pytest.mark.parametrize("cell", ["rnn:gain=1e3", "lstm", "gru:init=chrono", "lstm:layers=2"])
 def test_a_horizon_of_2_is_one_step_more_than_one(cell):
     found = small(cell, horizon=2)
-    assert found.arrival == "arrives"
+    assert found.verdict == "stable"
     assert found.rate_after == pytest.approx(found.log10_norm_ratio * math.log(10), rel=1e-12)
     ratios = judged_ratios(by_hand(tuned(cell, found)), steps=2)
     assert found.log10_norm_ratio == pytest.approx(np.median(ratios), abs=1e-9)

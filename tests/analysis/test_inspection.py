@@ -10,6 +10,7 @@ from safetensors.numpy import load_file
 
 import gradflow
 from gradflow import from_state_dict, inspect
+from gradflow.analysis.shared.verdicts import judge_shares
 from gradflow.errors import DataError, UsageError
 from tests.layouts.test_files import CHECKPOINTS, FILES, expected
 
@@ -49,12 +50,17 @@ def kind_of(path, name):
     return "rnn" if {"rnn", "simple"} & set(words) else "lstm"
 
 
-def log10_norms(jacobians):
-    """log₁₀ ‖J_T ⋯ J_{T−k+1}‖₂ for every k."""
+def log10_norms(jacobians, outputs=None):
+    """log₁₀ ‖J_T ⋯ J_{T−k+1}‖₂ for every k; or of the share ‖·‖_F / √H of the first H rows, the output."""
     product, found = np.eye(jacobians.shape[-1]), []
     for jacobian in jacobians[::-1].astype(float):
         product = product @ jacobian
-        found.append(math.log10(np.linalg.norm(product, 2)))
+        whole = (
+            np.linalg.norm(product, 2)
+            if outputs is None
+            else math.sqrt((product[:outputs] ** 2).sum() / outputs)
+        )
+        found.append(math.log10(whole))
     return found
 
 
@@ -107,11 +113,11 @@ def test_parameters_of_a_layer_are_its_own():
 
 
 @pytest.mark.parametrize("path", CHECKPOINTS, ids=lambda path: path.name)
-def test_rate_and_credit_are_those_of_the_frameworks_own_jacobians(path):
-    check_rate_and_credit(path, 6)
+def test_rate_norm_and_share_are_those_of_the_frameworks_own_jacobians(path):
+    check_against_jacobians(path, 6)
 
 
-def check_rate_and_credit(path, length):
+def check_against_jacobians(path, length):
     truth, found = inspected(path, length=length)
     ways, seen = (truth["inputs"], truth["inputs"][::-1]), 0
     for row in rows(found.layers):
@@ -124,12 +130,20 @@ def check_rate_and_credit(path, length):
         ends = [log10_norms(truth[f"jacobians/{name}"][:end]) for end in range(length, 7)]
         norms = [one[length - 1] for one in ends]
         assert row["ends"] == len(ends)
-        assert row["log10_credit_last"] == pytest.approx(logs[length - 1], abs=1e-5)
-        assert row["log10_credit"] == pytest.approx(np.median(norms), abs=1e-5)
-        assert row["log10_credit_low"] == pytest.approx(min(norms), abs=1e-5)
-        assert row["log10_credit_high"] == pytest.approx(max(norms), abs=1e-5)
+        assert row["log10_norm"] == pytest.approx(np.median(norms), abs=1e-5)
+        width = truth[f"jacobians/{name}"].shape[-1]
+        outputs = width - row["hidden_size"] if row["cell"] == "lstm" else width
+        shares = [log10_norms(truth[f"jacobians/{name}"][:end], outputs) for end in range(length, 7)]
+        finals = [one[length - 1] for one in shares]
+        assert row["log10_share_last"] == pytest.approx(finals[-1], abs=1e-5)
+        assert row["log10_share"] == pytest.approx(np.median(finals), abs=1e-5)
+        assert row["log10_share_low"] == pytest.approx(min(finals), abs=1e-5)
+        assert row["log10_share_high"] == pytest.approx(max(finals), abs=1e-5)
+        curve = [one["log10_share"] for one in rows(found.curve) if one["layer"] == name]
+        assert curve == pytest.approx(np.median([one[:length] for one in shares], axis=0), abs=1e-5)
         ratios = [one[length - 1] - one[0] for one in ends]
         assert row["log10_norm_ratio"] == pytest.approx(np.median(ratios), abs=1e-5)
+        assert row["verdict"] == judge_shares(finals)
         seen += 1
     assert seen
 
@@ -152,8 +166,8 @@ def test_a_layer_that_takes_another_input_is_fed_unit_normal_and_a_note_says_so(
     found, without = inspect(TWO, input=draw(200, 3, seed=5), length=100), inspect(TWO)
     assert found.layers.fed == ["input", "unit normal"]
     assert without.layers.fed == ["unit normal", "unit normal"]
-    assert found.layers.log10_credit[1] == without.layers.log10_credit[1]
-    assert found.layers.log10_credit[0] != without.layers.log10_credit[0]
+    assert found.layers.log10_share[1] == without.layers.log10_share[1]
+    assert found.layers.log10_share[0] != without.layers.log10_share[0]
     assert [note for note in found.notes if note.startswith("second: ") and "unit normal" in note]
     assert not [note for note in (*found.notes, *without.notes) if note.startswith("first: ")]
 
@@ -171,14 +185,14 @@ def test_a_level_that_overflows_was_fed_by_the_one_below():
 def test_inputs_of_a_kind_are_what_they_are_called(kind, data):
     # one sequence of twice the lags
     named, fed = inspect(LSTM, input=kind), inspect(LSTM, input=np.concatenate([data, data]), length=100)
-    assert named.layers.log10_credit == fed.layers.log10_credit
+    assert named.layers.log10_share == fed.layers.log10_share
     assert named.layers.fed == [kind]
 
 
-def test_of_a_batch_credit_is_measured_along_every_sequence():
+def test_of_a_batch_the_share_is_measured_along_every_sequence():
     batch = draw(3, 40, 3)
     whole, alone = inspect(LSTM, input=batch).layers, [inspect(LSTM, input=one).layers for one in batch]
-    assert whole.log10_credit == pytest.approx([np.median([one.log10_credit[0] for one in alone])], abs=1e-9)
+    assert whole.log10_share == pytest.approx([np.median([one.log10_share[0] for one in alone])], abs=1e-9)
     assert whole.rate == pytest.approx([np.median([one.rate[0] for one in alone])], abs=1e-9)
     assert (whole.rate_low, whole.rate_high) == (
         [min(one.rate[0] for one in alone)],
@@ -198,23 +212,27 @@ def padded(steps=60, shut=90.0):
     return from_state_dict(weights), np.zeros((steps, 1))
 
 
-def test_a_last_input_that_shuts_the_gates_loses_credit_and_the_conclusion_says_from_where():
+def test_a_last_input_that_shuts_the_gates_makes_the_gradient_vanish_and_the_conclusion_says_from_where():
     model, inputs = padded()
-    assert inspect(model, input=inputs, length=20).layers.arrival == ["arrives"]
+    assert inspect(model, input=inputs, length=20).layers.verdict == ["stable"]
     inputs[-1] = 1.0
     found = inspect(model, input=inputs, length=20)
     keeps = 1 / (1 + math.exp(-5))
-    last = 19 * math.log10(keeps) - math.log10(1 + math.exp(85))
+    # the forget gate σ(−85), the output gate σ(−90)
+    last = 19 * math.log10(keeps) - math.log10(1 + math.exp(85)) - math.log10(1 + math.exp(90))
     (row,) = rows(found.layers)
-    assert (row["arrival"], row["ends"], row["ends_arriving"]) == ("lost", 8, 7)
-    assert row["log10_credit_last"] == pytest.approx(last, abs=1e-9)
-    assert "lost" in found.get_verdicts()
-    assert "credit does not arrive from the last step" in found.conclusion
-    assert "arrives from 7 of 8 ends" in found.conclusion
+    assert (row["verdict"], row["ends"], row["ends_stable"]) == ("vanishing", 8, 7)
+    assert row["log10_share_last"] == pytest.approx(last, abs=1e-9)
+    assert row["log10_share"] == pytest.approx(20 * math.log10(keeps) + math.log10(0.5), abs=1e-9)
+    assert found.get_verdicts() == {"vanishing"}
+    assert (
+        "lstm is vanishing from the last step: 8.8e-77 of a gradient from there is left" in found.conclusion
+    )
+    assert "The median over all 8 ends is 0.44." in found.conclusion
     assert found.conclusion.endswith("let the loss read the step before it.")
     # of all the steps there is one end alone
     alone = inspect(model, input=inputs)
-    assert (alone.layers.ends, alone.layers.arrival) == ([1], ["lost"])
+    assert (alone.layers.ends, alone.layers.verdict) == ([1], ["vanishing"])
     assert "the only end measured" in alone.conclusion
 
 
@@ -222,20 +240,28 @@ def test_over_l_steps_are_l_jacobians():
     zeros = from_state_dict({"weight_ih_l0": np.zeros((16, 1)), "weight_hh_l0": np.zeros((16, 4))})
     found = inspect(zeros, length=50)
     # ∂c'/∂c = ½⁵⁰, ∂h'/∂c half of that
-    assert found.layers.credit == pytest.approx([0.5**50 * math.sqrt(1.25)], rel=1e-9)
-    assert "Over 50 steps a gradient is multiplied by 9.930e-16" in found.conclusion
+    assert found.layers.share == pytest.approx([0.5**51], rel=1e-9)
+    assert found.layers.log10_norm == pytest.approx([math.log10(0.5**50 * math.sqrt(1.25))], rel=1e-9)
+    assert "4.4e-16 of a gradient is left after 50 steps" in found.conclusion
+    assert "9.9e-16 in the best direction" in found.conclusion
+    # every lag in turn, and what the last one is beside their mean
+    np.testing.assert_allclose(found.curve.log10_share, math.log10(0.5) * np.arange(2, 52), rtol=1e-12)
+    assert found.curve.lag == list(range(1, 51))
+    mean = sum(0.5**k for k in range(2, 52)) / 50
+    assert found.layers.log10_relative_share == pytest.approx([math.log10(0.5**51 / mean)], rel=1e-9)
+    assert found.layers.effective_rank == pytest.approx([4.0], rel=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_what_is_advised_arrives_along_inputs_that_were_not_looked_at(seed):
+def test_what_is_advised_is_stable_along_inputs_that_were_not_looked_at(seed):
     weights = arrays(gates=1, gain=1.2, seed=seed, hidden=12)
     found = inspect(from_state_dict(weights), length=60)
     for advice in rows(found.advice) if found.advice else []:
         if advice["advised"] and advice["change"] == "gain":
             weights["weight_hh_l0"] = advice["value"] * weights["weight_hh_l0"]
             fresh = inspect(from_state_dict(weights), length=60, seed=seed + 100)
-            assert fresh.layers.arrival == ["arrives"]
-        assert advice["arrives"] == (advice["ends_arriving"] == 16)
+            assert fresh.layers.verdict == ["stable"]
+        assert not advice["advised"] or advice["ends_stable"] == 16
 
 
 def test_a_length_is_at_most_that_of_the_input_and_lengthens_drawn_ones():
@@ -256,7 +282,7 @@ def test_what_is_assumed_stands_in_a_column_and_a_note_until_it_is_said():
     assert [note for note in silent.notes if note.startswith("rnn: ") and "activation=tanh" in note]
     assert "activation" not in str(said.layers.assumed)
     assert not [note for note in said.notes if "assume" in note]
-    assert rows(inspect(f"{RELU}::rnn:activation=relu").layers) == rows(said.layers)
+    np.testing.assert_equal(rows(inspect(f"{RELU}::rnn:activation=relu").layers), rows(said.layers))
     assert inspect(FILES / "haiku_lstm.npz").layers.assumed == ["forget_bias=1"]
 
 
@@ -300,7 +326,7 @@ def test_units_that_never_forget_leave_the_time_constants_of_others_as_they_are(
     assert row["time_constant"] == pytest.approx(middle, rel=1e-12)
     assert row["time_constant_high"] == math.inf
     assert row["time_constant_low"] == pytest.approx(0.9 / math.log(2) + 0.1 * middle, rel=1e-12)
-    assert f"{middle:.3g} steps in the median unit, unlimited in the slowest 5 %." in found.conclusion
+    assert f"is {middle:.3g} steps in the median unit, unlimited in the slowest 5 %." in found.conclusion
 
 
 def test_several_files_have_names_of_file_and_layer_and_a_row_each():
@@ -330,9 +356,10 @@ def test_the_verdict_of_a_file_is_the_worst_of_its_layers(saved):
         }
         return saved(f"{'-'.join(map(str, factors))}.npz", **layers)
 
-    # tanh at rest: a gradient is multiplied by the factor
-    files = [file(1.0), file(1.0, 0.5), file(0.5, 2.0, 1.0)]
-    assert inspect(*files, input="zero").files.verdict == ["stable", "vanishing", "exploding"]
+    # tanh at rest: a gradient is multiplied by the factor at each of 100 steps
+    files = [file(1.0), file(1.0, 0.93), file(0.93, 0.5, 1.0), file(0.5, 2.0, 1.0)]
+    found = inspect(*files, input="zero").files
+    assert found.verdict == ["stable", "borderline", "vanishing", "exploding"]
 
 
 def test_one_file_of_a_directory_that_cannot_be_read_is_a_row_of_its_own(tmp_path):
@@ -348,7 +375,7 @@ def test_one_file_of_a_directory_that_cannot_be_read_is_a_row_of_its_own(tmp_pat
     assert [note for note in found.notes if str(broken) in note]
     assert str(broken) not in good["problem"] + last["problem"]
     assert (found.files_read, found.layers.layer) == (2, [f"{GRU.name}::gru", f"{LSTM.name}::lstm"])
-    assert found.get_verdicts() == {"vanishing", "lost", "unreadable"}
+    assert found.get_verdicts() == {"vanishing", "unreadable"}
     with pytest.raises(DataError, match="torch_half"):
         inspect(LSTM, broken)
 
@@ -397,12 +424,21 @@ def test_diff_tells_what_became_of_each_layer(saved):
     (row,) = rows(inspect(*files, diff=True).changes)
     assert row["layer"] == "lstm"
     assert row["weight_change"] == pytest.approx(0.1, rel=1e-12)
-    for name in ("spectral_radius", "norm"):
+    for name in ("spectral_radius", "weight_norm"):
         assert row[f"{name}_after"] == pytest.approx(1.1 * row[f"{name}_before"], rel=1e-12)
     assert row["forget_bias_after"] == pytest.approx(row["forget_bias_before"] + 0.25, rel=1e-12)
     for when, file in zip(("before", "after"), files, strict=True):
         (alone,) = rows(inspect(file).layers)
-        for name in ("rate", "log10_credit", "verdict", "norm", "spectral_radius", "forget_bias"):
+        for name in (
+            "rate",
+            "log10_share",
+            "log10_norm",
+            "memory",
+            "verdict",
+            "weight_norm",
+            "spectral_radius",
+            "forget_bias",
+        ):
             assert row[f"{name}_{when}"] == alone[name]
     assert inspect(*files).changes is None
 
@@ -463,7 +499,7 @@ def test_arrays_and_what_was_loaded_are_taken_as_the_file():
 
 def told(record, name):
     """The conclusion on a layer, and its row."""
-    (text,) = [text for text in record.conclusion.split("\n") if text.startswith(f"{name}: ")]
+    (text,) = [text for text in record.conclusion.splitlines() if text.startswith(f"{name} ")]
     (row,) = [row for row in rows(record.layers) if row["layer"] == name]
     return text, row
 
@@ -479,64 +515,90 @@ def number(pattern, text):
 def test_the_conclusion_names_the_gate_and_the_change_with_the_numbers_of_the_tables(path, gate):
     record = inspect(path)
     advised = [row for row in rows(record.advice) if row["advised"]]
-    assert [row["layer"] for row in advised] == record.layers.layer
+    assert advised
     for advice in advised:
         text, row = told(record, advice["layer"])
         (keeps,) = [
             one for one in rows(record.gates) if one["layer"] == row["layer"] and one["time_constant"]
         ]
-        assert f"credit does not arrive. Over {record.length} steps" in text
-        assert number("is multiplied by #", text) == pytest.approx(10 ** row["log10_credit"], rel=1e-3)
-        assert f"The {gate} limits the gradient; memory: " in text
-        assert number("memory: # steps in the median unit", text) == pytest.approx(
+        assert f"{advice['layer']} is vanishing: " in text
+        assert number(f"# of a gradient is left after {record.length} steps", text) == pytest.approx(
+            row["share"], rel=0.05
+        )
+        assert f"The {gate} limits it: its time constant is " in text
+        assert number("time constant is # steps in the median unit", text) == pytest.approx(
             keeps["time_constant"], rel=0.006
         )
-        assert advice["log10_credit_before"] == row["log10_credit"]
+        assert advice["log10_share_before"] == row["log10_share"]
         if advice["change"] == "chrono":
             assert f"bias of the {gate} by chrono initialization up to {advice['value']:g} steps" in text
-            assert number("Measured with this change: a factor of # over", text) == pytest.approx(
-                10 ** advice["log10_credit"], rel=1e-4
-            )
-            continue
-        assert f"Raise the {gate.split()[0]} bias by {advice['value']:g}" in text
-        if gate == "forget gate":
-            assert number(r", to #\. Measured", text) == pytest.approx(
-                advice["value"] + row["forget_bias"], rel=0.006
-            )
-        assert number("Measured with this change: a factor of # over", text) == pytest.approx(
-            10 ** advice["log10_credit"], rel=1e-4
-        )
+        else:
+            assert f"set the bias of the {gate} to {advice['value']:g}; " in text
+        assert number("then # is left", text) == pytest.approx(10 ** advice["log10_share"], rel=0.05)
+        assert text.endswith(f"(measured on drawn inputs; give --input (input)): {advice['code']}")
 
 
 @pytest.mark.parametrize("path", [LSTM, GRU, RNN, STACKED])
-def test_the_change_that_is_advised_arrives_and_is_the_most_even_that_does(path):
+def test_the_change_that_is_advised_is_stable_and_the_nearest_to_1_that_is(path):
     advice = rows(inspect(path).advice)
     for layer in {row["layer"] for row in advice}:
         own = [row for row in advice if row["layer"] == layer]
-        assert all(
-            abs(row[f"log10_credit{end}"]) <= 2 for row in own if row["arrives"] for end in ("_low", "_high")
-        )
-        advised = [abs(row["log10_credit"]) for row in own if row["advised"]]
-        assert len(advised) == any(row["arrives"] for row in own)
+        for row in own:
+            ends = [abs(row[f"log10_share{end}"]) for end in ("_low", "_high")]
+            assert (row["ends_stable"] == 16) == (max(ends) <= 2)
+        stable = [row for row in own if row["ends_stable"] == 16]
+        advised = [row for row in own if row["advised"]]
+        assert len(advised) == bool(stable)
+        farthest = [
+            max(abs(row["log10_share_low"]), abs(row["log10_share_high"])) for row in (*advised, *stable)
+        ]
+        assert not advised or farthest[0] == min(farthest)
 
 
-def test_where_credit_arrives_there_is_nothing_to_change():
+def test_a_stable_layer_has_advice_for_a_new_training_only_if_a_change_keeps_more():
     found = inspect(LSTM, length=2)
     text, row = told(found, "lstm")
+    assert "is stable" in text
+    (advised,) = [one for one in rows(found.advice) if one["advised"]]
+    assert f"For a new training: set the bias of the forget gate to {advised['value']:g}" in text
+    assert row["log10_share"] < advised["log10_share"] < 0
+    # with a bias of 5 no change keeps as much
+    model, inputs = padded()
+    kept = inspect(model, input=inputs, length=20)
+    assert not any(kept.advice.advised)
+    assert max(kept.advice.log10_share) < kept.layers.log10_share[0]
+    assert "Nothing to change: no tried change keeps more" in kept.conclusion
+    assert "measured on your inputs" in kept.conclusion
+
+
+@pytest.mark.parametrize("path", [LSTM, STACKED, RNN])
+def test_without_advice_no_change_is_tried_and_all_else_is_the_same(path, monkeypatch):
+    whole = inspect(path, length=30)
+    monkeypatch.setattr("gradflow.analysis.inspect.findings.trials", None)
+    found = inspect(path, length=30, advice="none")
     assert found.advice is None
-    assert "credit arrives" in text
-    assert text.endswith("Nothing to change.")
-    assert number("is multiplied by #", text) == pytest.approx(10 ** row["log10_credit"], rel=1e-4)
+    for table in ("layers", "curve", "gates"):
+        np.testing.assert_equal(rows(getattr(found, table)), rows(getattr(whole, table)))
+    for line, longer in zip(found.conclusion.splitlines(), whole.conclusion.splitlines(), strict=True):
+        assert longer.startswith(line)
+        assert "dvice" not in line
+    assert found.notes == whole.notes
+    assert found.params == {**whole.params, "advice": "none"}
+
+
+def test_an_unknown_framework_of_advice_is_refused():
+    with pytest.raises(UsageError, match="'troch'.*'torch'"):
+        inspect(LSTM, advice="troch")
 
 
 def test_where_no_change_is_enough_all_that_came_out_is_told():
     # driven far into the tails of tanh, a step has no slope whatever its matrix is
     found = inspect(from_state_dict({"weight_ih_l0": 40 * np.ones((4, 1)), "weight_hh_l0": 0.5 * np.eye(4)}))
     assert found.advice.advised == [False, False]
-    assert found.advice.arrives == [False, False]
-    assert "None of the tried changes is enough" in found.conclusion
-    for log in found.advice.log10_credit:
-        assert f"e{math.floor(log):+03d} over 100 steps" in found.conclusion
+    assert found.advice.ends_stable == [0, 0]
+    assert "No single change is stable from every end" in found.conclusion
+    for log in found.advice.log10_share:
+        assert f"e{math.floor(log):+03d} is left" in found.conclusion
 
 
 def test_a_state_that_overflows_is_told_with_its_step():
@@ -553,19 +615,24 @@ def test_advice_about_a_gate_that_haiku_inverts_is_in_haikus_terms():
     found = inspect(from_state_dict({**weights, "gru/b": np.zeros(3 * HIDDEN)}), length=60)
     advice = next(row for row in rows(found.advice) if row["change"] == "update_bias")
     assert advice["value"] < 0
-    assert re.search(r"Lower .*update gate.*haiku computes 1 minus this gate", found.conclusion)
+    advised = f"set the bias of the update gate to {advice['value']:g} (haiku computes 1 minus this gate)"
+    assert advised in found.conclusion
     # Haiku stacks z, r, a: what the advice says, done to Haiku's own bias
     bias = np.zeros(3 * HIDDEN)
-    bias[:HIDDEN] += advice["value"]
+    bias[:HIDDEN] = advice["value"]
     done = inspect(from_state_dict({**weights, "gru/b": bias}), length=60)
-    assert done.layers.log10_credit == pytest.approx([advice["log10_credit"]], abs=1e-9)
-    assert done.layers.arrival == ["arrives"]
+    assert done.layers.log10_share == pytest.approx([advice["log10_share"]], abs=1e-9)
+    assert done.layers.verdict == ["stable"]
+    # the code is torch's, whose gate is not inverted
+    assert advice["code"] == (
+        f"layer.bias_hh_l0.data[5:10] = {-advice['value']:g}; layer.bias_ih_l0.data[5:10] = 0"
+    )
 
 
-def test_credit_is_a_number_where_a_double_holds_it_and_an_exact_zero_is_one():
+def test_a_share_is_a_number_where_a_double_holds_it_and_an_exact_zero_is_one():
     nothing = {"weight_ih": np.ones((2, 1)), "weight_hh": np.eye(2, k=1)}
     found = inspect(from_state_dict(nothing), length=5)
-    assert (found.layers.credit, found.layers.log10_credit) == ([0.0], [-math.inf])
-    assert found.layers.arrival == ["lost"]
+    assert (found.layers.share, found.layers.log10_share) == ([0.0], [-math.inf])
+    assert found.layers.verdict == ["vanishing"]
     found = inspect(LSTM)
-    assert found.layers.credit == pytest.approx([10 ** found.layers.log10_credit[0]])
+    assert found.layers.share == pytest.approx([10 ** found.layers.log10_share[0]])

@@ -2,6 +2,7 @@
 
 import math
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,7 +17,7 @@ from gradflow.analysis.init.tuning import (
     knob_of,
     search,
 )
-from gradflow.analysis.shared.credit import Credit, Measurement
+from gradflow.analysis.shared.gradient_share import EndMeasurement, GradientShare
 from gradflow.cells.spec import parse_cell
 from gradflow.errors import UsageError
 
@@ -27,8 +28,13 @@ BIAS = Knob("forget_bias", 0.0, -40.0, 40.0, doubled=False)
 KNOBS = [GAIN, HORIZON, BIAS]
 
 
-def outcome(log10_credit, blow_up=None):
-    return Credit((Measurement(0, 1, log10_credit, log10_credit),), (0.0,), None, blow_up, 0.0)
+def outcome(log10, blow_up=None):
+    return GradientShare((EndMeasurement(0, 1, *[log10] * 5),), np.empty((0, 1)), (0.0,), None, blow_up, 0.0)
+
+
+def pairs(trials):
+    """The value of each trial, and log₁₀ of its ratio."""
+    return [(trial.value, trial.share.log10_norm_ratio) for trial in trials]
 
 
 def searched(knob, log10):
@@ -46,7 +52,8 @@ def searched(knob, log10):
     assert len(set(values)) == len(values) <= MOST
     assert all(knob.low <= value <= knob.high for value in values)
     for trial in trials:
-        assert trial.credit == outcome(log10(trial.value)) or math.isnan(trial.credit.log10_credit)
+        ratio, known = trial.share.log10_norm_ratio, log10(trial.value)
+        assert ratio == known or (math.isnan(ratio) and math.isnan(known))
     return trials
 
 
@@ -74,7 +81,7 @@ ROOTS = [
 def test_where_the_ratio_grows_with_the_value_its_crossing_is_found(knob, root):
     for slope in (0.05, 1.0, 43.0, 434.0):  # gain^(N − 1): (N − 1)/ln 10
         found = best(searched(knob, growing(knob, root, slope)))
-        assert close_enough(found.credit)
+        assert close_enough(found.share)
         assert abs(place(knob, found.value) - place(knob, root)) <= ENOUGH_DECADES / slope * (1 + 1e-9)
 
 
@@ -95,17 +102,17 @@ def test_from_any_start_to_any_crossing_of_a_bent_curve_the_band_is_found(knob, 
         away = place(knob, value) - wanted
         return slope * math.copysign(abs(away) ** bend, away)
 
-    assert close_enough(best(searched(knob._replace(start=begun), log10)).credit)
+    assert close_enough(best(searched(knob._replace(start=begun), log10)).share)
 
 
 @pytest.mark.parametrize("knob", KNOBS)
 def test_a_start_that_is_close_enough_ends_the_search(knob):
     for log10 in (0.0, ENOUGH_DECADES, -ENOUGH_DECADES, 0.1):
-        assert searched(knob, lambda value, log10=log10: log10) == [TuningTrial(knob.start, outcome(log10))]
+        assert pairs(searched(knob, lambda value, log10=log10: log10)) == [(knob.start, log10)]
 
 
 @pytest.mark.parametrize("knob", KNOBS)
-def test_a_gradient_that_is_always_lost_is_sought_up_to_the_upper_end(knob):
+def test_a_gradient_that_always_vanishes_is_sought_up_to_the_upper_end(knob):
     for log10 in (-0.26, -3.0, -1e5, -1e9, -math.inf):
         trials = searched(knob, lambda value, log10=log10: log10)
         values = [trial.value for trial in trials]
@@ -115,7 +122,7 @@ def test_a_gradient_that_is_always_lost_is_sought_up_to_the_upper_end(knob):
 
 
 @pytest.mark.parametrize("knob", KNOBS)
-def test_a_gradient_that_is_always_inflated_is_sought_down_to_the_lower_end(knob):
+def test_a_gradient_that_always_explodes_is_sought_down_to_the_lower_end(knob):
     for log10 in (0.26, 3.0, 1e9, math.inf, math.nan):
         trials = searched(knob, lambda value, log10=log10: log10)
         values = [trial.value for trial in trials]
@@ -128,7 +135,7 @@ def test_a_gradient_that_is_always_inflated_is_sought_down_to_the_lower_end(knob
 def test_a_ratio_that_saturates_under_1_gives_the_largest_value_there_is(start):
     knob = GAIN._replace(start=start)
     found = best(searched(knob, lambda gain: -1.0 - 1.0 / gain))
-    assert found == TuningTrial(knob.high, outcome(-1.0 - 1e-3))
+    assert pairs([found]) == [(knob.high, -1.0 - 1e-3)]
 
 
 @pytest.mark.parametrize("jump", [0.02, 0.8, 1.3, 5.0, 700.0])
@@ -138,7 +145,7 @@ def test_a_jump_over_the_band_is_closed_in_on_and_the_nearer_side_taken(jump):
     above = min(trial.value for trial in trials if trial.value >= jump)
     assert above - below < 1e-3 * jump
     found = best(trials)
-    assert (found.value < jump, found.credit.log10_credit) == (True, -3.0)
+    assert (found.value < jump, found.share.log10_norm_ratio) == (True, -3.0)
 
 
 @pytest.mark.parametrize("root", [0.2, 1.5, 3.3, 50.0])
@@ -151,12 +158,12 @@ def check_overflow(root, limit):
     known = growing(GAIN, root, 43.0)
     trials = searched(GAIN, lambda gain: known(gain) if gain < limit else math.nan)
     if root < limit:
-        assert close_enough(best(trials).credit)
+        assert close_enough(best(trials).share)
     else:  # the last that does not overflow is the nearest there is
         found = best(trials)
         assert found.value < limit
-        assert found.credit.log10_credit == max(
-            trial.credit.log10_credit for trial in trials if trial.value < limit
+        assert found.share.log10_norm_ratio == max(
+            trial.share.log10_norm_ratio for trial in trials if trial.value < limit
         )
 
 
@@ -164,7 +171,7 @@ def test_a_gradient_of_exactly_0_counts_as_too_small():
     known = growing(BIAS, 5.0, 1.0)
     for end in (-1.0, 0.5, 4.0):
         trials = searched(BIAS, lambda bias, end=end: known(bias) if bias > end else -math.inf)
-        assert close_enough(best(trials).credit)
+        assert close_enough(best(trials).share)
 
 
 @pytest.mark.parametrize("slope", [1.0, 434.0])
@@ -172,7 +179,7 @@ def test_a_ratio_that_first_falls_is_followed_to_where_it_crosses(slope):
     # too small at the start, smaller still at 2, crossing at 10
     trials = searched(GAIN, lambda gain: slope * ((math.log(gain) - math.log(2)) ** 2 - math.log(5) ** 2))
     found = best(trials)
-    assert close_enough(found.credit)
+    assert close_enough(found.share)
     assert found.value == pytest.approx(10, rel=0.2 / slope)
 
 

@@ -1,4 +1,4 @@
-"""Verdicts rest on intervals: what is not known is undecided, and what is said holds as often as claimed."""
+"""Verdicts rest on intervals: what is not known is borderline, and what is said holds as often as claimed."""
 
 import math
 
@@ -7,10 +7,16 @@ import pytest
 from scipy.stats import binom, norm, t
 
 import gradflow
-from gradflow.analysis import FLOW_VERDICTS, INSPECTION_VERDICTS
+from gradflow.analysis import INSPECTION_VERDICTS, VERDICTS
 from gradflow.analysis.shared.quantiles import median_interval
 from gradflow.analysis.shared.subjects import draw_cell
-from gradflow.analysis.shared.verdicts import data_to_decide, verdict
+from gradflow.analysis.shared.verdicts import (
+    data_to_decide,
+    describe_threshold,
+    judge_share,
+    judge_shares,
+    verdict,
+)
 from gradflow.cells.rnn import RNN
 from gradflow.cells.spec import parse_cell
 from gradflow.layouts.network import Network, NetworkLayer
@@ -30,26 +36,55 @@ def network(cell):
     ("rate", "low", "high", "expected"),
     [
         (0.01, -0.02, 0.04, "stable"),
-        (0.01, -0.02, 0.06, "undecided"),
-        (0.2, -0.02, 0.42, "undecided"),
-        (-0.2, -0.42, 0.02, "undecided"),
+        (0.01, -0.02, 0.06, "borderline"),
+        (0.2, -0.02, 0.42, "borderline"),
+        (-0.2, -0.42, 0.02, "borderline"),
         (0.2, 0.01, 0.39, "exploding"),
         (-0.2, -0.39, -0.01, "vanishing"),
         (0.2, 0.2, 0.2, "exploding"),
-        (0.2, math.nan, math.nan, "undecided"),
+        (0.2, math.nan, math.nan, "borderline"),
         (-math.inf, -math.inf, -math.inf, "vanishing"),
-        (-0.2, -0.3, math.inf, "undecided"),
+        (-0.2, -0.3, math.inf, "borderline"),
         (math.inf, 0.1, math.inf, "exploding"),
     ],
 )  # fmt: skip
-def test_a_verdict_on_an_interval_is_undecided_where_0_lies_in_it(rate, low, high, expected):
+def test_a_verdict_on_an_interval_is_borderline_where_0_lies_in_it(rate, low, high, expected):
     assert verdict(rate, 100, None, low, high) == expected
     assert verdict(rate, 100, 7, low, high) == "exploding"
 
 
-def test_undecided_may_be_asked_for_wherever_verdicts_are():
-    assert FLOW_VERDICTS[-1] == "undecided"
-    assert set(FLOW_VERDICTS) < set(INSPECTION_VERDICTS)
+def test_all_commands_share_one_list_of_verdicts():
+    assert VERDICTS == ("vanishing", "borderline", "stable", "exploding")
+    assert set(VERDICTS) < set(INSPECTION_VERDICTS)
+    for record in (gradflow.Flow, gradflow.Lyapunov, gradflow.Theory, gradflow.Tuned):
+        assert record.verdicts == VERDICTS
+
+
+LEVELS = (-4.0, -2.0, 2.0)
+
+
+@pytest.mark.parametrize("count", [1, 2, 5, 6, 9, 16])
+def test_shares_are_borderline_exactly_if_the_interval_of_their_median_spans_verdicts(count):
+    generator = np.random.default_rng(count)
+    seen = set()
+    for _ in range(300):
+        logs = generator.choice([-5.5, -4.0, -3.0, -2.0, 0.0, 2.0, 3.5]) + generator.normal(0.0, 0.4, count)
+        logs[generator.random(count) < 0.05] = generator.choice([-math.inf, math.nan])
+        ranked = sorted(math.inf if math.isnan(log) else log for log in logs)
+        # the k-th from either end, k the largest with P(median outside) of at most 5 %
+        place = max((k for k in range(count // 2) if 2 * binom.cdf(k, count, 0.5) <= 0.05), default=0)
+        ends = [sum(end >= level for level in LEVELS) for end in (ranked[place], ranked[-1 - place])]
+        verdict_of_zone = ["vanishing", "borderline", "stable", "exploding"]
+        expected = verdict_of_zone[ends[0]] if ends[0] == ends[1] else "borderline"
+        assert judge_shares(logs) == expected
+        seen.add(expected)
+    assert seen == set(VERDICTS)
+
+
+def test_a_threshold_in_words_is_that_of_the_verdict():
+    for log, word in [(-9.0, "vanishing"), (-3.0, "borderline"), (0.0, "stable"), (9.0, "exploding")]:
+        assert judge_share(log) == word
+        assert describe_threshold(log).startswith(f"{word} is ")
 
 
 @pytest.mark.parametrize("steps", [9, 100, 400])
@@ -59,9 +94,9 @@ def test_a_true_exponent_of_0_is_called_growth_or_decay_by_no_more_than_5_percen
     found = [gradflow.lyapunov(jacobians=by_chance(steps, seed), count=1) for seed in range(runs)]
     wrong = [one for one in found if one.verdict in ("exploding", "vanishing")]
     assert len(wrong) <= binom.ppf(0.99, runs, 0.05)
-    assert sum(one.verdict == "undecided" for one in found) > runs / 2
+    assert sum(one.verdict == "borderline" for one in found) > runs / 2
     for one in found:
-        said = ("doubles", "halves") if one.verdict == "undecided" else ("may grow or shrink",)
+        said = ("doubles", "halves") if one.verdict == "borderline" else ("may grow or shrink",)
         assert not any(words in one.conclusion for words in said)
 
 
@@ -75,7 +110,7 @@ def test_a_sign_that_is_known_is_told(offset):
 
 def test_steps_that_would_decide_are_those_at_which_the_interval_leaves_0():
     found = gradflow.lyapunov(jacobians=by_chance(1000, 3))
-    assert found.verdict == "undecided"
+    assert found.verdict == "borderline"
     half_width = found.largest_high - found.largest
     exact = found.steps * (half_width / found.largest) ** 2
     assert exact <= found.steps_to_decide <= 1.1 * exact + 1
@@ -95,7 +130,7 @@ def test_data_to_decide_has_two_digits_and_errs_upwards(amount):
 @pytest.mark.parametrize("steps", [1, 7])
 def test_too_few_steps_for_an_error_decide_nothing(steps):
     found = gradflow.lyapunov(jacobians=5.0 * by_chance(steps, 0), transient=0)
-    assert found.verdict == "undecided"
+    assert found.verdict == "borderline"
     assert found.steps_to_decide is None
     assert "8 steps" in found.conclusion
     assert gradflow.lyapunov("rnn", hidden=3, steps=steps, transient=0).starts_agree is None
@@ -112,7 +147,7 @@ def test_few_correlated_steps_tell_no_steps_to_decide(steps):
     angle = 2 * math.pi / 11
     turn = np.array([[math.cos(angle), -3 * math.sin(angle)], [math.sin(angle) / 3, math.cos(angle)]])
     found = gradflow.lyapunov(jacobians=np.tile(turn, (steps, 1, 1)), transient=0)
-    assert (found.verdict, found.steps_to_decide) == ("undecided", None)
+    assert (found.verdict, found.steps_to_decide) == ("borderline", None)
     assert "too few to estimate" in found.conclusion
 
 
@@ -173,7 +208,7 @@ def test_several_draws_are_judged_by_how_they_differ():
     for found in (few, many):
         assert found.seeds_to_decide is None  # of two draws nobody can tell
         assert found.steps_to_decide is None
-    told = next(one for one in map(exponent, range(6, 20)) if one.verdict == "undecided")
+    told = next(one for one in map(exponent, range(6, 20)) if one.verdict == "borderline")
     half_width = t.ppf(0.975, told.seeds - 1) * told.largest_standard_error
     exact = told.seeds * (half_width / told.largest) ** 2
     assert exact <= told.seeds_to_decide <= 1.1 * exact + 1
@@ -193,7 +228,7 @@ def test_a_state_that_overflows_in_few_of_the_draws_leaves_no_calm_verdict(seeds
         if 2 * blown > seeds:
             assert found.verdict == "exploding"
         elif blown:
-            assert found.verdict in ("undecided", "exploding")
+            assert found.verdict in ("borderline", "exploding")
 
 
 def fixed_point(weight, bias, state):
@@ -264,35 +299,41 @@ def of_median(rate):
 
 @pytest.mark.parametrize("seeds", [2, 3, 6, 10])
 def test_a_comparison_is_judged_by_the_ranks_of_its_draws(seeds):
-    cell = of_median(0.2)
+    for rate in (-0.09, -0.04, 0.04):  # near the limits 1e-4, 1e-2 and 100 after 100 steps
+        check_ranks(of_median(rate), seeds)
+
+
+def check_ranks(cell, seeds):
     found = gradflow.compare(cell, seeds=seeds, **LINEAR_UNIT)
     weights = [draw_cell(parse_cell(cell), 1, 1, 0, draw).weight_hh.item() for draw in range(seeds)]
-    rates = np.sort(np.log(np.abs(weights)))
+    logs = np.sort(100 * np.log10(np.abs(weights)))
     place = {2: 0, 3: 0, 6: 0, 10: 1}[seeds]  # David & Nagaraja's table: of ten the second from either end
-    assert found.cells.median_low[0] == pytest.approx(rates[place], abs=1e-12)
-    assert found.cells.median_high[0] == pytest.approx(rates[-1 - place], abs=1e-12)
-    assert found.cells.rate[0] == pytest.approx(np.median(rates), abs=1e-12)
+    assert found.cells.median_low[0] == pytest.approx(logs[place], abs=1e-9)
+    assert found.cells.median_high[0] == pytest.approx(logs[-1 - place], abs=1e-9)
+    assert found.cells.log10_share[0] == pytest.approx(np.median(logs), abs=1e-9)
+    assert found.cells.rate[0] == pytest.approx(np.median(logs) * math.log(10) / 100, abs=1e-12)
     assert found.median_confidence == pytest.approx({2: 0.5, 3: 0.75, 6: 0.96875, 10: 0.978515625}[seeds])
-    open_ended = rates[place] < 0 < rates[-1 - place]
-    assert (found.cells.verdict == ["undecided"]) == open_ended
-    assert (f"{seeds} draws lies between" in found.conclusion) == open_ended
+    low, high = (judge_share(float(logs[k])) for k in (place, -1 - place))
+    assert found.cells.verdict == ["borderline" if low != high else low]
+    assert (f"{seeds} draws lies between" in found.conclusion) == (low != high)
 
 
 def test_one_draw_is_judged_as_it_is():
     found = gradflow.compare(of_median(0.5), seeds=1, **LINEAR_UNIT)
-    assert found.cells.verdict[0] in ("exploding", "vanishing")
+    assert found.cells.verdict == [judge_share(float(found.cells.log10_share[0]))]
     assert found.median_confidence is None
     assert math.isnan(found.cells.median_low[0])
 
 
-@pytest.mark.parametrize("seeds", [6, 12])
-def test_a_median_of_0_is_called_growth_or_decay_by_no_more_than_5_percent_of_comparisons(seeds):
-    runs = 60
+@pytest.mark.parametrize(("limit", "seeds"), [(-4.0, 12), (-2.0, 6), (2.0, 6)])
+def test_a_median_at_a_limit_is_called_vanishing_stable_or_exploding_by_few_comparisons(limit, seeds):
+    # on either side of the limit is another verdict: one is right by chance, in at most 5 % of comparisons
+    runs, rate = 40, limit * math.log(10) / 100
     found = [
-        gradflow.compare(of_median(0.0), seeds=seeds, seed=seed, **LINEAR_UNIT).cells.verdict[0]
+        gradflow.compare(of_median(rate), seeds=seeds, seed=seed, **LINEAR_UNIT).cells.verdict[0]
         for seed in range(runs)
     ]
-    assert sum(word in ("exploding", "vanishing") for word in found) <= binom.ppf(0.99, runs, 0.05)
+    assert sum(word != "borderline" for word in found) <= binom.ppf(0.99, runs, 0.05)
 
 
 def test_draws_whose_state_overflows_are_above_the_median_and_do_not_decide_it_alone():
@@ -310,4 +351,6 @@ def test_draws_whose_state_overflows_are_above_the_median_and_do_not_decide_it_a
         assert (found.cells.blow_up_step[0] is not None) == (overflow > 0)
         # the second from either end of nine
         assert math.isinf(found.cells.median_high[0]) == (overflow >= 2)
-        assert (found.cells.verdict[0] == "exploding") == (np.sort(np.abs(weights))[1] > 1)
+        steps = 300 if not overflow else found.cells.blow_up_step[0] - 1
+        low = steps * math.log10(np.sort(np.abs(weights))[1])
+        assert (found.cells.verdict[0] == "exploding") == (low > 2)

@@ -155,9 +155,9 @@ def test_no_step_is_larger_than_its_bound_and_a_multiple_of_the_identity_reaches
 
 
 @pytest.mark.parametrize("horizon", [50, 200])
-def test_the_leak_is_tuned_until_a_gradient_arrives(horizon):
+def test_the_leak_is_tuned_until_a_gradient_is_stable(horizon):
     found = gradflow.init("leaky:a=0.5", hidden=16, features=4, horizon=horizon, seeds=2)
-    assert (found.parameter, found.arrival, found.constructor) == ("a", "arrives", None)
+    assert (found.parameter, found.verdict, found.constructor) == ("a", "stable", None)
     again = parse_cell(f"leaky:a={found.value!r}")  # the value is one that the cell takes
     assert again.options["a"] == found.value < 0.5
 

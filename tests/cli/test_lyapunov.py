@@ -266,13 +266,13 @@ def test_progress_goes_to_a_terminal_on_stderr_and_never_to_stdout(cli):
     assert quiet.err == ""
 
 
-def test_the_gate_does_not_fire_on_what_is_undecided_unless_asked(cli, tmp_path):
+def test_the_gate_does_not_fire_on_what_is_borderline_unless_asked(cli, tmp_path):
     coins = np.random.default_rng(0).integers(0, 2, 400)
     path = tmp_path / "turns.npy"
     np.save(path, np.array([np.diag([2.0, 0.5]), np.diag([0.5, 2.0])])[coins])
     command = ("lyapunov", "--jacobians", path, "-k", 1, "-f", "json")
     decided = [word for name in ("exploding", "vanishing", "stable") for word in ("--fail-on", name)]
     assert cli(*command, *decided).code == 0
-    outcome = cli(*command, "--fail-on", "undecided")
+    outcome = cli(*command, "--fail-on", "borderline")
     assert outcome.code == 3
-    assert outcome.object["summary"]["verdict"] == "undecided"
+    assert outcome.object["summary"]["verdict"] == "borderline"

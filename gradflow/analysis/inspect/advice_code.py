@@ -1,5 +1,6 @@
 """The lines of a framework that make a change to a layer before it is trained."""
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 from gradflow.analysis.inspect.findings import Finding
@@ -7,7 +8,9 @@ from gradflow.analysis.inspect.remedies import RemedyTrial
 from gradflow.layouts.names import strip_wrappers
 
 CHRONO_COUNTERPARTS = {"f": "i"}  # gates that chrono initialization biases the other way
-KERAS_GATES = {"lstm": "ifgo", "gru": "zrn"}  # Keras' order, in the letters of torch
+# The order in which the frameworks stack the gates of a layer, in the letters of torch.
+TORCH_GATES = {"rnn": "h", "lstm": "ifgo", "gru": "rzn"}
+KERAS_GATES = {"rnn": "h", "lstm": "ifgo", "gru": "zrn"}
 
 
 class _TorchNames(NamedTuple):
@@ -53,7 +56,7 @@ def write_keras_code(trial: RemedyTrial, finding: Finding) -> str:
         case "orthogonal":
             lines = [
                 "weights[1] = np.hstack([np.linalg.qr(np.random.standard_normal("
-                f"({size}, {size})))[0] for _ in range({len(finding.blocks)})])"
+                f"({size}, {size})))[0] for _ in range({len(KERAS_GATES[finding.cell])})])"
             ]
         case "chrono":
             gate, condition = _find_retaining_gate(finding), _ask_for_keras_bias(finding)
@@ -93,18 +96,22 @@ def _ask_for_keras_bias(finding: Finding) -> str:
 
 def _set_torch_bias(finding: Finding, names: _TorchNames, gate: str, value: str) -> list[str]:
     """Return statements that set the sum of torch's two biases of a gate."""
-    rows = finding.blocks[gate]
-    place = f"[{rows.start}:{rows.stop}]"
+    place = f"[{_find_rows(TORCH_GATES, finding, gate)}]"
     return [f"{names.recurrent_bias}.data{place} = {value}", f"{names.other_bias}.data{place} = 0"]
 
 
 def _set_keras_bias(finding: Finding, gate: str, value: str) -> list[str]:
-    first = KERAS_GATES[finding.cell].index(gate) * finding.hidden_size
-    place = f"{first}:{first + finding.hidden_size}"
+    place = _find_rows(KERAS_GATES, finding, gate)
     if finding.cell != "gru":
         return [f"weights[2][{place}] = {value}"]
     # a gru that resets after the product has two rows of biases, which are added
     return [f"weights[2][..., {place}] = 0", f"np.atleast_2d(weights[2])[0, {place}] = {value}"]
+
+
+def _find_rows(gates: Mapping[str, str], finding: Finding, gate: str) -> str:
+    """Return the rows of a gate, in the order of a framework, as a slice."""
+    first = gates[finding.cell].index(gate) * finding.hidden_size
+    return f"{first}:{first + finding.hidden_size}"
 
 
 def _find_retaining_gate(finding: Finding) -> str:

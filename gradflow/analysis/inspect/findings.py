@@ -77,7 +77,6 @@ class Finding(NamedTuple):
     gates: list[GateRow]
     trials: list[RemedyTrial]
     array_names: tuple[str, ...]  # in the file
-    blocks: Mapping[str, slice]  # rows of each gate, in the order of torch
     weight_hh: Array
     trajectory_error: float  # how far rounding of the states may move a norm, in decades
 
@@ -248,7 +247,6 @@ def _finding(
         gates=gate_rows(cell, activity, every_step=question.gate_steps),
         trials=list(trials(case)) if question.gives_advice else [],
         array_names=tuple(array.name for array in layer.stored),
-        blocks=cell.blocks,
         weight_hh=cell.weight_hh,
         trajectory_error=state_norm_error(trajectory),
     )
