@@ -17,7 +17,6 @@ from gradflow.cli.options import (
     Key,
     Seed,
     Steps,
-    Transient,
     assumptions,
     integer,
     option,
@@ -45,7 +44,14 @@ def lyapunov(
         integer("-k", "--count", metavar="K", help="Number of leading exponents.", show_default="all"),
     ] = None,
     steps: Steps = None,
-    transient: Transient = None,
+    transient: Annotated[
+        int | None,
+        option(
+            "--transient",
+            metavar="T",
+            help="Steps to leave out before these. Default: a tenth as many, or 0 with --jacobians.",
+        ),
+    ] = None,
     tolerance: Annotated[
         float | None,
         option("--tolerance", metavar="E", help="Continue until every standard error is at most E."),
@@ -81,7 +87,7 @@ def lyapunov(
       gradflow lyapunov lstm --hidden 64 -k 8 --steps 5000 --seeds 4
       gradflow lyapunov gru --tolerance 0.001
       gradflow lyapunov model.safetensors::encoder --input features.npy
-      gradflow lyapunov --jacobians J.npy --transient 0 --table exponents -f csv
+      gradflow lyapunov --jacobians J.npy --table exponents -f csv
       gradflow lyapunov --jacobians - --fail-on exploding
 
     \b

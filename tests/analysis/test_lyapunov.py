@@ -136,7 +136,7 @@ def test_skew_tent_map_has_the_entropy_of_its_coin():
 
 
 def test_cat_map_has_the_logarithms_of_its_eigenvalues():
-    found = of(np.tile(CAT_MAP, (300, 1, 1)))
+    found = of(np.tile(CAT_MAP, (300, 1, 1)), transient=30)
     expected = math.log((3 + math.sqrt(5)) / 2)
     assert expected == pytest.approx(0.9624236501, abs=5e-11)
     np.testing.assert_allclose(found.exponents.exponent, [expected, -expected], rtol=0, atol=1e-13)
@@ -247,7 +247,7 @@ def test_diagonal_matrices_have_sorted_logarithms(order):
     "diagonal", [(1e308, 1e-308), (1.0, 1e-308), (1e308, 1e-300), (1e308, 1.0, -1e-308), (-1e308,) * 2]
 )
 def test_diagonal_matrices_at_the_ends_of_a_doubles_range_have_sorted_logarithms(diagonal):
-    found = gradflow.lyapunov(jacobians=np.tile(np.diag(diagonal), (60, 1, 1)))
+    found = gradflow.lyapunov(jacobians=np.tile(np.diag(diagonal), (60, 1, 1)), transient=6)
     expected = sorted((math.log(abs(entry)) for entry in diagonal), reverse=True)
     np.testing.assert_allclose(found.exponents.exponent, expected, atol=1e-11)
     assert not any("rounding" in note for note in found.notes)
@@ -424,7 +424,7 @@ def test_a_matrix_and_its_inverse_in_turns_grow_by_no_more_than_the_stated_error
     ],
 )
 def test_a_conclusion_counts_steps_and_exponents_in_the_singular_and_the_plural(diagonal, says):
-    assert says in of(np.tile(np.diag(diagonal), (200, 1, 1))).conclusion
+    assert says in of(np.tile(np.diag(diagonal), (200, 1, 1)), transient=100).conclusion
 
 
 @pytest.mark.parametrize("gain", [0.7, 1.0, 1.2])
@@ -608,14 +608,24 @@ def test_history_ends_at_the_exponents():
     assert sorted(set(table.index)) == [1, 2, 3]
 
 
-def test_a_stack_without_a_word_of_steps_is_measured_after_a_tenth():
+def test_all_of_a_stack_is_measured_unless_a_transient_is_asked_for():
     stack = np.random.default_rng(0).standard_normal((200, 2, 2))
     found = of(stack)
-    assert (found.transient, found.steps) == (20, 180)
-    assert of(stack, transient=0).steps == 200
-    assert of(stack, steps=200).transient == 0
-    assert of(stack, steps=50).transient == 5
-    assert of(stack, steps=199).transient == 1
+    assert (found.transient, found.steps, found.params["transient"]) == (0, 200, 0)
+    assert found.sum == pytest.approx(np.linalg.slogdet(stack)[1].mean(), abs=1e-13)
+    assert found.to_json() == of(stack, transient=0).to_json()
+    early = of(stack, steps=50)
+    assert (early.transient, early.steps) == (0, 50)
+    late = of(stack, transient=20)
+    assert (late.transient, late.steps) == (20, 180)
+    assert gradflow.lyapunov(jacobians=[[[2.0]]]).largest == math.log(2)  # a tenth of a step is none to lose
+
+
+def test_cells_and_inputs_settle_over_a_tenth():
+    data = np.random.default_rng(0).standard_normal((200, 3))
+    for options in ({"input": data}, {"steps": 180}):
+        found = gradflow.lyapunov("gru", hidden=4, **options)
+        assert (found.transient, found.steps) == ((20, 180) if "input" in options else (18, 180))
 
 
 def test_the_same_seed_gives_the_same_numbers_and_another_others():

@@ -79,7 +79,7 @@ def test_convert_takes_models_too(tmp_path):
 @pytest.mark.parametrize("question", ONE_NETWORK)
 @pytest.mark.parametrize("model", [TWO, Module(TWO), gradflow.from_state_dict(TWO)])
 def test_of_several_networks_the_names_are_listed(question, model):
-    with pytest.raises(UsageError, match=r"several networks; choose one .*\['first'\]: first, second"):
+    with pytest.raises(UsageError, match=r"several networks; choose one, as in .*\['first'\]: first, second"):
         QUESTIONS[question](model)
 
 

@@ -65,7 +65,9 @@ def lyapunov(
     steps : int, optional
         Steps measured; all that a file has after the transient, else 1000.
     transient : int, optional
-        Steps before them, in which state and columns settle; a tenth as many.
+        Steps before them, in which state and columns settle. Default: a tenth as many; with Jacobians 0, so
+        that all of them are measured. The columns start at random, which moves an exponent by about 1/T; the
+        standard error shows that.
     tolerance : float, optional
         Run on until every standard error is at most that, in nats per step: at most 1000 times ``steps``.
     hidden : int, optional
@@ -113,7 +115,7 @@ def lyapunov(
     Arnold's cat map has ±ln((3 + √5)/2):
 
     >>> import numpy as np
-    >>> found = lyapunov(jacobians=np.tile([[2.0, 1.0], [1.0, 1.0]], (400, 1, 1)))
+    >>> found = lyapunov(jacobians=np.tile([[2.0, 1.0], [1.0, 1.0]], (400, 1, 1)), transient=40)
     >>> found.exponents.exponent.round(9).tolist()
     [0.96242365, -0.96242365]
     >>> found.sum_rule_error < 1e-12
@@ -145,7 +147,7 @@ def lyapunov(
         }  # fmt: skip
         refuse_without_effect(of_cells, "beside Jacobians: it is for a cell")
         stack = _stack(jacobians, key)
-        plan = plan_of(steps, transient, len(stack))
+        plan = plan_of(steps, 0 if transient is None else transient, len(stack))
         orbits, text = [StackOrbit(stack, count in (None, len(stack[0])))], None
     else:
         spec, seeds = _read_subject(cell, assume), 1 if seeds is None else seeds

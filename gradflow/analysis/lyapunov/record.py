@@ -65,7 +65,7 @@ class Lyapunov(Record):
 
     >>> import numpy as np
     >>> import gradflow
-    >>> found = gradflow.lyapunov(jacobians=np.tile(np.diag([0.5, 2.0]), (200, 1, 1)))
+    >>> found = gradflow.lyapunov(jacobians=np.tile(np.diag([0.5, 2.0]), (200, 1, 1)), transient=50)
     >>> bool(np.allclose(found.exponents.exponent, [np.log(2), -np.log(2)], atol=1e-12))
     True
     >>> found.verdict, abs(found.sum) < 1e-12, found.kaplan_yorke_dimension

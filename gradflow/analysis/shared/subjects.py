@@ -83,9 +83,7 @@ def read_subjects(cells: Sequence[Subject], assume: Mapping[str, Any] | None = N
         elif is_model(cell):
             checkpoint = open_model(cell, assume=given)
             read += [] if is_read(cell) else [checkpoint]
-            choice = (
-                f"choose one of gradflow.from_state_dict or load, as in [{checkpoint.networks[0].name!r}]"
-            )
+            choice = f"choose one, as in gradflow.from_state_dict(...)[{checkpoint.networks[0].name!r}]"
             network = choose_network(checkpoint, "", choice)
             unique = next(name for name in _count_names(network.name) if name not in taken)
             taken.add(unique)
