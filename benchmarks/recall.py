@@ -64,9 +64,12 @@ class Network(NamedTuple):
 
 def list_networks() -> Iterator[Network]:
     """Yield every network of the yardstick, the short sequences first."""
+    for length in (20, 50, 100, 200):
+        for cell in INITS:
+            yield Network(cell, "advised", length, "other", "end")
     for length in (10, 20, 30, 50, 100, 200):
         for cell, inits in INITS.items():
-            for init in inits:
+            for init in inits if length < 200 else (inits[-2], inits[-1], inits[0]):
                 yield Network(cell, init, length, "other", "end")
                 if length in (10, 30, 100):
                     yield Network(cell, init, length, "same", "end")
@@ -108,8 +111,20 @@ class Recall(torch.nn.Module):  # type: ignore[misc, unused-ignore]
                 torch.nn.init.orthogonal_(weights)
             case "identity":
                 torch.nn.init.eye_(weights)
+            case "advised":
+                self.take_advice(network)
             case "gain2":
                 weights *= 2.0 / (float(np.sqrt(1 / 3)))  # the spectral radius of a fresh matrix is √(1/3)
+
+    def take_advice(self, network: Network) -> None:
+        """Run the code that gradflow advises for torch's own weights, along the inputs of the layer."""
+        weights = {name: value.numpy() for name, value in self.layer.state_dict().items()}
+        inputs = self.embedding(draw_inspected(network)).double().numpy()
+        advice = gradflow.inspect(
+            gradflow.from_state_dict(weights), input=inputs, length=network.length
+        ).advice
+        if advice is not None and True in advice.advised:
+            exec(advice.code[advice.advised.index(True)], {"model": self.layer, "torch": torch})
 
     def forward(self, tokens: torch.Tensor) -> torch.Tensor:
         """Return the scores of the symbols at every step."""
@@ -125,12 +140,18 @@ def draw_tokens(network: Network, count: int, generator: torch.Generator) -> tor
     return tokens
 
 
+def draw_inspected(network: Network) -> torch.Tensor:
+    """Return the sequences along which gradflow measures."""
+    return draw_tokens(network, INSPECTED_SEQUENCES, torch.Generator().manual_seed(10**6))
+
+
 def save_weights(model: Recall, network: Network, folder: Path, stage: str) -> None:
     """Save the recurrent layer, and what it receives of a few sequences."""
-    tokens = draw_tokens(network, INSPECTED_SEQUENCES, torch.Generator().manual_seed(10**6))
     torch.save(model.layer.state_dict(), folder / f"{network.name}.{stage}.pt")
     with torch.no_grad():
-        np.save(folder / f"{network.name}.{stage}.npy", model.embedding(tokens).double().numpy())
+        np.save(
+            folder / f"{network.name}.{stage}.npy", model.embedding(draw_inspected(network)).double().numpy()
+        )
 
 
 def train(network: Network, folder: Path) -> dict[str, Any]:

@@ -267,7 +267,7 @@ def test_progress_goes_to_a_terminal_on_stderr_and_never_to_stdout(cli):
     assert quiet.err == ""
 
 
-def test_the_gate_does_not_fire_on_what_is_undecided_unless_asked(cli, tmp_path):
+def test_the_gate_does_not_fire_on_what_is_borderline_unless_asked(cli, tmp_path):
     coins = np.random.default_rng(0).permutation(np.arange(400) % 2)  # as many of one side as of the other
     path = tmp_path / "turns.npy"
     np.save(path, np.array([np.diag([2.0, 0.5]), np.diag([0.5, 2.0])])[coins])
