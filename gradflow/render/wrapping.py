@@ -4,7 +4,7 @@ import re
 from textwrap import wrap
 
 # A name may be broken after one of these marks; a decimal point is not one of them.
-_NAME_MARK = re.compile(r"([_/,]|::|(?<!\d)\.|\.(?!\d))(?=\S)")
+_NAME_MARK = re.compile(r"([_/,=]|::?(?!:)|(?<!\d)\.|\.(?!\d))(?=\S)")
 _BREAK = "\v"  # white space that no printable name contains
 
 
@@ -27,8 +27,15 @@ def wrap_name(name: str, width: int) -> list[str]:
     >>> wrap_name("model.pt::encoder.lstm f", 13), wrap_name("rnn:activation=relu,gain=0.3", 20)
     (['model.pt::', 'encoder.lstm', 'f'], ['rnn:activation=relu,', 'gain=0.3'])
     """
-    lines = wrap(_NAME_MARK.sub(rf"\1{_BREAK}", name), width, replace_whitespace=False)
-    return [line.replace(_BREAK, "") for line in lines] or [""]
+    lines = [""]
+    for word in name.split():
+        gap = " "
+        for piece in split_name(word):
+            filled = f"{lines[-1]}{gap}{piece}" if lines[-1] else piece
+            # a piece that no line can hold is cut
+            lines[-1:] = [filled] if len(filled) <= width else [lines[-1], *wrap(piece, width)]
+            gap = ""
+    return [line for line in lines if line] or [""]
 
 
 def wrap_text(text: str, width: int | None) -> list[str]:

@@ -1,5 +1,7 @@
 """Columns of a table fit the screen, keep their numbers and words whole, and fill the room there is."""
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -7,7 +9,7 @@ from gradflow.render.style import Style
 from gradflow.render.text.grids import TextGrid
 from gradflow.render.text.rich_tables import describe_unfit, fit_columns
 from gradflow.render.text.table import _make_grid_lines, _print_lines
-from gradflow.render.wrapping import split_name
+from gradflow.render.wrapping import split_name, wrap_name
 
 WORDS = ["1", "-0.25", "3.162e-21", "rnn", "encoder.lstm.l0", "log10_norm_ratio_high", "lets the cell out"]
 ENTRIES = st.sampled_from(WORDS)
@@ -70,3 +72,16 @@ def test_rows_have_every_letter_of_the_columns_that_fit(grid, screen):
     remark = describe_unfit(grid, places)
     letters = sorted("".join(text.replace("─", "").split()))
     assert letters == sorted("".join((wanted + remark).split()))
+
+
+@given(st.lists(ENTRIES, min_size=1, max_size=4).map(" ".join), st.integers(1, 40))
+def test_names_are_broken_between_pieces_into_as_few_lines_as_possible(name, width):
+    lines = wrap_name(name, width)
+    pieces = split_name(name)
+    assert "".join("".join(lines).split()) == "".join(name.split())
+    assert all(len(line) <= width for line in lines)
+    if max(map(len, pieces)) <= width:
+        assert all(part in pieces for line in lines for part in split_name(line))
+        for line, below in pairwise(lines):
+            gap = " " if f"{line} {split_name(below)[0]}" in " ".join(name.split()) else ""
+            assert len(line + gap + split_name(below)[0]) > width

@@ -31,7 +31,7 @@ def fit_columns(grid: TextGrid, screen: int | None) -> FittedColumns:
     """Return the columns that fit a screen: from the left, each that has room for its longest word.
 
     Text is wrapped into the room that is left, that of the first columns least. Names in the first column are
-    wrapped only if they are longer than a third of the screen.
+    wrapped if they are longer than a third of the screen, or if all columns fit then.
 
     Examples
     --------
@@ -44,17 +44,28 @@ def fit_columns(grid: TextGrid, screen: int | None) -> FittedColumns:
     if screen is None or _measure_total(natural) <= screen:
         return FittedColumns([*range(len(columns))], natural)
     least = [max(_measure_longest_piece(entry) for entry in entries) for entries in columns]
-    places, widths = [0], [min(natural[0], max(least[0], screen // 3), screen - 1)]
-    for place in range(1, len(columns)):
-        if _measure_total([*widths, least[place]]) <= screen:
-            places.append(place)
-            widths.append(least[place])
+    third = min(natural[0], max(least[0], screen // 3), screen - 1)
+    fitted = _choose_columns([third, *least[1:]], screen)
+    if len(fitted.places) < len(columns):
+        narrow = _choose_columns([min(least[0], screen - 1), *least[1:]], screen)
+        fitted = narrow if len(narrow.places) == len(columns) else fitted
+    places, widths = fitted
     spare = screen - _measure_total(widths)
     for k, place in enumerate(places):
         more = min(spare, natural[place] - widths[k])
         widths[k] += more
         spare -= more
     return FittedColumns(places, widths)
+
+
+def _choose_columns(least: Sequence[int], screen: int) -> FittedColumns:
+    """Return the columns that fit a screen side by side, with their least widths; always the first."""
+    fitted = FittedColumns([0], [least[0]])
+    for place, width in enumerate(least[1:], 1):
+        if _measure_total([*fitted.widths, width]) <= screen:
+            fitted.places.append(place)
+            fitted.widths.append(width)
+    return fitted
 
 
 def make_rich_table(grid: TextGrid, fitted: FittedColumns, style: Style) -> Table:

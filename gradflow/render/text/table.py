@@ -57,8 +57,10 @@ def render_table(record: Record, style: Style) -> str:
 
 def _make_panel(record: Record, sentences: Sequence[str], style: Style) -> Panel:
     """Return the conclusion in a frame, a paragraph for each subject, with the color of the worst verdict."""
-    longest = max(cell_len(word) for sentence in sentences for word in sentence.split()) + PANEL_MARGIN
-    width = max(PROSE_WIDTH, longest) if style.width is None else min(style.width, MAX_PROSE_WIDTH)
+    longest = max((cell_len(word) for sentence in sentences for word in sentence.split()), default=0)
+    width = (
+        max(PROSE_WIDTH, longest + PANEL_MARGIN) if style.width is None else min(style.width, MAX_PROSE_WIDTH)
+    )
     paragraphs = [Text(sentence) for sentence in sentences]
     for paragraph in paragraphs:
         for word in VERDICT_WORD.finditer(paragraph.plain):
