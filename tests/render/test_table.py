@@ -122,6 +122,17 @@ def test_main_table_has_every_value_of_its_columns(result, draw):
     assert checked or result.command == "convert"
 
 
+def test_columns_with_detail_are_shown_with_details_only(result, draw):
+    tables = describe_fields(result, TableMeaning)
+    for grid in make_main_grids(result, Style()):
+        columns = describe_fields(tables[grid.name][1], ColumnMeaning)
+        text = draw(result, "table", Style(details=True))
+        for name, (column, entries) in columns.items():
+            if column.detail:
+                assert name not in grid.header
+                assert name in text or all(entry is None for entry in entries)
+
+
 @pytest.mark.parametrize("command", sorted(drawings.MAKERS))
 def test_main_tables_have_at_most_twelve_rows(command):
     record = drawings.of_command(command)

@@ -31,7 +31,8 @@ def fit_columns(grid: TextGrid, screen: int | None) -> FittedColumns:
     """Return the columns that fit a screen: from the left, each that has room for its longest word.
 
     Text is wrapped into the room that is left, that of the first columns least. Names in the first column are
-    wrapped if they are longer than a third of the screen, or if all columns fit then.
+    wrapped if they are longer than half the screen, or if all columns fit then; where columns are left out,
+    if they are longer than a third.
 
     Examples
     --------
@@ -44,12 +45,12 @@ def fit_columns(grid: TextGrid, screen: int | None) -> FittedColumns:
     if screen is None or _measure_total(natural) <= screen:
         return FittedColumns([*range(len(columns))], natural)
     least = [max(_measure_longest_piece(entry) for entry in entries) for entries in columns]
-    third = min(natural[0], max(least[0], screen // 3), screen - 1)
-    fitted = _choose_columns([third, *least[1:]], screen)
-    if len(fitted.places) < len(columns):
-        narrow = _choose_columns([min(least[0], screen - 1), *least[1:]], screen)
-        fitted = narrow if len(narrow.places) == len(columns) else fitted
-    places, widths = fitted
+    trials = [
+        _choose_columns([min(natural[0], max(least[0], limit), screen - 1), *least[1:]], screen)
+        for limit in (screen // 3, screen // 2, 0)
+    ]
+    whole = [trial for trial in trials[1:] if len(trial.places) == len(columns)]
+    places, widths = whole[0] if whole else trials[0]
     spare = screen - _measure_total(widths)
     for k, place in enumerate(places):
         more = min(spare, natural[place] - widths[k])
