@@ -75,12 +75,16 @@ class PlaneDrawing(NamedTuple):
 
 
 class ImageDrawing(NamedTuple):
-    """The column ``value`` as a color at ``x`` and ``y``; a panel for each value of ``panels``."""
+    """The column ``value`` as a color at ``x`` and ``y``; a panel for each value of ``panels``.
+
+    ``label`` labels the scale of colors; formulas in it are between $ signs.
+    """
 
     x: str
     y: str
     value: str
     panels: tuple[str, ...] = ()
+    label: str = ""
     title: str = ""
 
 

@@ -102,7 +102,7 @@ class OutputRequest(NamedTuple):
             raise UsageError(f"--all-rows conflicts with --rows {self.rows}: leave one of them out")
         if self.output == "":
             raise UsageError("-o is empty: expected the name of a file, or - for stdout")
-        if self.table is not None or self.plot is not None:
+        if self.table is not None or self.plot is not None or self.label:
             self._check_table(load(record_place))
         if self.fail_on:
             verdicts = load(record_place).verdicts
@@ -128,6 +128,9 @@ class OutputRequest(NamedTuple):
         names = [*tables, *meanings.get_meanings(record, meanings.MatrixMeaning), SUMMARY_NAME]
         if self.table is not None and self.table not in names:
             raise UsageError(describe_unknown("table", self.table, names))
+        named = any(getattr(drawing, "apart", ()) for meaning in tables.values() for drawing in meaning.drawn)
+        if self.label and not named:
+            raise UsageError(f"--label {self.label[0]}: the picture has no curves with names; leave it out")
         drawn = [name for name, meaning in tables.items() if meaning.drawn]
         if self.plot is not None and self.table not in (None, *drawn):
             raise UsageError(f"{self.table!r} has no picture; tables with a picture: {', '.join(drawn)}")

@@ -19,6 +19,9 @@ ADVICE = {
     "matrix twice": (("power", "0.9", "-m", "0.8"), ["twice", "'0.9'"]),
     "rows twice": (("power", "0.9", "--all-rows", "--rows", 3), ["--all-rows", "--rows 3"]),
     "no name": (("power", "0.9", "-o", ""), ["-o is empty", "- for stdout"]),
+    "label of a table": (("power", "0.9", "--label", "a"), ["--label", "--plot FILE or --chart"]),
+    "bounds of a table": (("power", "0.9", "--bounds"), ["--bounds", "--plot FILE or --chart"]),
+    "labels of no curves": (("power", "0.9", "--chart", "--label", "a"), ["no curves with names"]),
     "picture of numbers": (
         ("power", "0.9", "--plot", "x.png", "--table", "summary"),
         ["no picture", "norms"],

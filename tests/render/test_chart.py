@@ -115,8 +115,8 @@ def test_ascii_chart_is_ascii_apart_from_names(command):
 
 def test_ascii_chart_names_columns():
     text = chart(of_command("compare"), "map", unicode=False).splitlines()
-    assert text[:2] == ["map, rnn", "t [step], by k [step]"]
-    assert "log10_norm" in text
+    assert text[:2] == ["rnn: gradient between every pair of steps", "t, by k"]
+    assert "log10 of norm" in text
 
 
 @pytest.mark.parametrize("width", [40, 80])

@@ -1,5 +1,6 @@
 """A figure shows what the record contains: the tests look at matplotlib's artists."""
 
+import re
 from itertools import combinations
 
 import numpy as np
@@ -67,8 +68,8 @@ def test_curves_go_through_the_points_of_the_record():
     assert {tuple(point) for point in band.tolist()} == {(1.0, -0.5), (1.0, 0.5), (2.0, 2.5), (2.0, 3.5)}
     assert words(axes) == ["a", "a: limit", "b", "b: limit"]
     assert (axes.get_xlabel(), axes.get_ylabel()) == (
-        "steps that were walked [step]",
-        "log₁₀ of the height [m]",
+        "steps that were walked",
+        "height [m]",
     )
 
 
@@ -96,8 +97,8 @@ def test_infinite_values_are_marked_and_counted(value, end):
     marks = [line for line in items.lines if line.get_transform() == items.get_yaxis_transform()]
     assert [line.get_xydata()[0].tolist() for line in marks if len(line.get_xdata()) == 1] == [[end, 1.0]]
     told = figure.get_supxlabel()
-    assert f"walks: a: {'an exact 0' if value < 0 else 'inf (or over 1e+300)'} at 2 of 3 places" in told
-    assert f"things: {'-inf' if value < 0 else 'inf (or over 1e+300)'} at 1 of 2 places" in told
+    assert f"Walks: a: {'an exact 0' if value < 0 else 'inf (or over 1e+300)'} at 2 of 3 places" in told
+    assert f"Things: {'-inf' if value < 0 else 'inf (or over 1e+300)'} at 1 of 2 places" in told
 
 
 def test_points_are_sized_by_condition_and_defective_ones_are_crosses():
@@ -124,7 +125,7 @@ def test_image_has_values_in_place_zeros_gray_and_missing_white():
     assert to_hex(colors[1, 1]) == "#d4d4d4"
     assert to_hex(colors[1, 2]) == "#ffffff"
     (scale,) = axes.child_axes
-    assert scale.get_ylabel() == "log₁₀ of the depth [m]"
+    assert scale.get_ylabel() == "depth [m]"
 
 
 def test_exponents_have_error_bars():
@@ -235,3 +236,26 @@ def test_file_has_its_magic_and_no_date(kind):
 def test_table_without_picture_is_refused():
     with pytest.raises(UsageError, match="'words' has no picture"):
         gradflow.figure(whole(), table="words")
+
+
+@pytest.mark.parametrize(
+    ("ends", "texts"),
+    [
+        ((-30.0, 0.0), {"10⁰", "10⁻¹⁰", "10⁻²⁰", "10⁻³⁰"}),
+        ((-2.0, 1.0), {"10⁻²", "10⁻¹", "10⁰", "10¹"}),
+        ((-1.0, 0.0), {"0.1", "0.2", "0.5", "1"}),
+        ((0.0, 0.1), {"1", "1.2"}),
+        ((-5000.5, -5000.0), {"5·10⁻⁵⁰⁰¹", "1·10⁻⁵⁰⁰⁰"}),
+        ((4000.0, 5000.0), {"10⁴⁰⁰⁰", "10⁵⁰⁰⁰"}),
+    ],
+)
+def test_ticks_of_a_logarithmic_axis_are_powers_or_numbers(ends, texts):
+    axes = gradflow.figure(outing(walks=walks({"a": list(ends)}))).axes[0]
+    formatter, low, high = axes.yaxis.get_major_formatter(), *axes.get_ylim()
+    shown = {formatter(tick): tick for tick in axes.get_yticks() if low <= tick <= high}
+    assert texts <= set(shown)
+    for text, tick in shown.items():
+        power = re.fullmatch(r"(?:([\d.]+)·)?10([⁻⁰¹²³⁴⁵⁶⁷⁸⁹]+)", text)
+        number = float((power[1] or 1) if power else text)
+        decades = float(power[2].translate(str.maketrans("⁻⁰¹²³⁴⁵⁶⁷⁸⁹", "-0123456789"))) if power else 0.0
+        assert np.log10(number) + decades == pytest.approx(tick, abs=1e-6)

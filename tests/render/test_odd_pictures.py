@@ -29,14 +29,14 @@ def test_extreme_number_is_drawn_or_counted(value):
 
 def test_denormals_have_an_axis():
     record = outing(walks=walks({"a": [0.0, 5e-324, 1e-323]}))
-    assert "walks" in gradflow.to_text(record, "chart")
+    assert "Walks" in gradflow.to_text(record, "chart")
 
 
 @pytest.mark.parametrize("matrix", ["1.7e308", "8e307 1; 0 -8e307"])
 def test_powers_of_a_huge_matrix_are_drawn(matrix):
     found = gradflow.power(matrix)
     gradflow.figure(found).draw_without_rendering()
-    assert "eigenvalues" in gradflow.to_text(found, "chart", table="eigenvalues")
+    assert "Eigenvalues" in gradflow.to_text(found, "chart", table="eigenvalues")
 
 
 def test_maps_share_their_colors():

@@ -1,5 +1,6 @@
 """Panels contain the numbers and metadata of the record, for every command and for an invented record."""
 
+import re
 from dataclasses import is_dataclass
 from typing import get_args, get_type_hints
 
@@ -8,7 +9,7 @@ import pytest
 
 import gradflow
 from gradflow.cli import COMMANDS
-from gradflow.drawing import CurveDrawing, ImageDrawing, ItemDrawing, PlaneDrawing
+from gradflow.drawing import CurveDrawing, DrawingChoice, ImageDrawing, ItemDrawing, PlaneDrawing
 from gradflow.errors import UsageError
 from gradflow.record import ColumnMeaning, Record, TableMeaning, get_meanings
 from gradflow.render.plots.panels import (
@@ -46,9 +47,10 @@ def lines_of(drawing):
 
 def named_columns(drawing):
     """Return every column that a drawing names."""
-    if isinstance(drawing, PlaneDrawing | ImageDrawing):
-        panels = getattr(drawing, "panels", ())
-        return [*(part for part in drawing if isinstance(part, str)), *panels]
+    if isinstance(drawing, PlaneDrawing):
+        return [drawing.re, drawing.im, drawing.size]
+    if isinstance(drawing, ImageDrawing):
+        return [drawing.x, drawing.y, drawing.value, *drawing.panels]
     others = (
         [drawing.x, *drawing.apart, *drawing.panels] if isinstance(drawing, CurveDrawing) else drawing.names
     )
@@ -89,7 +91,8 @@ def test_axes_have_labels_and_units(command):
     found = make_panels(record)
     assert {one.head.table for one in found} == set(get_drawn_tables(record))
     for one in found:
-        assert one.head.title.startswith(one.head.name)
+        assert one.head.title
+        assert "_" not in one.head.title  # words, not names of tables
         assert one.head.y.label
         assert one.head.x.label or isinstance(one, ItemPanel)
     for table, rows in get_drawn_tables(record).items():
@@ -107,8 +110,8 @@ def test_each_drawing_and_value_has_a_panel():
     assert [one.head.name for one in found] == [
         "walks", "things", "points", "pixels", "panels, near", "panels, far",
     ]  # fmt: skip
-    assert found[0].head.x == ("steps that were walked [step]", "step [step]")
-    assert found[0].head.y == ("log₁₀ of the height [m]", "log10_height [m]")
+    assert found[0].head.x == ("steps that were walked", "step", False)
+    assert found[0].head.y == ("height [m]", "height [m]", True)
     assert found[0].levels == {-3.0: "sea level"}
 
 
@@ -146,7 +149,9 @@ def test_flow_beyond_a_double_is_drawn_with_format_limits():
 
 def test_flow_has_band_and_bound():
     record = of_command("compare")
-    series = {one.label: one for one in only(record, "flow", CurvePanel).series}
+    assert {one.label for one in only(record, "flow", CurvePanel).series} == {"rnn", "lstm", "gru"}
+    (panel,) = make_panels(record, "flow", DrawingChoice(bounds=True))
+    series = {one.label: one for one in panel.series}
     rows = np.array(record.flow.cell) == "rnn"
     assert series["rnn"].y.tolist() == record.flow.log10_norm[rows].tolist()
     assert series["rnn"].low.tolist() == record.flow.log10_norm_low[rows].tolist()
@@ -239,3 +244,53 @@ def test_table_without_picture_is_refused_with_the_valid_ones():
         make_panels(record, "words")
     with pytest.raises(UsageError, match="no table of the result has a picture"):
         make_panels(Outing(params={}, conclusion=""))
+
+
+def test_labels_name_the_curves_of_every_panel_in_order():
+    record = of_command("compare")
+    labels = DrawingChoice(("plain", "LSTM", "gated"))
+    found = make_panels(record, choice=labels)
+    assert [one.label for one in found[0].series] == ["plain", "LSTM", "gated"]
+    plain = make_panels(record)
+    for one, other in zip(found, plain, strict=True):
+        assert type(one) is type(other)
+        if isinstance(one, CurvePanel):
+            assert [series.y.tolist() for series in one.series] == [
+                series.y.tolist() for series in other.series
+            ]
+    shown = " ".join(str(one.head.title) + str(getattr(one, "names", "")) for one in found)
+    assert "plain" in shown
+    assert "rnn" not in shown
+
+
+@pytest.mark.parametrize(
+    ("command", "labels", "says"),
+    [
+        ("compare", ("a", "b"), "2 labels for 3 curves (rnn, lstm, gru): give one label for each"),
+        ("compare", ("a", "b", "c", "d"), "4 labels for 3 curves"),
+        ("compare", ("a", "b", "b"), "expected different ones"),
+        ("power", ("a",), "no curves with names"),
+    ],
+)
+def test_labels_of_another_number_are_refused(command, labels, says):
+    with pytest.raises(gradflow.errors.UsageError, match=re.escape(says)):
+        make_panels(of_command(command), choice=DrawingChoice(labels))
+
+
+@pytest.mark.parametrize(
+    ("options", "label"),
+    [
+        ({}, "$‖∂s_T/∂s_{T−k}‖$"),
+        ({"view": "forward"}, "$‖∂s_k/∂s_0‖$"),
+        ({"block": "hh,cc"}, "norm of the product"),
+        ({"norm": "min"}, "norm of the product"),
+    ],
+)
+def test_axis_of_the_flow_names_what_was_measured(options, label):
+    record = gradflow.compare("lstm", hidden=2, features=2, steps=3, seeds=1, **options)
+    assert make_panels(record, "flow")[0].head.y.label == label
+
+
+def test_panels_of_bptt_have_their_own_titles():
+    titles = [one.head.title for one in make_panels(of_command("bptt"))]
+    assert len(set(titles)) == len(titles) == 5

@@ -210,21 +210,44 @@ class Flow(Record):
     )
     path_means: PathMeans | None = table(
         "the terms of ∂c_t/∂c_{t−1}, averaged over steps",
-        drawn=[ItemDrawing(("cell", "path", "layer"), (DrawnColumn("share"),))],
+        drawn=[
+            ItemDrawing(
+                ("cell", "path", "layer"),
+                (DrawnColumn("share"),),
+                title="terms of the gradient of the cell state, mean over steps",
+            )
+        ],
         absent="add --paths (paths=True), and a cell with a cell state: lstm",
         shown=True,
     )
     paths: Paths | None = table(
         "the terms of ∂c_t/∂c_{t−1} at every step",
         value="log10_norm",
-        drawn=[CurveDrawing("step", (DrawnColumn("share"),), apart=("path",), panels=("cell", "layer"))],
+        drawn=[
+            CurveDrawing(
+                "step",
+                (DrawnColumn("share"),),
+                apart=("path",),
+                panels=("cell", "layer"),
+                title="terms of the gradient of the cell state",
+            )
+        ],
         absent="add --paths (paths=True), and a cell with a cell state: lstm",
     )
     map: PairMap | None = table(
         "norm of ∂s_t/∂s_k for every pair",
         value="log10_norm",
         absent="add --map (pair_map=True)",
-        drawn=[ImageDrawing("k", "t", "log10_norm", panels=("cell",))],
+        drawn=[
+            ImageDrawing(
+                "k",
+                "t",
+                "log10_norm",
+                panels=("cell",),
+                label="$‖∂s_t/∂s_k‖$",
+                title="gradient between every pair of steps",
+            )
+        ],
     )
 
     @property

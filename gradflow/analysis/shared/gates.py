@@ -143,7 +143,12 @@ def bands(*apart: str) -> CurveDrawing:
     """Return the picture of gate steps: a panel for each gate, a curve for each value of ``apart``."""
     median = DrawnColumn("median", low="low", high="high")
     return CurveDrawing(
-        "step", (median,), apart, panels=("gate",), label="value of the gate: median, 5 to 95 %"
+        "step",
+        (median,),
+        apart,
+        panels=("gate",),
+        label="value of the gate: median, 5 to 95 %",
+        title="values at every step",
     )
 
 

@@ -16,7 +16,7 @@ from matplotlib.patches import Circle
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 from numpy.typing import NDArray
 
-from gradflow.notation.formulas import split_spans, strip_marks
+from gradflow.notation.formulas import split_spans
 from gradflow.render.plots.panels import (
     AxisLabel,
     CurvePanel,
@@ -46,6 +46,8 @@ LETTER_WIDTH = 0.06  # inches, about
 MARGIN_WIDTH = 1.0  # inches beside the axes of a panel, about
 MIN_POWER_DECADES = 2.0  # of an axis whose ticks are powers of ten
 MIN_NUMBER_TICKS = 3  # of an axis with fewer decades
+TICK_ROUNDING = 1e-9  # decades
+MIN_PLAIN_DECADE, MAX_PLAIN_DECADE = -3, 4  # of numbers that are written without a power of ten
 SUPERSCRIPT_DIGITS = str.maketrans("−0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 FORMULA_COMMANDS = {"‖": r"\Vert ", "∂": r"\partial ", "−": "-"}
 TICK_STEPS = (1, 2, 5, 10)  # between the ticks of an axis, times powers of ten
@@ -68,7 +70,7 @@ def draw_curves(axes: Axes, content: CurvePanel, width: float) -> list[str]:
     integer = all(are_integers(series.x) for series in content.series)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=integer, steps=TICK_STEPS))
     axes.set_xlabel(_fill_width(content.head.x.label, width))
-    _write_y_label(axes, content.head.y)
+    _write_label(axes.yaxis, content.head.y)
     _mark_powers(axes.xaxis, content.head.x, axes.get_xlim())
     _mark_powers(axes.yaxis, content.head.y, axes.get_ylim())
     for series, look in zip(content.series, looks, strict=True):
@@ -115,7 +117,7 @@ def draw_items(axes: Axes, content: ItemPanel, width: float) -> list[str]:
     for level, name in content.levels.items():
         if low <= level <= high:
             line = axes.axvline(level, color=DARK_GRAY, linewidth=0.7, zorder=0.9)
-            shown = _format_power(level, 0) if content.head.y.log10 else f"{level:g}"
+            shown = _format_number(level, 0) if content.head.y.log10 else f"{level:g}"
             handles[f"{name} ({shown})"] = Line2D([], [], color=DARK_GRAY, linewidth=line.get_linewidth())
     _write_title(axes, content.head.title, handles, more, width)
     return [remark]
@@ -170,10 +172,10 @@ def draw_image(axes: Axes, content: ImagePanel, width: float) -> list[str]:
     for axis, places in ((axes.xaxis, content.x), (axes.yaxis, content.y)):
         axis.set_major_locator(MaxNLocator("auto", integer=are_integers(places), steps=TICK_STEPS))
     axes.set_xlabel(_fill_width(content.head.x.label, width))
-    _write_y_label(axes, content.head.y)
+    _write_label(axes.yaxis, content.head.y)
     _write_title(axes, content.head.title, {}, "", width)
     scale = axes.figure.colorbar(image, cax=axes.inset_axes((1.03, 0.0, 0.04, 1.0)))
-    scale.set_label(fill(strip_marks(content.value.label), Y_LABEL_LETTERS))
+    _write_label(scale.ax.yaxis, content.value)
     _mark_powers(scale.ax.yaxis, content.value, content.ends)
     return [remark]
 
@@ -274,16 +276,14 @@ def _make_handle(series: PlotSeries, look: CurveLook, marks: bool) -> Line2D:
     return Line2D([], [], linestyle=look.dashes, color=look.color)
 
 
-def _write_y_label(axes: Axes, label: AxisLabel) -> None:
-    """Write the label of a y axis, with formulas as matplotlib sets them."""
+def _write_label(axis: Axis, label: AxisLabel) -> None:
+    """Write the label of a vertical axis, with formulas as matplotlib sets them."""
     spans = split_spans(label.label)
     if not any(formula for _, formula in spans):
-        axes.set_ylabel(fill(label.label, Y_LABEL_LETTERS))
+        axis.set_label_text(fill(label.label, Y_LABEL_LETTERS))
         return
-    text = axes.set_ylabel(
-        "".join(f"${_write_formula(part)}$" if formula else part for part, formula in spans)
-    )
-    text.set_parse_math(True)
+    parts = [f"${_write_formula(part)}$" if formula else part for part, formula in spans]
+    axis.set_label_text("".join(parts)).set_parse_math(True)
 
 
 def _write_formula(formula: str) -> str:
@@ -302,20 +302,28 @@ def _mark_powers(axis: Axis, label: AxisLabel, ends: tuple[float, float]) -> Non
         axis.set_major_locator(MaxNLocator("auto", integer=True, steps=TICK_STEPS))
         axis.set_major_formatter(FuncFormatter(_format_power))
         return
-    for steps in ((1, 2, 5), (1, 1.2, 1.5, 2, 3, 4, 5, 7)):
-        decades = range(math.floor(low), math.ceil(high) + 1)
-        ticks = [decade + math.log10(step) for decade in decades for step in steps]
-        ticks = [tick for tick in ticks if low <= tick <= high]
-        if len(ticks) >= MIN_NUMBER_TICKS:
-            axis.set_major_locator(FixedLocator(ticks))
-            break
-    axis.set_major_formatter(FuncFormatter(lambda value, _: f"{10.0**value:.3g}"))
+    first = math.floor(low)  # the decade that numbers are counted in: they may be far outside a double
+    numbers = [10.0**decade * step for decade in range(math.ceil(high) - first + 1) for step in (1, 2, 5)]
+    if sum(low <= first + math.log10(number) <= high for number in numbers) < MIN_NUMBER_TICKS:
+        locator = MaxNLocator("auto", steps=TICK_STEPS)
+        numbers = [*locator.tick_values(10.0 ** (low - first), 10.0 ** (high - first))]
+    ticks = [first + math.log10(number) for number in numbers if number > 0]
+    axis.set_major_locator(FixedLocator([tick for tick in ticks if low <= tick <= high]))
+    axis.set_major_formatter(FuncFormatter(_format_number))
 
 
 def _format_power(value: float, _: int) -> str:
-    """Return a power of ten, with its exponent in superscript."""
-    exponent = f"{value:g}".replace("-", "−")
-    return f"10{exponent.translate(SUPERSCRIPT_DIGITS)}" if value == int(value) else f"{10.0**value:.2g}"
+    """Return a whole power of ten, with its exponent in superscript."""
+    return f"10{f'{value:.0f}'.replace('-', '−').translate(SUPERSCRIPT_DIGITS)}"
+
+
+def _format_number(value: float, _: int) -> str:
+    """Return 10**value as a number, or as a number times a power of ten."""
+    decade = math.floor(value + TICK_ROUNDING)
+    number = 10.0 ** (value - decade)
+    if MIN_PLAIN_DECADE <= decade < MAX_PLAIN_DECADE:
+        return f"{number * 10.0**decade:.6g}"
+    return f"{number:.6g}·{_format_power(decade, 0)}"
 
 
 def _group_levels(

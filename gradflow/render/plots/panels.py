@@ -23,6 +23,7 @@ from gradflow.drawing import (
     PlaneDrawing,
 )
 from gradflow.errors import UsageError
+from gradflow.notation.formulas import strip_marks
 from gradflow.printable import escape_unprintable, format_count
 from gradflow.record import ColumnMeaning, Record
 from gradflow.render.selection import TableRows, get_tables
@@ -31,6 +32,7 @@ from gradflow.render.values import format_value, label_series
 Numbers = NDArray[np.float64]
 MAX_AXIS_VALUE = 1e300  # of an axis, so that its margins stay finite
 _LOGARITHM = re.compile(r"^log₁₀ (?:of )?(?:the )?")
+MAX_SHORT_NAME = 2  # letters of a name that says little alone, such as that of a gate
 MAX_CURVES_IN_REMARKS = 6  # more curves than this share one remark
 
 
@@ -44,6 +46,12 @@ class AxisLabel(NamedTuple):
     label: str
     name: str
     log10: bool = False
+
+    def describe(self, *, unicode: bool) -> str:
+        """Return what a terminal writes, whose ticks are the decimal logarithms themselves."""
+        if unicode:
+            return f"log₁₀ of {strip_marks(self.label)}" if self.log10 else strip_marks(self.label)
+        return f"log10 of {self.name}" if self.log10 else self.name
 
 
 class PlotSeries(NamedTuple):
@@ -200,6 +208,8 @@ def _make_curve_panels(table: TableRows, drawing: CurveDrawing, places: dict[str
     for key, group in _group_rows(table, drawing.panels):
         curves = _group_rows(group, drawing.apart)
         names = label_series([key for key, _ in curves]) if drawing.apart else [""]
+        if drawing.apart and not isinstance(curves[0][0][0], str):
+            names = [f"{drawing.apart[0]} {name}" for name in names]
         series = [
             _make_series(
                 part,
@@ -215,7 +225,14 @@ def _make_curve_panels(table: TableRows, drawing: CurveDrawing, places: dict[str
         ]
         y = _make_axis_label(table, drawing.y[0].name, drawing.label, log10=drawing.log10)
         remarks = _make_remarks(table, series, log10=drawing.log10)
-        head = _make_head(group, key, _make_axis_label(table, drawing.x), y, remarks, drawing.title)
+        head = _make_head(
+            group,
+            dict(zip(drawing.panels, key, strict=True)),
+            _make_axis_label(table, drawing.x),
+            y,
+            remarks,
+            drawing.title,
+        )
         existing = [one for one in series if not np.isnan(one.y).all()]  # some cells have no bound or theory
         made.append(CurvePanel(head, existing, _collect_levels(table, drawing.y)))
     return made
@@ -231,7 +248,7 @@ def _make_item_panels(table: TableRows, drawing: ItemDrawing, places: dict[str, 
         for column in drawing.y
     ]
     y = _make_axis_label(table, drawing.y[0].name, drawing.label)
-    head = _make_head(table, (), AxisLabel("", ""), y, _make_remarks(table, series), drawing.title)
+    head = _make_head(table, {}, AxisLabel("", ""), y, _make_remarks(table, series), drawing.title)
     return [ItemPanel(head, names, series, _collect_levels(table, drawing.y))]
 
 
@@ -245,7 +262,7 @@ def _make_plane_panels(table: TableRows, drawing: PlaneDrawing, places: dict[str
     remarks = [f"{lost} of {len(re)} points are not finite, or over {MAX_AXIS_VALUE:g}"] if lost else []
     head = _make_head(
         table,
-        (),
+        {},
         _make_axis_label(table, drawing.re),
         _make_axis_label(table, drawing.im),
         remarks,
@@ -270,8 +287,11 @@ def _make_image_panels(table: TableRows, drawing: ImageDrawing, places: dict[str
             f"{what} at {count} of {len(given)} places" for what, count in _count_unbounded(given, zero)
         ]
         x_label, y_label = (_make_axis_label(table, name) for name in (drawing.x, drawing.y))
-        head = _make_head(group, key, x_label, y_label, remarks, drawing.title)
-        made.append(ImagePanel(head, x, y, values, _make_axis_label(table, drawing.value), ends))
+        head = _make_head(
+            group, dict(zip(drawing.panels, key, strict=True)), x_label, y_label, remarks, drawing.title
+        )
+        value_label = _make_axis_label(table, drawing.value, drawing.label)
+        made.append(ImagePanel(head, x, y, values, value_label, ends))
     return made
 
 
@@ -296,7 +316,7 @@ def _name_curve(label: str, column: DrawnColumn, columns: Sequence[DrawnColumn])
     """Return the name of a curve: that of the thing, and that of the column if there are several."""
     if len(columns) == 1 or (label and not column.dashed):
         return label
-    name = column.label or column.name.removeprefix("log10_")
+    name = column.label or column.name.removeprefix("log10_").replace("_", " ")
     return f"{label}: {name}" if label else name
 
 
@@ -338,24 +358,35 @@ def _make_axis_label(table: TableRows, name: str, label: str = "", *, log10: boo
     words = label or meaning.description.partition(";")[0]
     if meaning.log10:  # the ticks are the numbers themselves
         words = _LOGARITHM.sub("", words)
-    told = meaning.unit == "decades" or f"{meaning.unit}s " in f"{words} "  # "steps that ..." has its unit
+    # words such as "the step t" have their unit, and powers of ten have none
+    told = meaning.unit == "decades" or re.search(rf"\b{re.escape(meaning.unit)}s?\b", words)
     unit = f" [{meaning.unit}]" if meaning.unit and not told else ""
     return AxisLabel(f"{words}{unit}", f"{name.removeprefix('log10_')}{unit}", log10 or meaning.log10)
 
 
 def _make_head(
     table: TableRows,
-    key: tuple[Any, ...],
+    key: Mapping[str, Any],
     x: AxisLabel,
     y: AxisLabel,
     remarks: Sequence[str] = (),
     title: str = "",
 ) -> PanelHead:
-    part = " ".join(format_value(value) for value in key)
-    words = escape_unprintable(title or table.meaning.description)
-    words = words[:1].upper() + words[1:]
+    part = " ".join(format_value(value) for value in key.values())
     name = f"{table.name}, {part}" if part else table.name
-    return PanelHead(table.name, name, f"{part}: {words}" if part else words, x, y, tuple(remarks))
+    words = escape_unprintable(title or table.meaning.description)
+    words = f"{_name_panel(key)}: {words}" if key else words[:1].upper() + words[1:]
+    return PanelHead(table.name, name, words, x, y, tuple(remarks))
+
+
+def _name_panel(key: Mapping[str, Any]) -> str:
+    """Return what a panel shows: names as they are, and numbers and short names with their column."""
+    return " ".join(
+        format_value(value)
+        if isinstance(value, str) and len(value) > MAX_SHORT_NAME
+        else f"{column} {format_value(value)}"
+        for column, value in key.items()
+    )
 
 
 def _collect_levels(table: TableRows, columns: Sequence[DrawnColumn]) -> dict[float, str]:

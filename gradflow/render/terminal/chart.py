@@ -7,11 +7,9 @@ from itertools import groupby
 from rich.console import Console
 from rich.text import Text
 
-from gradflow.notation.formulas import strip_marks
 from gradflow.record import Record
 from gradflow.render.plots.panels import (
     AnyPanel,
-    AxisLabel,
     CurvePanel,
     ImagePanel,
     ItemPanel,
@@ -75,20 +73,13 @@ def _draw_panel(content: AnyPanel, screen: ChartScreen) -> list[CanvasRow]:
     """Return the title of a panel, the labels of its axes, the drawing, and its remarks."""
     sketch, remarks = PANEL_SKETCHERS[type(content)](content, screen)
     head: PanelHead = content.head
-    x, y = (_describe_axis(axis, unicode=screen.unicode) for axis in (head.x, head.y))
+    x, y = (axis.describe(unicode=screen.unicode) for axis in (head.x, head.y))
     title = head.title if screen.unicode or head.title.isascii() else head.name
     rows = [write_row(line, "bold") for line in wrap_words(title, screen.width)]
     words = f"{y}, by {x}" if x else y
     rows += [write_row(line) for line in wrap_words(words, screen.width)]
     footer = "; ".join(remark for remark in (*head.remarks, *remarks) if remark)
     return [*rows, *sketch, *(write_row(line, DIM_STYLE) for line in wrap_words(footer, screen.width))]
-
-
-def _describe_axis(axis: AxisLabel, *, unicode: bool) -> str:
-    """Return what an axis shows; its ticks are decimal logarithms where it is logarithmic."""
-    if unicode:
-        return f"log₁₀ of {strip_marks(axis.label)}" if axis.log10 else strip_marks(axis.label)
-    return f"log10 of {axis.name}" if axis.log10 else axis.name
 
 
 def _print_rows(rows: Sequence[CanvasRow], screen: ChartScreen) -> str:

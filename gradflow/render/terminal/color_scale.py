@@ -57,7 +57,7 @@ def _choose_color(value: float, scale: AxisRange) -> str | None:
 def draw_color_scale(content: ImagePanel, scale: AxisRange, screen: ChartScreen) -> list[CanvasRow]:
     """Return the color scale with its ends and its label."""
     values = np.linspace(scale.low, scale.high, SCALE_WIDTH)
-    label = content.value.label if screen.unicode else content.value.name
+    label = content.value.describe(unicode=screen.unicode)
     copies = 2 if screen.unicode else 1
     shades = [make_pixel(np.repeat(value, copies), scale, screen) for value in values]
     row = [*write_row(f"{format_value(scale.low)} "), *shades, *write_row(f" {format_value(scale.high)}")]
