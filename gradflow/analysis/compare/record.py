@@ -176,24 +176,24 @@ class Flow(Record):
     gate_steps: GateSteps | None = table(
         "the gates at every step: medians over seeds",
         value="median",
-        absent="add --gate-steps (gate_steps=True), and a cell with gates: lstm or gru",
+        absent="add `gate_steps=True`, and a cell with gates: lstm or gru",
         drawn=[bands("cell", "layer")],
     )
     path_means: PathMeans | None = table(
         "the terms of ∂c_t/∂c_{t−1}, averaged over steps",
         drawn=[ItemDrawing(("cell", "path", "layer"), (DrawnColumn("share"),))],
-        absent="add --paths (paths=True), and a cell with a cell state: lstm",
+        absent="add `paths=True`, and a cell with a cell state: lstm",
     )
     paths: Paths | None = table(
         "the terms of ∂c_t/∂c_{t−1} at every step",
         value="log10_norm",
         drawn=[CurveDrawing("step", (DrawnColumn("share"),), apart=("path",), panels=("cell", "layer"))],
-        absent="add --paths (paths=True), and a cell with a cell state: lstm",
+        absent="add `paths=True`, and a cell with a cell state: lstm",
     )
     map: PairMap | None = table(
         "norm of ∂s_t/∂s_k for every pair",
         value="log10_norm",
-        absent="add --map (pair_map=True)",
+        absent="add `pair_map=True`",
         drawn=[ImageDrawing("k", "t", "log10_norm", panels=("cell",))],
     )
 

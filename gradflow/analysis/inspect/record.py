@@ -55,7 +55,7 @@ class Layers(Table):
         "what the layer receives: the input, the output of the layer below, or unit normal draws"
     )
     assumed: list[str] = column(
-        "options that the file does not state, with the assumed values (--assume changes them)"
+        "options that the file does not state, with the assumed values (`assume` changes them)"
     )
     blow_up_step: list[int | None] = column("step at which the state overflows", unit="step")
     log10_credit: list[float] = column("log₁₀ of the credit", log10=True, levels=ARRIVAL_LEVELS)
@@ -252,7 +252,7 @@ class Inspection(Record):
     gate_steps: GateSteps | None = table(
         "the gates of each layer at every step",
         value="median",
-        absent="add --gate-steps (gate_steps=True)",
+        absent="add `gate_steps=True`",
         drawn=[bands("layer")],
     )
     advice: Advice | None = table(
@@ -265,9 +265,7 @@ class Inspection(Record):
             )
         ],
     )
-    units: Units | None = table(
-        "units that are shut or open at every step", absent="add --units (units=True)"
-    )
+    units: Units | None = table("units that are shut or open at every step", absent="add `units=True`")
     files: Files | None = table(
         "one row for each file",
         absent="inspect several files or a directory",
@@ -279,7 +277,7 @@ class Inspection(Record):
     )
     changes: Changes | None = table(
         "before and after",
-        absent="add --diff (diff=True) and name two files",
+        absent="add `diff=True` and name two files",
         drawn=[
             ItemDrawing(
                 ("layer",),

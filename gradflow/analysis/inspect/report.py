@@ -247,7 +247,7 @@ def _of_one(finding: Finding) -> Iterator[str]:
     if told:
         yield (
             f"of {_format_count(finding.hidden_size, 'unit')} these are shut or open at every step: "
-            f"{'; '.join(told)} (--units lists them)."
+            f"{'; '.join(told)} (`units=True` lists them)."
         )
     if not finding.credit.horizon_sought:
         yield "horizon_float32 is not computed, because norms of such a large state are measured at few lags."

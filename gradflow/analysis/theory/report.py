@@ -256,7 +256,7 @@ def _notes(
     if draws and not leading.exact:
         yield (
             f"Predictions are for N → ∞. At N = {hidden} measurements differ by more than their standard "
-            "error: by about 1/√N in a radius and 1/N in an exponent of a chaotic network (--hidden sets "
+            "error: by about 1/√N in a radius and 1/N in an exponent of a chaotic network (`hidden` sets "
             "N)."
         )
     if any(it.mean == -math.inf for it in found):
