@@ -28,11 +28,11 @@ def reference(name: str) -> str:
 
 
 def python_page(written: str) -> str:
-    """Return the page of Python: what is written by hand, and below it every function that is no command."""
+    """Return the page of Python: what is written by hand, and below it every public function."""
     by_hand = written.partition(MARKER)[0] or "# In Python\n\n"
     others = [name for name in gradflow.API if name not in COMMANDS and isfunction(getattr(gradflow, name))]
     parts = ["## Reference"]
-    for name in others:
+    for name in (*COMMANDS, *others):
         parts += [f"### gradflow.{name}", *_function(name)]
     return f"{by_hand}{MARKER}\n\n" + "\n\n".join(parts) + "\n"
 

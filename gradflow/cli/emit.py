@@ -4,7 +4,8 @@ import functools
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,9 +14,10 @@ import typer
 from gradflow.cli import options
 from gradflow.cli.destination import Destination
 from gradflow.cli.ending import EXIT_PIPE_LOST, EXIT_VERDICT_HOLDS, print_stderr
+from gradflow.cli.flags import list_flags, name_flags
 from gradflow.cli.screen import has_color, has_unicode, measure_width, show_progress
 from gradflow.drawing import DrawingChoice
-from gradflow.errors import UsageError
+from gradflow.errors import GradflowError, UsageError
 from gradflow.printable import escape_unprintable
 from gradflow.registry import describe_unknown, load, lookup
 from gradflow.render import FORMATS, PICTURES, SUMMARY_NAME
@@ -167,7 +169,8 @@ def emits(
 
     The command has the options of the function and those of `OutputRequest`. An option that both have, such
     as an ``output`` that is not the result, belongs to the function. A function with a parameter ``progress``
-    receives a callback that shows a progress bar, or None where none is shown.
+    receives a callback that shows a progress bar, or None where none is shown. Errors and notes name the
+    options of the command where those of the function name its parameters.
 
     Parameters
     ----------
@@ -184,13 +187,17 @@ def emits(
         @functools.wraps(command)
         def run(**arguments: Any) -> None:
             request = OutputRequest(**{parameter.name: arguments.pop(parameter.name) for parameter in shared})
-            request.check(record_place)
-            if reports_progress:
-                with show_progress(request.quiet) as progress:
-                    record = command(**arguments, progress=progress)
-            else:
-                record = command(**arguments)
-            emit(record, request)
+            flags = list_flags(run)
+            try:
+                request.check(record_place)
+                if reports_progress:
+                    with show_progress(request.quiet) as progress:
+                        record = command(**arguments, progress=progress)
+                else:
+                    record = command(**arguments)
+                emit(_name_flags_of(record, flags), request)
+            except GradflowError as error:
+                raise type(error)(name_flags(str(error), flags)) from error
 
         parameters = inspect.signature(command).parameters
         reports_progress = "progress" in parameters
@@ -205,6 +212,12 @@ def emits(
         return run
 
     return decorate
+
+
+def _name_flags_of(record: Any, flags: Mapping[str, tuple[str, ...]]) -> Any:
+    """Return a record whose conclusion and notes name the options of the command."""
+    notes = tuple(name_flags(note, flags) for note in record.notes)
+    return replace(record, notes=notes, conclusion=name_flags(record.conclusion, flags))
 
 
 def emit(record: Any, request: OutputRequest) -> None:

@@ -266,7 +266,7 @@ def _check_ambiguity(claims: Sequence[tuple[str, NetworkClaim]]) -> None:
         if shared:
             raise DataError(
                 f"{quote(shared[0])} can be read as {one} ({quote(first.path)}) and as {other} "
-                f"({quote(second.path)}); choose one with --layout (layout=)"
+                f"({quote(second.path)}); choose one with `layout`"
             )
 
 

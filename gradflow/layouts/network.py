@@ -56,7 +56,7 @@ class NetworkLayer:
         """Return a sentence about the assumptions, or an empty string if there are none."""
         if not self.assumed:
             return ""
-        return f"assumed, because the file does not say: {', '.join(self.assumed)} (--assume changes it)."
+        return f"assumed, because the file does not say: {', '.join(self.assumed)} (`assume` changes it)."
 
     @property
     def parameters(self) -> int:

@@ -1,4 +1,4 @@
-"""``--key NAME[128:256, 0]``: choose an array of a file, and a part of it."""
+"""``key="NAME[128:256, 0]"``: choose an array of a file, and a part of it."""
 
 import re
 from collections.abc import Iterable, Mapping
@@ -58,7 +58,7 @@ def parse_window(inside: str, shape: tuple[int, ...], key: str) -> Window:
     >>> parse_window("0, ::2]", (3, 4), "w[0, ::2]")
     (0, slice(None, None, 2))
     """
-    about = f"--key {quote(key)} for shape {shape}"
+    about = f"`key={quote(key)}` for shape {shape}"
     if not inside.endswith("]"):
         raise UsageError(f"{about}: the closing ] is missing")
     window = tuple(_parse_index(item.strip(), about) for item in inside[:-1].split(","))
@@ -100,7 +100,7 @@ def _take_only_array(arrays: Mapping[str, StoredArray]) -> StoredArray:
         for array in distinct[:MAX_LISTED_ARRAYS]
     ]
     more = f" and {len(distinct) - MAX_LISTED_ARRAYS} more" if len(distinct) > MAX_LISTED_ARRAYS else ""
-    raise DataError(f"holds {len(distinct)} arrays; choose one with --key NAME: {', '.join(listed)}{more}")
+    raise DataError(f"holds {len(distinct)} arrays; choose one with `key=NAME`: {', '.join(listed)}{more}")
 
 
 def _describe_unknown_array(key: str, arrays: Iterable[str]) -> str:

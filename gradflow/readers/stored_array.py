@@ -127,5 +127,5 @@ def _describe_wrong_dimensions(name: str, shape: tuple[int, ...], dimensions: Co
     message = f"{quote(name)} has shape {shape}; expected {wanted} dimensions, not {len(shape)}"
     if len(shape) > max(dimensions):
         # The name is the key as typed and may already end in a window.
-        return f"{message}; choose a part, as in --key {quote(name.partition('[')[0] + '[0]')}"
-    return f"{message}; choose another array with --key"
+        return f"{message}; choose a part, as in `key={quote(name.partition('[')[0] + '[0]')}`"
+    return f"{message}; choose another array with `key`"

@@ -89,7 +89,7 @@ def multiply_out(matrix: Matrix) -> list[list[Any]]:
     if scaled.exponent:
         raise NumericalError(
             f"the matrix is entries * 2^{matrix.exponent2}, outside the range of a double, which this format "
-            "needs: use -f json, which has the entries and the exponent"
+            "needs: use the format json, which has the entries and the exponent"
         )
     return [[to_builtin(entry) for entry in row] for row in scaled.array]
 

@@ -88,7 +88,7 @@ def test_without_being_asked_for_it_is_absent_and_its_name_says_how():
     assert gradflow.compare("lstm", hidden=2, steps=3, seeds=1).gate_steps is None
     with pytest.raises(gradflow.GradflowError, match="gate steps has no effect"):
         gradflow.compare("rnn", hidden=2, steps=3, seeds=1, gate_steps=True)
-    with pytest.raises(gradflow.GradflowError, match="--gate-steps"):
+    with pytest.raises(gradflow.GradflowError, match="add `gate_steps=True`"):
         gradflow.to_text(gradflow.compare("rnn", hidden=2, steps=3, seeds=1), "csv", table="gate_steps")
 
 

@@ -151,7 +151,7 @@ AMBIGUOUS = {
 
 def test_ambiguous_arrays_are_refused():
     with pytest.raises(
-        DataError, match=r"'cell/h/kernel'.* as keras \('cell/h'\) and as flax \('cell'\).*layout="
+        DataError, match=r"'cell/h/kernel'.* as keras \('cell/h'\) and as flax \('cell'\).*`layout`"
     ):
         from_state_dict(AMBIGUOUS)
 

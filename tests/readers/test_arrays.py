@@ -25,7 +25,7 @@ def several(tmp_path):
 def test_several_arrays_are_listed(several, check_refused):
     check_refused(
         lambda: read_array(several),
-        "several.npz: holds 4 arrays; choose one with --key NAME: 'weight' (4, 4) float64, 'cube' (2, 3, 4)",
+        "several.npz: holds 4 arrays; choose one with `key=NAME`: 'weight' (4, 4) float64, 'cube' (2, 3, 4)",
     )
 
 
@@ -108,7 +108,7 @@ def test_parts_that_cannot_be_used(several, check_refused):
         lambda: read_array(several, "cube"),
         "shape (2, 3, 4)",
         "expected 2 dimensions, not 3",
-        "--key 'cube[0]'",
+        "`key='cube[0]'`",
     )
     check_refused(lambda: read_array(several, "cube", dimensions=(1, 2)), "expected 1 or 2")
 

@@ -131,7 +131,7 @@ def test_hostile_header_is_refused(content, words, place, check_refused):
         (np.array([[1, -(2**53) - 1]]), ["entry (0, 1)", "-9007199254740993"]),
         (np.array([[1, 2**64 - 1]], np.uint64), ["entry (0, 1)", "18446744073709551615"]),
         (np.array([[1, np.nan]], np.float16), ["entry (0, 1)", "is nan"]),
-        (np.zeros((2, 2, 2)), ["dimensions, not 3", "--key 'array[0]'"]),
+        (np.zeros((2, 2, 2)), ["dimensions, not 3", "`key='array[0]'`"]),
     ],
 )
 def test_unusable_entry_is_refused_by_position(matrix, words, place, check_refused):

@@ -164,8 +164,8 @@ def _read(source: str | Path | ArrayLike, key: str | None) -> tuple[str, Array]:
         return "", convert_array(source, "targets", (1, 2, 3))
     try:
         found = read_array(source, key, dimensions=(1, 2, 3))
-    except DataError as error:  # --key is the input's
-        raise DataError(str(error).replace("--key", "--targets-key")) from None
+    except DataError as error:  # key is the input's
+        raise DataError(str(error).replace("`key", "`targets_key")) from None
     return "standard input: " if source == "-" else f"{escape_unprintable(str(source))}: ", found
 
 

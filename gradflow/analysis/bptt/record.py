@@ -160,6 +160,6 @@ class CreditAssignment(Record):
     map: CreditMap | None = table(
         "every pair of steps",
         value="log10_norm",
-        absent="ask for it with --map (pair_map=True)",
+        absent="add `pair_map=True`",
         drawn=[ImageDrawing("k", "t", "log10_norm")],
     )

@@ -205,7 +205,7 @@ class Flow(Record):
     gate_steps: GateSteps | None = table(
         "the gates at every step: medians over seeds",
         value="median",
-        absent="add --gate-steps (gate_steps=True), and a cell with gates: lstm or gru",
+        absent="add `gate_steps=True`, and a cell with gates: lstm or gru",
         drawn=[bands("cell", "layer")],
     )
     path_means: PathMeans | None = table(
@@ -217,7 +217,7 @@ class Flow(Record):
                 title="terms of the gradient of the cell state, mean over steps",
             )
         ],
-        absent="add --paths (paths=True), and a cell with a cell state: lstm",
+        absent="add `paths=True`, and a cell with a cell state: lstm",
         shown=True,
     )
     paths: Paths | None = table(
@@ -232,12 +232,12 @@ class Flow(Record):
                 title="terms of the gradient of the cell state",
             )
         ],
-        absent="add --paths (paths=True), and a cell with a cell state: lstm",
+        absent="add `paths=True`, and a cell with a cell state: lstm",
     )
     map: PairMap | None = table(
         "norm of ∂s_t/∂s_k for every pair",
         value="log10_norm",
-        absent="add --map (pair_map=True)",
+        absent="add `pair_map=True`",
         drawn=[
             ImageDrawing(
                 "k",

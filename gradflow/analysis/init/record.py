@@ -137,7 +137,7 @@ class Tuned(Record):
         "values that were tried",
         drawn=[CurveDrawing("value", (DrawnColumn("log10_norm_ratio", marks=True),))],
     )
-    arrays: WrittenArrays | None = table("the weights in the file", absent="name a file with -o (output)")
+    arrays: WrittenArrays | None = table("the weights in the file", absent="name a file with `output`")
 
     # for use in Python; None where the layout has no such cell
     weights: Mapping[str, NDArray[np.float32]] | None = field(default=None)

@@ -58,7 +58,7 @@ class Layers(Table):
         "what the layer receives: the input, the output of the layer below, or unit normal draws", detail=True
     )
     assumed: list[str] = column(
-        "options that the file does not state, with the assumed values (--assume changes them)", detail=True
+        "options that the file does not state, with the assumed values (`assume` changes them)", detail=True
     )
     blow_up_step: list[int | None] = column("step at which the state overflows", unit="step", detail=True)
     log10_share: list[float] = column("log₁₀ of the share", log10=True, levels=SHARE_LEVELS, detail=True)
@@ -318,12 +318,12 @@ class Inspection(Record):
     gate_steps: GateSteps | None = table(
         "the gates of each layer at every step",
         value="median",
-        absent="add --gate-steps (gate_steps=True)",
+        absent="add `gate_steps=True`",
         drawn=[bands("layer")],
     )
     advice: Advice | None = table(
         "changes that were tried and measured",
-        absent="leave --advice none (advice) out, or give a layer that some change suits",
+        absent="leave `advice=none` out, or give a layer that some change suits",
         drawn=[
             ItemDrawing(
                 ("layer", "change"),
@@ -333,7 +333,7 @@ class Inspection(Record):
         shown=True,
     )
     units: Units | None = table(
-        "units that are shut or open at every step", absent="add --units (units=True)", shown=True
+        "units that are shut or open at every step", absent="add `units=True`", shown=True
     )
     files: Files | None = table(
         "one row for each file",
@@ -347,7 +347,7 @@ class Inspection(Record):
     )
     changes: Changes | None = table(
         "before and after",
-        absent="add --diff (diff=True) and name two files",
+        absent="add `diff=True` and name two files",
         drawn=[
             ItemDrawing(
                 ("layer",),

@@ -152,7 +152,7 @@ def _advise(finding: Finding, question: InspectionQuestion, *, alone: bool) -> s
     if not finding.trials:
         return "No known change applies to this cell."
     chosen = best(finding.trials)
-    inputs = "on your inputs" if finding.took_input else "on unit normal inputs; give yours (--input)"
+    inputs = "on your inputs" if finding.took_input else "on unit normal inputs; give yours as `input`"
     where = f" (measured {inputs})" if alone else ""
     if chosen is not None and chosen.share.distance < share.distance:
         code = f": {ADVICE_WRITERS[question.framework_of(finding)](chosen, finding)}" if alone else "."
@@ -238,7 +238,7 @@ def notes(answers: Sequence[Answer], label: bool) -> Iterator[str]:
             yield f"{answer.problem}."
     findings = [finding for answer in answers for finding in answer.findings]
     if len(findings) > 1 and any(one.trials and not one.took_input for one in findings):
-        yield "advice was measured on unit normal inputs; give those of your task (--input)."
+        yield "advice was measured on unit normal inputs; give those of your task as `input`."
 
 
 def _of_one(finding: Finding) -> Iterator[str]:
@@ -259,7 +259,7 @@ def _of_one(finding: Finding) -> Iterator[str]:
     if told:
         yield (
             f"of {_format_count(finding.hidden_size, 'unit')} these are shut or open at every step: "
-            f"{'; '.join(told)} (--units lists them)."
+            f"{'; '.join(told)} (`units=True` lists them)."
         )
     if not finding.share.horizon_sought:
         yield "horizon_float32 is not computed, because norms of such a large state are measured at few lags."

@@ -15,7 +15,7 @@ from gradflow.record import matrix as grid
 from gradflow.table import Table
 
 MAX_SHOWN_SIZE = 16
-ASK_FOR_ENTRIES = f"past {MAX_SHOWN_SIZE} rows give --entries"
+ASK_FOR_ENTRIES = f"past {MAX_SHOWN_SIZE} rows give `entries=True`"
 NO_BASIS = "; there is none where W is not diagonalizable"
 
 
@@ -124,7 +124,7 @@ class Powers(Record):
     claim: Claim | None = table(
         "the claimed eigenpairs, one by one",
         index="index",
-        absent="give --claim-vectors and --claim-values",
+        absent="give `claim_vectors` and `claim_values`",
         shown=True,
     )
     power: Matrix | None = grid("Wⁿ, entry by entry", absent=ASK_FOR_ENTRIES)

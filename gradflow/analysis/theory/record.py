@@ -110,7 +110,7 @@ class Theory(Record):
     sweep: Sweep | None = table(
         "the leading rate at each value of the range",
         value="predicted",
-        absent="give one option a range, as in --gain 0.5:2:0.1",
+        absent="give one option a range, as in `gain=0.5:2:0.1`",
         drawn=[
             CurveDrawing(
                 "value",

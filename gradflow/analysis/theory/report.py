@@ -81,7 +81,7 @@ def report_case(
         source=[one.source for one in predictions],
     )
     place = predictions.index(leading)
-    small = f"N = {case.hidden} is too small to extrapolate measurements (hidden sets N)"
+    small = f"N = {case.hidden} is too small to extrapolate measurements (`hidden` sets N)"
     return Theory(
         **shared,
         notes=tuple(_notes(found, draws, "" if leading.exact or len(sizes) > 1 else small)),

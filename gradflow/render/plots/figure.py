@@ -93,7 +93,7 @@ def _draw_sheet(contents: Sequence[AnyPanel]) -> Figure:
     if len(contents) > MAX_PANELS:
         names = list(dict.fromkeys(content.head.table for content in contents))
         remedy = (
-            f"draw one table with --table {' or '.join(names)}"
+            f"draw one table with `table`: {' or '.join(names)}"
             if len(names) > 1
             else "ask for fewer cells or layers"
         )
