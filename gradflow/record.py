@@ -96,7 +96,8 @@ class TableMeaning:
     the table becomes a row. Without ``across``, ``value`` names the column whose peak and crossings are
     always shown. ``chapters`` says how to show a table of numbered lines. ``absent`` says how to get the
     table when a record lacks it. ``drawn`` are its pictures. A table with ``shown`` stands below the main
-    table, which is the first of a record; people ask for the others.
+    table, which is the first of a record, if both have at most ``shown_rows`` rows together; people ask for
+    the others.
     """
 
     description: str
@@ -107,6 +108,7 @@ class TableMeaning:
     chapters: ChapterLayout | None = None
     drawn: tuple[Drawing, ...] = ()
     shown: bool = False
+    shown_rows: int | None = None
 
 
 class MatrixMeaning(NamedTuple):
@@ -152,9 +154,12 @@ def table(
     chapters: ChapterLayout | None = None,
     drawn: Sequence[Drawing] = (),
     shown: bool = False,
+    shown_rows: int | None = None,
 ) -> Any:
     """Declare a table of a record; None stands for a table that the record lacks."""
-    meaning = TableMeaning(description, index, tuple(across), value, absent, chapters, tuple(drawn), shown)
+    meaning = TableMeaning(
+        description, index, tuple(across), value, absent, chapters, tuple(drawn), shown, shown_rows
+    )
     return field(default=None, metadata={"meaning": meaning})
 
 

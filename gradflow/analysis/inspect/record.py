@@ -34,7 +34,7 @@ class Layers(Table):
         detail=True,
     )
     half_life: list[float] = column(
-        "steps in which a gradient halves at that rate; inf: it never halves", unit="step"
+        "steps in which a gradient halves at that rate; inf: it never halves", unit="step", detail=True
     )
     horizon_float32: list[int | None] = column(
         "first lag outside float32's normal numbers, along the first sequence", unit="step", detail=True
@@ -331,6 +331,7 @@ class Inspection(Record):
             )
         ],
         shown=True,
+        shown_rows=12,
     )
     units: Units | None = table(
         "units that are shut or open at every step", absent="add `units=True`", shown=True

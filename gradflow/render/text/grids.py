@@ -170,12 +170,7 @@ def make_curve_rows(
     value = table.columns[table.meaning.value]
     curves = [[values.get(place, math.nan) for place in index] for values in series]
     places = choose_rows(len(index), style.rows, curves, value.levels, index)
-    low, high = min(map(_find_low, curves), default=0.0), max(map(_find_high, curves), default=0.0)
-    ends = (low, max(high, low + MIN_SPARKLINE_RANGE))
-    width = _choose_sparkline_width(len(series), screen)
-    sparklines = [
-        draw_sparkline(list(values.values()), ends, unicode=style.unicode, width=width) for values in series
-    ]
+    sparklines = make_sparklines(table, style, _choose_sparkline_width(len(series), screen))
     form = format_log10 if value.log10 else format_value
     rows = [
         [
@@ -184,7 +179,19 @@ def make_curve_rows(
         ]
         for place in places
     ]
-    return [["", *sparklines], *rows], describe_omission(len(places), len(index))
+    return [["", *sparklines.values()], *rows], describe_omission(len(places), len(index))
+
+
+def make_sparklines(table: TableRows, style: Style, width: int) -> dict[tuple[Any, ...], str]:
+    """Return the curve of each series of a table with an index, all on one scale, by the key of the series."""
+    keys = get_keys(table)
+    curves = [list(values.values()) for values in _get_series(table, keys)]
+    low, high = min(map(_find_low, curves), default=0.0), max(map(_find_high, curves), default=0.0)
+    ends = (low, max(high, low + MIN_SPARKLINE_RANGE))
+    return {
+        key: draw_sparkline(curve, ends, unicode=style.unicode, width=width)
+        for key, curve in zip(keys, curves, strict=True)
+    }
 
 
 def _choose_sparkline_width(series: int, screen: int | None) -> int:

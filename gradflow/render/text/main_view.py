@@ -15,10 +15,12 @@ from gradflow.render.text.grids import (
     get_keys,
     make_curve_rows,
     make_field_rows,
+    make_sparklines,
     make_title,
 )
 from gradflow.render.values import MAIN_DIGITS, format_estimate, label_series
 
+MAIN_SPARKLINE_WIDTH = 12
 LOG10_PREFIX = "log10_"  # of the name of a column of logarithms; people are shown the numbers
 
 
@@ -26,16 +28,23 @@ def make_main_grids(record: Record, style: Style) -> list[TextGrid]:
     """Return the grids of the main table and of the tables that are shown below it."""
     tables = list(get_tables(record).values())
     return [
-        _make_grid(table, [other for other in tables[1:] if _stands_below(other, table)], style)
-        for place, table in enumerate(tables)
-        if (place == 0 or table.meaning.shown) and not table.meaning.chapters
+        _make_grid(table, [other for other in tables[1:] if _stands_below(other, table)], tables, style)
+        for table in tables
+        if _is_shown(table, tables[0]) and not table.meaning.chapters
     ]
+
+
+def _is_shown(table: TableRows, main: TableRows) -> bool:
+    """Return whether people see a table without asking for it."""
+    limit = table.meaning.shown_rows
+    is_short = limit is None or len(table.rows) + len(main.rows) <= limit
+    return table is main or (table.meaning.shown and is_short)
 
 
 def list_further_names(record: Record) -> list[str]:
     """Return the names of what the main view leaves out, as ``--table`` takes them."""
     tables = list(get_tables(record).values())
-    names = [table.name for table in tables[1:] if not table.meaning.shown]
+    names = [table.name for table in tables[1:] if not _is_shown(table, tables[0])]
     summary = [SUMMARY_NAME] if record.summary else []
     return [*summary, *names, *get_matrices(record)]
 
@@ -45,10 +54,14 @@ def _stands_below(table: TableRows, main: TableRows) -> bool:
     return bool(main.meaning.index and main.meaning.across and table.meaning.across == main.meaning.across)
 
 
-def _make_grid(table: TableRows, below: list[TableRows], style: Style) -> TextGrid:
-    """Return the grid of a table: a column for each series if it has several and an index, else its rows."""
+def _make_grid(table: TableRows, below: list[TableRows], tables: list[TableRows], style: Style) -> TextGrid:
+    """Return the grid of a table: a column for each series if it has several and an index, else its rows.
+
+    Rows have a sparkline if another table has a curve for each of them.
+    """
     if not (table.meaning.across and table.meaning.index):
-        return _make_row_grid(table, style)
+        curves = [other for other in tables if _stands_below(table, other)]
+        return _make_row_grid(table, curves, style)
     keys = get_keys(table)
     rows, remark = make_curve_rows(table, style, style.width, MAIN_DIGITS)
     start = len(rows)
@@ -60,18 +73,25 @@ def _make_grid(table: TableRows, below: list[TableRows], style: Style) -> TextGr
     return TextGrid(table.name, make_title(table), header, rows, rules, remark=remark)
 
 
-def _make_row_grid(table: TableRows, style: Style) -> TextGrid:
+def _make_row_grid(table: TableRows, curves: list[TableRows], style: Style) -> TextGrid:
     places = choose_table_rows(table, None, style.rows)
     if not table.meaning.value and style.rows is not None:
         places = places[: style.rows]
     chosen = _choose_columns(table)
     rows = [dict(zip(table.columns, table.rows[place], strict=True)) for place in places]
+    entries = [[_format_entry(table, name, row, style) for name in chosen] for row in rows]
+    text_columns = {*find_text_columns(table, list(chosen))}
+    for curve in curves:
+        sparklines = make_sparklines(curve, style, MAIN_SPARKLINE_WIDTH)
+        text_columns.add(len(entries[0]) if entries else 0)
+        keys = [tuple(row[name] for name in curve.meaning.across) for row in rows]
+        entries = [[*entry, sparklines.get(key, "")] for entry, key in zip(entries, keys, strict=True)]
     return TextGrid(
         table.name,
         make_title(table),
-        list(chosen.values()),
-        [[_format_entry(table, name, row, style) for name in chosen] for row in rows],
-        text_columns=frozenset(find_text_columns(table, list(chosen))),
+        [*chosen.values(), *(curve.name for curve in curves)],
+        entries,
+        text_columns=frozenset(text_columns),
         remark=describe_omission(len(places), len(table.rows)),
     )
 
