@@ -52,7 +52,7 @@ class Layers(Table):
     memory: list[float | None] = column(
         "how far the state after L steps depends on the first input: the distance between two runs that "
         "differ in it alone, divided by the distance between runs on different sequences; median. 1: as "
-        "much as on all inputs. Below 1e-13 it is only rounding. None with one sequence"
+        "much as on all inputs. 0 where rounding hides the distance. None with one sequence"
     )
     fed: list[str] = column(
         "what the layer receives: the input, the output of the layer below, or unit normal draws", detail=True

@@ -18,9 +18,9 @@ from gradflow.linalg.scaled import from_log10
 from gradflow.printable import format_count, format_log10
 
 MIN_NOTED_MEASUREMENT_ERROR = 1e-6  # relative error from which a note is shown
-# Below MIN_MEMORY the state has forgotten its first input: all networks that had learned to keep it have
+# Below this, the state has forgotten its first input: all networks that had learned to keep it have
 # more.
-MIN_MEMORY, MIN_RESOLVED_MEMORY = 0.1, 1e-13
+MIN_MEMORY = 0.1
 ADVICE_WRITERS = {"torch": write_torch_code, "keras": write_keras_code}
 RETAINING_GATE_NAMES = {"f": "forget gate", "z": "update gate"}
 

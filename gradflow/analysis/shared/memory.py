@@ -6,6 +6,8 @@ import numpy as np
 
 from gradflow.analysis.shared.trajectory import Trajectory, follow
 
+ROUNDING_UNITS = 16  # units in the last place of a state, up to which two states count as equal
+
 
 def measure_memory(trajectory: Trajectory, steps: int) -> float | None:
     """Return how far the state after ``steps`` steps depends on the first input of its sequence.
@@ -13,7 +15,7 @@ def measure_memory(trajectory: Trajectory, steps: int) -> float | None:
     Each sequence runs once more with the first input of another sequence. The distance between the two states
     after ``steps`` steps is divided by the root mean square distance between the states of different
     sequences. The result is the median over sequences: 1 if the state depends on the first input as much as
-    on all inputs, 0 if it has forgotten it. A gradient measures the same for an infinitely small change; a
+    on all inputs, 0 if it has forgotten it, or if rounding hides the distance. A gradient measures the same for an infinitely small change; a
     layer that has stored the input in saturated units keeps it although its gradient vanishes (Bengio, Simard
     & Frasconi 1994, section 4).
 
@@ -58,4 +60,6 @@ def measure_memory(trajectory: Trajectory, steps: int) -> float | None:
     # the mean square distance between two different sequences is 2 S/(S − 1) times the variance over all
     variance = np.square(final - final.mean(axis=0)).sum(axis=-1).mean()
     spread = math.sqrt(2.0 * len(final) / (len(final) - 1) * float(variance))
+    rounding = ROUNDING_UNITS * np.finfo(final.dtype).eps * np.linalg.norm(final, axis=-1)[differ]
+    distances = np.where(distances <= rounding, 0.0, distances)
     return float(np.median(distances)) / spread if spread > 0 else None

@@ -183,7 +183,7 @@ def make_curve_rows(
 
 
 def make_sparklines(table: TableRows, style: Style, width: int) -> dict[tuple[Any, ...], str]:
-    """Return the curve of each series of a table with an index, all on one scale, by the key of the series."""
+    """Return the curve of each series of a table with an index by its key, all on one scale."""
     keys = get_keys(table)
     curves = [list(values.values()) for values in _get_series(table, keys)]
     low, high = min(map(_find_low, curves), default=0.0), max(map(_find_high, curves), default=0.0)
