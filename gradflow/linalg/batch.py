@@ -110,9 +110,7 @@ def batch_norms(
     alone = batch_norms(
         act, steps, start[..., part], rows=rows, wanted=frozenset().__contains__, part=slice(None)
     )
-    return replace(
-        found, part=alone.part, part_bounds=alone.part_bounds, error=max(found.error, alone.error)
-    )
+    return replace(found, part=alone.part, part_bounds=alone.part_bounds, error=max(found.error, alone.error))
 
 
 def _find_proper_part(part: slice | Array | None, columns: int) -> slice | Array | None:

@@ -129,7 +129,11 @@ def test_a_nilpotent_matrix_leaves_exactly_nothing():
         kept = math.log10(math.sqrt((5 - length) / 5)) if length < 5 else -math.inf
         assert found.log10_share == pytest.approx(kept, abs=1e-12)
         assert found.verdict == ("stable" if length < 5 else "vanishing")
-        assert math.isnan(found.effective_rank) if length >= 5 else found.effective_rank == pytest.approx(5 - length)
+        assert (
+            math.isnan(found.effective_rank)
+            if length >= 5
+            else found.effective_rank == pytest.approx(5 - length)
+        )
 
 
 def test_a_layer_without_recurrent_weights_leaves_nothing_from_the_first_step():
@@ -308,7 +312,9 @@ def test_one_odd_step_blocks_the_gradient_of_every_end_that_it_lies_before(odd, 
     inputs[odd - 1] = 1.0
     found = measure_share(follow(cell, inputs), 50, ends=8, last_decides=True)
     blocked = [one.end - 50 < odd <= one.end for one in found.measurements]
-    assert [one.verdict for one in found.measurements] == ["vanishing" if one else "stable" for one in blocked]
+    assert [one.verdict for one in found.measurements] == [
+        "vanishing" if one else "stable" for one in blocked
+    ]
     # with eight values only the least and the largest enclose the median with 95 % confidence
     assert found.typical_verdict == "borderline"
     # the last end decides, if it is worse

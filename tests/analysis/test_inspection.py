@@ -55,7 +55,11 @@ def log10_norms(jacobians, outputs=None):
     product, found = np.eye(jacobians.shape[-1]), []
     for jacobian in jacobians[::-1].astype(float):
         product = product @ jacobian
-        whole = np.linalg.norm(product, 2) if outputs is None else math.sqrt((product[:outputs] ** 2).sum() / outputs)
+        whole = (
+            np.linalg.norm(product, 2)
+            if outputs is None
+            else math.sqrt((product[:outputs] ** 2).sum() / outputs)
+        )
         found.append(math.log10(whole))
     return found
 
@@ -221,7 +225,9 @@ def test_a_last_input_that_shuts_the_gates_makes_the_gradient_vanish_and_the_con
     assert row["log10_share_last"] == pytest.approx(last, abs=1e-9)
     assert row["log10_share"] == pytest.approx(20 * math.log10(keeps) + math.log10(0.5), abs=1e-9)
     assert found.get_verdicts() == {"vanishing"}
-    assert "lstm is vanishing from the last step: 8.8e-77 of a gradient from there is left" in found.conclusion
+    assert (
+        "lstm is vanishing from the last step: 8.8e-77 of a gradient from there is left" in found.conclusion
+    )
     assert "The median over all 8 ends is 0.44." in found.conclusion
     assert found.conclusion.endswith("let the loss read the step before it.")
     # of all the steps there is one end alone
@@ -424,7 +430,13 @@ def test_diff_tells_what_became_of_each_layer(saved):
     for when, file in zip(("before", "after"), files, strict=True):
         (alone,) = rows(inspect(file).layers)
         for name in (
-            "rate", "log10_share", "log10_norm", "memory", "verdict", "weight_norm", "spectral_radius",
+            "rate",
+            "log10_share",
+            "log10_norm",
+            "memory",
+            "verdict",
+            "weight_norm",
+            "spectral_radius",
             "forget_bias",
         ):
             assert row[f"{name}_{when}"] == alone[name]

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom, norm, t
 
 import gradflow
-from gradflow.analysis import VERDICTS, INSPECTION_VERDICTS
+from gradflow.analysis import INSPECTION_VERDICTS, VERDICTS
 from gradflow.analysis.shared.quantiles import median_interval
 from gradflow.analysis.shared.subjects import draw_cell
 from gradflow.analysis.shared.verdicts import (

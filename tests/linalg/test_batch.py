@@ -118,9 +118,7 @@ def test_columns_far_smaller_than_the_others_keep_their_digits(small):
 def test_a_part_that_is_0_by_structure_is_exactly_0_beside_others_that_are_not():
     several = factors([1.0, 2.0])
     several[..., 3] = 0.0
-    found = batch_norms(
-        lambda k, b: several[k] @ b, STEPS, np.stack([np.eye(6)] * 2), part=slice(3, 4)
-    )
+    found = batch_norms(lambda k, b: several[k] @ b, STEPS, np.stack([np.eye(6)] * 2), part=slice(3, 4))
     assert np.isneginf(found.part).all()
     assert np.isfinite(found.two).all()
     assert not found.part_bounds.any()
