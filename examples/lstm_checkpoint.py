@@ -39,7 +39,7 @@ def get_forget_row(report: gradflow.Inspection) -> int:
 
 
 def show(title: str, report: gradflow.Inspection) -> None:
-    """Print the share of a gradient that is left, the verdict on it, and what the forget gate alone would keep."""
+    """Print what is left of a gradient, the verdict on it, and what the forget gate alone keeps."""
     layers, gates, row = report.layers, report.gates, get_forget_row(report)
     print(f"{title:<20}{layers.share[0]:>12.3g}   {layers.verdict[0]:<10}", end="")
     print(f"{gates.median[row]:>12.3f}{gates.time_constant[row]:>12.1f} steps")

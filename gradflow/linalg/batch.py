@@ -235,7 +235,7 @@ class _BatchMeasurement:
 
 
 def _add_lost_digits(sizes: Array, rounding: Array) -> tuple[Array, Array]:
-    """Return what to add to norms without a digit, so that they are upper bounds, and the relative rounding."""
+    """Return what makes norms without a digit upper bounds, and the relative rounding."""
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):  # inf: no digit is left
         relative = np.where(rounding > 0, rounding / sizes, 0.0)
     return np.where(relative > NO_DIGIT_ERROR, rounding, 0.0), relative

@@ -427,7 +427,7 @@ def test_estimated_shares_are_as_near_to_the_exact_ones_as_their_standard_error_
     off = found.curve - exact.curve
     assert found.share_error > 0
     assert math.isnan(found.effective_rank)
-    # the error is the largest possible one, that of a product of rank 1: the mean square is at most 1.5² of it
+    # the error is the largest possible one, that of a product of rank 1
     assert math.sqrt(np.mean(off**2)) <= 1.5 * found.share_error
     assert np.abs(off).max() <= 6 * found.share_error
     # 32 ends: their median is nearer

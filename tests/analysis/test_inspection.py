@@ -588,7 +588,7 @@ def test_without_advice_no_change_is_tried_and_all_else_is_the_same(path, monkey
 
 
 def test_an_unknown_framework_of_advice_is_refused():
-    with pytest.raises(UsageError, match="'troch'.*'torch'"):
+    with pytest.raises(UsageError, match=r"'troch'.*'torch'"):
         inspect(LSTM, advice="troch")
 
 
