@@ -16,7 +16,7 @@ UNITS, STEPS = 128, 500  # of the LSTM that is inspected
 
 
 def checkpoint(folder: str) -> tuple[str, str]:
-    """Write an LSTM through which credit arrives, as through a trained one, and inputs for it."""
+    """Write an LSTM whose gradients are stable, as those of a trained one, and inputs for it."""
     generator = np.random.default_rng(0)
     cell = LSTM.random(UNITS, UNITS, generator, init="chrono", horizon=float(STEPS))
     names = {"weight_ih_l0": cell.weight_ih, "weight_hh_l0": cell.weight_hh, "bias_ih_l0": cell.bias}

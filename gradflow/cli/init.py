@@ -64,7 +64,7 @@ def init(
       gradflow init lstm --hidden 64 --features 16 --horizon 500 -o lstm.npz
       gradflow init lstm:init=chrono --horizon 1000 --seeds 3
       gradflow init rnn:init=identity --input features.npy -o rnn.npz
-      gradflow init gru --horizon 300 -o gru.npz --layout keras --fail-on vanishing
+      gradflow init gru --horizon 300 -o g.npz --layout keras --fail-on vanishing
 
     \b
     Options of cells: as for compare (gradflow compare -h)

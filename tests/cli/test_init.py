@@ -29,7 +29,7 @@ OLD = b"what was there before\n"
 def work(monkeypatch):
     """Every call that would take long."""
     calls = []
-    for name in ("follow", "credit", "search"):
+    for name in ("follow", "measure_share", "search"):
         monkeypatch.setattr(module, name, lambda *arguments, name=name: calls.append(name))
     return calls
 
@@ -80,7 +80,7 @@ def test_json_exits_0_with_the_schema_and_every_table_and_the_numbers_of_the_lib
 def test_json_of_an_exact_zero_exits_0_with_null_for_its_logarithm(cli):
     summary = cli(*DEAD, "-f", "json").object["summary"]
     assert (summary["norm_ratio"], summary["log10_norm_ratio"], summary["rate_after"]) == (0, None, None)
-    assert summary["arrival"] == "lost"
+    assert summary["verdict"] == "vanishing"
 
 
 def test_json_of_an_overflow_exits_0_and_is_strict(cli):
@@ -168,14 +168,14 @@ def test_other_commands_exit_0_with_their_result_in_the_file_and_nothing_on_stdo
 def test_inspect_of_the_file_exits_0_past_the_gate_and_3_for_what_was_asked(cli, tmp_path, cell, layout):
     file = tmp_path / "w.npz"
     size = ("--hidden", 16, "--features", 2, "--horizon", 100, "--seeds", 1)
-    found = cli("init", cell, *size, "-o", file, "--layout", layout, "-f", "json", "--fail-on", "lost")
+    found = cli("init", cell, *size, "-o", file, "--layout", layout, "-f", "json", "--fail-on", "vanishing")
     assert found.code == 0, found.err
-    inspected = cli("inspect", file, "--length", 100, "-f", "json", "--fail-on", "lost")
+    inspected = cli("inspect", file, "--length", 100, "-f", "json", "--fail-on", "vanishing")
     assert inspected.code == 0, inspected.err
     (layer,) = inspected.object["tables"]["layers"]
-    assert (layer["arrival"], layer["framework"]) == ("arrives", layout)
-    assert abs(found.object["summary"]["log10_norm"]) <= 2
-    # as asked for it does not arrive: ln of less than a hundredth over 99 steps
+    assert (layer["verdict"], layer["framework"]) == ("stable", layout)
+    assert abs(found.object["summary"]["log10_share"]) <= 2
+    # as asked for it vanishes: ln of less than a hundredth over 99 steps
     assert found.object["summary"]["rate_before"] < -math.log(100) / 99
 
 
@@ -230,7 +230,7 @@ REFUSED = {
     "hidden": (2, ("--hidden", 0), ["hidden 0"]),
     "seeds": (2, ("--seeds", 0), ["seeds 0"]),
     "format": (2, ("-f", "jsn"), ["'jsn'", "json"]),
-    "verdict": (2, ("--fail-on", "vanishing"), ["'vanishing'", "lost"]),
+    "verdict": (2, ("--fail-on", "lost"), ["'lost'", "vanishing"]),
     "table-of-json": (2, ("-f", "json", "--table", "trials"), ["trials", "json"]),
     "no-input-file": (1, ("--input", "nowhere.npy"), ["nowhere.npy"]),
     "scale": (2, ("--input-scale", "nan"), ["scale", "nan"]),
@@ -354,7 +354,7 @@ def test_an_interrupt_exits_130_and_leaves_the_older_file(cli, tmp_path, monkeyp
     def pressed(*arguments, **options):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(module, "credit", pressed)
+    monkeypatch.setattr(module, "measure_share", pressed)
     outcome = cli(*LSTM, "-o", file)
     assert (outcome.code, outcome.raw) == (130, b"")
     assert file.read_bytes() == OLD
@@ -364,39 +364,39 @@ def test_an_interrupt_exits_130_and_leaves_the_older_file(cli, tmp_path, monkeyp
 # ---- the gate
 
 
-def test_lost_exits_3_with_the_report_on_stdout_and_the_verdict_on_stderr(cli, remembered, tmp_path):
+def test_vanishing_exits_3_with_the_report_on_stdout_and_the_verdict_on_stderr(cli, remembered, tmp_path):
     file = tmp_path / "w.npz"
     command = (*DEAD, "-o", file, "--layout", "keras", "-f", "json")
-    without, gated = cli(*command), cli(*command, "--fail-on", "lost")
+    without, gated = cli(*command), cli(*command, "--fail-on", "vanishing")
     assert (without.code, gated.code) == (0, 3)
     assert gated.raw == without.raw
-    assert gated.object["summary"]["arrival"] == "lost"
+    assert gated.object["summary"]["verdict"] == "vanishing"
     assert "no gain from 0.001 to 1000" in gated.object["notes"][0]
-    assert "lost" in gated.err
+    assert "vanishing" in gated.err
     # the weights are there all the same: the report says what they are
     assert next(iter(np.load(file))) == "simple_rnn/kernel"
-    assert cli(*command, "--fail-on", "inflated", "--fail-on", "arrives").code == 0
+    assert cli(*command, "--fail-on", "exploding", "--fail-on", "stable").code == 0
 
 
-def test_inflated_exits_3(cli, monkeypatch):
+def test_exploding_exits_3(cli, monkeypatch):
     monkeypatch.setattr(module, "knob_of", lambda spec: Knob("gain", 8.0, 4.0, 16.0, doubled=True))
-    outcome = cli(*LARGE, "-f", "json", "--fail-on", "inflated")
+    outcome = cli(*LARGE, "-f", "json", "--fail-on", "exploding")
     assert outcome.code == 3
     summary = outcome.object["summary"]
-    assert (summary["arrival"], summary["value"]) == ("inflated", 4)
+    assert (summary["verdict"], summary["value"]) == ("exploding", 4)
     assert math.isclose(summary["log10_norm_ratio"], 29 * math.log10(4), abs_tol=1e-4)
-    assert cli(*LARGE, "--fail-on", "lost").code == 0
+    assert cli(*LARGE, "--fail-on", "vanishing").code == 0
 
 
-def test_where_it_arrives_the_gate_exits_3_for_that_verdict_alone(cli, remembered):
+def test_where_it_is_stable_the_gate_exits_3_for_that_verdict_alone(cli, remembered):
     codes = {verdict: cli(*LARGE, "--fail-on", verdict).code for verdict in gradflow.Tuned.verdicts}
-    assert codes == {"arrives": 3, "lost": 0, "inflated": 0}
+    assert codes == {"vanishing": 0, "borderline": 0, "stable": 3, "exploding": 0}
 
 
 def test_the_notes_of_a_machine_format_exit_0_on_stderr_and_quiet_ones_nowhere(cli, remembered):
     told = cli(*DEAD, "-f", "csv")
     assert told.code == 0
-    assert told.err.startswith("note: no gain from 0.001 to 1000 lets a gradient arrive")
+    assert told.err.startswith("note: no gain from 0.001 to 1000 keeps a gradient stable")
     assert cli(*DEAD, "-f", "csv", "-q").err == ""
 
 
@@ -404,5 +404,5 @@ def test_what_a_person_reads_exits_0_with_the_conclusion(cli, remembered):
     for form in ("table", "md"):
         outcome = cli(*LARGE, "-f", form)
         assert outcome.code == 0
-        assert "the gradient arrives" in outcome.out
+        assert "the gradient is stable" in outcome.out
         assert "gain" in outcome.out

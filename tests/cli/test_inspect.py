@@ -20,7 +20,7 @@ LSTM, GRU, RELU = (FILES / f"torch_{name}.pt" for name in ("lstm", "gru", "rnn_r
 BOTH, NESTED = FILES / "torch_lstm_bidirectional.pt", FILES / "torch_nested.pt"
 KERAS, H5, ONNX = FILES / "keras_lstm.keras", FILES / "keras_lstm.h5", FILES / "onnx_lstm.onnx"
 HOSTILE = "a\x1b[2J\x07\x9b\u202e:smile:b"
-TABLES = ["layers", "gates", "advice", "units", "files", "changes", "summary"]
+TABLES = ["layers", "curve", "gates", "advice", "units", "files", "changes", "summary"]
 
 
 def draw(*shape, seed=0):
@@ -104,8 +104,8 @@ GATED = [
     (["unreadable"], 3),
     (["stable"], 0),
     (["stable", "vanishing"], 3),
-    (["lost"], 3),
-    (["arrives", "inflated"], 0),
+    (["borderline"], 0),
+    (["stable", "exploding"], 0),
 ]
 
 
@@ -137,6 +137,18 @@ def test_gate_on_exploding_exits_3_where_a_state_overflows(cli, odd):
     assert (outcome.code, outcome.err) == (3, "gradflow: --fail-on: the verdict is exploding\n")
 
 
+def test_gate_on_vanishing_exits_0_where_the_verdict_is_borderline(cli, tmp_path):
+    # tanh at rest: 0.93¹⁰⁰ = 7e-4 of a gradient is left
+    np.savez(tmp_path / "slow.npz", weight_ih_l0=np.zeros((2, 1)), weight_hh_l0=0.93 * np.eye(2))
+    command = ("inspect", tmp_path / "slow.npz", "--input", "zero", "-f", "json")
+    calm = cli(*command, "--fail-on", "vanishing")
+    assert (calm.code, calm.err) == (0, "")
+    assert calm.object["tables"]["layers"][0]["verdict"] == "borderline"
+    assert cli(*command, "--fail-on", "borderline").code == 3
+    assert cli("compare", tmp_path / "slow.npz", "--input", "zero", "--fail-on", "vanishing").code == 0
+    assert cli("compare", tmp_path / "slow.npz", "--input", "zero", "--fail-on", "borderline").code == 3
+
+
 @pytest.mark.parametrize(
     ("name", "options"),
     [("before.npz", ()), ("dead.npz", ()), ("dead.npz", ("--length", "1")),
@@ -158,6 +170,7 @@ def test_json_exits_0_strict_with_params_and_tables_whatever_the_numbers(cli, od
         "assume",
         "units",
         "diff",
+        "advice",
     }
     assert found["params"]["files"] == [str(odd / name)]
     assert found["params"]["seed"] == 0
@@ -168,7 +181,7 @@ def test_json_exits_0_strict_with_params_and_tables_whatever_the_numbers(cli, od
 
 def test_json_carries_an_exact_zero_and_an_overflow_as_null(cli, odd):
     dead = cli("inspect", odd / "dead.npz", "--input", "zero", "-f", "json").object["tables"]["layers"][0]
-    assert (dead["rate"], dead["log10_credit"], dead["half_life"], dead["verdict"]) == (
+    assert (dead["rate"], dead["log10_share"], dead["half_life"], dead["verdict"]) == (
         None,
         None,
         0.0,
@@ -176,7 +189,7 @@ def test_json_carries_an_exact_zero_and_an_overflow_as_null(cli, odd):
     )
     arguments = ("--input", "constant", "--assume", "activation=relu")
     wild = cli("inspect", odd / "wild.npz", *arguments, "-f", "json").object["tables"]["layers"][0]
-    assert (wild["log10_credit"], wild["blow_up_step"], wild["verdict"]) == (None, 9, "exploding")
+    assert (wild["log10_share"], wild["blow_up_step"], wild["verdict"]) == (None, 9, "exploding")
 
 
 def test_csv_of_each_table_exits_0_with_what_json_has_and_no_empty_cell(cli, remembered, odd):

@@ -1,0 +1,52 @@
+"""What compare and inspect say of the same weights and inputs is one number, that of the dense product."""
+
+import math
+
+import numpy as np
+import pytest
+
+import gradflow
+from gradflow.analysis.shared.product_norms import MAX_BATCHED_STATE
+
+STEPS = 40
+
+
+def checkpoint(gates, hidden):
+    """An lstm, a gru or an rnn under torch's names."""
+    generator = np.random.default_rng([gates, hidden])
+    shapes = {"weight_ih_l0": (gates * hidden, 3), "weight_hh_l0": (gates * hidden, hidden)}
+    bound = 2.0 / math.sqrt(hidden)
+    arrays = {name: generator.uniform(-bound, bound, shape) for name, shape in shapes.items()}
+    return gradflow.from_state_dict(arrays)
+
+
+def dense_shares(cell, inputs, view):
+    """log₁₀ of ‖rows of h‖_F / √H of the product at every lag."""
+    factor = cell.linearize(cell.run(inputs), inputs)
+    product, logs = np.eye(cell.state_size), []
+    for k in range(STEPS):
+        step = factor.at(k if view == "forward" else STEPS - 1 - k).todense()
+        product = step @ product if view == "forward" else product @ step
+        rows = product[cell.parts["h"]]
+        logs.append(math.log10(np.linalg.norm(rows) / math.sqrt(len(rows))))
+    return logs
+
+
+@pytest.mark.parametrize("hidden", [5, 30])
+@pytest.mark.parametrize("gates", [1, 3, 4])
+def test_compare_inspect_and_the_dense_product_agree(gates, hidden):
+    model = checkpoint(gates, hidden)
+    inputs = np.random.default_rng(7).standard_normal((STEPS, 3))
+    network = model.networks[0]
+    cell = network.make_cell()
+    assert (cell.state_size <= MAX_BATCHED_STATE) == (hidden == 5)  # many draws at once, or one by one
+    backward, forward = (dense_shares(cell, inputs, view) for view in ("backward", "forward"))
+    inspected = gradflow.inspect(model, input=inputs, advice="none")
+    assert inspected.layers.log10_share == pytest.approx([backward[-1]], abs=1e-8)
+    np.testing.assert_allclose(inspected.curve.log10_share, backward, atol=1e-8)
+    for view, logs in (("backward", backward), ("forward", forward)):
+        found = gradflow.compare(network, input=inputs, seeds=1, view=view)
+        assert found.cells.log10_share == pytest.approx([logs[-1]], abs=1e-8)
+        assert found.cells.verdict == inspected.layers.verdict
+        early = gradflow.compare(network, input=inputs, seeds=1, view=view, lags=[3, 9])
+        assert early.cells.log10_share == pytest.approx([logs[8]], abs=1e-8)
