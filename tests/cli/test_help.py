@@ -277,3 +277,26 @@ def test_completion_script_is_bash(process, cli):
 def complete(process, line, word):
     env = {"_GRADFLOW_COMPLETE": "complete_bash", "COMP_WORDS": line, "COMP_CWORD": str(word)}
     return process(env=env)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_options_are_in_groups_and_output_is_the_same_everywhere(cli, name):
+    def read_groups(command):
+        parts = re.split(r"(?m)^(Subject|Options|Output):\n", cli(command, "-h").out)
+        return {
+            title: body.partition("\n\n")[0] for title, body in zip(parts[1::2], parts[2::2], strict=True)
+        }
+
+    groups = read_groups(name)
+    assert list(groups) == [title for title in ("Subject", "Options", "Output") if title in groups]
+    assert {"Subject", "Output"} <= set(groups)
+    shared = read_groups("compare")["Output"].splitlines()
+    assert [line for line in shared if line in groups["Output"].splitlines()] == groups["Output"].splitlines()
+
+
+def test_program_lists_whole_sentences_in_the_order_of_the_commands(cli):
+    text = words(cli("-h").out)
+    titles = [f"{name} {words(PROGRAM.commands[name].help.partition(chr(10) * 2)[0])}" for name in COMMANDS]
+    places = [text.index(title) for title in titles]
+    assert places == sorted(places)
+    assert "..." not in text.partition("Commands:")[2]
