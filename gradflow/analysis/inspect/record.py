@@ -55,7 +55,7 @@ class Layers(Table):
         "what the layer receives: the input, the output of the layer below, or unit normal draws"
     )
     assumed: list[str] = column(
-        "options that the file does not state, with the assumed values (`assume` changes them)"
+        "options that the file does not state, with the assumed values (assume changes them)"
     )
     blow_up_step: list[int | None] = column("step at which the state overflows", unit="step")
     log10_credit: list[float] = column("log₁₀ of the credit", log10=True, levels=ARRIVAL_LEVELS)
