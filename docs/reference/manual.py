@@ -13,8 +13,10 @@ from gradflow.cli.ending import (
     EXIT_PIPE_LOST,
     EXIT_VERDICT_HOLDS,
 )
+from gradflow.cli.flags import list_flags, name_flags
 from gradflow.errors import UsageError
 from gradflow.record import ColumnMeaning, ScalarMeaning
+from gradflow.registry import lookup
 from reference.program import Help, Result
 
 EXIT_STATUS = {
@@ -36,6 +38,7 @@ ENVIRONMENT = {
     "TERM": "If dumb, no colours on a terminal.",
     **dict.fromkeys(THREAD_VARIABLES, "Threads of the linear algebra, 1 unless set."),
 }
+Flags = Mapping[str, tuple[str, ...]]
 SPECIAL = {"\\": r"\(rs", "-": r"\-", "'": r"\(aq", "`": r"\(ga", "^": r"\(ha", "~": r"\(ti", '"': r"\(dq"}
 
 
@@ -57,7 +60,7 @@ def manual(name: str) -> str:
         _description(told),
         _section("ARGUMENTS", [_item(_italic(name), text) for name, text in told.arguments]),
         _section("OPTIONS", [_item(_option(name), text) for name, text in told.options]),
-        _result(Result(name)) if name else _commands(),
+        _result(name) if name else _commands(),
         _section("EXIT STATUS", [_item(str(code), text) for code, text in sorted(EXIT_STATUS.items())]),
         _section("ENVIRONMENT", [_item(f"\\fB{name}\\fR", text) for name, text in ENVIRONMENT.items()]),
         _examples(told.examples),
@@ -119,27 +122,31 @@ def _commands() -> str:
     return _section("COMMANDS", items)
 
 
-def _result(result: Result) -> str:
+def _result(name: str) -> str:
+    result, flags = Result(name), list_flags(lookup(COMMANDS, name, "command"))
     parts = [
         _line(f"As JSON it has the schema {result.schema}."),
         ".SS Summary",
-        *_meanings(result.scalars),
+        *_meanings(result.scalars, flags),
     ]
     for table in result.tables:
         parts.append(f".SS Table {roff(table.name)}: {roff(table.meaning.description)}")
-        parts += [*_absence(table.meaning.absent), *_meanings(table.columns)]
-    for name, matrix in result.matrices.items():
-        parts += [f".SS Matrix {roff(name)}: {roff(matrix.description)}", *_absence(matrix.absent)]
+        parts += [*_absence(table.meaning.absent, flags), *_meanings(table.columns, flags)]
+    for key, matrix in result.matrices.items():
+        parts += [f".SS Matrix {roff(key)}: {roff(matrix.description)}", *_absence(matrix.absent, flags)]
     return _section("RESULT", parts)
 
 
-def _absence(absent: str) -> list[str]:
-    return [_line(f"Where it is missing: {absent}.")] if absent else []
+def _absence(absent: str, flags: Flags) -> list[str]:
+    return [_line(f"Where it is missing: {name_flags(absent, flags)}.")] if absent else []
 
 
-def _meanings(meanings: Mapping[str, ScalarMeaning] | Mapping[str, ColumnMeaning]) -> list[str]:
+def _meanings(meanings: Mapping[str, ScalarMeaning] | Mapping[str, ColumnMeaning], flags: Flags) -> list[str]:
     return [
-        _item(f"\\fB{roff(name)}\\fR", meaning.description + (f" [{meaning.unit}]" if meaning.unit else ""))
+        _item(
+            f"\\fB{roff(name)}\\fR",
+            name_flags(meaning.description, flags) + (f" [{meaning.unit}]" if meaning.unit else ""),
+        )
         for name, meaning in meanings.items()
     ]
 

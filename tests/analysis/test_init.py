@@ -208,11 +208,11 @@ WRITTEN = [
 def test_the_ratio_that_is_published_is_that_of_the_weights_in_the_file(cell, layout, tmp_path):
     container = list(READ)[WRITTEN.index((cell, layout)) // 2 % 2]
     file = tmp_path / f"w.{container}"
-    found = small(cell, output=file, layout=layout, seed=5)
+    found = small(cell, output=file, layout=layout, seed=3)
     written = loaded(file, layers=2, **PUBLISHED[cell].get("assume", {}))
-    assert found.log10_norm_ratio == pytest.approx(np.median(judged_ratios(written, seed=5)), abs=1e-9)
+    assert found.log10_norm_ratio == pytest.approx(np.median(judged_ratios(written, seed=3)), abs=1e-9)
     assert (found.sequences, found.held_out) == (32, 32)
-    assert_same_weights(written, by_hand(tuned(cell, found), seed=5))
+    assert_same_weights(written, by_hand(tuned(cell, found), seed=3))
     assert (found.file, found.size) == (str(file), file.stat().st_size)
     arrays = READ[container](file)
     assert {str(array.dtype) for array in arrays.values()} == {"float32"} == set(found.arrays.dtype)
@@ -271,9 +271,8 @@ def test_every_start_is_stable_along_all_inputs_held_out_or_is_refused(kind, sch
     try:
         found = small(cell, hidden=16)
     except NumericalError as error:
-        # a gain alone does not keep all that comes. Of an lstm the search balances the best direction of the
-        # cell, of which the output may get too little along some inputs.
-        assert kind in ("rnn", "lstm")
+        # a gain alone does not keep all that comes
+        assert kind == "rnn"
         assert_refused_rightly(cell, str(error), hidden=16)
         return
     ratios = judged_ratios(by_hand(tuned(cell, found), hidden=16))
@@ -281,7 +280,8 @@ def test_every_start_is_stable_along_all_inputs_held_out_or_is_refused(kind, sch
     assert found.verdict == "stable"
     shares = dense_shares(by_hand(tuned(cell, found), hidden=16), HELD_OUT)
     assert found.log10_share == pytest.approx(np.median(shares), abs=1e-9)
-    assert np.abs(shares).max() <= 2
+    assert shares.min() > -4
+    assert shares.max() <= 2
     assert found.norm_ratio == pytest.approx(10 ** np.median(ratios), rel=1e-8)
     assert found.get_verdicts() == {"stable"}
     assert not [note for note in found.notes if "keeps a gradient stable" in note]

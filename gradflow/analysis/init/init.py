@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from gradflow.analysis import VERDICTS
 from gradflow.analysis.init.record import Trials, Tuned, Tuning
 from gradflow.analysis.init.report import Words, conclusion, notes
 from gradflow.analysis.init.tuning import Knob, TuningTrial, badness, best, close_enough, knob_of, search
@@ -60,8 +61,8 @@ def init(
     the forget bias of an lstm, the update bias of a gru, or with init=chrono the longest memory. Root finding
     looks for the value at which the ratio ‖∂s_N/∂s_0‖ / ‖∂s_N/∂s_{N−1}‖ is 1: its median over 16 sequences of
     inputs, measured with the first draw of weights in float32, as they are written. The value is then tested
-    on 32 other sequences; the gradient is stable only if the share that is left lies between 1e-2 and 100
-    along all of them. The table ``tuning`` shows the effect of the value on other draws of weights.
+    on 32 other sequences; the verdict is that on the median share that is left. No weights are written
+    if a gradient vanishes or explodes along some of them and is stable along others. The table ``tuning`` shows the effect of the value on other draws of weights.
 
     Parameters
     ----------
@@ -104,7 +105,8 @@ def init(
         If inputs cannot be read, float32 cannot hold the weights, the framework does not have the cell, or
         the file cannot be written.
     NumericalError
-        If no value works: a gradient is stable along some sequences of inputs and not along others.
+        If no value works: a gradient is stable along some sequences of inputs, and vanishes or explodes along
+        others.
 
     References
     ----------
@@ -223,15 +225,16 @@ class Task(NamedTuple):
 
 
 def _check_holds(task: Task, value: float | None, judged: GradientShare) -> None:
-    """Check that a gradient is stable along all sequences of inputs, or along none.
+    """Check that no gradient vanishes or explodes along some sequences of inputs and is stable along others.
 
     Raises
     ------
     NumericalError
-        If it is stable along some of them only. The message has the best value and the spread of its shares.
+        If one does. The message has the best value and the spread of its shares.
     """
-    stable = judged.count_verdict("stable")
-    if judged.blow_up is not None or stable in (0, len(judged.measurements)):
+    counts = {verdict: judged.count_verdict(verdict) for verdict in VERDICTS}
+    stable, far = counts["stable"], counts["vanishing"] + counts["exploding"]
+    if judged.blow_up is not None or not stable or not far:
         return
     low, high = judged.log10_share_range
     knob = task.knob
