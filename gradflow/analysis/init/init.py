@@ -62,7 +62,8 @@ def init(
     looks for the value at which the ratio ‖∂s_N/∂s_0‖ / ‖∂s_N/∂s_{N−1}‖ is 1: its median over 16 sequences of
     inputs, measured with the first draw of weights in float32, as they are written. The value is then tested
     on 32 other sequences; the verdict is that on the median share that is left. No weights are written
-    if a gradient vanishes or explodes along some of them and is stable along others. The table ``tuning`` shows the effect of the value on other draws of weights.
+    if a gradient vanishes or explodes along some of them and is stable along others. The table ``tuning``
+    shows the effect of the value on other draws of weights.
 
     Parameters
     ----------

@@ -15,10 +15,9 @@ def measure_memory(trajectory: Trajectory, steps: int) -> float | None:
     Each sequence runs once more with the first input of another sequence. The distance between the two states
     after ``steps`` steps is divided by the root mean square distance between the states of different
     sequences. The result is the median over sequences: 1 if the state depends on the first input as much as
-    on all inputs, 0 if it has forgotten it, or if rounding hides the distance. A gradient measures the same for
-    an infinitely small change; a
-    layer that has stored the input in saturated units keeps it although its gradient vanishes (Bengio, Simard
-    & Frasconi 1994, section 4).
+    on all inputs, 0 if it has forgotten it, or if rounding hides the distance. A gradient measures the same
+    for an infinitely small change. A layer that has stored the input in saturated units keeps it although its
+    gradient vanishes (Bengio, Simard & Frasconi 1994, section 4).
 
     Parameters
     ----------
