@@ -298,7 +298,7 @@ def test_a_last_step_that_shuts_the_gates_loses_the_gradient_whatever_the_ratio_
     assert found.last.log10_share == pytest.approx(last_share, abs=1e-9)
     assert found.log10_share == pytest.approx(50 * math.log10(open_gate) + math.log10(0.5), abs=1e-9)
     assert (found.verdict, found.count_verdict("stable"), found.is_small) == ("vanishing", 7, True)
-    assert not found.is_stable_from_all
+    assert not found.is_safe
     # an end like any other, as of drawn inputs, is outvoted
     assert found._replace(last_decides=False).verdict == "borderline"
     # without it all ends are stable: the last step alone is in the way
@@ -329,7 +329,7 @@ def test_of_a_network_that_keeps_all_the_norm_is_1_from_every_end_of_every_draw(
     ]
     assert [one.log10_norm for one in found.measurements] == pytest.approx([0.0] * 20, abs=1e-12)
     assert [one.log10_share for one in found.measurements] == pytest.approx([0.0] * 20, abs=1e-12)
-    assert (found.verdict, found.is_stable_from_all, len(found.rates)) == ("stable", True, 4)
+    assert (found.verdict, found.is_safe, len(found.rates)) == ("stable", True, 4)
 
 
 def judged(*logs, **options):

@@ -76,8 +76,8 @@ def trials(case: RemedyCase) -> Iterator[RemedyTrial]:
 
 
 def best(tried: list[RemedyTrial]) -> RemedyTrial | None:
-    """Return the trial whose share is nearest to 1, or None if no trial is stable from all ends."""
-    stable = [trial for trial in tried if trial.share.is_stable_from_all]
+    """Return the trial whose share is nearest to 1, or None if no trial is safe."""
+    stable = [trial for trial in tried if trial.share.is_safe]
     return min(stable, key=lambda trial: trial.share.distance, default=None)
 
 
@@ -116,7 +116,7 @@ def chrono(case: RemedyCase, gate: str) -> RemedyTrial:
 def gain(case: RemedyCase, gate: str) -> RemedyTrial:  # noqa: ARG001 - the signature of all remedies
     """Multiply the recurrent weights by a factor with which the share is stable, or nearest to 1.
 
-    The search tries three kinds of factors and stops at the first that is stable from all ends: the factor
+    The search tries three kinds of factors and stops at the first that is safe: the factor
     that would make the rate of a linear cell 0; powers of two, the nearest to 1 first, because a saturated
     cell keeps more with smaller weights; and smaller and smaller changes of the best factor so far. The best
     factor is the one whose worst measurement is nearest to 1.
@@ -130,12 +130,12 @@ def _search_gain(case: RemedyCase) -> RemedyTrial:
     first = math.exp(min(max(-rate, MIN_LOG_SCALE), MAX_LOG_SCALE)) if math.isfinite(rate) else 0.5
     found = _gain_trial(case, first)
     for value in TRIED_FACTORS:
-        if found.share.is_stable_from_all:
+        if found.share.is_safe:
             return found
         found = min(found, _gain_trial(case, value), key=_distance)
     for step in FINER_FACTORS:
         for value in (found.value * step, found.value / step):
-            if found.share.is_stable_from_all:
+            if found.share.is_safe:
                 return found
             found = min(found, _gain_trial(case, value), key=_distance)
     return found

@@ -165,7 +165,7 @@ def _advise(finding: Finding, question: InspectionQuestion, *, alone: bool) -> s
         return "Nothing to change: no tried change keeps more."
     gated = "" if _retaining(finding) else " or use a cell with gates"
     return (
-        f"No single change is stable from every end. The best is to {_wording(nearest, finding)}; then "
+        f"No single change is enough. The best is to {_wording(nearest, finding)}; then "
         f"{_outcome(nearest, with_range=alone)}{where}. Combine changes{gated}."
     )
 

@@ -179,9 +179,10 @@ class GradientShare(NamedTuple):
         return self.verdict == "stable"
 
     @property
-    def is_stable_from_all(self) -> bool:
-        """Whether the share is stable from every end of every run."""
-        return self.blow_up is None and self.count_verdict("stable") == len(self.measurements)
+    def is_safe(self) -> bool:
+        """Whether the verdict is stable and no gradient vanishes or explodes from any end of any run."""
+        far = self.count_verdict("vanishing") + self.count_verdict("exploding")
+        return self.is_stable and far == 0
 
     @property
     def is_small(self) -> bool:
