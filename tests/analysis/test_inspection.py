@@ -243,7 +243,6 @@ def test_over_l_steps_are_l_jacobians():
     assert found.layers.share == pytest.approx([0.5**51], rel=1e-9)
     assert found.layers.log10_norm == pytest.approx([math.log10(0.5**50 * math.sqrt(1.25))], rel=1e-9)
     assert "4.4e-16 of a gradient is left after 50 steps" in found.conclusion
-    assert "9.9e-16 in the best direction" in found.conclusion
     # every lag in turn, and what the last one is beside their mean
     np.testing.assert_allclose(found.curve.log10_share, math.log10(0.5) * np.arange(2, 52), rtol=1e-12)
     assert found.curve.lag == list(range(1, 51))
@@ -326,7 +325,6 @@ def test_units_that_never_forget_leave_the_time_constants_of_others_as_they_are(
     assert row["time_constant"] == pytest.approx(middle, rel=1e-12)
     assert row["time_constant_high"] == math.inf
     assert row["time_constant_low"] == pytest.approx(0.9 / math.log(2) + 0.1 * middle, rel=1e-12)
-    assert f"is {middle:.3g} steps in the median unit, unlimited in the slowest 5 %." in found.conclusion
 
 
 def test_several_files_have_names_of_file_and_layer_and_a_row_each():
@@ -525,17 +523,20 @@ def test_the_conclusion_names_the_gate_and_the_change_with_the_numbers_of_the_ta
         assert number(f"# of a gradient is left after {record.length} steps", text) == pytest.approx(
             row["share"], rel=0.05
         )
-        assert f"The {gate} limits it: its time constant is " in text
-        assert number("time constant is # steps in the median unit", text) == pytest.approx(
-            keeps["time_constant"], rel=0.006
-        )
+        alone = len(record.layers) == 1
+        if alone:
+            assert f"The {gate} limits it: its time constant is " in text
+            constant = number("time constant is # steps", text)
+            assert constant == pytest.approx(keeps["time_constant"], rel=0.006)
         assert advice["log10_share_before"] == row["log10_share"]
         if advice["change"] == "chrono":
             assert f"bias of the {gate} by chrono initialization up to {advice['value']:g} steps" in text
         else:
             assert f"set the bias of the {gate} to {advice['value']:g}; " in text
         assert number("then # is left", text) == pytest.approx(10 ** advice["log10_share"], rel=0.05)
-        assert text.endswith(f"(measured on drawn inputs; give --input (input)): {advice['code']}")
+        where = "(measured on unit normal inputs; give yours as `input`)"
+        assert text.endswith(f"{where}: {advice['code']}") == alone
+        assert any("unit normal inputs" in note for note in record.notes) == (not alone)
 
 
 @pytest.mark.parametrize("path", [LSTM, GRU, RNN, STACKED])
@@ -568,7 +569,6 @@ def test_a_stable_layer_has_advice_for_a_new_training_only_if_a_change_keeps_mor
     assert not any(kept.advice.advised)
     assert max(kept.advice.log10_share) < kept.layers.log10_share[0]
     assert "Nothing to change: no tried change keeps more" in kept.conclusion
-    assert "measured on your inputs" in kept.conclusion
 
 
 @pytest.mark.parametrize("path", [LSTM, STACKED, RNN])
@@ -582,7 +582,7 @@ def test_without_advice_no_change_is_tried_and_all_else_is_the_same(path, monkey
     for line, longer in zip(found.conclusion.splitlines(), whole.conclusion.splitlines(), strict=True):
         assert longer.startswith(line)
         assert "dvice" not in line
-    assert found.notes == whole.notes
+    assert [*found.notes] == [note for note in whole.notes if "advice was measured" not in note]
     assert found.params == {**whole.params, "advice": "none"}
 
 
@@ -597,8 +597,8 @@ def test_where_no_change_is_enough_all_that_came_out_is_told():
     assert found.advice.advised == [False, False]
     assert found.advice.ends_stable == [0, 0]
     assert "No single change is enough" in found.conclusion
-    for log in found.advice.log10_share:
-        assert f"e{math.floor(log):+03d} is left" in found.conclusion
+    nearest = max(found.advice.log10_share)
+    assert f"e{math.floor(nearest):+03d} is left" in found.conclusion
 
 
 def test_a_state_that_overflows_is_told_with_its_step():

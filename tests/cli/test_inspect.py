@@ -364,7 +364,11 @@ def test_standard_input_exits_0_alone_and_among_several_files(process, cli):
     assert (alone.code, alone.err) == (0, "")
     assert alone.out == cli("inspect", LSTM, "-f", "csv").out
     several = process("inspect", "-", GRU, "--table", "files", "-f", "csv", stdin=LSTM.read_bytes())
-    assert (several.code, several.err) == (0, "")
+    assert several.code == 0
+    assert (
+        several.err
+        == "note: advice was measured on unit normal inputs; give those of your task as --input.\n"
+    )
     assert [row[1] for row in several.rows()[1:]] == ["1", "1"]
     assert several.rows()[2][0] == str(GRU)
 

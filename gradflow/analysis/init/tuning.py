@@ -25,6 +25,7 @@ MAX_NEARER_STEPS = 4
 MAX_STEPS_BEYOND = 6
 # The sequences of the search have to stay within these decades, so that others stay within twice as many.
 SAFE_DECADES = EXPLODING_DECADES / 2
+SAFE_SHARE_DECADES = 1.75  # of log₁₀ of the share of such a sequence: the verdict is stable up to 2
 MAX_PATIENT_TRIALS = 36  # no other phase begins after this many trials
 MISS_OF_ZERO_DECADES = 1e6  # used instead of an infinite number of decades
 
@@ -209,7 +210,12 @@ def close_enough(share: GradientShare) -> bool:
 
 def _unsafe(share: GradientShare) -> int:
     """Return the number of sequences whose norm or ratio is farther from 1 than `SAFE_DECADES`."""
-    return sum(_measure_distance(one) > SAFE_DECADES for one in share.measurements)
+    return sum(not _is_safe(one) for one in share.measurements)
+
+
+def _is_safe(one: EndMeasurement) -> bool:
+    """Return whether one sequence is so far from the limits of its verdict that others stay within them."""
+    return _measure_distance(one) <= SAFE_DECADES and one.distance <= SAFE_SHARE_DECADES
 
 
 def _measure_distance(one: EndMeasurement) -> float:
