@@ -1,7 +1,7 @@
 """An engineer's question: my LSTM does not learn dependences of 50 steps. Why, and what helps?
 
-Inspect the checkpoint, see which gate limits the gradient, draw new weights with chrono initialization,
-and inspect those. ``python examples/lstm_checkpoint.py [NEW.npz]`` keeps the new weights in that file.
+Inspect the checkpoint, see how much of a gradient is left and which gate limits it, draw new weights with
+chrono initialization, and inspect those. ``python examples/lstm_checkpoint.py [NEW.npz]`` keeps the new weights in that file.
 """
 
 import math
@@ -39,9 +39,9 @@ def get_forget_row(report: gradflow.Inspection) -> int:
 
 
 def show(title: str, report: gradflow.Inspection) -> None:
-    """Print what is left of the gradient, and what the forget gate alone would keep."""
+    """Print the share of a gradient that is left, and how long the forget gate alone keeps it."""
     layers, gates, row = report.layers, report.gates, get_forget_row(report)
-    print(f"{title:<20}{layers.credit[0]:>12.3g}   {layers.arrival[0]:<10}", end="")
+    print(f"{title:<20}{layers.share[0]:>12.3g}   {layers.verdict[0]:<10}", end="")
     print(f"{gates.median[row]:>12.3f}{gates.time_constant[row]:>12.1f} steps")
 
 
@@ -58,23 +58,23 @@ with tempfile.TemporaryDirectory() as folder:
     weights = dict(np.load(new))
 
 print(f"A gradient that goes back {LENGTH} steps in an LSTM of {HIDDEN} units:\n")
-print(f"{'weights':<20}{'factor':>12}   {'arrival':<10}{'forget gate':>12}{'its memory':>18}")
+print(f"{'weights':<20}{'share left':>12}   {'verdict':<10}{'forget gate':>12}{'time constant':>18}")
 show("as torch draws them", before)
 show("chrono", after)
 print(f"\nThe longest memory of the chrono gates was tuned to {drawn.value:.1f} steps.")
-print("Changes that gradflow tried on the old weights:")
-for change, value, credit in zip(
-    before.advice.change, before.advice.value, before.advice.log10_credit, strict=True
-):
-    print(f"  {change} {value:g}: a factor of {10**credit:.3g}")
+print("Changes tried on the old weights, and the share that is left with each:")
+for trial in before.advice:
+    print(f"  {trial['change']} {trial['value']:g}: {10 ** trial['log10_share']:.2g}, {trial['verdict']}")
+    if trial["advised"]:
+        print("    advised; in torch:", *trial["code"].split("; "), sep="\n      ")
 
 # A gate near ½ leaves 1/e after about 1/ln 2 = 1.44 steps, far fewer than 50: it limits the gradient.
-assert before.layers.arrival == ["lost"]
+assert before.layers.verdict == ["vanishing"]
 assert math.isclose(before.gates.time_constant[get_forget_row(before)], 1 / math.log(2), rel_tol=0.2)
-assert "The forget gate limits the gradient" in before.conclusion
+assert "The forget gate limits it" in before.conclusion
 # Chrono initialization (Tallec & Ollivier 2018): b_f = ln u with u in [1, T − 1], and b_i = −b_f.
 bias_i, bias_f = np.split(weights["bias_ih_l0"] + weights["bias_hh_l0"], 4)[:2]
 assert bias_f.min() >= 0
 assert bias_f.max() <= math.log(drawn.value - 1) + 1e-6
 assert np.allclose(bias_i, -bias_f, rtol=0, atol=1e-6)
-assert after.layers.arrival == ["arrives"]
+assert after.layers.verdict == ["stable"]

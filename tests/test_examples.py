@@ -75,16 +75,16 @@ def test_an_example_uses_the_public_api_alone(name):
 
 
 def test_the_new_weights_have_the_gradient_that_the_example_shows(tmp_path):
-    """The file is read again by another process; the factor that it prints is that of the example."""
+    """The file is read again by another process; the share that it measures is that of the example."""
     shown = run("lstm_checkpoint.py", tmp_path, "new.npz")
-    row = re.search(r"^chrono +(\S+) +arrives", shown, re.MULTILINE)
+    row = re.search(r"^chrono +(\S+) +stable", shown, re.MULTILINE)
     command = ["gradflow", "inspect", "new.npz", "--length", "50", "--table", "layers", "-f", "csv"]
     done = subprocess.run(
         [sys.executable, "-m", *command], cwd=tmp_path, capture_output=True, encoding="utf-8", check=True
     )
     (layer,) = csv.DictReader(done.stdout.splitlines())
-    assert float(row[1]) == pytest.approx(float(layer["credit"]), rel=1e-2)
-    assert re.search(r"^as torch draws them +\S+e-1\d +lost", shown, re.MULTILINE)
+    assert float(row[1]) == pytest.approx(float(layer["share"]), rel=1e-2)
+    assert re.search(r"^as torch draws them +\S+e-1\d +vanishing", shown, re.MULTILINE)
 
 
 def test_the_spectrum_ends_as_the_determinant_says(outputs):
