@@ -1,7 +1,7 @@
 """An engineer's question: my LSTM does not learn dependences of 50 steps. Why, and what helps?
 
-Inspect the checkpoint, see which gate limits the gradient, draw new weights with chrono initialization,
-and inspect those. ``python examples/lstm_checkpoint.py [NEW.npz]`` keeps the new weights in that file.
+Inspect the checkpoint, see how much of a gradient is left and which gate limits it, draw new weights with
+chrono initialization, and inspect those. ``python examples/lstm_checkpoint.py [NEW.npz]`` keeps the new weights in that file.
 """
 
 import math
@@ -39,7 +39,7 @@ def get_forget_row(report: gradflow.Inspection) -> int:
 
 
 def show(title: str, report: gradflow.Inspection) -> None:
-    """Print what is left of a gradient, the verdict on it, and what the forget gate alone keeps."""
+    """Print the share of a gradient that is left, and how long the forget gate alone keeps it."""
     layers, gates, row = report.layers, report.gates, get_forget_row(report)
     print(f"{title:<20}{layers.share[0]:>12.3g}   {layers.verdict[0]:<10}", end="")
     print(f"{gates.median[row]:>12.3f}{gates.time_constant[row]:>12.1f} steps")
@@ -58,15 +58,15 @@ with tempfile.TemporaryDirectory() as folder:
     weights = dict(np.load(new))
 
 print(f"A gradient that goes back {LENGTH} steps in an LSTM of {HIDDEN} units:\n")
-print(f"{'weights':<20}{'left':>12}   {'verdict':<10}{'forget gate':>12}{'its memory':>18}")
+print(f"{'weights':<20}{'share left':>12}   {'verdict':<10}{'forget gate':>12}{'time constant':>18}")
 show("as torch draws them", before)
 show("chrono", after)
 print(f"\nThe longest memory of the chrono gates was tuned to {drawn.value:.1f} steps.")
-print("Changes that gradflow tried on the old weights:")
-for change, value, log10_share in zip(
-    before.advice.change, before.advice.value, before.advice.log10_share, strict=True
-):
-    print(f"  {change} {value:g}: {10**log10_share:.3g} of a gradient is left")
+print("Changes tried on the old weights, and the share that is left with each:")
+for trial in before.advice:
+    print(f"  {trial['change']} {trial['value']:g}: {10 ** trial['log10_share']:.2g}, {trial['verdict']}")
+    if trial["advised"]:
+        print("    advised; in torch:", *trial["code"].split("; "), sep="\n      ")
 
 # A gate near ½ leaves 1/e after about 1/ln 2 = 1.44 steps, far fewer than 50: it limits the gradient.
 assert before.layers.verdict == ["vanishing"]

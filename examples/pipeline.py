@@ -30,7 +30,8 @@ def compare(forget_bias: int) -> dict[str, str]:
     assert done.returncode in (DONE, VERDICT_HOLDS), done.stderr
     (row,) = csv.DictReader(io.StringIO(done.stdout))  # the result is there with both exit codes
     assert (row["verdict"] == "vanishing") == (done.returncode == VERDICT_HOLDS)
-    return {"forget_bias": str(forget_bias), **{name: row[name] for name in ("rate", "half_life", "verdict")}}
+    columns = ("rate", "half_life", "log10_share", "verdict")
+    return {"forget_bias": str(forget_bias), **{name: row[name] for name in columns}}
 
 
 # One run for each setting, and one table of all of them.

@@ -75,7 +75,7 @@ def test_an_example_uses_the_public_api_alone(name):
 
 
 def test_the_new_weights_have_the_gradient_that_the_example_shows(tmp_path):
-    """The file is read again by another process; the factor that it prints is that of the example."""
+    """The file is read again by another process; the share that it measures is that of the example."""
     shown = run("lstm_checkpoint.py", tmp_path, "new.npz")
     row = re.search(r"^chrono +(\S+) +stable", shown, re.MULTILINE)
     command = ["gradflow", "inspect", "new.npz", "--length", "50", "--table", "layers", "-f", "csv"]
