@@ -1,7 +1,8 @@
 """An engineer's question: my LSTM does not learn dependences of 50 steps. Why, and what helps?
 
 Inspect the checkpoint, see how much of a gradient is left and which gate limits it, draw new weights with
-chrono initialization, and inspect those. ``python examples/lstm_checkpoint.py [NEW.npz]`` keeps the new weights in that file.
+chrono initialization, and inspect those. ``python examples/lstm_checkpoint.py [NEW.npz]`` keeps the new
+weights in that file.
 """
 
 import math
