@@ -51,8 +51,8 @@ def notes(words: Words, after: GradientShare, several: Sequence[GradientShare]) 
     if not after.is_stable:
         yield (
             f"no {knob.name} from {knob.low:g} to {knob.high:g} keeps a gradient stable over {words.steps} "
-            "steps, as far as it was searched; the result is the closest one. Another init, or layers=1, may do "
-            "better."
+            "steps, as far as it was searched; the result is the closest one. Another init, or layers=1, may "
+            "do better."
         )
     if words.given and not words.held_out:
         yield "only one sequence of inputs was given: the tuned value may not suit others; give a batch."
