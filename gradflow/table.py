@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gradflow.errors import UsageError
 from gradflow.extras import import_extra
-from gradflow.printable import escape_unprintable
+from gradflow.printable import escape_unprintable, format_count
 from gradflow.registry import describe_unknown
 
 Row = dict[str, Any]
@@ -175,7 +175,12 @@ class Table:
             printed.append(f"… {len(self) - len(rows)} more rows")
         if len(shown) < len(widths):
             printed.append(f"… more columns: {', '.join(self.columns[len(shown) :])}")
-        return "\n".join([f"{type(self).__name__}: {len(self)} rows × {len(widths)} columns", *printed])
+        return "\n".join(
+            [
+                f"{type(self).__name__}: {format_count(len(self), 'row', 'rows')} × {len(widths)} columns",
+                *printed,
+            ]
+        )
 
     def _repr_html_(self) -> str:
         rows = self[:MAX_HTML_ROWS]

@@ -3,8 +3,9 @@
 import functools
 import inspect
 import os
+import re
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -243,8 +244,15 @@ def emit(record: Any, request: OutputRequest) -> None:
     verdicts = sorted(set(request.fail_on or ()) & record.get_verdicts())
     if verdicts:
         if not request.quiet:
-            print_stderr(f"gradflow: --fail-on: the verdict is {', '.join(verdicts)}")
+            print_stderr(f"gradflow: gate failed: {_describe_failure(record, verdicts)}")
         raise typer.Exit(EXIT_VERDICT_HOLDS)
+
+
+def _describe_failure(record: Any, verdicts: Sequence[str]) -> str:
+    """Return the lines of the conclusion that have one of the verdicts, or the verdicts alone."""
+    word = re.compile(rf"\bis (?:{'|'.join(verdicts)})\b")
+    lines = [line for line in record.conclusion.splitlines() if word.search(line)]
+    return "; ".join(lines) or f"the verdict is {', '.join(verdicts)}"
 
 
 def _make_style(request: OutputRequest, destination: Destination) -> Style:

@@ -84,7 +84,8 @@ def test_shares_are_borderline_exactly_if_the_interval_of_their_median_spans_ver
 def test_a_threshold_in_words_is_that_of_the_verdict():
     for log, word in [(-9.0, "vanishing"), (-3.0, "borderline"), (0.0, "stable"), (9.0, "exploding")]:
         assert judge_share(log) == word
-        assert describe_threshold(log).startswith(f"{word} is ")
+        assert describe_threshold(log, word).startswith(f"{word} is ")
+    assert describe_threshold(-1.9, "borderline") == "not surely above 1e-2"
 
 
 @pytest.mark.parametrize("steps", [9, 100, 400])

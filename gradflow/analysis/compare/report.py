@@ -248,7 +248,8 @@ def _sentence(flow: Lags, summary: Cells, k: int, seeds: int) -> str:
     norm_words = f" the norm is {norm} at lag {lag}"
     if not math.isnan(share) and summary.verdict[k]:
         what = "in the best direction" if kind == "2" else "in the Frobenius norm"
-        norm_words = f" {describe_share(share, lag, at_most)} ({norm} {what}; {describe_threshold(share)})"
+        limit = describe_threshold(share, summary.verdict[k] or "")
+        norm_words = f" {describe_share(share, lag, at_most)} ({norm} {what}; {limit})"
     horizon = summary.horizon_float32[k]
     side = "below" if final < 0 else "above"
     limit = "smallest" if side == "below" else "largest"

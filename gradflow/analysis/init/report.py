@@ -33,7 +33,7 @@ def _outcome(words: Words, share: GradientShare) -> str:
     if share.blow_up is not None:
         return "the state overflows"
     left = f"{format_log10(share.log10_share, 2)} of it is left after {words.steps} steps"
-    return f"{left}{_spread(words, share)}; {describe_threshold(share.log10_share)}"
+    return f"{left}{_spread(words, share)}; {describe_threshold(share.log10_share, share.verdict)}"
 
 
 def _spread(words: Words, share: GradientShare) -> str:

@@ -50,7 +50,7 @@ def _judge(finding: Finding, length: int) -> str:
         return _describe_last_step(share, length)
     left = (
         f"is {share.verdict}: {describe_share(share.log10_share, length, _qualify(share))} "
-        f"({_describe_range(share)}{describe_threshold(share.log10_share)})."
+        f"({_describe_range(share)}{describe_threshold(share.log10_share, share.verdict)})."
     )
     if share.verdict == "exploding":
         return f"{left}{_describe_largest_weights(finding)}"
@@ -76,7 +76,7 @@ def _describe_last_step(share: GradientShare, length: int) -> str:
     last = share.last
     return (
         f"is {share.verdict} from the last step: {_format_share(last)} of a gradient from there is left "
-        f"after {_steps(length)} ({describe_threshold(last.log10_share)}). The median over all "
+        f"after {_steps(length)} ({describe_threshold(last.log10_share, share.verdict)}). The median over all "
         f"{_format_count(len(share.measurements), 'end')} is {_format_share(share)}."
     )
 

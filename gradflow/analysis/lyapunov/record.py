@@ -115,7 +115,7 @@ class Lyapunov(Record):
         "they are unknown, or rounding decides, or the state overflows in some draws but not in most"
     )
     steps_to_decide: int | None = scalar(
-        "for an borderline verdict: number of steps at which the interval excludes 0 if the exponent stays "
+        "for a borderline verdict: number of steps at which the interval excludes 0 if the exponent stays "
         "the same; none for several draws, or if the run is too short for an estimate",
         unit="step",
     )

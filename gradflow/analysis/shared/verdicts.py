@@ -101,15 +101,22 @@ def describe_share(log10_share: float, steps: int, qualifier: str = "") -> str:
     return f"{factor} of a gradient is left after {span}"
 
 
-def describe_threshold(log10_share: float) -> str:
-    """Return the limit that decides the verdict on a share, in words.
+def describe_threshold(log10_share: float, verdict: str) -> str:
+    """Return the limit that decides a verdict on a median share, in words.
 
     Examples
     --------
-    >>> describe_threshold(-9.0), describe_threshold(-3.0), describe_threshold(0.0)
-    ('vanishing is below 1e-4', 'borderline is 1e-4 to 1e-2', 'stable is 1e-2 to 100')
+    >>> describe_threshold(-9.0, "vanishing"), describe_threshold(-3.0, "borderline")
+    ('vanishing is below 1e-4', 'borderline is 1e-4 to 1e-2')
+    >>> describe_threshold(-4.1, "borderline")
+    'not surely below 1e-4'
     """
-    match judge_share(log10_share):
+    alone = judge_share(log10_share)
+    if verdict != alone:  # the interval of the median goes beyond a limit
+        level = min(SHARE_LEVELS, key=lambda level: abs(level - log10_share))
+        side = "below" if log10_share < level else "above"
+        return f"not surely {side} {format_decades(level)}"
+    match verdict:
         case "vanishing":
             return f"vanishing is below {format_decades(VANISHING_DECADES)}"
         case "exploding":

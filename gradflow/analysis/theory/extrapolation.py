@@ -34,7 +34,8 @@ def extrapolate(
     """Return the intercept of the weighted least-squares line of the means over N^−power.
 
     The weights are the inverse squares of the standard errors. If the means are farther from the line than
-    their errors allow, the error of the intercept is raised in proportion (Birge 1932).
+    their errors allow, the error of the intercept is raised in proportion (Birge 1932). The line leaves out higher
+    powers of N^−power. So the difference to the line through the two largest sizes counts as a second error.
 
     Examples
     --------
@@ -50,4 +51,6 @@ def extrapolate(
     covariance = np.linalg.inv((design.T / deviations**2) @ design)
     line = covariance @ (design.T @ (values / deviations**2))
     misfit = float(np.sum(((values - design @ line) / deviations) ** 2)) / (len(sizes) - 2)
-    return ExtrapolatedQuantity(float(line[0]), math.sqrt(covariance[0, 0] * max(misfit, 1.0)))
+    largest = np.linalg.solve(design[:2], values[:2])
+    error = math.hypot(math.sqrt(covariance[0, 0] * max(misfit, 1.0)), float(largest[0] - line[0]))
+    return ExtrapolatedQuantity(float(line[0]), error)

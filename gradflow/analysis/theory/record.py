@@ -28,7 +28,9 @@ class Predictions(Table):
         "and N/4, linear in 1/N, and in 1/√N for the edge of a spectrum. None if it holds at every N, or "
         "if N/4 is under 8"
     )
-    extrapolation_error: NDArray[np.float64] = column("standard error of the extrapolation")
+    extrapolation_error: NDArray[np.float64] = column(
+        "error of the extrapolation: its standard error, and the difference to that from N and N/2 alone"
+    )
     deviation: NDArray[np.float64] = column(
         "(extrapolated − predicted) / extrapolation_error; for a prediction that holds at every N, "
         "(measured − predicted) / standard_error. None for a bound, and for a size that is too small to "
