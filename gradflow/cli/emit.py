@@ -251,7 +251,7 @@ def emit(record: Any, request: OutputRequest) -> None:
 def _describe_failure(record: Any, verdicts: Sequence[str]) -> str:
     """Return the lines of the conclusion that have one of the verdicts, or the verdicts alone."""
     word = re.compile(rf"\bis (?:{'|'.join(verdicts)})\b")
-    lines = [line for line in record.conclusion.splitlines() if word.search(line)]
+    lines = [line.removesuffix(".") for line in record.conclusion.splitlines() if word.search(line)]
     return "; ".join(lines) or f"the verdict is {', '.join(verdicts)}"
 
 

@@ -146,7 +146,7 @@ def inspect(
     >>> found.layers.layer, found.layers.cell, found.layers.verdict
     (['lstm'], ['lstm'], ['vanishing'])
     >>> found.advice.change[found.advice.advised.index(True)]
-    'forget_bias'
+    'chrono'
     """
     counter = ProgressCounter(progress)
     check_executor(executor)

@@ -76,8 +76,8 @@ def _describe_last_step(share: GradientShare, length: int) -> str:
     last = share.last
     return (
         f"is {share.verdict} from the last step: {_format_share(last)} of a gradient from there is left "
-        f"after {_steps(length)} ({describe_threshold(last.log10_share, share.verdict)}). The median over all "
-        f"{_format_count(len(share.measurements), 'end')} is {_format_share(share)}."
+        f"after {_steps(length)} ({describe_threshold(last.log10_share, share.verdict)}). The median over "
+        f"all {_format_count(len(share.measurements), 'end')} is {_format_share(share)}."
     )
 
 

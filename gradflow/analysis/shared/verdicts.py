@@ -92,9 +92,9 @@ def describe_share(log10_share: float, steps: int, qualifier: str = "") -> str:
     Examples
     --------
     >>> describe_share(-13.54, 100), describe_share(3.0, 1, "about ")
-    ('2.9e-14 of a gradient is left after 100 steps', 'a gradient grows about 1000-fold in 1 step')
+    ('2.9e-14 of a gradient is left after 100 steps', 'a gradient grows about 1e+03-fold in 1 step')
     """
-    factor = f"{qualifier}{format_log10(log10_share, 2 if log10_share < 2 else 3)}"
+    factor = f"{qualifier}{format_log10(log10_share, 2)}"
     span = format_count(steps, "step", "steps")
     if log10_share > 0:
         return f"a gradient grows {factor}-fold in {span}"

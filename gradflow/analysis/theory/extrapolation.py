@@ -34,8 +34,9 @@ def extrapolate(
     """Return the intercept of the weighted least-squares line of the means over N^−power.
 
     The weights are the inverse squares of the standard errors. If the means are farther from the line than
-    their errors allow, the error of the intercept is raised in proportion (Birge 1932). The line leaves out higher
-    powers of N^−power. So the difference to the line through the two largest sizes counts as a second error.
+    their errors allow, the error of the intercept is raised in proportion (Birge 1932). The line leaves out
+    higher powers of N^−power. So the difference to the line through the two largest sizes counts as a second
+    error.
 
     Examples
     --------
