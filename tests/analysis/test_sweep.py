@@ -129,7 +129,7 @@ def test_measured_rows_are_what_the_values_alone_give():
     for place, gain in enumerate((1.0, 2.0, 3.0)):
         alone = gradflow.theory("rnn", gain=gain, **options).predictions
         row = alone.quantity.index("largest_exponent")
-        for name in ("predicted", "measured", "standard_error", "deviation"):
+        for name in ("predicted", "measured", "standard_error"):
             assert getattr(found.sweep, name)[place] == getattr(alone, name)[row]
 
 
@@ -247,7 +247,7 @@ def test_measured_crossing_lies_between_the_two_values_whose_means_differ_in_sig
 
 def test_sweep_without_measurement_has_no_measured_number():
     found = swept("rnn", gain="1:3:1")
-    for column in (found.sweep.measured, found.sweep.standard_error, found.sweep.deviation):
+    for column in (found.sweep.measured, found.sweep.standard_error):
         assert np.isnan(column).all()
     assert found.critical_measured is None
     assert found.predictions is None

@@ -40,7 +40,7 @@ def test_every_parameter_of_a_command_but_its_arguments_has_a_flag():
     for name in COMMANDS:
         flags = list_flags(command(name))
         positional = {key for key, words in flags.items() if not words}
-        assert positional <= {"cells", "cell", "files", "source", "target", "topic"}, name
+        assert positional <= {"cells", "cell", "files", "source", "target", "topic", "argument"}, name
         assert all(words[0].startswith("--") for key, words in flags.items() if key not in positional)
 
 

@@ -24,7 +24,8 @@ CASES = {
     "dead": ("theory", "rnn:init=ginibre", "--gain", 0, "--input", "zero", *SMALL),
     "one-seed": ("theory", "rnn", *SMALL, "--seeds", 1),
 }
-NUMBERS = ("predicted", "measured", "standard_error", "deviation")
+NUMBERS = ("predicted", "measured", "standard_error")
+LIMITS = ("extrapolated", "extrapolation_error", "deviation")  # of predictions, not of a range
 
 
 @pytest.mark.parametrize("case", CASES)
@@ -36,8 +37,9 @@ def test_json_exits_0_with_one_strict_object_whose_params_give_it_again(cli, cas
     assert list(result["tables"]) == ["sweep" if case.startswith("sweep") else "predictions"]
     (rows,) = result["tables"].values()
     for row in rows:
-        assert list(row)[1:5] == list(NUMBERS)
-        assert all(row[name] is None or isinstance(row[name], int | float) for name in NUMBERS)
+        names = NUMBERS if case.startswith("sweep") else (*NUMBERS, *LIMITS)
+        assert list(row)[1 : len(names) + 1] == list(names)
+        assert all(row[name] is None or isinstance(row[name], int | float) for name in names)
     assert result["summary"]["verdict"] in ("vanishing", "stable", "exploding")
     check_same_again(cli, outcome)
 
@@ -105,7 +107,7 @@ def test_no_measure_exits_0_with_null_in_json_nan_in_csv_and_a_dash_on_the_scree
 
 def test_csv_exits_0_with_all_predictions_and_who_makes_them(cli):
     header, *rows = cli(*CASES["rnn"], "-f", "csv").rows()
-    assert header == ["quantity", *NUMBERS, "source"]
+    assert header == ["quantity", *NUMBERS, *LIMITS, "source"]
     names = [
         "spectral_radius",
         "zero_state_rate",
@@ -221,7 +223,7 @@ def test_help_exits_0_with_every_subject_table_and_verdict(cli):
     outcome = cli("theory", "-h")
     assert outcome.code == 0
     for word in (
-        "rnn, lstm, gru, ginibre",
+        "ginibre",
         "--no-measure",
         "--gain",
         "--input-scale",

@@ -16,7 +16,7 @@ def test_brief_is_the_conclusion(cli, remembered, arguments):
     outcome = cli(*arguments, "--brief")
     conclusion = cli(*arguments, "-f", "json").object["summary"]["conclusion"]
     assert outcome.code == 0
-    assert " ".join(outcome.out.split()) == conclusion
+    assert outcome.out == f"{conclusion}\n"
 
 
 def test_brief_is_one_line_on_a_narrow_screen_too(cli, monkeypatch):

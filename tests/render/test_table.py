@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from rich.cells import cell_len
 
-from gradflow.analysis import ARRIVALS, FLOW_VERDICTS, INSPECTION_VERDICTS, REGIMES
+from gradflow.analysis import INSPECTION_VERDICTS, REGIMES, VERDICTS
 from gradflow.record import ColumnMeaning, MatrixMeaning, ScalarMeaning, TableMeaning, describe_fields
 from gradflow.render.style import DEFAULT_ROWS, Style
 from gradflow.render.text.chapters import make_chapters
@@ -266,7 +266,7 @@ def test_frame_has_the_color_of_the_worst_verdict_and_words_have_their_own(draw)
 
 
 def test_every_verdict_has_a_style():
-    assert {*REGIMES, *FLOW_VERDICTS, *ARRIVALS, *INSPECTION_VERDICTS} <= set(VERDICT_STYLES)
+    assert {*REGIMES, *VERDICTS, *INSPECTION_VERDICTS} <= set(VERDICT_STYLES)
 
 
 def test_a_name_that_holds_a_verdict_is_no_verdict(made_up, draw):

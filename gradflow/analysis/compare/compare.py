@@ -142,7 +142,7 @@ def compare(
     --------
     >>> result = compare("rnn", "lstm:forget_bias=3", hidden=8, steps=60, seeds=3)
     >>> result.cells.verdict
-    ['vanishing', 'stable']
+    ['vanishing', 'borderline']
     >>> bool(result.cells.rate[0] < result.cells.rate[1])
     True
     """

@@ -143,7 +143,7 @@ class Flow(Record):
     >>> bool(np.allclose(result.flow.norm, 0.9 ** np.arange(1, 51), rtol=1e-12))
     True
     >>> bool(np.allclose(result.cells.rate, np.log(0.9))), result.cells.verdict
-    (True, ['vanishing'])
+    (True, ['borderline'])
     """
 
     command: ClassVar[str] = "compare"

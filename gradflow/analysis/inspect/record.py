@@ -58,7 +58,8 @@ class Layers(Table):
         "what the layer receives: the input, the output of the layer below, or unit normal draws", detail=True
     )
     assumed: list[str] = column(
-        "options that the file does not state, with the assumed values (`assume` changes them)", detail=True
+        "options that the file does not state, with the assumed values (the option assume changes them)",
+        detail=True,
     )
     blow_up_step: list[int | None] = column("step at which the state overflows", unit="step", detail=True)
     log10_share: list[float] = column("log₁₀ of the share", log10=True, levels=SHARE_LEVELS, detail=True)

@@ -235,7 +235,7 @@ def measure_share(
     >>> round(share.rate, 6), round(10**share.log10_share * 1024, 6), share.horizon_float32
     (-0.693147, 1.0, 127)
     >>> [one.end for one in share.measurements], share.verdict
-    ([10, 105, 200], 'vanishing')
+    ([10, 105, 200], 'borderline')
     """
     steps, draws = trajectory.steps, math.prod(trajectory.states.shape[:-2])
     if steps == 0:
