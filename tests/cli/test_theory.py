@@ -97,12 +97,12 @@ def test_no_measure_exits_0_with_null_in_json_nan_in_csv_and_a_dash_on_the_scree
     assert len(lines) == len(rows)
     for line, row in zip(lines, rows, strict=True):
         assert float(line[places[0]]) == row["predicted"]
-        assert [line[place] for place in places[1:]] == ["nan"] * 3
+        assert [line[place] for place in places[1:]] == ["nan"] * 2
     shown = cli(*CASES[case], "--details").out.split(
         ": predictions and measurements\n" if case == "alone" else "at each value of the range"
     )[1]
     (line,) = (line for line in shown.splitlines() if line.split()[:1] == [lines[-1][0].removesuffix(".0")])
-    assert line.split()[2:5] == ["-"] * 3
+    assert line.split()[2:4] == ["-"] * 2
 
 
 def test_csv_exits_0_with_all_predictions_and_who_makes_them(cli):
@@ -120,11 +120,12 @@ def test_csv_exits_0_with_all_predictions_and_who_makes_them(cli):
     ]
     assert [row[0] for row in rows] == names
     for row in rows:
-        numbers = [float(number) for number in row[1:5]]
-        assert math.isfinite(numbers[0])
+        predicted, measured, error, *limits = (float(number) for number in row[1:7])
+        assert math.isfinite(predicted)
         # a critical gain is the theory's alone
-        assert [math.isfinite(number) for number in numbers[1:]] == [row[0] != "critical_gain"] * 3
-        assert row[5]
+        assert [math.isfinite(measured), math.isfinite(error)] == [row[0] != "critical_gain"] * 2
+        assert all(math.isnan(limit) for limit in limits)  # 12 units are too few for a limit
+        assert row[7]
 
 
 def test_range_exits_0_with_the_sweep_as_main_table(cli):
