@@ -265,10 +265,8 @@ def test_what_the_prompt_shows_of_many_layers_is_short():
 def test_what_the_prompt_shows_of_a_table_is_short(results):
     for table in all_tables(results):
         lines = repr(table).splitlines()
-        assert (
-            lines[0]
-            == f"{type(table).__name__}: {len(table)} {'row' if len(table) == 1 else 'rows'} × {len(table.columns)} columns"
-        )
+        rows = "1 row" if len(table) == 1 else f"{len(table)} rows"
+        assert lines[0] == f"{type(table).__name__}: {rows} × {len(table.columns)} columns"
         assert len(lines) <= 9
         assert all(len(line) <= 80 or line.startswith("… more columns: ") for line in lines)
         hidden = lines[-1].removeprefix("… more columns: ").split(", ") if "columns: " in lines[-1] else []
