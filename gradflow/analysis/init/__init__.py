@@ -1,1 +1,1 @@
-"""`gradflow init`: initial weights with which a gradient arrives."""
+"""`gradflow init`: initial weights with which a gradient is left after N steps."""

@@ -88,7 +88,7 @@ def draw_curves(axes: Axes, content: CurvePanel, width: float) -> list[str]:
 def draw_items(axes: Axes, content: ItemPanel, width: float) -> list[str]:
     """Draw a mark for each item, on a bar from low to high if there is one; return remarks.
 
-    The axis includes 0, which items are compared with: no growth, or a gradient that arrives unchanged.
+    The axis includes 0, which items are compared with: no growth, or a gradient that is left unchanged.
     """
     content, remark = thin_items(content, MAX_FIGURE_ITEMS)
     looks = _choose_looks(content.series)

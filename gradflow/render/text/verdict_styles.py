@@ -6,16 +6,13 @@ from collections.abc import Collection
 VERDICT_STYLES = {
     "exploding": "red",
     "polynomial": "red",
-    "inflated": "red",
     "unreadable": "red",
     "vanishing": "yellow",
     "nilpotent": "yellow",
-    "lost": "yellow",
     "undecided": "bold",
     "borderline": "bold",
     "stable": "green",
     "preserving": "green",
-    "arrives": "green",
 }
 
 
