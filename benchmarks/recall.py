@@ -38,7 +38,7 @@ INITS = {
 LAYERS = {"rnn": torch.nn.RNN, "lstm": torch.nn.LSTM, "gru": torch.nn.GRU}
 
 
-class Network(NamedTuple):
+class RecallNetwork(NamedTuple):
     """A network to train: its cell, how its weights are drawn, and its task.
 
     The later tokens are ``other`` than the symbols, so that the first stands out, or ``same``: then the
@@ -62,26 +62,26 @@ class Network(NamedTuple):
         return zlib.crc32(self.name.encode())
 
 
-def list_networks() -> Iterator[Network]:
+def list_networks() -> Iterator[RecallNetwork]:
     """Yield every network of the yardstick, the short sequences first."""
     for length in (20, 50, 100, 200):
         for cell in INITS:
-            yield Network(cell, "advised", length, "other", "end")
+            yield RecallNetwork(cell, "advised", length, "other", "end")
     for length in (10, 20, 30, 50, 100, 200):
         for cell, inits in INITS.items():
             for init in inits if length < 200 else (inits[-2], inits[-1], inits[0]):
-                yield Network(cell, init, length, "other", "end")
+                yield RecallNetwork(cell, init, length, "other", "end")
                 if length in (10, 30, 100):
-                    yield Network(cell, init, length, "same", "end")
+                    yield RecallNetwork(cell, init, length, "same", "end")
             if length in (20, 100):
-                yield Network(cell, inits[0], length, "other", "every")
-                yield Network(cell, inits[-1], length, "other", "every")
+                yield RecallNetwork(cell, inits[0], length, "other", "every")
+                yield RecallNetwork(cell, inits[-1], length, "other", "every")
 
 
-class Recall(torch.nn.Module):  # type: ignore[misc, unused-ignore]
+class RecallModel(torch.nn.Module):  # type: ignore[misc, unused-ignore]
     """An embedding, one recurrent layer and a linear head."""
 
-    def __init__(self, network: Network) -> None:
+    def __init__(self, network: RecallNetwork) -> None:
         super().__init__()
         torch.manual_seed(network.seed)
         options = {"nonlinearity": "relu"} if network.init == "identity" else {}
@@ -91,7 +91,7 @@ class Recall(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         with torch.no_grad():
             self.draw_weights(network)
 
-    def draw_weights(self, network: Network) -> None:
+    def draw_weights(self, network: RecallNetwork) -> None:
         """Replace torch's weights where the network asks for others."""
         weights, bias = self.layer.weight_hh_l0, self.layer.bias_hh_l0
         kept = slice(
@@ -116,7 +116,7 @@ class Recall(torch.nn.Module):  # type: ignore[misc, unused-ignore]
             case "gain2":
                 weights *= 2.0 / (float(np.sqrt(1 / 3)))  # the spectral radius of a fresh matrix is √(1/3)
 
-    def take_advice(self, network: Network) -> None:
+    def take_advice(self, network: RecallNetwork) -> None:
         """Run the code that gradflow advises for torch's own weights, along the inputs of the layer."""
         weights = {name: value.numpy() for name, value in self.layer.state_dict().items()}
         inputs = self.embedding(draw_inspected(network)).double().numpy()
@@ -132,7 +132,7 @@ class Recall(torch.nn.Module):  # type: ignore[misc, unused-ignore]
         return scores
 
 
-def draw_tokens(network: Network, count: int, generator: torch.Generator) -> torch.Tensor:
+def draw_tokens(network: RecallNetwork, count: int, generator: torch.Generator) -> torch.Tensor:
     """Return sequences of a symbol and noise, (count, length)."""
     tokens = torch.randint(0, SYMBOLS, (count, network.length), generator=generator)
     if network.noise == "other":
@@ -140,12 +140,12 @@ def draw_tokens(network: Network, count: int, generator: torch.Generator) -> tor
     return tokens
 
 
-def draw_inspected(network: Network) -> torch.Tensor:
+def draw_inspected(network: RecallNetwork) -> torch.Tensor:
     """Return the sequences along which gradflow measures."""
     return draw_tokens(network, INSPECTED_SEQUENCES, torch.Generator().manual_seed(10**6))
 
 
-def save_weights(model: Recall, network: Network, folder: Path, stage: str) -> None:
+def save_weights(model: RecallModel, network: RecallNetwork, folder: Path, stage: str) -> None:
     """Save the recurrent layer, and what it receives of a few sequences."""
     torch.save(model.layer.state_dict(), folder / f"{network.name}.{stage}.pt")
     with torch.no_grad():
@@ -154,9 +154,9 @@ def save_weights(model: Recall, network: Network, folder: Path, stage: str) -> N
         )
 
 
-def train(network: Network, folder: Path) -> dict[str, Any]:
+def train(network: RecallNetwork, folder: Path) -> dict[str, Any]:
     """Train a network, save its weights before and after, and return what it learned."""
-    model, generator = Recall(network), torch.Generator().manual_seed(network.seed)
+    model, generator = RecallModel(network), torch.Generator().manual_seed(network.seed)
     save_weights(model, network, folder, "fresh")
     optimizer = torch.optim.Adam(model.parameters(), LEARNING_RATE)
     accuracy, solved, start = 1 / SYMBOLS, None, time.perf_counter()
@@ -184,7 +184,7 @@ def train(network: Network, folder: Path) -> dict[str, Any]:
     }  # fmt: skip
 
 
-class Judgment(NamedTuple):
+class FileJudgment(NamedTuple):
     """What gradflow says of one file."""
 
     share: float  # log₁₀
@@ -193,17 +193,17 @@ class Judgment(NamedTuple):
     compared: str  # the verdict of gradflow.compare
 
 
-class Outcome(NamedTuple):
+class TrainingOutcome(NamedTuple):
     """A network, what it learned, and what gradflow says of it before and after training."""
 
-    network: Network
+    network: RecallNetwork
     accuracy: float
     solved_after: int | None
-    fresh: Judgment
-    trained: Judgment
+    fresh: FileJudgment
+    trained: FileJudgment
 
 
-def judge(network: Network, folder: Path, stage: str) -> Judgment:
+def judge(network: RecallNetwork, folder: Path, stage: str) -> FileJudgment:
     """Return what gradflow says of the weights of one stage, along the inputs of the layer."""
     assume = {"activation": "relu"} if network.init == "identity" else None
     inputs = np.load(folder / f"{network.name}.{stage}.npy")
@@ -211,10 +211,12 @@ def judge(network: Network, folder: Path, stage: str) -> Judgment:
     layers = gradflow.inspect(model, input=inputs, length=network.length, advice="none").layers
     lags = [1, network.length]
     cells = gradflow.compare(model.networks[0], input=inputs, seeds=len(inputs), lags=lags).cells
-    return Judgment(layers.log10_share[0], layers.verdict[0], layers.memory[0] or 0.0, str(cells.verdict[0]))
+    return FileJudgment(
+        layers.log10_share[0], layers.verdict[0], layers.memory[0] or 0.0, str(cells.verdict[0])
+    )
 
 
-def judge_all(folder: Path) -> list[Outcome]:
+def judge_all(folder: Path) -> list[TrainingOutcome]:
     """Return the outcomes of all networks that were trained."""
     outcomes = []
     for network in list_networks():
@@ -222,11 +224,13 @@ def judge_all(folder: Path) -> list[Outcome]:
         if file.exists():
             truth = json.loads(file.read_text())
             fresh, trained = (judge(network, folder, stage) for stage in ("fresh", "trained"))
-            outcomes.append(Outcome(network, truth["accuracy"], truth["solved_after"], fresh, trained))
+            outcomes.append(
+                TrainingOutcome(network, truth["accuracy"], truth["solved_after"], fresh, trained)
+            )
     return outcomes
 
 
-def print_networks(outcomes: list[Outcome]) -> None:
+def print_networks(outcomes: list[TrainingOutcome]) -> None:
     """Print a line for each network, the smallest share first."""
     header = "cell init T noise loss share verdict learned accuracy share_after verdict_after memory_after"
     print(f"| {header.replace(' ', ' | ')} |")
@@ -240,7 +244,7 @@ def print_networks(outcomes: list[Outcome]) -> None:
         print(f"| {' | '.join(map(str, cells))} |")
 
 
-def print_summary(outcomes: list[Outcome]) -> None:
+def print_summary(outcomes: list[TrainingOutcome]) -> None:
     """Print how often the verdicts on fresh and on trained weights were right."""
     for loss in ("end", "every"):
         chosen = [one for one in outcomes if one.network.loss == loss]

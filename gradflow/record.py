@@ -252,27 +252,20 @@ class Record:
         text: str = self._present("to_text", "json")
         return text
 
-    def plot(self, *, table: str | None = None) -> "Figure":
-        """Return the picture of the record, or of one table, as `gradflow.figure` does.
+    def plot(self, **options: Any) -> "Figure":
+        """Return the picture of the record, as `gradflow.figure` draws it.
 
         Parameters
         ----------
-        table : str, optional
-            The table to draw. Without it, every table that has a picture is drawn.
+        **options
+            The arguments of `gradflow.figure`: ``table``, ``labels``, ``bounds``.
 
         Returns
         -------
         matplotlib.figure.Figure
-            One or more panels for each table.
-
-        Raises
-        ------
-        UsageError
-            If the table, or the record, has no picture.
-        DataError
-            If matplotlib is not installed; ``gradflow-rnn[plot]`` installs it.
+            What `gradflow.figure` returns. It raises the same errors.
         """
-        figure: Figure = self._present("figure", table=table)
+        figure: Figure = self._present("figure", **options)
         return figure
 
     def __repr__(self) -> str:

@@ -10,7 +10,11 @@ REGIMES = ("vanishing", "exploding", "preserving", "polynomial", "nilpotent", "u
 VERDICTS = ("vanishing", "borderline", "stable", "exploding")
 INSPECTION_VERDICTS = (*VERDICTS, "unreadable")
 
-ADVICE_FRAMEWORKS = ("torch", "keras")  # in whose code inspect can write its advice
+# The frameworks in whose code inspect can write its advice.
+ADVICE_WRITERS: Registry = {
+    "torch": "gradflow.analysis.inspect.advice_code:write_torch_code",
+    "keras": "gradflow.analysis.inspect.advice_code:write_keras_code",
+}
 
 RATE_UNIT = "nats per step"
 

@@ -8,7 +8,7 @@ from typing import NamedTuple, cast
 
 import numpy as np
 
-from gradflow.analysis import ADVICE_FRAMEWORKS
+from gradflow.analysis import ADVICE_WRITERS
 from gradflow.analysis.inspect.gate_rows import GateRow, gate_rows, norm
 from gradflow.analysis.inspect.remedies import RemedyCase, RemedyTrial, trials
 from gradflow.analysis.shared.checkpoints import parse_name
@@ -47,9 +47,9 @@ class InspectionQuestion(NamedTuple):
         """Whether changes are tried."""
         return self.advice != "none"
 
-    def framework_of(self, finding: "Finding") -> str:
+    def choose_framework(self, finding: "Finding") -> str:
         """Return the framework of the code that makes a change: as asked for, or that of the file."""
-        own = finding.framework if finding.framework in ADVICE_FRAMEWORKS else ADVICE_FRAMEWORKS[0]
+        own = finding.framework if finding.framework in ADVICE_WRITERS else next(iter(ADVICE_WRITERS))
         return self.advice or own
 
 

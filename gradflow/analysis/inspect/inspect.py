@@ -9,7 +9,7 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from gradflow.analysis import ADVICE_FRAMEWORKS
+from gradflow.analysis import ADVICE_WRITERS
 from gradflow.analysis.inspect.changes import change_table, missing
 from gradflow.analysis.inspect.findings import (
     MAX_DRAWS,
@@ -24,11 +24,11 @@ from gradflow.analysis.inspect.report import (
     advice_table,
     courses,
     curve_table,
+    describe_layer,
     file_table,
     gate_table,
     layer_table,
     notes,
-    sentence,
     unit_table,
 )
 from gradflow.analysis.shared.arguments import READ_ALREADY, check_count, refuse_without_effect
@@ -158,8 +158,8 @@ def inspect(
     if diff and len(sources) != 2:
         raise UsageError(f"diff of {len(sources)} files: expected two files, before and after")
     check_count("length", length if length is not None else 1)
-    if advice is not None and advice not in (*ADVICE_FRAMEWORKS, "none"):
-        raise UsageError(describe_unknown("advice", advice, (*ADVICE_FRAMEWORKS, "none")))
+    if advice is not None and advice not in (*ADVICE_WRITERS, "none"):
+        raise UsageError(describe_unknown("advice", advice, (*ADVICE_WRITERS, "none")))
     # drawn inputs can have any length: with twice the lags, gradients start from two ends that do not overlap
     drawn = None if kind_of(input) is None else max(DEFAULT_INPUT_STEPS, length or 0)
     inputs = Inputs.of(
@@ -329,7 +329,7 @@ def _record(
         lags=question.lags,
         length=question.length,
         conclusion=join_lines(
-            sentence(name, finding, question, alone=len(named) == 1) for name, finding in named
+            describe_layer(name, finding, question, alone=len(named) == 1) for name, finding in named
         ),
         layers=layer_table(named),
         curve=curve_table(named),

@@ -3,8 +3,7 @@
 import math
 from collections.abc import Iterator, Sequence
 
-from gradflow.analysis import VERDICTS
-from gradflow.analysis.inspect.advice_code import write_keras_code, write_torch_code
+from gradflow.analysis import ADVICE_WRITERS, VERDICTS
 from gradflow.analysis.inspect.findings import Answer, Finding, InspectionQuestion
 from gradflow.analysis.inspect.gate_rows import GateRow
 from gradflow.analysis.inspect.record import Advice, Files, GateRows, Layers, ShareCurves, Units
@@ -16,16 +15,16 @@ from gradflow.analysis.shared.trajectory_error import NOTED_DECADES, rounding_no
 from gradflow.analysis.shared.verdicts import describe_share, describe_threshold, half_life, judge_share
 from gradflow.linalg.scaled import from_log10
 from gradflow.printable import format_count, format_log10
+from gradflow.registry import lookup
 
 MIN_NOTED_MEASUREMENT_ERROR = 1e-6  # relative error from which a note is shown
 # Below this, the state has forgotten its first input: all networks that had learned to keep it have
 # more.
 MIN_MEMORY = 0.1
-ADVICE_WRITERS = {"torch": write_torch_code, "keras": write_keras_code}
 RETAINING_GATE_NAMES = {"f": "forget gate", "z": "update gate"}
 
 
-def sentence(name: str, finding: Finding, question: InspectionQuestion, *, alone: bool) -> str:
+def describe_layer(name: str, finding: Finding, question: InspectionQuestion, *, alone: bool) -> str:
     """Return a summary of a layer: what is left of a gradient and what to change.
 
     That of the only layer also says what limits it, how its advice was measured, and the code of the advice.
@@ -155,7 +154,7 @@ def _advise(finding: Finding, question: InspectionQuestion, *, alone: bool) -> s
     inputs = "on your inputs" if finding.took_input else "on unit normal inputs; give yours as `input`"
     where = f" (measured {inputs})" if alone else ""
     if chosen is not None and chosen.share.distance < share.distance:
-        code = f": {ADVICE_WRITERS[question.framework_of(finding)](chosen, finding)}" if alone else "."
+        code = f": {_write_code(chosen, finding, question)}" if alone else "."
         opening = "Advice" if share.verdict != "stable" else "For a new training"
         return (
             f"{opening}: {_wording(chosen, finding)}; then {_outcome(chosen, with_range=alone)}{where}{code}"
@@ -168,6 +167,12 @@ def _advise(finding: Finding, question: InspectionQuestion, *, alone: bool) -> s
         f"No single change is enough. The best is to {_wording(nearest, finding)}; then "
         f"{_outcome(nearest, with_range=alone)}{where}. Combine changes{gated}."
     )
+
+
+def _write_code(trial: RemedyTrial, finding: Finding, question: InspectionQuestion) -> str:
+    """Return the statements that make a change, in the framework of the advice."""
+    write = lookup(ADVICE_WRITERS, question.choose_framework(finding), "framework of advice")
+    return str(write(trial, finding))
 
 
 def _wording(trial: RemedyTrial, finding: Finding) -> str:
@@ -396,7 +401,7 @@ def advice_table(named: Named, question: InspectionQuestion) -> Advice | None:
         log10_share_low=[trial.share.log10_share_range[0] for _, _, trial in rows],
         log10_share_high=[trial.share.log10_share_range[1] for _, _, trial in rows],
         ends_stable=[trial.share.count_verdict("stable") for _, _, trial in rows],
-        code=[ADVICE_WRITERS[question.framework_of(finding)](trial, finding) for _, finding, trial in rows],
+        code=[_write_code(trial, finding, question) for _, finding, trial in rows],
     )
 
 

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gradflow.analysis.shared.trajectory import STRETCH_STEPS, Trajectory
-from gradflow.cells.base import Array, Index
+from gradflow.cells.base import Array
 from gradflow.cells.factor import StepFactor
 from gradflow.errors import NumericalError
 from gradflow.linalg.batch import batch_norms
@@ -127,12 +127,14 @@ def _multiply_out(chains: Trajectory, lags: Sequence[int], *, shares: bool) -> E
         np.eye(chains.size, dtype=chains.dtype), (len(chains.states), *(chains.size,) * 2)
     )
     wanted = frozenset(lags).__contains__
-    norms = batch_norms(back, max(lags), start, wanted=wanted, part=_output(chains) if shares else None)
+    norms = batch_norms(
+        back, max(lags), start, wanted=wanted, part=chains.cell.parts["h"] if shares else None
+    )
     places = [lag - 1 for lag in lags]
     return EndNorms(
         dict(zip(lags, norms.two[:, places].T, strict=True)),
         dict(zip(lags, norms.frobenius[:, places].T, strict=True)),
-        norms.part.T - 0.5 * math.log10(_output_size(chains)) if shares else np.empty(0),
+        norms.part.T - 0.5 * math.log10(chains.cell.output_size) if shares else np.empty(0),
         norms.error,
         0.0,
         bool(norms.bounds[:, places].any() or (shares and norms.part_bounds.any())),
@@ -154,7 +156,7 @@ def _estimate_norms(chains: Trajectory, lags: Sequence[int], *, shares: bool) ->
             chance=END_NORM_ERROR_CHANCE,
             first_judged=FIRST_JUDGED_END_STEP,
         )
-        norms[lag] = log10_of(leading.values, operator.exponents(lag))
+        norms[lag] = log10_of(leading.values, operator.exponents[lag - 1])
         error = max(error, float(leading.errors.max()))
     if not shares:
         return EndNorms(norms, {}, np.empty(0), error, 0.0, False)
@@ -162,15 +164,6 @@ def _estimate_norms(chains: Trajectory, lags: Sequence[int], *, shares: bool) ->
     for lag, two in norms.items():  # a share is at most ‖P‖₂
         logs[lag - 1] = np.minimum(logs[lag - 1], two)
     return EndNorms(norms, {}, logs, error, SHARE_PROBE_ERROR, False)
-
-
-def _output(chains: Trajectory) -> Index:
-    """Return where the output is in the state."""
-    return chains.cell.parts["h"]
-
-
-def _output_size(chains: Trajectory) -> int:
-    return len(np.arange(chains.size)[_output(chains)])
 
 
 class _ScaledProducts:
@@ -187,10 +180,12 @@ class _ScaledProducts:
         blocks = np.random.default_rng(1).standard_normal((probes, chains.size, len(chains.states)))
         blocks = blocks.astype(chains.dtype)
         self.shifts: list[Array | None] = []  # None where nothing need be scaled
-        self.log10_shares: list[Array] = []  # estimates at every lag, (chains,)
+        # At every lag, (chains,): powers of two that the operators leave out, and estimates of the share.
+        self.exponents: list[Array] = []
+        self.log10_shares: list[Array] = []
         if probes > 1:  # a share is that of gradients of the output
             rest = np.ones(chains.size, bool)
-            rest[_output(chains)] = False
+            rest[chains.cell.parts["h"]] = False
             blocks[:, rest] = 0.0
         exponents = np.zeros(len(chains.states), np.int64)
         for lag, factor in enumerate(self._factors(range(1, longest + 1)), 1):
@@ -200,14 +195,10 @@ class _ScaledProducts:
             far = (largest > 0) & ~((largest > SCALED_LOW) & (largest < SCALED_HIGH))
             self.shifts.append(np.where(far, np.frexp(largest)[1], 0) if far.any() else None)
             blocks = np.stack([self._scale_block(lag, block) for block in blocks])
-            exponents += 0 if self.shifts[-1] is None else self.shifts[-1]
-            sizes = np.sqrt(np.square(blocks).sum(axis=(0, 1)) / (probes * _output_size(chains)))
+            exponents = exponents + (0 if self.shifts[-1] is None else self.shifts[-1])
+            self.exponents.append(exponents)
+            sizes = np.sqrt(np.square(blocks).sum(axis=(0, 1)) / (probes * chains.cell.output_size))
             self.log10_shares.append(log10_of(sizes, exponents))
-
-    def exponents(self, lag: int) -> Array:
-        """Return the powers of two that the operators to a lag leave out, (chains,)."""
-        taken = [shift for shift in self.shifts[:lag] if shift is not None]
-        return np.asarray(sum(taken, np.zeros(len(self.chains.states), np.int64)))
 
     def matmat(self, lag: int, block: Array) -> Array:
         """Return J_t ⋯ J_{t−lag+1} x for each column x."""

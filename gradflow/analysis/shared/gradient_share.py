@@ -48,6 +48,13 @@ class EndMeasurement(NamedTuple):
         return judge_share(self.log10_share)
 
     @property
+    def effective_rank(self) -> float:
+        """‖P‖_F² / ‖P‖₂²; nan if the product is not formed, or is 0."""
+        if not (math.isfinite(self.log10_norm) and math.isfinite(self.log10_frobenius)):
+            return math.nan
+        return float(10.0 ** (2.0 * (self.log10_frobenius - self.log10_norm)))
+
+    @property
     def distance(self) -> float:
         """The distance of the share from 1, in decades; inf after an overflow."""
         return math.inf if math.isnan(self.log10_share) else abs(self.log10_share)
@@ -80,29 +87,27 @@ class GradientShare(NamedTuple):
     @property
     def log10_norm(self) -> float:
         """The median of log₁₀ of the norms."""
-        return float(median([one.log10_norm for one in self.measurements]))
+        return float(median(self._list_ends("log10_norm")))
 
     @property
     def log10_norm_range(self) -> tuple[float, float]:
         """The lowest and the highest log₁₀ of the norms."""
-        logs = [one.log10_norm for one in self.measurements]
-        return min(logs), max(logs)
+        return _find_range(self._list_ends("log10_norm"))
 
     @property
     def log10_share(self) -> float:
         """The median of log₁₀ of the shares."""
-        return float(median([one.log10_share for one in self.measurements]))
+        return float(median(self._list_ends("log10_share")))
 
     @property
     def log10_share_range(self) -> tuple[float, float]:
         """The lowest and the highest log₁₀ of the shares."""
-        logs = [one.log10_share for one in self.measurements]
-        return min(logs), max(logs)
+        return _find_range(self._list_ends("log10_share"))
 
     @property
     def log10_relative_share(self) -> float:
         """The median of log₁₀ of the relative shares."""
-        return float(median([one.log10_relative_share for one in self.measurements]))
+        return float(median(self._list_ends("log10_relative_share")))
 
     @property
     def effective_rank(self) -> float:
@@ -110,27 +115,17 @@ class GradientShare(NamedTuple):
 
         It is nan if products are not formed, or are 0.
         """
-        return float(
-            median(
-                [
-                    10.0 ** (2.0 * (one.log10_frobenius - one.log10_norm))
-                    if math.isfinite(one.log10_norm) and math.isfinite(one.log10_frobenius)
-                    else math.nan
-                    for one in self.measurements
-                ]
-            )
-        )
+        return float(median(self._list_ends("effective_rank")))
 
     @property
     def log10_norm_ratio(self) -> float:
         """The median of log₁₀ of the norm ratios."""
-        return float(median([one.log10_norm_ratio for one in self.measurements]))
+        return float(median(self._list_ends("log10_norm_ratio")))
 
     @property
     def log10_norm_ratio_range(self) -> tuple[float, float]:
         """The lowest and the highest log₁₀ of the norm ratios."""
-        logs = [one.log10_norm_ratio for one in self.measurements]
-        return min(logs), max(logs)
+        return _find_range(self._list_ends("log10_norm_ratio"))
 
     @property
     def last(self) -> "GradientShare":
@@ -162,7 +157,7 @@ class GradientShare(NamedTuple):
     @property
     def typical_verdict(self) -> str:
         """The verdict on the median share over all ends alike."""
-        return judge_shares([one.log10_share for one in self.measurements])
+        return judge_shares(self._list_ends("log10_share"))
 
     @property
     def is_blocked_by_last_step(self) -> bool:
@@ -195,7 +190,15 @@ class GradientShare(NamedTuple):
     @property
     def distance(self) -> float:
         """The largest distance of a share from 1, in decades; inf if a state overflows."""
-        return max((one.distance for one in self.measurements), default=math.inf)
+        return max(self._list_ends("distance"), default=math.inf)
+
+    def _list_ends(self, name: str) -> list[float]:
+        """Return one number of every end."""
+        return [getattr(one, name) for one in self.measurements]
+
+
+def _find_range(values: Sequence[float]) -> tuple[float, float]:
+    return min(values), max(values)
 
 
 def measure_share(

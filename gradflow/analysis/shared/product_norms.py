@@ -123,9 +123,8 @@ def output_log10_shares(trajectory: Trajectory, view: View) -> Array:
     if _forms_no_product(trajectory, view):
         return np.full((*trajectory.states.shape[:-2], trajectory.steps), np.nan)
     part = output_part(trajectory.cell, view.direction)
-    size = len(np.arange(trajectory.size)[trajectory.cell.parts["h"]])
     norms = _forward_norms(trajectory, view._replace(norms=("fro",)), part, spectral=False)
-    return np.asarray(norms.frobenius - 0.5 * math.log10(size))
+    return np.asarray(norms.frobenius - 0.5 * math.log10(trajectory.cell.output_size))
 
 
 def _forms_no_product(trajectory: Trajectory, view: View) -> bool:
