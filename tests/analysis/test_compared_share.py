@@ -27,7 +27,7 @@ def dense_shares(cell, inputs, view):
     for k in range(STEPS):
         step = factor.at(k if view == "forward" else STEPS - 1 - k).todense()
         product = step @ product if view == "forward" else product @ step
-        rows = product[cell.parts["h"]]
+        rows = product[cell.output]
         logs.append(math.log10(np.linalg.norm(rows) / math.sqrt(len(rows))))
     return logs
 
@@ -50,3 +50,25 @@ def test_compare_inspect_and_the_dense_product_agree(gates, hidden):
         assert found.cells.verdict == inspected.layers.verdict
         early = gradflow.compare(network, input=inputs, seeds=1, view=view, lags=[3, 9])
         assert early.cells.log10_share == pytest.approx([logs[8]], abs=1e-8)
+
+
+@pytest.mark.parametrize("hidden", [3, 20])
+@pytest.mark.parametrize("gates", [1, 3, 4])
+def test_the_output_of_a_stack_is_that_of_its_highest_layer(gates, hidden):
+    generator = np.random.default_rng([gates, hidden, 2])
+    rows, bound = gates * hidden, 2.0 / math.sqrt(hidden)
+    shapes = {
+        "weight_ih_l0": (rows, 3), "weight_hh_l0": (rows, hidden),
+        "weight_ih_l1": (rows, hidden), "weight_hh_l1": (rows, hidden),
+    }  # fmt: skip
+    model = gradflow.from_state_dict({k: generator.uniform(-bound, bound, v) for k, v in shapes.items()})
+    network, inputs = model.networks[0], generator.standard_normal((STEPS, 3))
+    cell = network.make_cell()
+    product, factor = np.eye(cell.state_size), cell.linearize(cell.run(inputs), inputs)
+    for k in range(STEPS):
+        product = factor.at(k).todense() @ product
+    highest = product[cell.state_size // 2 :][:hidden]  # [h, c] of the second of two layers of one size
+    share = math.log10(np.linalg.norm(highest) / math.sqrt(hidden))
+    for view in ("backward", "forward"):
+        found = gradflow.compare(network, input=inputs, seeds=1, view=view)
+        assert found.cells.log10_share == pytest.approx([share], abs=1e-8)

@@ -387,7 +387,7 @@ def dense_shares(trajectory, draw, end):
     product, logs, products = np.eye(cell.state_size), [], []
     for place in reversed(range(end)):
         product = product @ factor.at(place).todense()
-        rows = product[cell.parts["h"]]
+        rows = product[cell.output]
         logs.append(math.log10(math.sqrt((rows**2).sum() / len(rows))))
         products.append(product)
     return logs, products

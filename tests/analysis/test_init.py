@@ -62,7 +62,7 @@ def dense_norms(cell, draws, scale=1.0, **how):
 def dense_shares(cell, draws, scale=1.0, **how):
     """log₁₀ of ‖J_N ⋯ J_1‖_F / √H over the rows of the output h, along draws of inputs."""
     product, scales, _ = dense_products(cell, draws, scale, **how)
-    rows = product[:, cell.parts["h"]]
+    rows = product[:, cell.output]
     return scales + 0.5 * np.log10(np.square(rows).sum(axis=(1, 2)) / rows.shape[1])
 
 

@@ -168,7 +168,7 @@ def _measure_norms(trajectory: Trajectory, question: ComparisonQuestion) -> _Tra
             }
         else:
             products = product_log10_norms(trajectory, view, block)
-        if block == "state" and sizes["hh"] < sizes["state"]:
+        if block == "state" and trajectory.cell.output_size < sizes["state"]:
             shares[block] = output_log10_shares(trajectory, view)
         elif "fro" in products:
             shares[block] = products["fro"].log10 - 0.5 * math.log10(sizes[block])

@@ -127,9 +127,7 @@ def _multiply_out(chains: Trajectory, lags: Sequence[int], *, shares: bool) -> E
         np.eye(chains.size, dtype=chains.dtype), (len(chains.states), *(chains.size,) * 2)
     )
     wanted = frozenset(lags).__contains__
-    norms = batch_norms(
-        back, max(lags), start, wanted=wanted, part=chains.cell.parts["h"] if shares else None
-    )
+    norms = batch_norms(back, max(lags), start, wanted=wanted, part=chains.cell.output if shares else None)
     places = [lag - 1 for lag in lags]
     return EndNorms(
         dict(zip(lags, norms.two[:, places].T, strict=True)),
@@ -185,7 +183,7 @@ class _ScaledProducts:
         self.log10_shares: list[Array] = []
         if probes > 1:  # a share is that of gradients of the output
             rest = np.ones(chains.size, bool)
-            rest[chains.cell.parts["h"]] = False
+            rest[chains.cell.output] = False
             blocks[:, rest] = 0.0
         exponents = np.zeros(len(chains.states), np.int64)
         for lag, factor in enumerate(self._factors(range(1, longest + 1)), 1):

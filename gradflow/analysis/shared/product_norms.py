@@ -77,9 +77,10 @@ def part_of(cell: Cell, block: str, direction: str) -> ProductPart:
 
 def output_part(cell: Cell, direction: str) -> ProductPart:
     """Return how the rows of the output h are computed, the gradient of what a loss reads."""
-    output = cell.parts["h"]
     everything = slice(None)
-    return ProductPart(everything, output) if direction == "forward" else ProductPart(output, everything)
+    if direction == "forward":
+        return ProductPart(everything, cell.output)
+    return ProductPart(cell.output, everything)
 
 
 class ProductNorms(NamedTuple):
