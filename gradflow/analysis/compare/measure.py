@@ -168,10 +168,11 @@ def _measure_norms(trajectory: Trajectory, question: ComparisonQuestion) -> _Tra
             }
         else:
             products = product_log10_norms(trajectory, view, block)
-        if block == "state" and trajectory.cell.output_size < sizes["state"]:
-            shares[block] = output_log10_shares(trajectory, view)
-        elif "fro" in products:
-            shares[block] = products["fro"].log10 - 0.5 * math.log10(sizes[block])
+        if "fro" in products:  # with the smallest singular value alone there is no verdict, and so no share
+            if block == "state" and trajectory.cell.output_size < sizes["state"]:
+                shares[block] = output_log10_shares(trajectory, view)
+            else:
+                shares[block] = products["fro"].log10 - 0.5 * math.log10(sizes[block])
         products = {norm: products[norm] for norm in view.norms}
         norms |= {(block, norm): product.log10 for norm, product in products.items()}
         errors |= {(block, norm): product.error for norm, product in products.items()}
