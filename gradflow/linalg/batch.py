@@ -72,14 +72,16 @@ def batch_norms(
     block, exponents = np.concatenate([start, nothing], axis=-1), np.zeros(seeds, np.int64)
     structure = StructuralPattern(act, start)
     norms = _BatchMeasurement(seeds, steps, columns, start.dtype, rounding, part)
+    largest = _find_largest_of_rows(block[..., :columns])
     for lag in range(steps):
-        largest = np.abs(block[..., :columns]).max(axis=-1)
         block[..., -1] = rounding.noise(sqrt(columns) * largest)
         with np.errstate(over="ignore", invalid="ignore"):  # checked below
             block = act(lag, block)
         rounding.absorb(block[..., columns:])
+        largest = _find_largest_of_rows(block[..., :columns])
         # Rounding counts too: it may be all that is left after the columns it came from have died.
-        whole = np.abs(block[..., :-1]).max(axis=(1, 2))
+        lost = np.abs(block[..., columns:-1]).max(axis=(1, 2))
+        whole = np.maximum(largest.max(axis=1), lost)
         if not np.isfinite(whole).all():
             raise NumericalError(describe_overflow(lag))
         seen = block[:, rows]
@@ -87,10 +89,11 @@ def batch_norms(
             norms.gather(lag, seen, exponents, spectral=wanted(lag + 1))
             if not seen[..., :columns].any(axis=(1, 2)).all():
                 norms.zero[:, lag] = structure.is_zero(lag + 1, rows)
-        far = (whole > MAX_UNSCALED_SIZE) | ((whole < MIN_UNSCALED_SIZE) & (whole > 0))
+        far = _is_far(whole)
         if far.any():
             shifts = np.where(far, np.frexp(whole)[1], 0)
             block = np.ldexp(block, -shifts[:, None, None])
+            largest = np.ldexp(largest, -shifts[:, None])
             exponents += shifts
     norms.measure()
     doubtful = norms.find_doubtful()
@@ -111,6 +114,16 @@ def batch_norms(
         act, steps, start[..., part], rows=rows, wanted=frozenset().__contains__, part=slice(None)
     )
     return replace(found, part=alone.part, part_bounds=alone.part_bounds, error=max(found.error, alone.error))
+
+
+def _find_largest_of_rows(block: Array) -> Array:
+    """Return the largest absolute value of each row."""
+    return np.asarray(np.maximum(block.max(axis=-1), -block.min(axis=-1)))
+
+
+def _is_far(sizes: Array) -> Array:
+    """Return whether blocks of these sizes are to be scaled."""
+    return np.asarray((sizes > MAX_UNSCALED_SIZE) | ((sizes < MIN_UNSCALED_SIZE) & (sizes > 0)))
 
 
 def _find_proper_part(part: slice | Array | None, columns: int) -> slice | Array | None:
@@ -171,9 +184,12 @@ class _BatchMeasurement:
         exponents = np.stack([exponent for _, _, exponent in pending])
         lags = [lag for lag, _, _ in pending]
         pending.clear()
+        near = blocks[..., : self.columns]
         # The rows may be far smaller than the whole product: near 1 their squares stay in range.
-        shifts = np.frexp(np.abs(blocks[..., : self.columns]).max(axis=(2, 3), initial=0.0))[1]
-        near = np.ldexp(blocks[..., : self.columns], -shifts[..., None, None])
+        largest = np.maximum(near.max(axis=(2, 3), initial=0.0), -near.min(axis=(2, 3), initial=0.0))
+        shifts = np.where(_is_far(largest), np.frexp(largest)[1], 0)
+        if shifts.any():
+            near = np.ldexp(near, -shifts[..., None, None])
         with np.errstate(over="ignore"):  # inf means that no digit is left
             rounding = np.ldexp(self.probes.sizes(blocks[..., self.columns :]), -shifts)
         self.write(lags, near, exponents + shifts, rounding, spectral=spectral)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection, Iterator, Sequence
 CROSSING_TOLERANCE = 1e-9
 # Which steps of a decade are listed: as many as fit, in this order of preference.
 ROUND_STEPS = ((1, 2, 5), (1, 3), (1,), ())
+MIN_CROSSING_ROWS = 2  # rows that the round steps leave to crossings
 
 
 def choose_rows(
@@ -17,9 +18,9 @@ def choose_rows(
 ) -> list[int]:
     """Return the indices of the rows to show, in order: at most ``rows`` of ``count``, but not too few.
 
-    They always include the first row, the last row and the peak of each sequence of ``values``, then the
-    first row past every crossing of a level, as many as there is room for: the first crossing of each level
-    before later ones. With ``steps`` the others are the round steps 1, 2, 5, 10, 20, 50, ...; in a table of
+    They always include the first row, the last row and the peak of each sequence of ``values``. With
+    ``steps``, the round steps 1, 2, 5, 10, 20, 50, ... come next. Then comes the first row past every crossing
+    of a level, as many as there is room for: the first crossing of each level before later ones. In a table of
     few steps, or where more rows are asked for, further steps are spaced geometrically, because most changes
     happen early. Without ``steps`` the rows are spaced evenly.
 
@@ -47,18 +48,27 @@ def choose_rows(
         return list(range(count))
     kept = {0, count - 1}
     kept.update(max(range(count), key=lambda place: (_rank(series[place]), -place)) for series in values)
-    crossings = [list(_find_crossings(series, level)) for series in values for level in levels]
+    crossings = [list(_find_crossings(series, level)) for level in levels for series in values]
+    if steps is not None:
+        kept = _add_round_steps(kept, steps, rows - (MIN_CROSSING_ROWS if any(crossings) else 0))
     for turn in range(max(map(len, crossings), default=0)):
-        kept.update([places[turn] for places in crossings if turn < len(places)][: max(rows - len(kept), 0)])
+        for places in crossings:
+            if turn < len(places) and len(kept) < rows:
+                kept.add(places[turn])
     if steps is None:
         return _fill(kept, count, rows, lambda share: share)
+    if 2 * len(kept) >= rows:
+        return sorted(kept)
+    return _fill(kept, count, rows, lambda share: (count - 1) ** share / (count - 1))
+
+
+def _add_round_steps(kept: set[int], steps: Sequence[int], rows: int) -> set[int]:
+    """Return the places that are kept and those of the most round steps with which there are at most ``rows``."""
     for wanted in ROUND_STEPS:
         listed = kept | {place for place, step in enumerate(steps) if _is_round(step, wanted)}
         if len(listed) <= rows:
             break
-    if 2 * len(listed) >= rows:
-        return sorted(listed)
-    return _fill(listed, count, rows, lambda share: (count - 1) ** share / (count - 1))
+    return listed
 
 
 def _fill(kept: set[int], count: int, rows: int, spacing: Callable[[float], float]) -> list[int]:

@@ -534,8 +534,8 @@ def test_the_conclusion_names_the_gate_and_the_change_with_the_numbers_of_the_ta
         else:
             assert f"set the bias of the {gate} to {advice['value']:g}; " in text
         assert number("then # is left", text) == pytest.approx(10 ** advice["log10_share"], rel=0.05)
-        where = "(measured on unit normal inputs; give yours as `input`)"
-        assert text.endswith(f"{where}: {advice['code']}") == alone
+        assert ("(measured on unit normal inputs; give yours as `input`): " in text) == alone
+        assert text.endswith(f" Code: {advice['code']}") == alone
         assert any("unit normal inputs" in note for note in record.notes) == (not alone)
 
 

@@ -220,9 +220,7 @@ class Task(NamedTuple):
 
     def _measure_share(self, draw: int, value: float | None, sequences: range) -> GradientShare:
         inputs = np.stack([self.inputs.draw(one) for one in sequences])
-        return measure_share(
-            follow(self.cell(draw, value), inputs), self.inputs.steps, horizon=False, rated=False
-        )  # fmt: skip
+        return measure_share(follow(self.cell(draw, value), inputs), self.inputs.steps, rates=False)
 
 
 def _check_holds(task: Task, value: float | None, judged: GradientShare) -> None:

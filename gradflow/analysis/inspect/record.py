@@ -164,7 +164,6 @@ class Advice(Table):
     log10_share: list[float] = column(
         "log₁₀ of the share with the change, median over ends", log10=True, levels=SHARE_LEVELS
     )
-    rate: list[float] = column("rate of growth with the change", unit="nats per step", detail=True)
     verdict: list[str] = column("verdict on the share with the change")
     advised: list[bool] = column("whether the conclusion advises this change")
     log10_share_low: list[float] = column(

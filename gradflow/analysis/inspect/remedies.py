@@ -47,21 +47,29 @@ class RemedyCase(NamedTuple):
 
     def try_change(self, change: str, value: float, cell: LayerCell) -> RemedyTrial:
         """Measure a changed cell along the inputs of all runs."""
-        return RemedyTrial(change, value, self._measure(follow(cell, self.trajectory.inputs), rated=True))
+        return self._measure(change, value, follow(cell, self.trajectory.inputs))
 
     def try_for_search(self, change: str, value: float, cell: LayerCell) -> RemedyTrial:
         """Measure a changed cell along the inputs of the first half of the runs, to search for a value."""
-        return RemedyTrial(change, value, self._measure(follow(cell, self._get_search_inputs()), rated=False))
+        return self._measure(change, value, follow(cell, self._get_search_inputs()))
 
     def _get_search_inputs(self) -> Array:
         inputs = self.trajectory.inputs
         return inputs if inputs.ndim == 2 else inputs[: (len(inputs) + 1) // 2]
 
-    def _measure(self, trajectory: Trajectory, *, rated: bool) -> GradientShare:
-        return measure_share(
-            trajectory, self.length, ends=self.ends, window=self.window,
-            last_decides=self.before.last_decides, horizon=False, rated=rated,
-        )  # fmt: skip
+    def _measure(self, change: str, value: float, trajectory: Trajectory) -> RemedyTrial:
+        return RemedyTrial(
+            change,
+            value,
+            measure_share(
+                trajectory,
+                self.length,
+                ends=self.ends,
+                window=self.window,
+                last_decides=self.before.last_decides,
+                norms=False,
+            ),
+        )
 
 
 def trials(case: RemedyCase) -> Iterator[RemedyTrial]:

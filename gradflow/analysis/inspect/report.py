@@ -154,11 +154,10 @@ def _advise(finding: Finding, question: InspectionQuestion, *, alone: bool) -> s
     inputs = "on your inputs" if finding.took_input else "on unit normal inputs; give yours as `input`"
     where = f" (measured {inputs})" if alone else ""
     if chosen is not None and chosen.share.distance < share.distance:
-        code = f": {_write_code(chosen, finding, question)}" if alone else "."
+        code = f" Code: {_write_code(chosen, finding, question)}" if alone else ""
         opening = "Advice" if share.verdict != "stable" else "For a new training"
-        return (
-            f"{opening}: {_wording(chosen, finding)}; then {_outcome(chosen, with_range=alone)}{where}{code}"
-        )
+        outcome = _outcome(chosen, with_range=alone)
+        return f"{opening}{where}: {_wording(chosen, finding)}; then {outcome}.{code}"
     nearest = min(finding.trials, key=lambda trial: trial.share.distance)
     if share.verdict == "stable":
         return "Nothing to change: no tried change keeps more."
@@ -392,7 +391,6 @@ def advice_table(named: Named, question: InspectionQuestion) -> Advice | None:
         value=[get_framework_value(trial, finding) for _, finding, trial in rows],
         log10_share_before=[finding.share.log10_share for _, finding, _ in rows],
         log10_share=[trial.share.log10_share for _, _, trial in rows],
-        rate=[trial.share.rate for _, _, trial in rows],
         verdict=[trial.share.verdict for _, _, trial in rows],
         advised=[
             trial is best(finding.trials) and trial.share.distance < finding.share.distance

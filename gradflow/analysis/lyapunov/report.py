@@ -17,7 +17,7 @@ from gradflow.analysis.shared.growth_run import MIN_INDEPENDENT_BATCHES, GrowthR
 from gradflow.analysis.shared.verdicts import MIN_VERDICT_STEPS, data_to_decide, verdict
 from gradflow.cells.base import Array
 from gradflow.linalg.floating import DOUBLE_EPS
-from gradflow.printable import format_count
+from gradflow.printable import format_count, format_with_error
 
 # Nats per step: an exponent has converged if its error is within this, unless a tolerance is given.
 MIN_ROUNDING_SHARE = 0.01  # share of a disorder of exponents from which rounding explains it
@@ -266,7 +266,6 @@ def _conclusion(
     largest, error = float(table.exponent[0]), float(table.standard_error[0])
     if largest == -math.inf and judged.verdict == "vanishing":
         return "Every direction dies: a product of these Jacobians is exactly 0."
-    known = f" ± {error:.2g}" if math.isfinite(error) else ""
     steps = max(min(run.steps for run in runs), MIN_VERDICT_STEPS)
     blown = [run.orbit.blow_up for run in runs if run.orbit.blow_up is not None]
     signed = judged.low > MAX_UNNOTED_DRIFT or judged.high < -MAX_UNNOTED_DRIFT
@@ -292,7 +291,8 @@ def _conclusion(
         means = f"a small change may grow or shrink{_what_decides(judged, len(runs))}"
     positive = int((table.exponent - found.half_widths > MAX_UNNOTED_DRIFT).sum())
     chaos = f"; {_format_positive(positive, len(table.index))}" if positive else ""
-    return f"Leading exponent {largest:.6g}{known} nats per step, {judged.verdict}: {means}{chaos}."
+    leading = format_with_error(largest, error)
+    return f"Leading exponent {leading} nats per step, {judged.verdict}: {means}{chaos}."
 
 
 def _format_steps(steps: float) -> str:

@@ -8,10 +8,10 @@ from typing import NamedTuple
 import numpy as np
 
 from gradflow.analysis.shared.trajectory import STRETCH_STEPS, Trajectory
-from gradflow.cells.base import Array
+from gradflow.cells.base import Array, Index
 from gradflow.cells.factor import StepFactor
 from gradflow.errors import NumericalError
-from gradflow.linalg.batch import batch_norms
+from gradflow.linalg.batch import BatchNorms, batch_norms
 from gradflow.linalg.chain import describe_overflow
 from gradflow.linalg.scaled import log10_of
 from gradflow.linalg.singular import leading_singular_values
@@ -104,6 +104,50 @@ def measure_end_norms(
     )
 
 
+class EndShares(NamedTuple):
+    """The shares ‖∂h_t/∂s_{t−k}‖_F / √H behind each end t of every run; h is the output, of size H.
+
+    ``log10_shares`` has log₁₀ of the share at every lag k from 1, (lags, draws, ends). The other fields are
+    those of `EndNorms`.
+    """
+
+    log10_shares: Array
+    error: float
+    share_error: float
+    is_bound: bool
+
+
+def measure_end_shares(trajectory: Trajectory, ends: Sequence[int], longest: int) -> EndShares:
+    """Compute the shares behind every end of every run, at the lags 1 … ``longest``.
+
+    They are those of `measure_end_norms`. This function computes no other norms and takes a fraction of the
+    time: only gradients of the output are carried back.
+
+    Raises
+    ------
+    NumericalError
+        Where an entry leaves the range of a double within one step.
+
+    Examples
+    --------
+    >>> from gradflow.analysis.shared.trajectory import follow
+    >>> from gradflow.cells.rnn import RNN
+    >>> halving = RNN(np.ones((1, 1)), np.array([[0.5]]), np.zeros(1), "identity")
+    >>> shares = measure_end_shares(follow(halving, np.zeros((9, 1))), [5, 9], 4)
+    >>> np.exp2(shares.log10_shares[3] * np.log2(10)).round(9).tolist()
+    [[0.0625, 0.0625]]
+    """
+    chains = _chains(trajectory, ends, longest)
+    if trajectory.size > MAX_DENSE_STATE:
+        operator = _ScaledProducts(chains, longest, SHARE_PROBES)
+        logs, error, share_error, is_bound = np.stack(operator.log10_shares), 0.0, SHARE_PROBE_ERROR, False
+    else:
+        norms = _multiply_back(chains, longest, chains.cell.output)
+        logs = _scale_to_share(norms.frobenius.T, chains)
+        error, share_error, is_bound = norms.error, 0.0, bool(norms.bounds.any())
+    return EndShares(logs.reshape(longest, -1, len(ends)), error, share_error, is_bound)
+
+
 def _chains(trajectory: Trajectory, ends: Sequence[int], longest: int) -> Trajectory:
     """Return the last steps before each end as runs of one trajectory, (draws · ends, longest, ...)."""
     states = trajectory.states.reshape(-1, *trajectory.states.shape[-2:])
@@ -119,24 +163,44 @@ def _chains(trajectory: Trajectory, ends: Sequence[int], longest: int) -> Trajec
 
 def _multiply_out(chains: Trajectory, lags: Sequence[int], *, shares: bool) -> EndNorms:
     """Return the norms of products that are multiplied out; arrays are (chains,)."""
-
-    def back(lag: int, block: Array) -> Array:
-        return np.asarray(chains.jacobian(chains.steps - 1 - lag).rmatmat(block))
-
-    start = np.broadcast_to(
-        np.eye(chains.size, dtype=chains.dtype), (len(chains.states), *(chains.size,) * 2)
+    norms = _multiply_back(
+        chains, max(lags), slice(None), lags=lags, part=chains.cell.output if shares else None
     )
-    wanted = frozenset(lags).__contains__
-    norms = batch_norms(back, max(lags), start, wanted=wanted, part=chains.cell.output if shares else None)
     places = [lag - 1 for lag in lags]
     return EndNorms(
         dict(zip(lags, norms.two[:, places].T, strict=True)),
         dict(zip(lags, norms.frobenius[:, places].T, strict=True)),
-        norms.part.T - 0.5 * math.log10(chains.cell.output_size) if shares else np.empty(0),
+        _scale_to_share(norms.part.T, chains) if shares else np.empty(0),
         norms.error,
         0.0,
         bool(norms.bounds[:, places].any() or (shares and norms.part_bounds.any())),
     )
+
+
+def _multiply_back(
+    chains: Trajectory, longest: int, rows: Index, *, lags: Sequence[int] = (), part: Index | None = None
+) -> BatchNorms:
+    """Return the norms of ``rows`` of the products: all at ``lags``, and those of ``part`` at every lag.
+
+    Without ``lags``, the Frobenius norms are computed at every lag, and no others.
+    """
+
+    def back(lag: int, block: Array) -> Array:
+        return np.asarray(chains.jacobian(chains.steps - 1 - lag).rmatmat(block))
+
+    start = np.eye(chains.size, dtype=chains.dtype)[:, rows]
+    return batch_norms(
+        back,
+        longest,
+        np.broadcast_to(start, (len(chains.states), *start.shape)),
+        wanted=frozenset(lags).__contains__,
+        part=part if lags else slice(None),
+    )
+
+
+def _scale_to_share(log10_frobenius: Array, chains: Trajectory) -> Array:
+    """Return log₁₀ of the share from log₁₀ ‖∂h_t/∂s_{t−k}‖_F."""
+    return log10_frobenius - 0.5 * math.log10(chains.cell.output_size)
 
 
 def _estimate_norms(chains: Trajectory, lags: Sequence[int], *, shares: bool) -> EndNorms:
@@ -175,8 +239,9 @@ class _ScaledProducts:
         self.held: dict[int, StepFactor] | None = None
         if chains.states.size <= MAX_HELD_NUMBERS:
             self.held = {}
-        blocks = np.random.default_rng(1).standard_normal((probes, chains.size, len(chains.states)))
-        blocks = blocks.astype(chains.dtype)
+        count = len(chains.states)
+        # all probes of all chains side by side: a product with many columns costs little more than with few
+        block = np.random.default_rng(1).standard_normal((chains.size, probes * count)).astype(chains.dtype)
         self.shifts: list[Array | None] = []  # None where nothing need be scaled
         # At every lag, (chains,): powers of two that the operators leave out, and estimates of the share.
         self.exponents: list[Array] = []
@@ -184,18 +249,19 @@ class _ScaledProducts:
         if probes > 1:  # a share is that of gradients of the output
             rest = np.ones(chains.size, bool)
             rest[chains.cell.output] = False
-            blocks[:, rest] = 0.0
-        exponents = np.zeros(len(chains.states), np.int64)
-        for lag, factor in enumerate(self._factors(range(1, longest + 1)), 1):
-            blocks = np.stack([factor.rmatmat(block) for block in blocks])
-            largest = np.abs(blocks).max(axis=(0, 1))
+            block[rest] = 0.0
+        exponents = np.zeros(count, np.int64)
+        for lag, factor in enumerate(self._factors(range(1, longest + 1), repeats=probes), 1):
+            block = factor.rmatmat(block)
+            largest = np.abs(block).max(axis=0).reshape(probes, count).max(axis=0)
             _check_range(largest, lag)
             far = (largest > 0) & ~((largest > SCALED_LOW) & (largest < SCALED_HIGH))
             self.shifts.append(np.where(far, np.frexp(largest)[1], 0) if far.any() else None)
-            blocks = np.stack([self._scale_block(lag, block) for block in blocks])
+            block = self._scale_block(lag, block, repeats=probes)
             exponents = exponents + (0 if self.shifts[-1] is None else self.shifts[-1])
             self.exponents.append(exponents)
-            sizes = np.sqrt(np.square(blocks).sum(axis=(0, 1)) / (probes * chains.cell.output_size))
+            squares = np.square(block).sum(axis=0).reshape(probes, count).sum(axis=0)
+            sizes = np.sqrt(squares / (probes * chains.cell.output_size))
             self.log10_shares.append(log10_of(sizes, exponents))
 
     def matmat(self, lag: int, block: Array) -> Array:
@@ -211,12 +277,12 @@ class _ScaledProducts:
             block = self._scale_block(k, factor.rmatmat(block))
         return block
 
-    def _scale_block(self, lag: int, block: Array) -> Array:
+    def _scale_block(self, lag: int, block: Array, *, repeats: int = 1) -> Array:
         shift = self.shifts[lag - 1]
-        return block if shift is None else np.asarray(np.ldexp(block, -shift))
+        return block if shift is None else np.asarray(np.ldexp(block, -np.tile(shift, repeats)))
 
-    def _factors(self, lags: range) -> Iterator[StepFactor]:
-        """Yield the factor that each lag adds."""
+    def _factors(self, lags: range, *, repeats: int = 1) -> Iterator[StepFactor]:
+        """Yield the factor that each lag adds, for blocks that have ``repeats`` columns for each chain."""
         count = len(self.chains.states)
         current: tuple[int, StepFactor] | None = None
         for lag in lags:
@@ -233,7 +299,8 @@ class _ScaledProducts:
                     self.held[first] = stretch
             current = first, stretch
             begin = (place - first) * count
-            yield stretch.each(slice(begin, begin + count))
+            columns = slice(begin, begin + count)
+            yield stretch.each(columns if repeats == 1 else np.tile(np.arange(begin, begin + count), repeats))
 
 
 def _check_range(largest: Array, lag: int) -> None:

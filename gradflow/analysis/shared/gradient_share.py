@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.shared.end_norms import EndNorms, measure_end_norms
+from gradflow.analysis.shared.end_norms import EndNorms, measure_end_norms, measure_end_shares
 from gradflow.analysis.shared.product_norms import (
     MIN_MATRIX_FREE_STATE,
     ProductNorms,
@@ -23,6 +23,8 @@ from gradflow.linalg.floating import TRAINING_FORMATS, is_outside
 
 class EndMeasurement(NamedTuple):
     """What is left of a gradient from one end t of one run; nan if the state overflows before.
+
+    Norms are also nan if only shares were measured.
 
     With P = ∂s_t/∂s_{t−L}, a product of L Jacobians of size n × n:
 
@@ -208,8 +210,8 @@ def measure_share(
     ends: int = 1,
     window: int | None = None,
     last_decides: bool = False,
-    horizon: bool = True,
-    rated: bool = True,
+    norms: bool = True,
+    rates: bool = True,
 ) -> GradientShare:
     """Return what is left of gradients ``length`` steps back from several ends of a trajectory.
 
@@ -227,8 +229,10 @@ def measure_share(
         first end is this many steps before the last, or as early as ``length`` allows.
     last_decides : bool
         Whether the last end is the end of a sequence that the user gave.
-    horizon, rated : bool
-        Whether to measure the horizon (of the first run), and the rates.
+    norms : bool
+        Whether to measure norms. Shares alone take a fraction of the time.
+    rates : bool
+        Whether to measure the rates, and the horizon of the first run. They need ``norms``.
 
     Examples
     --------
@@ -247,59 +251,75 @@ def measure_share(
             nothing, np.empty((0, draws)), (math.nan,) * draws, None, trajectory.blow_up, 0.0
         )
     reached, lags = min(length, steps), min(window or steps, steps)
-    half = lags // 2
     places = _ends(max(reached, steps - lags), steps, ends)
+    is_cut = trajectory.blow_up is not None and reached < length
+    if not norms:
+        alone = measure_end_shares(trajectory, places, reached)
+        return GradientShare(
+            _list_measurements(alone.log10_shares, None, places, reached, is_cut=is_cut),
+            alone.log10_shares.reshape(reached, -1),
+            (math.nan,) * draws,
+            horizon_float32=None,
+            blow_up=trajectory.blow_up,
+            error=alone.error,
+            share_error=alone.share_error,
+            last_decides=last_decides,
+            is_bound=alone.is_bound,
+        )
+    half = lags // 2
     # one pass measures everything if the rate needs no more lags than the share
-    together = rated and lags == reached
+    together = rates and lags == reached
     wanted = {1, reached, half} - {0} if together else {1, reached}
-    norms = measure_end_norms(trajectory, places, sorted(wanted))
-    error, is_bound = norms.error, norms.is_bound
-    rates = np.full(draws, np.nan)
-    if rated:
-        late = norms
+    measured = measure_end_norms(trajectory, places, sorted(wanted))
+    error, is_bound = measured.error, measured.is_bound
+    growth = np.full(draws, np.nan)
+    bounds = None
+    if rates:
+        late = measured
         if not together:
             late = measure_end_norms(trajectory, [steps], sorted({half, lags} - {0}), shares=False)
             error, is_bound = max(error, late.error), is_bound or late.is_bound
-        rates = _rates(late.log10_norms.get(half), late.log10_norms[lags], lags)
-    bounds = None
-    if horizon and trajectory.size < MIN_MATRIX_FREE_STATE:
-        first = _last_steps(trajectory, lags)
-        frobenius = _frobenius(first)
-        bounds, error = frobenius.log10, max(error, frobenius.error)
-    is_cut = trajectory.blow_up is not None and reached < length
+        growth = _rates(late.log10_norms.get(half), late.log10_norms[lags], lags)
+        if trajectory.size < MIN_MATRIX_FREE_STATE:
+            first = _last_steps(trajectory, lags)
+            frobenius = _frobenius(first)
+            bounds, error = frobenius.log10, max(error, frobenius.error)
     return GradientShare(
-        _list_measurements(norms, places, draws, reached, is_cut=is_cut),
-        norms.log10_shares[:reached].reshape(reached, -1),
-        tuple(float(rate) for rate in rates),
+        _list_measurements(measured.log10_shares, measured, places, reached, is_cut=is_cut),
+        measured.log10_shares[:reached].reshape(reached, -1),
+        tuple(float(rate) for rate in growth),
         horizon_float32=None if bounds is None else _horizon(first, bounds),
         blow_up=trajectory.blow_up,
         error=error,
-        share_error=norms.share_error,
-        horizon_sought=not horizon or bounds is not None,
+        share_error=measured.share_error,
+        horizon_sought=not rates or bounds is not None,
         last_decides=last_decides,
         is_bound=is_bound,
     )
 
 
 def _list_measurements(
-    norms: EndNorms, places: Sequence[int], draws: int, reached: int, *, is_cut: bool
+    log10_shares: Array, norms: EndNorms | None, places: Sequence[int], reached: int, *, is_cut: bool
 ) -> tuple[EndMeasurement, ...]:
     """Return the measurements of all ends; nan if the overflow of a state has cut them short."""
-    absolute, first = norms.log10_norms[reached], norms.log10_norms[1]
-    shares = norms.log10_shares[reached - 1]
+    curve = log10_shares[:reached]
+    shares = curve[-1]
+    unknown = np.full_like(shares, np.nan)
+    absolute, frobenius, first = unknown, unknown, unknown
+    if norms is not None:
+        absolute, first = norms.log10_norms[reached], norms.log10_norms[1]
+        frobenius = norms.log10_frobenius.get(reached, unknown)
     with np.errstate(invalid="ignore", divide="ignore"):
         ratios = np.where(np.isneginf(absolute), -np.inf, absolute - first)
-        curve = norms.log10_shares[:reached]
         peak = curve.max(axis=0)
         mean = peak + np.log10(np.mean(10.0 ** (curve - peak), axis=0))
         relative = np.where(np.isneginf(shares), -np.inf, shares - mean)
-    frobenius = norms.log10_frobenius.get(reached, np.full_like(absolute, np.nan))
     columns = np.stack([absolute, frobenius, shares, relative, ratios])
     if is_cut:
         columns = np.full_like(columns, np.nan)
     return tuple(
         EndMeasurement(draw, end, *(float(number) for number in columns[:, draw, k]))
-        for draw in range(draws)
+        for draw in range(shares.shape[0])
         for k, end in enumerate(places)
     )
 
