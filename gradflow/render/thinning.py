@@ -19,10 +19,10 @@ def choose_rows(
     """Return the indices of the rows to show, in order: at most ``rows`` of ``count``, but not too few.
 
     They always include the first row, the last row and the peak of each sequence of ``values``. With
-    ``steps``, the round steps 1, 2, 5, 10, 20, 50, ... come next. Then comes the first row past every crossing
-    of a level, as many as there is room for: the first crossing of each level before later ones. In a table of
-    few steps, or where more rows are asked for, further steps are spaced geometrically, because most changes
-    happen early. Without ``steps`` the rows are spaced evenly.
+    ``steps``, the round steps 1, 2, 5, 10, 20, 50, ... come next. Then comes the first row past every
+    crossing of a level, as many as there is room for: the first crossing of each level before later ones.
+    In a table of few steps, or where more rows are asked for, further steps are spaced geometrically,
+    because most changes happen early. Without ``steps`` the rows are spaced evenly.
 
     Parameters
     ----------
@@ -63,7 +63,7 @@ def choose_rows(
 
 
 def _add_round_steps(kept: set[int], steps: Sequence[int], rows: int) -> set[int]:
-    """Return the places that are kept and those of the most round steps with which there are at most ``rows``."""
+    """Return the places that are kept, and those of as many round steps as fit into ``rows``."""
     for wanted in ROUND_STEPS:
         listed = kept | {place for place, step in enumerate(steps) if _is_round(step, wanted)}
         if len(listed) <= rows:

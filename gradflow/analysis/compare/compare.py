@@ -21,7 +21,6 @@ from gradflow.analysis.shared.gates import gate_step_table, gate_table, over_dra
 from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.product_norms import View, check_combination, parse_lags
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
-from gradflow.analysis.shared.quantiles import median_interval
 from gradflow.analysis.shared.subjects import Spec, Subject, draw_cell, read_subjects, sizes, used_sizes
 from gradflow.analysis.shared.tasks import TaskExecutor, check_executor, run_tasks
 from gradflow.cells.base import Array, Cell
@@ -187,7 +186,7 @@ def compare(
         for layer in spec.network.layers
         if layer.describe_assumed()
     ]
-    return _make_record(params, draws, question, measurements, assumptions)
+    return _make_record(params, specs, draws, question, measurements, assumptions)
 
 
 class Draws(NamedTuple):
@@ -214,11 +213,15 @@ class Draws(NamedTuple):
         batch_size = 1
         if question.is_batchable(size):
             batch_size = max(MAX_BATCH_ENTRIES // (size * max(size, self.inputs.steps)), 1)
-        # a trained network on one given input is the same in every draw
-        is_fixed = isinstance(spec, Trained) and self.inputs.data is not None and len(self.inputs.data) == 1
-        draws = 1 if is_fixed else self.seeds
+        draws = self.count_draws(spec)
         for first in range(0, draws, batch_size):
             yield range(first, min(first + batch_size, draws))
+
+    def count_draws(self, spec: Spec) -> int:
+        """Return the number of different draws: of a trained network at most one for each given input."""
+        if not isinstance(spec, Trained) or self.inputs.kind == "normal":
+            return self.seeds
+        return min(self.seeds, 1 if self.inputs.data is None else len(self.inputs.data))
 
 
 class DrawBatch(NamedTuple):
@@ -262,6 +265,7 @@ def _measure_cells(
 
 def _make_record(
     params: Mapping[str, Any],
+    specs: Sequence[Spec],
     draws: Draws,
     question: ComparisonQuestion,
     measurements: Mapping[str, list[DrawMeasurement]],
@@ -277,6 +281,7 @@ def _make_record(
         for course in over_draws(cell, draws_of_cell[0].gates, [draw.gate_steps for draw in draws_of_cell])
     ]
     flow, summary = lag_table(measurements, view), cell_table(measurements, view)
+    with_sequences = [spec.text for spec in specs if isinstance(spec, Trained) and inputs.data is not None]
     means, every_step = path_tables(
         cells, [[draw.paths for draw in draws_of_cell] for draws_of_cell in measurements.values()]
     )
@@ -292,8 +297,7 @@ def _make_record(
         features=inputs.features,
         hidden=draws.hidden,
         view=view.direction,
-        median_confidence=median_interval(range(draws.seeds)).confidence if draws.seeds > 1 else None,
-        conclusion=conclusion(flow, summary, draws.seeds),
+        conclusion=conclusion(flow, summary, with_sequences),
         flow=flow,
         cells=summary,
         gates=gate_table(cells, gates),

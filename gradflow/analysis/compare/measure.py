@@ -221,7 +221,7 @@ def _measure_draw(
 
 
 def _block_sizes(cell: Cell) -> dict[str, int]:
-    """Return the number of columns of each block; ``direct`` has those of the cell state."""
-    columns = {name: len(np.arange(cell.state_size)[part]) for name, part in cell.parts.items()}
-    sizes = {to + of: count for to in columns for of, count in columns.items()}
-    return {**sizes, "state": cell.state_size, "direct": columns.get("c", columns["h"])}
+    """Return the number of rows of each block; ``direct`` has those of the cell state."""
+    rows = {name: len(np.arange(cell.state_size)[part]) for name, part in cell.parts.items()}
+    sizes = {to + of: count for to, count in rows.items() for of in rows}
+    return {**sizes, "state": cell.state_size, "direct": rows.get("c", rows["h"])}

@@ -97,6 +97,9 @@ class Cells(Table):
         "upper bound of the relative error of a norm, from shortcuts and rounding, at lags before bound_from",
         detail=True,
     )
+    draws: list[int] = column(
+        "draws that were measured: seeds, or the given sequences of a trained network", detail=True
+    )
     median_low: NDArray[np.float64] = column(
         "low end of an interval that contains the median of log10_share over all possible draws with "
         "probability median_confidence. It is the number of one draw, or inf if the state of that draw "
@@ -105,6 +108,11 @@ class Cells(Table):
         detail=True,
     )
     median_high: NDArray[np.float64] = column("high end of that interval", log10=True, detail=True)
+    median_confidence: list[float | None] = column(
+        "probability that the median share over all possible draws lies between median_low and median_high: "
+        "over 0.95, or 1 − 2^(1−n) with n < 6 draws. It is none with one draw",
+        detail=True,
+    )
     bound_from: list[int | None] = column(
         "first lag at which rounding leaves no digit of the norm: log10_norm is then an upper bound",
         unit="step",
@@ -154,10 +162,6 @@ class Flow(Record):
     features: int = scalar("features of an input")
     hidden: int = scalar("hidden size of each fresh cell")
     view: str = scalar("backward: ∂s_T/∂s_{T−k}; forward: ∂s_k/∂s_0")
-    median_confidence: float | None = scalar(
-        "probability that the median share over all possible draws lies between median_low and median_high: "
-        "over 0.95, or 1 − 2^(1−n) with n < 6 draws"
-    )
     conclusion: str = scalar("the result in words, a line for each row of cells", prose=True)
 
     flow: Lags = table(

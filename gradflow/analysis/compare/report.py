@@ -1,7 +1,7 @@
 """The tables, sentences and notes of `compare`, made from its measurements."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -10,7 +10,7 @@ from gradflow.analysis.compare.measure import DrawMeasurement, Series
 from gradflow.analysis.compare.record import Cells, Lags
 from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.product_norms import MAX_STEP_ERROR, View
-from gradflow.analysis.shared.quantiles import median, median_interval, quantiles
+from gradflow.analysis.shared.quantiles import MIN_INTERVAL_DRAWS, median, median_interval, quantiles
 from gradflow.analysis.shared.trajectory_error import NOTED_DECADES, rounding_note, stated_error
 from gradflow.analysis.shared.verdicts import (
     data_to_decide,
@@ -117,8 +117,10 @@ def cell_table(measurements: MeasuredCells, view: View) -> Cells:
         log10_share=share,
         log10_share_low=share_low,
         log10_share_high=share_high,
+        draws=[len(part.draws) for part in parts],
         median_low=np.array([math.nan if one is None else one.low for one in intervals]),
         median_high=np.array([math.nan if one is None else one.high for one in intervals]),
+        median_confidence=[None if one is None else one.confidence for one in intervals],
         block=[part.series[0] for part in parts],
         kind=[part.series[1] for part in parts],
         blow_up_step=blow_ups,
@@ -212,7 +214,6 @@ def _find_smallest(steps: Iterator[int | None]) -> int | None:
 
 MIN_NOTED_ERROR = 1e-9  # relative error from which a note is shown
 MAX_ZERO_RATE = 1e-9  # nats per step; a rate of at most this size counts as 0
-DRAWS_FOR_95_PERCENT = 6  # from this number on, the draws enclose the median with 95 % confidence
 SERIES_TITLES = {
     "2": "",
     "fro": ", Frobenius norm",
@@ -221,12 +222,15 @@ SERIES_TITLES = {
 }
 
 
-def conclusion(flow: Lags, summary: Cells, seeds: int) -> str:
-    """Return a line for each row of the summary, for the requested number of draws."""
-    return join_lines(_sentence(flow, summary, k, seeds) for k in range(len(summary.cell)))
+def conclusion(flow: Lags, summary: Cells, with_sequences: Collection[str]) -> str:
+    """Return a line for each row of the summary; the draws of some cells are given sequences."""
+    return join_lines(
+        _sentence(flow, summary, k, "sequence" if summary.cell[k] in with_sequences else "draw")
+        for k in range(len(summary.cell))
+    )
 
 
-def _sentence(flow: Lags, summary: Cells, k: int, seeds: int) -> str:
+def _sentence(flow: Lags, summary: Cells, k: int, draw_noun: str) -> str:
     """Return the sentence about row k of the summary."""
     series = (summary.cell[k], summary.block[k], summary.kind[k])
     places = [
@@ -249,32 +253,34 @@ def _sentence(flow: Lags, summary: Cells, k: int, seeds: int) -> str:
     if not math.isnan(share) and summary.verdict[k]:
         what = "in the best direction" if kind == "2" else "in the Frobenius norm"
         limit = describe_threshold(share, summary.verdict[k] or "")
-        norm_words = f" {describe_share(share, lag, at_most)} ({norm} {what}; {limit})"
+        alone = f" from one {draw_noun}" if summary.draws[k] == 1 else ""
+        norm_words = f" {describe_share(share, lag, at_most)}{alone} ({norm} {what}; {limit})"
     horizon = summary.horizon_float32[k]
     side = "below" if final < 0 else "above"
     limit = "smallest" if side == "below" else "largest"
     horizon_words = f"; {side} float32's {limit} normal number from lag {horizon} on" if horizon else ""
     rate_words = _describe_rate(float(summary.rate[k]))
     if summary.verdict[k] == "borderline":
-        rate_words += _describe_spread(summary, k, seeds)
+        rate_words += _describe_spread(summary, k, draw_noun)
     return f"{name}{verdict}{norm_words}{rate_words}{horizon_words}{ending}."
 
 
-def _describe_spread(summary: Cells, k: int, seeds: int) -> str:
+def _describe_spread(summary: Cells, k: int, draw_noun: str) -> str:
     """Return words for the interval of the median share, if it has several verdicts."""
     share, low, high = (
         float(values[k]) for values in (summary.log10_share, summary.median_low, summary.median_high)
     )
-    if judge_share(low) == judge_share(high) or seeds < 2 or math.isnan(low):
+    count, confidence = summary.draws[k], summary.median_confidence[k]
+    if confidence is None or math.isnan(low) or judge_share(low) == judge_share(high):
         return ""
     interval = (
-        f"; the median share of {seeds} draws lies between {format_log10(low, 2)} and {format_log10(high, 2)}"
+        f"; the median share of {count} {draw_noun}s lies between {format_log10(low, 2)} and "
+        f"{format_log10(high, 2)}"
     )
-    if seeds < DRAWS_FOR_95_PERCENT:
-        confidence = median_interval(range(seeds)).confidence
-        return f"{interval} with confidence {confidence:.3g} ({DRAWS_FOR_95_PERCENT} draws reach 0.95)"
-    needed = data_to_decide(seeds, (high - low) / 2.0, distance_to_threshold(share))
-    return interval if needed is None else f"{interval}; about {needed} draws would decide"
+    if count < MIN_INTERVAL_DRAWS:
+        return f"{interval} with confidence {confidence:.3g} ({MIN_INTERVAL_DRAWS} {draw_noun}s reach 0.95)"
+    needed = data_to_decide(count, (high - low) / 2.0, distance_to_threshold(share))
+    return interval if needed is None else f"{interval}; about {needed} {draw_noun}s would decide"
 
 
 def _describe_rate(rate: float) -> str:

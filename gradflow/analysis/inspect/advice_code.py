@@ -7,14 +7,13 @@ from gradflow.analysis.inspect.findings import Finding
 from gradflow.analysis.inspect.remedies import RemedyTrial
 from gradflow.layouts.names import strip_wrappers
 
-CHRONO_COUNTERPARTS = {"f": "i"}  # gates that chrono initialization biases the other way
 # The order in which the frameworks stack the gates of a layer, in the letters of torch.
 TORCH_GATES = {"rnn": "h", "lstm": "ifgo", "gru": "rzn"}
 KERAS_GATES = {"rnn": "h", "lstm": "ifgo", "gru": "zrn"}
 
 
 class _TorchNames(NamedTuple):
-    """How a program reaches the parameters of the layer; and what it has to change before, as a comment."""
+    """How a program reaches the parameters of the layer, and a comment on what it must change first."""
 
     weight: str
     recurrent_bias: str
@@ -39,8 +38,8 @@ def write_torch_code(trial: RemedyTrial, finding: Finding) -> str:
             gate = _find_retaining_gate(finding)
             lines = [f"b = torch.empty({size}).uniform_(1, {value - 1:g}).log()"]
             lines += _set_torch_bias(finding, names, gate, "b")
-            if gate in CHRONO_COUNTERPARTS:
-                lines += _set_torch_bias(finding, names, CHRONO_COUNTERPARTS[gate], "-b")
+            for other in finding.counterparts:
+                lines += _set_torch_bias(finding, names, other, "-b")
         case _:
             lines = _set_torch_bias(finding, names, _find_retaining_gate(finding), f"{value:g}")
     return "; ".join(lines) + names.condition
@@ -62,8 +61,8 @@ def write_keras_code(trial: RemedyTrial, finding: Finding) -> str:
             gate, condition = _find_retaining_gate(finding), _ask_for_keras_bias(finding)
             lines = [f"b = np.log(np.random.uniform(1, {value - 1:g}, {size}))"]
             lines += _set_keras_bias(finding, gate, "b")
-            if gate in CHRONO_COUNTERPARTS:
-                lines += _set_keras_bias(finding, CHRONO_COUNTERPARTS[gate], "-b")
+            for other in finding.counterparts:
+                lines += _set_keras_bias(finding, other, "-b")
         case _:
             gate, condition = _find_retaining_gate(finding), _ask_for_keras_bias(finding)
             lines = _set_keras_bias(finding, gate, f"{value:g}")

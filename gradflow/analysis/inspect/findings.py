@@ -10,9 +10,8 @@ import numpy as np
 
 from gradflow.analysis import ADVICE_WRITERS
 from gradflow.analysis.inspect.gate_rows import GateRow, gate_rows, norm
-from gradflow.analysis.inspect.remedies import RemedyCase, RemedyTrial, trials
+from gradflow.analysis.inspect.remedies import RemedyCase, RemedyTrial, find_counterparts, trials
 from gradflow.analysis.shared.checkpoints import parse_name
-from gradflow.analysis.shared.end_norms import MAX_DENSE_STATE
 from gradflow.analysis.shared.gradient_share import GradientShare, measure_share, trajectories
 from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.memory import measure_memory
@@ -26,7 +25,7 @@ from gradflow.layouts.checkpoint import Checkpoint, read_checkpoint
 from gradflow.layouts.network import Network, NetworkLayer
 
 # Shares are measured along at most MAX_DRAWS sequences of inputs, from MAX_MEASUREMENTS ends in all, at least
-# MIN_ENDS and at most MAX_ENDS in each sequence. Large layers need half as many, because many units average.
+# MIN_ENDS and at most MAX_ENDS in each sequence.
 MAX_DRAWS, MAX_MEASUREMENTS, MIN_ENDS, MAX_ENDS = 8, 16, 2, 8
 
 
@@ -75,6 +74,7 @@ class Finding(NamedTuple):
     share: GradientShare
     memory: float | None
     gates: list[GateRow]
+    counterparts: tuple[str, ...]  # gates that let in new values while the retaining gate keeps old ones
     trials: list[RemedyTrial]
     array_names: tuple[str, ...]  # in the file
     weight_hh: Array
@@ -184,9 +184,7 @@ def _open_job(question: InspectionQuestion, job: Job) -> tuple[Checkpoint, tuple
 
 
 def _findings(question: InspectionQuestion, network: Network, layers: Collection[str]) -> Iterator[Finding]:
-    large = any(layer.cell.state_size > MAX_DENSE_STATE for layer in network.layers)
-    draws = MAX_DRAWS // 2 if large else MAX_DRAWS
-    inputs, kind = _feed_layer(question.inputs, network.levels[0][0].cell.input_size, draws)
+    inputs, kind = _feed_layer(question.inputs, network.levels[0][0].cell.input_size, MAX_DRAWS)
     lowest = network.levels[0]
     wanted = [layer.name in layers for layer in network.layers]
     needed = len(wanted) - wanted[::-1].index(True)  # layers above the last wanted one do not run
@@ -215,16 +213,13 @@ def _finding(
     question: InspectionQuestion, layer: NetworkLayer, trajectory: Trajectory, fed: str, *, took_input: bool
 ) -> Finding:
     cell = cast(LayerCell, layer.cell)
-    several = MAX_MEASUREMENTS if trajectory.size <= MAX_DENSE_STATE else MAX_MEASUREMENTS // 2
-    ends = min(max(several // len(trajectory.states), MIN_ENDS), MAX_ENDS)
+    ends = min(max(MAX_MEASUREMENTS // len(trajectory.states), MIN_ENDS), MAX_ENDS)
     last_decides = took_input and fed != "unit normal"
     measured = measure_share(
         trajectory, question.length, ends=ends, window=question.lags, last_decides=last_decides
     )
     case = RemedyCase(cell, trajectory, measured, question.length, question.seed, ends, question.lags)
-    # gates are summarized along the first sequence
-    states, inputs = trajectory.states[0], trajectory.inputs[0]
-    activity = cell.activity(states, inputs) if trajectory.steps else []
+    activity = cell.activity(trajectory.states, trajectory.inputs) if trajectory.steps else []
     return Finding(
         name=layer.name,
         cell=layer.kind,
@@ -235,7 +230,7 @@ def _finding(
         parameters=layer.parameters,
         norm=norm(cell.weight_hh),
         forget_bias=_mean_forget_bias(cell),
-        slope=_slope(cell, states, inputs),
+        slope=_measure_slope(cell, trajectory),
         fed=fed,
         took_input=took_input,
         assumed=layer.assumed,
@@ -245,6 +240,7 @@ def _finding(
         share=measured,
         memory=measure_memory(trajectory, question.length),
         gates=gate_rows(cell, activity, every_step=question.gate_steps),
+        counterparts=tuple(find_counterparts(cell)),
         trials=list(trials(case)) if question.gives_advice else [],
         array_names=tuple(array.name for array in layer.stored),
         weight_hh=cell.weight_hh,
@@ -252,8 +248,8 @@ def _finding(
     )
 
 
-def _slope(cell: LayerCell, states: Array, inputs: Array) -> float | None:
-    slopes = cell.slopes(states, inputs) if len(inputs) else None
+def _measure_slope(cell: LayerCell, trajectory: Trajectory) -> float | None:
+    slopes = cell.slopes(trajectory.states, trajectory.inputs) if trajectory.steps else None
     return None if slopes is None else float(np.mean(slopes))
 
 

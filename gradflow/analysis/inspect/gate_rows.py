@@ -26,11 +26,14 @@ class GateRow(NamedTuple):
     opened: tuple[int, ...]
     mean: Array  # of every unit
     time_constants: Array | None  # of every unit, in steps
-    steps: Array | None  # (T, 3), over units at every step, if requested
+    steps: Array | None  # (T, 3), over units and sequences at every step, if requested
 
 
 def gate_rows(cell: LayerCell, activity: list[GateValues], *, every_step: bool = False) -> list[GateRow]:
-    """Return a row for each gate; for a cell without gates, one row for its state."""
+    """Return a row for each gate over all sequences; for a cell without gates, one row for its state.
+
+    The values of a gate have shape (sequences, T, units).
+    """
     return [_row(cell, values, every_step) for values in activity]
 
 
@@ -40,7 +43,8 @@ def norm(matrix: Array) -> float:
 
 
 def _row(cell: LayerCell, activity: GateValues, every_step: bool) -> GateRow:
-    _, name, gate, values = activity
+    _, name, gate, every_value = activity
+    values = every_value.reshape(-1, every_value.shape[-1])  # of all sequences and steps
     own = name in cell.blocks  # false for a fixed gate, and for one minus another gate
     recurrent = cell.recurrent(name) if own else None
     shut, opened = _find_dead_units(gate, values) if own else ((), ())  # a fixed gate has no dead units
@@ -55,8 +59,13 @@ def _row(cell: LayerCell, activity: GateValues, every_step: bool) -> GateRow:
         opened=opened,
         mean=values.mean(axis=0),
         time_constants=time_constants(values, over=0) if gate.retains else None,
-        steps=step_quantiles(values) if every_step else None,
+        steps=step_quantiles(_lay_side_by_side(every_value)) if every_step else None,
     )
+
+
+def _lay_side_by_side(values: Array) -> Array:
+    """Return (sequences, T, units) as (T, sequences · units)."""
+    return values.swapaxes(0, 1).reshape(values.shape[1], -1)
 
 
 def _find_dead_units(gate: Gate, values: Array) -> tuple[tuple[int, ...], tuple[int, ...]]:

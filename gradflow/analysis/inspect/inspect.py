@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 
 from gradflow.analysis import ADVICE_WRITERS
 from gradflow.analysis.inspect.changes import change_table, missing
+from gradflow.analysis.inspect.conclusion import describe_layer, notes
 from gradflow.analysis.inspect.findings import (
     MAX_DRAWS,
     Answer,
@@ -20,15 +21,13 @@ from gradflow.analysis.inspect.findings import (
     merge_answers,
 )
 from gradflow.analysis.inspect.record import Inspection
-from gradflow.analysis.inspect.report import (
+from gradflow.analysis.inspect.tables import (
     advice_table,
     courses,
     curve_table,
-    describe_layer,
     file_table,
     gate_table,
     layer_table,
-    notes,
     unit_table,
 )
 from gradflow.analysis.shared.arguments import READ_ALREADY, check_count, refuse_without_effect
@@ -314,10 +313,7 @@ def _record(
             f"{odd}: the given input has the wrong number of features, so unit normal draws are used instead."
         )
     if inputs.data is not None and len(inputs.data) > MAX_DRAWS:
-        warnings.append(
-            f"The input has {len(inputs.data)} sequences. The first {MAX_DRAWS} are used, or the first "
-            f"{MAX_DRAWS // 2} for large layers."
-        )
+        warnings.append(f"The input has {len(inputs.data)} sequences. The first {MAX_DRAWS} are used.")
     if params["diff"]:
         warnings += missing(answers[0], answers[1])
     return Inspection(

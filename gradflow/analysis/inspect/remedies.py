@@ -7,14 +7,14 @@ learned.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import numpy as np
 
 from gradflow.analysis.shared.gradient_share import GradientShare, measure_share
 from gradflow.analysis.shared.trajectory import Trajectory, follow
-from gradflow.cells.base import Array, Gate
+from gradflow.cells.base import Array
 from gradflow.cells.base import Layer as LayerCell
 from gradflow.cells.initialization import chrono_bias, list_counterparts, orthonormal
 from gradflow.errors import DataError, NumericalError
@@ -74,7 +74,7 @@ class RemedyCase(NamedTuple):
 
 def trials(case: RemedyCase) -> Iterator[RemedyTrial]:
     """Yield a trial of every change that suits the cell and the problem, unless it overflows."""
-    gate = _find_retaining_gate(case)
+    gate = _find_retaining_gate(case.cell)
     chosen = (set_bias, chrono) if gate and case.before.is_small else (gain, orthogonal)
     for remedy in chosen:
         try:
@@ -83,10 +83,19 @@ def trials(case: RemedyCase) -> Iterator[RemedyTrial]:
             continue
 
 
-def best(tried: list[RemedyTrial]) -> RemedyTrial | None:
-    """Return the trial whose share is nearest to 1, or None if no trial is safe."""
-    stable = [trial for trial in tried if trial.share.is_safe]
-    return min(stable, key=lambda trial: trial.share.distance, default=None)
+def choose_advised(tried: list[RemedyTrial], before: GradientShare) -> RemedyTrial | None:
+    """Return the safe trial whose worst end is nearest to 1, or None.
+
+    It counts only if it brings the median and the worst end nearer to 1 than they are without the change.
+    """
+    better = [
+        trial
+        for trial in tried
+        if trial.share.is_safe
+        and trial.share.distance < before.distance
+        and trial.share.typical_distance < before.typical_distance
+    ]
+    return min(better, key=_distance, default=None)
 
 
 def set_bias(case: RemedyCase, gate: str) -> RemedyTrial:
@@ -106,7 +115,7 @@ def set_bias(case: RemedyCase, gate: str) -> RemedyTrial:
         lost = np.median(np.logaddexp(0.0, -(odds + middle)).mean(axis=0))
         low, high = (middle, high) if lost > 1.0 / case.length else (low, middle)
     value = round(high, 1)
-    name = _gates(case)[gate].bias_option
+    name = case.cell.gate_kinds[gate].bias_option
     return case.try_change(name, value, _with_bias(case.cell, gate, lambda bias: np.full_like(bias, value)))
 
 
@@ -115,9 +124,8 @@ def chrono(case: RemedyCase, gate: str) -> RemedyTrial:
     longest = float(max(case.length, 2))
     spread = chrono_bias(case.cell.hidden_size, longest, np.random.default_rng(case.seed))
     cell = _with_bias(case.cell, gate, lambda _: spread)
-    for other in list_counterparts(_gates(case), gate):
-        if other in cell.blocks:
-            cell = _with_bias(cell, other, lambda _: -spread)
+    for other in find_counterparts(case.cell):
+        cell = _with_bias(cell, other, lambda _: -spread)
     return case.try_change("chrono", longest, cell)
 
 
@@ -169,16 +177,18 @@ def orthogonal(case: RemedyCase, gate: str) -> RemedyTrial:  # noqa: ARG001 - th
     return case.try_change("orthogonal", 1.0, cell.replace_arrays(weight_hh=np.concatenate(blocks)))
 
 
-def _find_retaining_gate(case: RemedyCase) -> str:
+def find_counterparts(cell: LayerCell) -> list[str]:
+    """Return the gates with a bias that let in new values while the retaining gate keeps old ones."""
+    gate = _find_retaining_gate(cell)
+    return [other for other in list_counterparts(cell.gate_kinds, gate) if gate and other in cell.blocks]
+
+
+def _find_retaining_gate(cell: LayerCell) -> str:
     """Return the name of the sigmoid gate that keeps the state and has a bias, or an empty text."""
-    if getattr(case.cell, "gate_activation", "") != "sigmoid":
+    if getattr(cell, "gate_activation", "") != "sigmoid":
         return ""
-    own = [(name, gate) for name, gate in _gates(case).items() if name in case.cell.blocks]
+    own = [(name, gate) for name, gate in cell.gate_kinds.items() if name in cell.blocks]
     return next((name for name, gate in own if gate.retains and gate.bias_option), "")
-
-
-def _gates(case: RemedyCase) -> Mapping[str, Gate]:
-    return case.cell.gate_kinds
 
 
 def _get_retained(trajectory: Trajectory, gate: str) -> Array:

@@ -13,9 +13,9 @@ from gradflow.analysis.shared.product_norms import (
     View,
     product_log10_norms,
 )
-from gradflow.analysis.shared.quantiles import median
+from gradflow.analysis.shared.quantiles import MIN_INTERVAL_DRAWS, median
 from gradflow.analysis.shared.trajectory import Trajectory, follow
-from gradflow.analysis.shared.verdicts import STABLE_DECADES, judge_share, judge_shares
+from gradflow.analysis.shared.verdicts import STABLE_DECADES, judge_range, judge_share, judge_shares
 from gradflow.cells.base import Array
 from gradflow.layouts.network import Network, NetworkLayer
 from gradflow.linalg.floating import TRAINING_FORMATS, is_outside
@@ -158,17 +158,38 @@ class GradientShare(NamedTuple):
 
     @property
     def typical_verdict(self) -> str:
-        """The verdict on the median share over all ends alike."""
-        return judge_shares(self._list_ends("log10_share"))
+        """The verdict on the median share over all ends alike.
+
+        Ends of one sequence share most of their Jacobians, so only sequences count as independent: each has
+        the median over its ends. Fewer than six sequences give no interval with 95 % confidence. Then all
+        ends must have the same verdict.
+        """
+        if self.sequences < MIN_INTERVAL_DRAWS:
+            low, high = _find_range([_count_overflow(log) for log in self._list_ends("log10_share")])
+            return judge_range(low - self.share_error, high + self.share_error)
+        return judge_shares(self._list_sequences(), self.share_error)
+
+    @property
+    def sequences(self) -> int:
+        """The number of runs, each along another sequence of inputs."""
+        return len({one.draw for one in self.measurements})
+
+    def _list_sequences(self) -> list[float]:
+        """Return log₁₀ of the share of every sequence: the median over its ends; inf after an overflow."""
+        ends: dict[int, list[float]] = {}
+        for one in self.measurements:
+            ends.setdefault(one.draw, []).append(_count_overflow(one.log10_share))
+        return [float(median(logs)) for logs in ends.values()]
 
     @property
     def is_blocked_by_last_step(self) -> bool:
         """Whether the share is stable from the other ends, and not from the last ones of given sequences."""
         last = self.last
-        others = [one.log10_share for one in self.measurements if one not in last.measurements]
+        others = tuple(one for one in self.measurements if one not in last.measurements)
         if self.blow_up is not None or not (self.last_decides and others):
             return False
-        return judge_shares(others) == "stable" and last.log10_share < STABLE_DECADES
+        typical = self._replace(measurements=others).typical_verdict
+        return typical == "stable" and last.log10_share < STABLE_DECADES
 
     @property
     def is_stable(self) -> bool:
@@ -190,6 +211,17 @@ class GradientShare(NamedTuple):
         return decisive.log10_share < 0
 
     @property
+    def typical_distance(self) -> float:
+        """The distance of the median share from 1, in decades; inf if a state overflows.
+
+        If the user gave the sequences, it is the larger one of all ends and of the last ends.
+        """
+        if self.blow_up is not None:
+            return math.inf
+        logs = [self.log10_share, *([self.last.log10_share] if self.last_decides else [])]
+        return max(map(abs, logs))
+
+    @property
     def distance(self) -> float:
         """The largest distance of a share from 1, in decades; inf if a state overflows."""
         return max(self._list_ends("distance"), default=math.inf)
@@ -197,6 +229,10 @@ class GradientShare(NamedTuple):
     def _list_ends(self, name: str) -> list[float]:
         """Return one number of every end."""
         return [getattr(one, name) for one in self.measurements]
+
+
+def _count_overflow(log10_share: float) -> float:
+    return math.inf if math.isnan(log10_share) else log10_share
 
 
 def _find_range(values: Sequence[float]) -> tuple[float, float]:

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 SHOWN_QUANTILES = (0.05, 0.5, 0.95)
+MIN_INTERVAL_DRAWS = 6  # the fewest independent values that enclose a median with 95 % confidence
 MEDIAN_INTERVALS_PER_MISS = 20  # one in as many intervals, at most, may miss the true median
 
 

@@ -69,11 +69,11 @@ def judge_share(log10_share: float) -> str:
     return "borderline" if log10_share < STABLE_DECADES else "stable"
 
 
-def judge_shares(log10_shares: Sequence[float] | NDArray[np.float64]) -> str:
-    """Return the verdict on the median of shares over all possible draws, given log₁₀ of some.
+def judge_shares(log10_shares: Sequence[float] | NDArray[np.float64], error: float = 0.0) -> str:
+    """Return the verdict on the median of shares over all possible draws, given log₁₀ of independent ones.
 
-    The interval of the median is that of `median_interval`. If its ends have different verdicts, the result
-    is ``borderline``.
+    The interval of the median is that of `median_interval`, longer by ``error`` at both ends, for shares that
+    are estimated. If its ends have different verdicts, the result is ``borderline``.
 
     Examples
     --------
@@ -81,7 +81,18 @@ def judge_shares(log10_shares: Sequence[float] | NDArray[np.float64]) -> str:
     ('borderline', 'vanishing')
     """
     interval = median_interval(np.where(np.isnan(log10_shares), np.inf, log10_shares))
-    verdicts = {judge_share(interval.low), judge_share(interval.high)}
+    return judge_range(interval.low - error, interval.high + error)
+
+
+def judge_range(low: float, high: float) -> str:
+    """Return the verdict that both ends of an interval of log₁₀ shares have, or ``borderline``.
+
+    Examples
+    --------
+    >>> judge_range(-1.0, 1.0), judge_range(-3.0, 1.0)
+    ('stable', 'borderline')
+    """
+    verdicts = {judge_share(low), judge_share(high)}
     return "borderline" if len(verdicts) > 1 else verdicts.pop()
 
 

@@ -1,4 +1,4 @@
-"""The tables and sentences that `inspect` makes of its findings."""
+"""What `inspect` says in words: the conclusion on every layer, and the notes."""
 
 import math
 from collections.abc import Iterator, Sequence
@@ -6,14 +6,11 @@ from collections.abc import Iterator, Sequence
 from gradflow.analysis import ADVICE_WRITERS, VERDICTS
 from gradflow.analysis.inspect.findings import Answer, Finding, InspectionQuestion
 from gradflow.analysis.inspect.gate_rows import GateRow
-from gradflow.analysis.inspect.record import Advice, Files, GateRows, Layers, ShareCurves, Units
-from gradflow.analysis.inspect.remedies import RemedyTrial, best
-from gradflow.analysis.shared.gates import Course
+from gradflow.analysis.inspect.remedies import RemedyTrial, choose_advised
 from gradflow.analysis.shared.gradient_share import GradientShare
-from gradflow.analysis.shared.quantiles import median, quantiles
+from gradflow.analysis.shared.quantiles import quantiles
 from gradflow.analysis.shared.trajectory_error import NOTED_DECADES, rounding_note
-from gradflow.analysis.shared.verdicts import describe_share, describe_threshold, half_life, judge_share
-from gradflow.linalg.scaled import from_log10
+from gradflow.analysis.shared.verdicts import describe_share, describe_threshold, judge_share
 from gradflow.printable import format_count, format_log10
 from gradflow.registry import lookup
 
@@ -82,10 +79,12 @@ def _describe_last_step(share: GradientShare, length: int) -> str:
 
 def _describe_range(share: GradientShare) -> str:
     """State the range of the shares and how many were measured."""
+    ends = _format_count(len(share.measurements), "end")
+    of_sequences = f"{ends} of {_format_count(share.sequences, 'sequence')}"
     if len(share.measurements) == 1:
-        return "from the last step, the only end measured; "
+        return f"from {of_sequences}; "
     low, high = (format_log10(log, 2) for log in share.log10_share_range)
-    return f"{low} to {high} from {len(share.measurements)} ends; "
+    return f"{low} to {high} from {of_sequences}; "
 
 
 def _format_count(count: int, noun: str) -> str:
@@ -95,11 +94,9 @@ def _format_count(count: int, noun: str) -> str:
 def _count_verdicts(share: GradientShare) -> str:
     """Say from how many ends a gradient has each verdict."""
     counts = [
-        f"{verdict} from {share.count_verdict(verdict)}"
-        for verdict in VERDICTS
-        if share.count_verdict(verdict)
+        f"{share.count_verdict(verdict)} {verdict}" for verdict in VERDICTS if share.count_verdict(verdict)
     ]
-    return f" It is {', '.join(counts)} ends." if len(counts) > 1 else ""
+    return f" Ends: {', '.join(counts)}." if len(counts) > 1 else ""
 
 
 def _describe_memory(finding: Finding) -> str:
@@ -114,7 +111,7 @@ def _describe_memory(finding: Finding) -> str:
 
 
 def _describe_limit(finding: Finding) -> str:
-    """State the time constant of the gate that keeps the state; without one, the factor of a step."""
+    """State the time constant of the gate that keeps the state; without one, what a step does."""
     if finding.verdict not in ("vanishing", "borderline"):
         return ""
     gate = _retaining(finding)
@@ -124,8 +121,8 @@ def _describe_limit(finding: Finding) -> str:
     if finding.slope is None:
         return ""
     return (
-        f"One step multiplies a gradient by about the mean slope of the activation, {finding.slope:.2g}, "
-        f"times the spectral radius, {finding.spectral_radius:.3g}."
+        f"One step multiplies a gradient by {math.exp(finding.share.rate):.2g}; the mean slope of the "
+        f"activation is {finding.slope:.2g}, the spectral radius {finding.spectral_radius:.3g}."
     )
 
 
@@ -142,33 +139,42 @@ def _describe_largest_weights(finding: Finding) -> str:
 
 def _advise(finding: Finding, question: InspectionQuestion, *, alone: bool) -> str:
     """Say what to change, the measured effect of the change, and the code that makes it."""
-    share = finding.share
+    share, trials = finding.share, finding.trials
+    inputs = "on your inputs" if finding.took_input else "on unit normal inputs; give yours as `input`"
+    where = f" (measured {inputs})" if alone else ""
+    chosen = choose_advised(trials, share)
+    if chosen is not None:
+        opening = "Advice" if share.verdict != "stable" else "For a new training"
+        code = f" {_describe_code(chosen, finding, question)}" if alone else ""
+        outcome = _outcome(chosen, with_range=alone)
+        return f"{opening}{where}: {_wording(chosen, finding)}; then {outcome}.{code}"
     if share.is_blocked_by_last_step:
         return (
             "No change of weights helps, because the last input blocks the gradient. If this input is "
             "padding or an end token, let the loss read the step before it."
         )
-    if not finding.trials:
+    if not trials:
         return "No known change applies to this cell."
-    chosen = best(finding.trials)
-    inputs = "on your inputs" if finding.took_input else "on unit normal inputs; give yours as `input`"
-    where = f" (measured {inputs})" if alone else ""
-    if chosen is not None and chosen.share.distance < share.distance:
-        code = f" Code: {_write_code(chosen, finding, question)}" if alone else ""
-        opening = "Advice" if share.verdict != "stable" else "For a new training"
-        outcome = _outcome(chosen, with_range=alone)
-        return f"{opening}{where}: {_wording(chosen, finding)}; then {outcome}.{code}"
-    nearest = min(finding.trials, key=lambda trial: trial.share.distance)
     if share.verdict == "stable":
-        return "Nothing to change: no tried change keeps more."
+        return "Nothing to change: no tried change brings both the median and the worst end nearer to 1."
+    nearest = min(trials, key=lambda trial: trial.share.typical_distance)
     gated = "" if _retaining(finding) else " or use a cell with gates"
+    if nearest.share.typical_distance >= share.typical_distance:
+        return f"No tried change helps{':' + gated.removeprefix(' or') if gated else ''}."
     return (
-        f"No single change is enough. The best is to {_wording(nearest, finding)}; then "
-        f"{_outcome(nearest, with_range=alone)}{where}. Combine changes{gated}."
+        f"The best change that was tried{where} is to {_wording(nearest, finding)}; then "
+        f"{_outcome(nearest, with_range=alone)}. Combine changes{gated}."
     )
 
 
-def _write_code(trial: RemedyTrial, finding: Finding, question: InspectionQuestion) -> str:
+def _describe_code(trial: RemedyTrial, finding: Finding, question: InspectionQuestion) -> str:
+    """Return the code of a change, with the name of its framework if the file has another."""
+    framework = question.choose_framework(finding)
+    named = "Code" if framework == finding.framework else f"Code for {framework}"
+    return f"{named}: {write_code(trial, finding, question)}"
+
+
+def write_code(trial: RemedyTrial, finding: Finding, question: InspectionQuestion) -> str:
     """Return the statements that make a change, in the framework of the advice."""
     write = lookup(ADVICE_WRITERS, question.choose_framework(finding), "framework of advice")
     return str(write(trial, finding))
@@ -276,167 +282,3 @@ def _of_one(finding: Finding) -> Iterator[str]:
         )
     if finding.trajectory_error > NOTED_DECADES:
         yield rounding_note(finding.trajectory_error)
-
-
-Named = Sequence[tuple[str, Finding]]  # a layer's name in the tables, and what was found
-NOTHING_WORD = "nothing"  # was assumed, or is wrong: a word is clearer than an empty cell
-VERDICTS_BY_SEVERITY = ("exploding", "vanishing", "borderline", "stable")  # the worst first
-
-
-def layer_table(named: Named) -> Layers:
-    """Return a row for each layer."""
-    found = [finding for _, finding in named]
-    return Layers(
-        layer=[name for name, _ in named],
-        cell=[one.cell for one in found],
-        framework=[one.framework for one in found],
-        direction=[one.direction for one in found],
-        input_size=[one.input_size for one in found],
-        hidden_size=[one.hidden_size for one in found],
-        parameters=[one.parameters for one in found],
-        spectral_radius=[one.spectral_radius for one in found],
-        weight_norm=[one.norm for one in found],
-        forget_bias=[one.forget_bias for one in found],
-        rate=[one.share.rate for one in found],
-        half_life=[half_life(one.share.rate) for one in found],
-        horizon_float32=[one.share.horizon_float32 for one in found],
-        verdict=[one.verdict for one in found],
-        share=[from_log10(one.share.log10_share) for one in found],
-        memory=[one.memory for one in found],
-        fed=[one.fed for one in found],
-        assumed=[" ".join(one.assumed) or NOTHING_WORD for one in found],
-        blow_up_step=[one.share.blow_up for one in found],
-        log10_share=[one.share.log10_share for one in found],
-        log10_share_low=[one.share.log10_share_range[0] for one in found],
-        log10_share_high=[one.share.log10_share_range[1] for one in found],
-        log10_share_last=[one.share.last.log10_share for one in found],
-        share_error=[one.share.share_error for one in found],
-        log10_relative_share=[one.share.log10_relative_share for one in found],
-        log10_norm=[one.share.log10_norm for one in found],
-        effective_rank=[one.share.effective_rank for one in found],
-        log10_norm_ratio=[one.share.log10_norm_ratio for one in found],
-        ends=[len(one.share.measurements) for one in found],
-        ends_stable=[one.share.count_verdict("stable") for one in found],
-        rate_low=[min(one.share.rates) for one in found],
-        rate_high=[max(one.share.rates) for one in found],
-        trajectory_error=[one.trajectory_error for one in found],
-    )
-
-
-def gate_table(named: Named) -> GateRows:
-    """Return a row for each gate of each layer."""
-    rows = [(name, gate) for name, finding in named for gate in finding.gates]
-    gates = [gate for _, gate in rows]
-    times = [_times(gate) for gate in gates]
-    return GateRows(
-        layer=[name for name, _ in rows],
-        gate=[gate.gate for gate in gates],
-        spectral_radius=[gate.spectral_radius for gate in gates],
-        norm=[gate.norm for gate in gates],
-        bias_low=[gate.bias[0] for gate in gates],
-        bias=[gate.bias[1] for gate in gates],
-        bias_high=[gate.bias[2] for gate in gates],
-        low=[gate.values[0] for gate in gates],
-        median=[gate.values[1] for gate in gates],
-        high=[gate.values[2] for gate in gates],
-        saturated=[gate.saturated for gate in gates],
-        shut_units=[len(gate.shut) for gate in gates],
-        open_units=[len(gate.opened) for gate in gates],
-        time_constant_low=[low for low, _, _ in times],
-        time_constant=[middle for _, middle, _ in times],
-        time_constant_high=[high for _, _, high in times],
-    )
-
-
-def courses(named: Named) -> list[Course]:
-    """Return the course of each gate of each layer, if requested."""
-    return [
-        Course(finding.cell, name, gate.gate, gate.steps)
-        for name, finding in named
-        for gate in finding.gates
-        if gate.steps is not None
-    ]
-
-
-def _times(gate: GateRow) -> tuple[float | None, ...]:
-    if gate.time_constants is None:
-        return None, None, None
-    return tuple(float(value) for value in quantiles(gate.time_constants))
-
-
-def curve_table(named: Named) -> ShareCurves:
-    """Return the median share, and its range over ends, at every lag of each layer."""
-    rows = [
-        (name, lag, float(median(logs)), float(logs.min()), float(logs.max()))
-        for name, finding in named
-        for lag, logs in enumerate(finding.share.curve, 1)
-    ]
-    return ShareCurves(
-        layer=[row[0] for row in rows],
-        lag=[row[1] for row in rows],
-        log10_share=[row[2] for row in rows],
-        log10_share_low=[row[3] for row in rows],
-        log10_share_high=[row[4] for row in rows],
-    )
-
-
-def advice_table(named: Named, question: InspectionQuestion) -> Advice | None:
-    """Return a row for each change that was tried, or None if none was."""
-    rows = [(name, finding, trial) for name, finding in named for trial in finding.trials]
-    if not rows:
-        return None
-    return Advice(
-        layer=[name for name, _, _ in rows],
-        change=[trial.change for _, _, trial in rows],
-        value=[get_framework_value(trial, finding) for _, finding, trial in rows],
-        log10_share_before=[finding.share.log10_share for _, finding, _ in rows],
-        log10_share=[trial.share.log10_share for _, _, trial in rows],
-        verdict=[trial.share.verdict for _, _, trial in rows],
-        advised=[
-            trial is best(finding.trials) and trial.share.distance < finding.share.distance
-            for _, finding, trial in rows
-        ],
-        log10_share_low=[trial.share.log10_share_range[0] for _, _, trial in rows],
-        log10_share_high=[trial.share.log10_share_range[1] for _, _, trial in rows],
-        ends_stable=[trial.share.count_verdict("stable") for _, _, trial in rows],
-        code=[_write_code(trial, finding, question) for _, finding, trial in rows],
-    )
-
-
-def unit_table(named: Named) -> Units:
-    """Return a row for each dead unit of each gate."""
-    rows = [
-        (name, gate, unit, state)
-        for name, finding in named
-        for gate in finding.gates
-        for state, units in (("shut", gate.shut), ("open", gate.opened))
-        for unit in units
-    ]
-    return Units(
-        layer=[name for name, *_ in rows],
-        gate=[gate.gate for _, gate, _, _ in rows],
-        unit=[unit for _, _, unit, _ in rows],
-        state=[state for *_, state in rows],
-        mean=[float(gate.mean[unit]) for _, gate, unit, _ in rows],
-    )
-
-
-def file_table(names: Sequence[str], answers: Sequence[Answer]) -> Files:
-    """Return a row for each file."""
-    rates = [[finding.share.rate for finding in answer.findings] for answer in answers]
-    return Files(
-        file=list(names),
-        layers=[len(answer.findings) for answer in answers],
-        parameters=[sum(finding.parameters for finding in answer.findings) for answer in answers],
-        rate_low=[min(several, default=None) for several in rates],
-        rate_high=[max(several, default=None) for several in rates],
-        verdict=[_worst(answer) for answer in answers],
-        problem=[NOTHING_WORD if answer.problem is None else str(answer.problem) for answer in answers],
-    )
-
-
-def _worst(answer: Answer) -> str:
-    if answer.problem is not None:
-        return "unreadable"
-    words = {one.verdict for one in answer.findings}
-    return next((word for word in VERDICTS_BY_SEVERITY if word in words), "stable")
