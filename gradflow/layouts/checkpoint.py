@@ -1,7 +1,7 @@
 """A checkpoint: the recurrent networks among named arrays, whichever framework wrote them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from itertools import chain, combinations, count
 from os import PathLike, fspath
@@ -10,7 +10,7 @@ from typing import Any
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts import LAYOUT_SIGNS, LAYOUTS
 from gradflow.layouts.assumptions import Assumptions, check_assumptions, check_left_open
-from gradflow.layouts.names import NamedArrays, is_training_state, strip_wrappers
+from gradflow.layouts.names import NONLINEARITY_KEY, NamedArrays, is_training_state, strip_wrappers
 from gradflow.layouts.network import (
     MisfitError,
     Network,
@@ -213,9 +213,21 @@ def find_networks(
     name: str,
     layout: str | None = None,
     assume: Mapping[str, Any] | None = None,
+    activations: Mapping[str, str] | None = None,
 ) -> Checkpoint:
-    """Return the networks as `from_state_dict` does, but accept assumptions that leave the networks alone."""
-    return _find_networks(flatten_state_dict(mapping), name, layout, assume)
+    """Return the networks as `from_state_dict` does, but accept assumptions that leave the networks alone.
+
+    ``activations`` has the activations that modules state, by the path of the module.
+    """
+    arrays = flatten_state_dict(mapping)
+    for path, activation in (activations or {}).items():
+        start = f"{path}." if path else ""
+        arrays |= {
+            array.name: replace(array, metadata={**array.metadata, NONLINEARITY_KEY: activation})
+            for array in arrays.values()
+            if array.name.startswith(start)
+        }
+    return _find_networks(arrays, name, layout, assume)
 
 
 def read_checkpoint(

@@ -16,7 +16,7 @@ from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.layouts.assumptions import Assumptions, LayerAssumptions
-from gradflow.layouts.names import NamedArrays, group_by_path
+from gradflow.layouts.names import NONLINEARITY_KEY, NamedArrays, group_by_path
 from gradflow.layouts.network import Levels, MisfitError, NetworkClaim, NetworkLayer, describe_shapes
 from gradflow.layouts.weights import get_matrix_shape, identify_cell, read_bias, read_weights
 from gradflow.readers.messages import quote
@@ -100,7 +100,9 @@ def _build_cell(own: NamedArrays, below: int | None, options: LayerAssumptions) 
     if projection and kind != "lstm":
         raise MisfitError(f"{describe_shapes(list(own.values()))}: expected a projection in an lstm alone")
     if kind == "rnn":
-        return RNN(weight_ih, weight_hh, bias_ih + bias_hh, options.choose("activation", "tanh"))
+        stated = own["weight_hh"].metadata.get(NONLINEARITY_KEY)
+        activation = options.choose("activation", "tanh") if stated is None else stated
+        return RNN(weight_ih, weight_hh, bias_ih + bias_hh, activation)
     if kind == "lstm":
         weight_hr = read_weights(projection, (outputs, hidden)) if projection else None
         return LSTM(weight_ih, weight_hh, bias_ih + bias_hh, weight_hr=weight_hr)

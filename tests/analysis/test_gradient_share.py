@@ -361,6 +361,47 @@ def test_ends_that_disagree_are_judged_by_the_interval_of_their_median(logs, ver
     assert judged(*logs[::-1]).verdict == verdict
 
 
+def of_sequences(*sequences, **options):
+    """The share of several ends of each of several sequences."""
+    ends = tuple(
+        EndMeasurement(draw, end, *[log] * 5)
+        for draw, logs in enumerate(sequences)
+        for end, log in enumerate(logs)
+    )
+    curve = np.array([one.log10_share for one in ends])[None]
+    return GradientShare(ends, curve, (0.0,) * len(sequences), None, None, 0.0, **options)
+
+
+def test_ends_of_one_sequence_do_not_make_a_verdict_surer():
+    # each end alone says stable but one; that they are many does not help, because they share most steps
+    assert of_sequences([0.0] * 15 + [-2.5]).verdict == "borderline"
+    assert of_sequences([0.0] * 16).verdict == "stable"
+    assert of_sequences([-9.0] * 16, [-9.0] * 15 + [-3.0]).verdict == "borderline"
+
+
+def test_six_sequences_are_judged_by_the_medians_of_their_ends():
+    # one odd end of each of eight sequences leaves every median where it is
+    assert of_sequences(*[[0.0, -0.1, -9.0]] * 8).verdict == "stable"
+    assert of_sequences(*[[0.0, -9.0, -9.0]], *[[0.0, -0.1, -9.0]] * 7).verdict == "borderline"
+
+
+def test_an_estimated_share_within_its_error_of_a_limit_is_borderline():
+    assert of_sequences(*[[-1.95]] * 8).verdict == "stable"
+    assert of_sequences(*[[-1.95]] * 8, share_error=0.1).verdict == "borderline"
+    assert of_sequences([-1.95], share_error=0.1).verdict == "borderline"
+
+
+def test_the_interval_holds_the_median_of_sequences_as_often_as_it_says():
+    # runs of a random walk: the ends of one run are far from independent
+    generator = np.random.default_rng(0)
+    misses = 0
+    for _ in range(400):
+        walks = generator.standard_normal((8, 1)) + 0.1 * generator.standard_normal((8, 2))
+        # the median of the law is 2, the limit of exploding: a verdict claims that it is on one side
+        misses += of_sequences(*(2.0 + walks)).verdict != "borderline"
+    assert misses <= 0.05 * 400
+
+
 @pytest.mark.parametrize(
     ("log", "verdict"),
     [

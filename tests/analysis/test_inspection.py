@@ -233,7 +233,7 @@ def test_a_last_input_that_shuts_the_gates_makes_the_gradient_vanish_and_the_con
     # of all the steps there is one end alone
     alone = inspect(model, input=inputs)
     assert (alone.layers.ends, alone.layers.verdict) == ([1], ["vanishing"])
-    assert "the only end measured" in alone.conclusion
+    assert "from 1 end of 1 sequence" in alone.conclusion
 
 
 def test_over_l_steps_are_l_jacobians():
@@ -556,19 +556,30 @@ def test_the_change_that_is_advised_is_stable_and_the_nearest_to_1_that_is(path)
         assert not advised or farthest[0] == min(farthest)
 
 
-def test_a_stable_layer_has_advice_for_a_new_training_only_if_a_change_keeps_more():
-    found = inspect(LSTM, length=2)
-    text, row = told(found, "lstm")
-    assert "is stable" in text
+def only_gates(forget_bias):
+    """An LSTM without weights: its forget gate alone decides."""
+    bias = np.repeat([0.0, forget_bias, 0.0, 0.0], 4)
+    return from_state_dict(
+        {"weight_ih_l0": np.zeros((16, 1)), "weight_hh_l0": np.zeros((16, 4)), "bias_ih_l0": bias}
+    )
+
+
+def test_a_stable_layer_has_advice_for_a_new_training_only_if_a_change_keeps_twice_as_much():
+    kept = 20 * math.log10(1 / (1 + math.exp(-1.75))) + math.log10(0.5)  # 0.02
+    found = inspect(only_gates(1.75), length=20)
     (advised,) = [one for one in rows(found.advice) if one["advised"]]
-    assert f"For a new training: set the bias of the forget gate to {advised['value']:g}" in text
-    assert row["log10_share"] < advised["log10_share"] < 0
-    # with a bias of 5 no change keeps as much
-    model, inputs = padded()
-    kept = inspect(model, input=inputs, length=20)
-    assert not any(kept.advice.advised)
-    assert max(kept.advice.log10_share) < kept.layers.log10_share[0]
-    assert "Nothing to change: no tried change keeps more" in kept.conclusion
+    assert found.layers.log10_share == pytest.approx([kept], abs=1e-9)
+    assert kept + math.log10(2) < advised["log10_share"] < 0
+    assert "For a new training (measured on unit normal inputs" in found.conclusion
+    assert f": set the bias of the forget gate to {advised['value']:g}; then " in found.conclusion
+
+
+def test_a_stable_layer_without_advice_says_what_the_best_change_leaves():
+    found = inspect(only_gates(6.0), length=20)
+    assert not any(found.advice.advised)
+    best = max(found.advice.log10_share)
+    assert best < found.layers.log10_share[0]
+    assert number("Nothing to change: .* leaves #", found.conclusion) == pytest.approx(10**best, rel=0.05)
 
 
 @pytest.mark.parametrize("path", [LSTM, STACKED, RNN])
@@ -596,9 +607,19 @@ def test_where_no_change_is_enough_all_that_came_out_is_told():
     found = inspect(from_state_dict({"weight_ih_l0": 40 * np.ones((4, 1)), "weight_hh_l0": 0.5 * np.eye(4)}))
     assert found.advice.advised == [False, False]
     assert found.advice.ends_stable == [0, 0]
-    assert "No single change is enough" in found.conclusion
     nearest = max(found.advice.log10_share)
+    assert nearest > found.layers.log10_share[0]
+    assert "The best change that was tried" in found.conclusion
     assert f"e{math.floor(nearest):+03d} is left" in found.conclusion
+    assert found.conclusion.endswith("Combine changes or use a cell with gates.")
+
+
+def test_where_no_change_brings_the_share_nearer_to_1_none_is_called_the_best():
+    # relu units that are shut at every step leave nothing whatever their weights are
+    dead = {"weight_ih_l0": np.zeros((4, 1)), "weight_hh_l0": np.eye(4), "bias_ih_l0": -np.ones(4)}
+    found = inspect(from_state_dict(dead, assume={"activation": "relu"}))
+    assert found.layers.log10_share == [-math.inf]
+    assert found.conclusion.endswith("No tried change helps: use a cell with gates.")
 
 
 def test_a_state_that_overflows_is_told_with_its_step():

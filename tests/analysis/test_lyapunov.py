@@ -745,3 +745,16 @@ def test_an_orthogonal_map_fills_its_whole_space_and_never_ends(size):
     turn = np.linalg.qr(np.random.default_rng(size).standard_normal((size, size)))[0]
     found = gradflow.lyapunov(jacobians=np.tile(turn, (100, 1, 1)))
     assert (found.kaplan_yorke_dimension, found.entropy_rate, found.horizon) == (size, 0.0, math.inf)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_an_exponent_that_may_lie_past_the_limit_of_stable_is_borderline(seed):
+    # e^(0.0048 · 1000) is over 100, and the noise lets the estimate lie below the limit of 0.0046
+    steps = 0.0048 + 0.016 * np.random.default_rng(seed).standard_normal(1000)
+    found = gradflow.lyapunov(jacobians=np.exp(steps)[:, None, None])
+    limit = math.log(100) / 1000
+    assert found.largest_low < limit < found.largest_high
+    assert 0 < found.exponents.exponent[0] < limit
+    assert found.verdict == "borderline"
+    assert "perhaps by more than a factor of 100 over 1000 steps" in found.conclusion
+    assert found.steps_to_decide is None

@@ -32,6 +32,20 @@ class Module:
         return {name: Tensor(array, requires_grad=True) for name, array in self.arrays.items()}
 
 
+class Submodule:
+    """A part of a model that states its activation, as torch's RNN does."""
+
+    def __init__(self, nonlinearity):
+        self.nonlinearity = nonlinearity
+
+
+class StatingModule(Module):
+    """A model of two parts, of which the second states its activation."""
+
+    def named_modules(self):
+        return [("", self), ("first", object()), ("second", Submodule("relu"))]
+
+
 QUESTIONS = {
     "compare": lambda model, **more: gradflow.compare(model, steps=9, seeds=2, **more),
     "lyapunov": lambda model, **more: gradflow.lyapunov(model, steps=40, **more),
@@ -59,6 +73,19 @@ def test_a_model_is_the_same_in_whatever_form_it_is_given(question, tmp_path):
     path = tmp_path / "model.npz"
     assert numbers(ask(path), path) == expected
     assert ask(path).to_json() == ask(str(path)).to_json()
+
+
+def test_the_activation_that_a_module_states_is_used_and_not_called_assumed():
+    arrays = {f"{name}.{key}": array for name in ("first", "second") for key, array in RNN.items()}
+    found = gradflow.inspect(StatingModule(arrays), input=INPUTS, advice="none")
+    relu = gradflow.inspect(arrays, input=INPUTS, advice="none", assume={"activation": "relu"})
+    tanh = gradflow.inspect(arrays, input=INPUTS, advice="none")
+    logs = [tanh.layers.log10_share[0], relu.layers.log10_share[1]]
+    assert found.layers.log10_share == logs
+    assert logs[1] != tanh.layers.log10_share[1]
+    assumed = [note for note in found.notes if "assumed" in note]
+    assert len(assumed) == 1
+    assert assumed[0].startswith("first: ")
 
 
 def test_convert_takes_models_too(tmp_path):

@@ -7,7 +7,7 @@ import pytest
 from scipy.optimize import brentq
 
 from gradflow.analysis.inspect import remedies
-from gradflow.analysis.inspect.remedies import RemedyCase, RemedyTrial, best, trials
+from gradflow.analysis.inspect.remedies import RemedyCase, RemedyTrial, choose_advised, trials
 from gradflow.analysis.shared.gradient_share import EndMeasurement, GradientShare, measure_share
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.gru import GRU
@@ -88,7 +88,6 @@ def test_the_bias_of_the_gate_that_keeps_is_set_so_that_it_keeps_1_over_e(cell, 
     assert trial.value == pytest.approx(-math.log(math.expm1(1 / length)), abs=ROUNDING)
     assert trial.value == round(trial.value, 1)
     assert trial.share.log10_share == pytest.approx(length * log10_sigma(trial.value) + out, rel=1e-9)
-    assert trial.share.rate == pytest.approx(log10_sigma(trial.value) * math.log(10), rel=1e-9)
     assert trial.share.verdict == "stable"
 
 
@@ -97,8 +96,7 @@ def test_units_that_differ_are_given_one_bias():
     one = case(bias_only(LSTM, f=biases), draws(), 50)
     trial = tried(one)["forget_bias"]
     assert trial.value == pytest.approx(-math.log(math.expm1(1 / 50)), abs=ROUNDING)
-    # all units are alike, so that the best direction and the share are those of one unit
-    assert trial.share.log10_norm_ratio == pytest.approx(49 * log10_sigma(trial.value), rel=1e-9)
+    # all units are alike, so that the share is that of one unit
     assert trial.share.log10_share == pytest.approx(50 * log10_sigma(trial.value) - math.log10(2), rel=1e-9)
 
 
@@ -126,7 +124,7 @@ def test_a_gate_that_no_bias_opens_is_given_the_highest_and_is_not_advised():
     assert trial.value == 40.0
     # the gate stays at σ(40 − 120)
     assert trial.share.log10_share == pytest.approx(50 * log10_sigma(-80.0) - math.log10(2), rel=1e-9)
-    assert best([trial]) is None
+    assert choose_advised([trial], one.before) is None
 
 
 @pytest.mark.parametrize("length", [2, 50, 100])
@@ -171,7 +169,7 @@ def test_no_gain_is_past_what_anyone_would_take(factor, limit):
     one = case(linear(factor * rotation()), draws(60), 20)
     trial = tried(one)["gain"]
     assert trial.value == limit
-    assert trial.share.rate == pytest.approx(math.log(factor * limit), rel=1e-9)
+    assert trial.share.log10_share == pytest.approx(20 * math.log10(factor * limit), rel=1e-9)
     assert trial.share.verdict == ("exploding" if factor * limit > 1 else "vanishing")
 
 
@@ -179,7 +177,6 @@ def test_no_gain_is_past_what_anyone_would_take(factor, limit):
 def test_an_orthogonal_matrix_in_a_linear_layer_keeps_all_of_a_gradient(factor):
     trial = tried(case(linear(factor * rotation()), draws()))["orthogonal"]
     assert trial.share.log10_share == pytest.approx(0.0, abs=1e-12)
-    assert trial.share.rate == pytest.approx(0.0, abs=1e-13)
 
 
 @pytest.mark.parametrize("spec", ["rnn", "lstm", "lstm:projection=3", "gru"])
@@ -198,7 +195,7 @@ def test_no_gain_mends_a_nilpotent_layer_and_an_orthogonal_one_does():
     found = list(trials(case(linear(np.eye(HIDDEN, k=1)), draws())))
     by_name = {trial.change: trial for trial in found}
     assert by_name["gain"].share.log10_share == -math.inf
-    assert best(found).change == "orthogonal"
+    assert choose_advised(found, outcome(-math.inf).share).change == "orthogonal"
 
 
 @pytest.mark.parametrize(("weight", "steps"), [(10.0, 400), (10.0, 500), (40.0, 1000)])
@@ -248,8 +245,8 @@ def test_gradients_that_explode_through_gates_call_for_other_weights(cell, candi
     found = tried(one)
     assert list(found) == ["gain", "orthogonal"]
     value = found["gain"].value
-    ratio = found["gain"].share.log10_norm_ratio
-    assert ratio == pytest.approx(99 * math.log10(0.5 + 2 * value), rel=1e-9)
+    growth = found["gain"].share.curve[99] - found["gain"].share.curve[0]
+    assert growth == pytest.approx(99 * math.log10(0.5 + 2 * value), rel=1e-9, abs=1e-12)
     assert found["gain"].share.verdict == "stable"
 
 
@@ -268,11 +265,11 @@ def test_what_is_told_of_a_change_is_what_the_changed_layer_does():
     bias = cell.bias.copy()
     bias[HIDDEN : 2 * HIDDEN] = raised.value
     by_hand = LSTM(cell.weight_ih, cell.weight_hh, bias)
-    assert_same(raised.share, measure_share(follow(by_hand, draws()), 80, horizon=False))
+    assert_same(raised.share, measure_share(follow(by_hand, draws()), 80, norms=False))
     tanh = parse_cell("rnn:gain=0.4").make(HIDDEN, FEATURES, np.random.default_rng(7))
     scaled = tried(case(tanh, draws(), 80))["gain"]
     by_hand = RNN(tanh.weight_ih, scaled.value * tanh.weight_hh, tanh.bias)
-    assert_same(scaled.share, measure_share(follow(by_hand, draws()), 80, horizon=False))
+    assert_same(scaled.share, measure_share(follow(by_hand, draws()), 80, norms=False))
 
 
 @pytest.mark.parametrize("failing", ["gain", "orthogonal"])
@@ -298,17 +295,37 @@ def outcome(log10_share, blow_up=None):
     return RemedyTrial("gain", 1.0, GradientShare(ends, np.empty((0, 1)), (0.0,), None, blow_up, 0.0))
 
 
-def test_best_is_the_stable_one_that_is_nearest_to_1():
+def test_the_stable_change_that_is_nearest_to_1_is_advised():
+    lost = outcome(-9.0).share
     even, over, under, far = outcome(-0.2), outcome(0.3), outcome(-1.9), outcome(2.5)
-    assert best([over, under, even, far]) is even
-    assert best([far, under]) is under
-    assert best([under, over]) is over
-    assert best([outcome(1e-9, blow_up=7), under]) is under
+    assert choose_advised([over, under, even, far], lost) is even
+    assert choose_advised([far, under], lost) is under
+    assert choose_advised([under, over], lost) is over
+    assert choose_advised([outcome(1e-9, blow_up=7), under], lost) is under
 
 
 @pytest.mark.parametrize("logs", [[], [-2.1], [2.1, -5.0], [-math.inf], [math.nan]])
-def test_best_is_none_if_none_is_stable(logs):
-    assert best([outcome(log) for log in logs]) is None
+def test_no_change_is_advised_if_none_is_stable(logs):
+    assert choose_advised([outcome(log) for log in logs], outcome(-9.0).share) is None
+
+
+def outcomes(*log10_shares):
+    """One end for each of several sequences."""
+    ends = tuple(EndMeasurement(draw, 9, *[log] * 5) for draw, log in enumerate(log10_shares))
+    return RemedyTrial("gain", 1.0, GradientShare(ends, np.empty((0, 1)), (0.0,), None, None, 0.0))
+
+
+def test_a_change_of_a_stable_layer_is_advised_if_it_halves_the_distance_of_the_median():
+    before = outcomes(-1.0, -1.0, -1.2).share
+    assert choose_advised([outcomes(-0.8, -0.8, -0.8)], before) is None
+    better = outcomes(-0.6, -0.6, -0.8)
+    assert choose_advised([better], before) is better
+
+
+def test_a_change_that_moves_the_median_or_the_worst_end_away_is_not_advised():
+    before = outcomes(-0.5, -0.5, -1.8).share
+    assert choose_advised([outcomes(-1.0, -1.0, -1.1)], before) is None
+    assert choose_advised([outcomes(-0.1, -0.1, -1.9)], before) is None
 
 
 @pytest.mark.parametrize(
@@ -347,7 +364,7 @@ def test_a_gain_is_sought_on_half_of_the_runs_and_judged_on_all():
     trial = tried(RemedyCase(cell, trajectory, measure_share(trajectory, STEPS), STEPS, 0))["gain"]
     assert trial.value == 2.0  # at rest tanh has slope 1
     assert [end.verdict for end in trial.share.measurements] == ["stable"] * 2 + ["vanishing"] * 2
-    assert best([trial]) is None
+    assert choose_advised([trial], measure_share(trajectory, STEPS)) is None
 
 
 @pytest.mark.parametrize("seed", range(3))
@@ -359,5 +376,8 @@ def test_no_gain_is_advised_for_a_network_that_every_gain_leaves_to_its_inputs(s
     for trial in trials(one):
         ends = trial.share.measurements
         assert len(ends) == 8
-        advised = best([trial]) is trial
-        assert advised == all(abs(end.log10_share) <= 2 for end in ends)
+        advised = choose_advised([trial], one.before) is trial
+        nearer = trial.share.distance < one.before.distance and abs(trial.share.log10_share) < abs(
+            one.before.log10_share
+        )
+        assert advised == (nearer and all(abs(end.log10_share) <= 2 for end in ends))

@@ -313,7 +313,8 @@ def check_ranks(cell, seeds):
     assert found.cells.median_high[0] == pytest.approx(logs[-1 - place], abs=1e-9)
     assert found.cells.log10_share[0] == pytest.approx(np.median(logs), abs=1e-9)
     assert found.cells.rate[0] == pytest.approx(np.median(logs) * math.log(10) / 100, abs=1e-12)
-    assert found.median_confidence == pytest.approx({2: 0.5, 3: 0.75, 6: 0.96875, 10: 0.978515625}[seeds])
+    confidence = {2: 0.5, 3: 0.75, 6: 0.96875, 10: 0.978515625}[seeds]
+    assert found.cells.median_confidence == pytest.approx([confidence])
     low, high = (judge_share(float(logs[k])) for k in (place, -1 - place))
     assert found.cells.verdict == ["borderline" if low != high else low]
     assert (f"{seeds} draws lies between" in found.conclusion) == (low != high)
@@ -322,7 +323,9 @@ def check_ranks(cell, seeds):
 def test_one_draw_is_judged_as_it_is():
     found = gradflow.compare(of_median(0.5), seeds=1, **LINEAR_UNIT)
     assert found.cells.verdict == [judge_share(float(found.cells.log10_share[0]))]
-    assert found.median_confidence is None
+    assert found.cells.median_confidence == [None]
+    assert found.cells.draws == [1]
+    assert "left after 100 steps from one draw (" in found.conclusion
     assert math.isnan(found.cells.median_low[0])
 
 

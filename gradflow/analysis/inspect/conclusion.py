@@ -155,9 +155,12 @@ def _advise(finding: Finding, question: InspectionQuestion, *, alone: bool) -> s
         )
     if not trials:
         return "No known change applies to this cell."
-    if share.verdict == "stable":
-        return "Nothing to change: no tried change brings both the median and the worst end nearer to 1."
     nearest = min(trials, key=lambda trial: trial.share.typical_distance)
+    if share.verdict == "stable":
+        tried = f"the best change that was tried{where}, to {_wording(nearest, finding)}"
+        if nearest.share.blow_up is not None:
+            return f"Nothing to change: with {tried}, the state overflows."
+        return f"Nothing to change: {tried}, leaves {_format_share(nearest.share)}."
     gated = "" if _retaining(finding) else " or use a cell with gates"
     if nearest.share.typical_distance >= share.typical_distance:
         return f"No tried change helps{':' + gated.removeprefix(' or') if gated else ''}."

@@ -23,6 +23,8 @@ from gradflow.errors import DataError, NumericalError
 MIN_LOG_SCALE, MAX_LOG_SCALE = -math.log(100.0), math.log(100.0)
 TRIED_FACTORS = (0.5, 2.0, 0.25, 4.0, 0.125, 8.0, 1 / 16, 16.0, 1 / 32, 32.0)
 FINER_FACTORS = (2**0.5, 2**0.25, 2**0.125)
+# Advice for a stable layer must bring the share nearer to 1 by as many decades.
+MIN_STABLE_IMPROVEMENT = math.log10(2.0)
 MAX_TRIED_BIAS = 40.0  # a gate with a larger bias is 1 to the last digit
 
 
@@ -86,14 +88,16 @@ def trials(case: RemedyCase) -> Iterator[RemedyTrial]:
 def choose_advised(tried: list[RemedyTrial], before: GradientShare) -> RemedyTrial | None:
     """Return the safe trial whose worst end is nearest to 1, or None.
 
-    It counts only if it brings the median and the worst end nearer to 1 than they are without the change.
+    It counts only if it brings the median and the worst end nearer to 1 than they are without the change. If
+    they are stable without it, it must bring the median nearer by a factor of 2.
     """
+    needed = MIN_STABLE_IMPROVEMENT if before.is_stable else 0.0
     better = [
         trial
         for trial in tried
         if trial.share.is_safe
         and trial.share.distance < before.distance
-        and trial.share.typical_distance < before.typical_distance
+        and trial.share.typical_distance < before.typical_distance - needed
     ]
     return min(better, key=_distance, default=None)
 

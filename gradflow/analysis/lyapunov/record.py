@@ -112,7 +112,8 @@ class Lyapunov(Record):
     verdict: str = scalar(
         "from largest_low and largest_high. stable: at every exponent between them, max(steps, 100) steps "
         "change a gradient by at most a factor of 100; borderline: not stable, and 0 lies between them, or "
-        "they are unknown, or rounding decides, or the state overflows in some draws but not in most"
+        "the estimate itself is stable, or they are unknown, or rounding decides, or the state overflows in "
+        "some draws but not in most"
     )
     steps_to_decide: int | None = scalar(
         "for a borderline verdict: number of steps at which the interval excludes 0 if the exponent stays "

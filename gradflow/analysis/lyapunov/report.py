@@ -203,6 +203,8 @@ def judge(runs: Sequence[GrowthRun], found: ExponentEstimates, starts: Sequence[
         word = "borderline"
     if word != "borderline" or disagree or blown or found.powers[0] or found.lost[0]:
         return Judgement(word, low, high)
+    if low > 0 or high < 0:  # the sign is known: only the size is not
+        return Judgement(word, low, high)
     # rounding does not grow less with more data
     distance, half_width = abs(largest) - float(found.rounding[0]), half_width - float(found.rounding[0])
     if len(runs) > 1:
@@ -287,6 +289,8 @@ def _conclusion(
         means = "fewer than 8 steps give no error"
     elif found.powers[0]:
         means = "growth as a power of the number of steps, whose exponent is 0, may explain the data as well"
+    elif pace:
+        means = f"a small change {pace}, perhaps by more than a factor of 100 over {steps} steps"
     else:
         means = f"a small change may grow or shrink{_what_decides(judged, len(runs))}"
     positive = int((table.exponent - found.half_widths > MAX_UNNOTED_DRIFT).sum())

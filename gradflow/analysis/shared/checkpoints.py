@@ -147,7 +147,15 @@ def open_model(
         raise UsageError(
             f"{name}: state_dict() returns a {type(arrays).__name__}; expected a mapping of names to arrays"
         )
-    return find_networks(arrays, name, layout, assume)
+    return find_networks(arrays, name, layout, assume, _read_nonlinearities(model))
+
+
+def _read_nonlinearities(model: Module) -> dict[str, str]:
+    """Return the activations that submodules state, by path: torch's RNN and RNNCell have ``nonlinearity``."""
+    list_modules = getattr(model, "named_modules", None)
+    submodules = list_modules() if callable(list_modules) else ()
+    stated = ((path, getattr(submodule, "nonlinearity", None)) for path, submodule in submodules)
+    return {path: name for path, name in stated if isinstance(name, str)}
 
 
 def choose_network(checkpoint: Checkpoint, layer: str, choice: str) -> Network:

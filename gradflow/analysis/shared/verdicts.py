@@ -171,8 +171,8 @@ def verdict(
         The step at which a state overflows.
     low, high : float, optional
         The interval that contains the true rate. The verdict is ``stable`` if every rate in it is. Otherwise
-        it is ``borderline`` if 0 lies in the interval, or if its ends are nan, which means unknown. Without
-        an interval the estimate counts as exact.
+        it is ``borderline`` if 0 lies in the interval, if the estimate itself is stable, or if the ends are
+        nan, which means unknown. Without an interval the estimate counts as exact.
 
     Examples
     --------
@@ -180,6 +180,8 @@ def verdict(
     ('vanishing', 'stable', 'exploding')
     >>> verdict(0.1, 100, None, -0.1, 0.3), verdict(0.1, 100, None, 0.05, 0.15)
     ('borderline', 'exploding')
+    >>> verdict(0.04, 100, None, 0.03, 0.05), verdict(0.04, 100, None, 0.038, 0.042)
+    ('borderline', 'stable')
     """
     if math.isnan(rate) and blow_up is None:
         return None
@@ -187,10 +189,10 @@ def verdict(
         return "exploding"
     limit = stable_limit(steps)
     low, high = rate if low is None else low, rate if high is None else high
-    if not (low > 0 or high < 0 or (-limit <= low and high <= limit)):  # nan is unknown, and so here
-        return "borderline"
-    if abs(rate) <= limit:
+    if -limit <= low and high <= limit:
         return "stable"
+    if not (low > 0 or high < 0) or abs(rate) <= limit:  # nan is unknown, and so here
+        return "borderline"
     return "exploding" if rate > 0 else "vanishing"
 
 
