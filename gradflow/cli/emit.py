@@ -243,8 +243,7 @@ def emit(record: Any, request: OutputRequest) -> None:
             print_stderr(escape_unprintable(f"note: {note}"))
     verdicts = sorted(set(request.fail_on or ()) & record.get_verdicts())
     if verdicts:
-        if not request.quiet:
-            print_stderr(f"gradflow: gate failed: {_describe_failure(record, verdicts)}")
+        print_stderr(f"gradflow: gate failed: {_describe_failure(record, verdicts)}")
         raise typer.Exit(EXIT_VERDICT_HOLDS)
 
 

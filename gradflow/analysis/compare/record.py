@@ -77,7 +77,8 @@ class Cells(Table):
     verdict: list[str | None] = column(
         "verdict on the median share over all possible draws, at the largest lag. vanishing: under 1e-4; "
         "borderline: 1e-4 to 1e-2, or different verdicts at median_low and median_high; stable: 1e-2 to 100; "
-        "exploding: over 100, or the state overflows"
+        "exploding: over 100, or the state overflows",
+        detail=True,
     )
     log10_share: NDArray[np.float64] = column(
         "log₁₀ of the share of a gradient that is left at the largest lag: ‖∂h_T/∂s_{T−k}‖_F / √H for an "
@@ -86,7 +87,6 @@ class Cells(Table):
         "formed",
         log10=True,
         levels=SHARE_LEVELS,
-        detail=True,
     )
     log10_share_low: NDArray[np.float64] = column("its 5 % quantile over seeds", log10=True, detail=True)
     log10_share_high: NDArray[np.float64] = column("its 95 % quantile over seeds", log10=True, detail=True)

@@ -249,9 +249,14 @@ def notes(answers: Sequence[Answer], label: bool) -> Iterator[str]:
             yield f"{ahead}{remark}."
         if label and answer.problem is not None:
             yield f"{answer.problem}."
-    findings = [finding for answer in answers for finding in answer.findings]
-    if len(findings) > 1 and any(one.trials and not one.took_input for one in findings):
-        yield "advice was measured on unit normal inputs; give those of your task as `input`."
+    advised = [one for answer in answers for one in answer.findings if one.trials]
+    if sum(len(answer.findings) for answer in answers) > 1 and advised:
+        yield (
+            "each change was measured alone. Its code is in the column code of the table advice; the "
+            "inspection of one layer, FILE::LAYER, prints it."
+        )
+        if not all(one.took_input for one in advised):
+            yield "advice was measured on unit normal inputs; give those of your task as `input`."
 
 
 def _of_one(finding: Finding) -> Iterator[str]:

@@ -151,7 +151,7 @@ def open_model(
 
 
 def _read_nonlinearities(model: Module) -> dict[str, str]:
-    """Return the activations that submodules state, by path: torch's RNN and RNNCell have ``nonlinearity``."""
+    """Return the activations that submodules state, by path: torch's RNN has ``nonlinearity``."""
     list_modules = getattr(model, "named_modules", None)
     submodules = list_modules() if callable(list_modules) else ()
     stated = ((path, getattr(submodule, "nonlinearity", None)) for path, submodule in submodules)

@@ -1,7 +1,7 @@
 """The titled grids of text that people are shown, whatever format they are written in."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from gradflow.printable import escape_unprintable, format_log10
@@ -152,7 +152,7 @@ def _make_side_by_side_grid(
     rows, remark = make_curve_rows(main, style, screen) if main.meaning.index else ([], "")
     start = len(rows)
     for table in below if main.meaning.index else [main, *below]:
-        rows += make_field_rows(table, keys, list(table.columns), format_fields)
+        rows += make_field_rows(table, keys, {name: name for name in table.columns}, format_fields)
     rules = frozenset({start} if 0 < start < len(rows) else ())
     header = [main.meaning.index, *label_series(keys)]
     return TextGrid(main.name, make_title(main), header, rows, rules, remark=remark)
@@ -228,19 +228,22 @@ def format_fields(table: TableRows, name: str) -> list[str]:
 def make_field_rows(
     table: TableRows,
     keys: Sequence[tuple[Any, ...]],
-    names: Sequence[str],
+    labels: Mapping[str, str],
     form: Callable[[TableRows, str], list[str]],
 ) -> list[list[str]]:
-    """Return columns of a table as rows with an entry for each series, without rows that are empty."""
+    """Return columns of a table as rows with an entry for each series, without rows that are empty.
+
+    ``labels`` has what people read for each column.
+    """
     row_keys = _get_row_keys(table)
     order = [row_keys.index(key) if key in row_keys else None for key in keys]
     rows = []
-    for name in names:
+    for name, label in labels.items():
         if name in table.meaning.across:
             continue
         unit, entries = table.columns[name].unit, form(table, name)
         entries_by_series = [MISSING_VALUE if place is None else entries[place] for place in order]
-        rows.append([f"{name} [{unit}]" if unit else name, *entries_by_series])
+        rows.append([f"{label} [{unit}]" if unit else label, *entries_by_series])
     return [row for row in rows if set(row[1:]) != {MISSING_VALUE}]
 
 

@@ -66,8 +66,7 @@ def _make_grid(table: TableRows, below: list[TableRows], tables: list[TableRows]
     rows, remark = make_curve_rows(table, style, style.width, MAIN_DIGITS)
     start = len(rows)
     for other in below:
-        names = list(_choose_columns(other))
-        rows += make_field_rows(other, keys, names, partial(_format_fields, style=style))
+        rows += make_field_rows(other, keys, _choose_columns(other), partial(_format_fields, style=style))
     rules = frozenset({start} if start < len(rows) else ())
     header = [table.meaning.index, *label_series(keys)]
     return TextGrid(table.name, make_title(table), header, rows, rules, remark=remark)
