@@ -6,6 +6,7 @@ try:
     import sys
 
     from gradflow import __version__
+    from gradflow.blas_threads import THREAD_VARIABLES
     from gradflow.cli.ending import (
         EXIT_CANNOT_WRITE,
         EXIT_INTERRUPTED,
@@ -15,10 +16,6 @@ try:
     )
 except KeyboardInterrupt:  # the code of an interrupt is not loaded yet
     raise SystemExit(130) from None
-
-# One BLAS thread unless the user sets another number: on a busy machine several threads mostly wait for each
-# other. The variables must be set before numpy is loaded.
-THREAD_VARIABLES = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
 # New objects before Python looks for garbage. Imports make many objects and no garbage, and looking for it
 # would take a tenth of the start-up.
@@ -43,6 +40,7 @@ def _run(arguments: list[str]) -> int:
         except OSError as error:
             return _report_write_error(error)
         return 0
+    # before numpy is loaded; a call from Python has `use_one_blas_thread` instead
     for name in THREAD_VARIABLES:
         os.environ.setdefault(name, "1")
     gc.set_threshold(GARBAGE_THRESHOLD)

@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from gradflow import __version__
-from gradflow.__main__ import THREAD_VARIABLES
+from gradflow.blas_threads import THREAD_VARIABLES
 from gradflow.cli import COMMANDS
 from gradflow.cli.ending import (
     EXIT_BUG,

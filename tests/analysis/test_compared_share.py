@@ -72,3 +72,32 @@ def test_the_output_of_a_stack_is_that_of_its_highest_layer(gates, hidden):
     for view in ("backward", "forward"):
         found = gradflow.compare(network, input=inputs, seeds=1, view=view)
         assert found.cells.log10_share == pytest.approx([share], abs=1e-8)
+
+
+@pytest.mark.parametrize("seeds", [3, 10])
+def test_given_sequences_of_a_trained_network_are_measured_once_each(seeds):
+    draw = np.random.default_rng(1).standard_normal
+    model = {"weight_ih_l0": 0.5 * draw((6, 4)), "weight_hh_l0": 0.9 * draw((6, 6)) / np.sqrt(6)}
+    inputs = draw((3, 30, 4))
+    found = gradflow.compare(model, input=inputs, seeds=seeds)
+    alone = [gradflow.compare(model, input=one).cells.log10_share[0] for one in inputs]
+    cells = found.cells
+    assert (cells.draws, cells.median_confidence) == ([3], [0.75])
+    assert cells.log10_share == pytest.approx([np.median(alone)], abs=1e-12)
+    assert (cells.median_low[0], cells.median_high[0]) == pytest.approx((min(alone), max(alone)), abs=1e-12)
+
+
+def test_a_trained_network_on_one_sequence_says_that_it_is_one():
+    model = {"weight_ih_l0": np.full((4, 2), 0.1), "weight_hh_l0": 0.5 * np.eye(4)}
+    for inputs in (np.ones((9, 2)), "zero"):
+        found = gradflow.compare(model, input=inputs)
+        assert (found.cells.draws, found.cells.median_confidence) == ([1], [None])
+    assert "from one sequence" in gradflow.compare(model, input=np.ones((9, 2))).conclusion
+
+
+def test_the_share_of_a_block_that_is_not_square_is_that_of_its_rows():
+    cell = "lstm:projection=3"
+    found = gradflow.compare(cell, hidden=8, steps=12, seeds=1, block="hc", norm="fro")
+    # of a block with P rows: ‖∂h/∂c‖_F / √P
+    norm = found.flow.log10_norm[-1]
+    assert found.cells.log10_share[0] == pytest.approx(norm - 0.5 * np.log10(3), abs=1e-12)

@@ -166,3 +166,13 @@ def test_mean_square_of_a_batch_is_over_all_its_sequences():
     assert inputs(data).mean_square() == pytest.approx(np.square(every).sum() / 20, rel=1e-14)
     shorter = inputs(data, steps=2)
     assert shorter.mean_square() == pytest.approx(np.square(data[:, :2]).sum() / 8, rel=1e-14)
+
+
+@pytest.mark.parametrize("function", [gradflow.inspect, gradflow.compare])
+def test_inputs_that_may_be_tokens_are_noted(function):
+    model = {"weight_ih_l0": np.full((4, 8), 0.1), "weight_hh_l0": 0.5 * np.eye(4)}
+    tokens = np.random.default_rng(0).integers(0, 50, (3, 20, 8))
+    features = np.random.default_rng(0).standard_normal((3, 20, 8))
+    for inputs, noted in ((tokens, True), (features, False), (tokens % 2, False)):
+        notes = function(model, input=inputs).notes
+        assert any("If they are tokens" in note for note in notes) == noted

@@ -18,6 +18,7 @@ from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.progress import Progress
 from gradflow.analysis.shared.subjects import Spec, Subject, draw_cell, read_subject, sizes, used_sizes
 from gradflow.analysis.shared.trajectory import follow
+from gradflow.blas_threads import use_one_blas_thread
 from gradflow.cells.base import Array, Cell
 from gradflow.errors import NumericalError, UsageError
 from gradflow.layouts.assumptions import check_assumptions
@@ -30,6 +31,7 @@ DRAWN_SENTENCE = (
 )
 
 
+@use_one_blas_thread
 def bptt(
     cell: Subject,
     *,

@@ -23,6 +23,7 @@ from gradflow.analysis.shared.product_norms import View, check_combination, pars
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.subjects import Spec, Subject, draw_cell, read_subjects, sizes, used_sizes
 from gradflow.analysis.shared.tasks import TaskExecutor, check_executor, run_tasks
+from gradflow.blas_threads import use_one_blas_thread
 from gradflow.cells.base import Array, Cell
 from gradflow.errors import GradflowError, UsageError
 from gradflow.layouts.assumptions import check_assumptions
@@ -32,6 +33,7 @@ from gradflow.registry import describe_unknown
 MAX_BATCH_ENTRIES = 2**19  # numbers in the products of one batch
 
 
+@use_one_blas_thread
 def compare(
     *cells: Subject,
     hidden: int | None = None,

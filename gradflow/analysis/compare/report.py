@@ -8,7 +8,7 @@ import numpy as np
 
 from gradflow.analysis.compare.measure import DrawMeasurement, Series
 from gradflow.analysis.compare.record import Cells, Lags
-from gradflow.analysis.shared.inputs import Inputs
+from gradflow.analysis.shared.inputs import TOKENS_NOTE, Inputs, looks_like_tokens
 from gradflow.analysis.shared.product_norms import MAX_STEP_ERROR, View
 from gradflow.analysis.shared.quantiles import MIN_INTERVAL_DRAWS, median, median_interval, quantiles
 from gradflow.analysis.shared.trajectory_error import NOTED_DECADES, rounding_note, stated_error
@@ -301,6 +301,8 @@ def notes(inputs: Inputs, measurements: MeasuredCells, seeds: int, view: View) -
     if inputs.data is not None and len(inputs.data) > seeds > 0:
         used = "only the first is" if seeds == 1 else f"only the first {seeds} are"
         yield f"The input has {len(inputs.data)} sequences; {used} used, one per seed."
+    if inputs.data is not None and looks_like_tokens(inputs.data):
+        yield TOKENS_NOTE
     saturated = [cell for cell, draws in measurements.items() if any(draw.underflow for draw in draws)]
     if saturated:
         yield (

@@ -22,6 +22,7 @@ from gradflow.analysis.shared.quantiles import quantiles
 from gradflow.analysis.shared.subjects import DEFAULT_HIDDEN_SIZE, check_named, draw_cell
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.analysis.shared.weight_file import WeightFile, WrittenArrays
+from gradflow.blas_threads import use_one_blas_thread
 from gradflow.cells import CELLS
 from gradflow.cells.base import Cell
 from gradflow.cells.spec import CellSpec, parse_cell
@@ -39,6 +40,7 @@ from gradflow.registry import lookup
 TUNING_SEQUENCES, HELD_OUT_SEQUENCES = 16, 32
 
 
+@use_one_blas_thread
 def init(
     cell: str,
     *,

@@ -238,6 +238,14 @@ def _time(time_constant: float) -> str:
     return _steps(time_constant) if math.isfinite(time_constant) else "unlimited"
 
 
+def describe_unreadable(answers: Sequence[Answer]) -> Iterator[str]:
+    """Yield a sentence on files that could not be read, if there are any."""
+    unread = [answer.file for answer in answers if answer.problem is not None]
+    if unread:
+        files = _format_count(len(answers), "file")
+        yield f"{len(unread)} of {files} could not be read, first {unread[0]} (the notes say why)."
+
+
 def notes(answers: Sequence[Answer], label: bool) -> Iterator[str]:
     """Yield warnings: what was assumed, left out, fed with noise, dead or uncertain."""
     for answer in answers:

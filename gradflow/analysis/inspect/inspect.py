@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from gradflow.analysis import ADVICE_WRITERS
 from gradflow.analysis.inspect.changes import change_table, missing
-from gradflow.analysis.inspect.conclusion import describe_layer, notes
+from gradflow.analysis.inspect.conclusion import describe_layer, describe_unreadable, notes
 from gradflow.analysis.inspect.findings import (
     MAX_DRAWS,
     Answer,
@@ -40,9 +40,16 @@ from gradflow.analysis.shared.checkpoints import (
     parse_name,
 )
 from gradflow.analysis.shared.gates import gate_step_table
-from gradflow.analysis.shared.inputs import DEFAULT_INPUT_STEPS, Inputs, kind_of
+from gradflow.analysis.shared.inputs import (
+    DEFAULT_INPUT_STEPS,
+    TOKENS_NOTE,
+    Inputs,
+    kind_of,
+    looks_like_tokens,
+)
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.tasks import TaskExecutor, check_executor, run_tasks
+from gradflow.blas_threads import use_one_blas_thread
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.assumptions import check_assumptions, check_left_open
 from gradflow.layouts.checkpoint import Checkpoint
@@ -54,6 +61,7 @@ from gradflow.registry import describe_unknown
 RUNS_OVER_LAGS = 2  # length of a run on drawn inputs, divided by the number of measured lags
 
 
+@use_one_blas_thread
 def inspect(
     *files: str | Path | Model,
     input: str | Path | ArrayLike | None = None,
@@ -314,6 +322,8 @@ def _record(
         )
     if inputs.data is not None and len(inputs.data) > MAX_DRAWS:
         warnings.append(f"The input has {len(inputs.data)} sequences. The first {MAX_DRAWS} are used.")
+    if inputs.data is not None and looks_like_tokens(inputs.data):
+        warnings.append(TOKENS_NOTE)
     if params["diff"]:
         warnings += missing(answers[0], answers[1])
     return Inspection(
@@ -325,7 +335,10 @@ def _record(
         lags=question.lags,
         length=question.length,
         conclusion=join_lines(
-            describe_layer(name, finding, question, alone=len(named) == 1) for name, finding in named
+            [
+                *(describe_layer(name, finding, question, alone=len(named) == 1) for name, finding in named),
+                *describe_unreadable(answers),
+            ]
         ),
         layers=layer_table(named),
         curve=curve_table(named),

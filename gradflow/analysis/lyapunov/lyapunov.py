@@ -18,6 +18,7 @@ from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.orbit import CellOrbit, Orbit, StackOrbit
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.subjects import Spec, Subject, read_subject, sizes, used_sizes
+from gradflow.blas_threads import use_one_blas_thread
 from gradflow.cells.base import Array
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.assumptions import check_assumptions
@@ -26,6 +27,7 @@ from gradflow.readers.in_memory import convert_array, name_origin
 from gradflow.readers.messages import quote
 
 
+@use_one_blas_thread
 def lyapunov(
     cell: Subject | None = None,
     *,

@@ -21,6 +21,7 @@ from gradflow.analysis.power.regime import classify, conclusion
 from gradflow.analysis.power.stated_decomposition import Verdict, check_claim
 from gradflow.analysis.shared.arguments import MAX_POWER, check_count, square_matrix
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
+from gradflow.blas_threads import use_one_blas_thread
 from gradflow.errors import NumericalError, UsageError
 from gradflow.linalg.ensembles import LARGEST_SIZE, random_matrix
 from gradflow.linalg.grading import ungrade_vectors
@@ -43,6 +44,7 @@ DEFAULT_RANDOM_SIZE = 10
 DEFAULT_RANDOM_GAIN = 1.0
 
 
+@use_one_blas_thread
 def power(
     matrix: str | ArrayLike | None = None,
     *,

@@ -17,6 +17,9 @@ from gradflow.readers.in_memory import convert_array
 from gradflow.registry import lookup
 
 DEFAULT_INPUT_STEPS, DEFAULT_FEATURES = 100, 32
+TOKENS_NOTE = (
+    "the input holds whole numbers only. If they are tokens, give the output of the embedding instead."
+)
 
 
 def kind_of(source: object) -> str | None:
@@ -30,6 +33,18 @@ def kind_of(source: object) -> str | None:
     if source is None:
         return INPUTS[0]
     return source if isinstance(source, str) and source in INPUTS else None
+
+
+def looks_like_tokens(data: NDArray[np.float64]) -> bool:
+    """Return whether inputs are whole numbers from 0, beyond 0 and 1: perhaps tokens instead of features.
+
+    Examples
+    --------
+    >>> looks_like_tokens(np.array([[3.0, 17.0]])), looks_like_tokens(np.eye(3))
+    (True, False)
+    """
+    whole = (data >= 0).all() and (data == np.floor(data)).all()
+    return bool(whole and data.max(initial=0.0) > 1)
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Protocol, TypeVar
 
 from gradflow.analysis.shared.progress import ProgressCounter
+from gradflow.blas_threads import use_one_blas_thread
 from gradflow.errors import GradflowError, NumericalError, UsageError
 
 TaskInput = TypeVar("TaskInput")
@@ -120,6 +121,7 @@ def _submit(
         ) from error
 
 
+@use_one_blas_thread  # of a process, which the caller's limit does not reach
 def _run_task(task: Callable[[TaskInput], TaskResult], piece: TaskInput) -> TaskResult:
     """Run a task, and mark its exceptions: those without a mark are of the executor, or of pickling."""
     try:

@@ -17,6 +17,7 @@ from gradflow.analysis.theory.report import report_case, report_sweep
 from gradflow.analysis.theory.subjects import THEORIES
 from gradflow.analysis.theory.subjects.case import SubjectTheory, TheoryCase
 from gradflow.analysis.theory.sweep import INPUT_SCALE, Asked, parse_asked
+from gradflow.blas_threads import use_one_blas_thread
 from gradflow.cells import CELLS
 from gradflow.errors import UsageError
 from gradflow.readers.in_memory import name_origin
@@ -26,6 +27,7 @@ DEFAULT_SEEDS = 10
 DEFAULT_THEORY_HIDDEN_SIZE = 128  # units, by default many: predictions are for infinitely many
 
 
+@use_one_blas_thread
 def theory(
     cell: str,
     *,
