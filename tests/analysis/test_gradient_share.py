@@ -130,9 +130,9 @@ def test_a_nilpotent_matrix_leaves_exactly_nothing():
         assert found.log10_share == pytest.approx(kept, abs=1e-12)
         assert found.verdict == ("stable" if length < 5 else "vanishing")
         assert (
-            math.isnan(found.effective_rank)
+            math.isnan(found.stable_rank)
             if length >= 5
-            else found.effective_rank == pytest.approx(5 - length)
+            else found.stable_rank == pytest.approx(5 - length)
         )
 
 
@@ -467,7 +467,7 @@ def test_estimated_shares_are_as_near_to_the_exact_ones_as_their_standard_error_
     found = measure_share(trajectory, 25, ends=8)
     off = found.curve - exact.curve
     assert found.share_error > 0
-    assert math.isnan(found.effective_rank)
+    assert math.isnan(found.stable_rank)
     # the error is the largest possible one, that of a product of rank 1
     assert math.sqrt(np.mean(off**2)) <= 1.5 * found.share_error
     assert np.abs(off).max() <= 6 * found.share_error
@@ -479,10 +479,10 @@ def test_estimated_shares_are_as_near_to_the_exact_ones_as_their_standard_error_
 
 @pytest.mark.parametrize("size", [1, 4, 9])
 def test_an_orthogonal_network_has_as_many_directions_as_units_and_one_of_rank_1_has_one(size):
-    assert measure_share(linear(0.9 * orthogonal(size)), 60).effective_rank == pytest.approx(size, rel=1e-9)
+    assert measure_share(linear(0.9 * orthogonal(size)), 60).stable_rank == pytest.approx(size, rel=1e-9)
     vector = np.arange(1.0, size + 1) / np.linalg.norm(np.arange(1.0, size + 1))
     alone = measure_share(linear(np.outer(vector, vector)), 60)
-    assert alone.effective_rank == pytest.approx(1.0, rel=1e-9)
+    assert alone.stable_rank == pytest.approx(1.0, rel=1e-9)
     # the best direction keeps all, and 1/n of the mean square is left
     assert alone.log10_norm == pytest.approx(0.0, abs=1e-9)
     assert alone.log10_share == pytest.approx(-0.5 * math.log10(size), abs=1e-9)

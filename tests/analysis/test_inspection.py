@@ -248,7 +248,7 @@ def test_over_l_steps_are_l_jacobians():
     assert found.curve.lag == list(range(1, 51))
     mean = sum(0.5**k for k in range(2, 52)) / 50
     assert found.layers.log10_relative_share == pytest.approx([math.log10(0.5**51 / mean)], rel=1e-9)
-    assert found.layers.effective_rank == pytest.approx([4.0], rel=1e-9)
+    assert found.layers.stable_rank == pytest.approx([4.0], rel=1e-9)
 
 
 @pytest.mark.parametrize("seed", range(3))

@@ -82,9 +82,9 @@ class Layers(Table):
     log10_norm: list[float] = column(
         "log₁₀ ‖∂s_t/∂s_{t−L}‖₂, the factor in the best direction; median over ends", log10=True, detail=True
     )
-    effective_rank: list[float] = column(
-        "‖P‖_F² / ‖P‖₂² of P = ∂s_t/∂s_{t−L}: the number of directions that carry as much as the best one; "
-        "median over ends. None for a large layer, or if P = 0",
+    stable_rank: list[float] = column(
+        "‖P‖_F² / ‖P‖₂² of P = ∂s_t/∂s_{t−L}: the least number of directions that carry the gradient; median "
+        "over ends (Rudelson & Vershynin 2007). None for a large layer, or if P = 0",
         detail=True,
     )
     log10_norm_ratio: list[float] = column(
@@ -165,7 +165,11 @@ class Advice(Table):
         "log₁₀ of the share with the change, median over ends", log10=True, levels=SHARE_LEVELS
     )
     verdict: list[str] = column("verdict on the share with the change")
-    advised: list[bool] = column("whether the conclusion advises this change")
+    advised: list[bool] = column(
+        "whether the conclusion advises this change: of those with a stable share that neither vanishes nor "
+        "explodes from any end, the one whose worst end is nearest to 1. It must bring the median and the "
+        "worst end nearer to 1, of a stable layer the median by a factor of 2"
+    )
     log10_share_low: list[float] = column(
         "the lowest log₁₀ of the share with the change, over ends", log10=True, detail=True
     )

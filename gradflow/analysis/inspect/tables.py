@@ -47,7 +47,7 @@ def layer_table(named: Named) -> Layers:
         share_error=[one.share.share_error for one in found],
         log10_relative_share=[one.share.log10_relative_share for one in found],
         log10_norm=[one.share.log10_norm for one in found],
-        effective_rank=[one.share.effective_rank for one in found],
+        stable_rank=[one.share.stable_rank for one in found],
         log10_norm_ratio=[one.share.log10_norm_ratio for one in found],
         ends=[len(one.share.measurements) for one in found],
         ends_stable=[one.share.count_verdict("stable") for one in found],

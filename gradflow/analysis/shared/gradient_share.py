@@ -50,7 +50,7 @@ class EndMeasurement(NamedTuple):
         return judge_share(self.log10_share)
 
     @property
-    def effective_rank(self) -> float:
+    def stable_rank(self) -> float:
         """‖P‖_F² / ‖P‖₂²; nan if the product is not formed, or is 0."""
         if not (math.isfinite(self.log10_norm) and math.isfinite(self.log10_frobenius)):
             return math.nan
@@ -112,12 +112,12 @@ class GradientShare(NamedTuple):
         return float(median(self._list_ends("log10_relative_share")))
 
     @property
-    def effective_rank(self) -> float:
-        """The median of ‖P‖_F² / ‖P‖₂², the number of directions that carry as much as the best one.
+    def stable_rank(self) -> float:
+        """The median of ‖P‖_F² / ‖P‖₂² (Rudelson & Vershynin 2007), a lower bound of the rank.
 
         It is nan if products are not formed, or are 0.
         """
-        return float(median(self._list_ends("effective_rank")))
+        return float(median(self._list_ends("stable_rank")))
 
     @property
     def log10_norm_ratio(self) -> float:
