@@ -248,10 +248,10 @@ def emit(record: Any, request: OutputRequest) -> None:
 
 
 def _describe_failure(record: Any, verdicts: Sequence[str]) -> str:
-    """Return the lines of the conclusion that have one of the verdicts, or the verdicts alone."""
+    """Return the sentences of the conclusion that state one of the verdicts, or the verdicts alone."""
     word = re.compile(rf"\bis (?:{'|'.join(verdicts)})\b")
-    lines = [line.removesuffix(".") for line in record.conclusion.splitlines() if word.search(line)]
-    return "; ".join(lines) or f"the verdict is {', '.join(verdicts)}"
+    sentences = [line.partition(". ")[0].removesuffix(".") for line in record.conclusion.splitlines()]
+    return "; ".join(sentence for sentence in sentences if word.search(sentence)) or f"the verdict is {', '.join(verdicts)}"
 
 
 def _make_style(request: OutputRequest, destination: Destination) -> Style:
