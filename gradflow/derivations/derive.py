@@ -22,6 +22,7 @@ from gradflow.derivations.topics.topic import DerivationTopic
 from gradflow.errors import GradflowError, UsageError
 from gradflow.notation.evaluate import Symbols
 from gradflow.notation.tex import tex
+from gradflow.printable import describe_argument
 from gradflow.readers.in_memory import name_origin
 from gradflow.record import ChapterView
 from gradflow.registry import describe_unknown, lookup
@@ -124,9 +125,15 @@ def derive(
             verified=None,
             largest_error=None,
             conclusion=(
-                f"To derive one topic: gradflow derive TOPIC. To derive all: gradflow derive {ALL_TOPICS}."
+                "To derive one topic, give its name or number: `gradflow.derive('5-2c')`. To derive all: "
+                f"`gradflow.derive('{ALL_TOPICS}')`."
             ),
             topics=TopicList(**_list_topics(_build_all())),
+        )
+    if not isinstance(topic, str):
+        raise UsageError(
+            f"{describe_argument('topic', topic)}: expected the name of a topic or a number of the sheet, "
+            f"such as {next(iter(DERIVATIONS))!r} or '5-2c'; gradflow.derive() lists them"
         )
     params["seed"] = seed = 0 if seed is None else seed
     check_count("seed", seed, least=0)
