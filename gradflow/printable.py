@@ -55,6 +55,18 @@ def format_steps(count: float | Integral) -> str:
     return f"{digits} {'step' if digits == '1' else 'steps'}"
 
 
+def format_pace(steps: float) -> str:
+    """Return how often something happens, given the number of steps that it takes.
+
+    Examples
+    --------
+    >>> format_pace(1.0), format_pace(12.34)
+    ('every step', 'every 12.3 steps')
+    """
+    words = format_steps(steps)
+    return "every step" if words == "1 step" else f"every {words}"
+
+
 def describe_value(value: object) -> str:
     """Return a value as a message names it, on one short line: text in quotes, arrays and objects in words.
 

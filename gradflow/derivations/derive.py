@@ -125,7 +125,7 @@ def derive(
             verified=None,
             largest_error=None,
             conclusion=(
-                "To derive one topic, give its name or number: `gradflow.derive('5-2c')`. To derive all: "
+                f"To derive one topic: `gradflow.derive('{next(iter(DERIVATIONS))}')`. To derive all: "
                 f"`gradflow.derive('{ALL_TOPICS}')`."
             ),
             topics=TopicList(**_list_topics(_build_all())),

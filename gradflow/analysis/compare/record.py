@@ -90,6 +90,10 @@ class Cells(Table):
     )
     log10_share_low: NDArray[np.float64] = column("its 5 % quantile over seeds", log10=True, detail=True)
     log10_share_high: NDArray[np.float64] = column("its 95 % quantile over seeds", log10=True, detail=True)
+    draws: list[int] = column(
+        "number of draws; 1 for a network whose weights and inputs are given", detail=True
+    )
+    zero_draws: list[int] = column("number of draws whose share is exactly 0", detail=True)
     block: list[str] = column("the block of the product")
     kind: list[str] = column("the norm of that block")
     blow_up_step: list[int | None] = column("step at which a state overflows", unit="step", detail=True)

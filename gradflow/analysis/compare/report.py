@@ -24,7 +24,7 @@ from gradflow.analysis.shared.verdicts import (
 from gradflow.cells.base import Array
 from gradflow.linalg.floating import TRAINING_FORMATS, is_outside
 from gradflow.linalg.scaled import from_log10
-from gradflow.printable import format_count, format_log10, join_lines, round_up
+from gradflow.printable import format_count, format_log10, format_pace, join_lines, round_up
 
 MeasuredCells = Mapping[str, Sequence[DrawMeasurement]]  # the draws of each cell
 
@@ -117,6 +117,8 @@ def cell_table(measurements: MeasuredCells, view: View) -> Cells:
         log10_share=share,
         log10_share_low=share_low,
         log10_share_high=share_high,
+        draws=[len(part.draws) for part in parts],
+        zero_draws=[int(np.isneginf(logs).sum()) for logs in shares],
         median_low=np.array([math.nan if one is None else one.low for one in intervals]),
         median_high=np.array([math.nan if one is None else one.high for one in intervals]),
         block=[part.series[0] for part in parts],
@@ -249,7 +251,8 @@ def _sentence(flow: Lags, summary: Cells, k: int, seeds: int) -> str:
     if not math.isnan(share) and summary.verdict[k]:
         what = "in the best direction" if kind == "2" else "in the Frobenius norm"
         limit = describe_threshold(share, summary.verdict[k] or "")
-        norm_words = f" {describe_share(share, lag, at_most)} ({norm} {what}; {limit})"
+        norm_words = f" {describe_share(share, lag, at_most)}{_describe_zeros(summary, k)}"
+        norm_words += f" ({norm} {what}; {limit})"
     horizon = summary.horizon_float32[k]
     side = "below" if final < 0 else "above"
     limit = "smallest" if side == "below" else "largest"
@@ -258,6 +261,14 @@ def _sentence(flow: Lags, summary: Cells, k: int, seeds: int) -> str:
     if summary.verdict[k] == "borderline":
         rate_words += _describe_spread(summary, k, seeds)
     return f"{name}{verdict}{norm_words}{rate_words}{horizon_words}{ending}."
+
+
+def _describe_zeros(summary: Cells, k: int) -> str:
+    """Return in how many draws nothing is left, if the median share is 0."""
+    zeros, draws = summary.zero_draws[k], summary.draws[k]
+    if float(summary.log10_share[k]) > -math.inf or draws == 1:
+        return ""
+    return f" in all {draws} draws" if zeros == draws else f" in {zeros} of {draws} draws"
 
 
 def _describe_spread(summary: Cells, k: int, seeds: int) -> str:
@@ -279,15 +290,10 @@ def _describe_spread(summary: Cells, k: int, seeds: int) -> str:
 
 def _describe_rate(rate: float) -> str:
     if rate > MAX_ZERO_RATE:
-        return f", doubling every {_format_steps(math.log(2) / rate)}"
+        return f", doubling {format_pace(math.log(2) / rate)}"
     if -math.inf < rate < -MAX_ZERO_RATE:
-        return f", halving every {_format_steps(math.log(2) / -rate)}"
+        return f", halving {format_pace(math.log(2) / -rate)}"
     return ""
-
-
-def _format_steps(count: float) -> str:
-    text = f"{count:.3g}"
-    return f"{text} step" if text == "1" else f"{text} steps"
 
 
 def notes(inputs: Inputs, measurements: MeasuredCells, seeds: int, view: View) -> Iterator[str]:
