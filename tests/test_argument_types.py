@@ -214,6 +214,10 @@ def test_a_matrix_may_be_a_path(tmp_path):
     np.save(tmp_path / "w.npy", [[0.0, 1.0], [1.0, 0.0]])
     for found in (gradflow.power(tmp_path / "w.npy"), gradflow.derive("power", matrix=tmp_path / "w.npy")):
         assert found.params["matrix"] == str(tmp_path / "w.npy")
+    np.save(tmp_path / "q.npy", [[1.0, 1.0], [1.0, -1.0]])
+    np.save(tmp_path / "v.npy", [[1.0, 0.0], [0.0, -1.0]])
+    claimed = gradflow.power("0 1; 1 0", claim_vectors=tmp_path / "q.npy", claim_values=tmp_path / "v.npy")
+    assert claimed.claim_holds is True
     assert gradflow.read_matrix(tmp_path / "w.npy").tolist() == [[0.0, 1.0], [1.0, 0.0]]
     with pytest.raises(DataError, match="no such file"):
         gradflow.power(tmp_path / "none.npy")

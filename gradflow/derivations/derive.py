@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -40,7 +41,7 @@ def derive(
     *,
     list: bool = False,
     cell: str | None = None,
-    matrix: str | ArrayLike | None = None,
+    matrix: str | PathLike[str] | ArrayLike | None = None,
     key: str | None = None,
     steps: int | None = None,
     hidden: int | None = None,
@@ -63,7 +64,7 @@ def derive(
         Return the list of topics, too.
     cell : str, optional
         For expand: ``NAME[:option=value,...]``, as for `compare`.
-    matrix : str or array-like (n, n), optional
+    matrix : str, path or array-like (n, n), optional
         For power and regimes: as for `power`.
     key : str, optional
         Which array of a file with several.
