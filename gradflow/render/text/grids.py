@@ -157,7 +157,7 @@ def _make_side_by_side_grid(
     keys = get_keys(main)
     rows, remark = make_curve_rows(main, style, screen) if main.meaning.index else ([], "")
     start = len(rows)
-    for table in below if main.meaning.index else [main]:
+    for table in below if main.meaning.index else [main, *below]:
         rows += make_field_rows(table, keys, list(table.columns), format_fields)
     rules = frozenset({start} if 0 < start < len(rows) else ())
     header = [main.meaning.index, *label_series(keys)]
