@@ -90,16 +90,15 @@ class Cells(Table):
     )
     log10_share_low: NDArray[np.float64] = column("its 5 % quantile over seeds", log10=True, detail=True)
     log10_share_high: NDArray[np.float64] = column("its 95 % quantile over seeds", log10=True, detail=True)
-    draws: list[int] = column(
-        "number of draws; 1 for a network whose weights and inputs are given", detail=True
-    )
-    zero_draws: list[int] = column("number of draws whose share is exactly 0", detail=True)
     block: list[str] = column("the block of the product")
     kind: list[str] = column("the norm of that block")
     blow_up_step: list[int | None] = column("step at which a state overflows", unit="step", detail=True)
     norm_error: NDArray[np.float64] = column(
         "upper bound of the relative error of a norm, from shortcuts and rounding, at lags before bound_from",
         detail=True,
+    )
+    draws: list[int] = column(
+        "draws that were measured: seeds, or the given sequences of a trained network", detail=True
     )
     median_low: NDArray[np.float64] = column(
         "low end of an interval that contains the median of log10_share over all possible draws with "
@@ -125,6 +124,7 @@ class Cells(Table):
         unit="decades",
         detail=True,
     )
+    zero_draws: list[int] = column("number of draws whose share is exactly 0", detail=True)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

@@ -118,7 +118,6 @@ def cell_table(measurements: MeasuredCells, view: View) -> Cells:
         log10_share_low=share_low,
         log10_share_high=share_high,
         draws=[len(part.draws) for part in parts],
-        zero_draws=[int(np.isneginf(logs).sum()) for logs in shares],
         median_low=np.array([math.nan if one is None else one.low for one in intervals]),
         median_high=np.array([math.nan if one is None else one.high for one in intervals]),
         block=[part.series[0] for part in parts],
@@ -134,6 +133,7 @@ def cell_table(measurements: MeasuredCells, view: View) -> Cells:
         trajectory_error=np.array(
             [stated_error(max(draw.trajectory_errors[part.series] for draw in part.draws)) for part in parts]
         ),
+        zero_draws=[int(np.isneginf(logs).sum()) for logs in shares],
     )
 
 
@@ -251,8 +251,8 @@ def _sentence(flow: Lags, summary: Cells, k: int, seeds: int) -> str:
     if not math.isnan(share) and summary.verdict[k]:
         what = "in the best direction" if kind == "2" else "in the Frobenius norm"
         limit = describe_threshold(share, summary.verdict[k] or "")
-        norm_words = f" {describe_share(share, lag, at_most)}{_describe_zeros(summary, k)}"
-        norm_words += f" ({norm} {what}; {limit})"
+        zeros = _describe_zeros(summary, k, "draw")
+        norm_words = f" {describe_share(share, lag, at_most)}{zeros} ({norm} {what}; {limit})"
     horizon = summary.horizon_float32[k]
     side = "below" if final < 0 else "above"
     limit = "smallest" if side == "below" else "largest"
@@ -261,14 +261,6 @@ def _sentence(flow: Lags, summary: Cells, k: int, seeds: int) -> str:
     if summary.verdict[k] == "borderline":
         rate_words += _describe_spread(summary, k, seeds)
     return f"{name}{verdict}{norm_words}{rate_words}{horizon_words}{ending}."
-
-
-def _describe_zeros(summary: Cells, k: int) -> str:
-    """Return in how many draws nothing is left, if the median share is 0."""
-    zeros, draws = summary.zero_draws[k], summary.draws[k]
-    if float(summary.log10_share[k]) > -math.inf or draws == 1:
-        return ""
-    return f" in all {draws} draws" if zeros == draws else f" in {zeros} of {draws} draws"
 
 
 def _describe_spread(summary: Cells, k: int, seeds: int) -> str:
@@ -286,6 +278,14 @@ def _describe_spread(summary: Cells, k: int, seeds: int) -> str:
         return f"{interval} with confidence {confidence:.3g} ({DRAWS_FOR_95_PERCENT} draws reach 0.95)"
     needed = data_to_decide(seeds, (high - low) / 2.0, distance_to_threshold(share))
     return interval if needed is None else f"{interval}; about {needed} draws would decide"
+
+
+def _describe_zeros(summary: Cells, k: int, draw_noun: str) -> str:
+    """Return in how many draws nothing is left, if the median share is 0."""
+    zeros, draws = summary.zero_draws[k], summary.draws[k]
+    if float(summary.log10_share[k]) > -math.inf or draws == 1:
+        return ""
+    return f" in all {draws} {draw_noun}s" if zeros == draws else f" in {zeros} of {draws} {draw_noun}s"
 
 
 def _describe_rate(rate: float) -> str:
