@@ -9,7 +9,8 @@ TYPE_CHECKING = False  # type checkers take a variable of this name as true
 
 __version__ = "0.1.0"
 
-# The public API: every name here, where it lives, and nothing else. Commands call these very names.
+# The public API: every name here, where it lives, and nothing else. Commands call these very names. Functions
+# have a check of their arguments' types in front (`gradflow.argument_types`).
 API = {
     "bptt": "gradflow.analysis.bptt.bptt:bptt",
     "compare": "gradflow.analysis.compare.compare:compare",
@@ -82,6 +83,10 @@ def __getattr__(name: str) -> "Any":
     from gradflow.registry import lookup
 
     value = lookup(API, name, "name")
+    if not isinstance(value, type):
+        from gradflow.argument_types import add_type_check
+
+        value = add_type_check(value, name)
     globals()[name] = value
     return value
 

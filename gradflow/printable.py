@@ -2,6 +2,10 @@
 
 import math
 from collections.abc import Iterable
+from numbers import Integral, Number
+
+MAX_DESCRIBED_LENGTH = 200  # letters of a value in a message
+MAX_WRITTEN_BITS = 10_000  # of an integer in a message
 
 
 def escape_unprintable(text: str) -> str:
@@ -37,6 +41,73 @@ def format_count(count: int, one: str, several: str) -> str:
     ('1 exponent is', '2 exponents are')
     """
     return f"{count} {one if count == 1 else several}"
+
+
+def format_steps(count: float | Integral) -> str:
+    """Return a number of steps with the word: an integer in full, any other number in three digits.
+
+    Examples
+    --------
+    >>> format_steps(1), format_steps(1000), format_steps(1000.0), format_steps(0.98765)
+    ('1 step', '1000 steps', '1000 steps', '0.988 steps')
+    """
+    digits = f"{int(count)}" if isinstance(count, Integral) else f"{float(f'{count:.3g}'):.6g}"
+    return f"{digits} {'step' if digits == '1' else 'steps'}"
+
+
+def format_pace(steps: float) -> str:
+    """Return how often something happens, given the number of steps that it takes.
+
+    Examples
+    --------
+    >>> format_pace(1.0), format_pace(12.34)
+    ('every step', 'every 12.3 steps')
+    """
+    words = format_steps(steps)
+    return "every step" if words == "1 step" else f"every {words}"
+
+
+def describe_value(value: object) -> str:
+    """Return a value as a message names it, on one short line: text in quotes, arrays and objects in words.
+
+    Examples
+    --------
+    >>> describe_value("5"), describe_value(5), describe_value(["torch", None])
+    ("'5'", '5', "['torch', None]")
+    >>> import numpy as np
+    >>> describe_value(np.eye(3)), describe_value(np.float64(0.5)), describe_value({})
+    ('an array of shape (3, 3)', '0.5', 'an object of type dict')
+    """
+    # Python itself writes out no integer of much more than that
+    if isinstance(value, int) and value.bit_length() > MAX_WRITTEN_BITS:
+        return f"an integer of {value.bit_length()} bits"
+    if isinstance(value, Number):
+        text = str(value)  # the repr of numpy's numbers is np.int64(3)
+    elif isinstance(value, str):
+        text = repr(str(value))
+    elif value is None or isinstance(value, bytes):
+        text = repr(value)
+    elif isinstance(value, list) and all(one is None or isinstance(one, str | Number) for one in value):
+        text = f"[{', '.join(map(describe_value, value))}]"
+    elif isinstance(value, type):
+        text = f"the class {value.__name__}"
+    elif isinstance(shape := getattr(value, "shape", None), tuple):
+        text = f"an array of shape {tuple(shape)}"
+    else:
+        text = f"an object of type {type(value).__name__}"
+    return text if len(text) <= MAX_DESCRIBED_LENGTH else f"{text[: MAX_DESCRIBED_LENGTH - 1]}…"
+
+
+def describe_argument(name: str, value: object) -> str:
+    """Return the start of a message about the value of an argument.
+
+    Examples
+    --------
+    >>> describe_argument("hidden", "5"), describe_argument("hidden", {})
+    ("hidden '5'", 'hidden, an object of type dict')
+    """
+    described = describe_value(value)
+    return f"{name}, {described}" if described.startswith(("an ", "the ")) else f"{name} {described}"
 
 
 def format_log10(log10: float, digits: int = 6) -> str:

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from gradflow import __version__
 from gradflow.drawing import Drawing
-from gradflow.printable import format_count
+from gradflow.errors import UsageError
+from gradflow.printable import describe_argument, format_count
 from gradflow.table import Table, to_builtin
 
 if TYPE_CHECKING:
@@ -290,6 +291,21 @@ class Record:
     def _present(self, function: str, *arguments: Any, **options: Any) -> Any:
         """Call a public function of the renderers, which are above records and so looked up when needed."""
         return getattr(import_module("gradflow"), function)(self, *arguments, **options)
+
+
+def check_record(value: object) -> None:
+    """Check that a value is a record.
+
+    Raises
+    ------
+    UsageError
+        If it is not.
+    """
+    if not isinstance(value, Record):
+        raise UsageError(
+            f"{describe_argument('record', value)}: expected what an analysis returned, such as "
+            "gradflow.compare('rnn', 'lstm')"
+        )
 
 
 def describe_fields(holder: Any, kind: type[Meaning]) -> dict[str, tuple[Meaning, Any]]:

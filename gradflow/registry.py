@@ -4,25 +4,26 @@ A registry maps a name to ``"module:attribute"``, or to ``"module"`` alone. Noth
 is looked up. A help text can therefore list a registry without loading numpy.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
 
 from gradflow.errors import UsageError
+from gradflow.printable import describe_value
 
 Registry = Mapping[str, str]
 
 
-def lookup(table: Registry, name: str, kind: str) -> Any:
+def lookup(table: Registry, name: object, kind: str) -> Any:
     """Import and return what ``name`` stands for in ``table``.
 
     Parameters
     ----------
     table : mapping of str to str
         Maps each name to ``"module:attribute"`` or ``"module"``.
-    name : str
-        The name to look up.
+    name : object
+        The name to look up. What is not text is no name.
     kind : str
         What the table holds, in the singular. It appears in the error message.
 
@@ -36,9 +37,27 @@ def lookup(table: Registry, name: str, kind: str) -> Any:
     >>> lookup({"pi": "math:pi"}, "pi", "constant")
     3.141592653589793
     """
-    if name not in table:
-        raise UsageError(describe_unknown(kind, name, table))
-    return load(table[name])
+    return load(table[check_name(kind, name, table)])
+
+
+def check_name(kind: str, name: object, valid: Collection[str]) -> str:
+    """Return ``name`` after a check that it is one of ``valid``.
+
+    Raises
+    ------
+    UsageError
+        If it is another text, or not a text. The message lists the valid names and suggests the nearest one.
+
+    Examples
+    --------
+    >>> check_name("cell", 3, ["rnn", "lstm"])
+    Traceback (most recent call last):
+        ...
+    gradflow.errors.UsageError: unknown cell 3. Valid: rnn, lstm
+    """
+    if not isinstance(name, str) or name not in valid:
+        raise UsageError(describe_unknown(kind, name, valid))
+    return name
 
 
 def load(place: str) -> Any:
@@ -54,8 +73,8 @@ def load(place: str) -> Any:
     return getattr(loaded, attribute) if attribute else loaded
 
 
-def describe_unknown(kind: str, name: str, valid: Iterable[str]) -> str:
-    """Return the message for a name that is not among ``valid``; it suggests the nearest valid name.
+def describe_unknown(kind: str, name: object, valid: Iterable[str]) -> str:
+    """Return the message for what is not among the names ``valid``; it suggests the nearest valid name.
 
     Examples
     --------
@@ -63,6 +82,6 @@ def describe_unknown(kind: str, name: str, valid: Iterable[str]) -> str:
     "unknown cell 'ltsm'; did you mean 'lstm'? Valid: rnn, lstm"
     """
     names = list(valid)
-    near = get_close_matches(name.lower(), names, n=1)
+    near = get_close_matches(name.lower(), names, n=1) if isinstance(name, str) else []
     hint = f"; did you mean {near[0]!r}?" if near else "."
-    return f"unknown {kind} {name!r}{hint} Valid: {', '.join(names) or 'none'}"
+    return f"unknown {kind} {describe_value(name)}{hint} Valid: {', '.join(names) or 'none'}"

@@ -135,6 +135,7 @@ PROVOKED = {
     ("random_matrix", "UsageError"): lambda: gradflow.random_matrix("ginibre", 0),
     ("read_array", "UsageError"): lambda: gradflow.read_array(ARRAYS, "no such array"),
     ("read_array", "DataError"): lambda: gradflow.read_array(ARRAYS),
+    ("read_arrays", "UsageError"): lambda: gradflow.read_arrays(3),
     ("read_arrays", "DataError"): lambda: gradflow.read_arrays(MISSING),
     ("read_matrix", "UsageError"): lambda: gradflow.read_matrix("1 2", "weight"),
     ("read_matrix", "DataError"): lambda: gradflow.read_matrix("1 nan"),

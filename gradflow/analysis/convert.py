@@ -17,7 +17,7 @@ from gradflow.layouts.assumptions import check_assumptions, check_left_open
 from gradflow.layouts.checkpoint import Checkpoint, load
 from gradflow.layouts.network import Network
 from gradflow.layouts.to_torch import TorchModule, build_modules
-from gradflow.printable import format_count
+from gradflow.printable import describe_argument, format_count
 from gradflow.readers.messages import quote
 from gradflow.record import Record, column, scalar, table
 from gradflow.table import Table
@@ -162,7 +162,7 @@ def _choose_networks(
         return checkpoint, list(checkpoint.networks), isinstance(source, Network)
     if not isinstance(source, str | os.PathLike):
         raise UsageError(
-            f"{type(source).__name__} is not a file; give a path, a state dict, or a module that has one"
+            f"{describe_argument('source', source)}: expected a file, a state dict, or a module that has one"
         )
     name = parse_name(os.fspath(source))
     checkpoint = load(name.file, layout=layout, assume={**(assume or {}), **name.assume})

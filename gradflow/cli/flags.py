@@ -1,7 +1,8 @@
-"""Parameters in messages: a message names them as a Python call does, the command line by their flags.
+"""Parameters and calls in messages: in Python as Python has them, on the command line as flags and commands.
 
 A message has a parameter between backticks, alone or with a value: ```key```, ```pair_map=True```,
-```key='W[0]'```. The flags come from the signature of the command, so there is no second list of them.
+```key='W[0]'```; and a call of a public function too: ```gradflow.derive('all')```. The flags come from the
+signature of the command, so there is no second list of them.
 """
 
 import inspect
@@ -10,6 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_args
 
 _PARAMETER = re.compile(r"`(\w+)(?:=([^`]*))?`")
+_CALL = re.compile(r"`gradflow\.(\w+)\('([^'`]*)'\)`")
 _SWITCH_VALUES = ("True", "False")
 
 
@@ -36,7 +38,7 @@ def list_flags(command: Callable[..., Any]) -> dict[str, tuple[str, ...]]:
 
 
 def name_flags(message: str, flags: Mapping[str, tuple[str, ...]]) -> str:
-    """Return a message with the parameters between backticks as flags.
+    """Return a message with the parameters between backticks as flags, and the calls as commands.
 
     Examples
     --------
@@ -45,6 +47,8 @@ def name_flags(message: str, flags: Mapping[str, tuple[str, ...]]) -> str:
     "add --map, choose --key 'W[0]' or give --no-measure"
     >>> name_flags("`other=3` is no option here", flags)
     '`other=3` is no option here'
+    >>> name_flags("To derive all: `gradflow.derive('all')`.", flags)
+    'To derive all: gradflow derive all.'
     """
 
     def name_flag(found: re.Match[str]) -> str:
@@ -55,4 +59,4 @@ def name_flags(message: str, flags: Mapping[str, tuple[str, ...]]) -> str:
             return flags[name][-1 if value == "False" else 0]
         return flags[name][0] if value is None else f"{flags[name][0]} {value}"
 
-    return _PARAMETER.sub(name_flag, message)
+    return _CALL.sub(r"gradflow \1 \2", _PARAMETER.sub(name_flag, message))

@@ -3,6 +3,7 @@
 import inspect
 import re
 from collections.abc import Mapping, Sequence
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,7 @@ from gradflow.derivations.topics.topic import DerivationTopic
 from gradflow.errors import GradflowError, UsageError
 from gradflow.notation.evaluate import Symbols
 from gradflow.notation.tex import tex
+from gradflow.printable import describe_argument
 from gradflow.readers.in_memory import name_origin
 from gradflow.record import ChapterView
 from gradflow.registry import describe_unknown, lookup
@@ -39,7 +41,7 @@ def derive(
     *,
     list: bool = False,
     cell: str | None = None,
-    matrix: str | ArrayLike | None = None,
+    matrix: str | PathLike[str] | ArrayLike | None = None,
     key: str | None = None,
     steps: int | None = None,
     hidden: int | None = None,
@@ -62,7 +64,7 @@ def derive(
         Return the list of topics, too.
     cell : str, optional
         For expand: ``NAME[:option=value,...]``, as for `compare`.
-    matrix : str or array-like (n, n), optional
+    matrix : str, path or array-like (n, n), optional
         For power and regimes: as for `power`.
     key : str, optional
         Which array of a file with several.
@@ -124,9 +126,15 @@ def derive(
             verified=None,
             largest_error=None,
             conclusion=(
-                f"To derive one topic: gradflow derive TOPIC. To derive all: gradflow derive {ALL_TOPICS}."
+                f"To derive one topic: `gradflow.derive('{next(iter(DERIVATIONS))}')`. To derive all: "
+                f"`gradflow.derive('{ALL_TOPICS}')`."
             ),
             topics=TopicList(**_list_topics(_build_all())),
+        )
+    if not isinstance(topic, str):
+        raise UsageError(
+            f"{describe_argument('topic', topic)}: expected the name of a topic or a number of the sheet, "
+            f"such as {next(iter(DERIVATIONS))!r} or '5-2c'; gradflow.derive() lists them"
         )
     params["seed"] = seed = 0 if seed is None else seed
     check_count("seed", seed, least=0)

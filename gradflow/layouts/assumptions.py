@@ -5,7 +5,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from gradflow.errors import UsageError
-from gradflow.registry import describe_unknown
+from gradflow.printable import describe_argument
+from gradflow.registry import check_name
 
 ASSUMABLE_OPTIONS = ("activation", "gate_activation", "reset", "forget_bias", "residual")
 
@@ -44,12 +45,16 @@ def check_assumptions(assume: Mapping[str, Any] | None) -> dict[str, str]:
     Raises
     ------
     UsageError
-        If an option is not one of `ASSUMABLE_OPTIONS`.
+        If it is not a mapping, or if an option is not one of `ASSUMABLE_OPTIONS`.
     """
-    for option in assume or {}:
-        if option not in ASSUMABLE_OPTIONS:
-            raise UsageError(describe_unknown("assumption", option, ASSUMABLE_OPTIONS))
-    return {option: str(value) for option, value in (assume or {}).items()}
+    if assume is None:
+        return {}
+    if not isinstance(assume, Mapping):
+        raise UsageError(
+            f"{describe_argument('assume', assume)}: expected a mapping of options to values, such as "
+            "{'activation': 'relu'}"
+        )
+    return {check_name("assumption", option, ASSUMABLE_OPTIONS): str(assume[option]) for option in assume}
 
 
 def check_left_open(assume: Mapping[str, Any] | None, left_open: frozenset[str], source: str) -> None:

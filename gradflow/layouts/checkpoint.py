@@ -19,10 +19,11 @@ from gradflow.layouts.network import (
     check_chain,
     name_layers,
 )
+from gradflow.printable import describe_argument
 from gradflow.readers.arrays import read_arrays
 from gradflow.readers.in_memory import flatten_state_dict
 from gradflow.readers.messages import prefix_errors, quote
-from gradflow.registry import describe_unknown, lookup
+from gradflow.registry import check_name, describe_unknown, lookup
 
 MAX_LISTED_NAMES = 12
 
@@ -138,7 +139,8 @@ def load(
     DataError
         If the file cannot be read, or if it holds no recurrent layer, or one that can be read in two ways.
     UsageError
-        If the layout or an assumption is unknown, or if nothing in the file leaves an assumption open.
+        If the layout or an assumption is unknown, if nothing in the file leaves an assumption open, or if
+        an argument has another type.
 
     Examples
     --------
@@ -151,6 +153,11 @@ def load(
     ...     [(layer.kind, layer.cell.hidden_size) for layer in load(f"{folder}/m.npz").layers]
     [('gru', 2)]
     """
+    if not isinstance(path, str | PathLike):
+        raise UsageError(
+            f"{describe_argument('path', path)}: expected the name of a file; give a state dict to "
+            "gradflow.from_state_dict"
+        )
     return _check_settled(read_checkpoint(path, layout, assume), assume)
 
 
@@ -202,8 +209,8 @@ def from_state_dict(
     """
     if not isinstance(mapping, Mapping):
         raise UsageError(
-            f"{type(mapping).__name__} is not a mapping of names to arrays: pass model.state_dict(), or pass "
-            "a path to gradflow.load"
+            f"{describe_argument('state dict', mapping)}: expected a mapping of names to arrays; pass "
+            "model.state_dict(), or pass a path to gradflow.load"
         )
     return _check_settled(find_networks(mapping, name, layout, assume), assume)
 
@@ -246,8 +253,8 @@ def _check_settled(checkpoint: Checkpoint, assume: Mapping[str, Any] | None) -> 
 def _find_networks(
     arrays: NamedArrays, source: str, layout: str | None, assume: Mapping[str, Any] | None
 ) -> Checkpoint:
-    if layout is not None and layout not in LAYOUTS:
-        raise UsageError(describe_unknown("layout", layout, LAYOUTS))
+    if layout is not None:
+        check_name("layout", layout, LAYOUTS)
     assumptions = Assumptions(check_assumptions(assume))
     with prefix_errors(source):
         arrays = {name: array for name, array in arrays.items() if not is_training_state(name)}

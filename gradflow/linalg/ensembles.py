@@ -7,11 +7,15 @@ So the spectral radius tends to ``gain`` (``ginibre``, ``uniform``, ``orthogonal
 
 from __future__ import annotations  # an annotation must not load numpy.random
 
+import math
+from numbers import Integral, Real
+
 import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.errors import UsageError
 from gradflow.linalg import ENSEMBLES
+from gradflow.printable import describe_argument
 from gradflow.registry import lookup
 
 Matrix = NDArray[np.float64]
@@ -43,7 +47,8 @@ def random_matrix(ensemble: str, size: int, *, gain: float = 1.0, seed: int = 0)
     Raises
     ------
     UsageError
-        If the ensemble is unknown, the size is below 1, the gain is not finite, or the seed is below 0.
+        If the ensemble is unknown, the size is no integer from 1, the gain is no finite number, or the seed
+        is no integer from 0.
 
     References
     ----------
@@ -59,15 +64,28 @@ def random_matrix(ensemble: str, size: int, *, gain: float = 1.0, seed: int = 0)
     array([[0.9, 1. ],
            [0. , 0.9]])
     """
-    if not 1 <= size <= LARGEST_SIZE:
-        raise UsageError(f"size {size}: expected 1 to {LARGEST_SIZE}")
-    if seed < 0:
-        raise UsageError(f"seed {seed}: expected 0 or more")
-    if not np.isfinite(gain):
-        raise UsageError(f"gain {gain}: expected a finite number")
     make = lookup(ENSEMBLES, ensemble, "random matrix")
-    matrix: Matrix = make(size, gain, np.random.default_rng(seed))
+    if not _is_integer(size) or not 1 <= size <= LARGEST_SIZE:
+        raise UsageError(f"{describe_argument('size', size)}: expected an integer from 1 to {LARGEST_SIZE}")
+    if not _is_integer(seed) or seed < 0:
+        raise UsageError(f"{describe_argument('seed', seed)}: expected an integer from 0")
+    if not _is_finite(gain):
+        raise UsageError(f"{describe_argument('gain', gain)}: expected a finite number")
+    matrix: Matrix = make(size, float(gain), np.random.default_rng(seed))
     return matrix
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, Integral) and not isinstance(value, bool)
+
+
+def _is_finite(value: object) -> bool:
+    if isinstance(value, bool) or not isinstance(value, Real):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # of an integer
+        return False
 
 
 def ginibre(size: int, gain: float, generator: np.random.Generator) -> Matrix:

@@ -5,7 +5,6 @@ import sys
 
 DOUBLE_EPS = sys.float_info.epsilon  # 2⁻⁵², the spacing of doubles just above 1
 SMALLEST_NORMAL_DOUBLE = sys.float_info.min  # 2⁻¹⁰²²: smaller doubles have fewer digits
-LARGEST_DOUBLE = sys.float_info.max
 
 # name → (smallest normal number, largest number)
 TRAINING_FORMATS = {

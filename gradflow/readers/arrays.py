@@ -3,8 +3,11 @@
 import os
 import re
 from collections.abc import Collection, Iterable
+from numbers import Integral
+from typing import Any
 
-from gradflow.errors import DataError
+from gradflow.errors import DataError, UsageError
+from gradflow.printable import describe_argument
 from gradflow.readers import READERS
 from gradflow.readers.array_key import select_array
 from gradflow.readers.messages import prefix_errors, quote
@@ -39,6 +42,8 @@ def read_arrays(source: str | os.PathLike[str]) -> dict[str, StoredArray]:
     ------
     DataError
         If the file does not exist, is damaged, or has a format that no reader knows.
+    UsageError
+        If ``source`` is neither text nor a path.
 
     Examples
     --------
@@ -84,7 +89,7 @@ def read_array(
         If the file cannot be read, if it holds several arrays and there is no key, or if an entry is not a
         finite number that float64 holds exactly.
     UsageError
-        If the key does not name an array, or a part of one.
+        If the key does not name an array, or a part of one, or if an argument has another type.
 
     Examples
     --------
@@ -96,17 +101,17 @@ def read_array(
     array([[2., 3.],
            [4., 5.]])
     """
-    return _read_source(open_source(source), key, dimensions)
+    return _read_source(open_source(source), key, _check_dimensions(dimensions))
 
 
-def read_matrix(text: str, key: str | None = None) -> NumberArray:
+def read_matrix(text: str | os.PathLike[str], key: str | None = None) -> NumberArray:
     """Return the matrix that ``text`` writes out, or the matrix in the file of that name.
 
     Text that can be read as a literal is a literal: ``5`` is a number, ``./5`` is a file.
 
     Parameters
     ----------
-    text : str
+    text : str or path-like
         A literal (``"0.58 0.24; 0.24 0.72"``, ``"[[0.58, 0.24], [0.24, 0.72]]"``), a file, or ``"-"``.
     key : str, optional
         As for `read_array`.
@@ -131,7 +136,7 @@ def read_matrix(text: str, key: str | None = None) -> NumberArray:
     >>> read_matrix("0.9")
     array([[0.9]])
     """
-    if text == "-":
+    if not isinstance(text, str) or text == "-":
         return read_array(text, key)
     try:
         # fsencode restores bytes that the system could not decode: they may be part of a file's name.
@@ -144,6 +149,19 @@ def read_matrix(text: str, key: str | None = None) -> NumberArray:
             raise DataError(_describe_neither(text, no_file, no_literal)) from no_literal
         return _read_source(file, key, (2,))
     return _read_selected(literal, arrays, key, (2,))
+
+
+def _check_dimensions(dimensions: Any) -> list[int]:
+    """Return numbers of dimensions after a check that they are a list of integers, and not empty."""
+    try:
+        listed = list(dimensions)
+    except TypeError:
+        listed = []
+    if not listed or not all(isinstance(count, Integral) for count in listed):
+        raise UsageError(
+            f"{describe_argument('dimensions', dimensions)}: expected a list of integers, such as [1, 2]"
+        )
+    return listed
 
 
 def _read_source(source: Source, key: str | None, dimensions: Collection[int]) -> NumberArray:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Collection, Mapping
 from functools import partial
+from numbers import Number
 from os import PathLike, fspath
 from typing import Any
 
@@ -10,9 +11,9 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradflow.errors import DataError
-from gradflow.printable import format_count
+from gradflow.printable import describe_value, format_count
 from gradflow.readers.messages import quote
-from gradflow.readers.stored_array import NumberArray, StoredArray
+from gradflow.readers.stored_array import NumberArray, StoredArray, describe_dimensions
 
 MAX_STATE_DICT_DEPTH = 100
 # Floating point types that numpy lacks, by their names in every library. float32 holds their numbers exactly.
@@ -42,7 +43,17 @@ def convert_array(values: ArrayLike, name: str, dimensions: Collection[int] = (2
     array([[1., 2.],
            [3., 4.]])
     """
-    return wrap_array(to_numpy(values, name), name, "given array").read_numbers(dimensions=dimensions)
+    array = to_numpy(values, name)
+    odd = [entry for entry in array.flat if not isinstance(entry, Number)] if array.dtype == object else []
+    if odd:
+        where = "has an entry that is" if array.ndim else "is"
+        raise DataError(
+            f"{name} {where} {describe_value(odd[0])}: expected an array, or nested lists of numbers"
+        )
+    if array.ndim not in dimensions:
+        remedy = f"choose a part, such as {name}[0]" if array.ndim > max(dimensions) else "reshape it"
+        raise DataError(f"given array: {describe_dimensions(name, array.shape, dimensions)}; {remedy}")
+    return wrap_array(array, name, "given array").read_numbers()
 
 
 def to_numpy(values: ArrayLike, name: str) -> NDArray[Any]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from gradflow.errors import DataError, UsageError
+from gradflow.printable import describe_argument
 from gradflow.readers.messages import prefix_errors, quote, report_damage
 
 HEAD_BYTES = 16384
@@ -101,13 +102,20 @@ def open_source(origin: str | os.PathLike[str]) -> Source:
 
     Raises
     ------
+    UsageError
+        If ``origin`` is neither text nor a path.
     DataError
         If the file does not exist, is a directory, or is unreadable or empty; if a pipe holds more bytes
         than the limit.
     """
-    if origin == "-":
+    text = os.fspath(origin) if isinstance(origin, str | os.PathLike) else None
+    if not isinstance(text, str):  # the path of a DirEntry may be bytes
+        raise UsageError(
+            f"{describe_argument('source', origin)}: expected the name of a file; what is in memory already "
+            "needs no reading"
+        )
+    if text == "-":
         return _read_standard_input()
-    text = os.fspath(origin)
     name = text if text.isprintable() and 0 < len(text) <= MAX_SHOWN_PATH else quote(text, MAX_SHOWN_PATH)
     with prefix_errors(name):
         try:

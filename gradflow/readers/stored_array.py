@@ -85,7 +85,8 @@ class StoredArray:
         part = self.read(window)
         with prefix_errors(self.source):
             if dimensions is not None and part.ndim not in dimensions:
-                raise DataError(_describe_wrong_dimensions(self.name, part.shape, dimensions))
+                problem = describe_dimensions(self.name, part.shape, dimensions)
+                raise DataError(f"{problem}; {_suggest_key(self.name, part.ndim, dimensions)}")
             return _check_finite(_widen(part, quote(self.name)), quote(self.name))
 
 
@@ -122,10 +123,14 @@ def _refuse_first(wrong: NDArray[np.bool_], values: NDArray[Any], name: str, exp
         )
 
 
-def _describe_wrong_dimensions(name: str, shape: tuple[int, ...], dimensions: Collection[int]) -> str:
-    wanted = " or ".join(str(count) for count in dimensions)
-    message = f"{quote(name)} has shape {shape}; expected {wanted} dimensions, not {len(shape)}"
-    if len(shape) > max(dimensions):
+def _suggest_key(name: str, count: int, dimensions: Collection[int]) -> str:
+    if count > max(dimensions):
         # The name is the key as typed and may already end in a window.
-        return f"{message}; choose a part, as in `key={quote(name.partition('[')[0] + '[0]')}`"
-    return f"{message}; choose another array with `key`"
+        return f"choose a part, as in `key={quote(name.partition('[')[0] + '[0]')}`"
+    return "choose another array with `key`"
+
+
+def describe_dimensions(name: str, shape: tuple[int, ...], dimensions: Collection[int]) -> str:
+    """Return the message for an array with another number of dimensions than expected."""
+    wanted = " or ".join(str(count) for count in dimensions)
+    return f"{quote(name)} has shape {shape}; expected {wanted} dimensions, not {len(shape)}"

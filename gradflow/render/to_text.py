@@ -1,6 +1,8 @@
 """From a record to text in a named format."""
 
-from gradflow.record import Record
+from gradflow.errors import UsageError
+from gradflow.printable import describe_argument
+from gradflow.record import Record, check_record
 from gradflow.registry import lookup
 from gradflow.render import FORMATS
 from gradflow.render.style import Style
@@ -31,7 +33,7 @@ def to_text(
     Raises
     ------
     UsageError
-        If the format or the table is unknown.
+        If the format or the table is unknown, or if an argument has another type.
     NumericalError
         If the entries of a matrix exceed a double and the format has no place for its power of two.
 
@@ -42,5 +44,11 @@ def to_text(
     0.0,1.0
     1.0,0.0
     """
+    check_record(record)
+    if style is not None and not isinstance(style, Style):
+        raise UsageError(
+            f"{describe_argument('style', style)}: expected a gradflow.render.style.Style, such as "
+            "Style(rows=20), or leave it out"
+        )
     text: str = lookup(FORMATS, format, "format")(record, style or Style(table=table))
     return text

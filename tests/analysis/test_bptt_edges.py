@@ -109,7 +109,7 @@ def test_what_no_double_holds_of_a_window_is_told_in_words():
     assert np.isnan(found.windows.truncation_error[0])
     assert np.isnan(found.windows.detached_error[0])
     assert found.window_1pct == 1
-    assert found.conclusion.endswith("A script that detaches the state at every step loses under 1e-305 %.")
+    assert found.conclusion.endswith("A script that detaches the state every step loses under 1e-305 %.")
     assert strict(found)["summary"]["detached_error"] is None
 
 
@@ -131,3 +131,13 @@ def test_a_state_out_of_range_is_refused_with_its_step():
     for loss in ("mean", "final", "random"):
         with pytest.raises(NumericalError, match="overflows at step 310 of 320"):
             gradflow.bptt(network(cell), input=np.r_[1.0, np.zeros(319)][:, None], loss=loss)
+
+
+@pytest.mark.parametrize("loss", ["mean", "final"])
+def test_a_gradient_that_no_jacobian_multiplies_comes_from_lag_0(loss):
+    arrays = {"weight_ih_l0": np.ones((2, 1)), "weight_hh_l0": np.zeros((2, 2))}
+    found = gradflow.bptt(arrays, loss=loss, steps=5)
+    assert found.lags.share.tolist() == pytest.approx([1.0, 0.0, 0.0, 0.0, 0.0], abs=1e-15)
+    assert found.conclusion.startswith(
+        "At least half of the gradient of weight_hh comes from lag 0, the step of the loss itself. "
+    )

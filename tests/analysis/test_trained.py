@@ -210,7 +210,7 @@ TORCH, KERAS = FILES / "torch_lstm.pt", FILES / "keras_two.keras"
         ([f"{TORCH}::lstm:activation"], {}, "expected option=value"),
         ([f"{TORCH}::lstm:layers=2"], {}, "unknown assumption 'layers'"),
         ([TORCH, TORCH], {}, "is named twice"),
-        ([np.eye(2)], {}, "a ndarray is not the name"),
+        ([np.eye(2)], {}, "an array of shape .* is not a cell"),
     ],
 )
 def test_what_cannot_be_compared_is_refused(cells, options, words):

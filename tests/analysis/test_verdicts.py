@@ -358,3 +358,31 @@ def test_draws_whose_state_overflows_are_above_the_median_and_do_not_decide_it_a
         steps = 300 if not overflow else found.cells.blow_up_step[0] - 1
         low = steps * math.log10(np.sort(np.abs(weights))[1])
         assert (found.cells.verdict[0] == "exploding") == (low > 2)
+
+
+@pytest.mark.parametrize("steps", [2, 3, 5])
+def test_a_median_share_of_0_is_told_with_the_number_of_its_draws(steps):
+    """A relu unit whose input is 1 passes no gradient on if it is shut at any step."""
+    cell, shut = "rnn:activation=relu", 0
+    for draw in range(10):
+        unit, h = draw_cell(parse_cell(cell), 1, 1, 0, draw), 0.0
+        states = [
+            h := max(unit.weight_ih.item() + unit.weight_hh.item() * h + unit.bias.item(), 0.0)
+            for _ in range(steps)
+        ]
+        shut += 0.0 in states
+    assert 5 <= shut < 10
+    found = gradflow.compare(cell, hidden=1, features=1, input="constant", steps=steps, seeds=10)
+    assert (found.cells.draws, found.cells.zero_draws) == ([10], [shut])
+    assert found.cells.log10_share[0] == -math.inf
+    assert f"nothing of a gradient is left after {steps} steps in {shut} of 10 draws (" in found.conclusion
+
+
+def test_nothing_left_in_any_draw_is_told():
+    dead = {"weight_ih_l0": np.ones((2, 1)), "weight_hh_l0": np.zeros((2, 2))}
+    fixed = gradflow.compare(dead, input=np.ones((9, 1)), seeds=3)
+    assert "vanishing: nothing of a gradient is left after 9 steps" in fixed.conclusion
+    assert "in all" not in fixed.conclusion
+    drawn = gradflow.compare(dead, steps=9, seeds=3)
+    assert "nothing of a gradient is left after 9 steps in all 3 draws (" in drawn.conclusion
+    assert (fixed.cells.draws, drawn.cells.draws, drawn.cells.zero_draws) == ([1], [3], [3])

@@ -76,3 +76,9 @@ def test_every_parameter_that_a_record_names_is_one_of_its_command():
         for parameter in NAMED.findall(re.sub(r"``.*?``", "", document)):
             if f"`{parameter}" in document and parameter not in gradflow.API:
                 assert flags.get(parameter), (name, parameter)
+
+
+def test_a_call_in_a_message_is_a_command_on_the_command_line(cli):
+    assert "To derive all: `gradflow.derive('all')`." in gradflow.derive().conclusion
+    assert "To derive all: gradflow derive all." in cli("derive", "--brief").out
+    assert cli("derive", "-f", "json").object["summary"]["conclusion"].endswith("gradflow derive all.")

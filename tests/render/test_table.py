@@ -10,11 +10,13 @@ from rich.cells import cell_len
 
 from gradflow.analysis import INSPECTION_VERDICTS, REGIMES, VERDICTS
 from gradflow.record import ColumnMeaning, MatrixMeaning, ScalarMeaning, TableMeaning, describe_fields
+from gradflow.render.selection import get_tables
 from gradflow.render.style import DEFAULT_ROWS, Style
 from gradflow.render.text.chapters import make_chapters
-from gradflow.render.text.grids import get_sentences, make_grids
+from gradflow.render.text.grids import get_sentences, make_grids, stands_below
 from gradflow.render.text.main_view import list_further_names, make_main_grids
 from gradflow.render.text.verdict_styles import VERDICT_STYLES
+from gradflow.render.values import format_value
 from gradflow.render.wrapping import split_name
 from tests.render import drawings
 
@@ -315,3 +317,29 @@ def test_missing_value_is_no_number(made_up, draw):
     assert not any(letter.isdigit() for letter in none)
     assert none not in ("inf", "-inf", "nan", "0")
     assert rows == [["0.5", none], ["inf", none], ["-inf", none], [none, none]]
+
+
+def _hold_rows(grid, table):
+    """Return whether a grid has every row of a table: by its index, as a row each, or as a column each."""
+    columns = {name: [format_value(entry) for entry in table.column(name)] for name in table.columns}
+    if table.meaning.index and table.meaning.across:
+        return set(columns[table.meaning.index]) <= {row[0] for row in grid.rows}
+    if len(grid.rows) == len(table.rows) and len(grid.header) == len(table.columns):
+        return True
+    return len(grid.header) == 1 + len(table.rows)
+
+
+@pytest.mark.parametrize("command", drawings.MAKERS)
+def test_details_of_every_format_have_every_row_of_every_table(command, draw):
+    record, style = drawings.of_command(command), Style(details=True, rows=None)
+    grids = {grid.name: grid for grid in make_grids(record, style)}
+    texts = {name: draw(record, name, style) for name in ("table", "md", "html", "latex")}
+    tables = get_tables(record)
+    for name, table in tables.items():
+        main = next((one for one in tables.values() if one is not table and stands_below(table, one)), table)
+        assert _hold_rows(grids[main.name], table), name
+        for form, text in texts.items():
+            assert f"{main.name}: ".replace("_", r"\_" if form in ("latex", "md") else "_") in text, (
+                form,
+                name,
+            )

@@ -13,7 +13,7 @@ from gradflow.analysis.bptt.record import CreditAssignment, CreditMap, LagParts,
 from gradflow.analysis.bptt.truncation import Lag, Pairs
 from gradflow.linalg.floating import SMALLEST_NORMAL_DOUBLE
 from gradflow.linalg.scaled import ScaledNumber, from_log10
-from gradflow.printable import format_count
+from gradflow.printable import format_pace, format_steps
 
 MIN_CANCELLING_RATIO = 4.0  # times the whole: parts that large say little one by one
 ALMOST_WHOLE_SHARE = 0.8  # of the sequence
@@ -57,24 +57,21 @@ def conclusion(
     kept = window(lags)
     half = _count_lags_until(lags.cumulative_share >= 0.5) - 1
     share = f"Half of the gradient of {name} comes from lags up to {half}. "
+    if half == 0:
+        share = f"At least half of the gradient of {name} comes from lag 0, the step of the loss itself. "
     if cancellation > MIN_CANCELLING_RATIO:
         share = f"The parts of the gradient of {name} cancel: together they are {cancellation:.3g} times it. "
     missing = (
         f" These figures leave out what is too small to compute: {UNDERFLOW_SENTENCE}." if range_lost else ""
     )
     if kept == steps:
-        return f"{share}It takes a window of all {_steps(steps)} to stay within 1 % of it.{missing}"
+        return f"{share}It takes a window of all {format_steps(steps)} to stay within 1 % of it.{missing}"
     lost = 100.0 * float(windows.detached_error[windows.window.index(kept)])
-    often = "at every step" if kept == 1 else f"every {_steps(kept)}"
     percent = "under 1e-305" if math.isnan(lost) else f"{lost:.3g}"
     return (
-        f"{share}With a window of {_steps(kept)} behind every loss it is within 1 % of the whole. A "
-        f"script that detaches the state {often} loses {percent} %.{missing}"
+        f"{share}With a window of {format_steps(kept)} behind every loss it is within 1 % of the whole. A "
+        f"script that detaches the state {format_pace(kept)} loses {percent} %.{missing}"
     )
-
-
-def _steps(count: int) -> str:
-    return format_count(count, "step", "steps")
 
 
 def notes(
@@ -88,13 +85,13 @@ def notes(
     early = np.nonzero(lags.log10_truncation_error[: kept - 1] <= math.log10(MAX_LOST_SHARE))[0]
     if len(early):
         yield (
-            f"A window of {_steps(int(early[0]) + 1)} is also within 1 %, but only because parts cancel: "
-            f"longer ones of fewer than {_steps(kept)} are not."
+            f"A window of {format_steps(int(early[0]) + 1)} is also within 1 %, but only because parts "
+            f"cancel: longer ones of fewer than {format_steps(kept)} are not."
         )
     if math.isfinite(log10_norm) and _set_by_steps(lags):
         yield (
-            f"The window is nearly as long as the sequence, {_steps(len(lags.lag))}. The sequence limits "
-            "it: longer sequences will need a longer window."
+            f"The window is nearly as long as the sequence, {format_steps(len(lags.lag))}. The sequence "
+            "limits it: longer sequences will need a longer window."
         )
     tiny = np.isfinite(lags.log10_norm) & (lags.log10_norm < log10_norm + math.log10(SMALLEST_NORMAL_DOUBLE))
     if tiny.any():

@@ -129,6 +129,7 @@ class Cells(Table):
         unit="decades",
         detail=True,
     )
+    zero_draws: list[int] = column("number of draws whose share is exactly 0", detail=True)
 
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)

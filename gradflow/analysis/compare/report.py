@@ -24,7 +24,7 @@ from gradflow.analysis.shared.verdicts import (
 from gradflow.cells.base import Array
 from gradflow.linalg.floating import TRAINING_FORMATS, is_outside
 from gradflow.linalg.scaled import from_log10
-from gradflow.printable import format_count, format_log10, join_lines, round_up
+from gradflow.printable import format_count, format_log10, format_pace, join_lines, round_up
 
 MeasuredCells = Mapping[str, Sequence[DrawMeasurement]]  # the draws of each cell
 
@@ -134,6 +134,7 @@ def cell_table(measurements: MeasuredCells, view: View) -> Cells:
         trajectory_error=np.array(
             [stated_error(max(draw.trajectory_errors[part.series] for draw in part.draws)) for part in parts]
         ),
+        zero_draws=[int(np.isneginf(logs).sum()) for logs in shares],
     )
 
 
@@ -254,7 +255,8 @@ def _sentence(flow: Lags, summary: Cells, k: int, draw_noun: str) -> str:
         what = "in the best direction" if kind == "2" else "in the Frobenius norm"
         limit = describe_threshold(share, summary.verdict[k] or "")
         alone = f" from one {draw_noun}" if summary.draws[k] == 1 else ""
-        norm_words = f" {describe_share(share, lag, at_most)}{alone} ({norm} {what}; {limit})"
+        spread = alone or _describe_zeros(summary, k, draw_noun)
+        norm_words = f" {describe_share(share, lag, at_most)}{spread} ({norm} {what}; {limit})"
     horizon = summary.horizon_float32[k]
     side = "below" if final < 0 else "above"
     limit = "smallest" if side == "below" else "largest"
@@ -283,17 +285,20 @@ def _describe_spread(summary: Cells, k: int, draw_noun: str) -> str:
     return interval if needed is None else f"{interval}; about {needed} {draw_noun}s would decide"
 
 
+def _describe_zeros(summary: Cells, k: int, draw_noun: str) -> str:
+    """Return in how many draws nothing is left, if the median share is 0."""
+    zeros, draws = summary.zero_draws[k], summary.draws[k]
+    if float(summary.log10_share[k]) > -math.inf or draws == 1:
+        return ""
+    return f" in all {draws} {draw_noun}s" if zeros == draws else f" in {zeros} of {draws} {draw_noun}s"
+
+
 def _describe_rate(rate: float) -> str:
     if rate > MAX_ZERO_RATE:
-        return f", doubling every {_format_steps(math.log(2) / rate)}"
+        return f", doubling {format_pace(math.log(2) / rate)}"
     if -math.inf < rate < -MAX_ZERO_RATE:
-        return f", halving every {_format_steps(math.log(2) / -rate)}"
+        return f", halving {format_pace(math.log(2) / -rate)}"
     return ""
-
-
-def _format_steps(count: float) -> str:
-    text = f"{count:.3g}"
-    return f"{text} step" if text == "1" else f"{text} steps"
 
 
 def notes(inputs: Inputs, measurements: MeasuredCells, seeds: int, view: View) -> Iterator[str]:

@@ -17,7 +17,7 @@ from gradflow.analysis.shared.growth_run import MIN_INDEPENDENT_BATCHES, GrowthR
 from gradflow.analysis.shared.verdicts import MIN_VERDICT_STEPS, data_to_decide, verdict
 from gradflow.cells.base import Array
 from gradflow.linalg.floating import DOUBLE_EPS
-from gradflow.printable import format_count, format_with_error
+from gradflow.printable import format_count, format_pace, format_with_error
 
 # Nats per step: an exponent has converged if its error is within this, unless a tolerance is given.
 MIN_ROUNDING_SHARE = 0.01  # share of a disorder of exponents from which rounding explains it
@@ -273,7 +273,7 @@ def _conclusion(
     signed = judged.low > MAX_UNNOTED_DRIFT or judged.high < -MAX_UNNOTED_DRIFT
     pace = ""
     if signed and math.isfinite(largest):
-        pace = f"{'doubles' if largest > 0 else 'halves'} every {_format_steps(math.log(2) / abs(largest))}"
+        pace = f"{'doubles' if largest > 0 else 'halves'} {format_pace(math.log(2) / abs(largest))}"
     if judged.verdict == "stable":
         means = pace or "neither grows nor shrinks"
         means = f"a small change {means}, to less than a factor of 100 over {steps} steps"
@@ -297,12 +297,6 @@ def _conclusion(
     chaos = f"; {_format_positive(positive, len(table.index))}" if positive else ""
     leading = format_with_error(largest, error)
     return f"Leading exponent {leading} nats per step, {judged.verdict}: {means}{chaos}."
-
-
-def _format_steps(steps: float) -> str:
-    """Return so many steps in words: "step" where it is one, in the digits shown."""
-    digits = f"{steps:.3g}"
-    return "step" if digits == "1" else f"{digits} steps"
 
 
 def _format_positive(positive: int, count: int) -> str:

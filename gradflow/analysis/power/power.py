@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterator, Mapping
+from os import PathLike
 from typing import Any
 
 import numpy as np
@@ -46,7 +47,7 @@ DEFAULT_RANDOM_GAIN = 1.0
 
 @use_one_blas_thread
 def power(
-    matrix: str | ArrayLike | None = None,
+    matrix: str | PathLike[str] | ArrayLike | None = None,
     *,
     key: str | None = None,
     steps: int = 30,
@@ -56,8 +57,8 @@ def power(
     seed: int | None = None,
     kreiss: bool = False,
     entries: bool = False,
-    claim_vectors: str | ArrayLike | None = None,
-    claim_values: str | ArrayLike | None = None,
+    claim_vectors: str | PathLike[str] | ArrayLike | None = None,
+    claim_values: str | PathLike[str] | ArrayLike | None = None,
     progress: Progress | None = None,
 ) -> Powers:
     """Compute what the powers of a matrix do, and say which eigenvalue decides it.
@@ -68,7 +69,7 @@ def power(
 
     Parameters
     ----------
-    matrix : str or array-like (n, n), optional
+    matrix : str, path or array-like (n, n), optional
         A literal (``"0.58 0.24; 0.24 0.72"``), a file, ``-`` for standard input, or an array. Exactly one of
         ``matrix`` and ``random``.
     key : str, optional
@@ -83,7 +84,7 @@ def power(
         Compute the Kreiss constant past 200 rows too.
     entries : bool
         Carry the matrices past 16 rows too.
-    claim_vectors, claim_values : str or array-like (n, n), optional
+    claim_vectors, claim_values : str, path or array-like (n, n), optional
         Q and Λ of a decomposition that somebody states, to be checked; both or neither. Λ may be (n,) too.
     progress : callable, optional
         Called as ``progress(done, total)`` when work begins and after each of the powers of which a norm is
@@ -218,12 +219,12 @@ def _measure_powers(
     )
 
 
-def _array(source: str | ArrayLike, name: str) -> NDArray[Any]:
-    return read_matrix(source) if isinstance(source, str) else convert_array(source, name, (1, 2))
+def _array(source: str | PathLike[str] | ArrayLike, name: str) -> NDArray[Any]:
+    return read_matrix(source) if isinstance(source, str | PathLike) else convert_array(source, name, (1, 2))
 
 
 def _square(
-    source: str | ArrayLike | None,
+    source: str | PathLike[str] | ArrayLike | None,
     key: str | None,
     random: str | None,
     size: int | None,

@@ -11,7 +11,7 @@ from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.scaled import LOG10_2
 from gradflow.linalg.spectral_radius import Radius
 from gradflow.linalg.spectrum import Spectrum
-from gradflow.printable import format_count, format_log10
+from gradflow.printable import format_log10, format_pace, format_steps
 
 # How much of ρ may be open, relative to 1, where W is said to have |λ| = 1 to rounding: of a matrix with good
 # eigenvectors some 1e-13 is.
@@ -124,17 +124,12 @@ def _range(radius: Radius) -> str:
     return f"between {format_log10(radius.log10_low())} and {format_log10(radius.log10_high())}"
 
 
-def _pace(steps: float) -> str:
-    """Return in how many steps something halves or doubles, in words."""
-    return "every step" if f"{steps:.3g}" == "1" else f"every {steps:.3g} steps"
-
-
 def _paces(fastest: float, slowest: float) -> str:
-    """Return the same for a number of steps that lies between two bounds; 0: the lower one is not known."""
+    """Return in how many steps something halves or doubles, between two bounds, or 0 for an unknown one."""
     if not fastest:
-        return f"at least {_pace(slowest)}"
-    low, high = f"{fastest:.2g}", f"{slowest:.2g}"
-    return _pace(float(low)) if low == high else f"every {low} to {high} steps"
+        return f"at least {format_pace(slowest)}"
+    low, high = float(f"{fastest:.2g}"), float(f"{slowest:.2g}")
+    return format_pace(low) if low == high else f"every {low:.6g} to {high:.6g} steps"
 
 
 def _vanishing(spectrum: Spectrum, radius: Radius) -> str:
@@ -145,7 +140,7 @@ def _vanishing(spectrum: Spectrum, radius: Radius) -> str:
     opening = f"W^n vanishes: every |λ| is under 1. The largest decides, {largest}: in the long run"
     if radius.error > MAX_PRINTED_ERROR * radius.value:
         return f"{opening} the norm halves {_paces(fastest, slowest)}."
-    halving = f" and the norm halves {_pace(LOG10_2 / -radius.log10())}" if radius.value else ""
+    halving = f" and the norm halves {format_pace(LOG10_2 / -radius.log10())}" if radius.value else ""
     return f"{opening} a step multiplies by {_multiplier(radius)}{halving}."
 
 
@@ -160,7 +155,7 @@ def _exploding(spectrum: Spectrum, radius: Radius) -> str:
         return f"{opening} the norm doubles {_paces(fastest, slowest)}.{rest}"
     return (
         f"{opening} a step multiplies the norm by {_multiplier(radius)} and it doubles "
-        f"{_pace(LOG10_2 / radius.log10())}.{rest}"
+        f"{format_pace(LOG10_2 / radius.log10())}.{rest}"
     )
 
 
@@ -205,8 +200,7 @@ def _highest_order(spectrum: Spectrum, circle: NDArray[np.bool_]) -> int:
 
 def _nilpotent(spectrum: Spectrum, radius: Radius) -> str:  # noqa: ARG001 - one signature for all
     size = len(spectrum.values)
-    steps = format_count(size, "step", "steps")
-    return f"W is nilpotent: every eigenvalue is 0, so W^k is 0 after at most {steps}."
+    return f"W is nilpotent: every eigenvalue is 0, so W^k is 0 after at most {format_steps(size)}."
 
 
 def _undecided(spectrum: Spectrum, radius: Radius) -> str:

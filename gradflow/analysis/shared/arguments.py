@@ -1,13 +1,14 @@
 """Checks of arguments that several questions share: counts, a square matrix, options without an effect."""
 
 from collections.abc import Mapping
+from os import PathLike
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradflow.errors import UsageError
-from gradflow.printable import escape_unprintable
+from gradflow.printable import describe_argument, escape_unprintable
 from gradflow.readers.arrays import read_matrix
 from gradflow.readers.in_memory import convert_array
 
@@ -29,7 +30,7 @@ def check_count(name: str, value: object, least: int = 1, most: int = MAX_COUNT_
     whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
     if not whole or not least <= value <= most:  # type: ignore[operator]
         limit = "10^18" if most == MAX_POWER else most
-        raise UsageError(f"{name} {value}: expected an integer from {least} to {limit}")
+        raise UsageError(f"{describe_argument(name, value)}: expected an integer from {least} to {limit}")
 
 
 def check_map(steps: int) -> None:
@@ -74,7 +75,7 @@ def refuse_without_effect(options: Mapping[str, object], reason: str) -> None:
             raise UsageError(f"{name.replace('_', ' ')}{shown} has no effect {reason}: leave it out")
 
 
-def square_matrix(source: str | ArrayLike, key: str | None = None) -> NDArray[Any]:
+def square_matrix(source: str | PathLike[str] | ArrayLike, key: str | None = None) -> NDArray[Any]:
     """Return the matrix (n, n) that ``source`` holds or names; ``key`` picks one array of a file.
 
     Raises
@@ -90,14 +91,11 @@ def square_matrix(source: str | ArrayLike, key: str | None = None) -> NDArray[An
     array([[0., 1.],
            [1., 1.]])
     """
-    if isinstance(source, str):
-        matrix = read_matrix(source, key)
+    if isinstance(source, str | PathLike):
+        matrix, remedy = read_matrix(source, key), "pick a square block with a key, 'NAME[rows, columns]'"
     else:
         refuse_without_effect({"key": key}, "on an array, because it names an array of a file")
-        matrix = convert_array(source, "matrix")
+        matrix, remedy = convert_array(source, "matrix"), "give a square block of it, such as matrix[:2, :2]"
     if matrix.shape[0] != matrix.shape[1]:
-        raise UsageError(
-            f"the matrix is {'×'.join(map(str, matrix.shape))}; expected a square one: pick a square block "
-            "with a key, 'NAME[rows, columns]'"
-        )
+        raise UsageError(f"the matrix is {'×'.join(map(str, matrix.shape))}; expected a square one: {remedy}")
     return matrix

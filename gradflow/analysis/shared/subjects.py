@@ -27,6 +27,7 @@ from gradflow.cells.spec import CellSpec, parse_cell
 from gradflow.errors import UsageError
 from gradflow.layouts.assumptions import check_assumptions, check_left_open
 from gradflow.layouts.checkpoint import Checkpoint, read_checkpoint
+from gradflow.printable import describe_value
 
 DEFAULT_HIDDEN_SIZE = 32  # units of a cell, where neither a person nor a checkpoint says how many
 
@@ -44,7 +45,7 @@ def check_named(cell: object) -> None:
     """
     if not isinstance(cell, str):
         raise UsageError(
-            f"a {type(cell).__name__} is not the name of a cell with fresh weights; expected one of "
+            f"{describe_value(cell)} is not the name of a cell with fresh weights; expected one of "
             f"{', '.join(CELLS)}, as in 'rnn'"
         )
 
@@ -89,9 +90,10 @@ def read_subjects(cells: Sequence[Subject], assume: Mapping[str, Any] | None = N
             taken.add(unique)
             specs.append(Trained(unique, network))
         else:
+            several = "; give each cell as an argument of its own" if isinstance(cell, list | tuple) else ""
             raise UsageError(
-                f"a {type(cell).__name__} is not the name of a cell; give names one by one, as in "
-                "compare('rnn', 'lstm'), networks of gradflow.load, state dicts, or modules that have one"
+                f"{describe_value(cell)} is not a cell; expected a name such as 'lstm', a file, a network of "
+                f"gradflow.load, a state dict, or a module that has one{several}"
             )
     if read:
         check_left_open(given, frozenset().union(*(one.left_open for one in read)), read[0].source)

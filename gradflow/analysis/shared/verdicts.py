@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.analysis.shared.quantiles import median_interval
-from gradflow.printable import format_count, format_log10
+from gradflow.printable import format_log10, format_steps
 
 # A rate is stable if max(T, 100) steps at that rate change a gradient by at most this factor.
 MAX_STABLE_FACTOR, MIN_VERDICT_STEPS = 100.0, 100
@@ -103,12 +103,15 @@ def describe_share(log10_share: float, steps: int, qualifier: str = "") -> str:
     --------
     >>> describe_share(-13.54, 100), describe_share(3.0, 1, "about ")
     ('2.9e-14 of a gradient is left after 100 steps', 'a gradient grows about 1e+03-fold in 1 step')
+    >>> describe_share(-math.inf, 100)
+    'nothing of a gradient is left after 100 steps'
     """
     factor = f"{qualifier}{format_log10(log10_share, 2)}"
-    span = format_count(steps, "step", "steps")
+    if log10_share == -math.inf:
+        return f"nothing of a gradient is left after {format_steps(steps)}"
     if log10_share > 0:
-        return f"a gradient grows {factor}-fold in {span}"
-    return f"{factor} of a gradient is left after {span}"
+        return f"a gradient grows {factor}-fold in {format_steps(steps)}"
+    return f"{factor} of a gradient is left after {format_steps(steps)}"
 
 
 def describe_threshold(log10_share: float, verdict: str) -> str:

@@ -23,45 +23,46 @@ Given $hₜ = σ(Whₜ₋₁ + Uxₜ)$ and $L = Σₜ₌₀ᵀ Lₜ$, where $L�
     the derivative of a sum is the sum of the derivatives; $L₀$ does not count, because $h₀$ is given and does
     not depend on $W$
 ∂Lₜ/∂W = ∂Lₜ/∂hₜ · dhₜ/dW  for each t
-    chain rule: $Lₜ$ depends on $W$ through $hₜ$ alone. The d means that every way counts by which $W$ gets
-    into $hₜ$. Verified for all $t$ at once
+    chain rule: $Lₜ$ depends on $W$ through $hₜ$ alone. The d marks the total derivative, along every path
+    from $W$ to $hₜ$. Verified for all $t$ at once
 dhₜ/dW = ∂⁺hₜ/∂W + ∂hₜ/∂hₜ₋₁ · dhₜ₋₁/dW  for each t
-    $W$ gets into $hₜ = σ(Whₜ₋₁ + Uxₜ)$ twice: as the matrix that stands there, and through $hₜ₋₁$. $∂⁺hₜ/∂W$
-    is the immediate derivative, with $hₜ₋₁$ held fixed
+    $hₜ = σ(Whₜ₋₁ + Uxₜ)$ depends on $W$ in two ways: directly, and through $hₜ₋₁$. $∂⁺hₜ/∂W$ is the immediate
+    derivative, with $hₜ₋₁$ held fixed
 ∂hₜ/∂hₜ₋₁ = diag(σ′(zₜ)) W  for each t
-    5-1a, with $zₜ = Whₜ₋₁ + Uxₜ$: the term added to $Whₜ₋₁$ changes only where $σ′$ is taken
+    5-1a, with $zₜ = Whₜ₋₁ + Uxₜ$: the term $Uxₜ$ changes only the point at which $σ′$ is taken
 ∂⁺(hₜ)ᵢ/∂Wⱼₗ = δᵢⱼ σ′((zₜ)ᵢ) (hₜ₋₁)ₗ  for each t, i, j and l
     row $j$ of $W$ feeds unit $j$ alone ($δᵢⱼ$ is 1 where $i = j$, else 0), and there $Wⱼₗ$ multiplies
     $(hₜ₋₁)ₗ$
 ∂hₜ/∂hₖ = ∏ᵢ₌ₖ₊₁ᵗ ∂hᵢ/∂hᵢ₋₁  for t = T and each k < T
     chain rule along the steps between, the latest factor on the left. Verified for $t = T$ and all $k < T$
 ∂hₜ/∂hₖ = ∏ᵢ₌ₖ₊₁ᵗ diag(σ′(zᵢ)) W  for t = T and each k < T
-    (4) put into (6): $t − k$ factors; for $k = t$ the empty product is $I$
+    (4) inserted into (6): $t − k$ factors; for $k = t$ the empty product is $I$
 dhₜ/dW = Σₖ₌₁ᵗ ∂hₜ/∂hₖ · ∂⁺hₖ/∂W  for t = T
-    (3) put into itself until $h₀$ is reached, whose derivative is 0; (6) gathers the factors in front
+    (3) inserted into itself, back to $h₀$, whose derivative is 0; (6) collects the factors
 ∂L/∂W = Σₜ₌₁ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W
-    (8) into (2) into (1): this is what was to be derived
+    (8) inserted into (2), and (2) into (1): this is the result
 λₖᵀ = Σₜ₌ₖᵀ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ  for each k
-    what all losses from $k$ on say about $hₖ$. One sweep back gives it, $λₖ = (∂Lₖ/∂hₖ)ᵀ + (∂hₖ₊₁/∂hₖ)ᵀ λₖ₊₁$
-    from $λ_T = (∂L_T/∂h_T)ᵀ$ (left), without forming any product twice
+    the derivative by $hₖ$ of all losses from step $k$ on. The left side comes from one sweep back, $λₖ =
+    (∂Lₖ/∂hₖ)ᵀ + (∂hₖ₊₁/∂hₖ)ᵀ λₖ₊₁$ from $λ_T = (∂L_T/∂h_T)ᵀ$, which computes no product twice
 ∂L/∂W = Σₖ₌₁ᵀ diag(σ′(zₖ)) λₖ hₖ₋₁ᵀ
-    (9) summed over $t$ first, with (5) for the last factor: the form in which it is computed
+    (9) summed over $t$ first, with (5) as the last factor: programs compute the gradient in this form
 ∂L/∂W ≠ Σₜ₌₁ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₖ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W
     left = Σₖ₌₁ᵀ diag(σ′(zₖ)) λₖ hₖ₋₁ᵀ
     right = A
-    the sheet's first factor, $∂Lₜ/∂hₖ$ for $∂Lₜ/∂hₜ$: it contains $∂hₜ/∂hₖ$ already, which would count twice
+    the sheet's first factor is $∂Lₜ/∂hₖ$ instead of $∂Lₜ/∂hₜ$. It contains $∂hₜ/∂hₖ$ already, which then
+    counts twice
 ∂L/∂W ≠ Σₜ₌₁ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · dhₖ/dW
     left = Σₖ₌₁ᵀ diag(σ′(zₖ)) λₖ hₖ₋₁ᵀ
     right = B
-    the last factor read as the whole derivative: a way through several steps would count once for each of
-    them
+    if the last factor is the total derivative, a path through several steps counts once for each of them
 ∂L/∂W = Σₜ₌₁ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₖ · ∂hₖ/∂hₖ · ∂⁺hₖ/∂W
-    the middle factor as it is printed, $∂hₖ/∂hₖ = I$: true only where $∂Lₜ/∂hₖ$ goes by way of all later
-    states, so that it is $∂Lₜ/∂hₜ · ∂hₜ/∂hₖ$, and the last factor is the immediate one
+    the middle factor as it is printed, $∂hₖ/∂hₖ = I$. The sum is right only if $∂Lₜ/∂hₖ$ includes all paths
+    through later states, so that it is $∂Lₜ/∂hₜ · ∂hₜ/∂hₖ$, and if the last factor is the immediate
+    derivative
 
-Answer: $∂L/∂W = Σₜ₌₀ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W$ with $∂hₜ/∂hₖ = ∏ᵢ₌ₖ₊₁ᵗ diag(σ′(zᵢ)) W$: every
-loss goes back to every step at which $W$ was used, through one factor for each step between. The inner sum is
-empty for $t = 0$. For $U$, replace $hₖ₋₁$ by $xₖ$.
+Answer: $∂L/∂W = Σₜ₌₀ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W$ with $∂hₜ/∂hₖ = ∏ᵢ₌ₖ₊₁ᵗ diag(σ′(zᵢ)) W$: each loss
+reaches each step at which $W$ was used, through one factor for each step between. The inner sum is empty for
+$t = 0$. For $U$, replace $hₖ₋₁$ by $xₖ$.
 
 Slip: The sheet prints $∂Lₜ/∂hₖ · ∂hₖ/∂hₖ · ∂hₖ/∂W$. The right factors are $∂Lₜ/∂hₜ$, then $∂hₜ/∂hₖ$, then the
 immediate derivative $∂⁺hₖ/∂W$, with $hₖ₋₁$ held fixed. Lines 12 to 14 show what other readings give.

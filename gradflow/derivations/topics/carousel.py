@@ -17,21 +17,21 @@ TEXT = f"""
 Let $fₜ = 1$ and $iₜ = 0$ for all $t$, so that $Cₜ = Cₜ₋₁$. What is $∂Cₜ/∂Cₖ = ∏ᵢ₌ₖ₊₁ᵗ ∂Cᵢ/∂Cᵢ₋₁$?
 
 Cₜ = Cₖ  for fₜ = 1 and iₜ = 0
-    $fᵢ = 1$ and $iᵢ = 0$ at every step (biases of $±1000$): $Cᵢ = 1 ⊙ Cᵢ₋₁ + 0 ⊙ C̃ᵢ$; after {FAR_LAG} steps,
-    by gradflow's own cell
+    $fᵢ = 1$ and $iᵢ = 0$ at every step (biases of $±1000$): $Cᵢ = 1 ⊙ Cᵢ₋₁ + 0 ⊙ C̃ᵢ$; checked after
+    {FAR_LAG} steps of gradflow's own cell
 ∂⁺Cᵢ/∂Cᵢ₋₁ = diag(fᵢ)  for i = t
-    in general, by $Cᵢ = fᵢ ⊙ Cᵢ₋₁ + iᵢ ⊙ C̃ᵢ$; the $+$ means with the gates and $C̃$ held fixed: unit by unit
-    a factor $fᵢ$. (5-3d treats what comes by way of the gates)
+    in general, from $Cᵢ = fᵢ ⊙ Cᵢ₋₁ + iᵢ ⊙ C̃ᵢ$. The $+$ means that the gates and $C̃$ are held fixed, so
+    that each unit is multiplied by its $fᵢ$. (5-3d treats the paths through the gates)
 ∂⁺Cₜ/∂Cₖ = ∏ᵢ₌ₖ₊₁ᵗ ∂⁺Cᵢ/∂Cᵢ₋₁
     chain rule, a factor for each step between; here and below $t − k = {LAG}$ unless stated otherwise
 ∂⁺Cₜ/∂Cₖ = diag(∏ᵢ₌ₖ₊₁ᵗ fᵢ)
-    (2) put into (3): diagonal matrices are multiplied entry by entry, and no $W$ stands between them
+    (2) inserted into (3): diagonal matrices are multiplied entry by entry, and no $W$ stands between them
 ∂Cₜ/∂Cₖ = I  for fₜ = 1 and iₜ = 0
-    every $fᵢ = 1$ in (4), and nothing comes by way of the gates: where $fᵢ$ is 1 and $iᵢ$ is 0 their slopes
-    are 0, and $iᵢ = 0$ stops the candidate. Left: gradflow's Jacobian over {FAR_LAG} steps, gates included
+    every $fᵢ = 1$ in (4). The paths through the gates add nothing: a gate at 0 or 1 has slope 0, and $iᵢ = 0$
+    blocks the candidate. The left side is gradflow's Jacobian over {FAR_LAG} steps, gates included
 ∂Cₜ/∂Cₖ = σ(b_f)ᵗ⁻ᵏ I  for b_f = 1
-    a gate a little under 1 forgets all the same: without weights $fᵢ = σ(b_f)$, and with $b_f = 1$ it is
-    0.731, so that 10 steps leave 0.0436
+    a gate below 1 forgets: without weights $fᵢ = σ(b_f)$, which is 0.731 for $b_f = 1$, so that 10 steps
+    leave 0.0436
 ∂⁺Cₜ/∂Cₖ ≠ (∂⁺Cₜ/∂Cₜ₋₁)ᵗ⁻ᵏ
     left = diag(∏ᵢ₌ₖ₊₁ᵗ fᵢ)
     right = diag(F)
@@ -48,9 +48,9 @@ Answer: $∂Cₜ/∂Cₖ = I$, exactly and over any number of steps: the gradien
 plain network multiplies by $diag(σ′) W$ at every step; an LSTM multiplies by $diag(fᵢ)$, which it can learn
 to hold near 1.
 
-Slip: The product must run over $∂Cᵢ/∂Cᵢ₋₁$; with $∂Cₜ/∂Cₜ₋₁$ as printed it would be a power of the last
-factor (line 7); with $fᵢ = 1$ throughout that makes no difference. In the double sum before (c) $∂L/∂Cₜ$ must
-be $∂Lₜ/∂Cₜ$ (line 9).
+Slip: The product must run over $∂Cᵢ/∂Cᵢ₋₁$. With $∂Cₜ/∂Cₜ₋₁$, as printed, it is a power of the last factor
+(line 7). If every $fᵢ = 1$, both are the same. In the double sum before (c) $∂L/∂Cₜ$ must be $∂Lₜ/∂Cₜ$ (line
+9).
 """
 
 

@@ -11,6 +11,7 @@ from gradflow.derivations.topics.network import DerivationNetwork
 from gradflow.derivations.topics.numerals import lowered
 from gradflow.derivations.topics.topic import DerivationTopic, read_topic
 from gradflow.notation.evaluate import Each, Symbols
+from gradflow.printable import format_steps
 
 LAGS = 5
 T = LAGS + 2  # the step t of every line; before t − 5 the network has run for a while
@@ -37,60 +38,63 @@ tanh′(C) = 1 − tanh(C)²  for each C
     product rule again
 ∂Cₜ/∂Cₜ₋₁ = diag(fₜ) + diag(Cₜ₋₁ ⊙ σ′(a_f)) W_f diag(δ) + diag(C̃ₜ ⊙ σ′(a_i)) W_i diag(δ)
     + diag(iₜ ⊙ tanh′(a_c)) W_c diag(δ)
-    the sum of (6) and (7) with (3) to (5) put in: this is what was to be shown
+    the sum of (6) and (7), with (3) to (5) inserted: this is the result
 ∂Cₜ/∂Cₜ₋₁ = ∂⁺Cₜ/∂Cₜ₋₁ + ∂⁺Cₜ/∂hₜ₋₁ · diag(δ)  for gradflow's own cell
-    in one step nothing is neglected, because $hₜ₋₁$ moves with $Cₜ₋₁$ by $δ$ alone: on the right stand the
-    blocks of the Jacobian of all of $[h; C]$, as gradflow's own cell has it (the $+$ means with the other of
-    the two held fixed)
+    one step neglects nothing, because $Cₜ₋₁$ changes $hₜ₋₁$ through $δ$ alone. The right side has blocks of
+    the Jacobian of the whole state $[h; C]$, computed by gradflow's own cell. The $+$ means that the other of
+    $h$ and $C$ is held fixed
 ∂Cₜ/∂Cₜ₋₁ ≠ diag(σ′(W_f δ) ⊙ Cₜ₋₁ + fₜ + σ′(W_i δ) ⊙ C̃ₜ + iₜ ⊙ tanh′(δ))
     left = [0, I] Jₜ [diag(δ); I]
     right = S
-    the sheet's line, its two open brackets closed after $W_f δ$ and $W_i δ$
+    the sheet's line, with its two open brackets closed after $W_f δ$ and $W_i δ$
 ∂Cₜ/∂Cₜ₋₁ ≠ diag(fₜ) + diag(Cₜ₋₁ ⊙ σ′(a_f)) W_f diag(δ) + diag(C̃ₜ ⊙ σ′(a_i)) W_i diag(δ)
     + diag(iₜ ⊙ tanh′(a_c)) diag(δ)
     left = [0, I] Jₜ [diag(δ); I]
     right = G
-    the same with the benefit of the doubt, read as (8): $W_c$ is missing
+    the sheet's line, read as far as possible as (8): $W_c$ is missing
 ∂oₜ₋₁/∂Cₜ₋₂ ≠ 0
     left = diag(oₜ₋₁ ⊙ (1 − oₜ₋₁)) W_o diag(oₜ₋₂ ⊙ tanh′(Cₜ₋₂))
     right = 0
-    over two steps an output gate is no longer a constant: $oₜ₋₁$ sees $hₜ₋₂$, which depends on $Cₜ₋₂$
+    over two steps an output gate is not constant: $oₜ₋₁$ depends on $hₜ₋₂$, and so on $Cₜ₋₂$
 dCₜ/dCₜ₋₂ = ∂Cₜ/∂Cₜ₋₁ · ∂Cₜ₋₁/∂Cₜ₋₂ + ∂⁺Cₜ/∂hₜ₋₁ · diag(tanh(Cₜ₋₁)) · ∂oₜ₋₁/∂Cₜ₋₂
-    hence the second term, which a product of (8) leaves out. The d means that every way counts
+    so there is a second term, which a product of factors (8) leaves out. The d marks the total derivative,
+    along every path
 dCₜ/dCₖ = [0, I] (∏ᵢ₌ₖ₊₁ᵗ Jᵢ) [diag(oₖ ⊙ tanh′(Cₖ)); I]
-    nothing is left out if the Jacobians $Jᵢ$ of all of $[h; C]$ are multiplied and the block is read
-    afterwards; here $k = t − 5$, the Jacobians by gradflow's own cell
+    nothing is left out if the Jacobians $Jᵢ$ of the whole state $[h; C]$ are multiplied, and the block is
+    read afterwards. Here $k = t − 5$, and the Jacobians are those of gradflow's own cell
 {lag_lines}
 dCₜ/dW_f ≠ Σₖ₌₁ᵗ diag(∏ᵢ₌ₖ₊₁ᵗ fᵢ) · ∂⁺Cₖ/∂W_f
     left = Σₖ₌₁ᵗ [0, I] ∂sₜ/∂sₖ · ∂⁺sₖ/∂W_f
     right = F
-    the same for a gradient: the sheet's double sum with the carousel alone between
+    the gradient by the sheet's double sum, with the carousel alone as the factor between two steps
 dCₜ/dW_f ≠ Σₖ₌₁ᵗ (∏ᵢ₌ₖ₊₁ᵗ ∂Cᵢ/∂Cᵢ₋₁) · ∂⁺Cₖ/∂W_f
     left = Σₖ₌₁ᵗ [0, I] ∂sₜ/∂sₖ · ∂⁺sₖ/∂W_f
     right = P
-    and with (8) between
+    the same sum, with a product of factors (8) between two steps
 ∂⁺Cₖ/∂W_o = 0  for k = t
-    no cell state sees the output gate of its own step, so that for $W_o$ the double sum over cell states has
-    no terms at all
+    no cell state depends on the output gate of its own step, so every term of the double sum over cell states
+    is 0 for $W_o$
 dCₜ/dW_o ≠ 0
     left = Σₖ₌₁ᵗ [0, I] ∂sₜ/∂sₖ · ∂⁺sₖ/∂W_o
     right = 0
-    though $W_o$ gets into every later cell state by way of $h$
+    but $W_o$ affects every later cell state through $h$
 
-Answer: $∂Cₜ/∂Cₜ₋₁$ is line 8: the carousel $diag(fₜ)$, and a term for each gate that sees $Cₜ₋₁$ by way of
-$hₜ₋₁$. In one step that is everything. A product of such factors is not $dCₜ/dCₖ$: $oᵢ$ carries earlier cell
-states too (line 13). How much that is depends on the weights. On these, over 1 to {lags} steps, the product
-is off by {product} relative to the largest entry, the carousel alone by {carousel}; with recurrent weights a
-tenth as large by {fainter_product} and {fainter_carousel}. Of $dCₜ/dW$ with $W_f$, $W_i$, $W_c$ the carousel
-alone misses {carousel_of_gradient}, the product {product_of_gradient}: on such weights the carousel alone is
-not enough. To be exact, multiply the Jacobians of all of $[h; C]$ and read the block afterwards (line 14).
+Answer: $∂Cₜ/∂Cₜ₋₁$ is line 8: the carousel $diag(fₜ)$, and a term each for the forget gate, the input gate
+and the candidate, which depend on $Cₜ₋₁$ through $hₜ₋₁$. For one step this is exact. A product of such
+factors is not $dCₜ/dCₖ$, because $oᵢ$ depends on earlier cell states too (line 13). The size of the error
+depends on the weights. With these weights, over 1 to {lags} steps, the product is off by {product} relative
+to the largest entry, and the carousel alone by {carousel}. With recurrent weights a tenth as large, the
+errors are {fainter_product} and {fainter_carousel}. In $dCₜ/dW$ for $W_f$, $W_i$ and $W_c$, the error of the
+carousel alone is {carousel_of_gradient}, and that of the product {product_of_gradient}: with such weights the
+carousel alone is not enough. For the exact gradient, multiply the Jacobians of the whole state $[h; C]$, and
+read the block afterwards (line 14).
 
-Slip: The sheet's line opens a bracket after each $σ′$ and closes one, at the very end; it adds $fₜ$, a
-vector, to matrices, takes $σ′$ at $W_f δ$ and not at the gate's own $a_f$, and has no $W_c$ where $tanh′(δ)$
-stands; $W_f$ must be the part that multiplies $hₜ₋₁$. Lines 10 and 11 show two readings of it, line 8 shows
-what is meant. The footnote neglects that $Cₜ$ depends on gates and these on $W$. To the letter that would
-leave no gradient at all; lines 19 to 23 show what is lost where gates are held fixed as $C$ moves, lines 24
-to 27 what that means for the gradient.
+Slip: The sheet's line opens a bracket after each $σ′$, but closes only one, at the end. It adds the vector
+$fₜ$ to matrices. It takes $σ′$ at $W_f δ$ instead of $a_f$. It has $tanh′(δ)$ without $W_c$. Its $W_f$ must
+be the part that multiplies $hₜ₋₁$. Lines 10 and 11 show two readings of it, and line 8 shows what is meant.
+The footnote neglects that $Cₜ$ depends on the gates, and the gates on $W$. Taken literally, this would leave
+no gradient at all. Lines 19 to 23 show what is lost if the gates are held fixed while $C$ changes, and lines
+24 to 27 what this means for the gradient.
 """
 
 
@@ -108,7 +112,7 @@ def _write_lag_lines() -> str:
                 f"dCₜ/dC{start} ≠ {right}\n"
                 f"    left = [0, I] ∂sₜ/∂s{start} [diag(o{start} ⊙ tanh′(C{start})); I]\n"
                 f"    right = {symbol}{start}\n"
-                f"    what {name} leaves out over {lag} step{'s' * (lag > 1)}"
+                f"    {name} leaves a part out over {format_steps(lag)}"
             )
     return "\n".join(lines)
 

@@ -95,7 +95,7 @@ def _lines(net: DerivationNetwork, state: str) -> list[DerivationLine]:
         ),
         DerivationLine(
             f"∂L/∂W = {' + '.join(_chain(state, *pair) for pair in pairs)}",
-            f"the lines before put into (1): the sum in full, {len(pairs)} terms",
+            f"the lines before, inserted into (1): the sum in full, {len(pairs)} terms",
         ),
         *(_power_lines(net, state) if net.steps > 2 else []),
     ]
@@ -123,11 +123,10 @@ def _power_lines(net: DerivationNetwork, state: str) -> list[DerivationLine]:
         ),
         DerivationLine(
             f"{whole} {'=' if equal else '≠'} {raised(f'({_factor(state, T)})', T - 1)}",
-            "here, and not in general, the same matrix times itself: this cell's Jacobian is the same at "
-            "every step"
+            "a power here, because this cell's Jacobian is the same at every step; in general it is none"
             if equal
-            else "not one matrix times itself, as the sheet says for short: $W$ is the same at every step, "
-            "but the slopes are taken at each step's own state",
+            else "no power of one matrix, as the sheet says for short: $W$ is the same at every step, but "
+            "each step has slopes of its own",
             symbols={"P": power},
             checks={} if equal else {"left": chain, "right": "P"},
             tolerance=ROUNDING,

@@ -14,14 +14,14 @@ TEXT = f"""
 (a) What do the gates $fₜ$, $iₜ$ and $oₜ$ do? (b) Which of $fₜ, iₜ, oₜ, C̃ₜ, Cₜ, hₜ$ are always positive?
 
 fₜ = σ(W_f hₜ₋₁ + U_f xₜ + b_f)  for each t
-    the forget gate: on the left by gradflow's own cell with the same weights, at all of {STEPS} steps.
-    The sheet writes $[W_f, U_f]$ as one matrix
+    the forget gate. The left side is computed by gradflow's own cell with the same weights, at all {STEPS}
+    steps. The sheet writes $[W_f, U_f]$ as one matrix
 iₜ = σ(W_i hₜ₋₁ + U_i xₜ + b_i)  for each t
     the input gate
 C̃ₜ = tanh(W_c hₜ₋₁ + U_c xₜ + b_c)  for each t
     the candidate
 Cₜ = fₜ ⊙ Cₜ₋₁ + iₜ ⊙ C̃ₜ  for each t
-    the cell state: what is kept of the old, and what is let in of the new
+    the cell state: what is kept of the old state, and what is added of the candidate
 oₜ = σ(W_o hₜ₋₁ + U_o xₜ + b_o)  for each t
     the output gate
 hₜ = oₜ ⊙ tanh(Cₜ)  for each t
@@ -33,8 +33,8 @@ Cₜ = C̃ₜ  for fₜ = 0 and iₜ = 1
 Cₜ = Cₜ₋₁ + C̃ₜ  for fₜ = 1 and iₜ = 1
     $fₜ = 1$ and $iₜ = 1$: the candidates are added up
 |fₜ ⊙ Cₜ₋₁| ≤ |Cₜ₋₁|  for each t
-    between the extremes each unit of the forget gate says which share of its unit of $C$ stays: never more
-    than there was
+    between these extremes each unit of the forget gate is the share of its unit of $C$ that is kept, at most
+    1
 hₜ = 0  for oₜ = 0
     $oₜ = 0$: nothing is shown
 hₜ = tanh(Cₜ)  for oₜ = 1
@@ -47,12 +47,12 @@ hₜ = tanh(Cₜ)  for oₜ = 1
 0 < oₜ  for each t
     the same
 fₜ < 1  for each t
-    and so for $iₜ$ and $oₜ$
+    the same holds for $iₜ$ and $oₜ$
 |C̃ₜ| < 1  for each t
     a tanh lies between $−1$ and 1
 min C̃ₜ < 0  for one step from 0
-    and takes either sign: the smallest entry after one step from the state 0 with $b_c = 0$, over {STEPS}
-    inputs and their negatives
+    and takes both signs. The left side is the smallest entry after one step from the state 0 with $b_c = 0$,
+    over {STEPS} inputs and their negatives
 |hₜ| < 1  for each t
     $oₜ$ in $(0, 1)$ times a tanh
 min hₜ < 0  for one step from 0
@@ -60,14 +60,14 @@ min hₜ < 0  for one step from 0
 min Cₜ < 0  for one step from 0
     after one step from 0, $C₁ = i₁ ⊙ C̃₁$
 |Cₜ| < |Cₜ₋₁| + 1  for each t
-    $fₜ$, $iₜ$ and $|C̃ₜ|$ are under 1: the cell state can leave $(−1, 1)$, but by less than 1 a step
+    $fₜ$, $iₜ$ and $|C̃ₜ|$ are below 1: the cell state can leave $(−1, 1)$, but grows by less than 1 per step
 1 < max Cₜ  for fₜ = iₜ = C̃ₜ = 1
-    and does: with $fₜ = iₜ = 1$ and $C̃ₜ = 1$ it counts, {STEPS} steps long
+    and it does leave it: with $fₜ = iₜ = C̃ₜ = 1$ it counts the steps, here {STEPS}
 
-Answer: (a) Each gate sees $hₜ₋₁$ and $xₜ$. Unit by unit, $fₜ$ says which share of the old cell state is kept,
-$iₜ$ which share of the candidate $C̃ₜ$ is added to it, $oₜ$ which share of $tanh(Cₜ)$ is shown to the rest of
-the network. (b) Only the gates $fₜ$, $iₜ$, $oₜ$: as values of $σ$ they lie in $(0, 1)$. $C̃ₜ$ and $hₜ$ lie in
-$(−1, 1)$, $Cₜ$ may be any number, and all three take both signs.
+Answer: (a) Each gate is computed from $hₜ₋₁$ and $xₜ$. In each unit, $fₜ$ is the share of the old cell state
+that is kept, $iₜ$ the share of the candidate $C̃ₜ$ that is added to it, and $oₜ$ the share of $tanh(Cₜ)$ that
+the rest of the network receives. (b) Only the gates $fₜ$, $iₜ$, $oₜ$: as values of $σ$ they lie in $(0, 1)$.
+$C̃ₜ$ and $hₜ$ lie in $(−1, 1)$, $Cₜ$ may be any number, and all three take both signs.
 """
 
 

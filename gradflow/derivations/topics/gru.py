@@ -26,22 +26,24 @@ $∂hₜ/∂hₜ₋₁$. When does the gradient stay as it is, and what is alway
 ∂(rₜ ⊙ v)/∂hₜ₋₁ = diag(rₜ) W_n + diag(v) · ∂rₜ/∂hₜ₋₁
     product rule, with $v = W_n hₜ₋₁ + c$, whose derivative is $W_n$
 ∂nₜ/∂hₜ₋₁ = diag(tanh′(a_n)) (diag(rₜ) W_n + diag(v ⊙ σ′(a_r)) W_r)
-    chain rule on $nₜ = tanh(a_n)$ with (3) inside, and (1) put into that
+    chain rule on $nₜ = tanh(a_n)$ with (3) inside, and (1) inserted into (3)
 ∂((1 − zₜ) ⊙ nₜ)/∂hₜ₋₁ = diag(1 − zₜ) · ∂nₜ/∂hₜ₋₁ − diag(nₜ) · ∂zₜ/∂hₜ₋₁
     product rule: $1 − zₜ$ falls as $zₜ$ rises
 ∂(zₜ ⊙ hₜ₋₁)/∂hₜ₋₁ = diag(zₜ) + diag(hₜ₋₁) · ∂zₜ/∂hₜ₋₁
     product rule again
 ∂hₜ/∂hₜ₋₁ = diag(zₜ) + diag((hₜ₋₁ − nₜ) ⊙ σ′(a_z)) W_z + diag((1 − zₜ) ⊙ tanh′(a_n) ⊙ rₜ) W_n
     + diag((1 − zₜ) ⊙ tanh′(a_n) ⊙ v ⊙ σ′(a_r)) W_r
-    the sum of (5) and (6) with (2) and (4) put in: the carousel $diag(zₜ)$ and three ways through the gates
+    the sum of (5) and (6), with (2) and (4) inserted: the carousel $diag(zₜ)$, and the paths through the
+    update gate, the candidate and the reset gate
 J = ∂hₜ/∂hₜ₋₁  for gradflow's own cell
-    $J$ is the right side of (7); on the right stands the Jacobian that gradflow's own cell computes
+    $J$ is the right side of (7). The right side of this line is the Jacobian that gradflow's own cell
+    computes
 dhₜ/dhₖ = ∏ᵢ₌ₖ₊₁ᵗ ∂hᵢ/∂hᵢ₋₁  for gradflow's own cell
-    nothing is neglected here: $h$ is the whole state, so that a product of (7) is the derivative by every way
-    (not so in an LSTM, 5-3d); $t − k = {LAG}$, the factors by gradflow's own cell
+    this neglects nothing: $h$ is the whole state, so a product of factors (7) is the total derivative. (In an
+    LSTM it is not: 5-3d.) Here $t − k = {LAG}$, and the factors are those of gradflow's own cell
 hₜ = hₖ  for zₜ = 1
-    the carousel: $zᵢ = 1$ at every step (a bias of 1000), and $hᵢ = 0 ⊙ nᵢ + 1 ⊙ hᵢ₋₁$; after {FAR_LAG}
-    steps, by gradflow's own cell
+    the carousel: $zᵢ = 1$ at every step (a bias of 1000), and $hᵢ = 0 ⊙ nᵢ + 1 ⊙ hᵢ₋₁$; checked after
+    {FAR_LAG} steps of gradflow's own cell
 ∂hₜ/∂hₖ = I  for zₜ = 1
     with $zᵢ = 1$ and $σ′(a_z) = 0$ only $diag(zᵢ) = I$ is left of (7); over {FAR_LAG} steps, exactly
 hₜ = nₜ  for zₜ = 0
@@ -53,7 +55,7 @@ hₜ = nₜ  for zₜ = 0
 |nₜ| < 1  for each t
     the candidate is a tanh, and so of either sign
 |hₜ| < 1  for each t from 0
-    $hₜ$ lies between $nₜ$ and $hₜ₋₁$, and so under 1 if $h₀$ does: a GRU cannot count as an LSTM does
+    $hₜ$ lies between $nₜ$ and $hₜ₋₁$, so $|hₜ| < 1$ if $|h₀| < 1$: a GRU cannot count as an LSTM can
 
 Answer: Line 7: $diag(zₜ)$, and a term for each gate. The update gate $zₜ$ is forget gate and input gate in
 one: at $zₜ = 1$ the state is kept and $∂hₜ/∂hₖ = I$ over any number of steps, at $zₜ = 0$ it is replaced by

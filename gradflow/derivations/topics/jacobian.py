@@ -24,7 +24,7 @@ e⁻ᶻ/(1 + e⁻ᶻ)² = σ(z) (1 − σ(z))  for each entry z
 ∂yᵢ/∂xⱼ = σ′(zᵢ) · ∂zᵢ/∂xⱼ  for each i and j
     chain rule: $yᵢ$ depends on $x$ through $zᵢ$ alone, because $σ$ acts entry by entry
 ∂yᵢ/∂xⱼ = σ′(zᵢ) Wᵢⱼ  for each i and j
-    (2) put into (5)
+    (2) inserted into (5)
 (diag(σ′(z)) W)ᵢⱼ = σ′(zᵢ) Wᵢⱼ  for each i and j
     a diagonal matrix from the left multiplies row $i$ by its $i$-th entry
 ∂y/∂x = diag(σ′(Wx)) W

@@ -36,10 +36,10 @@ QΛᵏQ⁻¹ · QΛQ⁻¹ = QΛᵏΛQ⁻¹
 ΛᵏΛ = Λᵏ⁺¹
     diagonal matrices are multiplied entry by entry: $λᵢᵏ λᵢ = λᵢᵏ⁺¹$
 Mᵏ⁺¹ = QΛᵏ⁺¹Q⁻¹
-    (7) put into (6): the statement for $k + 1$, which ends the induction
+    (7) inserted into (6): the statement for $k + 1$, which ends the induction
 
-Answer: $Mⁿ = QΛⁿQ⁻¹$ holds for $n = 1$, and with $k$ for $k + 1$, hence for every $n ≥ 1$; for $n = 0$ both
-sides are $I$. So $Mⁿ$ does what the $λᵢⁿ$ do: $Q$ and $Q⁻¹$ stay as they are.
+Answer: $Mⁿ = QΛⁿQ⁻¹$ holds for $n = 1$. If it holds for $k$, it holds for $k + 1$, and so it holds for every
+$n ≥ 1$. For $n = 0$ both sides are $I$. Only the $λᵢⁿ$ change with $n$; $Q$ and $Q⁻¹$ stay as they are.
 """
 
 

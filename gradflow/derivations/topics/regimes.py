@@ -30,27 +30,28 @@ LARGE = 1000.0  # what a power that explodes gets past, and one that vanishes th
 DOUBLINGS = 60
 
 GENERAL = (
-    "In general $Wⁿ$ does what $λᵢⁿ$ do: where $W$ is diagonalizable it is $QΛⁿQ⁻¹$, and where it is not, a "
-    "polynomial in $n$ comes in addition. If every $|λᵢ| < 1$, $Wⁿ → 0$, and a gradient that is multiplied "
-    "by $W$ at every step vanishes, though it may grow first where $W$ is far from normal. If any $|λᵢ| > "
-    "1$, $‖Wⁿ‖ → ∞$, whatever the others are, and a gradient $gᵀWⁿ$ explodes unless $g$ is at right angles "
-    "to all that belongs to such $λᵢ$. If all $λᵢ = 1$ and $W$ is diagonalizable, $W = QIQ⁻¹ = I$ and "
-    "nothing changes; if it is not, $Wⁿ$ grows like a power of $n$, though no eigenvalue says so."
+    "In general the powers $λᵢⁿ$ decide. If $W$ is diagonalizable, $Wⁿ = QΛⁿQ⁻¹$. If it is not, polynomials "
+    "in $n$ multiply the $λᵢⁿ$. If every $|λᵢ| < 1$, $Wⁿ → 0$: a gradient that is multiplied by $W$ at every "
+    "step vanishes. If $W$ is far from normal, the gradient may grow first. If any $|λᵢ| > 1$, $‖Wⁿ‖ → ∞$, "
+    "whatever the other eigenvalues are: a gradient $gᵀWⁿ$ explodes. It does not explode if $g$ is "
+    "orthogonal to all eigenvectors of these $λᵢ$, generalized eigenvectors included. If all $λᵢ = 1$ and "
+    "$W$ is diagonalizable, $W = QIQ⁻¹ = I$ and nothing changes. If all $λᵢ = 1$ and $W$ is not "
+    "diagonalizable, $‖Wⁿ‖$ grows like a power of $n$, although no $|λᵢ|$ is above 1."
 )
 # what is seen of each regime, and why its consequence holds
 OBSERVED = {
     "vanishing": "every $|λᵢ| < 1$, so that $Wⁿ → 0$",
-    "exploding": "there is a $|λᵢ| > 1$, so that $‖Wⁿ‖ → ∞$",
-    "preserving": "the largest $|λᵢ|$ is 1 and has its eigenvectors: $Wⁿ$ neither vanishes nor explodes",
-    "polynomial": "to rounding the largest $|λᵢ|$ is 1 and lacks eigenvectors: $Wⁿ$ grows like a power of "
-    "$n$",
-    "nilpotent": "every $λᵢ = 0$, so that $Wⁿ = 0$ as soon as $n$ is the number of rows",
-    "undecided": "rounding leaves open whether the largest $|λᵢ|$ is under or over 1",
+    "exploding": "some $|λᵢ| > 1$, so that $‖Wⁿ‖ → ∞$",
+    "preserving": "the largest $|λᵢ|$ is 1 and no eigenvector is missing: $Wⁿ$ neither vanishes nor explodes",
+    "polynomial": "the largest $|λᵢ|$ is 1 up to rounding, and eigenvectors are missing: $Wⁿ$ grows like a "
+    "power of $n$",
+    "nilpotent": "every $λᵢ = 0$, so that $Wⁿ = 0$ if $n$ is at least the number of rows",
+    "undecided": "rounding leaves open whether the largest $|λᵢ|$ is below or above 1",
 }
 CONSEQUENCES = {
-    "vanishing": "every $|λᵢ| < 1$: the bound goes to 0, and $Wⁿ$ with it",
-    "exploding": "one $|λᵢ| > 1$ is enough: $ρⁿ$ grows past any bound",
-    "polynomial": "no $|λᵢ| > 1$, and yet $Wⁿ$ grows, because on the unit circle eigenvectors are missing",
+    "vanishing": "every $|λᵢ| < 1$, so the upper bound goes to 0, and $‖Wⁿ‖$ too",
+    "exploding": "one $|λᵢ| > 1$ is enough, because the lower bound $ρⁿ$ grows without limit",
+    "polynomial": "no $|λᵢ| > 1$, but $‖Wⁿ‖$ grows, because eigenvectors of a $|λᵢ| = 1$ are missing",
 }
 SLIP = (
     "The printed decomposition is not one of $W$: $Q$ and $Q⁻¹$ are swapped. With $Q_s = [0.8, −0.6; 0.6, "
@@ -65,21 +66,21 @@ SLIP_LINES = [
         "they give $[0.58, −0.24; −0.24, 0.72]$",
         checks={"left": "[0.58, −0.24; −0.24, 0.72]", "right": "[0.58, 0.24; 0.24, 0.72]"},
     ),
-    DerivationLine("Q_s⁻¹Λ_sQ_s = W", "with the same two: $Q$ and $Q⁻¹$ are swapped"),
+    DerivationLine("Q_s⁻¹Λ_sQ_s = W", "the same matrices in the right order: the sheet swaps $Q$ and $Q⁻¹$"),
     DerivationLine(
         "Q_s⁻¹ = Q_sᵀ",
-        "the columns are orthonormal, as those of $Q$ can be chosen for every symmetric matrix: that is why "
-        "the slip is easy to miss",
+        "the columns are orthonormal, because $W$ is symmetric. This makes the slip easy to miss",
     ),
     DerivationLine(
         "W = [0.6, 0.8; 0.8, −0.6] [0.9, 0; 0, 0.4] [0.6, 0.8; 0.8, −0.6]",
-        "a right one, $QΛQ⁻¹$ with the larger eigenvalue first; this $Q$ is its own inverse",
+        "a correct $QΛQ⁻¹$, with the larger eigenvalue first; this $Q$ is its own inverse",
     ),
 ]
 PARTS = DerivationLine(
     "W³⁰ = 0.9³⁰ [0.36, 0.48; 0.48, 0.64] + 0.4³⁰ [0.64, −0.48; −0.48, 0.36]",
-    "the sum over eigenvalues that $QΛ³⁰Q⁻¹$ is, with $vvᵀ$ of $v = [0.6; 0.8]$ and of $v = [0.8; −0.6]$: "
-    "the second part is $3·10⁻¹¹$ of the first, and everything visible belongs to 0.9",
+    "$QΛ³⁰Q⁻¹$ as a sum over eigenvalues. The matrices are $vvᵀ$, with the eigenvector $v = [0.6; 0.8]$ of "
+    "0.9 and $v = [0.8; −0.6]$ of 0.4. The second term is $3·10⁻¹¹$ times as large as the first, too small "
+    "for six digits",
     tolerance=1e-13,
 )
 
@@ -177,7 +178,8 @@ def _power_lines(case: _PowerCase) -> list[DerivationLine]:
         lines.append(
             DerivationLine(
                 f"{name} = {write_numbers(power.array)}",
-                f"{n} factors $W$, with $W = {write_numbers(case.W)}$; printed and compared to six digits",
+                f"the product of {n} factors $W = {write_numbers(case.W)}$, printed and compared to six "
+                "digits",
                 tolerance=SIX_DIGITS,
             )
         )
@@ -192,8 +194,8 @@ def _power_lines(case: _PowerCase) -> list[DerivationLine]:
     lines.append(
         DerivationLine(
             f"{raised('ρ', n)} ≤ ‖{name}‖",
-            "$ρ$ is the largest $|λᵢ|$, $‖·‖$ the largest singular value: an eigenvector $v$ of norm 1 that "
-            "belongs to it has $‖Wⁿv‖ = ρⁿ$, whatever the matrix",
+            "$ρ$ is the largest $|λᵢ|$ and $‖·‖$ the largest singular value. For every matrix, an "
+            "eigenvector $v$ of that $λᵢ$ with $‖v‖ = 1$ has $‖Wⁿv‖ = ρⁿ$",
             symbols={raised("ρ", n): number_power(case.radius.low, n).value()},
         )
     )
@@ -207,16 +209,16 @@ def _upper_bound(case: _PowerCase) -> DerivationLine:
     if case.spectrum.diagonalizable:
         return DerivationLine(
             f"‖{raised('W', n)}‖ ≤ κ(Q) {raised('ρ', n)}",
-            "$‖QΛⁿQ⁻¹‖ ≤ ‖Q‖ ‖Λⁿ‖ ‖Q⁻¹‖$, with $κ(Q) = ‖Q‖ ‖Q⁻¹‖$ and $‖Λⁿ‖ = ρⁿ$: apart from a factor that "
-            f"does not depend on $n$, here $κ(Q) = {write_numbers(case.condition)}$, $ρ$ alone decides",
+            "$‖QΛⁿQ⁻¹‖ ≤ ‖Q‖ ‖Λⁿ‖ ‖Q⁻¹‖$, with $‖Λⁿ‖ = ρⁿ$ and $κ(Q) = ‖Q‖ ‖Q⁻¹‖$, here "
+            f"${write_numbers(case.condition)}$. This factor does not depend on $n$, so $ρ$ alone decides",
             symbols={raised("ρ", n): number_power(case.radius.high, n).value()},
         )
     last = "ᵐ⁻¹" if m - 1 <= n else raised("", n)
     return DerivationLine(
         f"‖{raised('W', n)}‖ ≤ Σₖ₌₀{last} {n}ᵏ ρ^{{{n} − k}} ‖N‖ᵏ",
-        "$W$ is not diagonalizable, so there is no $κ(Q)$. By Schur $W = V(D + N)Vᴴ$ with a unitary $V$, "
-        f"$D$ the eigenvalues and $N$ strictly upper triangular, so that $Nᵐ = 0$ ($m = {m}$ "
-        "rows) and $‖N‖$ its Frobenius norm: $ρⁿ$ times a polynomial in $n$",
+        "$W$ is not diagonalizable, so there is no $Q$. Schur's decomposition is $W = V(D + N)Vᴴ$: $V$ is "
+        f"unitary, $D$ has the eigenvalues, and $N$ is strictly upper triangular, so $Nᵐ = 0$ for $m = {m}$ "
+        "rows. $‖N‖$ is the Frobenius norm. The bound is $ρⁿ$ times a polynomial in $n$",
         symbols={"m": m, "ρ": case.radius.high, "‖N‖": case.departure()},
     )
 
@@ -228,7 +230,7 @@ def _consequence(case: _PowerCase) -> list[DerivationLine]:
         return [
             DerivationLine(
                 f"{raised('W', m)} = 0",
-                f"every eigenvalue is 0 and $W$ has $m = {m}$ rows: $D = 0$, and nothing is left after $m$ "
+                f"every eigenvalue is 0 and $W$ has $m = {m}$ rows, so $D = 0$ and nothing is left after $m$ "
                 "steps",
                 symbols={raised("W", m): matrix_power(Scaled(case.W), m).value.array},
             )
@@ -251,23 +253,23 @@ def _other_matrices(n: int) -> list[DerivationLine]:
     return [
         DerivationLine(
             "1 < ‖[0.9, 1; 0, 0.5]³‖",
-            "every $|λᵢ| < 1$, and yet it grows first, because its eigenvectors are far from orthogonal: a "
-            "bound that goes to 0 need not start at 1",
+            "every $|λᵢ| < 1$, but the norm grows first, because the eigenvectors are far from orthogonal: "
+            "the upper bound goes to 0, but starts above 1",
         ),
         DerivationLine(
             f"{raised('[1.1, 0; 0, 0.5]', n)} = [{raised('1.1', n)}, 0; 0, {raised('0.5', n)}]",
-            "one eigenvalue over 1, one under it: the norm is $1.1ⁿ$ and grows past any bound; only what "
-            "has no part along the eigenvector $[1; 0]$ escapes, and vanishes like $0.5ⁿ$",
+            "one eigenvalue is above 1 and one below: the norm is $1.1ⁿ$ and grows without limit. Only a "
+            "vector without a part along the eigenvector $[1; 0]$ vanishes, like $0.5ⁿ$",
         ),
         DerivationLine(
             "QIQ⁻¹ = I",
-            "all eigenvalues 1 and diagonalizable: then $Λ = I$, whatever $Q$ is, and $Wⁿ = W = I$",
+            "if all eigenvalues are 1 and $W$ is diagonalizable, $Λ = I$, and $Wⁿ = W = I$ for every $Q$",
             symbols={"Q": Q, "Q⁻¹": np.linalg.inv(Q), "I": np.eye(2)},
         ),
         DerivationLine(
             f"{raised('[1, 1; 0, 1]', n)} = [1, {n}; 0, 1]",
-            "all eigenvalues 1 and not diagonalizable (there is one eigenvector, $[1; 0]$): not the "
-            "identity, and it grows like $n$",
+            "all eigenvalues are 1, but there is only one eigenvector, $[1; 0]$: the matrix is not the "
+            "identity, and its powers grow like $n$",
         ),
     ]
 
@@ -275,8 +277,8 @@ def _other_matrices(n: int) -> list[DerivationLine]:
 def _observe(case: _PowerCase) -> str:
     """Return what is seen of the powers of the sheet's matrix."""
     power, share = np.linalg.matrix_power(case.W, case.n), (4 / 9) ** case.n
-    rest = f"is by then {share:.2g} of that" if share > SIX_DIGITS else "is no longer visible in six digits"
+    rest = f"{share:.2g} times as large" if share > SIX_DIGITS else "too small to show in six digits"
     return (
         f"For $n = {case.n}$ the entries lie between {power.min():.3g} and {power.max():.3g}. The powers "
-        f"vanish like $0.9ⁿ$, along the eigenvector $[0.6; 0.8]$; what belongs to 0.4 {rest}."
+        f"vanish like $0.9ⁿ$, along the eigenvector $[0.6; 0.8]$. The part of the eigenvalue 0.4 is {rest}."
     )

@@ -7,9 +7,10 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from gradflow.drawing import DEFAULT_CHOICE, DrawingChoice
-from gradflow.errors import DataError
+from gradflow.errors import DataError, UsageError
 from gradflow.extras import import_extra
-from gradflow.record import Record
+from gradflow.printable import describe_argument
+from gradflow.record import Record, check_record
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -43,7 +44,8 @@ def figure(
     Raises
     ------
     UsageError
-        If the table, or the record, has no picture, or if there are not as many labels as curves.
+        If the table, or the record, has no picture, if there are not as many labels as curves, or if an
+        argument has another type.
     DataError
         If matplotlib is not installed; ``gradflow-rnn[plot]`` installs it.
 
@@ -54,8 +56,24 @@ def figure(
     >>> [axes.get_xlabel() for axes in sheet.axes]
     ['exponent k', 'real part']
     """
-    sheet: Figure = _load_drawer().draw_figure(record, table, DrawingChoice(tuple(labels), bounds))
+    check_record(record)
+    choice = DrawingChoice(_check_labels(labels), bounds)
+    sheet: Figure = _load_drawer().draw_figure(record, table, choice)
     return sheet
+
+
+def _check_labels(labels: Any) -> tuple[str, ...]:
+    """Return labels after a check that they are a list of texts: a text alone is a list of its letters."""
+    try:
+        listed = () if isinstance(labels, str) else tuple(labels)
+    except TypeError:
+        listed = (None,)
+    if isinstance(labels, str) or not all(isinstance(label, str) for label in listed):
+        raise UsageError(
+            f"{describe_argument('labels', labels)}: expected a list of texts, such as ['before', 'after'], "
+            "or leave it out"
+        )
+    return listed
 
 
 def encode_figure(

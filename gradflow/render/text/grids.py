@@ -62,7 +62,7 @@ def make_grids(record: Record, style: Style, screen: int | None = None) -> list[
         if not _stands_side_by_side(table):
             grids.append(_make_table_grid(table, style))
             continue
-        below = [other for other in pending if other.meaning.across == table.meaning.across]
+        below = [other for other in pending if stands_below(other, table)]
         pending = [other for other in pending if other not in below]
         grids.append(_make_side_by_side_grid(table, below, style, screen))
     matrices = get_matrices(record).items()
@@ -84,6 +84,12 @@ def _get_grid_tables(record: Record) -> list[TableRows]:
         (table.name, table.meaning.chapters.table) for table in tables.values() if table.meaning.chapters
     ]
     return [table for name, table in tables.items() if not any(name in names for names in shown_as_chapters)]
+
+
+def stands_below(table: TableRows, main: TableRows) -> bool:
+    """Return whether the fields of a table, a row for each series, are shown below the curves of another."""
+    same_series = main.meaning.across == table.meaning.across
+    return bool(main.meaning.index and main.meaning.across and same_series and not table.meaning.index)
 
 
 def _stands_side_by_side(table: TableRows) -> bool:

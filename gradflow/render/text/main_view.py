@@ -17,6 +17,7 @@ from gradflow.render.text.grids import (
     make_field_rows,
     make_sparklines,
     make_title,
+    stands_below,
 )
 from gradflow.render.values import MAIN_DIGITS, format_estimate, label_series
 
@@ -28,7 +29,7 @@ def make_main_grids(record: Record, style: Style) -> list[TextGrid]:
     """Return the grids of the main table and of the tables that are shown below it."""
     tables = list(get_tables(record).values())
     return [
-        _make_grid(table, [other for other in tables[1:] if _stands_below(other, table)], tables, style)
+        _make_grid(table, [other for other in tables[1:] if stands_below(other, table)], tables, style)
         for table in tables
         if _is_shown(table, tables[0]) and not table.meaning.chapters
     ]
@@ -49,18 +50,13 @@ def list_further_names(record: Record) -> list[str]:
     return [*summary, *names, *get_matrices(record)]
 
 
-def _stands_below(table: TableRows, main: TableRows) -> bool:
-    """Return whether the fields of a table are rows below the curves of the main table."""
-    return bool(main.meaning.index and main.meaning.across and table.meaning.across == main.meaning.across)
-
-
 def _make_grid(table: TableRows, below: list[TableRows], tables: list[TableRows], style: Style) -> TextGrid:
     """Return the grid of a table: a column for each series if it has several and an index, else its rows.
 
     Rows have a sparkline if another table has a curve for each of them.
     """
     if not (table.meaning.across and table.meaning.index):
-        curves = [other for other in tables if _stands_below(table, other)]
+        curves = [other for other in tables if stands_below(table, other)]
         return _make_row_grid(table, curves, style)
     keys = get_keys(table)
     rows, remark = make_curve_rows(table, style, style.width, MAIN_DIGITS)
