@@ -59,9 +59,9 @@ dhₜ/dW = Σₖ₌₁ᵗ ∂hₜ/∂hₖ · ∂⁺hₖ/∂W  for t = T
     the middle factor as it is printed, $∂hₖ/∂hₖ = I$: true only where $∂Lₜ/∂hₖ$ goes by way of all later
     states, so that it is $∂Lₜ/∂hₜ · ∂hₜ/∂hₖ$, and the last factor is the immediate one
 
-Answer: $∂L/∂W = Σₜ₌₀ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W$ with $∂hₜ/∂hₖ = ∏ᵢ₌ₖ₊₁ᵗ diag(σ′(zᵢ)) W$: every
-loss goes back to every step at which $W$ was used, through one factor for each step between. The inner sum is
-empty for $t = 0$. For $U$, replace $hₖ₋₁$ by $xₖ$.
+Answer: $∂L/∂W = Σₜ₌₀ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W$ with $∂hₜ/∂hₖ = ∏ᵢ₌ₖ₊₁ᵗ diag(σ′(zᵢ)) W$, and $hₖ₋₁$
+held fixed in $∂⁺hₖ/∂W$: every loss goes back to every step at which $W$ was used, through one factor for each
+step between. The inner sum is empty for $t = 0$. For $U$, replace $hₖ₋₁$ by $xₖ$.
 
 Slip: The sheet prints $∂Lₜ/∂hₖ · ∂hₖ/∂hₖ · ∂hₖ/∂W$. The right factors are $∂Lₜ/∂hₜ$, then $∂hₜ/∂hₖ$, then the
 immediate derivative $∂⁺hₖ/∂W$, with $hₖ₋₁$ held fixed. Lines 12 to 14 show what other readings give.
