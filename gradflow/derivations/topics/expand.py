@@ -39,8 +39,8 @@ def build_topic(seed: int, *, cell: str | None = None, hidden: int = 3, steps: i
         answer=(
             f"${_write_sum(steps, state)}$, in full {format_count(terms, 'term', 'terms')}; in "
             f"$∂⁺{state}ₖ/∂W$ the state before, ${state}ₖ₋₁$, is held fixed. A loss goes back "
-            f"over $n$ steps through $n$ Jacobians{which}. If all of them shrink what they multiply, the terms from far back vanish; "
-            "if they stretch it, those terms outweigh all others."
+            f"over $n$ steps through $n$ Jacobians{which}. If all of them shrink what they multiply, "
+            "the terms from far back vanish; if they stretch it, those terms outweigh all others."
         ),
         slip=(
             "'The matrix $diag(σ′) W$ $n$ times with itself' is loose wording: the factors differ from step "

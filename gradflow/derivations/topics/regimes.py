@@ -32,10 +32,11 @@ DOUBLINGS = 60
 GENERAL = (
     "In general $Wⁿ$ does what $λᵢⁿ$ do: where $W$ is diagonalizable it is $QΛⁿQ⁻¹$, and where it is not, "
     "its entries are sums of $λᵢⁿ$ times a polynomial in $n$. If every $|λᵢ| < 1$, $Wⁿ → 0$, and a gradient "
-    "that is multiplied by $W$ at every step vanishes, though it may grow first where $W$ is far from normal. If any $|λᵢ| > "
-    "1$, $‖Wⁿ‖ → ∞$, whatever the others are, and a gradient $gᵀWⁿ$ explodes unless $g$ is at right angles "
-    "to all that belongs to such $λᵢ$. If all $λᵢ = 1$ and $W$ is diagonalizable, $W = QIQ⁻¹ = I$ and "
-    "nothing changes; if it is not, $Wⁿ$ grows like a power of $n$, though no eigenvalue says so."
+    "that is multiplied by $W$ at every step vanishes, though it may grow first where $W$ is far from "
+    "normal. If any $|λᵢ| > 1$, $‖Wⁿ‖ → ∞$, whatever the others are, and a gradient $gᵀWⁿ$ explodes unless "
+    "$g$ is at right angles to all that belongs to such $λᵢ$. If all $λᵢ = 1$ and $W$ is diagonalizable, $W "
+    "= QIQ⁻¹ = I$ and nothing changes; if it is not, $Wⁿ$ grows like a power of $n$, though no eigenvalue "
+    "says so."
 )
 # what is seen of each regime, and why its consequence holds
 OBSERVED = {
