@@ -4,7 +4,7 @@ A registry maps a name to ``"module:attribute"``, or to ``"module"`` alone. Noth
 is looked up. A help text can therefore list a registry without loading numpy.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
@@ -54,15 +54,21 @@ def load(place: str) -> Any:
     return getattr(loaded, attribute) if attribute else loaded
 
 
-def describe_unknown(kind: str, name: str, valid: Iterable[str]) -> str:
+def describe_unknown(kind: str, name: str, valid: Iterable[str], related: Sequence[str] = ()) -> str:
     """Return the message for a name that is not among ``valid``; it suggests the nearest valid name.
+
+    Where none is spelled like it, the message suggests the ``related`` names.
 
     Examples
     --------
     >>> describe_unknown("cell", "ltsm", ["rnn", "lstm"])
     "unknown cell 'ltsm'; did you mean 'lstm'? Valid: rnn, lstm"
+    >>> describe_unknown("topic", "lstm", ["power"], ["gates", "carousel"])
+    "unknown topic 'lstm'; did you mean 'gates' or 'carousel'? Valid: power"
     """
     names = list(valid)
-    near = get_close_matches(name.lower(), names, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else "."
+    near = get_close_matches(name.lower(), names, n=1) or related
+    *others, last = map(repr, near) if near else [""]
+    meant = f"{', '.join(others)} or {last}" if others else last
+    hint = f"; did you mean {meant}?" if near else "."
     return f"unknown {kind} {name!r}{hint} Valid: {', '.join(names) or 'none'}"

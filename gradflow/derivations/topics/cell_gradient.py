@@ -18,8 +18,8 @@ FAINT_SHARE = 0.1  # of the recurrent weights, to show that what is left out dep
 TEXT = """
 5-3d: the full cell-state gradient
 
-With $fₜ = σ(a_f)$, $iₜ = σ(a_i)$, $C̃ₜ = tanh(a_c)$, each $a = Whₜ₋₁ + Uxₜ + b$ with weights of its own, $Cₜ
-= fₜ ⊙ Cₜ₋₁ + iₜ ⊙ C̃ₜ$ and $hₜ₋₁ = oₜ₋₁ ⊙ tanh(Cₜ₋₁)$, derive $∂Cₜ/∂Cₜ₋₁$; let $δ = oₜ₋₁ ⊙ tanh′(Cₜ₋₁)$.
+In an LSTM $fₜ = σ(a_f)$, $iₜ = σ(a_i)$, $C̃ₜ = tanh(a_c)$, each $a = Whₜ₋₁ + Uxₜ + b$ with weights of its own,
+$Cₜ = fₜ ⊙ Cₜ₋₁ + iₜ ⊙ C̃ₜ$ and $hₜ₋₁ = oₜ₋₁ ⊙ tanh(Cₜ₋₁)$. Derive $∂Cₜ/∂Cₜ₋₁$; let $δ = oₜ₋₁ ⊙ tanh′(Cₜ₋₁)$.
 
 tanh′(C) = 1 − tanh(C)²  for each C
     quotient rule on $tanh = sinh/cosh$; here for every $C$ from step 0 to $t$
