@@ -13,8 +13,8 @@ MAX_SUGGESTED_TOPICS = 4  # a word that more topics use says nothing
 def suggest_topics(text: str, topics: Mapping[str, DerivationTopic]) -> Sequence[str]:
     """Return numbers of the sheet that are written like ``text``, or else topics that use it as a word.
 
-    A number may lack its marks (52c for 5-2c), or its end (5 for 5-1, 5-2 and so on), or have a wrong one. A word may be misspelled
-    if a title has it.
+    A number may lack its marks (52c for 5-2c), or its end (5 for 5-1, 5-2 and so on), or have a wrong one. A
+    word may be misspelled if a title has it.
     """
     letters = re.sub(r"[\W_]", "", text.lower())
     numbers = {topic.exercise.partition(",")[0] for topic in topics.values()}

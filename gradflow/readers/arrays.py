@@ -1,21 +1,23 @@
 """The functions that read a file, standard input or a literal → arrays of float64 or complex128."""
 
 import os
-import re
 from collections.abc import Collection, Iterable
 
 from gradflow.errors import DataError
 from gradflow.readers import READERS
 from gradflow.readers.array_key import select_array
+from gradflow.readers.literal import (
+    LITERAL_EXAMPLE,
+    MAX_QUOTED_LITERAL,
+    could_be_file,
+    looks_like_literal,
+    read_literal,
+)
 from gradflow.readers.messages import prefix_errors, quote
-from gradflow.readers.numerals import is_number
-from gradflow.readers.source import Source, open_source, wrap_bytes
+from gradflow.readers.source import Source, open_source
 from gradflow.readers.stored_array import NumberArray, StoredArray
 from gradflow.readers.unsupported import explain_refusal
 from gradflow.registry import lookup
-
-# The formats that a user may type in place of a file.
-LITERAL_READERS = ("json", "text")
 
 
 def read_arrays(source: str | os.PathLike[str]) -> dict[str, StoredArray]:
@@ -107,7 +109,8 @@ def read_matrix(text: str, key: str | None = None) -> NumberArray:
     Parameters
     ----------
     text : str
-        A literal (``"0.58 0.24; 0.24 0.72"``, ``"[[0.58, 0.24], [0.24, 0.72]]"``), a file, or ``"-"``.
+        A literal (``"0.58 0.24; 0.24 0.72"``, ``"[1/2, 1/3; 0, 1/4]"``, ``"[[0.58, 0.24], [0.24, 0.72]]"``),
+        a file, or ``"-"``.
     key : str, optional
         As for `read_array`.
 
@@ -134,9 +137,7 @@ def read_matrix(text: str, key: str | None = None) -> NumberArray:
     if text == "-":
         return read_array(text, key)
     try:
-        # fsencode restores bytes that the system could not decode: they may be part of a file's name.
-        literal = wrap_bytes(quote(text, 40), os.fsencode(text))
-        arrays = _read_recognized(literal, LITERAL_READERS)
+        literal, arrays = read_literal(text)
     except DataError as no_literal:
         try:
             file = open_source(text)  # A pipe can be read only once.
@@ -171,7 +172,10 @@ def _read_selected(
 
 
 def _describe_neither(text: str, no_file: DataError, no_literal: DataError) -> str:
-    """Return why ``text`` is not a file and, if it looks like numbers, why it is not a literal."""
-    if text.lstrip()[:1] in ("[", "{") or any(is_number(token) for token in re.split(r"[\s,;]+", text)):
-        return f"{quote(text, 40)} as a literal: {no_literal}; as a file: {no_file}"
-    return f"{no_file}; expected a file, - for standard input, or a literal such as '0.58 0.24; 0.24 0.72'"
+    """Return why ``text`` is not a file or, if it looks like numbers, why it is not a literal, or both."""
+    if not looks_like_literal(text):
+        return f"{no_file}; expected a file, - for standard input, or a literal such as {LITERAL_EXAMPLE!r}"
+    shown = quote(text, MAX_QUOTED_LITERAL)
+    if could_be_file(text):
+        return f"{shown} as a literal: {no_literal}; as a file: {no_file}"
+    return f"{shown}: {no_literal}"

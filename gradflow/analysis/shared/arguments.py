@@ -10,6 +10,7 @@ from gradflow.errors import UsageError
 from gradflow.printable import escape_unprintable
 from gradflow.readers.arrays import read_matrix
 from gradflow.readers.in_memory import convert_array
+from gradflow.readers.literal import advise_square
 
 MAX_COUNT_IN_MEMORY = 10**8  # largest number of anything that is held in memory
 MAX_POWER = 10**18  # largest number of anything else
@@ -96,8 +97,6 @@ def square_matrix(source: str | ArrayLike, key: str | None = None) -> NDArray[An
         refuse_without_effect({"key": key}, "on an array, because it names an array of a file")
         matrix = convert_array(source, "matrix")
     if matrix.shape[0] != matrix.shape[1]:
-        raise UsageError(
-            f"the matrix is {'×'.join(map(str, matrix.shape))}; expected a square one: pick a square block "
-            "with a key, 'NAME[rows, columns]'"
-        )
+        advice = advise_square(source if isinstance(source, str) else "-", matrix.shape)
+        raise UsageError(f"the matrix is {'×'.join(map(str, matrix.shape))}; expected a square one: {advice}")
     return matrix
