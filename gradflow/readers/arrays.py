@@ -1,7 +1,7 @@
 """The functions that read a file, standard input or a literal → arrays of float64 or complex128."""
 
 import os
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 
 from gradflow.errors import DataError
 from gradflow.readers import READERS
@@ -16,7 +16,7 @@ from gradflow.readers.literal import (
 from gradflow.readers.messages import prefix_errors, quote
 from gradflow.readers.source import Source, open_source
 from gradflow.readers.stored_array import NumberArray, StoredArray
-from gradflow.readers.unsupported import explain_refusal
+from gradflow.readers.unsupported import explain_refusal, explain_text
 from gradflow.registry import lookup
 
 
@@ -54,7 +54,22 @@ def read_arrays(source: str | os.PathLike[str]) -> dict[str, StoredArray]:
     """
     origin = open_source(source)
     with prefix_errors(origin.name):
-        return _read_recognized(origin, READERS)
+        return _read_recognized(origin)
+
+
+def read_named_arrays(source: str | os.PathLike[str]) -> dict[str, StoredArray]:
+    """Return the arrays of a checkpoint, as `read_arrays` does, but refuse text, which has no names for them.
+
+    Raises
+    ------
+    DataError
+        If the file is text other than JSON, and as for `read_arrays`.
+    """
+    origin = open_source(source)
+    with prefix_errors(origin.name):
+        if _recognize(origin) == "text":
+            raise DataError(explain_text(origin))
+        return _read_recognized(origin)
 
 
 def read_array(
@@ -149,17 +164,22 @@ def read_matrix(text: str, key: str | None = None) -> NumberArray:
 
 def _read_source(source: Source, key: str | None, dimensions: Collection[int]) -> NumberArray:
     with prefix_errors(source.name):
-        arrays = _read_recognized(source, READERS)
+        arrays = _read_recognized(source)
     return _read_selected(source, arrays, key, dimensions)
 
 
-def _read_recognized(source: Source, kinds: Iterable[str]) -> dict[str, StoredArray]:
+def _read_recognized(source: Source) -> dict[str, StoredArray]:
     """Return the arrays that the first reader that recognizes ``source`` finds in it."""
-    for kind in kinds:
-        reader = lookup(READERS, kind, "reader")
-        if reader.recognizes(source):
-            arrays: dict[str, StoredArray] = reader.read(source)
-            return arrays
+    reader = lookup(READERS, _recognize(source), "reader")
+    arrays: dict[str, StoredArray] = reader.read(source)
+    return arrays
+
+
+def _recognize(source: Source) -> str:
+    """Return the name of the first reader that recognizes ``source``."""
+    for kind in READERS:
+        if lookup(READERS, kind, "reader").recognizes(source):
+            return kind
     raise DataError(explain_refusal(source))
 
 
