@@ -209,6 +209,8 @@ def test_claimed_and_own_decomposition_agree():
     again = gradflow.power(matrix, claim_vectors=result.vectors.entries, claim_values=result.values.entries)
     assert again.claim_holds is True
     assert again.claim_slip is None
+    assert again.conclusion.startswith("The claimed decomposition holds: ")
+    assert again.conclusion.endswith(f"\n{result.conclusion}")
     assert all(again.claim.holds)
 
 

@@ -206,7 +206,9 @@ def _measure_powers(
         claim_holds=verdict.holds if verdict else None,
         claim_residual=verdict.residual if verdict else None,
         claim_slip=verdict.slip if verdict else None,
-        conclusion=conclusion(regime, eigen, radius, growth),
+        conclusion="\n".join(
+            filter(None, (verdict and verdict.describe(), conclusion(regime, eigen, radius, growth)))
+        ),
         norms=_norm_table(norms, radius),
         eigenvalues=_eigenvalues(eigen, graded.exponent, steps),
         claim=verdict.table if verdict else None,

@@ -41,6 +41,12 @@ class Verdict(NamedTuple):
     slip: str | None
     table: Claim
 
+    def describe(self) -> str:
+        """Return that the claim holds, with the difference that this rests on; nothing where it does not."""
+        if not self.holds:
+            return ""
+        return f"The claimed decomposition holds: ‖W − QΛQ⁻¹‖/‖W‖ is {self.residual:.2g}."
+
 
 @np.errstate(over="ignore", invalid="ignore")  # what leaves the range of a double is wrong, and said so
 def check_claim(matrix: NDArray[Any], vectors: NDArray[Any], values: NDArray[Any]) -> Verdict:
