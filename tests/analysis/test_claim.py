@@ -22,7 +22,6 @@ def test_the_sheets_own_decomposition_is_found_wrong():
     assert not any(verdict.table.holds)
     assert "Q and Q⁻¹ are swapped" in verdict.slip
     assert "transpose" in verdict.slip
-    assert not verdict.describe()
 
 
 @pytest.mark.parametrize("values", [VALUES, VALUES[None], VALUES[:, None], np.diag(VALUES)])

@@ -92,7 +92,7 @@ class Powers(Record):
     eigenvector_condition: float | None = scalar("κ(Q): the digits that QΛⁿQ⁻¹ may lose")
     kreiss_constant: float | None = scalar("lower bound of K, where K ≤ sup‖Wᵏ‖ ≤ e·size·K")
     regime: str = scalar("what Wⁿ does as n grows")
-    peak_step: int = scalar("step in 0…n with the largest known norm")
+    peak_step: int = scalar("step in 0…n with the largest norm of which a digit is known")
     peak_log10_norm: float = scalar("log₁₀ of this norm; a value above 0 means growth")
     log10_norm: float | None = scalar("log₁₀ ‖Wⁿ‖₂; none if no digit is known")
     power_error: float | None = scalar("bound of the relative error of Wⁿ by rounding; none if 1 or more")

