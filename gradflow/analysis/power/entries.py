@@ -1,7 +1,7 @@
 """Wⁿ of a small W as a sentence shows it: entry by entry, in a few digits, of any size."""
 
 import math
-from decimal import Decimal, localcontext
+from decimal import Context, Decimal, localcontext
 from itertools import chain
 from typing import Any
 
@@ -15,7 +15,8 @@ MAX_WHOLE_ENTRY = 10**7  # up to which integers are written in full
 MAX_EXPONENT = 10**12  # of ten, past which no mantissa is written, as of a norm
 MAX_DOUBLE_EXPONENT = 300  # of ten, up to which a number is written as a double
 ROUNDED_UP_LOG10 = Decimal("2.2e-5")  # a mantissa that is 10 in four digits counts as 1
-DECIMAL_DIGITS = 50  # of logarithms, so that exponents of 22 digits leave enough for a mantissa
+DECIMAL_DIGITS = 32  # of logarithms, so that exponents of 22 digits leave enough for a mantissa
+DECIMAL_LOG10_2 = Decimal(2).log10(Context(prec=DECIMAL_DIGITS))
 SHORT_BITS = 32  # of a number that stands for itself, and not for one that a double cannot hold
 MAX_ROUNDING_EXPONENT = -14  # of two: more than this, relative to Wⁿ, is never called rounding
 
@@ -127,5 +128,5 @@ def _find_log10(part: EnclosedNumber) -> Decimal | None:
     """Return the decimal logarithm of a modulus, None of 0."""
     if not part.middle:
         return None
-    rounded = part.round_to(4 * DOUBLE_BITS)
-    return Decimal(abs(rounded.middle)).log10() + rounded.exponent * Decimal(2).log10()
+    rounded = part.round_to(2 * DOUBLE_BITS)
+    return Decimal(abs(rounded.middle)).log10() + rounded.exponent * DECIMAL_LOG10_2

@@ -100,7 +100,9 @@ class Powers(Record):
     claim_holds: bool | None = scalar("whether the claimed decomposition is right")
     claim_residual: float | None = scalar("‖W − QΛQ⁻¹‖/‖W‖ of the claim, Frobenius")
     claim_slip: str | None = scalar("what is wrong with the claim, and the likely mistake", prose=True)
-    conclusion: str = scalar("in words; in a line before that, a claim that holds", prose=True)
+    conclusion: str = scalar(
+        "in words; in lines of their own a claim that holds, and Wⁿ if W is small", prose=True
+    )
 
     norms: Norms = table(
         "norm of every power",
