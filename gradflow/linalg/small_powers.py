@@ -176,22 +176,18 @@ def _sum_products(
 
 def round_power(entries: list[list[EnclosedEntry]], dtype: DTypeLike) -> TrackedPower:
     """Return an enclosed power in doubles, with its norms and a bound of how far it is off."""
-    flat = list(chain(*entries))
-    top = max((entry.top for entry in flat if not entry.is_zero), default=0)
+    flat = [part for entry in chain(*entries) for part in entry]
+    top = max((part.exponent + part.middle.bit_length() - 1 for part in flat if part.middle), default=0)
     parts = np.array([[[_to_double(part, top) for part in entry] for entry in row] for row in entries])
     array = parts[..., 0] + 1j * parts[..., 1] if np.issubdtype(dtype, np.complexfloating) else parts[..., 0]
-    if all(entry.is_zero for entry in flat):
+    if all(part.is_zero for part in flat):
         return TrackedPower.measure(Scaled(array), -math.inf, -math.inf)
     # what was open before, what the rounding of each entry adds, and what underflows
-    radii = [
-        part.exponent + part.radius.bit_length() - top for entry in flat for part in entry if part.radius
-    ]
-    open_bits = float(
-        np.logaddexp2.reduce([float(max(radius, -MAX_BITS)) for radius in radii] or [-math.inf])
-    )
+    radii = [part.exponent + part.radius.bit_length() - top for part in flat if part.radius]
+    still_open = [float(max(radius, -MAX_BITS)) for radius in radii]
     rounding = math.log2(np.linalg.norm(parts)) - DOUBLE_BITS + 1 if parts.any() else -math.inf
     underflow = LOG2_SMALLEST_DOUBLE + math.log2(parts.size)
-    error = float(np.logaddexp2.reduce([open_bits, rounding, underflow]))
+    error = float(np.logaddexp2.reduce([*still_open, rounding, underflow]))
     return TrackedPower.measure(Scaled.of(array, top), error + top, underflow + top)
 
 
