@@ -78,6 +78,7 @@ class ChapterLayout(NamedTuple):
     formula: str
     text: str
     values: tuple[str, ...]
+    difference: str  # the one of ``values`` that says nothing beside ≤ and <
     holds: str
 
 

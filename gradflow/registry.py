@@ -4,7 +4,7 @@ A registry maps a name to ``"module:attribute"``, or to ``"module"`` alone. Noth
 is looked up. A help text can therefore list a registry without loading numpy.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from importlib import import_module
 from typing import Any
@@ -73,15 +73,21 @@ def load(place: str) -> Any:
     return getattr(loaded, attribute) if attribute else loaded
 
 
-def describe_unknown(kind: str, name: object, valid: Iterable[str]) -> str:
+def describe_unknown(kind: str, name: object, valid: Iterable[str], related: Sequence[str] = ()) -> str:
     """Return the message for what is not among the names ``valid``; it suggests the nearest valid name.
+
+    Where none is spelled like it, the message suggests the ``related`` names.
 
     Examples
     --------
     >>> describe_unknown("cell", "ltsm", ["rnn", "lstm"])
     "unknown cell 'ltsm'; did you mean 'lstm'? Valid: rnn, lstm"
+    >>> describe_unknown("topic", "lstm", ["power"], ["gates", "carousel"])
+    "unknown topic 'lstm'; did you mean 'gates' or 'carousel'? Valid: power"
     """
     names = list(valid)
     near = get_close_matches(name.lower(), names, n=1) if isinstance(name, str) else []
-    hint = f"; did you mean {near[0]!r}?" if near else "."
+    *others, last = map(repr, near or related or [""])
+    meant = f"{', '.join(others)} or {last}" if others else last
+    hint = f"; did you mean {meant}?" if near or related else "."
     return f"unknown {kind} {describe_value(name)}{hint} Valid: {', '.join(names) or 'none'}"

@@ -251,7 +251,10 @@ def _describe_failure(record: Any, verdicts: Sequence[str]) -> str:
     """Return the sentences of the conclusion that state one of the verdicts, or the verdicts alone."""
     word = re.compile(rf"\bis (?:{'|'.join(verdicts)})\b")
     sentences = [line.partition(". ")[0].removesuffix(".") for line in record.conclusion.splitlines()]
-    return "; ".join(sentence for sentence in sentences if word.search(sentence)) or f"the verdict is {', '.join(verdicts)}"
+    return (
+        "; ".join(sentence for sentence in sentences if word.search(sentence))
+        or f"the verdict is {', '.join(verdicts)}"
+    )
 
 
 def _make_style(request: OutputRequest, destination: Destination) -> Style:

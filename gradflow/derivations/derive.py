@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from gradflow.analysis.shared.arguments import check_count, square_matrix
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.derivations.record import Derivation, DerivationLines, DerivedTopics, TopicList
+from gradflow.derivations.suggestions import suggest_topics
 from gradflow.derivations.topics import ALL_TOPICS, DERIVATIONS
 from gradflow.derivations.topics.line import (
     ROUNDING,
@@ -195,10 +196,11 @@ def _choose_names(topic: str, options: Mapping[str, Any]) -> Sequence[str]:
         return [*DERIVATIONS]
     names = [topic] if topic in DERIVATIONS else _find_exercise(topic)
     if not names:
-        numbers = [topic.exercise for topic in _build_all().values()]
+        topics = _build_all()
+        valid, related = [*DERIVATIONS, ALL_TOPICS], suggest_topics(topic, topics)
+        numbers = "; ".join(one.exercise for one in topics.values())
         raise UsageError(
-            f"{describe_unknown('topic', topic, [*DERIVATIONS, ALL_TOPICS])}; or a number of the sheet: "
-            f"{'; '.join(numbers)}"
+            f"{describe_unknown('topic', topic, valid, related)}; or a number of the sheet: {numbers}"
         )
     if len(names) > 1:
         return names

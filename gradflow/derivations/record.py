@@ -16,6 +16,7 @@ CHAPTERS = ChapterLayout(
     formula="formula",
     text="reason",
     values=("entry", "left", "right", "difference"),
+    difference="difference",
     holds="holds",
 )
 

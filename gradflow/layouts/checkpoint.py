@@ -20,7 +20,7 @@ from gradflow.layouts.network import (
     name_layers,
 )
 from gradflow.printable import describe_argument
-from gradflow.readers.arrays import read_arrays
+from gradflow.readers.arrays import read_named_arrays
 from gradflow.readers.in_memory import flatten_state_dict
 from gradflow.readers.messages import prefix_errors, quote
 from gradflow.registry import check_name, describe_unknown, lookup
@@ -241,7 +241,7 @@ def read_checkpoint(
     path: str | PathLike[str], layout: str | None = None, assume: Mapping[str, Any] | None = None
 ) -> Checkpoint:
     """Return the networks as `load` does, but accept assumptions that the file does not leave open."""
-    arrays = read_arrays(path)
+    arrays = read_named_arrays(path)
     return _find_networks(arrays, "standard input" if path == "-" else fspath(path), layout, assume)
 
 

@@ -1,8 +1,7 @@
 """The functions that read a file, standard input or a literal → arrays of float64 or complex128."""
 
 import os
-import re
-from collections.abc import Collection, Iterable
+from collections.abc import Collection
 from numbers import Integral
 from typing import Any
 
@@ -10,15 +9,18 @@ from gradflow.errors import DataError, UsageError
 from gradflow.printable import describe_argument
 from gradflow.readers import READERS
 from gradflow.readers.array_key import select_array
+from gradflow.readers.literal import (
+    LITERAL_EXAMPLE,
+    MAX_QUOTED_LITERAL,
+    could_be_file,
+    looks_like_literal,
+    read_literal,
+)
 from gradflow.readers.messages import prefix_errors, quote
-from gradflow.readers.numerals import is_number
-from gradflow.readers.source import Source, open_source, wrap_bytes
+from gradflow.readers.source import Source, open_source
 from gradflow.readers.stored_array import NumberArray, StoredArray
-from gradflow.readers.unsupported import explain_refusal
+from gradflow.readers.unsupported import explain_refusal, explain_text
 from gradflow.registry import lookup
-
-# The formats that a user may type in place of a file.
-LITERAL_READERS = ("json", "text")
 
 
 def read_arrays(source: str | os.PathLike[str]) -> dict[str, StoredArray]:
@@ -57,7 +59,22 @@ def read_arrays(source: str | os.PathLike[str]) -> dict[str, StoredArray]:
     """
     origin = open_source(source)
     with prefix_errors(origin.name):
-        return _read_recognized(origin, READERS)
+        return _read_recognized(origin)
+
+
+def read_named_arrays(source: str | os.PathLike[str]) -> dict[str, StoredArray]:
+    """Return the arrays of a checkpoint, as `read_arrays` does, but refuse text, which has no names for them.
+
+    Raises
+    ------
+    DataError
+        If the file is text other than JSON, and as for `read_arrays`.
+    """
+    origin = open_source(source)
+    with prefix_errors(origin.name):
+        if _recognize(origin) == "text":
+            raise DataError(explain_text(origin))
+        return _read_recognized(origin)
 
 
 def read_array(
@@ -112,7 +129,8 @@ def read_matrix(text: str | os.PathLike[str], key: str | None = None) -> NumberA
     Parameters
     ----------
     text : str or path-like
-        A literal (``"0.58 0.24; 0.24 0.72"``, ``"[[0.58, 0.24], [0.24, 0.72]]"``), a file, or ``"-"``.
+        A literal (``"0.58 0.24; 0.24 0.72"``, ``"[1/2, 1/3; 0, 1/4]"``, ``"[[0.58, 0.24], [0.24, 0.72]]"``),
+        a file, or ``"-"``.
     key : str, optional
         As for `read_array`.
 
@@ -139,9 +157,7 @@ def read_matrix(text: str | os.PathLike[str], key: str | None = None) -> NumberA
     if not isinstance(text, str) or text == "-":
         return read_array(text, key)
     try:
-        # fsencode restores bytes that the system could not decode: they may be part of a file's name.
-        literal = wrap_bytes(quote(text, 40), os.fsencode(text))
-        arrays = _read_recognized(literal, LITERAL_READERS)
+        literal, arrays = read_literal(text)
     except DataError as no_literal:
         try:
             file = open_source(text)  # A pipe can be read only once.
@@ -166,17 +182,22 @@ def _check_dimensions(dimensions: Any) -> list[int]:
 
 def _read_source(source: Source, key: str | None, dimensions: Collection[int]) -> NumberArray:
     with prefix_errors(source.name):
-        arrays = _read_recognized(source, READERS)
+        arrays = _read_recognized(source)
     return _read_selected(source, arrays, key, dimensions)
 
 
-def _read_recognized(source: Source, kinds: Iterable[str]) -> dict[str, StoredArray]:
+def _read_recognized(source: Source) -> dict[str, StoredArray]:
     """Return the arrays that the first reader that recognizes ``source`` finds in it."""
-    for kind in kinds:
-        reader = lookup(READERS, kind, "reader")
-        if reader.recognizes(source):
-            arrays: dict[str, StoredArray] = reader.read(source)
-            return arrays
+    reader = lookup(READERS, _recognize(source), "reader")
+    arrays: dict[str, StoredArray] = reader.read(source)
+    return arrays
+
+
+def _recognize(source: Source) -> str:
+    """Return the name of the first reader that recognizes ``source``."""
+    for kind in READERS:
+        if lookup(READERS, kind, "reader").recognizes(source):
+            return kind
     raise DataError(explain_refusal(source))
 
 
@@ -189,7 +210,10 @@ def _read_selected(
 
 
 def _describe_neither(text: str, no_file: DataError, no_literal: DataError) -> str:
-    """Return why ``text`` is not a file and, if it looks like numbers, why it is not a literal."""
-    if text.lstrip()[:1] in ("[", "{") or any(is_number(token) for token in re.split(r"[\s,;]+", text)):
-        return f"{quote(text, 40)} as a literal: {no_literal}; as a file: {no_file}"
-    return f"{no_file}; expected a file, - for standard input, or a literal such as '0.58 0.24; 0.24 0.72'"
+    """Return why ``text`` is not a file or, if it looks like numbers, why it is not a literal, or both."""
+    if not looks_like_literal(text):
+        return f"{no_file}; expected a file, - for standard input, or a literal such as {LITERAL_EXAMPLE!r}"
+    shown = quote(text, MAX_QUOTED_LITERAL)
+    if could_be_file(text):
+        return f"{shown} as a literal: {no_literal}; as a file: {no_file}"
+    return f"{shown}: {no_literal}"

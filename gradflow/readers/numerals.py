@@ -18,19 +18,28 @@ _NUMBER_PATTERN = re.compile(
 )
 
 
-def is_number(token: str) -> bool:
+_FRACTION_PATTERN = re.compile(r"([+-]?\d{1,400})/(\d{1,400})", re.ASCII)
+
+
+def is_number(token: str, *, fractions: bool = False) -> bool:
     """Return whether ``token`` is written as a number, whether or not float64 can hold it.
+
+    With ``fractions`` a fraction of integers is a number, too.
 
     Examples
     --------
     >>> [is_number(token) for token in ("0.5", "1-2i", "1e400", "i", "W_hh", "1_000")]
     [True, True, True, False, False, False]
     """
-    return _NUMBER_PATTERN.fullmatch(_strip_parentheses(token)) is not None
+    inner = _strip_parentheses(token)
+    is_fraction = fractions and _FRACTION_PATTERN.fullmatch(inner) is not None
+    return is_fraction or _NUMBER_PATTERN.fullmatch(inner) is not None
 
 
-def parse_number(token: str) -> float | complex:
+def parse_number(token: str, *, fractions: bool = False) -> float | complex:
     """Return the number that ``token`` writes: complex if it has an imaginary part, else float.
+
+    With ``fractions`` it may be a fraction of integers.
 
     Raises
     ------
@@ -41,7 +50,11 @@ def parse_number(token: str) -> float | complex:
     --------
     >>> parse_number("0.58"), parse_number("1-2i"), parse_number("(3e2j)")
     (0.58, (1-2j), 300j)
+    >>> parse_number("-1/3", fractions=True)
+    -0.3333333333333333
     """
+    if fractions and (fraction := _FRACTION_PATTERN.fullmatch(_strip_parentheses(token))):
+        return _divide(token, int(fraction[1]), int(fraction[2]))
     match = _NUMBER_PATTERN.fullmatch(_strip_parentheses(token))
     if match is None:
         raise DataError(f"{quote(token)} is not a number; expected one such as 0.5, 1e-3 or 1+2j")
@@ -79,6 +92,21 @@ def parse_real(token: str) -> float:
             raise DataError(f"{quote(token)} is not finite; expected a finite number")
         raise DataError(f"{quote(token)} is beyond float64's range, which ends at 1.8e308; rescale the data")
     if value == 0 and re.search("[1-9]", token.lower().partition("e")[0]):
+        raise DataError(f"{quote(token)} is not zero, but too small for float64; rescale the data")
+    return value
+
+
+def _divide(token: str, numerator: int, denominator: int) -> float:
+    """Return the float64 nearest to a fraction."""
+    try:
+        value = numerator / denominator
+    except ZeroDivisionError:
+        raise DataError(f"{quote(token)} divides by 0; expected a fraction such as 1/3") from None
+    except OverflowError:
+        raise DataError(
+            f"{quote(token)} is beyond float64's range, which ends at 1.8e308; rescale the data"
+        ) from None
+    if value == 0 and numerator:
         raise DataError(f"{quote(token)} is not zero, but too small for float64; rescale the data")
     return value
 

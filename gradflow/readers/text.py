@@ -39,15 +39,15 @@ def recognizes(source: Source) -> bool:
     return decode_beginning(source.head) is not None
 
 
-def read(source: Source) -> dict[str, StoredArray]:
-    """Return the one matrix of a text file.
+def read(source: Source, *, fractions: bool = False) -> dict[str, StoredArray]:
+    """Return the one matrix of a text file. With ``fractions`` an entry may be a fraction of integers.
 
     Raises
     ------
     DataError
         As for `parse_text`, or if the file is not text after all.
     """
-    matrix = parse_text(decode_text(source))
+    matrix = parse_text(decode_text(source), fractions=fractions)
     return {
         UNNAMED_ARRAY: StoredArray(
             source.name, UNNAMED_ARRAY, matrix.shape, str(matrix.dtype), lambda: matrix
@@ -55,8 +55,10 @@ def read(source: Source) -> dict[str, StoredArray]:
     }
 
 
-def parse_text(text: str) -> NumberArray:
+def parse_text(text: str, *, fractions: bool = False) -> NumberArray:
     """Return the matrix (rows, columns) that ``text`` writes; it is complex if one of its entries is.
+
+    In a file, 11/29 may be a date. With ``fractions`` it is the fraction.
 
     Raises
     ------
@@ -75,8 +77,8 @@ def parse_text(text: str) -> NumberArray:
     """
     entries: list[float | complex] = []
     width = 0
-    for index, row in enumerate(_list_rows(_list_lines(text)), 1):
-        numbers = _parse_row(row)
+    for index, row in enumerate(_list_rows(_list_lines(text), fractions), 1):
+        numbers = _parse_row(row, fractions)
         width = width or len(numbers)
         if len(numbers) != width or not numbers:
             expected = f"{width} entries as in row 1" if width else "at least 1 entry"
@@ -100,9 +102,11 @@ def _list_lines(text: str) -> list[_TextRow]:
     return rows
 
 
-def _list_rows(lines: list[_TextRow]) -> Iterable[_TextRow]:
+def _list_rows(lines: list[_TextRow], fractions: bool) -> Iterable[_TextRow]:
     """Return the rows of the matrix without the header, and without ``;`` unless it separates columns."""
-    if len(lines) > 1 and not any(is_number(token) for token in re.findall(r"[^\s,;]+", lines[0].text)):
+    if len(lines) > 1 and not any(
+        is_number(token, fractions=fractions) for token in re.findall(r"[^\s,;]+", lines[0].text)
+    ):
         several, lines = True, lines[1:]
     else:
         several = len(lines) > 1
@@ -140,7 +144,7 @@ def _refuse_decimal_commas(lines: Iterable[_TextRow]) -> None:
             )
 
 
-def _parse_row(row: _TextRow) -> Sequence[float | complex]:
+def _parse_row(row: _TextRow, fractions: bool) -> Sequence[float | complex]:
     """Return the numbers of a row."""
     delimiter = next((mark for mark in ";," if mark in row.text), None)
     fields = row.text.split(delimiter)
@@ -159,7 +163,8 @@ def _parse_row(row: _TextRow) -> Sequence[float | complex]:
             ):
                 return values
     return [
-        _parse_entry(row, start, field, delimiter) for start, field in _locate_fields(row.text, delimiter)
+        _parse_entry(row, start, field, delimiter, fractions)
+        for start, field in _locate_fields(row.text, delimiter)
     ]
 
 
@@ -170,17 +175,22 @@ def _locate_fields(text: str, delimiter: str | None) -> Iterator[tuple[int, str]
         yield match.start(), match[0]
 
 
-def _parse_entry(row: _TextRow, start: int, field: str, delimiter: str | None) -> float | complex:
+def _parse_entry(
+    row: _TextRow, start: int, field: str, delimiter: str | None, fractions: bool
+) -> float | complex:
     tokens = field.split()
     leading = len(field) - len(field.lstrip())
     place = f"line {row.line}, character {row.offset + start + leading + 1}"
     if not tokens:
         raise DataError(f"{place}: an entry is missing; write every entry, also a 0")
     if len(tokens) > 1:
+        has_decimal_commas = all(map(_DECIMAL_COMMA_PATTERN.fullmatch, row.text.split()))
+        point = ", and write decimals with a point" if has_decimal_commas else ""
         raise DataError(
-            f"{place}: a blank separates entries here, and {delimiter!r} separates others; use one of them"
+            f"{place}: a blank separates entries here, and {delimiter!r} separates others; "
+            f"use one of them{point}"
         )
     try:
-        return parse_number(tokens[0])
+        return parse_number(tokens[0], fractions=fractions)
     except DataError as error:
         raise DataError(f"{place}: {error}") from error

@@ -30,6 +30,9 @@ def test_a_right_claim_holds_in_every_form_of_lambda(values):
     assert verdict.holds
     assert verdict.slip is None
     assert verdict.residual < 1e-15
+    assert (
+        verdict.describe() == f"The claimed decomposition holds: ‖W − QΛQ⁻¹‖/‖W‖ is {verdict.residual:.2g}."
+    )
 
 
 def test_columns_of_any_length_and_sign_are_eigenvectors():

@@ -65,7 +65,9 @@ def test_a_jordan_block_grows_before_it_decays(eigenvalue, steps, peak):
     assert result.eigenvector_condition is None
     assert result.eigen_route_error is None
     assert result.vectors is None
-    assert any("not diagonalizable" in note for note in result.notes)
+    (note,) = result.notes
+    assert "not diagonalizable, because eigenvectors are missing" in note
+    assert "defective" not in note
     assert f"at step {peak}" in result.conclusion
 
 
@@ -207,6 +209,8 @@ def test_claimed_and_own_decomposition_agree():
     again = gradflow.power(matrix, claim_vectors=result.vectors.entries, claim_values=result.values.entries)
     assert again.claim_holds is True
     assert again.claim_slip is None
+    assert again.conclusion.startswith("The claimed decomposition holds: ")
+    assert again.conclusion.endswith(f"\n{result.conclusion}")
     assert all(again.claim.holds)
 
 

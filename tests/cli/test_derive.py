@@ -97,8 +97,15 @@ def test_checks_exit_0_with_the_numbers_of_every_line_and_no_tick_beside_unequal
     outcome = cli("derive", "carousel", "--checks")
     relations = gradflow.derive("carousel").lines.relation
     assert outcome.code == 0
-    assert outcome.out.count("difference ") == len(relations) + 1  # the last line has the largest
+    of_equations = relations.count("=") + relations.count("≠")
+    assert outcome.out.count("difference ") == of_equations + 1  # the last line has the largest
     assert outcome.out.count("✓\n") == len(relations) - relations.count("≠") < len(relations)
+
+
+def test_checks_of_an_inequality_exit_0_with_both_sides_and_no_difference(cli):
+    outcome = cli("derive", "regimes", "--checks")
+    assert outcome.code == 0
+    assert "left 1  right 1.68054  ✓\n" in outcome.out
 
 
 def test_answer_exits_0_as_one_line_and_leaves_json_unchanged(cli):

@@ -38,6 +38,7 @@ def odd(tmp_path):
     (tmp_path / "empty.pt").write_bytes(b"")
     (tmp_path / "prose.pt").write_text("These are not the weights that you are looking for.")
     (tmp_path / "short.pt").write_bytes(LSTM.read_bytes()[:300])
+    (tmp_path / "pointer.pt").write_text("version https://git-lfs.github.com/spec/v1\nsize 5\n")
     (tmp_path / "wide.csv").write_text("1,2,3,4\n5,6,7,8\n")
     (tmp_path / "bare").mkdir()
     np.savez(tmp_path / "dense.npz", kernel=draw(3, 3))
@@ -53,7 +54,10 @@ REFUSED = {
     "no-file-named": (("inspect",), 2, ["FILE"]),
     "no-such-file": (("inspect", "nowhere.pt"), 1, ["nowhere.pt"]),
     "empty": (("inspect", "empty.pt"), 1, ["empty.pt", "empty"]),
-    "prose": (("inspect", "prose.pt"), 1, ["prose.pt"]),
+    "prose": (("inspect", "prose.pt"), 1, ["prose.pt: is text", "'These are not", "not a checkpoint"]),
+    "numbers": (("inspect", "wide.csv"), 1, ["wide.csv: is text", "'1,2,3,4'", ".safetensors, "]),
+    "pointer": (("inspect", "pointer.pt"), 1, ["pointer.pt: is a pointer of Git LFS", "git lfs pull"]),
+    "convert-prose": (("convert", "prose.pt", "new.npz"), 1, ["prose.pt: is text", "not a checkpoint"]),
     "cut-short": (("inspect", "short.pt"), 1, ["short.pt"]),
     "no-recurrent-layer": (("inspect", "dense.npz"), 1, ["dense.npz", "no recurrent layer", "kernel"]),
     "directory-without": (("inspect", "bare"), 1, ["bare", "no checkpoint", ".safetensors"]),

@@ -146,14 +146,10 @@ def test_file_is_read_with_its_key(several):
     ("text", "words"),
     [
         ("nowhere.npy", ["nowhere.npy: no such file", "or a literal such as"]),
-        ("1.0 O.5", ["as a file: 1.0 O.5: no such file", "as a literal: line 1, character 5: 'O.5'"]),
-        ("1 2; 3", ["no such file", "as a literal: row 2"]),
-        ("1 nan", ["as a literal", "not finite"]),
-        ("[[1, 2], [3]]x", ["as a literal", "not JSON"]),
-        ("[[1, 2", ["as a literal", "not JSON"]),
+        ("5 W.npy", ["as a file: 5 W.npy: no such file", "as a literal: line 1, character 3: 'W.npy'"]),
+        ("0.5,O.5", ["as a file: 0.5,O.5: no such file", "as a literal: line 1, character 5: 'O.5'"]),
         ("", ["''", "expected a file"]),
         ("a\0b", ["'a\\x00b'", "null character"]),
-        ("1 x" + "\n" * 3, ["as a literal", "'x'"]),
         ("x" * 5000, ["File name too long", "or a literal such as"]),
         ("\udcff.npy", ["'\\udcff.npy'", "no such file"]),
     ],
@@ -189,7 +185,7 @@ def test_unreadable_file_is_refused(place, check_refused, monkeypatch):
 
 
 def test_lack_of_memory_is_refused(place, check_refused, monkeypatch):
-    def exhausted(*arguments):
+    def exhausted(*arguments, **options):
         raise MemoryError
 
     monkeypatch.setattr("gradflow.readers.text.parse_text", exhausted)

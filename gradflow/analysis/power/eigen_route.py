@@ -10,6 +10,7 @@ from gradflow.linalg.spectrum import Spectrum
 
 # A relative error worth a warning, and the κ(Q)·eps·n past which one must come whatever was measured.
 MIN_UNTRUSTED_ERROR, MIN_LOST_ERROR = 1e-6, 1e-2
+BY_MULTIPLICATION = "W^n was computed by multiplication instead."
 
 
 def eigen_route_error(eigen: Spectrum, graded: Scaled, steps: int, power: Scaled) -> float | None:
@@ -36,35 +37,34 @@ def warnings(
 ) -> Iterator[str]:
     """Yield what to beware of: where the eigen route, or rounding itself, costs digits."""
     if eigen.diagonalizable is False:
-        count = f"{int(eigen.defective.sum())} of {len(eigen.values)} eigenvalues are defective"
         if eigen.errors[eigen.defective].all():
             yield (
-                f"A matrix within rounding of W is not diagonalizable ({count}): QΛQ⁻¹ would have no digit "
-                "and nothing here comes from it. W^n is from scaled products."
+                "A matrix within rounding of W is not diagonalizable, because eigenvectors are missing: "
+                f"QΛQ⁻¹ would have no correct digit. {BY_MULTIPLICATION}"
             )
         else:
             yield (
-                f"W is not diagonalizable ({count}): there is no QΛQ⁻¹ and nothing here comes from it. "
-                "W^n is from scaled products."
+                "W is not diagonalizable, because eigenvectors are missing: there is no QΛQ⁻¹. "
+                f"{BY_MULTIPLICATION}"
             )
     elif condition is None:
-        yield "Floating point has no Q⁻¹ for this W. W^n is from scaled products."
+        yield f"Floating point has no Q⁻¹ for this W. {BY_MULTIPLICATION}"
     elif route is None and condition * DOUBLE_EPS * steps > MIN_LOST_ERROR:
         yield (
             f"The eigen route QΛ^nQ⁻¹ could not be computed, with κ(Q) = {condition:.1e} and n = {steps}. "
-            "W^n is from scaled products."
+            f"{BY_MULTIPLICATION}"
         )
     elif route is not None and route > MIN_UNTRUSTED_ERROR:
         yield (
             f"The eigen route QΛ^nQ⁻¹ cannot be trusted: with κ(Q) = {condition:.1e} and n = {steps} it is "
-            f"off by a relative {route:.1e} here. W^n is from scaled products."
+            f"off by a relative {route:.1e} here. {BY_MULTIPLICATION}"
         )
     elif route is not None and condition * DOUBLE_EPS * steps > MIN_LOST_ERROR and eigen.errors.any():
         yield (
             f"The eigen route QΛ^nQ⁻¹ differs from W^n by a relative {route:.1e} only, but κ(Q) = "
             f"{condition:.1e} and n = {steps} let rounding cost it "
             f"{_lost_digits(condition * DOUBLE_EPS * steps)}. "
-            "W^n is from scaled products."
+            f"{BY_MULTIPLICATION}"
         )
     if eigen.diagonalizable is None:
         yield "Rounding leaves open whether W is diagonalizable."

@@ -26,6 +26,7 @@ class Growth(NamedTuple):
     peak_log10_norm: float
     zero_from: int | None
     open_peak: bool = False  # whether a step whose norm is not known may have a larger one
+    is_outdone: bool = False  # whether one surely has
 
     def sentence(self, endless: bool) -> str:
         """Return the transient growth and the last norm in words; ``endless``: growth is what is expected."""
@@ -33,8 +34,11 @@ class Growth(NamedTuple):
             return f"W^k is exactly 0 from step {self.zero_from} on."
         last = self._last_norm()
         if self.open_peak:
+            if self.is_outdone and endless:
+                return last
             peak = f"{format_log10(self.peak_log10_norm)} at step {self.peak_step}"
-            return f"The largest norm that is known is {peak}. {last}"
+            others = f"one of the others {'is' if self.is_outdone else 'may be'} larger"
+            return f"Of the norms of which a digit is known, the largest is {peak}; {others}. {last}"
         if 0 < self.peak_step < self.steps and self.peak_log10_norm > GROWTH_MARGIN:
             size = format_log10(self.peak_log10_norm)
             if endless:
@@ -87,8 +91,9 @@ def transient_growth(matrix: Scaled, steps: list[int], bounds: NormBounds, zero_
             found = max(_search_peak(powers, before, after))
             best = max(best, found) if found[0] > best[0] + 1e-12 * (1.0 + abs(best[0])) else best
     last = (float(bounds.computed[-1]), float(bounds.low[-1]), float(bounds.high[-1]))
-    unknown = bounds.high[np.isnan(bounds.computed)]
-    return Growth(steps[-1], last, -best[1], best[0], zero_from, bool((unknown > best[0]).any()))
+    unknown = np.isnan(bounds.computed)
+    open_peak, is_outdone = (bool((ends[unknown] > best[0]).any()) for ends in (bounds.high, bounds.low))
+    return Growth(steps[-1], last, -best[1], best[0], zero_from, open_peak, is_outdone)
 
 
 def _search_peak(powers: PowerTable, low: int, high: int) -> Iterator[tuple[float, int]]:

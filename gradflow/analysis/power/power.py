@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from gradflow.analysis.power.eigen_route import eigen_route_error, warnings
+from gradflow.analysis.power.entries import write_power
 from gradflow.analysis.power.growth import transient_growth
 from gradflow.analysis.power.power_norms import (
     PowerNorms,
@@ -181,7 +182,7 @@ def _measure_powers(
             *warnings(eigen, condition, route, error, steps),
             *describe_unknown_norms(norms),
             *_lost_range(eigen, radius),
-            *(_hidden_entries(square, steps, norms.last) if shown else ()),
+            *(_hidden_entries(square, steps, norms) if shown else ()),
             *_kreiss_notes(constant, regime, kreiss or len(square) <= MAX_KREISS_SIZE),
         ),
         size=len(square),
@@ -209,7 +210,12 @@ def _measure_powers(
         claim_holds=verdict.holds if verdict else None,
         claim_residual=verdict.residual if verdict else None,
         claim_slip=verdict.slip if verdict else None,
-        conclusion=conclusion(regime, eigen, radius, growth),
+        conclusion="\n".join(
+            [
+                *([verdict.describe()] if verdict and verdict.holds else []),
+                conclusion(regime, eigen, radius, growth, _write_power(square, steps, norms)),
+            ]
+        ),
         norms=_norm_table(norms, radius),
         eigenvalues=_eigenvalues(eigen, graded.exponent, steps),
         claim=verdict.table if verdict else None,
@@ -249,6 +255,13 @@ def _square(
         if value is not None:
             raise UsageError(f"{name} {value} goes with a random ensemble: leave it out beside a matrix")
     return square_matrix(source, key)
+
+
+def _write_power(square: NDArray[Any], steps: int, norms: PowerNorms) -> str:
+    """Return Wⁿ entry by entry; nothing where W is too large, or Wⁿ is 0, which is said otherwise."""
+    if norms.entries is None or norms.zero_from is not None:
+        return ""
+    return write_power(square, steps, norms.entries)
 
 
 def _norm_table(norms: PowerNorms, radius: Radius) -> Norms:
@@ -349,10 +362,17 @@ def _lost_range(eigen: Spectrum, radius: Radius) -> Iterator[str]:
         )
 
 
-def _hidden_entries(square: NDArray[Any], steps: int, power: Scaled) -> Iterator[str]:
+def _hidden_entries(square: NDArray[Any], steps: int, norms: PowerNorms) -> Iterator[str]:
     """Yield how many entries of the matrix that is shown read 0, though a walk along W leads there."""
-    grid = _grid(power)
+    grid = _grid(norms.last)
     if not grid.entries.any():
+        return
+    if norms.entries is not None:
+        is_zero = np.array([[entry.is_zero for entry in row] for row in norms.entries])
+        count = int(np.count_nonzero((grid.entries == 0) & ~is_zero))
+        if count:
+            reads = format_count(count, "entry reads", "entries read")
+            yield f"In the matrix power {reads} 0, far under the largest; the conclusion has every entry."
         return
     top = grid.exponent2 + float(np.log2(np.abs(grid.entries).max()))
     walks = log2_largest_walks(square, steps)

@@ -16,6 +16,7 @@ from gradflow.linalg.norms import frobenius_norm
 from gradflow.linalg.power_bounds import ModalBound, NormBounds, SchurBound, bound_norms
 from gradflow.linalg.powers import TrackedPower, successive_powers, table_steps
 from gradflow.linalg.scaled import LOG10_2, Scaled, ScaledNumber, number, shift_exponents
+from gradflow.linalg.small_powers import MAX_ENCLOSED_ROWS, EnclosedEntry, enclose_power, round_power
 from gradflow.linalg.spectral_radius import Radius
 from gradflow.linalg.spectrum import Spectrum
 from gradflow.printable import format_log10
@@ -41,6 +42,7 @@ class PowerNorms(NamedTuple):
     bounds: NormBounds
     last: Scaled
     zero_from: int | None
+    entries: list[list[EnclosedEntry]] | None  # of Wⁿ, where W is small
 
     @property
     def log10_growth(self) -> float:
@@ -85,6 +87,11 @@ def measure_power_norms(
         last = power.value
         rows.append(power._replace(value=Scaled(np.empty((0, 0)))))  # a row needs no matrix
         counter.add_one()
+    entries = None
+    if len(square) <= MAX_ENCLOSED_ROWS:
+        entries = enclose_power(square, steps)
+        rows[-1] = round_power(entries, square.dtype)
+        last = rows[-1].value
     norms = np.array([row.log2_norm for row in rows])
     errors = np.array([row.log2_error for row in rows])
     underflows = np.array([row.log2_underflow for row in rows])
@@ -108,7 +115,7 @@ def measure_power_norms(
             bounds.computed[k] = rows[k].norm.log10()
         else:
             bounds.computed[k] = np.nan
-    return PowerNorms(listed, [row.norm for row in rows], bounds, last, zero)
+    return PowerNorms(listed, [row.norm for row in rows], bounds, last, zero, entries)
 
 
 def agree_on_radius(norms: PowerNorms, radius: Radius) -> tuple[Radius, tuple[str, ...]]:

@@ -92,7 +92,7 @@ class Powers(Record):
     eigenvector_condition: float | None = scalar("κ(Q): the digits that QΛⁿQ⁻¹ may lose")
     kreiss_constant: float | None = scalar("lower bound of K, where K ≤ sup‖Wᵏ‖ ≤ e·size·K")
     regime: str = scalar("what Wⁿ does as n grows")
-    peak_step: int = scalar("step in 0…n with the largest known norm")
+    peak_step: int = scalar("step in 0…n with the largest norm of which a digit is known")
     peak_log10_norm: float = scalar("log₁₀ of this norm; a value above 0 means growth")
     log10_norm: float | None = scalar("log₁₀ ‖Wⁿ‖₂; none if no digit is known")
     power_error: float | None = scalar("bound of the relative error of Wⁿ by rounding; none if 1 or more")
@@ -100,7 +100,9 @@ class Powers(Record):
     claim_holds: bool | None = scalar("whether the claimed decomposition is right")
     claim_residual: float | None = scalar("‖W − QΛQ⁻¹‖/‖W‖ of the claim, Frobenius")
     claim_slip: str | None = scalar("what is wrong with the claim, and the likely mistake", prose=True)
-    conclusion: str = scalar("in words", prose=True)
+    conclusion: str = scalar(
+        "in words; in lines of their own a claim that holds, and Wⁿ if W is small", prose=True
+    )
 
     norms: Norms = table(
         "norm of every power",

@@ -64,10 +64,11 @@ def on_circle(spectrum: Spectrum, radius: Radius) -> NDArray[np.bool_]:
     return np.asarray(np.abs(spectrum.values) + spectrum.errors >= low)
 
 
-def conclusion(regime: str, spectrum: Spectrum, radius: Radius, growth: Growth) -> str:
-    """Return what happens as n grows and which eigenvalue decides it, in words."""
+def conclusion(regime: str, spectrum: Spectrum, radius: Radius, growth: Growth, power: str) -> str:
+    """Return what happens as n grows and which eigenvalue decides it, then ``power``, Wⁿ, in its own line."""
     endless = regime in ("exploding", "polynomial")
-    return f"{REGIME_SENTENCES[regime](spectrum, radius)} {growth.sentence(endless)}"
+    entries = f"\nW^{growth.steps} = {power}." if power else ""
+    return f"{REGIME_SENTENCES[regime](spectrum, radius)} {growth.sentence(endless)}{entries}"
 
 
 def _leading(spectrum: Spectrum, radius: Radius) -> str:

@@ -41,6 +41,10 @@ class Verdict(NamedTuple):
     slip: str | None
     table: Claim
 
+    def describe(self) -> str:
+        """Return that a claim which holds does, with the difference that this rests on."""
+        return f"The claimed decomposition holds: ‖W − QΛQ⁻¹‖/‖W‖ is {self.residual:.2g}."
+
 
 @np.errstate(over="ignore", invalid="ignore")  # what leaves the range of a double is wrong, and said so
 def check_claim(matrix: NDArray[Any], vectors: NDArray[Any], values: NDArray[Any]) -> Verdict:

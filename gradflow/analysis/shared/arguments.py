@@ -1,7 +1,7 @@
 """Checks of arguments that several questions share: counts, a square matrix, options without an effect."""
 
 from collections.abc import Mapping
-from os import PathLike
+from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from gradflow.errors import UsageError
 from gradflow.printable import describe_argument, escape_unprintable
 from gradflow.readers.arrays import read_matrix
 from gradflow.readers.in_memory import convert_array
+from gradflow.readers.literal import advise_square
 
 MAX_COUNT_IN_MEMORY = 10**8  # largest number of anything that is held in memory
 MAX_POWER = 10**18  # largest number of anything else
@@ -92,7 +93,8 @@ def square_matrix(source: str | PathLike[str] | ArrayLike, key: str | None = Non
            [1., 1.]])
     """
     if isinstance(source, str | PathLike):
-        matrix, remedy = read_matrix(source, key), "pick a square block with a key, 'NAME[rows, columns]'"
+        matrix = read_matrix(source, key)
+        remedy = advise_square(fspath(source), matrix.shape)
     else:
         refuse_without_effect({"key": key}, "on an array, because it names an array of a file")
         matrix, remedy = convert_array(source, "matrix"), "give a square block of it, such as matrix[:2, :2]"

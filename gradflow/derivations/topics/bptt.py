@@ -49,23 +49,27 @@ dhₜ/dW = Σₖ₌₁ᵗ ∂hₜ/∂hₖ · ∂⁺hₖ/∂W  for t = T
 ∂L/∂W ≠ Σₜ₌₁ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₖ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W
     left = Σₖ₌₁ᵀ diag(σ′(zₖ)) λₖ hₖ₋₁ᵀ
     right = A
-    the sheet's first factor is $∂Lₜ/∂hₖ$ instead of $∂Lₜ/∂hₜ$. It contains $∂hₜ/∂hₖ$ already, which then
-    counts twice
+    (9) with the sheet's first factor, $∂Lₜ/∂hₖ$ instead of $∂Lₜ/∂hₜ$. It contains $∂hₜ/∂hₖ$ already, which
+    then counts twice
 ∂L/∂W ≠ Σₜ₌₁ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · dhₖ/dW
     left = Σₖ₌₁ᵀ diag(σ′(zₖ)) λₖ hₖ₋₁ᵀ
     right = B
-    if the last factor is the total derivative, a path through several steps counts once for each of them
+    (9) with the total derivative as last factor: a path through several steps counts once for each of them
 ∂L/∂W = Σₜ₌₁ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₖ · ∂hₖ/∂hₖ · ∂⁺hₖ/∂W
-    the middle factor as it is printed, $∂hₖ/∂hₖ = I$. The sum is right only if $∂Lₜ/∂hₖ$ includes all paths
-    through later states, so that it is $∂Lₜ/∂hₜ · ∂hₜ/∂hₖ$, and if the last factor is the immediate
-    derivative
+    the three factors as they are printed. They are right in this one reading: $∂Lₜ/∂hₖ$ includes all paths
+    through later states, so that it is $∂Lₜ/∂hₜ · ∂hₜ/∂hₖ$. Then $∂hₖ/∂hₖ = I$, and the last factor is the
+    immediate derivative
 
-Answer: $∂L/∂W = Σₜ₌₀ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W$ with $∂hₜ/∂hₖ = ∏ᵢ₌ₖ₊₁ᵗ diag(σ′(zᵢ)) W$: each loss
-reaches each step at which $W$ was used, through one factor for each step between. The inner sum is empty for
-$t = 0$. For $U$, replace $hₖ₋₁$ by $xₖ$.
+Answer: $∂L/∂W = Σₜ₌₀ᵀ Σₖ₌₁ᵗ ∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W$ with $∂hₜ/∂hₖ = ∏ᵢ₌ₖ₊₁ᵗ diag(σ′(zᵢ)) W$, and $hₖ₋₁$
+held fixed in $∂⁺hₖ/∂W$. Each loss reaches each step at which $W$ was used, through one factor for each step
+between. The inner sum is empty for $t = 0$. For $U$, replace $hₖ₋₁$ by $xₖ$.
 
-Slip: The sheet prints $∂Lₜ/∂hₖ · ∂hₖ/∂hₖ · ∂hₖ/∂W$. The right factors are $∂Lₜ/∂hₜ$, then $∂hₜ/∂hₖ$, then the
-immediate derivative $∂⁺hₖ/∂W$, with $hₖ₋₁$ held fixed. Lines 12 to 14 show what other readings give.
+Slip: The sheet prints $∂Lₜ/∂hₖ · ∂hₖ/∂hₖ · ∂hₖ/∂W$ and means $∂Lₜ/∂hₜ · ∂hₜ/∂hₖ · ∂⁺hₖ/∂W$ (line 9). In one
+reading the printed factors give the gradient, too (line 14): $∂Lₜ/∂hₖ$ goes by way of all later states, so
+that it contains $∂hₜ/∂hₖ$, the factor $∂hₖ/∂hₖ$ is $I$, and the last one is the immediate derivative. But
+then the product of Jacobians, which 5-2 is about, does not show. Two other readings are wrong: if the middle
+factor alone is corrected, $∂hₜ/∂hₖ$ counts twice (line 12); if the last factor is the whole derivative, a way
+through several steps counts once for each of them (line 13).
 """
 
 

@@ -1,6 +1,6 @@
 """∂Cₜ/∂Cₜ₋₁ of an LSTM in full, and what a product of these leaves out."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import cache, reduce
 
 import numpy as np
@@ -15,11 +15,12 @@ from gradflow.printable import format_steps
 
 LAGS = 5
 T = LAGS + 2  # the step t of every line; before t − 5 the network has run for a while
+FAINT_SHARE = 0.1  # of the recurrent weights, to show that what is left out depends on them
 TEXT = """
 5-3d: the full cell-state gradient
 
-With $fₜ = σ(a_f)$, $iₜ = σ(a_i)$, $C̃ₜ = tanh(a_c)$, each $a = Whₜ₋₁ + Uxₜ + b$ with weights of its own, $Cₜ
-= fₜ ⊙ Cₜ₋₁ + iₜ ⊙ C̃ₜ$ and $hₜ₋₁ = oₜ₋₁ ⊙ tanh(Cₜ₋₁)$, derive $∂Cₜ/∂Cₜ₋₁$; let $δ = oₜ₋₁ ⊙ tanh′(Cₜ₋₁)$.
+In an LSTM $fₜ = σ(a_f)$, $iₜ = σ(a_i)$, $C̃ₜ = tanh(a_c)$, each $a = Whₜ₋₁ + Uxₜ + b$ with weights of its own,
+$Cₜ = fₜ ⊙ Cₜ₋₁ + iₜ ⊙ C̃ₜ$ and $hₜ₋₁ = oₜ₋₁ ⊙ tanh(Cₜ₋₁)$. Derive $∂Cₜ/∂Cₜ₋₁$; let $δ = oₜ₋₁ ⊙ tanh′(Cₜ₋₁)$.
 
 tanh′(C) = 1 − tanh(C)²  for each C
     quotient rule on $tanh = sinh/cosh$; here for every $C$ from step 0 to $t$
@@ -66,11 +67,14 @@ dCₜ/dCₖ = [0, I] (∏ᵢ₌ₖ₊₁ᵗ Jᵢ) [diag(oₖ ⊙ tanh′(Cₖ));
 dCₜ/dW_f ≠ Σₖ₌₁ᵗ diag(∏ᵢ₌ₖ₊₁ᵗ fᵢ) · ∂⁺Cₖ/∂W_f
     left = Σₖ₌₁ᵗ [0, I] ∂sₜ/∂sₖ · ∂⁺sₖ/∂W_f
     right = F
-    the gradient by the sheet's double sum, with the carousel alone as the factor between two steps
+    the same for a gradient: the sheet's double sum, with the carousel alone between two steps, is off by
+    {carousel_of_f} relative to the largest entry, and for $W_i$ and $W_c$ by {carousel_of_i} and
+    {carousel_of_c}
 dCₜ/dW_f ≠ Σₖ₌₁ᵗ (∏ᵢ₌ₖ₊₁ᵗ ∂Cᵢ/∂Cᵢ₋₁) · ∂⁺Cₖ/∂W_f
     left = Σₖ₌₁ᵗ [0, I] ∂sₜ/∂sₖ · ∂⁺sₖ/∂W_f
     right = P
-    the same sum, with a product of factors (8) between two steps
+    the same sum, with a product of factors (8) between two steps, is off by {product_of_f}, and for $W_i$ and
+    $W_c$ by {product_of_i} and {product_of_c}
 ∂⁺Cₖ/∂W_o = 0  for k = t
     no cell state depends on the output gate of its own step, so every term of the double sum over cell states
     is 0 for $W_o$
@@ -79,15 +83,12 @@ dCₜ/dW_o ≠ 0
     right = 0
     but $W_o$ affects every later cell state through $h$
 
-Answer: $∂Cₜ/∂Cₜ₋₁$ is line 8: the carousel $diag(fₜ)$, and a term each for the forget gate, the input gate
-and the candidate, which depend on $Cₜ₋₁$ through $hₜ₋₁$. For one step this is exact. A product of such
-factors is not $dCₜ/dCₖ$, because $oᵢ$ depends on earlier cell states too (line 13). The size of the error
-depends on the weights. With these weights, over 1 to {lags} steps, the product is off by {product} relative
-to the largest entry, and the carousel alone by {carousel}. With recurrent weights a tenth as large, the
-errors are {fainter_product} and {fainter_carousel}. In $dCₜ/dW$ for $W_f$, $W_i$ and $W_c$, the error of the
-carousel alone is {carousel_of_gradient}, and that of the product {product_of_gradient}: with such weights the
-carousel alone is not enough. For the exact gradient, multiply the Jacobians of the whole state $[h; C]$, and
-read the block afterwards (line 14).
+Answer: $∂Cₜ/∂Cₜ₋₁ = diag(fₜ) + diag(Cₜ₋₁ ⊙ σ′(a_f)) W_f diag(δ) + diag(C̃ₜ ⊙ σ′(a_i)) W_i diag(δ) + diag(iₜ ⊙
+tanh′(a_c)) W_c diag(δ)$ with $δ = oₜ₋₁ ⊙ tanh′(Cₜ₋₁)$: the carousel $diag(fₜ)$, and a term each for the
+forget gate, the input gate and the candidate, which depend on $Cₜ₋₁$ through $hₜ₋₁$. For one step this is
+exact. Over several steps, a product of such factors is not $dCₜ/dCₖ$, because $oᵢ$ depends on earlier cell
+states too. The size of the error depends on the weights. For the exact gradient, multiply the Jacobians of
+the whole state $[h; C]$, and read the block of $C$ afterwards.
 
 Slip: The sheet's line opens a bracket after each $σ′$, but closes only one, at the end. It adds the vector
 $fₜ$ to matrices. It takes $σ′$ at $W_f δ$ instead of $a_f$. It has $tanh′(δ)$ without $W_c$. Its $W_f$ must
@@ -98,13 +99,14 @@ no gradient at all. Lines 19 to 23 show what is lost if the gates are held fixed
 """
 
 
-def _write_lag_lines() -> str:
+def _write_lag_lines(net: DerivationNetwork) -> str:
     """Return lines that compare dCₜ/dCₖ with the product of (8) and the carousel, at each lag."""
-    lines = []
-    for product, symbol, name, first in (
-        ("∏ᵢ₌{after}ᵗ ∂Cᵢ/∂Cᵢ₋₁", "P", "a product of (8)", 2),
-        ("diag(∏ᵢ₌{after}ᵗ fᵢ)", "F", "the carousel alone", 1),
+    lines, fainter = [], net.with_share(FAINT_SHARE)
+    for product, symbol, name, first, between in (
+        ("∏ᵢ₌{after}ᵗ ∂Cᵢ/∂Cᵢ₋₁", "P", "a product of (8)", 2, _multiply_factors),
+        ("diag(∏ᵢ₌{after}ᵗ fᵢ)", "F", "the carousel alone", 1, _multiply_gates),
     ):
+        losses, fainter_losses = _measure_losses(net, between), _measure_losses(fainter, between)
         for lag in range(first, LAGS + 1):
             start = lowered("ₜ₋", lag)
             right = "diag(fₜ)" if lag == 1 else product.format(after=lowered("ₜ₋", lag - 1))
@@ -112,7 +114,8 @@ def _write_lag_lines() -> str:
                 f"dCₜ/dC{start} ≠ {right}\n"
                 f"    left = [0, I] ∂sₜ/∂s{start} [diag(o{start} ⊙ tanh′(C{start})); I]\n"
                 f"    right = {symbol}{start}\n"
-                f"    {name} leaves a part out over {format_steps(lag)}"
+                f"    what {name} leaves out over {format_steps(lag)}: {losses[lag]} relative to\n"
+                f"    the largest entry; with recurrent weights a tenth as large, {fainter_losses[lag]}"
             )
     return "\n".join(lines)
 
@@ -120,24 +123,15 @@ def _write_lag_lines() -> str:
 def build_topic(seed: int, *, hidden: int = 3) -> DerivationTopic:
     """Return the gradient of the cell state of a random LSTM of ``hidden`` units, neglected parts too."""
     net = DerivationNetwork.draw_lstm(seed, hidden, T)
-    product, carousel = _describe_lost(net)
-    fainter_product, fainter_carousel = _describe_lost(net.with_share(0.1))
     rows = {gate: _take_rows(net, gate) for gate in net.name_weights()}
-    truths = {gate: net.by_weights("Cₜ", T)[:, rows[gate]] for gate in ("W_f", "W_i", "W_c")}
-    product_of_gradient, carousel_of_gradient = (
-        _describe_gaps((truth, _add_up(net, rows[gate], between)) for gate, truth in truths.items())
-        for between in (_multiply_factors, _multiply_gates)
-    )
-    text = TEXT.format(
-        lags=LAGS,
-        lag_lines=_write_lag_lines(),
-        product=product,
-        carousel=carousel,
-        fainter_product=fainter_product,
-        fainter_carousel=fainter_carousel,
-        product_of_gradient=product_of_gradient,
-        carousel_of_gradient=carousel_of_gradient,
-    )
+    gradients = {
+        f"{name}_of_{gate[-1]}": _describe_gap(
+            net.by_weights("Cₜ", T)[:, rows[gate]], _add_up(net, rows[gate], between)
+        )
+        for gate in ("W_f", "W_i", "W_c")
+        for name, between in (("product", _multiply_factors), ("carousel", _multiply_gates))
+    }
+    text = TEXT.format(lag_lines=_write_lag_lines(net), **gradients)
     by_output, direct = _own_blocks(net, T)
     cases: dict[str, Symbols] = {
         "each C": {"C": Each(np.stack([point["Cₜ"] for point in net.points]))},
@@ -243,17 +237,17 @@ def _add_up(net: DerivationNetwork, rows: slice, between: Callable[[DerivationNe
     return np.asarray(np.sum(terms, axis=0))
 
 
-def _describe_lost(net: DerivationNetwork) -> tuple[str, str]:
-    """Return the relative errors of the product, and of the carousel alone, for each lag, in words."""
-    truths = {k: net.by_cell_state("Cₜ", T, k) for k in range(T - 1, T - LAGS - 1, -1)}
-    product, carousel = (
-        _describe_gaps((truth, between(net, k)) for k, truth in truths.items())
-        for between in (_multiply_factors, _multiply_gates)
-    )
-    return product, carousel
+def _measure_losses(
+    net: DerivationNetwork, between: Callable[[DerivationNetwork, int], Array]
+) -> dict[int, str]:
+    """Return how far ``between`` is from dCₜ/dCₖ over each number of steps, in words."""
+    return {
+        lag: _describe_gap(net.by_cell_state("Cₜ", T, T - lag), between(net, T - lag))
+        for lag in range(1, LAGS + 1)
+    }
 
 
-def _describe_gaps(pairs: Iterable[tuple[Array, Array]]) -> str:
-    """Return how far each pair is apart, relative to its largest entry."""
-    shares = [np.abs(a - b).max() / max(np.abs(a).max(), np.abs(b).max()) for a, b in pairs]
-    return ", ".join("0" if share < 1e-12 else f"{share:.2g}" for share in shares)
+def _describe_gap(truth: Array, other: Array) -> str:
+    """Return how far two arrays are apart, relative to the largest entry."""
+    share = np.abs(truth - other).max() / max(np.abs(truth).max(), np.abs(other).max())
+    return "0" if share < 1e-12 else f"{share:.2g}"

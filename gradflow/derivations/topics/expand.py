@@ -11,6 +11,7 @@ from gradflow.derivations.topics.network import DerivationNetwork
 from gradflow.derivations.topics.numerals import lowered, raised
 from gradflow.derivations.topics.topic import DerivationTopic
 from gradflow.notation.evaluate import Symbols
+from gradflow.printable import format_count
 
 MAX_EXPANDED_STEPS = 8  # which have 36 terms
 
@@ -36,9 +37,10 @@ def build_topic(seed: int, *, cell: str | None = None, hidden: int = 3, steps: i
         symbols=_symbols(net, state),
         lines=_lines(net, state),
         answer=(
-            f"Line {terms + 2}: {terms} terms. A loss goes back over $n$ steps through $n$ "
-            f"Jacobians{which}. If all of them shrink what they multiply, the terms from far back vanish; "
-            "if they stretch it, those terms outweigh all others."
+            f"${_write_sum(steps, state)}$, in full {format_count(terms, 'term', 'terms')}; in "
+            f"$∂⁺{state}ₖ/∂W$ the state before, ${state}ₖ₋₁$, is held fixed. A loss goes back "
+            f"over $n$ steps through $n$ Jacobians{which}. If all of them shrink what they multiply, "
+            "the terms from far back vanish; if they stretch it, those terms outweigh all others."
         ),
         slip=(
             "'The matrix $diag(σ′) W$ $n$ times with itself' is loose wording: the factors differ from step "
@@ -81,8 +83,18 @@ def _chain(state: str, t: int, k: int) -> str:
     return " · ".join([first, *factors, last])
 
 
+def _list_pairs(steps: int) -> list[tuple[int, int]]:
+    """Return the step of the loss and the step of the weights of every term."""
+    return [(t, k) for t in range(1, steps + 1) for k in range(t, 0, -1)]
+
+
+def _write_sum(steps: int, state: str) -> str:
+    """Return the formula of the expanded sum."""
+    return f"∂L/∂W = {' + '.join(_chain(state, *pair) for pair in _list_pairs(steps))}"
+
+
 def _lines(net: DerivationNetwork, state: str) -> list[DerivationLine]:
-    pairs = [(t, k) for t in range(1, net.steps + 1) for k in range(t, 0, -1)]
+    pairs = _list_pairs(net.steps)
     copies = {pair: f"∂{lowered('L', pair[0])}/∂{lowered('W', pair[1])}" for pair in pairs}
     return [
         DerivationLine(
@@ -94,7 +106,7 @@ def _lines(net: DerivationNetwork, state: str) -> list[DerivationLine]:
             for pair, copy in copies.items()
         ),
         DerivationLine(
-            f"∂L/∂W = {' + '.join(_chain(state, *pair) for pair in pairs)}",
+            _write_sum(net.steps, state),
             f"the lines before, inserted into (1): the sum in full, {len(pairs)} terms",
         ),
         *(_power_lines(net, state) if net.steps > 2 else []),

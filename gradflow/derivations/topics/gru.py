@@ -57,10 +57,12 @@ hₜ = nₜ  for zₜ = 0
 |hₜ| < 1  for each t from 0
     $hₜ$ lies between $nₜ$ and $hₜ₋₁$, so $|hₜ| < 1$ if $|h₀| < 1$: a GRU cannot count as an LSTM can
 
-Answer: Line 7: $diag(zₜ)$, and a term for each gate. The update gate $zₜ$ is forget gate and input gate in
-one: at $zₜ = 1$ the state is kept and $∂hₜ/∂hₖ = I$ over any number of steps, at $zₜ = 0$ it is replaced by
-the candidate. The reset gate $rₜ$ says how much of the old state the candidate sees. The gates are always
-positive; $nₜ$ and $hₜ$ take both signs.
+Answer: $∂hₜ/∂hₜ₋₁ = diag(zₜ) + diag((hₜ₋₁ − nₜ) ⊙ σ′(a_z)) W_z + diag((1 − zₜ) ⊙ tanh′(a_n) ⊙ rₜ) W_n +
+diag((1 − zₜ) ⊙ tanh′(a_n) ⊙ v ⊙ σ′(a_r)) W_r$: the carousel $diag(zₜ)$, and a term for each way through the
+gates and the candidate. The update gate $zₜ$ is forget gate and input gate in one: at $zₜ = 1$ the state is
+kept and $∂hₜ/∂hₖ = I$ over any number of steps, at $zₜ = 0$ it is replaced by the candidate. The reset gate
+$rₜ$ says how much of the old state the candidate sees. The gates are always positive; $nₜ$ and $hₜ$ take both
+signs.
 """
 
 

@@ -13,7 +13,7 @@ from gradflow.derivations.topics.numerals import raised, write_numbers
 from gradflow.derivations.topics.topic import DerivationTopic
 from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.norms import frobenius_norm, spectral_norm
-from gradflow.linalg.powers import matrix_power
+from gradflow.linalg.powers import Power, matrix_power
 from gradflow.linalg.scaled import Scaled, ScaledNumber, number_power
 from gradflow.linalg.spectral_radius import Radius, spectral_radius
 from gradflow.linalg.spectrum import Spectrum, spectrum
@@ -104,7 +104,13 @@ def build_topic(seed: int, *, matrix: Array | None = None, steps: int = 30) -> D
         ),
         symbols=case.symbols(),
         lines=lines,
-        answer=f"{_observe(case) if is_sheet else f'For this matrix {OBSERVED[case.regime]}.'} {GENERAL}",
+        answer=" ".join(
+            [
+                *_describe_result(case),
+                _observe(case) if is_sheet else f"For this matrix {OBSERVED[case.regime]}.",
+                GENERAL,
+            ]
+        ),
         slip=SLIP if is_sheet else None,
     )
 
@@ -136,6 +142,11 @@ class _PowerCase:
         """κ(Q)."""
         assert self.spectrum.vectors is not None
         return float(np.linalg.cond(self.spectrum.vectors))
+
+    @cached_property
+    def power(self) -> Power:
+        """Wⁿ, with a bound of its rounding."""
+        return matrix_power(Scaled(self.W), self.n)
 
     def norm(self, steps: int) -> ScaledNumber:
         """Return ‖W^steps‖, however large or small."""
@@ -171,13 +182,11 @@ class _PowerCase:
 def _power_lines(case: _PowerCase) -> list[DerivationLine]:
     """Return what Wⁿ is, entry by entry and by its eigenvalues, and between which bounds its norm lies."""
     n, lines = case.n, []
-    found = matrix_power(Scaled(case.W), n)
-    power = found.value.collapse()
-    name = raised("W", n)
-    if len(case.W) <= MAX_ROWS_SHOWN and not power.exponent and found.error < USELESS:
+    name, entries = raised("W", n), _write_power(case)
+    if entries:
         lines.append(
             DerivationLine(
-                f"{name} = {write_numbers(power.array)}",
+                entries,
                 f"the product of {n} factors $W = {write_numbers(case.W)}$, printed and compared to six "
                 "digits",
                 tolerance=SIX_DIGITS,
@@ -200,7 +209,7 @@ def _power_lines(case: _PowerCase) -> list[DerivationLine]:
         )
     )
     # of a power that is 0, or was lost to rounding, there may be something left that no bound allows for
-    return [*lines, *([_upper_bound(case)] if found.error < 1.0 else [])]
+    return [*lines, *([_upper_bound(case)] if case.power.error < 1.0 else [])]
 
 
 def _upper_bound(case: _PowerCase) -> DerivationLine:
@@ -274,11 +283,36 @@ def _other_matrices(n: int) -> list[DerivationLine]:
     ]
 
 
+def _write_power(case: _PowerCase) -> str:
+    """Return the formula of Wⁿ entry by entry; nothing where a double or a reader cannot hold it."""
+    power = case.power.value.collapse()
+    if len(case.W) > MAX_ROWS_SHOWN or power.exponent or case.power.error >= USELESS:
+        return ""
+    return f"{raised('W', case.n)} = {write_numbers(power.array)}"
+
+
+def _describe_result(case: _PowerCase) -> list[str]:
+    """Return the eigenvalues and Wⁿ as a sentence, or the largest modulus alone if W is too large."""
+    power = _write_power(case)
+    if len(case.W) > MAX_ROWS_SHOWN:
+        low, high = case.radius.low, case.radius.high
+        if high - low <= SIX_DIGITS * high:
+            return [f"The largest $|λᵢ|$ is ${write_numbers(case.radius.value)}$."]
+        return [f"The largest $|λᵢ|$ lies between ${write_numbers(low)}$ and ${write_numbers(high)}$."]
+    *others, last = (write_numbers(value) for value in case.spectrum.values)
+    values = (
+        f"eigenvalues are ${', '.join(others)}$ and ${last}$" if others else f"only eigenvalue is ${last}$"
+    )
+    error = float(case.spectrum.errors.max())
+    known = f" (known to within {error:.0e})" if error > SIX_DIGITS * (case.radius.value or 1.0) else ""
+    return [f"The {values}{known}{f', and ${power}$' if power else ''}."]
+
+
 def _observe(case: _PowerCase) -> str:
     """Return what is seen of the powers of the sheet's matrix."""
-    power, share = np.linalg.matrix_power(case.W, case.n), (4 / 9) ** case.n
+    share = (4 / 9) ** case.n
     rest = f"{share:.2g} times as large" if share > SIX_DIGITS else "too small to show in six digits"
     return (
-        f"For $n = {case.n}$ the entries lie between {power.min():.3g} and {power.max():.3g}. The powers "
-        f"vanish like $0.9ⁿ$, along the eigenvector $[0.6; 0.8]$. The part of the eigenvalue 0.4 is {rest}."
+        "The powers vanish like $0.9ⁿ$, along the eigenvector $[0.6; 0.8]$. "
+        f"The part of the eigenvalue 0.4 is {rest}."
     )

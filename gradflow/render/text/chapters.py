@@ -83,9 +83,11 @@ def _format_rows(table: TableRows) -> list[dict[str, str]]:
 
 
 def _make_step(row: dict[str, str], layout: ChapterLayout, view: ChapterView) -> ChapterStep:
-    values = [f"{name} {row[name]}" for name in layout.values if row[name] != MISSING_VALUE]
+    relation = find_relation(row[layout.formula])
+    names = [name for name in layout.values if name != layout.difference or relation in ("=", "≠")]
+    values = [f"{name} {row[name]}" for name in names if row[name] != MISSING_VALUE]
     mark: bool | None = row[layout.holds] == "yes"
-    if mark and (not view.values or find_relation(row[layout.formula]) == "≠"):
+    if mark and (not view.values or relation == "≠"):
         mark = None
     return ChapterStep(
         row[layout.number], row[layout.formula], row[layout.text], values if view.values else [], mark
