@@ -14,9 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.cells.factor import Array as Array
-from gradflow.cells.factor import StepFactor
+from gradflow.cells.factor import StepFactor, get_layer_field
 from gradflow.cells.knob import Knob, make_bias_knob, make_gain_knob
-from gradflow.errors import DataError
+from gradflow.errors import DataError, UsageError
 from gradflow.linalg.products import transpose_matrices
 
 Index = slice | NDArray[np.intp]
@@ -198,9 +198,20 @@ class Cell(ABC):
         """Return the terms of ∂c_t/∂c_{t−1} if there is a cell state; arguments as in `linearize`."""
         return None
 
-    @abstractmethod
-    def uses(self, states: Array, inputs: Array) -> list[dict[str, list[Use]]]:
-        """Return how each parameter enters each step, layer by layer; arguments as in `linearize`."""
+    def uses(self, states: Array, inputs: Array) -> list[dict[str, list[Use]]]:  # noqa: ARG002
+        """Return how each parameter enters each step, layer by layer; arguments as in `linearize`.
+
+        Only `bptt` and `derive` need it. A parameter that does not multiply a vector by itself, such as W in
+        W − Wᵀ, has no `Use`.
+
+        Raises
+        ------
+        UsageError
+            If the cell does not say how its weights are used.
+        """
+        raise UsageError(
+            f"the cell {type(self).__name__} does not say how its weights are used: define its method `uses`"
+        )
 
     def step_bound(self) -> Array | None:
         """Return an upper bound of ‖∂s'/∂s‖, shape (...), or None if none is known."""
@@ -220,7 +231,10 @@ class Cell(ABC):
 
 
 class Layer(Cell):
-    """A cell with its own weights, not a stack. Its state is its output unless a subclass says otherwise."""
+    """A cell with its own weights, not a stack. Its state is its output unless a subclass says otherwise.
+
+    The sizes come from the fields ``weight_ih`` and ``weight_hh``, and `drive` needs ``bias`` as well.
+    """
 
     weight_ih: Array  # (..., rows, input_size)
     weight_hh: Array  # (..., rows, output_size)
@@ -234,7 +248,7 @@ class Layer(Cell):
     @property
     def hidden_size(self) -> int:
         """H, the rows of one gate."""
-        return int(self.weight_hh.shape[-2]) // len(self.gate_names)
+        return int(get_layer_field(self, "weight_hh").shape[-2]) // len(self.gate_names)
 
     @property
     def blocks(self) -> dict[str, slice]:
@@ -271,16 +285,18 @@ class Layer(Cell):
     @property
     def input_size(self) -> int:
         """I."""
-        return int(self.weight_ih.shape[-1])
+        return int(get_layer_field(self, "weight_ih").shape[-1])
 
     @property
     def output_size(self) -> int:
         """H."""
-        return int(self.weight_hh.shape[-1])
+        return int(get_layer_field(self, "weight_hh").shape[-1])
 
     def drive(self, inputs: Array) -> Array:
         """Return W x + b, with the rows of all gates."""
-        return affine(self.weight_ih, inputs) + self.bias[..., None, :]
+        return (
+            affine(get_layer_field(self, "weight_ih"), inputs) + get_layer_field(self, "bias")[..., None, :]
+        )
 
 
 def affine(weight: Array, vectors: Array) -> Array:

@@ -1,12 +1,12 @@
 """The Jacobian of one step of a cell as a factor that acts, forward and back, without being formed."""
 
-from abc import abstractmethod
 from collections.abc import Callable
 from typing import Any, ClassVar, NamedTuple, Self
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradflow.errors import UsageError
 from gradflow.linalg.products import Factor, transpose_matrices
 
 Array = NDArray[Any]
@@ -60,40 +60,92 @@ class StepFactor(Factor):
         points = getattr(self, self.per_point[0]).shape[-2]
         return np.stack([self.at(point).log_abs_det() for point in range(points)], axis=-1)
 
-    @abstractmethod
-    def pull(self, block: Array) -> Pull:
+    def pull(self, block: Array) -> Pull:  # noqa: ARG002
         """Return the signals ∂L/∂z and ∂L/∂(state before), given ∂L/∂(new state), (..., n, m).
 
         The columns are treated one by one, as `rmatmat` does for few columns. It also works after `each`.
-        """
+        Only `bptt` and `derive` need it.
 
-    @abstractmethod
-    def input_matmat(self, block: Array) -> Array:
-        """Return J_x X for a block X of shape (..., input_size, m)."""
+        Raises
+        ------
+        UsageError
+            If the factor does not define it. Neither `input_matmat` nor `input_rmatmat` need be defined.
+        """
+        raise UsageError(f"{type(self).__name__} gives no error signals: define its method `pull`")
+
+    def input_matmat(self, block: Array) -> Array:  # noqa: ARG002
+        """Return J_x X for a block X of shape (..., input_size, m). A layer above another needs it."""
+        raise UsageError(self._describe_missing_input())
 
     def apply_input_graded(self, block: Array) -> Array:
         """Return what an input adds to the rows of `apply_graded`: L⁻¹ J_x X."""
         return self.input_matmat(block)
 
-    @abstractmethod
-    def input_rmatmat(self, block: Array) -> Array:
-        """Return J_xᵀ Y for a block Y of shape (..., n, m)."""
+    def input_rmatmat(self, block: Array) -> Array:  # noqa: ARG002
+        """Return J_xᵀ Y for a block Y of shape (..., n, m). A layer above another needs it."""
+        raise UsageError(self._describe_missing_input())
+
+    def _describe_missing_input(self) -> str:
+        return (
+            f"{type(self).__name__} does not say how its input changes the state, which a layer above "
+            "another needs: define its methods `input_matmat` and `input_rmatmat`"
+        )
 
 
 class LayerFactor(StepFactor):
-    """The factor of a cell with its own weights. Its state is its output unless a subclass says otherwise."""
+    """The factor of a cell with its own weights. Its state is its output unless a subclass says otherwise.
+
+    Its size and its type are those of the field ``weight_hh``.
+
+    Raises
+    ------
+    UsageError
+        If a subclass lacks what every factor must have.
+    """
 
     weight_hh: Array  # (..., rows, output_size)
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        there = {
+            "per_point": hasattr(cls, "per_point"),
+            "matmat": cls.matmat is not Factor.matmat,
+            "rmatmat": cls.rmatmat is not Factor.rmatmat,  # that of Factor cannot act after `each`
+        }
+        missing = [name for name, defined in there.items() if not defined]
+        if missing:
+            raise UsageError(
+                f"the class {cls.__name__} is no complete factor: define {', '.join(missing)} "
+                "(docs/guides/add-a-cell.md lists what a factor must have)"
+            )
 
     @property
     def size(self) -> int:
         """The size of the output."""
-        return int(self.weight_hh.shape[-1])
+        return int(get_layer_field(self, "weight_hh").shape[-1])
 
     @property
     def dtype(self) -> np.dtype[Any]:
         """The type of the weights."""
-        return self.weight_hh.dtype
+        return get_layer_field(self, "weight_hh").dtype
+
+
+def get_layer_field(layer: object, name: str) -> Array:
+    """Return an array of a layer or of its factor by the name that every layer gives it.
+
+    Raises
+    ------
+    UsageError
+        If the class has no such field.
+    """
+    try:
+        array: Array = getattr(layer, name)
+    except AttributeError:
+        raise UsageError(
+            f"{type(layer).__name__} has no field {name}: expected the weights of a layer under this name "
+            "(docs/guides/add-a-cell.md lists the fields)"
+        ) from None
+    return array
 
 
 def carry_back(signal: Array, weight: Array) -> Array:

@@ -3,7 +3,7 @@
 import inspect
 import math
 from collections.abc import Mapping
-from typing import NamedTuple, get_args
+from typing import Annotated, Literal, NamedTuple, get_args, get_origin
 
 import numpy as np
 
@@ -44,7 +44,8 @@ def parse_cell(text: str) -> CellSpec:
     Raises
     ------
     UsageError
-        If a name or option is unknown (the message gives the nearest valid one), or if a value is invalid.
+        If a name or option is unknown (the message gives the nearest valid one), if a value is invalid, or if
+        the class of the cell lacks a method that every cell must have.
 
     Examples
     --------
@@ -103,8 +104,8 @@ def list_cell_options(kind: type[Cell]) -> dict[str, object]:
 def describe_cell_options(kind: type[Cell]) -> list[str]:
     """Return the options of a cell as a help text writes them: ``name=values``.
 
-    The values are the note of an annotation such as ``Annotated[str, "tanh|relu"]``; without a note the
-    default; without a default NUMBER or INTEGER.
+    The values are the note of an annotation such as ``Annotated[str, "tanh|relu"]``, or the choices of a
+    ``Literal``; else the default; without a default NUMBER, INTEGER, TEXT or on|off.
 
     Examples
     --------
@@ -116,13 +117,36 @@ def describe_cell_options(kind: type[Cell]) -> list[str]:
 
 def _list_parameters(kind: type[Cell]) -> list[inspect.Parameter]:
     """Return the keyword-only parameters of ``random``, and ``layers``."""
-    own = inspect.signature(kind.random).parameters.values()
+    _check_complete(kind)
+    try:
+        signature = inspect.signature(kind.random, eval_str=True)
+    except NameError:  # an annotation names what only a type checker imports
+        signature = inspect.signature(kind.random)
     layers = inspect.Parameter("layers", inspect.Parameter.KEYWORD_ONLY, default=1, annotation=int)
+    own = signature.parameters.values()
     return [*(parameter for parameter in own if parameter.kind is parameter.KEYWORD_ONLY), layers]
 
 
+def _check_complete(kind: type[Cell]) -> None:
+    """Check that a class defines what every cell must.
+
+    Raises
+    ------
+    UsageError
+        With the names of what is missing.
+    """
+    missing = sorted(kind.__abstractmethods__ | ({"random"} - set(dir(kind))))
+    if missing:
+        raise UsageError(
+            f"the class {kind.__name__} is no complete cell: define {', '.join(missing)} "
+            "(docs/guides/add-a-cell.md lists what a cell must have)"
+        )
+
+
 def _get_bare_type(option: inspect.Parameter) -> object:
-    """Return the annotation of an option without its note."""
+    """Return the annotation of an option without its note, or else the type of its default."""
+    if option.annotation is option.empty or isinstance(option.annotation, str):
+        return float if option.default in (option.empty, None) else type(option.default)
     return get_args(option.annotation)[0] if _get_note(option) else option.annotation
 
 
@@ -131,20 +155,35 @@ def _get_note(option: inspect.Parameter) -> str:
 
 
 def _describe_values(option: inspect.Parameter) -> str:
-    note, default = _get_note(option), option.default
-    if note:
-        return note
+    note, default, kinds = _get_note(option), option.default, _list_kinds(_get_bare_type(option))
+    choices = [kind for kind in kinds if isinstance(kind, str)]
+    if note or choices:
+        return note or "|".join(choices)
     if isinstance(default, bool):
         return next(word for word, value in SWITCH_VALUES.items() if value is default)
-    if default is None:
-        return "INTEGER" if int in get_args(option.annotation) else "NUMBER"
-    return f"{default:g}"
+    if default is None or default is option.empty:
+        named = {str: "TEXT", bool: "|".join(SWITCH_VALUES), int: "INTEGER"}
+        return next((word for kind, word in named.items() if kind in kinds), "NUMBER")
+    return f"{default:g}" if isinstance(default, int | float) else str(default)
+
+
+def _list_kinds(annotation: object) -> tuple[object, ...]:
+    """Return the types that an annotation allows; the choices of a ``Literal`` stand for themselves."""
+    if get_origin(annotation) is Annotated:
+        return _list_kinds(get_args(annotation)[0])
+    parts = get_args(annotation)
+    if not parts or get_origin(annotation) is Literal:
+        return parts or (annotation,)
+    return tuple(kind for part in parts for kind in _list_kinds(part))
 
 
 def _convert_value(text: str, option: str, value: str, annotation: object) -> Value:
     """Return a value converted to the annotated type of its option."""
-    kinds = get_args(annotation) or (annotation,)
-    if str in kinds:
+    kinds = _list_kinds(annotation)
+    choices = [kind for kind in kinds if isinstance(kind, str)]
+    if choices and value not in choices:
+        raise UsageError(f"cell {text!r}: {describe_unknown(option, value, choices)}")
+    if str in kinds or choices:
         return value
     if bool in kinds:
         if value not in SWITCH_VALUES:
