@@ -11,7 +11,7 @@ from gradflow.analysis.shared.gradient_share import GradientShare
 from gradflow.analysis.shared.quantiles import quantiles
 from gradflow.analysis.shared.trajectory_error import NOTED_DECADES, rounding_note
 from gradflow.analysis.shared.verdicts import describe_share, describe_threshold, judge_share
-from gradflow.printable import format_count, format_log10
+from gradflow.printable import format_count, format_log10, format_steps
 from gradflow.registry import lookup
 
 MIN_NOTED_MEASUREMENT_ERROR = 1e-6  # relative error from which a note is shown
@@ -72,8 +72,8 @@ def _describe_last_step(share: GradientShare, length: int) -> str:
     last = share.last
     return (
         f"is {share.verdict} from the last step: {_format_share(last)} of a gradient from there is left "
-        f"after {_steps(length)} ({describe_threshold(last.log10_share, share.verdict)}). The median over "
-        f"all {_format_count(len(share.measurements), 'end')} is {_format_share(share)}."
+        f"after {format_steps(length)} ({describe_threshold(last.log10_share, share.verdict)}). The median "
+        f"over all {_format_count(len(share.measurements), 'end')} is {_format_share(share)}."
     )
 
 
@@ -196,7 +196,7 @@ def _wording(trial: RemedyTrial, finding: Finding) -> str:
             return f"set the bias of the {gate} to {value}"
         case "chrono":
             gate = RETAINING_GATE_NAMES[_name(finding)]
-            return f"draw the bias of the {gate} by chrono initialization up to {_steps(trial.value)}"
+            return f"draw the bias of the {gate} by chrono initialization up to {format_steps(trial.value)}"
         case "gain":
             return f"multiply the recurrent weights by {trial.value:g}"
         case _:
@@ -229,13 +229,8 @@ def _name(finding: Finding) -> str:
     return gate.gate if gate else "-"
 
 
-def _steps(count: float) -> str:
-    text = f"{count}" if isinstance(count, int) else f"{count:.3g}"
-    return f"{text} step" if text == "1" else f"{text} steps"
-
-
 def _time(time_constant: float) -> str:
-    return _steps(time_constant) if math.isfinite(time_constant) else "unlimited"
+    return format_steps(time_constant) if math.isfinite(time_constant) else "unlimited"
 
 
 def describe_unreadable(answers: Sequence[Answer]) -> Iterator[str]:

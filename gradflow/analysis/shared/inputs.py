@@ -17,6 +17,7 @@ from gradflow.readers.in_memory import convert_array
 from gradflow.registry import lookup
 
 DEFAULT_INPUT_STEPS, DEFAULT_FEATURES = 100, 32
+LARGEST_SCALE = float(np.finfo(np.float64).max)
 TOKENS_NOTE = (
     "the input holds whole numbers only. If they are tokens, give the output of the embedding instead."
 )
@@ -88,7 +89,7 @@ class Inputs:
             if value is not None:
                 check_count(name, value)
         check_count("seed", seed, least=0)
-        if scale is not None and not np.isfinite(scale):
+        if scale is not None and not abs(scale) <= LARGEST_SCALE:
             raise UsageError(f"input scale {scale}: expected a finite number")
         kind = kind_of(source)
         if kind == "zero":
