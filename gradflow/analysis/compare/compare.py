@@ -359,8 +359,8 @@ def _check_name(kind: str, value: object, valid: Sequence[str]) -> str:
 
 def _check_names(kind: str, values: str | Sequence[str], valid: Sequence[str]) -> tuple[str, ...]:
     """Return the requested names without duplicates. They are given as a list, or as text with commas."""
-    is_list = isinstance(values, Iterable) and not isinstance(values, str) and np.ndim(values) > 0
-    names = [str(value) for value in values] if is_list else str(values).split(",")
+    is_scalar = isinstance(values, str) or not isinstance(values, Iterable) or getattr(values, "ndim", 1) == 0
+    names = str(values).split(",") if is_scalar else [str(value) for value in values]
     if not names:
         raise UsageError(f"{kind}: the list is empty; expected one or more of {', '.join(valid)}")
     return tuple(dict.fromkeys(_check_name(kind, value.strip(), valid) for value in names))
