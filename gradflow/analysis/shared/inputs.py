@@ -105,6 +105,12 @@ class Inputs:
         """The scale, None where nothing is left of it to see: of zeros."""
         return None if self.kind == "zero" else self.scale
 
+    def is_still(self) -> bool:
+        """Return whether every sequence has the same input at every step."""
+        if self.data is not None:
+            return not np.ptp(self.data, axis=1).any()
+        return self.kind != INPUTS[0]
+
     def mean_square(self) -> float:
         """Return the mean over steps of |x|²: of drawn inputs the expected one."""
         if self.data is not None:
