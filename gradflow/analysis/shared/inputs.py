@@ -105,17 +105,17 @@ class Inputs:
         """The scale, None where nothing is left of it to see: of zeros."""
         return None if self.kind == "zero" else self.scale
 
-    def is_still(self) -> bool:
-        """Return whether every sequence has the same input at every step."""
-        if self.data is not None:
-            return not np.ptp(self.data, axis=1).any()
-        return self.kind != INPUTS[0]
-
     def mean_square(self) -> float:
         """Return the mean over steps of |x|²: of drawn inputs the expected one."""
         if self.data is not None:
             return float(self.scale**2 * np.square(self.data).sum(axis=-1).mean())
         return 0.0 if self.kind == "zero" else self.scale**2 * self.features
+
+    def mean_square_change(self) -> float:
+        """Return the mean over steps of |x − its mean over steps|²: of drawn inputs the expected one."""
+        if self.data is not None:
+            return float(self.scale**2 * np.var(self.data, axis=1).sum(axis=-1).mean())
+        return self.mean_square() if self.kind == "normal" else 0.0
 
     def draw(self, draw: int, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """Return the inputs of one draw, shape (steps, features): a batch is gone through in turn.

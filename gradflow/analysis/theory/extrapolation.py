@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gradflow.cells.base import Array
+
 MIN_EXTRAPOLATED_SIZE = 8  # of the smallest size
+EDGE_POWER = 0.5  # the smallest power that theory knows, but for logarithms: of the edge of a spectrum
 
 
 class MeasuredQuantity(NamedTuple):
@@ -33,6 +36,10 @@ class MeasurementBias(NamedTuple):
     is_edge: bool = False
     min_size: float = MIN_EXTRAPOLATED_SIZE
     run_error: float = 0.0
+
+
+# The outermost eigenvalues differ from the edge of the spectrum by about √(ln N / N).
+EDGE_BIAS = MeasurementBias(power=EDGE_POWER, is_edge=True)
 
 
 class ExtrapolatedQuantity(NamedTuple):
@@ -68,14 +75,16 @@ def extrapolate(
     - the standard error of the intercept;
     - the difference to the intercept of the least-squares line through all three sizes, because a line
       leaves out higher powers;
+    - the difference to the intercept of the line over N^−½, because the power is that of large N, and a
+      smaller one holds near a transition;
     - at an edge, the standard deviation of single draws at the largest size, because a line leaves out the
       slow factor. The shift of an edge and its scatter are of the same order but for logarithms (Rider 2003,
       theorem 1; Cipolloni, Erdős & Xu 2022 for entries that are not normal);
     - the error of the run.
 
-    The coefficients of both lines depend on the sizes alone, not on measured errors, which are uncertain if
-    there are few draws. So the degrees of freedom follow from those of each size (Welch 1947; Satterthwaite
-    1946). The second and the last part count as known.
+    The coefficients of the lines depend on the sizes alone, not on measured errors, which are uncertain if
+    there are few draws. So the degrees of freedom follow from those of each size (Satterthwaite 1946; Welch
+    1947). Differences and the error of the run count as known.
 
     The result is nan if there are fewer than three sizes, if the smallest is under the ``min_size`` of the
     bias, if a mean or an error is not finite, or if a draw overflowed, because the others are a selection.
@@ -93,16 +102,27 @@ def extrapolate(
         return UNKNOWN_LIMIT
     if not (np.isfinite(means).all() and np.isfinite(errors).all()):
         return UNKNOWN_LIMIT
-    scale = (np.asarray(sizes, np.float64) / sizes[0]) ** -bias.power
-    outer = np.array([scale[1], -scale[0], 0.0]) / (scale[1] - scale[0])
-    centered = scale - scale.mean()
-    line = 1.0 / len(sizes) - scale.mean() * centered / float(centered @ centered)
+    relative = np.asarray(sizes, np.float64) / sizes[0]
+    outer, slow = (_fit_largest(relative**-power) for power in (bias.power, EDGE_POWER))
+    line = _fit_all(relative**-bias.power)
     weights = outer**2
     if bias.is_edge:
         weights[0] += measured[0].draws
     parts = weights * errors**2
-    known = float((outer - line) @ means) ** 2 + bias.run_error**2
+    differences = [float((outer - other) @ means) for other in (line, slow)]
+    known = math.hypot(*differences, bias.run_error) ** 2
     total = float(parts.sum()) + known
     uncertain = float(np.sum(parts**2 / np.array([one.draws - 1 for one in measured])))
     degrees = total**2 / uncertain if uncertain > 0 else math.inf
     return ExtrapolatedQuantity(float(outer @ means), math.sqrt(total), degrees)
+
+
+def _fit_largest(scale: Array) -> Array:
+    """Return the coefficients of the means in the intercept of the line through the two largest sizes."""
+    return np.asarray(np.array([scale[1], -scale[0], 0.0]) / (scale[1] - scale[0]))
+
+
+def _fit_all(scale: Array) -> Array:
+    """Return the coefficients of the means in the intercept of the least-squares line."""
+    centered = scale - scale.mean()
+    return np.asarray(1.0 / len(scale) - scale.mean() * centered / float(centered @ centered))

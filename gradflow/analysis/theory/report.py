@@ -74,7 +74,9 @@ def report_case(
     limits = [
         UNKNOWN_LIMIT
         if one.exact
-        else _extrapolate_quantity(one, sizes, [by_name[one.quantity] for by_name in differences_by_size], bias)
+        else _extrapolate_quantity(
+            one, sizes, [by_name[one.quantity] for by_name in differences_by_size], bias
+        )
         for one, bias in zip(predictions, biases, strict=True)
     ]
     deviations = [
@@ -91,10 +93,9 @@ def report_case(
         source=[one.source for one in predictions],
     )
     place = predictions.index(leading)
-    small = f"N = {case.hidden} is too small to extrapolate measurements (`hidden` sets N)"
     return Theory(
         **shared,
-        notes=tuple(_notes(found, draws, "" if leading.exact or len(sizes) > 1 else small)),
+        notes=tuple(_notes(found, draws, "" if leading.exact else _find_cause(sizes, biases[place]))),
         rate=rate,
         verdict=_verdict(leading, shared["steps"]),
         parameter=None,
@@ -256,9 +257,7 @@ def _deviation(
     A prediction for N → ∞ is compared with the extrapolated measurement. The result is nan for a bound, and
     without an error.
     """
-    measured = (
-        ExtrapolatedQuantity(found.mean, found.error, found.draws - 1) if prediction.exact else limit
-    )
+    measured = ExtrapolatedQuantity(found.mean, found.error, found.draws - 1) if prediction.exact else limit
     difference = measured.value - prediction.predicted
     if prediction.is_bound or math.isnan(difference):
         return math.nan
@@ -301,6 +300,19 @@ def _crossing(values: Sequence[float], means: Sequence[float]) -> float | None:
         if math.isfinite(a) and math.isfinite(b) and (a < 0) != (b < 0):
             return x - a * (y - x) / (b - a)
     return None
+
+
+def _find_cause(sizes: Sequence[int], bias: MeasurementBias) -> str:
+    """Return why measurements of these sizes are not extrapolated; empty if they are."""
+    if len(sizes) == 1:
+        return f"N = {sizes[0]} is too small to extrapolate measurements (`hidden` sets N)"
+    if sizes[-1] >= bias.min_size:
+        return ""
+    enough = f"`hidden` {4 * math.ceil(bias.min_size):g}" if math.isfinite(bias.min_size) else "no size"
+    return (
+        f"so close to the transition a network of N/4 = {sizes[-1]} units may be on its other side: "
+        f"measurements are not extrapolated ({enough} would do)"
+    )
 
 
 def _notes(found: Sequence[MeasuredQuantity], draws: range, cause: str = "") -> Iterator[str]:

@@ -17,8 +17,6 @@ from gradflow.cells.spec import CellSpec
 from gradflow.errors import UsageError
 from gradflow.linalg.norms import spectral_radius
 
-# The outermost eigenvalues differ from the edge of the spectrum by about √(ln N / N).
-EDGE_BIAS = MeasurementBias(power=0.5, is_edge=True)
 CIRCULAR_LAW, ORTHOGONAL = "circular law, Girko 1984", "orthogonal: every |ν| is the gain"
 TRUNCATED = "truncated orthogonal matrix, Życzkowski & Sommers 2000"
 

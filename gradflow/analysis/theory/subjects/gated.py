@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gradflow.analysis.theory.extrapolation import EDGE_BIAS
 from gradflow.analysis.theory.subjects.case import (
-    EDGE_BIAS,
     Prediction,
     SubjectTheory,
     TheoryCase,

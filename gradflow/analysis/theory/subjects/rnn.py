@@ -6,11 +6,10 @@ import numpy as np
 
 from gradflow.analysis.shared.exponents import measure_exponents, orbit_of
 from gradflow.analysis.theory.driven_field import DrivenField
-from gradflow.analysis.theory.extrapolation import MeasurementBias
+from gradflow.analysis.theory.extrapolation import EDGE_BIAS, MeasurementBias
 from gradflow.analysis.theory.mean_field import MeanField, normal_mean
 from gradflow.analysis.theory.network_bias import NetworkBias
 from gradflow.analysis.theory.subjects.case import (
-    EDGE_BIAS,
     ORTHOGONAL,
     Prediction,
     SubjectTheory,
@@ -74,7 +73,8 @@ def _mean_field(case: TheoryCase, phi: Activation, deviation: float) -> list[Pre
     def critical(found: float | None) -> float | None:
         return None if found is None else found / scales.recurrent
 
-    bias = NetworkBias(field, case.plan, is_still=case.inputs.is_still(), is_averaged=True)
+    noise_variance = scales.inputs**2 * case.inputs.mean_square_change()
+    bias = NetworkBias(field, noise_variance, case.plan, is_averaged=True)
     noise = [
         Prediction(
             "variance",
