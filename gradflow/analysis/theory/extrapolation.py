@@ -83,8 +83,9 @@ def extrapolate(
     - the error of the run.
 
     The coefficients of the lines depend on the sizes alone, not on measured errors, which are uncertain if
-    there are few draws. So the degrees of freedom follow from those of each size (Satterthwaite 1946; Welch
-    1947). Differences and the error of the run count as known.
+    there are few draws. So the degrees of freedom of the standard error follow from those of each size
+    (Satterthwaite 1946; Welch 1947). They count for the whole error, because few draws leave the differences
+    as uncertain.
 
     The result is nan if there are fewer than three sizes, if the smallest is under the ``min_size`` of the
     bias, if a mean or an error is not finite, or if a draw overflowed, because the others are a selection.
@@ -94,7 +95,7 @@ def extrapolate(
     >>> means = [MeasuredQuantity(1 + 1 / size, 0.001, 10) for size in (100, 50, 25)]
     >>> limit = extrapolate([100, 50, 25], means, MeasurementBias())
     >>> [round(number, 6) for number in limit]
-    [1.0, 0.002236, 13.235294]
+    [1.0, 0.014318, 13.235294]
     """
     means = np.array([one.mean for one in measured])
     errors = np.array([one.error for one in measured])
@@ -109,12 +110,14 @@ def extrapolate(
     if bias.is_edge:
         weights[0] += measured[0].draws
     parts = weights * errors**2
+    variance = float(parts.sum())
+    spread = float(np.sum(parts**2 / np.array([one.draws - 1 for one in measured])))
     differences = [float((outer - other) @ means) for other in (line, slow)]
-    known = math.hypot(*differences, bias.run_error) ** 2
-    total = float(parts.sum()) + known
-    uncertain = float(np.sum(parts**2 / np.array([one.draws - 1 for one in measured])))
-    degrees = total**2 / uncertain if uncertain > 0 else math.inf
-    return ExtrapolatedQuantity(float(outer @ means), math.sqrt(total), degrees)
+    return ExtrapolatedQuantity(
+        float(outer @ means),
+        math.hypot(math.sqrt(variance), *differences, bias.run_error),
+        variance**2 / spread if spread > 0 else math.inf,
+    )
 
 
 def _fit_largest(scale: Array) -> Array:
