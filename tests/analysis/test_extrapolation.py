@@ -180,5 +180,7 @@ def test_next_to_a_transition_finite_networks_have_no_limit(gain, enough):
     assert has_limit["spectral_radius"]
     (note,) = [note for note in found.notes if "N → ∞" in note]
     assert "other side" in note
-    assert ("no size would do" if enough is None else f"`hidden` {4 * math.ceil(math.log(gain) ** -2)}") in note
+    assert (
+        "no size would do" if enough is None else f"`hidden` {4 * math.ceil(math.log(gain) ** -2)}"
+    ) in note
     assert enough is None or abs(4 * math.log(gain) ** -2 - enough) < 4

@@ -78,8 +78,8 @@ def extrapolate(
     - the difference to the intercept of the line over N^−½, because the power is that of large N, and a
       smaller one holds near a transition;
     - at an edge, the standard deviation of single draws at the largest size, because a line leaves out the
-      slow factor. The shift of an edge and its scatter are of the same order but for logarithms (Rider 2003,
-      theorem 1; Cipolloni, Erdős & Xu 2022 for entries that are not normal);
+      slow factor. The shift of an edge and its scatter are of the same order but for logarithms (Rider &
+      Sinclair 2014; Cipolloni, Erdős & Xu 2023 for entries that are not normal);
     - the error of the run.
 
     The coefficients of the lines depend on the sizes alone, not on measured errors, which are uncertain if
