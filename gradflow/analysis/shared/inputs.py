@@ -127,6 +127,12 @@ class Inputs:
             return float(self.scale**2 * np.square(self.data).sum(axis=-1).mean())
         return 0.0 if self.kind == "zero" else self.scale**2 * self.features
 
+    def mean_square_change(self) -> float:
+        """Return the mean over steps of |x − its mean over steps|²: of drawn inputs the expected one."""
+        if self.data is not None:
+            return float(self.scale**2 * np.var(self.data, axis=1).sum(axis=-1).mean())
+        return self.mean_square() if self.kind == "normal" else 0.0
+
     def draw(self, draw: int, dtype: DTypeLike = np.float64) -> NDArray[Any]:
         """Return the inputs of one draw, shape (steps, features): a batch is gone through in turn.
 

@@ -24,17 +24,20 @@ class Predictions(Table):
     )
     standard_error: NDArray[np.float64] = column("standard error of that mean")
     extrapolated: NDArray[np.float64] = column(
-        "measurement extrapolated to N → ∞: predicted, plus the limit of measured − predicted over N, N/2 "
-        "and N/4, linear in 1/N, and in 1/√N for the edge of a spectrum. None if it holds at every N, or "
-        "if N/4 is under 8"
+        "measurement extrapolated to N → ∞: predicted, plus the limit of measured − predicted, linear in 1/N "
+        "(in 1/√N for the edge of a spectrum) from N and N/2. None if the prediction holds at every N, if "
+        "N/4 is under 8, if a state overflows, and if a network of N/4 units may be on the other side of a "
+        "transition"
     )
     extrapolation_error: NDArray[np.float64] = column(
-        "error of the extrapolation: its standard error, and the difference to that from N and N/2 alone"
+        "error of the extrapolation: its standard error, and its differences to that from N, N/2 and N/4 and "
+        "to that in 1/√N; for the edge of a spectrum also the standard deviation of single draws"
     )
     deviation: NDArray[np.float64] = column(
-        "(extrapolated − predicted) / extrapolation_error; for a prediction that holds at every N, "
-        "(measured − predicted) / standard_error. None for a bound, and for a size that is too small to "
-        "extrapolate",
+        "distance of the measurement from the prediction, in standard errors: (extrapolated − predicted) / "
+        "extrapolation_error, or for a prediction that holds at every N (measured − predicted) / "
+        "standard_error, reduced for few draws to the normal deviate of the same probability by Student's t "
+        "distribution. None for a bound, and without an extrapolation",
         levels={0.0: "as predicted"},
     )
     source: list[str] = column("source of the prediction", detail=True)

@@ -12,7 +12,15 @@ from scipy.optimize import brentq
 from gradflow.analysis.shared.progress import ProgressCounter
 from gradflow.analysis.shared.tasks import TaskExecutor, run_tasks
 from gradflow.analysis.shared.verdicts import verdict
-from gradflow.analysis.theory.extrapolation import ExtrapolatedQuantity, extrapolate, list_sizes
+from gradflow.analysis.theory.deviation import compute_deviation
+from gradflow.analysis.theory.extrapolation import (
+    UNKNOWN_LIMIT,
+    ExtrapolatedQuantity,
+    MeasuredQuantity,
+    MeasurementBias,
+    extrapolate,
+    list_sizes,
+)
 from gradflow.analysis.theory.record import Predictions, Sweep, Theory
 from gradflow.analysis.theory.subjects.case import (
     DrawMeasure,
@@ -46,7 +54,8 @@ def report_case(
     counter: ProgressCounter,
 ) -> Theory:
     """Return the record of all predictions of a case and their measurements; each draw is counted."""
-    predictions = [one.evaluate() for one in predict(case)]
+    asked = predict(case)
+    predictions = [one.evaluate() for one in asked]
     sizes = list_sizes(case.hidden) if any(not one.exact for one in predictions) else [case.hidden]
     counter.begin(len(draws) * len(sizes))
     cases = [case, *(case._replace(hidden=size) for size in sizes[1:])]
@@ -56,16 +65,19 @@ def report_case(
     rate = leading.predicted
     differences_by_size = [
         {
-            one.quantity: MeasuredQuantity(it.mean - one.predicted, it.error, it.lost)
+            one.quantity: it._replace(mean=it.mean - one.predicted)
             for one, it in zip(of_size, values, strict=True)
         }
         for (_, of_size), values in zip(points, [found, *smaller], strict=True)
     ]
+    biases = [one.find_bias() if draws and not one.exact else MeasurementBias() for one in asked]
     limits = [
-        ExtrapolatedQuantity(math.nan, math.nan)
+        UNKNOWN_LIMIT
         if one.exact
-        else _extrapolate_quantity(one, sizes, [by_name[one.quantity] for by_name in differences_by_size])
-        for one in predictions
+        else _extrapolate_quantity(
+            one, sizes, [by_name[one.quantity] for by_name in differences_by_size], bias
+        )
+        for one, bias in zip(predictions, biases, strict=True)
     ]
     deviations = [
         _deviation(one, it, limit) for one, it, limit in zip(predictions, found, limits, strict=True)
@@ -81,10 +93,9 @@ def report_case(
         source=[one.source for one in predictions],
     )
     place = predictions.index(leading)
-    small = f"N = {case.hidden} is too small to extrapolate measurements (`hidden` sets N)"
     return Theory(
         **shared,
-        notes=tuple(_notes(found, draws, "" if leading.exact or len(sizes) > 1 else small)),
+        notes=tuple(_notes(found, draws, "" if leading.exact else _find_cause(sizes, biases[place]))),
         rate=rate,
         verdict=_verdict(leading, shared["steps"]),
         parameter=None,
@@ -146,14 +157,6 @@ def _verdict(leading: EvaluatedPrediction, steps: int) -> str:
     """Return the verdict on the leading rate, whose error is that of its quadrature."""
     rate, error = leading.predicted, leading.error
     return str(verdict(rate, steps, None, rate - error, rate + error))
-
-
-class MeasuredQuantity(NamedTuple):
-    """Mean of a quantity over draws, its standard error, and the number of draws that overflowed."""
-
-    mean: float
-    error: float
-    lost: int
 
 
 class DrawTask(NamedTuple):
@@ -220,10 +223,10 @@ def _over_draws(values: Array) -> MeasuredQuantity:
     held = values[~np.isposinf(values)]
     lost = len(values) - len(held)
     if not len(held):
-        return MeasuredQuantity(math.nan, math.nan, lost)
+        return MeasuredQuantity(math.nan, math.nan, 0, lost)
     with np.errstate(invalid="ignore"):
         error = held.std(ddof=1) / math.sqrt(len(held)) if len(held) > 1 else math.nan
-    return MeasuredQuantity(float(held.mean()), float(error), lost)
+    return MeasuredQuantity(float(held.mean()), float(error), len(held), lost)
 
 
 def _list_asymptotic(predict: Predict, case: TheoryCase) -> list[EvaluatedPrediction]:
@@ -232,33 +235,35 @@ def _list_asymptotic(predict: Predict, case: TheoryCase) -> list[EvaluatedPredic
 
 
 def _extrapolate_quantity(
-    prediction: EvaluatedPrediction, sizes: Sequence[int], differences: Sequence[MeasuredQuantity]
+    prediction: EvaluatedPrediction,
+    sizes: Sequence[int],
+    differences: Sequence[MeasuredQuantity],
+    bias: MeasurementBias,
 ) -> ExtrapolatedQuantity:
     """Return the prediction and the limit of what measurements differ from it at each size.
 
     The differences are extrapolated because a prediction itself may depend on N: an initialization can scale
     the weights of the inputs by the number of units.
     """
-    means, errors = [one.mean for one in differences], [one.error for one in differences]
-    limit = extrapolate(sizes, means, errors, prediction.size_power)
+    limit = extrapolate(sizes, differences, bias)
     return limit._replace(value=prediction.predicted + limit.value)
 
 
 def _deviation(
     prediction: EvaluatedPrediction, found: MeasuredQuantity, limit: ExtrapolatedQuantity
 ) -> float:
-    """Return how many errors a measurement is from its prediction.
+    """Return how many standard errors a measurement is from its prediction.
 
     A prediction for N → ∞ is compared with the extrapolated measurement. The result is nan for a bound, and
     without an error.
     """
-    measured, error = (found.mean, found.error) if prediction.exact else limit
-    difference = measured - prediction.predicted
+    measured = ExtrapolatedQuantity(found.mean, found.error, found.draws - 1) if prediction.exact else limit
+    difference = measured.value - prediction.predicted
     if prediction.is_bound or math.isnan(difference):
         return math.nan
     if abs(difference) <= MAX_ZERO_DIFFERENCE * max(1.0, abs(prediction.predicted)):
         return 0.0
-    return difference / error if error > 0 else math.nan
+    return compute_deviation(difference, *measured[1:]) if measured.error > 0 else math.nan
 
 
 def _leading(predictions: Sequence[AnyPrediction]) -> AnyPrediction:
@@ -295,6 +300,19 @@ def _crossing(values: Sequence[float], means: Sequence[float]) -> float | None:
         if math.isfinite(a) and math.isfinite(b) and (a < 0) != (b < 0):
             return x - a * (y - x) / (b - a)
     return None
+
+
+def _find_cause(sizes: Sequence[int], bias: MeasurementBias) -> str:
+    """Return why measurements of these sizes are not extrapolated; empty if they are."""
+    if len(sizes) == 1:
+        return f"N = {sizes[0]} is too small to extrapolate measurements (`hidden` sets N)"
+    if sizes[-1] >= bias.min_size:
+        return ""
+    enough = f"`hidden` {4 * math.ceil(bias.min_size):g}" if math.isfinite(bias.min_size) else "no size"
+    return (
+        f"so close to the transition a network of N/4 = {sizes[-1]} units may be on its other side: "
+        f"measurements are not extrapolated ({enough} would do)"
+    )
 
 
 def _notes(found: Sequence[MeasuredQuantity], draws: range, cause: str = "") -> Iterator[str]:

@@ -50,7 +50,8 @@ def theory(
 
     Predictions are for N → ∞. Measurements at a finite size have a bias, about −2/N to −6/N in a largest
     exponent, which can be many standard errors. So the quantities are measured at N, N/2 and N/4 units and
-    extrapolated, and the extrapolation is compared with the prediction. A range is measured at N alone.
+    extrapolated, and the extrapolation is compared with the prediction. There is none next to a transition,
+    where a smaller network may be on the other side. A range is measured at N alone.
 
     Parameters
     ----------

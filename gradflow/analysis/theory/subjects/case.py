@@ -9,6 +9,7 @@ import numpy as np
 from gradflow.analysis.shared.exponents import Plan
 from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.subjects import draw_cell
+from gradflow.analysis.theory.extrapolation import MeasurementBias
 from gradflow.analysis.theory.mean_field import MAX_LOST_RATE, Mean
 from gradflow.cells.base import Array, Cell
 from gradflow.cells.initialization import INITIALIZATIONS, Scales
@@ -16,7 +17,6 @@ from gradflow.cells.spec import CellSpec
 from gradflow.errors import UsageError
 from gradflow.linalg.norms import spectral_radius
 
-EDGE_POWER = 0.5  # the outermost eigenvalues differ from the edge of the spectrum by about N^−1/2
 CIRCULAR_LAW, ORTHOGONAL = "circular law, Girko 1984", "orthogonal: every |ν| is the gain"
 TRUNCATED = "truncated orthogonal matrix, Życzkowski & Sommers 2000"
 
@@ -92,7 +92,6 @@ class EvaluatedPrediction(NamedTuple):
     measure: DrawMeasure | None
     entry: int
     exact: bool
-    size_power: float
     is_bound: bool
 
 
@@ -109,8 +108,8 @@ class Prediction(NamedTuple):
     measure: DrawMeasure | None = None
     entry: int = 0
     exact: bool = False  # true if it holds for every N, not only as N → ∞
-    size_power: float = 1.0  # a measurement at a finite N differs in the order of N^−size_power
     is_bound: bool = False
+    find_bias: Callable[[], MeasurementBias] = MeasurementBias  # of a measurement, unless exact
 
     def evaluate(self) -> EvaluatedPrediction:
         """Return the prediction with its number computed."""
@@ -118,7 +117,7 @@ class Prediction(NamedTuple):
         mean = number if isinstance(number, Mean) else Mean(math.nan if number is None else number, 0.0)
         return EvaluatedPrediction(
             self.quantity, mean.value, mean.error, self.source, self.measure, self.entry, self.exact,
-            self.size_power, self.is_bound,
+            self.is_bound,
         )  # fmt: skip
 
 

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from gradflow.analysis.theory.extrapolation import EDGE_BIAS
 from gradflow.analysis.theory.subjects.case import (
-    EDGE_POWER,
     Prediction,
     SubjectTheory,
     TheoryCase,
@@ -110,14 +110,14 @@ def _predictions(
             lambda: deviation,
             case.radius_source(gates),
             partial(_measure_candidate_radius, kind, candidate),
-            size_power=EDGE_POWER,
+            find_bias=lambda: EDGE_BIAS,
         ),
         Prediction(
             "zero_state_rate",
             lambda: log(units.edge(deviation)),
             GATED_SOURCE,
             measure_zero_state_rate,
-            size_power=EDGE_POWER,
+            find_bias=lambda: EDGE_BIAS,
         ),
         Prediction(
             "critical_gain", lambda: None if critical is None else critical / scales.recurrent, GATED_SOURCE

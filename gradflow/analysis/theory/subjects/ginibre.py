@@ -7,9 +7,9 @@ from scipy.special import digamma
 
 from gradflow.analysis.shared.exponents import measure_exponents
 from gradflow.analysis.shared.orbit import StreamOrbit
+from gradflow.analysis.theory.extrapolation import EDGE_BIAS
 from gradflow.analysis.theory.subjects.case import (
     CIRCULAR_LAW,
-    EDGE_POWER,
     Prediction,
     SubjectTheory,
     TheoryCase,
@@ -38,7 +38,9 @@ def predictions(case: TheoryCase) -> list[Prediction]:
             exact=True,
         )
 
-    radius = Prediction("spectral_radius", lambda: gain, CIRCULAR_LAW, _measure_radius, size_power=EDGE_POWER)
+    radius = Prediction(
+        "spectral_radius", lambda: gain, CIRCULAR_LAW, _measure_radius, find_bias=lambda: EDGE_BIAS
+    )
     return [radius, *(predict(entry) for entry in range(size))]
 
 

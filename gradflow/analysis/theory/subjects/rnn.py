@@ -6,9 +6,10 @@ import numpy as np
 
 from gradflow.analysis.shared.exponents import measure_exponents, orbit_of
 from gradflow.analysis.theory.driven_field import DrivenField
+from gradflow.analysis.theory.extrapolation import EDGE_BIAS, MeasurementBias
 from gradflow.analysis.theory.mean_field import MeanField, normal_mean
+from gradflow.analysis.theory.network_bias import NetworkBias
 from gradflow.analysis.theory.subjects.case import (
-    EDGE_POWER,
     ORTHOGONAL,
     Prediction,
     SubjectTheory,
@@ -23,6 +24,8 @@ from gradflow.linalg.norms import spectral_radius
 
 MEAN_FIELD = "Molgedey et al. 1992; Chen et al. 2018"
 STEP_BY_STEP = "the same, step by step along the inputs"
+# The largest singular value differs from the edge of its law by N^−2/3 (Johnstone 2001, theorem 1.1).
+SINGULAR_BIAS = MeasurementBias(power=2.0 / 3.0)
 
 
 def predictions(case: TheoryCase) -> list[Prediction]:
@@ -32,15 +35,17 @@ def predictions(case: TheoryCase) -> list[Prediction]:
     source = case.radius_source(1)
     # the largest singular value of an orthogonal W is its radius; that of another W is twice the radius
     spread = 1.0 if source == ORTHOGONAL else 2.0
+    # all eigenvalues of an orthogonal W are on the edge, and biases of variance 1/N move them by 1/N
+    edge = MeasurementBias() if source == ORTHOGONAL else EDGE_BIAS
     slope = normal_mean(lambda z: np.square(phi.slope(z)), scales.bias**2).value ** 0.5
     return [
-        Prediction("spectral_radius", lambda: deviation, source, _measure_radius, size_power=EDGE_POWER),
+        Prediction("spectral_radius", lambda: deviation, source, _measure_radius, find_bias=lambda: edge),
         Prediction(
             "zero_state_rate",
             lambda: log(deviation * slope),
             f"ln(g φ′(0)); {source}",
             measure_zero_state_rate,
-            size_power=EDGE_POWER,
+            find_bias=lambda: edge,
         ),
         *_mean_field(case, phi, deviation),
         Prediction(
@@ -49,6 +54,7 @@ def predictions(case: TheoryCase) -> list[Prediction]:
             "Pascanu et al. 2013, section 2.1; σ_max: Marchenko & Pastur 1967",
             _measure_rate_bound,
             is_bound=True,
+            find_bias=lambda: SINGULAR_BIAS,
         ),
     ]
 
@@ -67,17 +73,44 @@ def _mean_field(case: TheoryCase, phi: Activation, deviation: float) -> list[Pre
     def critical(found: float | None) -> float | None:
         return None if found is None else found / scales.recurrent
 
+    noise_variance = scales.inputs**2 * case.inputs.mean_square_change()
+    bias = NetworkBias(field, noise_variance, case.plan, is_averaged=True)
     noise = [
-        Prediction("variance", lambda: _finite(field.variance()), MEAN_FIELD, _measure_variance),
-        Prediction("largest_exponent", field.exponent, MEAN_FIELD, _measure_exponent),
+        Prediction(
+            "variance",
+            lambda: _finite(field.variance()),
+            MEAN_FIELD,
+            _measure_variance,
+            find_bias=bias.find_variance_bias,
+        ),
+        Prediction(
+            "largest_exponent",
+            field.exponent,
+            MEAN_FIELD,
+            _measure_exponent,
+            find_bias=bias.find_exponent_bias,
+        ),
         Prediction("critical_gain", lambda: critical(field.critical_deviation()), MEAN_FIELD),
     ]
     if np.ptp(drives) == 0 or deviation == 0:
         return noise
     driven = DrivenField(phi, deviation, drives, case.plan.transient)
+    bias_along = bias._replace(is_averaged=False)
     along = [
-        Prediction("variance", driven.variance, STEP_BY_STEP, _measure_variance),
-        Prediction("largest_exponent", driven.exponent, STEP_BY_STEP, _measure_exponent),
+        Prediction(
+            "variance",
+            driven.variance,
+            STEP_BY_STEP,
+            _measure_variance,
+            find_bias=bias_along.find_variance_bias,
+        ),
+        Prediction(
+            "largest_exponent",
+            driven.exponent,
+            STEP_BY_STEP,
+            _measure_exponent,
+            find_bias=bias_along.find_exponent_bias,
+        ),
         Prediction(
             "critical_gain",
             lambda: critical(driven.critical_deviation(field.critical_deviation())),
