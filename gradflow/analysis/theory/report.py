@@ -95,14 +95,16 @@ def report_case(
     place = predictions.index(leading)
     return Theory(
         **shared,
-        notes=tuple(_notes(found, draws, "" if leading.exact else _find_cause(sizes, biases[place]))),
+        notes=tuple(
+            _notes(predictions, found, draws, "" if leading.exact else _find_cause(sizes, biases[place]))
+        ),
         rate=rate,
         verdict=_verdict(leading, shared["steps"]),
         parameter=None,
         critical_value=None,
         critical_measured=None,
         quadrature_error=leading.error,
-        conclusion=_conclusion(leading, found[place], limits[place], shared["hidden"]),
+        conclusion=_conclusion(leading, found[place], limits[place], deviations[place], shared["hidden"]),
         predictions=table,
     )
 
@@ -141,7 +143,7 @@ def report_sweep(
     means = [it.mean for it in found]
     return Theory(
         **shared,
-        notes=tuple(_notes(found, draws, f"a range is measured at N = {shared['hidden']} alone")),
+        notes=tuple(_notes(leading, found, draws, f"a range is measured at N = {shared['hidden']} alone")),
         rate=rates[-1],
         verdict=_verdict(leading[-1], shared["steps"]),
         parameter=asked.parameter,
@@ -224,9 +226,12 @@ def _over_draws(values: Array) -> MeasuredQuantity:
     lost = len(values) - len(held)
     if not len(held):
         return MeasuredQuantity(math.nan, math.nan, 0, lost)
+    scale = float(np.abs(held).max()) or 1.0  # squares of numbers near 1 stay in range
     with np.errstate(invalid="ignore"):
-        error = held.std(ddof=1) / math.sqrt(len(held)) if len(held) > 1 else math.nan
-    return MeasuredQuantity(float(held.mean()), float(error), len(held), lost)
+        near = held / scale
+        error = scale * near.std(ddof=1) / math.sqrt(len(near)) if len(near) > 1 else math.nan
+        mean = scale * near.mean()
+    return MeasuredQuantity(float(mean), float(error), len(held), lost)
 
 
 def _list_asymptotic(predict: Predict, case: TheoryCase) -> list[EvaluatedPrediction]:
@@ -315,15 +320,22 @@ def _find_cause(sizes: Sequence[int], bias: MeasurementBias) -> str:
     )
 
 
-def _notes(found: Sequence[MeasuredQuantity], draws: range, cause: str = "") -> Iterator[str]:
-    """Yield warnings: why measurements are not extrapolated (``cause``), dead states, overflows."""
+def _notes(
+    predictions: Sequence[EvaluatedPrediction],
+    found: Sequence[MeasuredQuantity],
+    draws: range,
+    cause: str = "",
+) -> Iterator[str]:
+    """Yield warnings: why measurements are not extrapolated (``cause``), products of 0, overflows."""
     if draws and cause:
         yield (
             f"Predictions are for N → ∞, and {cause}. Measurements differ by about 1/√N in a radius and 1/N "
             "in an exponent of a chaotic network."
         )
-    if any(it.mean == -math.inf for it in found):
-        yield "a state of relu units becomes exactly 0, where the slope is 0: the measured value is -inf."
+    zero = [one.quantity for one, it in zip(predictions, found, strict=True) if it.mean == -math.inf]
+    if zero:
+        names = ", ".join(dict.fromkeys(zero))
+        yield f"{names}: a product of Jacobians is exactly 0, so that the measured value is -inf."
     lost = max(it.lost for it in found)
     if lost:
         count = format_count(len(draws), "draw", "draws")
@@ -331,7 +343,11 @@ def _notes(found: Sequence[MeasuredQuantity], draws: range, cause: str = "") -> 
 
 
 def _conclusion(
-    leading: EvaluatedPrediction, found: MeasuredQuantity, limit: ExtrapolatedQuantity, hidden: int
+    leading: EvaluatedPrediction,
+    found: MeasuredQuantity,
+    limit: ExtrapolatedQuantity,
+    deviation: float,
+    hidden: int,
 ) -> str:
     """Return the leading rate in words."""
     beside = ""
@@ -339,7 +355,15 @@ def _conclusion(
         beside = f"; measured at N = {hidden}: {format_with_error(found.mean, found.error)}"
     if math.isfinite(limit.value):
         beside += f", extrapolated to N → ∞: {format_with_error(limit.value, limit.error)}"
-    return f"{leading.quantity} {leading.predicted:.6g} nats per step by theory{beside}."
+    if math.isfinite(deviation):
+        beside += f", {abs(deviation):.2g} standard errors {'above' if deviation > 0 else 'below'} theory"
+    return f"{_name_in_words(leading)} is {leading.predicted:.6g} nats per step by theory{beside}."
+
+
+def _name_in_words(prediction: EvaluatedPrediction) -> str:
+    """Return the name of a quantity as the subject of a sentence."""
+    words = prediction.quantity.replace("_", " ")
+    return words.capitalize() if words[-1].isdigit() else f"The {words}"
 
 
 def _conclusion_of_sweep(
@@ -353,6 +377,6 @@ def _conclusion_of_sweep(
     if critical is None:
         side = "negative" if rates[0] < -MAX_CRITICAL_RATE else "not negative"
         first, last = asked.values[0], asked.values[-1]
-        return f"{leading.quantity} stays {side} from {asked.parameter} {first:g} to {last:g}."
+        return f"{_name_in_words(leading)} stays {side} from {asked.parameter} {first:g} to {last:g}."
     seen = "" if measured is None else f"; the measured rate crosses 0 at {measured:.4g}"
-    return f"{leading.quantity} crosses 0 at {asked.parameter} {critical:.6g} by theory{seen}."
+    return f"{_name_in_words(leading)} crosses 0 at {asked.parameter} {critical:.6g} by theory{seen}."

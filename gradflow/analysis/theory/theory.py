@@ -122,8 +122,10 @@ def theory(
         {"seed": seed, "seeds": seeds}, measure=measure,
     )  # fmt: skip
     seed, seeds = 0 if seed is None else seed, DEFAULT_SEEDS if seeds is None else seeds
-    for name, value in (("hidden", hidden), ("seeds", seeds)):
-        check_count(name, value)
+    numbers = {"hidden": (hidden, 1), "seeds": (seeds, 1), "steps": (steps, 1), "transient": (transient, 0)}
+    for name, (value, least) in {**numbers, "seed": (seed, 0)}.items():
+        if value is not None:
+            check_count(name, value, least)
     inputs = Inputs.of(
         input, key=key, format=input_format, steps=None, features=features, scale=None, seed=seed, count=seeds
     )
