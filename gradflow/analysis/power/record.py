@@ -101,7 +101,7 @@ class Powers(Record):
     claim_residual: float | None = scalar("‖W − QΛQ⁻¹‖/‖W‖ of the claim, Frobenius")
     claim_slip: str | None = scalar("what is wrong with the claim, and the likely mistake", prose=True)
     conclusion: str = scalar(
-        "in words; in lines of their own a claim that holds, and Wⁿ if W is small", prose=True
+        "in words, Wⁿ too if W is small; a claim that holds in a line before", prose=True
     )
 
     norms: Norms = table(

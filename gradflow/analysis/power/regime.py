@@ -65,9 +65,9 @@ def on_circle(spectrum: Spectrum, radius: Radius) -> NDArray[np.bool_]:
 
 
 def conclusion(regime: str, spectrum: Spectrum, radius: Radius, growth: Growth, power: str) -> str:
-    """Return what happens as n grows and which eigenvalue decides it, then ``power``, Wⁿ, in its own line."""
+    """Return what happens as n grows and which eigenvalue decides it, then ``power``, Wⁿ, if it is given."""
     endless = regime in ("exploding", "polynomial")
-    entries = f"\nW^{growth.steps} = {power}." if power else ""
+    entries = f" W^{growth.steps} = {power}." if power else ""
     return f"{REGIME_SENTENCES[regime](spectrum, radius)} {growth.sentence(endless)}{entries}"
 
 
