@@ -18,6 +18,7 @@ from gradflow.errors import UsageError
 from gradflow.record import Record
 from gradflow.render.plots.axes import (
     MAX_FIGURE_ITEMS,
+    count_item_rows,
     draw_curves,
     draw_image,
     draw_items,
@@ -144,6 +145,6 @@ def _measure_height(content: AnyPanel, width: float) -> float:
         return max(
             PANEL_HEIGHT,
             ITEM_PANEL_MARGIN
-            + (ITEM_HEIGHT + NAME_LINE_HEIGHT * lines) * min(len(content.names), MAX_FIGURE_ITEMS),
+            + (ITEM_HEIGHT + NAME_LINE_HEIGHT * lines) * min(count_item_rows(content), MAX_FIGURE_ITEMS),
         )
     return PANEL_HEIGHT
