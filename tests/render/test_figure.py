@@ -320,6 +320,14 @@ def test_file_has_its_magic_and_no_date(kind):
     assert not any(word in first for word in (b"CreationDate", b"dc:date", b"ModDate", b"tIME"))
 
 
+def test_letters_are_text_in_pdf_and_outlines_in_svg():
+    pdf, svg = (encode_figure(whole(), kind) for kind in ("pdf", "svg"))
+    assert b"/CIDFontType2" in pdf  # TrueType, with a map of its glyphs to letters
+    assert b"/ToUnicode" in pdf
+    assert b"/Type3" not in pdf
+    assert b"<text" not in svg
+
+
 def test_table_without_picture_is_refused():
     with pytest.raises(UsageError, match="'words' has no picture"):
         gradflow.figure(whole(), table="words")

@@ -302,7 +302,7 @@ class Inspection(Record):
                 "lag",
                 (DrawnColumn("log10_share", low="log10_share_low", high="log10_share_high"),),
                 apart=("layer",),
-                label="share of a gradient: median, lowest to highest",
+                label="share of a gradient left: median, band from lowest to highest end",
             )
         ],
     )

@@ -49,7 +49,8 @@ MATPLOTLIB_STYLE = {
     "savefig.dpi": DOTS_PER_INCH, "figure.dpi": DOTS_PER_INCH,
     # Names come from files, so a dollar sign in them starts no formula.
     "text.parse_math": False,
-    # Letters as outlines and a fixed salt for identifiers give the same bytes every time.
+    # Letters of an svg are outlines: a machine without the font would set others, of other widths. Those of a
+    # pdf are text in an embedded font. A fixed salt for identifiers gives the same bytes every time.
     "svg.fonttype": "path", "svg.hashsalt": "gradflow", "pdf.fonttype": 42,
 }  # fmt: skip
 # No dates, so that files do not differ from day to day.
