@@ -42,8 +42,9 @@ class CurveDrawing(NamedTuple):
     Each combination of values in the columns ``apart`` is a curve, and each combination in the columns
     ``panels`` is a panel. With ``log10`` the axis is logarithmic, as it is for columns that hold decimal
     logarithms. ``label`` labels an axis that several columns share; formulas in it are between $ signs.
-    ``label_from`` names an attribute of the record that is the label. ``title`` is the title of the panel,
-    instead of the description of the table.
+    ``label_from`` names an attribute of the record that is the label. ``x_label`` labels the other axis,
+    instead of the description of its column. ``title`` is the title of the panel, instead of the description
+    of the table. In labels and titles ``{name}`` stands for the scalar of that name.
     """
 
     x: str
@@ -53,16 +54,25 @@ class CurveDrawing(NamedTuple):
     log10: bool = False
     label: str = ""
     label_from: str = ""
+    x_label: str = ""
     title: str = ""
 
 
 class ItemDrawing(NamedTuple):
-    """A line of the picture for each row of the table, named by the columns ``names``."""
+    """A line of the picture for each row of the table, named by the columns ``names``.
+
+    ``log10``, ``label`` and ``title`` are as in `CurveDrawing`. ``marks`` are values that the axis includes
+    and names, beside the levels of the columns; values of the same name are one entry of the legend. With
+    ``with_value`` rows without a value are left out.
+    """
 
     names: tuple[str, ...]
     y: tuple[DrawnColumn, ...]
     label: str = ""
     title: str = ""
+    log10: bool = False
+    marks: tuple[tuple[float, str], ...] = ()
+    with_value: bool = False
 
 
 class PlaneDrawing(NamedTuple):

@@ -28,6 +28,11 @@ def _layer(weight):
     )
 
 
+def faint_layer():
+    """Return a layer that leaves little of a gradient."""
+    return _layer(0.5)
+
+
 MAKERS = {
     "power": lambda: gradflow.power("0.9 1; 0 0.9", steps=12),
     "compare": lambda: gradflow.compare(

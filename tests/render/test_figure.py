@@ -8,14 +8,24 @@ import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.collections import LineCollection, PathCollection
 from matplotlib.colors import to_hex
-from matplotlib.patches import Circle
+from matplotlib.patches import Circle, ConnectionPatch
 from matplotlib.transforms import Bbox
 
 import gradflow
 from gradflow.errors import UsageError
 from gradflow.render import PICTURES
 from gradflow.render.plots.figure import MAX_PANELS, encode_figure
-from tests.render.drawings import MAKERS, of_command, outing, pixels, points, things, walks, whole
+from tests.render.drawings import (
+    MAKERS,
+    faint_layer,
+    of_command,
+    outing,
+    pixels,
+    points,
+    things,
+    walks,
+    whole,
+)
 
 MAGIC = {"png": b"\x89PNG\r\n\x1a\n", "svg": b"<?xml", "pdf": b"%PDF-"}
 NAMES = [
@@ -225,12 +235,97 @@ def test_names_of_close_levels_do_not_overlap(steps):
     apart([text.get_window_extent(renderer) for text in axes.texts])
 
 
+def test_names_of_levels_stand_at_their_lines_or_are_joined_to_them():
+    figure = gradflow.figure(gradflow.power("1 2 3; 4 5 6; 7 8 10", steps=300), table="norms")
+    (axes,) = figure.axes
+    low, high = axes.get_ylim()
+    heights = {text.xy[1] for text in axes.texts}
+    edge = axes.get_yaxis_transform()
+    levels = {line.get_ydata()[0] for line in axes.lines if line.get_transform() == edge}
+    joints = {(patch.xy1[1], patch.xy2[1]) for patch in axes.patches if isinstance(patch, ConnectionPatch)}
+    assert len(heights) == len(levels) >= len(joints) > 0
+    assert {level for level, _ in joints} | (levels & heights) == levels
+    assert {height for _, height in joints} | (levels & heights) == heights
+    assert low - 1e-9 <= min(heights) <= max(heights) <= high + 1e-9
+
+
+def test_curve_at_the_place_of_another_has_gaps():
+    curve = np.array([0.0, -5.0, -10.0])
+    axes = axes_of(walks=walks({"a": curve, "b": curve + 1e-6, "c": curve - 1e-6, "d": curve / 2}))
+    a, b, c, d = (line for line in axes.lines if len(line.get_xdata()) == 3)
+    assert not a.is_dashed()
+    assert not d.is_dashed()
+    assert b.is_dashed()
+    assert c.is_dashed()
+    assert b._unscaled_dash_pattern != c._unscaled_dash_pattern
+
+
+def test_name_of_a_group_of_items_is_written_once():
+    record = of_command("compare")
+    axes = gradflow.figure(record, table="gates").axes[0]
+    cells = list(dict.fromkeys(record.gates.cell))
+    assert [text.get_text() for text in axes.texts] == cells
+    assert [label.get_text() for label in axes.get_yticklabels()] == record.gates.gate
+    heads = [(text.xy[1], text.get_text()) for text in axes.texts]
+    for height, cell in zip(axes.get_yticks(), record.gates.cell, strict=True):
+        assert max(head for head in heads if head[0] < height)[1] == cell
+
+
+def test_deviations_have_marks_at_three_errors_and_no_empty_lines():
+    record = gradflow.theory("rnn:init=ginibre,gain=0.5", hidden=64, steps=200, seeds=2, input="zero")
+    figure = gradflow.figure(record)
+    (axes,) = figure.axes
+    found = dict(zip(record.predictions.quantity, record.predictions.deviation, strict=True))
+    kept = [name for name, deviation in found.items() if not np.isnan(deviation)]
+    assert 0 < len(kept) < len(found)
+    assert [label.get_text() for label in axes.get_yticklabels()] == kept
+    assert all(name in figure.get_supxlabel() for name in set(found) - set(kept))
+    marks = [line.get_xdata()[0] for line in axes.lines if line.get_transform() == axes.get_xaxis_transform()]
+    assert {-3.0, 0.0, 3.0} <= set(marks)
+    assert words(axes) == ["as predicted (0)", "three errors (±3)"]
+    low, high = axes.get_xlim()
+    assert low < -3.0 < 3.0 < high
+
+
+@pytest.mark.parametrize(("command", "table"), [("theory", "sweep"), ("init", "trials")])
+def test_axis_of_an_option_has_its_name(command, table):
+    record = of_command(command)
+    assert gradflow.figure(record, table=table).axes[0].get_xlabel() == record.parameter
+
+
+def test_share_is_labeled_with_its_steps_and_limits_differ():
+    record = of_command("inspect")
+    axes = gradflow.figure(record, table="layers").axes[0]
+    assert f"left after {record.length} steps" in axes.get_xlabel()
+    shallow = gradflow.figure(gradflow.inspect(faint_layer(), length=60), table="layers").axes[0]
+    assert words(shallow)[:2] == ["below: vanishing (10⁻⁴)", "below: borderline (0.01)"]
+    patterns = {str(line._unscaled_dash_pattern) for line in shallow.get_legend().get_lines()}
+    assert len(patterns) == len(words(shallow))
+
+
+def test_errors_of_windows_are_on_a_logarithmic_axis():
+    record = of_command("bptt")
+    axes = gradflow.figure(record, table="windows").axes[0]
+    errors = np.array(record.windows.truncation_error)
+    drawn = axes.lines[0].get_xdata()
+    np.testing.assert_allclose(drawn[errors > 0], np.log10(errors[errors > 0]), rtol=1e-12)
+    assert np.isnan(drawn[errors == 0]).all()
+
+
 @pytest.mark.parametrize("kind", PICTURES)
 def test_file_has_its_magic_and_no_date(kind):
     first, second = (encode_figure(whole(), kind) for _ in range(2))
     assert first == second
     assert first.startswith(MAGIC[kind])
     assert not any(word in first for word in (b"CreationDate", b"dc:date", b"ModDate", b"tIME"))
+
+
+def test_letters_are_text_in_pdf_and_outlines_in_svg():
+    pdf, svg = (encode_figure(whole(), kind) for kind in ("pdf", "svg"))
+    assert b"/CIDFontType2" in pdf  # TrueType, with a map of its glyphs to letters
+    assert b"/ToUnicode" in pdf
+    assert b"/Type3" not in pdf
+    assert b"<text" not in svg
 
 
 def test_table_without_picture_is_refused():

@@ -154,6 +154,7 @@ class CreditAssignment(Record):
                     DrawnColumn("detached_error", label="state detached between windows"),
                 ),
                 label="relative error of the gradient",
+                log10=True,
             )
         ],
     )

@@ -129,13 +129,20 @@ class Tuned(Record):
             ItemDrawing(
                 ("stage",),
                 (DrawnColumn("log10_norm_ratio", low="log10_norm_ratio_low", high="log10_norm_ratio_high"),),
-                label="norm at the horizon / norm at lag 1: median, 5 to 95 %",
+                label="norm at lag {horizon} / norm at lag 1: median, bar from 5 to 95 %",
             )
         ],
     )
     trials: Trials = table(
         "values that were tried",
-        drawn=[CurveDrawing("value", (DrawnColumn("log10_norm_ratio", marks=True),))],
+        drawn=[
+            CurveDrawing(
+                "value",
+                (DrawnColumn("log10_norm_ratio", marks=True),),
+                label="norm at lag {horizon} / norm at lag 1",
+                x_label="{parameter}",
+            )
+        ],
     )
     arrays: WrittenArrays | None = table("the weights in the file", absent="name a file with `output`")
 

@@ -290,7 +290,9 @@ class Inspection(Record):
         across=("layer",),
         drawn=[
             ItemDrawing(
-                ("layer",), (DrawnColumn("log10_share", low="log10_share_low", high="log10_share_high"),)
+                ("layer",),
+                (DrawnColumn("log10_share", low="log10_share_low", high="log10_share_high"),),
+                label="share of a gradient left after {length} steps: median, bar from lowest to highest end",
             )
         ],
     )
@@ -304,7 +306,7 @@ class Inspection(Record):
                 "lag",
                 (DrawnColumn("log10_share", low="log10_share_low", high="log10_share_high"),),
                 apart=("layer",),
-                label="share of a gradient: median, lowest to highest",
+                label="share of a gradient left: median, band from lowest to highest end",
             )
         ],
     )
@@ -331,7 +333,11 @@ class Inspection(Record):
         drawn=[
             ItemDrawing(
                 ("layer", "change"),
-                (DrawnColumn("log10_share"), DrawnColumn("log10_share_before", dashed=True)),
+                (
+                    DrawnColumn("log10_share", label="with the change"),
+                    DrawnColumn("log10_share_before", dashed=True, label="without it"),
+                ),
+                label="share of a gradient left after {length} steps, median over ends",
             )
         ],
         shown=True,

@@ -110,7 +110,16 @@ class Theory(Record):
     predictions: Predictions | None = table(
         "predictions and measurements",
         absent="a range has the table sweep instead; give a single value",
-        drawn=[ItemDrawing(("quantity",), (DrawnColumn("deviation"),))],
+        drawn=[
+            ItemDrawing(
+                ("quantity",),
+                (DrawnColumn("deviation"),),
+                label="deviation from the prediction / its error",
+                title="deviations of measurements from predictions",
+                marks=((-3.0, "three errors"), (3.0, "three errors")),
+                with_value=True,
+            )
+        ],
     )
     sweep: Sweep | None = table(
         "the leading rate at each value of the range",
@@ -121,6 +130,7 @@ class Theory(Record):
                 "value",
                 (DrawnColumn("predicted"), DrawnColumn("measured", error="standard_error", marks=True)),
                 label="leading rate",
+                x_label="{parameter}",
             )
         ],
     )

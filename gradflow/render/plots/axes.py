@@ -12,8 +12,9 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.colors import Normalize
 from matplotlib.lines import Line2D
-from matplotlib.patches import Circle
+from matplotlib.patches import Circle, ConnectionPatch
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
+from matplotlib.transforms import ScaledTranslation
 from numpy.typing import NDArray
 
 from gradflow.notation.formulas import split_spans
@@ -33,14 +34,19 @@ from gradflow.render.wrapping import wrap_name
 FIGURE_PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#56B4E9", "#E69F00", "#000000")
 CURVE_DASHES = ("-", (0, (5, 1.5)), (0, (1, 1)), (0, (5, 1, 1, 1)))  # for more curves than colors
 REFERENCE_DASHES = (0, (3, 1.5))
+COVERING_DASHES = ((0, (4, 4)), (0, (1.5, 6.5)))  # of the second and of a later curve at the same place
+MAX_HIDDEN_DISTANCE, MIN_HIDDEN_SHARE = 0.01, 0.8  # of the heights of all curves; of the points of a curve
+LEVEL_DASHES = ("-", (0, (6, 2)), (0, (2, 2)), (0, (6, 2, 1, 2)))  # of the levels of items, in turn
 COLORMAP = "cividis"
 DARK_GRAY, LIGHT_GRAY = "#666666", "#d4d4d4"
 MAX_CURVES_IN_LEGEND = 10  # a longer legend names three of its curves
 MAX_CURVE_POINTS, MAX_IMAGE_SIDE = 2000, 1000
 MAX_FIGURE_ITEMS = 60  # in a panel
-MAX_NAME_LETTERS, MAX_NAME_SHARE = 60, 0.5  # letters of a line of the name of an item; share of the width
+MAX_NAME_LETTERS, MAX_NAME_SHARE = 60, 0.35  # letters of a line of the name of an item; share of the width
+GROUP_LINE_SHARE = 0.7  # height of a further line of the name of a group of items, as a share of an item
 Y_LABEL_LETTERS = 36  # letters of a line of the label of a y axis
 LEVEL_LETTERS = 17  # letters of a line of a level's name
+LEVEL_NAME_GAP, SHIFTED_NAME_GAP = 3, 11  # points between the axes and the name of a level
 LEVEL_LINE_SHARE = 0.055  # height of a line of a level's name, as a share of the axis
 LETTER_WIDTH = 0.06  # inches, about
 MARGIN_WIDTH = 1.0  # inches beside the axes of a panel, about
@@ -62,7 +68,7 @@ class CurveLook(NamedTuple):
 
 def draw_curves(axes: Axes, content: CurvePanel, width: float) -> list[str]:
     """Draw curves with their bands, error bars and levels; return remarks on what was left out."""
-    looks, remarks = _choose_looks(content.series), []
+    looks, remarks = _dash_hidden_curves(content.series, _choose_looks(content.series)), []
     for series, look in zip(content.series, looks, strict=True):
         thin, remark = thin_curve(series, MAX_CURVE_POINTS)
         remarks.append(remark)
@@ -77,10 +83,9 @@ def draw_curves(axes: Axes, content: CurvePanel, width: float) -> list[str]:
         for places, end, marker in _find_infinite(series, "v", "^"):
             x = series.x[places]
             _draw_marks(axes, series, look, (x, np.full(len(x), end)), marker, axes.get_xaxis_transform())
-    for values, names in _group_levels(content.levels, axes.get_ylim()):
-        for value in values:
-            axes.axhline(value, color=DARK_GRAY, linewidth=0.7, zorder=0.9)
-        _write_note(axes, names, sum(values) / len(values))
+    for level, name, height in _place_level_names(content.levels, axes.get_ylim()):
+        axes.axhline(level, color=DARK_GRAY, linewidth=0.7, zorder=0.9)
+        _write_level_name(axes, level, name, height)
     _write_title(axes, content.head.title, *_make_handles(content.series, looks), width)
     return remarks
 
@@ -88,13 +93,17 @@ def draw_curves(axes: Axes, content: CurvePanel, width: float) -> list[str]:
 def draw_items(axes: Axes, content: ItemPanel, width: float) -> list[str]:
     """Draw a mark for each item, on a bar from low to high if there is one; return remarks.
 
-    The axis includes 0, which items are compared with: no growth, or a gradient that is left unchanged.
+    The axis includes 0, which items are compared with: no growth, or a gradient that is left unchanged. The
+    items of a group stand below its name.
     """
     content, remark = thin_items(content, MAX_FIGURE_ITEMS)
     looks = _choose_looks(content.series)
+    names = wrap_item_names(content, width)
+    width -= LETTER_WIDTH * max(len(line) for lines in names for line in lines) - MARGIN_WIDTH / 2
+    heights, heads = _place_items(content, int((width - 1.5 * MARGIN_WIDTH) / LETTER_WIDTH))
     apart = 0.3 / len(content.series)  # several marks of one item stand below each other
     for k, (series, look) in enumerate(zip(content.series, looks, strict=True)):
-        places = series.x + apart * (2 * k - len(content.series) + 1)
+        places = heights + apart * (2 * k - len(content.series) + 1)
         if series.low is not None and series.high is not None:
             axes.hlines(places, series.low, series.high, colors=look.color, linewidth=4, alpha=0.3)
         finite = np.where(np.isfinite(series.y), series.y, np.nan)
@@ -102,33 +111,81 @@ def draw_items(axes: Axes, content: ItemPanel, width: float) -> list[str]:
         for infinite, end, marker in _find_infinite(series, "<", ">"):
             y = places[infinite]
             _draw_marks(axes, series, look, (np.full(len(y), end), y), marker, axes.get_yaxis_transform())
-    names = wrap_item_names(content, width)
-    axes.set_yticks(range(len(names)), ["\n".join(lines) for lines in names])
-    axes.set_ylim(len(content.names) - 0.5, -0.5)
-    axes.update_datalim([(0.0, 0.0)], updatey=False)
+    axes.set_yticks(heights, ["\n".join(lines) for lines in names])
+    axes.set_ylim(heights[-1] + 0.5, -0.5)
+    axes.update_datalim([(0.0, 0.0), *((mark, 0.0) for mark in content.marks)], updatey=False)
     axes.margins(x=0.08)
     axes.grid(visible=False, axis="y")
     axes.xaxis.set_major_locator(MaxNLocator("auto", steps=TICK_STEPS))
-    width -= LETTER_WIDTH * max(len(line) for lines in names for line in lines) - MARGIN_WIDTH / 2
+    for height, name in heads:
+        axes.annotate(
+            name, (0.0, height), (4, 0), ("axes fraction", "data"), "offset points",
+            va="center", fontsize=7, color=DARK_GRAY,
+        ).set_in_layout(False)  # fmt: skip
     axes.set_xlabel(_fill_width(content.head.y.label, width))
     _mark_powers(axes.xaxis, content.head.y, axes.get_xlim())
     handles, more = _make_handles(content.series, looks, marks=True)
-    low, high = axes.get_xlim()
-    for level, name in content.levels.items():
-        if low <= level <= high:
-            line = axes.axvline(level, color=DARK_GRAY, linewidth=0.7, zorder=0.9)
-            shown = _format_number(level, 0) if content.head.y.log10 else f"{level:g}"
-            handles[f"{name} ({shown})"] = Line2D([], [], color=DARK_GRAY, linewidth=line.get_linewidth())
-    _write_title(axes, content.head.title, handles, more, width)
+    _write_title(axes, content.head.title, handles | _draw_item_levels(axes, content), more, width)
     return [remark]
 
 
+def _place_items(content: ItemPanel, most: int) -> tuple[Numbers, list[tuple[float, str]]]:
+    """Return the height of each item, from 0 down, and the height and name of each group above its items.
+
+    A line of the name of a group has at most so many letters.
+    """
+    heights, heads, height, last = [], list[tuple[float, str]](), 0.0, ""
+    for item in range(len(content.names)):
+        group = content.groups[item][0] if content.groups else ""
+        if group != last:
+            lines = wrap_name(group, most)
+            extra = max(len(lines) - 1, 0) * GROUP_LINE_SHARE
+            heads.append((height + extra / 2, "\n".join(lines)))
+            height, last = height + 1.0 + extra, group
+        heights.append(height)
+        height += 1.0
+    return np.array(heights), heads
+
+
+def count_item_rows(content: ItemPanel) -> int:
+    """Return the number of rows that items and the names of their groups take."""
+    return len(content.names) + len({group for group, _ in content.groups})
+
+
+def _draw_item_levels(axes: Axes, content: ItemPanel) -> dict[str, Artist]:
+    """Draw the levels on the axis of items; return a legend entry with the values of each name."""
+    low, high = axes.get_xlim()
+    values: dict[str, list[float]] = {}
+    for level, name in content.levels.items():
+        if low <= level <= high:
+            values.setdefault(name, []).append(level)
+    handles: dict[str, Artist] = {}
+    for k, (name, levels) in enumerate(values.items()):
+        look: dict[str, Any] = {
+            "color": DARK_GRAY, "linewidth": 0.7, "linestyle": LEVEL_DASHES[k % len(LEVEL_DASHES)],
+        }  # fmt: skip
+        for level in levels:
+            axes.axvline(level, **look, zorder=0.9)
+        shown = [_format_level(level, log10=content.head.y.log10) for level in levels]
+        if len(levels) == 2 and sum(levels) == 0:
+            shown = [f"±{shown[-1].lstrip('−-')}"]
+        handles[f"{name} ({', '.join(shown)})"] = Line2D([], [], **look)
+    return handles
+
+
+def _format_level(level: float, *, log10: bool) -> str:
+    """Return the value of a level; a whole power of ten has no factor of 1."""
+    if not log10:
+        return f"{level:g}"
+    plain = MIN_PLAIN_DECADE <= level < MAX_PLAIN_DECADE or level != round(level)
+    return _format_number(level, 0) if plain else _format_power(level, 0)
+
+
 def wrap_item_names(content: ItemPanel, width: float) -> list[list[str]]:
-    """Return the lines of the name of each item for a panel so many inches wide."""
-    return [
-        wrap_name(name, min(MAX_NAME_LETTERS, int(MAX_NAME_SHARE * width / LETTER_WIDTH)))
-        for name in content.names
-    ]
+    """Return the lines of the name of each item for a panel so many inches wide; groups have names apart."""
+    names = [name for _, name in content.groups] or content.names
+    most = min(MAX_NAME_LETTERS, int(MAX_NAME_SHARE * width / LETTER_WIDTH))
+    return [wrap_name(name, most) for name in names]
 
 
 def draw_plane(axes: Axes, content: PlanePanel, width: float) -> list[str]:
@@ -239,6 +296,27 @@ def _choose_looks(series: Sequence[PlotSeries]) -> list[CurveLook]:
     ]
 
 
+def _dash_hidden_curves(series: Sequence[PlotSeries], looks: Sequence[CurveLook]) -> list[CurveLook]:
+    """Return looks in which a curve that would cover an earlier one has gaps, so that both are seen."""
+    heights = [one.y[np.isfinite(one.y)] for one in series]
+    reach = max((float(np.ptp(height)) for height in heights if len(height)), default=0.0)
+    dashed: list[CurveLook] = []
+    for k, (one, look) in enumerate(zip(series, looks, strict=True)):
+        covered = sum(_is_close(one, other, MAX_HIDDEN_DISTANCE * reach) for other in series[:k])
+        gaps = COVERING_DASHES[min(covered, len(COVERING_DASHES)) - 1] if covered else look.dashes
+        dashed.append(look._replace(dashes=gaps) if not one.column.dashed else look)
+    return dashed
+
+
+def _is_close(one: PlotSeries, other: PlotSeries, distance: float) -> bool:
+    """Return whether two lines run within a distance of each other at most of their points."""
+    if one.column.marks or other.column.marks or other.column.dashed or not np.array_equal(one.x, other.x):
+        return False
+    with np.errstate(invalid="ignore"):
+        near = np.abs(one.y - other.y) <= distance
+    return bool(near.mean() >= MIN_HIDDEN_SHARE)
+
+
 def _make_handles(
     series: Sequence[PlotSeries], looks: Sequence[CurveLook], *, marks: bool = False
 ) -> tuple[dict[str, Artist], str]:
@@ -254,11 +332,12 @@ def _make_handles(
 
 def _write_title(axes: Axes, title: str, handles: Mapping[str, Artist], more: str, width: float) -> None:
     """Write a title and below it a legend, for which empty lines of the title keep the space."""
-    names = [wrap_name(name, int((width - MARGIN_WIDTH) / LETTER_WIDTH)) for name in handles]
+    names = [wrap_name(name, _count_letters(width)) for name in handles]
     longest = max((len(line) for lines in names for line in lines), default=0)
     columns = max(1, min(len(names), int((width - MARGIN_WIDTH / 2) / (LETTER_WIDTH * (longest + 6)))))
     rows = -(-sum(map(len, names)) // columns)
-    axes.set_title(_fill_width(title + more, width) + "\n" * rows, loc="left", linespacing=1.3)
+    words = wrap_name(title + more, _count_letters(width))
+    axes.set_title("\n".join(words) + "\n" * rows, loc="left", linespacing=1.3)
     if handles:
         legend = axes.legend(
             list(handles.values()), ["\n".join(lines) for lines in names], ncols=columns,
@@ -326,37 +405,60 @@ def _format_number(value: float, _: int) -> str:
     return f"{number:.6g}·{_format_power(decade, 0)}"
 
 
-def _group_levels(
+def _place_level_names(
     levels: Mapping[float, str], ends: tuple[float, float]
-) -> Iterator[tuple[list[float], str]]:
-    """Yield the levels on an axis from the highest down, with their names; close levels form one group."""
-    low, high = min(ends), max(ends)
-    names = {level: fill(name, LEVEL_LETTERS) for level, name in levels.items() if low <= level <= high}
+) -> Iterator[tuple[float, str, float]]:
+    """Yield each level on an axis, the highest first, with its name and the height of its name.
 
-    def room(group: Sequence[float]) -> tuple[float, float]:
-        half = 0.5 * LEVEL_LINE_SHARE * (high - low) * sum(names[level].count("\n") + 1 for level in group)
-        return sum(group) / len(group) - half, sum(group) / len(group) + half
+    A name stands at its level. Names without room there stand below each other, around their mean.
+    """
+    low, high = min(ends), max(ends)
+    line = LEVEL_LINE_SHARE * (high - low)
+    names = {level: fill(name, LEVEL_LETTERS) for level, name in levels.items() if low <= level <= high}
+    sizes = {level: line * (name.count("\n") + 1) for level, name in names.items()}
+
+    def find_ends(group: Sequence[float]) -> tuple[float, float]:
+        size = sum(sizes[level] for level in group)
+        top = min(sum(group) / len(group) + 0.5 * size, high + 0.5 * line)
+        top = max(top, low - 0.5 * line + size)  # the names stay beside the axis
+        return top - size, top
 
     groups: list[list[float]] = []
     for level in sorted(names, reverse=True):
         groups.append([level])
-        while len(groups) > 1 and room(groups[-2])[0] < room(groups[-1])[1]:
+        while len(groups) > 1 and find_ends(groups[-2])[0] < find_ends(groups[-1])[1]:
             groups[-2:] = [groups[-2] + groups[-1]]
     for group in groups:
-        yield group, "\n".join(names[level] for level in group)
+        top = find_ends(group)[1]
+        for level in group:
+            yield level, names[level], top - 0.5 * sizes[level]
+            top -= sizes[level]
 
 
-def _write_note(axes: Axes, words: str, height: float) -> None:
-    """Write small gray text beside the axes."""
+def _write_level_name(axes: Axes, level: float, name: str, height: float) -> None:
+    """Write the name of a level beside the axes, in small gray letters, with a thin line if it is shifted."""
+    at_level = math.isclose(level, height)
+    gap = LEVEL_NAME_GAP if at_level else SHIFTED_NAME_GAP
     axes.annotate(
-        words, (1.0, height), (3, 0), ("axes fraction", "data"), "offset points",
+        name, (1.0, height), (gap, 0), ("axes fraction", "data"), "offset points",
         va="center", fontsize=6, color=DARK_GRAY, zorder=0.95,
     )  # fmt: skip
+    if not at_level:
+        edge = axes.get_yaxis_transform()
+        beside = edge + ScaledTranslation((gap - 1) / 72, 0, axes.figure.dpi_scale_trans)
+        axes.add_artist(
+            ConnectionPatch((1.0, level), (1.0, height), edge, beside, color=DARK_GRAY, linewidth=0.5)
+        )
 
 
 def _fill_width(words: str, width: float) -> str:
     """Return text in lines that fit above or below the axes of a panel so many inches wide."""
-    return fill(words, int((width - MARGIN_WIDTH) / LETTER_WIDTH))
+    return fill(words, _count_letters(width))
+
+
+def _count_letters(width: float) -> int:
+    """Return the letters of a line above or below the axes of a panel so many inches wide."""
+    return int((width - MARGIN_WIDTH) / LETTER_WIDTH)
 
 
 def _compute_areas(sizes: Numbers) -> Numbers:

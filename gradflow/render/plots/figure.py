@@ -18,6 +18,7 @@ from gradflow.errors import UsageError
 from gradflow.record import Record
 from gradflow.render.plots.axes import (
     MAX_FIGURE_ITEMS,
+    count_item_rows,
     draw_curves,
     draw_image,
     draw_items,
@@ -48,7 +49,8 @@ MATPLOTLIB_STYLE = {
     "savefig.dpi": DOTS_PER_INCH, "figure.dpi": DOTS_PER_INCH,
     # Names come from files, so a dollar sign in them starts no formula.
     "text.parse_math": False,
-    # Letters as outlines and a fixed salt for identifiers give the same bytes every time.
+    # Letters of an svg are outlines: a machine without the font would set others, of other widths. Those of a
+    # pdf are text in an embedded font. A fixed salt for identifiers gives the same bytes every time.
     "svg.fonttype": "path", "svg.hashsalt": "gradflow", "pdf.fonttype": 42,
 }  # fmt: skip
 # No dates, so that files do not differ from day to day.
@@ -144,6 +146,6 @@ def _measure_height(content: AnyPanel, width: float) -> float:
         return max(
             PANEL_HEIGHT,
             ITEM_PANEL_MARGIN
-            + (ITEM_HEIGHT + NAME_LINE_HEIGHT * lines) * min(len(content.names), MAX_FIGURE_ITEMS),
+            + (ITEM_HEIGHT + NAME_LINE_HEIGHT * lines) * min(count_item_rows(content), MAX_FIGURE_ITEMS),
         )
     return PANEL_HEIGHT

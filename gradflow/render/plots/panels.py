@@ -31,6 +31,7 @@ from gradflow.render.values import format_value, label_series
 
 Numbers = NDArray[np.float64]
 MAX_AXIS_VALUE = 1e300  # of an axis, so that its margins stay finite
+_SCALAR = re.compile(r"\{(\w+)\}")
 _LOGARITHM = re.compile(r"^log₁₀ (?:of )?(?:the )?")
 MAX_SHORT_NAME = 2  # letters of a name that says little alone, such as that of a gate
 MAX_CURVES_IN_REMARKS = 6  # more curves than this share one remark
@@ -90,12 +91,18 @@ class CurvePanel(NamedTuple):
 
 
 class ItemPanel(NamedTuple):
-    """Named items below each other; each series has its values y at the places x of the names, from 0."""
+    """Named items below each other; each series has its values y at the places x of the names, from 0.
+
+    ``marks`` are the levels that the axis includes. ``groups`` has, for each item, the name of its group and
+    its own name there; it is empty where no items belong together.
+    """
 
     head: PanelHead
     names: list[str]
     series: list[PlotSeries]
     levels: Mapping[float, str]
+    marks: Sequence[float] = ()
+    groups: Sequence[tuple[str, str]] = ()
 
 
 class PlanePanel(NamedTuple):
@@ -158,12 +165,23 @@ def make_panels(
 
 
 def _fit_drawing(drawing: Any, record: Record, choice: DrawingChoice) -> Any:
-    """Return a drawing with the label that the record has for it, and with bounds only if asked for."""
+    """Return a drawing with the words that the record has for it, and with bounds only if asked for."""
+    words = {"title": drawing.title}
+    if not isinstance(drawing, PlaneDrawing):
+        words["label"] = drawing.label
+    if isinstance(drawing, CurveDrawing):
+        words["x_label"] = drawing.x_label
+    drawing = drawing._replace(**{name: _fill_in_scalars(text, record) for name, text in words.items()})
     if not isinstance(drawing, CurveDrawing):
         return drawing
     label = getattr(record, drawing.label_from) if drawing.label_from else drawing.label
     y = tuple(column for column in drawing.y if choice.bounds or not column.bound)
     return drawing._replace(label=label, y=y)
+
+
+def _fill_in_scalars(text: str, record: Record) -> str:
+    """Return a text in which the scalars of a record stand for their names in braces."""
+    return _SCALAR.sub(lambda found: format_value(getattr(record, found[1])), text)
 
 
 def _rename_curves(tables: Mapping[str, TableRows], labels: Sequence[str]) -> dict[str, TableRows]:
@@ -228,7 +246,7 @@ def _make_curve_panels(table: TableRows, drawing: CurveDrawing, places: dict[str
         head = _make_head(
             group,
             dict(zip(drawing.panels, key, strict=True)),
-            _make_axis_label(table, drawing.x),
+            _make_axis_label(table, drawing.x, drawing.x_label),
             y,
             remarks,
             drawing.title,
@@ -239,17 +257,59 @@ def _make_curve_panels(table: TableRows, drawing: CurveDrawing, places: dict[str
 
 
 def _make_item_panels(table: TableRows, drawing: ItemDrawing, places: dict[str, int]) -> list[AnyPanel]:  # noqa: ARG001
-    names = label_series(list(zip(*(table.column(name) for name in drawing.names), strict=True)))
+    remarks: list[str] = []
+    if drawing.with_value:
+        table, remarks = _leave_out_empty_rows(table, drawing)
+    keys = list(zip(*(table.column(name) for name in drawing.names), strict=True))
+    names = label_series(keys)
     if len(drawing.names) == 1 and not isinstance(table.column(drawing.names[0])[0], str):
         names = [f"{drawing.names[0]} {name}" for name in names]
     item_places: dict[str, int] = {}  # items share no color with curves
     series = [
-        _make_series(table, "", column, _name_curve("", column, drawing.y), "", item_places)
+        _make_series(
+            table, "", column, _name_curve("", column, drawing.y), "", item_places, log10=drawing.log10
+        )
         for column in drawing.y
     ]
-    y = _make_axis_label(table, drawing.y[0].name, drawing.label)
-    head = _make_head(table, {}, AxisLabel("", ""), y, _make_remarks(table, series), drawing.title)
-    return [ItemPanel(head, names, series, _collect_levels(table, drawing.y))]
+    y = _make_axis_label(table, drawing.y[0].name, drawing.label, log10=drawing.log10)
+    remarks += _make_remarks(table, series, log10=drawing.log10)
+    head = _make_head(table, {}, AxisLabel("", ""), y, remarks, drawing.title)
+    levels = {**_collect_levels(table, drawing.y), **dict(drawing.marks)}
+    marks = [value for value, _ in drawing.marks]
+    return [ItemPanel(head, names, series, levels, marks, _group_items(keys))]
+
+
+def _leave_out_empty_rows(table: TableRows, drawing: ItemDrawing) -> tuple[TableRows, list[str]]:
+    """Return the rows that have a value, and a remark on the others; all rows if none has one."""
+    values = np.array([_read_numbers(table, column.name) for column in drawing.y])
+    empty = np.isnan(values).all(axis=0)
+    if empty.all() or not empty.any():
+        return table, []
+    left_out = [
+        " ".join(format_value(name) for name in names)
+        for names, gone in zip(
+            zip(*(table.column(name) for name in drawing.names), strict=True), empty, strict=True
+        )
+        if gone
+    ]
+    rows = [row for row, gone in zip(table.rows, empty, strict=True) if not gone]
+    return table._replace(rows=rows), [f"not drawn without a value: {', '.join(left_out)}"]
+
+
+def _group_items(keys: Sequence[tuple[Any, ...]]) -> list[tuple[str, str]]:
+    """Return the group of each item and its name there, if the first of several names repeats.
+
+    Examples
+    --------
+    >>> _group_items([("lstm", "i", 1), ("lstm", "f", 1), ("gru", "r", 1)])
+    [('lstm', 'i'), ('lstm', 'f'), ('gru', 'r')]
+    >>> _group_items([("rnn", "state"), ("lstm", "state")]), _group_items([("before",), ("after",)])
+    ([], [])
+    """
+    if len({key[0] for key in keys}) == len(keys):
+        return []
+    varying = [k for k in range(1, len(keys[0])) if len({key[k] for key in keys}) > 1]
+    return [(format_value(key[0]), " ".join(format_value(key[k]) for k in varying)) for key in keys]
 
 
 def _make_plane_panels(table: TableRows, drawing: PlaneDrawing, places: dict[str, int]) -> list[AnyPanel]:  # noqa: ARG001
@@ -334,7 +394,7 @@ def _make_series(
     y = _read_numbers(table, column.name, log10=log10)
     low = high = None
     if column.low:
-        low, high = _read_numbers(table, column.low), _read_numbers(table, column.high)
+        low, high = (_read_numbers(table, name, log10=log10) for name in (column.low, column.high))
     elif column.error:
         error = _read_numbers(table, column.error)
         with np.errstate(invalid="ignore"):

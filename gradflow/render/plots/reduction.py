@@ -69,7 +69,8 @@ def thin_items(content: ItemPanel, most: int) -> tuple[ItemPanel, str]:
         )
         for one in content.series
     ]
-    thin = content._replace(names=[content.names[place] for place in places], series=series)
+    groups = [content.groups[place] for place in places] if content.groups else []
+    thin = content._replace(names=[content.names[place] for place in places], series=series, groups=groups)
     return thin, f"{len(places)} of {count} items are drawn, the largest among them"
 
 

@@ -76,7 +76,7 @@ def sketch_items(content: ItemPanel, screen: ChartScreen) -> Sketch:
     ]
     room = max(cell_len(line) for lines in names for line in lines)
     ends = [edge for one in content.series for edge in (one.y, one.low, one.high) if edge is not None]
-    x = _find_range([*ends, np.zeros(1)])
+    x = _find_range([*ends, np.zeros(1), np.array(content.marks)])
     canvas = Canvas(screen.width - room - VALUE_WIDTH - 2, 1, braille=False)
     rows: list[CanvasRow] = []
     for item, lines in enumerate(names):
