@@ -81,6 +81,15 @@ def test_degrees_of_freedom_are_those_of_welch_and_satterthwaite():
     assert limit.degrees_of_freedom == pytest.approx(25 / (16 / 4 + 1 / 4), rel=1e-12)
 
 
+@pytest.mark.parametrize("scale", [1e-200, 1e-90, 1e100, 1e200])
+def test_units_change_the_limit_as_they_do_the_measurements(scale):
+    measured = [MeasuredQuantity(2.0, 0.1, 5), MeasuredQuantity(3.0, 0.2, 4), MeasuredQuantity(4.0, 0.3, 7)]
+    scaled = [one._replace(mean=one.mean * scale, error=one.error * scale) for one in measured]
+    value, error, degrees = extrapolate((64, 32, 16), measured, EDGE_BIAS)
+    found = extrapolate((64, 32, 16), scaled, EDGE_BIAS)
+    assert found == pytest.approx((value * scale, error * scale, degrees), rel=1e-12, abs=0.0)
+
+
 @pytest.mark.parametrize(
     ("sizes", "measured", "bias"),
     [

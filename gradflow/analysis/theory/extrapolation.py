@@ -109,14 +109,15 @@ def extrapolate(
     weights = outer**2
     if bias.is_edge:
         weights[0] += measured[0].draws
-    parts = weights * errors**2
-    variance = float(parts.sum())
+    largest = float(errors.max())
+    # relative to the largest error, whose square may be out of range
+    parts = weights * (errors / largest) ** 2 if largest else 0.0 * errors
     spread = float(np.sum(parts**2 / np.array([one.draws - 1 for one in measured])))
     differences = [float((outer - other) @ means) for other in (line, slow)]
     return ExtrapolatedQuantity(
         float(outer @ means),
-        math.hypot(math.sqrt(variance), *differences, bias.run_error),
-        variance**2 / spread if spread > 0 else math.inf,
+        math.hypot(largest * math.sqrt(parts.sum()), *differences, bias.run_error),
+        float(parts.sum()) ** 2 / spread if spread > 0 else math.inf,
     )
 
 
