@@ -130,9 +130,7 @@ def test_a_nilpotent_matrix_leaves_exactly_nothing():
         assert found.log10_share == pytest.approx(kept, abs=1e-12)
         assert found.verdict == ("stable" if length < 5 else "vanishing")
         assert (
-            math.isnan(found.stable_rank)
-            if length >= 5
-            else found.stable_rank == pytest.approx(5 - length)
+            math.isnan(found.stable_rank) if length >= 5 else found.stable_rank == pytest.approx(5 - length)
         )
 
 

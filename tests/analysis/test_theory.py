@@ -1,6 +1,7 @@
 """What theory predicts beside what is measured: closed forms, exact formulas draw by draw, large networks."""
 
 import math
+import warnings
 from functools import cache
 
 import numpy as np
@@ -618,12 +619,35 @@ def test_verdict_is_that_of_the_predicted_rate_over_the_steps(gain, verdict):
 
 
 @pytest.mark.parametrize(
-    ("cell", "name"),
-    [("rnn", "largest_exponent"), ("lstm", "zero_state_rate"), ("gru", "zero_state_rate"),
-     ("ginibre", "exponent_1")],
-)  # fmt: skip
-def test_rate_is_that_of_the_leading_exponent_of_the_subject(cell, name):
+    ("cell", "name", "subject"),
+    [
+        ("rnn", "largest_exponent", "The largest exponent is"),
+        ("lstm", "zero_state_rate", "The zero state rate is"),
+        ("gru", "zero_state_rate", "The zero state rate is"),
+        ("ginibre", "exponent_1", "Exponent 1 is"),
+    ],
+)
+def test_rate_is_that_of_the_leading_exponent_of_the_subject(cell, name, subject):
     found = gradflow.theory(cell, hidden=4, measure=False)
     assert found.rate == rows(found)[name][0]
-    assert found.conclusion.startswith(name)
+    assert found.conclusion.startswith(f"{subject} {found.rate:.6g} nats per step by theory")
     assert found.parameter is found.critical_value is found.critical_measured is found.sweep is None
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"steps": 0}, {"steps": -3}, {"transient": -1}, {"steps": 10**30}, {"seed": -1}],
+)
+@pytest.mark.parametrize("subject", ["rnn", "ginibre"])
+def test_numbers_out_of_range_are_refused(subject, options):
+    (name,) = options
+    with pytest.raises(UsageError, match=f"^{name} .*: expected an integer from "):
+        gradflow.theory(subject, hidden=4, **options)
+
+
+def test_an_overflowing_spread_of_squares_is_no_warning():
+    # a growing relu network reaches 1e200, whose square no double holds
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        found = gradflow.theory("rnn:activation=relu,init=ginibre,gain=9", hidden=16, seeds=2, steps=150)
+    assert found.conclusion

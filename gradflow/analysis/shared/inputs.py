@@ -1,5 +1,6 @@
 """The inputs that every cell of a comparison is fed: normal draws, zeros, ones, or somebody's data."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +18,6 @@ from gradflow.readers.in_memory import convert_array
 from gradflow.registry import lookup
 
 DEFAULT_INPUT_STEPS, DEFAULT_FEATURES = 100, 32
-LARGEST_SCALE = float(np.finfo(np.float64).max)
 TOKENS_NOTE = (
     "the input holds whole numbers only. If they are tokens, give the output of the embedding instead."
 )
@@ -34,6 +34,14 @@ def kind_of(source: object) -> str | None:
     if source is None:
         return INPUTS[0]
     return source if isinstance(source, str) and source in INPUTS else None
+
+
+def _is_finite(number: float) -> bool:
+    """Return whether a number is finite and, if it is an integer, no larger than the largest double."""
+    try:
+        return math.isfinite(number)
+    except OverflowError:
+        return False
 
 
 def looks_like_tokens(data: NDArray[np.float64]) -> bool:
@@ -89,7 +97,7 @@ class Inputs:
             if value is not None:
                 check_count(name, value)
         check_count("seed", seed, least=0)
-        if scale is not None and not abs(scale) <= LARGEST_SCALE:
+        if scale is not None and not _is_finite(scale):
             raise UsageError(f"input scale {scale}: expected a finite number")
         kind = kind_of(source)
         if kind == "zero":
