@@ -148,8 +148,9 @@ def _place_items(content: ItemPanel, most: int) -> tuple[Numbers, list[tuple[flo
 
 
 def count_item_rows(content: ItemPanel) -> int:
-    """Return the number of rows that items and the names of their groups take."""
-    return len(content.names) + len({group for group, _ in content.groups})
+    """Return the number of rows that the drawn items and the names of their groups take, at most."""
+    groups = {group for group, _ in content.groups}
+    return min(len(content.names), MAX_FIGURE_ITEMS) + min(len(groups), MAX_FIGURE_ITEMS)
 
 
 def _draw_item_levels(axes: Axes, content: ItemPanel) -> dict[str, Artist]:
@@ -297,7 +298,12 @@ def _choose_looks(series: Sequence[PlotSeries]) -> list[CurveLook]:
 
 
 def _dash_hidden_curves(series: Sequence[PlotSeries], looks: Sequence[CurveLook]) -> list[CurveLook]:
-    """Return looks in which a curve that would cover an earlier one has gaps, so that both are seen."""
+    """Return looks in which a curve that would cover an earlier one has gaps, so that both are seen.
+
+    More curves than a legend names are shades of a scale, and keep their looks.
+    """
+    if len(series) > 2 * MAX_CURVES_IN_LEGEND:  # a curve may have a reference beside it
+        return list(looks)
     heights = [one.y[np.isfinite(one.y)] for one in series]
     reach = max((float(np.ptp(height)) for height in heights if len(height)), default=0.0)
     dashed: list[CurveLook] = []

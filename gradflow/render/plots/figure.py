@@ -17,7 +17,6 @@ from gradflow.drawing import DEFAULT_CHOICE, DrawingChoice
 from gradflow.errors import UsageError
 from gradflow.record import Record
 from gradflow.render.plots.axes import (
-    MAX_FIGURE_ITEMS,
     count_item_rows,
     draw_curves,
     draw_image,
@@ -145,7 +144,6 @@ def _measure_height(content: AnyPanel, width: float) -> float:
         lines = max(map(len, wrap_item_names(content, width)))
         return max(
             PANEL_HEIGHT,
-            ITEM_PANEL_MARGIN
-            + (ITEM_HEIGHT + NAME_LINE_HEIGHT * lines) * min(count_item_rows(content), MAX_FIGURE_ITEMS),
+            ITEM_PANEL_MARGIN + (ITEM_HEIGHT + NAME_LINE_HEIGHT * lines) * count_item_rows(content),
         )
     return PANEL_HEIGHT
