@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from importlib import import_module
 from inspect import cleandoc, get_annotations
-from textwrap import shorten, wrap
+from textwrap import wrap
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeVar, get_args, get_origin
 
@@ -24,7 +24,8 @@ from gradflow.table import Table, to_builtin
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-MAX_PRINTED_TEXTS, MAX_PRINTED_LENGTH, PRINTED_WIDTH = 6, 200, 100  # of a record at Python's prompt
+MAX_PRINTED_TEXTS, PRINTED_WIDTH = 6, 100  # of a record at Python's prompt
+MAX_LINES_ALONE, MAX_LINES_OF_SEVERAL = 8, 2  # of the only text, and of each of several
 
 
 class ScalarMeaning(NamedTuple):
@@ -275,7 +276,9 @@ class Record:
         texts = [line for meaning, text in scalars if meaning.prose and text for line in text.split("\n")]
         lines = texts or [f"{name}: {value}" for name, value in self.summary.items()]
         printed = [type(self).__name__]
-        printed += [shorten(line, MAX_PRINTED_LENGTH, placeholder=" …") for line in lines[:MAX_PRINTED_TEXTS]]
+        max_lines = MAX_LINES_ALONE if len(lines) == 1 else MAX_LINES_OF_SEVERAL
+        for line in lines[:MAX_PRINTED_TEXTS]:
+            printed += wrap(line, PRINTED_WIDTH, max_lines=max_lines, placeholder=" …")
         if len(lines) > MAX_PRINTED_TEXTS:
             printed.append(f"… {len(lines) - MAX_PRINTED_TEXTS} more")
         sizes = [f"{name} ({format_count(len(one), 'row', 'rows')})" for name, one in self.tables.items()]
