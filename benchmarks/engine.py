@@ -17,7 +17,7 @@ sys.path.insert(0, str(Path(__file__).parent / "contenders"))
 
 import numpy as np
 from common import Array, make_inputs, make_weights
-from ours import log10_norms, network
+from engine_norms import log10_norms, network
 
 from gradflow.analysis.compare.measure import ComparisonQuestion, measure
 from gradflow.analysis.compare.pair_map import measure_pairs

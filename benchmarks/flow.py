@@ -52,8 +52,9 @@ class Contender(NamedTuple):
 
 
 CONTENDERS = {
-    "gradflow": Contender("ours.py"),
-    "gradflow lstm": Contender("ours.py", only="gru", cell="lstm"),
+    "gradflow": Contender("public.py"),
+    "gradflow lstm": Contender("public.py", only="gru", cell="lstm"),
+    "engine": Contender("engine_norms.py"),
     "jacrev": Contender("jacrev.py", "torch"),
     "unrolled": Contender("unrolled.py", "torch"),
     "jax_scan": Contender("jax_scan.py", "jax"),

@@ -4,7 +4,7 @@ from functools import partial
 
 import numpy as np
 from common import Array, Problem, Run, main, targets
-from ours import network
+from engine_norms import network
 
 from gradflow.analysis.bptt.gradient_parts import take_apart
 from gradflow.analysis.bptt.losses import MEAN_LOSS, Objective

@@ -1,4 +1,4 @@
-"""gradflow."""
+"""The engine under `gradflow.compare`: the norms alone, without gates, single steps, bounds and tables."""
 
 from functools import partial
 
