@@ -27,7 +27,8 @@ class Predictions(Table):
         "measurement extrapolated to N → ∞: predicted, plus the limit of measured − predicted, linear in 1/N "
         "(in 1/√N for the edge of a spectrum) from N and N/2. None if the prediction holds at every N, if "
         "N/4 is under 8, if a state overflows, and if a network of N/4 units may be on the other side of a "
-        "transition"
+        "transition",
+        error="extrapolation_error",
     )
     extrapolation_error: NDArray[np.float64] = column(
         "error of the extrapolation: its standard error, and its differences to that from N, N/2 and N/4 and "
