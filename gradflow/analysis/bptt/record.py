@@ -15,7 +15,7 @@ from gradflow.table import Table
 class LagParts(Table):
     """The parts of ∂L/∂W by lag, and what truncated backpropagation would lose."""
 
-    lag: list[int] = column("steps t − k that credit has travelled", unit="step")
+    lag: list[int] = column("steps t − k that the gradient goes back", unit="step")
     log10_norm: NDArray[np.float64] = column(
         "log₁₀ ‖Σ_t ∂L_t/∂s_t ∂s_t/∂s_{t−lag} ∂⁺s_{t−lag}/∂W‖, this lag's part of the gradient", log10=True
     )

@@ -24,7 +24,7 @@ class Lags(Table):
     """The Jacobian product at every lag. In the forward view, lag k is the product of the first k steps."""
 
     cell: list[str] = column("the cell, as it was named")
-    lag: list[int] = column("steps k that the gradient has travelled", unit="step")
+    lag: list[int] = column("steps k that the gradient goes back", unit="step")
     log10_step_norm: NDArray[np.float64] = column(
         "log₁₀ ‖∂s_{t+1}/∂s_t‖₂ of the single step at that lag", log10=True
     )
