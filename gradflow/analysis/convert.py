@@ -112,6 +112,7 @@ def convert(
     Examples
     --------
     >>> import tempfile
+    >>> import numpy as np
     >>> from gradflow import from_state_dict
     >>> model = from_state_dict({"lstm/kernel": np.ones((3, 8)), "lstm/recurrent_kernel": np.ones((2, 8))})
     >>> with tempfile.TemporaryDirectory() as folder:

@@ -57,6 +57,7 @@ def random_matrix(ensemble: str, size: int, *, gain: float = 1.0, seed: int = 0)
 
     Examples
     --------
+    >>> import numpy as np
     >>> W = random_matrix("orthogonal", 3, gain=0.9)
     >>> bool(np.allclose(W.T @ W, 0.81 * np.eye(3), atol=1e-14))
     True

@@ -113,7 +113,7 @@ def enclose_power(matrix: NDArray[Any], steps: int) -> list[list[EnclosedEntry]]
     Examples
     --------
     >>> ((entry,),) = enclose_power(np.array([[3.0]]), 100)
-    >>> entry.real.middle * 2**entry.real.exponent == 3**100
+    >>> abs(entry.real.middle * 2**entry.real.exponent - 3**100) <= entry.real.radius * 2**entry.real.exponent
     True
     """
     size, real = len(matrix), _list_real_entries(matrix)

@@ -50,9 +50,11 @@ def test_quiet_changes_only_stderr(cli, remembered):
         assert outcome.raw == cli(*NILPOTENT, "-f", name).raw, name
 
 
-def test_quiet_fail_on_exits_3_silently(cli):
+def test_a_gate_that_fails_is_told_also_when_quiet(cli):
     outcome = cli(*NILPOTENT, "-q", "--fail-on", "nilpotent")
-    assert (outcome.code, outcome.err) == (3, "")
+    assert outcome.code == 3
+    assert outcome.err.startswith("gradflow: gate failed: W is nilpotent: ")
+    assert outcome.err.count("\n") == 1
 
 
 def test_quiet_error_is_on_stderr(check_refused):
