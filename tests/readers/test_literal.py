@@ -94,7 +94,7 @@ def test_typed_matrix_that_is_not_square_is_told_why(text, says):
         gradflow.power(text)
 
 
-def test_matrix_of_a_file_that_is_not_square_is_told_of_keys(tmp_path):
+def test_a_matrix_that_is_not_square_is_refused_with_the_remedy_for_its_source(tmp_path):
     np.savetxt(tmp_path / "W.txt", np.ones((1, 4)))
     with pytest.raises(UsageError, match="pick a square block with a key"):
         gradflow.power(str(tmp_path / "W.txt"))

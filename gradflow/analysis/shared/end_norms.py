@@ -1,12 +1,12 @@
 """Norms of Jacobian products that reach back from several ends of several runs, all measured together."""
 
-import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
 
+from gradflow.analysis.shared.product_norms import scale_to_share
 from gradflow.analysis.shared.trajectory import STRETCH_STEPS, Trajectory
 from gradflow.cells.base import Array, Index
 from gradflow.cells.factor import StepFactor
@@ -145,7 +145,7 @@ def measure_end_shares(trajectory: Trajectory, ends: Sequence[int], longest: int
         logs, error, share_error, is_bound = np.stack(operator.log10_shares), 0.0, SHARE_PROBE_ERROR, False
     else:
         norms = _multiply_back(chains, longest, chains.cell.output)
-        logs = _scale_to_share(norms.frobenius.T, chains)
+        logs = scale_to_share(norms.frobenius.T, chains.cell)
         error, share_error, is_bound = norms.error, 0.0, bool(norms.bounds.any())
     return EndShares(logs.reshape(longest, -1, len(ends)), error, share_error, is_bound)
 
@@ -172,7 +172,7 @@ def _multiply_out(chains: Trajectory, lags: Sequence[int], *, shares: bool) -> E
     return EndNorms(
         dict(zip(lags, norms.two[:, places].T, strict=True)),
         dict(zip(lags, norms.frobenius[:, places].T, strict=True)),
-        _scale_to_share(norms.part.T, chains) if shares else np.empty(0),
+        scale_to_share(norms.part.T, chains.cell) if shares else np.empty(0),
         norms.error,
         0.0,
         bool(norms.bounds[:, places].any() or (shares and norms.part_bounds.any())),
@@ -198,11 +198,6 @@ def _multiply_back(
         wanted=frozenset(lags).__contains__,
         part=part if lags else slice(None),
     )
-
-
-def _scale_to_share(log10_frobenius: Array, chains: Trajectory) -> Array:
-    """Return log₁₀ of the share from log₁₀ ‖∂h_t/∂s_{t−k}‖_F."""
-    return log10_frobenius - 0.5 * math.log10(chains.cell.output_size)
 
 
 def _estimate_norms(chains: Trajectory, lags: Sequence[int], *, shares: bool) -> EndNorms:
@@ -267,8 +262,8 @@ class _ScaledProducts:
             exponents = exponents + (0 if self.shifts[-1] is None else self.shifts[-1])
             self.exponents.append(exponents)
             squares = np.square(block).sum(axis=0).reshape(probes, count).sum(axis=0)
-            sizes = np.sqrt(squares / (probes * chains.cell.output_size))
-            self.log10_shares.append(log10_of(sizes, exponents))
+            frobenius = log10_of(np.sqrt(squares / probes), exponents)
+            self.log10_shares.append(scale_to_share(frobenius, chains.cell))
 
     def matmat(self, lag: int, block: Array) -> Array:
         """Return J_t ⋯ J_{t−lag+1} x for each column x."""

@@ -125,7 +125,12 @@ def output_log10_shares(trajectory: Trajectory, view: View) -> Array:
         return np.full((*trajectory.states.shape[:-2], trajectory.steps), np.nan)
     part = output_part(trajectory.cell, view.direction)
     norms = _forward_norms(trajectory, view._replace(norms=("fro",)), part, spectral=False)
-    return np.asarray(norms.frobenius - 0.5 * math.log10(trajectory.cell.output_size))
+    return scale_to_share(norms.frobenius, trajectory.cell)
+
+
+def scale_to_share(log10_frobenius: Array, cell: Cell) -> Array:
+    """Return log₁₀ of the share ‖∂h/∂s‖_F / √H, given log₁₀ ‖∂h/∂s‖_F. H is the size of the output h."""
+    return np.asarray(log10_frobenius - 0.5 * math.log10(cell.output_size))
 
 
 def _forms_no_product(trajectory: Trajectory, view: View) -> bool:
