@@ -19,10 +19,14 @@ class LayoutSigns(NamedTuple):
     metadata_key : str
         If arrays have this key in their metadata, then the file itself declares this layout, and no other
         layout is tried. Empty if no file declares it.
+    feeds : str
+        The module whose ``find_feeds(arrays, paths)`` says what feeds the networks at ``paths``: for each
+        path a `Feed` or `UnknownFeed`, or no entry for the model's input. Empty if files do not say it.
     """
 
     name_parts: tuple[str, ...]
     metadata_key: str = ""
+    feeds: str = ""
 
 
 # One line per layout: the name of its module, and its signs.

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
+from importlib import import_module
 from itertools import chain, combinations, count
 from os import PathLike, fspath
 from typing import Any
@@ -241,8 +242,9 @@ def read_checkpoint(
     path: str | PathLike[str], layout: str | None = None, assume: Mapping[str, Any] | None = None
 ) -> Checkpoint:
     """Return the networks as `load` does, but accept assumptions that the file does not leave open."""
-    arrays = read_named_arrays(path)
-    return _find_networks(arrays, "standard input" if path == "-" else fspath(path), layout, assume)
+    arrays, remarks = read_named_arrays(path)
+    source = "standard input" if path == "-" else fspath(path)
+    return _find_networks(arrays, source, layout, assume, remarks)
 
 
 def _check_settled(checkpoint: Checkpoint, assume: Mapping[str, Any] | None) -> Checkpoint:
@@ -251,7 +253,11 @@ def _check_settled(checkpoint: Checkpoint, assume: Mapping[str, Any] | None) -> 
 
 
 def _find_networks(
-    arrays: NamedArrays, source: str, layout: str | None, assume: Mapping[str, Any] | None
+    arrays: NamedArrays,
+    source: str,
+    layout: str | None,
+    assume: Mapping[str, Any] | None,
+    contents_remarks: Sequence[str] = (),
 ) -> Checkpoint:
     if layout is not None:
         check_name("layout", layout, LAYOUTS)
@@ -265,10 +271,10 @@ def _find_networks(
             for claim in lookup(LAYOUTS, name, "layout").find_networks(arrays, assumptions)
         ]
         _check_ambiguity(claims)
-        networks, remarks = _build_networks([claim for _, claim in claims], list(arrays))
+        networks, remarks = _build_networks(claims, arrays)
         if not networks:
             raise DataError(_describe_absence(arrays, remarks, [layout] if layout else LAYOUTS))
-    return Checkpoint(source, networks, remarks, frozenset(assumptions.left_open))
+    return Checkpoint(source, networks, (*contents_remarks, *remarks), frozenset(assumptions.left_open))
 
 
 def _choose_layouts(arrays: NamedArrays, layout: str | None) -> Iterable[str]:
@@ -290,17 +296,20 @@ def _check_ambiguity(claims: Sequence[tuple[str, NetworkClaim]]) -> None:
 
 
 def _build_networks(
-    claims: Sequence[NetworkClaim], order: Sequence[str]
+    claims: Sequence[tuple[str, NetworkClaim]], arrays: NamedArrays
 ) -> tuple[tuple[Network, ...], tuple[str, ...]]:
     """Return the networks whose shapes fit, in the order of the arrays, and why other claims do not fit."""
     built, remarks = [], []
     problems: list[DataError] = []
-    place = {name: k for k, name in enumerate(order)}
-    for claim in sorted(claims, key=lambda claim: min(place[name] for name in claim.names)):
+    place = {name: k for k, name in enumerate(arrays)}
+    paths_of_layouts: dict[str, list[str]] = {}
+    for layout, claim in sorted(claims, key=lambda pair: min(place[name] for name in pair[1].names)):
         try:
             levels = claim.build()
             check_chain(levels)
             built.append((claim.path, levels))
+            paths_of_layouts.setdefault(layout, []).append(claim.path)
+            remarks += claim.remarks
         except DataError as error:
             remarks.append(f"left out: {error}")
             problems += [] if isinstance(error, MisfitError) else [error]
@@ -314,7 +323,15 @@ def _build_networks(
             names = chain([levels[0][0].kind, "root"], map("root{}".format, count(2)))
             networks.insert(k, name_layers(next(name for name in names if name not in used_names), levels))
             used_names.add(networks[k].name)
-    return tuple(networks), tuple(remarks)
+    names_of_paths = {path: network.name for (path, _), network in zip(built, networks, strict=True)}
+    feeds = {
+        names_of_paths[path]: feed.rename_sources(names_of_paths)
+        for layout, own_paths in paths_of_layouts.items()
+        if LAYOUT_SIGNS[layout].feeds
+        for path, feed in import_module(LAYOUT_SIGNS[layout].feeds).find_feeds(arrays, own_paths).items()
+    }
+    fed = tuple(replace(network, feed=feeds.get(network.name)) for network in networks)
+    return fed, tuple(remarks)
 
 
 def _describe_absence(arrays: NamedArrays, remarks: Sequence[str], layouts: Iterable[str]) -> str:

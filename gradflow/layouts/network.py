@@ -10,6 +10,7 @@ from gradflow.cells import name_cell
 from gradflow.cells.base import Cell
 from gradflow.cells.stack import Stack
 from gradflow.errors import DataError, UsageError
+from gradflow.layouts.feeds import Feed, UnknownFeed
 from gradflow.readers.stored_array import StoredArray
 
 LAYER_DIRECTIONS = ("forward", "backward")
@@ -83,10 +84,14 @@ class Network:
         The path of the network in the file.
     levels : tuple of tuple of NetworkLayer
         The layers of each level, from the lowest level to the highest.
+    feed : Feed or UnknownFeed, optional
+        What the lowest level receives in its model. None if it is the model's input, or if the file does
+        not say it.
     """
 
     name: str
     levels: Levels
+    feed: Feed | UnknownFeed | None = None
 
     def __repr__(self) -> str:
         return f"Network({', '.join(map(str, self.layers))})"
@@ -124,11 +129,14 @@ class NetworkClaim(NamedTuple):
         The names of its arrays.
     build : callable
         Makes the levels of the network; raises `MisfitError` if the shapes do not fit together.
+    remarks : tuple of str
+        What was done to the arrays, for people. Sentences without a period.
     """
 
     path: str
     names: frozenset[str]
     build: Callable[[], Levels]
+    remarks: tuple[str, ...] = ()
 
 
 class MisfitError(DataError):

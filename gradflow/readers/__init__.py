@@ -1,7 +1,8 @@
 """Bytes → named arrays: one file or package per container.
 
 A reader is a module with two functions. ``recognizes(source)`` looks at the content of a file and not at its
-suffix. ``read(source)`` returns the named arrays; where the format allows, it reads only their shapes.
+suffix. ``read(source)`` returns a `FileContents`: the named arrays, and remarks on what was not read. Where
+the format allows, it reads only the shapes of arrays.
 """
 
 from typing import NamedTuple

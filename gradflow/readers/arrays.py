@@ -9,6 +9,7 @@ from gradflow.errors import DataError, UsageError
 from gradflow.printable import describe_argument
 from gradflow.readers import READERS
 from gradflow.readers.array_key import select_array
+from gradflow.readers.contents import FileContents
 from gradflow.readers.literal import (
     LITERAL_EXAMPLE,
     MAX_QUOTED_LITERAL,
@@ -59,11 +60,11 @@ def read_arrays(source: str | os.PathLike[str]) -> dict[str, StoredArray]:
     """
     origin = open_source(source)
     with prefix_errors(origin.name):
-        return _read_recognized(origin)
+        return _read_recognized(origin).arrays
 
 
-def read_named_arrays(source: str | os.PathLike[str]) -> dict[str, StoredArray]:
-    """Return the arrays of a checkpoint, as `read_arrays` does, but refuse text, which has no names for them.
+def read_named_arrays(source: str | os.PathLike[str]) -> FileContents:
+    """Return the arrays of a checkpoint and remarks on it, but refuse text, which has no names for arrays.
 
     Raises
     ------
@@ -182,15 +183,15 @@ def _check_dimensions(dimensions: Any) -> list[int]:
 
 def _read_source(source: Source, key: str | None, dimensions: Collection[int]) -> NumberArray:
     with prefix_errors(source.name):
-        arrays = _read_recognized(source)
+        arrays = _read_recognized(source).arrays
     return _read_selected(source, arrays, key, dimensions)
 
 
-def _read_recognized(source: Source) -> dict[str, StoredArray]:
-    """Return the arrays that the first reader that recognizes ``source`` finds in it."""
+def _read_recognized(source: Source) -> FileContents:
+    """Return what the first reader that recognizes ``source`` finds in it."""
     reader = lookup(READERS, _recognize(source), "reader")
-    arrays: dict[str, StoredArray] = reader.read(source)
-    return arrays
+    contents: FileContents = reader.read(source)
+    return contents
 
 
 def _recognize(source: Source) -> str:

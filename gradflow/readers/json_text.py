@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.errors import DataError
+from gradflow.readers.contents import FileContents
 from gradflow.readers.decoding import decode_beginning, decode_text
 from gradflow.readers.messages import quote
 from gradflow.readers.numerals import parse_real
@@ -29,7 +30,7 @@ def recognizes(source: Source) -> bool:
     return (decode_beginning(source.head) or "").lstrip()[:1] in ("[", "{")
 
 
-def read(source: Source) -> dict[str, StoredArray]:
+def read(source: Source) -> FileContents:
     """Return the numeric arrays of a JSON document by their dotted paths.
 
     Raises
@@ -45,7 +46,7 @@ def read(source: Source) -> dict[str, StoredArray]:
             arrays[name] = array
     except RecursionError as error:
         raise DataError("nested too deep; expected rows of numbers, such as [[1, 2], [3, 4]]") from error
-    return arrays
+    return FileContents(arrays)
 
 
 def collect_unique_members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -44,9 +44,9 @@ def read_literal(text: str) -> tuple[Source, dict[str, StoredArray]]:
     # fsencode restores bytes that the system could not decode: they may be part of a file's name.
     source = wrap_bytes(quote(text, MAX_QUOTED_LITERAL), os.fsencode(_write_plainly(text)))
     if json_text.recognizes(source):
-        return source, json_text.read(source)
+        return source, json_text.read(source).arrays
     if text_rows.recognizes(source):
-        return source, text_rows.read(source, fractions=True)
+        return source, text_rows.read(source, fractions=True).arrays
     raise DataError(explain_refusal(source))
 
 

@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.errors import DataError
+from gradflow.readers.contents import FileContents
 from gradflow.readers.messages import quote, report_damage
 from gradflow.readers.source import Source, check_byte_limit, count_bytes
 from gradflow.readers.stored_array import StoredArray
@@ -119,7 +120,7 @@ def recognizes(source: Source) -> bool:
     return source.head.startswith(MAT_SIGNATURE) and source.head[126:MAT_HEADER_BYTES] in (b"IM", b"MI")
 
 
-def read(source: Source) -> dict[str, StoredArray]:
+def read(source: Source) -> FileContents:
     """Return the numeric variables of a .mat file; cells, structs and text are left out.
 
     Raises
@@ -140,7 +141,7 @@ def read(source: Source) -> dict[str, StoredArray]:
             raise DataError(f"holds two variables named {quote(header.name)}; expected each name once")
         load = partial(_load_variable, source, element, order)
         arrays[header.name] = StoredArray(source.name, header.name, header.shape, header.dtype, load)
-    return arrays
+    return FileContents(arrays)
 
 
 def _list_variables(source: Source, order: str) -> Iterator[_ElementSpan]:

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.errors import DataError
+from gradflow.readers.contents import FileContents
 from gradflow.readers.decoding import decode_text
 from gradflow.readers.messages import quote
 from gradflow.readers.numerals import parse_real
@@ -56,7 +57,7 @@ def recognizes(source: Source) -> bool:
     return source.head[: len(MATRIX_MARKET_BANNER)].lower() == MATRIX_MARKET_BANNER.lower().encode()
 
 
-def read(source: Source) -> dict[str, StoredArray]:
+def read(source: Source) -> FileContents:
     """Return the one matrix of a Matrix Market file; the values of repeated coordinates are added.
 
     Raises
@@ -82,7 +83,8 @@ def read(source: Source) -> dict[str, StoredArray]:
             "expected one entry per line, write the file again"
         )
     load = partial(_build_dense, layout, shape, entries)
-    return {UNNAMED_ARRAY: StoredArray(source.name, UNNAMED_ARRAY, shape, str(layout.dtype), load)}
+    stored = StoredArray(source.name, UNNAMED_ARRAY, shape, str(layout.dtype), load)
+    return FileContents({UNNAMED_ARRAY: stored})
 
 
 def _parse_banner(banner: str) -> _MatrixFormat:

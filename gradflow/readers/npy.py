@@ -7,6 +7,7 @@ from typing import Any, Literal, NamedTuple
 import numpy as np
 
 from gradflow.errors import DataError
+from gradflow.readers.contents import FileContents
 from gradflow.readers.messages import quote, report_damage
 from gradflow.readers.source import Source, count_bytes
 from gradflow.readers.stored_array import UNNAMED_ARRAY, StoredArray
@@ -47,7 +48,7 @@ def recognizes(source: Source) -> bool:
     return source.head.startswith(NPY_SIGNATURE)
 
 
-def read(source: Source) -> dict[str, StoredArray]:
+def read(source: Source) -> FileContents:
     """Return the array of an .npy, memory-mapped.
 
     Raises
@@ -67,7 +68,8 @@ def read(source: Source) -> dict[str, StoredArray]:
     def load() -> np.ndarray[Any, Any]:
         return source.map_array(header.dtype, header.shape, header.offset, header.order)
 
-    return {UNNAMED_ARRAY: StoredArray(source.name, UNNAMED_ARRAY, header.shape, str(header.dtype), load)}
+    stored = StoredArray(source.name, UNNAMED_ARRAY, header.shape, str(header.dtype), load)
+    return FileContents({UNNAMED_ARRAY: stored})
 
 
 def parse_header(start: bytes) -> NpyHeader:

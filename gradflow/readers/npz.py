@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gradflow.errors import DataError
 from gradflow.readers.archive import inflate_member, is_zip, open_archive
+from gradflow.readers.contents import FileContents
 from gradflow.readers.messages import prefix_errors, quote, report_damage
 from gradflow.readers.npy import NpyHeader, parse_header
 from gradflow.readers.source import HEAD_BYTES, Source, check_byte_limit
@@ -26,7 +27,7 @@ def recognizes(source: Source) -> bool:
     return is_zip(source)
 
 
-def read(source: Source) -> dict[str, StoredArray]:
+def read(source: Source) -> FileContents:
     """Return the arrays of an .npz by the names under which they were saved.
 
     Raises
@@ -51,7 +52,7 @@ def read(source: Source) -> dict[str, StoredArray]:
             "is a zip archive without .npy members, and not a PyTorch or Keras checkpoint; "
             "save the arrays as .npz or .safetensors"
         )
-    return arrays
+    return FileContents(arrays)
 
 
 def _load_member(source: Source, member: ZipInfo, header: NpyHeader) -> NDArray[Any]:

@@ -6,6 +6,7 @@ This reader needs numpy alone. The ``safetensors`` package cannot read bfloat16 
 import json
 from functools import partial
 
+from gradflow.readers.contents import FileContents
 from gradflow.readers.entry_types import ENTRY_TYPES, refuse_entry_type
 from gradflow.readers.json_text import collect_unique_members
 from gradflow.readers.messages import quote, report_damage
@@ -43,7 +44,7 @@ def recognizes(source: Source) -> bool:
     )
 
 
-def read(source: Source) -> dict[str, StoredArray]:
+def read(source: Source) -> FileContents:
     """Return the arrays of a safetensors file, memory-mapped.
 
     An array of a type that numpy lacks, such as F8_E4M3, is listed, and refused when it is read.
@@ -60,13 +61,14 @@ def read(source: Source) -> dict[str, StoredArray]:
             source.read(HEADER_LENGTH_BYTES, length), object_pairs_hook=collect_unique_members
         )
         start = HEADER_LENGTH_BYTES + length
-        return {
+        arrays = {
             name: _describe_array(source, name, entry, start)
             for name, entry in header.items()
             if name != "__metadata__"
         }
     except (ValueError, RecursionError) as error:
         raise report_damage(f"the safetensors header is unreadable ({quote(str(error), 100)})") from error
+    return FileContents(arrays)
 
 
 def _describe_array(source: Source, name: str, entry: object, start: int) -> StoredArray:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gradflow.errors import DataError
+from gradflow.readers.contents import FileContents
 from gradflow.readers.decoding import decode_beginning, decode_text
 from gradflow.readers.numerals import is_number, parse_number
 from gradflow.readers.source import Source
@@ -39,7 +40,7 @@ def recognizes(source: Source) -> bool:
     return decode_beginning(source.head) is not None
 
 
-def read(source: Source, *, fractions: bool = False) -> dict[str, StoredArray]:
+def read(source: Source, *, fractions: bool = False) -> FileContents:
     """Return the one matrix of a text file. With ``fractions`` an entry may be a fraction of integers.
 
     Raises
@@ -48,11 +49,8 @@ def read(source: Source, *, fractions: bool = False) -> dict[str, StoredArray]:
         As for `parse_text`, or if the file is not text after all.
     """
     matrix = parse_text(decode_text(source), fractions=fractions)
-    return {
-        UNNAMED_ARRAY: StoredArray(
-            source.name, UNNAMED_ARRAY, matrix.shape, str(matrix.dtype), lambda: matrix
-        )
-    }
+    stored = StoredArray(source.name, UNNAMED_ARRAY, matrix.shape, str(matrix.dtype), lambda: matrix)
+    return FileContents({UNNAMED_ARRAY: stored})
 
 
 def parse_text(text: str, *, fractions: bool = False) -> NumberArray:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gradflow.errors import DataError, GradflowError
 from gradflow.extras import import_extra
 from gradflow.readers.archive import index_members, inflate_member, list_member_names, open_archive
+from gradflow.readers.contents import FileContents
 from gradflow.readers.entry_types import ENTRY_TYPES
 from gradflow.readers.hdf5.dataset import read_entries
 from gradflow.readers.hdf5.heap import check_heaps
@@ -37,7 +38,7 @@ def recognizes(source: Source) -> bool:
     )
 
 
-def read(source: Source) -> dict[str, StoredArray]:
+def read(source: Source) -> FileContents:
     """Return the numeric datasets by their paths; soft and external links are left out.
 
     All arrays share one ``metadata``. ``named`` maps the path of each group that has an attribute ``name`` to
@@ -72,7 +73,7 @@ def read(source: Source) -> dict[str, StoredArray]:
                     load = partial(_load_dataset, source, path)
                     decode = _decode_opaque_bfloat16 if dtype == _BFLOAT16 else np.asarray
                     arrays[path] = StoredArray(source.name, path, item.shape, dtype, load, decode, metadata)
-    return arrays
+    return FileContents(arrays)
 
 
 def _unpack_keras(source: Source) -> tuple[str, str | None, Source]:

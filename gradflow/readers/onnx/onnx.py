@@ -10,6 +10,7 @@ from typing import Any
 
 from gradflow.errors import GradflowError
 from gradflow.extras import import_extra
+from gradflow.readers.contents import FileContents
 from gradflow.readers.messages import quote, report_damage
 from gradflow.readers.onnx.constants import OnnxConstant
 from gradflow.readers.onnx.folding import ConstantFolder
@@ -29,7 +30,7 @@ def recognizes(source: Source) -> bool:
     return source.path is not None and source.path.suffix.lower() == ONNX_SUFFIX
 
 
-def read(source: Source) -> dict[str, StoredArray]:
+def read(source: Source) -> FileContents:
     """Return all constants by name, and ``NODE/W``, ``/R``, ``/B`` and ``/P`` of each recurrent node.
 
     The ``metadata`` of a node's arrays are ``op``, such as ``"LSTM"``, and ``attributes``. A node whose
@@ -43,7 +44,7 @@ def read(source: Source) -> dict[str, StoredArray]:
     onnx = import_extra("onnx", "reading ONNX files", "onnx")
     try:
         model = onnx.load_model_from_string(source.read())
-        return _list_arrays(source.name, list(list_scopes(model)))
+        return FileContents(_list_arrays(source.name, list(list_scopes(model))))
     except (GradflowError, MemoryError, OSError):
         raise
     except Exception as error:

@@ -22,6 +22,7 @@ from gradflow.readers.archive import (
     locate_stored_member,
     open_archive,
 )
+from gradflow.readers.contents import FileContents
 from gradflow.readers.entry_types import ENTRY_TYPES, refuse_entry_type
 from gradflow.readers.messages import prefix_errors, quote, report_damage
 from gradflow.readers.source import Source, check_byte_limit, count_bytes
@@ -53,7 +54,7 @@ def recognizes(source: Source) -> bool:
     return bool(_find_roots(list_member_names(source)))
 
 
-def read(source: Source) -> dict[str, StoredArray]:
+def read(source: Source) -> FileContents:
     """Return the tensors of a checkpoint by their paths, memory-mapped unless they are compressed.
 
     Raises
@@ -77,7 +78,7 @@ def read(source: Source) -> dict[str, StoredArray]:
     order = "little" if byteorder is None else _read_member(source, byteorder).tobytes().decode("latin-1")
     if order not in _BYTE_ORDERS:
         raise report_damage(f"has byte order {quote(order)}; expected little or big")
-    return _list_arrays(_TorchArchive(source, root, members, _BYTE_ORDERS[order]), tensors)
+    return FileContents(_list_arrays(_TorchArchive(source, root, members, _BYTE_ORDERS[order]), tensors))
 
 
 def _find_roots(names: Iterable[str]) -> list[str]:
