@@ -13,6 +13,7 @@ from gradflow.layouts import LAYOUT_SIGNS, LAYOUTS
 from gradflow.layouts.assumptions import Assumptions, check_assumptions, check_left_open
 from gradflow.layouts.names import NONLINEARITY_KEY, NamedArrays, is_training_state, strip_wrappers
 from gradflow.layouts.network import (
+    Levels,
     MisfitError,
     Network,
     NetworkClaim,
@@ -299,7 +300,8 @@ def _build_networks(
     claims: Sequence[tuple[str, NetworkClaim]], arrays: NamedArrays
 ) -> tuple[tuple[Network, ...], tuple[str, ...]]:
     """Return the networks whose shapes fit, in the order of the arrays, and why other claims do not fit."""
-    built, remarks = [], []
+    built: list[tuple[str, Levels]] = []
+    remarks: list[str] = []
     problems: list[DataError] = []
     place = {name: k for k, name in enumerate(arrays)}
     paths_of_layouts: dict[str, list[str]] = {}
