@@ -75,6 +75,15 @@ def inspect(
             help="Write the advice in the code of torch or keras; none: try no change. Default: as the file.",
         ),
     ] = None,
+    chain: Annotated[
+        str | None,
+        option(
+            "--chain",
+            group=SUBJECT_GROUP,
+            metavar="NAMES",
+            help="Networks that feed each other: encoder,decoder; order: all, as the file lists them.",
+        ),
+    ] = None,
     *,
     progress: Progress | None,
 ) -> Any:
@@ -92,6 +101,7 @@ def inspect(
       gradflow inspect --diff before.pt after.pt
       gradflow inspect runs/ --table files -f csv
       gradflow inspect elman.pt --assume activation=relu --fail-on vanishing
+      gradflow inspect translator.pt --chain encoder,decoder
 
     \b
     Reads:    {containers}
@@ -101,6 +111,7 @@ def inspect(
     """
     return gradflow.inspect(
         *files, input=input, key=key, length=length, seed=seed, layout=layout, assume=assumptions(assume),
-        units=units, gate_steps=gate_steps, diff=diff, advice=advice, progress=progress,
+        units=units, gate_steps=gate_steps, diff=diff, advice=advice,
+        chain=[name.strip() for name in chain.split(",")] if chain is not None else [], progress=progress,
         executor=ProcessWorkers(),
     )  # fmt: skip

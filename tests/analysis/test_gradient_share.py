@@ -1,4 +1,4 @@
-"""What is left of a gradient: closed forms, a dense slow twin, and levels fed as the frameworks feed them."""
+"""What is left of a gradient: closed forms and a dense slow twin."""
 
 import math
 
@@ -8,18 +8,15 @@ import pytest
 from gradflow.analysis.shared import end_norms
 from gradflow.analysis.shared import gradient_share as module
 from gradflow.analysis.shared import product_norms as view
-from gradflow.analysis.shared.gradient_share import EndMeasurement, GradientShare, measure_share, trajectories
+from gradflow.analysis.shared.gradient_share import EndMeasurement, GradientShare, measure_share
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.cells.spec import parse_cell
-from gradflow.layouts.network import Network, NetworkLayer
-from tests.layouts.test_files import CHECKPOINTS, STATES, expected, loaded
 
 SMALLEST, LARGEST = math.log10(2.0**-126), math.log10((2 - 2.0**-23) * 2.0**127)  # float32
 HIDDEN, STEPS = 4, 300
-SEVERAL = [path for path in CHECKPOINTS if "stacked" in path.name or "bidirectional" in path.name]
 
 
 def sigma(z):
@@ -516,50 +513,3 @@ def test_from_every_end_the_norm_is_that_of_the_dense_product_behind_it(seed):
             product = factor.at(place).todense() @ product
         exact = np.linalg.norm(product, 2)
         assert one.log10_norm == (pytest.approx(math.log10(exact), abs=1e-9) if exact else -math.inf)
-
-
-def test_files_with_several_levels_or_directions_are_here():
-    kept = {path.name.partition(".")[0] for path in SEVERAL}
-    assert {"torch_lstm_stacked", "torch_lstm_bidirectional", "torch_lstm_projection_bidirectional"} <= kept
-    assert {"torch_gru_bidirectional", "keras_bidirectional", "keras_stacked"} <= kept
-
-
-@pytest.mark.parametrize("path", SEVERAL, ids=lambda path: path.name)
-def test_every_level_goes_where_the_framework_took_it(path):
-    truth = expected(path)
-    (network,) = loaded(path, truth).networks
-    walked = {layer.name: way for layer, way, _ in trajectories(network, truth["inputs"].astype(float))}
-    assert set(walked) == {name.partition("/")[2] for name in truth.files if name.startswith("states/")}
-    for name, way in walked.items():
-        np.testing.assert_allclose(way.inputs, truth[f"fed/{name}"], rtol=0, atol=STATES)
-        np.testing.assert_allclose(way.states, truth[f"states/{name}"], rtol=0, atol=STATES)
-
-
-@pytest.mark.parametrize("path", SEVERAL, ids=lambda path: path.name)
-def test_every_level_is_said_to_be_fed_what_the_network_feeds_it(path):
-    truth = expected(path)
-    (network,) = loaded(path, truth).networks
-    assert all(genuine for _, _, genuine in trajectories(network, truth["inputs"].astype(float)))
-
-
-def stack(*gains):
-    """Levels of one unit h' = relu(g h + x)."""
-    cells = [RNN(np.ones((1, 1)), np.array([[gain]]), np.zeros(1), "relu") for gain in gains]
-    return Network(
-        "rnn", tuple((NetworkLayer(cell, "torch", (), name=f"l{k}"),) for k, cell in enumerate(cells))
-    )
-
-
-def test_above_an_overflow_a_level_is_fed_draws_and_said_to_be():
-    ways = list(trajectories(stack(0.5, 1e10, 0.5, 0.5), np.ones((50, 1))))
-    assert [way.blow_up for _, way, _ in ways] == [None, 32, None, None]
-    assert [genuine for _, _, genuine in ways][2:] == [False, False]
-    for _, way, _ in ways[2:]:
-        assert way.inputs.shape == (50, 1)
-        assert way.inputs.min() < 0 < way.inputs.max()  # no output of a relu
-
-
-def test_a_level_that_overflows_was_fed_what_the_network_feeds_it():
-    ways = list(trajectories(stack(0.5, 1e10, 0.5), np.ones((50, 1))))
-    np.testing.assert_array_equal(ways[1][1].inputs, ways[0][1].states[1:32])
-    assert [genuine for _, _, genuine in ways] == [True, True, False]

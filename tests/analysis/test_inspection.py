@@ -161,15 +161,16 @@ def test_an_input_that_no_layer_takes_is_refused_with_what_they_take():
         inspect(TWO, input=np.ones((9, 5)))
 
 
-def test_a_layer_that_takes_another_input_is_fed_unit_normal_and_a_note_says_so():
+def test_a_layer_that_takes_another_input_is_fed_unit_normal_and_the_verdict_says_so():
     # no other input than when none is given
     found, without = inspect(TWO, input=draw(200, 3, seed=5), length=100), inspect(TWO)
     assert found.layers.fed == ["input", "unit normal"]
     assert without.layers.fed == ["unit normal", "unit normal"]
     assert found.layers.log10_share[1] == without.layers.log10_share[1]
     assert found.layers.log10_share[0] != without.layers.log10_share[0]
-    assert [note for note in found.notes if note.startswith("second: ") and "unit normal" in note]
-    assert not [note for note in (*found.notes, *without.notes) if note.startswith("first: ")]
+    first, second = found.conclusion.splitlines()
+    assert first.startswith("first is ")
+    assert second.startswith("second, fed unit normal inputs because the input has 3 features and it takes 2")
 
 
 def test_a_level_that_overflows_was_fed_by_the_one_below():
@@ -178,7 +179,7 @@ def test_a_level_that_overflows_was_fed_by_the_one_below():
     found = inspect(model, input=np.ones((50, 2)))
     assert (found.layers.blow_up_step, found.layers.verdict[1]) == ([None, 32], "exploding")
     assert found.layers.fed == ["input", "layer below"]
-    assert not [note for note in found.notes if "wrong number of features" in note]
+    assert "because" not in found.conclusion
 
 
 @pytest.mark.parametrize(("kind", "data"), [("zero", np.zeros((100, 3))), ("constant", np.ones((100, 3)))])

@@ -167,6 +167,7 @@ def test_json_exits_0_strict_with_params_and_tables_whatever_the_numbers(cli, od
     assert found["schema"] == "gradflow.inspect/1"
     assert set(found["params"]) == {
         "files",
+        "chain",
         "gate_steps",
         "input",
         "key",

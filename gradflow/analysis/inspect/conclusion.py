@@ -26,7 +26,8 @@ def describe_layer(name: str, finding: Finding, question: InspectionQuestion, *,
 
     That of the only layer also says what limits it, how its advice was measured, and the code of the advice.
     """
-    parts = [f"{name} {_judge(finding, question.length)}"]
+    subject = f"{name}, {finding.caution}," if finding.caution else name
+    parts = [f"{subject} {_judge(finding, question.length)}"]
     if alone:
         parts.append(_describe_limit(finding))
     parts.append(_describe_memory(finding))

@@ -12,17 +12,25 @@ from gradflow.analysis import ADVICE_WRITERS
 from gradflow.analysis.inspect.gate_rows import GateRow, gate_rows, norm
 from gradflow.analysis.inspect.remedies import RemedyCase, RemedyTrial, find_counterparts, trials
 from gradflow.analysis.shared.checkpoints import parse_name
-from gradflow.analysis.shared.gradient_share import GradientShare, measure_share, trajectories
+from gradflow.analysis.shared.gradient_share import GradientShare, measure_share
 from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.memory import measure_memory
+from gradflow.analysis.shared.network_run import (
+    UNIT_NORMAL,
+    LayerRun,
+    NetworkFeeder,
+    NetworkInputs,
+    run_network,
+)
 from gradflow.analysis.shared.trajectory import Trajectory
 from gradflow.analysis.shared.trajectory_error import state_norm_error
 from gradflow.cells.base import Array
 from gradflow.cells.base import Layer as LayerCell
 from gradflow.errors import GradflowError
 from gradflow.layouts.assumptions import check_left_open
+from gradflow.layouts.chains import chain_networks
 from gradflow.layouts.checkpoint import Checkpoint, read_checkpoint
-from gradflow.layouts.network import Network, NetworkLayer
+from gradflow.layouts.network import Network
 
 # Shares are measured along at most MAX_DRAWS sequences of inputs, from MAX_MEASUREMENTS ends in all, at least
 # MIN_ENDS and at most MAX_ENDS in each sequence.
@@ -40,6 +48,7 @@ class InspectionQuestion(NamedTuple):
     assume: Mapping[str, str]
     gate_steps: bool = False
     advice: str | None = None  # the framework of the code in advice; none: no change is tried
+    chain: tuple[str, ...] = ()  # networks that feed each other
 
     @property
     def gives_advice(self) -> bool:
@@ -66,7 +75,8 @@ class Finding(NamedTuple):
     forget_bias: float | None
     slope: float | None  # mean derivative of the activation along the run; None for a cell with gates
     fed: str
-    took_input: bool  # whether the layer, or the network that it is in, receives the given input
+    took_input: bool  # whether its inputs come from the given input, directly or through other layers
+    caution: str  # why its inputs are not those of its model, a clause; empty if they are
     assumed: tuple[str, ...]
     assumed_text: str  # the assumptions as a sentence
     inverted_gates: str  # gates whose values the framework defines as one minus those shown
@@ -154,11 +164,12 @@ def answer(question: InspectionQuestion, job: Job) -> Answer:
     """Return the findings of a job, or the problem that left none."""
     try:
         checkpoint, layers = _open_job(question, job)
+        feeder = NetworkFeeder(checkpoint, question.inputs, MAX_DRAWS)
         found = [
             finding
             for network in checkpoint.networks
             if any(layer.name in layers for layer in network.layers)
-            for finding in _findings(question, network, layers)
+            for finding in _findings(question, feeder, network, layers)
         ]
     except GradflowError as error:
         return Answer(job.file, [], (), frozenset(), error)
@@ -180,41 +191,31 @@ def _open_job(question: InspectionQuestion, job: Job) -> tuple[Checkpoint, tuple
         checkpoint = read_checkpoint(name.file, question.layout, {**question.assume, **name.assume})
         check_left_open(name.assume, checkpoint.left_open, name.file)
         chosen = checkpoint[name.layer].layers if name.layer else checkpoint.layers
+    if question.chain:
+        checkpoint = chain_networks(checkpoint, question.chain)
     return checkpoint, job.layers or tuple(layer.name for layer in chosen)
 
 
-def _findings(question: InspectionQuestion, network: Network, layers: Collection[str]) -> Iterator[Finding]:
-    inputs, kind = _feed_layer(question.inputs, network.levels[0][0].cell.input_size, MAX_DRAWS)
+def _findings(
+    question: InspectionQuestion, feeder: NetworkFeeder, network: Network, layers: Collection[str]
+) -> Iterator[Finding]:
+    inputs = feeder.feed(network)
     lowest = network.levels[0]
     wanted = [layer.name in layers for layer in network.layers]
     needed = len(wanted) - wanted[::-1].index(True)  # layers above the last wanted one do not run
-    for layer, trajectory, genuine in islice(trajectories(network, inputs), needed):
-        if layer.name in layers:
-            fed = kind if layer in lowest else "layer below" if genuine else "unit normal"
-            yield _finding(question, layer, trajectory, fed, took_input=kind == "input")
+    for run in islice(run_network(network, inputs.values), needed):
+        if run.layer.name in layers:
+            upper = UNIT_NORMAL if run.caution else "layer below"
+            fed = inputs.fed if run.layer in lowest else upper
+            caution = run.caution or (inputs.drawn.describe(network.name) if inputs.drawn else "")
+            yield _finding(question, run, inputs._replace(fed=fed), caution)
 
 
-def _feed_layer(inputs: Inputs, features: int, draws: int) -> tuple[Array, str]:
-    """Return inputs (draws, T, features) and their kind: the given ones if their features fit the network."""
-    if inputs.data is not None and inputs.features == features:
-        return _draw_inputs(inputs, min(len(inputs.data), draws)), "input"
-    if inputs.data is not None or inputs.kind == "normal":
-        return _draw_inputs(
-            replace(inputs, features=features, kind="normal", data=None), draws
-        ), "unit normal"
-    return _draw_inputs(replace(inputs, features=features), 1), inputs.kind
-
-
-def _draw_inputs(inputs: Inputs, count: int) -> Array:
-    return np.stack([inputs.draw(draw) for draw in range(count)])
-
-
-def _finding(
-    question: InspectionQuestion, layer: NetworkLayer, trajectory: Trajectory, fed: str, *, took_input: bool
-) -> Finding:
+def _finding(question: InspectionQuestion, run: LayerRun, inputs: NetworkInputs, caution: str) -> Finding:
+    layer, trajectory = run.layer, run.trajectory
     cell = cast(LayerCell, layer.cell)
     ends = min(max(MAX_MEASUREMENTS // len(trajectory.states), MIN_ENDS), MAX_ENDS)
-    last_decides = took_input and fed != "unit normal"
+    last_decides = inputs.took_input and inputs.fed != UNIT_NORMAL
     measured = measure_share(
         trajectory, question.length, ends=ends, window=question.lags, last_decides=last_decides
     )
@@ -231,8 +232,9 @@ def _finding(
         norm=norm(cell.weight_hh),
         forget_bias=_mean_forget_bias(cell),
         slope=_measure_slope(cell, trajectory),
-        fed=fed,
-        took_input=took_input,
+        fed=inputs.fed,
+        took_input=inputs.took_input,
+        caution=caution,
         assumed=layer.assumed,
         assumed_text=layer.describe_assumed(),
         inverted_gates=layer.inverted_gates,

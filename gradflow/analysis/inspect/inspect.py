@@ -74,15 +74,16 @@ def inspect(
     gate_steps: bool = False,
     diff: bool = False,
     advice: str | None = None,
+    chain: Sequence[str] = (),
     progress: Progress | None = None,
     executor: TaskExecutor | None = None,
 ) -> Inspection:
     """Compute what every recurrent layer of checkpoints does to gradients, and what would improve it.
 
     Layers are found by the names and shapes of arrays, without torch, keras or tensorflow. Each layer is run
-    on the inputs (an upper layer on the output of the layer below), and the share of a gradient that is left
-    after L steps is measured from several steps t of each run. Then changes are tried: each changed layer is
-    run and measured again.
+    on the inputs that it receives in its model, as far as the file says what feeds it. The share of a
+    gradient that is left after L steps is measured from several steps t of each run. Then changes are tried:
+    each changed layer is run and measured again.
 
     The share is ‖∂h_t/∂s_{t−L}‖_F / √H for an output h of size H: the root mean square factor for the
     gradient of a loss in a random direction of h. The verdict rests on its median over ends and sequences.
@@ -116,6 +117,10 @@ def inspect(
     advice : str, optional
         The framework in whose code the advice is written: ``torch`` or ``keras``. ``none`` tries no change.
         Default: that of the file, or torch.
+    chain : sequence of str
+        Networks of which each receives the output of the one before, as in ``["encoder", "decoder"]``;
+        ``["order"]`` stands for all of them in the order of the file. For files that do not say what feeds
+        what, such as those of torch.
     progress : callable, optional
         Called as ``progress(done, total)`` when work begins and after each piece of it: a file, or a layer of
         the only file. What it raises ends the work.
@@ -175,7 +180,7 @@ def inspect(
     )  # fmt: skip
     lags = drawn or inputs.steps
     asked = _length(length, lags)
-    question = InspectionQuestion(inputs, asked, lags, seed, layout, given, gate_steps, advice)
+    question = InspectionQuestion(inputs, asked, lags, seed, layout, given, gate_steps, advice, tuple(chain))
     pieces = jobs(question, sources)
     counter.begin(len(pieces))
     answers = run_tasks(partial(answer, question), pieces, executor, counter)
@@ -185,7 +190,7 @@ def inspect(
     params = {
         "files": typed, "input": name_origin(input), "key": key,
         "length": asked, "seed": seed, "layout": layout, "assume": given, "units": units,
-        "gate_steps": gate_steps, "diff": diff, "advice": advice,
+        "gate_steps": gate_steps, "diff": diff, "advice": advice, "chain": list(chain),
     }  # fmt: skip
     several = len(sources) > 1 or any(os.path.isdir(name) for name in typed)
     return _record(params, question, answers, several)
@@ -315,11 +320,6 @@ def _record(
     ]
     inputs = question.inputs
     warnings = list(notes(answers, several))
-    if inputs.data is not None and any(finding.fed == "unit normal" for _, finding in named):
-        odd = ", ".join(name for name, finding in named if finding.fed == "unit normal")
-        warnings.append(
-            f"{odd}: the given input has the wrong number of features, so unit normal draws are used instead."
-        )
     if inputs.data is not None and len(inputs.data) > MAX_DRAWS:
         warnings.append(f"The input has {len(inputs.data)} sequences. The first {MAX_DRAWS} are used.")
     if inputs.data is not None and looks_like_tokens(inputs.data):

@@ -55,7 +55,9 @@ class Layers(Table):
         "much as on all inputs. 0 where rounding hides the distance. None with one sequence"
     )
     fed: list[str] = column(
-        "what the layer receives: the input, the output of the layer below, or unit normal draws", detail=True
+        "what the layer receives: the input, the output of the layer below, that of other networks and "
+        "through which layers, or unit normal draws",
+        detail=True,
     )
     assumed: list[str] = column(
         "options that the file does not state, with the assumed values (the option assume changes them)",
@@ -89,6 +91,11 @@ class Layers(Table):
     )
     log10_norm_ratio: list[float] = column(
         "log₁₀ of ‖∂s_t/∂s_{t−L}‖₂ / ‖∂s_t/∂s_{t−1}‖₂, the growth over L − 1 steps; median over ends",
+        log10=True,
+        detail=True,
+    )
+    log10_credit: list[float] = column(
+        "the same as log10_norm_ratio, under the name that scripts of earlier versions read",
         log10=True,
         detail=True,
     )

@@ -49,6 +49,7 @@ def layer_table(named: Named) -> Layers:
         log10_norm=[one.share.log10_norm for one in found],
         stable_rank=[one.share.stable_rank for one in found],
         log10_norm_ratio=[one.share.log10_norm_ratio for one in found],
+        log10_credit=[one.share.log10_norm_ratio for one in found],
         ends=[len(one.share.measurements) for one in found],
         ends_stable=[one.share.count_verdict("stable") for one in found],
         rate_low=[min(one.share.rates) for one in found],

@@ -1,7 +1,7 @@
 """The share of a gradient that is left after many steps of one layer, measured from several ends."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -14,10 +14,9 @@ from gradflow.analysis.shared.product_norms import (
     product_log10_norms,
 )
 from gradflow.analysis.shared.quantiles import MIN_INTERVAL_DRAWS, median
-from gradflow.analysis.shared.trajectory import Trajectory, follow
+from gradflow.analysis.shared.trajectory import Trajectory
 from gradflow.analysis.shared.verdicts import STABLE_DECADES, judge_range, judge_share, judge_shares
 from gradflow.cells.base import Array
-from gradflow.layouts.network import Network, NetworkLayer
 from gradflow.linalg.floating import TRAINING_FORMATS, is_outside
 
 
@@ -358,30 +357,6 @@ def _list_measurements(
         for draw in range(shares.shape[0])
         for k, end in enumerate(places)
     )
-
-
-def trajectories(network: Network, inputs: Array) -> Iterator[tuple[NetworkLayer, Trajectory, bool]]:
-    """Yield each layer of a network, its trajectory, and whether its inputs are those of the network.
-
-    Inputs have shape (T, features), or (draws, T, features). The inputs of a level are the outputs of the
-    level below, all directions side by side. If a state below overflows, the inputs are unit normal instead.
-    """
-    genuine = True
-    for level in network.levels:
-        outputs, whole = [], True
-        for layer in level:
-            backward = layer.direction == "backward"
-            trajectory = follow(layer.cell, inputs[..., ::-1, :] if backward else inputs)
-            shown = trajectory.states[..., 1:, : layer.cell.output_size]
-            outputs.append(shown[..., ::-1, :] if backward else shown)
-            whole &= trajectory.blow_up is None
-            yield layer, trajectory, genuine
-        genuine &= whole
-        if genuine:
-            inputs = np.concatenate(outputs, axis=-1)
-        else:
-            width = sum(layer.cell.output_size for layer in level)
-            inputs = np.random.default_rng(0).standard_normal((*inputs.shape[:-1], width))
 
 
 def _ends(first: int, last: int, count: int) -> list[int]:

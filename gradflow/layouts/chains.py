@@ -1,0 +1,94 @@
+"""Networks that feed each other because the user says so: files of torch do not say it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+
+from gradflow.cells.base import Array
+from gradflow.errors import UsageError
+from gradflow.layouts.checkpoint import Checkpoint
+from gradflow.layouts.feeds import Feed
+from gradflow.layouts.network import Network
+
+# Stands for all networks in the order of the file.
+FILE_ORDER = "order"
+
+
+def chain_networks(checkpoint: Checkpoint, chain: Sequence[str]) -> Checkpoint:
+    """Return the checkpoint with networks of which each receives the output of the one before.
+
+    Parameters
+    ----------
+    checkpoint : Checkpoint
+        The networks.
+    chain : sequence of str
+        The names of the networks, the lowest first; or `FILE_ORDER` alone.
+
+    Raises
+    ------
+    UsageError
+        If a name is unknown or occurs twice, if there is only one, or if the output of a network has another
+        size than the input of the next.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from gradflow import from_state_dict
+    >>> arrays = {"a.weight_ih": np.ones((2, 3)), "a.weight_hh": np.ones((2, 2))}
+    >>> arrays |= {"b.weight_ih": np.ones((4, 2)), "b.weight_hh": np.ones((4, 4))}
+    >>> [network.feed for network in chain_networks(from_state_dict(arrays), ["a", "b"]).networks][1].sources
+    ('a',)
+    """
+    listed = ", ".join(network.name for network in checkpoint.networks)
+    if list(chain) == [FILE_ORDER]:
+        chosen = list(checkpoint.networks)
+    else:
+        chosen = [_choose_network(checkpoint, name) for name in chain]
+    names = [network.name for network in chosen]
+    twice = next((name for name in names if names.count(name) > 1), None)
+    if twice is not None:
+        raise UsageError(f"{checkpoint.source}: chain has {twice} twice; expected each network once")
+    if len(chosen) < 2:
+        raise UsageError(
+            f"{checkpoint.source}: chain of {names[0] if names else 'no network'}: expected at least two "
+            f"networks, of {listed}"
+        )
+    feeds = {above.name: _connect(checkpoint, below, above) for below, above in pairwise(chosen)}
+    return replace(
+        checkpoint,
+        networks=tuple(
+            replace(network, feed=feeds.get(network.name, network.feed)) for network in checkpoint.networks
+        ),
+    )
+
+
+def _choose_network(checkpoint: Checkpoint, name: str) -> Network:
+    chosen = checkpoint[name]
+    if chosen not in checkpoint.networks:
+        raise UsageError(
+            f"{checkpoint.source}: chain: {chosen.name} is a layer inside a network, whose layers feed each "
+            f"other already; name networks: {', '.join(network.name for network in checkpoint.networks)}"
+        )
+    return chosen
+
+
+def _connect(checkpoint: Checkpoint, below: Network, above: Network) -> Feed:
+    size = sum(layer.cell.output_size for layer in below.levels[-1])
+    expected = above.levels[0][0].cell.input_size
+    if size != expected:
+        raise UsageError(
+            f"{checkpoint.source}: chain: {below.name} gives {size} features and {above.name} takes "
+            f"{expected}; expected equal sizes, because nothing is known of layers between"
+        )
+    return Feed((below.name,), PassedOutput(below.name))
+
+
+@dataclass(frozen=True)
+class PassedOutput:
+    """The output of one network as it is."""
+
+    source: str
+
+    def __call__(self, outputs: Mapping[str, Array]) -> Array:
+        """Return the output."""
+        return outputs[self.source]
