@@ -112,6 +112,6 @@ def inspect(
     return gradflow.inspect(
         *files, input=input, key=key, length=length, seed=seed, layout=layout, assume=assumptions(assume),
         units=units, gate_steps=gate_steps, diff=diff, advice=advice,
-        chain=[name.strip() for name in chain.split(",")] if chain is not None else [], progress=progress,
+        chain=chain, progress=progress,
         executor=ProcessWorkers(),
     )  # fmt: skip

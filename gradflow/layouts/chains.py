@@ -14,6 +14,19 @@ from gradflow.layouts.network import Network
 FILE_ORDER = "order"
 
 
+def parse_chain(chain: str | Sequence[str] | None) -> tuple[str, ...]:
+    """Return the names of networks in a chain; a text has them separated by commas.
+
+    Examples
+    --------
+    >>> parse_chain("encoder, decoder"), parse_chain(None)
+    (('encoder', 'decoder'), ())
+    """
+    if chain is None:
+        return ()
+    return tuple(name.strip() for name in chain.split(",")) if isinstance(chain, str) else tuple(chain)
+
+
 def chain_networks(checkpoint: Checkpoint, chain: Sequence[str]) -> Checkpoint:
     """Return the checkpoint with networks of which each receives the output of the one before.
 

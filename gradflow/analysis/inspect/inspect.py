@@ -52,6 +52,7 @@ from gradflow.analysis.shared.tasks import TaskExecutor, check_executor, run_tas
 from gradflow.blas_threads import use_one_blas_thread
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.assumptions import check_assumptions, check_left_open
+from gradflow.layouts.chains import parse_chain
 from gradflow.layouts.checkpoint import Checkpoint
 from gradflow.printable import format_count, join_lines
 from gradflow.readers import CHECKPOINT_SUFFIXES
@@ -74,7 +75,7 @@ def inspect(
     gate_steps: bool = False,
     diff: bool = False,
     advice: str | None = None,
-    chain: Sequence[str] = (),
+    chain: str | Sequence[str] | None = None,
     progress: Progress | None = None,
     executor: TaskExecutor | None = None,
 ) -> Inspection:
@@ -117,9 +118,9 @@ def inspect(
     advice : str, optional
         The framework in whose code the advice is written: ``torch`` or ``keras``. ``none`` tries no change.
         Default: that of the file, or torch.
-    chain : sequence of str
-        Networks of which each receives the output of the one before, as in ``["encoder", "decoder"]``;
-        ``["order"]`` stands for all of them in the order of the file. For files that do not say what feeds
+    chain : str or sequence of str, optional
+        Networks of which each receives the output of the one before, as in ``"encoder,decoder"``;
+        ``"order"`` stands for all of them in the order of the file. For files that do not say what feeds
         what, such as those of torch.
     progress : callable, optional
         Called as ``progress(done, total)`` when work begins and after each piece of it: a file, or a layer of
@@ -162,6 +163,7 @@ def inspect(
     """
     counter = ProgressCounter(progress)
     check_executor(executor)
+    networks_in_chain = parse_chain(chain)
     given = check_assumptions(assume)
     opened = _open_models(files, layout, given)
     typed, sources = [_name(source) for source in opened], _expand_sources(opened)
@@ -180,7 +182,7 @@ def inspect(
     )  # fmt: skip
     lags = drawn or inputs.steps
     asked = _length(length, lags)
-    question = InspectionQuestion(inputs, asked, lags, seed, layout, given, gate_steps, advice, tuple(chain))
+    question = InspectionQuestion(inputs, asked, lags, seed, layout, given, gate_steps, advice, networks_in_chain)
     pieces = jobs(question, sources)
     counter.begin(len(pieces))
     answers = run_tasks(partial(answer, question), pieces, executor, counter)
@@ -190,7 +192,7 @@ def inspect(
     params = {
         "files": typed, "input": name_origin(input), "key": key,
         "length": asked, "seed": seed, "layout": layout, "assume": given, "units": units,
-        "gate_steps": gate_steps, "diff": diff, "advice": advice, "chain": list(chain),
+        "gate_steps": gate_steps, "diff": diff, "advice": advice, "chain": list(networks_in_chain) or None,
     }  # fmt: skip
     several = len(sources) > 1 or any(os.path.isdir(name) for name in typed)
     return _record(params, question, answers, several)
