@@ -27,6 +27,7 @@ API = {
     "read_array": "gradflow.readers.arrays:read_array",
     "read_arrays": "gradflow.readers.arrays:read_arrays",
     "read_matrix": "gradflow.readers.arrays:read_matrix",
+    "run": "gradflow.analysis.run:run",
     "theory": "gradflow.analysis.theory.theory:theory",
     "to_text": "gradflow.render.to_text:to_text",
     "Checkpoint": "gradflow.layouts.checkpoint:Checkpoint",
@@ -36,6 +37,7 @@ API = {
     "Flow": "gradflow.analysis.compare.record:Flow",
     "Inspection": "gradflow.analysis.inspect.record:Inspection",
     "Lyapunov": "gradflow.analysis.lyapunov.record:Lyapunov",
+    "NetworkStates": "gradflow.analysis.run:NetworkStates",
     "Powers": "gradflow.analysis.power.record:Powers",
     "Theory": "gradflow.analysis.theory.record:Theory",
     "Tuned": "gradflow.analysis.init.record:Tuned",
@@ -61,6 +63,8 @@ if TYPE_CHECKING:
     from gradflow.analysis.lyapunov.record import Lyapunov as Lyapunov
     from gradflow.analysis.power.power import power as power
     from gradflow.analysis.power.record import Powers as Powers
+    from gradflow.analysis.run import NetworkStates as NetworkStates
+    from gradflow.analysis.run import run as run
     from gradflow.analysis.theory.record import Theory as Theory
     from gradflow.analysis.theory.theory import theory as theory
     from gradflow.derivations.derive import derive as derive

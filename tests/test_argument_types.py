@@ -42,6 +42,7 @@ def calls(tmp_path_factory):
         "read_array": ([folder / "matrix.npy"], {}),
         "read_arrays": ([folder / "matrix.npy"], {}),
         "read_matrix": (["0 1; 1 0"], {}),
+        "run": ([LSTM, np.ones((4, 3))], {}),
         "theory": (["rnn"], SMALL | {"steps": 9, "seeds": 1, "measure": False}),
         "to_text": ([POWERS], {}),
     }

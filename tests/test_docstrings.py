@@ -45,6 +45,7 @@ WITHOUT_SOURCE = {
     "read_array": "reads a file",
     "read_arrays": "reads a file",
     "read_matrix": "reads a literal or a file",
+    "run": "runs cells whose sources their classes name",
     "to_text": "writes a record",
 }
 
@@ -139,6 +140,9 @@ PROVOKED = {
     ("read_arrays", "DataError"): lambda: gradflow.read_arrays(MISSING),
     ("read_matrix", "UsageError"): lambda: gradflow.read_matrix("1 2", "weight"),
     ("read_matrix", "DataError"): lambda: gradflow.read_matrix("1 nan"),
+    ("run", "UsageError"): lambda: gradflow.run(state(), "zero"),
+    ("run", "DataError"): lambda: gradflow.run(state(), MISSING),
+    ("run", "NumericalError"): lambda: gradflow.run(state(HUGE), np.ones((9, 1))),
     ("theory", "UsageError"): lambda: gradflow.theory("lstm:projection=2"),
     ("theory", "DataError"): lambda: gradflow.theory("rnn", input=MISSING),
     ("theory", "NumericalError"): lambda: gradflow.theory("rnn", seeds=1, executor=BrokenWorkers()),

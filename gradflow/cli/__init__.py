@@ -15,5 +15,6 @@ COMMANDS: Registry = {
     "lyapunov": "gradflow.cli.lyapunov:lyapunov",
     "theory": "gradflow.cli.theory:theory",
     "convert": "gradflow.cli.convert:convert",
+    "run": "gradflow.cli.run:run",
     "derive": "gradflow.cli.derive:derive",
 }

@@ -9,7 +9,7 @@ from gradflow.analysis import INPUTS
 from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
 from gradflow.cli.help import SUBJECT_GROUP, fill_help
-from gradflow.cli.options import Assume, GateSteps, Key, Layout, Seed, assumptions, integer, option
+from gradflow.cli.options import Assume, Chain, GateSteps, Key, Layout, Seed, assumptions, integer, option
 from gradflow.cli.workers import ProcessWorkers
 from gradflow.layouts import LAYOUTS
 from gradflow.readers import CONTAINERS
@@ -75,15 +75,7 @@ def inspect(
             help="Write the advice in the code of torch or keras; none: try no change. Default: as the file.",
         ),
     ] = None,
-    chain: Annotated[
-        str | None,
-        option(
-            "--chain",
-            group=SUBJECT_GROUP,
-            metavar="NAMES",
-            help="Networks that feed each other: encoder,decoder; order: all, as the file lists them.",
-        ),
-    ] = None,
+    chain: Chain = None,
     *,
     progress: Progress | None,
 ) -> Any:

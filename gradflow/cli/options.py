@@ -68,6 +68,14 @@ Assume = Annotated[
         help=f"What the file does not say: {', '.join(ASSUMABLE_OPTIONS)}. Repeatable.",
     ),
 ]
+Chain = Annotated[
+    str | None,
+    _subject(
+        "--chain",
+        metavar="NAMES",
+        help="Networks that feed each other: encoder,decoder; order: all, as the file lists them.",
+    ),
+]
 Seed = Annotated[
     int,
     integer("--seed", metavar="N", low=0, group=SUBJECT_GROUP, help="Seed of all random numbers, from 0."),

@@ -9,6 +9,7 @@ from gradflow.errors import UsageError
 from gradflow.layouts.checkpoint import Checkpoint
 from gradflow.layouts.feeds import Feed
 from gradflow.layouts.network import Network
+from gradflow.printable import describe_argument
 
 # Stands for all networks in the order of the file.
 FILE_ORDER = "order"
@@ -17,6 +18,11 @@ FILE_ORDER = "order"
 def parse_chain(chain: str | Sequence[str] | None) -> tuple[str, ...]:
     """Return the names of networks in a chain; a text has them separated by commas.
 
+    Raises
+    ------
+    UsageError
+        If it is neither text nor a list of texts.
+
     Examples
     --------
     >>> parse_chain("encoder, decoder"), parse_chain(None)
@@ -24,7 +30,13 @@ def parse_chain(chain: str | Sequence[str] | None) -> tuple[str, ...]:
     """
     if chain is None:
         return ()
-    return tuple(name.strip() for name in chain.split(",")) if isinstance(chain, str) else tuple(chain)
+    if isinstance(chain, str):
+        return tuple(name.strip() for name in chain.split(","))
+    if not isinstance(chain, list | tuple) or not all(isinstance(name, str) for name in chain):
+        raise UsageError(
+            f"{describe_argument('chain', chain)}: expected the names of networks, such as 'encoder,decoder'"
+        )
+    return tuple(chain)
 
 
 def chain_networks(checkpoint: Checkpoint, chain: Sequence[str]) -> Checkpoint:
@@ -75,6 +87,24 @@ def chain_networks(checkpoint: Checkpoint, chain: Sequence[str]) -> Checkpoint:
     )
 
 
+def find_fitting(checkpoint: Checkpoint) -> tuple[str, str] | None:
+    """Return two networks of which one may feed the other: their sizes fit, and the file does not say it."""
+    if any(network.feed is not None for network in checkpoint.networks):
+        return None
+    return next(
+        (
+            (below.name, above.name)
+            for below, above in pairwise(checkpoint.networks)
+            if _count_outputs(below) == above.levels[0][0].cell.input_size
+        ),
+        None,
+    )
+
+
+def _count_outputs(network: Network) -> int:
+    return sum(layer.cell.output_size for layer in network.levels[-1])
+
+
 def _choose_network(checkpoint: Checkpoint, name: str) -> Network:
     chosen = checkpoint[name]
     if chosen not in checkpoint.networks:
@@ -86,7 +116,7 @@ def _choose_network(checkpoint: Checkpoint, name: str) -> Network:
 
 
 def _connect(checkpoint: Checkpoint, below: Network, above: Network) -> Feed:
-    size = sum(layer.cell.output_size for layer in below.levels[-1])
+    size = _count_outputs(below)
     expected = above.levels[0][0].cell.input_size
     if size != expected:
         raise UsageError(

@@ -170,7 +170,7 @@ def test_a_layer_that_takes_another_input_is_fed_unit_normal_and_the_verdict_say
     assert found.layers.log10_share[0] != without.layers.log10_share[0]
     first, second = found.conclusion.splitlines()
     assert first.startswith("first is ")
-    assert second.startswith("second, fed unit normal inputs because the input has 3 features and it takes 2")
+    assert second.startswith("second, fed unit normal inputs because the input has 3 features, it takes 2")
 
 
 def test_a_level_that_overflows_was_fed_by_the_one_below():

@@ -98,9 +98,16 @@ def test_without_a_chain_the_sentence_of_the_verdict_says_what_was_fed():
     first, second = found.conclusion.splitlines()
     assert first.startswith("enc is ")
     assert second.startswith(
-        "dec, fed unit normal inputs because the input has 3 features and it takes 5; the file does not say "
+        "dec, fed unit normal inputs because the input has 3 features, it takes 5, and the file does not say "
         "what feeds it (`chain` can), is "
     )
+
+
+def test_a_note_says_which_networks_may_feed_each_other():
+    note = "the file does not say which network feeds which. If dec receives the output of enc, add "
+    assert f'{note}`chain="enc,dec"`.' in inspect(two_networks(), advice="none").notes
+    chained = inspect(two_networks(), advice="none", chain="order")
+    assert not [text for text in chained.notes if "which network feeds which" in text]
 
 
 @pytest.mark.parametrize(

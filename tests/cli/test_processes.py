@@ -9,6 +9,7 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from gradflow.cli import COMMANDS, screen
@@ -175,6 +176,7 @@ PIECES = {
     "lyapunov": (("rnn", *TINY, "--steps", 20), 2 * (2 + 20)),  # steps, from the first state and from others
     "theory": (("ginibre", "--gain", "1:2:1", "--hidden", 2, "--steps", 9, "--seeds", 3), 2 * (1 + 3)),
     "convert": ((FILES / "torch_gru.pt", "new.npz"), None),
+    "run": ((FILES / "torch_gru.pt", "--input", "x.npy"), None),
     "derive": (("jacobian",), "verified"),  # lines
 }
 
@@ -186,6 +188,7 @@ def test_every_command_has_a_line_here():
 @pytest.mark.parametrize("name", COMMANDS)
 def test_bar_counts_the_pieces_and_leaves_stdout_unchanged(cli, at_once, tmp_path, monkeypatch, plain, name):
     monkeypatch.chdir(tmp_path)
+    np.save("x.npy", np.ones((5, 3)))
     arguments, pieces = PIECES[name]
     outcome = cli(name, *arguments, "-f", "json", terminals=("stderr",))
     assert outcome.code == 0, outcome.err

@@ -253,6 +253,12 @@ def notes(answers: Sequence[Answer], label: bool) -> Iterator[str]:
             yield f"{ahead}{remark}."
         if label and answer.problem is not None:
             yield f"{answer.problem}."
+        if answer.fitting is not None and not label:
+            below, above = answer.fitting
+            yield (
+                f"the file does not say which network feeds which. If {above} receives the output of "
+                f'{below}, add `chain="{below},{above}"`.'
+            )
     advised = [one for answer in answers for one in answer.findings if one.trials]
     if sum(len(answer.findings) for answer in answers) > 1 and advised:
         yield (

@@ -28,7 +28,7 @@ from gradflow.cells.base import Array
 from gradflow.cells.base import Layer as LayerCell
 from gradflow.errors import GradflowError
 from gradflow.layouts.assumptions import check_left_open
-from gradflow.layouts.chains import chain_networks
+from gradflow.layouts.chains import chain_networks, find_fitting
 from gradflow.layouts.checkpoint import Checkpoint, read_checkpoint
 from gradflow.layouts.network import Network
 
@@ -109,6 +109,7 @@ class Answer(NamedTuple):
     remarks: tuple[str, ...]
     left_open: frozenset[str]
     problem: GradflowError | None
+    fitting: tuple[str, str] | None = None  # networks that may feed each other, which the file does not say
 
 
 class Job(NamedTuple):
@@ -173,7 +174,8 @@ def answer(question: InspectionQuestion, job: Job) -> Answer:
         ]
     except GradflowError as error:
         return Answer(job.file, [], (), frozenset(), error)
-    return Answer(job.file, found, checkpoint.remarks, checkpoint.left_open, None)
+    fitting = None if question.chain else find_fitting(checkpoint)
+    return Answer(job.file, found, checkpoint.remarks, checkpoint.left_open, None, fitting)
 
 
 def merge_answers(answers: Sequence[Answer]) -> Answer:

@@ -182,7 +182,9 @@ def inspect(
     )  # fmt: skip
     lags = drawn or inputs.steps
     asked = _length(length, lags)
-    question = InspectionQuestion(inputs, asked, lags, seed, layout, given, gate_steps, advice, networks_in_chain)
+    question = InspectionQuestion(
+        inputs, asked, lags, seed, layout, given, gate_steps, advice, networks_in_chain
+    )  # fmt: skip
     pieces = jobs(question, sources)
     counter.begin(len(pieces))
     answers = run_tasks(partial(answer, question), pieces, executor, counter)

@@ -156,8 +156,10 @@ class NetworkFeeder:
         return given._replace(drawn=DrawnInputs(network.name, given.fed, reason)) if reason else given
 
     def _explain_width(self, features: int) -> str:
-        told = f"the input has {self._inputs.features} features and it takes {features}"
-        return f"{told}; the file does not say what feeds it (`chain` can)" if self._takes_data else told
+        has, takes = f"the input has {self._inputs.features} features", f"it takes {features}"
+        if not self._takes_data:
+            return f"{has} and {takes}"
+        return f"{has}, {takes}, and the file does not say what feeds it (`chain` can)"
 
     def _has_width(self, features: int | None) -> bool:
         return self._inputs.data is not None and self._inputs.features == features
