@@ -1,12 +1,14 @@
 """Trained models in memory: state dicts, modules, and what was loaded, for every question about them."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 import gradflow
 from gradflow.errors import DataError, UsageError
+from gradflow.layouts.chains import chain_networks
 from tests.test_tensors import Tensor
 
 RANDOM = np.random.default_rng(0)
@@ -184,3 +186,15 @@ def test_fresh_weights_have_names_alone():
         for model in (LSTM, Module(LSTM), gradflow.from_state_dict(LSTM)):
             with pytest.raises(UsageError, match="is not the name of a cell with fresh weights; expected"):
                 call(model)
+
+
+@pytest.mark.parametrize("measure", [gradflow.compare, gradflow.bptt, gradflow.lyapunov])
+def test_every_question_tells_what_was_assumed_left_out_and_fed_otherwise(measure):
+    arrays = {"enc.weight_ih": np.ones((3, 2)), "enc.weight_hh": 0.1 * np.ones((3, 3))}
+    arrays |= {"dec.weight_ih": np.ones((2, 3)), "dec.weight_hh": 0.1 * np.ones((2, 2))}
+    model = chain_networks(gradflow.from_state_dict(arrays), ["enc", "dec"])
+    alone = replace(model, networks=model.networks[1:], remarks=("opaque values: extra (Mode)",))
+    notes = " ".join(measure(alone, steps=9).notes)
+    assert "assumed, because the file does not say: activation=tanh" in notes
+    assert "opaque values: extra (Mode)." in notes
+    assert "in its model dec receives enc; here it receives the inputs of this call" in notes

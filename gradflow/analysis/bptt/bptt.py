@@ -194,7 +194,7 @@ def _check(targets: object, targets_key: str | None, input: object, batch: int |
 def _told(spec: Spec, inputs: Inputs, sequences: int, objective: Objective) -> Iterator[str]:
     """Yield what to know of the cell and its inputs: what was assumed, left out, or lost."""
     if isinstance(spec, Trained):
-        yield from (layer.describe_assumed() for layer in spec.network.layers if layer.describe_assumed())
+        yield from spec.list_caveats()
     if inputs.data is not None and len(inputs.data) > sequences:
         yield f"Of the {len(inputs.data)} input sequences the first {sequences} are used (batch)."
     if isinstance(spec, Trained) and spec.backward:

@@ -182,13 +182,8 @@ def compare(
         "exact": exact, "dtype": dtype,
     }  # fmt: skip
     trained = [spec for spec in specs if isinstance(spec, Trained)]
-    assumptions = [
-        f"{spec.text}: {layer.describe_assumed()}"
-        for spec in trained
-        for layer in spec.network.layers
-        if layer.describe_assumed()
-    ]
-    return _make_record(params, specs, draws, question, measurements, assumptions)
+    caveats = [f"{spec.text}: {caveat}" for spec in trained for caveat in spec.list_caveats()]
+    return _make_record(params, specs, draws, question, measurements, caveats)
 
 
 class Draws(NamedTuple):
@@ -271,7 +266,7 @@ def _make_record(
     draws: Draws,
     question: ComparisonQuestion,
     measurements: Mapping[str, list[DrawMeasurement]],
-    assumptions: Sequence[str],
+    caveats: Sequence[str],
 ) -> Flow:
     """Return the record of all measurements."""
     cells, inputs, view = list(measurements), draws.inputs, question.view
@@ -293,7 +288,7 @@ def _make_record(
     ]
     return Flow(
         params=params,
-        notes=(*assumptions, *notes(inputs, measurements, draws.seeds, view)),
+        notes=(*caveats, *notes(inputs, measurements, draws.seeds, view)),
         steps=inputs.steps,
         seeds=draws.seeds,
         features=inputs.features,

@@ -1,6 +1,7 @@
 """The Lyapunov spectrum of a cell, a trained network, or any system whose Jacobians are given."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from gradflow.analysis.lyapunov.report import record
 from gradflow.analysis.lyapunov.starts import measure_starts, pieces_of_others
 from gradflow.analysis.lyapunov.sum_rule import check_sum_rule
 from gradflow.analysis.shared.arguments import check_count, refuse_without_effect
-from gradflow.analysis.shared.checkpoints import is_model
+from gradflow.analysis.shared.checkpoints import Trained, is_model
 from gradflow.analysis.shared.exponents import measure_exponents, orbit_of, pieces_of, plan_of
 from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.orbit import CellOrbit, Orbit, StackOrbit
@@ -141,6 +142,7 @@ def lyapunov(
     if tolerance is not None and not 0 < tolerance < np.inf:
         raise UsageError(f"tolerance {tolerance}: expected a number over 0, in nats per step")
     orbits: Sequence[Orbit]
+    spec: Spec | None
     of_cells: dict[str, object]
     if cell is None:
         of_cells = {
@@ -150,7 +152,7 @@ def lyapunov(
         refuse_without_effect(of_cells, "beside Jacobians: it is for a cell")
         stack = _stack(jacobians, key)
         plan = plan_of(steps, 0 if transient is None else transient, len(stack))
-        orbits, text = [StackOrbit(stack, count in (None, len(stack[0])))], None
+        orbits, text, spec = [StackOrbit(stack, count in (None, len(stack[0])))], None, None
     else:
         spec, seeds = _read_subject(cell, assume), 1 if seeds is None else seeds
         hidden, features = sizes([spec], hidden, features, input)
@@ -181,7 +183,9 @@ def lyapunov(
     runs = measure_exponents(orbits, count or size, plan, tolerance=tolerance, seed=seed, counter=counter)
     rounded = (count or size) == size and check_sum_rule(runs)
     starts = [] if cell is None else measure_starts(runs, orbit_from, plan, seed, counter)
-    return record(params, runs, starts, plan.transient, tolerance, rounded=rounded)
+    found = record(params, runs, starts, plan.transient, tolerance, rounded=rounded)
+    caveats = spec.list_caveats() if isinstance(spec, Trained) else ()
+    return replace(found, notes=(*caveats, *found.notes))
 
 
 def _read_subject(cell: Subject, assume: Mapping[str, Any] | None) -> Spec:

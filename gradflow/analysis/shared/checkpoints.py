@@ -4,7 +4,7 @@ An object is what `gradflow.load` returned or one of its networks, a state dict,
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
@@ -14,6 +14,7 @@ from gradflow.cells.base import Cell
 from gradflow.errors import UsageError
 from gradflow.layouts.assumptions import ASSUMABLE_OPTIONS, parse_assumptions
 from gradflow.layouts.checkpoint import Checkpoint, find_networks
+from gradflow.layouts.feeds import Feed, UnknownFeed
 from gradflow.layouts.network import Network
 from gradflow.readers import CHECKPOINT_SUFFIXES
 
@@ -45,6 +46,22 @@ class Trained(NamedTuple):
 
     text: str
     network: Network
+    remarks: tuple[str, ...] = ()  # of its checkpoint
+
+    def list_caveats(self) -> Iterator[str]:
+        """Yield what to know of the network: what was assumed, what was not read, what its model feeds it."""
+        yield from (layer.describe_assumed() for layer in self.network.layers if layer.describe_assumed())
+        yield from (f"{remark}." for remark in self.remarks)
+        feed = self.network.feed
+        if isinstance(feed, Feed):
+            sources = ", ".join(source or "the model's input" for source in feed.sources)
+            through = f" through {', '.join(feed.through)}" if feed.through else ""
+            yield (
+                f"in its model {self.network.name} receives {sources}{through}; here it receives the inputs of "
+                "this call (inspect feeds it as its model does)."
+            )
+        elif isinstance(feed, UnknownFeed):
+            yield f"the inputs of {self.network.name} in its model are not known: {feed.reason}."
 
     def make(self, hidden_size: int, input_size: int, generator: np.random.Generator) -> Cell:  # noqa: ARG002
         """Return the network's cell.

@@ -80,7 +80,8 @@ def read_subjects(cells: Sequence[Subject], assume: Mapping[str, Any] | None = N
             name = parse_name(text)
             read.append(read_checkpoint(name.file, assume={**given, **name.assume}))
             check_left_open(name.assume, read[-1].left_open, read[-1].source)
-            specs.append(Trained(text, choose_network(read[-1], name.layer, "choose one with ::NAME")))
+            network = choose_network(read[-1], name.layer, "choose one with ::NAME")
+            specs.append(Trained(text, network, read[-1].remarks))
         elif is_model(cell):
             checkpoint = open_model(cell, assume=given)
             read += [] if is_read(cell) else [checkpoint]
@@ -88,7 +89,7 @@ def read_subjects(cells: Sequence[Subject], assume: Mapping[str, Any] | None = N
             network = choose_network(checkpoint, "", choice)
             unique = next(name for name in _count_names(network.name) if name not in taken)
             taken.add(unique)
-            specs.append(Trained(unique, network))
+            specs.append(Trained(unique, network, checkpoint.remarks))
         else:
             several = "; give each cell as an argument of its own" if isinstance(cell, list | tuple) else ""
             raise UsageError(
