@@ -57,8 +57,8 @@ class Trained(NamedTuple):
             sources = ", ".join(source or "the model's input" for source in feed.sources)
             through = f" through {', '.join(feed.through)}" if feed.through else ""
             yield (
-                f"in its model {self.network.name} receives {sources}{through}; here it receives the inputs of "
-                "this call (inspect feeds it as its model does)."
+                f"in its model {self.network.name} receives {sources}{through}; here it receives the inputs "
+                "of this call (inspect feeds it as its model does)."
             )
         elif isinstance(feed, UnknownFeed):
             yield f"the inputs of {self.network.name} in its model are not known: {feed.reason}."
