@@ -1,8 +1,8 @@
 """torch files before 1.6: pickles in a row, then the storages in a row.
 
-The pickles are a magic number, the version of the format, facts about the system, the saved value, and the keys
-of the storages. Each storage is its number of entries, in 8 bytes, and its entries. All numbers are little-endian
-on every system (torch, ``torch/csrc/serialization.cpp``).
+The pickles are a magic number, the version of the format, facts about the system, the saved value, and the
+keys of the storages. Each storage is its number of entries, in 8 bytes, and its entries. All numbers are
+little-endian on every system (torch, ``torch/csrc/serialization.cpp``).
 """
 
 from functools import partial

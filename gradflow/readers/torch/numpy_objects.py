@@ -92,5 +92,5 @@ def load_numpy_array(array: NumpyArray) -> np.ndarray[Any, Any]:
             contents = memoryview(contents.encode("latin-1"))
         except UnicodeEncodeError as error:
             raise DataError("its pickle writes bytes as characters that stand for no byte") from error
-    order = "F" if array.fortran_order else "C"
-    return np.ndarray(array.shape, np.dtype(array.dtype), contents, order=order)
+    dtype = np.dtype(array.dtype)
+    return np.ndarray(array.shape, dtype, contents, order="F" if array.fortran_order else "C")

@@ -66,7 +66,7 @@ HARMLESS_GLOBALS = {
     *(f"torch.{name}Storage" for name in ("QUInt4x2", "QUInt2x4")),
     *(*_STORAGE_TYPES, *_TORCH_TYPES, *_QUANTIZED_TYPES, "torch.quint4x2", "torch.quint2x4"),
     *("numpy.dtype", "numpy.ndarray"),
-    *(f"numpy.{kind}{bits}" for kind in ("float", "int", "uint") for bits in (8, 16, 32, 64) if kind != "float8"),
+    *(f"numpy.{dtype}" for dtype in ENTRY_TYPES),
     # Protocol 2 writes bytes so.
     "_codecs.encode",
     "argparse.Namespace",
@@ -142,8 +142,8 @@ def make_storage(key: str, type_name: str, count: int) -> TensorStorage:
 def _rebuild_tensor(arguments: tuple[Any, ...]) -> TensorView:
     """Return the view that ``_rebuild_tensor`` and ``_rebuild_tensor_v2`` describe."""
     match arguments:
-        case (TensorStorage() as storage, offset, tuple(shape), tuple(strides), *others) if (
-            len(shape) == len(strides)
+        case (TensorStorage() as storage, offset, tuple(shape), tuple(strides), *others) if len(shape) == len(
+            strides
         ):
             problem = "a tensor without storage, offset, shape and strides of 0 or more"
             check_whole_numbers((offset, *shape, *strides), problem)

@@ -1,9 +1,10 @@
 """Pickles of arrays: what ``pickle.dump`` writes of numpy arrays and of torch's tensors, protocols 2 to 5.
 
-As in all files, no class is imported and no function is called. A tensor that is pickled without ``torch.save``
-holds a file of torch before 1.6 as bytes, which is read in the same way.
+As in all files, no class is imported and no function is called. A tensor that is pickled without
+``torch.save`` holds a file of torch before 1.6 as bytes, which is read in the same way.
 """
 
+from dataclasses import replace
 from typing import Any
 
 from gradflow.errors import DataError
@@ -42,8 +43,8 @@ def read(source: Source) -> FileContents:
     if not found.tensors:
         remarks = f" ({'; '.join(found.remarks)})" if found.remarks else ""
         raise DataError(
-            f"is a pickle in which no array of numbers is found{remarks}; nothing in it is run. Save the arrays "
-            "as .npy or .safetensors"
+            f"is a pickle in which no array of numbers is found{remarks}; nothing in it is run. Save the "
+            "arrays as .npy or .safetensors"
         )
     return FileContents(make_arrays(source.name, found.tensors, _refuse_storage), found.remarks)
 
@@ -52,28 +53,34 @@ class _EmbeddedStorages:
     """The storages that stand in a pickle as files of torch, each parsed once."""
 
     def __init__(self) -> None:
-        self._parsed: dict[int, tuple[object, object]] = {}
+        self._parsed: dict[int, tuple[object, TensorStorage]] = {}
 
     def parse(self, arguments: tuple[Any, ...]) -> object:
         """Return the storage that ``_load_from_bytes`` would load."""
         match arguments:
             case (memoryview() as content,):
-                if id(content) not in self._parsed:
-                    # The content is kept, so that no other object gets its id.
-                    self._parsed[id(content)] = (content, _parse_storage_file(content))
-                return self._parsed[id(content)][1]
-        return PickleObject(PickleGlobal(*_STORAGE_FUNCTION), arguments)
+                pass
+            case (
+                PickleObject(called=PickleGlobal(name="_codecs.encode"), arguments=(str(content), "latin1")),
+            ):
+                pass  # Protocol 2 writes bytes as characters.
+            case _:
+                return PickleObject(PickleGlobal(*_STORAGE_FUNCTION), arguments)
+        if id(content) not in self._parsed:
+            # The content is kept, so that no other object gets its id.
+            self._parsed[id(content)] = (content, _parse_storage_file(content, len(self._parsed)))
+        return self._parsed[id(content)][1]
 
 
-def _parse_storage_file(content: memoryview) -> TensorStorage:
-    data = bytes(content)
+def _parse_storage_file(content: memoryview | str, number: int) -> TensorStorage:
+    data = bytes(content) if isinstance(content, memoryview) else content.encode("latin-1")
     file = LegacyFile(data)
     storage = file.value
     if not (isinstance(storage, TensorStorage) and storage.key in file.offsets):
         raise report_damage("its pickle has bytes of torch that are no storage")
     begin = file.offsets[storage.key]
-    contents = content[begin : begin + storage.byte_count]
-    return TensorStorage(f"{storage.key} at {id(content)}", storage.dtype, storage.byte_count, contents=contents)
+    contents = memoryview(data)[begin : begin + storage.byte_count]
+    return replace(storage, key=f"{storage.key} of {number}", contents=contents)
 
 
 def _refuse_identity(_: object) -> object:

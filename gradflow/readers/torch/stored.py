@@ -1,8 +1,9 @@
 """What a pickle says about a tensor → an array that is read when it is asked for."""
 
+import math
 from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,12 +35,8 @@ class StorageBytes(NamedTuple):
     read: Callable[[], NDArray[np.uint8]]
 
 
-class StorageFinder(Protocol):
-    """A container that finds its storages."""
-
-    def __call__(self, storage: TensorStorage) -> StorageBytes:
-        """Return the bytes of a storage, or raise `DataError` if it is not there."""
-        ...
+# Returns the bytes of a storage in a container, or raises `DataError` if it is not there.
+StorageFinder: TypeAlias = Callable[[TensorStorage], StorageBytes]
 
 
 def make_arrays(
@@ -70,7 +67,9 @@ def _describe_tensor(
         case TensorView():
             return _describe_view(tensor, find_storage)
         case QuantizedTensor():
-            loads = [_prepare(part, find_storage) for part in (tensor.integers, tensor.scale, tensor.zero_point)]
+            loads = [
+                _prepare(part, find_storage) for part in (tensor.integers, tensor.scale, tensor.zero_point)
+            ]
             return "float32", partial(_load_quantized, tensor, *loads), np.asarray
         case SparseTensor():
             loads = [_prepare(part, find_storage) for part in (tensor.values, *tensor.indices)]
@@ -137,7 +136,8 @@ def _load_view(view: TensorView, place: StorageBytes) -> NDArray[Any]:
         check_byte_limit(count, f"an array of shape {view.shape}")
     # The stride along an axis of size 1 means nothing and may be any number.
     strides = [
-        stride * dtype.itemsize if size > 1 else 0 for size, stride in zip(view.shape, view.strides, strict=True)
+        stride * dtype.itemsize if size > 1 else 0
+        for size, stride in zip(view.shape, view.strides, strict=True)
     ]
     begin = view.storage.begin + view.offset * dtype.itemsize
     return np.ndarray(view.shape, dtype, place.read(), begin, strides)
@@ -149,19 +149,25 @@ def _load_quantized(
     load_scale: Callable[[], NDArray[Any]],
     load_zero_point: Callable[[], NDArray[Any]],
 ) -> NDArray[np.float32]:
-    """Return scale · (q − zero point) in float32, as torch computes it."""
+    """Return scale · (q − zero point) in float32, rounded as torch rounds it.
+
+    torch takes one scale in float32, and scales along an axis in float64.
+    """
     check_byte_limit(count_bytes(tensor.shape, 4), f"an array of shape {tensor.shape}")
     scale, zero_point = load_scale(), load_zero_point()
+    if tensor.axis is None:
+        scale = scale.astype(np.float32).astype(np.float64)
     if tensor.axis is not None:
         length = tensor.shape[tensor.axis]
         if scale.shape != (length,) or zero_point.shape != (length,):
-            raise report_damage(f"its scales have shape {scale.shape}; expected one for each of {length} indices")
+            raise report_damage(
+                f"its scales have shape {scale.shape}; expected one for each of {length} indices"
+            )
         column = [1] * len(tensor.shape)
         column[tensor.axis] = length
         scale, zero_point = scale.reshape(column), zero_point.reshape(column)
     with np.errstate(all="ignore"):
-        shifted = (load_integers().astype(np.float64) - zero_point).astype(np.float32)
-        return np.asarray(shifted * scale.astype(np.float32))
+        return np.asarray(((load_integers() - zero_point.astype(np.float64)) * scale).astype(np.float32))
 
 
 def _load_sparse(
@@ -200,10 +206,10 @@ def _place_compressed(
     if len(tensor.shape) != 2 or compressed.ndim != 1 or plain.ndim != 1:
         raise DataError("is a batch of sparse tensors; save it as .to_dense()")
     block = values.shape[1:] if tensor.layout in ("bsr", "bsc") else (1, 1)
-    entries = values.reshape(len(plain), *block) if values.size == len(plain) * np.prod(block) else None
     counts = np.diff(compressed)
-    is_damaged = entries is None or len(block) != 2 or 0 in block or compressed.size == 0
-    if is_damaged or compressed[0] != 0 or (counts < 0).any() or compressed[-1] != len(plain):
+    is_damaged = len(block) != 2 or 0 in block or values.size != len(plain) * math.prod(block)
+    ends = compressed[[0, -1]].tolist() if compressed.size else []
+    if is_damaged or ends != [0, len(plain)] or (counts < 0).any():
         raise report_damage("its sparse tensor has compressed indices that do not fit its entries")
     along = np.repeat(np.arange(len(counts)), counts)
     rows, columns = (along, plain) if tensor.layout in ("csr", "bsr") else (plain, along)
@@ -212,5 +218,6 @@ def _place_compressed(
     if outside.any() or any(size % length for size, length in zip(tensor.shape, block, strict=True)):
         raise report_damage(f"its sparse tensor has an index outside of shape {tensor.shape}")
     dense = np.zeros((grid[0], block[0], grid[1], block[1]), values.dtype.newbyteorder("="))
-    np.add.at(dense, (rows, slice(None), columns), entries)
+    index: Any = (rows, slice(None), columns)
+    np.add.at(dense, index, values.reshape(len(plain), *block))
     return dense.reshape(tensor.shape)

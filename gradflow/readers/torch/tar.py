@@ -2,10 +2,10 @@
 
 The members, in the order in which torch reads them (torch, ``torch/serialization.py``, ``legacy_load``):
 
-- ``storages``: their number, then for each a pickle of (key, location, type), its number of entries in 8 bytes, and
-  its entries; then a pickle of the list of (key, root key, offset, size) of the parts of storages.
-- ``tensors``: their number, then for each a pickle of (key, key of its storage, type), the number of dimensions in 4
-  bytes, 4 bytes that mean nothing, the shape, the strides and the offset in 8 bytes each.
+- ``storages``: their number, then for each a pickle of (key, location, type), its number of entries in 8
+  bytes, and its entries; then a pickle of the list of (key, root key, offset, size) of the parts of storages.
+- ``tensors``: their number, then for each a pickle of (key, key of its storage, type), the number of
+  dimensions in 4 bytes, 4 bytes that mean nothing, the shape, the strides and the offset in 8 bytes each.
 - ``pickle``: the value. A persistent id is the key of a tensor or a storage.
 
 All numbers are little-endian.
@@ -70,7 +70,7 @@ class _TarTensors:
             self.offsets[storage.key] = position + _SIZE_BYTES
             position += _SIZE_BYTES + storage.byte_count
             if position > end:
-                raise report_damage(f"its storage {key} of {storage.byte_count} bytes reaches beyond the archive")
+                raise report_damage(f"its storage {key} of {storage.byte_count} bytes ends after its member")
         parts, _ = read_pickle(self._data, position)
         for part in parts if isinstance(parts, list) else ():
             match part:
@@ -127,8 +127,8 @@ def read(source: Source) -> FileContents:
     if not set(_MEMBERS) <= places.keys():
         listed = ", ".join(quote(name) for name in list(places)[:3])
         raise DataError(
-            f"is a tar archive of {listed or 'no files'}; unpack it (tar -xf FILE) and name a file in it. Only "
-            "the archives of torch before 0.1.11 are read as they are"
+            f"is a tar archive of {listed or 'no files'}; unpack it (tar -xf FILE) and name a file in it. "
+            "Only the archives of torch before 0.1.11 are read as they are"
         )
     data = source.map_bytes()
     tensors = _TarTensors(data, places)

@@ -7,7 +7,7 @@ stand anywhere inside dicts, lists, modules and other objects. Their names are t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
@@ -26,9 +26,9 @@ from gradflow.readers.archive import (
 from gradflow.readers.contents import FileContents
 from gradflow.readers.messages import quote, report_damage
 from gradflow.readers.source import Source, check_byte_limit, wrap_bytes
-from gradflow.readers.stored_array import NONLINEARITY_KEY, StoredArray
 from gradflow.readers.torch import legacy, tar
 from gradflow.readers.torch.pickle import read_pickle
+from gradflow.readers.torch.script import ScriptCode
 from gradflow.readers.torch.stored import StorageBytes, make_arrays
 from gradflow.readers.torch.tensors import TensorStorage
 from gradflow.readers.torch.walk import find_tensors
@@ -51,8 +51,6 @@ _OTHER_ARCHIVES = {
     "/model.json": "a TorchScript program of torch before 1.4; save its weights: "
     "torch.save(torch.jit.load(FILE).state_dict(), NEW)",
 }
-# What a scripted RNN calls → its activation.
-_SCRIPT_ACTIVATIONS = {b"rnn_relu": "relu", b"rnn_tanh": "tanh"}
 
 
 class _TorchArchive(NamedTuple):
@@ -113,8 +111,11 @@ def _find_checkpoints(names: Iterable[str]) -> list[str]:
 
 def _find_other_archive(names: Iterable[str]) -> str | None:
     """Return what the archive is if it is another one of torch."""
-    endings = (ending for name in names for ending in _OTHER_ARCHIVES if name.endswith(ending))
-    return next((_OTHER_ARCHIVES[ending] for ending in endings), None)
+    listed = list(names)
+    for ending, description in _OTHER_ARCHIVES.items():
+        if any(name.endswith(ending) for name in listed):
+            return description
+    return None
 
 
 def _read_checkpoint_inside(source: Source, members: Mapping[str, ZipInfo]) -> FileContents:
@@ -128,18 +129,22 @@ def _read_checkpoint_inside(source: Source, members: Mapping[str, ZipInfo]) -> F
     name = _POLICY_MEMBER if _POLICY_MEMBER in inside else inside[0]
     inner = wrap_bytes(source.name, _read_member(source, members[name]).tobytes())
     if not (_find_roots(list_member_names(inner)) or legacy.is_legacy(inner)):
-        raise DataError(f"holds {quote(name)}, which is not a checkpoint of torch; unpack it and name a file in it")
+        raise DataError(
+            f"holds {quote(name)}, which is no checkpoint of torch; unpack it and name a file in it"
+        )
     arrays, remarks = read(inner)
     others = [quote(other)[1:-1] for other in inside if other != name]
     left_out = f"; not read: {', '.join(others[:3])}" if others else ""
-    return FileContents(arrays, (*remarks, f"the arrays are those of {quote(name)[1:-1]} in the archive{left_out}"))
+    return FileContents(
+        arrays, (*remarks, f"the arrays are those of {quote(name)[1:-1]} in the archive{left_out}")
+    )
 
 
 def _read_pickle_member(checkpoint: _TorchArchive, name: str, folder: str) -> FileContents:
     """Return the tensors that a member describes, whose storages are in ``folder``."""
     member = checkpoint.members[checkpoint.root + name]
     data = _read_member(checkpoint.source, member).tobytes()
-    found = find_tensors(read_pickle(data).value, len(data))
+    found = find_tensors(read_pickle(data).value, len(data), ScriptCode(partial(_read_code, checkpoint)))
     arrays = make_arrays(checkpoint.source.name, found.tensors, partial(_find_storage, checkpoint, folder))
     return FileContents(arrays, found.remarks)
 
@@ -161,23 +166,20 @@ def _read_script(checkpoint: _TorchArchive, contents: FileContents) -> FileConte
     for array in constants.arrays.values():
         name = f"constants.{array.name}"
         arrays.setdefault(name, replace(array, name=name))
-    activation = _find_script_activation(checkpoint)
-    if activation:
-        arrays = {
-            name: replace(array, metadata={NONLINEARITY_KEY: activation}) for name, array in arrays.items()
-        }
     remark = "a TorchScript program: its arrays are read, and the program is not run"
+    if constants.arrays and not contents.arrays:
+        remark += "; it is frozen, so its weights have no names: save them before torch.jit.freeze"
     return FileContents(arrays, (*contents.remarks, *constants.remarks, remark))
 
 
-def _find_script_activation(checkpoint: _TorchArchive) -> str | None:
-    """Return the activation of the program's plain recurrent layers if its text names one alone."""
-    found = set()
-    for name, member in checkpoint.members.items():
-        if name.startswith(f"{checkpoint.root}/code/") and name.endswith(".py"):
-            text = _read_member(checkpoint.source, member).tobytes()
-            found |= {activation for called, activation in _SCRIPT_ACTIVATIONS.items() if called in text}
-    return found.pop() if len(found) == 1 else None
+def _read_code(checkpoint: _TorchArchive, name: str) -> str | None:
+    """Return the text of a module of a program, if there is one."""
+    member = checkpoint.members.get(f"{checkpoint.root}/code/{name}")
+    return (
+        None
+        if member is None
+        else _read_member(checkpoint.source, member).tobytes().decode("utf-8", "replace")
+    )
 
 
 def _read_member(source: Source, member: ZipInfo) -> NDArray[np.uint8]:

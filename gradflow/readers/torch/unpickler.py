@@ -34,12 +34,12 @@ _MAX_INTEGER_BYTES = 1000
 _MAX_ARGUMENTS = 20
 # Python 2 wrote both text and bytes as strings. Text is short.
 _MAX_TEXT_BYTES = 2**16
-# These functions create an object of the class, or take an attribute of the object, that is their first
-# argument.
+# These functions create an object of the class that is their first argument.
 _GENERIC_CONSTRUCTORS = {
     *(f"{module}.{name}" for module in ("copyreg", "copy_reg") for name in ("_reconstructor", "__newobj__")),
-    *("copyreg.__newobj_ex__", "builtins.getattr", "__builtin__.getattr"),
+    "copyreg.__newobj_ex__",
 }
+_ATTRIBUTE_FUNCTIONS = {"builtins.getattr", "__builtin__.getattr"}
 
 
 @dataclass(frozen=True)
@@ -89,11 +89,13 @@ class PickleObject:
     def class_name(self) -> str:
         """The name of the object's class, as far as the pickle says, else of the function that is called."""
         called = self.called
-        if isinstance(called, PickleObject):
+        if not isinstance(called, PickleGlobal):
             return "the result of a call"
         match self.arguments:
             case (PickleGlobal(name=name), *_) if called.name in _GENERIC_CONSTRUCTORS:
                 return name
+            case (PickleGlobal(name=name), str(attribute)) if called.name in _ATTRIBUTE_FUNCTIONS:
+                return f"{name}.{attribute}"
         return called.name
 
 
@@ -256,7 +258,7 @@ class _PickleMachine:
         line = self._read_line()
         if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
             raise report_damage("its pickle has a string without quotes")
-        content = codecs.escape_decode(line[1:-1])[0]  # type: ignore[attr-defined]
+        content = codecs.escape_decode(line[1:-1])[0]
         try:
             self._stack.append(content.decode())
         except UnicodeDecodeError:
@@ -342,10 +344,11 @@ class _PickleMachine:
         """Push what the call of a global gives. The result of a call may be called too, as a method is."""
         if not (isinstance(called, PickleGlobal | PickleObject) and isinstance(arguments, tuple)):
             raise report_damage("its pickle calls a value that is not a function")
-        replacement = self._calls.get(called.name) if isinstance(called, PickleGlobal) else None
+        name = called.name if isinstance(called, PickleGlobal) else ""
+        replacement = self._calls.get(name)
         if replacement and len(arguments) > _MAX_ARGUMENTS:
             # Many calls can share a long tuple of arguments.
-            raise report_damage(f"its pickle calls {quote(called.name)} with {len(arguments)} arguments")
+            raise report_damage(f"its pickle calls {quote(name)} with {len(arguments)} arguments")
         self._stack.append(replacement(arguments) if replacement else PickleObject(called, arguments))
 
     def build(self) -> None:

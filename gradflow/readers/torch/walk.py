@@ -1,8 +1,8 @@
 """The tensors inside a pickled value by their paths, and what the value holds that is not inspected.
 
-Names of dicts, lists and tuples are the paths through them. A module that was saved whole has the names of its
-``state_dict``. The attributes of other objects are searched as well; a tensor that stands elsewhere already is
-not listed again for them.
+Names of dicts, lists and tuples are the paths through them. A module that was saved whole has the names of
+its ``state_dict``, and its buffers that are not persistent. The attributes of other objects are searched as
+well; a tensor that stands elsewhere already is not listed again for them.
 """
 
 from collections import deque
@@ -16,6 +16,7 @@ from gradflow.readers.source import check_byte_limit
 from gradflow.readers.stored_array import NONLINEARITY_KEY
 from gradflow.readers.torch.numpy_objects import parse_numpy_array
 from gradflow.readers.torch.pickle import HARMLESS_GLOBALS
+from gradflow.readers.torch.script import SCRIPT_PREFIX, ScriptCode
 from gradflow.readers.torch.tensors import (
     MissingTensor,
     NumpyArray,
@@ -42,11 +43,10 @@ _DICT_CLASSES = ("collections.OrderedDict", "collections.defaultdict")
 _MODULE_GROUPS = ("_parameters", "_buffers", "_modules")
 # torch repeats the weights of a recurrent module in it.
 _REPEATING_ATTRIBUTE = "_flat_weights"
-# A parameter or buffer of which torch computes the attribute without the suffix: weight norm, spectral norm and
-# pruning, weight drop.
+# A parameter of which torch computes the attribute without the suffix: weight norm, spectral norm, pruning and
+# weight drop.
 _SOURCE_SUFFIXES = ("_g", "_v", "_orig", "_raw")
 _NONLINEARITIES = {"RNN_RELU": "relu", "RNN_TANH": "tanh", "relu": "relu", "tanh": "tanh"}
-_SCRIPT_PREFIX = "__torch__."
 _PACKED_CLASS = "torch.ScriptObject"
 
 # The keys that lead to a value, last first; joined only for a value that is listed.
@@ -68,15 +68,17 @@ class PickleFindings(NamedTuple):
     remarks: tuple[str, ...]
 
 
-def find_tensors(value: object, byte_count: int) -> PickleFindings:
+def find_tensors(value: object, byte_count: int, code: ScriptCode | None = None) -> PickleFindings:
     """Return the tensors in a value that a pickle of ``byte_count`` bytes describes.
+
+    ``code`` is the text of the program, if the value belongs to one.
 
     Raises
     ------
     DataError
         If its containers are nested too deep, or two tensors have the same name.
     """
-    walk = _PickleWalk(byte_count)
+    walk = _PickleWalk(byte_count, code)
     return PickleFindings(walk.find_tensors(value), walk.describe_rest())
 
 
@@ -100,16 +102,17 @@ class _NamedValues:
 class _PickleWalk:
     """A bounded walk through nested values: a pickle of a few bytes can share its values endlessly.
 
-    Containers and modules come first, and a container is visited wherever it stands, because tied tensors have
-    several names. Other objects wait in a queue, and each of them is visited once.
+    Containers and modules come first, and a container is visited wherever it stands, because tied tensors
+    have several names. Other objects wait in a queue, and each of them is visited once.
     """
 
-    def __init__(self, byte_count: int) -> None:
+    def __init__(self, byte_count: int, code: ScriptCode | None) -> None:
+        self._code = code
         self._steps = _VALUES_PER_BYTE * byte_count
         self._characters = _MAX_NAME_CHARACTERS + _CHARACTERS_PER_BYTE * byte_count
         self._spelled = 0
         self._tensors: dict[str, FoundTensor] = {}
-        self._queue: deque[tuple[_KeyPath, Any, int, bool]] = deque()
+        self._queue: deque[tuple[_KeyPath, Any, int, bool, str | None]] = deque()
         self._waiting: set[int] = set()
         self._seen: set[int] = set()
         self._seen_tensors: set[PickledTensor] = set()
@@ -183,7 +186,7 @@ class _PickleWalk:
         if state is not None:
             return self._visit_module(node, state, path, level, nonlinearity)
         self._waiting.add(id(node))
-        self._queue.append((path, node, level, False))
+        self._queue.append((path, node, level, False, None))
         return False
 
     def _visit_module(
@@ -193,12 +196,14 @@ class _PickleWalk:
         self._seen.add(id(node))
         self._module_classes.setdefault(node.class_name)
         nonlinearity = _get_nonlinearity(state) or inherited
-        computed, found = set(), False
+        computed: set[str] = set()
+        found = False
         for group in ("_parameters", "_buffers"):
             for key, value in _list_items(state[group]) or ():
                 if isinstance(value, _NODES):
                     found |= self._visit(value, (path, key), level + 1, nonlinearity)
-                computed |= {key.removesuffix(suffix) for suffix in _SOURCE_SUFFIXES} if isinstance(key, str) else set()
+                if isinstance(key, str):
+                    computed |= {key.removesuffix(suffix) for suffix in _SOURCE_SUFFIXES}
         for key, value in _list_items(state["_modules"]) or ():
             if isinstance(value, _NODES):
                 passed = nonlinearity if inherited or key == "parametrizations" else None
@@ -207,14 +212,16 @@ class _PickleWalk:
             if key in _MODULE_GROUPS or key == _REPEATING_ATTRIBUTE or not isinstance(value, _NODES):
                 continue
             if not (isinstance(value, _TENSORS) and key in computed):
-                self._queue.append(((path, key), value, level + 1, False))
+                self._queue.append(((path, key), value, level + 1, False, None))
         return found
 
-    def _visit_object(self, path: _KeyPath, node: Any, level: int, is_inside: bool) -> None:
+    def _visit_object(
+        self, path: _KeyPath, node: Any, level: int, is_inside: bool, nonlinearity: str | None
+    ) -> None:
         """Find the tensors of an object that was not seen before; ``is_inside`` another that is named."""
         if isinstance(node, _TENSORS):
             if node not in self._seen_tensors:
-                self._add(path, node, None, is_attribute=True)
+                self._add(path, node, nonlinearity, is_attribute=True)
             return
         if id(node) in self._seen:
             return
@@ -243,24 +250,36 @@ class _PickleWalk:
 
     def _visit_parts(self, path: _KeyPath, node: PickleObject, level: int, is_inside: bool) -> None:
         name = node.class_name
-        if not is_inside and name not in HARMLESS_GLOBALS and not name.startswith(_SCRIPT_PREFIX):
+        if not is_inside and name not in HARMLESS_GLOBALS and not name.startswith(SCRIPT_PREFIX):
             self._opaque.add(lambda: f"{self._join(path)} ({name})".lstrip())
             is_inside = True
+        nonlinearity = self._code.find_activation(name) if self._code else None
         for state in node.states:
             slots = isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], PickleDict)
             for part in state if slots else (state,):
                 items = _list_items(part)
-                self._wait(path, [("state", part)] if items is None else items, level, is_inside)
+                self._wait(
+                    path, [("state", part)] if items is None else items, level, is_inside, nonlinearity
+                )
         self._wait(path, node.items or (), level, is_inside)
         self._wait(path, list(enumerate(node.entries or ())), level, is_inside)
         self._wait(path, list(enumerate(node.arguments)), level, is_inside)
-        self._wait(path, [("called", node.called)] if isinstance(node.called, PickleObject) else (), level, is_inside)
+        self._wait(
+            path, [("called", node.called)] if isinstance(node.called, PickleObject) else (), level, is_inside
+        )
 
-    def _wait(self, path: _KeyPath, items: Sequence[tuple[Any, Any]], level: int, is_inside: bool) -> None:
+    def _wait(
+        self,
+        path: _KeyPath,
+        items: Sequence[tuple[Any, Any]],
+        level: int,
+        is_inside: bool,
+        nonlinearity: str | None = None,
+    ) -> None:
         self._spend(len(items), 0)
         for key, value in items:
             if isinstance(value, _NODES):
-                self._queue.append(((path, key), value, level + 1, is_inside))
+                self._queue.append(((path, key), value, level + 1, is_inside, nonlinearity))
 
     def _get_module_state(self, node: object) -> dict[str, Any] | None:
         """Return the attributes of a module of torch, or None for another value."""
@@ -291,7 +310,9 @@ class _PickleWalk:
         if isinstance(tensor, QuantizedTensor):
             self._quantized.add(partial(str, name))
         self._seen_tensors.add(tensor)
-        self._tensors[name] = FoundTensor(name, tensor, {NONLINEARITY_KEY: nonlinearity} if nonlinearity else {})
+        self._tensors[name] = FoundTensor(
+            name, tensor, {NONLINEARITY_KEY: nonlinearity} if nonlinearity else {}
+        )
 
     def _join(self, path: _KeyPath) -> str:
         keys = []
@@ -331,6 +352,10 @@ def _name_key(key: object) -> str:
     """Return the text that stands for the key of a dict, which may be any value, in a name."""
     if isinstance(key, str):
         return key
+    if isinstance(key, PickleObject):
+        return key.class_name
+    if isinstance(key, _TENSORS):
+        return "tensor"  # Optimizers keep the state of a parameter under the parameter itself.
     parts = key if isinstance(key, tuple) else (key,)
     if len(parts) <= _MAX_KEY_PARTS and all(isinstance(part, str | int | float | None) for part in parts):
         return str(key)
