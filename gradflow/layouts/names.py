@@ -5,12 +5,10 @@ from collections.abc import Mapping
 
 from gradflow.errors import DataError
 from gradflow.readers.messages import quote
+from gradflow.readers.stored_array import NONLINEARITY_KEY as NONLINEARITY_KEY
 from gradflow.readers.stored_array import StoredArray
 
 NamedArrays = Mapping[str, StoredArray]
-
-# The entry of an array's metadata that has the activation which a module in memory states.
-NONLINEARITY_KEY = "nonlinearity"
 
 # Elements that wrap the whole model in a checkpoint and say nothing about it.
 MODEL_WRAPPERS = ("state_dict", "model_state_dict", "model", "params", "module", "_orig_mod")

@@ -32,6 +32,8 @@ CONTAINERS = {
     "safetensors": Container("gradflow.readers.safetensors", (".safetensors",)),
     # torch and Keras write zip archives too. Their members distinguish them from .npz.
     "torch": Container("gradflow.readers.torch.torch", (".pt", ".pth", ".ckpt", ".bin")),
+    # Files of torch before 1.6 start like a pickle too, and come before it.
+    "pickle": Container("gradflow.readers.torch.plain"),
     "hdf5": Container("gradflow.readers.hdf5.hdf5", (".h5", ".hdf5", ".keras")),
     "npz": Container("gradflow.readers.npz", (".npz",)),
     "matlab": Container("gradflow.readers.matlab"),

@@ -7,6 +7,7 @@ import stat
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
 from typing import Any, BinaryIO, Literal
 
@@ -85,6 +86,13 @@ class Source:
         if self.path is None:
             return np.ndarray(shape, kind, self.contents, offset, order=order)
         return np.memmap(self.path, kind, "r", offset, shape, order)
+
+    def map_bytes(self) -> bytes | mmap:
+        """Return all bytes; they are memory-mapped if the source is a file."""
+        if self.path is None:
+            return self.contents
+        with self.path.open("rb") as stream:
+            return mmap(stream.fileno(), 0, access=ACCESS_READ)
 
     def require_bytes(self, offset: int, wanted: int, what: str) -> None:
         """Raise `DataError` unless there are ``wanted`` bytes at ``offset``."""

@@ -14,6 +14,8 @@ from gradflow.readers.source import check_byte_limit
 
 # The name of the only array of a container that does not name it.
 UNNAMED_ARRAY = "array"
+# The entry of an array's metadata that has the activation which its module states.
+NONLINEARITY_KEY = "nonlinearity"
 # float64 holds every integer up to this one.
 LARGEST_EXACT_INTEGER = 2**53
 

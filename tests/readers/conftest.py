@@ -2,6 +2,7 @@
 
 import io
 import json
+import pickle
 import tracemalloc
 import zipfile
 from contextlib import contextmanager
@@ -56,6 +57,7 @@ WRITERS = {
     "npy": lambda matrix: written(np.save, matrix),
     "safetensors": lambda matrix: safetensors.numpy.save({"weight": np.ascontiguousarray(matrix)}),
     "torch": lambda matrix: checkpoints.saved({"weight": matrix}),
+    "pickle": lambda matrix: pickle.dumps({"weight": matrix}, 4),
     "hdf5": lambda matrix: hdf5({"weight": matrix}),
     "npz": lambda matrix: written(np.savez_compressed, weight=matrix),
     "matlab": lambda matrix: mat({"weight": matrix}, do_compression=True),

@@ -1,20 +1,29 @@
-"""The ``data.pkl`` of a torch checkpoint: the globals that it may name, and the tensors that it describes."""
+"""The globals that a torch pickle may call, and the tensors that such a call describes."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
-from gradflow.errors import DataError
 from gradflow.readers.entry_types import ENTRY_TYPES
-from gradflow.readers.messages import report_damage
-from gradflow.readers.source import check_byte_limit
-from gradflow.readers.torch.unpickler import OpaqueValue, PickleCall, PickleDict, PickleGlobal, unpickle
+from gradflow.readers.messages import quote, report_damage
+from gradflow.readers.torch.tensors import (
+    MissingTensor,
+    QuantizedTensor,
+    SparseTensor,
+    TensorStorage,
+    TensorView,
+    check_whole_numbers,
+)
+from gradflow.readers.torch.unpickler import (
+    PickleBytes,
+    PickleCall,
+    PickleDict,
+    PickleGlobal,
+    PickleObject,
+    UnpickledValue,
+    unpickle,
+)
 
-MAX_PICKLE_DEPTH = 100
-# A limit on the values visited per byte of the pickle: a tree without sharing has less than one.
-_VALUES_PER_BYTE = 2
-# A tuple with more parts is not spelled out when it is a key.
-_MAX_KEY_PARTS = 8
 _STORAGE_TYPES = {
     "torch.DoubleStorage": "float64",
     "torch.FloatStorage": "float32",
@@ -30,152 +39,123 @@ _STORAGE_TYPES = {
     "torch.BoolStorage": "bool",
     # bytes; the tensor says their type
     "torch.storage.UntypedStorage": "uint8",
+    # quantized integers
+    "torch.QInt32Storage": "int32",
+    "torch.QInt8Storage": "int8",
+    "torch.QUInt8Storage": "uint8",
 }
 # numpy lacks these types. A tensor of such a type is listed, and refused when it is read.
 _NON_NUMPY_TYPES = (
     *("complex32", "float8_e4m3fn", "float8_e5m2", "float8_e4m3fnuz", "float8_e5m2fnuz", "float8_e8m0fnu"),
     *("float4_e2m1fn_x2", "bits8", "bits16", "uint1", "uint2", "uint3", "uint4", "int1", "int2", "int4"),
 )
+_QUANTIZED_TYPES = ("torch.qint32", "torch.qint8", "torch.quint8")
 _TORCH_TYPES = tuple(f"torch.{name}" for name in (*ENTRY_TYPES, *_NON_NUMPY_TYPES))
 _BUILTINS = (
-    *("set", "frozenset", "slice", "complex", "range", "xrange", "bytearray"),
-    *("int", "float", "str", "bytes", "bool", "list", "tuple", "dict"),
+    *("set", "frozenset", "slice", "complex", "range", "xrange", "bytearray", "object"),
+    *("int", "long", "float", "str", "unicode", "bytes", "bool", "list", "tuple", "dict"),
 )
 _PATHS = ("Path", "PosixPath", "WindowsPath", "PurePath", "PurePosixPath", "PureWindowsPath")
-# Objects that checkpoints hold besides weights. They are neither inspected nor created.
-_HARMLESS_GLOBALS = (
+# Objects that checkpoints hold besides weights. They say nothing about a network, so no remark names them.
+HARMLESS_GLOBALS = {
     *(f"{module}.{name}" for module in ("builtins", "__builtin__") for name in _BUILTINS),
     *(f"{module}.{name}" for module in ("pathlib", "pathlib._local") for name in _PATHS),
     *(f"datetime.{name}" for name in ("datetime", "date", "time", "timedelta", "timezone")),
     *(f"numpy.{core}.multiarray.{name}" for core in ("core", "_core") for name in ("scalar", "_reconstruct")),
     *(f"numpy.{core}.numeric._frombuffer" for core in ("core", "_core")),
-    "numpy.dtype",
-    "numpy.ndarray",
+    *(f"torch.{name}Storage" for name in ("QUInt4x2", "QUInt2x4")),
+    *(*_STORAGE_TYPES, *_TORCH_TYPES, *_QUANTIZED_TYPES, "torch.quint4x2", "torch.quint2x4"),
+    *("numpy.dtype", "numpy.ndarray"),
+    *(f"numpy.{dtype}" for dtype in ENTRY_TYPES),
     # Protocol 2 writes bytes so.
     "_codecs.encode",
     "argparse.Namespace",
     "types.SimpleNamespace",
-    "collections.Counter",
-    "collections.deque",
-    "torch.device",
+    *(f"collections.{name}" for name in ("Counter", "deque", "OrderedDict", "defaultdict")),
+    *("torch.device", "torch.Size", "torch.Tensor", "torch.nn.parameter.Parameter"),
     "torch.serialization._get_layout",
-    "torch.Tensor",
-    "torch.nn.parameter.Parameter",
+    *(f"torch.jit._pickle.{name}" for name in ("restore_type_tag", "build_tensorlist", "build_intlist")),
+    *(f"torch.jit._pickle.{name}" for name in ("build_doublelist", "build_boollist", "build_tensor_from_id")),
     "pytorch_lightning.utilities.parsing.AttributeDict",
     "lightning.pytorch.utilities.parsing.AttributeDict",
     "lightning_fabric.utilities.data.AttributeDict",
     "lightning.fabric.utilities.data.AttributeDict",
-)
+}
+_LAYOUT_FUNCTION = "torch.serialization._get_layout"
+_COMPRESSED_LAYOUTS = ("csr", "csc", "bsr", "bsc")
+
+# Takes a persistent id and returns the storage or other value that it stands for.
+StorageParser = Callable[[Any], object]
 
 
-@dataclass(frozen=True)
-class TensorStorage:
-    """A flat array of numbers in the member ``data/{key}``."""
-
-    key: str
-    dtype: str
-    byte_count: int
-
-
-@dataclass(frozen=True)
-class TensorView:
-    """A view of a storage. The offset and the strides count entries of type ``dtype``."""
-
-    storage: TensorStorage
-    dtype: str
-    offset: int
-    shape: tuple[int, ...]
-    strides: tuple[int, ...]
-
-    @property
-    def last_entry(self) -> int:
-        """The index in the storage of the tensor's last entry, if it has entries."""
-        steps = zip(self.shape, self.strides, strict=True)
-        return self.offset + sum((size - 1) * stride for size, stride in steps)
-
-
-def list_tensors(data: bytes) -> Iterator[tuple[str, TensorView]]:
-    """Yield the path, through dicts, lists and tuples, and the view of each tensor that a pickle describes.
+def read_pickle(
+    data: PickleBytes,
+    start: int = 0,
+    *,
+    persistent: StorageParser | None = None,
+    more_calls: dict[str, PickleCall] | None = None,
+) -> UnpickledValue:
+    """Return the value of the pickle at ``start``, in which tensors are `PickledTensor`, and its end.
 
     Raises
     ------
     DataError
-        If the pickle is damaged, names a global that does not belong in a state dict, or is nested too deep.
+        If the pickle is damaged.
     """
-    walk = _TensorWalk(_VALUES_PER_BYTE * len(data))
-    return walk.list_tensors(unpickle(data, _ALLOWED_CALLS, _parse_storage), "", 0)
+    return unpickle(data, _CALLS | (more_calls or {}), persistent or parse_storage, start)
 
 
-class _TensorWalk:
-    """A bounded walk through nested values: a pickle of a few bytes can share its values endlessly."""
+def parse_storage(identity: object) -> object:
+    """Return the storage that a persistent id describes, or the class that it wraps.
 
-    def __init__(self, steps: int) -> None:
-        self._steps = steps
-        self._characters = 0
-
-    def list_tensors(self, node: Any, path: str, level: int) -> Iterator[tuple[str, TensorView]]:
-        """Yield the path and the view of every tensor at or below ``node``."""
-        if isinstance(node, TensorView):
-            yield path, node
-        elif isinstance(node, list | tuple):
-            self._steps -= 1 + len(node)
-            if level > MAX_PICKLE_DEPTH or self._steps < 0:
-                raise DataError(
-                    f"its values are nested more than {MAX_PICKLE_DEPTH} deep, or contain themselves; "
-                    "expected a state dict: torch.save(model.state_dict(), FILE)"
-                )
-            for key, value in node if isinstance(node, PickleDict) else enumerate(node):
-                if isinstance(value, TensorView | list | tuple):
-                    yield from self.list_tensors(value, self._join(path, key), level + 1)
-
-    def _join(self, path: str, key: object) -> str:
-        joined = f"{path}.{_name_key(key)}" if path else _name_key(key)
-        self._characters += len(joined)
-        check_byte_limit(self._characters, "the names of its tensors")
-        return joined
-
-
-def _name_key(key: object) -> str:
-    """Return the text that stands for the key of a dict, which may be any value, in a name."""
-    if isinstance(key, str):
-        return key
-    parts = key if isinstance(key, tuple) else (key,)
-    if len(parts) <= _MAX_KEY_PARTS and all(isinstance(part, str | int | float | None) for part in parts):
-        return str(key)
-    return type(key).__name__
-
-
-def _parse_storage(identity: object) -> TensorStorage:
+    Raises
+    ------
+    DataError
+        If it describes neither.
+    """
     match identity:
-        case ("storage", PickleGlobal(name), str(key), _, int(count)) if (
-            name in _STORAGE_TYPES and count >= 0
-        ):
-            dtype = _STORAGE_TYPES[name]
-            return TensorStorage(key, dtype, count * ENTRY_TYPES[dtype].make_dtype().itemsize)
+        case ("storage", PickleGlobal(name=name), str(key), _, int(count)):
+            return make_storage(key, name, count)
+        case ("storage", PickleGlobal(name=name), str(key), _, int(count), None):
+            return make_storage(key, name, count)
+        case ("storage", PickleGlobal(name=name), str(key), _, int(count), (_, int(offset), int(size))):
+            # A part of a storage, in files before torch 1.6.
+            whole = make_storage(key, name, count)
+            itemsize = ENTRY_TYPES[whole.dtype].make_dtype().itemsize
+            if not 0 <= offset <= offset + size <= count:
+                raise report_damage("its pickle has a part of a storage that reaches beyond it")
+            return replace(whole, begin=offset * itemsize)
+        case ("module", PickleGlobal() as named, *_):
+            # Files before torch 1.6 hold the source code of classes so. It is not looked at.
+            return named
     raise report_damage("its pickle has a storage without type, key and size")
+
+
+def make_storage(key: str, type_name: str, count: int) -> TensorStorage:
+    """Return the storage of ``count`` entries whose type is a global such as ``torch.FloatStorage``."""
+    if type_name not in _STORAGE_TYPES or not 0 <= count < 2**60:
+        raise report_damage(f"its pickle has a storage of {count} entries of type {quote(type_name)}")
+    dtype = _STORAGE_TYPES[type_name]
+    return TensorStorage(key, dtype, count * ENTRY_TYPES[dtype].make_dtype().itemsize)
 
 
 def _rebuild_tensor(arguments: tuple[Any, ...]) -> TensorView:
     """Return the view that ``_rebuild_tensor`` and ``_rebuild_tensor_v2`` describe."""
     match arguments:
-        case (TensorStorage() as storage, offset, tuple(shape), tuple(strides), *others):
-            numbers = (offset, *shape, *strides)
-            whole = all(type(number) is int and 0 <= number < 2**63 for number in numbers)
-            if whole and len(shape) == len(strides):
-                # The others are requires_grad, hooks, and a dict that may say "conjugate" or "negate".
-                if any(others[2:]):
-                    raise DataError(
-                        "holds a tensor with a pending negation or conjugation; save its "
-                        ".resolve_neg().resolve_conj()"
-                    )
-                return TensorView(storage, storage.dtype, offset, shape, strides)
+        case (TensorStorage() as storage, offset, tuple(shape), tuple(strides), *others) if len(shape) == len(
+            strides
+        ):
+            problem = "a tensor without storage, offset, shape and strides of 0 or more"
+            check_whole_numbers((offset, *shape, *strides), problem)
+            # The others are requires_grad, hooks, and a dict that may say "conj" or "neg".
+            return TensorView(storage, storage.dtype, offset, shape, strides, pending=any(others[2:]))
     raise report_damage("its pickle has a tensor without storage, offset, shape and strides of 0 or more")
 
 
 def _rebuild_typed_tensor(arguments: tuple[Any, ...]) -> TensorView:
     """Return the view that ``_rebuild_tensor_v3`` describes; its type may differ from the storage's."""
     match arguments:
-        case (storage, offset, shape, strides, grad, hooks, PickleGlobal(name), *others) if (
+        case (storage, offset, shape, strides, grad, hooks, PickleGlobal(name=name), *others) if (
             name in _TORCH_TYPES
         ):
             tensor = _rebuild_tensor((storage, offset, shape, strides, grad, hooks, *others))
@@ -183,40 +163,112 @@ def _rebuild_typed_tensor(arguments: tuple[Any, ...]) -> TensorView:
     raise report_damage("its pickle has a tensor without a type")
 
 
+def _rebuild_quantized(arguments: tuple[Any, ...]) -> QuantizedTensor:
+    """Return the tensor that ``_rebuild_qtensor`` describes."""
+    match arguments:
+        case (TensorStorage() as storage, offset, shape, strides, (PickleGlobal(name=scheme), *given), *_):
+            integers = _rebuild_tensor((storage, offset, shape, strides))
+            match scheme, given:
+                case "torch.per_tensor_affine", (float(scale), int(zero_point)):
+                    return QuantizedTensor(integers, scale, zero_point)
+                case (
+                    "torch.per_channel_affine" | "torch.per_channel_affine_float_qparams",
+                    (TensorView() as scale, TensorView() as zero_point, int(axis)),
+                ) if 0 <= axis < len(integers.shape):
+                    return QuantizedTensor(integers, scale, zero_point, axis)
+    raise report_damage("its pickle has a quantized tensor without integers, scale and zero point")
+
+
+def _rebuild_sparse(arguments: tuple[Any, ...]) -> SparseTensor:
+    """Return the tensor that ``_rebuild_sparse_tensor`` describes."""
+    match arguments:
+        case (PickleObject(arguments=(str(layout),)), tuple(parts)):
+            layout = layout.removeprefix("torch.sparse_")
+            match layout, parts:
+                case "coo", (TensorView() as indices, TensorView() as values, tuple(shape), *_):
+                    check_whole_numbers(shape, "a sparse tensor without a shape")
+                    return SparseTensor(layout, (indices,), values, shape)
+                case _, (
+                    TensorView() as compressed,
+                    TensorView() as plain,
+                    TensorView() as values,
+                    tuple(shape),
+                ) if layout in _COMPRESSED_LAYOUTS:
+                    check_whole_numbers(shape, "a sparse tensor without a shape")
+                    return SparseTensor(layout, (compressed, plain), values, shape)
+    raise report_damage("its pickle has a sparse tensor without layout, indices, values and shape")
+
+
+def _rebuild_meta(arguments: tuple[Any, ...]) -> MissingTensor:
+    """Return the tensor that ``_rebuild_meta_tensor_no_storage`` describes."""
+    match arguments:
+        case (PickleGlobal(name=name), tuple(shape), *_):
+            check_whole_numbers(shape, "a tensor without a shape")
+            reason = "is on the meta device, which has shapes without numbers; save the model after its "
+            return MissingTensor(shape, name.removeprefix("torch."), f"{reason}weights are loaded")
+    raise report_damage("its pickle has a meta tensor without type and shape")
+
+
+def _rebuild_wrapper(arguments: tuple[Any, ...]) -> MissingTensor:
+    """Return the tensor that ``_rebuild_wrapper_subclass`` describes."""
+    match arguments:
+        case (PickleGlobal(name=class_name), PickleGlobal(name=name), tuple(shape), *_):
+            check_whole_numbers(shape, "a tensor without a shape")
+            reason = f"is a tensor of class {quote(class_name)} without numbers; save it as a plain tensor"
+            return MissingTensor(shape, name.removeprefix("torch."), reason)
+    raise report_damage("its pickle has a tensor of another class without type and shape")
+
+
 def _rebuild_subclassed(arguments: tuple[Any, ...]) -> object:
     """Return the tensor inside ``_rebuild_from_type_v2``, whose arguments are a function, a class, …"""
     match arguments:
-        case (PickleGlobal(name), _, tuple(inner), *_) if name in _REBUILDERS:
+        case (PickleGlobal(name=name), _, tuple(inner), *_) if name in _REBUILDERS:
             return _REBUILDERS[name](inner)
-    raise report_damage("its pickle rebuilds a tensor by an unknown function")
+    return PickleObject(PickleGlobal("torch._tensor", "_rebuild_from_type_v2"), arguments)
 
 
 def _take_first(arguments: tuple[Any, ...]) -> object:
     return arguments[0]
 
 
-def _start_dict(arguments: tuple[Any, ...]) -> PickleDict:
-    if any(isinstance(argument, list | tuple) for argument in arguments):
-        raise DataError("holds a dict with initial items; save a plain dict")
-    return PickleDict()
+def _rebuild_old_parameter(arguments: tuple[Any, ...]) -> object:
+    """Return the tensor of a parameter, as torch wrote parameters before it had functions to rebuild them."""
+    match arguments:
+        case (TensorView() as tensor, *_):
+            return tensor
+    return PickleObject(PickleGlobal("torch.nn.parameter", "Parameter"), arguments)
 
 
-def _make_opaque(_: tuple[Any, ...]) -> OpaqueValue:
-    return OpaqueValue()
+def _start_dict(attribute: str) -> PickleCall:
+    def start_dict(arguments: tuple[Any, ...]) -> object:
+        if any(isinstance(argument, list | tuple) for argument in arguments):
+            # Python 2 gives the items to the constructor.
+            return PickleObject(PickleGlobal("collections", attribute), arguments)
+        return PickleDict()
+
+    return start_dict
 
 
 _REBUILDERS: dict[str, PickleCall] = {
     "torch._utils._rebuild_tensor": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v2": _rebuild_tensor,
     "torch._utils._rebuild_tensor_v3": _rebuild_typed_tensor,
+    "torch._utils._rebuild_qtensor": _rebuild_quantized,
+    "torch._utils._rebuild_sparse_tensor": _rebuild_sparse,
+    "torch._utils._rebuild_meta_tensor_no_storage": _rebuild_meta,
+    "torch._utils._rebuild_wrapper_subclass": _rebuild_wrapper,
     "torch._utils._rebuild_parameter": _take_first,
     "torch._utils._rebuild_parameter_with_state": _take_first,
+    "torch._utils._rebuild_device_tensor_from_numpy": _take_first,
+    "torch._utils._rebuild_xla_tensor": _take_first,
+    "torch._utils._rebuild_device_tensor_from_cpu_tensor": _take_first,
 }
-_ALLOWED_CALLS: dict[str, PickleCall] = {
-    **dict.fromkeys((*_STORAGE_TYPES, *_TORCH_TYPES, *_HARMLESS_GLOBALS), _make_opaque),
+_CALLS: dict[str, PickleCall] = {
     **_REBUILDERS,
     "torch._tensor._rebuild_from_type_v2": _rebuild_subclassed,
+    "torch.nn.parameter.Parameter": _rebuild_old_parameter,
+    "torch.autograd.variable.Variable": _rebuild_old_parameter,
     "torch.Size": _take_first,
-    "collections.OrderedDict": _start_dict,
-    "collections.defaultdict": _start_dict,
+    "collections.OrderedDict": _start_dict("OrderedDict"),
+    "collections.defaultdict": _start_dict("defaultdict"),
 }

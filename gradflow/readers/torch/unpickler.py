@@ -2,65 +2,143 @@
 
 `pickle.Unpickler` can be told what it may import, but not how much it may allocate: one opcode of six bytes
 can make its memo gigabytes large. Here the memory that an opcode takes is proportional to its own bytes. A
-global is only a name. The caller lists the names that are allowed and says what a call of each gives; any
-other name is refused.
+global is only a name. The caller says what a call of some globals gives; a call of any other global gives a
+`PickleObject`, which records what the pickle says about the object: what is called with which arguments, its
+state, its items.
 
-The opcodes: ``pickletools`` in Python's library, protocols 2 to 5.
+The opcodes: ``pickletools`` in Python's library, protocols 0 to 5.
 """
 
+import codecs
 import struct
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from mmap import mmap
+from typing import Any, NamedTuple, TypeAlias
 
 from gradflow.errors import DataError
 from gradflow.readers.messages import quote, report_damage
+from gradflow.readers.source import check_byte_limit
 
 # Takes the arguments of a call and returns the value that the call leaves on the stack.
 PickleCall = Callable[[tuple[Any, ...]], object]
+PickleBytes: TypeAlias = "bytes | mmap"
+
+# The memory that the costliest opcode of one byte takes: an object, its place on the stack and in the garbage
+# collector.
+BYTES_PER_OPCODE = 100
+_OPCODES_PER_CHECK = 2**16
+# pickle itself writes names of globals and numbers as lines. Longer lines are text of protocol 0.
+_MAX_LINE_BYTES = 2**24
+_MAX_INTEGER_BYTES = 1000
+_MAX_ARGUMENTS = 20
+# Python 2 wrote both text and bytes as strings. Text is short.
+_MAX_TEXT_BYTES = 2**16
+# These functions create an object of the class that is their first argument.
+_GENERIC_CONSTRUCTORS = {
+    *(f"{module}.{name}" for module in ("copyreg", "copy_reg") for name in ("_reconstructor", "__newobj__")),
+    "copyreg.__newobj_ex__",
+}
+_ATTRIBUTE_FUNCTIONS = {"builtins.getattr", "__builtin__.getattr"}
 
 
 @dataclass(frozen=True)
 class PickleGlobal:
-    """The name of a global that a pickle refers to, such as ``"collections.OrderedDict"``."""
+    """A global that a pickle refers to, such as ``collections.OrderedDict``."""
 
-    name: str
+    module: str
+    attribute: str
+
+    @property
+    def name(self) -> str:
+        """The whole name. It is not stored: a pickle can make many of two long texts."""
+        return f"{self.module}.{self.attribute}"
 
 
 class PickleDict(list[tuple[Any, Any]]):
     """The items of a dict. Keys are not hashed: hashing a tuple of shared tuples can take forever."""
 
 
-class OpaqueValue:
-    """A value that is not inspected. Items may be appended or set; they are ignored."""
+class PickleObject:
+    """What a pickle says about an object that is not created.
+
+    Attributes
+    ----------
+    called : PickleGlobal or PickleObject
+        The class or function whose call gives the object. It may be the result of a call itself.
+    arguments : tuple
+        The arguments of the call.
+    states : list
+        The states that are given to the object, in most pickles one or none.
+    items : PickleDict or None
+        The items that are set.
+    entries : list or None
+        The values that are appended or added.
+    """
+
+    __slots__ = ("arguments", "called", "entries", "items", "states")
+
+    def __init__(self, called: "PickleGlobal | PickleObject", arguments: tuple[Any, ...]) -> None:
+        self.called = called
+        self.arguments = arguments
+        self.states: list[Any] | tuple[()] = ()
+        self.items: PickleDict | None = None
+        self.entries: list[Any] | None = None
+
+    @property
+    def class_name(self) -> str:
+        """The name of the object's class, as far as the pickle says, else of the function that is called."""
+        called = self.called
+        if not isinstance(called, PickleGlobal):
+            return "the result of a call"
+        match self.arguments:
+            case (PickleGlobal(name=name), *_) if called.name in _GENERIC_CONSTRUCTORS:
+                return name
+            case (PickleGlobal(name=name), str(attribute)) if called.name in _ATTRIBUTE_FUNCTIONS:
+                return f"{name}.{attribute}"
+        return called.name
 
 
-def unpickle(data: bytes, calls: Mapping[str, PickleCall], persistent: PickleCall) -> object:
+class UnpickledValue(NamedTuple):
+    """A value, and the position after its pickle."""
+
+    value: object
+    end: int
+
+
+def unpickle(
+    data: PickleBytes, calls: Mapping[str, PickleCall], persistent: PickleCall, start: int = 0
+) -> UnpickledValue:
     """Return the value that a pickle describes.
 
     Parameters
     ----------
-    data : bytes
+    data : bytes or mmap
+        Bytes that hold the pickle.
     calls : mapping of str to callable
-        The globals that the pickle may name, and for each the function that replaces a call of it.
+        For some globals the function that replaces a call. A call of any other gives a `PickleObject`.
     persistent : callable
-        Takes a persistent id, which is a tuple, and returns the value that it stands for.
+        Takes a persistent id, which is a tuple or a text, and returns the value that it stands for.
+    start : int
+        The position of the pickle in ``data``.
 
     Raises
     ------
     DataError
-        If the pickle names another global, is damaged, or uses opcodes older than protocol 2.
+        If the pickle is damaged, or its values take more memory than the limit.
 
     Examples
     --------
     >>> import pickle
-    >>> unpickle(pickle.dumps({"a": [1, 2.5]}), {}, tuple)
+    >>> unpickle(pickle.dumps({"a": [1, 2.5]}), {}, tuple).value
     [('a', [1, 2.5])]
+    >>> unpickle(pickle.dumps(print), {}, tuple).value
+    PickleGlobal(module='builtins', attribute='print')
     """
-    machine = _PickleMachine(data, calls, persistent)
+    machine = _PickleMachine(data, calls, persistent, start)
     try:
-        return machine.run()
-    except (IndexError, KeyError, TypeError, ValueError, struct.error) as error:
+        return UnpickledValue(machine.run(), machine.position)
+    except (IndexError, KeyError, TypeError, ValueError, OverflowError, struct.error) as error:
         raise report_damage(
             f"its pickle is unreadable at byte {machine.position} ({quote(str(error), 100)})"
         ) from error
@@ -69,9 +147,13 @@ def unpickle(data: bytes, calls: Mapping[str, PickleCall], persistent: PickleCal
 class _PickleMachine:
     """A stack, the marks in it, and a memo. The memo is a dict, so that a large index takes no memory."""
 
-    def __init__(self, data: bytes, calls: Mapping[str, PickleCall], persistent: PickleCall) -> None:
-        self.position = 0
+    def __init__(
+        self, data: PickleBytes, calls: Mapping[str, PickleCall], persistent: PickleCall, start: int
+    ) -> None:
+        self.position = start
         self._data = data
+        self._view = memoryview(data)
+        self._start = start
         self._calls = calls
         self._persistent = persistent
         self._stack: list[Any] = []
@@ -80,30 +162,46 @@ class _PickleMachine:
 
     def run(self) -> object:
         """Run all opcodes up to STOP and return the value on top of the stack."""
+        count = 0
         while (opcode := self._take(1)) != _STOP_OPCODE:
             action = _OPCODE_ACTIONS.get(opcode)
             if action is None:
                 raise DataError(
                     f"its pickle has the unsupported opcode {opcode!r} at byte {self.position - 1}; "
-                    "save it with protocol 2 or later"
+                    "save it without buffers out of band"
                 )
             action(self)
+            count += 1
+            if count % _OPCODES_PER_CHECK == 0:
+                self._check_memory(count)
+        self._check_memory(count)
         return self._stack.pop()
 
-    def _take(self, count: int) -> bytes:
-        data = self._data[self.position : self.position + count]
-        if len(data) < count:
+    def _check_memory(self, count: int) -> None:
+        taken = BYTES_PER_OPCODE * count + self.position - self._start
+        check_byte_limit(taken, "the description in its pickle")
+
+    def _skip(self, count: int) -> int:
+        """Go past the next ``count`` bytes and return their position."""
+        begin = self.position
+        if begin + count > len(self._data):
             raise report_damage(f"its pickle ends at byte {len(self._data)}, before it is complete")
         self.position += count
-        return data
+        return begin
+
+    def _take(self, count: int) -> bytes:
+        begin = self._skip(count)
+        return self._data[begin : self.position]
 
     def _read_number(self, code: str) -> Any:
         """Return the next number, which ``struct`` unpacks with ``code``."""
         return struct.unpack(code, self._take(struct.calcsize(code)))[0]
 
-    def _read_line(self) -> str:
-        end = self._data.index(b"\n", self.position)
-        return self._take(end + 1 - self.position)[:-1].decode()
+    def _read_line(self) -> bytes:
+        end = self._data.find(b"\n", self.position, self.position + _MAX_LINE_BYTES)
+        if end < 0:
+            raise report_damage(f"its pickle has a line without an end at byte {self.position}")
+        return self._take(end + 1 - self.position)[:-1]
 
     def _pop_to_mark(self) -> list[Any]:
         """Pop the last mark, and all values above it."""
@@ -127,25 +225,50 @@ class _PickleMachine:
     def push(self, build: Callable[[], object]) -> None:
         self._stack.append(build())
 
-    def replace_to_mark_by_opaque(self) -> None:
-        self._pop_to_mark()
-        self._stack.append(OpaqueValue())
-
     def push_number(self, code: str) -> None:
         self._stack.append(self._read_number(code))
 
-    def push_long(self) -> None:
-        self._stack.append(int.from_bytes(self._take(self._read_number("<B")), "little", signed=True))
+    def push_long(self, code: str) -> None:
+        count = self._read_number(code)
+        if not 0 <= count <= _MAX_INTEGER_BYTES:
+            raise report_damage(f"its pickle has an integer of {count} bytes")
+        self._stack.append(int.from_bytes(self._take(count), "little", signed=True))
+
+    def push_number_from_line(self, parse: Callable[[bytes], object]) -> None:
+        self._stack.append(parse(self._read_line()))
 
     def push_text(self, code: str) -> None:
         # pickle itself writes lone surrogates in this way.
         self._stack.append(self._take(self._read_number(code)).decode("utf-8", "surrogatepass"))
 
     def push_bytes(self, code: str) -> None:
-        self._stack.append(self._take(self._read_number(code)))
+        begin = self._skip(self._read_number(code))
+        self._stack.append(self._view[begin : self.position])
 
-    def replace_to_mark_by_tuple(self) -> None:
-        self._stack.append(tuple(self._pop_to_mark()))
+    def push_string(self, code: str) -> None:
+        count = self._read_number(code)
+        begin = self._skip(count)
+        view = self._view[begin : self.position]
+        try:
+            self._stack.append(bytes(view).decode() if count <= _MAX_TEXT_BYTES else view)
+        except UnicodeDecodeError:
+            self._stack.append(view)
+
+    def push_string_from_line(self) -> None:
+        line = self._read_line()
+        if len(line) < 2 or line[:1] != line[-1:] or line[:1] not in (b"'", b'"'):
+            raise report_damage("its pickle has a string without quotes")
+        content = codecs.escape_decode(line[1:-1])[0]
+        try:
+            self._stack.append(content.decode())
+        except UnicodeDecodeError:
+            self._stack.append(memoryview(content))
+
+    def push_text_from_line(self) -> None:
+        self._stack.append(self._read_line().decode("raw-unicode-escape"))
+
+    def replace_to_mark(self, build: Callable[[list[Any]], object]) -> None:
+        self._stack.append(build(self._pop_to_mark()))
 
     def push_tuple(self, count: int) -> None:
         items = tuple(self._stack.pop() for _ in range(count))
@@ -164,53 +287,87 @@ class _PickleMachine:
     def set_items_to_mark(self) -> None:
         self._update(self._pop_to_mark())
 
-    def _extend(self, items: list[Any]) -> None:
+    def _extend(self, entries: list[Any]) -> None:
         target = self._stack[-1]
         if type(target) is list:
-            target.extend(items)
-        elif not isinstance(target, OpaqueValue):
+            target.extend(entries)
+        elif isinstance(target, PickleObject):
+            target.entries = target.entries or []
+            target.entries.extend(entries)
+        else:
             raise report_damage("its pickle appends to a value that is not a list")
 
     def _update(self, items: list[Any]) -> None:
         target = self._stack[-1]
-        if isinstance(target, PickleDict):
-            target.extend(zip(items[::2], items[1::2], strict=True))
-        elif not isinstance(target, OpaqueValue):
+        if isinstance(target, PickleObject):
+            target.items = target.items or PickleDict()
+            target.items.extend(_pair(items))
+        elif isinstance(target, PickleDict):
+            target.extend(_pair(items))
+        else:
             raise report_damage("its pickle sets an item of a value that is not a dict")
 
     def push_global_from_lines(self) -> None:
-        self._push_global(self._read_line(), self._read_line())
+        self._stack.append(PickleGlobal(self._read_line().decode(), self._read_line().decode()))
 
     def push_global_from_stack(self) -> None:
         name, module = self._stack.pop(), self._stack.pop()
         if not (isinstance(module, str) and isinstance(name, str)):
             raise report_damage("its pickle has a global whose name is not text")
-        self._push_global(module, name)
+        self._stack.append(PickleGlobal(module, name))
 
-    def _push_global(self, module: str, name: str) -> None:
-        whole = f"{module}.{name}"
-        if whole not in self._calls:
-            raise DataError(
-                f"holds a pickled {quote(whole, 100)}, which is not created, as that would run its code; "
-                "save the weights alone: torch.save(model.state_dict(), FILE)"
-            )
-        self._stack.append(PickleGlobal(whole))
+    def push_extension(self, code: str) -> None:
+        # A number that copyreg.add_extension has given to a global.
+        self._stack.append(PickleGlobal("copyreg", f"extension {self._read_number(code)}"))
 
     def call(self) -> None:
         arguments, called = self._stack.pop(), self._stack.pop()
-        if not (isinstance(called, PickleGlobal) and isinstance(arguments, tuple)):
-            raise report_damage("its pickle calls a value that is not a function")
-        self._stack.append(self._calls[called.name](arguments))
+        self._push_result(called, arguments)
 
     def call_with_keywords(self) -> None:
-        self._stack.pop()
-        self.call()
+        keywords, arguments, called = self._stack.pop(), self._stack.pop(), self._stack.pop()
+        self._push_result(called, arguments)
+        created = self._stack[-1]
+        if isinstance(created, PickleObject):
+            created.states = [keywords]
+
+    def call_from_lines(self) -> None:
+        self.push_global_from_lines()
+        called = self._stack.pop()
+        self._push_result(called, tuple(self._pop_to_mark()))
+
+    def call_to_mark(self) -> None:
+        called, *arguments = self._pop_to_mark()
+        self._push_result(called, tuple(arguments))
+
+    def _push_result(self, called: object, arguments: object) -> None:
+        """Push what the call of a global gives. The result of a call may be called too, as a method is."""
+        if not (isinstance(called, PickleGlobal | PickleObject) and isinstance(arguments, tuple)):
+            raise report_damage("its pickle calls a value that is not a function")
+        name = called.name if isinstance(called, PickleGlobal) else ""
+        replacement = self._calls.get(name)
+        if replacement and len(arguments) > _MAX_ARGUMENTS:
+            # Many calls can share a long tuple of arguments.
+            raise report_damage(f"its pickle calls {quote(name)} with {len(arguments)} arguments")
+        self._stack.append(replacement(arguments) if replacement else PickleObject(called, arguments))
+
+    def build(self) -> None:
+        state = self._stack.pop()
+        target = self._stack[-1]
+        if isinstance(target, PickleObject):
+            target.states = [*target.states[-1:], state]
 
     def resolve_persistent_id(self) -> None:
         self._stack.append(self._persistent(self._stack.pop()))
 
+    def resolve_persistent_id_from_line(self) -> None:
+        self._stack.append(self._persistent(self._read_line().decode()))  # type: ignore[arg-type]
+
     def remember(self, code: str) -> None:
         self._memo[self._read_number(code)] = self._stack[-1]
+
+    def remember_by_line(self) -> None:
+        self._memo[int(self._read_line())] = self._stack[-1]
 
     def remember_next(self) -> None:
         self._memo[len(self._memo)] = self._stack[-1]
@@ -218,10 +375,24 @@ class _PickleMachine:
     def recall(self, code: str) -> None:
         self._stack.append(self._memo[self._read_number(code)])
 
+    def recall_by_line(self) -> None:
+        self._stack.append(self._memo[int(self._read_line())])
+
     def skip(self, count: int) -> None:
-        self._take(count)
+        self._skip(count)
 
 
+def _pair(items: list[Any]) -> PickleDict:
+    """Return keys and values that follow each other as the items of a dict."""
+    return PickleDict(zip(items[::2], items[1::2], strict=True))
+
+
+def _parse_integer(line: bytes) -> object:
+    """Return the integer in a line of protocol 0, where 00 and 01 are False and True."""
+    return line == b"01" if line in (b"00", b"01") else int(line)
+
+
+_SET, _FROZENSET = PickleGlobal("builtins", "set"), PickleGlobal("builtins", "frozenset")
 _STOP_OPCODE = b"."
 _OPCODE_ACTIONS: dict[bytes, Callable[[_PickleMachine], None]] = {
     # protocol, frame
@@ -239,7 +410,8 @@ _OPCODE_ACTIONS: dict[bytes, Callable[[_PickleMachine], None]] = {
     b"J": lambda machine: machine.push_number("<i"),
     b"K": lambda machine: machine.push_number("<B"),
     b"M": lambda machine: machine.push_number("<H"),
-    b"\x8a": _PickleMachine.push_long,
+    b"\x8a": lambda machine: machine.push_long("<B"),
+    b"\x8b": lambda machine: machine.push_long("<i"),
     b"G": lambda machine: machine.push_number(">d"),
     # characters and bytes, after their count in 4, 1 or 8 bytes
     b"X": lambda machine: machine.push_text("<I"),
@@ -249,35 +421,53 @@ _OPCODE_ACTIONS: dict[bytes, Callable[[_PickleMachine], None]] = {
     b"C": lambda machine: machine.push_bytes("<B"),
     b"\x8e": lambda machine: machine.push_bytes("<Q"),
     b"\x96": lambda machine: machine.push_bytes("<Q"),
-    b"T": lambda machine: machine.push_bytes("<I"),
-    b"U": lambda machine: machine.push_bytes("<B"),
+    b"T": lambda machine: machine.push_string("<I"),
+    b"U": lambda machine: machine.push_string("<B"),
+    # numbers and characters as lines: integers, long integers, floats, strings of Python 2, text
+    b"I": lambda machine: machine.push_number_from_line(_parse_integer),
+    b"L": lambda machine: machine.push_number_from_line(lambda line: int(line.removesuffix(b"L"))),
+    b"F": lambda machine: machine.push_number_from_line(float),
+    b"S": _PickleMachine.push_string_from_line,
+    b"V": _PickleMachine.push_text_from_line,
     # tuples, lists, dicts, sets
     b")": lambda machine: machine.push(tuple),
     b"\x85": lambda machine: machine.push_tuple(1),
     b"\x86": lambda machine: machine.push_tuple(2),
     b"\x87": lambda machine: machine.push_tuple(3),
-    b"t": _PickleMachine.replace_to_mark_by_tuple,
+    b"t": lambda machine: machine.replace_to_mark(tuple),
+    b"l": lambda machine: machine.replace_to_mark(list),
+    b"d": lambda machine: machine.replace_to_mark(_pair),
     b"]": lambda machine: machine.push(list),
     b"a": _PickleMachine.append,
     b"e": _PickleMachine.append_to_mark,
     b"}": lambda machine: machine.push(PickleDict),
     b"s": _PickleMachine.set_item,
     b"u": _PickleMachine.set_items_to_mark,
-    b"\x8f": lambda machine: machine.push(OpaqueValue),
-    b"\x90": _PickleMachine.discard_to_mark,
-    b"\x91": _PickleMachine.replace_to_mark_by_opaque,
-    # globals, by lines or from the stack; calls, with and without keywords; a state, which is ignored
+    b"\x8f": lambda machine: machine.push(lambda: PickleObject(_SET, ())),
+    b"\x90": _PickleMachine.append_to_mark,
+    b"\x91": lambda machine: machine.replace_to_mark(
+        lambda entries: PickleObject(_FROZENSET, tuple(entries))
+    ),
+    # globals, by lines, from the stack or by number; calls, with and without keywords; a state
     b"c": _PickleMachine.push_global_from_lines,
     b"\x93": _PickleMachine.push_global_from_stack,
+    b"\x82": lambda machine: machine.push_extension("<B"),
+    b"\x83": lambda machine: machine.push_extension("<H"),
+    b"\x84": lambda machine: machine.push_extension("<i"),
     b"R": _PickleMachine.call,
+    b"i": _PickleMachine.call_from_lines,
+    b"o": _PickleMachine.call_to_mark,
     b"\x81": _PickleMachine.call,
     b"\x92": _PickleMachine.call_with_keywords,
-    b"b": _PickleMachine.discard,
+    b"b": _PickleMachine.build,
     b"Q": _PickleMachine.resolve_persistent_id,
-    # the memo, with indices of 1 or 4 bytes or none
+    b"P": _PickleMachine.resolve_persistent_id_from_line,
+    # the memo, with indices of 1 or 4 bytes, as lines, or none
     b"q": lambda machine: machine.remember("<B"),
     b"r": lambda machine: machine.remember("<I"),
     b"\x94": _PickleMachine.remember_next,
+    b"p": _PickleMachine.remember_by_line,
     b"h": lambda machine: machine.recall("<B"),
     b"j": lambda machine: machine.recall("<I"),
+    b"g": _PickleMachine.recall_by_line,
 }
