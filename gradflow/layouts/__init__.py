@@ -31,7 +31,7 @@ class LayoutSigns(NamedTuple):
 
 # One line per layout: the name of its module, and its signs.
 LAYOUT_SIGNS = {
-    "torch": LayoutSigns(("weight_hh",)),
+    "torch": LayoutSigns(("weight_hh", "weight_ih", "bias_hh", "bias_ih")),
     "keras": LayoutSigns(("recurrent_kernel", "vars")),
     "onnx": LayoutSigns(("R",), metadata_key="op"),
     "flax": LayoutSigns(("kernel",)),
