@@ -175,9 +175,10 @@ def find_unread(
                 inside.setdefault(elements[:length], []).append(array)
                 break
     found: dict[int, UnreadArrays] = {}
+    weights = {_split_name(name): arrays[name].shape for name in accounted if name in arrays}
     for module, members in inside.items():
         number, cells = owners[module]
-        sorted_out = _sort_out(module, members, cells)
+        sorted_out = _sort_out(module, members, cells, weights)
         before = found.get(number)
         found[number] = sorted_out if before is None else _join(before, sorted_out)
     return found
@@ -194,7 +195,10 @@ def _split_name(name: str) -> tuple[str, ...]:
 
 
 def _sort_out(
-    module: tuple[str, ...], members: Iterable[StoredArray], cells: Sequence[Cell]
+    module: tuple[str, ...],
+    members: Iterable[StoredArray],
+    cells: Sequence[Cell],
+    weights: Mapping[tuple[str, ...], tuple[int, ...]],
 ) -> UnreadArrays:
     sizes = _find_step_sizes(cells)
     groups: dict[str, list[StoredArray]] = {}
@@ -204,6 +208,10 @@ def _sort_out(
     for element, group in groups.items():
         direct = len(_split_name(group[0].name)) == len(module) + 1
         for array in group:
+            # A moment or an average of a weight has the shape of the weight, and a name below its name.
+            if weights.get(_split_name(array.name)[:-1]) == array.shape:
+                sorted_out["other"].append(array)
+                continue
             sorted_out[_judge(element, array, group, direct, sizes, cells)].append(array)
     return UnreadArrays(*(tuple(sorted_out[key]) for key in ("changing", "initial", "other")))
 

@@ -12,6 +12,7 @@ from gradflow.errors import DataError, UsageError
 from gradflow.layouts import LAYOUT_SIGNS, LAYOUTS
 from gradflow.layouts.accounting import UNREAD_IGNORED, UNREAD_OPTION, find_unread, record_reads
 from gradflow.layouts.assumptions import Assumptions, check_assumptions, check_left_open
+from gradflow.layouts.gate_orders import assume_gate_order, states_gate_order
 from gradflow.layouts.names import NONLINEARITY_KEY, NamedArrays, is_training_state, strip_wrappers
 from gradflow.layouts.network import (
     Levels,
@@ -278,6 +279,7 @@ def _find_networks(
         ]
         _check_ambiguity(claims)
         built = _build_claims(claims, effective)
+        _order_gates(built, assumptions)
         _describe_computed(built, weights, assumptions)
         _account(built, effective, read_names, assumptions)
         networks, remarks = _assemble_networks(built, effective)
@@ -338,6 +340,14 @@ def _build_claims(
             outcome.error = error
         outcomes.append(outcome)
     return outcomes
+
+
+def _order_gates(outcomes: Sequence[_ClaimOutcome], assumptions: Assumptions) -> None:
+    """Give the order of gates that the user says to layers with Keras' names in files of other programs."""
+    for outcome in outcomes:
+        if outcome.layout == "keras" and outcome.levels and not states_gate_order(outcome.levels):
+            outcome.levels, remarks = assume_gate_order(outcome.levels, outcome.claim.path, assumptions)
+            outcome.remarks += remarks
 
 
 def _describe_computed(
