@@ -38,6 +38,8 @@ LAYOUT_SIGNS = {
     "equinox": LayoutSigns(("weight_hh",)),
     "haiku": LayoutSigns(("w_h", "linear")),
     "tensorflow1": LayoutSigns(("_cell",)),
+    "elmo": LayoutSigns(("input_linearity", "LSTMCell"), feeds="gradflow.layouts.elmo"),
+    "rate": LayoutSigns(("h2h", "W_rec")),
 }
 
 LAYOUTS: Registry = {name: f"gradflow.layouts.{name}" for name in LAYOUT_SIGNS}

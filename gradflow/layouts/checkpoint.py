@@ -10,7 +10,13 @@ from typing import Any
 
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts import LAYOUT_SIGNS, LAYOUTS
-from gradflow.layouts.accounting import UNREAD_IGNORED, UNREAD_OPTION, find_unread, record_reads
+from gradflow.layouts.accounting import (
+    UNREAD_IGNORED,
+    UNREAD_OPTION,
+    describe_unclaimed,
+    find_unread,
+    record_reads,
+)
 from gradflow.layouts.assumptions import Assumptions, check_assumptions, check_left_open
 from gradflow.layouts.gate_orders import assume_gate_order, states_gate_order
 from gradflow.layouts.names import NONLINEARITY_KEY, NamedArrays, is_training_state, strip_wrappers
@@ -283,12 +289,21 @@ def _find_networks(
         _describe_computed(built, weights, assumptions)
         _account(built, effective, read_names, assumptions)
         networks, remarks = _assemble_networks(built, effective)
+        claimed = {name for _, claim in claims for name in claim.names}
+        remarks += tuple(describe_unclaimed(_choose_accountable(effective), claimed)) if networks else ()
         if not networks:
             problems = [one.error for one in built if one.error and not isinstance(one.error, MisfitError)]
             if problems:
                 raise problems[0]
             raise DataError(_describe_absence(stored, remarks, [layout] if layout else LAYOUTS))
     return Checkpoint(source, networks, (*contents_remarks, *remarks), frozenset(assumptions.left_open))
+
+
+def _choose_accountable(arrays: NamedArrays) -> NamedArrays:
+    """Return the arrays that may belong to layers: if a file declares its layout, only those it marks."""
+    keys = {signs.metadata_key for signs in LAYOUT_SIGNS.values()} - {""}
+    marked = {name: array for name, array in arrays.items() if keys & set(array.metadata)}
+    return marked or arrays
 
 
 def _choose_layouts(arrays: NamedArrays, layout: str | None) -> Iterable[str]:
@@ -324,9 +339,7 @@ class _ClaimOutcome:
         return [*self.remarks, *([f"left out: {self.error}"] if self.error else [])]
 
 
-def _build_claims(
-    claims: Sequence[tuple[str, NetworkClaim]], arrays: NamedArrays
-) -> list[_ClaimOutcome]:
+def _build_claims(claims: Sequence[tuple[str, NetworkClaim]], arrays: NamedArrays) -> list[_ClaimOutcome]:
     """Return the outcome of every claim, in the order of the arrays."""
     outcomes = []
     place = {name: k for k, name in enumerate(arrays)}
@@ -386,7 +399,8 @@ def _account(
         raise UsageError(f"{UNREAD_OPTION}={given}: expected {UNREAD_OPTION}={UNREAD_IGNORED}")
     named = {name for outcome in outcomes if outcome.error for name in outcome.claim.names}
     networks = {k: outcome.levels for k, outcome in enumerate(outcomes) if outcome.levels}
-    for k, unread in find_unread(arrays, read_names | named, networks).items():
+    accountable = _choose_accountable(arrays)
+    for k, unread in find_unread(accountable, read_names | named, networks).items():
         outcome, path = outcomes[k], outcomes[k].claim.path
         if unread.changing:
             assumptions.left_open.add(UNREAD_OPTION)

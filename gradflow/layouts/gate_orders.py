@@ -4,10 +4,9 @@ Other programs use the names kernel and recurrent_kernel, too: the LSTM of haste
 for torch, stacks its gates in the order i, g, f, o, and Keras in the order i, f, g, o.
 """
 
-from collections.abc import Mapping
 from dataclasses import replace
 
-from gradflow.cells.base import Array
+from gradflow.cells.base import Cell
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.errors import UsageError
@@ -54,7 +53,7 @@ def _order_layer(
     default = _KERAS_ORDERS[layer.kind]
     given = _choose_order(layer.kind, assumptions)
     if given is not None:
-        return replace(layer, cell=replace(layer.cell, **_reorder_cell(layer, given)))
+        return replace(layer, cell=_reorder_cell(layer, given))
     listed, haste = ", ".join(default), "i, g, f, o" if layer.kind == "lstm" else "z, r, n"
     remarks.append(
         f"the gate order of {quote(path) if path else 'the network at the root'} is assumed to be that of "
@@ -78,12 +77,12 @@ def _choose_order(kind: str, assumptions: Assumptions) -> str | None:
     return given if sorted(given) == sorted(_KERAS_ORDERS[kind]) else None
 
 
-def _reorder_cell(layer: NetworkLayer, given: str) -> Mapping[str, Array]:
-    """Return the weights of a cell whose gates the file has in the order ``given`` instead of Keras'."""
+def _reorder_cell(layer: NetworkLayer, given: str) -> Cell:
+    """Return a cell whose gates the file has in the order ``given`` instead of Keras'."""
     cell, wanted = layer.cell, GATES_OF_CELLS[layer.kind]
     assert isinstance(cell, LSTM | GRU)
-    rows = {"weight_ih": cell.weight_ih, "weight_hh": cell.weight_hh, "bias": cell.bias}
-    return {
-        name: reorder_gates(reorder_gates(array, wanted, _KERAS_ORDERS[layer.kind]), given, wanted)
-        for name, array in rows.items()
-    }
+    weight_ih, weight_hh, bias = (
+        reorder_gates(reorder_gates(rows, wanted, _KERAS_ORDERS[layer.kind]), given, wanted)
+        for rows in (cell.weight_ih, cell.weight_hh, cell.bias)
+    )
+    return replace(cell, weight_ih=weight_ih, weight_hh=weight_hh, bias=bias)

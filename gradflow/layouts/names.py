@@ -20,8 +20,29 @@ _TRAINING_STATE = {
     *("optimizer", "optimizer_weights", "optimizer_state_dict", "optimizer_states", "opt_state"),
     *("exp_avg", "exp_avg_sq", "grad", "grads"),
     # TensorFlow 1 appends these to the name of the weight.
-    *("Adam", "Adam_1", "AdamW", "AdamW_1", "RMSProp", "RMSProp_1", "RMSProp_2", "Momentum", "Adagrad", "AdagradDA"),
-    *("Adadelta", "Adadelta_1", "Ftrl", "Ftrl_1", "GradientDescent", "LazyAdam", "Nadam", "Adamax", "AMSGrad"),
+    *(
+        "Adam",
+        "Adam_1",
+        "AdamW",
+        "AdamW_1",
+        "RMSProp",
+        "RMSProp_1",
+        "RMSProp_2",
+        "Momentum",
+        "Adagrad",
+        "AdagradDA",
+    ),
+    *(
+        "Adadelta",
+        "Adadelta_1",
+        "Ftrl",
+        "Ftrl_1",
+        "GradientDescent",
+        "LazyAdam",
+        "Nadam",
+        "Adamax",
+        "AMSGrad",
+    ),
 }
 
 _BRACKET_PATTERN = re.compile(r"""\[['"]?|['"]?\]""")

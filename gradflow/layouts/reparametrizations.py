@@ -1,15 +1,15 @@
 """Reparametrized weights of torch: the stored arrays → the weight that the module uses when it runs.
 
-=================  ==========================================  =================================================
+=================  ==========================================  ============================================
 reparametrization  arrays stored for the weight X              weight in evaluation
-=================  ==========================================  =================================================
+=================  ==========================================  ============================================
 weight norm        X_g, X_v; parametrizations.X.original0, 1   g v/‖v‖, with one norm for each entry of g
 spectral norm      X_orig, X_u, X_v;                           W/(uᵀ W v)
                    parametrizations.X.original, .0._u, ._v
 orthogonal         parametrizations.X.original, .0.base        B exp(A), or another map of the skew matrix A
 pruning            X_orig, X_mask                              X_orig⊙X_mask
 weight drop        X_raw                                       X_raw
-=================  ==========================================  =================================================
+=================  ==========================================  ============================================
 
 Several of them can follow each other. The definitions are those of torch.nn.utils (weight_norm,
 spectral_norm, parametrizations, prune) in torch 2.13, and of the WeightDrop module of Merity et al. 2018.
@@ -169,6 +169,8 @@ def _make_weight(
 
 
 def _find_suffixed(arrays: NamedArrays) -> Iterator[ComputedWeight]:
+    used: tuple[str, ...]
+    plan: _WeightPlan | None
     for name, parts in _group_parts(arrays, _SUFFIX_PATTERN).items():
         if {"orig", "mask"} <= set(parts) and "u" not in parts:
             used, plan = ("orig", "mask"), _plan_pruning(parts["orig"], parts["mask"])
@@ -206,7 +208,9 @@ def _find_dropped_weight(name: str, arrays: NamedArrays) -> str:
     }
     if path in paths:
         return name
-    wrapped = [one for one in paths if one.startswith(path) and len(re.findall(r"[./]", one[len(path) :])) == 1]
+    wrapped = [
+        one for one in paths if one.startswith(path) and len(re.findall(r"[./]", one[len(path) :])) == 1
+    ]
     return wrapped[0] + leaf if len(wrapped) == 1 else name
 
 
@@ -227,7 +231,7 @@ def _plan_pruning(original: StoredArray, mask: StoredArray) -> _WeightPlan | Non
 
 
 def _multiply(original: StoredArray, mask: StoredArray) -> Array:
-    return _read(original) * _read(mask)
+    return np.asarray(_read(original) * _read(mask))
 
 
 def _plan_weight_drop(raw: StoredArray) -> _WeightPlan:
@@ -237,7 +241,9 @@ def _plan_weight_drop(raw: StoredArray) -> _WeightPlan:
 def _plan_weight_norm(magnitudes: StoredArray, directions: StoredArray) -> _WeightPlan | None:
     shape, scales = directions.shape, magnitudes.shape
     kept = [axis for axis, size in enumerate(scales) if size != 1]
-    fitting = len(scales) == len(shape) and len(kept) < 2 and all(scales[axis] == shape[axis] for axis in kept)
+    fitting = (
+        len(scales) == len(shape) and len(kept) < 2 and all(scales[axis] == shape[axis] for axis in kept)
+    )
     if scales and not fitting:
         return None
     return _WeightPlan(shape, partial(_normalize_weight, magnitudes, directions), "weight norm")
@@ -250,8 +256,8 @@ def _normalize_weight(magnitudes: StoredArray, directions: StoredArray) -> Array
     largest = np.abs(v).max(axis=axes, keepdims=True)
     if not largest.all():
         raise DataError(
-            f"{quote(directions.name)} has a direction that is 0 everywhere; expected a norm over 0, by which "
-            "weight norm divides"
+            f"{quote(directions.name)} has a direction that is 0 everywhere; expected a norm over 0, by "
+            "which weight norm divides"
         )
     scaled = v / largest
     return np.asarray(g * scaled / np.sqrt(np.sum(scaled * scaled, axis=axes, keepdims=True)))
@@ -262,12 +268,12 @@ def _plan_old_spectral_norm(
 ) -> tuple[tuple[str, ...], _WeightPlan | None]:
     original, left, right = parts["orig"], parts["u"], parts.get("v")
     if right is None and stored is not None:  # as torch itself reads such files of its first releases
-        plan = _WeightPlan(stored.shape, partial(_read, stored), "spectral norm, whose result is stored", is_stored=True)
+        plan = _WeightPlan(
+            stored.shape, partial(_read, stored), "spectral norm, whose result is stored", is_stored=True
+        )
         return ("orig", "u"), plan
     used = ("orig", "u") if right is None else ("orig", "u", "v")
-    return used, _WeightPlan(
-        original.shape, partial(_divide_by_norm, original, left, right), "spectral norm"
-    )
+    return used, _WeightPlan(original.shape, partial(_divide_by_norm, original, left, right), "spectral norm")
 
 
 def _divide_by_norm(original: StoredArray, left: StoredArray, right: StoredArray | None) -> Array:
@@ -399,9 +405,9 @@ def _make_orthogonal_alone(name: str, given: str | None, original: Array) -> Arr
     elif original.ndim != 2 or not (np.abs(np.diagonal(original)) == 1.0).all():
         raise MisfitError(
             f"{quote(name)} stands alone, without the arrays of its parametrization, so that its function is "
-            f"not known; expected weight norm, spectral norm or orthogonal; name the map with "
-            f"{ORTHOGONAL_MAP_OPTION}={'|'.join(_ORTHOGONAL_MAPS)} in `assume` if it is orthogonal, or remove it "
-            "before saving: torch.nn.utils.parametrize.remove_parametrizations(module, name)"
+            "not known; expected weight norm, spectral norm or orthogonal; name the map with "
+            f"{ORTHOGONAL_MAP_OPTION}={'|'.join(_ORTHOGONAL_MAPS)} in `assume` if it is orthogonal, or "
+            "remove it before saving: torch.nn.utils.parametrize.remove_parametrizations(module, name)"
         )
     return _make_orthogonal(original, given or "householder", None)
 
@@ -462,9 +468,7 @@ _ORTHOGONAL_MAPS: dict[str, Callable[[Array], Array]] = {
 
 def _check_orthogonal_map(mapping: str) -> None:
     if mapping not in _ORTHOGONAL_MAPS:
-        raise UsageError(
-            f"{ORTHOGONAL_MAP_OPTION}={mapping}: expected one of {', '.join(_ORTHOGONAL_MAPS)}"
-        )
+        raise UsageError(f"{ORTHOGONAL_MAP_OPTION}={mapping}: expected one of {', '.join(_ORTHOGONAL_MAPS)}")
 
 
 def _read(array: StoredArray) -> Any:

@@ -69,8 +69,8 @@ def _build_levels(members: NamedArrays, assumptions: Assumptions) -> Levels:
     if lost:
         wanted = ", ".join(f"weight_hh{suffix}" for suffix in sorted(lost))
         raise MisfitError(
-            f"{describe_shapes(list(members.values()))}: expected {wanted} too; if the module computes it from "
-            "other arrays, save what it computes"
+            f"{describe_shapes(list(members.values()))}: expected {wanted} too; if the module computes it "
+            "from other arrays, save what it computes"
         )
     counted = sorted({int(number) for suffix in suffixes for number in re.findall(r"\d+", suffix)})
     bases = [f"_l{k}" for k in counted] or [""]
