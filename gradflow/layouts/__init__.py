@@ -31,13 +31,15 @@ class LayoutSigns(NamedTuple):
 
 # One line per layout: the name of its module, and its signs.
 LAYOUT_SIGNS = {
-    "torch": LayoutSigns(("weight_hh",)),
+    "torch": LayoutSigns(("weight_hh", "weight_ih", "bias_hh", "bias_ih")),
     "keras": LayoutSigns(("recurrent_kernel", "vars")),
     "onnx": LayoutSigns(("R",), metadata_key="op"),
     "flax": LayoutSigns(("kernel",)),
     "equinox": LayoutSigns(("weight_hh",)),
     "haiku": LayoutSigns(("w_h", "linear")),
     "tensorflow1": LayoutSigns(("_cell",)),
+    "elmo": LayoutSigns(("input_linearity", "LSTMCell"), feeds="gradflow.layouts.elmo"),
+    "rate": LayoutSigns(("h2h", "W_rec")),
 }
 
 LAYOUTS: Registry = {name: f"gradflow.layouts.{name}" for name in LAYOUT_SIGNS}

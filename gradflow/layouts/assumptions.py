@@ -8,7 +8,10 @@ from gradflow.errors import UsageError
 from gradflow.printable import describe_argument
 from gradflow.registry import check_name
 
-ASSUMABLE_OPTIONS = ("activation", "gate_activation", "reset", "forget_bias", "residual")
+ASSUMABLE_OPTIONS = (
+    *("activation", "gate_activation", "reset", "forget_bias", "residual"),
+    *("gate_order", "orthogonal_map", "clip", "leak", "unread"),
+)
 
 # A comma between items, but not one inside hard_sigmoid(0.2,0.5).
 _COMMA_PATTERN = re.compile(r",(?![^()]*\))")

@@ -1,7 +1,7 @@
 """A checkpoint: the recurrent networks among named arrays, whichever framework wrote them."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from difflib import get_close_matches
 from importlib import import_module
 from itertools import chain, combinations, count
@@ -10,7 +10,15 @@ from typing import Any
 
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts import LAYOUT_SIGNS, LAYOUTS
+from gradflow.layouts.accounting import (
+    UNREAD_IGNORED,
+    UNREAD_OPTION,
+    describe_unclaimed,
+    find_unread,
+    record_reads,
+)
 from gradflow.layouts.assumptions import Assumptions, check_assumptions, check_left_open
+from gradflow.layouts.gate_orders import assume_gate_order, states_gate_order
 from gradflow.layouts.names import NONLINEARITY_KEY, NamedArrays, is_training_state, strip_wrappers
 from gradflow.layouts.network import (
     Levels,
@@ -21,6 +29,7 @@ from gradflow.layouts.network import (
     check_chain,
     name_layers,
 )
+from gradflow.layouts.reparametrizations import ComputedWeight, compute_weights
 from gradflow.printable import describe_argument
 from gradflow.readers.arrays import read_named_arrays
 from gradflow.readers.in_memory import flatten_state_dict
@@ -128,7 +137,8 @@ def load(
         Look only for the names of this framework, one of ``gradflow.layouts.LAYOUTS``.
     assume : mapping, optional
         Values for options that the file leaves open: ``activation``, ``gate_activation``, ``reset``,
-        ``forget_bias``, ``residual``.
+        ``forget_bias``, ``residual``, ``orthogonal_map``, ``clip``, ``leak``. ``unread=ignored`` reads layers
+        beside whose arrays the file has others that can change them.
 
     Returns
     -------
@@ -264,19 +274,37 @@ def _find_networks(
         check_name("layout", layout, LAYOUTS)
     assumptions = Assumptions(check_assumptions(assume))
     with prefix_errors(source):
-        arrays = {name: array for name, array in arrays.items() if not is_training_state(name)}
+        stored = {name: array for name, array in arrays.items() if not is_training_state(name)}
+        effective, weights = compute_weights(stored, assumptions)
+        effective, read_names = record_reads(effective)
         claims = [
             (name, claim)
-            for name in _choose_layouts(arrays, layout)
-            if any(part in array for array in arrays for part in LAYOUT_SIGNS[name].name_parts)
-            for claim in lookup(LAYOUTS, name, "layout").find_networks(arrays, assumptions)
+            for name in _choose_layouts(effective, layout)
+            if any(part in array for array in effective for part in LAYOUT_SIGNS[name].name_parts)
+            for claim in lookup(LAYOUTS, name, "layout").find_networks(effective, assumptions)
         ]
         _check_ambiguity(claims)
-        networks, remarks = _build_networks(claims, arrays)
+        built = _build_claims(claims, effective)
+        _order_gates(built, assumptions)
+        _describe_computed(built, weights, assumptions)
+        _account(built, effective, read_names, assumptions)
+        networks, remarks = _assemble_networks(built, effective)
+        claimed = {name for _, claim in claims for name in claim.names}
+        remarks += tuple(describe_unclaimed(_choose_accountable(effective), claimed)) if networks else ()
         if not networks:
+            problems = [one.error for one in built if one.error and not isinstance(one.error, MisfitError)]
+            if problems:
+                raise problems[0]
             reasons = (*remarks, *contents_remarks)
-            raise DataError(_describe_absence(arrays, reasons, [layout] if layout else LAYOUTS))
+            raise DataError(_describe_absence(stored, reasons, [layout] if layout else LAYOUTS))
     return Checkpoint(source, networks, (*contents_remarks, *remarks), frozenset(assumptions.left_open))
+
+
+def _choose_accountable(arrays: NamedArrays) -> NamedArrays:
+    """Return the arrays that may belong to layers: if a file declares its layout, only those it marks."""
+    keys = {signs.metadata_key for signs in LAYOUT_SIGNS.values()} - {""}
+    marked = {name: array for name, array in arrays.items() if keys & set(array.metadata)}
+    return marked or arrays
 
 
 def _choose_layouts(arrays: NamedArrays, layout: str | None) -> Iterable[str]:
@@ -297,27 +325,104 @@ def _check_ambiguity(claims: Sequence[tuple[str, NetworkClaim]]) -> None:
             )
 
 
-def _build_networks(
-    claims: Sequence[tuple[str, NetworkClaim]], arrays: NamedArrays
-) -> tuple[tuple[Network, ...], tuple[str, ...]]:
-    """Return the networks whose shapes fit, in the order of the arrays, and why other claims do not fit."""
-    built: list[tuple[str, Levels]] = []
-    remarks: list[str] = []
-    problems: list[DataError] = []
+@dataclass
+class _ClaimOutcome:
+    """What became of a claim: its levels, or the error that says why there are none, and remarks."""
+
+    layout: str
+    claim: NetworkClaim
+    levels: Levels = ()
+    error: DataError | None = None
+    remarks: list[str] = field(default_factory=list)
+
+    def list_remarks(self) -> list[str]:
+        """Return what people should know of the claim."""
+        return [*self.remarks, *([f"left out: {self.error}"] if self.error else [])]
+
+
+def _build_claims(claims: Sequence[tuple[str, NetworkClaim]], arrays: NamedArrays) -> list[_ClaimOutcome]:
+    """Return the outcome of every claim, in the order of the arrays."""
+    outcomes = []
     place = {name: k for k, name in enumerate(arrays)}
-    paths_of_layouts: dict[str, list[str]] = {}
     for layout, claim in sorted(claims, key=lambda pair: min(place[name] for name in pair[1].names)):
+        outcome = _ClaimOutcome(layout, claim)
         try:
             levels = claim.build()
             check_chain(levels)
-            built.append((claim.path, levels))
-            paths_of_layouts.setdefault(layout, []).append(claim.path)
-            remarks += claim.remarks
+            outcome.levels, outcome.remarks = levels, list(claim.remarks)
         except DataError as error:
-            remarks.append(f"left out: {error}")
-            problems += [] if isinstance(error, MisfitError) else [error]
-    if problems and not built:
-        raise problems[0]
+            outcome.error = error
+        outcomes.append(outcome)
+    return outcomes
+
+
+def _order_gates(outcomes: Sequence[_ClaimOutcome], assumptions: Assumptions) -> None:
+    """Give the order of gates that the user says to layers with Keras' names in files of other programs."""
+    for outcome in outcomes:
+        if outcome.layout == "keras" and outcome.levels and not states_gate_order(outcome.levels):
+            outcome.levels, remarks = assume_gate_order(outcome.levels, outcome.claim.path, assumptions)
+            outcome.remarks += remarks
+
+
+def _describe_computed(
+    outcomes: Sequence[_ClaimOutcome], weights: Mapping[str, ComputedWeight], assumptions: Assumptions
+) -> None:
+    """Add what was computed for each claim, and what was assumed for that."""
+    for outcome in outcomes:
+        own = {name: weights[name] for name in sorted(outcome.claim.names & set(weights))}
+        assumptions.left_open.update(*(weight.left_open for weight in own.values()))
+        if outcome.levels:
+            outcome.remarks += [weight.remark for weight in own.values()]
+            outcome.levels = tuple(
+                tuple(_add_assumed(layer, own) for layer in level) for level in outcome.levels
+            )
+
+
+def _add_assumed(layer: NetworkLayer, weights: Mapping[str, ComputedWeight]) -> NetworkLayer:
+    assumed = [
+        option for array in layer.stored if array.name in weights for option in weights[array.name].assumed
+    ]
+    return replace(layer, assumed=tuple(dict.fromkeys([*layer.assumed, *assumed])))
+
+
+def _account(
+    outcomes: Sequence[_ClaimOutcome], arrays: NamedArrays, read_names: set[str], assumptions: Assumptions
+) -> None:
+    """Refuse the layers of whose modules an array was not read that can change them; note the others.
+
+    Raises
+    ------
+    UsageError
+        If the user's value of the option is unknown.
+    """
+    given = assumptions.given.get(UNREAD_OPTION)
+    if given not in (None, UNREAD_IGNORED):
+        raise UsageError(f"{UNREAD_OPTION}={given}: expected {UNREAD_OPTION}={UNREAD_IGNORED}")
+    named = {name for outcome in outcomes if outcome.error for name in outcome.claim.names}
+    networks = {k: outcome.levels for k, outcome in enumerate(outcomes) if outcome.levels}
+    accountable = _choose_accountable(arrays)
+    for k, unread in find_unread(accountable, read_names | named, networks).items():
+        outcome, path = outcomes[k], outcomes[k].claim.path
+        if unread.changing:
+            assumptions.left_open.add(UNREAD_OPTION)
+            if given is None:
+                outcome.levels, outcome.remarks = (), []
+                outcome.error = MisfitError(unread.describe_changing(path))
+                continue
+            outcome.remarks.append(unread.describe_ignored(path))
+        outcome.remarks += unread.describe_rest(path)
+
+
+def _assemble_networks(
+    outcomes: Sequence[_ClaimOutcome], arrays: NamedArrays
+) -> tuple[tuple[Network, ...], tuple[str, ...]]:
+    """Return the named networks, and all remarks."""
+    remarks = tuple(remark for outcome in outcomes for remark in outcome.list_remarks())
+    built = [(outcome.claim.path, outcome.levels) for outcome in outcomes if outcome.levels]
+    paths_of_layouts: dict[str, list[str]] = {}
+    for outcome in outcomes:
+        if outcome.levels:
+            paths_of_layouts.setdefault(outcome.layout, []).append(outcome.claim.path)
     paths = strip_wrappers([path for path, _ in built])
     networks = [name_layers(path, levels) for path, (_, levels) in zip(paths, built, strict=True) if path]
     used_names = {network.name for network in networks}
@@ -333,8 +438,7 @@ def _build_networks(
         if LAYOUT_SIGNS[layout].feeds
         for path, feed in import_module(LAYOUT_SIGNS[layout].feeds).find_feeds(arrays, own_paths).items()
     }
-    fed = tuple(replace(network, feed=feeds.get(network.name)) for network in networks)
-    return fed, tuple(remarks)
+    return tuple(replace(network, feed=feeds.get(network.name)) for network in networks), remarks
 
 
 def _describe_absence(arrays: NamedArrays, remarks: Sequence[str], layouts: Iterable[str]) -> str:

@@ -18,12 +18,20 @@ from gradflow.layouts.weights import get_matrix_shape, identify_cell, read_weigh
 def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[NetworkClaim]:  # noqa: ARG001 - nothing is left open
     """Yield every cell with recurrent weights and one bias; the names of a cell without bias are torch's."""
     for path, members in group_by_path(arrays, r"weight_ih|weight_hh|bias|bias_n").items():
-        rows, size = (*members["weight_hh"].shape, 0, 0)[:2] if "weight_hh" in members else (0, 0)
-        # Equinox writes an LSTM, or a GRU with a second bias. The gates of any other cell are unknown.
-        whole = rows == 4 * size or (rows == 3 * size and "bias_n" in members)
-        if whole and {"weight_ih", "weight_hh", "bias"} <= set(members):
+        if is_equinox_cell(members):
             names = frozenset(array.name for array in members.values())
             yield NetworkClaim(path, names, partial(_build_levels, members))
+
+
+def is_equinox_cell(members: NamedArrays) -> bool:
+    """Return whether the arrays of a module are those of an LSTM of Equinox, or of a GRU with both biases.
+
+    The gates of any other cell with these names are unknown.
+    """
+    if not {"weight_ih", "weight_hh", "bias"} <= set(members):
+        return False
+    rows, size = (*members["weight_hh"].shape, 0, 0)[:2]
+    return rows == 4 * size or (rows == 3 * size and "bias_n" in members)
 
 
 def _build_levels(members: NamedArrays) -> Levels:

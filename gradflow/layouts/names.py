@@ -17,6 +17,30 @@ MODEL_WRAPPERS = ("state_dict", "model_state_dict", "model", "params", "module",
 _TRAINING_STATE = {
     *("optimizer", "optimizer_weights", "optimizer_state_dict", "optimizer_states", "opt_state"),
     *("exp_avg", "exp_avg_sq", "grad", "grads"),
+    # TensorFlow 1 appends these to the name of the weight.
+    *(
+        "Adam",
+        "Adam_1",
+        "AdamW",
+        "AdamW_1",
+        "RMSProp",
+        "RMSProp_1",
+        "RMSProp_2",
+        "Momentum",
+        "Adagrad",
+        "AdagradDA",
+    ),
+    *(
+        "Adadelta",
+        "Adadelta_1",
+        "Ftrl",
+        "Ftrl_1",
+        "GradientDescent",
+        "LazyAdam",
+        "Nadam",
+        "Adamax",
+        "AMSGrad",
+    ),
 }
 
 _BRACKET_PATTERN = re.compile(r"""\[['"]?|['"]?\]""")
@@ -88,6 +112,8 @@ def is_training_state(name: str) -> bool:
     --------
     >>> is_training_state("opt_state/0/mu/cell/hi/kernel"), is_training_state("params/cell/hi/kernel")
     (True, False)
+    >>> is_training_state("rnn/gru_cell/gates/kernel/Adam_1")
+    True
     """
     return not _TRAINING_STATE.isdisjoint(split_path(normalize_name(name)))
 
