@@ -14,6 +14,16 @@ from gradflow.registry import describe_unknown
 
 Array = NDArray[Any]
 
+# The largest slopes and the lowest values that have no closed form, rounded outwards.
+_STEEPEST_SWISH, _LOWEST_SWISH = 1.099839320128867, -0.2784645427610738
+_STEEPEST_GELU, _LOWEST_GELU = 1.128904145185155, -0.16997120747990369
+_STEEPEST_GELU_TANH, _LOWEST_GELU_TANH = 1.128993068658772, -0.17004075057125406
+_STEEPEST_MISH, _LOWEST_MISH = 1.088498161251728, -0.30884341301725043
+# Beyond this, e^(−z²/2) is 0 in a double.
+_GAUSSIAN_EDGE = 40.0
+# The next term of the series is under 1e-17 of the first for |z| < 1.
+_TANH_SHRINK_TERMS = 9
+
 
 def sigmoid(z: Array) -> Array:
     """Return 1/(1 + e^−z), with a small relative error even if it is tiny.
@@ -162,6 +172,210 @@ def softplus() -> Activation:
     return Activation(lambda z: np.logaddexp(z, 0.0), sigmoid, 1.0, 0.0)
 
 
+def log_sigmoid() -> Activation:
+    """Return ln σ(z)."""
+    return Activation(
+        lambda z: -np.logaddexp(-np.asarray(z), 0.0), lambda z: sigmoid(-np.asarray(z)), 1.0, high=0.0
+    )
+
+
+def swish(alpha: float) -> Activation:
+    """Return z σ(αz) (Ramachandran et al. 2017)."""
+
+    def slope(z: Array) -> Array:
+        return sigmoid(alpha * z) + alpha * z * sigmoid_slope(alpha * z)
+
+    # αφ(z) and φ′(z) depend on αz alone.
+    return Activation(
+        lambda z: z * sigmoid(alpha * z),
+        slope,
+        _STEEPEST_SWISH if alpha else 0.5,
+        _LOWEST_SWISH / alpha if alpha > 0 else -math.inf,
+        _LOWEST_SWISH / alpha if alpha < 0 else math.inf,
+    )
+
+
+def silu() -> Activation:
+    """Return z σ(z), which is swish with α = 1 (Elfwing et al. 2018)."""
+    return swish(1.0)
+
+
+def gelu() -> Activation:
+    """Return z Φ(z), where Φ is the distribution function of a unit normal (Hendrycks & Gimpel 2016)."""
+
+    def below(z: Array) -> tuple[Array, Array]:
+        """Return Φ(−|z|)/ϕ(z) and ϕ(z), where ϕ is the density."""
+        distance = np.minimum(np.abs(z), _GAUSSIAN_EDGE)
+        ratio = import_module("scipy.special").erfcx(distance / math.sqrt(2.0)) * math.sqrt(math.pi / 2.0)
+        return ratio, np.exp(-0.5 * np.square(distance)) / math.sqrt(2.0 * math.pi)
+
+    def value(z: Array) -> Array:
+        ratio, density = below(z)
+        tail = ratio * density
+        return np.asarray(z * np.where(z > 0, 1.0 - tail, tail))
+
+    def slope(z: Array) -> Array:
+        # The slope is Φ(z) + zϕ(z). Its values at z and −z have the sum 1.
+        ratio, density = below(z)
+        falling = (ratio - np.abs(z)) * density
+        return np.where(z > 0, 1.0 - falling, falling)
+
+    return Activation(value, slope, _STEEPEST_GELU, _LOWEST_GELU)
+
+
+def gelu_tanh() -> Activation:
+    """Return z σ(2u) with u = √(2/π)(z + 0.044715 z³), the approximation of gelu by tanh."""
+    factor, cubic = 2.0 * math.sqrt(2.0 / math.pi), 0.044715
+
+    def stretch(z: Array, power: float) -> Array:
+        """Return 2√(2/π)(z + power · 0.044715 z³)."""
+        near = np.clip(z, -_GAUSSIAN_EDGE, _GAUSSIAN_EDGE)
+        return np.asarray(factor * near * (1.0 + power * cubic * np.square(near)))
+
+    def slope(z: Array) -> Array:
+        inside = stretch(z, 1.0)
+        return sigmoid(inside) + stretch(z, 3.0) * sigmoid_slope(inside)
+
+    return Activation(lambda z: z * sigmoid(stretch(z, 1.0)), slope, _STEEPEST_GELU_TANH, _LOWEST_GELU_TANH)
+
+
+def mish() -> Activation:
+    """Return z tanh(ln(1 + e^z)) (Misra 2019)."""
+
+    # With e = e^z, tanh(ln(1 + e)) = (e² + 2e)/(e² + 2e + 2). Where z > 0, both parts are divided by e².
+    def split(z: Array) -> tuple[Array, Array, Array]:
+        tail = np.exp(-np.abs(z))
+        above = np.where(z > 0, 1.0 + 2.0 * tail, tail * (tail + 2.0))
+        below = np.where(z > 0, above + 2.0 * np.square(tail), above + 2.0)
+        return tail, above, below
+
+    def value(z: Array) -> Array:
+        _, above, below = split(z)
+        return np.asarray(z * (above / below))
+
+    def slope(z: Array) -> Array:
+        tail, above, below = split(z)
+        change = 4.0 * tail * (1.0 + tail) * np.where(z > 0, tail, 1.0) / np.square(below)
+        return np.asarray(above / below + z * change)
+
+    return Activation(value, slope, _STEEPEST_MISH, _LOWEST_MISH)
+
+
+def selu(alpha: float, gamma: float) -> Activation:
+    """Return γ elu(z) with α (Klambauer et al. 2017)."""
+    inner = elu(alpha)
+    return Activation(
+        lambda z: gamma * inner.value(z),
+        lambda z: gamma * inner.slope(z),
+        abs(gamma) * inner.steepest,
+        gamma * inner.low if gamma > 0 else -math.inf,
+        gamma * inner.low if gamma < 0 else math.inf,
+    )
+
+
+def celu(alpha: float) -> Activation:
+    """Return z, or α(e^(z/α) − 1) where z < 0 (Barron 2017).
+
+    Raises
+    ------
+    UsageError
+        If α is not positive.
+    """
+    if not alpha > 0:
+        raise UsageError(f"activation celu({alpha:g}): expected a positive number, as in celu(1)")
+    return Activation(
+        lambda z: np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0.0) / alpha)),
+        lambda z: np.where(z > 0, 1.0, np.exp(np.minimum(z, 0.0) / alpha)),
+        1.0,
+        -alpha,
+    )
+
+
+def exponential() -> Activation:
+    """Return e^z."""
+    return Activation(np.exp, np.exp, math.inf, 0.0)
+
+
+def clip(low: float, high: float) -> Activation:
+    """Return z, limited to [low, high].
+
+    Raises
+    ------
+    UsageError
+        If low is not below high.
+    """
+    if not low < high:
+        raise UsageError(
+            f"activation clip({low:g},{high:g}): expected the lower limit first, as in clip(-1,1)"
+        )
+    return Activation(
+        lambda z: np.clip(z, low, high), lambda z: ((z > low) & (z < high)).astype(z.dtype), 1.0, low, high
+    )
+
+
+def hard_silu() -> Activation:
+    """Return z (z/6 + 1/2), with the second factor limited to [0, 1] (Howard et al. 2019)."""
+
+    def slope(z: Array) -> Array:
+        return np.where(z >= 3.0, 1.0, np.where(z <= -3.0, 0.0, z / 3.0 + 0.5)).astype(z.dtype)
+
+    return Activation(lambda z: z * np.clip((z + 3.0) / 6.0, 0.0, 1.0), slope, 1.5, -0.375)
+
+
+def shrink(threshold: float, bias: float) -> Activation:
+    """Return z − bias where z > threshold, z + bias where z < −threshold, else 0."""
+    return Activation(
+        lambda z: np.where(np.abs(z) > threshold, z - np.copysign(bias, z), 0.0).astype(z.dtype),
+        lambda z: (np.abs(z) > threshold).astype(z.dtype),
+    )
+
+
+def tanh_shrink() -> Activation:
+    """Return z − tanh z."""
+
+    def value(z: Array) -> Array:
+        # Near 0 the difference loses its digits: there it is Σ 2k z^(2k+1)/(2k+1)! divided by cosh z.
+        near = np.clip(z, -1.0, 1.0)
+        series = np.zeros_like(near)
+        for k in range(_TANH_SHRINK_TERMS, 0, -1):
+            series = (2 * k / math.factorial(2 * k + 1) + series) * np.square(near)
+        return np.where(np.abs(z) < 1.0, near * series / np.cosh(near), z - np.tanh(z))
+
+    return Activation(value, lambda z: np.square(np.tanh(z)))
+
+
+def squareplus(b: float) -> Activation:
+    """Return (z + √(z² + b))/2 (Barron 2021).
+
+    Raises
+    ------
+    UsageError
+        If b is not positive.
+    """
+    if not b > 0:
+        raise UsageError(f"activation squareplus({b:g}): expected a positive number, as in squareplus(4)")
+
+    def rise(z: Array) -> Array:
+        """Return √(z² + b) + |z|, which keeps its digits on both sides."""
+        return np.hypot(z, math.sqrt(b)) + np.abs(z)
+
+    def slope(z: Array) -> Array:
+        root = np.hypot(z, math.sqrt(b))
+        return np.where(z > 0, rise(z), b / rise(z)) / (2.0 * root)
+
+    return Activation(lambda z: np.where(z > 0, rise(z), b / rise(z)) / 2.0, slope, 1.0, 0.0)
+
+
+def sparse_plus() -> Activation:
+    """Return (z + 1)²/4 from −1 to 1, 0 below and z above (Liu & Zhu 2024)."""
+    return Activation(
+        lambda z: np.where(z > 1.0, z, np.square(np.clip(z, -1.0, 1.0) + 1.0) / 4.0),
+        lambda z: (np.clip(z, -1.0, 1.0) + 1.0) / 2.0,
+        1.0,
+        0.0,
+    )
+
+
 # The activations with parameters that a trained cell may have: the function, and its default parameters
 # (those of ONNX).
 ACTIVATION_FAMILIES: dict[str, tuple[Callable[..., Activation], tuple[float, ...]]] = {
@@ -173,6 +387,21 @@ ACTIVATION_FAMILIES: dict[str, tuple[Callable[..., Activation], tuple[float, ...
     "elu": (elu, (1.0,)),
     "softsign": (softsign, ()),
     "softplus": (softplus, ()),
+    "log_sigmoid": (log_sigmoid, ()),
+    "silu": (silu, ()),
+    "swish": (swish, (1.0,)),
+    "gelu": (gelu, ()),
+    "gelu_tanh": (gelu_tanh, ()),
+    "mish": (mish, ()),
+    "selu": (selu, (1.6732632423543772, 1.0507009873554805)),
+    "celu": (celu, (1.0,)),
+    "exponential": (exponential, ()),
+    "clip": (clip, (-1.0, 1.0)),
+    "hard_silu": (hard_silu, ()),
+    "shrink": (shrink, (0.5, 0.0)),
+    "tanh_shrink": (tanh_shrink, ()),
+    "squareplus": (squareplus, (4.0,)),
+    "sparse_plus": (sparse_plus, ()),
 }
 
 
