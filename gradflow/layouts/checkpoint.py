@@ -274,7 +274,8 @@ def _find_networks(
         _check_ambiguity(claims)
         networks, remarks = _build_networks(claims, arrays)
         if not networks:
-            raise DataError(_describe_absence(arrays, remarks, [layout] if layout else LAYOUTS))
+            told = [*contents_remarks, *remarks]
+            raise DataError(_describe_absence(arrays, told, [layout] if layout else LAYOUTS))
     return Checkpoint(source, networks, (*contents_remarks, *remarks), frozenset(assumptions.left_open))
 
 
