@@ -33,7 +33,7 @@ class LayoutSigns(NamedTuple):
 LAYOUT_SIGNS = {
     "torch": LayoutSigns(("weight_hh", "weight_ih", "bias_hh", "bias_ih")),
     "keras": LayoutSigns(("recurrent_kernel", "vars")),
-    "onnx": LayoutSigns(("R",), metadata_key="op"),
+    "onnx": LayoutSigns(("R",), metadata_key="op", feeds="gradflow.layouts.onnx_feeds"),
     "flax": LayoutSigns(("kernel",)),
     "equinox": LayoutSigns(("weight_hh",)),
     "haiku": LayoutSigns(("w_h", "linear")),

@@ -7,8 +7,9 @@ node say what else it computes (ONNX operators, opset 22).
 
 from collections.abc import Iterator, Mapping
 from functools import partial
+from hashlib import sha256
 from math import nan
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -22,12 +23,14 @@ from gradflow.layouts.names import NamedArrays, group_by_path
 from gradflow.layouts.network import Levels, MisfitError, NetworkClaim, NetworkLayer, describe_shapes
 from gradflow.layouts.weights import read_bias, read_weights, reorder_gates
 from gradflow.readers.messages import quote
+from gradflow.readers.stored_array import StoredArray
 
 _LAYER_DIRECTIONS = {
     "forward": ("forward",),
     "reverse": ("backward",),
     "bidirectional": ("forward", "backward"),
 }
+_MAX_LISTED_CALLS = 5
 _GATES_OF_OPERATORS = {"RNN": 1, "GRU": 3, "LSTM": 4}
 _DEFAULT_ACTIVATIONS = {"RNN": ("Tanh",), "GRU": ("Sigmoid", "Tanh"), "LSTM": ("Sigmoid", "Tanh", "Tanh")}
 # ONNX's name → gradflow's name, and the default values of alpha and beta that it takes; nan if ONNX has none.
@@ -46,15 +49,89 @@ _ONNX_ACTIVATIONS: dict[str, tuple[str, tuple[float, ...]]] = {
 }
 
 
+class NodeCalls(NamedTuple):
+    """The nodes that call one layer.
+
+    Attributes
+    ----------
+    names : list of str
+        The nodes by their paths. The layer is called after the first.
+    agreeing : set of str
+        Those that have the inputs of the first, and so its outputs.
+    """
+
+    names: list[str]
+    agreeing: set[str]
+
+
 def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[NetworkClaim]:  # noqa: ARG001
-    """Yield a network for every recurrent node whose weights are constant."""
+    """Yield a network for every layer whose weights are constant; a layer may be called by several nodes."""
+    nodes = group_nodes(arrays)
+    for path, calls in find_calls(nodes).items():
+        members = nodes[path]
+        names = frozenset(array.name for node in calls.names for array in nodes[node].values())
+        remarks = (*members["R"].metadata["place"].remarks, *_describe_calls(calls))
+        yield NetworkClaim(path, names, partial(_build_levels, members), remarks)
+
+
+def group_nodes(arrays: NamedArrays) -> dict[str, dict[str, StoredArray]]:
+    """Return the arrays of each recurrent node, by the path of the node."""
     operators = {
         name: array for name, array in arrays.items() if array.metadata.get("op") in _GATES_OF_OPERATORS
     }
-    for path, members in group_by_path(operators, "[WRBP]").items():
-        if {"W", "R"} <= set(members):
-            names = frozenset(array.name for array in members.values())
-            yield NetworkClaim(path, names, partial(_build_levels, members))
+    groups = group_by_path(operators, "[WRBP]")
+    return {path: members for path, members in groups.items() if {"W", "R"} <= set(members)}
+
+
+def find_calls(nodes: Mapping[str, dict[str, StoredArray]]) -> dict[str, NodeCalls]:
+    """Return the layers of a graph by the path of their first node.
+
+    Nodes call one layer if they have the same weights and attributes. The weights are the same if the graph
+    makes them from the same constants. Copies are the same in two branches of one ``If``.
+    """
+    layers: dict[str, NodeCalls] = {}
+    first_nodes: dict[Any, str] = {}
+    first_copies: dict[Any, tuple[str, str]] = {}
+    for path, members in nodes.items():
+        place, metadata = members["R"].metadata["place"], members["R"].metadata
+        what = (metadata["op"], repr(sorted(metadata["attributes"].items())))
+        digest = _hash_weights(members) if place.branches else b""
+        copies = [((what, number, digest), branch) for number, branch in place.branches if digest]
+        first = first_nodes.get((what, place.weights), "")
+        for key, branch in copies:
+            other_branch, candidate = first_copies.get(key, (branch, ""))
+            first = first or (candidate if other_branch != branch else "")
+        first = first_nodes.setdefault((what, place.weights), first or path)
+        for key, branch in copies:
+            first_copies.setdefault(key, (branch, first))
+        calls = layers.setdefault(first, NodeCalls([], set()))
+        calls.names.append(path)
+        if place.call == nodes[first]["R"].metadata["place"].call:
+            calls.agreeing.add(path)
+    return layers
+
+
+def _hash_weights(members: Mapping[str, StoredArray]) -> bytes:
+    """Return bytes that arrays share only if their entries are the same; none if they cannot be read."""
+    digest = sha256()
+    for part, array in sorted(members.items()):
+        digest.update(f"{part}{array.shape}{array.dtype}".encode())
+        try:
+            digest.update(np.ascontiguousarray(array.load()).tobytes())
+        except DataError:  # The layer is refused when it is built.
+            return b""
+    return digest.digest()
+
+
+def _describe_calls(calls: NodeCalls) -> Iterator[str]:
+    first, *others = calls.names
+    for same, inputs in ((True, "the same inputs"), (False, "other inputs, which are left out")):
+        listed = [quote(name) for name in others if (name in calls.agreeing) == same]
+        if listed:
+            shown = ", ".join(listed[:_MAX_LISTED_CALLS])
+            more = len(listed) - _MAX_LISTED_CALLS
+            count = f" and {more} more" if more > 0 else ""
+            yield f"{quote(first)} is one layer with {shown}{count}, which have its weights and {inputs}"
 
 
 def _build_levels(members: NamedArrays) -> Levels:

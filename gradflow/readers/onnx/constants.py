@@ -2,14 +2,15 @@
 
 from collections.abc import Callable, Iterator
 from functools import partial
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.errors import DataError
 from gradflow.readers.entry_types import ENTRY_TYPES, refuse_entry_type
-from gradflow.readers.messages import quote, report_damage
+from gradflow.readers.messages import report_damage
+from gradflow.readers.onnx.external import locate_external_entries
 from gradflow.readers.source import count_bytes
 
 # Values of TensorProto.DataType and TensorProto.DataLocation.
@@ -64,43 +65,62 @@ class OnnxConstant(NamedTuple):
     decode: Callable[[NDArray[Any]], NDArray[Any]] = np.asarray
 
 
-def list_constants(initializers: Any, nodes: Any) -> Iterator[tuple[str, OnnxConstant]]:
+def is_float_type(data_type: int) -> bool:
+    """Return whether a type of ONNX holds real numbers."""
+    return _ONNX_TYPES.get(data_type, "").startswith(("float", "bfloat"))
+
+
+def name_type(data_type: int) -> str:
+    """Return the name of a type of ONNX."""
+    return _ONNX_TYPES.get(data_type, f"ONNX type {data_type}")
+
+
+def list_constants(
+    initializers: Any, nodes: Any, folder: Path | None
+) -> Iterator[tuple[str, OnnxConstant]]:
     """Yield the name and value of each initializer and ``Constant`` node of a graph, except text.
+
+    ``folder`` is that of the model's file; None if the model does not come from a file.
 
     Raises
     ------
     DataError
-        If the entries of a tensor are in another file, or its shape is impossible.
+        If the entries of a tensor are in another file that is not beside the model, or if its shape is
+        impossible.
     """
     for tensor in initializers:
-        yield from _list_tensor(tensor.name, tensor)
+        yield from _list_tensor(tensor.name, tensor, folder)
     for node in nodes:
         if node.op_type == "Constant" and node.domain in ("", "ai.onnx"):
             for attribute in node.attribute:
-                if attribute.name == "value" and attribute.HasField("t"):
-                    yield from _list_tensor(node.output[0], attribute.t)
-                elif attribute.name in _CONSTANT_FIELDS:
-                    field, dtype = _CONSTANT_FIELDS[attribute.name]
-                    array = np.array(getattr(attribute, field), dtype)
-                    yield node.output[0], OnnxConstant(array.shape, dtype, partial(np.asarray, array))
+                for constant in list_attribute_constants(attribute, node.output[0], folder):
+                    yield node.output[0], constant
 
 
-def _list_tensor(name: str, tensor: Any) -> Iterator[tuple[str, OnnxConstant]]:
-    if tensor.data_location == _EXTERNAL_LOCATION:
-        raise DataError(
-            f"{quote(name)} is stored in another file, which is not read; save the model with its weights "
-            "inside: onnx.save(onnx.load(OLD), NEW)"
-        )
+def list_attribute_constants(attribute: Any, name: str, folder: Path | None) -> Iterator[OnnxConstant]:
+    """Yield the value of an attribute that is a constant called ``name``: none or one."""
+    if attribute.name == "value" and attribute.HasField("t"):
+        for _, constant in _list_tensor(name, attribute.t, folder):
+            yield constant
+    elif attribute.name in _CONSTANT_FIELDS:
+        field, dtype = _CONSTANT_FIELDS[attribute.name]
+        array = np.array(getattr(attribute, field), dtype)
+        yield OnnxConstant(array.shape, dtype, partial(np.asarray, array))
+
+
+def _list_tensor(name: str, tensor: Any, folder: Path | None) -> Iterator[tuple[str, OnnxConstant]]:
     if tensor.data_type in (_UNDEFINED_TYPE, STRING_TYPE):
         return
     shape = tuple(tensor.dims)
     count_bytes(shape, 1)
     if tensor.data_type in _ONNX_TYPES:
         dtype = _ONNX_TYPES[tensor.data_type]
-        yield (
-            name,
-            OnnxConstant(shape, dtype, partial(_load_entries, tensor, dtype), ENTRY_TYPES[dtype].decode),
-        )
+        if tensor.data_location == _EXTERNAL_LOCATION:
+            kind = ENTRY_TYPES[dtype].make_dtype()
+            load = locate_external_entries(name, tensor, folder, kind)
+        else:
+            load = partial(_load_entries, tensor, dtype)
+        yield name, OnnxConstant(shape, dtype, load, ENTRY_TYPES[dtype].decode)
     else:
         dtype = f"ONNX type {tensor.data_type}"
         yield name, OnnxConstant(shape, dtype, partial(refuse_entry_type, dtype))

@@ -3,18 +3,43 @@
 A graph can use the names of any graph around it. A function can use only its inputs and its own names.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from gradflow.errors import DataError
+from gradflow.readers.messages import quote
 from gradflow.readers.onnx.constants import OnnxConstant, list_constants
 
 MAX_GRAPH_DEPTH = 50
 MAX_GRAPH_NODES = 1_000_000
+MAX_PASSED_VALUES = 1000
 DEFAULT_DOMAINS = ("", "ai.onnx")
 # AttributeProto.AttributeType → the field that holds the value, for numbers and text.
 ATTRIBUTE_FIELDS = {1: "f", 2: "i", 3: "s", 6: "floats", 7: "ints", 8: "strings"}
+_LIST_FIELDS = ("floats", "ints", "strings")
+
+
+class ValuePlace(NamedTuple):
+    """Where a value is made.
+
+    Attributes
+    ----------
+    scope : GraphScope
+        The scope that holds it.
+    name : str
+        Its name there.
+    maker : OnnxConstant, NodeProto or None
+        The constant itself, or the node that computes it; None for an input.
+    output : int
+        The position among the outputs of the node.
+    """
+
+    scope: "GraphScope"
+    name: str
+    maker: Any
+    output: int = 0
 
 
 @dataclass(eq=False)
@@ -39,6 +64,13 @@ class GraphScope:
         The constants by name.
     makers : dict of str to NodeProto
         For every other name, the node that computes it.
+    returned : dict of str to (GraphScope, str)
+        For every output of a function call, the body of the function and the name there.
+    folder : Path or None
+        The folder of the model's file.
+    branches : tuple of (object, str)
+        The branches of ``If`` nodes around this scope, outer ones first: something that only the node
+        has, and the name of the branch.
     """
 
     label: str
@@ -49,24 +81,37 @@ class GraphScope:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     constants: dict[str, OnnxConstant] = field(default_factory=dict)
     makers: dict[str, Any] = field(default_factory=dict)
+    returned: dict[str, "tuple[GraphScope, str]"] = field(default_factory=dict)
+    folder: Path | None = None
+    branches: tuple[tuple[Any, str], ...] = ()
 
     def fill(self, initializers: Any) -> None:
         """Fill ``constants`` and ``makers``."""
         self.makers.update((output, node) for node in self.nodes for output in node.output)
-        self.constants.update(list_constants(initializers, self.nodes))
+        self.constants.update(list_constants(initializers, self.nodes, self.folder))
 
-    def find(self, name: str) -> "tuple[GraphScope, Any] | None":
-        """Return the constant or node behind ``name`` and the scope that holds it; None if it is an input."""
+    def find(self, name: str) -> ValuePlace | None:
+        """Return where ``name`` is made; None if it is an input or unknown."""
+        place = self.locate(name)
+        return None if place is None or place.maker is None else place
+
+    def locate(self, name: str) -> ValuePlace | None:
+        """Return where ``name`` is made, with the maker None if it is an input; None if it is unknown."""
         scope: GraphScope | None = self
-        while scope is not None:
+        for _ in range(MAX_PASSED_VALUES):  # A function may return what it is given, in circles.
+            if scope is None:
+                return None
             if name in scope.constants:
-                return scope, scope.constants[name]
-            if name in scope.makers:
-                return scope, scope.makers[name]
-            if name in scope.given:
+                return ValuePlace(scope, name, scope.constants[name])
+            if name in scope.returned:
+                scope, name = scope.returned[name]
+            elif name in scope.makers:
+                node = scope.makers[name]
+                return ValuePlace(scope, name, node, list(node.output).index(name))
+            elif name in scope.given:
                 passed = scope.given[name]
                 if passed is None:
-                    return None
+                    return ValuePlace(scope, name, None)
                 scope, name = passed
             else:
                 scope = scope.outer
@@ -91,8 +136,33 @@ def name_node(node: Any) -> str:
     return str(node.name or next(filter(None, node.output), node.op_type))
 
 
-def list_scopes(model: Any) -> Iterator[GraphScope]:
+def describe_node(node: Any) -> str:
+    """Return the operator and the name of a node, for messages."""
+    domain = "" if node.domain in DEFAULT_DOMAINS else f"{node.domain}."
+    return f"{quote(domain + node.op_type)[1:-1]} {quote(name_node(node))}"
+
+
+def read_attributes(attributes: Iterable[Any]) -> dict[str, Any]:
+    """Return the values of those attributes that are numbers, text, or lists of these, by name."""
+    values: dict[str, Any] = {}
+    for attribute in attributes:
+        if attribute.type in ATTRIBUTE_FIELDS:
+            field = ATTRIBUTE_FIELDS[attribute.type]
+            value = getattr(attribute, field)
+            values[attribute.name] = (
+                [_decode_value(part) for part in value] if field in _LIST_FIELDS else _decode_value(value)
+            )
+    return values
+
+
+def _decode_value(value: Any) -> Any:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else value
+
+
+def list_scopes(model: Any, folder: Path | None = None) -> Iterator[GraphScope]:
     """Yield the scopes of a model, outer scopes before inner ones.
+
+    ``folder`` is that of the model's file; None if the model does not come from a file.
 
     Raises
     ------
@@ -105,6 +175,7 @@ def list_scopes(model: Any) -> Iterator[GraphScope]:
         _find_opset(model.opset_import),
         model.graph.node,
         given=dict.fromkeys(_list_names(model.graph.input)),
+        folder=folder,
     )
     top.fill(model.graph.initializer)
     waiting = [(top, 0)]
@@ -131,6 +202,9 @@ def _list_bodies(
         for graph in (*graphs, *attribute.graphs):
             inputs = dict.fromkeys(_list_names(graph.input))
             body = GraphScope(name_node(node), scope.opset, graph.node, scope, inputs, scope.arguments)
+            body.folder, body.branches = scope.folder, scope.branches
+            if node.op_type == "If":
+                body.branches += (((scope, name_node(node)), attribute.name),)
             body.fill(graph.initializer)
             yield body
     function = functions.get((node.domain, node.op_type))
@@ -140,7 +214,11 @@ def _list_bodies(
         arguments = defaults | {attribute.name: attribute for attribute in scope.resolve_attributes(node)}
         opset = _find_opset(function.opset_import, scope.opset)
         body = GraphScope(name_node(node), opset, function.node, None, passed, arguments)
+        body.folder, body.branches = scope.folder, scope.branches
         body.fill(())
+        scope.returned.update(
+            (actual, (body, inner)) for actual, inner in zip(node.output, function.output, strict=False) if actual
+        )
         yield body
 
 

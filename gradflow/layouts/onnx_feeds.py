@@ -1,0 +1,429 @@
+"""What an ONNX graph feeds its recurrent nodes, computed in float64 by ONNX's reference evaluator.
+
+The axes of the model's input are not named in the file. They are found by computing small sequences of random
+numbers: with the right axes the node receives one vector for each step of each sequence, and sequences do not
+mix. Graphs that are fixed to some number of sequences or steps are computed in pieces of that size, if the
+computation is proved by such numbers to treat each sequence, or each step, alone.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import permutations, product
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from gradflow.cells.base import Array
+from gradflow.errors import DataError
+from gradflow.layouts.feeds import MODEL_INPUT, Feed, UnknownFeed
+from gradflow.layouts.names import NamedArrays, normalize_name
+from gradflow.layouts.onnx import NodeCalls, find_calls, group_nodes
+from gradflow.readers.messages import quote
+from gradflow.readers.onnx.constants import OnnxConstant
+from gradflow.readers.onnx.evaluation import (
+    EvaluationBudget,
+    EvaluationError,
+    bound_node,
+    evaluate_node,
+)
+from gradflow.readers.onnx.recurrent import RecurrentPlace
+from gradflow.readers.onnx.tracing import GraphInput, GraphStep, ValueTrace
+from gradflow.readers.stored_array import StoredArray
+
+_PROBE_STEPS, _PROBE_SEQUENCES = 5, 2
+_MAX_PROBE_ENTRIES = 2_000_000  # of the random numbers for a graph that is fixed to many steps
+_MAX_PROBE_BYTES = 50_000_000  # besides the constants
+_MAX_PROBE_WORK, _MAX_PROBE_NODES = 1e9, 5000  # for all feeds of a file
+_MAX_TRACED_INPUTS = 3
+_PROBE_TOLERANCE = 1e-9
+_WIDEST_ENTRY_BYTES = 16
+# Operators that compute nothing which people would call a layer.
+_PLUMBING_OPERATORS = {
+    *("Shape", "Size", "Gather", "Concat", "Slice", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose"),
+    *("Cast", "Expand", "Range", "Split"),
+}
+# Axes of an input of the model by its number of dimensions, the likeliest first: T steps, B sequences, F features.
+_INPUT_AXES = {
+    1: ("T", "B"),
+    2: ("TF", "TB", "BT"),
+    3: ("TBF", "BTF", *("".join(p) for p in permutations("BFT") if "".join(p) not in ("TBF", "BTF"))),
+}
+
+
+@dataclass(frozen=True)
+class LayerWire:
+    """An output of a recurrent node that enters a computation.
+
+    Attributes
+    ----------
+    value : str
+        Its name in the trace.
+    source : str
+        The network that computes it.
+    output : str
+        ``Y`` of all steps, or ``Y_h`` of the last.
+    direction : str
+        The direction of the node: forward, reverse or bidirectional.
+    batch_first : bool
+        Whether the node has the axis of sequences first.
+    """
+
+    value: str
+    source: str
+    output: str
+    direction: str
+    batch_first: bool
+
+    def shape_output(self, sequences: Array) -> Array:
+        """Return the output as the node has it, from the sequences of the network, (B, T, D·H)."""
+        count, steps, width = sequences.shape
+        directions = 2 if self.direction == "bidirectional" else 1
+        outputs = sequences.reshape(count, steps, directions, width // directions)
+        if self.output == "Y":  # (T, D, B, H), or (B, T, D, H)
+            return outputs if self.batch_first else outputs.transpose(1, 2, 0, 3)
+        ends = np.stack(
+            [outputs[:, 0 if self.direction == "reverse" or place else -1, place] for place in range(directions)]
+        )
+        return ends.transpose(1, 0, 2) if self.batch_first else ends  # (D, B, H), or (B, D, H)
+
+
+@dataclass(frozen=True)
+class InputWire:
+    """An input of the model that enters a computation: its name in the trace, and its axes as in ``"TBF"``."""
+
+    value: str
+    axes: str
+    shape_only: bool
+    features: int
+
+    def shape_input(self, sequences: Array) -> Array:
+        """Return the input as the model has it, from sequences (B, T, F)."""
+        moved = sequences.transpose(["BTF".index(axis) for axis in self.axes + _list_missing(self.axes)])
+        return moved.reshape(moved.shape[: len(self.axes)])
+
+
+def _list_missing(axes: str) -> str:
+    return "".join(axis for axis in "BTF" if axis not in axes)
+
+
+@dataclass(frozen=True)
+class GraphComputation:
+    """The nodes between the sources of a feed and a recurrent node. A `FeedComputation`.
+
+    Attributes
+    ----------
+    trace : ValueTrace
+        The nodes.
+    layers, inputs : tuple of LayerWire and of InputWire
+        Where the sources enter.
+    batch_first : bool
+        Whether the recurrent node has the axis of sequences first.
+    sequences, steps : int
+        To how many sequences and steps the graph is fixed; 0 if to none.
+    """
+
+    trace: ValueTrace
+    layers: tuple[LayerWire, ...]
+    inputs: tuple[InputWire, ...]
+    batch_first: bool
+    sequences: int = 0
+    steps: int = 0
+
+    def __call__(self, outputs: Mapping[str, Array]) -> Array:
+        """Return the inputs of the node, (B, T, I)."""
+        return self.compute(outputs, EvaluationBudget())
+
+    def compute(self, outputs: Mapping[str, Array], budget: EvaluationBudget) -> Array:
+        """Return the inputs of the node, (B, T, I), within a budget.
+
+        Raises
+        ------
+        DataError
+            If a node cannot be computed.
+        """
+        count, steps = next(iter(outputs.values())).shape[:2]
+        group, chunk = self.sequences or count, self.steps or steps
+        rows = []
+        for first in range(0, count, group):
+            pieces = [
+                self._run(
+                    {
+                        name: _take_piece(sequences, first, group, start, chunk)
+                        for name, sequences in outputs.items()
+                    },
+                    budget,
+                )
+                for start in range(0, steps, chunk)
+            ]
+            rows.append(np.concatenate(pieces, axis=1))
+        return np.concatenate(rows)[:count, :steps]
+
+    def _run(self, outputs: Mapping[str, Array], budget: EvaluationBudget) -> Array:
+        count, steps = next(iter(outputs.values())).shape[:2]
+        values: dict[str, Any] = {
+            wire.value: wire.shape_output(outputs[wire.source]) for wire in self.layers
+        }
+        for wire in self.inputs:
+            given = np.zeros((count, steps, wire.features)) if wire.shape_only else outputs[MODEL_INPUT]
+            values[wire.value] = wire.shape_input(given)
+        uses = _count_uses(self.trace)
+        for step in self.trace.steps:
+            _run_step(step, values, self.trace.constants, budget)
+            for name in step.inputs:  # Values that no later node uses are dropped.
+                uses[name] -= 1
+                if not uses[name]:
+                    values.pop(name, None)
+        result = values[self.trace.result]
+        if result.ndim != 3:
+            raise DataError(f"it receives an array of {result.ndim} dimensions; expected 3")
+        result = np.asarray(result, np.float64)
+        return np.ascontiguousarray(result if self.batch_first else result.transpose(1, 0, 2))
+
+
+def _take_piece(sequences: Array, first: int, group: int, start: int, chunk: int) -> Array:
+    """Return a piece of ``group`` sequences and ``chunk`` steps; the last ones are repeated at the end."""
+    rows = np.minimum(np.arange(first, first + group), len(sequences) - 1)
+    steps = np.minimum(np.arange(start, start + chunk), sequences.shape[1] - 1)
+    return sequences[rows][:, steps]
+
+
+def _count_uses(trace: ValueTrace) -> dict[str, int]:
+    uses = {trace.result: 1}
+    for step in trace.steps:
+        for name in step.inputs:
+            uses[name] = uses.get(name, 0) + 1
+    return uses
+
+
+def _run_step(
+    step: GraphStep, values: dict[str, Any], constants: Mapping[str, OnnxConstant], budget: EvaluationBudget
+) -> None:
+    """Compute a node, and add its outputs to ``values``."""
+    given = {name: values[name] if name in values else _widen(constants[name]) for name in step.inputs if name}
+    try:
+        inputs = [given[name] if name else None for name in step.inputs]
+        budget.spend(*bound_node(step.operator, step.attributes, inputs))
+        made = evaluate_node(step.node, step.opset, given)
+    except EvaluationError as error:
+        raise DataError(f"{step.label} cannot be computed ({quote(str(error), 100)})") from error
+    for name, value in zip(step.outputs, made, strict=True):
+        if name and value is None:
+            raise DataError(f"{step.label} makes no numbers")
+        if name:
+            values[name] = value
+
+
+def _widen(constant: OnnxConstant) -> Array:
+    array = constant.decode(constant.load())
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
+
+
+# Finding the feeds
+
+
+def find_feeds(arrays: NamedArrays, paths: Sequence[str]) -> dict[str, Feed | UnknownFeed]:
+    """Return what feeds the recurrent nodes at ``paths``; no entry for those that read the model's input."""
+    nodes = group_nodes(arrays)
+    finder = _FeedFinder(nodes, find_calls(nodes), set(paths))
+    feeds = {path: feed for path in paths if (feed := finder.find(path)) is not None}
+    circular = _find_circles(feeds)
+    return {
+        path: UnknownFeed(f"{quote(path)} feeds itself in the graph") if path in circular else feed
+        for path, feed in feeds.items()
+    }
+
+
+def _find_circles(feeds: Mapping[str, Feed | UnknownFeed]) -> set[str]:
+    """Return the networks whose sources cannot all be computed before them."""
+    left = {path: set(feed.sources) & set(feeds) for path, feed in feeds.items() if isinstance(feed, Feed)}
+    while ready := {path for path, sources in left.items() if not sources & set(left)}:
+        left = {path: sources for path, sources in left.items() if path not in ready}
+    return set(left)
+
+
+@dataclass
+class _FeedFinder:
+    """Finds the feeds of one file."""
+
+    nodes: Mapping[str, Mapping[str, StoredArray]]
+    calls: Mapping[str, NodeCalls]
+    paths: set[str]
+    budget: EvaluationBudget = field(
+        default_factory=lambda: EvaluationBudget(work=_MAX_PROBE_WORK, nodes=_MAX_PROBE_NODES)
+    )
+
+    def __post_init__(self) -> None:
+        self._layers_of_nodes = {
+            name: (path, name in calls.agreeing) for path, calls in self.calls.items() for name in calls.names
+        }
+        self._used_inputs = sorted(
+            {
+                given.name
+                for path in self.paths
+                for given in self._get_place(path).trace.inputs
+                if given.is_float and not given.shape_only
+            }
+        )
+
+    def _get_place(self, path: str) -> RecurrentPlace:
+        place: RecurrentPlace = self.nodes[path]["R"].metadata["place"]
+        return place
+
+    def find(self, path: str) -> Feed | UnknownFeed | None:
+        """Return what feeds the node at ``path``; None if it reads an input of the model as it is."""
+        trace = self._get_place(path).trace
+        try:
+            return self._find(path, trace)
+        except DataError as error:
+            return UnknownFeed(str(error))
+
+    def _find(self, path: str, trace: ValueTrace) -> Feed | None:
+        if trace.obstacle:
+            raise DataError(trace.obstacle)
+        layers = tuple(self._wire_layers(trace))
+        used = [given for given in trace.inputs if not given.shape_only]
+        if not layers and not used:
+            raise DataError("it receives constants of the file")
+        several = f"the model has several inputs, {', '.join(map(quote, self._used_inputs))}"
+        if len(used) > 1:
+            raise DataError(several)
+        computation, direct = self._find_axes(path, trace, layers)
+        if direct:
+            return None
+        if used and len(self._used_inputs) > 1:
+            raise DataError(several)
+        sources = tuple(dict.fromkeys(wire.source for wire in layers))
+        through = tuple(step.label for step in trace.steps if step.operator not in _PLUMBING_OPERATORS)
+        features = next((wire.features for wire in computation.inputs if not wire.shape_only), None)
+        return Feed((*sources, *((MODEL_INPUT,) if used else ())), computation, through, features)
+
+    def _wire_layers(self, trace: ValueTrace) -> Iterator[LayerWire]:
+        """Yield where recurrent nodes enter; `DataError` if their outputs in the model are not known."""
+        for output in trace.layers:
+            name = normalize_name(f"{output.layer}/R").removesuffix("/R")
+            path, agrees = self._layers_of_nodes.get(name, (name, True))
+            if path not in self.paths:
+                raise DataError(f"{quote(output.layer)} before it is not read")
+            if not agrees:
+                raise DataError(f"{quote(output.layer)} before it calls {quote(path)} again, with other inputs")
+            place, metadata = self._get_place(path), self.nodes[path]["R"].metadata
+            if place.initial_layers:
+                raise DataError(f"{quote(output.layer)} before it starts from a state {place.initial_state}")
+            if output.output == "Y_c":
+                raise DataError(f"it receives the cell state of {quote(output.layer)}")
+            attributes = metadata["attributes"]
+            direction = str(attributes.get("direction", "forward"))
+            yield LayerWire(output.value, path, output.output, direction, bool(attributes.get("layout", 0)))
+
+    def _find_axes(
+        self, path: str, trace: ValueTrace, layers: tuple[LayerWire, ...]
+    ) -> tuple[GraphComputation, bool]:
+        """Return the computation with the axes that fit, and whether it hands on the model's input as it is.
+
+        Raises
+        ------
+        DataError
+            If no axes fit.
+        """
+        members = self.nodes[path]
+        features = members["W"].shape[-1]
+        batch_first = bool(members["R"].metadata["attributes"].get("layout", 0))
+        problems: list[str] = []
+        for axes, sequences, steps in _list_attempts(trace.inputs):
+            wires = tuple(
+                InputWire(given.value, own, given.shape_only, _find_features(given, own, features))
+                for given, own in zip(trace.inputs, axes, strict=True)
+            )
+            computation = GraphComputation(trace, layers, wires, batch_first, sequences, steps)
+            try:
+                return computation, self._probe(computation, features)
+            except DataError as error:
+                problems.append(str(error))
+        raise DataError(problems[0] if problems else _describe_inputs(trace.inputs))
+
+    def _probe(self, computation: GraphComputation, features: int) -> bool:
+        """Return whether a computation hands on the model's input as it is; `DataError` if it does not fit."""
+        count = computation.sequences or _PROBE_SEQUENCES
+        steps = computation.steps or _PROBE_STEPS
+        draw = np.random.default_rng(0)
+        sizes = {wire.source: self._get_output_size(wire.source) for wire in computation.layers}
+        sizes |= {MODEL_INPUT: wire.features for wire in computation.inputs if not wire.shape_only}
+        if count * steps * max(sizes.values(), default=0) > _MAX_PROBE_ENTRIES:
+            raise DataError(f"its graph is fixed to {count} sequences of {steps} steps, which is too much to follow")
+        outputs = {name: draw.standard_normal((count, steps, size)) for name, size in sizes.items()}
+
+        stored = sum(prod(constant.shape) for constant in computation.trace.constants.values())
+
+        def run(changed: Mapping[str, Array]) -> Array:
+            self.budget.bytes = _MAX_PROBE_BYTES + 2 * _WIDEST_ENTRY_BYTES * stored
+            return computation.compute(changed, self.budget)
+
+        plain = run(outputs)
+        if plain.shape != (count, steps, features):
+            expected = (count, steps, features)
+            raise DataError(f"its graph makes sequences of shape {plain.shape} of {expected[:2]}; expected {expected}")
+        order = np.roll(np.arange(count), 1)
+        if count > 1 and not _agree(run({name: rows[order] for name, rows in outputs.items()}), plain[order]):
+            raise DataError("its graph mixes the sequences of a batch")
+        if computation.steps > 1:
+            self._check_steps_alone(outputs, plain, run, steps)
+        given = outputs.get(MODEL_INPUT)
+        return given is not None and len(outputs) == 1 and given.shape == plain.shape and bool(np.all(given == plain))
+
+    def _check_steps_alone(self, outputs: Any, plain: Array, run: Any, steps: int) -> None:
+        order = np.roll(np.arange(steps), 1)
+        order[[0, -1]] = order[[-1, 0]]
+        moved = run({name: rows[:, order] for name, rows in outputs.items()})
+        changed = {name: rows.copy() for name, rows in outputs.items()}
+        for rows in changed.values():
+            rows[:, steps // 2] += 1.0
+        differs = np.delete(run(changed) != plain, steps // 2, axis=1)
+        if not _agree(moved, plain[:, order]) or differs.any():
+            raise DataError(f"its graph is fixed to sequences of {steps} steps")
+
+    def _get_output_size(self, path: str) -> int:
+        directions, _, size = self.nodes[path]["R"].shape
+        return directions * size
+
+
+def _agree(one: Array, other: Array) -> bool:
+    return one.shape == other.shape and bool(
+        np.allclose(one, other, rtol=_PROBE_TOLERANCE, atol=_PROBE_TOLERANCE * max(1.0, float(np.abs(other).max(initial=0.0))))
+    )
+
+
+def _list_axes(given: GraphInput) -> Sequence[str]:
+    """Return the axes that an input may have."""
+    dimensions = 3 if given.shape is None else len(given.shape)
+    return _INPUT_AXES.get(dimensions, ())
+
+
+def _find_features(given: GraphInput, axes: str, otherwise: int) -> int:
+    """Return the features of an input: as the model states them, else those of the node."""
+    stated = None if given.shape is None or "F" not in axes else given.shape[axes.index("F")]
+    return 1 if "F" not in axes else stated or otherwise
+
+
+def _list_attempts(inputs: Sequence[GraphInput]) -> list[tuple[tuple[str, ...], int, int]]:
+    """Return what to try: the axes of each input, and the numbers of sequences and steps to which the graph is fixed.
+
+    0 is any number. What the graph leaves free comes first. A single step comes last, as almost all fits it.
+    """
+    if len(inputs) > _MAX_TRACED_INPUTS:
+        return []
+    attempts = []
+    for axes in product(*map(_list_axes, inputs)):
+        fixed = {"B": 0, "T": 0}
+        for given, own in zip(inputs, axes, strict=True):
+            fixed |= {axis: size for axis, size in zip(own, given.shape or (), strict=False) if size}
+        count, steps = fixed["B"], fixed["T"]
+        sizes = [(0, 0), (1, 0), (count, 0), (0, steps), (1, steps), (count, steps)]
+        attempts += [(own_steps == 1, rank, axes, (own_count, own_steps)) for rank, (own_count, own_steps) in enumerate(sizes)]
+    attempts.sort(key=lambda attempt: attempt[:2])
+    return list(dict.fromkeys((axes, *sizes) for _, _, axes, sizes in attempts))
+
+
+def _describe_inputs(inputs: Sequence[GraphInput]) -> str:
+    listed = ", ".join(f"{quote(given.name)} of shape {given.shape}" for given in inputs)
+    return f"the axes of the model's input {listed} are not known"
