@@ -274,7 +274,8 @@ def _find_networks(
         _check_ambiguity(claims)
         networks, remarks = _build_networks(claims, arrays)
         if not networks:
-            raise DataError(_describe_absence(arrays, remarks, [layout] if layout else LAYOUTS))
+            tried = list(_choose_layouts(arrays, layout))
+            raise DataError(_describe_absence(arrays, (*contents_remarks, *remarks), tried))
     return Checkpoint(source, networks, (*contents_remarks, *remarks), frozenset(assumptions.left_open))
 
 
@@ -283,7 +284,8 @@ def _choose_layouts(arrays: NamedArrays, layout: str | None) -> Iterable[str]:
     if layout is not None:
         return [layout]
     keys = {key for array in arrays.values() for key in array.metadata}
-    return [name for name, signs in LAYOUT_SIGNS.items() if signs.metadata_key in keys] or LAYOUTS
+    declared = [name for name, signs in LAYOUT_SIGNS.items() if signs.metadata_key in keys]
+    return declared or [name for name, signs in LAYOUT_SIGNS.items() if not signs.on_request]
 
 
 def _check_ambiguity(claims: Sequence[tuple[str, NetworkClaim]]) -> None:

@@ -23,10 +23,11 @@ def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[Net
         whole = rows == 4 * size or (rows == 3 * size and "bias_n" in members)
         if whole and {"weight_ih", "weight_hh", "bias"} <= set(members):
             names = frozenset(array.name for array in members.values())
-            yield NetworkClaim(path, names, partial(_build_levels, members))
+            yield NetworkClaim(path, names, partial(build_levels, members))
 
 
-def _build_levels(members: NamedArrays) -> Levels:
+def build_levels(members: NamedArrays) -> Levels:
+    """Return the only level of a network: the cell that ``members`` form."""
     return ((NetworkLayer(_build_cell(members), "equinox", tuple(members.values())),),)
 
 

@@ -10,6 +10,8 @@ from gradflow.printable import describe_argument
 from gradflow.readers import READERS
 from gradflow.readers.array_key import select_array
 from gradflow.readers.contents import FileContents
+from gradflow.readers.file_sets import locate_file_set, read_file_set
+from gradflow.readers.folders import choose_checkpoint
 from gradflow.readers.literal import (
     LITERAL_EXAMPLE,
     MAX_QUOTED_LITERAL,
@@ -18,7 +20,7 @@ from gradflow.readers.literal import (
     read_literal,
 )
 from gradflow.readers.messages import prefix_errors, quote
-from gradflow.readers.source import Source, open_source
+from gradflow.readers.source import Source, as_path, open_source
 from gradflow.readers.stored_array import NumberArray, StoredArray
 from gradflow.readers.unsupported import explain_refusal, explain_text
 from gradflow.registry import lookup
@@ -58,9 +60,7 @@ def read_arrays(source: str | os.PathLike[str]) -> dict[str, StoredArray]:
     ...     {name: array.shape for name, array in arrays.items()}, arrays["b"].read_numbers()
     ({'a': (2, 2), 'b': (3,)}, array([0., 1., 2.]))
     """
-    origin = open_source(source)
-    with prefix_errors(origin.name):
-        return _read_recognized(origin).arrays
+    return _read_contents(source).arrays
 
 
 def read_named_arrays(source: str | os.PathLike[str]) -> FileContents:
@@ -71,10 +71,37 @@ def read_named_arrays(source: str | os.PathLike[str]) -> FileContents:
     DataError
         If the file is text other than JSON, and as for `read_arrays`.
     """
-    origin = open_source(source)
+    return _read_contents(source, named=True)
+
+
+def read_single_file(origin: Source) -> FileContents:
+    """Return what the first reader that recognizes ``origin`` finds in it, but refuse text.
+
+    Raises
+    ------
+    DataError
+        If the file is text other than JSON, and as for `read_arrays`.
+    """
     with prefix_errors(origin.name):
         if _recognize(origin) == "text":
             raise DataError(explain_text(origin))
+        return _read_recognized(origin)
+
+
+def _read_contents(source: str | os.PathLike[str], *, named: bool = False) -> FileContents:
+    """Return the contents of a file, of several files that belong together, or of the only ones in a folder."""
+    path = as_path(source)
+    file_set = None if path is None else locate_file_set(path)
+    if path is not None and file_set is not None:
+        with prefix_errors(str(path)):
+            return read_file_set(file_set.kind, path)
+    if path is not None and path.is_dir():
+        with prefix_errors(str(path)):
+            return _read_contents(choose_checkpoint(path), named=named)
+    origin = open_source(source)
+    if named:
+        return read_single_file(origin)
+    with prefix_errors(origin.name):
         return _read_recognized(origin)
 
 

@@ -1,10 +1,14 @@
-"""Containers that gradflow recognizes but does not read, each with advice on what to do instead."""
+"""Formats that gradflow recognizes but does not read, each with advice on what to do instead."""
+
+from collections.abc import Iterable
+from typing import NamedTuple
 
 from gradflow.readers import CHECKPOINT_SUFFIXES
 from gradflow.readers.decoding import decode_beginning, describe_non_text
 from gradflow.readers.messages import quote
 from gradflow.readers.source import Source
 
+_MATLAB_ADVICE = "MATLAB v7.3 (HDF5) is not read; save from MATLAB with -v7, or export the arrays as .npy"
 _PICKLE_ADVICE = (
     "pickles are not read, because unpickling runs their code; save the arrays as .npy or .safetensors"
 )
@@ -12,22 +16,139 @@ _OLD_TORCH_ADVICE = (
     "files of torch before 1.6 are pickles and are not read; save it again: "
     "torch.save(torch.load(OLD, weights_only=True), NEW)"
 )
-_MATLAB_ADVICE = "MATLAB v7.3 (HDF5) is not read; save from MATLAB with -v7, or export the arrays as .npy"
+_UNPACK_ADVICE = "unpack it and name the checkpoint inside"
+_EXPORT_ADVICE = "load the model where it was made, and save its arrays by name as .npz or .safetensors"
+_PICTURE_ADVICE = "is a picture, not a checkpoint"
 
-# First bytes → message; longer signatures come first. A pickle starts with its protocol, 2 to 5.
-_UNSUPPORTED_SIGNATURES = {
-    b"MATLAB 7.3 MAT-file": _MATLAB_ADVICE,
+
+class UnsupportedFormat(NamedTuple):
+    """A format that is not read.
+
+    Attributes
+    ----------
+    message : str
+        What the file is, and what to do. It follows the name of the file.
+    signature : bytes
+        What stands at ``offset``. Empty if only the suffix tells the format.
+    offset : int
+        Where the signature stands.
+    suffixes : tuple of str
+        The suffixes of the format, if it has no signature.
+    """
+
+    message: str
+    signature: bytes = b""
+    offset: int = 0
+    suffixes: tuple[str, ...] = ()
+
+
+# Suffixes come before the signatures of what such files consist of, and longer signatures before shorter ones.
+UNSUPPORTED_FORMATS = (
+    UnsupportedFormat(
+        "is a part of a torch.distributed checkpoint, which is not read; join the parts: "
+        "torch.distributed.checkpoint.format_utils.dcp_to_torch_save(FOLDER, FILE)",
+        suffixes=(".distcp",),
+    ),
+    UnsupportedFormat(
+        "is a checkpoint of PaddlePaddle, a pickle, which is not read; save its arrays: "
+        "np.savez(NEW, **{name: array.numpy() for name, array in paddle.load(OLD).items()})",
+        suffixes=(".pdparams", ".pdopt", ".pdiparams"),
+    ),
+    UnsupportedFormat(
+        "is a pickle of joblib, which is not read, because unpickling runs its code; save the arrays as .npz",
+        suffixes=(".joblib",),
+    ),
+    UnsupportedFormat(
+        "is a file of R, which is not read; export the arrays from R, for example with RcppCNPy::npySave",
+        suffixes=(".rds", ".rdata"),
+    ),
+    UnsupportedFormat(
+        "is a file of Julia, which is not read; save the arrays with NPZ.jl: npzwrite(FILE, Dict(NAME => ARRAY))",
+        suffixes=(".jld2", ".jld", ".bson"),
+    ),
+    UnsupportedFormat(
+        "is a file of Julia (JLD2), which is not read; save the arrays with NPZ.jl: "
+        "npzwrite(FILE, Dict(NAME => ARRAY))",
+        b"HDF5-based Julia Data Format",
+    ),
+    UnsupportedFormat(
+        "is a TensorFlow Lite model, which is not read; name the model from which it was converted (SavedModel, "
+        ".keras or .h5)",
+        b"TFL3",
+        4,
+    ),
+    UnsupportedFormat(
+        "is a graph of TensorFlow, a program that is not run; name the folder of the SavedModel, or save the weights: "
+        "tf.train.Checkpoint(model=model).write(FILE)",
+        suffixes=(".pb", ".pbtxt", ".meta"),
+    ),
+    UnsupportedFormat(
+        "is a model of Core ML, which is not read; name the model from which it was converted",
+        suffixes=(".mlmodel", ".mlpackage"),
+    ),
+    UnsupportedFormat(f"is a model of Caffe, which is not read; {_EXPORT_ADVICE}", suffixes=(".caffemodel",)),
+    UnsupportedFormat(
+        "is a model of CNTK, which is not read; export it: model.save(FILE, format=cntk.ModelFormat.ONNX)",
+        suffixes=(".cntk", ".dnn"),
+    ),
+    UnsupportedFormat(
+        "is a list of arrays of MXNet, which is not read; save them: np.savez(NEW, **{name: array.asnumpy() for name, "
+        "array in mx.nd.load(OLD).items()})",
+        b"\x12\x01\0\0\0\0\0\0",
+    ),
+    UnsupportedFormat(
+        "is an engine of TensorRT, which is made for one GPU and is not read; name the ONNX file from which it was built",
+        b"ftrt",
+    ),
+    UnsupportedFormat(
+        "is an engine of TensorRT, which is made for one GPU and is not read; name the ONNX file from which it was built",
+        b"ptrt",
+    ),
+    UnsupportedFormat(f"is a GGUF file, which is not read; {_EXPORT_ADVICE}", b"GGUF"),
+    UnsupportedFormat("is a Parquet file, a table and not a checkpoint; save the arrays as .npz", b"PAR1"),
+    UnsupportedFormat(_MATLAB_ADVICE, b"MATLAB 7.3 MAT-file"),
     # the magic number at the start of an old torch file
-    b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.": _OLD_TORCH_ADVICE,
-    b"\x80\x02": _PICKLE_ADVICE,
-    b"\x80\x03": _PICKLE_ADVICE,
-    b"\x80\x04": _PICKLE_ADVICE,
-    b"\x80\x05": _PICKLE_ADVICE,
-    b"\x1f\x8b": "gzip files are not read; unpack it first: `gzip -dc FILE | gradflow ... -`",
-}
-_TAR_SIGNATURE_OFFSET = 257
+    UnsupportedFormat(_OLD_TORCH_ADVICE, b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19."),
+    # A pickle starts with its protocol, 2 to 5.
+    *(UnsupportedFormat(_PICKLE_ADVICE, bytes([0x80, protocol])) for protocol in range(2, 6)),
+    UnsupportedFormat(
+        "gzip files are not read; unpack it first: `gzip -dc FILE | gradflow ... -`", b"\x1f\x8b"
+    ),
+    UnsupportedFormat("bzip2 files are not read; unpack it first: `bzip2 -dc FILE | gradflow ... -`", b"BZh"),
+    UnsupportedFormat(
+        "xz files are not read; unpack it first: `xz -dc FILE | gradflow ... -`", b"\xfd7zXZ\0"
+    ),
+    UnsupportedFormat(
+        "zstd files are not read; unpack it first: `zstd -dc FILE | gradflow ... -`", b"\x28\xb5\x2f\xfd"
+    ),
+    UnsupportedFormat(f"7z archives are not read; {_UNPACK_ADVICE}", b"7z\xbc\xaf\x27\x1c"),
+    UnsupportedFormat(f"rar archives are not read; {_UNPACK_ADVICE}", b"Rar!\x1a\x07"),
+    UnsupportedFormat(
+        f"tar archives are not read; unpack it. If torch wrote it: {_OLD_TORCH_ADVICE}", b"ustar", 257
+    ),
+)
+# What may lie beside a checkpoint and is none.
+_OTHER_FORMATS = (
+    UnsupportedFormat(_PICTURE_ADVICE, b"\x89PNG\r\n"),
+    UnsupportedFormat(_PICTURE_ADVICE, b"\xff\xd8\xff"),
+    UnsupportedFormat(_PICTURE_ADVICE, b"GIF8"),
+    UnsupportedFormat("is a PDF document, not a checkpoint", b"%PDF-"),
+)
 _LFS_POINTER_START = b"version https://git-lfs.github.com/"
+_WEB_PAGE_STARTS = ("<!doctype html", "<html")
 _MAX_SHOWN_TEXT = 30
+
+
+def name_unsupported(source: Source) -> str:
+    """Return what a file in a known format that is not read is, and what to do; else an empty text.
+
+    Examples
+    --------
+    >>> from gradflow.readers.source import wrap_bytes
+    >>> name_unsupported(wrap_bytes("model.gguf", b"GGUF\x03\0\0\0"))[:37]
+    'is a GGUF file, which is not read; lo'
+    """
+    return _find_message(source, UNSUPPORTED_FORMATS)
 
 
 def explain_refusal(source: Source) -> str:
@@ -39,12 +160,7 @@ def explain_refusal(source: Source) -> str:
     >>> explain_refusal(wrap_bytes("model.pkl", b"\x80\x04\x95"))[:20]
     'pickles are not read'
     """
-    for magic, message in _UNSUPPORTED_SIGNATURES.items():
-        if source.head.startswith(magic):
-            return message
-    if source.head[_TAR_SIGNATURE_OFFSET:].startswith(b"ustar"):
-        return f"tar archives are not read; unpack it. If torch wrote it: {_OLD_TORCH_ADVICE}"
-    return describe_non_text("its first bytes are not characters")
+    return _name_any(source) or describe_non_text("its first bytes are not characters")
 
 
 def explain_text(source: Source) -> str:
@@ -56,10 +172,25 @@ def explain_text(source: Source) -> str:
     >>> explain_text(wrap_bytes("model.pt", b"hello"))[:56]
     "is text that starts with 'hello', not a checkpoint; expe"
     """
-    if source.head.startswith(_LFS_POINTER_START):
-        return "is a pointer of Git LFS, not the checkpoint itself; fetch it with git lfs pull"
     beginning = (decode_beginning(source.head) or "").strip().partition("\n")[0].strip()
-    return (
+    return _name_any(source) or (
         f"is text that starts with {quote(beginning, _MAX_SHOWN_TEXT)}, not a checkpoint; expected a file "
         f"with named arrays ({', '.join(CHECKPOINT_SUFFIXES)})"
     )
+
+
+def _name_any(source: Source) -> str:
+    message = name_unsupported(source) or _find_message(source, _OTHER_FORMATS)
+    if source.head.startswith(_LFS_POINTER_START):
+        return "is a pointer of Git LFS, not the checkpoint itself; fetch it with git lfs pull"
+    if (decode_beginning(source.head) or "").lstrip()[:20].lower().startswith(_WEB_PAGE_STARTS):
+        return "is a web page, not a checkpoint; a login or an error page may stand in its place, download it again"
+    return message
+
+
+def _find_message(source: Source, formats: Iterable[UnsupportedFormat]) -> str:
+    for known in formats:
+        named = source.name.lower().endswith(known.suffixes)
+        if named if known.suffixes else source.head[known.offset :].startswith(known.signature):
+            return known.message
+    return ""
