@@ -1,8 +1,8 @@
 """Equinox without names: cells are found by the shapes of arrays that follow one another.
 
-An LSTMCell has ``weight_ih`` (4H, I), ``weight_hh`` (4H, H) and ``bias`` (4H). A GRUCell has ``weight_ih`` (3H, I),
-``weight_hh`` (3H, H), ``bias`` (3H) and ``bias_n`` (H). `tree_serialise_leaves` writes them in this order. A cell
-without bias cannot be told from other matrices.
+An LSTMCell has ``weight_ih`` (4H, I), ``weight_hh`` (4H, H) and ``bias`` (4H). A GRUCell has ``weight_ih``
+(3H, I), ``weight_hh`` (3H, H), ``bias`` (3H) and ``bias_n`` (H). ``tree_serialise_leaves`` writes them in this
+order. A cell without bias cannot be told from other matrices.
 """
 
 from collections.abc import Iterator, Sequence
@@ -19,7 +19,7 @@ _FIELD_NAMES = ("weight_ih", "weight_hh", "bias", "bias_n")
 
 
 def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[NetworkClaim]:  # noqa: ARG001 - nothing is left open
-    """Yield a network for every run of arrays that have the shapes of a cell, named after the first of them."""
+    """Yield a network for every run of arrays with the shapes of a cell, named after the first of them."""
     listed = list(arrays.values())
     place = 0
     while place < len(listed):
@@ -28,8 +28,8 @@ def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[Net
             run = listed[place : place + count]
             members = dict(zip(_FIELD_NAMES, run, strict=False))
             remark = (
-                f"{quote(run[0].name)} to {quote(run[-1].name)} have no names and are taken, by their shapes and order, "
-                f"for {', '.join(members)}"
+                f"{quote(run[0].name)} to {quote(run[-1].name)} have no names and are taken, by their "
+                f"shapes and order, for {', '.join(members)}"
             )
             names = frozenset(array.name for array in run)
             yield NetworkClaim(run[0].name, names, partial(build_levels, members), (remark,))

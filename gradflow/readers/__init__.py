@@ -25,7 +25,7 @@ class Container(NamedTuple):
         The function that says by the content of a file in a directory whether it is a checkpoint, as
         ``"module:function"``. Empty if only its suffix can say it.
     written_by : str
-        The calls that write checkpoints of this form, for the documentation. Empty if it holds no checkpoints.
+        The calls that write checkpoints of this form, for the documentation. Empty if it holds none.
     several_files : bool
         Whether a checkpoint is several files.
     """

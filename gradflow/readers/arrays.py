@@ -89,7 +89,7 @@ def read_single_file(origin: Source) -> FileContents:
 
 
 def _read_contents(source: str | os.PathLike[str], *, named: bool = False) -> FileContents:
-    """Return the contents of a file, of several files that belong together, or of the only ones in a folder."""
+    """Return the contents of a file, of files that belong together, or of the only checkpoint in a folder."""
     path = as_path(source)
     file_set = None if path is None else locate_file_set(path)
     if path is not None and file_set is not None:
@@ -146,7 +146,11 @@ def read_array(
     array([[2., 3.],
            [4., 5.]])
     """
-    return _read_source(open_source(source), key, _check_dimensions(dimensions))
+    counts = _check_dimensions(dimensions)
+    path = as_path(source)
+    if path is None or (locate_file_set(path) is None and not path.is_dir()):
+        return _read_source(open_source(source), key, counts)
+    return _read_selected(str(path), _read_contents(source).arrays, key, counts)
 
 
 def read_matrix(text: str | os.PathLike[str], key: str | None = None) -> NumberArray:
@@ -192,7 +196,7 @@ def read_matrix(text: str | os.PathLike[str], key: str | None = None) -> NumberA
         except DataError as no_file:
             raise DataError(_describe_neither(text, no_file, no_literal)) from no_literal
         return _read_source(file, key, (2,))
-    return _read_selected(literal, arrays, key, (2,))
+    return _read_selected(literal.name, arrays, key, (2,))
 
 
 def _check_dimensions(dimensions: Any) -> list[int]:
@@ -211,7 +215,7 @@ def _check_dimensions(dimensions: Any) -> list[int]:
 def _read_source(source: Source, key: str | None, dimensions: Collection[int]) -> NumberArray:
     with prefix_errors(source.name):
         arrays = _read_recognized(source).arrays
-    return _read_selected(source, arrays, key, dimensions)
+    return _read_selected(source.name, arrays, key, dimensions)
 
 
 def _read_recognized(source: Source) -> FileContents:
@@ -230,9 +234,9 @@ def _recognize(source: Source) -> str:
 
 
 def _read_selected(
-    source: Source, arrays: dict[str, StoredArray], key: str | None, dimensions: Collection[int]
+    origin: str, arrays: dict[str, StoredArray], key: str | None, dimensions: Collection[int]
 ) -> NumberArray:
-    with prefix_errors(source.name):
+    with prefix_errors(origin):
         stored, window = select_array(arrays, key)
     return stored.read_numbers(window, dimensions)
 

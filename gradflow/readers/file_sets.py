@@ -1,8 +1,8 @@
 """Checkpoints in several files: which files belong together, and the reader that joins them.
 
-A reader of several files is a module with two functions. ``locate(path)`` returns the path that stands for the
-whole checkpoint if ``path`` belongs to one, else None. ``read_files(path)`` returns the `FileContents` of the
-whole.
+A reader of several files is a module with two functions. ``locate(path)`` returns the path that stands for
+the whole checkpoint if ``path`` belongs to one, else None. ``read_files(path)`` returns the `FileContents` of
+the whole.
 """
 
 from pathlib import Path

@@ -1,10 +1,11 @@
-"""Flax's ``to_bytes``: msgpack (https://github.com/msgpack/msgpack/blob/master/spec.md) of nested dicts of arrays.
+"""Flax's ``to_bytes``: msgpack of nested dicts of arrays.
 
-An array is an extension of type 1: a msgpack of its shape, its type and its bytes. One of over 1 GiB is a dict of
-chunks. The names of nested dicts are joined by dots.
+An array is an extension of type 1: a msgpack of its shape, its type and its bytes. One of over 1 GiB is a dict
+of chunks. The names of nested dicts are joined by dots.
 
-A reader of our own, because the ``msgpack`` package builds everything in memory before it returns: 70 bytes and
-more for each byte of a hostile file, and all arrays of a large one.
+This is a reader of our own, because the ``msgpack`` package builds everything in memory before it returns: all
+arrays of a large file, and 60 bytes for each byte of a hostile one. The format is described at
+https://github.com/msgpack/msgpack/blob/master/spec.md.
 """
 
 import math
@@ -50,13 +51,14 @@ _Path: TypeAlias = tuple[str, ...]
 class _MsgpackValue(NamedTuple):
     """A value at ``start``: its kind, and where its content starts and ends.
 
-    ``count`` is the number of items of a list or dict, the value of a whole number, or the type of an extension.
+    ``number`` is the number of items of a list or dict, the value of a whole number, or the type of an
+    extension.
     """
 
     kind: str
     start: int
     end: int
-    count: int = 0
+    number: int = 0
 
 
 class _FlaxArray(NamedTuple):
@@ -73,7 +75,7 @@ def recognizes(source: Source) -> bool:
     head = memoryview(source.head)
     try:
         first = _parse_value(head, 0)
-        if first.kind != "dict" or not first.count:
+        if first.kind != "dict" or not first.number:
             return False
         name = _parse_value(head, first.end)
         return name.kind == "text" and _decode_key(head, name).isprintable()
@@ -89,7 +91,7 @@ def read(source: Source) -> FileContents:
     DataError
         If the file is damaged or holds no array of Flax, or if two arrays have the same name.
     """
-    data = memoryview(source.map_array(np.uint8, (source.size,), 0))
+    data = source.map_array(np.uint8, (source.size,), 0).data
     arrays: dict[str, StoredArray] = {}
     for path, parts in _collect_arrays(data).items():
         name = ".".join(path)
@@ -117,8 +119,8 @@ def _collect_arrays(data: memoryview) -> dict[_Path, tuple[tuple[int, ...], list
         if path[-1:] == (_CHUNKED_MARK,):
             chunked.add(path[:-1])
         elif value.kind == "integer" and path[-2:-1] == (_CHUNK_SHAPE,):
-            sizes[path] = value.count
-        elif value.kind == "extension" and value.count in _ARRAY_EXTENSIONS:
+            sizes[path] = value.number
+        elif value.kind == "extension" and value.number in _ARRAY_EXTENSIONS:
             array = _parse_array(data, value)
             if path in whole:
                 raise DataError(f"holds two arrays named {quote('.'.join(path))}; expected each name once")
@@ -133,7 +135,7 @@ def _collect_arrays(data: memoryview) -> dict[_Path, tuple[tuple[int, ...], list
 
 def _take_numbered(values: dict[_Path, Any], path: _Path) -> list[Any]:
     """Remove and return the values below ``path`` that are numbered from 0."""
-    taken = []
+    taken: list[Any] = []
     while (*path, str(len(taken))) in values:
         taken.append(values.pop((*path, str(len(taken)))))
     return taken
@@ -162,13 +164,13 @@ def _walk_values(data: memoryview) -> Iterator[tuple[_Path, _MsgpackValue]]:
         position = value.end
         if value.kind in ("list", "dict"):
             # Each item takes at least one byte, so a count beyond the end is damage.
-            if value.count > len(data) - position or len(parents) >= MAX_MSGPACK_DEPTH:
+            if value.number > len(data) - position or len(parents) >= MAX_MSGPACK_DEPTH:
                 raise report_damage(
-                    f"a {value.kind} of {value.count} items at byte {value.start} is cut short, or nested deep"
+                    f"a {value.kind} of {value.number} items at byte {value.start} is cut short, or too deep"
                 )
             if sum(map(len, path)) > MAX_NAME_CHARACTERS:
                 raise report_damage(f"an array has a name of over {MAX_NAME_CHARACTERS} characters")
-            parents.append([value.kind, value.count, value.count])
+            parents.append([value.kind, value.number, value.number])
         else:
             yield tuple(path), value
             if path:
@@ -240,7 +242,7 @@ def _read_integer(data: memoryview, position: int, width: int) -> int:
 
 def _decode_key(data: memoryview, key: _MsgpackValue) -> str:
     if key.kind == "integer":
-        return str(key.count)
+        return str(key.number)
     if key.kind != "text" or key.end - key.start > MAX_KEY_BYTES:
         raise DataError(
             f"is msgpack with a name at byte {key.start} that is no short text; expected what "
@@ -257,13 +259,13 @@ def _parse_array(data: memoryview, extension: _MsgpackValue) -> _FlaxArray:
     inner = data[extension.start : extension.end]
     outer = _parse_value(inner, 0)
     shape_list = _parse_value(inner, outer.end)
-    if (outer.kind, outer.count, shape_list.kind) != ("list", 3, "list"):
+    if (outer.kind, outer.number, shape_list.kind) != ("list", 3, "list"):
         raise report_damage(f"the extension at byte {extension.start} is not an array of Flax")
     shape, position = [], shape_list.end
-    for _ in range(shape_list.count):
+    for _ in range(shape_list.number):
         size = _parse_value(inner, position)
         position = size.end
-        shape.append(size.count if size.kind == "integer" else -1)
+        shape.append(size.number if size.kind == "integer" else -1)
     count_bytes(shape, 1)
     dtype = _parse_value(inner, position)
     content = _parse_value(inner, dtype.end)
@@ -287,7 +289,7 @@ def _describe_array(
     sizes = [count_bytes(part.shape, stored.itemsize) for part in parts]
     if sizes != [part.size for part in parts] or sum(sizes) != expected:
         raise report_damage(
-            f"shape {shape} and type {dtype} take {expected} bytes; expected {sum(part.size for part in parts)}"
+            f"shape {shape} and type {dtype} take {expected} bytes, but {sum(part.size for part in parts)} are there"
         )
     load = partial(_load_parts, source, stored, shape, parts)
     return StoredArray(source.name, name, shape, dtype, load, ENTRY_TYPES[dtype].decode)

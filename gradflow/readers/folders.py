@@ -17,8 +17,8 @@ MAX_LISTED_CHECKPOINTS = 6
 def list_checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints in a directory and in those below it, sorted by path.
 
-    Of each file only the beginning is read. A file is a checkpoint if a container of checkpoints recognizes its
-    content, or if it has the suffix of one, be it damaged or not. The files of one checkpoint are one path.
+    Of each file only the beginning is read. A file is a checkpoint if a container of checkpoints recognizes
+    its content, or if it has the suffix of one, be it damaged or not. The files of one checkpoint are one path.
     Names that start with a dot are left out, links to directories are not followed, and a file that several
     links reach counts once.
 
@@ -45,7 +45,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
             found[real] = whole
     if not found:
         expected = f"expected files that end with {', '.join(CHECKPOINT_SUFFIXES)}"
-        raise DataError(f"{folder}: contains no checkpoint; {foreign or expected}")
+        raise DataError(f"{folder}: is a directory without a checkpoint; {foreign or expected}")
     return sorted(found.values(), key=os.fspath)
 
 

@@ -1,7 +1,7 @@
 """JSON: rows of numbers, one row per line, or an object that holds such arrays at any depth.
 
 gradflow's own results can be read back: ``matrices.power`` is the matrix ``entries`` times 2**``exponent2``.
-A list of layers of Keras, as RTNeural writes it, gets the names of Keras's arrays (`gradflow.readers.keras_json`).
+A list of layers of Keras, as RTNeural writes it, gets the names of Keras (`gradflow.readers.keras_json`).
 """
 
 import json
@@ -22,7 +22,6 @@ from gradflow.readers.messages import quote
 from gradflow.readers.numerals import parse_real
 from gradflow.readers.source import MAX_DIMENSIONS, Source
 from gradflow.readers.stored_array import UNNAMED_ARRAY, NumberArray, StoredArray
-
 
 # Weights that are at least a matrix: other lists of numbers are found in every kind of JSON.
 _WEIGHTS_PATTERN = re.compile(r'"[^"]*(?:weight|kernel)[^"]*"\s*:\s*\[\s*\[')

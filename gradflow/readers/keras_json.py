@@ -1,7 +1,7 @@
 """A list of layers of Keras in JSON, as RTNeural writes and runs it.
 
-``{"in_shape": [null, null, 1], "layers": [{"type": "lstm", "activation": "tanh", "weights": [[[…` holds for each layer
-what Keras's ``get_weights()`` returns. RTNeural feeds every layer the output of the one before, and its
+``{"in_shape": [null, 1], "layers": [{"type": "lstm", "activation": "tanh", "weights": [[[…`` holds for each
+layer what Keras's ``get_weights()`` returns. RTNeural feeds every layer the output of the one before, and its
 recurrent layers have the gates of Keras: the sigmoid, and a reset gate after the product
 (https://github.com/jatinchowdhury18/RTNeural, python/model_utils.py).
 """

@@ -24,16 +24,16 @@ MAX_INDEX_BYTES = 100_000_000
 MAX_LISTED_SHARDS = 4
 _INDEX_PATTERN = re.compile(r".+\.index(\.\w+)?\.json", re.DOTALL)
 _SHARD_PATTERN = re.compile(
-    r"(?P<stem>.+)[-_.](?P<number>\d{1,6})-of-(?P<count>\d{1,6})(?P<suffix>(?:\.\w+)+)", re.ASCII | re.DOTALL
+    r"(?P<stem>.+)[-_.](?P<number>\d{1,6})-of-(?P<total>\d{1,6})(?P<suffix>(?:\.\w+)+)", re.ASCII | re.DOTALL
 )
 
 
 class _ShardName(NamedTuple):
-    """The name of a shard: number ``number`` of ``count``."""
+    """The name of a shard: number ``number`` of ``total``."""
 
     stem: str
     number: int
-    count: int
+    total: int
     suffix: str
 
 
@@ -80,17 +80,17 @@ def read_files(path: Path) -> FileContents:
         )
     numbered = _list_siblings(path, shard)
     first = 0 if 0 in numbered else 1
-    missing = [number for number in range(first, first + shard.count) if number not in numbered]
+    missing = [number for number in range(first, first + shard.total) if number not in numbered]
     if missing:
         listed = ", ".join(str(number) for number in missing[:MAX_LISTED_SHARDS])
         more = " …" if len(missing) > MAX_LISTED_SHARDS else ""
         raise DataError(
-            f"is shard {shard.number} of {shard.count}, and without the others the model is incomplete: shard "
+            f"is shard {shard.number} of {shard.total}, and the model is incomplete without the others: shard "
             f"{listed}{more} is not beside it, nor an index; fetch all shards"
         )
     contents, _ = _join_shards([numbered[number] for number in sorted(numbered)])
     remark = (
-        f"is shard {shard.number} of {shard.count}; there is no index, so the {shard.count} shards were put "
+        f"is shard {shard.number} of {shard.total}; there is no index, so the {shard.total} shards were put "
         "together by their names"
     )
     return contents._replace(remarks=(f"{quote(path.name)} {remark}", *contents.remarks))
@@ -100,10 +100,10 @@ def _parse_shard_name(name: str) -> _ShardName | None:
     match = _SHARD_PATTERN.fullmatch(name)
     if match is None:
         return None
-    number, count = int(match["number"]), int(match["count"])
+    number, total = int(match["number"]), int(match["total"])
     # A model in one shard is whole.
     return (
-        _ShardName(match["stem"], number, count, match["suffix"]) if 1 < count and number <= count else None
+        _ShardName(match["stem"], number, total, match["suffix"]) if total > 1 and number <= total else None
     )
 
 
@@ -161,7 +161,7 @@ def _read_weight_map(index: Path) -> dict[str, str]:
             or not set(shard).isdisjoint("\\\0")
         ):
             raise DataError(
-                f"this index names the shard {quote(json.dumps(shard))}; expected the plain name of a file beside it"
+                f"the index names the shard {quote(json.dumps(shard))}; expected the plain name of a file beside it"
             )
     return weight_map
 
@@ -184,8 +184,8 @@ def _join_shards(shards: Iterable[Path]) -> tuple[FileContents, dict[str, str]]:
         twice = next((name for name in contents.arrays if name in arrays), None)
         if twice is not None:
             raise DataError(
-                f"the shards {quote(places[twice])} and {quote(shard.name)} both hold {quote(twice)}; expected "
-                "each name once"
+                f"the shards {quote(places[twice])} and {quote(shard.name)} both hold {quote(twice)}; "
+                "expected each name once"
             )
         arrays |= contents.arrays
         places |= dict.fromkeys(contents.arrays, shard.name)

@@ -18,6 +18,10 @@ _OLD_TORCH_ADVICE = (
 )
 _UNPACK_ADVICE = "unpack it and name the checkpoint inside"
 _EXPORT_ADVICE = "load the model where it was made, and save its arrays by name as .npz or .safetensors"
+_TENSORRT_ADVICE = (
+    "is an engine of TensorRT, which is made for one GPU and is not read; name the ONNX file from which it was "
+    "built"
+)
 _PICTURE_ADVICE = "is a picture, not a checkpoint"
 
 
@@ -42,7 +46,7 @@ class UnsupportedFormat(NamedTuple):
     suffixes: tuple[str, ...] = ()
 
 
-# Suffixes come before the signatures of what such files consist of, and longer signatures before shorter ones.
+# Suffixes come before the signatures of what such files consist of, longer signatures before shorter ones.
 UNSUPPORTED_FORMATS = (
     UnsupportedFormat(
         "is a part of a torch.distributed checkpoint, which is not read; join the parts: "
@@ -63,7 +67,8 @@ UNSUPPORTED_FORMATS = (
         suffixes=(".rds", ".rdata"),
     ),
     UnsupportedFormat(
-        "is a file of Julia, which is not read; save the arrays with NPZ.jl: npzwrite(FILE, Dict(NAME => ARRAY))",
+        "is a file of Julia, which is not read; save the arrays with NPZ.jl: "
+        "npzwrite(FILE, Dict(NAME => ARRAY))",
         suffixes=(".jld2", ".jld", ".bson"),
     ),
     UnsupportedFormat(
@@ -72,14 +77,14 @@ UNSUPPORTED_FORMATS = (
         b"HDF5-based Julia Data Format",
     ),
     UnsupportedFormat(
-        "is a TensorFlow Lite model, which is not read; name the model from which it was converted (SavedModel, "
-        ".keras or .h5)",
+        "is a TensorFlow Lite model, which is not read; name the model from which it was converted "
+        "(SavedModel, .keras or .h5)",
         b"TFL3",
         4,
     ),
     UnsupportedFormat(
-        "is a graph of TensorFlow, a program that is not run; name the folder of the SavedModel, or save the weights: "
-        "tf.train.Checkpoint(model=model).write(FILE)",
+        "is a graph of TensorFlow, a program that is not run; name the folder of the SavedModel, or save the "
+        "weights: tf.train.Checkpoint(model=model).write(FILE)",
         suffixes=(".pb", ".pbtxt", ".meta"),
     ),
     UnsupportedFormat(
@@ -92,16 +97,16 @@ UNSUPPORTED_FORMATS = (
         suffixes=(".cntk", ".dnn"),
     ),
     UnsupportedFormat(
-        "is a list of arrays of MXNet, which is not read; save them: np.savez(NEW, **{name: array.asnumpy() for name, "
-        "array in mx.nd.load(OLD).items()})",
+        "is a list of arrays of MXNet, which is not read; save them: "
+        "np.savez(NEW, **{name: array.asnumpy() for name, array in mx.nd.load(OLD).items()})",
         b"\x12\x01\0\0\0\0\0\0",
     ),
     UnsupportedFormat(
-        "is an engine of TensorRT, which is made for one GPU and is not read; name the ONNX file from which it was built",
+        _TENSORRT_ADVICE,
         b"ftrt",
     ),
     UnsupportedFormat(
-        "is an engine of TensorRT, which is made for one GPU and is not read; name the ONNX file from which it was built",
+        _TENSORRT_ADVICE,
         b"ptrt",
     ),
     UnsupportedFormat(f"is a GGUF file, which is not read; {_EXPORT_ADVICE}", b"GGUF"),
@@ -145,8 +150,8 @@ def name_unsupported(source: Source) -> str:
     Examples
     --------
     >>> from gradflow.readers.source import wrap_bytes
-    >>> name_unsupported(wrap_bytes("model.gguf", b"GGUF\x03\0\0\0"))[:37]
-    'is a GGUF file, which is not read; lo'
+    >>> name_unsupported(wrap_bytes("model.gguf", b"GGUF and more"))[:33]
+    'is a GGUF file, which is not read'
     """
     return _find_message(source, UNSUPPORTED_FORMATS)
 
@@ -184,7 +189,7 @@ def _name_any(source: Source) -> str:
     if source.head.startswith(_LFS_POINTER_START):
         return "is a pointer of Git LFS, not the checkpoint itself; fetch it with git lfs pull"
     if (decode_beginning(source.head) or "").lstrip()[:20].lower().startswith(_WEB_PAGE_STARTS):
-        return "is a web page, not a checkpoint; a login or an error page may stand in its place, download it again"
+        return "is a web page, not a checkpoint; it may be a login or an error page, download the file again"
     return message
 
 

@@ -1,8 +1,8 @@
-"""TensorFlow's checkpoints: ``NAME.index``, a table of arrays, and ``NAME.data-00000-of-00001``, their entries.
+"""TensorFlow's checkpoints: ``NAME.index``, a table of arrays, and ``NAME.data-00000-of-00001``, their bytes.
 
-``tf.train.Checkpoint`` (TensorFlow 2), ``tf.compat.v1.train.Saver`` and Keras's ``save_weights`` write them. A
-SavedModel has one in its folder ``variables`` (tensorflow/core/protobuf/tensor_bundle.proto). The program of a
-SavedModel is not read.
+``tf.train.Checkpoint`` (TensorFlow 2), ``tf.compat.v1.train.Saver`` and Keras's ``save_weights`` write them.
+A SavedModel has one in its folder ``variables`` (tensorflow/core/protobuf/tensor_bundle.proto). The program of
+a SavedModel is not read.
 """
 
 import json
@@ -105,8 +105,8 @@ def read_files(path: Path) -> FileContents:
             "is a SavedModel of TensorFlow without variables: a program, which is not run; save the weights: "
             "tf.train.Checkpoint(model=model).write(FILE)"
             if index is not None and index.is_dir()
-            else f"belongs to a checkpoint of TensorFlow whose index {quote(index.name if index else '')} is not "
-            "beside it; fetch all its files"
+            else "belongs to a checkpoint of TensorFlow whose index "
+            f"{quote(index.name if index else '')} is not beside it; fetch all its files"
         )
     with prefix_errors(str(index)), prefix_errors("checkpoint of TensorFlow"):
         entries = {
@@ -130,9 +130,7 @@ def read_files(path: Path) -> FileContents:
             with prefix_errors(quote(name)):
                 arrays[name] = _describe_array(bundle, name, entry, metadata)
         if not arrays:
-            raise DataError(
-                "holds no array; check what should have written it"
-            )
+            raise DataError("holds no array; check what should have written it")
     return FileContents(arrays)
 
 
@@ -206,7 +204,7 @@ def _map_array(bundle: _Bundle, entry: _BundleEntry, dtype: Any) -> Any:
 
 def _refuse_slices() -> Any:
     raise DataError(
-        "is stored in several slices, which are not put together; save it as one variable, without a partitioner"
+        "is stored in several slices, which are not put together; save it as one variable (no partitioner)"
     )
 
 

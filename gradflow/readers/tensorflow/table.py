@@ -1,7 +1,7 @@
 """Sorted tables of keys and values as LevelDB writes them: TensorFlow's ``.index`` files.
 
 A table is a row of blocks, each followed by one byte for its compression and the masked CRC-32C of both. The
-footer points to a block of pointers to the others. In a block, each key leaves out what it shares with the key
+footer points to a block of pointers to the others. In a block, each key leaves out what it shares with the one
 before: https://github.com/google/leveldb/blob/main/doc/table_format.md.
 """
 
@@ -72,8 +72,8 @@ def _read_block(source: Source, handle: bytes, position: int) -> bytes:
         raise report_damage("the checksum of a block of the table is wrong")
     if compression != _UNCOMPRESSED:
         raise DataError(
-            f"its table is compressed (method {compression}), which TensorFlow does not do by itself and gradflow "
-            "does not read; save it again with tf.train.Checkpoint"
+            f"its table is compressed (method {compression}), which TensorFlow does not do by itself and "
+            "gradflow does not read; save it again with tf.train.Checkpoint"
         )
     return content
 
