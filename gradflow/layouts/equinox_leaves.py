@@ -1,8 +1,8 @@
 """Equinox without names: cells are found by the shapes of arrays that follow one another.
 
 An LSTMCell has ``weight_ih`` (4H, I), ``weight_hh`` (4H, H) and ``bias`` (4H). A GRUCell has ``weight_ih``
-(3H, I), ``weight_hh`` (3H, H), ``bias`` (3H) and ``bias_n`` (H). ``tree_serialise_leaves`` writes them in this
-order. A cell without bias cannot be told from other matrices.
+(3H, I), ``weight_hh`` (3H, H), ``bias`` (3H) and ``bias_n`` (H). ``tree_serialise_leaves`` writes them in
+this order. A cell without bias cannot be told from other matrices.
 """
 
 from collections.abc import Iterator, Sequence

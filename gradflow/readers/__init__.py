@@ -41,7 +41,6 @@ class Container(NamedTuple):
 CONTAINERS = {
     "shards": Container(
         "gradflow.readers.shards",
-        (".index.json",),
         written_by="Hugging Face, `save_pretrained` with a large model",
         several_files=True,
     ),

@@ -1,10 +1,10 @@
 """Flax's ``to_bytes``: msgpack of nested dicts of arrays.
 
-An array is an extension of type 1: a msgpack of its shape, its type and its bytes. One of over 1 GiB is a dict
-of chunks. The names of nested dicts are joined by dots.
+An array is an extension of type 1: a msgpack of its shape, its type and its bytes. One of over 1 GiB is a
+dict of chunks. The names of nested dicts are joined by dots.
 
-This is a reader of our own, because the ``msgpack`` package builds everything in memory before it returns: all
-arrays of a large file, and 60 bytes for each byte of a hostile one. The format is described at
+This is a reader of our own, because the ``msgpack`` package builds everything in memory before it returns:
+all arrays of a large file, and 60 bytes for each byte of a hostile one. The format is described at
 https://github.com/msgpack/msgpack/blob/master/spec.md.
 """
 
@@ -229,7 +229,7 @@ def _parse_extension(data: memoryview, position: int, length: int) -> _MsgpackVa
 def _check_end(data: memoryview, value: _MsgpackValue) -> _MsgpackValue:
     if value.end > len(data):
         raise report_damage(
-            f"a {value.kind} at byte {value.start} takes {value.end - value.start} bytes, which are not there"
+            f"the {value.kind} at byte {value.start} takes {value.end - value.start} bytes, which are not there"
         )
     return value
 
@@ -289,7 +289,7 @@ def _describe_array(
     sizes = [count_bytes(part.shape, stored.itemsize) for part in parts]
     if sizes != [part.size for part in parts] or sum(sizes) != expected:
         raise report_damage(
-            f"shape {shape} and type {dtype} take {expected} bytes, but {sum(part.size for part in parts)} are there"
+            f"shape {shape} and type {dtype} take {expected} bytes, not {sum(part.size for part in parts)}"
         )
     load = partial(_load_parts, source, stored, shape, parts)
     return StoredArray(source.name, name, shape, dtype, load, ENTRY_TYPES[dtype].decode)

@@ -18,7 +18,8 @@ def list_checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints in a directory and in those below it, sorted by path.
 
     Of each file only the beginning is read. A file is a checkpoint if a container of checkpoints recognizes
-    its content, or if it has the suffix of one, be it damaged or not. The files of one checkpoint are one path.
+    its content, or if it has the suffix of one, be it damaged or not. The files of one checkpoint give one
+    path.
     Names that start with a dot are left out, links to directories are not followed, and a file that several
     links reach counts once.
 

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from gradflow.errors import DataError, GradflowError
-from gradflow.printable import format_count
 from gradflow.readers.arrays import read_single_file
 from gradflow.readers.contents import FileContents
 from gradflow.readers.json_text import collect_unique_members
@@ -85,12 +84,12 @@ def read_files(path: Path) -> FileContents:
         listed = ", ".join(str(number) for number in missing[:MAX_LISTED_SHARDS])
         more = " …" if len(missing) > MAX_LISTED_SHARDS else ""
         raise DataError(
-            f"is shard {shard.number} of {shard.total}, and the model is incomplete without the others: shard "
-            f"{listed}{more} is not beside it, nor an index; fetch all shards"
+            f"is shard {shard.number} of {shard.total}, and the model is incomplete without the others: "
+            f"shard {listed}{more} is not beside it, nor an index; fetch all shards"
         )
     contents, _ = _join_shards([numbered[number] for number in sorted(numbered)])
     remark = (
-        f"is shard {shard.number} of {shard.total}; there is no index, so the {shard.total} shards were put "
+        f"is shard {shard.number} of {shard.total}; no index names it, so the {shard.total} shards were put "
         "together by their names"
     )
     return contents._replace(remarks=(f"{quote(path.name)} {remark}", *contents.remarks))
@@ -161,7 +160,7 @@ def _read_weight_map(index: Path) -> dict[str, str]:
             or not set(shard).isdisjoint("\\\0")
         ):
             raise DataError(
-                f"the index names the shard {quote(json.dumps(shard))}; expected the plain name of a file beside it"
+                f"the index names the shard {quote(json.dumps(shard))}; expected the name of a file beside it"
             )
     return weight_map
 
@@ -170,8 +169,9 @@ def _check_present(shards: Iterable[Path]) -> None:
     missing = [shard for shard in shards if not shard.is_file()]
     if missing:
         listed = ", ".join(quote(shard.name) for shard in missing[:MAX_LISTED_SHARDS])
-        count = format_count(len(missing), "shard", "shards")
-        raise DataError(f"the index names {count} that are not beside it: {listed}; fetch all shards")
+        raise DataError(
+            f"the index names shards that are not beside it, {len(missing)} in all: {listed}; fetch them"
+        )
 
 
 def _join_shards(shards: Iterable[Path]) -> tuple[FileContents, dict[str, str]]:

@@ -19,8 +19,8 @@ _OLD_TORCH_ADVICE = (
 _UNPACK_ADVICE = "unpack it and name the checkpoint inside"
 _EXPORT_ADVICE = "load the model where it was made, and save its arrays by name as .npz or .safetensors"
 _TENSORRT_ADVICE = (
-    "is an engine of TensorRT, which is made for one GPU and is not read; name the ONNX file from which it was "
-    "built"
+    "is an engine of TensorRT, which is made for one GPU and is not read; name the ONNX file from which it "
+    "was built"
 )
 _PICTURE_ADVICE = "is a picture, not a checkpoint"
 

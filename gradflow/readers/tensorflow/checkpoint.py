@@ -1,8 +1,8 @@
 """TensorFlow's checkpoints: ``NAME.index``, a table of arrays, and ``NAME.data-00000-of-00001``, their bytes.
 
 ``tf.train.Checkpoint`` (TensorFlow 2), ``tf.compat.v1.train.Saver`` and Keras's ``save_weights`` write them.
-A SavedModel has one in its folder ``variables`` (tensorflow/core/protobuf/tensor_bundle.proto). The program of
-a SavedModel is not read.
+A SavedModel has one in its folder ``variables`` (tensorflow/core/protobuf/tensor_bundle.proto). The program
+of a SavedModel is not read.
 """
 
 import json

@@ -1,8 +1,8 @@
 """Sorted tables of keys and values as LevelDB writes them: TensorFlow's ``.index`` files.
 
 A table is a row of blocks, each followed by one byte for its compression and the masked CRC-32C of both. The
-footer points to a block of pointers to the others. In a block, each key leaves out what it shares with the one
-before: https://github.com/google/leveldb/blob/main/doc/table_format.md.
+footer points to a block of pointers to the others. In a block, each key leaves out what it shares with the
+one before: https://github.com/google/leveldb/blob/main/doc/table_format.md.
 """
 
 from collections.abc import Iterator
