@@ -52,7 +52,7 @@ CONTAINERS = {
         several_files=True,
     ),
     # Recognized only to say what it is.
-    "orbax": Container("gradflow.readers.orbax", several_files=True),
+    "unsupported_folders": Container("gradflow.readers.unsupported_folders", several_files=True),
     # Equinox writes one .npy after another, so it comes before .npy.
     "equinox": Container(
         "gradflow.readers.equinox",

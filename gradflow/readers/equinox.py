@@ -24,8 +24,8 @@ _BFLOAT16_DESCRIPTION = "V2"
 _NAMES_ADVICE = (
     "these are leaves of Equinox, .npy after .npy, and the names of the arrays are not in the file; load the "
     "model in Equinox and save them with names: np.savez(FILE, **{jax.tree_util.keystr(path): leaf for path, "
-    "leaf in jax.tree_util.tree_leaves_with_path(eqx.filter(model, eqx.is_array))}), or read them by shape and "
-    "order with `layout` equinox_leaves"
+    "leaf in jax.tree_util.tree_leaves_with_path(eqx.filter(model, eqx.is_array))}), or read them by shape "
+    "and order with `layout` equinox_leaves"
 )
 
 

@@ -1,8 +1,8 @@
 """Checkpoints in several files: which files belong together, and the reader that joins them.
 
-A reader of several files is a module with two functions. ``locate(path)`` returns the path that stands for
-the whole checkpoint if ``path`` belongs to one, else None. ``read_files(path)`` returns the `FileContents` of
-the whole.
+A reader of several files is a module with three functions. ``locate(path)`` returns the path that stands for
+the whole checkpoint if ``path`` belongs to one, else None. ``list_members(whole)`` returns the paths of its
+files. ``read_files(path)`` returns the `FileContents` of the whole.
 """
 
 from pathlib import Path
@@ -35,6 +35,12 @@ def locate_file_set(path: Path) -> FileSet | None:
         if whole is not None:
             return FileSet(kind, whole)
     return None
+
+
+def list_members(file_set: FileSet) -> list[Path]:
+    """Return the paths of the files of a checkpoint."""
+    members: list[Path] = _get_reader(file_set.kind).list_members(file_set.path)
+    return members
 
 
 def read_file_set(kind: str, path: Path) -> FileContents:

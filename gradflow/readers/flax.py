@@ -229,7 +229,7 @@ def _parse_extension(data: memoryview, position: int, length: int) -> _MsgpackVa
 def _check_end(data: memoryview, value: _MsgpackValue) -> _MsgpackValue:
     if value.end > len(data):
         raise report_damage(
-            f"the {value.kind} at byte {value.start} takes {value.end - value.start} bytes, which are not there"
+            f"a value at byte {value.start} needs {value.end - value.start} bytes, more than there are"
         )
     return value
 

@@ -1,11 +1,12 @@
 """The checkpoints in a directory, found by what the files hold and not by their suffixes alone."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 from gradflow.errors import DataError, GradflowError
 from gradflow.readers import CHECKPOINT_SUFFIXES, CONTAINERS
-from gradflow.readers.file_sets import locate_file_set
+from gradflow.readers.file_sets import list_members, locate_file_set
 from gradflow.readers.messages import quote
 from gradflow.readers.source import Source, open_source
 from gradflow.readers.unsupported import name_unsupported
@@ -18,36 +19,42 @@ def list_checkpoints(folder: Path) -> list[Path]:
     """Return the checkpoints in a directory and in those below it, sorted by path.
 
     Of each file only the beginning is read. A file is a checkpoint if a container of checkpoints recognizes
-    its content, or if it has the suffix of one, be it damaged or not. The files of one checkpoint give one
-    path.
-    Names that start with a dot are left out, links to directories are not followed, and a file that several
-    links reach counts once.
+    its content, or if it has the suffix of one, be it damaged or not. A checkpoint in several files is one
+    path. Names that start with a dot are left out, links to directories are not followed, and a file with
+    several names counts once.
 
     Raises
     ------
     DataError
         If there is none. The message names a file that is in a format which is not read, if there is one.
     """
-    found: dict[Path, Path] = {}
+    sets: list[Path] = []
+    members: set[Path] = set()
+    single: dict[Path, Path] = {}
     foreign = ""
-    for path, is_folder in _walk_folder(folder):
-        file_set = locate_file_set(path)
-        if file_set is None and not is_folder:
-            source = _open_quietly(path)
-            if not _is_checkpoint(path, source):
-                foreign = foreign or _describe_foreign(path, source)
-                continue
-        elif file_set is None:
+    for path in _walk_folder(folder):
+        if path in members:
             continue
-        whole = path if file_set is None else file_set.path
-        real = whole.resolve()
+        file_set = locate_file_set(path)
+        if file_set is not None:
+            sets.append(file_set.path)
+            members.update(list_members(file_set))
+            continue
+        source = _open_quietly(path)
+        if not _is_checkpoint(path, source):
+            foreign = foreign or _describe_foreign(path, source)
+            continue
         # Of several names of one file, one with a suffix says more.
-        if real not in found or not found[real].name.lower().endswith(CHECKPOINT_SUFFIXES):
-            found[real] = whole
+        real = path.resolve()
+        if real not in single or not single[real].name.lower().endswith(CHECKPOINT_SUFFIXES):
+            single[real] = path
+    # A file of several may have another name elsewhere, as in the cache of Hugging Face.
+    joined = {path.resolve() for path in members}
+    found = [*sets, *(path for real, path in single.items() if real not in joined)]
     if not found:
         expected = f"expected files that end with {', '.join(CHECKPOINT_SUFFIXES)}"
         raise DataError(f"{folder}: is a directory without a checkpoint; {foreign or expected}")
-    return sorted(found.values(), key=os.fspath)
+    return sorted(found, key=os.fspath)
 
 
 def choose_checkpoint(folder: Path) -> Path:
@@ -68,21 +75,16 @@ def choose_checkpoint(folder: Path) -> Path:
     return found[0]
 
 
-def _walk_folder(folder: Path) -> "list[tuple[Path, bool]]":
-    """Return the directories and files to look at, and whether each is a directory.
-
-    What is inside a directory that is one checkpoint is left out.
-    """
-    listed = []
+def _walk_folder(folder: Path) -> Iterator[Path]:
+    """Yield the files to look at, and directories that are one checkpoint in place of the files inside."""
     for directory, below, names in os.walk(folder):
         here = Path(directory)
-        listed.append((here, True))
         if locate_file_set(here) is not None:
             below.clear()
+            yield here
             continue
         below[:] = sorted(name for name in below if not name.startswith("."))
-        listed += [(here / name, False) for name in sorted(names) if not name.startswith(".")]
-    return listed
+        yield from (here / name for name in sorted(names) if not name.startswith("."))
 
 
 def _open_quietly(path: Path) -> Source | None:

@@ -49,6 +49,17 @@ def locate(path: Path) -> Path | None:
     return min(_list_siblings(path, shard).items(), default=(0, path))[1]
 
 
+def list_members(whole: Path) -> list[Path]:
+    """Return the index and the shards that it names, or the shards beside the first one."""
+    shard = _parse_shard_name(whole.name)
+    if shard is not None:
+        return list(_list_siblings(whole, shard).values())
+    try:
+        return [whole, *(whole.parent / name for name in set(_read_weight_map(whole).values()))]
+    except DataError:
+        return [whole]
+
+
 def read_files(path: Path) -> FileContents:
     """Return the arrays of all shards by name.
 
@@ -153,16 +164,15 @@ def _read_weight_map(index: Path) -> dict[str, str]:
             "the weight_map of this index of shards is not an object that names a shard for each array"
         )
     for shard in weight_map.values():
-        if (
-            not isinstance(shard, str)
-            or not shard
-            or Path(shard).name != shard
-            or not set(shard).isdisjoint("\\\0")
-        ):
+        if not isinstance(shard, str) or not _is_plain_name(shard):
             raise DataError(
                 f"the index names the shard {quote(json.dumps(shard))}; expected the name of a file beside it"
             )
     return weight_map
+
+
+def _is_plain_name(name: str) -> bool:
+    return name not in ("", ".", "..") and set(name).isdisjoint("/\\\0")
 
 
 def _check_present(shards: Iterable[Path]) -> None:

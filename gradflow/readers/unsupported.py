@@ -49,11 +49,6 @@ class UnsupportedFormat(NamedTuple):
 # Suffixes come before the signatures of what such files consist of, longer signatures before shorter ones.
 UNSUPPORTED_FORMATS = (
     UnsupportedFormat(
-        "is a part of a torch.distributed checkpoint, which is not read; join the parts: "
-        "torch.distributed.checkpoint.format_utils.dcp_to_torch_save(FOLDER, FILE)",
-        suffixes=(".distcp",),
-    ),
-    UnsupportedFormat(
         "is a checkpoint of PaddlePaddle, a pickle, which is not read; save its arrays: "
         "np.savez(NEW, **{name: array.numpy() for name, array in paddle.load(OLD).items()})",
         suffixes=(".pdparams", ".pdopt", ".pdiparams"),

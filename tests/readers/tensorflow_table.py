@@ -1,6 +1,7 @@
-"""A checkpoint of TensorFlow written by hand: its table, its messages and its data, for tests without TensorFlow."""
+"""A checkpoint of TensorFlow written by hand, for tests without TensorFlow: its table, messages and data."""
 
 import struct
+from functools import cache
 
 import numpy as np
 
@@ -20,13 +21,18 @@ def field(number, value):
     return varint(number << 3 | 2) + varint(len(value)) + value
 
 
+@cache
+def divided(byte):
+    """Return the rest of one byte by the polynomial of CRC-32C, bit by bit."""
+    for _ in range(8):
+        byte = byte >> 1 ^ (0x82F63B78 if byte & 1 else 0)
+    return byte
+
+
 def crc32c(data):
-    """Return the CRC-32C bit by bit, as its polynomial defines it."""
     value = 0xFFFFFFFF
     for byte in data:
-        value ^= byte
-        for _ in range(8):
-            value = value >> 1 ^ (0x82F63B78 if value & 1 else 0)
+        value = divided((value ^ byte) & 255) ^ value >> 8
     return value ^ 0xFFFFFFFF
 
 

@@ -89,6 +89,12 @@ def locate(path: Path) -> Path | None:
     return index if not path.exists() and index.is_file() and _ends_as_table(index) else None
 
 
+def list_members(whole: Path) -> list[Path]:
+    """Return the index and the data files beside it."""
+    start = whole.name.removesuffix(_INDEX_SUFFIX) + ".data-"
+    return [whole, *(path for path in whole.parent.iterdir() if path.name.startswith(start))]
+
+
 def read_files(path: Path) -> FileContents:
     """Return the arrays of a checkpoint, memory-mapped. Text, such as a vocabulary's, is left out.
 
@@ -170,18 +176,21 @@ def _parse_entry(message: bytes) -> _BundleEntry:
     return _BundleEntry(dtype, tuple(int(one) for one in sizes), file, offset, size, 7 in fields)
 
 
+def _find_data(bundle: _Bundle, entry: _BundleEntry) -> Path:
+    return bundle.prefix.with_name(f"{bundle.prefix.name}.data-{entry.file:05d}-of-{bundle.files:05d}")
+
+
 def _open_data(bundle: _Bundle, entry: _BundleEntry) -> Source:
     if entry.file >= bundle.files:
         raise report_damage(f"lies in data file {entry.file}, counted from 0, of {bundle.files}")
-    name = f"{bundle.prefix.name}.data-{entry.file:05d}-of-{bundle.files:05d}"
-    source = open_source(bundle.prefix.with_name(name))
+    source = open_source(_find_data(bundle, entry))
     source.require_bytes(entry.offset, entry.size, "an array")
     return source
 
 
 def _describe_array(bundle: _Bundle, name: str, entry: _BundleEntry, metadata: dict[str, Any]) -> StoredArray:
     dtype = _TENSORFLOW_TYPES.get(entry.dtype, f"type {entry.dtype} of TensorFlow")
-    file = str(bundle.prefix)
+    file = str(_find_data(bundle, entry))
     if entry.sliced:
         return StoredArray(file, name, entry.shape, dtype, _refuse_slices, metadata=metadata)
     if dtype not in ENTRY_TYPES:
