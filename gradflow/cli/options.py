@@ -56,7 +56,7 @@ Layout = Annotated[
     _subject(
         "--layout",
         metavar="NAME",
-        help=f"Layout of the arrays: {'|'.join(LAYOUTS)}.",
+        help=f"Layout of the arrays: {', '.join(LAYOUTS)}.",
         show_default="found by their names",
     ),
 ]

@@ -22,24 +22,78 @@ class LayoutSigns(NamedTuple):
     feeds : str
         The module whose ``find_feeds(arrays, paths)`` says what feeds the networks at ``paths``: for each
         path a `Feed` or `UnknownFeed`, or no entry for the model's input. Empty if files do not say it.
+    framework : str
+        The framework and its modules, for the documentation.
+    array_names : str
+        The names of the arrays, for the documentation.
+    on_request : bool
+        Whether the layout is tried only if the user asks for it.
     """
 
     name_parts: tuple[str, ...]
     metadata_key: str = ""
     feeds: str = ""
+    framework: str = ""
+    array_names: str = ""
+    on_request: bool = False
 
 
 # One line per layout: the name of its module, and its signs.
 LAYOUT_SIGNS = {
-    "torch": LayoutSigns(("weight_hh", "weight_ih", "bias_hh", "bias_ih")),
-    "keras": LayoutSigns(("recurrent_kernel", "vars")),
-    "onnx": LayoutSigns(("R",), metadata_key="op", feeds="gradflow.layouts.onnx_feeds"),
-    "flax": LayoutSigns(("kernel",)),
-    "equinox": LayoutSigns(("weight_hh",)),
-    "haiku": LayoutSigns(("w_h", "linear")),
-    "tensorflow1": LayoutSigns(("_cell",)),
-    "elmo": LayoutSigns(("input_linearity", "LSTMCell"), feeds="gradflow.layouts.elmo"),
-    "rate": LayoutSigns(("h2h", "W_rec")),
+    "torch": LayoutSigns(
+        ("weight_hh", "weight_ih", "bias_hh", "bias_ih"),
+        framework="torch: RNN, LSTM, GRU and their cells",
+        array_names="`weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, `weight_hr_l0`, `…_reverse`",
+    ),
+    "keras": LayoutSigns(
+        ("recurrent_kernel", "vars"),
+        framework="Keras: SimpleRNN, LSTM, GRU, CuDNNLSTM, CuDNNGRU and their cells",
+        array_names="`kernel`, `recurrent_kernel`, `bias`; `vars/0`, `vars/1`, `vars/2`",
+    ),
+    "onnx": LayoutSigns(
+        ("R",),
+        metadata_key="op",
+        feeds="gradflow.layouts.onnx_feeds",
+        framework="ONNX: the operators RNN, LSTM, GRU",
+        array_names="inputs `W`, `R`, `B`, `P`",
+    ),
+    "flax": LayoutSigns(
+        ("kernel",),
+        framework="Flax, linen and nnx: SimpleCell, LSTMCell, OptimizedLSTMCell, GRUCell",
+        array_names="`ii/kernel`, `hi/kernel`, `hi/bias`, …; `dense_i/kernel`, `dense_h/kernel`",
+    ),
+    "equinox": LayoutSigns(
+        ("weight_hh",),
+        framework="Equinox: LSTMCell, GRUCell",
+        array_names="`weight_ih`, `weight_hh`, `bias`, `bias_n`",
+    ),
+    "haiku": LayoutSigns(
+        ("w_h", "linear"),
+        framework="Haiku: VanillaRNN, LSTM, GRU",
+        array_names="`linear/w`, `linear/b`; `w_i`, `w_h`, `b`",
+    ),
+    "tensorflow1": LayoutSigns(
+        ("_cell",),
+        framework="TensorFlow 1: BasicRNNCell, BasicLSTMCell, LSTMCell, GRUCell",
+        array_names="`basic_lstm_cell/kernel`, `gru_cell/gates/kernel`, `w_f_diag`, …",
+    ),
+    "equinox_leaves": LayoutSigns(
+        ("leaves.",),
+        framework="Equinox: LSTMCell, GRUCell, by shape and order (`--layout equinox_leaves`)",
+        array_names="none",
+        on_request=True,
+    ),
+    "elmo": LayoutSigns(
+        ("input_linearity", "LSTMCell"),
+        feeds="gradflow.layouts.elmo",
+        framework="ELMo (AllenNLP, bilm-tf): LSTMs with projection and clipping",
+        array_names="`forward_layer_0/input_linearity/weight`, `RNN_0/RNN/MultiRNNCell/Cell0/LSTMCell/W_0`",
+    ),
+    "rate": LayoutSigns(
+        ("h2h", "W_rec"),
+        framework="neurogym, PsychRNN: rate networks",
+        array_names="`input2h.weight`, `h2h.weight`; `W_in`, `W_rec`, `b_rec`",
+    ),
 }
 
 LAYOUTS: Registry = {name: f"gradflow.layouts.{name}" for name in LAYOUT_SIGNS}

@@ -296,7 +296,8 @@ def _find_networks(
             if problems:
                 raise problems[0]
             reasons = (*remarks, *contents_remarks)
-            raise DataError(_describe_absence(stored, reasons, [layout] if layout else LAYOUTS))
+            tried = list(_choose_layouts(effective, layout))
+            raise DataError(_describe_absence(stored, reasons, tried))
     return Checkpoint(source, networks, (*contents_remarks, *remarks), frozenset(assumptions.left_open))
 
 
@@ -312,7 +313,8 @@ def _choose_layouts(arrays: NamedArrays, layout: str | None) -> Iterable[str]:
     if layout is not None:
         return [layout]
     keys = {key for array in arrays.values() for key in array.metadata}
-    return [name for name, signs in LAYOUT_SIGNS.items() if signs.metadata_key in keys] or LAYOUTS
+    declared = [name for name, signs in LAYOUT_SIGNS.items() if signs.metadata_key in keys]
+    return declared or [name for name, signs in LAYOUT_SIGNS.items() if not signs.on_request]
 
 
 def _check_ambiguity(claims: Sequence[tuple[str, NetworkClaim]]) -> None:

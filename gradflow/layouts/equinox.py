@@ -20,7 +20,7 @@ def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[Net
     for path, members in group_by_path(arrays, r"weight_ih|weight_hh|bias|bias_n").items():
         if is_equinox_cell(members):
             names = frozenset(array.name for array in members.values())
-            yield NetworkClaim(path, names, partial(_build_levels, members))
+            yield NetworkClaim(path, names, partial(build_levels, members))
 
 
 def is_equinox_cell(members: NamedArrays) -> bool:
@@ -34,7 +34,8 @@ def is_equinox_cell(members: NamedArrays) -> bool:
     return rows == 4 * size or (rows == 3 * size and "bias_n" in members)
 
 
-def _build_levels(members: NamedArrays) -> Levels:
+def build_levels(members: NamedArrays) -> Levels:
+    """Return the only level of a network: the cell that ``members`` form."""
     return ((NetworkLayer(_build_cell(members), "equinox", tuple(members.values())),),)
 
 

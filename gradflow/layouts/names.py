@@ -16,6 +16,7 @@ MODEL_WRAPPERS = ("state_dict", "model_state_dict", "model", "params", "module",
 # Elements under which training keeps other arrays than weights.
 _TRAINING_STATE = {
     *("optimizer", "optimizer_weights", "optimizer_state_dict", "optimizer_states", "opt_state"),
+    "OPTIMIZER_SLOT",
     *("exp_avg", "exp_avg_sq", "grad", "grads"),
     # TensorFlow 1 appends these to the name of the weight.
     *(

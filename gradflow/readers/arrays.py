@@ -10,6 +10,8 @@ from gradflow.printable import describe_argument
 from gradflow.readers import READERS
 from gradflow.readers.array_key import select_array
 from gradflow.readers.contents import FileContents
+from gradflow.readers.file_sets import locate_file_set, read_file_set
+from gradflow.readers.folders import choose_checkpoint
 from gradflow.readers.literal import (
     LITERAL_EXAMPLE,
     MAX_QUOTED_LITERAL,
@@ -18,7 +20,7 @@ from gradflow.readers.literal import (
     read_literal,
 )
 from gradflow.readers.messages import prefix_errors, quote
-from gradflow.readers.source import Source, open_source
+from gradflow.readers.source import Source, as_path, open_source
 from gradflow.readers.stored_array import NumberArray, StoredArray
 from gradflow.readers.unsupported import explain_refusal, explain_text
 from gradflow.registry import lookup
@@ -58,9 +60,7 @@ def read_arrays(source: str | os.PathLike[str]) -> dict[str, StoredArray]:
     ...     {name: array.shape for name, array in arrays.items()}, arrays["b"].read_numbers()
     ({'a': (2, 2), 'b': (3,)}, array([0., 1., 2.]))
     """
-    origin = open_source(source)
-    with prefix_errors(origin.name):
-        return _read_recognized(origin).arrays
+    return _read_contents(source).arrays
 
 
 def read_named_arrays(source: str | os.PathLike[str]) -> FileContents:
@@ -71,10 +71,37 @@ def read_named_arrays(source: str | os.PathLike[str]) -> FileContents:
     DataError
         If the file is text other than JSON, and as for `read_arrays`.
     """
-    origin = open_source(source)
+    return _read_contents(source, named=True)
+
+
+def read_single_file(origin: Source) -> FileContents:
+    """Return what the first reader that recognizes ``origin`` finds in it, but refuse text.
+
+    Raises
+    ------
+    DataError
+        If the file is text other than JSON, and as for `read_arrays`.
+    """
     with prefix_errors(origin.name):
         if _recognize(origin) == "text":
             raise DataError(explain_text(origin))
+        return _read_recognized(origin)
+
+
+def _read_contents(source: str | os.PathLike[str], *, named: bool = False) -> FileContents:
+    """Return the contents of a file, of files that belong together, or of the only checkpoint in a folder."""
+    path = as_path(source)
+    file_set = None if path is None else locate_file_set(path)
+    if path is not None and file_set is not None:
+        with prefix_errors(str(path)):
+            return read_file_set(file_set.kind, path)
+    if path is not None and path.is_dir():
+        with prefix_errors(str(path)):
+            return _read_contents(choose_checkpoint(path), named=named)
+    origin = open_source(source)
+    if named:
+        return read_single_file(origin)
+    with prefix_errors(origin.name):
         return _read_recognized(origin)
 
 
@@ -119,7 +146,11 @@ def read_array(
     array([[2., 3.],
            [4., 5.]])
     """
-    return _read_source(open_source(source), key, _check_dimensions(dimensions))
+    counts = _check_dimensions(dimensions)
+    path = as_path(source)
+    if path is None or (locate_file_set(path) is None and not path.is_dir()):
+        return _read_source(open_source(source), key, counts)
+    return _read_selected(str(path), _read_contents(source).arrays, key, counts)
 
 
 def read_matrix(text: str | os.PathLike[str], key: str | None = None) -> NumberArray:
@@ -165,7 +196,7 @@ def read_matrix(text: str | os.PathLike[str], key: str | None = None) -> NumberA
         except DataError as no_file:
             raise DataError(_describe_neither(text, no_file, no_literal)) from no_literal
         return _read_source(file, key, (2,))
-    return _read_selected(literal, arrays, key, (2,))
+    return _read_selected(literal.name, arrays, key, (2,))
 
 
 def _check_dimensions(dimensions: Any) -> list[int]:
@@ -184,7 +215,7 @@ def _check_dimensions(dimensions: Any) -> list[int]:
 def _read_source(source: Source, key: str | None, dimensions: Collection[int]) -> NumberArray:
     with prefix_errors(source.name):
         arrays = _read_recognized(source).arrays
-    return _read_selected(source, arrays, key, dimensions)
+    return _read_selected(source.name, arrays, key, dimensions)
 
 
 def _read_recognized(source: Source) -> FileContents:
@@ -203,9 +234,9 @@ def _recognize(source: Source) -> str:
 
 
 def _read_selected(
-    source: Source, arrays: dict[str, StoredArray], key: str | None, dimensions: Collection[int]
+    origin: str, arrays: dict[str, StoredArray], key: str | None, dimensions: Collection[int]
 ) -> NumberArray:
-    with prefix_errors(source.name):
+    with prefix_errors(origin):
         stored, window = select_array(arrays, key)
     return stored.read_numbers(window, dimensions)
 

@@ -2,7 +2,10 @@
 
 from typing import NamedTuple
 
+from gradflow.errors import DataError
 from gradflow.readers.stored_array import StoredArray
+
+MAX_ARRAYS = 100_000
 
 
 class FileContents(NamedTuple):
@@ -18,3 +21,15 @@ class FileContents(NamedTuple):
 
     arrays: dict[str, StoredArray]
     remarks: tuple[str, ...] = ()
+
+
+def check_array_count(count: int) -> None:
+    """Refuse more arrays than any model has: a small file could describe so many that memory runs out.
+
+    Raises
+    ------
+    DataError
+        If there are more than `MAX_ARRAYS`.
+    """
+    if count > MAX_ARRAYS:
+        raise DataError(f"holds more than {MAX_ARRAYS} arrays; expected a model, split the file")

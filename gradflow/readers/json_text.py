@@ -1,11 +1,13 @@
 """JSON: rows of numbers, one row per line, or an object that holds such arrays at any depth.
 
 gradflow's own results can be read back: ``matrices.power`` is the matrix ``entries`` times 2**``exponent2``.
+A list of layers of Keras, as RTNeural writes it, gets the names of Keras (`gradflow.readers.keras_json`).
 """
 
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -15,10 +17,14 @@ from numpy.typing import NDArray
 from gradflow.errors import DataError
 from gradflow.readers.contents import FileContents
 from gradflow.readers.decoding import decode_beginning, decode_text
+from gradflow.readers.keras_json import build_configuration, is_layer_list, list_named_weights
 from gradflow.readers.messages import quote
 from gradflow.readers.numerals import parse_real
 from gradflow.readers.source import MAX_DIMENSIONS, Source
 from gradflow.readers.stored_array import UNNAMED_ARRAY, NumberArray, StoredArray
+
+# Weights that are at least a matrix: other lists of numbers are found in every kind of JSON.
+_WEIGHTS_PATTERN = re.compile(r'"[^"]*(?:weight|kernel)[^"]*"\s*:\s*\[\s*\[')
 
 
 class _RefusedNumber(str):
@@ -28,6 +34,11 @@ class _RefusedNumber(str):
 def recognizes(source: Source) -> bool:
     """Return whether ``source`` is text that starts with a bracket or a brace."""
     return (decode_beginning(source.head) or "").lstrip()[:1] in ("[", "{")
+
+
+def has_weights(source: Source) -> bool:
+    """Return whether ``source`` is JSON that begins with named weights, as in ``"weight": [[0.5``."""
+    return recognizes(source) and bool(_WEIGHTS_PATTERN.search(decode_beginning(source.head) or ""))
 
 
 def read(source: Source) -> FileContents:
@@ -40,7 +51,10 @@ def read(source: Source) -> FileContents:
     """
     arrays: dict[str, StoredArray] = {}
     try:
-        for name, array in _find_arrays(source.name, "", _parse_document(decode_text(source))):
+        document = _parse_document(decode_text(source))
+        if is_layer_list(document):
+            return FileContents(_read_layers(source.name, document))
+        for name, array in _find_arrays(source.name, "", document):
             if name in arrays:
                 raise DataError(f"holds two arrays named {quote(name)}; expected each name once")
             arrays[name] = array
@@ -129,6 +143,15 @@ def _find_arrays(source: str, path: str, node: Any) -> Iterator[tuple[str, Store
             yield from _find_arrays(source, f"{path}.{name}" if path else name, child)
     elif isinstance(node, list) and any(_is_number(leaf) for leaf in _walk_leaves(node)):
         yield path or UNNAMED_ARRAY, _describe_array(source, path or UNNAMED_ARRAY, node)
+
+
+def _read_layers(source: str, document: dict[str, Any]) -> dict[str, StoredArray]:
+    """Return the arrays of a list of layers under the names of Keras."""
+    named = list_named_weights(document)
+    metadata = {"named": {}, "config": build_configuration(document), "keras_version": None}
+    return {
+        name: replace(_describe_array(source, name, node), metadata=metadata) for name, node in named.items()
+    }
 
 
 def _find_scaled_arrays(source: str, path: str, node: dict[str, Any]) -> Iterator[tuple[str, StoredArray]]:

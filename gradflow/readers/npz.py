@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.errors import DataError
-from gradflow.readers.archive import inflate_member, is_zip, open_archive
+from gradflow.readers.archive import inflate_member, is_zip, list_member_names, open_archive
 from gradflow.readers.contents import FileContents
 from gradflow.readers.messages import prefix_errors, quote, report_damage
 from gradflow.readers.npy import NpyHeader, parse_header
@@ -25,6 +25,11 @@ MEMBER_SUFFIX = ".npy"
 def recognizes(source: Source) -> bool:
     """Return whether ``source`` starts like a zip archive; an empty archive is one too."""
     return is_zip(source)
+
+
+def has_array_members(source: Source) -> bool:
+    """Return whether ``source`` is a zip archive with an .npy member."""
+    return any(name.endswith(MEMBER_SUFFIX) for name in list_member_names(source))
 
 
 def read(source: Source) -> FileContents:

@@ -141,6 +141,18 @@ def open_source(origin: str | os.PathLike[str]) -> Source:
         return _check_not_empty(Source(name, head, size, Path(text)))
 
 
+def as_path(origin: object) -> Path | None:
+    """Return the path that ``origin`` names, or None if it is standard input or no path at all.
+
+    Examples
+    --------
+    >>> as_path("-"), as_path("model.pt").name
+    (None, 'model.pt')
+    """
+    text = os.fspath(origin) if isinstance(origin, str | os.PathLike) else None
+    return Path(text) if isinstance(text, str) and text not in ("-", "") and "\0" not in text else None
+
+
 def wrap_bytes(name: str, contents: bytes) -> Source:
     """Return a source for bytes that are already in memory.
 

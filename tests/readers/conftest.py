@@ -16,7 +16,7 @@ import scipy.io
 import scipy.sparse
 
 from gradflow.errors import DataError
-from tests.readers import checkpoints
+from tests.readers import checkpoints, msgpack
 
 
 def written(save, *arguments, **named):
@@ -54,6 +54,7 @@ def onnx_model(nodes, constants):
 
 # One writer for every entry of READERS: matrix → bytes.
 WRITERS = {
+    "equinox": lambda matrix: b'{"size": 5}\n' + written(np.save, matrix),
     "npy": lambda matrix: written(np.save, matrix),
     "safetensors": lambda matrix: safetensors.numpy.save({"weight": np.ascontiguousarray(matrix)}),
     "torch": lambda matrix: checkpoints.saved({"weight": matrix}),
@@ -63,6 +64,7 @@ WRITERS = {
     "matlab": lambda matrix: mat({"weight": matrix}, do_compression=True),
     "matrix_market": lambda matrix: written(scipy.io.mmwrite, matrix, precision=17),
     "onnx": lambda matrix: onnx_model([], {"weight": matrix}),
+    "flax": lambda matrix: msgpack.packed({"params": {"weight": np.ascontiguousarray(matrix)}, "step": 3}),
     "json": lambda matrix: json.dumps(complex_pairs(matrix)).encode(),
     "text": lambda matrix: written(np.savetxt, matrix),
 }
@@ -72,6 +74,19 @@ SUFFIXES = {"onnx": ".onnx"}
 
 # Small files that use more features of a format than one matrix does.
 FEATURES = {
+    "equinox": b"".join(
+        written(np.save, array) for array in (np.eye(2), np.asfortranarray(np.ones((2, 3))), np.ones(()))
+    ),
+    "flax": msgpack.packed(
+        {
+            "a": {"b": [np.ones((2, 3), np.float16), None, 1.5], "names": ["x", True]},
+            "c": {
+                "__msgpack_chunked_array__": True,
+                "shape": {"0": 2, "1": 2},
+                "chunks": {"0": np.ones(3), "1": np.ones(1)},
+            },
+        }
+    ),
     "safetensors": safetensors.numpy.save({"a": np.eye(2, dtype=np.float16), "b": np.arange(3)}),
     "torch": checkpoints.checkpoint(
         {"a": checkpoints.tensor(strides=(1, 2)), "b": [{"c": checkpoints.tensor((2,), (1,), 2)}, 1.5, None]},

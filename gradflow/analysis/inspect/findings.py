@@ -156,9 +156,9 @@ def _read_pipe(question: InspectionQuestion, source: str) -> Job:
 
 
 def _can_be_reread(source: str) -> bool:
-    """Return whether a source can be read again: a regular file, or a name without a file."""
+    """Return whether a source can be read again: a regular file, a directory, or a name without a file."""
     file = parse_name(source).file
-    return file != "-" and (os.path.isfile(file) or not os.path.exists(file))
+    return file != "-" and (os.path.isfile(file) or os.path.isdir(file) or not os.path.exists(file))
 
 
 def answer(question: InspectionQuestion, job: Job) -> Answer:

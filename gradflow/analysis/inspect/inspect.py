@@ -50,12 +50,12 @@ from gradflow.analysis.shared.inputs import (
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.tasks import TaskExecutor, check_executor, run_tasks
 from gradflow.blas_threads import use_one_blas_thread
-from gradflow.errors import DataError, UsageError
+from gradflow.errors import UsageError
 from gradflow.layouts.assumptions import check_assumptions, check_left_open
 from gradflow.layouts.chains import parse_chain
 from gradflow.layouts.checkpoint import Checkpoint
 from gradflow.printable import format_count, join_lines
-from gradflow.readers import CHECKPOINT_SUFFIXES
+from gradflow.readers.folders import list_checkpoints
 from gradflow.readers.in_memory import name_origin
 from gradflow.registry import describe_unknown
 
@@ -244,16 +244,7 @@ def _expand_pattern(file: str) -> list[str]:
     """Return the checkpoints in a directory, or the file itself."""
     if not os.path.isdir(file):
         return [file]
-    found = sorted(
-        os.fspath(path)
-        for path in Path(file).rglob("*")
-        if path.is_file() and path.name.lower().endswith(CHECKPOINT_SUFFIXES)
-    )
-    if not found:
-        raise DataError(
-            f"{file}: contains no checkpoint; expected files that end with {', '.join(CHECKPOINT_SUFFIXES)}"
-        )
-    return found
+    return [os.fspath(path) for path in list_checkpoints(Path(file))]
 
 
 def _name(source: str | Checkpoint) -> str:

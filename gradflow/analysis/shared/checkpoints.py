@@ -122,7 +122,7 @@ def is_checkpoint(text: str) -> bool:
     """
     name = text.partition(":")[0]
     named = CHECKPOINT_SEPARATOR in text or name.lower().endswith(CHECKPOINT_SUFFIXES)
-    return named or (name not in CELLS and os.path.isfile(text))
+    return named or (name not in CELLS and os.path.exists(text))
 
 
 def is_model(source: object) -> TypeGuard[Model]:

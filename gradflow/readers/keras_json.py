@@ -1,0 +1,94 @@
+"""A list of layers of Keras in JSON, as RTNeural writes and runs it.
+
+``{"in_shape": [null, 1], "layers": [{"type": "lstm", "activation": "tanh", "weights": [[[…`` holds for each
+layer what Keras's ``get_weights()`` returns. RTNeural feeds every layer the output of the one before, and its
+recurrent layers have the gates of Keras: the sigmoid, and a reset gate after the product
+(https://github.com/jatinchowdhury18/RTNeural, python/model_utils.py).
+"""
+
+from typing import Any
+
+# RTNeural's type of a layer → the class of Keras, and the names of its arrays.
+_LAYER_TYPES = {
+    "lstm": ("LSTM", ("kernel", "recurrent_kernel", "bias")),
+    "gru": ("GRU", ("kernel", "recurrent_kernel", "bias")),
+    "dense": ("Dense", ("kernel", "bias")),
+    "time-distributed-dense": ("Dense", ("kernel", "bias")),
+    "conv1d": ("Conv1D", ("kernel", "bias")),
+    "conv2d": ("Conv2D", ("kernel", "bias")),
+    "prelu": ("PReLU", ("alpha",)),
+    "batchnorm": ("BatchNormalization", ("gamma", "beta", "moving_mean", "moving_variance")),
+    "batchnorm2d": ("BatchNormalization", ("gamma", "beta", "moving_mean", "moving_variance")),
+    "activation": ("Activation", ()),
+}
+_RECURRENT_TYPES = ("lstm", "gru")
+
+
+def is_layer_list(document: object) -> bool:
+    """Return whether a JSON document is a list of layers with their types and weights.
+
+    Examples
+    --------
+    >>> is_layer_list({"in_shape": [1], "layers": [{"type": "dense", "weights": [[[0.5]], [0.0]]}]})
+    True
+    """
+    layers = document.get("layers") if isinstance(document, dict) else None
+    return (
+        isinstance(layers, list)
+        and bool(layers)
+        and all(
+            isinstance(layer, dict)
+            and isinstance(layer.get("type"), str)
+            and isinstance(layer.get("weights", []), list)
+            for layer in layers
+        )
+        and any(layer.get("weights") for layer in layers)
+    )
+
+
+def list_named_weights(document: dict[str, Any]) -> dict[str, list[Any]]:
+    """Return the weights of all layers by the names of Keras, such as ``lstm/kernel``, ``lstm_1/kernel``.
+
+    Examples
+    --------
+    >>> list_named_weights({"layers": [{"type": "dense", "weights": [[[0.5]], [0.0]]}]})
+    {'dense/kernel': [[0.5]], 'dense/bias': [0.0]}
+    """
+    named = {}
+    for name, layer in zip(_name_layers(document), document["layers"], strict=True):
+        weights = [array for array in layer.get("weights", []) if isinstance(array, list) and array]
+        _, arrays = _LAYER_TYPES.get(layer["type"], ("", ()))
+        for place, array in enumerate(weights):
+            own = arrays[place] if place < len(arrays) else f"weights_{place}"
+            named[f"{name}/{own}"] = array
+    return named
+
+
+def build_configuration(document: dict[str, Any]) -> dict[str, Any]:
+    """Return the configuration that Keras itself would write for such a model, as far as it is known."""
+    layers = []
+    for name, layer in zip(_name_layers(document), document["layers"], strict=True):
+        config: dict[str, Any] = {"name": name, "activation": layer.get("activation") or "linear"}
+        if layer["type"] in _RECURRENT_TYPES:
+            config |= {
+                "activation": layer.get("activation") or "tanh",
+                "recurrent_activation": "sigmoid",
+                "reset_after": True,
+                "return_sequences": True,
+            }
+        layers.append(
+            {"class_name": _LAYER_TYPES.get(layer["type"], (layer["type"], ()))[0], "config": config}
+        )
+    return {"class_name": "Sequential", "config": {"name": "sequential", "layers": layers}}
+
+
+def _name_layers(document: dict[str, Any]) -> list[str]:
+    """Return a name for each layer: its type, and a number from the second of the type on."""
+    counts: dict[str, int] = {}
+    names = []
+    for layer in document["layers"]:
+        kind = layer["type"].replace("-", "_")
+        count = counts.get(kind, 0)
+        names.append(f"{kind}_{count}" if count else kind)
+        counts[kind] = count + 1
+    return names

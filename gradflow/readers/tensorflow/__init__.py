@@ -1,0 +1,1 @@
+"""Checkpoints of TensorFlow: ``.index`` and ``.data``, alone or in a SavedModel."""
