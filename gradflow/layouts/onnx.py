@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from gradflow.cells.base import Array, Cell
-from gradflow.cells.gru import GRU
+from gradflow.cells.gru import GRU, RESET_PLACES
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.errors import DataError
@@ -22,6 +22,7 @@ from gradflow.layouts.names import NamedArrays, group_by_path
 from gradflow.layouts.network import Levels, MisfitError, NetworkClaim, NetworkLayer, describe_shapes
 from gradflow.layouts.weights import read_bias, read_weights, reorder_gates
 from gradflow.readers.messages import quote
+from gradflow.registry import check_name
 
 _LAYER_DIRECTIONS = {
     "forward": ("forward",),
@@ -29,25 +30,27 @@ _LAYER_DIRECTIONS = {
     "bidirectional": ("forward", "backward"),
 }
 _GATES_OF_OPERATORS = {"RNN": 1, "GRU": 3, "LSTM": 4}
-_DEFAULT_ACTIVATIONS = {"RNN": ("Tanh",), "GRU": ("Sigmoid", "Tanh"), "LSTM": ("Sigmoid", "Tanh", "Tanh")}
+DEFAULT_ACTIVATIONS = {"RNN": ("Tanh",), "GRU": ("Sigmoid", "Tanh"), "LSTM": ("Sigmoid", "Tanh", "Tanh")}
 # ONNX's name → gradflow's name, and the default values of alpha and beta that it takes; nan if ONNX has none.
-_ONNX_ACTIVATIONS: dict[str, tuple[str, tuple[float, ...]]] = {
-    "tanh": ("tanh", ()),
-    "sigmoid": ("sigmoid", ()),
-    "relu": ("relu", ()),
-    "affine": ("affine", (nan, nan)),
-    "leakyrelu": ("leaky_relu", (0.01,)),
-    "thresholdedrelu": ("thresholded_relu", (nan,)),
-    "scaledtanh": ("scaled_tanh", (nan, nan)),
-    "hardsigmoid": ("hard_sigmoid", (0.2, 0.5)),
-    "elu": ("elu", (1.0,)),
-    "softsign": ("softsign", ()),
-    "softplus": ("softplus", ()),
+ONNX_ACTIVATIONS: dict[str, tuple[str, tuple[float, ...]]] = {
+    "Tanh": ("tanh", ()),
+    "Sigmoid": ("sigmoid", ()),
+    "Relu": ("relu", ()),
+    "Affine": ("affine", (nan, nan)),
+    "LeakyRelu": ("leaky_relu", (0.01,)),
+    "ThresholdedRelu": ("thresholded_relu", (nan,)),
+    "ScaledTanh": ("scaled_tanh", (nan, nan)),
+    "HardSigmoid": ("hard_sigmoid", (0.2, 0.5)),
+    "Elu": ("elu", (1.0,)),
+    "Softsign": ("softsign", ()),
+    "Softplus": ("softplus", ()),
 }
+# Upper and lower case do not matter in ONNX.
+_ACTIVATIONS_BY_LOWER_CASE = {name.lower(): entry for name, entry in ONNX_ACTIVATIONS.items()}
 
 
-def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[NetworkClaim]:  # noqa: ARG001
-    """Yield a network for every recurrent node whose weights are constant."""
+def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[NetworkClaim]:
+    """Yield a network for every recurrent node whose weights are constant, and for W and R without a node."""
     operators = {
         name: array for name, array in arrays.items() if array.metadata.get("op") in _GATES_OF_OPERATORS
     }
@@ -55,6 +58,27 @@ def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[Net
         if {"W", "R"} <= set(members):
             names = frozenset(array.name for array in members.values())
             yield NetworkClaim(path, names, partial(_build_levels, members))
+    bare = {
+        name: array
+        for name, array in arrays.items()
+        # An initializer of a model may have such a name without being the input of such a node.
+        if not array.source.lower().endswith(".onnx") and "float" in array.dtype
+    }
+    for path, members in group_by_path(bare, "[WRBP]").items():
+        operator = _identify_operator(members)
+        if operator:
+            names = frozenset(array.name for array in members.values())
+            yield NetworkClaim(path, names, partial(_build_bare_levels, operator, members, assumptions))
+
+
+def _identify_operator(members: NamedArrays) -> str:
+    """Return the operator whose W (D, gH, I) and R (D, gH, H) these are, or an empty string."""
+    shapes = [members[name].shape for name in ("W", "R") if name in members]
+    if len(shapes) < 2 or not all(len(shape) == 3 for shape in shapes) or shapes[0][:2] != shapes[1][:2]:
+        return ""
+    directions, rows, size = shapes[1]
+    fitting = [name for name, gates in _GATES_OF_OPERATORS.items() if rows == gates * size > 0]
+    return fitting[0] if fitting and directions in (1, 2) else ""
 
 
 def _build_levels(members: NamedArrays) -> Levels:
@@ -71,6 +95,41 @@ def _build_levels(members: NamedArrays) -> Levels:
         )
     directions = _LAYER_DIRECTIONS[direction]
     functions = _name_activations(operator, attributes, len(directions))
+    return _build_level(members, operator, attributes, directions, functions)
+
+
+def _build_bare_levels(operator: str, members: NamedArrays, assumptions: Assumptions) -> Levels:
+    """Return the level of a node of which only the arrays are there; its attributes are assumed."""
+    options = assumptions.start_layer()
+    gates = [] if operator == "RNN" else [options.choose("gate_activation", "sigmoid")]
+    activations = [options.choose("activation", "tanh")] * (2 if operator == "LSTM" else 1)
+    reset = check_name("reset", options.choose("reset", "after"), RESET_PLACES) if operator == "GRU" else ""
+    directions = _LAYER_DIRECTIONS["bidirectional"][: members["R"].shape[0]]
+    levels = _build_level(
+        members,
+        operator,
+        {"linear_before_reset": int(reset == "after")},
+        directions,
+        [[*gates, *activations]] * len(directions),
+        tuple(options.assumed),
+    )
+    for layer in levels[0]:
+        if isinstance(layer.cell, LSTM) and not layer.cell.recurrent("f").any():
+            raise MisfitError(
+                f"{describe_shapes(list(members.values()))}: the forget gate has no recurrent weights, as in "
+                "a node with input_forget=1; expected the .onnx file, which has the attributes of the node"
+            )
+    return levels
+
+
+def _build_level(
+    members: NamedArrays,
+    operator: str,
+    attributes: Mapping[str, Any],
+    directions: tuple[str, ...],
+    functions: list[list[str]],
+    assumed: tuple[str, ...] = (),
+) -> Levels:
     inputs = _read_inputs(members, _GATES_OF_OPERATORS[operator], len(directions))
     return (
         tuple(
@@ -81,6 +140,7 @@ def _build_levels(members: NamedArrays) -> Levels:
                 "onnx",
                 tuple(members.values()),
                 direction,
+                assumed,
                 sharers=len(directions),
                 inverted_gates="f" if attributes.get("input_forget", 0) else "",
             )
@@ -108,9 +168,9 @@ def _read_inputs(members: NamedArrays, blocks: int, directions: int) -> dict[str
 
 def _name_activations(operator: str, attributes: Mapping[str, Any], directions: int) -> list[list[str]]:
     """Return gradflow's names of the activations of each direction."""
-    per_direction = len(_DEFAULT_ACTIVATIONS[operator])
+    per_direction = len(DEFAULT_ACTIVATIONS[operator])
     functions = _list_attribute(attributes, "activations", str) or list(
-        _DEFAULT_ACTIVATIONS[operator] * directions
+        DEFAULT_ACTIVATIONS[operator] * directions
     )
     alphas, betas = (_list_attribute(attributes, f"activation_{name}", float) for name in ("alpha", "beta"))
     if len(functions) != per_direction * directions:
@@ -119,11 +179,11 @@ def _name_activations(operator: str, attributes: Mapping[str, Any], directions: 
         )
     names = []
     for function in functions:
-        name, parameters = _ONNX_ACTIVATIONS.get(str(function).lower(), ("", ()))
+        name, parameters = _ACTIVATIONS_BY_LOWER_CASE.get(str(function).lower(), ("", ()))
         if not name:
             raise DataError(
                 f"activation {quote(str(function))} of a {operator} node is not known; "
-                f"expected one of {', '.join(_ONNX_ACTIVATIONS)}"
+                f"expected one of {', '.join(ONNX_ACTIVATIONS)}"
             )
         # Each list has a value only for the functions that take such a number.
         values = [
