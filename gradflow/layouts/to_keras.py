@@ -61,6 +61,11 @@ def _build_layer(name: str, level: tuple[NetworkLayer, ...]) -> ExportedModule:
             level,
             (remark,) if backward else (),
         )
+    sizes = [layer.cell.output_size for layer in level]
+    if sizes[0] != sizes[1]:  # A layer above would expect twice the first (Keras 3.15).
+        raise DataError(
+            f"{name}: Keras has no Bidirectional of directions of different sizes, here {sizes[0]} and {sizes[1]}"
+        )
     options = {}
     if constructors[0] != constructors[1]:
         options["backward_layer"] = Expression(_write_constructor(level[1], go_backwards=True))
