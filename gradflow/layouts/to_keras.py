@@ -64,7 +64,8 @@ def _build_layer(name: str, level: tuple[NetworkLayer, ...]) -> ExportedModule:
     sizes = [layer.cell.output_size for layer in level]
     if sizes[0] != sizes[1]:  # A layer above would expect twice the first (Keras 3.15).
         raise DataError(
-            f"{name}: Keras has no Bidirectional of directions of different sizes, here {sizes[0]} and {sizes[1]}"
+            f"{name}: Keras has no Bidirectional of directions of different sizes, here {sizes[0]} and "
+            f"{sizes[1]}"
         )
     options = {}
     if constructors[0] != constructors[1]:

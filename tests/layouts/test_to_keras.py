@@ -277,21 +277,15 @@ def test_constructor_omits_the_defaults_of_keras(spec, constructor):
     assert export([made(spec)])[0] == [constructor]
 
 
-class KerasOps:
-    """What the expressions of activations use, as Keras documents it, computed by numpy."""
-
-    clip, where, tanh = np.clip, np.where, np.tanh
-
-    def erf(z):
-        return np.vectorize(math.erf)(z)
-
-    def elu(z, alpha):
-        return np.where(z > 0, z, alpha * np.expm1(z))
-
-    def leaky_relu(z, slope):
-        return np.where(z > 0, z, slope * z)
-
-
+# What the expressions of activations use of keras.ops, as Keras documents it.
+KERAS_OPS = SimpleNamespace(
+    clip=np.clip,
+    where=np.where,
+    tanh=np.tanh,
+    erf=np.vectorize(math.erf),
+    elu=lambda z, alpha: np.where(z > 0, z, alpha * np.expm1(z)),
+    leaky_relu=lambda z, slope: np.where(z > 0, z, slope * z),
+)
 UNNAMED = [
     "affine(0.5,0.1)",
     "scaled_tanh(0.8,1.3)",
@@ -308,7 +302,7 @@ def test_an_activation_without_a_name_in_keras_is_an_expression_that_computes_it
     cell = replace(made("lstm"), activation=name, output_activation=name, gate_activation=name)
     call = ast.parse(export([cell])[0][0], mode="eval").body
     told = {item.arg: item.value for item in call.keywords}
-    z, keras = np.linspace(-6, 6, 121), SimpleNamespace(ops=KerasOps)
+    z, keras = np.linspace(-6, 6, 121), SimpleNamespace(ops=KERAS_OPS)
     for option in ("activation", "recurrent_activation"):
         function = eval(ast.unparse(told[option]), {"keras": keras})
         np.testing.assert_allclose(function(z), parse_activation(name).value(z), rtol=0, atol=1e-15)
