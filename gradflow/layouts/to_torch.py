@@ -39,7 +39,7 @@ def check_torch(layer: NetworkLayer) -> None:
     """
     cell, lacking = layer.cell, ""
     if not isinstance(cell, RNN | LSTM | GRU):
-        raise DataError(f"torch has no {layer.kind} cell; expected rnn, lstm or gru")
+        raise DataError(f"{layer.name}: torch has no {layer.kind} cell; expected rnn, lstm or gru")
     if isinstance(cell, RNN) and cell.activation not in ("tanh", "relu"):
         lacking = f"activation {cell.activation}"
     elif isinstance(cell, LSTM):

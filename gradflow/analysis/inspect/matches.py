@@ -40,7 +40,7 @@ def check_matches(match: Mapping[str, str] | None) -> dict[str, str]:
     """
     if match is None:
         return {}
-    names = [name for pair in match.items() for name in pair] if isinstance(match, Mapping) else [match]
+    names = [name for pair in match.items() for name in pair] if isinstance(match, Mapping) else [None]
     if not all(isinstance(name, str) for name in names):
         raise UsageError(
             f"{describe_argument('match', match)}: expected a mapping of the names of layers before to those "
