@@ -58,6 +58,7 @@ LISTED = [
     ("compare", "input_format", INPUT_FORMATS),
     ("compare", "norm", NORMS),
     ("compare", "view", VIEWS),
+    ("convert", "to", EXPORTERS),
     ("init", "layout", EXPORTERS),
     ("inspect", "assume", ASSUMABLE_OPTIONS),
     ("load", "assume", ASSUMABLE_OPTIONS),

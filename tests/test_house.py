@@ -16,11 +16,13 @@ from gradflow.cli import COMMANDS
 from gradflow.derivations.topics import DERIVATIONS
 from gradflow.errors import GradflowError
 from gradflow.layouts import EXPORTERS, LAYOUTS
+from gradflow.layouts.exports import WeightExporter
 from gradflow.linalg import ENSEMBLES
 from gradflow.readers import READERS
 from gradflow.registry import lookup
 from gradflow.render import FORMATS
 from gradflow.render.renderer import TextRenderer
+from gradflow.writers import WRITERS
 
 TABLES = {
     "command": COMMANDS,
@@ -32,6 +34,7 @@ TABLES = {
     "derivation": DERIVATIONS,
     "layout": LAYOUTS,
     "layout of weights": EXPORTERS,
+    "writer": WRITERS,
     "public name": gradflow.API,
 }
 # the public API: whoever adds or removes a name says so here
@@ -126,6 +129,10 @@ def check_entry(kind, name):
         assert callable(found.predict)
     elif kind == "layout":
         assert callable(found.find_networks)
+    elif kind == "layout of weights":
+        assert isinstance(found, WeightExporter)
+    elif kind == "writer":
+        assert callable(found.encode)
     else:
         assert callable(found)
     if kind == "cell":

@@ -1,4 +1,4 @@
-"""The recurrent layers of a checkpoint under torch's names, written to another file."""
+"""The recurrent layers of a checkpoint under another framework's names, written to another file."""
 
 import os
 from collections.abc import Mapping
@@ -10,16 +10,18 @@ import numpy as np
 
 from gradflow.analysis.shared.arguments import READ_ALREADY, refuse_without_effect
 from gradflow.analysis.shared.checkpoints import Model, is_model, is_read, open_model, parse_name
-from gradflow.analysis.shared.weight_file import WeightFile, WrittenArrays
+from gradflow.analysis.shared.weight_file import WeightFile, WrittenArrays, choose_written_layout
 from gradflow.drawing import DrawnColumn, ItemDrawing
 from gradflow.errors import DataError, UsageError
+from gradflow.layouts import EXPORTERS
 from gradflow.layouts.assumptions import check_assumptions, check_left_open
 from gradflow.layouts.checkpoint import Checkpoint, load
+from gradflow.layouts.exports import ExportedModule, WeightExporter
 from gradflow.layouts.network import Network
-from gradflow.layouts.to_torch import TorchModule, build_modules
 from gradflow.printable import describe_argument, format_count
 from gradflow.readers.messages import quote
 from gradflow.record import Record, column, scalar, table
+from gradflow.registry import lookup
 from gradflow.table import Table
 
 
@@ -28,7 +30,9 @@ class Modules(Table):
     """The written modules."""
 
     module: list[str] = column("its name in the new file; - if the file has only this module")
-    constructor: list[str] = column("torch module whose load_state_dict takes its arrays")
+    constructor: list[str] = column(
+        "Python expression of what takes its arrays: a torch module, a Keras layer or an ONNX node"
+    )
     layer: list[str] = column("its name in the old file")
     framework: list[str] = column("framework of its names in the old file")
     parameters: list[int] = column("number of entries in its arrays")
@@ -36,7 +40,7 @@ class Modules(Table):
 
 @dataclass(frozen=True, kw_only=True, eq=False, repr=False)
 class Conversion(Record):
-    """Recurrent layers under torch's names.
+    """Recurrent layers under the names of torch, Keras or ONNX.
 
     ``modules`` is the main table. ``notes`` say what was left out, and why.
 
@@ -75,15 +79,20 @@ def convert(
     source: str | Path | Model,
     target: str | Path,
     *,
+    to: str | None = None,
     layout: str | None = None,
     assume: Mapping[str, Any] | None = None,
 ) -> Conversion:
-    """Write the recurrent layers of a checkpoint under torch's names, as .safetensors or .npz.
+    """Write the recurrent layers of a checkpoint under the names of torch, Keras or ONNX.
 
-    ``load_state_dict`` of torch.nn.RNN, LSTM and GRU takes the arrays. The module's name precedes the name of
-    each array, unless a single layer was requested. Arrays of float64 stay float64, all others become
-    float32. The first of torch's two biases is the whole bias and the second is 0, except inside a GRU's
-    reset gate.
+    - torch: ``load_state_dict`` of torch.nn.RNN, LSTM and GRU takes the arrays. The module's name precedes
+      the name of each array, unless a single layer was requested. The first of torch's two biases is the
+      whole bias and the second is 0, except inside a GRU's reset gate.
+    - keras: ``load_weights`` of a model of these layers takes a .weights.h5 file. In the other containers the
+      arrays of a layer are in the order of ``set_weights``, under the paths of Keras 3's variables.
+    - onnx: the inputs W, R, B and P of a node. The attributes of the node are part of ``constructor``.
+
+    Arrays of float64 stay float64, all others become float32.
 
     Parameters
     ----------
@@ -91,7 +100,10 @@ def convert(
         ``FILE`` or ``FILE::layer``, the result of `load` or `from_state_dict`, a state dict, or a module that
         has a ``state_dict()``.
     target : str or path
-        The new file; its suffix sets the format. It is written completely or not at all.
+        The new file, .safetensors, .npz or .weights.h5. It is written completely or not at all.
+    to : str, optional
+        Names and order of the arrays: ``torch``, ``keras`` or ``onnx``. Default: torch, or keras for
+        .weights.h5.
     layout : str, optional
         As for `load`.
     assume : mapping, optional
@@ -105,9 +117,9 @@ def convert(
     Raises
     ------
     DataError
-        If the file cannot be read or written, or torch has no module for any of its cells.
+        If the file cannot be read or written, or the framework has no module for any of its cells.
     UsageError
-        If the target has another suffix, or is the source itself.
+        If the target has another suffix, takes other names, or is the source itself.
 
     Examples
     --------
@@ -118,36 +130,41 @@ def convert(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     convert(model, f"{folder}/new.safetensors").modules.constructor
     ['torch.nn.LSTM(3, 2)']
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     convert(model, f"{folder}/new.npz", to="keras").arrays.name[0]
+    'lstm/lstm_cell/kernel'
     """
     file = WeightFile.of(target)
+    to = choose_written_layout("framework to write", to, target)
+    exporter: WeightExporter = lookup(EXPORTERS, to, "framework to write")
     checkpoint, networks, alone = _choose_networks(source, layout, assume)
     if file.path == Path(os.path.realpath(checkpoint.source)):
         raise UsageError(f"{str(target)!r} is the source file, which would be overwritten; name another file")
-    made, remarks = _modules(networks)
+    made, remarks = _build_modules(exporter, networks)
     arrays = _name_arrays(made, alone)
     size = file.write(arrays)
     params = {
         "source": os.fspath(source) if isinstance(source, str | Path) else checkpoint.source,
-        "target": str(target), "layout": layout, "assume": check_assumptions(assume),
+        "target": str(target), "to": to, "layout": layout, "assume": check_assumptions(assume),
     }  # fmt: skip
     return Conversion(
         params=params,
         notes=(*checkpoint.remarks, *remarks),
         container=file.container,
         size=size,
-        conclusion=_conclude(made, target),
+        conclusion=_conclude(exporter, made, target),
         modules=_table(made, alone),
         arrays=WrittenArrays.of(arrays),
     )
 
 
-Made = list[tuple[Network, TorchModule]]
+BuiltModules = list[tuple[Network, ExportedModule]]
 
 
-def _conclude(made: Made, target: str | Path) -> str:
-    count = format_count(len(made), "module", "modules")
+def _conclude(exporter: WeightExporter, made: BuiltModules, target: str | Path) -> str:
+    count = format_count(len(made), *exporter.nouns)
     parameters = sum(module.parameters for _, module in made)
-    return f"{count} of torch with {parameters} parameters: written to {os.fspath(target)}."
+    return f"{count} of {exporter.title} with {parameters} parameters: written to {os.fspath(target)}."
 
 
 def _choose_networks(
@@ -172,37 +189,35 @@ def _choose_networks(
     return checkpoint, list(checkpoint.networks), False
 
 
-def _modules(networks: list[Network]) -> tuple[Made, list[str]]:
-    made: Made = []
+def _build_modules(exporter: WeightExporter, networks: list[Network]) -> tuple[BuiltModules, list[str]]:
+    made: BuiltModules = []
     remarks = []
     for network in networks:
         try:
-            made += [(network, module) for module in build_modules(network)]
+            made += [(network, module) for module in exporter.build_modules(network)]
         except DataError as error:
             remarks.append(f"left out: {error}.")
-    remarks += [
-        f"{module.path}: runs backward; give the torch module its inputs in reverse order."
-        for _, module in made
-        if module.backward
-    ]
-    written = dict.fromkeys(network for network, _ in made)
+    remarks += [remark for _, module in made for remark in module.remarks]
     remarks += [
         f"{layer.name}: {layer.describe_assumed()}"
-        for network in written
+        for network in dict.fromkeys(network for network, _ in made)
         for layer in network.layers
         if layer.describe_assumed()
     ]
     if not made:
-        raise DataError(f"nothing to write: {' '.join(remarks)} torch has no module for these cells")
+        raise DataError(
+            f"nothing to write: {' '.join(remarks)} {exporter.title} has no {exporter.nouns[0]} for these "
+            "cells"
+        )
     return made, remarks
 
 
-def _name_arrays(made: Made, alone: bool) -> dict[str, np.ndarray[Any, Any]]:
+def _name_arrays(made: BuiltModules, alone: bool) -> dict[str, np.ndarray[Any, Any]]:
     """Return all arrays by their names in the new file, with their types."""
     found: dict[str, np.ndarray[Any, Any]] = {}
-    for network, module in made:
-        prefix = "" if alone and len(made) == 1 else f"{_path(module)}."
-        wide = any(array.dtype == "float64" for layer in network.layers for array in layer.stored)
+    for _, module in made:
+        prefix = "" if _drops_path(made, alone) else f"{module.path}{module.separator}"
+        wide = any(array.dtype == "float64" for layer in module.layers for array in layer.stored)
         for name, array in module.arrays.items():
             with np.errstate(over="ignore"):  # reported by name below
                 narrowed = array if wide else array.astype(np.float32)
@@ -210,22 +225,23 @@ def _name_arrays(made: Made, alone: bool) -> dict[str, np.ndarray[Any, Any]]:
                 raise DataError(f"{quote(prefix + name)} does not fit into float32; expected smaller weights")
             if prefix + name in found:
                 raise DataError(
-                    f"two layers would have the same name {quote(_path(module))}; convert them one by one, "
+                    f"two layers would have the same name {quote(module.path)}; convert them one by one, "
                     "as FILE::LAYER"
                 )
             found[prefix + name] = narrowed
     return found
 
 
-def _path(module: TorchModule) -> str:
-    return module.path.replace("/", ".")
+def _drops_path(made: BuiltModules, alone: bool) -> bool:
+    """Return whether the file has a single module, whose arrays have their names inside the module."""
+    return alone and len(made) == 1 and made[0][1].drops_path
 
 
-def _table(made: Made, alone: bool) -> Modules:
+def _table(made: BuiltModules, alone: bool) -> Modules:
     return Modules(
-        module=["-" if alone and len(made) == 1 else _path(module) for _, module in made],
+        module=["-" if _drops_path(made, alone) else module.path for _, module in made],
         constructor=[module.constructor for _, module in made],
         layer=[network.name for network, _ in made],
-        framework=[network.layers[0].framework for network, _ in made],
+        framework=[module.layers[0].framework for _, module in made],
         parameters=[module.parameters for _, module in made],
     )

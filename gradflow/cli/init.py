@@ -11,7 +11,7 @@ from gradflow.cli.emit import emits
 from gradflow.cli.help import SUBJECT_GROUP
 from gradflow.cli.options import Features, Input, InputFormat, InputScale, Key, Seed, integer, option
 from gradflow.layouts import EXPORTERS
-from gradflow.writers import WRITERS
+from gradflow.writers import WRITTEN_SUFFIXES
 
 
 @emits("gradflow.analysis.init.record:Tuned")
@@ -43,12 +43,16 @@ def init(
         str | None,
         option(
             "-o", "--output", metavar="FILE",
-            help=f"File for the weights: {' or '.join(f'.{name}' for name in WRITERS)}.",
+            help=f"File for the weights: {WRITTEN_SUFFIXES}.",
         ),
     ] = None,
     layout: Annotated[
-        str, option("--layout", metavar="NAME", help=f"{'|'.join(EXPORTERS)}: names and order of the arrays.")
-    ] = "torch",
+        str | None,
+        option(
+            "--layout", metavar="NAME", help=f"{'|'.join(EXPORTERS)}: names and order of the arrays.",
+            show_default="torch, or keras for .weights.h5",
+        ),
+    ] = None,
     *,
     progress: Progress | None,
 ) -> Any:  # fmt: skip

@@ -6,6 +6,7 @@ import typer
 
 import gradflow
 from gradflow.analysis import INPUTS
+from gradflow.analysis.inspect.matches import parse_matches
 from gradflow.analysis.shared.progress import Progress
 from gradflow.cli.emit import emits
 from gradflow.cli.help import SUBJECT_GROUP, fill_help
@@ -67,6 +68,15 @@ def inspect(
             "--diff", help="Add the table changes: two files, before and after training.", show_default=False
         ),
     ] = False,
+    match: Annotated[
+        list[str] | None,
+        option(
+            "--match",
+            metavar="BEFORE=AFTER",
+            help="With --diff: the names of a layer in the two files. Repeatable.",
+            show_default="same name; else kind, shape and order",
+        ),
+    ] = None,
     advice: Annotated[
         str | None,
         option(
@@ -91,6 +101,7 @@ def inspect(
       gradflow inspect model.pt --input features.npy --length 200
       gradflow inspect model.h5::encoder --units
       gradflow inspect --diff before.pt after.pt
+      gradflow inspect --diff model.pt model.h5 --match encoder.lstm=lstm
       gradflow inspect runs/ --table files -f csv
       gradflow inspect elman.pt --assume activation=relu --fail-on vanishing
       gradflow inspect translator.pt --chain encoder,decoder
@@ -103,7 +114,7 @@ def inspect(
     """
     return gradflow.inspect(
         *files, input=input, key=key, length=length, seed=seed, layout=layout, assume=assumptions(assume),
-        units=units, gate_steps=gate_steps, diff=diff, advice=advice,
-        chain=chain, progress=progress,
+        units=units, gate_steps=gate_steps, diff=diff, match=parse_matches(match) if match else None,
+        advice=advice, chain=chain, progress=progress,
         executor=ProcessWorkers(),
     )  # fmt: skip

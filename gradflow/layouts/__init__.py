@@ -98,8 +98,9 @@ LAYOUT_SIGNS = {
 
 LAYOUTS: Registry = {name: f"gradflow.layouts.{name}" for name in LAYOUT_SIGNS}
 
-# Cells → named arrays, for the layouts in which fresh weights can be written.
+# Networks → named arrays, for the layouts that can be written: each is a `WeightExporter`.
 EXPORTERS: Registry = {
-    "torch": "gradflow.layouts.to_torch:export_layers",
-    "keras": "gradflow.layouts.to_keras:export_layers",
+    "torch": "gradflow.layouts.to_torch:EXPORTER",
+    "keras": "gradflow.layouts.to_keras:EXPORTER",
+    "onnx": "gradflow.layouts.to_onnx:EXPORTER",
 }

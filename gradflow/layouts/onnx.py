@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from gradflow.cells.base import Array, Cell
-from gradflow.cells.gru import GRU
+from gradflow.cells.gru import GRU, RESET_PLACES
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.errors import DataError
@@ -24,6 +24,7 @@ from gradflow.layouts.network import Levels, MisfitError, NetworkClaim, NetworkL
 from gradflow.layouts.weights import read_bias, read_weights, reorder_gates
 from gradflow.readers.messages import quote
 from gradflow.readers.stored_array import StoredArray
+from gradflow.registry import check_name
 
 _LAYER_DIRECTIONS = {
     "forward": ("forward",),
@@ -32,21 +33,23 @@ _LAYER_DIRECTIONS = {
 }
 _MAX_LISTED_CALLS = 5
 _GATES_OF_OPERATORS = {"RNN": 1, "GRU": 3, "LSTM": 4}
-_DEFAULT_ACTIVATIONS = {"RNN": ("Tanh",), "GRU": ("Sigmoid", "Tanh"), "LSTM": ("Sigmoid", "Tanh", "Tanh")}
+DEFAULT_ACTIVATIONS = {"RNN": ("Tanh",), "GRU": ("Sigmoid", "Tanh"), "LSTM": ("Sigmoid", "Tanh", "Tanh")}
 # ONNX's name → gradflow's name, and the default values of alpha and beta that it takes; nan if ONNX has none.
-_ONNX_ACTIVATIONS: dict[str, tuple[str, tuple[float, ...]]] = {
-    "tanh": ("tanh", ()),
-    "sigmoid": ("sigmoid", ()),
-    "relu": ("relu", ()),
-    "affine": ("affine", (nan, nan)),
-    "leakyrelu": ("leaky_relu", (0.01,)),
-    "thresholdedrelu": ("thresholded_relu", (nan,)),
-    "scaledtanh": ("scaled_tanh", (nan, nan)),
-    "hardsigmoid": ("hard_sigmoid", (0.2, 0.5)),
-    "elu": ("elu", (1.0,)),
-    "softsign": ("softsign", ()),
-    "softplus": ("softplus", ()),
+ONNX_ACTIVATIONS: dict[str, tuple[str, tuple[float, ...]]] = {
+    "Tanh": ("tanh", ()),
+    "Sigmoid": ("sigmoid", ()),
+    "Relu": ("relu", ()),
+    "Affine": ("affine", (nan, nan)),
+    "LeakyRelu": ("leaky_relu", (0.01,)),
+    "ThresholdedRelu": ("thresholded_relu", (nan,)),
+    "ScaledTanh": ("scaled_tanh", (nan, nan)),
+    "HardSigmoid": ("hard_sigmoid", (0.2, 0.5)),
+    "Elu": ("elu", (1.0,)),
+    "Softsign": ("softsign", ()),
+    "Softplus": ("softplus", ()),
 }
+# Upper and lower case do not matter in ONNX.
+_ACTIVATIONS_BY_LOWER_CASE = {name.lower(): entry for name, entry in ONNX_ACTIVATIONS.items()}
 
 
 class NodeCalls(NamedTuple):
@@ -64,14 +67,28 @@ class NodeCalls(NamedTuple):
     agreeing: set[str]
 
 
-def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[NetworkClaim]:  # noqa: ARG001
-    """Yield a network for every layer whose weights are constant; a layer may be called by several nodes."""
+def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[NetworkClaim]:
+    """Yield a network for every layer whose weights are constant, and for W and R without a node.
+
+    A layer may be called by several nodes.
+    """
     nodes = group_nodes(arrays)
     for path, calls in find_calls(nodes).items():
         members = nodes[path]
         names = frozenset(array.name for node in calls.names for array in nodes[node].values())
         remarks = (*members["R"].metadata["place"].remarks, *_describe_calls(calls))
         yield NetworkClaim(path, names, partial(_build_levels, members), remarks)
+    bare = {
+        name: array
+        for name, array in arrays.items()
+        # An initializer of a model may have such a name without being the input of such a node.
+        if not array.source.lower().endswith(".onnx") and "float" in array.dtype
+    }
+    for path, group in group_by_path(bare, "[WRBP]").items():
+        operator = _identify_operator(group)
+        if operator:
+            names = frozenset(array.name for array in group.values())
+            yield NetworkClaim(path, names, partial(_build_bare_levels, operator, group, assumptions))
 
 
 def group_nodes(arrays: NamedArrays) -> dict[str, dict[str, StoredArray]]:
@@ -134,6 +151,16 @@ def _describe_calls(calls: NodeCalls) -> Iterator[str]:
             yield f"{quote(first)} is one layer with {shown}{count}, which have its weights and {inputs}"
 
 
+def _identify_operator(members: NamedArrays) -> str:
+    """Return the operator whose W (D, gH, I) and R (D, gH, H) these are, or an empty string."""
+    shapes = [members[name].shape for name in ("W", "R") if name in members]
+    if len(shapes) < 2 or not all(len(shape) == 3 for shape in shapes) or shapes[0][:2] != shapes[1][:2]:
+        return ""
+    directions, rows, size = shapes[1]
+    fitting = [name for name, gates in _GATES_OF_OPERATORS.items() if rows == gates * size > 0]
+    return fitting[0] if fitting and directions in (1, 2) else ""
+
+
 def _build_levels(members: NamedArrays) -> Levels:
     metadata = members["R"].metadata
     operator, attributes = metadata["op"], metadata["attributes"]
@@ -148,6 +175,41 @@ def _build_levels(members: NamedArrays) -> Levels:
         )
     directions = _LAYER_DIRECTIONS[direction]
     functions = _name_activations(operator, attributes, len(directions))
+    return _build_level(members, operator, attributes, directions, functions)
+
+
+def _build_bare_levels(operator: str, members: NamedArrays, assumptions: Assumptions) -> Levels:
+    """Return the level of a node of which only the arrays are there; its attributes are assumed."""
+    options = assumptions.start_layer()
+    gates = [] if operator == "RNN" else [options.choose("gate_activation", "sigmoid")]
+    activations = [options.choose("activation", "tanh")] * (2 if operator == "LSTM" else 1)
+    reset = check_name("reset", options.choose("reset", "after"), RESET_PLACES) if operator == "GRU" else ""
+    directions = _LAYER_DIRECTIONS["bidirectional"][: members["R"].shape[0]]
+    levels = _build_level(
+        members,
+        operator,
+        {"linear_before_reset": int(reset == "after")},
+        directions,
+        [[*gates, *activations]] * len(directions),
+        tuple(options.assumed),
+    )
+    for layer in levels[0]:
+        if isinstance(layer.cell, LSTM) and not layer.cell.recurrent("f").any():
+            raise MisfitError(
+                f"{describe_shapes(list(members.values()))}: the forget gate has no recurrent weights, as in "
+                "a node with input_forget=1; expected the .onnx file, which has the attributes of the node"
+            )
+    return levels
+
+
+def _build_level(
+    members: NamedArrays,
+    operator: str,
+    attributes: Mapping[str, Any],
+    directions: tuple[str, ...],
+    functions: list[list[str]],
+    assumed: tuple[str, ...] = (),
+) -> Levels:
     inputs = _read_inputs(members, _GATES_OF_OPERATORS[operator], len(directions))
     return (
         tuple(
@@ -158,6 +220,7 @@ def _build_levels(members: NamedArrays) -> Levels:
                 "onnx",
                 tuple(members.values()),
                 direction,
+                assumed,
                 sharers=len(directions),
                 inverted_gates="f" if attributes.get("input_forget", 0) else "",
             )
@@ -185,9 +248,9 @@ def _read_inputs(members: NamedArrays, blocks: int, directions: int) -> dict[str
 
 def _name_activations(operator: str, attributes: Mapping[str, Any], directions: int) -> list[list[str]]:
     """Return gradflow's names of the activations of each direction."""
-    per_direction = len(_DEFAULT_ACTIVATIONS[operator])
+    per_direction = len(DEFAULT_ACTIVATIONS[operator])
     functions = _list_attribute(attributes, "activations", str) or list(
-        _DEFAULT_ACTIVATIONS[operator] * directions
+        DEFAULT_ACTIVATIONS[operator] * directions
     )
     alphas, betas = (_list_attribute(attributes, f"activation_{name}", float) for name in ("alpha", "beta"))
     if len(functions) != per_direction * directions:
@@ -196,11 +259,11 @@ def _name_activations(operator: str, attributes: Mapping[str, Any], directions: 
         )
     names = []
     for function in functions:
-        name, parameters = _ONNX_ACTIVATIONS.get(str(function).lower(), ("", ()))
+        name, parameters = _ACTIVATIONS_BY_LOWER_CASE.get(str(function).lower(), ("", ()))
         if not name:
             raise DataError(
                 f"activation {quote(str(function))} of a {operator} node is not known; "
-                f"expected one of {', '.join(_ONNX_ACTIVATIONS)}"
+                f"expected one of {', '.join(ONNX_ACTIVATIONS)}"
             )
         # Each list has a value only for the functions that take such a number.
         values = [

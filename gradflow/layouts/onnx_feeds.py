@@ -40,7 +40,18 @@ _PROBE_TOLERANCE = 1e-9
 _WIDEST_ENTRY_BYTES = 16
 # Operators that compute nothing which people would call a layer.
 _PLUMBING_OPERATORS = {
-    *("Shape", "Size", "Gather", "Concat", "Slice", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose"),
+    *(
+        "Shape",
+        "Size",
+        "Gather",
+        "Concat",
+        "Slice",
+        "Squeeze",
+        "Unsqueeze",
+        "Reshape",
+        "Flatten",
+        "Transpose",
+    ),
     *("Cast", "Expand", "Range", "Split"),
 }
 # Axes of an input of the model by its number of dimensions, the likeliest first: T steps, B sequences, F features.
@@ -83,7 +94,10 @@ class LayerWire:
         if self.output == "Y":  # (T, D, B, H), or (B, T, D, H)
             return outputs if self.batch_first else outputs.transpose(1, 2, 0, 3)
         ends = np.stack(
-            [outputs[:, 0 if self.direction == "reverse" or place else -1, place] for place in range(directions)]
+            [
+                outputs[:, 0 if self.direction == "reverse" or place else -1, place]
+                for place in range(directions)
+            ]
         )
         return ends.transpose(1, 0, 2) if self.batch_first else ends  # (D, B, H), or (B, D, H)
 
@@ -161,9 +175,7 @@ class GraphComputation:
 
     def _run(self, outputs: Mapping[str, Array], budget: EvaluationBudget) -> Array:
         count, steps = next(iter(outputs.values())).shape[:2]
-        values: dict[str, Any] = {
-            wire.value: wire.shape_output(outputs[wire.source]) for wire in self.layers
-        }
+        values: dict[str, Any] = {wire.value: wire.shape_output(outputs[wire.source]) for wire in self.layers}
         for wire in self.inputs:
             given = np.zeros((count, steps, wire.features)) if wire.shape_only else outputs[MODEL_INPUT]
             values[wire.value] = wire.shape_input(given)
@@ -200,7 +212,9 @@ def _run_step(
     step: GraphStep, values: dict[str, Any], constants: Mapping[str, OnnxConstant], budget: EvaluationBudget
 ) -> None:
     """Compute a node, and add its outputs to ``values``."""
-    given = {name: values[name] if name in values else _widen(constants[name]) for name in step.inputs if name}
+    given = {
+        name: values[name] if name in values else _widen(constants[name]) for name in step.inputs if name
+    }
     try:
         inputs = [given[name] if name else None for name in step.inputs]
         budget.spend(*bound_node(step.operator, step.attributes, inputs))
@@ -306,7 +320,9 @@ class _FeedFinder:
             if path not in self.paths:
                 raise DataError(f"{quote(output.layer)} before it is not read")
             if not agrees:
-                raise DataError(f"{quote(output.layer)} before it calls {quote(path)} again, with other inputs")
+                raise DataError(
+                    f"{quote(output.layer)} before it calls {quote(path)} again, with other inputs"
+                )
             place, metadata = self._get_place(path), self.nodes[path]["R"].metadata
             if place.initial_layers:
                 raise DataError(f"{quote(output.layer)} before it starts from a state {place.initial_state}")
@@ -350,7 +366,9 @@ class _FeedFinder:
         sizes = {wire.source: self._get_output_size(wire.source) for wire in computation.layers}
         sizes |= {MODEL_INPUT: wire.features for wire in computation.inputs if not wire.shape_only}
         if count * steps * max(sizes.values(), default=0) > _MAX_PROBE_ENTRIES:
-            raise DataError(f"its graph is fixed to {count} sequences of {steps} steps, which is too much to follow")
+            raise DataError(
+                f"its graph is fixed to {count} sequences of {steps} steps, which is too much to follow"
+            )
         outputs = {name: draw.standard_normal((count, steps, size)) for name, size in sizes.items()}
 
         stored = sum(prod(constant.shape) for constant in computation.trace.constants.values())
@@ -362,14 +380,21 @@ class _FeedFinder:
         plain = run(outputs)
         if plain.shape != (count, steps, features):
             expected = (count, steps, features)
-            raise DataError(f"its graph makes sequences of shape {plain.shape} of {expected[:2]}; expected {expected}")
+            raise DataError(
+                f"its graph makes sequences of shape {plain.shape} of {expected[:2]}; expected {expected}"
+            )
         order = np.roll(np.arange(count), 1)
         if count > 1 and not _agree(run({name: rows[order] for name, rows in outputs.items()}), plain[order]):
             raise DataError("its graph mixes the sequences of a batch")
         if computation.steps > 1:
             self._check_steps_alone(outputs, plain, run, steps)
         given = outputs.get(MODEL_INPUT)
-        return given is not None and len(outputs) == 1 and given.shape == plain.shape and bool(np.all(given == plain))
+        return (
+            given is not None
+            and len(outputs) == 1
+            and given.shape == plain.shape
+            and bool(np.all(given == plain))
+        )
 
     def _check_steps_alone(self, outputs: Any, plain: Array, run: Any, steps: int) -> None:
         order = np.roll(np.arange(steps), 1)
@@ -389,7 +414,12 @@ class _FeedFinder:
 
 def _agree(one: Array, other: Array) -> bool:
     return one.shape == other.shape and bool(
-        np.allclose(one, other, rtol=_PROBE_TOLERANCE, atol=_PROBE_TOLERANCE * max(1.0, float(np.abs(other).max(initial=0.0))))
+        np.allclose(
+            one,
+            other,
+            rtol=_PROBE_TOLERANCE,
+            atol=_PROBE_TOLERANCE * max(1.0, float(np.abs(other).max(initial=0.0))),
+        )
     )
 
 
@@ -419,7 +449,10 @@ def _list_attempts(inputs: Sequence[GraphInput]) -> list[tuple[tuple[str, ...], 
             fixed |= {axis: size for axis, size in zip(own, given.shape or (), strict=False) if size}
         count, steps = fixed["B"], fixed["T"]
         sizes = [(0, 0), (1, 0), (count, 0), (0, steps), (1, steps), (count, steps)]
-        attempts += [(own_steps == 1, rank, axes, (own_count, own_steps)) for rank, (own_count, own_steps) in enumerate(sizes)]
+        attempts += [
+            (own_steps == 1, rank, axes, (own_count, own_steps))
+            for rank, (own_count, own_steps) in enumerate(sizes)
+        ]
     attempts.sort(key=lambda attempt: attempt[:2])
     return list(dict.fromkeys((axes, *sizes) for _, _, axes, sizes in attempts))
 

@@ -1,76 +1,154 @@
-"""Cells as the weights of Keras layers, in the order of ``layer.set_weights``."""
+"""Networks as Keras layers: arrays in the order of ``layer.set_weights``, named as Keras names variables.
 
-from collections.abc import Sequence
+A level of a network is a layer, or a Bidirectional of two. The names are those that Keras 3 gives to
+variables: ``{layer}/lstm_cell/kernel``, or ``{layer}/forward_lstm/lstm_cell/kernel`` in a Bidirectional.
+"""
+
+import re
 
 import numpy as np
 
-from gradflow.cells import name_cell
-from gradflow.cells.base import Array, Layer
+from gradflow.cells.base import Array
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.errors import DataError
+from gradflow.layouts.exports import ExportedModule, Expression, WeightExporter, split_activation, write_call
 from gradflow.layouts.keras import KERAS_ACTIVATIONS
-from gradflow.layouts.weights import ExportedLayers, reorder_gates
+from gradflow.layouts.network import Network, NetworkLayer
+from gradflow.layouts.weights import reorder_gates
 
-_KERAS_NAMES = {ours: keras for keras, ours in KERAS_ACTIVATIONS.items()} | {"elu": "elu"}
+KERAS_KIND_NAMES = {"rnn": "simple_rnn"}
+_KERAS_CLASSES = {"rnn": "SimpleRNN", "lstm": "LSTM", "gru": "GRU"}
+_NAMES_OF_ACTIVATIONS = {split_activation(ours): name for name, ours in KERAS_ACTIVATIONS.items()}
+# Activations that have no name in Keras.
+_ACTIVATION_EXPRESSIONS = {
+    "affine": "lambda z: {0!r} * z + {1!r}",
+    "scaled_tanh": "lambda z: {0!r} * keras.ops.tanh({1!r} * z)",
+    "hard_sigmoid": "lambda z: keras.ops.clip({0!r} * z + {1!r}, 0.0, 1.0)",
+    "leaky_relu": "lambda z: keras.ops.leaky_relu(z, {0!r})",
+    "thresholded_relu": "lambda z: keras.ops.where(z > {0!r}, z, 0.0)",
+    "elu": "lambda z: keras.ops.elu(z, {0!r})",
+    "erf": "keras.ops.erf",
+}
 
 
-def export_layers(layers: Sequence[Layer]) -> ExportedLayers:
-    """Return layers as ``lstm/kernel``, ``lstm/recurrent_kernel``, ``lstm/bias``, ``lstm_1/kernel``, ….
+def build_modules(network: Network) -> list[ExportedModule]:
+    """Return a network as one Keras layer for each level: ``P``, ``P_1``, ``P_2``, ….
+
+    All layers return sequences, which the next layer reads.
 
     Raises
     ------
     DataError
         If Keras has no such layer.
     """
-    arrays: dict[str, Array] = {}
-    constructors = []
-    for place, layer in enumerate(layers):
-        name = name_cell(layer).replace("rnn", "simple_rnn") + (f"_{place}" if place else "")
-        constructors.append(_write_constructor(layer))
-        arrays |= {f"{name}/{key}": array for key, array in _name_weights(layer).items()}
-    return ExportedLayers(tuple(constructors), arrays)
+    # The name of a Keras layer has no slash. A dot, too, would separate elements of a path.
+    name = re.sub(r"[/.]", "_", network.name)
+    return [_build_layer(f"{name}_{k}" if k else name, network.levels[k]) for k in range(len(network.levels))]
 
 
-def _name_weights(layer: Layer) -> dict[str, Array]:
-    bias = layer.bias
-    order = "".join(layer.gate_names)
-    if isinstance(layer, GRU):
+def _build_layer(name: str, level: tuple[NetworkLayer, ...]) -> ExportedModule:
+    constructors = [_write_constructor(layer) for layer in level]
+    if len(level) == 1:
+        (layer,) = level
+        backward = layer.direction == "backward"
+        remark = f"{name}: go_backwards=True gives the outputs from the last step to the first."
+        return ExportedModule(
+            name,
+            _write_constructor(layer, go_backwards=True) if backward else constructors[0],
+            _name_weights(layer),
+            level,
+            (remark,) if backward else (),
+        )
+    sizes = [layer.cell.output_size for layer in level]
+    if sizes[0] != sizes[1]:  # A layer above would expect twice the first (Keras 3.15).
+        raise DataError(
+            f"{name}: Keras has no Bidirectional of directions of different sizes, here {sizes[0]} and "
+            f"{sizes[1]}"
+        )
+    options = {}
+    if constructors[0] != constructors[1]:
+        options["backward_layer"] = Expression(_write_constructor(level[1], go_backwards=True))
+    return ExportedModule(
+        name,
+        write_call("keras.layers.Bidirectional", Expression(constructors[0]), **options),
+        {
+            f"{layer.direction}_{_name_kind(layer)}/{key}": array
+            for layer in level
+            for key, array in _name_weights(layer).items()
+        },
+        level,
+    )
+
+
+def _name_kind(layer: NetworkLayer) -> str:
+    return KERAS_KIND_NAMES.get(layer.kind, layer.kind)
+
+
+def _name_weights(layer: NetworkLayer) -> dict[str, Array]:
+    """Return the arrays of one direction in Keras's order, each column a unit of a gate."""
+    cell = layer.cell
+    assert isinstance(cell, RNN | LSTM | GRU)
+    bias, order = cell.bias, "".join(cell.gate_names)
+    weights = [cell.weight_ih, cell.weight_hh]
+    if isinstance(cell, GRU):
         inside = np.zeros_like(bias)
-        if layer.bias_hn is not None:
-            inside[layer.blocks["n"]] = layer.bias_hn
+        if cell.bias_hn is not None:
+            inside[cell.blocks["n"]] = cell.bias_hn
         bias = reorder_gates(bias, order, "zrn")
-        if layer.reset == "after":
+        if cell.reset == "after":
             bias = np.stack([bias, reorder_gates(inside, order, "zrn")])
-        weights = [reorder_gates(weight, order, "zrn") for weight in (layer.weight_ih, layer.weight_hh)]
-    else:
-        weights = [layer.weight_ih, layer.weight_hh]
-    return {"kernel": weights[0].T, "recurrent_kernel": weights[1].T, "bias": bias}
+        weights = [reorder_gates(weight, order, "zrn") for weight in weights]
+    arrays = {"kernel": weights[0].T, "recurrent_kernel": weights[1].T, "bias": bias}
+    return {f"{_name_kind(layer)}_cell/{key}": array for key, array in arrays.items()}
 
 
-def _write_constructor(layer: Layer) -> str:
-    """Return the expression that constructs the layer in Keras."""
-    size = layer.hidden_size
-    if isinstance(layer, RNN):
-        if layer.activation not in _KERAS_NAMES:
-            raise DataError(f"Keras has no layer with activation {layer.activation}")
-        activation = "" if layer.activation == "tanh" else f", activation={_KERAS_NAMES[layer.activation]!r}"
-        return f"keras.layers.SimpleRNN({size}{activation})"
-    if not isinstance(layer, LSTM | GRU):
-        raise DataError(f"Keras has no {name_cell(layer)} cell; expected rnn, lstm or gru")
-    activations = [layer.gate_activation, layer.activation, getattr(layer, "output_activation", "tanh")]
-    if activations != ["sigmoid", "tanh", "tanh"]:
-        raise DataError(f"activations {', '.join(activations)} cannot be written; expected sigmoid and tanh")
-    if isinstance(layer, LSTM):
-        lacking = {
-            "peepholes": layer.peephole is not None,
-            "a projection": layer.weight_hr is not None,
-            "coupled gates": layer.coupled,
-            "no forget gate": not layer.forget_gate,
-        }
-        for what, there in lacking.items():
-            if there:
-                raise DataError(f"Keras has no LSTM with {what}")
-        return f"keras.layers.LSTM({size})"
-    return f"keras.layers.GRU({size}{'' if layer.reset == 'after' else ', reset_after=False'})"
+def _write_constructor(layer: NetworkLayer, *, go_backwards: bool = False) -> str:
+    """Return the expression that makes the layer of one direction in Keras.
+
+    Raises
+    ------
+    DataError
+        If Keras has no such layer.
+    """
+    cell = layer.cell
+    if not isinstance(cell, RNN | LSTM | GRU):
+        raise DataError(f"{layer.name}: Keras has no {layer.kind} cell; expected rnn, lstm or gru")
+    class_name, lacking = _KERAS_CLASSES[layer.kind], ""
+    options: dict[str, object] = {"return_sequences": True}
+    if cell.activation != "tanh":
+        options["activation"] = _write_activation(layer, cell.activation)
+    if isinstance(cell, LSTM | GRU) and cell.gate_activation != "sigmoid":
+        options["recurrent_activation"] = _write_activation(layer, cell.gate_activation)
+    if isinstance(cell, GRU) and cell.reset == "before":
+        options["reset_after"] = False
+    if isinstance(cell, LSTM):
+        if cell.peephole is not None:
+            lacking = "peepholes"
+        elif cell.weight_hr is not None:
+            lacking = "a projection"
+        elif cell.coupled:
+            lacking = "coupled gates"
+        elif not cell.forget_gate:
+            lacking = "no forget gate"
+        elif split_activation(cell.activation) != split_activation(cell.output_activation):
+            lacking = f"activation {cell.activation} of the candidate, but {cell.output_activation} of c"
+    if lacking:
+        raise DataError(f"{layer.name}: Keras has no {class_name} with {lacking}")
+    if go_backwards:
+        options["go_backwards"] = True
+    return write_call(f"keras.layers.{class_name}", cell.hidden_size, **options)
+
+
+def _write_activation(layer: NetworkLayer, activation: str) -> object:
+    """Return Keras's name of an activation, or an expression that computes it."""
+    family, parameters = split_activation(activation)
+    if (family, parameters) in _NAMES_OF_ACTIVATIONS:
+        return _NAMES_OF_ACTIVATIONS[family, parameters]
+    if family not in _ACTIVATION_EXPRESSIONS:
+        raise DataError(f"{layer.name}: Keras has no activation {activation}")
+    return Expression(_ACTIVATION_EXPRESSIONS[family].format(*parameters))
+
+
+EXPORTER = WeightExporter("Keras", ("layer", "layers"), build_modules, KERAS_KIND_NAMES)

@@ -1,36 +1,18 @@
 """Networks under torch's names, as ``load_state_dict`` of torch.nn.RNN, LSTM and GRU reads them."""
 
-from collections.abc import Sequence
-from typing import NamedTuple
-
 import numpy as np
 
-from gradflow.cells import name_cell
 from gradflow.cells.base import Array
 from gradflow.cells.base import Layer as LayerCell
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.errors import DataError
+from gradflow.layouts.exports import ExportedModule, WeightExporter, write_call
 from gradflow.layouts.network import Network, NetworkLayer
-from gradflow.layouts.weights import ExportedLayers
 
 
-class TorchModule(NamedTuple):
-    """A torch module: its path, the expression that constructs it, and its arrays by their names inside it.
-
-    ``backward`` says that the layer reads its inputs in reverse. No torch module does so alone, so the user
-    reverses the inputs.
-    """
-
-    path: str
-    constructor: str
-    arrays: dict[str, Array]
-    parameters: int
-    backward: bool
-
-
-def build_modules(network: Network) -> list[TorchModule]:
+def build_modules(network: Network) -> list[ExportedModule]:
     """Return a network as one torch module, or as several if its layers are of different kinds.
 
     Raises
@@ -47,20 +29,6 @@ def build_modules(network: Network) -> list[TorchModule]:
     return [_build_module(layer.name, Network(layer.name, ((layer,),))) for layer in network.layers]
 
 
-def export_layers(layers: Sequence[LayerCell]) -> ExportedLayers:
-    """Return a stack of cells, from the lowest to the highest, as one torch module.
-
-    Raises
-    ------
-    DataError
-        If torch has no such cell.
-    """
-    kind = name_cell(layers[0])
-    network = Network(kind, tuple((NetworkLayer(layer, "torch", (), name=kind),) for layer in layers))
-    (module,) = build_modules(network)
-    return ExportedLayers((module.constructor,), module.arrays)
-
-
 def check_torch(layer: NetworkLayer) -> None:
     """Refuse a cell that torch cannot compute.
 
@@ -71,7 +39,7 @@ def check_torch(layer: NetworkLayer) -> None:
     """
     cell, lacking = layer.cell, ""
     if not isinstance(cell, RNN | LSTM | GRU):
-        raise DataError(f"torch has no {layer.kind} cell; expected rnn, lstm or gru")
+        raise DataError(f"{layer.name}: torch has no {layer.kind} cell; expected rnn, lstm or gru")
     if isinstance(cell, RNN) and cell.activation not in ("tanh", "relu"):
         lacking = f"activation {cell.activation}"
     elif isinstance(cell, LSTM):
@@ -98,15 +66,24 @@ def _describe_form(layer: NetworkLayer) -> tuple[object, ...]:
     return layer.kind, activation, cell.output_size, cell.state_size
 
 
-def _build_module(path: str, network: Network) -> TorchModule:
+def _build_module(path: str, network: Network) -> ExportedModule:
     arrays: dict[str, Array] = {}
     for k, level in enumerate(network.levels):
         for place, layer in enumerate(level):
             suffix = f"_l{k}{'_reverse' if place else ''}"
             arrays |= {f"{name}{suffix}": array for name, array in _name_weights(layer.cell).items()}
-    parameters = sum(array.size for array in arrays.values())
-    backward = network.levels[0][0].direction == "backward"
-    return TorchModule(path, _write_constructor(network), arrays, parameters, backward)
+    remarks = []
+    if network.levels[0][0].direction == "backward":
+        remarks.append(f"{path}: runs backward; give the torch module its inputs in reverse order.")
+    return ExportedModule(
+        path.replace("/", "."),
+        _write_constructor(network),
+        arrays,
+        tuple(network.layers),
+        tuple(remarks),
+        separator=".",
+        drops_path=True,
+    )
 
 
 def _name_weights(cell: object) -> dict[str, Array]:
@@ -129,15 +106,18 @@ def _name_weights(cell: object) -> dict[str, Array]:
 def _write_constructor(network: Network) -> str:
     lowest = network.levels[0][0]
     cell = lowest.cell
-    options = [f"{cell.input_size}", f"{cell.state_size}"]
+    size, options = cell.state_size, dict[str, object]()
     if isinstance(cell, LSTM):
-        options = [f"{cell.input_size}", f"{cell.hidden_size}"]
+        size = cell.hidden_size
         if cell.weight_hr is not None:
-            options.append(f"proj_size={cell.output_size}")
+            options["proj_size"] = cell.output_size
     if len(network.levels) > 1:
-        options.append(f"num_layers={len(network.levels)}")
+        options["num_layers"] = len(network.levels)
     if len(network.levels[0]) > 1:
-        options.append("bidirectional=True")
+        options["bidirectional"] = True
     if isinstance(cell, RNN) and cell.activation != "tanh":
-        options.append(f"nonlinearity={cell.activation!r}")
-    return f"torch.nn.{lowest.kind.upper()}({', '.join(options)})"
+        options["nonlinearity"] = cell.activation
+    return write_call(f"torch.nn.{lowest.kind.upper()}", cell.input_size, size, **options)
+
+
+EXPORTER = WeightExporter("torch", ("module", "modules"), build_modules)

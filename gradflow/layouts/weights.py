@@ -1,7 +1,6 @@
 """Weights as the layouts read and write them: shapes checked, gates reordered."""
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import numpy as np
 
@@ -15,21 +14,6 @@ from gradflow.readers.stored_array import StoredArray
 MAX_WEIGHT = 1e300  # beyond, a sum of two products leaves the range of a double
 CELLS_BY_GATE_COUNT = {1: "rnn", 3: "gru", 4: "lstm"}
 GATES_OF_CELLS = {"rnn": "h", "gru": "rzn", "lstm": "ifgo"}
-
-
-class ExportedLayers(NamedTuple):
-    """Layers under a framework's own names, ready to be written.
-
-    Attributes
-    ----------
-    constructors : tuple of str
-        The Python expression that makes each module in the framework.
-    arrays : dict of str to array
-        The weights of all modules by name.
-    """
-
-    constructors: tuple[str, ...]
-    arrays: dict[str, Array]
 
 
 def read_weights(array: StoredArray, shape: tuple[int, ...]) -> Array:

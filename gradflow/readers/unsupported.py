@@ -112,9 +112,7 @@ UNSUPPORTED_FORMATS = (
     ),
     UnsupportedFormat(f"7z archives are not read; {_UNPACK_ADVICE}", b"7z\xbc\xaf\x27\x1c"),
     UnsupportedFormat(f"rar archives are not read; {_UNPACK_ADVICE}", b"Rar!\x1a\x07"),
-    UnsupportedFormat(
-        f"tar archives are not read, unless torch wrote them; {_UNPACK_ADVICE}", b"ustar", 257
-    ),
+    UnsupportedFormat(f"tar archives are not read, unless torch wrote them; {_UNPACK_ADVICE}", b"ustar", 257),
 )
 # What may lie beside a checkpoint and is none.
 _OTHER_FORMATS = (

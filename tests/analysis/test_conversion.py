@@ -283,7 +283,7 @@ def test_the_source_is_never_written_over(source, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["new.pt", "new.h5", "new", "npz", "new.npz.gz"])
 def test_a_container_that_cannot_be_written_is_refused(name, source, tmp_path):
-    with pytest.raises(UsageError, match=rf"{name}'.* ends with \.safetensors or \.npz"):
+    with pytest.raises(UsageError, match=rf"{name}'.* ends with \.safetensors, \.npz or \.weights\.h5"):
         convert(source, tmp_path / name)
     assert list(tmp_path.iterdir()) == [source]
 

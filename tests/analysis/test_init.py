@@ -620,9 +620,14 @@ REFUSED = {
     "key without file": ({"key": "x"}, UsageError, "'x'"),
     "no such file": ({"input": "nowhere.npy"}, DataError, "nowhere.npy"),
     "no such layout": ({"layout": "kera"}, UsageError, "'kera'.*'keras'"),
-    "no such layout of a file": ({"layout": "onnx", "output": "w.npz"}, UsageError, "onnx.*torch.*keras"),
-    "another suffix": ({"output": "w.pt"}, UsageError, r"w\.pt.*\.safetensors or \.npz"),
-    "no suffix": ({"output": "w"}, UsageError, r"'w'.*\.safetensors or \.npz"),
+    "no such layout of a file": ({"layout": "flax", "output": "w.npz"}, UsageError, "flax.*torch.*keras"),
+    "another layout than the file takes": (
+        {"layout": "torch", "output": "w.weights.h5"},
+        UsageError,
+        r"names of keras alone, not of torch",
+    ),
+    "another suffix": ({"output": "w.pt"}, UsageError, r"w\.pt.*\.safetensors, \.npz or \.weights\.h5"),
+    "no suffix": ({"output": "w"}, UsageError, r"'w'.*\.safetensors, \.npz or \.weights\.h5"),
     "a directory that is not there": ({"output": "no/w.npz"}, DataError, "no/w.npz.*directory"),
     "a directory": ({"output": "taken.npz"}, DataError, r"taken\.npz.*is a directory"),
 }
@@ -652,7 +657,9 @@ LACKING = {
     ("lstm:coupled=on", "keras"): "coupled gates",
     ("lstm:forget_gate=off", "keras"): "no forget gate",
     ("lstm:projection=3", "keras"): "a projection",
-    ("rnn:activation=erf", "keras"): "activation erf",
+    ("rnn:activation=erf", "onnx"): "activation erf",
+    ("lstm:forget_gate=off", "onnx"): "no forget gate",
+    ("lstm:projection=3", "onnx"): "a projection",
     ("rnn:activation=affine(2,0)", "keras"): None,  # a comma parts options
 }
 

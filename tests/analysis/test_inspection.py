@@ -465,9 +465,103 @@ def test_diff_notes_layers_that_one_file_alone_has(saved):
     assert [": ".join(note.split(": ")[:2]) for note in alone] == [f"{a}: x", f"{b}: z"]
 
 
+def named(**layers):
+    """Return the arrays of layers by name."""
+    return {f"{name}.{key}": array for name, layer in layers.items() for key, array in layer.items()}
+
+
+def scaled(factor, **options):
+    """Return `arrays` with a multiple of the recurrent weights."""
+    layer = arrays(**options)
+    return layer | {"weight_hh_l0": factor * layer["weight_hh_l0"]}
+
+
+def test_diff_takes_other_names_by_kind_and_shape(saved):
+    before = saved("a.npz", **named(x=arrays(), y=arrays(gates=3), z=arrays(hidden=4)))
+    after = saved("b.npz", **named(c=scaled(1.5, hidden=4), b=scaled(1.25, gates=3), a=scaled(1.125)))
+    found = inspect(before, after, diff=True)
+    told = found.changes
+    assert (told.layer, told.layer_after) == (["x", "y", "z"], ["a", "b", "c"])
+    assert told.weight_change == pytest.approx([0.125, 0.25, 0.5], rel=1e-6)
+    (note,) = [note for note in found.notes if "matched" in note]
+    assert "by kind, shape and order, not by name: x = a, y = b, z = c" in note
+    assert not any("same kind and shape" in note for note in found.notes)
+
+
+def test_diff_takes_alike_layers_in_order_and_says_that_they_are_alike(saved):
+    before = saved("a.npz", **named(x=arrays(), y=scaled(2.0)))
+    after = saved("b.npz", **named(u=scaled(1.5), v=scaled(2.5)))
+    found = inspect(before, after, diff=True)
+    assert (found.changes.layer, found.changes.layer_after) == (["x", "y"], ["u", "v"])
+    assert found.changes.weight_change == pytest.approx([0.5, 0.25], rel=1e-6)
+    assert any(
+        "x, y have the same kind and shape, and so have u, v: check that" in note for note in found.notes
+    )
+
+
+def test_match_says_which_layer_is_which(saved):
+    before = saved("a.npz", **named(x=arrays(), y=scaled(2.0)))
+    after = saved("b.npz", **named(u=scaled(1.5), v=scaled(2.5)))
+    found = inspect(before, after, diff=True, match={"x": "v"})
+    assert (found.changes.layer, found.changes.layer_after) == (["x", "y"], ["v", "u"])
+    assert found.changes.weight_change == pytest.approx([1.5, 0.25], rel=1e-6)
+    assert found.params["match"] == {"x": "v"}
+    (note,) = [note for note in found.notes if "matched" in note]
+    assert "y = u" in note
+    assert "x = v" not in note
+
+
+def test_match_comes_before_equal_names(saved):
+    before, after = (saved(f"{file}.npz", **named(x=arrays(), y=scaled(2.0))) for file in "ab")
+    found = inspect(before, after, diff=True, match={"x": "y", "y": "x"})
+    assert found.changes.layer_after == ["y", "x"]
+    assert found.changes.weight_change == pytest.approx([1.0, 0.5], rel=1e-6)
+
+
+def test_layers_that_could_be_one_or_another_are_not_matched(saved):
+    before = saved("a.npz", **named(x=arrays(), g=arrays(gates=3)))
+    after = saved("b.npz", **named(u=arrays(), v=scaled(2.0), h=arrays(gates=3)))
+    found = inspect(before, after, diff=True)
+    assert found.changes.layer == ["g"]
+    assert any(f"x of {before} and u, v of {after} have the same kind" in note for note in found.notes)
+    assert inspect(before, after, diff=True, match={"x": "v"}).changes.layer_after == ["v", "h"]
+
+
+def test_equal_names_come_after_equal_shapes(saved):
+    # Keras numbers layers on: lstm and lstm_1 of the first model are lstm_1 and lstm_2 of the second.
+    first, second = arrays(), arrays()
+    second["weight_ih_l0"] = draw(4 * HIDDEN, HIDDEN, seed=7)
+    before = saved("a.npz", **named(lstm=first, lstm_1=second))
+    after = saved("b.npz", **named(lstm_1=first, lstm_2=second))
+    assert inspect(before, after, diff=True).changes.layer_after == ["lstm_1", "lstm_2"]
+    # A layer that reads other features than before is still the same layer.
+    files = saved("c.npz", **named(lstm=first)), saved("d.npz", **named(lstm=second))
+    assert inspect(*files, diff=True).changes.layer_after == ["lstm"]
+
+
 @pytest.mark.parametrize(
-    "other", [arrays(gates=3), arrays(hidden=4), {f"m.{k}": a for k, a in arrays().items()}]
+    ("match", "words"),
+    [
+        ({"w": "u"}, r"unknown layer of .*a\.npz 'w'.* Valid: x, y"),
+        ({"x": "uu"}, r"unknown layer of .*b\.npz 'uu'; did you mean 'u'\? Valid: u, v"),
+        ({"x": "v"}, r"match 'x' = 'v': the first is lstm, \d+, the second gru, \d+"),
+        ({"x": "u", "y": "u"}, "layer 'u' of the second file is given twice"),
+        ({"x": 3}, "expected a mapping of the names"),
+    ],
 )
+def test_a_match_that_cannot_be_is_refused(saved, match, words):
+    before = saved("a.npz", **named(x=arrays(), y=arrays(gates=3)))
+    after = saved("b.npz", **named(u=arrays(), v=arrays(gates=3)))
+    with pytest.raises(UsageError, match=words):
+        inspect(before, after, diff=True, match=match)
+
+
+def test_match_without_diff_is_refused():
+    with pytest.raises(UsageError, match="match has no effect without diff"):
+        inspect(LSTM, match={"x": "y"})
+
+
+@pytest.mark.parametrize("other", [arrays(gates=3), arrays(hidden=4)])
 def test_diff_of_files_with_nothing_in_common_is_refused(saved, other):
     with pytest.raises(DataError, match=r"in common.*lstm"):
         inspect(saved("a.npz", **arrays()), saved("b.npz", **other), diff=True)

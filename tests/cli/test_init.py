@@ -186,11 +186,14 @@ def test_keras_layout_exits_0_with_the_arrays_in_the_order_of_set_weights(cli, t
     outcome = cli("init", "gru:layers=2", *SMALL, "-o", file, "--layout", "keras", "-f", "json")
     assert outcome.code == 0, outcome.err
     names = [
-        f"{layer}/{name}" for layer in ("gru", "gru_1") for name in ("kernel", "recurrent_kernel", "bias")
+        f"{layer}/gru_cell/{name}"
+        for layer in ("gru", "gru_1")
+        for name in ("kernel", "recurrent_kernel", "bias")
     ]
     assert list(np.load(file)) == names
     assert [row["name"] for row in outcome.object["tables"]["arrays"]] == names
-    assert outcome.object["summary"]["constructor"] == "keras.layers.GRU(4), keras.layers.GRU(4)"
+    layer = "keras.layers.GRU(4, return_sequences=True)"
+    assert outcome.object["summary"]["constructor"] == f"{layer}, {layer}"
     assert [array.shape for array in np.load(file).values()] == [
         (2, 12), (4, 12), (2, 12), (4, 12), (4, 12), (2, 12),
     ]  # fmt: skip
@@ -226,7 +229,7 @@ REFUSED = {
     "no-directory": (1, ("-o", "nowhere/w.npz"), ["nowhere", "directory"]),
     "directory": (1, ("-o", "taken.npz"), ["taken.npz", "directory"]),
     "layout": (2, ("--layout", "kears"), ["'kears'", "'keras'"]),
-    "layout-that-is-read-alone": (2, ("--layout", "onnx", "-o", "w.npz"), ["'onnx'", "torch", "keras"]),
+    "layout-that-is-read-alone": (2, ("--layout", "flax", "-o", "w.npz"), ["'flax'", "torch", "keras"]),
     "horizon": (2, ("--horizon", 1), ["horizon 1", "from 2"]),
     "horizon-no-number": (2, ("--horizon", "long"), ["--horizon", "'long'"]),
     "hidden": (2, ("--hidden", 0), ["hidden 0"]),
@@ -376,7 +379,7 @@ def test_vanishing_exits_3_with_the_report_on_stdout_and_the_verdict_on_stderr(c
     assert "no gain from 0.001 to 1000" in gated.object["notes"][0]
     assert "vanishing" in gated.err
     # the weights are there all the same: the report says what they are
-    assert next(iter(np.load(file))) == "simple_rnn/kernel"
+    assert next(iter(np.load(file))) == "simple_rnn/simple_rnn_cell/kernel"
     assert cli(*command, "--fail-on", "exploding", "--fail-on", "stable").code == 0
 
 

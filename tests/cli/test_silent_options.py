@@ -70,6 +70,7 @@ SILENT = {
     "inspect": [
         (("model.npz",), ("--key", "x"), "key 'x'", None),
         (("model.npz",), ("--diff",), "diff of 1", None),
+        (("model.npz",), ("--match", "a=b"), "match has no effect", None),
     ],
     "init": [
         (("lstm", *DATA, "--horizon", 20), ("--features", 4), "features 4", ("lstm",)),

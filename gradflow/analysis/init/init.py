@@ -21,15 +21,15 @@ from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.quantiles import quantiles
 from gradflow.analysis.shared.subjects import DEFAULT_HIDDEN_SIZE, check_named, draw_cell
 from gradflow.analysis.shared.trajectory import follow
-from gradflow.analysis.shared.weight_file import WeightFile, WrittenArrays
+from gradflow.analysis.shared.weight_file import WeightFile, WrittenArrays, choose_written_layout
 from gradflow.blas_threads import use_one_blas_thread
 from gradflow.cells import CELLS
-from gradflow.cells.base import Cell
+from gradflow.cells.base import Array, Cell
 from gradflow.cells.spec import CellSpec, parse_cell
 from gradflow.cells.stack import list_layers
 from gradflow.errors import DataError, NumericalError, UsageError
 from gradflow.layouts import EXPORTERS
-from gradflow.layouts.weights import ExportedLayers
+from gradflow.layouts.exports import export_cells
 from gradflow.linalg.scaled import from_log10
 from gradflow.printable import format_log10
 from gradflow.readers.in_memory import name_origin
@@ -54,7 +54,7 @@ def init(
     seed: int = 0,
     seeds: int = 5,
     output: str | Path | None = None,
-    layout: str = "torch",
+    layout: str | None = None,
     progress: Progress | None = None,
 ) -> Tuned:
     """Compute fresh weights with which a gradient is as large after ``horizon`` steps as after one.
@@ -87,10 +87,10 @@ def init(
     seed, seeds : int
         Weights and inputs are drawn ``seeds`` times from ``seed``. The first draw is written.
     output : str or path, optional
-        A file for the weights, .safetensors or .npz, written whole or not at all.
-    layout : str
-        Names and gate order of the arrays: ``torch``, for load_state_dict, or ``keras``, in the order of
-        set_weights.
+        A file for the weights, .safetensors, .npz or .weights.h5, written whole or not at all.
+    layout : str, optional
+        Names and gate order of the arrays: ``torch``, for load_state_dict; ``keras``, in the order of
+        set_weights; or ``onnx``, the inputs of nodes. Default: torch, or keras for .weights.h5.
     progress : callable, optional
         Called as ``progress(done, total)`` when work begins and after each measurement. ``total`` is None
         until the search has ended. What it raises ends the work.
@@ -136,7 +136,7 @@ def init(
         count=max(seeds, TUNING_SEQUENCES + HELD_OUT_SEQUENCES), length_name="horizon",
     )  # fmt: skip
     task = Task(spec, knob_of(spec), hidden, inputs, seed)
-    lookup(EXPORTERS, layout, "layout of weights")
+    layout = choose_written_layout("layout of weights", layout, output)
     file = None if output is None else WeightFile.of(output)
     if file is not None and isinstance(input, str | Path) and file.path == Path(os.path.realpath(input)):
         raise UsageError(f"{file.name!r} is the input file, which would be overwritten; name another file")
@@ -250,19 +250,32 @@ def _check_holds(task: Task, value: float | None, judged: GradientShare) -> None
     )
 
 
-def _weights(layout: str, cell: Cell, *, refuse: bool) -> ExportedLayers | None:
+class FreshWeights(NamedTuple):
+    """The expressions that make the modules of a framework, and the weights of all modules by name."""
+
+    constructors: tuple[str, ...]
+    arrays: dict[str, Array]
+
+
+def _weights(layout: str, cell: Cell, *, refuse: bool) -> FreshWeights | None:
     """Return the weights under a framework's names, as float32, which holds them exactly.
 
     Return None if the framework does not have the cell, or raise with ``refuse``.
     """
     try:
-        named: ExportedLayers = lookup(EXPORTERS, layout, "layout of weights")(list_layers(cell))
+        modules = export_cells(lookup(EXPORTERS, layout, "layout of weights"), list_layers(cell))
     except DataError:
         if refuse:
             raise
         return None
-    arrays = {name: np.ascontiguousarray(array, np.float32) for name, array in named.arrays.items()}
-    return ExportedLayers(named.constructors, arrays)
+    arrays = {
+        name if module.drops_path else f"{module.path}{module.separator}{name}": np.ascontiguousarray(
+            array, np.float32
+        )
+        for module in modules
+        for name, array in module.arrays.items()
+    }
+    return FreshWeights(tuple(module.constructor for module in modules), arrays)
 
 
 def _record(
@@ -272,7 +285,7 @@ def _record(
     stages: Sequence[Sequence[GradientShare]],
     trials: Sequence[TuningTrial],
     value: float | None,
-    weights: ExportedLayers | None,
+    weights: FreshWeights | None,
     size: int | None,
 ) -> Tuned:
     """Return the record of the search and of the written weights."""

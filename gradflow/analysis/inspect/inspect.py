@@ -10,7 +10,7 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from gradflow.analysis import ADVICE_WRITERS
-from gradflow.analysis.inspect.changes import change_table, missing
+from gradflow.analysis.inspect.changes import make_change_table, match_layers
 from gradflow.analysis.inspect.conclusion import describe_layer, describe_unreadable, notes
 from gradflow.analysis.inspect.findings import (
     MAX_DRAWS,
@@ -20,6 +20,7 @@ from gradflow.analysis.inspect.findings import (
     jobs,
     merge_answers,
 )
+from gradflow.analysis.inspect.matches import check_matches
 from gradflow.analysis.inspect.record import Inspection
 from gradflow.analysis.inspect.tables import (
     advice_table,
@@ -74,6 +75,7 @@ def inspect(
     units: bool = False,
     gate_steps: bool = False,
     diff: bool = False,
+    match: Mapping[str, str] | None = None,
     advice: str | None = None,
     chain: str | Sequence[str] | None = None,
     progress: Progress | None = None,
@@ -114,7 +116,10 @@ def inspect(
     gate_steps : bool
         Add the table ``gate_steps``: where the units of each gate stand at every step.
     diff : bool
-        Add the table ``changes`` between two files, before and after.
+        Add the table ``changes`` between two files, before and after. Layers are matched by name or, if the
+        files have no such name in common, by kind, shape and order, which a note says.
+    match : mapping of str to str, optional
+        Which layer of the first file is which of the second: ``{"encoder.lstm": "lstm"}``.
     advice : str, optional
         The framework in whose code the advice is written: ``torch`` or ``keras``. ``none`` tries no change.
         Default: that of the file, or torch.
@@ -171,6 +176,9 @@ def inspect(
         refuse_without_effect({"layout": layout, "assume": assume or None}, READ_ALREADY)
     if diff and len(sources) != 2:
         raise UsageError(f"diff of {len(sources)} files: expected two files, before and after")
+    if not diff:
+        refuse_without_effect({"match": match}, "without diff")
+    matched = check_matches(match)
     check_count("length", length if length is not None else 1)
     if advice is not None and advice not in (*ADVICE_WRITERS, "none"):
         raise UsageError(describe_unknown("advice", advice, (*ADVICE_WRITERS, "none")))
@@ -194,7 +202,8 @@ def inspect(
     params = {
         "files": typed, "input": name_origin(input), "key": key,
         "length": asked, "seed": seed, "layout": layout, "assume": given, "units": units,
-        "gate_steps": gate_steps, "diff": diff, "advice": advice, "chain": list(networks_in_chain) or None,
+        "gate_steps": gate_steps, "diff": diff, "match": matched, "advice": advice,
+        "chain": list(networks_in_chain) or None,
     }  # fmt: skip
     several = len(sources) > 1 or any(os.path.isdir(name) for name in typed)
     return _record(params, question, answers, several)
@@ -319,8 +328,8 @@ def _record(
         warnings.append(f"The input has {len(inputs.data)} sequences. The first {MAX_DRAWS} are used.")
     if inputs.data is not None and looks_like_tokens(inputs.data):
         warnings.append(TOKENS_NOTE)
-    if params["diff"]:
-        warnings += missing(answers[0], answers[1])
+    matches = match_layers(answers[0], answers[1], params["match"]) if params["diff"] else None
+    warnings += matches.notes if matches else ()
     return Inspection(
         params=params,
         notes=tuple(warnings),
@@ -342,5 +351,5 @@ def _record(
         advice=advice_table(named, question),
         units=unit_table(named) if params["units"] else None,
         files=file_table(files, answers) if several else None,
-        changes=change_table(answers[0], answers[1]) if params["diff"] else None,
+        changes=make_change_table(matches) if matches else None,
     )

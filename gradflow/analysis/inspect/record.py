@@ -225,7 +225,8 @@ class Files(Table):
 class Changes(Table):
     """The same layer in two files."""
 
-    layer: list[str] = column("the layer, in both files")
+    layer: list[str] = column("the layer, in the first file")
+    layer_after: list[str] = column("its name in the second file")
     weight_change: list[float] = column(
         "‖W after − W before‖ / ‖W before‖ of the recurrent weights, Frobenius norm"
     )

@@ -1,7 +1,7 @@
 """A file of weights: refused before the work where it cannot be written, else written whole or not at all."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -9,10 +9,13 @@ from typing import NamedTuple
 from gradflow.atomic import find_obstacle, replace_file
 from gradflow.cells.base import Array
 from gradflow.errors import DataError, UsageError
+from gradflow.layouts import EXPORTERS
 from gradflow.record import column
-from gradflow.registry import lookup
+from gradflow.registry import check_name, lookup
 from gradflow.table import Table
-from gradflow.writers import WRITERS
+from gradflow.writers import WRITERS, WRITTEN_CONTAINERS, WRITTEN_SUFFIXES
+
+DEFAULT_WRITTEN_LAYOUT = next(iter(EXPORTERS))
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -34,11 +37,12 @@ class WrittenArrays(Table):
 
 
 class WeightFile(NamedTuple):
-    """A file that can be written, as it was named, and its container."""
+    """A file that can be written, as it was named, its container, and the function that encodes arrays."""
 
     name: str
     path: Path
     container: str
+    encode: Callable[[Mapping[str, Array]], bytes]
 
     @classmethod
     def of(cls, target: str | Path) -> "WeightFile":
@@ -49,16 +53,16 @@ class WeightFile(NamedTuple):
         UsageError
             If the suffix is unknown.
         DataError
-            If it is a directory, or its directory does not exist or is not writable.
+            If it is a directory, or its directory does not exist or is not writable, or if a package that
+            writes it is not installed.
         """
         name, path = os.fspath(target), Path(os.path.realpath(target))
-        container = Path(name).suffix.removeprefix(".").lower()
-        if container not in WRITERS:
-            wanted = " or ".join(f".{known}" for known in WRITERS)
-            raise UsageError(f"{name!r}: expected a file that ends with {wanted}")
+        container = _find_container(name)
+        if container is None:
+            raise UsageError(f"{name!r}: expected a file that ends with {WRITTEN_SUFFIXES}")
         if reason := find_obstacle(path):
             raise DataError(f"cannot write {name!r}: {reason}")
-        return cls(name, path, container)
+        return cls(name, path, container, lookup(WRITERS, container, "container").encode)
 
     def write(self, arrays: Mapping[str, Array]) -> int:
         """Write the arrays, and return how many bytes that took.
@@ -68,9 +72,36 @@ class WeightFile(NamedTuple):
         DataError
             Where the system refuses; an older file is then still there.
         """
-        encoded: bytes = lookup(WRITERS, self.container, "container").encode(arrays)
+        encoded = self.encode(arrays)
         try:
             replace_file(self.path, encoded)
         except OSError as error:
             raise DataError(f"cannot write {self.name!r}: {error.strerror}") from error
         return len(encoded)
+
+
+def choose_written_layout(kind: str, layout: str | None, target: str | Path | None) -> str:
+    """Return the layout of arrays to write: as asked for, or that of the file, or torch.
+
+    Raises
+    ------
+    UsageError
+        If there is no such layout, called ``kind`` in the message, or the file takes only the names of
+        another one.
+    """
+    container = None if target is None else _find_container(os.fspath(target))
+    own = "" if container is None else WRITTEN_CONTAINERS[container].layout
+    chosen = check_name(kind, layout or own or DEFAULT_WRITTEN_LAYOUT, EXPORTERS)
+    if own not in ("", chosen):
+        others = " or ".join(f".{name}" for name, one in WRITTEN_CONTAINERS.items() if not one.layout)
+        raise UsageError(
+            f"{os.fspath(target or '')!r} takes the names of {own} alone, not of {chosen}; expected a file "
+            f"that ends with {others}"
+        )
+    return chosen
+
+
+def _find_container(name: str) -> str | None:
+    """Return the container that the suffix of a file names, or None; a suffix alone names no file."""
+    base = os.path.basename(name).lower()
+    return next((known for known in WRITERS if base.endswith(f".{known}") and base != f".{known}"), None)

@@ -210,7 +210,9 @@ def evaluate_node(node: bytes, opset: int, values: Mapping[str, ValueArray]) -> 
             return [evaluator(values[names[0]])]
         with warnings.catch_warnings(), np.errstate(all="ignore"):
             warnings.simplefilter("ignore")
-            made = iter(evaluator.run([name for name in outputs if name], {name: values[name] for name in names}, {}))
+            made = iter(
+                evaluator.run([name for name in outputs if name], {name: values[name] for name in names}, {})
+            )
     except (GradflowError, MemoryError):
         raise
     except Exception as error:

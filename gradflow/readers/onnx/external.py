@@ -35,7 +35,8 @@ def locate_external_entries(
         )
     expected = count_bytes(shape, kind.itemsize)
     offset, length = (
-        _read_number(entries.get(key) or str(otherwise)) for key, otherwise in (("offset", 0), ("length", expected))
+        _read_number(entries.get(key) or str(otherwise))
+        for key, otherwise in (("offset", 0), ("length", expected))
     )
     size = path.stat().st_size
     if length != expected or offset + length > size:

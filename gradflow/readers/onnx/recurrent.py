@@ -150,7 +150,10 @@ def _dequantize(
         return None
     scale, zero = (0.0 if each is None else each.decode(each.load()).astype(np.float64) for each in parts)
     numbers = stored.decode(stored.load()).astype(np.float64)
-    scale, zero = (np.reshape(each, (*np.shape(each), 1, 1)[:3]) if np.ndim(each) == 1 else each for each in (scale, zero))
+    scale, zero = (
+        np.reshape(each, (*np.shape(each), 1, 1)[:3]) if np.ndim(each) == 1 else each
+        for each in (scale, zero)
+    )
     scale, zero = (each[:, np.newaxis] if np.ndim(each) == 2 else each for each in (scale, zero))
     try:
         product = np.transpose(scale * (numbers - zero), (0, 2, 1))
@@ -191,9 +194,7 @@ def place_node(
     )
 
 
-def _describe_initial_state(
-    node: RecurrentNode, tracer: ValueTracer, states: list[int]
-) -> tuple[str, bool]:
+def _describe_initial_state(node: RecurrentNode, tracer: ValueTracer, states: list[int]) -> tuple[str, bool]:
     """Return from what the initial states at the inputs ``states`` come, and whether not from the model's input."""
     if not states:
         return "", False

@@ -160,8 +160,7 @@ class ValueTracer:
         except _ObstacleError as error:
             obstacle = str(error)
         inputs = tuple(
-            self._describe_input(place, value, place in walk.shaped)
-            for place, value in walk.inputs.items()
+            self._describe_input(place, value, place in walk.shaped) for place, value in walk.inputs.items()
         )
         return ValueTrace(
             result, identity, tuple(walk.steps), walk.constants, inputs, tuple(walk.layers), obstacle
