@@ -33,6 +33,7 @@ bench: .venv/bench
 	$(BIN)/python benchmarks/flow.py
 	$(BIN)/python benchmarks/lyapunov.py
 	$(BIN)/python benchmarks/bptt.py
+	$(BIN)/python benchmarks/large_file.py
 
 # Reference values by real frameworks, for tests that do without them.
 oracles: .venv/oracles
