@@ -61,6 +61,8 @@ class ComputedWeight:
         The options of which the weight depends and that the file does not state.
     assumed : tuple of str
         The assumptions, as ``option=value``, that were made because the user said nothing.
+    problem : str
+        Why the weight cannot be computed; empty if it can.
     """
 
     array: StoredArray
@@ -68,6 +70,7 @@ class ComputedWeight:
     remark: str
     left_open: frozenset[str] = frozenset()
     assumed: tuple[str, ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +82,7 @@ class _WeightPlan:
     described: str
     left_open: frozenset[str] = frozenset()
     assumed: tuple[str, ...] = ()
+    problem: str = ""
     is_stored: bool = False  # The file has the weight under its own name, too.
 
 
@@ -147,6 +151,7 @@ def _join_computations(weight: ComputedWeight, inner: list[ComputedWeight]) -> C
         "; ".join([weight.remark, *(one.remark for one in inner)]),
         weight.left_open.union(*(one.left_open for one in inner)),
         (*weight.assumed, *(option for one in inner for option in one.assumed)),
+        next((one.problem for one in (weight, *inner) if one.problem), ""),
     )
 
 
@@ -161,7 +166,8 @@ def _make_weight(
     remark = f"{quote(name)} is computed from {listed} ({plan.described})"
     if replaced:
         remark += f"; what the file has under {quote(name)} itself is a copy from training, and is not used"
-    return ComputedWeight(array, stored, remark, plan.left_open, plan.assumed)
+    problem = f"{quote(name)} {plan.problem}" if plan.problem else ""
+    return ComputedWeight(array, stored, remark, plan.left_open, plan.assumed, problem)
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -380,18 +386,19 @@ def _run_transforms(start: Callable[[], Array], transforms: tuple[Callable[[Arra
 
 
 def _refuse_parametrization(parts: Mapping[str, StoredArray]) -> _WeightPlan:
-    """Return a plan whose computation says which arrays have no known meaning."""
-    shape = max((part.shape for part in parts.values()), key=lambda one: (len(one), one))
-    return _WeightPlan(shape, partial(_raise_unknown, tuple(parts.values())), "unknown")
-
-
-def _raise_unknown(parts: tuple[StoredArray, ...]) -> Array:
-    listed = ", ".join(f"{quote(part.name)} {part.shape}" for part in parts)
-    raise MisfitError(
-        f"it is made by a parametrization that is not known, from {listed}; expected weight norm, "
-        "spectral norm or orthogonal; remove it before saving: "
+    """Return a plan that says which arrays have no known meaning."""
+    listed = ", ".join(f"{quote(part.name)} {part.shape}" for part in parts.values())
+    problem = (
+        f"is made by a parametrization that is not known, from {listed}; expected weight norm, spectral norm "
+        "or orthogonal; remove it before saving: "
         "torch.nn.utils.parametrize.remove_parametrizations(module, name)"
     )
+    shape = next(iter(parts.values())).shape
+    return _WeightPlan(shape, partial(_raise_problem, problem), "unknown", problem=problem)
+
+
+def _raise_problem(problem: str) -> Array:
+    raise MisfitError(f"it {problem}")
 
 
 def _make_orthogonal_alone(name: str, given: str | None, original: Array) -> Array:
