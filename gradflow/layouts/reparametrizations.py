@@ -41,6 +41,7 @@ _PARAMETRIZED_PATTERN = re.compile(
 _SUFFIX_PATTERN = re.compile(
     r"(?P<name>(?:.*[./])?[^./]*(?:weight|bias|original)[^./]*)_(?P<part>g|v|u|orig|mask|raw)", re.DOTALL
 )
+_PART_SUFFIXES = ("_g", "_v", "_u", "_orig", "_mask", "_raw")
 _RECURRENT_LEAF_PATTERN = re.compile(r"(?P<path>(?:.*[./])?)(?:weight|bias)_(?:ih|hh)[^./]*", re.DOTALL)
 _STAGE_PATTERN = re.compile(r"(\d+)[./](.+)", re.DOTALL)
 
@@ -121,15 +122,16 @@ def compute_weights(
     # The parts of a weight may be computed themselves, as when a direction v is pruned.
     while found := [*_find_parametrizations(effective, assumptions), *_find_suffixed(effective)]:
         places = {name: k for k, name in enumerate(effective)}
+        computed: dict[str, StoredArray] = {}
         for weight in found:
             name = weight.array.name
+            if any(part.name not in places for part in weight.parts):
+                continue  # Another weight has taken the part.
+            computed[name] = weight.array
             inner = [weights.pop(part.name) for part in weight.parts if part.name in weights]
             weights[name] = _join_computations(weight, inner)
-            first = min(places[part.name] for part in weight.parts if part.name in places)
-            for part in weight.parts:
-                places.pop(part.name, None)
+            first = min(places.pop(part.name) for part in weight.parts)
             places[name] = min(first, places.get(name, first))
-        computed = {weight.array.name: weight.array for weight in found}
         effective = {
             name: computed[name] if name in computed else effective[name]
             for name in sorted(places, key=places.__getitem__)
@@ -177,7 +179,7 @@ def _make_weight(
 def _find_suffixed(arrays: NamedArrays) -> Iterator[ComputedWeight]:
     used: tuple[str, ...]
     plan: _WeightPlan | None
-    for name, parts in _group_parts(arrays, _SUFFIX_PATTERN).items():
+    for name, parts in _group_parts(arrays).items():
         if {"orig", "mask"} <= set(parts) and "u" not in parts:
             used, plan = ("orig", "mask"), _plan_pruning(parts["orig"], parts["mask"])
         elif {"orig", "u"} <= set(parts):
@@ -194,11 +196,12 @@ def _find_suffixed(arrays: NamedArrays) -> Iterator[ComputedWeight]:
             yield _make_weight(name, own, plan, name in arrays and not plan.is_stored)
 
 
-def _group_parts(arrays: NamedArrays, pattern: re.Pattern[str]) -> dict[str, dict[str, StoredArray]]:
+def _group_parts(arrays: NamedArrays) -> dict[str, dict[str, StoredArray]]:
     """Return the parts of each weight by their suffixes, by the name of the weight."""
     groups: dict[str, dict[str, StoredArray]] = {}
     for name, array in arrays.items():
-        match = pattern.fullmatch(normalize_name(name))
+        # Few names end so, and a file may have many.
+        match = name.endswith(_PART_SUFFIXES) and _SUFFIX_PATTERN.fullmatch(normalize_name(name))
         if match:
             groups.setdefault(match["name"], {})[match["part"]] = array
     return groups
@@ -323,7 +326,7 @@ def divide_by_spectral_norm(weight: Array, left: StoredArray, right: StoredArray
 def _find_parametrizations(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[ComputedWeight]:
     groups: dict[str, dict[str, StoredArray]] = {}
     for name, array in arrays.items():
-        match = _PARAMETRIZED_PATTERN.fullmatch(normalize_name(name))
+        match = "parametrizations" in name and _PARAMETRIZED_PATTERN.fullmatch(normalize_name(name))
         if match:
             part = match["part"].replace("/", ".")
             groups.setdefault(match["start"] + match["tensor"], {})[part] = array
