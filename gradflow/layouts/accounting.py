@@ -84,6 +84,11 @@ class UnreadArrays:
     initial: tuple[StoredArray, ...]
     other: tuple[StoredArray, ...]
 
+    @property
+    def names(self) -> set[str]:
+        """The names of all of them."""
+        return {array.name for array in (*self.changing, *self.initial, *self.other)}
+
     def describe_changing(self, name: str) -> str:
         """Return why a layer is refused, and how to read it all the same."""
         return (
@@ -221,8 +226,8 @@ def describe_unclaimed(arrays: NamedArrays, claimed: Set[str]) -> Iterator[str]:
     arrays : mapping
         The arrays of the file by name.
     claimed : set of str
-        The names of the arrays that belong to layers, whether these were read or refused. A module that
-        contains such a layer is not noted.
+        The names of the arrays that belong to layers, whether these were read or refused, and of those in
+        their modules. A module that contains such an array is not noted.
 
     Examples
     --------
@@ -231,7 +236,7 @@ def describe_unclaimed(arrays: NamedArrays, claimed: Set[str]) -> Iterator[str]:
     >>> names = ("sru.weight_c", "rnn.fc.bias", "rnn.lstm.weight_hh")
     >>> arrays = {name: wrap_array(np.ones(2), name) for name in names}
     >>> list(describe_unclaimed(arrays, {"rnn.lstm.weight_hh"}))
-    ["left out: 'sru' is recurrent by its name, but these are the names of no known layer: 'sru.weight_c' (2,)"]
+    ["left out: 'sru' is recurrent by its name, but no known layer has these: 'sru.weight_c' (2,)"]
     """
     around = {
         path[:length] for path in map(_split_name, claimed) for length in range(len(path) + 1)
@@ -244,8 +249,8 @@ def describe_unclaimed(arrays: NamedArrays, claimed: Set[str]) -> Iterator[str]:
             modules.setdefault(module, []).append(array)
     for module, members in modules.items():
         yield (
-            f"left out: {quote('.'.join(module)) if module else 'the module at the root'} is recurrent by its "
-            f"name, but these are the names of no known layer: {_list_arrays(members)}"
+            f"left out: {quote('.'.join(module)) if module else 'the module at the root'} is recurrent by "
+            f"its name, but no known layer has these: {_list_arrays(members)}"
         )
 
 

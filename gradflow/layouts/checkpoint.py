@@ -284,12 +284,12 @@ def _find_networks(
             for claim in lookup(LAYOUTS, name, "layout").find_networks(effective, assumptions)
         ]
         _check_ambiguity(claims)
-        built = _build_claims(claims, effective)
+        built = _build_claims(claims, effective, weights)
         _order_gates(built, assumptions)
         _describe_computed(built, weights, assumptions)
-        _account(built, effective, read_names, assumptions)
+        unread_names = _account(built, effective, read_names, assumptions)
         networks, remarks = _assemble_networks(built, effective)
-        claimed = {name for _, claim in claims for name in claim.names}
+        claimed = unread_names.union(*(claim.names for _, claim in claims))
         remarks += tuple(describe_unclaimed(_choose_accountable(effective), claimed)) if networks else ()
         if not networks:
             problems = [one.error for one in built if one.error and not isinstance(one.error, MisfitError)]
@@ -342,13 +342,18 @@ class _ClaimOutcome:
         return [*self.remarks, *([f"left out: {self.error}"] if self.error else [])]
 
 
-def _build_claims(claims: Sequence[tuple[str, NetworkClaim]], arrays: NamedArrays) -> list[_ClaimOutcome]:
+def _build_claims(
+    claims: Sequence[tuple[str, NetworkClaim]], arrays: NamedArrays, weights: Mapping[str, ComputedWeight]
+) -> list[_ClaimOutcome]:
     """Return the outcome of every claim, in the order of the arrays."""
     outcomes = []
     place = {name: k for k, name in enumerate(arrays)}
     for layout, claim in sorted(claims, key=lambda pair: min(place[name] for name in pair[1].names)):
         outcome = _ClaimOutcome(layout, claim)
+        problems = [weights[name].problem for name in sorted(claim.names & set(weights))]
         try:
+            if any(problems):
+                raise MisfitError("; ".join(filter(None, problems)))
             levels = claim.build()
             check_chain(levels)
             outcome.levels, outcome.remarks = levels, list(claim.remarks)
@@ -389,8 +394,10 @@ def _add_assumed(layer: NetworkLayer, weights: Mapping[str, ComputedWeight]) -> 
 
 def _account(
     outcomes: Sequence[_ClaimOutcome], arrays: NamedArrays, read_names: set[str], assumptions: Assumptions
-) -> None:
+) -> set[str]:
     """Refuse the layers of whose modules an array was not read that can change them; note the others.
+
+    Return the names of the arrays that were not read.
 
     Raises
     ------
@@ -403,7 +410,8 @@ def _account(
     named = {name for outcome in outcomes if outcome.error for name in outcome.claim.names}
     networks = {k: outcome.levels for k, outcome in enumerate(outcomes) if outcome.levels}
     accountable = _choose_accountable(arrays)
-    for k, unread in find_unread(accountable, read_names | named, networks).items():
+    found = find_unread(accountable, read_names | named, networks)
+    for k, unread in found.items():
         outcome, path = outcomes[k], outcomes[k].claim.path
         if unread.changing:
             assumptions.left_open.add(UNREAD_OPTION)
@@ -413,6 +421,7 @@ def _account(
                 continue
             outcome.remarks.append(unread.describe_ignored(path))
         outcome.remarks += unread.describe_rest(path)
+    return {name for unread in found.values() for name in unread.names}
 
 
 def _assemble_networks(

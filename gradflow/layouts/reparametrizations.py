@@ -41,6 +41,7 @@ _PARAMETRIZED_PATTERN = re.compile(
 _SUFFIX_PATTERN = re.compile(
     r"(?P<name>(?:.*[./])?[^./]*(?:weight|bias|original)[^./]*)_(?P<part>g|v|u|orig|mask|raw)", re.DOTALL
 )
+_PART_SUFFIXES = ("_g", "_v", "_u", "_orig", "_mask", "_raw")
 _RECURRENT_LEAF_PATTERN = re.compile(r"(?P<path>(?:.*[./])?)(?:weight|bias)_(?:ih|hh)[^./]*", re.DOTALL)
 _STAGE_PATTERN = re.compile(r"(\d+)[./](.+)", re.DOTALL)
 
@@ -61,6 +62,8 @@ class ComputedWeight:
         The options of which the weight depends and that the file does not state.
     assumed : tuple of str
         The assumptions, as ``option=value``, that were made because the user said nothing.
+    problem : str
+        Why the weight cannot be computed; empty if it can.
     """
 
     array: StoredArray
@@ -68,6 +71,7 @@ class ComputedWeight:
     remark: str
     left_open: frozenset[str] = frozenset()
     assumed: tuple[str, ...] = ()
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -79,6 +83,7 @@ class _WeightPlan:
     described: str
     left_open: frozenset[str] = frozenset()
     assumed: tuple[str, ...] = ()
+    problem: str = ""
     is_stored: bool = False  # The file has the weight under its own name, too.
 
 
@@ -117,15 +122,16 @@ def compute_weights(
     # The parts of a weight may be computed themselves, as when a direction v is pruned.
     while found := [*_find_parametrizations(effective, assumptions), *_find_suffixed(effective)]:
         places = {name: k for k, name in enumerate(effective)}
+        computed: dict[str, StoredArray] = {}
         for weight in found:
             name = weight.array.name
+            if any(part.name not in places for part in weight.parts):
+                continue  # Another weight has taken the part.
+            computed[name] = weight.array
             inner = [weights.pop(part.name) for part in weight.parts if part.name in weights]
             weights[name] = _join_computations(weight, inner)
-            first = min(places[part.name] for part in weight.parts if part.name in places)
-            for part in weight.parts:
-                places.pop(part.name, None)
+            first = min(places.pop(part.name) for part in weight.parts)
             places[name] = min(first, places.get(name, first))
-        computed = {weight.array.name: weight.array for weight in found}
         effective = {
             name: computed[name] if name in computed else effective[name]
             for name in sorted(places, key=places.__getitem__)
@@ -147,6 +153,7 @@ def _join_computations(weight: ComputedWeight, inner: list[ComputedWeight]) -> C
         "; ".join([weight.remark, *(one.remark for one in inner)]),
         weight.left_open.union(*(one.left_open for one in inner)),
         (*weight.assumed, *(option for one in inner for option in one.assumed)),
+        next((one.problem for one in (weight, *inner) if one.problem), ""),
     )
 
 
@@ -161,7 +168,8 @@ def _make_weight(
     remark = f"{quote(name)} is computed from {listed} ({plan.described})"
     if replaced:
         remark += f"; what the file has under {quote(name)} itself is a copy from training, and is not used"
-    return ComputedWeight(array, stored, remark, plan.left_open, plan.assumed)
+    problem = f"{quote(name)} {plan.problem}" if plan.problem else ""
+    return ComputedWeight(array, stored, remark, plan.left_open, plan.assumed, problem)
 
 
 # ---------------------------------------------------------------------------------------------------
@@ -171,7 +179,7 @@ def _make_weight(
 def _find_suffixed(arrays: NamedArrays) -> Iterator[ComputedWeight]:
     used: tuple[str, ...]
     plan: _WeightPlan | None
-    for name, parts in _group_parts(arrays, _SUFFIX_PATTERN).items():
+    for name, parts in _group_parts(arrays).items():
         if {"orig", "mask"} <= set(parts) and "u" not in parts:
             used, plan = ("orig", "mask"), _plan_pruning(parts["orig"], parts["mask"])
         elif {"orig", "u"} <= set(parts):
@@ -188,11 +196,12 @@ def _find_suffixed(arrays: NamedArrays) -> Iterator[ComputedWeight]:
             yield _make_weight(name, own, plan, name in arrays and not plan.is_stored)
 
 
-def _group_parts(arrays: NamedArrays, pattern: re.Pattern[str]) -> dict[str, dict[str, StoredArray]]:
+def _group_parts(arrays: NamedArrays) -> dict[str, dict[str, StoredArray]]:
     """Return the parts of each weight by their suffixes, by the name of the weight."""
     groups: dict[str, dict[str, StoredArray]] = {}
     for name, array in arrays.items():
-        match = pattern.fullmatch(normalize_name(name))
+        # Few names end so, and a file may have many.
+        match = name.endswith(_PART_SUFFIXES) and _SUFFIX_PATTERN.fullmatch(normalize_name(name))
         if match:
             groups.setdefault(match["name"], {})[match["part"]] = array
     return groups
@@ -317,7 +326,7 @@ def divide_by_spectral_norm(weight: Array, left: StoredArray, right: StoredArray
 def _find_parametrizations(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[ComputedWeight]:
     groups: dict[str, dict[str, StoredArray]] = {}
     for name, array in arrays.items():
-        match = _PARAMETRIZED_PATTERN.fullmatch(normalize_name(name))
+        match = "parametrizations" in name and _PARAMETRIZED_PATTERN.fullmatch(normalize_name(name))
         if match:
             part = match["part"].replace("/", ".")
             groups.setdefault(match["start"] + match["tensor"], {})[part] = array
@@ -380,18 +389,19 @@ def _run_transforms(start: Callable[[], Array], transforms: tuple[Callable[[Arra
 
 
 def _refuse_parametrization(parts: Mapping[str, StoredArray]) -> _WeightPlan:
-    """Return a plan whose computation says which arrays have no known meaning."""
-    shape = max((part.shape for part in parts.values()), key=lambda one: (len(one), one))
-    return _WeightPlan(shape, partial(_raise_unknown, tuple(parts.values())), "unknown")
-
-
-def _raise_unknown(parts: tuple[StoredArray, ...]) -> Array:
-    listed = ", ".join(f"{quote(part.name)} {part.shape}" for part in parts)
-    raise MisfitError(
-        f"it is made by a parametrization that is not known, from {listed}; expected weight norm, "
-        "spectral norm or orthogonal; remove it before saving: "
+    """Return a plan that says which arrays have no known meaning."""
+    listed = ", ".join(f"{quote(part.name)} {part.shape}" for part in parts.values())
+    problem = (
+        f"is made by a parametrization that is not known, from {listed}; expected weight norm, spectral norm "
+        "or orthogonal; remove it before saving: "
         "torch.nn.utils.parametrize.remove_parametrizations(module, name)"
     )
+    shape = next(iter(parts.values())).shape
+    return _WeightPlan(shape, partial(_raise_problem, problem), "unknown", problem=problem)
+
+
+def _raise_problem(problem: str) -> Array:
+    raise MisfitError(f"it {problem}")
 
 
 def _make_orthogonal_alone(name: str, given: str | None, original: Array) -> Array:

@@ -156,9 +156,11 @@ def test_ambiguous_arrays_are_refused():
         from_state_dict(AMBIGUOUS)
 
 
-@pytest.mark.parametrize(("layout", "name"), [("keras", "cell/h"), ("flax", "cell")])
-def test_layout_decides_between_readings(layout, name):
-    (layer,) = from_state_dict(AMBIGUOUS, layout=layout).layers
+@pytest.mark.parametrize(
+    ("layout", "assume", "name"), [("keras", None, "cell/h"), ("flax", {"unread": "ignored"}, "cell")]
+)
+def test_layout_decides_between_readings(layout, assume, name):
+    (layer,) = from_state_dict(AMBIGUOUS, layout=layout, assume=assume).layers
     assert (layer.framework, layer.name) == (layout, name)
 
 

@@ -32,7 +32,7 @@ def flax_lstm(prefix, features=3, hidden=4):
 FINE = torch_lstm("fine.")
 # Arrays that only look like a layer, and a word of the remark about them, if there is one.
 NO_LAYERS = {
-    # Weight norm stores two matrices instead of the recurrent one.
+    # A parametrization of which one part is missing.
     "a computed matrix": (
         {
             **torch_lstm("a.", "_l0"),
@@ -41,15 +41,10 @@ NO_LAYERS = {
         },
         "remove_parametrizations",
     ),
-    "a cell with layer norm": (torch_lstm("a.") | {"a.layernorm_i.weight": uniform(16)}, "normalizes"),
-    # Equinox writes a second bias for three gates, and has no cell with one gate.
+    # Equinox writes a second bias for three gates.
     "three gates and one bias": (
         {"a.weight_ih": uniform(12, 5), "a.weight_hh": uniform(12, 4), "a.bias": uniform(12)},
-        "",
-    ),
-    "one gate and one bias": (
-        {"a.weight_ih": uniform(4, 5), "a.weight_hh": uniform(4, 4), "a.bias": uniform(4)},
-        "",
+        "behind the reset gate",
     ),
     # Haiku's linear layers in a custom module.
     "a classifier": (
@@ -89,11 +84,6 @@ def test_backward_flax_layer_has_its_direction():
     arrays = flax_lstm("params/bi/forward_rnn/cell") | flax_lstm("params/bi/backward_rnn/cell")
     found = {layer.name: layer.direction for layer in from_state_dict(arrays).layers}
     assert found == {"bi/forward_rnn/cell": "forward", "bi/backward_rnn/cell": "backward"}
-
-
-def test_bias_beside_torch_levels_is_ignored():
-    found = from_state_dict(torch_lstm("a.", "_l0") | {"a.bias": uniform(7)})
-    assert [(layer.name, layer.framework) for layer in found.layers] == [("a", "torch")]
 
 
 def test_two_spellings_of_a_name_are_refused():

@@ -16,8 +16,9 @@ CHECKPOINTS = sorted(path for path in FILES.iterdir() if path.is_file() and "exp
 STATES, JACOBIANS = 1e-6, 1e-5  # The accuracy of frameworks in float32.
 
 
-# No file was written by TensorFlow 1: test_tensorflow1.py writes its formulas a second time instead.
-WITHOUT_FILES = {"tensorflow1"}
+# TensorFlow 1, AllenNLP and bilm-tf cannot be installed any more, and rate networks are in scripts: a test
+# of each of these layouts writes their formulas a second time instead.
+WITHOUT_FILES = {"tensorflow1", "elmo", "rate"}
 
 
 def expected(path):

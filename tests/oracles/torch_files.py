@@ -23,6 +23,7 @@ from safetensors.torch import save_file
 from shelf import STEPS, Layer, agree, is_generic_for_relu, keep, refuse, seed, walk
 from torch import Tensor, nn
 from torch.autograd.functional import jacobian
+from torch.nn.utils import parametrizations, prune
 
 HIDDEN, INPUT, PROJECTION, OUTPUT = 4, 3, 2, 2
 
@@ -226,6 +227,106 @@ def nested(case: str) -> None:
     )
 
 
+def train(model: nn.Module, inputs: NDArray) -> None:
+    """Change all parameters by a few steps of gradient descent, so that none keeps its first value."""
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.3)
+    for _ in range(3):
+        output, _ = model(torch.from_numpy(inputs).float())
+        optimizer.zero_grad()
+        output.square().sum().backward()
+        optimizer.step()
+
+
+def build_effective(module: nn.RNNBase) -> nn.RNNBase:
+    """Return a plain module with the weights that a reparametrized one uses in evaluation, in float64."""
+    used = module.double()
+    for hook in used._forward_pre_hooks.values():  # the reparametrizations before torch 2
+        hook(used, ())
+    plain_type = {"LSTM": nn.LSTM, "GRU": nn.GRU, "RNN_TANH": nn.RNN}[module.mode]
+    fresh = plain_type(module.input_size, HIDDEN, module.num_layers, bidirectional=module.bidirectional)
+    fresh.double().load_state_dict({name: getattr(used, name).detach() for name in fresh.state_dict()})
+    return fresh
+
+
+def drop_weights(module: nn.RNNBase, name: str) -> None:
+    """Do what WeightDrop does: keep the weight under another name, and dropout of it under its own."""
+    weight = getattr(module, name)
+    del module._parameters[name]
+    module.register_parameter(f"{name}_raw", nn.Parameter(weight.detach()))
+    module.register_forward_pre_hook(lambda m, _: setattr(m, name, dropout(getattr(m, f"{name}_raw"), m)))
+    module.register_buffer(name, nn.functional.dropout(weight.detach(), 0.5))
+
+
+def dropout(weight: Tensor, module: nn.Module) -> Tensor:
+    """Return the weight as WeightDrop uses it."""
+    return nn.functional.dropout(weight.detach(), 0.5, module.training)
+
+
+# Each takes a module and the name of a weight.
+REPARAMETRIZATIONS: dict[str, Callable[[nn.Module, str], object]] = {
+    "weight_norm": nn.utils.weight_norm,
+    "weight_norm_new": parametrizations.weight_norm,
+    "weight_norm_dim": partial(parametrizations.weight_norm, dim=1),
+    "weight_norm_whole": partial(nn.utils.weight_norm, dim=None),
+    "spectral_norm": nn.utils.spectral_norm,
+    "spectral_norm_new": parametrizations.spectral_norm,
+    "orthogonal": parametrizations.orthogonal,
+    "orthogonal_cayley": partial(parametrizations.orthogonal, orthogonal_map="cayley"),
+    "orthogonal_householder": partial(
+        parametrizations.orthogonal, orthogonal_map="householder", use_trivialization=False
+    ),
+    "pruned": partial(prune.l1_unstructured, amount=0.5),
+    "weight_drop": drop_weights,
+    "weight_and_spectral_norm": lambda module, name: (
+        parametrizations.weight_norm(module, name),
+        parametrizations.spectral_norm(module, name),
+    ),
+}
+
+
+def reparametrized(case: str, kind: type[nn.RNNBase], names: tuple[str, ...], **options: object) -> None:
+    """Write the state dict of a module whose weights are computed from others."""
+    what = case.removeprefix("torch_")
+    module, inputs = draw(case, lambda: kind(INPUT, HIDDEN, **options))
+    torch.manual_seed(seed(case))
+    for name in names:
+        REPARAMETRIZATIONS[what](module, name)
+    if what != "weight_drop":
+        train(module, inputs)
+    module.eval()  # In training, every look at a spectral norm changes its vectors.
+    state = {f"encoder.rnn.{name}": value.clone() for name, value in module.state_dict().items()}
+    keep(
+        case,
+        "torch",
+        inputs=inputs,
+        layers=trace(build_effective(module), "encoder.rnn", inputs),
+        write={"pt": partial(torch.save, state)},
+        assume=("orthogonal_map=cayley",) if "cayley" in what else (),
+    )
+
+
+def write_reparametrized() -> None:
+    """Write modules of every reparametrization, of weights of any shape, direction and level."""
+    reparametrized("torch_weight_norm", nn.LSTM, ("weight_hh_l0", "weight_ih_l0", "bias_hh_l0"))
+    reparametrized(
+        "torch_weight_norm_new",
+        nn.GRU,
+        ("weight_hh_l0_reverse", "weight_ih_l1"),
+        num_layers=2,
+        bidirectional=True,
+    )
+    reparametrized("torch_weight_norm_dim", nn.LSTM, ("weight_ih_l0",))
+    reparametrized("torch_weight_norm_whole", nn.RNN, ("weight_hh_l0",))
+    reparametrized("torch_spectral_norm", nn.LSTM, ("weight_hh_l1", "weight_ih_l0"), num_layers=2)
+    reparametrized("torch_spectral_norm_new", nn.RNN, ("weight_hh_l0", "weight_ih_l0"))
+    reparametrized("torch_orthogonal", nn.RNN, ("weight_hh_l0", "weight_ih_l0"))
+    reparametrized("torch_orthogonal_cayley", nn.LSTM, ("weight_hh_l0", "weight_ih_l0"))
+    reparametrized("torch_orthogonal_householder", nn.GRU, ("weight_hh_l0",))
+    reparametrized("torch_pruned", nn.LSTM, ("weight_hh_l0", "bias_ih_l0"))
+    reparametrized("torch_weight_drop", nn.LSTM, ("weight_hh_l0",))
+    reparametrized("torch_weight_and_spectral_norm", nn.GRU, ("weight_hh_l0",))
+
+
 def compiled(case: str) -> None:
     """Write the state dict of what torch.compile returns, which compiles nothing before it is called."""
     model, inputs = draw(case, lambda: inside("encoder.lstm", nn.LSTM(INPUT, HIDDEN)))
@@ -282,6 +383,7 @@ def main() -> None:
     """Write all files."""
     for case in NETWORKS:
         plain(case)
+    write_reparametrized()
     nested("torch_nested")
     compiled("torch_orig_mod")
     views("torch_views")
