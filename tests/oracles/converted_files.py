@@ -1,8 +1,8 @@
 """Converted layers, run by Keras and onnxruntime: both compute the states of the cells that were written.
 
 Run ``PYTHONPATH=. python tests/oracles/converted_files.py``. Nothing is written: the script raises an error
-where a framework cannot load a file, or computes something else. Keras runs in float64, but its SimpleRNN and its GRU with
-reset_after=False multiply in float32. onnxruntime has these nodes in float32 alone.
+where a framework cannot load a file, or computes something else. Keras runs in float64, but its SimpleRNN and
+its GRU with reset_after=False multiply in float32. onnxruntime has these nodes in float32 alone.
 """
 
 from __future__ import annotations
