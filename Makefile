@@ -44,6 +44,7 @@ oracles: .venv/oracles
 	$(BIN)/python tests/oracles/keras_files.py
 	$(BIN)/python tests/oracles/onnx_files.py
 	$(BIN)/python tests/oracles/fresh_weights.py
+	PYTHONPATH=. $(BIN)/python tests/oracles/converted_files.py
 
 clean:
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -15,7 +15,7 @@ ADVICE = {
     "minus": (("power", "-0.9"), ["-m"]),
     "quotes": (("power", "0.5", "0.2"), ["quotes"]),
     "both files": (("convert",), ["missing FILE (a checkpoint", "and NEW (the new file"]),
-    "new file": (("convert", "model.pt"), ["missing NEW (the new file: .safetensors or .npz)"]),
+    "new file": (("convert", "model.pt"), ["missing NEW (the new file: .safetensors, .npz or .weights.h5)"]),
     "matrix twice": (("power", "0.9", "-m", "0.8"), ["twice", "'0.9'"]),
     "rows twice": (("power", "0.9", "--all-rows", "--rows", 3), ["--all-rows", "--rows 3"]),
     "no name": (("power", "0.9", "-o", ""), ["-o is empty", "- for stdout"]),

@@ -85,7 +85,7 @@ REFUSED = {
     "table-of-two-files": (("inspect", LSTM, "--table", "changes"), 2, ["--diff"]),
     "table-of-several-files": (("inspect", LSTM, "--table", "files"), 2, ["several"]),
     "convert-no-target": (("convert", LSTM), 2, ["NEW"]),
-    "convert-to-another-kind": (("convert", LSTM, "new.pt"), 2, ["new.pt", ".safetensors or .npz"]),
+    "convert-to-another-kind": (("convert", LSTM, "new.pt"), 2, ["new.pt", ".npz or .weights.h5"]),
     "convert-nothing": (("convert", "dense.npz", "new.npz"), 1, ["dense.npz", "no recurrent layer"]),
     "convert-no-such-file": (("convert", "nowhere.h5", "new.npz"), 1, ["nowhere.h5"]),
     "convert-to-nowhere": (("convert", LSTM, "no/such/new.npz"), 1, ["no/such/new.npz"]),
