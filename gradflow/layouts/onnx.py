@@ -67,11 +67,24 @@ class NodeCalls(NamedTuple):
 def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[NetworkClaim]:  # noqa: ARG001
     """Yield a network for every layer whose weights are constant; a layer may be called by several nodes."""
     nodes = group_nodes(arrays)
+    inputs = sorted({name for members in nodes.values() for name in _list_read_inputs(members)})
     for path, calls in find_calls(nodes).items():
         members = nodes[path]
         names = frozenset(array.name for node in calls.names for array in nodes[node].values())
-        remarks = (*members["R"].metadata["place"].remarks, *_describe_calls(calls))
-        yield NetworkClaim(path, names, partial(_build_levels, members), remarks)
+        remarks = [*members["R"].metadata["place"].remarks, *_describe_calls(calls)]
+        if len(inputs) > 1:
+            listed, own = ", ".join(map(quote, inputs)), _list_read_inputs(members)
+            remarks += [
+                f"{quote(path)} reads the input {quote(name)} of the model, which has {listed}"
+                for name in own
+            ]
+        yield NetworkClaim(path, names, partial(_build_levels, members), tuple(remarks))
+
+
+def _list_read_inputs(members: Mapping[str, StoredArray]) -> list[str]:
+    """Return the model's inputs of real numbers from which the inputs of a node are computed."""
+    trace = members["R"].metadata["place"].trace
+    return [given.name for given in trace.inputs if given.is_float and not given.shape_only]
 
 
 def group_nodes(arrays: NamedArrays) -> dict[str, dict[str, StoredArray]]:

@@ -8,7 +8,7 @@ computation is proved by such numbers to treat each sequence, or each step, alon
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations, product
+from itertools import chain, permutations, product
 from math import prod
 from typing import Any
 
@@ -35,15 +35,29 @@ _PROBE_STEPS, _PROBE_SEQUENCES = 5, 2
 _MAX_PROBE_ENTRIES = 2_000_000  # of the random numbers for a graph that is fixed to many steps
 _MAX_PROBE_BYTES = 50_000_000  # besides the constants
 _MAX_PROBE_WORK, _MAX_PROBE_NODES = 1e9, 5000  # for all feeds of a file
-_MAX_TRACED_INPUTS = 3
+_MAX_TRACED_INPUTS, _MAX_TRIED_SIZES, _MAX_ATTEMPTS = 3, 8, 500
+_MAX_GUESSED_SIZE = 10_000  # steps or sequences to which a graph may be fixed without stating it
 _PROBE_TOLERANCE = 1e-9
 _WIDEST_ENTRY_BYTES = 16
+_FIXED_GRAPH = "its graph is fixed to"
 # Operators that compute nothing which people would call a layer.
 _PLUMBING_OPERATORS = {
-    *("Shape", "Size", "Gather", "Concat", "Slice", "Squeeze", "Unsqueeze", "Reshape", "Flatten", "Transpose"),
+    *(
+        "Shape",
+        "Size",
+        "Gather",
+        "Concat",
+        "Slice",
+        "Squeeze",
+        "Unsqueeze",
+        "Reshape",
+        "Flatten",
+        "Transpose",
+    ),
     *("Cast", "Expand", "Range", "Split"),
 }
-# Axes of an input of the model by its number of dimensions, the likeliest first: T steps, B sequences, F features.
+# Axes of an input of the model by its number of dimensions, the likeliest first: T are steps, B sequences,
+# F features.
 _INPUT_AXES = {
     1: ("T", "B"),
     2: ("TF", "TB", "BT"),
@@ -83,14 +97,17 @@ class LayerWire:
         if self.output == "Y":  # (T, D, B, H), or (B, T, D, H)
             return outputs if self.batch_first else outputs.transpose(1, 2, 0, 3)
         ends = np.stack(
-            [outputs[:, 0 if self.direction == "reverse" or place else -1, place] for place in range(directions)]
+            [
+                outputs[:, 0 if self.direction == "reverse" or place else -1, place]
+                for place in range(directions)
+            ]
         )
         return ends.transpose(1, 0, 2) if self.batch_first else ends  # (D, B, H), or (B, D, H)
 
 
 @dataclass(frozen=True)
 class InputWire:
-    """An input of the model that enters a computation: its name in the trace, and its axes as in ``"TBF"``."""
+    """An input of the model in a computation: its name in the trace, and its axes, as in ``"TBF"``."""
 
     value: str
     axes: str
@@ -119,6 +136,8 @@ class GraphComputation:
         Where the sources enter.
     batch_first : bool
         Whether the recurrent node has the axis of sequences first.
+    features : int
+        The number of inputs of the recurrent node.
     sequences, steps : int
         To how many sequences and steps the graph is fixed; 0 if to none.
     """
@@ -127,6 +146,7 @@ class GraphComputation:
     layers: tuple[LayerWire, ...]
     inputs: tuple[InputWire, ...]
     batch_first: bool
+    features: int
     sequences: int = 0
     steps: int = 0
 
@@ -161,9 +181,7 @@ class GraphComputation:
 
     def _run(self, outputs: Mapping[str, Array], budget: EvaluationBudget) -> Array:
         count, steps = next(iter(outputs.values())).shape[:2]
-        values: dict[str, Any] = {
-            wire.value: wire.shape_output(outputs[wire.source]) for wire in self.layers
-        }
+        values: dict[str, Any] = {wire.value: wire.shape_output(outputs[wire.source]) for wire in self.layers}
         for wire in self.inputs:
             given = np.zeros((count, steps, wire.features)) if wire.shape_only else outputs[MODEL_INPUT]
             values[wire.value] = wire.shape_input(given)
@@ -175,8 +193,9 @@ class GraphComputation:
                 if not uses[name]:
                     values.pop(name, None)
         result = values[self.trace.result]
-        if result.ndim != 3:
-            raise DataError(f"it receives an array of {result.ndim} dimensions; expected 3")
+        expected = (count, steps, self.features) if self.batch_first else (steps, count, self.features)
+        if result.shape != expected:
+            raise DataError(f"its graph makes an array of shape {result.shape}; expected {expected}")
         result = np.asarray(result, np.float64)
         return np.ascontiguousarray(result if self.batch_first else result.transpose(1, 0, 2))
 
@@ -200,7 +219,9 @@ def _run_step(
     step: GraphStep, values: dict[str, Any], constants: Mapping[str, OnnxConstant], budget: EvaluationBudget
 ) -> None:
     """Compute a node, and add its outputs to ``values``."""
-    given = {name: values[name] if name in values else _widen(constants[name]) for name in step.inputs if name}
+    given = {
+        name: values[name] if name in values else _widen(constants[name]) for name in step.inputs if name
+    }
     try:
         inputs = [given[name] if name else None for name in step.inputs]
         budget.spend(*bound_node(step.operator, step.attributes, inputs))
@@ -304,14 +325,16 @@ class _FeedFinder:
             name = normalize_name(f"{output.layer}/R").removesuffix("/R")
             path, agrees = self._layers_of_nodes.get(name, (name, True))
             if path not in self.paths:
-                raise DataError(f"{quote(output.layer)} before it is not read")
+                raise DataError(f"{quote(name)} before it is not read")
             if not agrees:
-                raise DataError(f"{quote(output.layer)} before it calls {quote(path)} again, with other inputs")
+                raise DataError(f"{quote(name)} before it calls {quote(path)} again, with other inputs")
             place, metadata = self._get_place(path), self.nodes[path]["R"].metadata
             if place.initial_layers:
-                raise DataError(f"{quote(output.layer)} before it starts from a state {place.initial_state}")
+                raise DataError(
+                    f"{quote(name)} before it starts from a state that comes {place.initial_state}"
+                )
             if output.output == "Y_c":
-                raise DataError(f"it receives the cell state of {quote(output.layer)}")
+                raise DataError(f"it receives the cell state of {quote(name)}")
             attributes = metadata["attributes"]
             direction = str(attributes.get("direction", "forward"))
             yield LayerWire(output.value, path, output.output, direction, bool(attributes.get("layout", 0)))
@@ -330,28 +353,35 @@ class _FeedFinder:
         features = members["W"].shape[-1]
         batch_first = bool(members["R"].metadata["attributes"].get("layout", 0))
         problems: list[str] = []
-        for axes, sequences, steps in _list_attempts(trace.inputs):
+        for axes, sequences, steps in _list_attempts(trace):
             wires = tuple(
                 InputWire(given.value, own, given.shape_only, _find_features(given, own, features))
                 for given, own in zip(trace.inputs, axes, strict=True)
             )
-            computation = GraphComputation(trace, layers, wires, batch_first, sequences, steps)
+            computation = GraphComputation(trace, layers, wires, batch_first, features, sequences, steps)
             try:
-                return computation, self._probe(computation, features)
+                return computation, self._probe(computation)
             except DataError as error:
                 problems.append(str(error))
-        raise DataError(problems[0] if problems else _describe_inputs(trace.inputs))
+        reasons = [problem for problem in problems if problem.startswith(_FIXED_GRAPH)] or problems
+        raise DataError(reasons[0] if reasons else _describe_inputs(trace.inputs))
 
-    def _probe(self, computation: GraphComputation, features: int) -> bool:
-        """Return whether a computation hands on the model's input as it is; `DataError` if it does not fit."""
+    def _probe(self, computation: GraphComputation) -> bool:
+        """Return whether a computation hands on the model's input as it is; `DataError` if it fails."""
         count = computation.sequences or _PROBE_SEQUENCES
         steps = computation.steps or _PROBE_STEPS
         draw = np.random.default_rng(0)
         sizes = {wire.source: self._get_output_size(wire.source) for wire in computation.layers}
-        sizes |= {MODEL_INPUT: wire.features for wire in computation.inputs if not wire.shape_only}
+        used = [wire.features for wire in computation.inputs if not wire.shape_only]
+        if used:
+            sizes[MODEL_INPUT] = used[0]
         if count * steps * max(sizes.values(), default=0) > _MAX_PROBE_ENTRIES:
-            raise DataError(f"its graph is fixed to {count} sequences of {steps} steps, which is too much to follow")
-        outputs = {name: draw.standard_normal((count, steps, size)) for name, size in sizes.items()}
+            raise DataError(f"{_FIXED_GRAPH} {count} sequences of {steps} steps, which is too much to follow")
+
+        def draw_outputs(count: int, steps: int) -> dict[str, Array]:
+            return {name: draw.standard_normal((count, steps, size)) for name, size in sizes.items()}
+
+        outputs = draw_outputs(count, steps)
 
         stored = sum(prod(constant.shape) for constant in computation.trace.constants.values())
 
@@ -360,16 +390,21 @@ class _FeedFinder:
             return computation.compute(changed, self.budget)
 
         plain = run(outputs)
-        if plain.shape != (count, steps, features):
-            expected = (count, steps, features)
-            raise DataError(f"its graph makes sequences of shape {plain.shape} of {expected[:2]}; expected {expected}")
+        if not (computation.sequences and computation.steps):
+            # What seems free may be fixed to just these sizes.
+            run(draw_outputs(count + (not computation.sequences), steps + (not computation.steps)))
         order = np.roll(np.arange(count), 1)
         if count > 1 and not _agree(run({name: rows[order] for name, rows in outputs.items()}), plain[order]):
             raise DataError("its graph mixes the sequences of a batch")
         if computation.steps > 1:
             self._check_steps_alone(outputs, plain, run, steps)
         given = outputs.get(MODEL_INPUT)
-        return given is not None and len(outputs) == 1 and given.shape == plain.shape and bool(np.all(given == plain))
+        return (
+            given is not None
+            and len(outputs) == 1
+            and given.shape == plain.shape
+            and bool(np.all(given == plain))
+        )
 
     def _check_steps_alone(self, outputs: Any, plain: Array, run: Any, steps: int) -> None:
         order = np.roll(np.arange(steps), 1)
@@ -380,7 +415,7 @@ class _FeedFinder:
             rows[:, steps // 2] += 1.0
         differs = np.delete(run(changed) != plain, steps // 2, axis=1)
         if not _agree(moved, plain[:, order]) or differs.any():
-            raise DataError(f"its graph is fixed to sequences of {steps} steps")
+            raise DataError(f"{_FIXED_GRAPH} sequences of {steps} steps")
 
     def _get_output_size(self, path: str) -> int:
         directions, _, size = self.nodes[path]["R"].shape
@@ -389,7 +424,12 @@ class _FeedFinder:
 
 def _agree(one: Array, other: Array) -> bool:
     return one.shape == other.shape and bool(
-        np.allclose(one, other, rtol=_PROBE_TOLERANCE, atol=_PROBE_TOLERANCE * max(1.0, float(np.abs(other).max(initial=0.0))))
+        np.allclose(
+            one,
+            other,
+            rtol=_PROBE_TOLERANCE,
+            atol=_PROBE_TOLERANCE * max(1.0, float(np.abs(other).max(initial=0.0))),
+        )
     )
 
 
@@ -405,23 +445,35 @@ def _find_features(given: GraphInput, axes: str, otherwise: int) -> int:
     return 1 if "F" not in axes else stated or otherwise
 
 
-def _list_attempts(inputs: Sequence[GraphInput]) -> list[tuple[tuple[str, ...], int, int]]:
-    """Return what to try: the axes of each input, and the numbers of sequences and steps to which the graph is fixed.
+def _list_attempts(trace: ValueTrace) -> list[tuple[tuple[str, ...], int, int]]:
+    """Return what to try: the axes of each input, and to how many sequences and steps the graph is fixed.
 
     0 is any number. What the graph leaves free comes first. A single step comes last, as almost all fits it.
     """
-    if len(inputs) > _MAX_TRACED_INPUTS:
+    if len(trace.inputs) > _MAX_TRACED_INPUTS:
         return []
-    attempts = []
-    for axes in product(*map(_list_axes, inputs)):
-        fixed = {"B": 0, "T": 0}
-        for given, own in zip(inputs, axes, strict=True):
-            fixed |= {axis: size for axis, size in zip(own, given.shape or (), strict=False) if size}
-        count, steps = fixed["B"], fixed["T"]
-        sizes = [(0, 0), (1, 0), (count, 0), (0, steps), (1, steps), (count, steps)]
-        attempts += [(own_steps == 1, rank, axes, (own_count, own_steps)) for rank, (own_count, own_steps) in enumerate(sizes)]
-    attempts.sort(key=lambda attempt: attempt[:2])
-    return list(dict.fromkeys((axes, *sizes) for _, _, axes, sizes in attempts))
+    stated = [shape[:2] for shape in trace.stated_shapes if len(shape) > 1]
+    pairs = [pair for shape in stated for pair in (shape, shape[::-1])]
+    numbers = sorted({size for size in chain(*pairs, _list_integers(trace)) if size})[:_MAX_TRIED_SIZES]
+    sizes = [(0, 0), (1, 0)]
+    sizes += [
+        size
+        for count, steps in pairs
+        for size in ((count or 0, 0), (0, steps or 0), (1, steps or 0), (count or 0, steps or 0))
+    ]
+    sizes += [size for number in numbers for size in ((number, 0), (0, number), (1, number))]
+    sizes += list(product(numbers, numbers))
+    axes = list(product(*map(_list_axes, trace.inputs)))
+    attempts = [(own, *size) for size in dict.fromkeys(sizes) for own in axes]
+    attempts.sort(key=lambda attempt: attempt[-1] == 1)
+    return attempts[:_MAX_ATTEMPTS]
+
+
+def _list_integers(trace: ValueTrace) -> Iterator[int]:
+    """Yield the integers in short constants of a graph, such as those of a Reshape."""
+    for constant in trace.constants.values():
+        if constant.dtype == "int64" and len(constant.shape) == 1 and constant.shape[0] <= _MAX_TRIED_SIZES:
+            yield from (int(number) for number in constant.load() if 0 < number <= _MAX_GUESSED_SIZE)
 
 
 def _describe_inputs(inputs: Sequence[GraphInput]) -> str:

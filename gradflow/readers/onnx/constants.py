@@ -75,9 +75,7 @@ def name_type(data_type: int) -> str:
     return _ONNX_TYPES.get(data_type, f"ONNX type {data_type}")
 
 
-def list_constants(
-    initializers: Any, nodes: Any, folder: Path | None
-) -> Iterator[tuple[str, OnnxConstant]]:
+def list_constants(initializers: Any, nodes: Any, folder: Path | None) -> Iterator[tuple[str, OnnxConstant]]:
     """Yield the name and value of each initializer and ``Constant`` node of a graph, except text.
 
     ``folder`` is that of the model's file; None if the model does not come from a file.

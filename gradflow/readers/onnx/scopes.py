@@ -217,7 +217,9 @@ def _list_bodies(
         body.folder, body.branches = scope.folder, scope.branches
         body.fill(())
         scope.returned.update(
-            (actual, (body, inner)) for actual, inner in zip(node.output, function.output, strict=False) if actual
+            (actual, (body, inner))
+            for actual, inner in zip(node.output, function.output, strict=False)
+            if actual
         )
         yield body
 
