@@ -90,7 +90,7 @@ FLATTENED = [
 ]
 NORMALIZED = [
     node("Transpose", "h", "a", perm=[1, 2, 0]),
-    node("BatchNormalization", "a s b p v", "c", epsilon=0.1),
+    node("BatchNormalization", "a scale shift mean spread", "c", epsilon=0.1),
     node("Transpose", "c", "u", perm=[2, 0, 1]),
 ]
 HALVES = [
@@ -109,7 +109,7 @@ BETWEEN = {
     "dense": ([node("MatMul", "h M", "a"), node("Add", "d a", "c"), node("Relu", "c", "u")], 6),
     "flattened": (FLATTENED, 6),
     "batch norm": (NORMALIZED, HIDDEN),
-    "layer norm": ([node("LayerNormalization", "h s b", "u", axis=-1)], HIDDEN),
+    "layer norm": ([node("LayerNormalization", "h scale shift", "u", axis=-1)], HIDDEN),
     "skip": ([node("Concat", "x h", "u", axis=2)], INPUTS + HIDDEN),
     "halves": (HALVES, HIDDEN // 2),
     "cast and dropout": (UNCHANGED, HIDDEN),
@@ -117,8 +117,8 @@ BETWEEN = {
     "time mean": ([node("ReduceMean", "h", "a", axes=[0], keepdims=1), node("Sub", "h a", "u")], HIDDEN),
 }
 CONSTANTS = {
-    **{name: draw(HIDDEN) for name in ("s", "b", "p")},
-    **{"M": draw(HIDDEN, 6), "m": draw(6, HIDDEN), "d": draw(6), "v": 1 + draw(HIDDEN)},
+    **{name: draw(HIDDEN) for name in ("scale", "shift", "mean")},
+    **{"M": draw(HIDDEN, 6), "m": draw(6, HIDDEN), "d": draw(6), "spread": 1 + draw(HIDDEN)},
     **{"flat": whole(-1, HIDDEN), "zero": whole(0), "two": whole(2), "six": whole(6), "last": whole(-1)},
 }
 
@@ -420,6 +420,6 @@ def test_unread_recurrent_nodes_are_told(read):
     other = helper.make_node("AttnLSTM", ["x"], ["y"], domain="com.microsoft", name="attentive")
     open_weights = helper.make_node("GRU", ["x", "x", "x"], ["w"], name="open")
     _, remarks = read(build([other, open_weights, recurrent("GRU", "x", "z")], [None, None, INPUTS], ["z"]))
-    assert [("com.microsoft.AttnLSTM 'attentive'" in told, "GRU 'open', whose W" in told) for told in remarks] == [
+    assert [("AttnLSTM 'attentive'" in told, "GRU 'open', whose W" in told) for told in remarks] == [
         (True, False), (False, True)
     ]  # fmt: skip

@@ -1,4 +1,4 @@
-"""One node of an ONNX graph, computed by ONNX's reference evaluator, after a bound on its results and cost."""
+"""One node of an ONNX graph, computed by ONNX's reference evaluator; first its size and cost are bounded."""
 
 import math
 import warnings

@@ -153,17 +153,19 @@ def _dequantize(
     q has shape (D, I, 4H) or (D, H, 4H), scale and zero point have shape (D,) or (D, 4H).
     """
     names = [proto.input[index] if index < len(proto.input) else "" for index in _SCALE_INPUTS[part]]
-    parts = [folder.fold(scope, name) if name else None for name in names]
-    if parts[0] is None or (parts[1] is None and names[1]) or len(stored.shape) != 3:
+    scale, zero_point = (folder.fold(scope, name) if name else None for name in names)
+    if scale is None or (zero_point is None and names[1]) or len(stored.shape) != 3:
         return None
     directions, size, rows = stored.shape
-    for given in parts:
+    for given in (scale, zero_point):
         if given is not None and given.shape not in ((directions,), (directions, rows)):
             raise DataError(
                 f"{describe_node(proto)} has a scale or zero point of shape {given.shape} for its {part} "
                 f"{stored.shape}; expected {(directions,)} or {(directions, rows)}"
             )
-    return OnnxConstant((directions, rows, size), "float64", partial(_multiply_scales, stored, *parts))
+    return OnnxConstant(
+        (directions, rows, size), "float64", partial(_multiply_scales, stored, scale, zero_point)
+    )
 
 
 def _multiply_scales(
