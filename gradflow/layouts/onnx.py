@@ -107,7 +107,7 @@ def find_calls(nodes: Mapping[str, dict[str, StoredArray]]) -> dict[str, NodeCal
     first_copies: dict[Any, tuple[str, str]] = {}
     for path, members in nodes.items():
         place, metadata = members["R"].metadata["place"], members["R"].metadata
-        what = (metadata["op"], repr(sorted(metadata["attributes"].items())))
+        what = (metadata["op"], tuple(sorted(map(repr, metadata["attributes"].items()))))
         digest = _hash_weights(members) if place.branches else b""
         copies = [((what, number, digest), branch) for number, branch in place.branches if digest]
         first = first_nodes.get((what, place.weights), "")

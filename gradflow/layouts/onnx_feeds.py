@@ -20,15 +20,9 @@ from gradflow.layouts.feeds import MODEL_INPUT, Feed, UnknownFeed
 from gradflow.layouts.names import NamedArrays, normalize_name
 from gradflow.layouts.onnx import NodeCalls, find_calls, group_nodes
 from gradflow.readers.messages import quote
-from gradflow.readers.onnx.constants import OnnxConstant
-from gradflow.readers.onnx.evaluation import (
-    EvaluationBudget,
-    EvaluationError,
-    bound_node,
-    evaluate_node,
-)
+from gradflow.readers.onnx.evaluation import EvaluationBudget
 from gradflow.readers.onnx.recurrent import RecurrentPlace
-from gradflow.readers.onnx.tracing import GraphInput, GraphStep, ValueTrace
+from gradflow.readers.onnx.tracing import GraphInput, ValueTrace
 from gradflow.readers.stored_array import StoredArray
 
 _PROBE_STEPS, _PROBE_SEQUENCES = 5, 2
@@ -116,8 +110,14 @@ class InputWire:
 
     def shape_input(self, sequences: Array) -> Array:
         """Return the input as the model has it, from sequences (B, T, F)."""
-        moved = sequences.transpose(["BTF".index(axis) for axis in self.axes + _list_missing(self.axes)])
-        return moved.reshape(moved.shape[: len(self.axes)])
+        missing = _list_missing(self.axes)
+        moved = sequences.transpose(["BTF".index(axis) for axis in self.axes + missing])
+        sizes = moved.shape[len(self.axes) :]
+        if any(size != 1 for size in sizes) and not self.shape_only:
+            raise DataError(
+                f"the model's input lacks axes for {', '.join(map(str, sizes))} sequences or features"
+            )
+        return moved.reshape(*moved.shape[: len(self.axes)], -1)[..., 0]
 
 
 def _list_missing(axes: str) -> str:
@@ -185,14 +185,7 @@ class GraphComputation:
         for wire in self.inputs:
             given = np.zeros((count, steps, wire.features)) if wire.shape_only else outputs[MODEL_INPUT]
             values[wire.value] = wire.shape_input(given)
-        uses = _count_uses(self.trace)
-        for step in self.trace.steps:
-            _run_step(step, values, self.trace.constants, budget)
-            for name in step.inputs:  # Values that no later node uses are dropped.
-                uses[name] -= 1
-                if not uses[name]:
-                    values.pop(name, None)
-        result = values[self.trace.result]
+        result = self.trace.evaluate(values, budget)
         expected = (count, steps, self.features) if self.batch_first else (steps, count, self.features)
         if result.shape != expected:
             raise DataError(f"its graph makes an array of shape {result.shape}; expected {expected}")
@@ -207,37 +200,15 @@ def _take_piece(sequences: Array, first: int, group: int, start: int, chunk: int
     return sequences[rows][:, steps]
 
 
-def _count_uses(trace: ValueTrace) -> dict[str, int]:
-    uses = {trace.result: 1}
-    for step in trace.steps:
-        for name in step.inputs:
-            uses[name] = uses.get(name, 0) + 1
-    return uses
+@dataclass(frozen=True)
+class OutputItself:
+    """The output of another network, unchanged. A `FeedComputation`."""
 
+    source: str
 
-def _run_step(
-    step: GraphStep, values: dict[str, Any], constants: Mapping[str, OnnxConstant], budget: EvaluationBudget
-) -> None:
-    """Compute a node, and add its outputs to ``values``."""
-    given = {
-        name: values[name] if name in values else _widen(constants[name]) for name in step.inputs if name
-    }
-    try:
-        inputs = [given[name] if name else None for name in step.inputs]
-        budget.spend(*bound_node(step.operator, step.attributes, inputs))
-        made = evaluate_node(step.node, step.opset, given)
-    except EvaluationError as error:
-        raise DataError(f"{step.label} cannot be computed ({quote(str(error), 100)})") from error
-    for name, value in zip(step.outputs, made, strict=True):
-        if name and value is None:
-            raise DataError(f"{step.label} makes no numbers")
-        if name:
-            values[name] = value
-
-
-def _widen(constant: OnnxConstant) -> Array:
-    array = constant.decode(constant.load())
-    return array.astype(np.float64) if array.dtype.kind == "f" else array
+    def __call__(self, outputs: Mapping[str, Array]) -> Array:
+        """Return the output, (B, T, I)."""
+        return outputs[self.source]
 
 
 # Finding the feeds
@@ -300,8 +271,16 @@ class _FeedFinder:
             return UnknownFeed(str(error))
 
     def _find(self, path: str, trace: ValueTrace) -> Feed | None:
+        place = self._get_place(path)
+        below = _find_path(place.below) if place.below else ""
+        if below in self.paths:
+            return Feed((below,), OutputItself(below))
         if trace.obstacle:
             raise DataError(trace.obstacle)
+        if place.unrolled:
+            if not trace.layers and all(step.operator in _PLUMBING_OPERATORS for step in trace.steps):
+                return None
+            raise DataError("it is unrolled, so that its inputs are not one value of the graph")
         layers = tuple(self._wire_layers(trace))
         used = [given for given in trace.inputs if not given.shape_only]
         if not layers and not used:
@@ -322,7 +301,7 @@ class _FeedFinder:
     def _wire_layers(self, trace: ValueTrace) -> Iterator[LayerWire]:
         """Yield where recurrent nodes enter; `DataError` if their outputs in the model are not known."""
         for output in trace.layers:
-            name = normalize_name(f"{output.layer}/R").removesuffix("/R")
+            name = _find_path(output.layer)
             path, agrees = self._layers_of_nodes.get(name, (name, True))
             if path not in self.paths:
                 raise DataError(f"{quote(name)} before it is not read")
@@ -375,7 +354,8 @@ class _FeedFinder:
         used = [wire.features for wire in computation.inputs if not wire.shape_only]
         if used:
             sizes[MODEL_INPUT] = used[0]
-        if count * steps * max(sizes.values(), default=0) > _MAX_PROBE_ENTRIES:
+        widths = [*sizes.values(), *(wire.features for wire in computation.inputs)]
+        if count * steps * max(widths) > _MAX_PROBE_ENTRIES:
             raise DataError(f"{_FIXED_GRAPH} {count} sequences of {steps} steps, which is too much to follow")
 
         def draw_outputs(count: int, steps: int) -> dict[str, Array]:
@@ -420,6 +400,11 @@ class _FeedFinder:
     def _get_output_size(self, path: str) -> int:
         directions, _, size = self.nodes[path]["R"].shape
         return directions * size
+
+
+def _find_path(name: str) -> str:
+    """Return the path that a node has by its name."""
+    return normalize_name(f"{name}/R").removesuffix("/R")
 
 
 def _agree(one: Array, other: Array) -> bool:

@@ -95,7 +95,7 @@ def bound_node(
     """
     try:
         return _BOUNDS[operator](attributes, inputs)
-    except (ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         raise EvaluationError(str(error)) from error
 
 

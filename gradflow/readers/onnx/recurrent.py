@@ -77,6 +77,10 @@ class RecurrentPlace:
         Whether they come from the file or from other recurrent nodes, and not from the model's inputs.
     remarks : tuple of str
         What was done to the node, for people.
+    unrolled : bool
+        Whether it stands for elementary nodes. The trace is that of the input of one step.
+    below : str
+        The layer whose outputs an unrolled layer receives unchanged; empty if there is none.
     """
 
     trace: ValueTrace
@@ -86,6 +90,8 @@ class RecurrentPlace:
     initial_state: str
     initial_layers: bool
     remarks: tuple[str, ...]
+    unrolled: bool = False
+    below: str = ""
 
 
 def find_recurrent_nodes(

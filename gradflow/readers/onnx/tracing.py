@@ -9,9 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from gradflow.errors import DataError
 from gradflow.readers.messages import quote
 from gradflow.readers.onnx.constants import OnnxConstant, is_float_type, list_attribute_constants, name_type
-from gradflow.readers.onnx.evaluation import is_computable
+from gradflow.readers.onnx.evaluation import (
+    EvaluationBudget,
+    EvaluationError,
+    ValueArray,
+    bound_node,
+    evaluate_node,
+    is_computable,
+)
 from gradflow.readers.onnx.folding import ConstantFolder, wrap_constant
 from gradflow.readers.onnx.scopes import (
     ATTRIBUTE_FIELDS,
@@ -127,6 +135,54 @@ class ValueTrace:
     layers: tuple[LayerOutput, ...] = ()
     obstacle: str = ""
     stated_shapes: tuple[tuple[int | None, ...], ...] = ()
+
+    def evaluate(self, sources: Mapping[str, ValueArray], budget: EvaluationBudget) -> ValueArray:
+        """Return the value, in float64, from those of ``inputs`` and ``layers`` by their names in the trace.
+
+        Raises
+        ------
+        DataError
+            If a node cannot be computed, or goes over the budget.
+        """
+        values = dict(sources)
+        uses = {self.result: 1}
+        for name in (name for step in self.steps for name in step.inputs):
+            uses[name] = uses.get(name, 0) + 1
+        for step in self.steps:
+            _run_step(step, values, self.constants, budget)
+            for name in step.inputs:  # Values that no later node uses are dropped.
+                uses[name] -= 1
+                if not uses[name]:
+                    values.pop(name, None)
+        return values[self.result]
+
+
+def _run_step(
+    step: GraphStep,
+    values: dict[str, ValueArray],
+    constants: Mapping[str, OnnxConstant],
+    budget: EvaluationBudget,
+) -> None:
+    """Compute a node, and add its outputs to ``values``."""
+    given = {
+        name: values[name] if name in values else _widen(constants[name]) for name in step.inputs if name
+    }
+    try:
+        inputs = [given[name] if name else None for name in step.inputs]
+        budget.spend(*bound_node(step.operator, step.attributes, inputs))
+        made = evaluate_node(step.node, step.opset, given)
+    except EvaluationError as error:
+        raise DataError(f"{step.label} cannot be computed ({quote(str(error), 100)})") from error
+    for name, value in zip(step.outputs, made, strict=True):
+        if name:
+            if value is None:
+                raise DataError(f"{step.label} makes no numbers")
+            values[name] = value
+
+
+def _widen(constant: OnnxConstant) -> ValueArray:
+    array = constant.decode(constant.load())
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 
 class _ObstacleError(Exception):
