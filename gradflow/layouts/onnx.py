@@ -73,11 +73,18 @@ def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[Net
     A layer may be called by several nodes.
     """
     nodes = group_nodes(arrays)
+    inputs = sorted({name for members in nodes.values() for name in _list_read_inputs(members)})
     for path, calls in find_calls(nodes).items():
         members = nodes[path]
         names = frozenset(array.name for node in calls.names for array in nodes[node].values())
-        remarks = (*members["R"].metadata["place"].remarks, *_describe_calls(calls))
-        yield NetworkClaim(path, names, partial(_build_levels, members), remarks)
+        remarks = [*members["R"].metadata["place"].remarks, *_describe_calls(calls)]
+        if len(inputs) > 1:
+            listed, own = ", ".join(map(quote, inputs)), _list_read_inputs(members)
+            remarks += [
+                f"{quote(path)} reads the input {quote(name)} of the model, which has {listed}"
+                for name in own
+            ]
+        yield NetworkClaim(path, names, partial(_build_levels, members), tuple(remarks))
     bare = {
         name: array
         for name, array in arrays.items()
@@ -89,6 +96,12 @@ def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[Net
         if operator:
             names = frozenset(array.name for array in group.values())
             yield NetworkClaim(path, names, partial(_build_bare_levels, operator, group, assumptions))
+
+
+def _list_read_inputs(members: Mapping[str, StoredArray]) -> list[str]:
+    """Return the model's inputs of real numbers from which the inputs of a node are computed."""
+    trace = members["R"].metadata["place"].trace
+    return [given.name for given in trace.inputs if given.is_float and not given.shape_only]
 
 
 def group_nodes(arrays: NamedArrays) -> dict[str, dict[str, StoredArray]]:
@@ -111,7 +124,7 @@ def find_calls(nodes: Mapping[str, dict[str, StoredArray]]) -> dict[str, NodeCal
     first_copies: dict[Any, tuple[str, str]] = {}
     for path, members in nodes.items():
         place, metadata = members["R"].metadata["place"], members["R"].metadata
-        what = (metadata["op"], repr(sorted(metadata["attributes"].items())))
+        what = (metadata["op"], tuple(sorted(map(repr, metadata["attributes"].items()))))
         digest = _hash_weights(members) if place.branches else b""
         copies = [((what, number, digest), branch) for number, branch in place.branches if digest]
         first = first_nodes.get((what, place.weights), "")

@@ -8,7 +8,7 @@ computation is proved by such numbers to treat each sequence, or each step, alon
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import permutations, product
+from itertools import chain, permutations, product
 from math import prod
 from typing import Any
 
@@ -20,24 +20,20 @@ from gradflow.layouts.feeds import MODEL_INPUT, Feed, UnknownFeed
 from gradflow.layouts.names import NamedArrays, normalize_name
 from gradflow.layouts.onnx import NodeCalls, find_calls, group_nodes
 from gradflow.readers.messages import quote
-from gradflow.readers.onnx.constants import OnnxConstant
-from gradflow.readers.onnx.evaluation import (
-    EvaluationBudget,
-    EvaluationError,
-    bound_node,
-    evaluate_node,
-)
+from gradflow.readers.onnx.evaluation import EvaluationBudget
 from gradflow.readers.onnx.recurrent import RecurrentPlace
-from gradflow.readers.onnx.tracing import GraphInput, GraphStep, ValueTrace
+from gradflow.readers.onnx.tracing import GraphInput, ValueTrace
 from gradflow.readers.stored_array import StoredArray
 
 _PROBE_STEPS, _PROBE_SEQUENCES = 5, 2
 _MAX_PROBE_ENTRIES = 2_000_000  # of the random numbers for a graph that is fixed to many steps
 _MAX_PROBE_BYTES = 50_000_000  # besides the constants
 _MAX_PROBE_WORK, _MAX_PROBE_NODES = 1e9, 5000  # for all feeds of a file
-_MAX_TRACED_INPUTS = 3
+_MAX_TRACED_INPUTS, _MAX_TRIED_SIZES, _MAX_ATTEMPTS = 3, 8, 500
+_MAX_GUESSED_SIZE = 10_000  # steps or sequences to which a graph may be fixed without stating it
 _PROBE_TOLERANCE = 1e-9
 _WIDEST_ENTRY_BYTES = 16
+_FIXED_GRAPH = "its graph is fixed to"
 # Operators that compute nothing which people would call a layer.
 _PLUMBING_OPERATORS = {
     *(
@@ -54,7 +50,8 @@ _PLUMBING_OPERATORS = {
     ),
     *("Cast", "Expand", "Range", "Split"),
 }
-# Axes of an input of the model by its number of dimensions, the likeliest first: T steps, B sequences, F features.
+# Axes of an input of the model by its number of dimensions, the likeliest first: T are steps, B sequences,
+# F features.
 _INPUT_AXES = {
     1: ("T", "B"),
     2: ("TF", "TB", "BT"),
@@ -104,7 +101,7 @@ class LayerWire:
 
 @dataclass(frozen=True)
 class InputWire:
-    """An input of the model that enters a computation: its name in the trace, and its axes as in ``"TBF"``."""
+    """An input of the model in a computation: its name in the trace, and its axes, as in ``"TBF"``."""
 
     value: str
     axes: str
@@ -113,8 +110,14 @@ class InputWire:
 
     def shape_input(self, sequences: Array) -> Array:
         """Return the input as the model has it, from sequences (B, T, F)."""
-        moved = sequences.transpose(["BTF".index(axis) for axis in self.axes + _list_missing(self.axes)])
-        return moved.reshape(moved.shape[: len(self.axes)])
+        missing = _list_missing(self.axes)
+        moved = sequences.transpose(["BTF".index(axis) for axis in self.axes + missing])
+        sizes = moved.shape[len(self.axes) :]
+        if any(size != 1 for size in sizes) and not self.shape_only:
+            raise DataError(
+                f"the model's input lacks axes for {', '.join(map(str, sizes))} sequences or features"
+            )
+        return moved.reshape(*moved.shape[: len(self.axes)], -1)[..., 0]
 
 
 def _list_missing(axes: str) -> str:
@@ -133,6 +136,8 @@ class GraphComputation:
         Where the sources enter.
     batch_first : bool
         Whether the recurrent node has the axis of sequences first.
+    features : int
+        The number of inputs of the recurrent node.
     sequences, steps : int
         To how many sequences and steps the graph is fixed; 0 if to none.
     """
@@ -141,6 +146,7 @@ class GraphComputation:
     layers: tuple[LayerWire, ...]
     inputs: tuple[InputWire, ...]
     batch_first: bool
+    features: int
     sequences: int = 0
     steps: int = 0
 
@@ -179,16 +185,10 @@ class GraphComputation:
         for wire in self.inputs:
             given = np.zeros((count, steps, wire.features)) if wire.shape_only else outputs[MODEL_INPUT]
             values[wire.value] = wire.shape_input(given)
-        uses = _count_uses(self.trace)
-        for step in self.trace.steps:
-            _run_step(step, values, self.trace.constants, budget)
-            for name in step.inputs:  # Values that no later node uses are dropped.
-                uses[name] -= 1
-                if not uses[name]:
-                    values.pop(name, None)
-        result = values[self.trace.result]
-        if result.ndim != 3:
-            raise DataError(f"it receives an array of {result.ndim} dimensions; expected 3")
+        result = self.trace.evaluate(values, budget)
+        expected = (count, steps, self.features) if self.batch_first else (steps, count, self.features)
+        if result.shape != expected:
+            raise DataError(f"its graph makes an array of shape {result.shape}; expected {expected}")
         result = np.asarray(result, np.float64)
         return np.ascontiguousarray(result if self.batch_first else result.transpose(1, 0, 2))
 
@@ -200,37 +200,15 @@ def _take_piece(sequences: Array, first: int, group: int, start: int, chunk: int
     return sequences[rows][:, steps]
 
 
-def _count_uses(trace: ValueTrace) -> dict[str, int]:
-    uses = {trace.result: 1}
-    for step in trace.steps:
-        for name in step.inputs:
-            uses[name] = uses.get(name, 0) + 1
-    return uses
+@dataclass(frozen=True)
+class OutputItself:
+    """The output of another network, unchanged. A `FeedComputation`."""
 
+    source: str
 
-def _run_step(
-    step: GraphStep, values: dict[str, Any], constants: Mapping[str, OnnxConstant], budget: EvaluationBudget
-) -> None:
-    """Compute a node, and add its outputs to ``values``."""
-    given = {
-        name: values[name] if name in values else _widen(constants[name]) for name in step.inputs if name
-    }
-    try:
-        inputs = [given[name] if name else None for name in step.inputs]
-        budget.spend(*bound_node(step.operator, step.attributes, inputs))
-        made = evaluate_node(step.node, step.opset, given)
-    except EvaluationError as error:
-        raise DataError(f"{step.label} cannot be computed ({quote(str(error), 100)})") from error
-    for name, value in zip(step.outputs, made, strict=True):
-        if name and value is None:
-            raise DataError(f"{step.label} makes no numbers")
-        if name:
-            values[name] = value
-
-
-def _widen(constant: OnnxConstant) -> Array:
-    array = constant.decode(constant.load())
-    return array.astype(np.float64) if array.dtype.kind == "f" else array
+    def __call__(self, outputs: Mapping[str, Array]) -> Array:
+        """Return the output, (B, T, I)."""
+        return outputs[self.source]
 
 
 # Finding the feeds
@@ -293,8 +271,16 @@ class _FeedFinder:
             return UnknownFeed(str(error))
 
     def _find(self, path: str, trace: ValueTrace) -> Feed | None:
+        place = self._get_place(path)
+        below = _find_path(place.below) if place.below else ""
+        if below in self.paths:
+            return Feed((below,), OutputItself(below))
         if trace.obstacle:
             raise DataError(trace.obstacle)
+        if place.unrolled:
+            if not trace.layers and all(step.operator in _PLUMBING_OPERATORS for step in trace.steps):
+                return None
+            raise DataError("it is unrolled, so that its inputs are not one value of the graph")
         layers = tuple(self._wire_layers(trace))
         used = [given for given in trace.inputs if not given.shape_only]
         if not layers and not used:
@@ -315,19 +301,19 @@ class _FeedFinder:
     def _wire_layers(self, trace: ValueTrace) -> Iterator[LayerWire]:
         """Yield where recurrent nodes enter; `DataError` if their outputs in the model are not known."""
         for output in trace.layers:
-            name = normalize_name(f"{output.layer}/R").removesuffix("/R")
+            name = _find_path(output.layer)
             path, agrees = self._layers_of_nodes.get(name, (name, True))
             if path not in self.paths:
-                raise DataError(f"{quote(output.layer)} before it is not read")
+                raise DataError(f"{quote(name)} before it is not read")
             if not agrees:
-                raise DataError(
-                    f"{quote(output.layer)} before it calls {quote(path)} again, with other inputs"
-                )
+                raise DataError(f"{quote(name)} before it calls {quote(path)} again, with other inputs")
             place, metadata = self._get_place(path), self.nodes[path]["R"].metadata
             if place.initial_layers:
-                raise DataError(f"{quote(output.layer)} before it starts from a state {place.initial_state}")
+                raise DataError(
+                    f"{quote(name)} before it starts from a state that comes {place.initial_state}"
+                )
             if output.output == "Y_c":
-                raise DataError(f"it receives the cell state of {quote(output.layer)}")
+                raise DataError(f"it receives the cell state of {quote(name)}")
             attributes = metadata["attributes"]
             direction = str(attributes.get("direction", "forward"))
             yield LayerWire(output.value, path, output.output, direction, bool(attributes.get("layout", 0)))
@@ -346,30 +332,36 @@ class _FeedFinder:
         features = members["W"].shape[-1]
         batch_first = bool(members["R"].metadata["attributes"].get("layout", 0))
         problems: list[str] = []
-        for axes, sequences, steps in _list_attempts(trace.inputs):
+        for axes, sequences, steps in _list_attempts(trace):
             wires = tuple(
                 InputWire(given.value, own, given.shape_only, _find_features(given, own, features))
                 for given, own in zip(trace.inputs, axes, strict=True)
             )
-            computation = GraphComputation(trace, layers, wires, batch_first, sequences, steps)
+            computation = GraphComputation(trace, layers, wires, batch_first, features, sequences, steps)
             try:
-                return computation, self._probe(computation, features)
+                return computation, self._probe(computation)
             except DataError as error:
                 problems.append(str(error))
-        raise DataError(problems[0] if problems else _describe_inputs(trace.inputs))
+        reasons = [problem for problem in problems if problem.startswith(_FIXED_GRAPH)] or problems
+        raise DataError(reasons[0] if reasons else _describe_inputs(trace.inputs))
 
-    def _probe(self, computation: GraphComputation, features: int) -> bool:
-        """Return whether a computation hands on the model's input as it is; `DataError` if it does not fit."""
+    def _probe(self, computation: GraphComputation) -> bool:
+        """Return whether a computation hands on the model's input as it is; `DataError` if it fails."""
         count = computation.sequences or _PROBE_SEQUENCES
         steps = computation.steps or _PROBE_STEPS
         draw = np.random.default_rng(0)
         sizes = {wire.source: self._get_output_size(wire.source) for wire in computation.layers}
-        sizes |= {MODEL_INPUT: wire.features for wire in computation.inputs if not wire.shape_only}
-        if count * steps * max(sizes.values(), default=0) > _MAX_PROBE_ENTRIES:
-            raise DataError(
-                f"its graph is fixed to {count} sequences of {steps} steps, which is too much to follow"
-            )
-        outputs = {name: draw.standard_normal((count, steps, size)) for name, size in sizes.items()}
+        used = [wire.features for wire in computation.inputs if not wire.shape_only]
+        if used:
+            sizes[MODEL_INPUT] = used[0]
+        widths = [*sizes.values(), *(wire.features for wire in computation.inputs)]
+        if count * steps * max(widths) > _MAX_PROBE_ENTRIES:
+            raise DataError(f"{_FIXED_GRAPH} {count} sequences of {steps} steps, which is too much to follow")
+
+        def draw_outputs(count: int, steps: int) -> dict[str, Array]:
+            return {name: draw.standard_normal((count, steps, size)) for name, size in sizes.items()}
+
+        outputs = draw_outputs(count, steps)
 
         stored = sum(prod(constant.shape) for constant in computation.trace.constants.values())
 
@@ -378,11 +370,9 @@ class _FeedFinder:
             return computation.compute(changed, self.budget)
 
         plain = run(outputs)
-        if plain.shape != (count, steps, features):
-            expected = (count, steps, features)
-            raise DataError(
-                f"its graph makes sequences of shape {plain.shape} of {expected[:2]}; expected {expected}"
-            )
+        if not (computation.sequences and computation.steps):
+            # What seems free may be fixed to just these sizes.
+            run(draw_outputs(count + (not computation.sequences), steps + (not computation.steps)))
         order = np.roll(np.arange(count), 1)
         if count > 1 and not _agree(run({name: rows[order] for name, rows in outputs.items()}), plain[order]):
             raise DataError("its graph mixes the sequences of a batch")
@@ -405,11 +395,16 @@ class _FeedFinder:
             rows[:, steps // 2] += 1.0
         differs = np.delete(run(changed) != plain, steps // 2, axis=1)
         if not _agree(moved, plain[:, order]) or differs.any():
-            raise DataError(f"its graph is fixed to sequences of {steps} steps")
+            raise DataError(f"{_FIXED_GRAPH} sequences of {steps} steps")
 
     def _get_output_size(self, path: str) -> int:
         directions, _, size = self.nodes[path]["R"].shape
         return directions * size
+
+
+def _find_path(name: str) -> str:
+    """Return the path that a node has by its name."""
+    return normalize_name(f"{name}/R").removesuffix("/R")
 
 
 def _agree(one: Array, other: Array) -> bool:
@@ -435,26 +430,35 @@ def _find_features(given: GraphInput, axes: str, otherwise: int) -> int:
     return 1 if "F" not in axes else stated or otherwise
 
 
-def _list_attempts(inputs: Sequence[GraphInput]) -> list[tuple[tuple[str, ...], int, int]]:
-    """Return what to try: the axes of each input, and the numbers of sequences and steps to which the graph is fixed.
+def _list_attempts(trace: ValueTrace) -> list[tuple[tuple[str, ...], int, int]]:
+    """Return what to try: the axes of each input, and to how many sequences and steps the graph is fixed.
 
     0 is any number. What the graph leaves free comes first. A single step comes last, as almost all fits it.
     """
-    if len(inputs) > _MAX_TRACED_INPUTS:
+    if len(trace.inputs) > _MAX_TRACED_INPUTS:
         return []
-    attempts = []
-    for axes in product(*map(_list_axes, inputs)):
-        fixed = {"B": 0, "T": 0}
-        for given, own in zip(inputs, axes, strict=True):
-            fixed |= {axis: size for axis, size in zip(own, given.shape or (), strict=False) if size}
-        count, steps = fixed["B"], fixed["T"]
-        sizes = [(0, 0), (1, 0), (count, 0), (0, steps), (1, steps), (count, steps)]
-        attempts += [
-            (own_steps == 1, rank, axes, (own_count, own_steps))
-            for rank, (own_count, own_steps) in enumerate(sizes)
-        ]
-    attempts.sort(key=lambda attempt: attempt[:2])
-    return list(dict.fromkeys((axes, *sizes) for _, _, axes, sizes in attempts))
+    stated = [shape[:2] for shape in trace.stated_shapes if len(shape) > 1]
+    pairs = [pair for shape in stated for pair in (shape, shape[::-1])]
+    numbers = sorted({size for size in chain(*pairs, _list_integers(trace)) if size})[:_MAX_TRIED_SIZES]
+    sizes = [(0, 0), (1, 0)]
+    sizes += [
+        size
+        for count, steps in pairs
+        for size in ((count or 0, 0), (0, steps or 0), (1, steps or 0), (count or 0, steps or 0))
+    ]
+    sizes += [size for number in numbers for size in ((number, 0), (0, number), (1, number))]
+    sizes += list(product(numbers, numbers))
+    axes = list(product(*map(_list_axes, trace.inputs)))
+    attempts = [(own, *size) for size in dict.fromkeys(sizes) for own in axes]
+    attempts.sort(key=lambda attempt: attempt[-1] == 1)
+    return attempts[:_MAX_ATTEMPTS]
+
+
+def _list_integers(trace: ValueTrace) -> Iterator[int]:
+    """Yield the integers in short constants of a graph, such as those of a Reshape."""
+    for constant in trace.constants.values():
+        if constant.dtype == "int64" and len(constant.shape) == 1 and constant.shape[0] <= _MAX_TRIED_SIZES:
+            yield from (int(number) for number in constant.load() if 0 < number <= _MAX_GUESSED_SIZE)
 
 
 def _describe_inputs(inputs: Sequence[GraphInput]) -> str:

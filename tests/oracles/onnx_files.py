@@ -445,12 +445,11 @@ def build_exported_branches(case: str) -> None:
 
 
 def save_external(path: Path) -> None:
-    """Write a model whose weights are in a second file."""
+    """Write a model whose weights are in a second file, and remove that."""
     data = path.with_suffix(".data")
-    # An old one would be appended to.
-    data.unlink(missing_ok=True)
     model = network(draw("LSTM", np.random.default_rng(seed(path.stem))))
     onnx.save(model, path, save_as_external_data=True, location=data.name, size_threshold=0)
+    data.unlink()
 
 
 def main() -> None:

@@ -9,7 +9,8 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper
 
 from gradflow import read_array, read_arrays
-from gradflow.readers.onnx.scopes import MAX_GRAPH_DEPTH
+from gradflow.errors import DataError
+from gradflow.readers.onnx.scopes import MAX_GRAPH_DEPTH, list_scopes
 
 HIDDEN, INPUTS = 2, 3
 GATES = np.random.default_rng(0).normal(size=(4 * HIDDEN, INPUTS)).astype(np.float32)
@@ -115,14 +116,12 @@ def test_node_has_weights_and_attributes(put):
     for part, expected in (("W", W), ("R", R), ("B", B), ("P", P)):
         np.testing.assert_array_equal(arrays[f"rnn/{part}"].read(), expected)
     assert arrays["W"].metadata == {}
-    assert arrays["rnn/P"].metadata == {
-        "op": "LSTM",
-        "attributes": {
-            "hidden_size": HIDDEN,
-            "activations": ["Sigmoid", "Tanh", "Relu"],
-            "clip": 0.5,
-            "direction": "forward",
-        },
+    assert arrays["rnn/P"].metadata["op"] == "LSTM"
+    assert arrays["rnn/P"].metadata["attributes"] == {
+        "hidden_size": HIDDEN,
+        "activations": ["Sigmoid", "Tanh", "Relu"],
+        "clip": 0.5,
+        "direction": "forward",
     }
 
 
@@ -296,18 +295,68 @@ def test_missing_onnx_is_reported(put, check_refused, monkeypatch):
     check_refused(lambda: read_arrays(put(content)), said)
 
 
-def test_tensors_in_other_files_are_refused(tmp_path, put, check_refused, monkeypatch):
-    (tmp_path / "secret.bin").write_bytes(W.tobytes())
-    tensor = constant("W\x1b", W)
-    onnx.external_data_helper.set_external_data(tensor, "secret.bin", 0, W.nbytes)
+def external(name, array, location, **entries):
+    """Return a tensor whose entries are in another file."""
+    tensor = constant(name, array)
     tensor.ClearField("raw_data")
-    path = put(model([], [tensor]))
-    assert np.array_equal(numpy_helper.to_array(onnx.load(path).graph.initializer[0]), W)  # It does exist.
-    check_refused(
-        lambda: read_arrays(path), "model.onnx: 'W\\x1b' is stored in another file", "onnx.save(onnx.load"
-    )
-    within = put(model([helper.make_node("Constant", [], ["c"], value=tensor)]))
-    check_refused(lambda: read_arrays(within), "'c' is stored in another file")
+    tensor.data_location = TensorProto.EXTERNAL
+    for key, value in {"location": location, **entries}.items():
+        tensor.external_data.add(key=key, value=str(value))
+    return tensor
+
+
+def test_tensors_beside_the_model_are_read(tmp_path, put):
+    (tmp_path / "deep").mkdir()
+    (tmp_path / "deep" / "weights.bin").write_bytes(b"12345678" + W.tobytes() + R.tobytes())
+    places = {"location": "deep/weights.bin", "offset": 8, "length": W.nbytes}
+    tensors = [external("W", W, **places), external("R", R, "./deep/weights.bin", offset=8 + W.nbytes)]
+    inner = helper.make_node("Constant", [], ["c"], value=external("", W, **places))
+    arrays = read_arrays(put(model([inner, lstm(("x", "W", "R"))], tensors)))
+    for name, expected in (("W", W), ("R", R), ("c", W), ("rnn/W", W), ("rnn/R", R)):
+        np.testing.assert_array_equal(arrays[name].read(), expected)
+
+
+def test_tensors_elsewhere_are_refused(tmp_path, put, check_refused):
+    outside, inside = tmp_path / "outside", tmp_path / "model"
+    inside.mkdir()
+    outside.write_bytes(W.tobytes())
+    (inside / "link").symlink_to(outside)
+    (inside / "circle").symlink_to(inside / "circle")
+    for location in (
+        "../outside",
+        str(outside),
+        "link",
+        "circle",
+        "nowhere",
+        "",
+        ".",
+        "a\x1bb",
+        "C:\\w",
+        "..\\w",
+    ):
+        path = inside / "model.onnx"
+        path.write_bytes(model([], [external("W", W, location)]))
+        check_refused(
+            lambda path=path: read_arrays(path), "'W' is stored in another file", "onnx.save(onnx.load"
+        )
+    path = put(model([helper.make_node("Constant", [], ["c"], value=external("", W, "nowhere"))]))
+    check_refused(lambda: read_arrays(path), "'c' is stored in another file")
+
+
+@pytest.mark.parametrize(
+    "entries",
+    [{"offset": 1}, {"offset": -1}, {"length": 1}, {"length": "many"}, {"offset": 2**70}, {"length": 2**50}],
+)
+def test_false_offsets_into_other_files_are_refused(entries, tmp_path, put, check_refused):
+    (tmp_path / "weights.bin").write_bytes(W.tobytes())
+    path = put(model([], [external("W", W, "weights.bin", **entries)]))
+    check_refused(lambda: read_arrays(path), "model.onnx: ", "damaged")
+
+
+def test_tensors_of_a_model_from_a_pipe_are_refused():
+    folder = list_scopes(onnx.load_from_string(model([], [external("W", W, "weights.bin")])), None)
+    with pytest.raises(DataError, match="in the folder of"):
+        list(folder)
 
 
 def test_attributes_in_other_files_are_not_read(tmp_path, put, monkeypatch):

@@ -1,4 +1,4 @@
-"""One node of an ONNX graph, computed by ONNX's reference evaluator after a bound on what it makes and costs."""
+"""One node of an ONNX graph, computed by ONNX's reference evaluator; first its size and cost are bounded."""
 
 import math
 import warnings
@@ -55,7 +55,7 @@ class EvaluationError(DataError):
 
 @dataclass
 class EvaluationBudget:
-    """How much may still be computed: bytes of results, work, and nodes. A unit of work is a multiplication."""
+    """How much may still be computed: bytes of results, work in multiplications, and nodes."""
 
     bytes: float = math.inf
     work: float = math.inf
@@ -95,7 +95,7 @@ def bound_node(
     """
     try:
         return _BOUNDS[operator](attributes, inputs)
-    except (ValueError, TypeError, IndexError, AttributeError, OverflowError) as error:
+    except (ValueError, TypeError, LookupError, AttributeError, OverflowError) as error:
         raise EvaluationError(str(error)) from error
 
 
@@ -104,6 +104,12 @@ def _count_inputs(attributes: Mapping[str, Any], inputs: Sequence[Any]) -> tuple
 
 
 def _count_first(attributes: Mapping[str, Any], inputs: Sequence[Any]) -> tuple[int, int]:  # noqa: ARG001
+    return inputs[0].size, 0
+
+
+def _count_softmax(attributes: Mapping[str, Any], inputs: Sequence[Any]) -> tuple[int, int]:
+    if attributes.get("joined_from", -1) not in (-1, inputs[0].ndim - 1):
+        raise ValueError("it joins axes, as before opset 13")
     return inputs[0].size, 0
 
 
@@ -181,6 +187,7 @@ _BOUNDS: dict[str, Callable[[Mapping[str, Any], Sequence[Any]], tuple[int, int]]
     **dict.fromkeys(MOVING_OPERATORS | _REDUCING_OPERATORS, _count_inputs),
     **dict.fromkeys(_ELEMENTWISE_OPERATORS, _count_first),
     **dict.fromkeys(("Erf", "Gelu"), _count_erf),
+    **dict.fromkeys(("Softmax", "LogSoftmax"), _count_softmax),
     **dict.fromkeys(_BROADCASTING_OPERATORS, _count_broadcast),
     **dict.fromkeys(("MatMul", "Gemm"), _count_product),
     **dict.fromkeys(("Shape", "Size"), _count_shape),
@@ -245,11 +252,13 @@ _compute_erf = np.vectorize(math.erf, otypes=[np.float64])
 
 
 def _compute_gelu(values: ValueArray) -> ValueArray:
-    return values * (1.0 + _compute_erf(values / math.sqrt(2.0))) / 2.0
+    gaussian: ValueArray = _compute_erf(values / math.sqrt(2.0))
+    return values * (1.0 + gaussian) / 2.0
 
 
 def _compute_tanh_gelu(values: ValueArray) -> ValueArray:
-    return values * (1.0 + np.tanh(math.sqrt(2.0 / math.pi) * (values + 0.044715 * values**3))) / 2.0
+    gaussian: ValueArray = np.tanh(math.sqrt(2.0 / math.pi) * (values + 0.044715 * values**3))
+    return values * (1.0 + gaussian) / 2.0
 
 
 def _check_numeric(value: Any) -> ValueArray | None:

@@ -29,8 +29,8 @@ def locate_external_entries(
     path = _find_file(location, folder)
     if path is None:
         raise DataError(
-            f"{quote(name)} is stored in another file, {quote(location)}, which is not a file in the folder of "
-            "the model; put it there, or save the model with its weights inside: "
+            f"{quote(name)} is stored in another file, {quote(location)}, which is not a file in the folder "
+            "of the model; put it there, or save the model with its weights inside: "
             "onnx.save(onnx.load(OLD), NEW)"
         )
     expected = count_bytes(shape, kind.itemsize)
@@ -48,7 +48,7 @@ def locate_external_entries(
 
 
 def _find_file(location: str, folder: Path | None) -> Path | None:
-    """Return the file at a relative path, or None unless it is a plain file that really lies in ``folder``."""
+    """Return the file at a relative path; None unless it is a plain file that really lies in ``folder``."""
     parts = PurePosixPath(location).parts
     plain = location.isprintable() and not PureWindowsPath(location).drive and "\\" not in location
     if folder is None or not parts or not plain or ".." in parts or parts[0] == "/":

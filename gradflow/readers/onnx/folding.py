@@ -72,10 +72,9 @@ class ConstantFolder:
                         for attribute in place.scope.resolve_attributes(node)
                     )
                 )
-                copied = node.op_type == "Identity" and inputs and inputs[0] is not None
-                self._identified[here] = (
-                    inputs[0] if copied else self._number((node.op_type, attributes, inputs, place.output))
-                )
+                number = self._number((node.op_type, attributes, inputs, place.output))
+                copied = inputs[0] if node.op_type == "Identity" and inputs else None
+                self._identified[here] = number if copied is None else copied
         return self._identified[here]
 
     def _number(self, key: Any) -> int:

@@ -11,8 +11,14 @@ from gradflow.extras import import_extra
 from gradflow.readers.contents import FileContents
 from gradflow.readers.messages import quote, report_damage
 from gradflow.readers.onnx.constants import OnnxConstant
+from gradflow.readers.onnx.elementary import ElementaryLayer, find_elementary_layers
 from gradflow.readers.onnx.folding import ConstantFolder
-from gradflow.readers.onnx.recurrent import choose_unused_name, find_recurrent_nodes, place_node
+from gradflow.readers.onnx.recurrent import (
+    RecurrentPlace,
+    choose_unused_name,
+    find_recurrent_nodes,
+    place_node,
+)
 from gradflow.readers.onnx.scopes import GraphScope, list_scopes, read_attributes
 from gradflow.readers.onnx.tracing import OUTPUTS_OF_LAYERS, ValueTracer
 from gradflow.readers.source import Source
@@ -77,4 +83,29 @@ def _list_arrays(source: str, model: Any, scopes: list[GraphScope]) -> FileConte
             place = place_node(node, folder, tracer, numbers)
             for part, constant in node.weights.items():
                 add(f"{node.name}/{part}", constant, op=node.operator, attributes=attributes, place=place)
-    return FileContents(arrays, tuple(node.remark for node in nodes if node.remark))
+    remarks = [node.remark for node in nodes if node.remark]
+    layers: dict[str, ElementaryLayer] = {}
+    for layer in find_elementary_layers(folder, scopes, model.graph):
+        parts = ("", *(f"/{part}" for part in layer.weights))
+        if layer.operator:
+            layers[choose_unused_name(layer.name, {*arrays, *layers}, parts)] = layer
+        else:
+            remarks.append(layer.remark)
+    layers_of_states = {
+        (layer.scope, state): name for name, layer in layers.items() for state in layer.states
+    }
+    for count, (name, layer) in enumerate(layers.items()):
+        place = RecurrentPlace(
+            trace=tracer.trace(layer.scope, layer.given),
+            weights=(-1, count),  # No other layer has these numbers.
+            call=(-1, count),
+            branches=(),
+            initial_state="",
+            initial_layers=False,
+            remarks=(layer.remark,),
+            unrolled=True,
+            below=layers_of_states.get((layer.scope, layer.given), ""),
+        )
+        for part, constant in layer.weights.items():
+            add(f"{name}/{part}", constant, op=layer.operator, attributes=layer.attributes, place=place)
+    return FileContents(arrays, tuple(remarks))

@@ -8,14 +8,16 @@ import itertools
 import re
 from collections.abc import Container, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradflow.errors import DataError
 from gradflow.readers.messages import quote
 from gradflow.readers.onnx.constants import OnnxConstant
-from gradflow.readers.onnx.folding import ConstantFolder, wrap_constant
+from gradflow.readers.onnx.folding import ConstantFolder
 from gradflow.readers.onnx.scopes import DEFAULT_DOMAINS, GraphScope, describe_node, name_node
 from gradflow.readers.onnx.tracing import ValueTrace, ValueTracer
 
@@ -31,7 +33,7 @@ _RECURRENT_NAME = re.compile(r"LSTM|GRU|RNN", re.IGNORECASE)
 
 @dataclass(frozen=True, eq=False)
 class RecurrentNode:
-    """A recurrent node: its name, its operator as the layout knows it, and its weights if they are constant."""
+    """A recurrent node: its name, its operator for the layout, and its weights if they are constant."""
 
     name: str
     scope: GraphScope
@@ -39,6 +41,11 @@ class RecurrentNode:
     operator: str
     weights: dict[str, OnnxConstant]
     remark: str = ""
+
+    @property
+    def title(self) -> str:
+        """The name in messages, as the layout has it."""
+        return quote(self.name.strip("./"))
 
     @property
     def is_quantized(self) -> bool:
@@ -70,6 +77,10 @@ class RecurrentPlace:
         Whether they come from the file or from other recurrent nodes, and not from the model's inputs.
     remarks : tuple of str
         What was done to the node, for people.
+    unrolled : bool
+        Whether it stands for elementary nodes. The trace is that of the input of one step.
+    below : str
+        The layer whose outputs an unrolled layer receives unchanged; empty if there is none.
     """
 
     trace: ValueTrace
@@ -79,6 +90,8 @@ class RecurrentPlace:
     initial_state: str
     initial_layers: bool
     remarks: tuple[str, ...]
+    unrolled: bool = False
+    below: str = ""
 
 
 def find_recurrent_nodes(
@@ -93,7 +106,8 @@ def find_recurrent_nodes(
             called = any(output in scope.returned for output in proto.output)
             if called or not (own or quantized or _is_other_operator(proto)):
                 continue
-            weights, remark = {}, "which is not read; expected RNN, LSTM, GRU or DynamicQuantizeLSTM"
+            weights: dict[str, OnnxConstant] = {}
+            remark = "which is not read; expected RNN, LSTM, GRU or DynamicQuantizeLSTM"
             if own or quantized:
                 weights, remark = _find_weights(folder, scope, proto, quantized)
             name = name_node(proto)
@@ -145,33 +159,37 @@ def _dequantize(
     q has shape (D, I, 4H) or (D, H, 4H), scale and zero point have shape (D,) or (D, 4H).
     """
     names = [proto.input[index] if index < len(proto.input) else "" for index in _SCALE_INPUTS[part]]
-    parts = [folder.fold(scope, name) if name else None for name in names]
-    if parts[0] is None or (parts[1] is None and names[1]):
+    scale, zero_point = (folder.fold(scope, name) if name else None for name in names)
+    if scale is None or (zero_point is None and names[1]) or len(stored.shape) != 3:
         return None
-    scale, zero = (0.0 if each is None else each.decode(each.load()).astype(np.float64) for each in parts)
-    numbers = stored.decode(stored.load()).astype(np.float64)
-    scale, zero = (
-        np.reshape(each, (*np.shape(each), 1, 1)[:3]) if np.ndim(each) == 1 else each
-        for each in (scale, zero)
+    directions, size, rows = stored.shape
+    for given in (scale, zero_point):
+        if given is not None and given.shape not in ((directions,), (directions, rows)):
+            raise DataError(
+                f"{describe_node(proto)} has a scale or zero point of shape {given.shape} for its {part} "
+                f"{stored.shape}; expected {(directions,)} or {(directions, rows)}"
+            )
+    return OnnxConstant(
+        (directions, rows, size), "float64", partial(_multiply_scales, stored, scale, zero_point)
     )
-    scale, zero = (each[:, np.newaxis] if np.ndim(each) == 2 else each for each in (scale, zero))
-    try:
-        product = np.transpose(scale * (numbers - zero), (0, 2, 1))
-    except ValueError as error:
-        raise DataError(
-            f"{describe_node(proto)} has scales or zero points of another shape than its {part} {stored.shape}; "
-            "expected one for each direction, or one for each direction and row"
-        ) from error
-    if product.shape != (stored.shape[0], stored.shape[2], stored.shape[1]):
-        return None
-    return wrap_constant(np.ascontiguousarray(product))
+
+
+def _multiply_scales(
+    stored: OnnxConstant, scale: OnnxConstant, zero_point: OnnxConstant | None
+) -> NDArray[np.float64]:
+    numbers = stored.decode(stored.load()).astype(np.float64)
+    for given, operation in ((zero_point, np.subtract), (scale, np.multiply)):
+        if given is not None:
+            factors = given.decode(given.load()).astype(np.float64)
+            operation(numbers, factors.reshape(len(factors), 1, -1), out=numbers)
+    return np.ascontiguousarray(numbers.transpose(0, 2, 1))
 
 
 def place_node(
     node: RecurrentNode, folder: ConstantFolder, tracer: ValueTracer, numbers: dict[object, int]
 ) -> RecurrentPlace:
     """Return where a node stands. ``numbers`` are those of the ``If`` nodes met so far."""
-    scope, proto = node.scope, node.proto
+    scope = node.scope
 
     def identify(*indices: int) -> tuple[int, ...]:
         names = [node.get_input(index) for index in indices]
@@ -195,14 +213,14 @@ def place_node(
 
 
 def _describe_initial_state(node: RecurrentNode, tracer: ValueTracer, states: list[int]) -> tuple[str, bool]:
-    """Return from what the initial states at the inputs ``states`` come, and whether not from the model's input."""
+    """Return from what the inputs ``states`` come, and whether that is not only the model's input."""
     if not states:
         return "", False
     sources = [tracer.list_sources(node.scope, node.get_input(index)) for index in states]
     layers = sorted({layer for found, _ in sources for layer in found})
     inputs = sorted({given for _, found in sources for given in found})
     if layers:
-        return f"from {', '.join(map(quote, layers))}", True
+        return f"from {', '.join(quote(layer.strip('./')) for layer in layers)}", True
     if inputs:
         return f"from the model's input {', '.join(map(quote, inputs))}", False
     return "from numbers in the file", True
@@ -211,11 +229,11 @@ def _describe_initial_state(node: RecurrentNode, tracer: ValueTracer, states: li
 def _list_remarks(node: RecurrentNode, folder: ConstantFolder, initial_state: str) -> Iterator[str]:
     if node.is_quantized:
         yield (
-            f"{quote(node.name)} is quantized (DynamicQuantizeLSTM): its weights are read as scale · (q − zero "
+            f"{node.title} is quantized (DynamicQuantizeLSTM): its weights are read as scale · (q − zero "
             "point); the rounding of its inputs and states at run time is left out"
         )
     if initial_state:
-        yield f"{quote(node.name)} starts from a state that comes {initial_state}; it is taken as zero"
+        yield f"{node.title} starts from a state that comes {initial_state}; it is taken as zero"
     lengths = node.get_input(_LENGTHS_INPUT)
     if lengths and folder.fold(node.scope, lengths) is not None:
-        yield f"{quote(node.name)} has constant lengths of its sequences, which are left out"
+        yield f"{node.title} has constant lengths of its sequences, which are left out"

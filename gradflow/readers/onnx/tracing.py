@@ -9,9 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from gradflow.errors import DataError
 from gradflow.readers.messages import quote
 from gradflow.readers.onnx.constants import OnnxConstant, is_float_type, list_attribute_constants, name_type
-from gradflow.readers.onnx.evaluation import is_computable
+from gradflow.readers.onnx.evaluation import (
+    EvaluationBudget,
+    EvaluationError,
+    ValueArray,
+    bound_node,
+    evaluate_node,
+    is_computable,
+)
 from gradflow.readers.onnx.folding import ConstantFolder, wrap_constant
 from gradflow.readers.onnx.scopes import (
     ATTRIBUTE_FIELDS,
@@ -28,6 +36,7 @@ _MIN_OPSET = 7  # before, the operators of arithmetic broadcast in another way
 _DOUBLE_TYPE = 11
 _CAST_TARGETS = (1, 2, 3, 4, 5, 6, 7, 9, 10, 11, 12, 13, 16)
 _SOFTMAX_OPSET = 13
+_MAX_STATED_SHAPES = 10
 # Operators that make zeros of zeros: Concat of all its inputs, the others of the first.
 _ZERO_KEEPING_OPERATORS = {
     *("Identity", "Cast", "Expand", "Reshape", "Slice", "Transpose", "Squeeze", "Unsqueeze", "Gather"),
@@ -114,6 +123,8 @@ class ValueTrace:
         The outputs of recurrent nodes that are used.
     obstacle : str
         The reason why the value cannot be computed, as in "because REASON"; empty if it can.
+    stated_shapes : tuple of tuple
+        The shapes that the model states for its inputs of real numbers, used or not.
     """
 
     result: str
@@ -123,6 +134,55 @@ class ValueTrace:
     inputs: tuple[GraphInput, ...] = ()
     layers: tuple[LayerOutput, ...] = ()
     obstacle: str = ""
+    stated_shapes: tuple[tuple[int | None, ...], ...] = ()
+
+    def evaluate(self, sources: Mapping[str, ValueArray], budget: EvaluationBudget) -> ValueArray:
+        """Return the value, in float64, from those of ``inputs`` and ``layers`` by their names in the trace.
+
+        Raises
+        ------
+        DataError
+            If a node cannot be computed, or goes over the budget.
+        """
+        values = dict(sources)
+        uses = {self.result: 1}
+        for name in (name for step in self.steps for name in step.inputs):
+            uses[name] = uses.get(name, 0) + 1
+        for step in self.steps:
+            _run_step(step, values, self.constants, budget)
+            for name in step.inputs:  # Values that no later node uses are dropped.
+                uses[name] -= 1
+                if not uses[name]:
+                    values.pop(name, None)
+        return values[self.result]
+
+
+def _run_step(
+    step: GraphStep,
+    values: dict[str, ValueArray],
+    constants: Mapping[str, OnnxConstant],
+    budget: EvaluationBudget,
+) -> None:
+    """Compute a node, and add its outputs to ``values``."""
+    given = {
+        name: values[name] if name in values else _widen(constants[name]) for name in step.inputs if name
+    }
+    try:
+        inputs = [given[name] if name else None for name in step.inputs]
+        budget.spend(*bound_node(step.operator, step.attributes, inputs))
+        made = evaluate_node(step.node, step.opset, given)
+    except EvaluationError as error:
+        raise DataError(f"{step.label} cannot be computed ({quote(str(error), 100)})") from error
+    for name, value in zip(step.outputs, made, strict=True):
+        if name:
+            if value is None:
+                raise DataError(f"{step.label} makes no numbers")
+            values[name] = value
+
+
+def _widen(constant: OnnxConstant) -> ValueArray:
+    array = constant.decode(constant.load())
+    return array.astype(np.float64) if array.dtype.kind == "f" else array
 
 
 class _ObstacleError(Exception):
@@ -149,6 +209,8 @@ class ValueTracer:
         self.layers = layers
         self._types = {value.name: value.type.tensor_type for value in graph.input}
         self._nodes_left = MAX_FILE_TRACE_NODES
+        shapes = [self._read_shape(name) for name in self._types if self.is_float(name)]
+        self._stated_shapes = tuple(shape for shape in shapes[:_MAX_STATED_SHAPES] if shape is not None)
 
     def trace(self, scope: GraphScope, name: str) -> ValueTrace:
         """Return what stands before ``name`` in ``scope``."""
@@ -163,7 +225,14 @@ class ValueTracer:
             self._describe_input(place, value, place in walk.shaped) for place, value in walk.inputs.items()
         )
         return ValueTrace(
-            result, identity, tuple(walk.steps), walk.constants, inputs, tuple(walk.layers), obstacle
+            result,
+            identity,
+            tuple(walk.steps),
+            walk.constants,
+            inputs,
+            tuple(walk.layers),
+            obstacle,
+            self._stated_shapes,
         )
 
     def is_zero(self, scope: GraphScope, name: str) -> bool:
@@ -194,8 +263,13 @@ class ValueTracer:
         return False
 
     def list_sources(self, scope: GraphScope, name: str) -> tuple[set[str], set[str]]:
-        """Return the recurrent nodes and the inputs of the model from whose numbers a value is computed."""
-        layers, inputs, seen = set(), set(), set()
+        """Return the nodes and the inputs of the model from whose numbers a value is computed.
+
+        The nodes are recurrent, or are those whose body takes a value anew in each step.
+        """
+        layers: set[str] = set()
+        inputs: set[str] = set()
+        seen: set[tuple[GraphScope, str]] = set()
         waiting = [(scope, name)]
         while waiting and len(seen) < MAX_TRACE_NODES:
             scope, name = waiting.pop()
@@ -205,6 +279,8 @@ class ValueTracer:
             seen.add((place.scope, place.name))
             if (place.scope, place.name) in self.layers:
                 layers.add(self.layers[place.scope, place.name][0])
+            elif place.maker is None and place.scope.label:
+                layers.add(place.scope.label)
             elif place.maker is None:
                 inputs.add(place.name)
             elif not isinstance(place.maker, OnnxConstant) and place.maker.op_type not in ("Shape", "Size"):
@@ -226,14 +302,15 @@ class ValueTracer:
         return name in self._types and is_float_type(self._types[name].elem_type)
 
     def _describe_input(self, name: str, value: str, shape_only: bool) -> GraphInput:
-        stated = self._types[name] if name in self._types else None
-        shape = None
-        if stated is not None and stated.HasField("shape"):
-            shape = tuple(
-                size.dim_value if size.HasField("dim_value") and size.dim_value > 0 else None
-                for size in stated.shape.dim
-            )
-        return GraphInput(name, value, self.is_float(name), shape, shape_only)
+        return GraphInput(name, value, self.is_float(name), self._read_shape(name), shape_only)
+
+    def _read_shape(self, name: str) -> tuple[int | None, ...] | None:
+        if name not in self._types or not self._types[name].HasField("shape"):
+            return None
+        return tuple(
+            size.dim_value if size.HasField("dim_value") and size.dim_value > 0 else None
+            for size in self._types[name].shape.dim
+        )
 
 
 class _TraceWalk:
@@ -337,7 +414,12 @@ class _TraceWalk:
         plain = type(node)(op_type=node.op_type)
         plain.input.extend(self._names[source.scope, source.name] if source else "" for source in given)
         _copy_attributes(scope, node, plain, label)
-        opset = scope.opset
+        attributes, opset = read_attributes(plain.attribute), scope.opset
+        if node.op_type in ("Softmax", "LogSoftmax") and opset < _SOFTMAX_OPSET:
+            # They joined the axes from this one on: the same as now if it is the last.
+            attributes["joined_from"] = attributes.get("axis", 1)
+            plain.ClearField("attribute")
+            opset = _SOFTMAX_OPSET
         if node.op_type == "ConstantOfShape":  # its value is a tensor, which the evaluator would load
             filler = self._name_value()
             self.constants[filler] = _read_filler(scope, node)
@@ -355,7 +437,7 @@ class _TraceWalk:
                 plain.op_type,
                 tuple(plain.input),
                 tuple(plain.output),
-                read_attributes(plain.attribute),
+                attributes,
                 opset,
                 plain.SerializeToString(),
             )
@@ -400,9 +482,6 @@ def _copy_attributes(scope: GraphScope, node: Any, plain: Any, label: str) -> No
                 raise _ObstacleError(f"{label} stands before it, which makes no numbers")
             if is_float_type(attribute.i):
                 plain.attribute[-1].i = _DOUBLE_TYPE
-    old_softmax = node.op_type in ("Softmax", "LogSoftmax") and scope.opset < _SOFTMAX_OPSET
-    if old_softmax and not any(a.name == "axis" and a.i == -1 for a in plain.attribute):
-        raise _ObstacleError(f"{label} stands before it, which joins axes in the old opset {scope.opset}")
 
 
 def _read_filler(scope: GraphScope, node: Any) -> OnnxConstant:
