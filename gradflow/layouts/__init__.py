@@ -32,7 +32,7 @@ class LayoutSigns(NamedTuple):
 # One line per layout: the name of its module, and its signs.
 LAYOUT_SIGNS = {
     "torch": LayoutSigns(("weight_hh",)),
-    "keras": LayoutSigns(("recurrent_kernel", "vars")),
+    "keras": LayoutSigns(("recurrent_kernel", "vars", "_U", "param_"), feeds="gradflow.layouts.keras_feeds"),
     "onnx": LayoutSigns(("R",), metadata_key="op"),
     "flax": LayoutSigns(("kernel",)),
     "equinox": LayoutSigns(("weight_hh",)),

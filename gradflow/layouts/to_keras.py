@@ -10,7 +10,7 @@ from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.errors import DataError
-from gradflow.layouts.keras import KERAS_ACTIVATIONS
+from gradflow.layouts.keras_defaults import KERAS_ACTIVATIONS
 from gradflow.layouts.weights import ExportedLayers, reorder_gates
 
 _KERAS_NAMES = {ours: keras for keras, ours in KERAS_ACTIVATIONS.items()} | {"elu": "elu"}
