@@ -234,7 +234,7 @@ def gelu_tanh() -> Activation:
 
     def slope(z: Array) -> Array:
         inside = stretch(z, 1.0)
-        return sigmoid(inside) + stretch(z, 3.0) * sigmoid_slope(inside)
+        return np.asarray(sigmoid(inside) + stretch(z, 3.0) * sigmoid_slope(inside))
 
     return Activation(lambda z: z * sigmoid(stretch(z, 1.0)), slope, _STEEPEST_GELU_TANH, _LOWEST_GELU_TANH)
 
@@ -265,8 +265,8 @@ def selu(alpha: float, gamma: float) -> Activation:
     """Return γ elu(z) with α (Klambauer et al. 2017)."""
     inner = elu(alpha)
     return Activation(
-        lambda z: gamma * inner.value(z),
-        lambda z: gamma * inner.slope(z),
+        lambda z: np.asarray(gamma * inner.value(z)),
+        lambda z: np.asarray(gamma * inner.slope(z)),
         abs(gamma) * inner.steepest,
         gamma * inner.low if gamma > 0 else -math.inf,
         gamma * inner.low if gamma < 0 else math.inf,

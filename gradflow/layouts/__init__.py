@@ -46,9 +46,10 @@ LAYOUT_SIGNS = {
         array_names="`weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, `weight_hr_l0`, `…_reverse`",
     ),
     "keras": LayoutSigns(
-        ("recurrent_kernel", "vars"),
+        ("recurrent_kernel", "vars", "_U", "param_"),
+        feeds="gradflow.layouts.keras_feeds",
         framework="Keras: SimpleRNN, LSTM, GRU, CuDNNLSTM, CuDNNGRU and their cells",
-        array_names="`kernel`, `recurrent_kernel`, `bias`; `vars/0`, `vars/1`, `vars/2`",
+        array_names="`kernel`, `recurrent_kernel`, `bias`; `vars/0`, `vars/1`, `vars/2`; `lstm_1_W_i`, `lstm_1_U_i`, `lstm_1_b_i`, …",
     ),
     "onnx": LayoutSigns(
         ("R",),

@@ -15,8 +15,14 @@ from gradflow.cells.base import Array, Cell
 from gradflow.cells.gru import GRU
 from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
-from gradflow.errors import DataError
 from gradflow.layouts.assumptions import Assumptions, LayerAssumptions
+from gradflow.layouts.keras_defaults import (
+    choose_default_gates,
+    choose_default_reset,
+    is_ambiguous_version,
+    list_activations,
+    name_activation,
+)
 from gradflow.layouts.keras_places import KerasPlace, assign_levels, find_places
 from gradflow.layouts.names import NamedArrays
 from gradflow.layouts.network import (
@@ -30,27 +36,40 @@ from gradflow.layouts.weights import get_matrix_shape, identify_cell, read_weigh
 from gradflow.readers.messages import quote
 from gradflow.readers.stored_array import StoredArray
 
-# Keras's name → gradflow's name. Other activations are refused.
-KERAS_ACTIVATIONS = {
-    "tanh": "tanh",
-    "sigmoid": "sigmoid",
-    "relu": "relu",
-    "linear": "identity",
-    "softsign": "softsign",
-    "softplus": "softplus",
-    "elu": "elu(1)",
-    "leaky_relu": "leaky_relu(0.2)",
-    "hard_sigmoid": f"hard_sigmoid({1 / 6!r},0.5)",
-}
-# In Keras 2 hard_sigmoid is another function.
-_KERAS_2_ACTIVATIONS = {**KERAS_ACTIVATIONS, "hard_sigmoid": "hard_sigmoid(0.2,0.5)"}
+GRU_GATE_COUNT = 3
 
 
 def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[NetworkClaim]:
     """Yield a network for every recurrent layer, with all its directions and stacked cells."""
     for path, cell_places in find_places(arrays).items():
-        names = frozenset(array.name for place in cell_places for array in place.arrays.values())
-        yield NetworkClaim(path, names, partial(_build_levels, cell_places, assumptions))
+        names = frozenset(array.name for place in cell_places for array in place.sources)
+        remarks = tuple(remark for place in cell_places for remark in _list_remarks(place, assumptions))
+        yield NetworkClaim(path, names, partial(_build_levels, cell_places, assumptions), remarks)
+
+
+def _list_remarks(place: KerasPlace, assumptions: Assumptions) -> Iterator[str]:
+    """Yield what a file without the configuration of the model leaves open about a cell."""
+    layer = f"layer {quote(place.path)}"
+    if place.own_name:
+        yield (
+            f"{layer} has a cell named {quote(place.own_name)}, which no cell of Keras is named by default: "
+            "it was read as Keras's own cell, and the numbers are wrong if it is another one; the whole "
+            "model, saved as .keras, states its class"
+        )
+    shape = place.arrays["recurrent_kernel"].shape
+    if place.config or place.fixed or not is_ambiguous_version(place.version):
+        return
+    gates = shape[-1] // max(shape[0], 1) if shape else 0
+    if gates > 1 and "gate_activation" not in assumptions.given:
+        yield (
+            f"{layer} was saved by tf.keras {place.version}, which has hard_sigmoid(0.2,0.5) gates in "
+            f"TensorFlow 1 and sigmoid gates in TensorFlow 2: assumed {choose_default_gates(place.version)}"
+        )
+    if gates == GRU_GATE_COUNT and "bias" not in place.arrays and "reset" not in assumptions.given:
+        yield (
+            f"{layer} was saved by tf.keras {place.version}, whose GRU has reset=before in TensorFlow 1 and "
+            f"reset=after in TensorFlow 2: assumed {choose_default_reset(place.version)}"
+        )
 
 
 def _build_levels(cell_places: list[KerasPlace], assumptions: Assumptions) -> Levels:
@@ -64,7 +83,7 @@ def _build_layer(place: KerasPlace, assumptions: Assumptions) -> NetworkLayer:
     options = assumptions.start_layer()
     cell = _build_cell(place, options)
     direction = "backward" if place.backward else "forward"
-    return NetworkLayer(cell, "keras", tuple(place.arrays.values()), direction, tuple(options.assumed))
+    return NetworkLayer(cell, "keras", place.sources, direction, tuple(options.assumed))
 
 
 def _build_cell(place: KerasPlace, options: LayerAssumptions) -> Cell:
@@ -72,6 +91,11 @@ def _build_cell(place: KerasPlace, options: LayerAssumptions) -> Cell:
     size, columns = get_matrix_shape(arrays["recurrent_kernel"])
     kind = identify_cell(columns, size, list(arrays.values()))
     class_name = {"rnn": "SimpleRNN", "gru": "GRU", "lstm": "LSTM"}[kind]
+    if place.unread:
+        raise MisfitError(
+            f"layer {quote(place.path)}: its cell {quote(place.cell)} also has "
+            f"{describe_shapes(place.unread)}; expected the arrays of Keras's own {class_name} alone"
+        )
     if place.kind.removesuffix("Cell").removeprefix("CuDNN") not in (class_name, ""):
         raise MisfitError(
             f"layer {quote(place.path)} is a {quote(place.kind)}; expected Keras's own {class_name}"
@@ -84,7 +108,8 @@ def _build_cell(place: KerasPlace, options: LayerAssumptions) -> Cell:
         return RNN(
             weight_ih, weight_hh, np.zeros(size) if bias is None else read_weights(bias, (size,)), activation
         )
-    gates = _find_activation(place, options, "recurrent_activation", "gate_activation", "sigmoid")
+    default_gates = "sigmoid" if place.fixed else choose_default_gates(place.version)
+    gates = _find_activation(place, options, "recurrent_activation", "gate_activation", default_gates)
     cudnn = bias is not None and bias.shape == (2 * columns,)
     if cudnn:
         weight_ih, weight_hh = _convert_cudnn_weights(weight_ih, weight_hh, size)
@@ -143,7 +168,7 @@ def _find_reset(place: KerasPlace, options: LayerAssumptions) -> str:
     """Return the place of the reset gate in a layer without bias, whose shapes do not show it."""
     reset_after = place.config.get("reset_after")
     if reset_after is None:
-        return options.choose("reset", "after")
+        return options.choose("reset", choose_default_reset(place.version))
     return "after" if reset_after else "before"
 
 
@@ -153,16 +178,12 @@ def _find_activation(
     """Return the activation that the configuration names, or the assumed one if there is none."""
     if place.fixed:  # cuDNN has no other activations.
         return default
-    if option not in place.config:
-        return options.choose(name, default)
-    activation = place.config[option]
-    activations = _KERAS_2_ACTIVATIONS if place.version.startswith("2") else KERAS_ACTIVATIONS
-    if not isinstance(activation, str) or activation not in activations:
-        raise DataError(
-            f"{option} {quote(str(activation))} of layer {quote(place.path)} is not known; expected one "
-            f"of {', '.join(activations)}"
-        )
-    return activations[activation]
+    # Keras 1 has another name.
+    stated = place.config.get(option, place.config.get(option.replace("recurrent", "inner")))
+    if stated is None and option not in place.config:
+        chosen = options.choose(name, default)
+        return list_activations(place.version).get(chosen, chosen)
+    return name_activation(stated, place.version, f"layer {quote(place.path)}", option)
 
 
 def _convert_cudnn_weights(weight_ih: Array, weight_hh: Array, size: int) -> tuple[Array, Array]:

@@ -14,7 +14,7 @@ from gradflow.cells.lstm import LSTM
 from gradflow.cells.rnn import RNN
 from gradflow.errors import DataError
 from gradflow.layouts.exports import ExportedModule, Expression, WeightExporter, split_activation, write_call
-from gradflow.layouts.keras import KERAS_ACTIVATIONS
+from gradflow.layouts.keras_defaults import KERAS_ACTIVATIONS
 from gradflow.layouts.network import Network, NetworkLayer
 from gradflow.layouts.weights import reorder_gates
 

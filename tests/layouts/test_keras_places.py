@@ -259,7 +259,7 @@ def test_same_name_in_two_models(place):
     assert {one.name: one.cell.activation for one in layers} == {"a/rnn": "relu", "b/rnn": "softsign"}
 
 
-@pytest.mark.parametrize("activation", ["gelu", {"class_name": "Mine"}, ["tanh"], None, 3])
+@pytest.mark.parametrize("activation", ["mine", {"class_name": "Mine"}, ["tanh"], None, 3])
 def test_unknown_activation_is_refused(activation, place):
     with pytest.raises(DataError, match=r"activation .* of layer 'enc' is not known; expected one of tanh"):
         place(by_name(H5, LSTM), model(layer("LSTM", "enc", activation=activation)))

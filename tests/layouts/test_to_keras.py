@@ -19,7 +19,7 @@ from gradflow.cells.spec import parse_cell
 from gradflow.errors import DataError
 from gradflow.layouts import EXPORTERS
 from gradflow.layouts.exports import export_cells
-from gradflow.layouts.keras import KERAS_ACTIVATIONS
+from gradflow.layouts.keras_defaults import KERAS_ACTIVATIONS
 from gradflow.registry import lookup
 from tests.layouts.test_files import CHECKPOINTS, STATES, expected, loaded
 
@@ -259,7 +259,7 @@ def test_simple_rnn_has_the_activation_of_keras(name):
     assert ast.unparse(call.func) == "keras.layers.SimpleRNN"
     assert [ast.literal_eval(argument) for argument in call.args] == [HIDDEN]
     told = {item.arg: ast.literal_eval(item.value) for item in call.keywords}
-    assert told.get("activation", "tanh") == name
+    assert KERAS_ACTIVATIONS[told.get("activation", "tanh")] == KERAS_ACTIVATIONS[name]
     (network,) = from_state_dict(arrays, assume={"activation": KERAS_ACTIVATIONS[name]}).networks
     assert parse_activation(network.make_cell().activation) is parse_activation(KERAS_ACTIVATIONS[name])
 
