@@ -24,7 +24,7 @@ from gradflow.readers.source import Source, check_byte_limit, count_bytes
 from gradflow.readers.stored_array import StoredArray
 
 MAX_MSGPACK_DEPTH = 100
-MAX_MSGPACK_VALUES = 300_000  # more than any model has; each takes a microsecond or two
+MAX_MSGPACK_VALUES = 100_000  # more than any model has; each takes microseconds
 MAX_KEY_BYTES = 1000
 MAX_NAME_CHARACTERS = 10_000
 # Extensions with an array: an array, and a scalar of numpy, which is an array without dimensions.
@@ -111,11 +111,7 @@ def _collect_arrays(data: memoryview) -> dict[_Path, tuple[tuple[int, ...], list
     whole: dict[_Path, tuple[tuple[int, ...], list[_FlaxArray]]] = {}
     chunked: set[_Path] = set()
     sizes: dict[_Path, int] = {}
-    for count, (path, value) in enumerate(_walk_values(data)):
-        if count == MAX_MSGPACK_VALUES:
-            raise DataError(
-                f"is msgpack with more than {MAX_MSGPACK_VALUES} values; expected the arrays of a model"
-            )
+    for path, value in _walk_values(data):
         if path[-1:] == (_CHUNKED_MARK,):
             chunked.add(path[:-1])
         elif value.kind == "integer" and path[-2:-1] == (_CHUNK_SHAPE,):
@@ -153,7 +149,7 @@ def _walk_values(data: memoryview) -> Iterator[tuple[_Path, _MsgpackValue]]:
     # The open lists and dicts: the kind, the number of items that are left, and the number of all items.
     parents: list[list[Any]] = []
     path: list[str] = []
-    while True:
+    for _ in range(MAX_MSGPACK_VALUES):
         if parents and parents[-1][0] == "dict":
             key = _parse_value(data, position)
             path.append(_decode_key(data, key))
@@ -185,6 +181,10 @@ def _walk_values(data: memoryview) -> Iterator[tuple[_Path, _MsgpackValue]]:
                 parents[-1][1] -= 1
         if not parents:
             break
+    else:
+        raise DataError(
+            f"is msgpack with more than {MAX_MSGPACK_VALUES} values; expected the arrays of a model"
+        )
     if position != len(data):
         raise report_damage(f"{len(data) - position} bytes follow the msgpack")
 
