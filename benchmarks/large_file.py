@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import safetensors.torch
-import torch
+import torch  # type: ignore[import-not-found, unused-ignore]
 from timing import PINNED
 
 ROUNDS = 5

@@ -49,7 +49,8 @@ LAYOUT_SIGNS = {
         ("recurrent_kernel", "vars", "_U", "param_"),
         feeds="gradflow.layouts.keras_feeds",
         framework="Keras: SimpleRNN, LSTM, GRU, CuDNNLSTM, CuDNNGRU and their cells",
-        array_names="`kernel`, `recurrent_kernel`, `bias`; `vars/0`, `vars/1`, `vars/2`; `lstm_1_W_i`, `lstm_1_U_i`, `lstm_1_b_i`, …",
+        array_names="`kernel`, `recurrent_kernel`, `bias`; `vars/0`, `vars/1`, `vars/2`; "
+        "`lstm_1_W_i`, `lstm_1_U_i`, `lstm_1_b_i`, …",
     ),
     "onnx": LayoutSigns(
         ("R",),

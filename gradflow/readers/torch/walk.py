@@ -43,7 +43,7 @@ _DICT_CLASSES = ("collections.OrderedDict", "collections.defaultdict")
 _MODULE_GROUPS = ("_parameters", "_buffers", "_modules")
 # torch repeats the weights of a recurrent module in it.
 _REPEATING_ATTRIBUTE = "_flat_weights"
-# A parameter of which torch computes the attribute without the suffix: weight norm, spectral norm, pruning and
+# A parameter of which torch computes the attribute without the suffix: weight norm, spectral norm, pruning,
 # weight drop.
 _SOURCE_SUFFIXES = ("_g", "_v", "_orig", "_raw")
 _NONLINEARITIES = {"RNN_RELU": "relu", "RNN_TANH": "tanh", "relu": "relu", "tanh": "tanh"}
