@@ -8,7 +8,7 @@ from gradflow.cells.base import Array
 from gradflow.errors import UsageError
 from gradflow.layouts.checkpoint import Checkpoint
 from gradflow.layouts.feeds import Feed
-from gradflow.layouts.network import Network
+from gradflow.layouts.network import Network, sort_networks
 from gradflow.printable import describe_argument
 
 # Stands for all networks in the order of the file.
@@ -81,7 +81,7 @@ def chain_networks(checkpoint: Checkpoint, chain: Sequence[str]) -> Checkpoint:
     feeds = {above.name: _connect(checkpoint, below, above) for below, above in pairwise(chosen)}
     return replace(
         checkpoint,
-        networks=tuple(
+        networks=sort_networks(
             replace(network, feed=feeds.get(network.name, network.feed)) for network in checkpoint.networks
         ),
     )

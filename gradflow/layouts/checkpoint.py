@@ -28,6 +28,7 @@ from gradflow.layouts.network import (
     NetworkLayer,
     check_chain,
     name_layers,
+    sort_networks,
 )
 from gradflow.layouts.reparametrizations import ComputedWeight, compute_weights
 from gradflow.printable import describe_argument
@@ -37,6 +38,7 @@ from gradflow.readers.messages import prefix_errors, quote
 from gradflow.registry import check_name, describe_unknown, lookup
 
 MAX_LISTED_NAMES = 12
+MAX_LISTED_REFUSALS = 3
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,6 +297,9 @@ def _find_networks(
             problems = [one.error for one in built if one.error and not isinstance(one.error, MisfitError)]
             if problems:
                 raise problems[0]
+            refusals = [str(one.error) for one in built if one.error]
+            if refusals:
+                raise DataError(_describe_refusals(refusals))
             reasons = (*remarks, *contents_remarks)
             tried = list(_choose_layouts(effective, layout))
             raise DataError(_describe_absence(stored, reasons, tried))
@@ -449,7 +454,13 @@ def _assemble_networks(
         if LAYOUT_SIGNS[layout].feeds
         for path, feed in import_module(LAYOUT_SIGNS[layout].feeds).find_feeds(arrays, own_paths).items()
     }
-    return tuple(replace(network, feed=feeds.get(network.name)) for network in networks), remarks
+    return sort_networks(replace(network, feed=feeds.get(network.name)) for network in networks), remarks
+
+
+def _describe_refusals(refusals: Sequence[str]) -> str:
+    more = len(refusals) - MAX_LISTED_REFUSALS
+    others = f"; and {more} more" if more > 0 else ""
+    return f"no recurrent layer can be read: {'; '.join(refusals[:MAX_LISTED_REFUSALS])}{others}"
 
 
 def _describe_absence(arrays: NamedArrays, remarks: Sequence[str], layouts: Iterable[str]) -> str:

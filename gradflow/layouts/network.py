@@ -1,6 +1,6 @@
 """The recurrent networks of a checkpoint: layers with a name, a direction and the assumptions made."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from math import prod
@@ -156,6 +156,26 @@ def name_layers(name: str, levels: Levels) -> Network:
             for k, level in enumerate(levels)
         ),
     )
+
+
+def sort_networks(networks: Iterable[Network]) -> tuple[Network, ...]:
+    """Return networks such that each stands after those that feed it, otherwise in the same order.
+
+    Networks that feed each other in a circle stay where they are.
+    """
+    waiting = list(networks)
+    names = {network.name for network in waiting}
+    done: dict[str, Network] = {}
+    while waiting:
+        ready = [
+            network
+            for network in waiting
+            if not isinstance(network.feed, Feed) or set(network.feed.sources) & names <= done.keys()
+        ]
+        for network in ready or waiting:
+            done[network.name] = network
+        waiting = [network for network in waiting if network.name not in done]
+    return tuple(done.values())
 
 
 def check_chain(levels: Levels) -> None:

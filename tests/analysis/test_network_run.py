@@ -12,7 +12,7 @@ from gradflow.cells.rnn import RNN
 from gradflow.errors import UsageError
 from gradflow.layouts.checkpoint import Checkpoint
 from gradflow.layouts.feeds import MODEL_INPUT, Feed, UnknownFeed
-from gradflow.layouts.network import Network, NetworkLayer
+from gradflow.layouts.network import Network, NetworkLayer, sort_networks
 from tests.layouts.test_files import CHECKPOINTS, STATES, expected, loaded
 
 SEVERAL = [path for path in CHECKPOINTS if "stacked" in path.name or "bidirectional" in path.name]
@@ -199,3 +199,11 @@ def test_a_thousand_networks_in_a_row_end_in_words():
         for name, below in zip(names, [None, *names], strict=False)
     )
     assert "too many networks" in feed(Checkpoint("deep", networks), "n999").drawn.reason
+
+
+def test_networks_stand_after_those_that_feed_them():
+    later, alone = Feed(("c",), double), UnknownFeed("it is code")
+    names = [network.name for network in sort_networks(fed_by(later, alone, Feed(("b",), double)).networks)]
+    assert names == ["b", "c", "a"]
+    circle = fed_by(Feed(("b",), double), Feed(("a",), double), Feed(("missing",), double)).networks
+    assert [network.name for network in sort_networks(circle)] == ["c", "a", "b"]
