@@ -26,6 +26,8 @@ class Container(NamedTuple):
         ``"module:function"``. Empty if only its suffix can say it.
     written_by : str
         The calls that write checkpoints of this form, for the documentation. Empty if it holds none.
+    extra : str
+        The extra of gradflow that installs what reading needs. Empty if numpy is enough.
     several_files : bool
         Whether a checkpoint is several files.
     """
@@ -34,6 +36,7 @@ class Container(NamedTuple):
     checkpoint_suffixes: tuple[str, ...] = ()
     finder: str = ""
     written_by: str = ""
+    extra: str = ""
     several_files: bool = False
 
 
@@ -79,6 +82,7 @@ CONTAINERS = {
         (".h5", ".hdf5", ".keras"),
         finder="gradflow.readers.hdf5.hdf5:recognizes",
         written_by="Keras, `model.save`, `save_weights`",
+        extra="hdf5",
     ),
     "npz": Container(
         "gradflow.readers.npz",
@@ -89,7 +93,9 @@ CONTAINERS = {
     "matlab": Container("gradflow.readers.matlab"),
     "matrix_market": Container("gradflow.readers.matrix_market"),
     # ONNX has no signature and is recognized by its suffix, so it comes after all formats that have one.
-    "onnx": Container("gradflow.readers.onnx.onnx", (".onnx",), written_by="ONNX, `torch.onnx.export`"),
+    "onnx": Container(
+        "gradflow.readers.onnx.onnx", (".onnx",), written_by="ONNX, `torch.onnx.export`", extra="onnx"
+    ),
     "flax": Container(
         "gradflow.readers.flax",
         (".msgpack",),

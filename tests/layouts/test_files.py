@@ -16,8 +16,8 @@ CHECKPOINTS = sorted(path for path in FILES.iterdir() if path.is_file() and "exp
 STATES, JACOBIANS = 1e-6, 1e-5  # The accuracy of frameworks in float32.
 
 
-# No file was written by TensorFlow 1: test_tensorflow1.py writes its formulas a second time instead. Leaves of
-# Equinox have no names, so they are read only on request: test_equinox.py reads them.
+# No file was written by TensorFlow 1: test_tensorflow1.py writes its formulas a second time instead. Leaves
+# of Equinox have no names, so they are read only on request: test_equinox.py reads them.
 WITHOUT_FILES = {"tensorflow1", "equinox_leaves"}
 
 
