@@ -42,20 +42,6 @@ class Container(NamedTuple):
 
 # One line per container, in the order in which the readers are tried.
 CONTAINERS = {
-    "shards": Container(
-        "gradflow.readers.shards",
-        written_by="Hugging Face, `save_pretrained` with a large model",
-        several_files=True,
-    ),
-    "tensorflow": Container(
-        "gradflow.readers.tensorflow.checkpoint",
-        (".index",),
-        written_by="TensorFlow, `tf.train.Checkpoint`, `tf.compat.v1.train.Saver`, `tf.saved_model.save`; "
-        "Keras 2, `save_weights`",
-        several_files=True,
-    ),
-    # Recognized only to say what it is.
-    "unsupported_folders": Container("gradflow.readers.unsupported_folders", several_files=True),
     # Equinox writes one .npy after another, so it comes before .npy.
     "equinox": Container(
         "gradflow.readers.equinox",
@@ -108,6 +94,21 @@ CONTAINERS = {
         written_by="a state dict as nested lists; RTNeural, `save_model`",
     ),
     "text": Container("gradflow.readers.text"),
+    # Checkpoints in several files are looked for before all others.
+    "shards": Container(
+        "gradflow.readers.shards",
+        written_by="Hugging Face, `save_pretrained` with a large model",
+        several_files=True,
+    ),
+    "tensorflow": Container(
+        "gradflow.readers.tensorflow.checkpoint",
+        (".index",),
+        written_by="TensorFlow, `tf.train.Checkpoint`, `tf.compat.v1.train.Saver`, `tf.saved_model.save`; "
+        "Keras 2, `save_weights`",
+        several_files=True,
+    ),
+    # Recognized only to say what it is.
+    "unsupported_folders": Container("gradflow.readers.unsupported_folders", several_files=True),
 }
 
 READERS: Registry = {

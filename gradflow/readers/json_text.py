@@ -145,7 +145,7 @@ def _find_arrays(source: str, path: str, node: Any) -> Iterator[tuple[str, Store
         yield path or UNNAMED_ARRAY, _describe_array(source, path or UNNAMED_ARRAY, node)
 
 
-def _read_layers(source: str, document: dict[str, Any]) -> dict[str, StoredArray]:
+def _read_layers(source: str, document: Any) -> dict[str, StoredArray]:
     """Return the arrays of a list of layers under the names of Keras."""
     named = list_named_weights(document)
     metadata = {"named": {}, "config": build_configuration(document), "keras_version": None}
