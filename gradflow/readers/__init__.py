@@ -97,14 +97,13 @@ CONTAINERS = {
     # Checkpoints in several files are looked for before all others.
     "shards": Container(
         "gradflow.readers.shards",
-        written_by="Hugging Face, `save_pretrained` with a large model",
+        written_by="`.index.json` and shards: Hugging Face, `save_pretrained` with a large model",
         several_files=True,
     ),
     "tensorflow": Container(
         "gradflow.readers.tensorflow.checkpoint",
-        (".index",),
-        written_by="TensorFlow, `tf.train.Checkpoint`, `tf.compat.v1.train.Saver`, `tf.saved_model.save`; "
-        "Keras 2, `save_weights`",
+        written_by="`.index` and `.data-…`: TensorFlow, `tf.train.Checkpoint`, `tf.compat.v1.train.Saver`, "
+        "`tf.saved_model.save`; Keras 2, `save_weights`",
         several_files=True,
     ),
     # Recognized only to say what it is.
