@@ -1,4 +1,4 @@
-"""Make the reference of commands and functions, manuals and completions: ``python docs/generate.py``.
+"""Make the reference of commands, functions and checkpoints, and manuals: ``python docs/generate.py``.
 
 With ``--check`` nothing is written: stale files are named, and the exit code is 1 where there are any.
 """
@@ -8,6 +8,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from reference.checkpoints import checkpoints_page
 from reference.completion import completions
 from reference.manual import manual, manual_title
 from reference.page import page, python_page
@@ -23,6 +24,7 @@ def made() -> dict[Path, str]:
     return (
         {path: page(name, _text(path)) for path, name in pages.items()}
         | {HOME / "python.md": python_page(_text(HOME / "python.md"))}
+        | {HOME / "checkpoints.md": checkpoints_page(_text(HOME / "checkpoints.md"))}
         | {HOME / "man" / f"{manual_title(name)}.1": manual(name) for name in ("", *COMMANDS)}
         | {HOME / "completions" / name: text for name, text in completions().items()}
     )

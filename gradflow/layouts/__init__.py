@@ -26,6 +26,8 @@ class LayoutSigns(NamedTuple):
         The framework and its modules, for the documentation.
     array_names : str
         The names of the arrays, for the documentation.
+    containers : tuple of str
+        The containers in which the framework itself writes these names, for the documentation.
     on_request : bool
         Whether the layout is tried only if the user asks for it.
     """
@@ -35,6 +37,7 @@ class LayoutSigns(NamedTuple):
     feeds: str = ""
     framework: str = ""
     array_names: str = ""
+    containers: tuple[str, ...] = ()
     on_request: bool = False
 
 
@@ -44,6 +47,7 @@ LAYOUT_SIGNS = {
         ("weight_hh", "weight_ih", "bias_hh", "bias_ih"),
         framework="torch: RNN, LSTM, GRU and their cells",
         array_names="`weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, `weight_hr_l0`, `…_reverse`",
+        containers=("torch", "safetensors", "shards"),
     ),
     "keras": LayoutSigns(
         ("recurrent_kernel", "vars", "_U", "param_"),
@@ -51,6 +55,7 @@ LAYOUT_SIGNS = {
         framework="Keras: SimpleRNN, LSTM, GRU, CuDNNLSTM, CuDNNGRU and their cells",
         array_names="`kernel`, `recurrent_kernel`, `bias`; `vars/0`, `vars/1`, `vars/2`; "
         "`lstm_1_W_i`, `lstm_1_U_i`, `lstm_1_b_i`, …",
+        containers=("hdf5", "tensorflow", "json"),
     ),
     "onnx": LayoutSigns(
         ("R",),
@@ -58,31 +63,37 @@ LAYOUT_SIGNS = {
         feeds="gradflow.layouts.onnx_feeds",
         framework="ONNX: the operators RNN, LSTM, GRU",
         array_names="inputs `W`, `R`, `B`, `P`",
+        containers=("onnx",),
     ),
     "flax": LayoutSigns(
         ("kernel",),
         framework="Flax, linen and nnx: SimpleCell, LSTMCell, OptimizedLSTMCell, GRUCell",
         array_names="`ii/kernel`, `hi/kernel`, `hi/bias`, …; `dense_i/kernel`, `dense_h/kernel`",
+        containers=("flax",),
     ),
     "equinox": LayoutSigns(
         ("weight_hh",),
         framework="Equinox: LSTMCell, GRUCell",
         array_names="`weight_ih`, `weight_hh`, `bias`, `bias_n`",
+        containers=("npz",),
     ),
     "haiku": LayoutSigns(
         ("w_h", "linear"),
         framework="Haiku: VanillaRNN, LSTM, GRU",
         array_names="`linear/w`, `linear/b`; `w_i`, `w_h`, `b`",
+        containers=("npz",),
     ),
     "tensorflow1": LayoutSigns(
         ("_cell",),
         framework="TensorFlow 1: BasicRNNCell, BasicLSTMCell, LSTMCell, GRUCell",
         array_names="`basic_lstm_cell/kernel`, `gru_cell/gates/kernel`, `w_f_diag`, …",
+        containers=("tensorflow",),
     ),
     "equinox_leaves": LayoutSigns(
         ("leaves.",),
         framework="Equinox: LSTMCell, GRUCell, by shape and order (`--layout equinox_leaves`)",
         array_names="none",
+        containers=("equinox",),
         on_request=True,
     ),
     "elmo": LayoutSigns(

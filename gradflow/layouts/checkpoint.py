@@ -133,8 +133,9 @@ def load(
     Parameters
     ----------
     path : str or path-like
-        A .safetensors, .pt, .pth, .npz, .h5, .keras or .onnx file, or ``"-"`` for standard input. The content
-        says which format it has, except for ONNX, which needs the suffix.
+        A .safetensors, .pt, .pth, .npz, .h5, .keras, .msgpack or .onnx file, one of several files that belong
+        together (shards, TensorFlow), a directory with one checkpoint, or ``"-"`` for standard input. The
+        content says which format it has, except for ONNX, which needs the suffix.
     layout : str, optional
         Look only for the names of this framework, one of ``gradflow.layouts.LAYOUTS``.
     assume : mapping, optional

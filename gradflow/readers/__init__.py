@@ -26,6 +26,8 @@ class Container(NamedTuple):
         ``"module:function"``. Empty if only its suffix can say it.
     written_by : str
         The calls that write checkpoints of this form, for the documentation. Empty if it holds none.
+    extra : str
+        The extra of gradflow that installs what reading needs. Empty if numpy is enough.
     several_files : bool
         Whether a checkpoint is several files.
     """
@@ -34,25 +36,12 @@ class Container(NamedTuple):
     checkpoint_suffixes: tuple[str, ...] = ()
     finder: str = ""
     written_by: str = ""
+    extra: str = ""
     several_files: bool = False
 
 
 # One line per container, in the order in which the readers are tried.
 CONTAINERS = {
-    "shards": Container(
-        "gradflow.readers.shards",
-        written_by="Hugging Face, `save_pretrained` with a large model",
-        several_files=True,
-    ),
-    "tensorflow": Container(
-        "gradflow.readers.tensorflow.checkpoint",
-        (".index",),
-        written_by="TensorFlow, `tf.train.Checkpoint`, `tf.compat.v1.train.Saver`, `tf.saved_model.save`; "
-        "Keras 2, `save_weights`",
-        several_files=True,
-    ),
-    # Recognized only to say what it is.
-    "unsupported_folders": Container("gradflow.readers.unsupported_folders", several_files=True),
     # Equinox writes one .npy after another, so it comes before .npy.
     "equinox": Container(
         "gradflow.readers.equinox",
@@ -85,6 +74,7 @@ CONTAINERS = {
         (".h5", ".hdf5", ".keras"),
         finder="gradflow.readers.hdf5.hdf5:recognizes",
         written_by="Keras, `model.save`, `save_weights`",
+        extra="hdf5",
     ),
     "npz": Container(
         "gradflow.readers.npz",
@@ -95,7 +85,9 @@ CONTAINERS = {
     "matlab": Container("gradflow.readers.matlab"),
     "matrix_market": Container("gradflow.readers.matrix_market"),
     # ONNX has no signature and is recognized by its suffix, so it comes after all formats that have one.
-    "onnx": Container("gradflow.readers.onnx.onnx", (".onnx",), written_by="ONNX, `torch.onnx.export`"),
+    "onnx": Container(
+        "gradflow.readers.onnx.onnx", (".onnx",), written_by="ONNX, `torch.onnx.export`", extra="onnx"
+    ),
     "flax": Container(
         "gradflow.readers.flax",
         (".msgpack",),
@@ -108,6 +100,20 @@ CONTAINERS = {
         written_by="a state dict as nested lists; RTNeural, `save_model`",
     ),
     "text": Container("gradflow.readers.text"),
+    # Checkpoints in several files are looked for before all others.
+    "shards": Container(
+        "gradflow.readers.shards",
+        written_by="`.index.json` and shards: Hugging Face, `save_pretrained` with a large model",
+        several_files=True,
+    ),
+    "tensorflow": Container(
+        "gradflow.readers.tensorflow.checkpoint",
+        written_by="`.index` and `.data-…`: TensorFlow, `tf.train.Checkpoint`, `tf.compat.v1.train.Saver`, "
+        "`tf.saved_model.save`; Keras 2, `save_weights`",
+        several_files=True,
+    ),
+    # Recognized only to say what it is.
+    "unsupported_folders": Container("gradflow.readers.unsupported_folders", several_files=True),
 }
 
 READERS: Registry = {

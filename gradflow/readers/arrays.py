@@ -88,6 +88,12 @@ def read_single_file(origin: Source) -> FileContents:
         return _read_recognized(origin)
 
 
+def _is_joined(source: str | os.PathLike[str]) -> bool:
+    """Return whether ``source`` is a directory, or one of several files that are read together."""
+    path = as_path(source)
+    return path is not None and (os.path.isdir(path) or locate_file_set(path) is not None)
+
+
 def _read_contents(source: str | os.PathLike[str], *, named: bool = False) -> FileContents:
     """Return the contents of a file, of files that belong together, or of the only checkpoint in a folder."""
     path = as_path(source)
@@ -95,7 +101,7 @@ def _read_contents(source: str | os.PathLike[str], *, named: bool = False) -> Fi
     if path is not None and file_set is not None:
         with prefix_errors(str(path)):
             return read_file_set(file_set.kind, path)
-    if path is not None and path.is_dir():
+    if path is not None and os.path.isdir(path):
         with prefix_errors(str(path)):
             return _read_contents(choose_checkpoint(path), named=named)
     origin = open_source(source)
@@ -147,10 +153,9 @@ def read_array(
            [4., 5.]])
     """
     counts = _check_dimensions(dimensions)
-    path = as_path(source)
-    if path is None or (locate_file_set(path) is None and not path.is_dir()):
+    if not _is_joined(source):
         return _read_source(open_source(source), key, counts)
-    return _read_selected(str(path), _read_contents(source).arrays, key, counts)
+    return _read_selected(os.fspath(source), _read_contents(source).arrays, key, counts)
 
 
 def read_matrix(text: str | os.PathLike[str], key: str | None = None) -> NumberArray:
@@ -191,6 +196,8 @@ def read_matrix(text: str | os.PathLike[str], key: str | None = None) -> NumberA
     try:
         literal, arrays = read_literal(text)
     except DataError as no_literal:
+        if _is_joined(text):
+            return read_array(text, key)
         try:
             file = open_source(text)  # A pipe can be read only once.
         except DataError as no_file:

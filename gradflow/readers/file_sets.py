@@ -31,7 +31,10 @@ class FileSet(NamedTuple):
 def locate_file_set(path: Path) -> FileSet | None:
     """Return the checkpoint in several files to which ``path`` belongs, or None if there is none."""
     for kind in FILE_SET_READERS:
-        whole = _get_reader(kind).locate(path)
+        try:
+            whole = _get_reader(kind).locate(path)
+        except OSError:  # a name too long, or a folder that may not be read: whoever opens the file says so
+            return None
         if whole is not None:
             return FileSet(kind, whole)
     return None

@@ -1,7 +1,7 @@
 """The checkpoints in a directory, found by what the files hold and not by their suffixes alone."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from gradflow.errors import DataError, GradflowError
@@ -32,6 +32,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
     members: set[Path] = set()
     single: dict[Path, Path] = {}
     foreign = ""
+    finders = [load(container.finder) for container in CONTAINERS.values() if container.finder]
     for path in _walk_folder(folder):
         if path in members:
             continue
@@ -41,7 +42,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
             members.update(list_members(file_set))
             continue
         source = _open_quietly(path)
-        if not _is_checkpoint(path, source):
+        if not _is_checkpoint(path, source, finders):
             foreign = foreign or _describe_foreign(path, source)
             continue
         # Of several names of one file, one with a suffix says more.
@@ -95,11 +96,10 @@ def _open_quietly(path: Path) -> Source | None:
         return None
 
 
-def _is_checkpoint(path: Path, source: Source | None) -> bool:
+def _is_checkpoint(path: Path, source: Source | None, finders: Iterable[Callable[[Source], bool]]) -> bool:
     if path.name.lower().endswith(CHECKPOINT_SUFFIXES):
         return path.is_file()
-    finders = [container.finder for container in CONTAINERS.values() if container.finder]
-    return source is not None and any(load(finder)(source) for finder in finders)
+    return source is not None and any(finder(source) for finder in finders)
 
 
 def _describe_foreign(path: Path, source: Source | None) -> str:

@@ -27,6 +27,13 @@ from gradflow.readers.stored_array import UNNAMED_ARRAY, NumberArray, StoredArra
 _WEIGHTS_PATTERN = re.compile(r'"[^"]*(?:weight|kernel)[^"]*"\s*:\s*\[\s*\[')
 
 
+# The members of what Keras's ``model.to_json()`` returns.
+_KERAS_MODEL_MEMBERS = {
+    *("class_name", "config", "keras_version", "backend", "module", "registered_name", "build_config"),
+    "compile_config",
+}
+
+
 class _RefusedNumber(str):
     """The reason why a number is refused; an error is raised, with a position, only if the number is used."""
 
@@ -54,6 +61,7 @@ def read(source: Source) -> FileContents:
         document = _parse_document(decode_text(source))
         if is_layer_list(document):
             return FileContents(_read_layers(source.name, document))
+        _refuse_description(document)
         for name, array in _find_arrays(source.name, "", document):
             if name in arrays:
                 raise DataError(f"holds two arrays named {quote(name)}; expected each name once")
@@ -145,7 +153,28 @@ def _find_arrays(source: str, path: str, node: Any) -> Iterator[tuple[str, Store
         yield path or UNNAMED_ARRAY, _describe_array(source, path or UNNAMED_ARRAY, node)
 
 
-def _read_layers(source: str, document: dict[str, Any]) -> dict[str, StoredArray]:
+def _refuse_description(document: Any) -> None:
+    """Refuse the description of a model whose weights are in other files.
+
+    Raises
+    ------
+    DataError
+        The message says which file to name.
+    """
+    if not isinstance(document, dict):
+        return
+    if "weightsManifest" in document:
+        raise DataError(
+            "is a model of TensorFlow.js, whose weights are in other files, which are not read; name the "
+            "model from which it was converted"
+        )
+    if {"class_name", "config"} <= document.keys() <= _KERAS_MODEL_MEMBERS:
+        raise DataError(
+            "is the architecture of a Keras model without its weights; name the .weights.h5, .h5 or .keras"
+        )
+
+
+def _read_layers(source: str, document: Any) -> dict[str, StoredArray]:
     """Return the arrays of a list of layers under the names of Keras."""
     named = list_named_weights(document)
     metadata = {"named": {}, "config": build_configuration(document), "keras_version": None}

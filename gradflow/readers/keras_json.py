@@ -32,7 +32,7 @@ def is_layer_list(document: object) -> bool:
     >>> is_layer_list({"in_shape": [1], "layers": [{"type": "dense", "weights": [[[0.5]], [0.0]]}]})
     True
     """
-    layers = document.get("layers") if isinstance(document, dict) else None
+    layers = _get_layers(document)
     return (
         isinstance(layers, list)
         and bool(layers)
@@ -46,7 +46,7 @@ def is_layer_list(document: object) -> bool:
     )
 
 
-def list_named_weights(document: dict[str, Any]) -> dict[str, list[Any]]:
+def list_named_weights(document: Any) -> dict[str, list[Any]]:
     """Return the weights of all layers by the names of Keras, such as ``lstm/kernel``, ``lstm_1/kernel``.
 
     Examples
@@ -55,7 +55,7 @@ def list_named_weights(document: dict[str, Any]) -> dict[str, list[Any]]:
     {'dense/kernel': [[0.5]], 'dense/bias': [0.0]}
     """
     named = {}
-    for name, layer in zip(_name_layers(document), document["layers"], strict=True):
+    for name, layer in zip(_name_layers(document), _get_layers(document), strict=True):
         weights = [array for array in layer.get("weights", []) if isinstance(array, list) and array]
         _, arrays = _LAYER_TYPES.get(layer["type"], ("", ()))
         for place, array in enumerate(weights):
@@ -64,10 +64,10 @@ def list_named_weights(document: dict[str, Any]) -> dict[str, list[Any]]:
     return named
 
 
-def build_configuration(document: dict[str, Any]) -> dict[str, Any]:
+def build_configuration(document: Any) -> dict[str, Any]:
     """Return the configuration that Keras itself would write for such a model, as far as it is known."""
     layers = []
-    for name, layer in zip(_name_layers(document), document["layers"], strict=True):
+    for name, layer in zip(_name_layers(document), _get_layers(document), strict=True):
         config: dict[str, Any] = {"name": name, "activation": layer.get("activation") or "linear"}
         if layer["type"] in _RECURRENT_TYPES:
             config |= {
@@ -82,11 +82,16 @@ def build_configuration(document: dict[str, Any]) -> dict[str, Any]:
     return {"class_name": "Sequential", "config": {"name": "sequential", "layers": layers}}
 
 
-def _name_layers(document: dict[str, Any]) -> list[str]:
+def _get_layers(document: Any) -> Any:
+    """Return what should be a list of layers: the document itself, or what it calls so."""
+    return document.get("layers") if isinstance(document, dict) else document
+
+
+def _name_layers(document: Any) -> list[str]:
     """Return a name for each layer: its type, and a number from the second of the type on."""
     counts: dict[str, int] = {}
     names = []
-    for layer in document["layers"]:
+    for layer in _get_layers(document):
         kind = layer["type"].replace("-", "_")
         count = counts.get(kind, 0)
         names.append(f"{kind}_{count}" if count else kind)

@@ -170,6 +170,8 @@ def test_literal_that_parses_is_refused_as_such(check_refused):
 
 def test_places_that_cannot_be_read(tmp_path, place, check_refused):
     check_refused(lambda: read_arrays(tmp_path / "none"), "none: no such file")
+    check_refused(lambda: read_arrays("x" * 5000), "File name too long")
+    check_refused(lambda: read_arrays("x\0y"), "null character")
     check_refused(lambda: read_arrays(tmp_path), "is a directory")
     check_refused(lambda: read_arrays(place(b"", "hollow")), "hollow: is empty")
     check_refused(lambda: read_arrays(place(b"1", "file") / "inside"), "Not a directory")

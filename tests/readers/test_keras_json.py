@@ -49,6 +49,11 @@ def test_step_equals_the_equations_of_keras(place):
     np.testing.assert_allclose(cell.run(x[np.newaxis], h)[1], expected, rtol=1e-14)
 
 
+def test_bare_list_of_layers_is_read_too(place):
+    checkpoint = load(place(json.dumps([layer("lstm")[1], layer("dense")[1]]), "model.json"))
+    assert [(one.name, one.kind) for one in checkpoint.layers] == [("lstm", "lstm")]
+
+
 def test_names_are_those_of_keras(place):
     path = placed(place, layer("dense")[1], {"type": "activation", "activation": "relu"}, layer("dense")[1])
     assert list(read_arrays(path)) == ["dense/kernel", "dense/bias", "dense_1/kernel", "dense_1/bias"]

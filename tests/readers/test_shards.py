@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from gradflow import load, read_arrays
+from gradflow import load, read_array, read_arrays, read_matrix
 from gradflow.readers.shards import MAX_INDEX_BYTES
 
 DRAW = np.random.default_rng(5).normal
@@ -72,6 +72,13 @@ def test_shards_without_an_index_are_joined_by_their_names_and_say_so(name, shar
     (remark,) = checkpoint.remarks
     assert "of 2" in remark
     assert "no index" in remark
+
+
+@pytest.mark.parametrize("name", [INDEX, ".", shard_name(2)])
+def test_matrix_of_a_shard_is_read_through_the_index(name, sharded):
+    for read in (read_array, lambda path, key: read_matrix(str(path), key)):
+        found = read(sharded() / name, "encoder.rnn.weight_hh_l0[:2]")
+        np.testing.assert_array_equal(found, WEIGHTS["encoder.rnn.weight_hh_l0"][:2])
 
 
 @pytest.mark.parametrize("index", [True, False])

@@ -39,6 +39,12 @@ REFUSED = [
     ("m.pt", b"<!DOCTYPE html>\n<html><body>404</body></html>", "web page"),
     ("m.bin", b"\n  <html lang=en>", "web page"),
     ("m.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "git lfs pull"),
+    ("model.json", b'{"format": "layers-model", "weightsManifest": [{"paths": ["a.bin"]}]}', "TensorFlow.js"),
+    (
+        "arch.json",
+        b'{"class_name": "Sequential", "config": {"layers": [{"batch_shape": [1, 3]}]}, "module": "keras"}',
+        "architecture of a Keras model",
+    ),
     ("graph.pb", b"\x0a\x0fplaceholder", "graph of TensorFlow"),
 ]
 
