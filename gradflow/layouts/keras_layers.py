@@ -250,7 +250,7 @@ def _merge_keras1(layer: CalledLayer, inputs: Sequence[Symbol]) -> Symbol:
         axis = layer.config.get("concat_axis", -1)
         return _concatenate(replace(layer, config={"axis": axis}), inputs)
     modes = {"sum": compute.add, "mul": compute.multiply, "ave": compute.average, "max": compute.maximum}
-    if mode not in modes:
+    if not isinstance(mode, str) or mode not in modes:
         raise layer.refuse()
     return _merge(modes[mode], layer, inputs)
 
@@ -349,7 +349,6 @@ LAYER_RULES: dict[str, LayerRule] = {
     "Concatenate": _concatenate,
     "Merge": _merge_keras1,
     "Conv1D": _convolve,
-    "Convolution1D": _convolve,
     "RepeatVector": _repeat,
     "Reshape": _reshape,
     "Permute": _permute,
