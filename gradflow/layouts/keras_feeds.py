@@ -117,17 +117,17 @@ class _ModelWalk:
         return Feed(program.sources, program, program.through, program.input_size)
 
     def _describe_unreached(self, path: str) -> UnknownFeed | None:
-        """Return the layer of another class in which the network stands, if there is one."""
-        place = next((group for group in self.places.values() if path in group), {}).get(path)
-        elements = place[0].config_path.split("/") if place else []
+        """Return why nothing is known of a network that no call of the model reaches."""
+        if not self.calls:  # a model of another class, whose configuration has no layers
+            return None
+        config_path = next((known for known, group in self.places.items() if path in group), "")
+        elements = config_path.split("/")
         for count in range(1, len(elements)):
             class_name = self.visited.get("/".join(elements[:count]), "")
             if class_name and class_name not in MODEL_CLASSES:
                 name = quote(elements[count - 1])
-                return UnknownFeed(
-                    f"it stands in layer {name} ({class_name}), whose calls the file does not say"
-                )
-        return None
+                return UnknownFeed(f"it stands in layer {name} ({class_name}), whose code is not in the file")
+        return UnknownFeed("the configuration of the model does not say which layer calls it")
 
     # Models
 

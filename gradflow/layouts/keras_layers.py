@@ -51,7 +51,9 @@ class CalledLayer:
     @property
     def label(self) -> str:
         """The layer in a message."""
-        return f"layer {quote(self.path[-1])} ({self.class_name})"
+        name = self.config.get("name")
+        named = quote(name) if isinstance(name, str) else "without a name"
+        return f"layer {named} ({self.class_name})"
 
     def read_weights(self, *roles: str) -> dict[str, NumberArray]:
         """Return the weights by their roles, which are in the order of the layer.

@@ -138,7 +138,8 @@ def _list_places(arrays: NamedArrays, names: Mapping[str, str]) -> Iterator[Kera
     for path, leaves in group_by_path(arrays, r"vars[./][012]").items():
         members = {_VARIABLE_NAMES[key[-1]]: array for key, array in leaves.items()}
         elements = split_path(path)
-        if "kernel" in members and "recurrent_kernel" in members and {"cell", "cells"} & set(elements[-2:]):
+        is_cell = elements[-1:] == ["cell"] or elements[-2:-1] == ["cells"]
+        if "kernel" in members and "recurrent_kernel" in members and is_cell:
             yield _place_by_variables(elements, members, names)
 
 

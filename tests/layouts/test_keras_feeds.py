@@ -247,16 +247,13 @@ def test_layer_that_is_not_computed_is_named(case, networks):
         ([node("a", **STATE)], "gives it its first state"),
         ([node("a"), node("x")], "calls it 2 times"),
         ([[["a", 0, 3, {}]]], "output of layer 'a'"),
-        ([], None),
+        ([], "does not say which layer calls it"),
     ],
 )
 def test_calls_that_cannot_be_followed_are_named(nodes, words, networks):
     found = networks(functional((rnn("a", FEATURES), [node("x")]), (rnn("b", UNITS), nodes)))
-    if words is None:
-        assert found["b"].feed is None
-    else:
-        assert isinstance(found["b"].feed, UnknownFeed)
-        assert words in found["b"].feed.reason
+    assert isinstance(found["b"].feed, UnknownFeed)
+    assert words in found["b"].feed.reason
 
 
 def test_masked_step_is_refused(networks):
@@ -336,3 +333,25 @@ def test_names_of_groups_follow_the_classes_where_files_have_no_names(tmp_path):
     }
     h = run(found["lower"], INPUTS)
     np.testing.assert_allclose(compute(found["upper"], lower=h), h @ dense, rtol=0, atol=1e-14)
+
+
+def test_layer_in_a_layer_of_another_class_is_not_followed(networks):
+    inner, arrays = rnn("a", FEATURES)
+    own = (
+        {"class_name": "mine>Encoder", "config": {"name": "enc", "inside": inner}},
+        {f"enc/{path}": array for path, array in arrays.items()},
+    )
+    found = networks(sequential(own, rnn("b", UNITS)))
+    assert "stands in layer 'enc' (mine>Encoder)" in found["enc/a"].feed.reason
+    assert "layer 'enc' (mine>Encoder) stands before it" in found["b"].feed.reason
+
+
+def test_nested_model_is_followed(networks):
+    kernel = draw(UNITS, 5)
+    lower, dense = rnn("a", FEATURES), layer("Dense", "d", {"kernel": kernel}, use_bias=False)
+    inner = {"class_name": "Sequential", "config": {"name": "inner", "layers": [lower[0], dense[0]]}}
+    arrays = {f"inner/{path}": array for one in (lower, dense) for path, array in one[1].items()}
+    found = networks(functional(((inner, arrays), [node("x")]), (rnn("b", 5), [node("inner")])))
+    assert found["inner/a"].feed is None
+    h = run(found["inner/a"], INPUTS)
+    np.testing.assert_allclose(compute(found["b"], **{"inner/a": h}), h @ kernel, rtol=0, atol=1e-14)
