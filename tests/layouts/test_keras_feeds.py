@@ -355,3 +355,25 @@ def test_nested_model_is_followed(networks):
     assert found["inner/a"].feed is None
     h = run(found["inner/a"], INPUTS)
     np.testing.assert_allclose(compute(found["b"], **{"inner/a": h}), h @ kernel, rtol=0, atol=1e-14)
+
+
+def test_model_of_keras_1_is_followed(networks):
+    dense = layer("Dense", "d", {"d_W": draw(UNITS, 5), "d_b": draw(5)}, activation="softsign")
+    arrays = {}
+    for name, features in (("low", FEATURES), ("high", 5)):
+        parts = {"W": draw(features, UNITS), "U": draw(UNITS, UNITS), "b": draw(UNITS)}
+        arrays |= {f"model_weights/{name}/{name}_{role}": part for role, part in parts.items()}
+    told = {"return_sequences": True, "output_dim": UNITS, "activation": "relu"}
+    layers = [
+        layer("SimpleRNN", "low", batch_input_shape=[None, STEPS, FEATURES], **told)[0],
+        dense[0],
+        layer("SimpleRNN", "high", **told)[0],
+    ]
+    # A sequential model of Keras 1 is a list without a name.
+    model = {"class_name": "Sequential", "config": layers}, arrays | join([dense])
+    found = networks(model, version="1.2.2")
+    assert found["low"].feed is None
+    h = run(found["low"], INPUTS)
+    z = h @ dense[1]["d/d_W"] + dense[1]["d/d_b"]
+    np.testing.assert_allclose(compute(found["high"], low=h), z / (1 + abs(z)), rtol=0, atol=1e-14)
+    assert found["high"].layers[0].assumed == ()

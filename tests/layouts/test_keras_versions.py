@@ -1,6 +1,7 @@
 """Keras files without a configuration: defaults of versions, names of Keras 1, cells of other classes."""
 
 import io
+import json
 
 import h5py
 import numpy as np
@@ -247,3 +248,13 @@ def test_activation_of_all_units_is_refused_by_name(name, tmp_path):
 def test_only_hard_sigmoid_changed_between_versions():
     old, new = list_activations("2.11.0"), list_activations("3.0.0")
     assert {name for name in new if old[name] != new[name]} == {"hard_sigmoid"}
+
+
+def test_keras_1_states_its_gates_under_another_name(place):
+    told = {"name": "enc", "inner_activation": "hard_sigmoid", "activation": "tanh"}
+    config = json.dumps({"class_name": "Sequential", "config": [{"class_name": "LSTM", "config": told}]})
+    weights = cell()
+    arrays = {f"model_weights/{name}": part for name, part in split_gates("enc", weights, "ifco").items()}
+    (layer,) = place(arrays, model_config=config, keras_version="1.2.2").layers
+    assert layer.assumed == ()
+    np.testing.assert_allclose(layer.cell.run(FED), run_lstm(*weights, FUNCTIONS[OLD]), rtol=0, atol=1e-12)
