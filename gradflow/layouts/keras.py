@@ -43,7 +43,10 @@ def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[Net
     """Yield a network for every recurrent layer, with all its directions and stacked cells."""
     for path, cell_places in find_places(arrays).items():
         names = frozenset(array.name for place in cell_places for array in place.sources)
-        remarks = tuple(remark for place in cell_places for remark in _list_remarks(place, assumptions))
+        # Both directions of a layer have the same remarks.
+        remarks = tuple(
+            dict.fromkeys(remark for place in cell_places for remark in _list_remarks(place, assumptions))
+        )
         yield NetworkClaim(path, names, partial(_build_levels, cell_places, assumptions), remarks)
 
 

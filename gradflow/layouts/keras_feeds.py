@@ -41,12 +41,18 @@ _INPUT_CLASS, _STEPWISE_CLASS, _BIDIRECTIONAL_CLASS = "InputLayer", "TimeDistrib
 # The modules of Keras's own layers, in versions that write modules.
 _OWN_MODULES = ("keras", "tf_keras", "tensorflow")
 _OPERATIONS_MODULE = ".ops."
+# Models in models call exponentially many layers if each is called twice.
+MAX_LAYER_CALLS, MAX_MODEL_DEPTH = 20_000, 50
 _DIRECTION_MERGES = {
     "concat": compute.concatenate,
     "sum": compute.add,
     "mul": compute.multiply,
     "ave": compute.average,
 }
+
+
+# A layer and its call, by the name of the layer and the number of the call.
+WaitingCalls = dict[tuple[str, int], tuple[Mapping[str, Any], LayerCall]]
 
 
 def find_feeds(arrays: NamedArrays, paths: Sequence[str]) -> dict[str, Feed | UnknownFeed]:
@@ -65,7 +71,10 @@ def find_feeds(arrays: NamedArrays, paths: Sequence[str]) -> dict[str, Feed | Un
         return {}
     version = next(iter(next(iter(places.values())).values()))[0].version
     walk = _ModelWalk(places, LayerWeights(arrays, name_layer_groups(arrays)), version)
-    walk.call_model(config, None, ())
+    try:
+        walk.call_model(config, None, ())
+    except DataError as error:
+        return {path: UnknownFeed(str(error)) for path in paths}
     return {path: feed for path in paths if (feed := walk.describe_feed(path)) is not None}
 
 
@@ -79,6 +88,7 @@ class _ModelWalk:
     arrived: dict[str, list[Symbol]] = field(default_factory=dict)  # by path in the file, for each call
     input_names: list[str] = field(default_factory=list)
     visited: dict[str, str] = field(default_factory=dict)  # the classes of layers
+    calls: int = 0  # the number of layers called
     is_named: bool = False  # whether paths in the configuration begin with the name of the whole model
 
     def describe_feed(self, path: str) -> Feed | UnknownFeed | None:
@@ -107,17 +117,17 @@ class _ModelWalk:
         return Feed(program.sources, program, program.through, program.input_size)
 
     def _describe_unreached(self, path: str) -> UnknownFeed | None:
-        """Return the layer of another class in which the network stands, if there is one."""
-        place = next((group for group in self.places.values() if path in group), {}).get(path)
-        elements = place[0].config_path.split("/") if place else []
+        """Return why nothing is known of a network that no call of the model reaches."""
+        if not self.calls:  # a model of another class, whose configuration has no layers
+            return None
+        config_path = next((known for known, group in self.places.items() if path in group), "")
+        elements = config_path.split("/")
         for count in range(1, len(elements)):
             class_name = self.visited.get("/".join(elements[:count]), "")
             if class_name and class_name not in MODEL_CLASSES:
                 name = quote(elements[count - 1])
-                return UnknownFeed(
-                    f"it stands in layer {name} ({class_name}), whose calls the file does not say"
-                )
-        return None
+                return UnknownFeed(f"it stands in layer {name} ({class_name}), whose code is not in the file")
+        return UnknownFeed("the configuration of the model does not say which layer calls it")
 
     # Models
 
@@ -148,6 +158,10 @@ class _ModelWalk:
                 return []
             outputs = [make_input(_find_input_shape(layers[0], model))]
             self.input_names.append("input")
+            # What follows the last network feeds none, and its weights may be large.
+            layers = layers[
+                : max((k + 1 for k, one in enumerate(layers) if _may_hold_network(one)), default=0)
+            ]
         for layer in layers:
             if layer.get("class_name") != _INPUT_CLASS:
                 outputs = self.call_layer(layer, outputs[:1], path)
@@ -162,7 +176,7 @@ class _ModelWalk:
     ) -> list[Symbol]:
         known: dict[tuple[str, int], list[Symbol]] = {}
         stated = [reference.layer for reference in list_references(config.get("input_layers"))]
-        waiting: dict[tuple[str, int], tuple[Mapping[str, Any], LayerCall]] = {}
+        waiting: WaitingCalls = {}
         for layer in layers:
             name = _get_name(layer)
             if layer.get("class_name") == _INPUT_CLASS:
@@ -173,6 +187,8 @@ class _ModelWalk:
                     known[name, 0] = [inputs[stated.index(name)]]
             else:
                 waiting |= {(name, node): (layer, call) for node, call in enumerate(list_calls(layer))}
+        if inputs is None:
+            waiting = _keep_needed_calls(waiting)
         # Each call follows those that it reads.
         readers: dict[tuple[str, int], list[tuple[str, int]]] = {}
         missing: dict[tuple[str, int], int] = {}
@@ -204,6 +220,12 @@ class _ModelWalk:
         has_constants: bool = False,
     ) -> list[Symbol]:
         """Return the outputs of a layer."""
+        self.calls += 1
+        if self.calls > MAX_LAYER_CALLS or len(path) > MAX_MODEL_DEPTH:
+            raise DataError(
+                f"the model calls more than {MAX_LAYER_CALLS} layers, or has models in models more than "
+                f"{MAX_MODEL_DEPTH} deep"
+            )
         class_name, config = str(layer.get("class_name")), layer.get("config")
         full_path = (*path, _get_name(layer))
         self.visited["/".join(full_path)] = class_name
@@ -253,8 +275,10 @@ class _ModelWalk:
         mode = layer.config.get("merge_mode", "concat")
         if mode is None:
             return [*shown, *states]
-        if mode not in _DIRECTION_MERGES or len({symbol.size for symbol in shown}) > (
-            1 if mode != "concat" else 2
+        if (
+            not isinstance(mode, str)
+            or mode not in _DIRECTION_MERGES
+            or len({symbol.size for symbol in shown}) > (1 if mode != "concat" else 2)
         ):
             return [make_unknown(str(layer.refuse()))]
         size = sum(symbol.size or 0 for symbol in shown) if mode == "concat" else shown[0].size
@@ -322,6 +346,22 @@ def _look_up(known: Mapping[tuple[str, int], list[Symbol]], reference: TensorRef
     return make_unknown(f"the output of layer {quote(reference.layer)}, which feeds it, is not computed")
 
 
+def _keep_needed_calls(waiting: WaitingCalls) -> WaitingCalls:
+    """Return the calls that feed networks. The weights of others may be large, and are not read."""
+    needed = {key for key, (layer, _) in waiting.items() if _may_hold_network(layer)}
+    pending = list(needed)
+    while pending:
+        _, call = waiting[pending.pop()]
+        below = {(one.layer, one.node) for one in (*call.inputs, *call.others)} & waiting.keys()
+        pending += below - needed
+        needed |= below
+    return {key: call for key, call in waiting.items() if key in needed}
+
+
+def _may_hold_network(layer: Mapping[str, Any]) -> bool:
+    return str(layer.get("class_name")) in RECURRENT_CLASSES or bool(list_layers(layer))
+
+
 def _get_name(layer: Mapping[str, Any]) -> str:
     config = layer.get("config")
     name = config.get("name") if isinstance(config, Mapping) else None
@@ -333,7 +373,7 @@ def _is_own_class(layer: Mapping[str, Any]) -> bool:
     module, registered = layer.get("module"), layer.get("registered_name")
     if isinstance(module, str):
         if _OPERATIONS_MODULE in module:
-            return layer.get("class_name") in OPERATION_RULES
+            return str(layer.get("class_name")) in OPERATION_RULES
         if module.partition(".")[0] not in _OWN_MODULES:
             return False
     return not (isinstance(registered, str) and ">" in registered)

@@ -51,7 +51,9 @@ class CalledLayer:
     @property
     def label(self) -> str:
         """The layer in a message."""
-        return f"layer {quote(self.path[-1])} ({self.class_name})"
+        name = self.config.get("name")
+        named = quote(name) if isinstance(name, str) else "without a name"
+        return f"layer {named} ({self.class_name})"
 
     def read_weights(self, *roles: str) -> dict[str, NumberArray]:
         """Return the weights by their roles, which are in the order of the layer.
@@ -250,7 +252,7 @@ def _merge_keras1(layer: CalledLayer, inputs: Sequence[Symbol]) -> Symbol:
         axis = layer.config.get("concat_axis", -1)
         return _concatenate(replace(layer, config={"axis": axis}), inputs)
     modes = {"sum": compute.add, "mul": compute.multiply, "ave": compute.average, "max": compute.maximum}
-    if mode not in modes:
+    if not isinstance(mode, str) or mode not in modes:
         raise layer.refuse()
     return _merge(modes[mode], layer, inputs)
 
@@ -349,7 +351,6 @@ LAYER_RULES: dict[str, LayerRule] = {
     "Concatenate": _concatenate,
     "Merge": _merge_keras1,
     "Conv1D": _convolve,
-    "Convolution1D": _convolve,
     "RepeatVector": _repeat,
     "Reshape": _reshape,
     "Permute": _permute,

@@ -138,7 +138,8 @@ def _list_places(arrays: NamedArrays, names: Mapping[str, str]) -> Iterator[Kera
     for path, leaves in group_by_path(arrays, r"vars[./][012]").items():
         members = {_VARIABLE_NAMES[key[-1]]: array for key, array in leaves.items()}
         elements = split_path(path)
-        if "kernel" in members and "recurrent_kernel" in members and {"cell", "cells"} & set(elements[-2:]):
+        is_cell = elements[-1:] == ["cell"] or elements[-2:-1] == ["cells"]
+        if "kernel" in members and "recurrent_kernel" in members and is_cell:
             yield _place_by_variables(elements, members, names)
 
 
@@ -316,6 +317,7 @@ def _order_cells(several: list[KerasPlace]) -> list[int]:
 
 def _configure_place(place: KerasPlace, configs: Mapping[str, Mapping[str, Any]]) -> KerasPlace:
     """Return the cell together with what the configuration of the model says about it."""
+    place = _find_wrapper(place, configs)
     config_path = _find_configuration(place.path, configs)
     layer = configs.get(config_path, {})
     wrapper = layer.get("class_name") == "Bidirectional"
@@ -343,6 +345,17 @@ def _configure_place(place: KerasPlace, configs: Mapping[str, Mapping[str, Any]]
         fixed=kind.startswith("CuDNN") or ("activation" not in config and _is_cudnn(place.arrays)),
         config_path=config_path,
     )
+
+
+def _find_wrapper(place: KerasPlace, configs: Mapping[str, Mapping[str, Any]]) -> KerasPlace:
+    """Return the cell as one direction of a Bidirectional, if the wrapper holds a layer of its name."""
+    path, _, name = place.path.rpartition("/")
+    wrapper = configs.get(_find_configuration(path, configs), {}) if path and not place.way else {}
+    if wrapper.get("class_name") == "Bidirectional":
+        for way, key in (("forward", "layer"), ("backward", "backward_layer")):
+            if _get_mapping(wrapper, "config", key, "config").get("name") == name:
+                return replace(place, path=path, way=way)
+    return place
 
 
 def _find_configuration(path: str, configs: Mapping[str, Mapping[str, Any]]) -> str:

@@ -21,6 +21,7 @@ class LayerWeights:
     def __init__(self, arrays: NamedArrays, names: Mapping[str, str]) -> None:
         self._numbered: dict[str, dict[int, StoredArray]] = {}
         self._named: list[tuple[list[str], StoredArray]] = []
+        self._read: dict[str, NumberArray] = {}
         for name, array in arrays.items():
             match = _VARIABLE_PATTERN.fullmatch(name)
             if match:
@@ -56,7 +57,10 @@ class LayerWeights:
         if set(found) != set(roles) or count != len(roles):
             listed = ", ".join(found) or "none"
             raise DataError(f"the weights of {layer} are {listed}; expected {', '.join(roles)}")
-        return {role: array.read_numbers() for role, array in found.items()}
+        for array in found.values():
+            if array.name not in self._read:
+                self._read[array.name] = array.read_numbers()
+        return {role: self._read[array.name] for role, array in found.items()}
 
     def has(self, path: Sequence[str]) -> bool:
         """Return whether the file has weights at the path of a layer."""

@@ -55,3 +55,38 @@ def test_states_and_jacobians_equal_the_frameworks(path):
 
 def test_every_layout_has_a_checkpoint_that_its_framework_wrote():
     assert {str(expected(path)["framework"]) for path in CHECKPOINTS} == set(LAYOUTS) - WITHOUT_FILES
+
+
+# Files of weights alone do not say what follows what.
+CHAINS = [
+    path
+    for path in CHECKPOINTS
+    if path.suffix == ".keras" or (path.suffix == ".h5" and ".weights" not in path.name)
+]
+
+
+@pytest.mark.parametrize("path", CHAINS, ids=lambda path: path.name)
+def test_networks_are_fed_what_the_frameworks_feed_them(path):
+    truth = expected(path)
+    outputs = {"": truth["inputs"].astype(float)[None]}
+    for network in loaded(path, truth).networks:  # In these files each one follows those that feed it.
+        if network.feed is None:
+            fed = outputs[""]
+        else:
+            fed = network.feed.compute({source: outputs[source] for source in network.feed.sources})
+        outputs[network.name] = run_network(network, fed[0])[None]
+        for layer in network.levels[0]:
+            order = -1 if layer.direction == "backward" else 1
+            np.testing.assert_allclose(fed[0, ::order], truth[f"fed/{layer.name}"], rtol=0, atol=STATES)
+
+
+def run_network(network, fed):
+    """Return the outputs (T, size) of the highest level, in the order of the inputs."""
+    for level in network.levels:
+        parts = []
+        for layer in level:
+            order = -1 if layer.direction == "backward" else 1
+            states = layer.cell.run(fed[::order])
+            parts.append(states[1:, : layer.cell.output_size][::order])
+        fed = np.concatenate(parts, axis=-1)
+    return fed

@@ -261,6 +261,21 @@ LSTM = partial(chain, recurrent(kl.LSTM))
 RELU = partial(chain, recurrent(kl.SimpleRNN, activation="relu"))
 BEFORE = {"reset_after": False}
 
+# What stands between recurrent layers.
+CHAIN = (
+    recurrent(kl.GRU, name="first", go_backwards=True),
+    kl.BatchNormalization,
+    lambda: kl.TimeDistributed(kl.Dense(BETWEEN, activation="gelu")),
+    recurrent(kl.SimpleRNN, name="last"),
+)
+ACTIVE = ("gelu", "silu", "mish")
+
+
+def active(name: str) -> Callable[[], keras.Layer]:
+    """Return what makes a layer with an activation of that name."""
+    return recurrent(kl.SimpleRNN, BETWEEN, activation=name, name=name)
+
+
 CASES = {
     "keras_lstm": Case(LSTM, saved("keras", "h5", "weights.h5")),
     "keras_gru": Case(partial(chain, recurrent(kl.GRU)), saved("keras")),
@@ -281,6 +296,8 @@ CASES = {
     ),
     "keras_relu_lstm": Case(partial(chain, recurrent(kl.LSTM, activation="relu")), saved("keras")),
     "keras_two": Case(partial(graph, *TWO), saved("keras", "weights.h5")),
+    "keras_chain": Case(partial(chain, *CHAIN), saved("keras")),
+    "keras_activations": Case(partial(chain, *map(active, ACTIVE)), saved("keras")),
     "keras_names": Case(partial(chain, recurrent(kl.LSTM, name="lstm")), {"npz": save_names}),
     "keras_cudnn_lstm": Case(partial(chain, recurrent(kl.LSTM, name="lstm")), {"h5": save_cudnn}),
     "keras_cudnn_gru": Case(partial(chain, recurrent(kl.GRU, name="gru")), {"h5": save_cudnn}),
@@ -294,8 +311,12 @@ def draw(name: str, case: Case) -> tuple[keras.Model, Array, dict[str, Layer]]:
         # Names that Keras makes up count the layers made before.
         keras.utils.clear_session()
         model = case.build()
+        weights = [generator.uniform(-WEIGHT_RANGE, WEIGHT_RANGE, w.shape) for w in model.get_weights()]
         model.set_weights(
-            [generator.uniform(-WEIGHT_RANGE, WEIGHT_RANGE, w.shape) for w in model.get_weights()]
+            [
+                np.abs(values) if weight.name == "moving_variance" else values
+                for weight, values in zip(model.weights, weights, strict=True)
+            ]
         )
         inputs = generator.standard_normal((STEPS, INPUT)).astype(np.float32)
         layers = compute(model, inputs)
