@@ -83,6 +83,8 @@ def locate_stored_member(source: Source, member: ZipInfo) -> int | None:
     _check_readable(member)
     if member.compress_type != _STORED:
         return None
+    if member.header_offset < 0:
+        raise report_damage(f"member {quote(member.filename)} is not where the archive says")
     header = source.read(member.header_offset, _LOCAL_HEADER_BYTES)
     # The lengths of the name and the extra field may differ from those in the central directory.
     lengths = np.frombuffer(header, "<u2", 2, offset=26)

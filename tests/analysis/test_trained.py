@@ -219,7 +219,7 @@ def test_what_cannot_be_compared_is_refused(cells, options, words):
         compare(*given, **options)
 
 
-@pytest.mark.parametrize("name", ["absent.pt", "absent.npz::lstm", "refused/torch_script.pt"])
+@pytest.mark.parametrize("name", ["absent.pt", "absent.npz::lstm", "refused/onnx_external.onnx"])
 def test_a_file_that_cannot_be_read_is_refused_by_name(name):
     with pytest.raises(DataError, match=name.partition("::")[0]):
         compare(f"{FILES}/{name}")

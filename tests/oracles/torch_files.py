@@ -20,7 +20,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from safetensors.torch import save_file
-from shelf import STEPS, Layer, agree, is_generic_for_relu, keep, refuse, seed, walk
+from shelf import STEPS, Layer, agree, is_generic_for_relu, keep, seed, walk
 from torch import Tensor, nn
 from torch.autograd.functional import jacobian
 from torch.nn.utils import parametrizations, prune
@@ -367,16 +367,69 @@ def views(case: str) -> None:
 
 
 # ---------------------------------------------------------------------------------------------------
-# Files with code in them, or older than the zip format
+# Whole modules, programs, the form before torch 1.6, and weights in other forms than plain tensors
 
 
-def refused() -> None:
-    """Write what cannot be read without running what the file says."""
-    lstm, _ = draw("refused", lambda: nn.LSTM(INPUT, HIDDEN))
-    legacy = partial(torch.save, lstm.state_dict(), _use_new_zipfile_serialization=False)
-    refuse("torch_whole_module.pt", partial(torch.save, lstm))
-    refuse("torch_script.pt", lambda path: torch.jit.script(lstm).save(str(path)))
-    refuse("torch_legacy.pt", legacy)
+def whole(case: str, build: Callable[[], nn.Module]) -> None:
+    """Write a module whole, as the zip format has it."""
+    model, inputs = draw(case, build)
+    layers = trace_all(model, inputs)
+    keep(case, "torch", inputs=inputs, layers=layers, write={"pt": partial(torch.save, model)})
+
+
+def legacy(case: str) -> None:
+    """Write a state dict in the form before torch 1.6."""
+    model, inputs = draw(case, lambda: inside("encoder.gru", nn.GRU(INPUT, HIDDEN, num_layers=2)))
+    write = partial(torch.save, model.state_dict(), _use_new_zipfile_serialization=False)
+    keep(case, "torch", inputs=inputs, layers=trace_all(model, inputs), write={"pt": write})
+
+
+def program(case: str, script: Callable[[nn.Module, NDArray], torch.jit.ScriptModule]) -> None:
+    """Write a TorchScript program."""
+    model, inputs = draw(case, lambda: nn.RNN(INPUT, HIDDEN, nonlinearity="relu"))
+    write = {"pt": lambda path: script(model, inputs).save(str(path))}
+    keep(case, "torch", inputs=inputs, layers=trace_all(model, inputs), write=write)
+
+
+def converted(case: str, convert: Callable[[Tensor], Tensor], restore: Callable[[Tensor], Tensor]) -> None:
+    """Write a state dict whose matrices ``convert`` gave another form; ``restore`` gives what they are."""
+    model, inputs = draw(case, lambda: inside("encoder.lstm", nn.LSTM(INPUT, HIDDEN)))
+    state = {name: convert(value) if value.ndim == 2 else value for name, value in model.state_dict().items()}
+    model.load_state_dict(
+        {name: restore(value) if value.ndim == 2 else value for name, value in state.items()}
+    )
+    keep(
+        case,
+        "torch",
+        inputs=inputs,
+        layers=trace_all(model, inputs),
+        write={"pt": partial(torch.save, state)},
+    )
+
+
+def quantize_rows(value: Tensor) -> Tensor:
+    """Return a matrix with a scale and a zero point for each row."""
+    scales = value.double().abs().amax(dim=1) / 100
+    return torch.quantize_per_channel(value, scales, torch.arange(len(value)) % 5 - 2, 0, torch.qint8)
+
+
+def other_forms() -> None:
+    """Write everything that torch writes besides tensors in the zip format."""
+    whole(
+        "torch_module",
+        lambda: inside("encoder.lstm", nn.LSTM(INPUT, HIDDEN, num_layers=2, bidirectional=True)),
+    )
+    whole("torch_module_relu", lambda: nn.ModuleDict({"rnn": nn.RNN(INPUT, HIDDEN, nonlinearity="relu")}))
+    legacy("torch_legacy")
+    program("torch_script_relu", lambda model, _: torch.jit.script(model))
+    program(
+        "torch_trace_relu", lambda model, inputs: torch.jit.trace(model, torch.from_numpy(inputs).float())
+    )
+    quantize = partial(torch.quantize_per_tensor, scale=0.0137, zero_point=3, dtype=torch.qint8)
+    converted("torch_quantized", quantize, Tensor.dequantize)
+    converted("torch_quantized_rows", quantize_rows, Tensor.dequantize)
+    converted("torch_sparse", lambda value: (value * (value > 0)).to_sparse(), Tensor.to_dense)
+    converted("torch_sparse_rows", lambda value: (value * (value > 0)).to_sparse_csr(), Tensor.to_dense)
 
 
 def main() -> None:
@@ -387,7 +440,7 @@ def main() -> None:
     nested("torch_nested")
     compiled("torch_orig_mod")
     views("torch_views")
-    refused()
+    other_forms()
 
 
 if __name__ == "__main__":

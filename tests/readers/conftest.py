@@ -6,6 +6,7 @@ import pickle
 import tracemalloc
 import zipfile
 from contextlib import contextmanager
+from fractions import Fraction
 
 import h5py
 import numpy as np
@@ -72,6 +73,13 @@ WRITERS = {
 # Reader → the suffix of its files, if their content has no signature.
 SUFFIXES = {"onnx": ".onnx"}
 
+TORCH_VALUE = {
+    "a": checkpoints.tensor(strides=(1, 2)),
+    "b": [{"c": checkpoints.tensor((2,), (1,), 2)}, 1.5, None, checkpoints.Call("m", "C", 1)],
+    "m": checkpoints.module("torch.nn.modules.rnn.RNN", {"w": checkpoints.tensor()}, mode="RNN_TANH"),
+}
+TORCH_FILE = checkpoints.checkpoint(TORCH_VALUE, compression=zipfile.ZIP_DEFLATED)
+
 # Small files that use more features of a format than one matrix does.
 FEATURES = {
     "equinox": b"".join(
@@ -88,10 +96,6 @@ FEATURES = {
         }
     ),
     "safetensors": safetensors.numpy.save({"a": np.eye(2, dtype=np.float16), "b": np.arange(3)}),
-    "torch": checkpoints.checkpoint(
-        {"a": checkpoints.tensor(strides=(1, 2)), "b": [{"c": checkpoints.tensor((2,), (1,), 2)}, 1.5, None]},
-        compression=zipfile.ZIP_DEFLATED,
-    ),
     "hdf5": hdf5(
         {"layers/lstm/cell/vars/0": np.eye(4), "b": np.ones((2, 3)) * 1j, "i": np.arange(9)},
         config='{"layers": []}',
@@ -115,6 +119,22 @@ FEATURES = {
     "text": b"a;b\n1;2\n3+1j;4 # c\n",
 }
 
+# The other forms in which torch writes files.
+MORE_FORMS = {
+    "torch": [
+        TORCH_FILE,
+        checkpoints.legacy(TORCH_VALUE),
+        checkpoints.old({"a": np.eye(2), "b": np.ones(4)}, {"c": checkpoints.Call("m", "C")}),
+        checkpoints.checkpoint({"q": checkpoints.quantized(), "s": checkpoints.sparse()}),
+        checkpoints.program({"w": checkpoints.tensor()}),
+        checkpoints.zipped([("policy.pth", TORCH_FILE), ("data", b"{}")]),
+    ],
+    "pickle": [
+        pickle.dumps({"a": np.eye(2), "b": [np.ones(3, np.float32), Fraction(1, 2)]}, protocol)
+        for protocol in (2, 5)
+    ],
+}
+
 
 @pytest.fixture
 def writers():
@@ -127,7 +147,8 @@ def examples():
 
     def examples(kind):
         plain = WRITERS[kind](np.array([[0.5, -2.0], [1e-9, 4.0]]))
-        return [plain, FEATURES[kind]] if kind in FEATURES else [plain]
+        features = [FEATURES[kind]] if kind in FEATURES else []
+        return [plain, *features, *MORE_FORMS.get(kind, [])]
 
     return examples
 

@@ -218,8 +218,9 @@ def test_limit_must_be_a_number(limit, place, monkeypatch, check_refused):
     ("content", "words"),
     [
         (b"MATLAB 7.3 MAT-file, \0", ["-v7"]),
-        (b"\x80\x02}q\x00.", ["unpickling runs"]),
-        (b"\x80\x05\x95", ["unpickling runs"]),
+        (b"\x80\x02}q\x00.", ["no array of numbers", "nothing in it is run"]),
+        (b"\x80\x02cm\nC\n.", ["no array of numbers", "(m.C)"]),
+        (b"\x80\x05\x95", ["damaged"]),
         (b"\x1f\x8b\x08\x00", ["gzip"]),
         (b"\x00\x00\x00\x00binary", ["not a text file", f"gradflow reads: {', '.join(READERS)}"]),
     ],

@@ -28,8 +28,8 @@ from gradflow.readers.torch.tensors import (
 from gradflow.readers.torch.unpickler import PickleDict, PickleGlobal, PickleObject
 
 MAX_PICKLE_DEPTH = 100
-# A limit on the values visited per byte of the pickle: a tree without sharing has less than one.
-_VALUES_PER_BYTE = 4
+# A limit on the values visited per byte of the pickle: without sharing there is less than one.
+_VALUES_PER_BYTE = 2
 # A tuple with more parts is not spelled out when it is a key.
 _MAX_KEY_PARTS = 8
 # The characters of all names together may be this many, and as many more per byte of the pickle.
@@ -43,7 +43,7 @@ _DICT_CLASSES = ("collections.OrderedDict", "collections.defaultdict")
 _MODULE_GROUPS = ("_parameters", "_buffers", "_modules")
 # torch repeats the weights of a recurrent module in it.
 _REPEATING_ATTRIBUTE = "_flat_weights"
-# A parameter of which torch computes the attribute without the suffix: weight norm, spectral norm, pruning,
+# torch computes the attribute without the suffix from such parameters: weight norm, spectral norm, pruning,
 # weight drop.
 _SOURCE_SUFFIXES = ("_g", "_v", "_orig", "_raw")
 _NONLINEARITIES = {"RNN_RELU": "relu", "RNN_TANH": "tanh", "relu": "relu", "tanh": "tanh"}
