@@ -22,7 +22,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.linalg import expm
 
 from gradflow.cells.base import Array
 from gradflow.errors import DataError, UsageError
@@ -53,7 +52,7 @@ class ComputedWeight:
     Attributes
     ----------
     array : StoredArray
-        The weight. Its entries are computed when they are read.
+        The weight. Its entries are computed in float64 when they are read; its type is that of the parts.
     parts : tuple of StoredArray
         The arrays that the file has in its place.
     remark : str
@@ -161,8 +160,14 @@ def _make_weight(
     name: str, parts: Mapping[str, StoredArray], plan: _WeightPlan, replaced: bool
 ) -> ComputedWeight:
     stored = tuple(parts.values())
+    wide = any(part.dtype == "float64" for part in stored)
     array = StoredArray(
-        stored[0].source, name, plan.shape, "float64", plan.compute, metadata=stored[0].metadata
+        stored[0].source,
+        name,
+        plan.shape,
+        "float64" if wide else stored[0].dtype,
+        plan.compute,
+        metadata=stored[0].metadata,
     )
     listed = ", ".join(quote(part.name) for part in stored)
     remark = f"{quote(name)} is computed from {listed} ({plan.described})"
@@ -451,7 +456,9 @@ def _embed_skew(tall: Array) -> Array:
 
 
 def _map_exponential(tall: Array) -> Array:
-    return np.asarray(expm(_embed_skew(tall))[:, : tall.shape[1]])
+    # i A is Hermitian, so that A = V (−i Λ) Vᴴ with unitary V and real Λ.
+    values, vectors = np.linalg.eigh(1j * _embed_skew(tall))
+    return np.asarray(((vectors * np.exp(-1j * values)) @ vectors.conj().T).real[:, : tall.shape[1]])
 
 
 def _map_cayley(tall: Array) -> Array:

@@ -286,7 +286,7 @@ REPARAMETRIZATIONS: dict[str, Callable[[nn.Module, str], object]] = {
 
 def reparametrized(case: str, kind: type[nn.RNNBase], names: tuple[str, ...], **options: object) -> None:
     """Write the state dict of a module whose weights are computed from others."""
-    what = case.removeprefix("torch_")
+    what = case.removeprefix("reparametrized_")
     module, inputs = draw(case, lambda: kind(INPUT, HIDDEN, **options))
     torch.manual_seed(seed(case))
     for name in names:
@@ -307,24 +307,24 @@ def reparametrized(case: str, kind: type[nn.RNNBase], names: tuple[str, ...], **
 
 def write_reparametrized() -> None:
     """Write modules of every reparametrization, of weights of any shape, direction and level."""
-    reparametrized("torch_weight_norm", nn.LSTM, ("weight_hh_l0", "weight_ih_l0", "bias_hh_l0"))
+    reparametrized("reparametrized_weight_norm", nn.LSTM, ("weight_hh_l0", "weight_ih_l0", "bias_hh_l0"))
     reparametrized(
-        "torch_weight_norm_new",
+        "reparametrized_weight_norm_new",
         nn.GRU,
         ("weight_hh_l0_reverse", "weight_ih_l1"),
         num_layers=2,
         bidirectional=True,
     )
-    reparametrized("torch_weight_norm_dim", nn.LSTM, ("weight_ih_l0",))
-    reparametrized("torch_weight_norm_whole", nn.RNN, ("weight_hh_l0",))
-    reparametrized("torch_spectral_norm", nn.LSTM, ("weight_hh_l1", "weight_ih_l0"), num_layers=2)
-    reparametrized("torch_spectral_norm_new", nn.RNN, ("weight_hh_l0", "weight_ih_l0"))
-    reparametrized("torch_orthogonal", nn.RNN, ("weight_hh_l0", "weight_ih_l0"))
-    reparametrized("torch_orthogonal_cayley", nn.LSTM, ("weight_hh_l0", "weight_ih_l0"))
-    reparametrized("torch_orthogonal_householder", nn.GRU, ("weight_hh_l0",))
-    reparametrized("torch_pruned", nn.LSTM, ("weight_hh_l0", "bias_ih_l0"))
-    reparametrized("torch_weight_drop", nn.LSTM, ("weight_hh_l0",))
-    reparametrized("torch_weight_and_spectral_norm", nn.GRU, ("weight_hh_l0",))
+    reparametrized("reparametrized_weight_norm_dim", nn.LSTM, ("weight_ih_l0",))
+    reparametrized("reparametrized_weight_norm_whole", nn.RNN, ("weight_hh_l0",))
+    reparametrized("reparametrized_spectral_norm", nn.LSTM, ("weight_hh_l1", "weight_ih_l0"), num_layers=2)
+    reparametrized("reparametrized_spectral_norm_new", nn.RNN, ("weight_hh_l0", "weight_ih_l0"))
+    reparametrized("reparametrized_orthogonal", nn.RNN, ("weight_hh_l0", "weight_ih_l0"))
+    reparametrized("reparametrized_orthogonal_cayley", nn.LSTM, ("weight_hh_l0", "weight_ih_l0"))
+    reparametrized("reparametrized_orthogonal_householder", nn.GRU, ("weight_hh_l0",))
+    reparametrized("reparametrized_pruned", nn.LSTM, ("weight_hh_l0", "bias_ih_l0"))
+    reparametrized("reparametrized_weight_drop", nn.LSTM, ("weight_hh_l0",))
+    reparametrized("reparametrized_weight_and_spectral_norm", nn.GRU, ("weight_hh_l0",))
 
 
 def compiled(case: str) -> None:
