@@ -30,6 +30,13 @@ _ACTIVATION_EXPRESSIONS = {
     "thresholded_relu": "lambda z: keras.ops.where(z > {0!r}, z, 0.0)",
     "elu": "lambda z: keras.ops.elu(z, {0!r})",
     "erf": "keras.ops.erf",
+    "swish": "lambda z: z * keras.ops.sigmoid({0!r} * z)",
+    "selu": "lambda z: {1!r} * keras.ops.elu(z, {0!r})",
+    "celu": "lambda z: keras.ops.celu(z, {0!r})",
+    "clip": "lambda z: keras.ops.clip(z, {0!r}, {1!r})",
+    "squareplus": "lambda z: keras.ops.squareplus(z, {0!r})",
+    "gelu_tanh": "lambda z: keras.ops.gelu(z, approximate=True)",
+    "shrink": "lambda z: keras.ops.where(keras.ops.abs(z) > {0!r}, z - {1!r} * keras.ops.sign(z), 0.0)",
 }
 
 
