@@ -50,7 +50,8 @@ class ElementaryLayer:
     attributes : dict
         Its attributes.
     scope, given : GraphScope and str
-        The value that the recognized step receives.
+        The value that the recognized step multiplies: its input, or that of all steps if the attributes have
+        a layout.
     states : frozenset of str
         The values that are multiplied: the outputs of the layer in all steps but the last.
     remark : str
@@ -247,7 +248,7 @@ class _ChainFinder:
         if any(trace.obstacle or trace.inputs for trace in traces.values()):
             raise _Misfit
         biases, shifts = _list_biases(traces["h"], rows), _list_shifts(traces["h"])
-        for known_direction, runs in self._run_step(traces, input_matrix.shape[0], size, steps):
+        for known_direction, layout, runs in self._run_step(traces, input_matrix.shape[0], size, steps):
             direction = known_direction
             if not direction:
                 first, second = (each.input_product.input[0] for each in (step, follower))
@@ -257,6 +258,7 @@ class _ChainFinder:
                 if all(candidate.gives(own, made) for own, (_, made) in zip(products, runs, strict=True)):
                     weights = candidate.arrange(input_matrix, matrix)
                     attributes = {"hidden_size": size, "direction": direction, **candidate.attributes}
+                    attributes |= {} if layout is None else {"layout": layout}
                     return candidate.operator, weights, attributes
         raise _Misfit
 
@@ -287,11 +289,12 @@ class _ChainFinder:
 
     def _run_step(
         self, traces: Mapping[str, ValueTrace], inputs: int, size: int, steps: int
-    ) -> Iterator[tuple[str, list[tuple[dict[str, Matrix], dict[str, Matrix]]]]]:
+    ) -> Iterator[tuple[str, int | None, list[tuple[dict[str, Matrix], dict[str, Matrix]]]]]:
         """Yield random values of x, h and c, and the new values of h and c that the nodes make of them.
 
         The nodes may receive x of one step, (B, I), or cut it out of all steps, (T, B, I) or (B, T, I). Then
-        x is yielded for both directions. Otherwise the direction is not known here and left empty.
+        x is yielded for both directions, with the axis of the steps as ONNX's layout. Otherwise the direction
+        is not known here and left empty, and there is no layout.
         """
         draw = np.random.default_rng(0)
         for shape, axis in _list_input_shapes(traces["h"], inputs, steps):
@@ -308,7 +311,7 @@ class _ChainFinder:
             if any(value.shape != (count, size) for _, made in runs for value in made.values()):
                 continue
             if axis is None:
-                yield "", runs
+                yield "", None, runs
                 continue
             # The first of several products may be missing, as its state is zero.
             places = {"forward": 1 + shape[axis] - steps, "reverse": steps - 2}
@@ -317,6 +320,7 @@ class _ChainFinder:
                     inputs_at = [np.take(given["x"], place, axis) for given, _ in runs]
                     yield (
                         direction,
+                        axis,
                         [(given | {"x": x}, made) for x, (given, made) in zip(inputs_at, runs, strict=True)],
                     )
 
