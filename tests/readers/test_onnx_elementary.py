@@ -184,6 +184,48 @@ def test_layer_on_an_unrolled_layer_has_its_outputs(read):
     np.testing.assert_array_equal(networks["high0"].feed.compute({"low0": given}), given)
 
 
+def loop(step, gates, op):
+    """Return a model whose step is the body of a Scan, or of a Loop that cuts its inputs out itself."""
+    rows = gates * HIDDEN
+    graph = Graph(W=draw(INPUTS, rows), R=draw(HIDDEN, rows), b=draw(rows), d=draw(rows))
+    graph.constants |= {"Wt": draw(rows, INPUTS), "Rt": draw(rows, HIDDEN), "zero": np.zeros((2, HIDDEN))}
+    graph.constants |= {"steps": np.array(STEPS), "go": np.array(True)}
+    inner = Graph()
+    kinds = {"h": TensorProto.DOUBLE, "c": TensorProto.DOUBLE, "cut": TensorProto.DOUBLE}
+    if op == "Loop":
+        kinds = {
+            "i": TensorProto.INT64,
+            "on": TensorProto.BOOL,
+            "h": TensorProto.DOUBLE,
+            "c": TensorProto.DOUBLE,
+        }
+        inner.add("Gather", "x i", "cut", axis=0)
+        inner.add("Identity", "on", "still")
+    h, c = step(inner, 0, "cut", "h", "c")
+    outputs = ["still"] * (op == "Loop") + [h, c or inner.add("Identity", "c", "same")]
+    given = [helper.make_tensor_value_info(name, kind, None) for name, kind in kinds.items()]
+    shown = [helper.make_tensor_value_info(name, TensorProto.DOUBLE, None) for name in outputs]
+    body = helper.make_graph(inner.nodes, "body", given, shown)
+    if op == "Loop":
+        graph.add(op, "steps go zero zero", "last cell", body=body)
+    else:
+        graph.add(op, "zero zero x", "last cell", body=body, num_scan_inputs=1)
+    return graph.build("last", (STEPS, 2, INPUTS))
+
+
+@pytest.mark.parametrize("op", ["Loop", "Scan"])
+@pytest.mark.parametrize(("step", "gates"), [(step_lstm, 4), (step_gru, 3), (step_rnn, 1)])
+def test_step_in_the_body_of_a_loop_is_read(step, gates, op, read):
+    model, x = loop(step, gates, op), draw(STEPS, 2, INPUTS)
+    checkpoint = read(model)
+    (layer,) = checkpoint.layers
+    (h,) = reference.ReferenceEvaluator(model).run(None, {"x": x})
+    for k in range(2):
+        np.testing.assert_allclose(layer.cell.run(x[:, k])[-1, :HIDDEN], h[k], rtol=0, atol=1e-14)
+    feed = checkpoint.networks[0].feed
+    assert feed is None if op == "Scan" else "stands inside 'last'" in feed.reason
+
+
 def test_layer_on_computed_inputs_tells_so(read):
     def step(graph, k, x, h, c):
         return step_rnn(graph, k, graph.add("Sin", x, f"sin{k}"), h, c)

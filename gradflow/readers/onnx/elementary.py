@@ -145,10 +145,11 @@ class _ChainFinder:
                 chain.products.append(node)
                 chain.positions.append(position)
         for chain in groups.values():
-            if len(chain.products) > 1 and self._depends(chain):
+            looped = len(chain.products) == 1 and chain.get_operand(0) in scope.states
+            if looped or (len(chain.products) > 1 and self._depends(chain)):
                 matrix = _read_matrix(self.folder, scope, chain.products[0])
                 if matrix is not None:
-                    yield self._recognize(chain, matrix)
+                    yield self._recognize(chain, matrix, looped)
 
     def _depends(self, chain: _Chain) -> bool:
         """Return whether each of the first products depends on the product before."""
@@ -169,35 +170,58 @@ class _ChainFinder:
                 followers.update(filter(None, node.output))
         return followers
 
-    def _recognize(self, chain: _Chain, matrix: Matrix) -> ElementaryLayer:
+    def _recognize(self, chain: _Chain, matrix: Matrix, looped: bool) -> ElementaryLayer:
         scope, products = chain.scope, chain.products
         first, last = name_node(products[0]), name_node(products[-1])
         path = first.rpartition("/")[0]
         name = path if path.strip("./") else first
         what = f"the nodes {quote(first)} to {quote(last)} multiply {len(products)} states by one matrix"
+        form = "is unrolled"
+        if looped:
+            what = f"the node {quote(first)} multiplies the state of {quote(scope.label)} by a matrix"
+            form = "is written in elementary nodes"
         try:
-            if len(products) < _MIN_PRODUCTS:
+            if len(products) < _MIN_PRODUCTS and not looped:
                 raise _Misfit
-            step, follower = (self._walk_step(chain, k) for k in (1, 2))
+            if looped:
+                step, follower = self._walk_body(chain)
+            else:
+                step, follower = (self._walk_step(chain, k) for k in (1, 2))
             operator, weights, attributes = self._fit_cell(scope, step, follower, matrix, len(products))
         except (_Misfit, DataError):
             remark = (
-                f"left out: {what}, {matrix.shape}, as an unrolled recurrent layer does; its cell is not "
+                f"left out: {what}, {matrix.shape}, as a recurrent layer does; its cell is not "
                 "recognized, export it as an RNN, LSTM or GRU node"
             )
             return ElementaryLayer(name, "", {}, {}, scope, "", frozenset(), remark)
         remark = (
-            f"{quote(name.strip('./'))} is unrolled: {what}; a step of them gives the numbers of the "
-            f"{operator} to {CERTIFICATE_TOLERANCE:.0e}"
+            f"{quote(name.strip('./'))} {form}: {what}; a step gives the numbers of the {operator} to "
+            f" {CERTIFICATE_TOLERANCE:.0e}"
         )
         given, states = step.input_product.input[0], frozenset(product.input[0] for product in products)
+        if looped and given in scope.sequences and scope.outer is not None:
+            scope, given = scope.outer, scope.sequences[given]
+            attributes = {**attributes, "layout": 0}
         return ElementaryLayer(name, operator, weights, attributes, scope, given, states, remark)
 
     def _walk_step(self, chain: _Chain, k: int) -> _Step:
-        """Return the ends of the step between products k and k + 1, found backwards from its new state."""
-        scope = chain.scope
+        """Return the ends of the step between products k and k + 1."""
         old, new = self._mark_followers(chain, k - 1, k + 1), self._mark_followers(chain, k, k + 1)
-        hidden, new_hidden = chain.get_operand(k), chain.get_operand(k + 1)
+        return self._walk(chain.scope, chain.get_operand(k), chain.get_operand(k + 1), old, new)
+
+    def _walk_body(self, chain: _Chain) -> tuple[_Step, _Step]:
+        """Return the ends of the step in the body of a loop, and the names at the ends of the step after."""
+        states, hidden = chain.scope.states, chain.get_operand(0)
+        end = _Chain(chain.scope, chain.products * 2, [chain.positions[0], len(chain.scope.nodes)])
+        new = self._mark_followers(end, 0, 1)
+        step = self._walk(chain.scope, hidden, states[hidden], set(states), new)
+        return step, step._replace(carried=[states[name] for name in step.carried])
+
+    def _walk(self, scope: GraphScope, hidden: str, new_hidden: str, old: set[str], new: set[str]) -> _Step:
+        """Return the ends of a step, found backwards from its new state.
+
+        Values of ``old``, but not of ``new``, come from the step before.
+        """
         carried: list[str] = []
         products: dict[str, Any] = {}
         waiting, seen = [new_hidden], {hidden}
