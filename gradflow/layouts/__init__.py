@@ -101,11 +101,13 @@ LAYOUT_SIGNS = {
         feeds="gradflow.layouts.elmo",
         framework="ELMo (AllenNLP, bilm-tf): LSTMs with projection and clipping",
         array_names="`forward_layer_0/input_linearity/weight`, `RNN_0/RNN/MultiRNNCell/Cell0/LSTMCell/W_0`",
+        containers=("torch", "hdf5", "tensorflow"),
     ),
     "rate": LayoutSigns(
         ("h2h", "W_rec"),
         framework="neurogym, PsychRNN: rate networks",
         array_names="`input2h.weight`, `h2h.weight`; `W_in`, `W_rec`, `b_rec`",
+        containers=("torch", "npz"),
     ),
 }
 

@@ -33,6 +33,7 @@ _MAX_TRACED_INPUTS, _MAX_TRIED_SIZES, _MAX_ATTEMPTS = 3, 8, 500
 _MAX_GUESSED_SIZE = 10_000  # steps or sequences to which a graph may be fixed without stating it
 _PROBE_TOLERANCE = 1e-9
 _WIDEST_ENTRY_BYTES = 16
+_DRAW_WORK = 60  # of each random number, in multiplications
 _FIXED_GRAPH = "its graph is fixed to"
 # Operators that compute nothing which people would call a layer.
 _PLUMBING_OPERATORS = {
@@ -195,6 +196,8 @@ class GraphComputation:
 
 def _take_piece(sequences: Array, first: int, group: int, start: int, chunk: int) -> Array:
     """Return a piece of ``group`` sequences and ``chunk`` steps; the last ones are repeated at the end."""
+    if (group, chunk) == sequences.shape[:2]:
+        return sequences
     rows = np.minimum(np.arange(first, first + group), len(sequences) - 1)
     steps = np.minimum(np.arange(start, start + chunk), sequences.shape[1] - 1)
     return sequences[rows][:, steps]
@@ -217,8 +220,10 @@ class OutputItself:
 def find_feeds(arrays: NamedArrays, paths: Sequence[str]) -> dict[str, Feed | UnknownFeed]:
     """Return what feeds the recurrent nodes at ``paths``; no entry for those that read the model's input."""
     nodes = group_nodes(arrays)
-    finder = _FeedFinder(nodes, find_calls(nodes), set(paths))
-    feeds = {path: feed for path in paths if (feed := finder.find(path)) is not None}
+    # Arrays W and R without a node say nothing about a graph.
+    known = [path for path in paths if path in nodes]
+    finder = _FeedFinder(nodes, find_calls(nodes), set(known))
+    feeds = {path: feed for path in known if (feed := finder.find(path)) is not None}
     circular = _find_circles(feeds)
     return {
         path: UnknownFeed(f"{quote(path)} feeds itself in the graph") if path in circular else feed
@@ -288,6 +293,8 @@ class _FeedFinder:
         several = f"the model has several inputs, {', '.join(map(quote, self._used_inputs))}"
         if len(used) > 1:
             raise DataError(several)
+        if not layers and not trace.steps:
+            return None
         computation, direct = self._find_axes(path, trace, layers)
         if direct:
             return None
@@ -356,13 +363,14 @@ class _FeedFinder:
             sizes[MODEL_INPUT] = used[0]
         widths = [*sizes.values(), *(wire.features for wire in computation.inputs)]
         if count * steps * max(widths) > _MAX_PROBE_ENTRIES:
-            raise DataError(f"{_FIXED_GRAPH} {count} sequences of {steps} steps, which is too much to follow")
+            raise DataError(f"{count} of its sequences of {steps} steps are too much to follow")
 
         def draw_outputs(count: int, steps: int) -> dict[str, Array]:
+            self.budget.bytes = _MAX_PROBE_BYTES
+            self.budget.spend(0, _DRAW_WORK * count * steps * sum(widths))
             return {name: draw.standard_normal((count, steps, size)) for name, size in sizes.items()}
 
         outputs = draw_outputs(count, steps)
-
         stored = sum(prod(constant.shape) for constant in computation.trace.constants.values())
 
         def run(changed: Mapping[str, Array]) -> Array:
@@ -370,6 +378,8 @@ class _FeedFinder:
             return computation.compute(changed, self.budget)
 
         plain = run(outputs)
+        if not np.isfinite(plain).all():
+            raise DataError("its graph makes numbers that are not finite")
         if not (computation.sequences and computation.steps):
             # What seems free may be fixed to just these sizes.
             run(draw_outputs(count + (not computation.sequences), steps + (not computation.steps)))
@@ -408,14 +418,8 @@ def _find_path(name: str) -> str:
 
 
 def _agree(one: Array, other: Array) -> bool:
-    return one.shape == other.shape and bool(
-        np.allclose(
-            one,
-            other,
-            rtol=_PROBE_TOLERANCE,
-            atol=_PROBE_TOLERANCE * max(1.0, float(np.abs(other).max(initial=0.0))),
-        )
-    )
+    scale = max(1.0, float(np.abs(other).max(initial=0.0)))
+    return one.shape == other.shape and bool(np.all(np.abs(one - other) <= _PROBE_TOLERANCE * scale))
 
 
 def _list_axes(given: GraphInput) -> Sequence[str]:

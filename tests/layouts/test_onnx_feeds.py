@@ -1,6 +1,7 @@
 """What an ONNX graph feeds its recurrent nodes: the values of ONNX's own evaluator, or the reason why not."""
 
 import pickle
+from random import Random
 
 import numpy as np
 import onnx
@@ -8,6 +9,7 @@ import pytest
 from onnx import TensorProto, helper, numpy_helper, reference
 
 from gradflow import load
+from gradflow.errors import GradflowError
 from gradflow.layouts.feeds import MODEL_INPUT, Feed, UnknownFeed
 
 HIDDEN, INPUTS = 4, 3
@@ -423,3 +425,67 @@ def test_unread_recurrent_nodes_are_told(read):
     assert [("AttnLSTM 'attentive'" in told, "GRU 'open', whose W" in told) for told in remarks] == [
         (True, False), (False, True)
     ]  # fmt: skip
+
+
+# Damaged graphs
+
+HOSTILE_NUMBERS = (-(2**63), 2**63 - 1, -1, 0, 2**31, 7)
+
+
+def mutate(model, generator):
+    """Return a copy with an input, operator, attribute, constant or size changed."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    node = generator.choice(copy.graph.node)
+    constant = generator.choice(
+        [tensor for tensor in copy.graph.initializer if tensor.data_type == TensorProto.INT64]
+    )
+    names = [name for each in copy.graph.node for name in (*each.input, *each.output)]
+    match generator.randrange(6):
+        case 0:
+            node.input[generator.randrange(len(node.input))] = generator.choice(names)
+        case 1:
+            node.op_type = generator.choice(
+                ("Expand", "Tile", "Range", "Reshape", "MatMul", "Split", "Gather", "Pow")
+            )
+        case 2:
+            numbers = numpy_helper.to_array(constant).copy()
+            numbers.flat[generator.randrange(numbers.size)] = generator.choice(HOSTILE_NUMBERS)
+            constant.raw_data = numbers.tobytes()
+        case 3:
+            copy.graph.input[0].type.tensor_type.shape.dim[generator.randrange(3)].dim_value = (
+                2 ** generator.randrange(62)
+            )
+        case 4:
+            node.output[0] = generator.choice(names)
+        case _:
+            for attribute in node.attribute:
+                attribute.i = generator.choice(HOSTILE_NUMBERS)
+    return copy
+
+
+@pytest.mark.parametrize("way", BETWEEN)
+def test_damaged_graph_has_a_feed_or_a_reason(way, read, monkeypatch):
+    monkeypatch.setenv("GRADFLOW_MAX_BYTES", "2000000")
+    nodes, features = BETWEEN[way]
+    parts = [recurrent("LSTM", "x", "y"), squeeze("y", "h"), *nodes, recurrent("GRU", "u", "z", features)]
+    model = build(parts, [None, None, INPUTS], ["z"], AXIS | CONSTANTS)
+    generator, feeds, refusals = Random(f"mutations of {way}"), [], []
+    for _ in range(20):
+        try:
+            networks, _ = read(mutate(model, generator))
+        except GradflowError as error:
+            networks, refusals = {}, [*refusals, str(error)]
+        for network in networks.values():
+            feeds.append(network.feed)
+            if isinstance(network.feed, UnknownFeed):
+                assert network.feed.reason.isprintable()
+            elif network.feed is not None:
+                sizes = {
+                    name: networks[name].layers[0].cell.output_size for name in network.feed.sources if name
+                }
+                sizes |= {MODEL_INPUT: network.feed.input_size}
+                given = {name: draw(2, 5, sizes[name]) for name in network.feed.sources}
+                assert network.feed.compute(given).shape == (2, 5, network.levels[0][0].cell.input_size)
+    assert {type(feed) for feed in feeds} >= {Feed, UnknownFeed}
+    assert "".join(refusals).isprintable()

@@ -1,1 +1,1 @@
-"""ONNX: `onnx` lists the arrays, `scopes` the graphs, `constants` the tensors; `folding` computes weights."""
+"""ONNX: `onnx` lists the arrays of a model, from its scopes, constants, recurrent nodes and elementary layers."""

@@ -27,6 +27,8 @@ Matrix = NDArray[np.float64]
 CERTIFICATE_TOLERANCE = 1e-12
 _CERTIFICATE_DRAWS = 3
 _MIN_PRODUCTS = 4  # Two whole steps must stand between them.
+_FORGET_GATE = 2  # in ONNX's order i, o, f, c
+_MAX_NUMBERED_ENTRIES = 1_000_000
 _GATES = {"RNN": 1, "GRU": 3, "LSTM": 4}
 _MAX_STEP_NODES, _MAX_BIASES, _MAX_STEPS, _MAX_SEQUENCES = 500, 4, 10_000, 64
 _MAX_VISITS = 3_000_000  # nodes passed to find what depends on what
@@ -48,7 +50,8 @@ class ElementaryLayer:
     attributes : dict
         Its attributes.
     scope, given : GraphScope and str
-        The value that the recognized step receives.
+        The value that the recognized step multiplies: its input, or that of all steps if the attributes have
+        a layout.
     states : frozenset of str
         The values that are multiplied: the outputs of the layer in all steps but the last.
     remark : str
@@ -142,10 +145,11 @@ class _ChainFinder:
                 chain.products.append(node)
                 chain.positions.append(position)
         for chain in groups.values():
-            if len(chain.products) > 1 and self._depends(chain):
+            looped = len(chain.products) == 1 and chain.get_operand(0) in scope.states
+            if looped or (len(chain.products) > 1 and self._depends(chain)):
                 matrix = _read_matrix(self.folder, scope, chain.products[0])
                 if matrix is not None:
-                    yield self._recognize(chain, matrix)
+                    yield self._recognize(chain, matrix, looped)
 
     def _depends(self, chain: _Chain) -> bool:
         """Return whether each of the first products depends on the product before."""
@@ -166,35 +170,58 @@ class _ChainFinder:
                 followers.update(filter(None, node.output))
         return followers
 
-    def _recognize(self, chain: _Chain, matrix: Matrix) -> ElementaryLayer:
+    def _recognize(self, chain: _Chain, matrix: Matrix, looped: bool) -> ElementaryLayer:
         scope, products = chain.scope, chain.products
         first, last = name_node(products[0]), name_node(products[-1])
         path = first.rpartition("/")[0]
         name = path if path.strip("./") else first
         what = f"the nodes {quote(first)} to {quote(last)} multiply {len(products)} states by one matrix"
+        form = "is unrolled"
+        if looped:
+            what = f"the node {quote(first)} multiplies the state of {quote(scope.label)} by a matrix"
+            form = "is written in elementary nodes"
         try:
-            if len(products) < _MIN_PRODUCTS:
+            if len(products) < _MIN_PRODUCTS and not looped:
                 raise _Misfit
-            step, follower = (self._walk_step(chain, k) for k in (1, 2))
+            if looped:
+                step, follower = self._walk_body(chain)
+            else:
+                step, follower = (self._walk_step(chain, k) for k in (1, 2))
             operator, weights, attributes = self._fit_cell(scope, step, follower, matrix, len(products))
         except (_Misfit, DataError):
             remark = (
-                f"left out: {what}, {matrix.shape}, as an unrolled recurrent layer does; its cell is not "
+                f"left out: {what}, {matrix.shape}, as a recurrent layer does; its cell is not "
                 "recognized, export it as an RNN, LSTM or GRU node"
             )
             return ElementaryLayer(name, "", {}, {}, scope, "", frozenset(), remark)
         remark = (
-            f"{quote(name.strip('./'))} is unrolled: {what}; a step of them gives the numbers of the "
-            f"{operator} to {CERTIFICATE_TOLERANCE:.0e}"
+            f"{quote(name.strip('./'))} {form}: {what}; a step gives the numbers of the {operator} to "
+            f" {CERTIFICATE_TOLERANCE:.0e}"
         )
         given, states = step.input_product.input[0], frozenset(product.input[0] for product in products)
+        if looped and given in scope.sequences and scope.outer is not None:
+            scope, given = scope.outer, scope.sequences[given]
+            attributes = {**attributes, "layout": 0}
         return ElementaryLayer(name, operator, weights, attributes, scope, given, states, remark)
 
     def _walk_step(self, chain: _Chain, k: int) -> _Step:
-        """Return the ends of the step between products k and k + 1, found backwards from its new state."""
-        scope = chain.scope
+        """Return the ends of the step between products k and k + 1."""
         old, new = self._mark_followers(chain, k - 1, k + 1), self._mark_followers(chain, k, k + 1)
-        hidden, new_hidden = chain.get_operand(k), chain.get_operand(k + 1)
+        return self._walk(chain.scope, chain.get_operand(k), chain.get_operand(k + 1), old, new)
+
+    def _walk_body(self, chain: _Chain) -> tuple[_Step, _Step]:
+        """Return the ends of the step in the body of a loop, and the names at the ends of the step after."""
+        states, hidden = chain.scope.states, chain.get_operand(0)
+        end = _Chain(chain.scope, chain.products * 2, [chain.positions[0], len(chain.scope.nodes)])
+        new = self._mark_followers(end, 0, 1)
+        step = self._walk(chain.scope, hidden, states[hidden], set(states), new)
+        return step, step._replace(carried=[states[name] for name in step.carried])
+
+    def _walk(self, scope: GraphScope, hidden: str, new_hidden: str, old: set[str], new: set[str]) -> _Step:
+        """Return the ends of a step, found backwards from its new state.
+
+        Values of ``old``, but not of ``new``, come from the step before.
+        """
         carried: list[str] = []
         products: dict[str, Any] = {}
         waiting, seen = [new_hidden], {hidden}
@@ -233,6 +260,8 @@ class _ChainFinder:
             raise _Misfit
         if len(step.carried) != len(follower.carried) or len(step.carried) > 1:
             raise _Misfit
+        if len({self.folder.identify(scope, each.input_product.input[1]) for each in (step, follower)}) > 1:
+            raise _Misfit
         roles = {"h": step.hidden, "x": step.input_product.input[0]}
         results = {"h": step.new_hidden}
         if step.carried:
@@ -242,22 +271,54 @@ class _ChainFinder:
         traces = {role: tracer.trace(scope, name) for role, name in results.items()}
         if any(trace.obstacle or trace.inputs for trace in traces.values()):
             raise _Misfit
-        biases = _list_biases(traces["h"], rows)
-        for runs in self._run_step(traces, input_matrix.shape[0], size, steps):
+        biases, shifts = _list_biases(traces["h"], rows), _list_shifts(traces["h"])
+        for known_direction, layout, runs in self._run_step(traces, input_matrix.shape[0], size, steps):
+            direction = known_direction
+            if not direction:
+                first, second = (each.input_product.input[0] for each in (step, follower))
+                direction = self._find_direction(scope, first, second, steps)
             products = [_StepProducts.multiply(given, input_matrix, matrix) for given, _ in runs]
-            for candidate in _list_candidates(bool(step.carried), rows // size, rows, biases):
+            for candidate in _list_candidates(bool(step.carried), rows // size, rows, biases, shifts):
                 if all(candidate.gives(own, made) for own, (_, made) in zip(products, runs, strict=True)):
                     weights = candidate.arrange(input_matrix, matrix)
-                    return candidate.operator, weights, {"hidden_size": size, **candidate.attributes}
+                    attributes = {"hidden_size": size, "direction": direction, **candidate.attributes}
+                    attributes |= {} if layout is None else {"layout": layout}
+                    return candidate.operator, weights, attributes
         raise _Misfit
+
+    def _find_direction(self, scope: GraphScope, first: str, second: str, steps: int) -> str:
+        """Return in which direction two values, one after the other, are cut out of the model's input.
+
+        The input is filled with the numbers of its entries. The direction is forward if it cannot be told.
+        """
+        tracer = ValueTracer(self.folder, {}, self.graph)
+        places = []
+        for trace in (tracer.trace(scope, first), tracer.trace(scope, second)):
+            shape = trace.inputs[0].shape if len(trace.inputs) == 1 else None
+            if trace.obstacle or shape is None:
+                return "forward"
+            sizes = tuple(size or steps + 1 for size in shape)
+            if np.prod(sizes, dtype=float) > _MAX_NUMBERED_ENTRIES:
+                return "forward"
+            numbered = np.arange(np.prod(sizes), dtype=np.float64).reshape(sizes)
+            self.budget.bytes = _MAX_STEP_BYTES
+            try:
+                made = trace.evaluate({trace.inputs[0].value: numbered}, self.budget)
+            except DataError:
+                return "forward"
+            if made.size == 0 or not 0 <= made.flat[0] < numbered.size:
+                return "forward"
+            places.append(int(made.flat[0]))
+        return "reverse" if places[1] < places[0] else "forward"
 
     def _run_step(
         self, traces: Mapping[str, ValueTrace], inputs: int, size: int, steps: int
-    ) -> Iterator[list[tuple[dict[str, Matrix], dict[str, Matrix]]]]:
+    ) -> Iterator[tuple[str, int | None, list[tuple[dict[str, Matrix], dict[str, Matrix]]]]]:
         """Yield random values of x, h and c, and the new values of h and c that the nodes make of them.
 
         The nodes may receive x of one step, (B, I), or cut it out of all steps, (T, B, I) or (B, T, I). Then
-        each of the steps where it may stand is yielded.
+        x is yielded for both directions, with the axis of the steps as ONNX's layout. Otherwise the direction
+        is not known here and left empty, and there is no layout.
         """
         draw = np.random.default_rng(0)
         for shape, axis in _list_input_shapes(traces["h"], inputs, steps):
@@ -274,11 +335,18 @@ class _ChainFinder:
             if any(value.shape != (count, size) for _, made in runs for value in made.values()):
                 continue
             if axis is None:
-                yield runs
-            else:
-                length = shape[axis]
-                for place in sorted({1, 2, length - 2, length - 3} & set(range(length))):
-                    yield [(given | {"x": np.take(given["x"], place, axis)}, made) for given, made in runs]
+                yield "", None, runs
+                continue
+            # The first of several products may be missing, as its state is zero.
+            places = {"forward": 1 + shape[axis] - steps, "reverse": steps - 2}
+            if places["forward"] != places["reverse"]:
+                for direction, place in places.items():
+                    inputs_at = [np.take(given["x"], place, axis) for given, _ in runs]
+                    yield (
+                        direction,
+                        axis,
+                        [(given | {"x": x}, made) for x, (given, made) in zip(inputs_at, runs, strict=True)],
+                    )
 
     def _evaluate(self, trace: ValueTrace, given: Mapping[str, Matrix]) -> Matrix:
         self.budget.bytes = _MAX_STEP_BYTES
@@ -292,8 +360,8 @@ def _list_input_shapes(
     yield (2, inputs), None
     yield (1, inputs), None  # Some graphs are fixed to one sequence.
     lengths = {length for shape in trace.stated_shapes for length in shape[:2] if length}
-    for length in sorted(lengths | {steps, steps + 1}):
-        if length <= _MAX_STEPS and length >= steps:
+    for length in sorted(lengths & {steps, steps + 1}):
+        if length <= _MAX_STEPS:
             for count in sorted({1, 2} | {count for count in lengths if count <= _MAX_SEQUENCES}):
                 yield (length, count, inputs), 0
                 yield (count, length, inputs), 1
@@ -316,6 +384,15 @@ def _list_biases(trace: ValueTrace, rows: int) -> list[Matrix]:
     if len(found) > _MAX_BIASES:
         raise _Misfit
     return found
+
+
+def _list_shifts(trace: ValueTrace) -> list[float]:
+    """Return single numbers among the constants, such as a forget bias that the graph adds."""
+    found = {0.0}
+    for constant in trace.constants.values():
+        if constant.dtype.startswith("float") and np.prod(constant.shape) == 1:
+            found.add(float(constant.decode(constant.load()).reshape(())))
+    return sorted(found, key=abs)[:_MAX_BIASES]
 
 
 @dataclass(frozen=True, eq=False)
@@ -399,14 +476,19 @@ class _CellCandidate:
 
 
 def _list_candidates(
-    carries: bool, gates: int, rows: int, biases: Sequence[Matrix]
+    carries: bool, gates: int, rows: int, biases: Sequence[Matrix], shifts: Sequence[float]
 ) -> Iterator[_CellCandidate]:
-    """Yield cells in every order of their gates, and with every place of their biases that matters."""
+    """Yield cells in every order of their gates, and with every place of their biases that matters.
+
+    ``shifts`` are numbers that may be added to the forget gate.
+    """
     nothing = np.zeros(rows)
     total = np.sum([nothing, *biases], axis=0)
     if carries and gates == _GATES["LSTM"]:
-        for order in permutations(range(gates)):
-            yield _CellCandidate("LSTM", {}, order, total, nothing)
+        for shift, order in product(shifts, permutations(range(gates))):
+            bias = total.reshape(gates, -1).copy()
+            bias[order[_FORGET_GATE]] += shift
+            yield _CellCandidate("LSTM", {}, order, bias.ravel(), nothing)
     elif not carries and gates == _GATES["GRU"]:
         for order, inside in product(permutations(range(gates)), product((False, True), repeat=len(biases))):
             inner = np.sum(

@@ -103,7 +103,7 @@ def _list_arrays(source: str, model: Any, scopes: list[GraphScope]) -> FileConte
             initial_state="",
             initial_layers=False,
             remarks=(layer.remark,),
-            unrolled=True,
+            unrolled="layout" not in layer.attributes,
             below=layers_of_states.get((layer.scope, layer.given), ""),
         )
         for part, constant in layer.weights.items():

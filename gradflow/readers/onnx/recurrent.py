@@ -78,7 +78,7 @@ class RecurrentPlace:
     remarks : tuple of str
         What was done to the node, for people.
     unrolled : bool
-        Whether it stands for elementary nodes. The trace is that of the input of one step.
+        Whether it stands for elementary nodes that receive each step alone. The trace is that of one step.
     below : str
         The layer whose outputs an unrolled layer receives unchanged; empty if there is none.
     """

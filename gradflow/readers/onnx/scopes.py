@@ -15,6 +15,7 @@ from gradflow.readers.onnx.constants import OnnxConstant, list_constants
 MAX_GRAPH_DEPTH = 50
 MAX_GRAPH_NODES = 1_000_000
 MAX_PASSED_VALUES = 1000
+_SCAN_OPSET = 9  # before, Scan had an axis of sequences
 DEFAULT_DOMAINS = ("", "ai.onnx")
 # AttributeProto.AttributeType → the field that holds the value, for numbers and text.
 ATTRIBUTE_FIELDS = {1: "f", 2: "i", 3: "s", 6: "floats", 7: "ints", 8: "strings"}
@@ -66,6 +67,10 @@ class GraphScope:
         For every other name, the node that computes it.
     returned : dict of str to (GraphScope, str)
         For every output of a function call, the body of the function and the name there.
+    states : dict of str to str
+        For the body of a ``Loop`` or ``Scan``, each state that it is given, and the state that it returns.
+    sequences : dict of str to str
+        For the body of a ``Scan``, each value that it is given step by step, and the sequence around it.
     folder : Path or None
         The folder of the model's file.
     branches : tuple of (object, str)
@@ -82,6 +87,8 @@ class GraphScope:
     constants: dict[str, OnnxConstant] = field(default_factory=dict)
     makers: dict[str, Any] = field(default_factory=dict)
     returned: dict[str, "tuple[GraphScope, str]"] = field(default_factory=dict)
+    states: dict[str, str] = field(default_factory=dict)
+    sequences: dict[str, str] = field(default_factory=dict)
     folder: Path | None = None
     branches: tuple[tuple[Any, str], ...] = ()
 
@@ -205,6 +212,8 @@ def _list_bodies(
             body.folder, body.branches = scope.folder, scope.branches
             if node.op_type == "If":
                 body.branches += (((scope, name_node(node)), attribute.name),)
+            if node.domain in DEFAULT_DOMAINS:
+                _pair_states(body, node, graph)
             body.fill(graph.initializer)
             yield body
     function = functions.get((node.domain, node.op_type))
@@ -222,6 +231,22 @@ def _list_bodies(
             if actual
         )
         yield body
+
+
+def _pair_states(body: GraphScope, node: Any, graph: Any) -> None:
+    """Fill ``states`` of the body of a ``Loop`` or ``Scan``, and ``sequences`` if their steps come first."""
+    given, returned = _list_names(graph.input), _list_names(graph.output)
+    if node.op_type == "Loop":  # given: iteration, condition, states; returned: condition, states, sequences
+        body.states = dict(zip(given[2:], returned[1:], strict=False))
+    elif node.op_type == "Scan":
+        attributes = read_attributes(node.attribute)
+        count = int(attributes.get("num_scan_inputs", 0))
+        body.states = dict(zip(given[: len(given) - count], returned, strict=False))
+        plain = not any(attributes.get("scan_input_axes", ())) and not any(
+            attributes.get("scan_input_directions", ())
+        )
+        if plain and body.opset >= _SCAN_OPSET and 0 < count <= len(given):
+            body.sequences = dict(zip(given[-count:], node.input[-count:], strict=False))
 
 
 def _list_names(values: Any) -> list[str]:

@@ -345,8 +345,7 @@ class _TraceWalk:
             self._check_node(place)
             waiting.append((place, True))
             waiting += [(self._resolve(place.scope, given), False) for given in place.maker.input if given]
-        if end.maker is None:
-            self._use_input(end, "the layer")
+        self._use_input(end, "the layer")
         return self._names[end.scope, end.name]
 
     def _resolve(self, scope: GraphScope, name: str) -> ValuePlace:
@@ -409,7 +408,7 @@ class _TraceWalk:
         label = describe_node(node)
         given = [self._resolve(scope, name) if name else None for name in node.input]
         for source in given:
-            if source is not None and source.maker is None and node.op_type not in ("Shape", "Size"):
+            if source is not None and node.op_type not in ("Shape", "Size"):
                 self._use_input(source, label)
         plain = type(node)(op_type=node.op_type)
         plain.input.extend(self._names[source.scope, source.name] if source else "" for source in given)
@@ -444,6 +443,9 @@ class _TraceWalk:
         )
 
     def _use_input(self, place: ValuePlace, user: str) -> None:
+        """Note that more than the shape of a value is used, if it is an input of the model."""
+        if place.maker is not None or (place.scope, place.name) in self._tracer.layers:
+            return
         self.shaped.discard(place.name)
         if not self._tracer.is_float(place.name):
             kind = self._tracer.get_type(place.name)
