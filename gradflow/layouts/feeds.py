@@ -16,6 +16,8 @@ class FeedComputation(Protocol):
     def __call__(self, outputs: Mapping[str, Array]) -> Array:
         """Return the inputs of the network, (batch, T, features), from the sequences of its sources.
 
+        It raises a `DataError` with a clause that says why if they cannot be computed.
+
         ``outputs`` has all steps of each source's output, (batch, T, size), in the order of its inputs. A
         network with two directions gives both side by side, forward first.
         """

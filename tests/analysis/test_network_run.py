@@ -9,7 +9,7 @@ from gradflow import from_state_dict, inspect
 from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.network_run import NetworkFeeder, run_network
 from gradflow.cells.rnn import RNN
-from gradflow.errors import UsageError
+from gradflow.errors import DataError, UsageError
 from gradflow.layouts.checkpoint import Checkpoint
 from gradflow.layouts.feeds import MODEL_INPUT, Feed, UnknownFeed
 from gradflow.layouts.network import Network, NetworkLayer, sort_networks
@@ -140,6 +140,10 @@ def shorten(outputs):
     return outputs["a"][:, 1:]
 
 
+def refuse(outputs):
+    raise DataError("a mask hides steps")
+
+
 def fed_by(*feeds):
     """Networks a, b, ... of one unit, each with a feed."""
     return Checkpoint(
@@ -171,6 +175,7 @@ def test_layers_above_the_input_of_the_model_are_computed():
     [
         (UnknownFeed("Lambda between is code"), "Lambda between is code"),
         (Feed(("c",), double), "it receives the output of c, which is not at hand"),
+        (Feed(("a",), refuse), "a mask hides steps"),
         (Feed(("a",), shorten), r"the layers below give inputs of shape (2, 5, 1), not (2, 6, 1)"),
         (Feed(("b",), double), "its inputs depend on its own output, or on too many networks"),
         (Feed((MODEL_INPUT,), double, (), 7), "the input has 1 features and the model takes 7"),

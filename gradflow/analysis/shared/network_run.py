@@ -9,6 +9,7 @@ import numpy as np
 from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.trajectory import Trajectory, follow
 from gradflow.cells.base import Array
+from gradflow.errors import DataError
 from gradflow.layouts.checkpoint import Checkpoint
 from gradflow.layouts.feeds import MODEL_INPUT, Feed, UnknownFeed
 from gradflow.layouts.network import Network, NetworkLayer
@@ -186,8 +187,11 @@ class NetworkFeeder:
         if reason:
             return None, reason
         outputs = {source: given.values for source, given in sources.items()}
-        with np.errstate(all="ignore"):
-            values = np.asarray(feed.compute(outputs), float)
+        try:
+            with np.errstate(all="ignore"):
+                values = np.asarray(feed.compute(outputs), float)
+        except DataError as error:
+            return None, str(error)
         expected = (*next(iter(outputs.values())).shape[:2], network.levels[0][0].cell.input_size)
         if values.shape != expected:
             return None, f"the layers below give inputs of shape {values.shape}, not {expected}"
