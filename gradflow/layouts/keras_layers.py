@@ -313,7 +313,7 @@ def _mask(layer: CalledLayer, inputs: Sequence[Symbol]) -> Symbol:
 
 
 def _read_tokens(layer: CalledLayer, inputs: Sequence[Symbol]) -> Symbol:  # noqa: ARG001 - as all rules
-    raise DataError(f"the model's input are tokens; {layer.label} makes vectors of them")
+    raise DataError(f"the model's input are tokens, of which {layer.label} makes vectors")
 
 
 LayerRule = Callable[[CalledLayer, Sequence[Symbol]], Symbol]

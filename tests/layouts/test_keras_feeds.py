@@ -218,7 +218,7 @@ UNKNOWN = {
     "Lambda": (layer("Lambda", "mine"), r"layer 'mine' \(Lambda\)"),
     "own class": (layer("Custom>Gate", "gate"), r"layer 'gate' \(Custom>Gate\)"),
     "own class of a known name": (({**layer("Dense", "d")[0], "registered_name": "my>Dense"}, {}), "'d'"),
-    "tokens": (layer("Embedding", "words"), "the model's input are tokens; layer 'words'"),
+    "tokens": (layer("Embedding", "words"), "the model's input are tokens, of which layer 'words'"),
     "flattened": (layer("Flatten", "flat"), "layer 'flat' .* joins the steps"),
     "pooled": (layer("MaxPooling1D", "pool"), "layer 'pool' .* changes the number of steps"),
     "transposed": (layer("Permute", "turn", dims=[2, 1]), "layer 'turn' .* rearranges the steps"),
