@@ -176,6 +176,7 @@ def test_json_exits_0_strict_with_params_and_tables_whatever_the_numbers(cli, od
         "assume",
         "units",
         "diff",
+        "match",
         "advice",
     }
     assert found["params"]["files"] == [str(odd / name)]
