@@ -84,6 +84,10 @@ REFUSED = {
     "table-not-asked-for": (("inspect", LSTM, "--table", "units"), 2, ["--units"]),
     "table-of-two-files": (("inspect", LSTM, "--table", "changes"), 2, ["--diff"]),
     "table-of-several-files": (("inspect", LSTM, "--table", "files"), 2, ["several"]),
+    "match-without-equals": (("inspect", "--diff", LSTM, GRU, "--match", "a"), 2, ["'a'", "BEFORE=AFTER"]),
+    "match-without-after": (("inspect", "--diff", LSTM, GRU, "--match", "a=b,c="), 2, ["'c='"]),
+    "match-twice": (("inspect", "--diff", LSTM, GRU, "--match", "a=b,a=c"), 2, ["'a'", "twice"]),
+    "match-no-such-layer": (("inspect", "--diff", LSTM, GRU, "--match", "lsm=gru"), 2, ["'lsm'", "'lstm'"]),
     "convert-no-target": (("convert", LSTM), 2, ["NEW"]),
     "convert-to-another-kind": (("convert", LSTM, "new.pt"), 2, ["new.pt", ".npz or .weights.h5"]),
     "convert-nothing": (("convert", "dense.npz", "new.npz"), 1, ["dense.npz", "no recurrent layer"]),
@@ -177,6 +181,7 @@ def test_json_exits_0_strict_with_params_and_tables_whatever_the_numbers(cli, od
         "assume",
         "units",
         "diff",
+        "match",
         "advice",
     }
     assert found["params"]["files"] == [str(odd / name)]
