@@ -11,7 +11,7 @@ from gradflow.readers.stored_array import StoredArray
 NamedArrays = Mapping[str, StoredArray]
 
 # Elements that wrap the whole model in a checkpoint and say nothing about it.
-MODEL_WRAPPERS = ("state_dict", "model_state_dict", "model", "params", "module", "_orig_mod")
+MODEL_WRAPPERS = ("state_dict", "model_state_dict", "model", "params", "weights", "module", "_orig_mod")
 
 # Elements under which training keeps other arrays than weights.
 _TRAINING_STATE = {
