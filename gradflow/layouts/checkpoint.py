@@ -140,8 +140,8 @@ def load(
         Look only for the names of this framework, one of ``gradflow.layouts.LAYOUTS``.
     assume : mapping, optional
         Values for options that the file leaves open: ``activation``, ``gate_activation``, ``reset``,
-        ``forget_bias``, ``residual``, ``orthogonal_map``, ``clip``, ``leak``. ``unread=ignored`` reads layers
-        beside whose arrays the file has others that can change them.
+        ``forget_bias``, ``residual``, ``orthogonal_map``, ``gate_order``, ``clip``, ``leak``.
+        ``unread=ignored`` reads layers beside whose arrays the file has others that can change them.
 
     Returns
     -------

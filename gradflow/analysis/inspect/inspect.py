@@ -110,7 +110,8 @@ def inspect(
         Framework of the names of the arrays. Default: found by the names.
     assume : mapping, optional
         Options that files do not state: ``activation``, ``gate_activation``, ``reset``, ``forget_bias``,
-        ``residual``.
+        ``residual``, ``orthogonal_map``, ``gate_order``, ``clip``, ``leak``. ``unread=ignored`` reads layers
+        beside whose arrays the file has others that can change them.
     units : bool
         Add the table ``units``.
     gate_steps : bool
