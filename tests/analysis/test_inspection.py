@@ -86,6 +86,10 @@ def saved(tmp_path):
     return saved
 
 
+# Nodes that call a layer a second time: the reader lists their arrays too.
+CALLED_AGAIN = {"onnx_if": ("no/", "/no/"), "onnx_export_if": ("LSTM_1/", "/LSTM_1/")}
+
+
 @pytest.mark.parametrize("path", CHECKPOINTS, ids=lambda path: path.name)
 def test_layers_are_those_of_the_file(path):
     truth, found = inspected(path)
@@ -103,7 +107,12 @@ def test_layers_are_those_of_the_file(path):
     # and parameters are the numbers that the file holds of its layers
     held = gradflow.read_arrays(path)
     chosen = r"/[WRBP]$" if path.suffix == ".onnx" else rf"^(?!{OTHER})"
-    own = sum(math.prod(array.shape) for name, array in held.items() if re.search(chosen, name))
+    again = CALLED_AGAIN.get(case(path), ())
+    own = sum(
+        math.prod(array.shape)
+        for name, array in held.items()
+        if re.search(chosen, name) and not name.startswith(again)
+    )
     assert sum(found.layers.parameters) == own
 
 

@@ -316,6 +316,33 @@ def test_tensors_beside_the_model_are_read(tmp_path, put):
         np.testing.assert_array_equal(arrays[name].read(), expected)
 
 
+def test_large_file_is_mapped(put, memory_below):
+    """A file of 32 MB whose weights are not copied; a tensor that is damaged is still refused."""
+    large, small = np.arange(8_000_000, dtype=np.float32), np.eye(3, dtype=np.float32)
+    inner = helper.make_node("Constant", [], ["c"], value=constant("", small))
+    content = model([inner, lstm()], [constant("large", large), *WEIGHTS, constant("small", small)])
+    path = put(content)
+    del content
+    read_arrays(path)
+    with memory_below(2**20):
+        arrays = read_arrays(path)
+        assert isinstance(arrays["large"].load(), np.memmap)
+        np.testing.assert_array_equal(
+            arrays["large"].read((slice(4_000_000, 4_000_003),)), [4e6, 4e6 + 1, 4e6 + 2]
+        )
+    np.testing.assert_array_equal(arrays["large"].read(), large)
+    for name, expected in (("small", small), ("c", small), ("rnn/W", W), ("rnn/R", R)):
+        np.testing.assert_array_equal(arrays[name].read(), expected)
+
+
+def test_large_damaged_file_is_refused(put, check_refused):
+    content = bytearray(model([], [constant("large", np.zeros(8_000_000, np.float32))]))
+    position = content.index(b"large") - 3
+    for damaged in (content[:-9], content[:position] + b"\xff" * 12 + content[position + 12 :]):
+        path = put(bytes(damaged))
+        check_refused(lambda path=path: read_array(path), "model.onnx: ", "damaged")
+
+
 def test_tensors_elsewhere_are_refused(tmp_path, put, check_refused):
     outside, inside = tmp_path / "outside", tmp_path / "model"
     inside.mkdir()

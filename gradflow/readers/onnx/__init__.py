@@ -1,1 +1,1 @@
-"""ONNX: `onnx` lists the arrays of a model, from its scopes, constants, recurrent nodes and elementary layers."""
+"""ONNX: `onnx` lists the arrays of a model, from its scopes, constants, nodes and elementary layers."""

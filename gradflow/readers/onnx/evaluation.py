@@ -214,18 +214,19 @@ def evaluate_node(node: bytes, opset: int, values: Mapping[str, ValueArray]) -> 
     try:
         evaluator, names, outputs = _make_evaluator(node, opset)
         if callable(evaluator):
-            return [evaluator(values[names[0]])]
-        with warnings.catch_warnings(), np.errstate(all="ignore"):
-            warnings.simplefilter("ignore")
-            made = iter(
-                evaluator.run([name for name in outputs if name], {name: values[name] for name in names}, {})
-            )
+            made = [evaluator(values[names[0]])]
+        else:
+            with warnings.catch_warnings(), np.errstate(all="ignore"):
+                warnings.simplefilter("ignore")
+                given = {name: values[name] for name in names}
+                made = evaluator.run([name for name in outputs if name], given, {})
     except (GradflowError, MemoryError):
         raise
     except Exception as error:
         # The reference evaluator checks little, so any error of numpy may come out of it.
         raise EvaluationError(str(error)) from error
-    return [_check_numeric(next(made)) if name else None for name in outputs]
+    made_values = dict(zip(filter(None, outputs), made, strict=False))
+    return [_check_numeric(made_values.get(name)) for name in outputs]
 
 
 @lru_cache(maxsize=256)

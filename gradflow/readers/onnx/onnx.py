@@ -20,6 +20,7 @@ from gradflow.readers.onnx.recurrent import (
     place_node,
 )
 from gradflow.readers.onnx.scopes import GraphScope, list_scopes, read_attributes
+from gradflow.readers.onnx.skimming import read_model
 from gradflow.readers.onnx.tracing import OUTPUTS_OF_LAYERS, ValueTracer
 from gradflow.readers.source import Source
 from gradflow.readers.stored_array import StoredArray
@@ -45,7 +46,7 @@ def read(source: Source) -> FileContents:
     """
     onnx = import_extra("onnx", "reading ONNX files", "onnx")
     try:
-        model = onnx.load_model_from_string(source.read())
+        model = onnx.load_model_from_string(read_model(source))
         folder = None if source.path is None else source.path.parent
         return _list_arrays(source.name, model, list(list_scopes(model, folder)))
     except (GradflowError, MemoryError, OSError):
