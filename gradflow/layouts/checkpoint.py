@@ -461,7 +461,7 @@ def _assemble_networks(
 def _describe_refusals(refusals: Sequence[str]) -> str:
     more = len(refusals) - MAX_LISTED_REFUSALS
     others = f"; and {more} more" if more > 0 else ""
-    return f"no recurrent layer can be read: {'; '.join(refusals[:MAX_LISTED_REFUSALS])}{others}"
+    return f"holds no recurrent layer that can be read: {'; '.join(refusals[:MAX_LISTED_REFUSALS])}{others}"
 
 
 def _describe_absence(arrays: NamedArrays, remarks: Sequence[str], layouts: Iterable[str]) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 from gradflow.layouts.keras1_places import list_keras1_cells
 from gradflow.layouts.names import NamedArrays, group_by_path, normalize_name, split_path
 from gradflow.layouts.network import MisfitError
+from gradflow.layouts.weights import get_matrix_shape
 from gradflow.readers.stored_array import StoredArray
 
 _VARIABLE_NAMES = {"0": "kernel", "1": "recurrent_kernel", "2": "bias"}
@@ -296,7 +297,8 @@ def assign_levels(several: list[KerasPlace]) -> list[KerasPlace]:
 def _order_cells(several: list[KerasPlace]) -> list[int]:
     """Return the indices of the cells in the only order in which their input and output sizes fit."""
     sizes = [
-        (place.arrays["kernel"].shape[0], place.arrays["recurrent_kernel"].shape[0]) for place in several
+        (get_matrix_shape(place.arrays["kernel"])[0], get_matrix_shape(place.arrays["recurrent_kernel"])[0])
+        for place in several
     ]
     orders = [[k] for k in range(len(sizes))]
     for _ in range(len(sizes) - 1):
@@ -382,7 +384,8 @@ def _get_mapping(value: Any, *keys: str) -> Mapping[str, Any]:
 
 def _is_cudnn(arrays: NamedArrays) -> bool:
     bias = arrays.get("bias")
-    return bias is not None and bias.shape == (2 * arrays["recurrent_kernel"].shape[-1],)
+    columns = arrays["recurrent_kernel"].shape[-1:]
+    return bias is not None and bool(columns) and bias.shape == (2 * columns[0],)
 
 
 def _list_stack(layer: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:

@@ -54,7 +54,7 @@ def list_checkpoints(folder: Path) -> list[Path]:
     found = [*sets, *(path for real, path in single.items() if real not in joined)]
     if not found:
         expected = f"expected files that end with {', '.join(CHECKPOINT_SUFFIXES)}"
-        raise DataError(f"{folder}: is a directory without a checkpoint; {foreign or expected}")
+        raise DataError(f"{folder}: is a directory that contains no checkpoint; {foreign or expected}")
     return sorted(found, key=os.fspath)
 
 

@@ -108,7 +108,7 @@ def test_load_takes_the_only_checkpoint_and_lists_several(filled, check_refused)
 
 
 def test_folder_without_a_checkpoint_says_what_is_in_it(filled, check_refused):
-    check_refused(lambda: inspect(filled), "is a directory without a checkpoint", ".safetensors")
+    check_refused(lambda: inspect(filled), "is a directory that contains no checkpoint", ".safetensors")
     (filled / "net.tflite").write_bytes(b"\x1c\0\0\0TFL3")
     check_refused(lambda: inspect(filled), "'net.tflite' is a TensorFlow Lite model")
 

@@ -204,3 +204,10 @@ def test_mutated_messages_with_right_checksums_give_cells_or_one_error(
             outcomes["refused" if isinstance(found, str) else "read"] += 1
             assert found.isprintable() if isinstance(found, str) else all(map(is_finite, found))
     assert outcomes["refused"]
+
+
+@pytest.mark.parametrize("path", ["lstm/cell", "rnn/cell/cells/0", "rnn/stacked_rnn_cells/lstm_cell"])
+def test_scalars_in_place_of_matrices_are_refused(path, tmp_path, check_refused):
+    arrays = {f"{path}/{name}": np.array(1.0) for name in CELL}
+    arrays |= {f"{path}_1/{name}": np.array(1.0) for name in CELL}
+    check_refused(lambda: load(tf.written(tmp_path, arrays)), "kernel", "()")
