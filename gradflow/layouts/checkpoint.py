@@ -414,7 +414,12 @@ def _account(
     if given not in (None, UNREAD_IGNORED):
         raise UsageError(f"{UNREAD_OPTION}={given}: expected {UNREAD_OPTION}={UNREAD_IGNORED}")
     named = {name for outcome in outcomes if outcome.error for name in outcome.claim.names}
-    networks = {k: outcome.levels for k, outcome in enumerate(outcomes) if outcome.levels}
+    # Arrays without names have no modules.
+    networks = {
+        k: outcome.levels
+        for k, outcome in enumerate(outcomes)
+        if outcome.levels and not LAYOUT_SIGNS[outcome.layout].on_request
+    }
     accountable = _choose_accountable(arrays)
     found = find_unread(accountable, read_names | named, networks)
     for k, unread in found.items():

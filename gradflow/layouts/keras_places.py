@@ -31,7 +31,9 @@ _MODEL_GROUP = "model_weights"
 # The groups of a model's layers; Keras 2 wrote .keras and .weights.h5 files with the second name.
 LAYER_GROUPS = ("layers", "_layer_checkpoint_dependencies")
 # The state of a random generator, which a cell with dropout keeps.
-_GENERATOR_PATTERN = re.compile(r"seed_generator(?:_\d+)?(?:/vars/\d+|_state|/seed_generator_state)?")
+_GENERATOR_PATTERN = re.compile(
+    r"seed_generator(?:_\d+)?(?:_state|/(?:vars/\d+|state|seed_generator_state))?"
+)
 # A message lists at most this many possible orders of stacked cells.
 MAX_LISTED_ORDERS = 4
 

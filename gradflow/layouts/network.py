@@ -161,20 +161,25 @@ def name_layers(name: str, levels: Levels) -> Network:
 def sort_networks(networks: Iterable[Network]) -> tuple[Network, ...]:
     """Return networks such that each stands after those that feed it, otherwise in the same order.
 
-    Networks that feed each other in a circle stay where they are.
+    Of networks that feed each other in a circle, the first stands last.
     """
-    waiting = list(networks)
-    names = {network.name for network in waiting}
+    by_name = {network.name: network for network in networks}
     done: dict[str, Network] = {}
+    waiting = [iter(by_name)]
+    started: set[str] = set()
+    open_names: list[str] = []
     while waiting:
-        ready = [
-            network
-            for network in waiting
-            if not isinstance(network.feed, Feed) or set(network.feed.sources) & names <= done.keys()
-        ]
-        for network in ready or waiting:
-            done[network.name] = network
-        waiting = [network for network in waiting if network.name not in done]
+        name = next(waiting[-1], None)
+        if name is None:
+            waiting.pop()
+            if open_names:
+                closed = open_names.pop()
+                done[closed] = by_name[closed]
+        elif name in by_name and name not in started:
+            started.add(name)
+            open_names.append(name)
+            feed = by_name[name].feed
+            waiting.append(iter(feed.sources if isinstance(feed, Feed) else ()))
     return tuple(done.values())
 
 

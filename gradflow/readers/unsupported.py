@@ -42,11 +42,6 @@ class UnsupportedFormat(NamedTuple):
 # Suffixes come before the signatures of what such files consist of, longer signatures before shorter ones.
 UNSUPPORTED_FORMATS = (
     UnsupportedFormat(
-        "is a checkpoint of PaddlePaddle, a pickle, which is not read; save its arrays: "
-        "np.savez(NEW, **{name: array.numpy() for name, array in paddle.load(OLD).items()})",
-        suffixes=(".pdparams", ".pdopt", ".pdiparams"),
-    ),
-    UnsupportedFormat(
         "is a pickle of joblib, which is not read, because unpickling runs its code; save the arrays as .npz",
         suffixes=(".joblib",),
     ),

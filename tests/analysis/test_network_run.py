@@ -210,5 +210,7 @@ def test_networks_stand_after_those_that_feed_them():
     later, alone = Feed(("c",), double), UnknownFeed("it is code")
     names = [network.name for network in sort_networks(fed_by(later, alone, Feed(("b",), double)).networks)]
     assert names == ["b", "c", "a"]
+    feeds = (None, Feed(("a",), double), UnknownFeed("it is code"), Feed(("a",), double))
+    assert [network.name for network in sort_networks(fed_by(*feeds).networks)] == ["a", "b", "c", "d"]
     circle = fed_by(Feed(("b",), double), Feed(("a",), double), Feed(("missing",), double)).networks
-    assert [network.name for network in sort_networks(circle)] == ["c", "a", "b"]
+    assert [network.name for network in sort_networks(circle)] == ["b", "a", "c"]

@@ -5,7 +5,6 @@ import gzip
 import lzma
 import pickle
 
-import numpy as np
 import pytest
 
 from gradflow import load
@@ -17,7 +16,6 @@ REFUSED = [
     ("m.gguf", b"GGUF\x03\0\0\0", "GGUF"),
     ("m.caffemodel", b"\x0a\x04net\0", "Caffe"),
     ("m.dnn", b"B\0C\0N\0", "CNTK"),
-    ("m.pdparams", pickle.dumps({"w": 1}, 2), "PaddlePaddle"),
     ("m.params", b"\x12\x01\0\0\0\0\0\0\0", "MXNet"),
     ("m.mlmodel", b"\x08\x01\x12\0\xff", "Core ML"),
     ("m.engine", b"ftrt\0\0", "TensorRT"),
@@ -26,7 +24,7 @@ REFUSED = [
     ("m.rds", gzip.compress(b"RDX3"), "file of R"),
     ("m.joblib", pickle.dumps({"w": 1}, 4), "joblib"),
     ("m.parquet", b"PAR1\x15\0", "Parquet"),
-    ("m.pkl", pickle.dumps({"w": np.eye(2)}, 4), "pickle"),
+    ("m.pkl", pickle.dumps({"w": 1}, 4), "pickle"),
     ("m.gz", gzip.compress(b"x"), "gzip -dc"),
     ("m.bz2", bz2.compress(b"x"), "bzip2 -dc"),
     ("m.xz", lzma.compress(b"x"), "xz -dc"),
