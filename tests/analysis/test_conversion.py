@@ -20,6 +20,7 @@ from tests.layouts.test_files import CHECKPOINTS, FILES, STATES, expected
 # what torch cannot compute: the case, and the words for what it lacks
 LACKING = {
     "haiku_gru": "gru: torch has no gru with a reset gate before",
+    "keras_activations": "gelu: torch has no rnn with activation gelu",
     "keras_gru_before": "enc: torch has no gru with a reset gate before",
     "keras_gru_no_bias": "enc: torch has no gru with a reset gate before",
     "keras_hard_sigmoid": "enc: torch has no lstm with activations hard_sigmoid",
@@ -36,8 +37,11 @@ RELU = (
     "keras_simple_relu_unsaid",
     "onnx_rnn_relu",
     "torch_rnn_relu",
+    "torch_module_relu",
+    "torch_script_relu",
+    "torch_trace_relu",
 )
-BACKWARD = ("keras_go_backwards", "onnx_lstm_reverse")
+BACKWARD = ("keras_go_backwards", "keras_chain", "onnx_lstm_reverse")
 READ = {"safetensors": safetensors.numpy.load_file, "npz": lambda path: dict(np.load(path))}
 
 
