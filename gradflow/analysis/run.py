@@ -154,6 +154,10 @@ def run(
     """
     file = None if output is None else WeightFile.of(output)
     networks_in_chain = parse_chain(chain)
+    for what, given in (("source", source), ("input", input)):
+        name = parse_name(os.fspath(given)).file if isinstance(given, str | os.PathLike) else ""
+        if file is not None and name and file.path == Path(os.path.realpath(name)):
+            raise UsageError(f"{file.name!r} is the {what}, which would be overwritten; name another file")
     checkpoint, wanted = _open_source(source, layout, assume)
     if networks_in_chain:
         checkpoint = chain_networks(checkpoint, networks_in_chain)

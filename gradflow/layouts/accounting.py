@@ -37,7 +37,7 @@ _STEP_WORD_PATTERN = re.compile(
 _OTHER_WORD_PATTERN = re.compile(
     "heads?|fc|out|outputs?|dec|decoders?|decode|enc|encoders?|classifiers?|classify|classification|cls|clf"
     "|logits?|emb|embed|embeddings?|embedder|wte|readout|predictor|predict|prediction|pred|policy|actor|critic"
-    "|values?|tag|tagger|labels?|vocab|softmax|crf|scores?|scorer|regressor|regression|conv|cnn|features?"
+    "|tag|tagger|labels?|vocab|softmax|crf|scores?|scorer|regressor|regression|conv|cnn|features?"
     "|backbone|generator|discriminator|criterion|loss"
 )
 # Words in the names of layers that may be anything: only matrices that fit the step on all sides are inside.
@@ -49,7 +49,7 @@ _STATE_PATTERN = re.compile(
 _STATE_WORD_PATTERN = re.compile("init|initial|initializer|start")
 # Words in the names of numbers that programs save beside weights.
 _BOOKKEEPING_WORD_PATTERN = re.compile(
-    "epochs?|steps?|iter|iterations?|loss|acc|accuracy|lr|best|seed|version|metric|scores?|time|count|tracked"
+    "epochs?|steps?|iter|iterations?|loss|acc|accuracy|lr|best|seed|version|metric|scores?|tracked"
     "|perplexity|ppl"
 )
 # Names of recurrent modules, and of recurrent weights or of layers that hold them.
@@ -313,7 +313,11 @@ def _judge_direct(name: str, shape: tuple[int, ...], step: _StepShape) -> str:
     """Return what an array of the module itself is: ``changing``, ``initial`` or ``other``."""
     if _DATA_PATTERN.fullmatch(name.lower()):
         return "other"
-    return _judge_name(name, shape, step) or ("changing" if step.fits(shape) else "other")
+    judgement = _judge_name(name, shape, step)
+    # A head has a side of its own: an array that fits the step on all sides, such as a gain, is part of it.
+    if judgement == "other" and shape and step.fits_everywhere(shape) and not _is_training(name):
+        return "changing"
+    return judgement or ("changing" if step.fits(shape) else "other")
 
 
 def _judge_inner(name: str, shape: tuple[int, ...], group: Sequence[StoredArray], step: _StepShape) -> str:
@@ -331,7 +335,7 @@ def _judge_inner(name: str, shape: tuple[int, ...], group: Sequence[StoredArray]
 
 def _judge_name(name: str, shape: tuple[int, ...], step: _StepShape) -> str:
     """Return what an array is by the first element of its name in the module; empty if that does not tell."""
-    if _has_word(name, _TRAINING_WORD_PATTERN):
+    if _is_training(name):
         return "other"
     if _has_word(name, _STEP_WORD_PATTERN):
         return "changing" if step.fits(shape) else "other"
@@ -341,6 +345,10 @@ def _judge_name(name: str, shape: tuple[int, ...], step: _StepShape) -> str:
     if _has_word(name, _OTHER_WORD_PATTERN) or _OTHER_LAYER_PATTERN.fullmatch(name.lower()):
         return "other"
     return ""
+
+
+def _is_training(name: str) -> bool:
+    return _has_word(name, _TRAINING_WORD_PATTERN)
 
 
 def _has_word(name: str, pattern: re.Pattern[str]) -> bool:

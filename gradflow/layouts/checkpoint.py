@@ -18,7 +18,7 @@ from gradflow.layouts.accounting import (
     record_reads,
 )
 from gradflow.layouts.assumptions import Assumptions, check_assumptions, check_left_open
-from gradflow.layouts.gate_orders import assume_gate_order, states_gate_order
+from gradflow.layouts.gate_orders import assume_gate_order, check_gate_order, states_gate_order
 from gradflow.layouts.names import NONLINEARITY_KEY, NamedArrays, is_training_state, strip_wrappers
 from gradflow.layouts.network import (
     Levels,
@@ -371,10 +371,13 @@ def _build_claims(
 
 def _order_gates(outcomes: Sequence[_ClaimOutcome], assumptions: Assumptions) -> None:
     """Give the order of gates that the user says to layers with Keras' names in files of other programs."""
+    kinds: set[str] = set()
     for outcome in outcomes:
         if outcome.layout == "keras" and outcome.levels and not states_gate_order(outcome.levels):
+            kinds |= {layer.kind for level in outcome.levels for layer in level}
             outcome.levels, remarks = assume_gate_order(outcome.levels, outcome.claim.path, assumptions)
             outcome.remarks += remarks
+    check_gate_order(kinds, assumptions)
 
 
 def _describe_computed(

@@ -4,6 +4,7 @@ Other programs use the names kernel and recurrent_kernel, too: the LSTM of haste
 for torch, stacks its gates in the order i, g, f, o, and Keras in the order i, f, g, o.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from gradflow.cells.base import Cell
@@ -75,6 +76,21 @@ def _choose_order(kind: str, assumptions: Assumptions) -> str | None:
             f"{' or '.join(_GRU_ORDERS)} for a gru"
         )
     return given if sorted(given) == sorted(_KERAS_ORDERS[kind]) else None
+
+
+def check_gate_order(kinds: Collection[str], assumptions: Assumptions) -> None:
+    """Refuse an order of gates that no layer of the ``kinds`` has.
+
+    Raises
+    ------
+    UsageError
+        The message has the gates of these kinds.
+    """
+    given = assumptions.given.get(GATE_ORDER_OPTION)
+    ordered = [kind for kind in kinds if kind in _KERAS_ORDERS]
+    if given and ordered and all(sorted(given) != sorted(_KERAS_ORDERS[kind]) for kind in ordered):
+        listed = " or ".join(f"{', '.join(_KERAS_ORDERS[kind])} of an {kind}" for kind in sorted(ordered))
+        raise UsageError(f"{GATE_ORDER_OPTION}={given}: expected an order of the gates in the file, {listed}")
 
 
 def _reorder_cell(layer: NetworkLayer, given: str) -> Cell:

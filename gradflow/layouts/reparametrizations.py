@@ -316,9 +316,9 @@ def divide_by_spectral_norm(weight: Array, left: StoredArray, right: StoredArray
             f"{quote(left.name)} has shape {u.shape}, which does not fit a weight of shape {weight.shape}; "
             "expected the singular vectors of this weight"
         )
-    # Along the wrong axis of a square matrix the vectors are no singular vectors, and the norm is smaller.
-    norms = [float(np.linalg.norm(one.T @ u) if v is None else u @ (one @ v)) for one in matrices[:2]]
-    norm = max(norms)
+    # Both axes of a square matrix fit. torch takes the first, except of a transposed convolution.
+    matrix = matrices[0]
+    norm = float(np.linalg.norm(matrix.T @ u) if v is None else u @ (matrix @ v))
     if norm == 0:
         raise DataError(f"the spectral norm along {quote(left.name)} is 0; expected one over 0")
     return np.asarray(weight / norm)

@@ -41,6 +41,16 @@ def test_an_older_file_is_unchanged_after_an_error(cli, files):
     assert target.read_bytes() == b"older"
 
 
+@pytest.mark.parametrize("target", ["two.npz", "x.npz", "link.npz"])
+def test_the_source_and_the_input_are_never_overwritten(cli, files, target):
+    np.savez(files / "x.npz", np.load(files / "x.npy"))
+    (files / "link.npz").symlink_to("two.npz")
+    before = (files / target).read_bytes()
+    outcome = cli("run", files / "two.npz::enc", "--input", files / "x.npz", "-o", files / target)
+    assert (outcome.code, "would be overwritten" in outcome.err) == (2, True)
+    assert (files / target).read_bytes() == before
+
+
 def test_without_an_input_the_command_names_the_option(cli, files):
     outcome = cli("run", files / "two.npz")
     assert outcome.code == 2

@@ -116,6 +116,13 @@ REFUSED = {
         {"c.weight_ih": uniform(20, 3, 3, 3), "c.weight_hh": uniform(20, 5, 3, 3)},
         "c.weight_hh",
     ),
+    "a time scale": (torch_layer("c.") | {"c.time_scale": uniform(1)}, "c.time_scale"),
+    "a gain of the output": (torch_layer("c.") | {"c.out_gain": uniform(HIDDEN)}, "c.out_gain"),
+    "a matrix of the values": (
+        torch_layer("c.") | {"c.value_proj.weight": uniform(HIDDEN, HIDDEN)},
+        "c.value_proj.weight",
+    ),
+    "a square matrix to the output": (torch_layer("c.") | {"c.h2o": uniform(HIDDEN, HIDDEN)}, "c.h2o"),
 }
 
 
@@ -192,6 +199,11 @@ def test_layer_with_other_arrays_is_read_and_they_are_named(case):
     assert checkpoint.layers
     assert len(checkpoint.remarks) == bool(name)
     assert all(f"'{name}'" in remark for remark in checkpoint.remarks)
+
+
+def test_order_of_gates_that_no_layer_has_is_refused():
+    with pytest.raises(UsageError, match="expected an order of the gates in the file, i, f, g, o of an lstm"):
+        from_state_dict(keras_layer("c."), assume={"gate_order": "rzn"})
 
 
 def test_only_bias_is_used():

@@ -97,6 +97,14 @@ def test_weight_is_that_of_the_definition(case, path):
     assert f"'{path}weight_hh_l0' is computed from" in remark
 
 
+def test_spectral_norm_of_a_square_weight_is_along_its_rows_before_its_vectors_converge():
+    draw = np.random.default_rng(2).standard_normal
+    weight, u, v = draw((HIDDEN, HIDDEN)), *(one / np.linalg.norm(one) for one in draw((2, HIDDEN)))
+    parts = {"weight_hh_orig": weight, "weight_hh_u": u, "weight_hh_v": v}
+    (layer,) = from_state_dict({"weight_ih": draw((HIDDEN, 3))} | parts).layers
+    np.testing.assert_allclose(layer.cell.weight_hh, weight / (u @ weight @ v), rtol=1e-12)
+
+
 def test_weight_drop_of_a_wrapped_module_is_found():
     inner = lstm("rnn.module.") | {"rnn.weight_hh_l0_raw": W}
     for arrays in (inner, {name: a for name, a in inner.items() if name != "rnn.module.weight_hh_l0"}):
