@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 from gradflow.analysis.shared.arguments import READ_ALREADY, refuse_without_effect
 from gradflow.analysis.shared.checkpoints import Model, is_model, is_read, open_model, parse_name
 from gradflow.analysis.shared.inputs import TOKENS_NOTE, Inputs, kind_of, looks_like_tokens
-from gradflow.analysis.shared.network_run import LayerRun, NetworkFeeder, run_network
+from gradflow.analysis.shared.network_run import LayerRun, NetworkFeeder, NetworkInputs, run_network
 from gradflow.analysis.shared.weight_file import WeightFile, WrittenArrays
 from gradflow.blas_threads import use_one_blas_thread
 from gradflow.cells.base import Layer as LayerCell
@@ -152,7 +152,7 @@ def run(
     >>> {name: array.shape for name, array in found.states.items()}
     {'lstm.h': (50, 8), 'lstm.c': (50, 8)}
     """
-    file = None if output is None else WeightFile.of(output)
+    file = None if output is None else WeightFile.of(output, any_names=True)
     networks_in_chain = parse_chain(chain)
     for what, given in (("source", source), ("input", input)):
         name = parse_name(os.fspath(given)).file if isinstance(given, str | os.PathLike) else ""
@@ -243,8 +243,7 @@ def _run_layers(
             continue
         inputs = feeder.feed(network)
         if inputs.drawn is not None or not inputs.took_input:
-            reason = inputs.drawn.reason if inputs.drawn else "it does not take the input"
-            remarks.append(f"{network.name}: left out, because {reason}.")
+            remarks.append(f"{network.name}: left out, because {_explain_absence(network.name, inputs)}.")
             continue
         lowest = network.levels[0]
         for run in run_network(network, inputs.values):
@@ -257,6 +256,15 @@ def _run_layers(
             if run.layer.name in wanted:
                 runs.append(FedRun(run, inputs.fed if run.layer in lowest else "layer below"))
     return runs, remarks
+
+
+def _explain_absence(name: str, inputs: NetworkInputs) -> str:
+    """Return why the inputs of a network do not come from the given input, a clause."""
+    if inputs.drawn is None:
+        return "it does not take the input"
+    if inputs.drawn.network != name:
+        return f"its inputs come from {inputs.drawn.network}, which is left out"
+    return inputs.drawn.reason
 
 
 def _list_layers(runs: Sequence[FedRun]) -> LayerStates:
@@ -291,5 +299,5 @@ def _list_notes(checkpoint: Checkpoint, runs: Sequence[FedRun], data: NDArray[An
 def _conclude(runs: Sequence[FedRun], sequences: int, steps: int, file: WeightFile | None) -> str:
     layers = format_count(len(runs), "layer", "layers")
     given = format_count(sequences, "sequence", "sequences")
-    written = "" if file is None else f": written to {file.name}"
+    written = " (`output` writes them to a file)" if file is None else f": written to {file.name}"
     return f"The states of {layers} along {given} of {format_steps(steps)}{written}."

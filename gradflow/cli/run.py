@@ -8,7 +8,7 @@ import gradflow
 from gradflow.cli.emit import emits
 from gradflow.cli.help import SUBJECT_GROUP
 from gradflow.cli.options import Assume, Chain, Key, Layout, assumptions, option
-from gradflow.writers import WRITERS
+from gradflow.writers import ARRAY_SUFFIXES
 
 
 @emits("gradflow.analysis.run:NetworkStates", has_pictures=False)
@@ -31,7 +31,7 @@ def run(
         str | None,
         option(
             "-o", "--output", metavar="FILE",
-            help=f"File for the states: {' or '.join(f'.{name}' for name in WRITERS)}.",
+            help=f"File for the states: {ARRAY_SUFFIXES}.",
         ),
     ] = None,
 ) -> Any:  # fmt: skip

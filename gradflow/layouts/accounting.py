@@ -40,6 +40,7 @@ _OTHER_WORD_PATTERN = re.compile(
     "|tag|tagger|labels?|vocab|softmax|crf|scores?|scorer|regressor|regression|conv|cnn|features?"
     "|backbone|generator|discriminator|criterion|loss"
 )
+_OUTPUT_WORD_PATTERN = re.compile("out|outputs?")
 # Words in the names of layers that may be anything: only matrices that fit the step on all sides are inside.
 _VAGUE_WORD_PATTERN = re.compile("linear|lin|dense|mlp|proj|projection|projector|ff|ffn|layer")
 _OTHER_LAYER_PATTERN = re.compile("(?:h|hid|hidden|lstm|gru|rnn)_?2_?(?:o|y|out|output|tag|label|logits?)")
@@ -314,8 +315,9 @@ def _judge_direct(name: str, shape: tuple[int, ...], step: _StepShape) -> str:
     if _DATA_PATTERN.fullmatch(name.lower()):
         return "other"
     judgement = _judge_name(name, shape, step)
-    # A head has a side of its own: an array that fits the step on all sides, such as a gain, is part of it.
-    if judgement == "other" and shape and step.fits_everywhere(shape) and not _is_training(name):
+    # What leads to an output of its own has a side of its own; a gain of the cell's output fits on all sides.
+    about_output = _has_word(name, _OUTPUT_WORD_PATTERN) or _OTHER_LAYER_PATTERN.fullmatch(name.lower())
+    if judgement == "other" and shape and about_output and step.fits_everywhere(shape):
         return "changing"
     return judgement or ("changing" if step.fits(shape) else "other")
 
@@ -335,7 +337,7 @@ def _judge_inner(name: str, shape: tuple[int, ...], group: Sequence[StoredArray]
 
 def _judge_name(name: str, shape: tuple[int, ...], step: _StepShape) -> str:
     """Return what an array is by the first element of its name in the module; empty if that does not tell."""
-    if _is_training(name):
+    if _has_word(name, _TRAINING_WORD_PATTERN):
         return "other"
     if _has_word(name, _STEP_WORD_PATTERN):
         return "changing" if step.fits(shape) else "other"
@@ -345,10 +347,6 @@ def _judge_name(name: str, shape: tuple[int, ...], step: _StepShape) -> str:
     if _has_word(name, _OTHER_WORD_PATTERN) or _OTHER_LAYER_PATTERN.fullmatch(name.lower()):
         return "other"
     return ""
-
-
-def _is_training(name: str) -> bool:
-    return _has_word(name, _TRAINING_WORD_PATTERN)
 
 
 def _has_word(name: str, pattern: re.Pattern[str]) -> bool:

@@ -52,8 +52,8 @@ def chain_networks(checkpoint: Checkpoint, chain: Sequence[str]) -> Checkpoint:
     Raises
     ------
     UsageError
-        If a name is unknown or occurs twice, if there is only one, or if the output of a network has another
-        size than the input of the next.
+        If a name is unknown or occurs twice, if there is only one, if the file itself says what feeds one of
+        them, or if the output of a network has another size than the input of the next.
 
     Examples
     --------
@@ -88,17 +88,14 @@ def chain_networks(checkpoint: Checkpoint, chain: Sequence[str]) -> Checkpoint:
 
 
 def find_fitting(checkpoint: Checkpoint) -> tuple[str, str] | None:
-    """Return two networks of which one may feed the other: their sizes fit, and the file does not say it."""
-    if any(network.feed is not None for network in checkpoint.networks):
-        return None
-    return next(
-        (
-            (below.name, above.name)
-            for below, above in pairwise(checkpoint.networks)
-            if _count_outputs(below) == above.levels[0][0].cell.input_size
-        ),
-        None,
+    """Return the first two neighbours of which one may feed the other by their sizes, or None."""
+    pairs = [*pairwise(checkpoint.networks), *pairwise(checkpoint.networks[::-1])]
+    fitting = (
+        (below.name, above.name)
+        for below, above in pairs
+        if _count_outputs(below) == above.levels[0][0].cell.input_size
     )
+    return next(fitting, None)
 
 
 def _count_outputs(network: Network) -> int:
@@ -116,12 +113,18 @@ def _choose_network(checkpoint: Checkpoint, name: str) -> Network:
 
 
 def _connect(checkpoint: Checkpoint, below: Network, above: Network) -> Feed:
+    if isinstance(above.feed, Feed):
+        raise UsageError(
+            f"{checkpoint.source}: chain: the file itself says what feeds {above.name}; leave it out of the "
+            "chain"
+        )
     size = _count_outputs(below)
     expected = above.levels[0][0].cell.input_size
     if size != expected:
         raise UsageError(
             f"{checkpoint.source}: chain: {below.name} gives {size} features and {above.name} takes "
-            f"{expected}; expected equal sizes, because nothing is known of layers between"
+            f"{expected}; expected equal sizes, because nothing is known of layers between: name networks in "
+            "the order in which they feed each other"
         )
     return Feed((below.name,), PassedOutput(below.name))
 

@@ -58,6 +58,8 @@ class Checkpoint:
         The arrays that looked like a recurrent layer but could not be read as one, each with the reason.
     left_open : frozenset of str
         The options that the arrays leave open for some layer. ``assume`` may set them.
+    states_feeds : bool
+        Whether the file says what feeds its networks.
     layers : list of NetworkLayer
         The layers of all networks. Each has a name, a cell with weights of float64, and the assumptions made.
 
@@ -79,6 +81,7 @@ class Checkpoint:
     networks: tuple[Network, ...]
     remarks: tuple[str, ...] = ()
     left_open: frozenset[str] = frozenset()
+    states_feeds: bool = False
 
     @property
     def layers(self) -> list[NetworkLayer]:
@@ -304,7 +307,19 @@ def _find_networks(
             reasons = (*remarks, *contents_remarks)
             tried = list(_choose_layouts(effective, layout))
             raise DataError(_describe_absence(stored, reasons, tried))
-    return Checkpoint(source, networks, (*contents_remarks, *remarks), frozenset(assumptions.left_open))
+    return Checkpoint(
+        source,
+        networks,
+        (*contents_remarks, *remarks),
+        frozenset(assumptions.left_open),
+        _states_feeds(built, effective),
+    )
+
+
+def _states_feeds(outcomes: Sequence["_ClaimOutcome"], arrays: NamedArrays) -> bool:
+    """Return whether the file says what feeds its networks: a graph or a configuration is in it."""
+    modules = {LAYOUT_SIGNS[outcome.layout].feeds for outcome in outcomes if outcome.levels} - {""}
+    return any(import_module(module).states_feeds(arrays) for module in modules)
 
 
 def _choose_accountable(arrays: NamedArrays) -> NamedArrays:
@@ -480,5 +495,6 @@ def _describe_absence(arrays: NamedArrays, remarks: Sequence[str], layouts: Iter
     why = f" ({'; '.join(remarks)})" if remarks else ""
     return (
         f"holds no recurrent layer under the names of {', '.join(layouts)}{why}; it holds "
-        f"{listed or 'no array'}{more}"
+        f"{listed or 'no array'}{more}. To read a plain cell, rename its arrays to those of one of them, "
+        "such as weight_ih and weight_hh of torch"
     )

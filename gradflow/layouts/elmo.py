@@ -45,6 +45,11 @@ def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[Net
                 yield NetworkClaim(path, names, partial(_build_levels, path, members, assumptions))
 
 
+def states_feeds(arrays: NamedArrays) -> bool:  # noqa: ARG001 - the names alone say it
+    """Return whether the names say what feeds what."""
+    return True
+
+
 def find_feeds(arrays: NamedArrays, paths: Iterable[str]) -> dict[str, Feed | UnknownFeed]:
     """Return what feeds the upper layers: the sum of the outputs of all layers below.
 

@@ -55,6 +55,11 @@ _DIRECTION_MERGES = {
 WaitingCalls = dict[tuple[str, int], tuple[Mapping[str, Any], LayerCall]]
 
 
+def states_feeds(arrays: NamedArrays) -> bool:
+    """Return whether the file has the configuration of the model."""
+    return any(array.metadata.get("config") for array in arrays.values())
+
+
 def find_feeds(arrays: NamedArrays, paths: Sequence[str]) -> dict[str, Feed | UnknownFeed]:
     """Return what feeds the networks at ``paths``; none for those that the model's input feeds directly.
 

@@ -217,6 +217,11 @@ class OutputItself:
 # Finding the feeds
 
 
+def states_feeds(arrays: NamedArrays) -> bool:
+    """Return whether the arrays belong to a graph."""
+    return bool(group_nodes(arrays))
+
+
 def find_feeds(arrays: NamedArrays, paths: Sequence[str]) -> dict[str, Feed | UnknownFeed]:
     """Return what feeds the recurrent nodes at ``paths``; no entry for those that read the model's input."""
     nodes = group_nodes(arrays)

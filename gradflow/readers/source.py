@@ -234,5 +234,5 @@ def _drain_pipe(stream: BinaryIO) -> bytes:
 
 def _check_not_empty(source: Source) -> Source:
     if source.size == 0:
-        raise DataError("is empty; expected an array, check what should have written it")
+        raise DataError("is empty; expected data, check what should have written it")
     return source

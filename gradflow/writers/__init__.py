@@ -31,4 +31,8 @@ WRITTEN_CONTAINERS = {
 }
 
 WRITERS: Registry = {name: container.writer for name, container in WRITTEN_CONTAINERS.items()}
+# The suffixes of containers that take any names.
+ARRAY_SUFFIXES = " or ".join(
+    f".{name}" for name, container in WRITTEN_CONTAINERS.items() if not container.layout
+)
 WRITTEN_SUFFIXES = " or ".join(", ".join(f".{name}" for name in WRITERS).rsplit(", ", 1))

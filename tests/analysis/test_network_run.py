@@ -104,8 +104,13 @@ def test_without_a_chain_the_sentence_of_the_verdict_says_what_was_fed():
 
 
 def test_a_note_says_which_networks_may_feed_each_other():
-    note = "the file does not say which network feeds which. If dec receives the output of enc, add "
-    assert f'{note}`chain="enc,dec"`.' in inspect(two_networks(), advice="none").notes
+    note = "the file does not say which network feeds which, so each receives inputs of its own."
+    told = f'{note} If dec receives the output of enc, add `chain="enc,dec"`.'
+    assert told in inspect(two_networks(), advice="none").notes
+    turned = from_state_dict(under("a", lstm(HIDDEN, "_l0", 2)) | under("b", lstm(FEATURES, "_l0", 1)))
+    assert f'{note} If a receives the output of b, add `chain="b,a"`.' in inspect(turned, advice="none").notes
+    apart = from_state_dict(under("a", lstm(FEATURES, "_l0")) | under("b", lstm(FEATURES, "_l0")))
+    assert note in inspect(apart, advice="none").notes
     chained = inspect(two_networks(), advice="none", chain="order")
     assert not [text for text in chained.notes if "which network feeds which" in text]
 
@@ -118,11 +123,19 @@ def test_a_note_says_which_networks_may_feed_each_other():
         ([""], "unknown layer"),
         (["enc", "enc"], "chain has enc twice"),
         (["dec", "enc"], "dec gives 5 features and enc takes 3"),
+        ("enc,", "unknown layer"),
     ],
 )
 def test_a_chain_that_cannot_be_is_refused(chain, message):
     with pytest.raises(UsageError, match=message):
         inspect(two_networks(), chain=chain)
+
+
+def test_a_chain_against_the_file_is_refused():
+    stated = fed_by(None, Feed(("a",), double))
+    with pytest.raises(UsageError, match="the file itself says what feeds b"):
+        inspect(stated, chain="a,b")
+    assert inspect(fed_by(None, UnknownFeed("it is code")), chain="a,b", advice="none").layers.fed[1] == "a"
 
 
 def test_a_layer_inside_a_network_is_no_part_of_a_chain():

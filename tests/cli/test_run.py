@@ -51,6 +51,12 @@ def test_the_source_and_the_input_are_never_overwritten(cli, files, target):
     assert (files / target).read_bytes() == before
 
 
+def test_a_file_of_keras_weights_takes_no_states(cli, files):
+    outcome = cli("run", files / "two.npz", "--input", files / "x.npy", "-o", files / "states.weights.h5")
+    assert outcome.code == 2
+    assert outcome.err.endswith("expected a file that ends with .safetensors or .npz\n")
+
+
 def test_without_an_input_the_command_names_the_option(cli, files):
     outcome = cli("run", files / "two.npz")
     assert outcome.code == 2

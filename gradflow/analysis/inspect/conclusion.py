@@ -253,12 +253,7 @@ def notes(answers: Sequence[Answer], label: bool) -> Iterator[str]:
             yield f"{ahead}{remark}."
         if label and answer.problem is not None:
             yield f"{answer.problem}."
-        if answer.fitting is not None and not label:
-            below, above = answer.fitting
-            yield (
-                f"the file does not say which network feeds which. If {above} receives the output of "
-                f'{below}, add `chain="{below},{above}"`.'
-            )
+    yield from _describe_unstated_feeds([answer for answer in answers if answer.unstated_feeds], label)
     advised = [one for answer in answers for one in answer.findings if one.trials]
     if sum(len(answer.findings) for answer in answers) > 1 and advised:
         yield (
@@ -267,6 +262,24 @@ def notes(answers: Sequence[Answer], label: bool) -> Iterator[str]:
         )
         if not all(one.took_input for one in advised):
             yield "advice was measured on unit normal inputs; give those of your task as `input`."
+
+
+def _describe_unstated_feeds(unstated: Sequence[Answer], label: bool) -> Iterator[str]:
+    """Yield a note about files with several networks that do not say which of them feeds which."""
+    if label and unstated:
+        files = _format_count(len(unstated), "file")
+        names = "does" if len(unstated) == 1 else "do"
+        yield (
+            f"{files} {names} not say which network feeds which, so each receives inputs of its own "
+            f"(`chain` says it); first {unstated[0].file}."
+        )
+        return
+    for answer in unstated:
+        told = "the file does not say which network feeds which, so each receives inputs of its own."
+        if answer.fitting is not None:
+            below, above = answer.fitting
+            told += f' If {above} receives the output of {below}, add `chain="{below},{above}"`.'
+        yield told
 
 
 def _of_one(finding: Finding) -> Iterator[str]:

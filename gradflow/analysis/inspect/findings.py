@@ -109,7 +109,8 @@ class Answer(NamedTuple):
     remarks: tuple[str, ...]
     left_open: frozenset[str]
     problem: GradflowError | None
-    fitting: tuple[str, str] | None = None  # networks that may feed each other, which the file does not say
+    unstated_feeds: bool = False  # whether there are several networks, and nothing says which feeds which
+    fitting: tuple[str, str] | None = None  # two of them whose sizes fit
 
 
 class Job(NamedTuple):
@@ -174,8 +175,9 @@ def answer(question: InspectionQuestion, job: Job) -> Answer:
         ]
     except GradflowError as error:
         return Answer(job.file, [], (), frozenset(), error)
-    fitting = None if question.chain else find_fitting(checkpoint)
-    return Answer(job.file, found, checkpoint.remarks, checkpoint.left_open, None, fitting)
+    unstated = len(checkpoint.networks) > 1 and not (question.chain or checkpoint.states_feeds)
+    fitting = find_fitting(checkpoint) if unstated else None
+    return Answer(job.file, found, checkpoint.remarks, checkpoint.left_open, None, unstated, fitting)
 
 
 def merge_answers(answers: Sequence[Answer]) -> Answer:

@@ -13,7 +13,7 @@ from gradflow.layouts import EXPORTERS
 from gradflow.record import column
 from gradflow.registry import check_name, lookup
 from gradflow.table import Table
-from gradflow.writers import WRITERS, WRITTEN_CONTAINERS, WRITTEN_SUFFIXES
+from gradflow.writers import ARRAY_SUFFIXES, WRITERS, WRITTEN_CONTAINERS, WRITTEN_SUFFIXES
 
 DEFAULT_WRITTEN_LAYOUT = next(iter(EXPORTERS))
 
@@ -45,8 +45,8 @@ class WeightFile(NamedTuple):
     encode: Callable[[Mapping[str, Array]], bytes]
 
     @classmethod
-    def of(cls, target: str | Path) -> "WeightFile":
-        """Return the file after a check that it can be written.
+    def of(cls, target: str | Path, *, any_names: bool = False) -> "WeightFile":
+        """Return the file after a check that it can be written; ``any_names``: with arrays of any names.
 
         Raises
         ------
@@ -58,8 +58,9 @@ class WeightFile(NamedTuple):
         """
         name, path = os.fspath(target), Path(os.path.realpath(target))
         container = _find_container(name)
-        if container is None:
-            raise UsageError(f"{name!r}: expected a file that ends with {WRITTEN_SUFFIXES}")
+        if container is None or (any_names and WRITTEN_CONTAINERS[container].layout):
+            suffixes = ARRAY_SUFFIXES if any_names else WRITTEN_SUFFIXES
+            raise UsageError(f"{name!r}: expected a file that ends with {suffixes}")
         if reason := find_obstacle(path):
             raise DataError(f"cannot write {name!r}: {reason}")
         return cls(name, path, container, lookup(WRITERS, container, "container").encode)
@@ -93,10 +94,9 @@ def choose_written_layout(kind: str, layout: str | None, target: str | Path | No
     own = "" if container is None else WRITTEN_CONTAINERS[container].layout
     chosen = check_name(kind, layout or own or DEFAULT_WRITTEN_LAYOUT, EXPORTERS)
     if own not in ("", chosen):
-        others = " or ".join(f".{name}" for name, one in WRITTEN_CONTAINERS.items() if not one.layout)
         raise UsageError(
             f"{os.fspath(target or '')!r} takes the names of {own} alone, not of {chosen}; expected a file "
-            f"that ends with {others}"
+            f"that ends with {ARRAY_SUFFIXES}"
         )
     return chosen
 
