@@ -268,12 +268,20 @@ class _FeedFinder:
         return place
 
     def find(self, path: str) -> Feed | UnknownFeed | None:
-        """Return what feeds the node at ``path``; None if it reads an input of the model as it is."""
+        """Return what feeds the node at ``path``; None if it reads the only input of the model as it is."""
         trace = self._get_place(path).trace
         try:
-            return self._find(path, trace)
+            feed = self._find(path, trace)
         except DataError as error:
             return UnknownFeed(str(error))
+        used = [given.name for given in trace.inputs if not given.shape_only]
+        if feed is None and len(self._used_inputs) > 1 and used:
+            reason = f"{self._describe_several()}; name the layer to give it inputs of its own"
+            return UnknownFeed(reason, used[0])
+        return feed
+
+    def _describe_several(self) -> str:
+        return f"the model has several inputs, {', '.join(map(quote, self._used_inputs))}"
 
     def _find(self, path: str, trace: ValueTrace) -> Feed | None:
         place = self._get_place(path)
@@ -290,16 +298,15 @@ class _FeedFinder:
         used = [given for given in trace.inputs if not given.shape_only]
         if not layers and not used:
             raise DataError("it receives constants of the file")
-        several = f"the model has several inputs, {', '.join(map(quote, self._used_inputs))}"
         if len(used) > 1:
-            raise DataError(several)
+            raise DataError(self._describe_several())
         if not layers and not trace.steps:
             return None
         computation, direct = self._find_axes(path, trace, layers)
         if direct:
             return None
         if used and len(self._used_inputs) > 1:
-            raise DataError(several)
+            raise DataError(self._describe_several())
         sources = tuple(dict.fromkeys(wire.source for wire in layers))
         through = tuple(step.label for step in trace.steps if step.operator not in _PLUMBING_OPERATORS)
         features = next((wire.features for wire in computation.inputs if not wire.shape_only), None)
@@ -318,6 +325,10 @@ class _FeedFinder:
             if place.initial_layers:
                 raise DataError(
                     f"{quote(name)} before it starts from a state that comes {place.initial_state}"
+                )
+            if place.lengths:
+                raise DataError(
+                    f"{quote(name)} before it stops at lengths of its sequences that come {place.lengths}"
                 )
             if output.output == "Y_c":
                 raise DataError(f"it receives the cell state of {quote(name)}")
