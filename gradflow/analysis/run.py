@@ -20,6 +20,7 @@ from gradflow.errors import DataError, NumericalError, UsageError
 from gradflow.layouts.assumptions import check_assumptions, check_left_open
 from gradflow.layouts.chains import chain_networks, parse_chain
 from gradflow.layouts.checkpoint import Checkpoint, read_checkpoint
+from gradflow.layouts.network import Network
 from gradflow.printable import describe_argument, format_count, format_steps
 from gradflow.readers.arrays import read_array
 from gradflow.readers.in_memory import convert_array, name_origin
@@ -158,14 +159,14 @@ def run(
         name = parse_name(os.fspath(given)).file if isinstance(given, str | os.PathLike) else ""
         if file is not None and name and file.path == Path(os.path.realpath(name)):
             raise UsageError(f"{file.name!r} is the {what}, which would be overwritten; name another file")
-    checkpoint, wanted = _open_source(source, layout, assume)
+    checkpoint, wanted, named = _open_source(source, layout, assume)
     if networks_in_chain:
         checkpoint = chain_networks(checkpoint, networks_in_chain)
     data = _read_input(input, key)
     inputs = Inputs.of(
         data, key=None, format=None, steps=None, features=None, scale=None, seed=0, count=len(data)
     )
-    feeder = NetworkFeeder(checkpoint, inputs, len(data))
+    feeder = NetworkFeeder(checkpoint, inputs, len(data), named)
     runs, remarks = _run_layers(checkpoint, feeder, wanted)
     if not runs:
         raise DataError(f"{checkpoint.source}: no layer can be run: {' '.join(remarks)}")
@@ -211,26 +212,27 @@ def _read_input(source: str | Path | ArrayLike, key: str | None) -> NDArray[Any]
 
 def _open_source(
     source: str | Path | Model, layout: str | None, assume: Mapping[str, Any] | None
-) -> tuple[Checkpoint, frozenset[str]]:
-    """Return the checkpoint, and the names of the layers that are wanted."""
+) -> tuple[Checkpoint, frozenset[str], frozenset[str]]:
+    """Return the checkpoint, the names of the layers that are wanted, and of those that the user named."""
     if is_model(source):
         if is_read(source):
             refuse_without_effect({"layout": layout, "assume": assume or None}, READ_ALREADY)
         checkpoint = open_model(source, layout, assume)
         if not is_read(source):
             check_left_open(assume, checkpoint.left_open, checkpoint.source)
-        chosen = checkpoint.layers
+        chosen, is_named = checkpoint.layers, isinstance(source, Network)
     elif isinstance(source, str | os.PathLike):
         name = parse_name(os.fspath(source))
         stated = {**check_assumptions(assume), **name.assume}
         checkpoint = read_checkpoint(name.file, layout, stated)
         check_left_open(stated, checkpoint.left_open, name.file)
-        chosen = checkpoint[name.layer].layers if name.layer else checkpoint.layers
+        chosen, is_named = (checkpoint[name.layer] if name.layer else checkpoint).layers, bool(name.layer)
     else:
         raise UsageError(
             f"{describe_argument('source', source)}: expected a file, a state dict, or a module that has one"
         )
-    return checkpoint, frozenset(layer.name for layer in chosen)
+    wanted = frozenset(layer.name for layer in chosen)
+    return checkpoint, wanted, wanted if is_named else frozenset()
 
 
 def _run_layers(

@@ -55,9 +55,19 @@ class Feed:
 
 @dataclass(frozen=True)
 class UnknownFeed:
-    """The reason why the inputs of a network cannot be computed from the file."""
+    """The reason why the inputs of a network cannot be computed from the file.
+
+    Attributes
+    ----------
+    reason : str
+        The reason, a clause.
+    input_name : str
+        The input of the model that the network reads as it is, if all that is unknown is which of the
+        model's inputs the given data are.
+    """
 
     reason: str
+    input_name: str = ""
 
     def rename_sources(self, names: Mapping[str, str]) -> "UnknownFeed":  # noqa: ARG002 - as a Feed has it
         """Return the same."""

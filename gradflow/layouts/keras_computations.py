@@ -31,11 +31,14 @@ def convolve_steps(
     x: Array, *, kernel: Array, bias: Array | None, activation: str, dilation: int, before: int
 ) -> Array:
     """Return φ(Σₖ x_{t + k·dilation − before}·kernelₖ + bias) with zeros beyond the ends."""
-    width, steps = kernel.shape[0], x.shape[1]
-    after = (width - 1) * dilation - before
-    padded = np.pad(x, ((0, 0), (before, after), (0, 0)))
-    z = sum(padded[:, k * dilation : k * dilation + steps] @ kernel[k] for k in range(width))
-    return activate(np.asarray(z if bias is None else z + bias), name=activation)
+    steps = x.shape[1]
+    z = np.zeros((len(x), steps, kernel.shape[2]))
+    for k, matrix in enumerate(kernel):
+        shift = k * dilation - before
+        first, last = max(-shift, 0), min(steps - shift, steps)
+        if first < last:
+            z[:, first:last] += x[:, first + shift : last + shift] @ matrix
+    return activate(z if bias is None else z + bias, name=activation)
 
 
 def scale_units(x: Array, *, factor: Array, shift: Array) -> Array:
@@ -118,9 +121,17 @@ def maximize_steps(x: Array) -> Array:
     return np.asarray(x.max(axis=1))
 
 
-def repeat_vector(vector: Array, sequence: Array) -> Array:
-    """Return a vector at every step that the sequence has."""
-    return np.repeat(vector[:, None], sequence.shape[1], axis=1)
+def repeat_vector(vector: Array, sequence: Array, *, count: int) -> Array:
+    """Return a vector at ``count`` steps, which must be those that the sequence has.
+
+    Raises
+    ------
+    DataError
+        If the sequence has another number of steps.
+    """
+    if sequence.shape[1] != count:
+        raise DataError(f"RepeatVector gives {count} steps and the input has {sequence.shape[1]}")
+    return np.repeat(vector[:, None], count, axis=1)
 
 
 def reshape_vector(x: Array, *, steps: int, features: int) -> Array:
@@ -141,5 +152,32 @@ def check_mask(x: Array, *, value: float, layer: str) -> Array:
         raise DataError(
             f"step {int(masked[0][1])} (counted from 0) of sequence {int(masked[0][0])} has only {value:g}, "
             f"and {layer} masks such steps, which Keras skips; give sequences without padding"
+        )
+    return x
+
+
+def differ(x: Array, *, value: float) -> Array:
+    """Return 1 where x differs from a number, else 0."""
+    return np.asarray(x != value, float)
+
+
+def find_any(x: Array) -> Array:
+    """Return 1 where any feature is not 0, else 0, with shape (batch, T, 1)."""
+    return np.asarray((x != 0).any(axis=-1, keepdims=True), float)
+
+
+def require_mask(x: Array, mask: Array) -> Array:
+    """Return x, of which the mask (batch, T, 1) must hide no step.
+
+    Raises
+    ------
+    DataError
+        If it hides a step: then Keras skips it.
+    """
+    hidden = np.argwhere(mask == 0)
+    if len(hidden):
+        raise DataError(
+            f"the model's mask hides step {int(hidden[0][1])} (counted from 0) of sequence "
+            f"{int(hidden[0][0])}, which Keras skips; give sequences without padding"
         )
     return x

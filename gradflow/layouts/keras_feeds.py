@@ -5,7 +5,7 @@ layers it comes from, and how it follows from their outputs.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,14 @@ from gradflow.errors import DataError
 from gradflow.layouts import keras_computations as compute
 from gradflow.layouts.feeds import MODEL_INPUT, Feed, UnknownFeed
 from gradflow.layouts.keras_graph import LayerCall, TensorReference, list_calls, list_references
-from gradflow.layouts.keras_layers import LAYER_RULES, OPERATION_RULES, STEPWISE_RULES, CalledLayer
+from gradflow.layouts.keras_layers import (
+    CONSTANT_OPTION,
+    LAYER_RULES,
+    MASK_RULES,
+    OPERATION_RULES,
+    STEPWISE_RULES,
+    CalledLayer,
+)
 from gradflow.layouts.keras_places import (
     KerasPlace,
     assign_levels,
@@ -26,6 +33,7 @@ from gradflow.layouts.keras_symbols import (
     SEQUENCE_RANK,
     VECTOR_RANK,
     Symbol,
+    SymbolProgram,
     compile_symbol,
     make_input,
     make_unknown,
@@ -43,6 +51,7 @@ _OWN_MODULES = ("keras", "tf_keras", "tensorflow")
 _OPERATIONS_MODULE = ".ops."
 # Models in models call exponentially many layers if each is called twice.
 MAX_LAYER_CALLS, MAX_MODEL_DEPTH = 20_000, 50
+MAX_INSTRUCTIONS = 50_000  # of the programs of all networks
 _DIRECTION_MERGES = {
     "concat": compute.concatenate,
     "sum": compute.add,
@@ -51,6 +60,7 @@ _DIRECTION_MERGES = {
 }
 
 
+_PLAIN_CALL = LayerCall(())
 # A layer and its call, by the name of the layer and the number of the call.
 WaitingCalls = dict[tuple[str, int], tuple[Mapping[str, Any], LayerCall]]
 
@@ -94,6 +104,8 @@ class _ModelWalk:
     input_names: list[str] = field(default_factory=list)
     visited: dict[str, str] = field(default_factory=dict)  # the classes of layers
     calls: int = 0  # the number of layers called
+    programs: dict[Symbol, SymbolProgram] = field(default_factory=dict)
+    instructions: int = 0  # of all programs
     is_named: bool = False  # whether paths in the configuration begin with the name of the whole model
 
     def describe_feed(self, path: str) -> Feed | UnknownFeed | None:
@@ -106,20 +118,36 @@ class _ModelWalk:
         symbol = arrived[0]
         if symbol.reason:
             return UnknownFeed(symbol.reason)
-        program = compile_symbol(symbol)
+        program = self._compile(symbol)
+        if program is None:
+            return UnknownFeed(
+                f"the layers between the networks of the model make more than {MAX_INSTRUCTIONS} computations"
+            )
         called = [source for source in program.sources if len(self.arrived.get(source, [])) > 1]
         if called:
             return UnknownFeed(f"layer {quote(called[0])}, which feeds it, is called more than once")
+        if MODEL_INPUT in program.sources and len(self.input_names) > 1:
+            several = (
+                f"the model has {len(self.input_names)} inputs ({', '.join(map(quote, self.input_names))})"
+            )
+            if program.is_input:
+                return UnknownFeed(
+                    f"{several}; name the layer to give it inputs of its own", program.input_name
+                )
+            through = ", ".join(program.through) or "other layers"
+            return UnknownFeed(f"{several}, and one of them reaches it through {through}")
         if program.is_input:
             return None
-        if MODEL_INPUT in program.sources and len(self.input_names) > 1:
-            return UnknownFeed(
-                f"the model has {len(self.input_names)} inputs ({', '.join(map(quote, self.input_names))}), "
-                f"and one of them reaches it through {', '.join(program.through) or 'other layers'}"
-            )
         if MODEL_INPUT in program.sources and program.input_size is None:
             return UnknownFeed("the file does not say how many features the model's input has")
         return Feed(program.sources, program, program.through, program.input_size)
+
+    def _compile(self, symbol: Symbol) -> SymbolProgram | None:
+        """Return the program of a symbol, or None if those of the model become too long."""
+        if symbol not in self.programs and self.instructions <= MAX_INSTRUCTIONS:
+            self.programs[symbol] = compile_symbol(symbol)
+            self.instructions += len(self.programs[symbol].instructions)
+        return self.programs.get(symbol)
 
     def _describe_unreached(self, path: str) -> UnknownFeed | None:
         """Return why nothing is known of a network that no call of the model reaches."""
@@ -161,7 +189,7 @@ class _ModelWalk:
         if outputs is None:
             if not layers:
                 return []
-            outputs = [make_input(_find_input_shape(layers[0], model))]
+            outputs = [make_input(_find_input_shape(layers[0], model), "input")]
             self.input_names.append("input")
             # What follows the last network feeds none, and its weights may be large.
             layers = layers[
@@ -186,19 +214,22 @@ class _ModelWalk:
             name = _get_name(layer)
             if layer.get("class_name") == _INPUT_CLASS:
                 if inputs is None:
-                    known[name, 0] = [make_input(_find_input_shape(layer))]
-                    self.input_names.append(name)
+                    known[name, 0] = [make_input(_find_input_shape(layer), name)]
                 elif name in stated and stated.index(name) < len(inputs):
                     known[name, 0] = [inputs[stated.index(name)]]
             else:
                 waiting |= {(name, node): (layer, call) for node, call in enumerate(list_calls(layer))}
         if inputs is None:
             waiting = _keep_needed_calls(waiting)
+            used = {one.layer for _, call in waiting.values() for one in call.list_references()}
+            self.input_names = [
+                name for (name, _), (symbol,) in known.items() if name in used and not symbol.reason
+            ]
         # Each call follows those that it reads.
         readers: dict[tuple[str, int], list[tuple[str, int]]] = {}
         missing: dict[tuple[str, int], int] = {}
         for key, (_, call) in waiting.items():
-            needed = {(one.layer, one.node) for one in (*call.inputs, *call.others)} & waiting.keys()
+            needed = {(one.layer, one.node) for one in call.list_references()} & waiting.keys()
             missing[key] = len(needed)
             for source in needed:
                 readers.setdefault(source, []).append(key)
@@ -207,7 +238,8 @@ class _ModelWalk:
             key = ready.pop(0)
             layer, call = waiting[key]
             arguments = [_look_up(known, reference) for reference in call.inputs]
-            known[key] = self.call_layer(layer, arguments, path, call.others, call.has_constants)
+            masks = [_look_up(known, reference) for reference in call.masks]
+            known[key] = self.call_layer(layer, arguments, path, call, masks)
             for reader in readers.get(key, []):
                 missing[reader] -= 1
                 if missing[reader] == 0:
@@ -221,10 +253,12 @@ class _ModelWalk:
         layer: Mapping[str, Any],
         inputs: list[Symbol],
         path: tuple[str, ...],
-        others: Sequence[TensorReference] = (),
-        has_constants: bool = False,
+        call: LayerCall = _PLAIN_CALL,
+        masks: Sequence[Symbol] = (),
     ) -> list[Symbol]:
-        """Return the outputs of a layer."""
+        """Return the outputs of a layer. The masks must hide no step, so that they change nothing."""
+        for mask in masks:
+            inputs = [_require_mask(symbol, mask) for symbol in inputs[:1]] + inputs[1:]
         self.calls += 1
         if self.calls > MAX_LAYER_CALLS or len(path) > MAX_MODEL_DEPTH:
             raise DataError(
@@ -240,7 +274,9 @@ class _ModelWalk:
         )  # fmt: skip
         is_own = _is_own_class(layer)
         if is_own and class_name in RECURRENT_CLASSES:
-            return self._call_recurrent(called, inputs, "/".join(full_path), bool(others) or len(inputs) > 1)
+            return self._call_recurrent(
+                called, inputs, "/".join(full_path), bool(call.others) or len(inputs) > 1
+            )
         if is_own and class_name in MODEL_CLASSES and list_layers(layer):
             return self.call_model(layer, inputs, path)
         try:
@@ -248,7 +284,11 @@ class _ModelWalk:
                 for symbol in inputs:
                     if symbol.reason:
                         return [symbol]
-            if others or has_constants or not inputs or not is_own:
+            if class_name in MASK_RULES and len(call.constants) == 1:
+                called = replace(called, config={**called.config, CONSTANT_OPTION: call.constants[0]})
+            elif call.has_constants:
+                raise called.refuse()
+            if call.others or not inputs or not is_own:
                 raise called.refuse()
             return [_apply_rule(called, inputs)]
         except DataError as error:
@@ -265,13 +305,15 @@ class _ModelWalk:
                 arrived = make_unknown("another layer gives it its first state, and it does not start from 0")
             elif own.get("time_major") or arrived.rank not in (SEQUENCE_RANK, None):
                 arrived = make_unknown("its input has no axis of steps after that of the batch")
+            else:
+                arrived = _check_width(arrived, networks)
         for path in networks:
             self.arrived.setdefault(path, []).append(arrived)
         if not networks:
             return [make_unknown(f"{layer.label} stands before it, which is not read")]
         if has_state:
             return [make_unknown(f"{layer.label} stands before it and does not start from 0")]
-        halves = sorted(_split_directions(networks), key=lambda half: half[1].way == "backward")
+        halves = sorted(_split_directions(networks, arrived.mask), key=lambda half: half[1].way == "backward")
         sequences = own.get("return_sequences") is True
         shown = [_show_half(symbol, place, sequences) for symbol, place in halves]
         states = [state for half in halves for state in _list_states(layer, *half)]
@@ -304,7 +346,32 @@ def _apply_rule(layer: CalledLayer, inputs: list[Symbol]) -> Symbol:
     return transform(None, [rule(inner, [step])], rank=SEQUENCE_RANK)
 
 
-def _split_directions(networks: Mapping[str, list[KerasPlace]]) -> list[tuple[Symbol, KerasPlace]]:
+def _require_mask(symbol: Symbol, mask: Symbol) -> Symbol:
+    """Return a symbol of which a mask must hide no step."""
+    if symbol.mask is mask:
+        return symbol
+    if not symbol.reason and not mask.reason:
+        symbol = transform(compute.require_mask, [symbol, mask])
+    reason = symbol.reason or (
+        mask.reason and f"the model gives it a mask of steps that is not known: {mask.reason}"
+    )
+    return replace(symbol, reason=reason, mask=mask)
+
+
+def _check_width(arrived: Symbol, networks: Mapping[str, list[KerasPlace]]) -> Symbol:
+    """Return the symbol that arrives at networks, or why it does not fit their weights."""
+    lowest = [place for places in networks.values() for place in assign_levels(places) if place.level == 0]
+    widths = {place.arrays["kernel"].shape[0] for place in lowest}
+    if arrived.size is None or widths <= {arrived.size}:
+        return arrived
+    return make_unknown(
+        f"its weights are for {min(widths)} features, and the layers below give {arrived.size}"
+    )
+
+
+def _split_directions(
+    networks: Mapping[str, list[KerasPlace]], mask: Symbol | None
+) -> list[tuple[Symbol, KerasPlace]]:
     """Return the output of each direction of a layer, and a cell whose output it is."""
     halves = []
     for path, places in networks.items():
@@ -312,7 +379,7 @@ def _split_directions(networks: Mapping[str, list[KerasPlace]]) -> list[tuple[Sy
         top = max(place.level for place in levels)
         last = [place for place in levels if place.level == top]
         sizes = [place.arrays["recurrent_kernel"].shape[0] for place in last]
-        whole = Symbol(SEQUENCE_RANK, sum(sizes), path)
+        whole = Symbol(SEQUENCE_RANK, sum(sizes), path, mask=mask)
         for k, place in enumerate(last):
             first = sum(sizes[:k])
             operation = partial(compute.take_features, first=first, last=first + sizes[k])
@@ -357,7 +424,7 @@ def _keep_needed_calls(waiting: WaitingCalls) -> WaitingCalls:
     pending = list(needed)
     while pending:
         _, call = waiting[pending.pop()]
-        below = {(one.layer, one.node) for one in (*call.inputs, *call.others)} & waiting.keys()
+        below = {(one.layer, one.node) for one in call.list_references()} & waiting.keys()
         pending += below - needed
         needed |= below
     return {key: call for key, call in waiting.items() if key in needed}
@@ -378,7 +445,7 @@ def _is_own_class(layer: Mapping[str, Any]) -> bool:
     module, registered = layer.get("module"), layer.get("registered_name")
     if isinstance(module, str):
         if _OPERATIONS_MODULE in module:
-            return str(layer.get("class_name")) in OPERATION_RULES
+            return str(layer.get("class_name")) in (*OPERATION_RULES, *MASK_RULES)
         if module.partition(".")[0] not in _OWN_MODULES:
             return False
     return not (isinstance(registered, str) and ">" in registered)

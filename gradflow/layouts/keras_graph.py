@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 _TENSOR_CLASS = "__keras_tensor__"
 # The name that Keras 2 has in place of a layer's for an argument that is no tensor.
 _CONSTANT_LAYER = "_CONSTANT_VALUE"
+_MASK_ARGUMENT = "mask"
 
 
 class TensorReference(NamedTuple):
@@ -28,14 +29,24 @@ class LayerCall(NamedTuple):
     inputs : tuple of TensorReference
         The tensors among the positional arguments, in order.
     others : tuple of TensorReference
-        The tensors among the named arguments.
+        The tensors among the named arguments, without the mask.
+    masks : tuple of TensorReference
+        The tensors that mask steps.
     has_constants : bool
         Whether a positional argument is no tensor.
+    constants : tuple
+        These arguments, if the file has them.
     """
 
     inputs: tuple[TensorReference, ...]
     others: tuple[TensorReference, ...] = ()
+    masks: tuple[TensorReference, ...] = ()
     has_constants: bool = False
+    constants: tuple[Any, ...] = ()
+
+    def list_references(self) -> tuple[TensorReference, ...]:
+        """Return all tensors that the call is given."""
+        return (*self.inputs, *self.others, *self.masks)
 
 
 def list_calls(layer: Mapping[str, Any]) -> list[LayerCall]:
@@ -51,22 +62,37 @@ def _read_call(node: Any) -> LayerCall:
             named = {}
         leaves = list(_walk_leaves(arguments))
         positional = tuple(leaf for leaf in leaves if isinstance(leaf, TensorReference))
-        by_name = tuple(leaf for leaf in _walk_leaves(named) if isinstance(leaf, TensorReference))
+        unmasked = {name: value for name, value in named.items() if name != _MASK_ARGUMENT}
+        by_name = tuple(leaf for leaf in _walk_leaves(unmasked) if isinstance(leaf, TensorReference))
+        masking = tuple(
+            leaf for leaf in _walk_leaves(named.get(_MASK_ARGUMENT)) if isinstance(leaf, TensorReference)
+        )
         if not positional:  # Keras also names the first argument, if the user did.
-            return LayerCall(by_name)
-        has_constants = len(positional) < sum(leaf is not None for leaf in leaves)
-        return LayerCall(positional, by_name, has_constants)
+            return LayerCall(by_name, masks=masking)
+        constants = tuple(
+            leaf for leaf in leaves if leaf is not None and not isinstance(leaf, TensorReference)
+        )
+        return LayerCall(positional, by_name, masking, bool(constants), constants)
     if isinstance(node, list) and node and isinstance(node[0], str):
         node = [node]
     inputs: list[TensorReference] = []
     others: list[TensorReference] = []
+    masks: list[TensorReference] = []
     for entry in node if isinstance(node, list) else []:
         reference = read_reference(entry)
         if reference is not None:
             inputs.append(reference)
-            others += [leaf for leaf in _walk_references(entry[3:]) if leaf.layer != _CONSTANT_LAYER]
+            for name, value in _list_named(entry[3:]):
+                found = [leaf for leaf in _walk_references(value) if leaf.layer != _CONSTANT_LAYER]
+                (masks if name == _MASK_ARGUMENT else others).extend(found)
     constant = any(reference.layer == _CONSTANT_LAYER for reference in inputs)
-    return LayerCall(tuple(inputs), tuple(others), constant)
+    return LayerCall(tuple(inputs), tuple(others), tuple(masks), constant)
+
+
+def _list_named(stated: list[Any]) -> Iterator[tuple[str, Any]]:
+    """Yield the named arguments, and what else stands beside a tensor."""
+    for value in stated:
+        yield from value.items() if isinstance(value, Mapping) else [("", value)]
 
 
 def read_reference(entry: Any) -> TensorReference | None:

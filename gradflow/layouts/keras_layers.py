@@ -19,6 +19,11 @@ from gradflow.readers.stored_array import NumberArray
 
 # The defaults of Keras.
 _EPSILON, _MASK_VALUE = 1e-3, 0.0
+_MAX_FEATURES = 10_000_000
+
+
+# The option under which an operation has its constant, which is an argument.
+CONSTANT_OPTION = "constant"
 
 
 @dataclass(frozen=True)
@@ -178,6 +183,10 @@ def _apply_prelu(layer: CalledLayer, inputs: Sequence[Symbol]) -> Symbol:
 def _normalize_batch(layer: CalledLayer, inputs: Sequence[Symbol]) -> Symbol:
     _check_last_axis(layer, inputs[0])
     roles = _list_roles(layer, scale="gamma", center="beta")
+    if (mode := layer.config.get("mode", 0)) != 0:  # of Keras 1: others use the statistics of the inputs
+        raise DataError(
+            f"{layer.label} stands before it, whose mode {quote(str(mode))} is not computed, only 0"
+        )
     weights = layer.read_weights(*roles, "moving_mean", "moving_variance")
     _check_size(layer, inputs[0], weights["moving_mean"].size)
     variance = weights["moving_variance"] + layer.get_number("epsilon", _EPSILON)
@@ -243,6 +252,8 @@ def _concatenate(layer: CalledLayer, inputs: Sequence[Symbol]) -> Symbol:
     size = sum(one for one in sizes if one is not None)
     if None in sizes:
         raise layer.refuse()
+    if size > _MAX_FEATURES:
+        raise DataError(f"{layer.label} stands before it, which gives more than {_MAX_FEATURES} features")
     return transform(compute.concatenate, inputs, label=layer.class_name, size=size)
 
 
@@ -264,7 +275,8 @@ def _repeat(layer: CalledLayer, inputs: Sequence[Symbol]) -> Symbol:
         sequence = sequence.parts[0] if sequence.parts else None
     if inputs[0].rank != VECTOR_RANK or sequence is None:
         raise layer.refuse()
-    return transform(compute.repeat_vector, [inputs[0], sequence], label=layer.class_name, rank=SEQUENCE_RANK)
+    operation = partial(compute.repeat_vector, count=layer.get_int("n", 0))
+    return transform(operation, [inputs[0], sequence], label=layer.class_name, rank=SEQUENCE_RANK)
 
 
 def _reshape(layer: CalledLayer, inputs: Sequence[Symbol]) -> Symbol:
@@ -313,7 +325,22 @@ def _mask(layer: CalledLayer, inputs: Sequence[Symbol]) -> Symbol:
 
 
 def _read_tokens(layer: CalledLayer, inputs: Sequence[Symbol]) -> Symbol:  # noqa: ARG001 - as all rules
-    raise DataError(f"the model's input are tokens, of which {layer.label} makes vectors")
+    masks = ", and it masks the token 0" if layer.config.get("mask_zero") else ""
+    raise DataError(f"the model's input are tokens, of which {layer.label} makes vectors{masks}")
+
+
+def _differ(layer: CalledLayer, inputs: Sequence[Symbol]) -> Symbol:
+    """Return the first half of a mask, as Keras 3 writes that of a layer."""
+    value = layer.config.get(CONSTANT_OPTION)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise layer.refuse()
+    return transform(partial(compute.differ, value=value), inputs)
+
+
+def _find_any(layer: CalledLayer, inputs: Sequence[Symbol]) -> Symbol:
+    if inputs[0].rank != SEQUENCE_RANK or layer.config.get("axis") != -1 or layer.config.get("keepdims"):
+        raise layer.refuse()
+    return transform(compute.find_any, inputs, size=1)
 
 
 LayerRule = Callable[[CalledLayer, Sequence[Symbol]], Symbol]
@@ -344,9 +371,12 @@ OPERATION_RULES: dict[str, LayerRule] = {
     "Maximum": partial(_merge, compute.maximum),
     "Minimum": partial(_merge, compute.minimum),
 }
+# The operations that make masks of sequences.
+MASK_RULES: dict[str, LayerRule] = {"NotEqual": _differ, "Any": _find_any}
 LAYER_RULES: dict[str, LayerRule] = {
     **STEPWISE_RULES,
     **OPERATION_RULES,
+    **MASK_RULES,
     "Average": partial(_merge, compute.average),
     "Concatenate": _concatenate,
     "Merge": _merge_keras1,

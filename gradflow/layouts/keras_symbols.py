@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from gradflow.cells.base import Array
 from gradflow.errors import DataError
@@ -10,6 +10,9 @@ from gradflow.layouts.feeds import MODEL_INPUT
 
 # The axes of a sequence and of a vector beside that of the batch.
 SEQUENCE_RANK, VECTOR_RANK = 2, 1
+# A program makes at most so many bytes, and so many for each byte of its sources.
+_MAX_BETWEEN_BYTES, _MAX_BETWEEN_RATIO = 250_000_000, 100
+_NUMBER_BYTES = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,6 +35,10 @@ class Symbol:
         The class of the layer, for people.
     reason : str
         Why it can't be computed; empty if it can.
+    mask : Symbol, optional
+        A mask that was proved to hide no step of it, or because of which it can't be computed.
+    name : str
+        The name of the model's input, if it is one.
     """
 
     rank: int | None = None
@@ -41,6 +48,8 @@ class Symbol:
     parts: tuple["Symbol", ...] = ()
     label: str = ""
     reason: str = ""
+    mask: "Symbol | None" = None
+    name: str = ""
 
 
 def make_unknown(reason: str) -> Symbol:
@@ -48,14 +57,14 @@ def make_unknown(reason: str) -> Symbol:
     return Symbol(reason=reason)
 
 
-def make_input(shape: Sequence[Any] | None) -> Symbol:
-    """Return the model's input, whose shape begins with the batch; None if the shape is unknown."""
+def make_input(shape: Sequence[Any] | None, name: str) -> Symbol:
+    """Return an input of the model, whose shape begins with the batch; None if the shape is unknown."""
     if shape is None:
-        return Symbol(source=MODEL_INPUT)
+        return Symbol(source=MODEL_INPUT, name=name)
     rank = len(shape) - 1
     if rank != SEQUENCE_RANK:
         return make_unknown(f"the model's input has shape {tuple(shape)}, not (batch, steps, features)")
-    return Symbol(rank, shape[-1] if isinstance(shape[-1], int) else None, MODEL_INPUT)
+    return Symbol(rank, shape[-1] if isinstance(shape[-1], int) else None, MODEL_INPUT, name=name)
 
 
 def transform(
@@ -71,7 +80,32 @@ def transform(
         parts[0].rank if rank is None else rank,
         parts[0].size if size is None else size,
         None, operation, tuple(parts), label,
+        mask=next((part.mask for part in parts if part.mask is not None), None),
     )  # fmt: skip
+
+
+class Instruction(NamedTuple):
+    """One step of a program.
+
+    Attributes
+    ----------
+    source : str, optional
+        The network whose output it takes, or `MODEL_INPUT`.
+    operation : callable, optional
+        Computes it from the values of earlier instructions; None if it is the same as the only one.
+    places : tuple of int
+        The places of these instructions in the program.
+    features : int
+        The number of its features, if it is known; else 0.
+    finished : tuple of int
+        The places of the values that no later instruction uses.
+    """
+
+    source: str | None
+    operation: Callable[..., Array] | None
+    places: tuple[int, ...]
+    features: int
+    finished: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -80,8 +114,8 @@ class SymbolProgram:
 
     Attributes
     ----------
-    instructions : tuple
-        For each symbol the source, the operation and the places of its parts among the instructions.
+    instructions : tuple of Instruction
+        The steps, the last of which computes the symbol.
     sources : tuple of str
         The networks, and `MODEL_INPUT`, that it reads.
     through : tuple of str
@@ -89,14 +123,17 @@ class SymbolProgram:
     input_size : int, optional
         The features of the model's input.
     is_input : bool
-        Whether the symbol is the model's input itself.
+        Whether the symbol is an input of the model itself.
+    input_name : str
+        The name of an input of the model that it reads.
     """
 
-    instructions: tuple[tuple[str | None, Callable[..., Array] | None, tuple[int, ...]], ...]
+    instructions: tuple[Instruction, ...]
     sources: tuple[str, ...]
     through: tuple[str, ...]
     input_size: int | None
     is_input: bool
+    input_name: str
 
     def __call__(self, outputs: Mapping[str, Array]) -> Array:
         """Return the array from the arrays of the sources.
@@ -104,21 +141,33 @@ class SymbolProgram:
         Raises
         ------
         DataError
-            If the arrays of the layers between do not fit together.
+            If the arrays of the layers between do not fit together, or are too large.
         """
-        values: list[Array] = []
+        values: dict[int, Array] = {}
+        budget = _MAX_BETWEEN_BYTES + _MAX_BETWEEN_RATIO * sum(given.nbytes for given in outputs.values())
         try:
-            for source, operation, places in self.instructions:
+            for place, (source, operation, places, features, finished) in enumerate(self.instructions):
                 parts = [values[place] for place in places]
                 if source is not None:
-                    values.append(outputs[source])
+                    values[place] = outputs[source]
+                elif operation is None:
+                    values[place] = parts[0]
                 else:
-                    values.append(parts[0] if operation is None else operation(*parts))
+                    rows = max(part.size // max(part.shape[-1], 1) for part in parts)
+                    budget -= max(sum(part.nbytes for part in parts), rows * features * _NUMBER_BYTES)
+                    if budget < 0:
+                        raise DataError(f"the layers between ({self._list_through()}) make arrays too large")
+                    values[place] = operation(*parts)
+                for one in finished:
+                    del values[one]
         except ValueError as error:
             raise DataError(
-                f"the layers between ({', '.join(self.through)}) do not fit together: {error}"
+                f"the layers between ({self._list_through()}) do not fit together: {error}"
             ) from error
-        return values[-1]
+        return values[len(self.instructions) - 1]
+
+    def _list_through(self) -> str:
+        return ", ".join(self.through) or "none"
 
 
 def compile_symbol(symbol: Symbol) -> SymbolProgram:
@@ -137,10 +186,20 @@ def compile_symbol(symbol: Symbol) -> SymbolProgram:
             pending.append((current, True))
             pending += [(part, False) for part in reversed(current.parts)]
     sources = dict.fromkeys(one.source for one in ordered if one.source is not None)
+    used = [tuple(dict.fromkeys(places[id(part)] for part in one.parts)) for one in ordered]
+    last_use = {part: place for place, parts in enumerate(used) for part in parts}
+    inputs = [one for one in ordered if one.source == MODEL_INPUT]
     return SymbolProgram(
-        tuple((one.source, one.operation, tuple(places[id(part)] for part in one.parts)) for one in ordered),
+        tuple(
+            Instruction(
+                one.source, one.operation, tuple(places[id(part)] for part in one.parts), one.size or 0,
+                tuple(part for part in used[place] if last_use[part] == place),
+            )
+            for place, one in enumerate(ordered)
+        ),
         tuple(sources),
         tuple(dict.fromkeys(one.label for one in ordered if one.label)),
-        next((one.size for one in ordered if one.source == MODEL_INPUT), None),
+        next((one.size for one in inputs), None),
         list(sources) == [MODEL_INPUT] and all(one.operation is None for one in ordered),
-    )
+        next((one.name for one in inputs), ""),
+    )  # fmt: skip

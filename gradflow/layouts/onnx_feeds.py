@@ -273,12 +273,20 @@ class _FeedFinder:
         return place
 
     def find(self, path: str) -> Feed | UnknownFeed | None:
-        """Return what feeds the node at ``path``; None if it reads an input of the model as it is."""
+        """Return what feeds the node at ``path``; None if it reads the only input of the model as it is."""
         trace = self._get_place(path).trace
         try:
-            return self._find(path, trace)
+            feed = self._find(path, trace)
         except DataError as error:
             return UnknownFeed(str(error))
+        used = [given.name for given in trace.inputs if not given.shape_only]
+        if feed is None and len(self._used_inputs) > 1 and used:
+            reason = f"{self._describe_several()}; name the layer to give it inputs of its own"
+            return UnknownFeed(reason, used[0])
+        return feed
+
+    def _describe_several(self) -> str:
+        return f"the model has several inputs, {', '.join(map(quote, self._used_inputs))}"
 
     def _find(self, path: str, trace: ValueTrace) -> Feed | None:
         place = self._get_place(path)
@@ -295,16 +303,15 @@ class _FeedFinder:
         used = [given for given in trace.inputs if not given.shape_only]
         if not layers and not used:
             raise DataError("it receives constants of the file")
-        several = f"the model has several inputs, {', '.join(map(quote, self._used_inputs))}"
         if len(used) > 1:
-            raise DataError(several)
+            raise DataError(self._describe_several())
         if not layers and not trace.steps:
             return None
         computation, direct = self._find_axes(path, trace, layers)
         if direct:
             return None
         if used and len(self._used_inputs) > 1:
-            raise DataError(several)
+            raise DataError(self._describe_several())
         sources = tuple(dict.fromkeys(wire.source for wire in layers))
         through = tuple(step.label for step in trace.steps if step.operator not in _PLUMBING_OPERATORS)
         features = next((wire.features for wire in computation.inputs if not wire.shape_only), None)
@@ -323,6 +330,10 @@ class _FeedFinder:
             if place.initial_layers:
                 raise DataError(
                     f"{quote(name)} before it starts from a state that comes {place.initial_state}"
+                )
+            if place.lengths:
+                raise DataError(
+                    f"{quote(name)} before it stops at lengths of its sequences that come {place.lengths}"
                 )
             if output.output == "Y_c":
                 raise DataError(f"it receives the cell state of {quote(name)}")
@@ -442,7 +453,8 @@ def _find_features(given: GraphInput, axes: str, otherwise: int) -> int:
 def _list_attempts(trace: ValueTrace) -> list[tuple[tuple[str, ...], int, int]]:
     """Return what to try: the axes of each input, and to how many sequences and steps the graph is fixed.
 
-    0 is any number. What the graph leaves free comes first. A single step comes last, as almost all fits it.
+    0 is any number. What the graph leaves free comes first. A single step is tried only if the model states it:
+    a graph that slices the steps runs on one step too, and gives something else on more.
     """
     if len(trace.inputs) > _MAX_TRACED_INPUTS:
         return []
@@ -459,8 +471,8 @@ def _list_attempts(trace: ValueTrace) -> list[tuple[tuple[str, ...], int, int]]:
     sizes += list(product(numbers, numbers))
     axes = list(product(*map(_list_axes, trace.inputs)))
     attempts = [(own, *size) for size in dict.fromkeys(sizes) for own in axes]
-    attempts.sort(key=lambda attempt: attempt[-1] == 1)
-    return attempts[:_MAX_ATTEMPTS]
+    single = bool(stated) and all(tuple(shape) == (1, 1) for shape in stated)
+    return [attempt for attempt in attempts if single or attempt[-1] != 1][:_MAX_ATTEMPTS]
 
 
 def _list_integers(trace: ValueTrace) -> Iterator[int]:

@@ -168,12 +168,12 @@ def fed_by(*feeds):
     )
 
 
-def feed(checkpoint, name, data=None, draws=4):
+def feed(checkpoint, name, data=None, draws=4, named=()):
     inputs = Inputs.of(
         data, key=None, format=None, steps=None, features=None, scale=None, seed=0, count=draws
     )
     network = next(one for one in checkpoint.networks if one.name == name)
-    return NetworkFeeder(checkpoint, inputs, draws).feed(network)
+    return NetworkFeeder(checkpoint, inputs, draws, named).feed(network)
 
 
 def test_layers_above_the_input_of_the_model_are_computed():
@@ -198,6 +198,35 @@ def test_layers_above_the_input_of_the_model_are_computed():
 def test_inputs_that_the_file_does_not_tell_are_drawn_and_the_reason_is_given(second, reason):
     given = feed(fed_by(None, second), "b", np.ones((2, 6, 1)))
     assert given.drawn.describe("b").endswith(f" inputs because {reason}")
+
+
+@pytest.mark.parametrize("unknown", [UnknownFeed("it is code"), Feed(("c",), double)])
+def test_data_are_not_those_of_a_network_whose_inputs_are_unknown_unless_it_is_named(unknown):
+    data = np.ones((2, 6, 1))
+    given = feed(fed_by(unknown), "a", data)
+    assert (given.fed, given.took_input, given.drawn.network) == ("unit normal", False, "a")
+    own = feed(fed_by(unknown), "a", data, named=["a"])
+    np.testing.assert_array_equal(own.values, data)
+    assert own[1:] == ("input", True, None)
+
+
+def test_a_chain_from_the_data_comes_before_data_of_a_named_network():
+    data = np.ones((2, 6, 1))
+    chained = feed(fed_by(None, Feed(("a",), double)), "b", data, named=["b"])
+    assert chained[1:] == ("a", True, None)
+    own = feed(fed_by(UnknownFeed("it is code"), Feed(("a",), double)), "b", data, named=["b"])
+    assert own[1:] == ("input", True, None)
+
+
+def test_several_inputs_of_a_model_are_drawn_apart_and_named_where_data_are_given():
+    model = fed_by(*(UnknownFeed("the model has 2 inputs", name) for name in "xyx"))
+    first, second, third = (feed(model, name) for name in "abc")
+    assert first.drawn is second.drawn is third.drawn is None
+    np.testing.assert_array_equal(first.values, third.values)
+    assert not np.isclose(first.values, second.values).all(axis=(1, 2)).any()
+    assert not np.isclose(first.values[:, None], second.values[None]).all(axis=(2, 3)).any()
+    given = feed(model, "a", np.ones((2, 6, 1)))
+    assert given.drawn.describe("a") == "fed unit normal inputs because the model has 2 inputs"
 
 
 def test_what_is_above_an_unknown_feed_says_where_its_inputs_began():

@@ -10,8 +10,10 @@ import h5py
 import numpy as np
 import pytest
 
-from gradflow import load
+from gradflow import inspect, load
+from gradflow import run as run_file
 from gradflow.errors import DataError
+from gradflow.layouts import keras_feeds, keras_symbols
 from gradflow.layouts.feeds import Feed, UnknownFeed
 from tests.layouts.test_files import run_network
 
@@ -194,10 +196,13 @@ def test_backward_layer_gives_out_its_own_order(networks):
 @pytest.mark.parametrize("backward", [False, True])
 def test_repeated_vector_is_the_last_output(networks, backward):
     first = rnn("a", FEATURES, go_backwards=backward, return_sequences=False)
-    found = networks(sequential(first, layer("RepeatVector", "repeat", n=STEPS), rnn("b", UNITS)))
-    h = run(found["a"], INPUTS)
+    count = STEPS - 2
+    found = networks(sequential(first, layer("RepeatVector", "repeat", n=count), rnn("b", UNITS)))
+    h = run(found["a"], INPUTS[:, :count])
     last = h[:, 0] if backward else h[:, -1]
-    np.testing.assert_array_equal(compute(found["b"], a=h), np.stack([last] * STEPS, axis=1))
+    np.testing.assert_array_equal(compute(found["b"], a=h), np.stack([last] * count, axis=1))
+    with pytest.raises(DataError, match="RepeatVector gives 4 steps and the input has 6"):
+        compute(found["b"], a=run(found["a"], INPUTS))
 
 
 def test_causal_convolution_is_computed(networks):
@@ -226,6 +231,10 @@ UNKNOWN = {
     "of another size": (
         layer("Dense", "d", {"kernel": np.ones((7, 4)), "bias": np.ones(4)}),
         "7 features, not",
+    ),
+    "of another mode": (
+        layer("BatchNormalization", "norm", mode=1),
+        "layer 'norm' .* mode '1' is not computed",
     ),
     "of another activation": (layer("Activation", "act", activation="mine"), "'mine' of layer 'act'"),
 }
@@ -265,6 +274,148 @@ def test_masked_step_is_refused(networks):
         compute(found["a"], input=padded)
 
 
+def keras3(*calls, shape=(None, STEPS, FEATURES)):
+    """Return a functional model in Keras 3's words; each layer with its arguments and its mask."""
+    first = {"class_name": "InputLayer", "config": {"name": "x", "batch_shape": shape}, "inbound_nodes": []}
+    listed = [{**first, "name": "x"}]
+
+    def tensor(name):
+        return {"class_name": "__keras_tensor__", "config": {"keras_history": [name, 0, 0]}}
+
+    for (told, _), given, mask in calls:
+        arguments = [tensor(one) if isinstance(one, str) else one for one in given]
+        named = {"training": False} | ({"mask": tensor(mask)} if mask else {})
+        nodes = [{"args": arguments, "kwargs": named}]
+        module = "keras.src.ops.numpy" if told["class_name"] in ("NotEqual", "Any") else "keras.layers"
+        listed.append({**told, "module": module, "name": told["config"]["name"], "inbound_nodes": nodes})
+    config = {"name": "model", "layers": listed, "input_layers": [["x", 0, 0]], "output_layers": []}
+    return {"class_name": "Functional", "config": config}, join([layers for layers, *_ in calls])
+
+
+def test_masks_of_keras_3_are_computed_and_are_no_states(networks):
+    found = networks(
+        keras3(
+            (layer("NotEqual", "differs"), ("x", 0.0), ""),
+            (layer("Masking", "masking", mask_value=0.0), ("x",), ""),
+            (layer("Any", "any", axis=-1, keepdims=False), ("differs",), ""),
+            (rnn("a", FEATURES), ("masking",), "any"),
+            (layer("Dropout", "drop"), ("a",), ""),
+            (rnn("b", UNITS), ("drop",), "any"),
+            (rnn("c", FEATURES), ("x",), "any"),
+        )
+    )
+    np.testing.assert_array_equal(compute(found["a"], input=INPUTS), INPUTS)
+    np.testing.assert_array_equal(compute(found["c"], input=INPUTS), INPUTS)
+    h = run(found["a"], INPUTS)
+    np.testing.assert_array_equal(compute(found["b"], a=h), h)
+    padded = INPUTS.copy()
+    padded[1, 4:] = 0.0
+    for name in ("a", "c"):
+        with pytest.raises(DataError, match=r"step 4 .* of sequence 1.* give sequences without padding"):
+            compute(found[name], input=padded)
+
+
+def test_masks_of_tokens_are_named_and_the_layer_above_is_fed(networks):
+    found = networks(
+        keras3(
+            (layer("Embedding", "words", mask_zero=True), ("x",), ""),
+            (layer("NotEqual", "differs"), ("x", 0), ""),
+            (rnn("a", FEATURES), ("words",), "differs"),
+            (rnn("b", UNITS), ("a",), "differs"),
+            shape=(None, STEPS),
+        )
+    )
+    assert found["a"].feed.reason.endswith(
+        "layer 'words' (Embedding) makes vectors, and it masks the token 0"
+    )
+    assert found["b"].feed.sources == ("a",)
+
+
+def test_masks_that_are_not_computed_are_named(networks):
+    found = networks(
+        keras3((layer("Lambda", "mine"), ("x",), ""), (rnn("a", FEATURES), ("x",), "mine")),
+    )
+    assert found["a"].feed.reason == (
+        "the model gives it a mask of steps that is not known: layer 'mine' (Lambda) stands before it, which "
+        "is not computed"
+    )
+
+
+def test_layers_that_the_user_names_take_inputs_of_their_own(networks, tmp_path):
+    networks(
+        sequential(
+            rnn("a", UNITS, batch_input_shape=[None, STEPS, UNITS]), layer("Lambda", "mine"), rnn("b", UNITS)
+        )
+    )
+    path, data = tmp_path / "model.h5", np.random.default_rng(1).standard_normal((2, STEPS, UNITS))
+    whole = inspect(path, input=data, advice="none")
+    assert whole.layers.fed == ["input", "unit normal"]
+    assert "b, fed unit normal inputs because layer 'mine' (Lambda)" in whole.conclusion
+    assert run_file(path, data).layers.layer == ["a"]
+    assert inspect(f"{path}::b", input=data, advice="none").layers.fed == ["input"]
+    assert run_file(f"{path}::b", data).layers.fed == ["input"]
+    assert run_file(load(path)["b"], data).layers.fed == ["input"]
+    assert inspect(load(path)["b"], input=data, advice="none").layers.fed == ["input"]
+
+
+def test_inputs_that_the_only_layer_does_not_take_are_said(networks, tmp_path):
+    networks(sequential(layer("Lambda", "mine"), rnn("a", FEATURES)))
+    found = inspect(tmp_path / "model.h5", input=INPUTS, advice="none")
+    assert found.conclusion.startswith(
+        "a, fed unit normal inputs because layer 'mine' (Lambda) stands before"
+    )
+
+
+def test_layers_between_that_grow_without_end_are_refused_alone(networks):
+    doubled = [(layer("Concatenate", f"c{k}"), [node(*[f"c{k - 1}" if k else "a"] * 2)]) for k in range(1000)]
+    upper = [(rnn("top", UNITS), [node("c999")]), (rnn("wide", UNITS), [node("c3")])]
+    found = networks(functional((rnn("a", FEATURES), [node("x")]), *doubled, *upper))
+    assert "(Concatenate) stands before it, which gives more than" in found["top"].feed.reason
+    assert found["wide"].feed.reason == (
+        f"its weights are for {UNITS} features, and the layers below give {16 * UNITS}"
+    )
+
+
+def test_a_wide_convolution_reads_zeros_beyond_the_ends(networks):
+    kernel, bias = draw(3, FEATURES, UNITS), draw(UNITS)
+    told = {"padding": "same", "dilation_rate": [10**9], "activation": "linear"}
+    found = networks(
+        sequential(layer("Conv1D", "conv", {"kernel": kernel, "bias": bias}, **told), rnn("a", UNITS))
+    )
+    expected = loop_steps(lambda step: step @ kernel[1] + bias, INPUTS)
+    np.testing.assert_allclose(compute(found["a"], input=INPUTS), expected, rtol=0, atol=1e-14)
+
+
+def test_arrays_between_are_bounded(networks, monkeypatch):
+    added = [(layer("Add", f"d{k}"), [node(*[f"d{k - 1}" if k else "x"] * 2)]) for k in range(200)]
+    found = networks(functional(*added, (rnn("a", FEATURES), [node("d199")])))
+    np.testing.assert_array_equal(compute(found["a"], input=INPUTS), 2.0**200 * INPUTS)
+    monkeypatch.setattr(keras_symbols, "_MAX_BETWEEN_BYTES", 0)
+    with pytest.raises(DataError, match=r"the layers between \(Add\) make arrays too large"):
+        compute(found["a"], input=INPUTS)
+
+
+def test_networks_with_the_same_layers_below_share_their_computation(networks, monkeypatch):
+    compiled = []
+    original = keras_feeds.compile_symbol
+    monkeypatch.setattr(keras_feeds, "compile_symbol", lambda one: compiled.append(one) or original(one))
+    added = [(layer("Add", f"d{k}"), [node(*[f"d{k - 1}" if k else "x"] * 2)]) for k in range(9)]
+    uppers = [(rnn(f"r{k}", FEATURES), [node("d8")]) for k in range(7)]
+    found = networks(functional(*added, *uppers))
+    assert len(compiled) == 1
+    for network in found.values():
+        np.testing.assert_array_equal(compute(network, input=INPUTS), 2.0**9 * INPUTS)
+
+
+def test_computations_of_all_networks_together_are_bounded(networks, monkeypatch):
+    monkeypatch.setattr(keras_feeds, "MAX_INSTRUCTIONS", 100)
+    added = [(layer("Add", f"d{k}"), [node(*[f"d{k - 1}" if k else "x"] * 2)]) for k in range(60)]
+    uppers = [(rnn(f"r{k}", FEATURES), [node(f"d{40 + k}")]) for k in range(9)]
+    feeds = [network.feed for network in networks(functional(*added, *uppers)).values()]
+    assert [isinstance(feed, Feed) for feed in feeds] == [True] * 3 + [False] * 6
+    assert "more than 100 computations" in feeds[-1].reason
+
+
 def test_inputs_of_a_model_with_several_are_named(networks):
     config, arrays = functional(
         (layer("Concatenate", "join"), [node("x", "y")]),
@@ -276,7 +427,8 @@ def test_inputs_of_a_model_with_several_are_named(networks):
     config["config"]["layers"].insert(1, other)
     found = networks((config, arrays))
     assert "2 inputs ('x', 'y')" in found["a"].feed.reason
-    assert found["b"].feed is None
+    assert "2 inputs ('x', 'y')" in found["b"].feed.reason
+    assert found["b"].feed.input_name == "y"
 
 
 def test_model_without_configuration_says_nothing(networks):

@@ -268,6 +268,57 @@ def test_state_from_an_encoder_is_told(read):
     assert remarks == ("'d' starts from a state that comes from 'first'; it is taken as zero",)
 
 
+def stop_at_lengths(part, name="lens"):
+    """Return a recurrent node, and its weights, with an input of lengths."""
+    part[0].input[4] = name
+    return part
+
+
+@pytest.mark.parametrize(
+    ("constants", "options", "source"),
+    [
+        ({"lens": np.array([5, 7], np.int32)}, {}, "from numbers in the file"),
+        ({}, {"kinds": [("lens", TensorProto.INT32)]}, "from the model's input 'lens'"),
+    ],
+)
+def test_lengths_of_sequences_are_told_and_nothing_above_is_computed(constants, options, source, read):
+    first = stop_at_lengths(recurrent("LSTM", "x", "y"))
+    parts = [first, squeeze("y", "h"), recurrent("GRU", "h", "z", HIDDEN)]
+    networks, remarks = read(build(parts, [None, None, INPUTS], ["z"], AXIS | constants, **options))
+    assert networks["y"].feed is None
+    assert networks["z"].feed.reason == f"'y' before it stops at lengths of its sequences that come {source}"
+    assert remarks == (
+        f"'y' stops at lengths of its sequences that come {source}, which are left out: it goes through all "
+        "steps",
+    )
+
+
+def test_lengths_of_whole_sequences_hide_no_step(read):
+    """Exporters compute the lengths from the shape of the input."""
+    lengths = [
+        node("Shape", "x", "s"),
+        node("Slice", "s one two", "b"),
+        node("Slice", "s zero one", "t"),
+        node("Expand", "t b", "l"),
+        node("Cast", "l", "lens", to=TensorProto.INT32),
+    ]
+    first = stop_at_lengths(recurrent("LSTM", "x", "y"))
+    parts = [*lengths, first, squeeze("y", "h"), recurrent("GRU", "h", "z", HIDDEN)]
+    constants = AXIS | {"zero": whole(0), "one": whole(1), "two": whole(2)}
+    networks, remarks = read(build(parts, [None, None, INPUTS], ["z"], constants))
+    assert networks["z"].feed.sources == ("y",)
+    assert remarks == ()
+
+
+def test_layers_that_read_different_inputs_of_the_model_say_which(read):
+    parts = [recurrent("LSTM", "x", "y"), recurrent("LSTM", "other", "w"), squeeze("y", "h")]
+    parts += [recurrent("GRU", "h", "z", HIDDEN)]
+    networks, _ = read(build(parts, [None, None, INPUTS], ["z"], AXIS, inputs=("x", "other")))
+    assert [networks[name].feed.input_name for name in "yw"] == ["x", "other"]
+    assert "several inputs, 'other', 'x'; name the layer" in networks["y"].feed.reason
+    assert networks["z"].feed.sources == ("y",)
+
+
 @pytest.mark.parametrize(("initial", "words"), [
     ({"h0": np.ones((1, 1, HIDDEN))}, "numbers in the file"), ({}, "the model's input 'h0'"),
 ])  # fmt: skip

@@ -49,6 +49,7 @@ class InspectionQuestion(NamedTuple):
     gate_steps: bool = False
     advice: str | None = None  # the framework of the code in advice; none: no change is tried
     chain: tuple[str, ...] = ()  # networks that feed each other
+    lone_networks: frozenset[str] = frozenset()  # given as objects of their own
 
     @property
     def gives_advice(self) -> bool:
@@ -118,6 +119,7 @@ class Job(NamedTuple):
 
     source: str | Checkpoint
     layers: tuple[str, ...] = ()
+    is_named: bool = False  # whether the user named these layers of the checkpoint
 
     @property
     def file(self) -> str:
@@ -142,18 +144,18 @@ def jobs(question: InspectionQuestion, sources: Sequence[str | Checkpoint]) -> l
     if len(whole) > 1 or isinstance(whole[0].source, Checkpoint):
         return whole
     try:
-        checkpoint, layers = _open_job(question, whole[0])
+        checkpoint, layers, is_named = _open_job(question, whole[0])
     except GradflowError:
         return whole  # the job itself reports the error
     if len(layers) == 1:
-        return [Job(checkpoint, layers)]  # so the file is read once
+        return [Job(checkpoint, layers, is_named)]  # so the file is read once
     return [Job(whole[0].source, (layer,)) for layer in layers]
 
 
 def _read_pipe(question: InspectionQuestion, source: str) -> Job:
     """Read a pipe, and return its job under the given name."""
-    checkpoint, layers = _open_job(question, Job(source))
-    return Job(replace(checkpoint, source=source), layers)
+    checkpoint, layers, is_named = _open_job(question, Job(source))
+    return Job(replace(checkpoint, source=source), layers, is_named)
 
 
 def _can_be_reread(source: str) -> bool:
@@ -165,8 +167,8 @@ def _can_be_reread(source: str) -> bool:
 def answer(question: InspectionQuestion, job: Job) -> Answer:
     """Return the findings of a job, or the problem that left none."""
     try:
-        checkpoint, layers = _open_job(question, job)
-        feeder = NetworkFeeder(checkpoint, question.inputs, MAX_DRAWS)
+        checkpoint, layers, is_named = _open_job(question, job)
+        feeder = NetworkFeeder(checkpoint, question.inputs, MAX_DRAWS, layers if is_named else ())
         found = [
             finding
             for network in checkpoint.networks
@@ -186,18 +188,19 @@ def merge_answers(answers: Sequence[Answer]) -> Answer:
     return problem or answers[0]._replace(findings=[finding for one in answers for finding in one.findings])
 
 
-def _open_job(question: InspectionQuestion, job: Job) -> tuple[Checkpoint, tuple[str, ...]]:
-    """Return the checkpoint of a job, and the names of its layers."""
+def _open_job(question: InspectionQuestion, job: Job) -> tuple[Checkpoint, tuple[str, ...], bool]:
+    """Return the checkpoint of a job, the names of its layers, and whether the user named them."""
     if isinstance(job.source, Checkpoint):
         checkpoint, chosen = job.source, job.source.layers
+        is_named = job.is_named or checkpoint.source in question.lone_networks
     else:
         name = parse_name(job.source)
         checkpoint = read_checkpoint(name.file, question.layout, {**question.assume, **name.assume})
         check_left_open(name.assume, checkpoint.left_open, name.file)
-        chosen = checkpoint[name.layer].layers if name.layer else checkpoint.layers
+        chosen, is_named = (checkpoint[name.layer] if name.layer else checkpoint).layers, bool(name.layer)
     if question.chain:
         checkpoint = chain_networks(checkpoint, question.chain)
-    return checkpoint, job.layers or tuple(layer.name for layer in chosen)
+    return checkpoint, job.layers or tuple(layer.name for layer in chosen), is_named
 
 
 def _findings(

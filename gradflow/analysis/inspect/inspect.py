@@ -48,6 +48,7 @@ from gradflow.analysis.shared.inputs import (
     kind_of,
     looks_like_tokens,
 )
+from gradflow.analysis.shared.network_run import UNIT_NORMAL
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.tasks import TaskExecutor, check_executor, run_tasks
 from gradflow.blas_threads import use_one_blas_thread
@@ -55,6 +56,7 @@ from gradflow.errors import UsageError
 from gradflow.layouts.assumptions import check_assumptions, check_left_open
 from gradflow.layouts.chains import parse_chain
 from gradflow.layouts.checkpoint import Checkpoint
+from gradflow.layouts.network import Network
 from gradflow.printable import format_count, join_lines
 from gradflow.readers.folders import list_checkpoints
 from gradflow.readers.in_memory import name_origin
@@ -192,7 +194,8 @@ def inspect(
     lags = drawn or inputs.steps
     asked = _length(length, lags)
     question = InspectionQuestion(
-        inputs, asked, lags, seed, layout, given, gate_steps, advice, networks_in_chain
+        inputs, asked, lags, seed, layout, given, gate_steps, advice, networks_in_chain,
+        frozenset(file.name for file in files if isinstance(file, Network)),
     )  # fmt: skip
     pieces = jobs(question, sources)
     counter.begin(len(pieces))
@@ -305,7 +308,12 @@ def _check(answers: Sequence[Answer], typed: Sequence[str], inputs: Inputs, give
         raise type(problems[0][1])(f"{problems[0][1]}{more}")
     check_left_open(given, frozenset().union(*(answer.left_open for answer in read)), read[0].file)
     found = [finding for answer in read for finding in answer.findings]
-    if inputs.data is not None and not any(finding.took_input for finding in found):
+    takes = [
+        # The verdict's sentence says why a layer of this width is fed draws.
+        finding.took_input or (finding.input_size == inputs.features and finding.fed == UNIT_NORMAL)
+        for finding in found
+    ]
+    if inputs.data is not None and not any(takes):
         widths = ", ".join(f"{finding.name} {finding.input_size}" for finding in found[:8])
         raise UsageError(
             f"the input has {inputs.features} features, and no layer takes as many ({widths}); give a "

@@ -1,6 +1,6 @@
 """The networks of a checkpoint along inputs: what each receives in its model, and where its layers go."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -119,15 +119,23 @@ class NetworkFeeder:
         The given inputs, or the kind of inputs to draw.
     draws : int
         The number of sequences at most.
+    named_layers : collection of str
+        The layers that the user named. Given inputs of the width of such a layer are its own, unless its
+        model computes its inputs from them.
     """
 
-    def __init__(self, checkpoint: Checkpoint, inputs: Inputs, draws: int) -> None:
+    def __init__(
+        self, checkpoint: Checkpoint, inputs: Inputs, draws: int, named_layers: Collection[str] = ()
+    ) -> None:
         self._networks = {network.name: network for network in checkpoint.networks}
         self._inputs = inputs
         self._draws = draws
+        self._named_layers = named_layers
         self._known: dict[str, NetworkInputs] = {}
         self._pending: list[str] = []
-        # Networks that read the model's input, directly or through other layers.
+        names = dict.fromkeys(_get_input_name(network) for network in checkpoint.networks)
+        self._input_places = {name: place for place, name in enumerate(sorted(names))}
+        # Whether a network reads the data as the model's input, directly or through other layers.
         self._takes_data = any(
             _reads_model_input(network) and self._has_width(_find_width(network))
             for network in checkpoint.networks
@@ -141,20 +149,24 @@ class NetworkFeeder:
 
     def _find_inputs(self, network: Network) -> NetworkInputs:
         features = network.levels[0][0].cell.input_size
-        reason = ""
+        fed, reason = None, ""
         match network.feed:
             case Feed() as feed:
                 fed, reason = self._follow_feed(network, feed)
-                if fed is not None:
-                    return fed
-            case UnknownFeed(stated):
+            case UnknownFeed(stated, input_name) if self._inputs.data is not None or not input_name:
                 reason = stated
-        given = self._make_inputs(features)
-        if self._inputs.data is not None and not given.took_input:
+        takes_own = self._has_width(features) and any(
+            layer.name in self._named_layers for layer in network.layers
+        )
+        if fed is not None and not (fed.drawn and takes_own):
+            return fed
+        if takes_own or (self._has_width(features) and not reason):
+            return self._take_data()
+        # Networks that read different inputs of the model get different draws.
+        drawn = self._draw(features, self._draws * self._input_places[_get_input_name(network)])
+        if self._inputs.data is not None:
             reason = reason or self._explain_width(features)
-        elif given.took_input and not self._takes_data:
-            return given  # the data are those of this network, not of its model
-        return given._replace(drawn=DrawnInputs(network.name, given.fed, reason)) if reason else given
+        return drawn._replace(drawn=DrawnInputs(network.name, drawn.fed, reason)) if reason else drawn
 
     def _explain_width(self, features: int) -> str:
         has, takes = f"the input has {self._inputs.features} features", f"it takes {features}"
@@ -167,12 +179,19 @@ class NetworkFeeder:
 
     def _make_inputs(self, features: int) -> NetworkInputs:
         """Return the given inputs if they have as many features, else draws."""
+        return self._take_data() if self._has_width(features) else self._draw(features)
+
+    def _take_data(self) -> NetworkInputs:
+        assert self._inputs.data is not None
+        count = min(len(self._inputs.data), self._draws)
+        return NetworkInputs(_draw_inputs(self._inputs, count), "input", True)
+
+    def _draw(self, features: int, first: int = 0) -> NetworkInputs:
+        """Return draws from number ``first`` on, or constant inputs if those are asked for."""
         inputs = self._inputs
-        if inputs.data is not None and self._has_width(features):
-            return NetworkInputs(_draw_inputs(inputs, min(len(inputs.data), self._draws)), "input", True)
         if inputs.data is not None or inputs.kind == "normal":
             drawn = replace(inputs, features=features, kind="normal", data=None)
-            return NetworkInputs(_draw_inputs(drawn, self._draws), UNIT_NORMAL, False)
+            return NetworkInputs(_draw_inputs(drawn, self._draws, first), UNIT_NORMAL, False)
         return NetworkInputs(_draw_inputs(replace(inputs, features=features), 1), inputs.kind, False)
 
     def _follow_feed(self, network: Network, feed: Feed) -> tuple[NetworkInputs | None, str]:
@@ -248,5 +267,10 @@ def _find_width(network: Network) -> int | None:
     return network.feed.input_size if isinstance(network.feed, Feed) else network.levels[0][0].cell.input_size
 
 
-def _draw_inputs(inputs: Inputs, count: int) -> Array:
-    return np.stack([inputs.draw(draw) for draw in range(count)])
+def _get_input_name(network: Network) -> str:
+    """Return the name of the input of the model that a network reads, of several; empty if it reads none."""
+    return network.feed.input_name if isinstance(network.feed, UnknownFeed) else ""
+
+
+def _draw_inputs(inputs: Inputs, count: int, first: int = 0) -> Array:
+    return np.stack([inputs.draw(draw) for draw in range(first, first + count)])

@@ -103,6 +103,7 @@ def _list_arrays(source: str, model: Any, scopes: list[GraphScope]) -> FileConte
             branches=(),
             initial_state="",
             initial_layers=False,
+            lengths="",
             remarks=(layer.remark,),
             unrolled="layout" not in layer.attributes,
             below=layers_of_states.get((layer.scope, layer.given), ""),

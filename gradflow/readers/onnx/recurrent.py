@@ -75,6 +75,8 @@ class RecurrentPlace:
         From what the initial states come, for people; empty if they are zero.
     initial_layers : bool
         Whether they come from the file or from other recurrent nodes, and not from the model's inputs.
+    lengths : str
+        From what the lengths of its sequences come, for people; empty if it goes through all steps.
     remarks : tuple of str
         What was done to the node, for people.
     unrolled : bool
@@ -89,6 +91,7 @@ class RecurrentPlace:
     branches: tuple[tuple[int, str], ...]
     initial_state: str
     initial_layers: bool
+    lengths: str
     remarks: tuple[str, ...]
     unrolled: bool = False
     below: str = ""
@@ -200,7 +203,8 @@ def place_node(
         for index in _STATE_INPUTS
         if node.get_input(index) and not tracer.is_zero(scope, node.get_input(index))
     ]
-    initial_state, from_layers = _describe_initial_state(node, tracer, states)
+    initial_state, from_layers = _describe_sources(node, tracer, states)
+    lengths = _describe_lengths(node, folder, tracer)
     return RecurrentPlace(
         tracer.trace(scope, node.get_input(0)),
         identify(*_WEIGHT_INPUTS.values(), *itertools.chain(*_SCALE_INPUTS.values())),
@@ -208,15 +212,30 @@ def place_node(
         tuple((numbers.setdefault(key, len(numbers)), branch) for key, branch in scope.branches),
         initial_state,
         from_layers,
-        tuple(_list_remarks(node, folder, initial_state)),
+        lengths,
+        tuple(_list_remarks(node, initial_state, lengths)),
     )
 
 
-def _describe_initial_state(node: RecurrentNode, tracer: ValueTracer, states: list[int]) -> tuple[str, bool]:
-    """Return from what the inputs ``states`` come, and whether that is not only the model's input."""
-    if not states:
+def _describe_lengths(node: RecurrentNode, folder: ConstantFolder, tracer: ValueTracer) -> str:
+    """Return from what the lengths come; empty if there are none, or if only shapes decide them.
+
+    Exporters compute lengths of whole sequences from the shape of the model's input.
+    """
+    lengths = node.get_input(_LENGTHS_INPUT)
+    if not lengths:
+        return ""
+    is_constant = folder.fold(node.scope, lengths) is not None
+    if not is_constant and not any(tracer.list_sources(node.scope, lengths)):
+        return ""
+    return _describe_sources(node, tracer, [_LENGTHS_INPUT])[0]
+
+
+def _describe_sources(node: RecurrentNode, tracer: ValueTracer, indices: list[int]) -> tuple[str, bool]:
+    """Return from what some inputs come, and whether that is not only the model's input."""
+    if not indices:
         return "", False
-    sources = [tracer.list_sources(node.scope, node.get_input(index)) for index in states]
+    sources = [tracer.list_sources(node.scope, node.get_input(index)) for index in indices]
     layers = sorted({layer for found, _ in sources for layer in found})
     inputs = sorted({given for _, found in sources for given in found})
     if layers:
@@ -226,7 +245,7 @@ def _describe_initial_state(node: RecurrentNode, tracer: ValueTracer, states: li
     return "from numbers in the file", True
 
 
-def _list_remarks(node: RecurrentNode, folder: ConstantFolder, initial_state: str) -> Iterator[str]:
+def _list_remarks(node: RecurrentNode, initial_state: str, lengths: str) -> Iterator[str]:
     if node.is_quantized:
         yield (
             f"{node.title} is quantized (DynamicQuantizeLSTM): its weights are read as scale · (q − zero "
@@ -234,6 +253,8 @@ def _list_remarks(node: RecurrentNode, folder: ConstantFolder, initial_state: st
         )
     if initial_state:
         yield f"{node.title} starts from a state that comes {initial_state}; it is taken as zero"
-    lengths = node.get_input(_LENGTHS_INPUT)
-    if lengths and folder.fold(node.scope, lengths) is not None:
-        yield f"{node.title} has constant lengths of its sequences, which are left out"
+    if lengths:
+        yield (
+            f"{node.title} stops at lengths of its sequences that come {lengths}, which are left out: it "
+            "goes through all steps"
+        )
