@@ -28,6 +28,8 @@ class LayoutSigns(NamedTuple):
         The names of the arrays, for the documentation.
     containers : tuple of str
         The containers in which the framework itself writes these names, for the documentation.
+    inner_modules : tuple of str
+        The names of modules inside a recurrent layer's own module that hold its arrays.
     on_request : bool
         Whether the layout is tried only if the user asks for it.
     """
@@ -38,6 +40,7 @@ class LayoutSigns(NamedTuple):
     framework: str = ""
     array_names: str = ""
     containers: tuple[str, ...] = ()
+    inner_modules: tuple[str, ...] = ()
     on_request: bool = False
 
 
@@ -46,6 +49,7 @@ LAYOUT_SIGNS = {
     "torch": LayoutSigns(
         ("weight_hh", "weight_ih", "bias_hh", "bias_ih"),
         framework="torch: RNN, LSTM, GRU and their cells",
+        inner_modules=("base_layer",),
         array_names="`weight_ih_l0`, `weight_hh_l0`, `bias_ih_l0`, `bias_hh_l0`, `weight_hr_l0`, `…_reverse`",
         containers=("torch", "safetensors", "shards"),
     ),
@@ -80,6 +84,7 @@ LAYOUT_SIGNS = {
     "haiku": LayoutSigns(
         ("w_h", "linear"),
         framework="Haiku: VanillaRNN, LSTM, GRU",
+        inner_modules=("linear",),
         array_names="`linear/w`, `linear/b`; `w_i`, `w_h`, `b`",
         containers=("npz",),
     ),

@@ -153,7 +153,10 @@ def _record_load(array: StoredArray, names: set[str]) -> Array:
 
 
 def find_unread(
-    arrays: NamedArrays, accounted: Set[str], networks: Mapping[int, Levels]
+    arrays: NamedArrays,
+    accounted: Set[str],
+    networks: Mapping[int, Levels],
+    inner_modules: Mapping[int, Sequence[str]],
 ) -> dict[int, UnreadArrays]:
     """Return the arrays that each network leaves unread in its own modules, by the number of the network.
 
@@ -166,6 +169,8 @@ def find_unread(
     networks : mapping
         The levels of each network by its number. The module of a layer is the common path of its arrays.
         Each unread array belongs to the innermost module around it.
+    inner_modules : mapping
+        For each network the names of modules inside a layer's module that hold its arrays.
 
     Returns
     -------
@@ -175,8 +180,9 @@ def find_unread(
     owners: dict[tuple[str, ...], tuple[int, list[Cell]]] = {}
     for number, levels in networks.items():
         for layer in (layer for level in levels for layer in level):
-            folders = [_split_name(array.name)[:-1] for array in layer.stored]
-            owners.setdefault(tuple(commonprefix(folders)), (number, []))[1].append(layer.cell)
+            module = tuple(commonprefix([_split_name(array.name)[:-1] for array in layer.stored]))
+            module = module[:-1] if module and module[-1] in inner_modules[number] else module
+            owners.setdefault(module, (number, []))[1].append(layer.cell)
     inside: dict[tuple[str, ...], list[StoredArray]] = {}
     for name, array in arrays.items():
         if name in accounted:

@@ -439,7 +439,8 @@ def _account(
         if outcome.levels and not LAYOUT_SIGNS[outcome.layout].on_request
     }
     accountable = _choose_accountable(arrays)
-    found = find_unread(accountable, read_names | named, networks)
+    inner_modules = {k: LAYOUT_SIGNS[outcomes[k].layout].inner_modules for k in networks}
+    found = find_unread(accountable, read_names | named, networks, inner_modules)
     for k, unread in found.items():
         outcome, path = outcomes[k], outcomes[k].claim.path
         if unread.changing:

@@ -453,8 +453,8 @@ def _find_features(given: GraphInput, axes: str, otherwise: int) -> int:
 def _list_attempts(trace: ValueTrace) -> list[tuple[tuple[str, ...], int, int]]:
     """Return what to try: the axes of each input, and to how many sequences and steps the graph is fixed.
 
-    0 is any number. What the graph leaves free comes first. A single step is tried only if the model states it:
-    a graph that slices the steps runs on one step too, and gives something else on more.
+    0 is any number. What the graph leaves free comes first. A single step is tried only if the model states
+    it: a graph that slices the steps runs on one step too, and gives something else on more.
     """
     if len(trace.inputs) > _MAX_TRACED_INPUTS:
         return []

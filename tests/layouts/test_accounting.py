@@ -116,6 +116,15 @@ REFUSED = {
         {"c.weight_ih": uniform(20, 3, 3, 3), "c.weight_hh": uniform(20, 5, 3, 3)},
         "c.weight_hh",
     ),
+    "a norm beside the only matrix of Haiku": (
+        {"r/lstm/linear/w": uniform(INPUT + HIDDEN, ROWS), "r/lstm/linear/b": uniform(ROWS)}
+        | {"r/lstm/layer_norm/scale": uniform(HIDDEN)},
+        "r/lstm/layer_norm/scale",
+    ),
+    "an adapter around a layer": (
+        torch_layer("rnn.base_layer.", 4, "_l0") | {"rnn.lora_A.default.weight": uniform(2, INPUT)},
+        "rnn.lora_A.default.weight",
+    ),
     "a time scale": (torch_layer("c.") | {"c.time_scale": uniform(1)}, "c.time_scale"),
     "a gain of the output": (torch_layer("c.") | {"c.out_gain": uniform(HIDDEN)}, "c.out_gain"),
     "a matrix of the values": (

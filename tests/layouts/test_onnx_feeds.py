@@ -394,6 +394,14 @@ def test_growing_graphs_are_not_computed(kind, read):
 # A layer that is called more than once
 
 
+def test_steps_that_are_left_out_between_layers_are_told(read):
+    ends = {"start": whole(0), "end": whole(2**62), "axes": whole(0), "every": whole(2)}
+    between = helper.make_node("Slice", ["h1", *ends], ["u"])
+    parts = [recurrent("LSTM", "x", "y1"), squeeze("y1", "h1"), between, recurrent("GRU", "u", "z", HIDDEN)]
+    networks, _ = read(build(parts, [20, 1, INPUTS], ["z"], AXIS | ends))
+    assert "expected" in networks["z"].feed.reason
+
+
 def test_layer_called_twice_is_one(read):
     first, weights = recurrent("LSTM", "x", "y1", name="first")
     second = helper.make_node("LSTM", ["w", *weights], ["y2"], name="second", hidden_size=HIDDEN)
