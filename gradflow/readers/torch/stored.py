@@ -90,7 +90,13 @@ def _prepare(part: Any, find_storage: StorageFinder) -> Callable[[], NDArray[Any
         return partial(np.asarray, part)
     count_bytes(part.shape, 1)
     _, load, decode = _describe_view(part, find_storage)
-    return lambda: decode(load())
+    return partial(_load_numbers, load, decode)
+
+
+def _load_numbers(
+    load: Callable[[], NDArray[Any]], decode: Callable[[NDArray[Any]], NDArray[Any]]
+) -> NDArray[Any]:
+    return decode(load())
 
 
 def _describe_view(
@@ -100,8 +106,7 @@ def _describe_view(
     if storage.contents is None:
         place = find_storage(storage)
     else:
-        contents = storage.contents
-        place = StorageBytes("in the pickle", len(contents), "<", lambda: np.frombuffer(contents, np.uint8))
+        place = StorageBytes("in the pickle", len(storage.contents), "<", storage.read_contents)
     if view.dtype not in ENTRY_TYPES:
         return view.dtype, partial(refuse_entry_type, view.dtype), np.asarray
     _check_bounds(view, place)
