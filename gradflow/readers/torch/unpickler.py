@@ -165,16 +165,17 @@ class _PickleMachine:
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
+        self._globals: dict[tuple[str, str], PickleGlobal] = {}
         self._cost = 0
 
     def run(self) -> object:
         """Run all opcodes up to STOP and return the value on top of the stack."""
         count = 0
-        while (opcode := self._take(1)) != _STOP_OPCODE:
-            action = _OPCODE_ACTIONS.get(opcode)
+        while (opcode := self._data[self._skip(1)]) != _STOP_OPCODE:
+            action = _ACTIONS_BY_NUMBER.get(opcode)
             if action is None:
                 raise DataError(
-                    f"its pickle has the unsupported opcode {opcode!r} at byte {self.position - 1}; "
+                    f"its pickle has the unsupported opcode {bytes([opcode])!r} at byte {self.position - 1}; "
                     "save it without buffers out of band"
                 )
             action(self)
@@ -333,7 +334,11 @@ class _PickleMachine:
                 f"its pickle has a global whose name takes {len(module) + len(attribute)} characters; "
                 f"expected at most {_MAX_GLOBAL_CHARACTERS}"
             )
-        self._stack.append(PickleGlobal(module, attribute))
+        # Equal globals are one value, which is looked at once.
+        key = (module, attribute)
+        if key not in self._globals:
+            self._globals[key] = PickleGlobal(module, attribute)
+        self._stack.append(self._globals[key])
 
     def push_global_from_stack(self) -> None:
         name, module = self._stack.pop(), self._stack.pop()
@@ -343,7 +348,7 @@ class _PickleMachine:
 
     def push_extension(self, code: str) -> None:
         # A number that copyreg.add_extension has given to a global.
-        self._stack.append(PickleGlobal("copyreg", f"extension {self._read_number(code)}"))
+        self._push_global("copyreg", f"extension {self._read_number(code)}")
 
     def call(self) -> None:
         arguments, called = self._stack.pop(), self._stack.pop()
@@ -424,7 +429,7 @@ def _parse_integer(line: bytes) -> object:
 
 
 _SET, _FROZENSET = PickleGlobal("builtins", "set"), PickleGlobal("builtins", "frozenset")
-_STOP_OPCODE = b"."
+_STOP_OPCODE = ord(".")
 _OPCODE_ACTIONS: dict[bytes, Callable[[_PickleMachine], None]] = {
     # protocol, frame
     b"\x80": lambda machine: machine.skip(1),
@@ -502,3 +507,4 @@ _OPCODE_ACTIONS: dict[bytes, Callable[[_PickleMachine], None]] = {
     b"j": lambda machine: machine.recall("<I"),
     b"g": _PickleMachine.recall_by_line,
 }
+_ACTIONS_BY_NUMBER = {ord(opcode): action for opcode, action in _OPCODE_ACTIONS.items()}

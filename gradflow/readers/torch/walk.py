@@ -32,7 +32,8 @@ MAX_PICKLE_DEPTH = 100
 # is looked into, and an array, count as several; without sharing they take as many bytes.
 _VALUES_PER_BYTE = 2
 _FREE_VALUES = 100_000
-_VALUES_PER_NODE = 2
+_VALUES_PER_NODE = 4
+_VALUES_PER_OBJECT = 8
 _VALUES_PER_ARRAY = 60
 _CHARACTERS_PER_VALUE = 16
 # A tuple with more parts is not spelled out when it is a key.
@@ -42,8 +43,8 @@ _MAX_NAME_CHARACTERS = 2**25
 _CHARACTERS_PER_BYTE = 8
 MAX_NAMED_VALUES = 10
 
-_TENSORS = (TensorView, QuantizedTensor, SparseTensor, MissingTensor, NumpyArray)
-_NODES = (*_TENSORS, list, tuple, PickleObject, PickleGlobal)
+_TENSORS = {TensorView, QuantizedTensor, SparseTensor, MissingTensor, NumpyArray}
+_NODES = _TENSORS | {list, tuple, PickleDict, PickleObject, PickleGlobal}
 _DICT_CLASSES = ("collections.OrderedDict", "collections.defaultdict")
 _MODULE_GROUPS = ("_parameters", "_buffers", "_modules")
 # torch repeats the weights of a recurrent module in it.
@@ -132,7 +133,7 @@ class _PickleWalk:
         self._has_deep_values = False
 
     def find_tensors(self, value: object) -> list[FoundTensor]:
-        if isinstance(value, _NODES):
+        if _is_node(value):
             self._visit(value, None, 0, None)
         while self._queue:
             self._visit_object(*self._queue.popleft())
@@ -162,12 +163,12 @@ class _PickleWalk:
 
     def _visit(self, node: Any, path: _KeyPath, level: int, nonlinearity: str | None) -> bool:
         """Find the tensors at or below a value; objects wait. Return whether there were any."""
-        if isinstance(node, _TENSORS):
+        if type(node) in _TENSORS:
             self._add(path, node, nonlinearity)
             return True
         if id(node) in self._without_tensors:
             return False
-        self._spend(1, level)
+        self._spend(_VALUES_PER_NODE, level)
         items = self._list_items(node)
         if items is None:
             return self._visit_special(node, path, level, nonlinearity)
@@ -175,12 +176,13 @@ class _PickleWalk:
         found = [
             self._visit(value, (path, key), level + 1, nonlinearity)
             for key, value in items
-            if isinstance(value, _NODES)
+            if _is_node(value)
         ]
         self._seen.add(id(node))
-        if not any(found):
-            self._without_tensors.add(id(node))
-        return any(found)
+        if any(found):
+            return True
+        self._without_tensors.add(id(node))
+        return False
 
     def _visit_special(self, node: Any, path: _KeyPath, level: int, nonlinearity: str | None) -> bool:
         if id(node) in self._waiting:
@@ -210,18 +212,18 @@ class _PickleWalk:
         found = False
         for group in ("_parameters", "_buffers"):
             for key, value in self._list_items(state[group]) or ():
-                if isinstance(value, _NODES):
+                if _is_node(value):
                     found |= self._visit(value, (path, key), level + 1, nonlinearity)
                 if isinstance(key, str):
                     computed |= {key.removesuffix(suffix) for suffix in _SOURCE_SUFFIXES}
         for key, value in self._list_items(state["_modules"]) or ():
-            if isinstance(value, _NODES):
+            if _is_node(value):
                 passed = nonlinearity if inherited or key == "parametrizations" else None
                 found |= self._visit(value, (path, key), level + 1, passed)
         for key, value in state.items():
-            if key in _MODULE_GROUPS or key == _REPEATING_ATTRIBUTE or not isinstance(value, _NODES):
+            if key in _MODULE_GROUPS or key == _REPEATING_ATTRIBUTE or not _is_node(value):
                 continue
-            if not (isinstance(value, _TENSORS) and key in computed):
+            if not (type(value) in _TENSORS and key in computed):
                 self._enqueue((path, key), value, level + 1, False)
         return found
 
@@ -229,7 +231,7 @@ class _PickleWalk:
         self, path: _KeyPath, node: Any, level: int, is_inside: bool, nonlinearity: str | None
     ) -> None:
         """Find the tensors of an object that was not seen before; ``is_inside`` another that is named."""
-        if isinstance(node, _TENSORS):
+        if type(node) in _TENSORS:
             if node not in self._seen_tensors:
                 self._add(path, node, nonlinearity, is_attribute=True)
             return
@@ -286,9 +288,11 @@ class _PickleWalk:
         is_inside: bool,
         nonlinearity: str | None = None,
     ) -> None:
+        if not items:
+            return
         self._spend(len(items), 0)
         for key, value in items:
-            if isinstance(value, _NODES):
+            if _is_node(value):
                 self._enqueue((path, key), value, level + 1, is_inside, nonlinearity)
 
     def _enqueue(
@@ -296,7 +300,7 @@ class _PickleWalk:
     ) -> None:
         """Let a value wait, unless it waits already: the first of equal entries is the one that counts."""
         if id(node) not in self._queued:
-            self._spend(_VALUES_PER_NODE, 0)
+            self._spend(_VALUES_PER_OBJECT if type(node) is PickleObject else 1, 0)
             self._queued.add(id(node))
             self._queue.append((path, node, level, is_inside, nonlinearity))
 
@@ -376,6 +380,11 @@ class _PickleWalk:
         return ".".join(key for key in reversed(keys) if key)
 
 
+def _is_node(value: object) -> bool:
+    """Return whether a value is an array, or may hold one."""
+    return type(value) in _NODES and bool(value)
+
+
 def _get_nonlinearity(state: Mapping[str, Any]) -> str | None:
     """Return the activation that torch's RNN or RNNCell states."""
     for key in ("nonlinearity", "mode"):
@@ -391,7 +400,7 @@ def _name_key(key: object) -> str:
         return key
     if isinstance(key, PickleObject):
         return key.class_name
-    if isinstance(key, _TENSORS):
+    if type(key) in _TENSORS:
         return "tensor"  # Optimizers keep the state of a parameter under the parameter itself.
     parts = key if isinstance(key, tuple) else (key,)
     if len(parts) <= _MAX_KEY_PARTS and all(isinstance(part, str | int | float | None) for part in parts):
