@@ -25,7 +25,6 @@ from gradflow.readers.torch.tensors import (
 )
 from gradflow.readers.torch.walk import FoundTensor
 
-
 # What a file describes without storing it may take this many bytes in float64, for all arrays together.
 _MAX_REPEATED_BYTES = 100_000_000
 # These are not counted: as many entries of a sparse tensor for each that is stored, and as many arrays that
@@ -86,7 +85,11 @@ class _RepetitionCount:
         """Return why an array is not read, if it repeats too many entries, else count its entries."""
         view = tensor.integers if isinstance(tensor, QuantizedTensor) else tensor
         if isinstance(view, SparseTensor):
-            view, factor, help_text = view.values, _MAX_ENTRIES_PER_STORED, "is sparse; save it as .to_dense()"
+            view, factor, help_text = (
+                view.values,
+                _MAX_ENTRIES_PER_STORED,
+                "is sparse; save it as .to_dense()",
+            )
         else:
             factor, help_text = 1, "is expanded; save it as .contiguous()"
         if not isinstance(view, TensorView) or view.dtype not in ENTRY_TYPES:
