@@ -11,6 +11,7 @@ from gradflow.cells.base import Cell
 from gradflow.cells.stack import Stack
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.feeds import Feed, UnknownFeed
+from gradflow.readers.messages import quote
 from gradflow.readers.stored_array import StoredArray
 
 LAYER_DIRECTIONS = ("forward", "backward")
@@ -203,4 +204,4 @@ def check_chain(levels: Levels) -> None:
 
 def describe_shapes(arrays: Sequence[StoredArray]) -> str:
     """Return the names and shapes of arrays for a message."""
-    return ", ".join(f"{array.name} {array.shape}" for array in arrays)
+    return ", ".join(f"{quote(array.name)[1:-1]} {array.shape}" for array in arrays)

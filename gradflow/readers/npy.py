@@ -2,6 +2,7 @@
 
 import io
 import warnings
+from functools import partial
 from typing import Any, Literal, NamedTuple
 
 import numpy as np
@@ -64,10 +65,7 @@ def read(source: Source) -> FileContents:
             f"{source.size - expected} bytes follow the array of shape {header.shape}; "
             "expected one array in a file; use numpy.savez for several"
         )
-
-    def load() -> np.ndarray[Any, Any]:
-        return source.map_array(header.dtype, header.shape, header.offset, header.order)
-
+    load = partial(source.map_array, header.dtype, header.shape, header.offset, header.order)
     stored = StoredArray(source.name, UNNAMED_ARRAY, header.shape, str(header.dtype), load)
     return FileContents({UNNAMED_ARRAY: stored})
 

@@ -8,6 +8,7 @@ header. Text that could be read in two ways is refused.
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from functools import partial
 from math import isfinite
 from typing import NamedTuple
 
@@ -49,7 +50,9 @@ def read(source: Source, *, fractions: bool = False) -> FileContents:
         As for `parse_text`, or if the file is not text after all.
     """
     matrix = parse_text(decode_text(source), fractions=fractions)
-    stored = StoredArray(source.name, UNNAMED_ARRAY, matrix.shape, str(matrix.dtype), lambda: matrix)
+    stored = StoredArray(
+        source.name, UNNAMED_ARRAY, matrix.shape, str(matrix.dtype), partial(np.asarray, matrix)
+    )
     return FileContents({UNNAMED_ARRAY: stored})
 
 

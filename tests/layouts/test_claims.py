@@ -154,3 +154,10 @@ def test_flax_residual_adds_the_state():
 def test_activation_without_alpha_is_refused(write_node):
     with pytest.raises(DataError, match="alpha or beta"):
         load(write_node(activations=["Affine", "Tanh", "Tanh"]))
+
+
+def test_names_in_refusals_are_printable():
+    with pytest.raises(DataError) as refusal:
+        from_state_dict({"\x1cnn.weight_ih_l0": np.ones((20, 5))})
+    assert "\\x1cnn.weight_ih_l0 (20, 5)" in str(refusal.value)
+    assert str(refusal.value).isprintable()

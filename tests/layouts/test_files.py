@@ -3,6 +3,7 @@
 The files, and what belongs to them, are written by the scripts in tests/oracles (``make oracles``).
 """
 
+import pickle
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,16 @@ def test_states_and_jacobians_equal_the_frameworks(path):
         steps = layer.cell.linearize(states, fed)
         jacobians = np.array([steps.at(t).todense() for t in range(len(fed))])
         np.testing.assert_allclose(jacobians, truth[f"jacobians/{name}"], rtol=0, atol=JACOBIANS)
+
+
+@pytest.mark.parametrize("path", CHECKPOINTS, ids=lambda path: path.name)
+def test_checkpoints_can_be_sent_to_a_process(path):
+    checkpoint = loaded(path, expected(path))
+    sent = pickle.loads(pickle.dumps(checkpoint))
+    assert repr(sent) == repr(checkpoint)
+    for layer, received in zip(checkpoint.layers, sent.layers, strict=True):
+        inputs = np.ones((2, layer.cell.input_size))
+        np.testing.assert_array_equal(received.cell.run(inputs), layer.cell.run(inputs))
 
 
 def test_every_layout_has_a_checkpoint_that_its_framework_wrote():

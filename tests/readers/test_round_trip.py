@@ -2,6 +2,7 @@
 
 import io
 import os
+import pickle
 import subprocess
 import sys
 import threading
@@ -52,6 +53,12 @@ def test_complex_entries_are_read_exactly(kind, writers, place_as):
     found = read_array(place_as(kind, writers[kind](matrix)))
     assert found.dtype == np.complex128
     np.testing.assert_array_equal(found, matrix)
+
+
+def test_arrays_can_be_sent_to_a_process(kind, writers, place_as):
+    arrays = pickle.loads(pickle.dumps(read_arrays(place_as(kind, writers[kind](MATRIX)))))
+    (array,) = (array for array in arrays.values() if array.shape == MATRIX.shape)
+    np.testing.assert_array_equal(array.read_numbers(), MATRIX)
 
 
 @pytest.mark.parametrize("kind", BY_CONTENT, indirect=True)

@@ -1,5 +1,6 @@
 """Arrays of numpy in a pickle: the calls that rebuild them, and the bytes of their entries."""
 
+import math
 import re
 from typing import Any
 
@@ -7,7 +8,7 @@ import numpy as np
 
 from gradflow.errors import DataError
 from gradflow.readers.entry_types import ENTRY_TYPES
-from gradflow.readers.source import count_bytes
+from gradflow.readers.source import MAX_DIMENSIONS
 from gradflow.readers.torch.tensors import NumpyArray
 from gradflow.readers.torch.unpickler import PickleGlobal, PickleObject
 
@@ -38,11 +39,23 @@ def _make_array(shape: tuple[Any, ...], kind: object, fortran: bool, contents: o
     dtype, found = _parse_dtype(kind), _get_contents(contents)
     if dtype is None or found is None:
         return None
-    try:
-        fits = count_bytes(shape, dtype.itemsize) == len(found)
-    except DataError:
+    # Many objects can share a long shape.
+    if len(shape) > MAX_DIMENSIONS or not all(type(size) is int and 0 <= size < 2**63 for size in shape):
         return None
-    return NumpyArray(shape, dtype.str, fortran, found) if fits else None
+    if math.prod(size or 1 for size in shape) * dtype.itemsize >= 2**63:
+        return None
+    array = NumpyArray(shape, dtype.str, fortran, *found)
+    return array if math.prod(shape) * dtype.itemsize == _count_contents(array) else None
+
+
+def _count_contents(array: NumpyArray) -> int:
+    """Return the number of bytes of an array, or -1 if its characters stand for no bytes."""
+    if not isinstance(array.contents, str) or array.encoding == "latin-1":
+        return len(array.contents)
+    try:
+        return len(array.contents.encode(array.encoding))
+    except UnicodeEncodeError:
+        return -1
 
 
 def _parse_dtype(kind: object) -> np.dtype[Any] | None:
@@ -60,21 +73,21 @@ def _parse_dtype(kind: object) -> np.dtype[Any] | None:
     return None
 
 
-def _get_contents(contents: object) -> memoryview | str | None:
-    """Return the bytes of an array; protocol 2 writes them as characters, which are encoded when read."""
+def _get_contents(contents: object) -> tuple[memoryview | str, str] | None:
+    """Return the bytes of an array, or characters and the encoding that makes bytes of them."""
     match contents:
         case memoryview() | str():
             # Python 2 wrote bytes and text alike. The text was made of the bytes by UTF-8.
-            return contents if isinstance(contents, memoryview) else memoryview(contents.encode())
+            return contents, "utf-8"
         case PickleObject(called=PickleGlobal(name="_codecs.encode"), arguments=(str(text), "latin1")):
-            return text
+            return text, "latin-1"
         case PickleObject(called=PickleGlobal(name="builtins.bytes" | "__builtin__.bytes"), arguments=()):
-            return memoryview(b"")
+            return memoryview(b""), "latin-1"
         case PickleObject(
             called=PickleGlobal(name="builtins.bytearray" | "__builtin__.bytearray"),
             arguments=(memoryview() as inner,),
         ):
-            return inner
+            return inner, "latin-1"
     return None
 
 
@@ -89,7 +102,7 @@ def load_numpy_array(array: NumpyArray) -> np.ndarray[Any, Any]:
     contents = array.contents
     if isinstance(contents, str):
         try:
-            contents = memoryview(contents.encode("latin-1"))
+            contents = memoryview(contents.encode(array.encoding))
         except UnicodeEncodeError as error:
             raise DataError("its pickle writes bytes as characters that stand for no byte") from error
     dtype = np.dtype(array.dtype)

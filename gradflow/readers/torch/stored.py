@@ -25,6 +25,13 @@ from gradflow.readers.torch.tensors import (
 )
 from gradflow.readers.torch.walk import FoundTensor
 
+# What a file describes without storing it may take this many bytes in float64, for all arrays together.
+_MAX_REPEATED_BYTES = 100_000_000
+# These are not counted: as many entries of a sparse tensor for each that is stored, and as many arrays that
+# share a storage, as tied weights do.
+_MAX_ENTRIES_PER_STORED = 16
+_MAX_USES_OF_STORAGE = 16
+
 
 class StorageBytes(NamedTuple):
     """Where a storage is: its name in messages, its bytes, their order, and how to read them."""
@@ -50,13 +57,56 @@ def make_arrays(
         If a storage is not there, or a tensor reaches beyond its storage.
     """
     arrays = {}
+    repetitions = _RepetitionCount()
     for path, tensor, metadata in tensors:
         name = path or UNNAMED_ARRAY
         with prefix_errors(quote(name)):
             count_bytes(tensor.shape, 1)
             dtype, load, decode = _describe_tensor(tensor, find_storage)
+        reason = repetitions.find_excess(tensor)
+        if reason:
+            load, decode = partial(_refuse_missing, MissingTensor(tensor.shape, dtype, reason)), np.asarray
         arrays[name] = StoredArray(source_name, name, tensor.shape, dtype, load, decode, metadata)
     return arrays
+
+
+class _RepetitionCount:
+    """The entries of all arrays that a file describes without storing them, up to a limit.
+
+    A few bytes can describe many large arrays: expanded tensors, sparse ones, and names for the same numbers.
+    Each array may be below the limit of one array, and all of them together far above what a file may take.
+    """
+
+    def __init__(self) -> None:
+        self._entries = 0
+        self._uses: dict[str, int] = {}
+
+    def find_excess(self, tensor: PickledTensor) -> str | None:
+        """Return why an array is not read, if it repeats too many entries, else count its entries."""
+        view = tensor.integers if isinstance(tensor, QuantizedTensor) else tensor
+        if isinstance(view, SparseTensor):
+            view, factor, help_text = (
+                view.values,
+                _MAX_ENTRIES_PER_STORED,
+                "is sparse; save it as .to_dense()",
+            )
+        else:
+            factor, help_text = 1, "is expanded; save it as .contiguous()"
+        if not isinstance(view, TensorView) or view.dtype not in ENTRY_TYPES:
+            return None
+        storage, entries = view.storage, math.prod(tensor.shape)
+        size = (storage.byte_count - storage.begin) // ENTRY_TYPES[view.dtype].make_dtype().itemsize
+        stored = min(math.prod(view.shape), size)
+        used = self._uses.get(storage.key, 0) + stored
+        expanded = max(0, entries - factor * stored)
+        shared = min(stored, max(0, used - _MAX_USES_OF_STORAGE * size))
+        if 8 * (self._entries + expanded + shared) > _MAX_REPEATED_BYTES:
+            if shared > expanded:
+                return f"shares its {entries} entries with many other arrays; save it as .clone()"
+            return f"has {entries} entries, but only {stored} are stored: it {help_text}"
+        self._entries += expanded + shared
+        self._uses[storage.key] = used
+        return None
 
 
 def _describe_tensor(
@@ -90,7 +140,13 @@ def _prepare(part: Any, find_storage: StorageFinder) -> Callable[[], NDArray[Any
         return partial(np.asarray, part)
     count_bytes(part.shape, 1)
     _, load, decode = _describe_view(part, find_storage)
-    return lambda: decode(load())
+    return partial(_load_numbers, load, decode)
+
+
+def _load_numbers(
+    load: Callable[[], NDArray[Any]], decode: Callable[[NDArray[Any]], NDArray[Any]]
+) -> NDArray[Any]:
+    return decode(load())
 
 
 def _describe_view(
@@ -100,8 +156,7 @@ def _describe_view(
     if storage.contents is None:
         place = find_storage(storage)
     else:
-        contents = storage.contents
-        place = StorageBytes("in the pickle", len(contents), "<", lambda: np.frombuffer(contents, np.uint8))
+        place = StorageBytes("in the pickle", len(storage.contents), "<", storage.read_contents)
     if view.dtype not in ENTRY_TYPES:
         return view.dtype, partial(refuse_entry_type, view.dtype), np.asarray
     _check_bounds(view, place)

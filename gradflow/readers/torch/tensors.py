@@ -2,7 +2,10 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TypeAlias
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
 
 from gradflow.readers.messages import report_damage
 
@@ -24,7 +27,7 @@ class TensorStorage:
         The bytes that it takes in the container.
     begin : int
         The byte at which it begins, if it is a part of the storage in the container.
-    contents : memoryview or None
+    contents : memoryview, bytes or None
         The bytes, if the pickle itself holds them.
     """
 
@@ -32,7 +35,14 @@ class TensorStorage:
     dtype: str
     byte_count: int
     begin: int = 0
-    contents: memoryview | None = field(default=None, repr=False, compare=False)
+    contents: "memoryview | bytes | None" = field(default=None, repr=False, compare=False)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return _copy_contents(self)
+
+    def read_contents(self) -> NDArray[np.uint8]:
+        """Return the bytes that the pickle holds."""
+        return np.frombuffer(self.contents or b"", np.uint8)
 
 
 @dataclass(frozen=True)
@@ -107,12 +117,22 @@ class MissingTensor:
 
 @dataclass(frozen=True)
 class NumpyArray:
-    """An array of numpy whose bytes stand in the pickle; characters stand for bytes of that number."""
+    """An array of numpy whose bytes stand in the pickle, perhaps as characters in an encoding."""
 
     shape: tuple[int, ...]
     dtype: str
     fortran_order: bool
-    contents: "memoryview | str" = field(repr=False, compare=False)
+    contents: "memoryview | bytes | str" = field(repr=False, compare=False)
+    encoding: str = "latin-1"
+
+    def __getstate__(self) -> dict[str, Any]:
+        return _copy_contents(self)
+
+
+def _copy_contents(part: TensorStorage | NumpyArray) -> dict[str, Any]:
+    """Return the attributes for another process, to which bytes can be sent but no view of a file."""
+    contents = part.contents
+    return vars(part) | {"contents": bytes(contents) if isinstance(contents, memoryview) else contents}
 
 
 PickledTensor: TypeAlias = TensorView | QuantizedTensor | SparseTensor | MissingTensor | NumpyArray

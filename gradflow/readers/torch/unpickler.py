@@ -32,6 +32,12 @@ _OPCODES_PER_CHECK = 2**16
 _MAX_LINE_BYTES = 2**24
 _MAX_INTEGER_BYTES = 1000
 _MAX_ARGUMENTS = 20
+_MAX_GLOBAL_CHARACTERS = 1000
+# A limit on what replaced calls and persistent ids cost, per byte of the pickle and in the costs below, which
+# count the numbers that are looked at. Those that torch writes take several times as many bytes.
+_COST_PER_BYTE = 2
+_FREE_COST = 10_000
+_COST_PER_CALL = 20
 # Python 2 wrote both text and bytes as strings. Text is short.
 _MAX_TEXT_BYTES = 2**16
 # These functions create an object of the class that is their first argument.
@@ -159,15 +165,17 @@ class _PickleMachine:
         self._stack: list[Any] = []
         self._marks: list[int] = []
         self._memo: dict[int, Any] = {}
+        self._globals: dict[tuple[str, str], PickleGlobal] = {}
+        self._cost = 0
 
     def run(self) -> object:
         """Run all opcodes up to STOP and return the value on top of the stack."""
         count = 0
-        while (opcode := self._take(1)) != _STOP_OPCODE:
-            action = _OPCODE_ACTIONS.get(opcode)
+        while (opcode := self._data[self._skip(1)]) != _STOP_OPCODE:
+            action = _ACTIONS_BY_NUMBER.get(opcode)
             if action is None:
                 raise DataError(
-                    f"its pickle has the unsupported opcode {opcode!r} at byte {self.position - 1}; "
+                    f"its pickle has the unsupported opcode {bytes([opcode])!r} at byte {self.position - 1}; "
                     "save it without buffers out of band"
                 )
             action(self)
@@ -180,6 +188,15 @@ class _PickleMachine:
     def _check_memory(self, count: int) -> None:
         taken = BYTES_PER_OPCODE * count + self.position - self._start
         check_byte_limit(taken, "the description in its pickle")
+
+    def _charge(self, arguments: object) -> None:
+        """Count the cost of a replaced call: many calls can share their arguments."""
+        if arguments == ():
+            return
+        parts = arguments if isinstance(arguments, tuple) else ()
+        self._cost += _COST_PER_CALL + sum(len(part) for part in parts if isinstance(part, tuple))
+        if self._cost > _FREE_COST + _COST_PER_BYTE * (self.position - self._start):
+            raise report_damage(f"its pickle repeats values too often, up to byte {self.position}")
 
     def _skip(self, count: int) -> int:
         """Go past the next ``count`` bytes and return their position."""
@@ -308,17 +325,30 @@ class _PickleMachine:
             raise report_damage("its pickle sets an item of a value that is not a dict")
 
     def push_global_from_lines(self) -> None:
-        self._stack.append(PickleGlobal(self._read_line().decode(), self._read_line().decode()))
+        self._push_global(self._read_line().decode(), self._read_line().decode())
+
+    def _push_global(self, module: str, attribute: str) -> None:
+        # The whole name is joined at each use.
+        if len(module) + len(attribute) > _MAX_GLOBAL_CHARACTERS:
+            raise report_damage(
+                f"its pickle has a global whose name takes {len(module) + len(attribute)} characters; "
+                f"expected at most {_MAX_GLOBAL_CHARACTERS}"
+            )
+        # Equal globals are one value, which is looked at once.
+        key = (module, attribute)
+        if key not in self._globals:
+            self._globals[key] = PickleGlobal(module, attribute)
+        self._stack.append(self._globals[key])
 
     def push_global_from_stack(self) -> None:
         name, module = self._stack.pop(), self._stack.pop()
         if not (isinstance(module, str) and isinstance(name, str)):
             raise report_damage("its pickle has a global whose name is not text")
-        self._stack.append(PickleGlobal(module, name))
+        self._push_global(module, name)
 
     def push_extension(self, code: str) -> None:
         # A number that copyreg.add_extension has given to a global.
-        self._stack.append(PickleGlobal("copyreg", f"extension {self._read_number(code)}"))
+        self._push_global("copyreg", f"extension {self._read_number(code)}")
 
     def call(self) -> None:
         arguments, called = self._stack.pop(), self._stack.pop()
@@ -349,6 +379,8 @@ class _PickleMachine:
         if replacement and len(arguments) > _MAX_ARGUMENTS:
             # Many calls can share a long tuple of arguments.
             raise report_damage(f"its pickle calls {quote(name)} with {len(arguments)} arguments")
+        if replacement:
+            self._charge(arguments)
         self._stack.append(replacement(arguments) if replacement else PickleObject(called, arguments))
 
     def build(self) -> None:
@@ -358,10 +390,14 @@ class _PickleMachine:
             target.states = [*target.states[-1:], state]
 
     def resolve_persistent_id(self) -> None:
-        self._stack.append(self._persistent(self._stack.pop()))
+        self._push_persistent(self._stack.pop())
 
     def resolve_persistent_id_from_line(self) -> None:
-        self._stack.append(self._persistent(self._read_line().decode()))  # type: ignore[arg-type]
+        self._push_persistent(self._read_line().decode())
+
+    def _push_persistent(self, identity: Any) -> None:
+        self._charge(identity)
+        self._stack.append(self._persistent(identity))
 
     def remember(self, code: str) -> None:
         self._memo[self._read_number(code)] = self._stack[-1]
@@ -393,7 +429,7 @@ def _parse_integer(line: bytes) -> object:
 
 
 _SET, _FROZENSET = PickleGlobal("builtins", "set"), PickleGlobal("builtins", "frozenset")
-_STOP_OPCODE = b"."
+_STOP_OPCODE = ord(".")
 _OPCODE_ACTIONS: dict[bytes, Callable[[_PickleMachine], None]] = {
     # protocol, frame
     b"\x80": lambda machine: machine.skip(1),
@@ -471,3 +507,4 @@ _OPCODE_ACTIONS: dict[bytes, Callable[[_PickleMachine], None]] = {
     b"j": lambda machine: machine.recall("<I"),
     b"g": _PickleMachine.recall_by_line,
 }
+_ACTIONS_BY_NUMBER = {ord(opcode): action for opcode, action in _OPCODE_ACTIONS.items()}

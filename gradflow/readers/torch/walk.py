@@ -28,8 +28,14 @@ from gradflow.readers.torch.tensors import (
 from gradflow.readers.torch.unpickler import PickleDict, PickleGlobal, PickleObject
 
 MAX_PICKLE_DEPTH = 100
-# A limit on the values visited per byte of the pickle: without sharing there is less than one.
+# A limit on the values visited per byte of the pickle: without sharing there is less than one. A value that
+# is looked into, and an array, count as several; without sharing they take as many bytes.
 _VALUES_PER_BYTE = 2
+_FREE_VALUES = 100_000
+_VALUES_PER_NODE = 4
+_VALUES_PER_OBJECT = 8
+_VALUES_PER_ARRAY = 60
+_CHARACTERS_PER_VALUE = 16
 # A tuple with more parts is not spelled out when it is a key.
 _MAX_KEY_PARTS = 8
 # The characters of all names together may be this many, and as many more per byte of the pickle.
@@ -37,8 +43,8 @@ _MAX_NAME_CHARACTERS = 2**25
 _CHARACTERS_PER_BYTE = 8
 MAX_NAMED_VALUES = 10
 
-_TENSORS = (TensorView, QuantizedTensor, SparseTensor, MissingTensor, NumpyArray)
-_NODES = (*_TENSORS, list, tuple, PickleObject, PickleGlobal)
+_TENSORS = {TensorView, QuantizedTensor, SparseTensor, MissingTensor, NumpyArray}
+_NODES = _TENSORS | {list, tuple, PickleDict, PickleObject, PickleGlobal}
 _DICT_CLASSES = ("collections.OrderedDict", "collections.defaultdict")
 _MODULE_GROUPS = ("_parameters", "_buffers", "_modules")
 # torch repeats the weights of a recurrent module in it.
@@ -108,11 +114,14 @@ class _PickleWalk:
 
     def __init__(self, byte_count: int, code: ScriptCode | None) -> None:
         self._code = code
-        self._steps = _VALUES_PER_BYTE * byte_count
+        self._steps = _FREE_VALUES + _VALUES_PER_BYTE * byte_count
         self._characters = _MAX_NAME_CHARACTERS + _CHARACTERS_PER_BYTE * byte_count
         self._spelled = 0
         self._tensors: dict[str, FoundTensor] = {}
+        self._repetitions: dict[str, int] = {}
+        self._arrays: dict[int, NumpyArray | None] = {}
         self._queue: deque[tuple[_KeyPath, Any, int, bool, str | None]] = deque()
+        self._queued: set[int] = set()
         self._waiting: set[int] = set()
         self._seen: set[int] = set()
         self._seen_tensors: set[PickledTensor] = set()
@@ -124,7 +133,7 @@ class _PickleWalk:
         self._has_deep_values = False
 
     def find_tensors(self, value: object) -> list[FoundTensor]:
-        if isinstance(value, _NODES):
+        if _is_node(value):
             self._visit(value, None, 0, None)
         while self._queue:
             self._visit_object(*self._queue.popleft())
@@ -154,30 +163,31 @@ class _PickleWalk:
 
     def _visit(self, node: Any, path: _KeyPath, level: int, nonlinearity: str | None) -> bool:
         """Find the tensors at or below a value; objects wait. Return whether there were any."""
-        if isinstance(node, _TENSORS):
+        if type(node) in _TENSORS:
             self._add(path, node, nonlinearity)
             return True
         if id(node) in self._without_tensors:
             return False
-        items = _list_items(node)
+        self._spend(_VALUES_PER_NODE, level)
+        items = self._list_items(node)
         if items is None:
             return self._visit_special(node, path, level, nonlinearity)
-        self._spend(1 + len(items), level)
         # Every value is visited, also after the first tensor.
         found = [
             self._visit(value, (path, key), level + 1, nonlinearity)
             for key, value in items
-            if isinstance(value, _NODES)
+            if _is_node(value)
         ]
         self._seen.add(id(node))
-        if not any(found):
-            self._without_tensors.add(id(node))
-        return any(found)
+        if any(found):
+            return True
+        self._without_tensors.add(id(node))
+        return False
 
     def _visit_special(self, node: Any, path: _KeyPath, level: int, nonlinearity: str | None) -> bool:
         if id(node) in self._waiting:
             return False
-        array = parse_numpy_array(node)
+        array = self._parse_array(node)
         if array is not None:
             self._seen.add(id(node))
             self._add(path, array, nonlinearity)
@@ -186,7 +196,7 @@ class _PickleWalk:
         if state is not None:
             return self._visit_module(node, state, path, level, nonlinearity)
         self._waiting.add(id(node))
-        self._queue.append((path, node, level, False, None))
+        self._enqueue(path, node, level, False)
         return False
 
     def _visit_module(
@@ -194,32 +204,34 @@ class _PickleWalk:
     ) -> bool:
         self._spend(1 + len(state), level)
         self._seen.add(id(node))
-        self._module_classes.setdefault(node.class_name)
+        name = node.class_name
+        self._spend(len(name) // _CHARACTERS_PER_VALUE, level)
+        self._module_classes.setdefault(name)
         nonlinearity = _get_nonlinearity(state) or inherited
         computed: set[str] = set()
         found = False
         for group in ("_parameters", "_buffers"):
-            for key, value in _list_items(state[group]) or ():
-                if isinstance(value, _NODES):
+            for key, value in self._list_items(state[group]) or ():
+                if _is_node(value):
                     found |= self._visit(value, (path, key), level + 1, nonlinearity)
                 if isinstance(key, str):
                     computed |= {key.removesuffix(suffix) for suffix in _SOURCE_SUFFIXES}
-        for key, value in _list_items(state["_modules"]) or ():
-            if isinstance(value, _NODES):
+        for key, value in self._list_items(state["_modules"]) or ():
+            if _is_node(value):
                 passed = nonlinearity if inherited or key == "parametrizations" else None
                 found |= self._visit(value, (path, key), level + 1, passed)
         for key, value in state.items():
-            if key in _MODULE_GROUPS or key == _REPEATING_ATTRIBUTE or not isinstance(value, _NODES):
+            if key in _MODULE_GROUPS or key == _REPEATING_ATTRIBUTE or not _is_node(value):
                 continue
-            if not (isinstance(value, _TENSORS) and key in computed):
-                self._queue.append(((path, key), value, level + 1, False, None))
+            if not (type(value) in _TENSORS and key in computed):
+                self._enqueue((path, key), value, level + 1, False)
         return found
 
     def _visit_object(
         self, path: _KeyPath, node: Any, level: int, is_inside: bool, nonlinearity: str | None
     ) -> None:
         """Find the tensors of an object that was not seen before; ``is_inside`` another that is named."""
-        if isinstance(node, _TENSORS):
+        if type(node) in _TENSORS:
             if node not in self._seen_tensors:
                 self._add(path, node, nonlinearity, is_attribute=True)
             return
@@ -229,7 +241,7 @@ class _PickleWalk:
         if level > MAX_PICKLE_DEPTH:
             self._has_deep_values = True
             return
-        items = _list_items(node)
+        items = self._list_items(node)
         if items is not None:
             self._wait(path, items, level, is_inside)
             return
@@ -237,7 +249,7 @@ class _PickleWalk:
             if not is_inside and node.name not in HARMLESS_GLOBALS:
                 self._opaque.add(lambda: f"{self._join(path)} ({node.name})".lstrip())
             return
-        array = parse_numpy_array(node)
+        array = self._parse_array(node)
         state = self._get_module_state(node)
         if array is not None:
             self._add(path, array, None, is_attribute=True)
@@ -257,7 +269,7 @@ class _PickleWalk:
         for state in node.states:
             slots = isinstance(state, tuple) and len(state) == 2 and isinstance(state[1], PickleDict)
             for part in state if slots else (state,):
-                items = _list_items(part)
+                items = self._list_items(part)
                 self._wait(
                     path, [("state", part)] if items is None else items, level, is_inside, nonlinearity
                 )
@@ -276,10 +288,48 @@ class _PickleWalk:
         is_inside: bool,
         nonlinearity: str | None = None,
     ) -> None:
+        if not items:
+            return
         self._spend(len(items), 0)
         for key, value in items:
-            if isinstance(value, _NODES):
-                self._queue.append(((path, key), value, level + 1, is_inside, nonlinearity))
+            if _is_node(value):
+                self._enqueue((path, key), value, level + 1, is_inside, nonlinearity)
+
+    def _enqueue(
+        self, path: _KeyPath, node: Any, level: int, is_inside: bool, nonlinearity: str | None = None
+    ) -> None:
+        """Let a value wait, unless it waits already: the first of equal entries is the one that counts."""
+        if id(node) not in self._queued:
+            self._spend(_VALUES_PER_OBJECT if type(node) is PickleObject else 1, 0)
+            self._queued.add(id(node))
+            self._queue.append((path, node, level, is_inside, nonlinearity))
+
+    def _list_items(self, node: object) -> Sequence[tuple[Any, Any]] | None:
+        """Return the keys and values of a container, or None for another value."""
+        if isinstance(node, PickleDict):
+            self._spend(len(node), 0)
+            return node
+        if isinstance(node, list | tuple):
+            self._spend(len(node), 0)
+            return list(enumerate(node))
+        if isinstance(node, PickleObject) and node.class_name in _DICT_CLASSES:
+            lists = [part for part in node.arguments if isinstance(part, list)]
+            # Many objects can share their arguments.
+            self._spend(len(node.arguments) + sum(map(len, lists)) + len(node.items or ()), 0)
+            initial = [pair for part in lists for pair in part]
+            pairs = [tuple(pair) for pair in initial if isinstance(pair, list | tuple) and len(pair) == 2]
+            return [*pairs, *(node.items or ())]
+        return None
+
+    def _parse_array(self, node: object) -> NumpyArray | None:
+        """Return the array of numpy that an object describes, which is parsed once, or None."""
+        if id(node) not in self._arrays:
+            array = parse_numpy_array(node)
+            if array is not None:
+                # Many objects can share their bytes, of which Python 2 and protocol 2 make text.
+                self._spend(len(array.contents) // _CHARACTERS_PER_VALUE, 0)
+            self._arrays[id(node)] = array
+        return self._arrays[id(node)]
 
     def _get_module_state(self, node: object) -> dict[str, Any] | None:
         """Return the attributes of a module of torch, or None for another value."""
@@ -301,10 +351,13 @@ class _PickleWalk:
     def _add(
         self, path: _KeyPath, tensor: PickledTensor, nonlinearity: str | None, is_attribute: bool = False
     ) -> None:
+        self._spend(_VALUES_PER_ARRAY + len(tensor.shape), 0)
         name = self._join(path)
-        if is_attribute and name in self._tensors:
+        first = name
+        while is_attribute and name in self._tensors:
             # Two parts of an object can have the same name, such as an argument 0 and an entry 0.
-            name = next(other for k in range(2, 2**63) if (other := f"{name} ({k})") not in self._tensors)
+            self._repetitions[first] = self._repetitions.get(first, 1) + 1
+            name = f"{first} ({self._repetitions[first]})"
         if name in self._tensors:
             raise DataError(f"holds two arrays named {quote(name)}; expected each name once")
         if isinstance(tensor, QuantizedTensor):
@@ -320,23 +373,16 @@ class _PickleWalk:
             path, key = path
             keys.append(_name_key(key))
             self._spelled += len(keys[-1]) + 1
+        self._spend(len(keys), 0)
         check_byte_limit(self._spelled, "the names of its tensors")
         if self._spelled > self._characters:
             raise report_damage(f"the names of its tensors take more than {self._characters} characters")
         return ".".join(key for key in reversed(keys) if key)
 
 
-def _list_items(node: object) -> Sequence[tuple[Any, Any]] | None:
-    """Return the keys and values of a container, or None for another value."""
-    if isinstance(node, PickleDict):
-        return node
-    if isinstance(node, list | tuple):
-        return list(enumerate(node))
-    if isinstance(node, PickleObject) and node.class_name in _DICT_CLASSES:
-        initial = [pair for part in node.arguments if isinstance(part, list) for pair in part]
-        pairs = [tuple(pair) for pair in initial if isinstance(pair, list | tuple) and len(pair) == 2]
-        return [*pairs, *(node.items or ())]
-    return None
+def _is_node(value: object) -> bool:
+    """Return whether a value is an array, or may hold one."""
+    return type(value) in _NODES and bool(value)
 
 
 def _get_nonlinearity(state: Mapping[str, Any]) -> str | None:
@@ -354,7 +400,7 @@ def _name_key(key: object) -> str:
         return key
     if isinstance(key, PickleObject):
         return key.class_name
-    if isinstance(key, _TENSORS):
+    if type(key) in _TENSORS:
         return "tensor"  # Optimizers keep the state of a parameter under the parameter itself.
     parts = key if isinstance(key, tuple) else (key,)
     if len(parts) <= _MAX_KEY_PARTS and all(isinstance(part, str | int | float | None) for part in parts):
