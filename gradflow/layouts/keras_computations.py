@@ -31,11 +31,14 @@ def convolve_steps(
     x: Array, *, kernel: Array, bias: Array | None, activation: str, dilation: int, before: int
 ) -> Array:
     """Return φ(Σₖ x_{t + k·dilation − before}·kernelₖ + bias) with zeros beyond the ends."""
-    width, steps = kernel.shape[0], x.shape[1]
-    after = (width - 1) * dilation - before
-    padded = np.pad(x, ((0, 0), (before, after), (0, 0)))
-    z = sum(padded[:, k * dilation : k * dilation + steps] @ kernel[k] for k in range(width))
-    return activate(np.asarray(z if bias is None else z + bias), name=activation)
+    steps = x.shape[1]
+    z = np.zeros((len(x), steps, kernel.shape[2]))
+    for k, weights in enumerate(kernel):
+        offset = k * dilation - before
+        first, last = max(0, -offset), min(steps, steps - offset)
+        if first < last:  # a dilation may be any number, and longer than all steps
+            z[:, first:last] += x[:, first + offset : last + offset] @ weights
+    return activate(z if bias is None else z + bias, name=activation)
 
 
 def scale_units(x: Array, *, factor: Array, shift: Array) -> Array:

@@ -11,9 +11,11 @@ from gradflow.cells.base import Cell
 from gradflow.cells.stack import Stack
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts.feeds import Feed, UnknownFeed
+from gradflow.readers.messages import quote
 from gradflow.readers.stored_array import StoredArray
 
 LAYER_DIRECTIONS = ("forward", "backward")
+MAX_SHOWN_NAME = 200
 
 
 @dataclass(frozen=True, eq=False)
@@ -203,4 +205,8 @@ def check_chain(levels: Levels) -> None:
 
 def describe_shapes(arrays: Sequence[StoredArray]) -> str:
     """Return the names and shapes of arrays for a message."""
-    return ", ".join(f"{array.name} {array.shape}" for array in arrays)
+    return ", ".join(f"{_show_name(array.name)} {array.shape}" for array in arrays)
+
+
+def _show_name(name: str) -> str:
+    return name if name.isprintable() and len(name) <= MAX_SHOWN_NAME else quote(name, MAX_SHOWN_NAME)
