@@ -39,6 +39,12 @@ from gradflow.registry import check_name, describe_unknown, lookup
 
 MAX_LISTED_NAMES = 12
 MAX_LISTED_REFUSALS = 3
+# Chainer's LSTM has the rows of its gates in turn: g, i, f, o of the first unit, then of the next.
+_CHAINER_ENDING = "lateral/W"
+_CHAINER_ADVICE = (
+    "these are names of Chainer, which are not read; give the names of torch to "
+    "W.reshape(-1, 4, W.shape[1])[:, [1, 2, 0, 3]].swapaxes(0, 1).reshape(W.shape)"
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -493,7 +499,8 @@ def _describe_absence(arrays: NamedArrays, remarks: Sequence[str], layouts: Iter
         f"{quote(array.name)} {array.shape}" for array in list(arrays.values())[:MAX_LISTED_NAMES]
     )
     more = f" and {len(arrays) - MAX_LISTED_NAMES} more" if len(arrays) > MAX_LISTED_NAMES else ""
-    why = f" ({'; '.join(remarks)})" if remarks else ""
+    chainer = (_CHAINER_ADVICE,) if any(name.endswith(_CHAINER_ENDING) for name in arrays) else ()
+    why = f" ({'; '.join((*remarks, *chainer))})" if remarks or chainer else ""
     return (
         f"holds no recurrent layer under the names of {', '.join(layouts)}{why}; it holds "
         f"{listed or 'no array'}{more}. To read a plain cell, rename its arrays to those of one of them, "

@@ -29,7 +29,8 @@ def find_networks(arrays: NamedArrays, assumptions: Assumptions) -> Iterator[Net
             members = dict(zip(_FIELD_NAMES, run, strict=False))
             remark = (
                 f"{quote(run[0].name)} to {quote(run[-1].name)} have no names and are taken, by their "
-                f"shapes and order, for {', '.join(members)}"
+                f"shapes and order, for {', '.join(members)}; arrays after those of the model may be the "
+                "moments of an optimizer, which have the same shapes"
             )
             names = frozenset(array.name for array in run)
             yield NetworkClaim(run[0].name, names, partial(build_levels, members), (remark,))

@@ -33,11 +33,11 @@ def convolve_steps(
     """Return φ(Σₖ x_{t + k·dilation − before}·kernelₖ + bias) with zeros beyond the ends."""
     steps = x.shape[1]
     z = np.zeros((len(x), steps, kernel.shape[2]))
-    for k, matrix in enumerate(kernel):
-        shift = k * dilation - before
-        first, last = max(-shift, 0), min(steps - shift, steps)
-        if first < last:
-            z[:, first:last] += x[:, first + shift : last + shift] @ matrix
+    for k, weights in enumerate(kernel):
+        offset = k * dilation - before
+        first, last = max(0, -offset), min(steps, steps - offset)
+        if first < last:  # a dilation may be any number, and longer than all steps
+            z[:, first:last] += x[:, first + offset : last + offset] @ weights
     return activate(z if bias is None else z + bias, name=activation)
 
 

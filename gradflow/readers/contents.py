@@ -6,6 +6,8 @@ from gradflow.errors import DataError
 from gradflow.readers.stored_array import StoredArray
 
 MAX_ARRAYS = 100_000
+MAX_PLAIN_NAMES_LENGTH = 1_000_000
+MAX_NAMES_LENGTH_PER_BYTE = 4
 
 
 class FileContents(NamedTuple):
@@ -33,3 +35,20 @@ def check_array_count(count: int) -> None:
     """
     if count > MAX_ARRAYS:
         raise DataError(f"holds more than {MAX_ARRAYS} arrays; expected a model, split the file")
+
+
+def check_names_length(total: int, file_bytes: int) -> None:
+    """Refuse names that repeat their first parts so often that they are much longer than their file.
+
+    ``total`` is the length of all names so far, which take memory and time many times over.
+
+    Raises
+    ------
+    DataError
+        If it exceeds `MAX_PLAIN_NAMES_LENGTH` plus `MAX_NAMES_LENGTH_PER_BYTE` times the file.
+    """
+    if total > MAX_PLAIN_NAMES_LENGTH + MAX_NAMES_LENGTH_PER_BYTE * file_bytes:
+        raise DataError(
+            f"the names of its arrays are longer together than {MAX_NAMES_LENGTH_PER_BYTE} times the file; "
+            "expected a model"
+        )

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.errors import DataError
-from gradflow.readers.contents import FileContents, check_array_count
+from gradflow.readers.contents import FileContents, check_array_count, check_names_length
 from gradflow.readers.entry_types import ENTRY_TYPES, refuse_entry_type
 from gradflow.readers.messages import prefix_errors, quote, report_damage
 from gradflow.readers.source import Source, check_byte_limit, count_bytes
@@ -26,7 +26,7 @@ from gradflow.readers.stored_array import StoredArray
 MAX_MSGPACK_DEPTH = 100
 MAX_MSGPACK_VALUES = 100_000  # more than any model has; each takes microseconds
 MAX_KEY_BYTES = 1000
-MAX_NAME_CHARACTERS = 10_000
+MAX_NAME_CHARACTERS = 2000
 # Extensions with an array: an array, and a scalar of numpy, which is an array without dimensions.
 _ARRAY_EXTENSIONS = {1, 3}
 _CHUNKED_MARK = "__msgpack_chunked_array__"
@@ -111,6 +111,7 @@ def _collect_arrays(data: memoryview) -> dict[_Path, tuple[tuple[int, ...], list
     whole: dict[_Path, tuple[tuple[int, ...], list[_FlaxArray]]] = {}
     chunked: set[_Path] = set()
     sizes: dict[_Path, int] = {}
+    names_length = 0
     for path, value in _walk_values(data):
         if path[-1:] == (_CHUNKED_MARK,):
             chunked.add(path[:-1])
@@ -121,6 +122,13 @@ def _collect_arrays(data: memoryview) -> dict[_Path, tuple[tuple[int, ...], list
             if path in whole:
                 raise DataError(f"holds two arrays named {quote('.'.join(path))}; expected each name once")
             whole[path] = array.shape, [array]
+        else:
+            continue
+        length = sum(map(len, path)) + len(path)
+        if length > MAX_NAME_CHARACTERS:
+            raise report_damage(f"an array has a name of over {MAX_NAME_CHARACTERS} characters")
+        names_length += length
+        check_names_length(names_length, len(data))
         check_array_count(len(whole) + len(sizes) + len(chunked))
     for path in chunked:
         shape = _take_numbered(sizes, (*path, _CHUNK_SHAPE))

@@ -1,16 +1,16 @@
 """The checkpoints in a directory, found by what the files hold and not by their suffixes alone."""
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
-from gradflow.errors import DataError, GradflowError
-from gradflow.readers import CHECKPOINT_SUFFIXES, CONTAINERS
+from gradflow.errors import DataError
+from gradflow.readers import CHECKPOINT_SUFFIXES
+from gradflow.readers.checkpoint_files import is_checkpoint, open_quietly
 from gradflow.readers.file_sets import list_members, locate_file_set
 from gradflow.readers.messages import quote
-from gradflow.readers.source import Source, open_source
+from gradflow.readers.source import Source
 from gradflow.readers.unsupported import name_unsupported
-from gradflow.registry import load
 
 MAX_LISTED_CHECKPOINTS = 6
 
@@ -32,7 +32,6 @@ def list_checkpoints(folder: Path) -> list[Path]:
     members: set[Path] = set()
     single: dict[Path, Path] = {}
     foreign = ""
-    finders = [load(container.finder) for container in CONTAINERS.values() if container.finder]
     for path in _walk_folder(folder):
         if path in members:
             continue
@@ -41,8 +40,8 @@ def list_checkpoints(folder: Path) -> list[Path]:
             sets.append(file_set.path)
             members.update(list_members(file_set))
             continue
-        source = _open_quietly(path)
-        if not _is_checkpoint(path, source, finders):
+        source = open_quietly(path)
+        if not is_checkpoint(path, source):
             foreign = foreign or _describe_foreign(path, source)
             continue
         # Of several names of one file, one with a suffix says more.
@@ -86,20 +85,6 @@ def _walk_folder(folder: Path) -> Iterator[Path]:
             continue
         below[:] = sorted(name for name in below if not name.startswith("."))
         yield from (here / name for name in sorted(names) if not name.startswith("."))
-
-
-def _open_quietly(path: Path) -> Source | None:
-    """Return a file that is not empty and can be read, else None."""
-    try:
-        return open_source(path) if path.is_file() else None
-    except GradflowError:
-        return None
-
-
-def _is_checkpoint(path: Path, source: Source | None, finders: Iterable[Callable[[Source], bool]]) -> bool:
-    if path.name.lower().endswith(CHECKPOINT_SUFFIXES):
-        return path.is_file()
-    return source is not None and any(finder(source) for finder in finders)
 
 
 def _describe_foreign(path: Path, source: Source | None) -> str:

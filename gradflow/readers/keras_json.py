@@ -3,10 +3,12 @@
 ``{"in_shape": [null, 1], "layers": [{"type": "lstm", "activation": "tanh", "weights": [[[…`` holds for each
 layer what Keras's ``get_weights()`` returns. RTNeural feeds every layer the output of the one before, and its
 recurrent layers have the gates of Keras: the sigmoid, and a reset gate after the product
-(https://github.com/jatinchowdhury18/RTNeural, python/model_utils.py).
+(https://github.com/jatinchowdhury18/RTNeural, python/model_utils.py). Its convolutions see no later step.
 """
 
 from typing import Any
+
+from gradflow.readers.messages import quote
 
 # RTNeural's type of a layer → the class of Keras, and the names of its arrays.
 _LAYER_TYPES = {
@@ -22,6 +24,12 @@ _LAYER_TYPES = {
     "activation": ("Activation", ()),
 }
 _RECURRENT_TYPES = ("lstm", "gru")
+_BATCHNORM_TYPES = ("batchnorm", "batchnorm2d")
+# RTNeural writes a batchnorm without ``affine`` as the mean and the variance alone.
+_PLAIN_BATCHNORM_NAMES = ("moving_mean", "moving_variance")
+# What a layer may state besides its weights. ``kernel_size`` repeats the shape of the kernel.
+_KNOWN_OPTIONS = {"name", "type", "activation", "shape", "weights"}
+_TYPE_OPTIONS = {"batchnorm": {"epsilon"}, "conv1d": {"kernel_size", "dilation", "groups"}}
 
 
 def is_layer_list(document: object) -> bool:
@@ -56,8 +64,10 @@ def list_named_weights(document: Any) -> dict[str, list[Any]]:
     """
     named = {}
     for name, layer in zip(_name_layers(document), _get_layers(document), strict=True):
-        weights = [array for array in layer.get("weights", []) if isinstance(array, list) and array]
+        weights = _list_weights(layer)
         _, arrays = _LAYER_TYPES.get(layer["type"], ("", ()))
+        if _is_plain_batchnorm(layer):
+            arrays = _PLAIN_BATCHNORM_NAMES
         for place, array in enumerate(weights):
             own = arrays[place] if place < len(arrays) else f"weights_{place}"
             named[f"{name}/{own}"] = array
@@ -65,7 +75,17 @@ def list_named_weights(document: Any) -> dict[str, list[Any]]:
 
 
 def build_configuration(document: Any) -> dict[str, Any]:
-    """Return the configuration that Keras itself would write for such a model, as far as it is known."""
+    """Return the configuration that Keras itself would write for such a model.
+
+    A layer of an unknown type, or with an option that is not known, gets a class that Keras does not have, so
+    that nothing is computed through it.
+
+    Examples
+    --------
+    >>> layer = {"type": "batchnorm", "epsilon": 0.01, "weights": [[1.0], [0.0], [0.5], [2.0]]}
+    >>> build_configuration([layer])["config"]["layers"][0]["config"]["epsilon"]
+    0.01
+    """
     layers = []
     for name, layer in zip(_name_layers(document), _get_layers(document), strict=True):
         config: dict[str, Any] = {"name": name, "activation": layer.get("activation") or "linear"}
@@ -76,10 +96,44 @@ def build_configuration(document: Any) -> dict[str, Any]:
                 "reset_after": True,
                 "return_sequences": True,
             }
-        layers.append(
-            {"class_name": _LAYER_TYPES.get(layer["type"], (layer["type"], ()))[0], "config": config}
-        )
+        elif layer["type"] in _BATCHNORM_TYPES:
+            has_scale = not _is_plain_batchnorm(layer)
+            config |= {"epsilon": layer.get("epsilon"), "scale": has_scale, "center": has_scale}
+        elif layer["type"] == "conv1d":
+            config |= {
+                "padding": "causal",
+                "dilation_rate": _restore_integers(layer.get("dilation")),
+                "groups": _restore_integers(layer.get("groups", 1)),
+            }
+        layers.append({"class_name": _name_class(layer), "config": config})
     return {"class_name": "Sequential", "config": {"name": "sequential", "layers": layers}}
+
+
+def _name_class(layer: dict[str, Any]) -> str:
+    """Return the class of Keras, or a text that says why there is none."""
+    kind = layer["type"]
+    if kind not in _LAYER_TYPES:
+        return f"type {quote(kind)} of RTNeural"
+    unknown = sorted(layer.keys() - _KNOWN_OPTIONS - _TYPE_OPTIONS.get(kind, set()))
+    if unknown and kind not in _RECURRENT_TYPES:
+        return f"{kind} with the unknown option {quote(unknown[0])}"
+    return _LAYER_TYPES[kind][0]
+
+
+def _list_weights(layer: dict[str, Any]) -> list[list[Any]]:
+    return [array for array in layer.get("weights", []) if isinstance(array, list) and array]
+
+
+def _is_plain_batchnorm(layer: dict[str, Any]) -> bool:
+    count = len(_PLAIN_BATCHNORM_NAMES)
+    return layer["type"] in _BATCHNORM_TYPES and len(_list_weights(layer)) == count
+
+
+def _restore_integers(option: Any) -> Any:
+    """Return an option whose whole numbers are integers again: JSON is read with floats alone."""
+    if isinstance(option, list):
+        return [_restore_integers(entry) for entry in option]
+    return int(option) if isinstance(option, float) and option.is_integer() else option
 
 
 def _get_layers(document: Any) -> Any:

@@ -2,7 +2,7 @@
 
 An index beside them, such as ``model.safetensors.index.json``, has a ``weight_map``: the name of each array →
 the name of the shard that holds it. Without an index, the names of the shards say how many there are. The
-shards themselves may have any format.
+shards themselves may have any format of a checkpoint: tables and logs may have such names too.
 """
 
 import json
@@ -13,13 +13,16 @@ from typing import NamedTuple
 
 from gradflow.errors import DataError, GradflowError
 from gradflow.readers.arrays import read_single_file
-from gradflow.readers.contents import FileContents
+from gradflow.readers.checkpoint_files import is_checkpoint, open_quietly
+from gradflow.readers.contents import MAX_ARRAYS, FileContents
 from gradflow.readers.json_text import collect_unique_members
 from gradflow.readers.messages import prefix_errors, quote, report_damage
 from gradflow.readers.source import open_source
 from gradflow.readers.stored_array import StoredArray
 
-MAX_INDEX_BYTES = 100_000_000
+MAX_INDEX_BYTES = 20_000_000  # twice what a model of `MAX_ARRAYS` arrays takes
+# The members of an index, of which the first stands near its beginning.
+_INDEX_MEMBERS = (b'"weight_map"', b'"metadata"')
 MAX_LISTED_SHARDS = 4
 _INDEX_PATTERN = re.compile(r".+\.index(\.\w+)?\.json", re.DOTALL)
 _SHARD_PATTERN = re.compile(
@@ -46,14 +49,16 @@ def locate(path: Path) -> Path | None:
     index = _find_index(path, shard)
     if index is not None:
         return index
-    return min(_list_siblings(path, shard).items(), default=(0, path))[1]
+    if not is_checkpoint(path, open_quietly(path)):
+        return None
+    return next((sibling for _, sibling in _list_siblings(path, shard)), path)
 
 
 def list_members(whole: Path) -> list[Path]:
     """Return the index and the shards that it names, or the shards beside the first one."""
     shard = _parse_shard_name(whole.name)
     if shard is not None:
-        return list(_list_siblings(whole, shard).values())
+        return [sibling for _, sibling in _list_siblings(whole, shard)]
     try:
         return [whole, *(whole.parent / name for name in set(_read_weight_map(whole).values()))]
     except DataError:
@@ -66,8 +71,8 @@ def read_files(path: Path) -> FileContents:
     Raises
     ------
     DataError
-        If a shard is missing or damaged, if the index names files outside its folder, if it places an array
-        in a shard that does not hold it, or if two shards hold arrays of one name.
+        If a shard is missing or damaged, if two have one number, if the index names files outside its folder,
+        if it places an array in a shard that does not hold it, or if two shards hold arrays of one name.
     """
     whole = locate(path)
     if whole is not None and _INDEX_PATTERN.fullmatch(whole.name):
@@ -88,7 +93,14 @@ def read_files(path: Path) -> FileContents:
         raise DataError(
             f"{path}: is not the name of a shard; expected one such as model-00001-of-00002.safetensors"
         )
-    numbered = _list_siblings(path, shard)
+    siblings = _list_siblings(path, shard)
+    numbered = dict(siblings)
+    for number, sibling in siblings:
+        if numbered[number] != sibling:
+            raise DataError(
+                f"{quote(sibling.name)} and {quote(numbered[number].name)} are both shard {number} of "
+                f"{shard.total}; keep the one that belongs to the model"
+            )
     first = 0 if 0 in numbered else 1
     missing = [number for number in range(first, first + shard.total) if number not in numbered]
     if missing:
@@ -98,7 +110,7 @@ def read_files(path: Path) -> FileContents:
             f"is shard {shard.number} of {shard.total}, and the model is incomplete without the others: "
             f"shard {listed}{more} is not beside it, nor an index; fetch all shards"
         )
-    contents, _ = _join_shards([numbered[number] for number in sorted(numbered)])
+    contents, _ = _join_shards(numbered.values())
     remark = (
         f"is shard {shard.number} of {shard.total}; no index names it, so the {shard.total} shards were put "
         "together by their names"
@@ -127,14 +139,14 @@ def _find_index(path: Path, shard: _ShardName) -> Path | None:
     return None
 
 
-def _list_siblings(path: Path, shard: _ShardName) -> dict[int, Path]:
-    """Return the shards of one model that are in the folder of ``path``, by number."""
-    siblings = {}
+def _list_siblings(path: Path, shard: _ShardName) -> list[tuple[int, Path]]:
+    """Return the numbers and paths of the shards of one model in the folder of ``path``, in order."""
+    siblings = []
     for other in path.parent.iterdir():
         name = _parse_shard_name(other.name)
         if name is not None and name._replace(number=shard.number) == shard and other.is_file():
-            siblings[name.number] = other
-    return siblings
+            siblings.append((name.number, other))
+    return sorted(siblings)
 
 
 def _is_index(path: Path) -> bool:
@@ -149,8 +161,14 @@ def _parse_index(path: Path) -> dict[str, object]:
     source = open_source(path)
     if source.size > MAX_INDEX_BYTES:
         raise DataError(f"an index takes {source.size} bytes; expected at most {MAX_INDEX_BYTES}")
+    if not any(member in source.head for member in _INDEX_MEMBERS):
+        return {}
+    content = source.read()
+    # Each value follows one of these characters, and a value of two bytes takes some hundred in memory.
+    if sum(map(content.count, (b",", b"[", b"{"))) > 2 * MAX_ARRAYS:
+        raise DataError(f"an index names more than {MAX_ARRAYS} arrays; expected a model")
     try:
-        document = json.loads(source.read(), object_pairs_hook=collect_unique_members)
+        document = json.loads(content, object_pairs_hook=collect_unique_members)
     except (ValueError, RecursionError) as error:
         raise report_damage(f"the index of the shards is unreadable ({quote(str(error), 100)})") from error
     return document if isinstance(document, dict) else {}

@@ -174,6 +174,12 @@ def test_layout_limits_to_one_framework():
         from_state_dict(arrays, layout="kears")
 
 
+def test_cell_of_chainer_is_named():
+    arrays = {"lstm/upward/W": uniform(8, 3), "lstm/upward/b": uniform(8), "lstm/lateral/W": uniform(8, 2)}
+    with pytest.raises(DataError, match=r"names of Chainer, which are not read; .*W\.reshape"):
+        from_state_dict(arrays)
+
+
 def test_assumption_changes_the_cell():
     arrays, inputs = torch_cell("a."), uniform(6, INPUT)
     assumed, said = from_state_dict(arrays), from_state_dict(arrays, assume={"activation": "relu"})

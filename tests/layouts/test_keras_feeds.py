@@ -205,15 +205,18 @@ def test_repeated_vector_is_the_last_output(networks, backward):
         compute(found["b"], a=run(found["a"], INPUTS))
 
 
-def test_causal_convolution_is_computed(networks):
+@pytest.mark.parametrize("dilation", [1, 2, 4, 10**30])
+@pytest.mark.parametrize("padding", ["causal", "same"])
+def test_convolution_is_computed(padding, dilation, networks):
     kernel, bias = draw(3, FEATURES, UNITS), draw(UNITS)
-    told = {"padding": "causal", "dilation_rate": [2], "strides": [1], "activation": "relu"}
+    told = {"padding": padding, "dilation_rate": [dilation], "strides": [1], "activation": "relu"}
     found = networks(
         sequential(layer("Conv1D", "conv", {"kernel": kernel, "bias": bias}, **told), rnn("a", UNITS))
     )
     expected = np.zeros((2, STEPS, UNITS))
     for n, t in np.ndindex(2, STEPS):
-        z = bias + sum(INPUTS[n, t - 2 * k] @ kernel[2 - k] for k in range(3) if t >= 2 * k)
+        places = {k: t + (k - (2 if padding == "causal" else 1)) * dilation for k in range(3)}
+        z = bias + sum(INPUTS[n, place] @ kernel[k] for k, place in places.items() if 0 <= place < STEPS)
         expected[n, t] = np.maximum(z, 0)
     np.testing.assert_allclose(compute(found["a"], input=INPUTS), expected, rtol=0, atol=1e-14)
 

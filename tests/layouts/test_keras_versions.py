@@ -218,6 +218,13 @@ def test_other_arrays_of_a_cell_are_refused_by_name(start, place):
         assert f"{start}/{extra} (16,)" in remark
 
 
+def test_control_characters_of_names_are_escaped_in_refusals(place):
+    arrays = by_name("own/own/lstm_cell", cell()) | {"own/own/lstm_cell/gamma\x1b[2J": np.ones(4)}
+    with pytest.raises(DataError, match=r"gamma\\x1b\[2J") as caught:
+        place(arrays)
+    assert str(caught.value).isprintable()
+
+
 def test_state_of_dropout_is_no_weight_of_a_cell(place):
     seed = {f"{RNN_GROUP}/seed_generator/vars/0": np.ones(2, np.uint32)}
     (layer,) = place(by_number(RNN_GROUP, cell()) | seed, names={RNN_GROUP: "lstm_cell"}).layers

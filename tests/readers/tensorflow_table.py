@@ -49,6 +49,11 @@ def block(entries, compression=0):
         )
         content += varint(shared) + varint(len(key) - shared) + varint(len(value)) + key[shared:] + value
         last = key
+    return sealed(content, compression)
+
+
+def sealed(content, compression=0):
+    """Return the entries of a block with what follows them."""
     content += struct.pack("<II", 0, 1) + bytes([compression])
     return content + struct.pack("<I", masked(crc32c(content)))
 
@@ -61,6 +66,11 @@ def table(entries, per_block=3, compression=0):
         stored = block(part, compression)
         handles.append((part[-1][0], varint(len(content)) + varint(len(stored) - 5)))
         content += stored
+    return closed(content, handles)
+
+
+def closed(content, handles):
+    """Return the blocks of a table with what follows them."""
     places = b""
     for stored in (block([]), block(handles)):
         places += varint(len(content)) + varint(len(stored) - 5)

@@ -33,6 +33,7 @@ def test_leaves_are_refused_by_name_and_read_on_request(start, place, check_refu
     np.testing.assert_array_equal(lstm.cell.bias, LSTM[2])
     np.testing.assert_array_equal(gru.cell.weight_hh, GRU[1])
     assert sum("by their shapes and order" in remark for remark in checkpoint.remarks) == 2
+    assert sum("moments of an optimizer" in remark for remark in checkpoint.remarks) == 2
 
 
 @pytest.mark.parametrize("arrays", [LSTM[:2], [LSTM[0], LSTM[2], LSTM[1]], GRU[:3], LINEAR * 2, LSTM[1:]])

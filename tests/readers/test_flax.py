@@ -92,3 +92,15 @@ def test_entries_are_read_only_when_asked_for(place, memory_below):
     path = place(packed({"big": np.ones((1000, 1000)), "small": np.eye(2)}))
     with memory_below(1_000_000):
         np.testing.assert_array_equal(read_array(path, "small"), np.eye(2))
+
+
+@pytest.mark.parametrize(
+    ("depth", "width", "words"), [(9, 900, "over 2000 characters"), (2, 900, "longer together than 4 times")]
+)
+def test_names_are_bounded_before_they_are_joined(depth, width, words, place, check_refused, memory_below):
+    tree = {f"{k}": np.zeros((), np.float32) for k in range(3000)}
+    for _ in range(depth):
+        tree = {"k" * width: tree}
+    path = place(packed(tree), "m.msgpack")
+    with memory_below(4_000_000):
+        check_refused(lambda: read_arrays(path), words)

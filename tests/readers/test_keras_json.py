@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gradflow import load, read_arrays
+from gradflow.layouts.feeds import UnknownFeed
 
 DRAW = np.random.default_rng(7).normal
 SHAPES = {"lstm": [(3, 8), (2, 8), (8,)], "gru": [(2, 6), (2, 6), (2, 6)], "dense": [(2, 1), (1,)]}
@@ -70,3 +71,50 @@ def test_ragged_weights_are_refused_where_they_are_used(place, check_refused):
     described = layer("lstm")[1]
     described["weights"][1][0] = [1.0]
     check_refused(lambda: load(placed(place, described)), "lstm/recurrent_kernel")
+
+
+def between(kind, *arrays, **options):
+    return {"type": kind, "activation": "", "weights": [array.tolist() for array in arrays], **options}
+
+
+def computed_between(place, described, h):
+    """Return what the second of two LSTMs is fed if the first gives out h."""
+    feed = load(placed(place, layer("lstm")[1], described, layer("lstm")[1]))["lstm_1"].feed
+    return feed.compute({"lstm": h})
+
+
+H = DRAW(size=(2, 6, 2))
+GAMMA, BETA, MEAN, VARIANCE = (np.exp(DRAW(size=2)) for _ in range(4))
+
+
+@pytest.mark.parametrize("epsilon", [0.001, 1.0])
+def test_batchnorm_has_its_epsilon(epsilon, place):
+    expected = (H - MEAN) / np.sqrt(VARIANCE + epsilon)
+    plain = between("batchnorm", MEAN, VARIANCE, epsilon=epsilon)
+    np.testing.assert_allclose(computed_between(place, plain, H), expected, rtol=1e-14)
+    scaled = between("batchnorm", GAMMA, BETA, MEAN, VARIANCE, epsilon=epsilon)
+    np.testing.assert_allclose(computed_between(place, scaled, H), GAMMA * expected + BETA, rtol=1e-13)
+
+
+def test_convolution_sees_no_later_step_and_has_its_dilation(place):
+    kernel, bias = DRAW(size=(2, 2, 2)), DRAW(size=2)
+    earlier = np.concatenate([np.zeros((2, 3, 2)), H[:, :-3]], axis=1)
+    described = between("conv1d", kernel, bias, kernel_size=[2], dilation=[3])
+    expected = earlier @ kernel[0] + H @ kernel[1] + bias
+    np.testing.assert_allclose(computed_between(place, described, H), expected, rtol=1e-12, atol=1e-14)
+
+
+@pytest.mark.parametrize(
+    ("described", "words"),
+    [
+        (between("batchnorm", GAMMA, BETA, MEAN, VARIANCE), "epsilon of layer 'batchnorm'"),
+        (between("conv1d", np.ones((2, 2, 2)), MEAN, kernel_size=[2]), "dilation_rate of layer 'conv1d'"),
+        (between("unknown"), "type 'unknown' of RTNeural"),
+        (between("Dropout"), "type 'Dropout' of RTNeural"),
+        (between("dense", np.eye(2), MEAN, skip=1), "dense with the unknown option 'skip'"),
+    ],
+)
+def test_layer_of_which_something_is_not_known_is_named(described, words, place):
+    feed = load(placed(place, layer("lstm")[1], described, layer("lstm")[1]))["lstm_1"].feed
+    assert isinstance(feed, UnknownFeed)
+    assert words in feed.reason

@@ -158,3 +158,46 @@ def test_hundreds_of_shards_are_one_model(tmp_path):
         safetensors.numpy.save_file(array, tmp_path / shard_name(number, count))
     safetensors.numpy.save_file(WEIGHTS, tmp_path / shard_name(1, count))
     assert is_whole(load(tmp_path))
+
+
+@pytest.mark.parametrize("name", [".", shard_name(1), shard_name(2), "model-2-of-2.safetensors"])
+def test_two_shards_of_one_number_are_refused(name, sharded, check_refused):
+    folder = sharded(index=False)
+    more = {"head.weight": np.eye(2)}
+    safetensors.numpy.save_file(more, folder / "model-2-of-2.safetensors")
+    words = ("are both shard 2 of 2", shard_name(2), "model-2-of-2.safetensors")
+    check_refused(lambda: load(folder / name), *words)
+
+
+@pytest.mark.parametrize("name", ["log-1-of-2.txt", "log-2-of-2.txt", "data-00001-of-00010.csv"])
+def test_other_files_with_names_of_shards_are_files_of_their_own(name, sharded):
+    folder = sharded()
+    (folder / name).write_text("1,2\n3,4\n")
+    assert is_whole(load(folder))
+    np.testing.assert_array_equal(read_matrix(folder / name), [[1, 2], [3, 4]])
+
+
+def test_shards_without_a_suffix_of_checkpoints_are_known_by_their_content(sharded):
+    folder = sharded(index=False)
+    for number in (1, 2):
+        (folder / shard_name(number)).rename(folder / f"model-{number}-of-2.part")
+    assert is_whole(load(folder))
+
+
+@pytest.mark.parametrize(
+    "content", ['{"a": [' + "0.25," * 300_000 + "1]}", '{"metadata": [' + "[]," * 300_000 + "0]}"]
+)
+def test_large_json_with_the_name_of_an_index_is_not_parsed(content, tmp_path, memory_below):
+    safetensors.numpy.save_file(WEIGHTS, tmp_path / "model.safetensors")
+    (tmp_path / INDEX).write_text(content)
+    load(tmp_path)  # imports what is needed
+    with memory_below(2 * len(content) + 1_000_000):
+        assert is_whole(load(tmp_path))
+
+
+def test_index_of_a_large_model_is_read(tmp_path):
+    layers = {f"layer{k}.weight": np.ones((1, 1)) for k in range(20_000)}
+    safetensors.numpy.save_file(WEIGHTS | layers, tmp_path / shard_name(1))
+    places = dict.fromkeys(WEIGHTS | layers, shard_name(1))
+    (tmp_path / INDEX).write_text(json.dumps({"metadata": {"size": 3}, "weight_map": places}, indent=2))
+    assert is_whole(load(tmp_path / INDEX))

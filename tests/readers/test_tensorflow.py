@@ -218,3 +218,36 @@ def test_scalars_in_place_of_matrices_are_refused(path, words, tmp_path, check_r
     arrays = {f"{path}/{name}": np.array(1.0) for name in CELL}
     arrays |= {f"{path}_1/{name}": np.array(1.0) for name in CELL}
     check_refused(lambda: load(tf.written(tmp_path, arrays)), *words)
+
+
+@pytest.mark.parametrize(
+    ("length", "words"), [(300_000, "takes 300000 bytes"), (3990, "longer together than 4 times the file")]
+)
+def test_keys_that_repeat_each_other_are_bounded(length, words, tmp_path, check_refused, memory_below):
+    entry = tf.entry(np.ones((), "float32"), 0)
+    start = tf.varint(0) + tf.varint(length) + tf.varint(len(entry)) + b"a" * length + entry
+    block = start + b"".join(
+        tf.varint(length - 1) + tf.varint(1) + tf.varint(len(entry)) + bytes([last]) + entry
+        for last in range(98, 256)
+    )
+    # Many blocks, each of which begins with the next letters.
+    blocks = [block[:6] + bytes([97 + k]) + block[7:] for k in range(20)]
+    content, handles = b"", []
+    for k, one in enumerate(blocks):
+        stored = tf.sealed(one)
+        handles.append((bytes([97 + k]) * 2, tf.varint(len(content)) + tf.varint(len(stored) - 5)))
+        content += stored
+    path = tmp_path / "bomb.index"
+    path.write_bytes(tf.closed(content, handles))
+    (tmp_path / "bomb.data-00000-of-00001").write_bytes(bytes(4))
+    with memory_below(12_000_000):
+        check_refused(lambda: read_arrays(path), words)
+
+
+def test_entries_are_counted_before_all_are_read(tmp_path, check_refused, monkeypatch):
+    monkeypatch.setattr("gradflow.readers.contents.MAX_ARRAYS", 100)
+    index = tf.written(tmp_path, {f"v{k:03d}": np.ones(1) for k in range(200)})
+    content = index.read_bytes()
+    place = content.index(b"v197")
+    index.write_bytes(content[:place] + b"?" + content[place + 1 :])
+    check_refused(lambda: read_arrays(index), "holds more than 100 arrays")

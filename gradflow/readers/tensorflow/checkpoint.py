@@ -115,12 +115,11 @@ def read_files(path: Path) -> FileContents:
             f"{quote(index.name if index else '')} is not beside it; fetch all its files"
         )
     with prefix_errors(str(index)), prefix_errors("checkpoint of TensorFlow"):
-        entries = {
-            key.decode("utf-8", "replace"): value
-            for key, value in list_entries(open_source(index))
-            if not key.startswith(b"\0")  # the parts of a sliced array
-        }
-        check_array_count(len(entries))
+        entries: dict[str, bytes] = {}
+        for stored_key, value in list_entries(open_source(index)):
+            if not stored_key.startswith(b"\0"):  # the parts of a sliced array
+                entries[stored_key.decode("utf-8", "replace")] = value
+                check_array_count(len(entries))
         bundle = _parse_header(index, entries.pop("", b""))
         described = {key: _parse_entry(value) for key, value in entries.items()}
         graph = described.get(_OBJECT_GRAPH_KEY)

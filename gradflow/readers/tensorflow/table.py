@@ -8,12 +8,14 @@ one before: https://github.com/google/leveldb/blob/main/doc/table_format.md.
 from collections.abc import Iterator
 
 from gradflow.errors import DataError
+from gradflow.readers.contents import check_names_length
 from gradflow.readers.messages import report_damage
 from gradflow.readers.source import Source
 from gradflow.readers.tensorflow.protobuf import read_varint
 
 TABLE_SIGNATURE = b"\x57\xfb\x80\x8b\x24\x75\x47\xdb"
 FOOTER_BYTES = 48
+MAX_TABLE_KEY_BYTES = 4000  # the longest of TensorFlow have some hundred
 _TRAILER_BYTES = 5
 _UNCOMPRESSED = 0
 _CRC_POLYNOMIAL = 0x82F63B78
@@ -33,13 +35,13 @@ def list_entries(source: Source) -> Iterator[tuple[bytes, bytes]]:
     Raises
     ------
     DataError
-        If the table is damaged or compressed.
+        If the table is damaged or compressed, or if its keys are longer than those of any model.
     """
     if not is_table(source):
         raise report_damage("does not end with the signature of a table of TensorFlow")
     footer = source.read(source.size - FOOTER_BYTES)
     position = read_varint(footer, read_varint(footer, 0)[1])[1]  # the handle of the metadata comes first
-    end = 0
+    end = key_bytes = 0
     last_key = None
     for _, handle in _list_block(_read_block(source, footer, position)):
         offset = read_varint(handle, 0)[0]
@@ -53,6 +55,8 @@ def list_entries(source: Source) -> Iterator[tuple[bytes, bytes]]:
             if last_key is not None and key <= last_key:
                 raise report_damage("the keys of the table are not in order")
             last_key = key
+            key_bytes += len(key)
+            check_names_length(key_bytes, source.size)
             yield key, value
 
 
@@ -90,6 +94,10 @@ def _list_block(block: bytes) -> Iterator[tuple[bytes, bytes]]:
         length, position = read_varint(block, position)
         if shared > len(key) or position + added + length > end:
             raise report_damage("an entry of the table is cut short")
+        if shared + added > MAX_TABLE_KEY_BYTES:
+            raise DataError(
+                f"a name in its table takes {shared + added} bytes; expected at most {MAX_TABLE_KEY_BYTES}"
+            )
         key = key[:shared] + block[position : position + added]
         position += added
         yield key, block[position : position + length]
