@@ -56,6 +56,8 @@ GROWING = {
         [QUANTIZED, np.ones((SIDE, 1))],
         {"axis": 1, "block_size": 2 * SIDE},
     ),
+    "Tile by empty rows": ("Tile", [np.ones(1), EMPTY]),
+    "Squeeze of empty rows": ("Squeeze", [np.ones(1), EMPTY]),
     "Split into many": ("Split", [np.ones(3), np.zeros(10_000, np.int64)]),
     "Gather of a copy": ("Gather", [np.ones((SIDE, SIDE)).T, whole(0)]),
 }

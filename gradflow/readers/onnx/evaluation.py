@@ -132,12 +132,18 @@ def _multiply_broadcast(*shapes: Sequence[int]) -> int:
 
 def _read_sizes(values: ValueArray, what: str) -> list[int]:
     """Return the sizes that an input lists, none of them negative."""
-    if values.size > _MAX_RANK:
-        raise EvaluationError(f"expected at most {_MAX_RANK} {what}; received {values.size}")
+    _check_length(values, _MAX_RANK, what)
     sizes = [int(size) for size in values.ravel()]
     if min(sizes, default=0) < 0:
         raise EvaluationError(f"expected {what} of at least 0; received {min(sizes)}")
     return sizes
+
+
+def _check_length(values: ValueArray, limit: int, what: str) -> None:
+    """Refuse a long list, and one of many empty rows, which the evaluator would walk through."""
+    length = _multiply(values.shape)
+    if length > limit:
+        raise EvaluationError(f"expected at most {limit} {what}; received {length}")
 
 
 def _count_inputs(attributes: Mapping[str, Any], inputs: Sequence[Any]) -> tuple[int, int]:  # noqa: ARG001
@@ -147,8 +153,8 @@ def _count_inputs(attributes: Mapping[str, Any], inputs: Sequence[Any]) -> tuple
 def _count_arranged(attributes: Mapping[str, Any], inputs: Sequence[Any]) -> tuple[int, int]:
     """Bound an operator whose inputs after the first list axes, sizes or places."""
     for value in inputs[1:]:
-        if value is not None and value.size > _MAX_LISTED_NUMBERS:
-            raise EvaluationError(f"expected at most {_MAX_LISTED_NUMBERS} numbers; received {value.size}")
+        if value is not None:
+            _check_length(value, _MAX_LISTED_NUMBERS, "numbers")
     if int(attributes.get("num_outputs", 0)) > _MAX_LISTED_NUMBERS:
         raise EvaluationError(f"expected at most {_MAX_LISTED_NUMBERS} outputs")
     return _count_inputs(attributes, inputs)
