@@ -2,6 +2,7 @@
 
 import pickle
 from random import Random
+from unittest.mock import Mock
 
 import numpy as np
 import onnx
@@ -389,6 +390,25 @@ def test_growing_graphs_are_not_computed(kind, read):
     constants = {"large": large, "single": [[[0.5]]], "pads": whole(*[2**30] * 6), **scalars}
     reason, _ = find_reason(read, [*nodes, recurrent("GRU", "u", "z")], constants)
     assert "too much memory" in reason or "more than the limit" in reason
+
+
+@pytest.mark.parametrize("case", ["negative", "complex", "full"])
+def test_layer_above_an_impossible_node_is_told_alone(case, read, monkeypatch):
+    """np.tile would make 10^15 entries of repeats whose product is negative."""
+    repeats = {"negative": whole(10**6, -1, 10**9), "complex": whole(1, 2, 1) + 1j, "full": whole(1, 2, 1)}[
+        case
+    ]
+    if case == "full":
+        monkeypatch.setattr(np, "tile", Mock(side_effect=MemoryError))
+    reason, _ = find_reason(
+        read, [LSTM, node("Tile", "x many", "u"), recurrent("GRU", "u", "z")], {"many": repeats}
+    )
+    what = {
+        "negative": "expected repeats of at least 0; received -1",
+        "complex": "expected real numbers; received complex128 (3,)",
+        "full": "it takes too much memory",
+    }[case]
+    assert reason == f"Tile 'u' cannot be computed ('{what}')"
 
 
 # A layer that is called more than once

@@ -249,6 +249,16 @@ def test_unrecognized_chains_are_named(step, steps, read):
         read(unroll(step, 1, steps=steps)[1])
 
 
+def test_infinite_weights_are_told_without_a_warning(read):
+    _, model = unroll(step_gru, 3)
+    for tensor in model.graph.initializer:
+        if tensor.name in ("b", "d"):
+            infinite = numpy_helper.to_array(tensor) + (np.inf if tensor.name == "b" else -np.inf)
+            tensor.CopyFrom(numpy_helper.from_array(infinite, tensor.name))
+    with pytest.raises(DataError, match="its cell is not recognized"):
+        read(model)
+
+
 def test_shared_layer_that_is_no_chain_is_not_told(read):
     graph = Graph(W=draw(INPUTS, HIDDEN))
     parts = [

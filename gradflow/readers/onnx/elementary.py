@@ -187,7 +187,8 @@ class _ChainFinder:
                 step, follower = self._walk_body(chain)
             else:
                 step, follower = (self._walk_step(chain, k) for k in (1, 2))
-            operator, weights, attributes = self._fit_cell(scope, step, follower, matrix, len(products))
+            with np.errstate(all="ignore"):  # The weights of a damaged file may be infinite.
+                operator, weights, attributes = self._fit_cell(scope, step, follower, matrix, len(products))
         except (_Misfit, DataError):
             remark = (
                 f"left out: {what}, {matrix.shape}, as a recurrent layer does; its cell is not "

@@ -21,7 +21,7 @@ from gradflow.readers.onnx.scopes import (
     DEFAULT_DOMAINS,
     MAX_GRAPH_DEPTH,
     GraphScope,
-    name_node,
+    describe_node,
     read_attributes,
 )
 from gradflow.readers.source import check_byte_limit
@@ -122,7 +122,7 @@ class ConstantFolder:
             return evaluate_node(plain.SerializeToString(), scope.opset, values)[output]
         except EvaluationError as error:
             raise DataError(
-                f"{quote(name_node(node))} cannot be computed ({quote(str(error), 100)}); save the model "
+                f"{describe_node(node)} cannot be computed ({quote(str(error), 100)}); save the model "
                 "with its weights as plain constants"
             ) from error
 
