@@ -162,12 +162,37 @@ def differ(x: Array, *, value: float) -> Array:
 
 
 def find_any(x: Array) -> Array:
-    """Return 1 where any feature is not 0, else 0, with shape (batch, T, 1)."""
-    return np.asarray((x != 0).any(axis=-1, keepdims=True), float)
+    """Return 1 where any feature is not 0, else 0, with shape (batch, T)."""
+    return np.asarray((x != 0).any(axis=-1), float)
+
+
+def find_all(x: Array) -> Array:
+    """Return 1 where all features are not 0, else 0, with shape (batch, T)."""
+    return np.asarray((x != 0).all(axis=-1), float)
+
+
+def find_either(one: Array, other: Array) -> Array:
+    """Return the larger entries, which say where one mask or the other is set."""
+    return np.maximum(one, other)
+
+
+def find_both(one: Array, other: Array) -> Array:
+    """Return the smaller entries, which say where both masks are set."""
+    return np.minimum(one, other)
+
+
+def fill_like(x: Array, *, value: float) -> Array:
+    """Return an array of the shape of x that has one value everywhere."""
+    return np.full(x.shape, value)
+
+
+def add_axis(x: Array) -> Array:
+    """Return x with an axis of one feature."""
+    return x[..., None]
 
 
 def require_mask(x: Array, mask: Array) -> Array:
-    """Return x, of which the mask (batch, T, 1) must hide no step.
+    """Return x, of which the mask (batch, T) must hide no step.
 
     Raises
     ------

@@ -14,6 +14,7 @@ from gradflow.layouts import keras_computations as compute
 from gradflow.layouts.feeds import MODEL_INPUT, Feed, UnknownFeed
 from gradflow.layouts.keras_graph import LayerCall, TensorReference, list_calls, list_references
 from gradflow.layouts.keras_layers import (
+    COMPARISON,
     CONSTANT_OPTION,
     LAYER_RULES,
     MASK_RULES,
@@ -284,7 +285,7 @@ class _ModelWalk:
                 for symbol in inputs:
                     if symbol.reason:
                         return [symbol]
-            if class_name in MASK_RULES and len(call.constants) == 1:
+            if class_name == COMPARISON and len(call.constants) == 1:
                 called = replace(called, config={**called.config, CONSTANT_OPTION: call.constants[0]})
             elif call.has_constants:
                 raise called.refuse()

@@ -22,8 +22,8 @@ _EPSILON, _MASK_VALUE = 1e-3, 0.0
 _MAX_FEATURES = 10_000_000
 
 
-# The option under which an operation has its constant, which is an argument.
-CONSTANT_OPTION = "constant"
+# The operation that compares with a constant, and the option under which it has that argument.
+COMPARISON, CONSTANT_OPTION = "NotEqual", "constant"
 
 
 @dataclass(frozen=True)
@@ -337,10 +337,30 @@ def _differ(layer: CalledLayer, inputs: Sequence[Symbol]) -> Symbol:
     return transform(partial(compute.differ, value=value), inputs)
 
 
-def _find_any(layer: CalledLayer, inputs: Sequence[Symbol]) -> Symbol:
+def _reduce_features(operation: Callable[..., Array], layer: CalledLayer, inputs: Sequence[Symbol]) -> Symbol:
     if inputs[0].rank != SEQUENCE_RANK or layer.config.get("axis") != -1 or layer.config.get("keepdims"):
         raise layer.refuse()
-    return transform(compute.find_any, inputs, size=1)
+    return replace(transform(operation, inputs, rank=VECTOR_RANK), size=None)
+
+
+def _join_masks(operation: Callable[..., Array], layer: CalledLayer, inputs: Sequence[Symbol]) -> Symbol:
+    """Return an operation on two masks, of which one may have a single feature."""
+    sizes = {symbol.size for symbol in inputs}
+    if len(inputs) != 2 or len({symbol.rank for symbol in inputs}) > 1 or len(sizes - {1}) > 1:
+        raise layer.refuse()
+    return replace(transform(operation, inputs), size=next(iter(sizes - {1}), 1))
+
+
+def _fill(value: float, layer: CalledLayer, inputs: Sequence[Symbol]) -> Symbol:
+    if len(inputs) != 1:
+        raise layer.refuse()
+    return transform(partial(compute.fill_like, value=value), inputs)
+
+
+def _add_axis(layer: CalledLayer, inputs: Sequence[Symbol]) -> Symbol:
+    if inputs[0].rank != VECTOR_RANK or layer.config.get("axis") != -1:
+        raise layer.refuse()
+    return transform(compute.add_axis, inputs, rank=SEQUENCE_RANK, size=1)
 
 
 LayerRule = Callable[[CalledLayer, Sequence[Symbol]], Symbol]
@@ -372,7 +392,17 @@ OPERATION_RULES: dict[str, LayerRule] = {
     "Minimum": partial(_merge, compute.minimum),
 }
 # The operations that make masks of sequences.
-MASK_RULES: dict[str, LayerRule] = {"NotEqual": _differ, "Any": _find_any}
+MASK_RULES: dict[str, LayerRule] = {
+    COMPARISON: _differ,
+    "Any": partial(_reduce_features, compute.find_any),
+    "All": partial(_reduce_features, compute.find_all),
+    "LogicalOr": partial(_join_masks, compute.find_either),
+    "LogicalAnd": partial(_join_masks, compute.find_both),
+    "ExpandDims": _add_axis,
+    "ZerosLike": partial(_fill, 0.0),
+    "OnesLike": partial(_fill, 1.0),
+    "Concatenate": _concatenate,
+}
 LAYER_RULES: dict[str, LayerRule] = {
     **STEPWISE_RULES,
     **OPERATION_RULES,

@@ -277,6 +277,9 @@ def test_masked_step_is_refused(networks):
         compute(found["a"], input=padded)
 
 
+MASK_OPERATIONS = ("NotEqual", "Any", "LogicalOr", "LogicalAnd", "ExpandDims", "ZerosLike", "OnesLike", "All")
+
+
 def keras3(*calls, shape=(None, STEPS, FEATURES)):
     """Return a functional model in Keras 3's words; each layer with its arguments and its mask."""
     first = {"class_name": "InputLayer", "config": {"name": "x", "batch_shape": shape}, "inbound_nodes": []}
@@ -289,7 +292,7 @@ def keras3(*calls, shape=(None, STEPS, FEATURES)):
         arguments = [tensor(one) if isinstance(one, str) else one for one in given]
         named = {"training": False} | ({"mask": tensor(mask)} if mask else {})
         nodes = [{"args": arguments, "kwargs": named}]
-        module = "keras.src.ops.numpy" if told["class_name"] in ("NotEqual", "Any") else "keras.layers"
+        module = "keras.src.ops.numpy" if told["class_name"] in MASK_OPERATIONS else "keras.layers"
         listed.append({**told, "module": module, "name": told["config"]["name"], "inbound_nodes": nodes})
     config = {"name": "model", "layers": listed, "input_layers": [["x", 0, 0]], "output_layers": []}
     return {"class_name": "Functional", "config": config}, join([layers for layers, *_ in calls])
@@ -316,6 +319,37 @@ def test_masks_of_keras_3_are_computed_and_are_no_states(networks):
     for name in ("a", "c"):
         with pytest.raises(DataError, match=r"step 4 .* of sequence 1.* give sequences without padding"):
             compute(found[name], input=padded)
+
+
+@pytest.mark.parametrize("all_steps", [False, True])
+def test_masks_of_joined_layers_are_computed(networks, all_steps):
+    """Keras 3 writes the mask of Concatenate so; with All and ones in place of zeros it hides no step."""
+    like, join, reduce = ("OnesLike", "LogicalOr", "All") if all_steps else ("ZerosLike", "LogicalOr", "Any")
+    found = networks(
+        keras3(
+            (layer("NotEqual", "differs"), ("x", 0.0), ""),
+            (layer("Any", "any", axis=-1, keepdims=False), ("differs",), ""),
+            (rnn("a", FEATURES), ("x",), ""),
+            (layer("ExpandDims", "column", axis=-1), ("any",), ""),
+            (layer("LogicalAnd", "again"), ("column", "column"), ""),
+            (layer(like, "like"), ("a",), ""),
+            (layer(join, "or"), ("again", "like"), ""),
+            (layer("Concatenate", "joined", axis=-1), ("or", "or"), ""),
+            (layer(reduce, "whole", axis=-1, keepdims=False), ("joined",), ""),
+            (layer("Concatenate", "both", axis=-1), ("a", "a"), ""),
+            (rnn("b", 2 * UNITS), ("both",), "whole"),
+        )
+    )
+    h = run(found["a"], INPUTS)
+    expected = np.concatenate([h, h], axis=-1)
+    np.testing.assert_array_equal(compute(found["b"], a=h, input=INPUTS), expected)
+    padded = INPUTS.copy()
+    padded[1, 4:] = 0.0
+    if all_steps:
+        np.testing.assert_array_equal(compute(found["b"], a=h, input=padded), expected)
+    else:
+        with pytest.raises(DataError, match="mask hides step 4 "):
+            compute(found["b"], a=h, input=padded)
 
 
 def test_masks_of_tokens_are_named_and_the_layer_above_is_fed(networks):
