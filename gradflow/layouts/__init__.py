@@ -96,7 +96,7 @@ LAYOUT_SIGNS = {
     ),
     "equinox_leaves": LayoutSigns(
         ("leaves.",),
-        framework="Equinox: LSTMCell, GRUCell, by shape and order (`--layout equinox_leaves`)",
+        framework="Equinox: LSTMCell, GRUCell, by shape and order, only if the layout is asked for",
         array_names="none",
         containers=("equinox",),
         on_request=True,

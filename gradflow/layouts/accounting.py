@@ -20,7 +20,7 @@ from gradflow.layouts.network import Levels
 from gradflow.readers.messages import quote
 from gradflow.readers.stored_array import StoredArray
 
-# The option of --assume by which arrays that can change the step are left out, and its only value.
+# The assumption by which arrays that can change the step are left out, and its only value.
 UNREAD_OPTION = "unread"
 UNREAD_IGNORED = "ignored"
 

@@ -31,7 +31,7 @@ from gradflow.layouts.network import MisfitError
 from gradflow.readers.messages import quote
 from gradflow.readers.stored_array import StoredArray
 
-# The option of --assume that says which map makes a matrix orthogonal.
+# The assumption that says which map makes a matrix orthogonal.
 ORTHOGONAL_MAP_OPTION = "orthogonal_map"
 
 _PARAMETRIZED_PATTERN = re.compile(
