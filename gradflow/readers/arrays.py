@@ -89,19 +89,22 @@ def read_single_file(origin: Source) -> FileContents:
 
 
 def _is_joined(source: str | os.PathLike[str]) -> bool:
-    """Return whether ``source`` is a directory, or one of several files that are read together."""
+    """Return whether ``source`` is one of several files that are read together."""
     path = as_path(source)
-    return path is not None and (os.path.isdir(path) or locate_file_set(path) is not None)
+    return path is not None and locate_file_set(path) is not None
 
 
 def _read_contents(source: str | os.PathLike[str], *, named: bool = False) -> FileContents:
-    """Return the contents of a file, of files that belong together, or of the only checkpoint in a folder."""
+    """Return the contents of a file, or of files that belong together.
+
+    ``named``: the arrays need names, as those of a checkpoint. Then a folder stands for the only one in it.
+    """
     path = as_path(source)
     file_set = None if path is None else locate_file_set(path)
     if path is not None and file_set is not None:
         with prefix_errors(str(path)):
             return read_file_set(file_set.kind, path)
-    if path is not None and os.path.isdir(path):
+    if named and path is not None and os.path.isdir(path):
         with prefix_errors(str(path)):
             return _read_contents(choose_checkpoint(path), named=named)
     origin = open_source(source)

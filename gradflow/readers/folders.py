@@ -13,6 +13,7 @@ from gradflow.readers.source import Source
 from gradflow.readers.unsupported import name_unsupported
 
 MAX_LISTED_CHECKPOINTS = 6
+MAX_WALKED_FILES = 100_000
 
 
 def list_checkpoints(folder: Path) -> list[Path]:
@@ -77,7 +78,11 @@ def choose_checkpoint(folder: Path) -> Path:
 
 def _walk_folder(folder: Path) -> Iterator[Path]:
     """Yield the files to look at, and directories that are one checkpoint in place of the files inside."""
+    count = 0
     for directory, below, names in os.walk(folder):
+        count += len(names)
+        if count > MAX_WALKED_FILES:
+            raise DataError(f"{folder}: holds more than {MAX_WALKED_FILES} files; name a folder inside it")
         here = Path(directory)
         if locate_file_set(here) is not None:
             below.clear()

@@ -74,7 +74,7 @@ def test_shards_without_an_index_are_joined_by_their_names_and_say_so(name, shar
     assert "no index" in remark
 
 
-@pytest.mark.parametrize("name", [INDEX, ".", shard_name(2)])
+@pytest.mark.parametrize("name", [INDEX, shard_name(2)])
 def test_matrix_of_a_shard_is_read_through_the_index(name, sharded):
     for read in (read_array, lambda path, key: read_matrix(str(path), key)):
         found = read(sharded() / name, "encoder.rnn.weight_hh_l0[:2]")
