@@ -375,3 +375,9 @@ def test_checksums_may_be_absent(place):
             content[at + position : at + position + 4] = bytes(4)
             at = content.find(mark, at + 1)
     np.testing.assert_array_equal(read_array(place(bytes(content))), np.eye(2))
+
+
+def test_a_pickle_that_was_inflated_from_next_to_nothing_is_refused(place, check_refused):
+    marks = b"\x80\x02" + b"(" * 3_000_000 + b"."
+    path = place(checkpoint(marks, {}, zipfile.ZIP_DEFLATED), "bomb.pt")
+    check_refused(lambda: read_arrays(path), "archive/data.pkl", "inflates from")

@@ -37,6 +37,9 @@ if TYPE_CHECKING:
     from zipfile import ZipInfo
 
 _PICKLE_MEMBER = "/data.pkl"
+# torch does not compress a pickle. One that was compressed later may grow so many times, plus a free part.
+MAX_INFLATION = 20
+_FREE_PICKLE_BYTES = 5000
 _CONSTANTS_MEMBER = "/constants.pkl"
 _BYTE_ORDERS = {"little": "<", "big": ">"}
 # stable-baselines3 writes an archive of these files; the others hold the state of training.
@@ -143,6 +146,11 @@ def _read_checkpoint_inside(source: Source, members: Mapping[str, ZipInfo]) -> F
 def _read_pickle_member(checkpoint: _TorchArchive, name: str, folder: str) -> FileContents:
     """Return the tensors that a member describes, whose storages are in ``folder``."""
     member = checkpoint.members[checkpoint.root + name]
+    if member.file_size > MAX_INFLATION * (member.compress_size + _FREE_PICKLE_BYTES):
+        raise report_damage(
+            f"its member {quote(member.filename)} inflates from {member.compress_size} to {member.file_size} "
+            "bytes"
+        )
     data = _read_member(checkpoint.source, member).tobytes()
     found = find_tensors(read_pickle(data).value, len(data), ScriptCode(partial(_read_code, checkpoint)))
     arrays = make_arrays(checkpoint.source.name, found.tensors, partial(_find_storage, checkpoint, folder))
