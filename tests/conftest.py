@@ -17,5 +17,6 @@ collect_ignore = [
         "keras_files",
         "onnx_files",
         "fresh_weights",
+        "converted_files",
     )
 ]

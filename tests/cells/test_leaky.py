@@ -176,7 +176,9 @@ def test_every_term_of_the_expanded_gradient_is_verified():
 @pytest.mark.parametrize("layout", ["torch", "keras"])
 def test_a_framework_without_such_a_cell_is_named(layout, tmp_path):
     path = tmp_path / "weights.npz"
-    with pytest.raises(DataError, match=f"(?i)^{layout} has no leaky cell; expected rnn, lstm or gru$"):
+    with pytest.raises(
+        DataError, match=f"(?i)^leaky: {layout} has no leaky cell; expected rnn, lstm or gru$"
+    ):
         gradflow.init("leaky", hidden=3, horizon=4, output=path, layout=layout)
     assert not path.exists()
 

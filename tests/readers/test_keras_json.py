@@ -79,7 +79,9 @@ def between(kind, *arrays, **options):
 
 def computed_between(place, described, h):
     """Return what the second of two LSTMs is fed if the first gives out h."""
-    feed = load(placed(place, layer("lstm")[1], described, layer("lstm")[1]))["lstm_1"].feed
+    upper = layer("lstm")[1]
+    upper["weights"][0] = upper["weights"][0][: h.shape[2]]
+    feed = load(placed(place, layer("lstm")[1], described, upper))["lstm_1"].feed
     return feed.compute({"lstm": h})
 
 

@@ -271,6 +271,7 @@ def measure_share(
 
     Examples
     --------
+    >>> from gradflow.analysis.shared.trajectory import follow
     >>> from gradflow.cells.rnn import RNN
     >>> halving = RNN(np.ones((1, 1)), np.array([[0.5]]), np.zeros(1), "identity")
     >>> share = measure_share(follow(halving, np.zeros((200, 1))), 10, ends=3)
