@@ -8,17 +8,15 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from gradflow.analysis.shared.arguments import READ_ALREADY, refuse_without_effect
-from gradflow.analysis.shared.checkpoints import Model, is_model, is_read, open_model, parse_name
+from gradflow.analysis.shared.checkpoints import Model, open_source
 from gradflow.analysis.shared.weight_file import WeightFile, WrittenArrays, choose_written_layout
 from gradflow.drawing import DrawnColumn, ItemDrawing
 from gradflow.errors import DataError, UsageError
 from gradflow.layouts import EXPORTERS
-from gradflow.layouts.assumptions import check_assumptions, check_left_open
-from gradflow.layouts.checkpoint import Checkpoint, load
+from gradflow.layouts.assumptions import check_assumptions
 from gradflow.layouts.exports import ExportedModule, WeightExporter
 from gradflow.layouts.network import Network
-from gradflow.printable import describe_argument, format_count
+from gradflow.printable import format_count
 from gradflow.readers.messages import quote
 from gradflow.record import Record, column, scalar, table
 from gradflow.registry import lookup
@@ -137,7 +135,8 @@ def convert(
     file = WeightFile.of(target)
     to = choose_written_layout("framework to write", to, target)
     exporter: WeightExporter = lookup(EXPORTERS, to, "framework to write")
-    checkpoint, networks, alone = _choose_networks(source, layout, assume)
+    checkpoint, layer, alone = open_source(source, layout, assume)
+    networks = [checkpoint[layer]] if layer else list(checkpoint.networks)
     if file.path == Path(os.path.realpath(checkpoint.source)):
         raise UsageError(f"{str(target)!r} is the source file, which would be overwritten; name another file")
     made, remarks = _build_modules(exporter, networks)
@@ -165,28 +164,6 @@ def _conclude(exporter: WeightExporter, made: BuiltModules, target: str | Path) 
     count = format_count(len(made), *exporter.nouns)
     parameters = sum(module.parameters for _, module in made)
     return f"{count} of {exporter.title} with {parameters} parameters: written to {os.fspath(target)}."
-
-
-def _choose_networks(
-    source: str | Path | Model, layout: str | None, assume: Mapping[str, Any] | None
-) -> tuple[Checkpoint, list[Network], bool]:
-    """Return the checkpoint, the networks to convert, and whether a single one was named."""
-    if is_model(source):
-        if is_read(source):
-            refuse_without_effect({"layout": layout, "assume": assume or None}, READ_ALREADY)
-        checkpoint = open_model(source, layout, assume)
-        if not is_read(source):
-            check_left_open(assume, checkpoint.left_open, checkpoint.source)
-        return checkpoint, list(checkpoint.networks), isinstance(source, Network)
-    if not isinstance(source, str | os.PathLike):
-        raise UsageError(
-            f"{describe_argument('source', source)}: expected a file, a state dict, or a module that has one"
-        )
-    name = parse_name(os.fspath(source))
-    checkpoint = load(name.file, layout=layout, assume={**(assume or {}), **name.assume})
-    if name.layer:
-        return checkpoint, [checkpoint[name.layer]], True
-    return checkpoint, list(checkpoint.networks), False
 
 
 def _build_modules(exporter: WeightExporter, networks: list[Network]) -> tuple[BuiltModules, list[str]]:

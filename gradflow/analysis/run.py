@@ -9,19 +9,18 @@ from typing import Any, ClassVar, NamedTuple, cast
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from gradflow.analysis.shared.arguments import READ_ALREADY, refuse_without_effect
-from gradflow.analysis.shared.checkpoints import Model, is_model, is_read, open_model, parse_name
+from gradflow.analysis.shared.arguments import refuse_without_effect
+from gradflow.analysis.shared.checkpoints import Model, open_source, parse_name
 from gradflow.analysis.shared.inputs import TOKENS_NOTE, Inputs, kind_of, looks_like_tokens
 from gradflow.analysis.shared.network_run import LayerRun, NetworkFeeder, NetworkInputs, run_network
 from gradflow.analysis.shared.weight_file import WeightFile, WrittenArrays
 from gradflow.blas_threads import use_one_blas_thread
 from gradflow.cells.base import Layer as LayerCell
 from gradflow.errors import DataError, NumericalError, UsageError
-from gradflow.layouts.assumptions import check_assumptions, check_left_open
+from gradflow.layouts.assumptions import check_assumptions
 from gradflow.layouts.chains import chain_networks, parse_chain
-from gradflow.layouts.checkpoint import Checkpoint, read_checkpoint
-from gradflow.layouts.network import Network
-from gradflow.printable import describe_argument, format_count, format_steps
+from gradflow.layouts.checkpoint import Checkpoint
+from gradflow.printable import format_count, format_steps
 from gradflow.readers.arrays import read_array
 from gradflow.readers.in_memory import convert_array, name_origin
 from gradflow.record import Record, column, scalar, table
@@ -159,7 +158,9 @@ def run(
         name = parse_name(os.fspath(given)).file if isinstance(given, str | os.PathLike) else ""
         if file is not None and name and file.path == Path(os.path.realpath(name)):
             raise UsageError(f"{file.name!r} is the {what}, which would be overwritten; name another file")
-    checkpoint, wanted, named = _open_source(source, layout, assume)
+    checkpoint, layer, is_named = open_source(source, layout, assume)
+    wanted = frozenset(one.name for one in (checkpoint[layer] if layer else checkpoint).layers)
+    named = wanted if is_named else frozenset()
     if networks_in_chain:
         checkpoint = chain_networks(checkpoint, networks_in_chain)
     data = _read_input(input, key)
@@ -208,31 +209,6 @@ def _read_input(source: str | Path | ArrayLike, key: str | None) -> NDArray[Any]
         return read_array(source, key, dimensions=(2, 3))
     refuse_without_effect({"key": key}, "on an array, because it names an array of a file")
     return convert_array(source, "input", (2, 3))
-
-
-def _open_source(
-    source: str | Path | Model, layout: str | None, assume: Mapping[str, Any] | None
-) -> tuple[Checkpoint, frozenset[str], frozenset[str]]:
-    """Return the checkpoint, the names of the layers that are wanted, and of those that the user named."""
-    if is_model(source):
-        if is_read(source):
-            refuse_without_effect({"layout": layout, "assume": assume or None}, READ_ALREADY)
-        checkpoint = open_model(source, layout, assume)
-        if not is_read(source):
-            check_left_open(assume, checkpoint.left_open, checkpoint.source)
-        chosen, is_named = checkpoint.layers, isinstance(source, Network)
-    elif isinstance(source, str | os.PathLike):
-        name = parse_name(os.fspath(source))
-        stated = {**check_assumptions(assume), **name.assume}
-        checkpoint = read_checkpoint(name.file, layout, stated)
-        check_left_open(stated, checkpoint.left_open, name.file)
-        chosen, is_named = (checkpoint[name.layer] if name.layer else checkpoint).layers, bool(name.layer)
-    else:
-        raise UsageError(
-            f"{describe_argument('source', source)}: expected a file, a state dict, or a module that has one"
-        )
-    wanted = frozenset(layer.name for layer in chosen)
-    return checkpoint, wanted, wanted if is_named else frozenset()
 
 
 def _run_layers(

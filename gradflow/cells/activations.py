@@ -273,6 +273,14 @@ def selu(alpha: float, gamma: float) -> Activation:
     )
 
 
+def _check_positive(family: str, parameter: float) -> None:
+    if not parameter > 0:
+        default = ACTIVATION_FAMILIES[family][1][0]
+        raise UsageError(
+            f"activation {family}({parameter:g}): expected a positive number, as in {family}({default:g})"
+        )
+
+
 def celu(alpha: float) -> Activation:
     """Return z, or α(e^(z/α) − 1) where z < 0 (Barron 2017).
 
@@ -281,8 +289,7 @@ def celu(alpha: float) -> Activation:
     UsageError
         If α is not positive.
     """
-    if not alpha > 0:
-        raise UsageError(f"activation celu({alpha:g}): expected a positive number, as in celu(1)")
+    _check_positive("celu", alpha)
     return Activation(
         lambda z: np.where(z > 0, z, alpha * np.expm1(np.minimum(z, 0.0) / alpha)),
         lambda z: np.where(z > 0, 1.0, np.exp(np.minimum(z, 0.0) / alpha)),
@@ -352,8 +359,7 @@ def squareplus(b: float) -> Activation:
     UsageError
         If b is not positive.
     """
-    if not b > 0:
-        raise UsageError(f"activation squareplus({b:g}): expected a positive number, as in squareplus(4)")
+    _check_positive("squareplus", b)
 
     def rise(z: Array) -> Array:
         """Return √(z² + b) + |z|, which keeps its digits on both sides."""

@@ -30,6 +30,8 @@ class LayoutSigns(NamedTuple):
         The containers in which the framework itself writes these names, for the documentation.
     inner_modules : tuple of str
         The names of modules inside a recurrent layer's own module that hold its arrays.
+    borrowed_names : bool
+        Whether other programs use its names with other orders of gates.
     on_request : bool
         Whether the layout is tried only if the user asks for it.
     """
@@ -41,6 +43,7 @@ class LayoutSigns(NamedTuple):
     array_names: str = ""
     containers: tuple[str, ...] = ()
     inner_modules: tuple[str, ...] = ()
+    borrowed_names: bool = False
     on_request: bool = False
 
 
@@ -56,6 +59,7 @@ LAYOUT_SIGNS = {
     "keras": LayoutSigns(
         ("recurrent_kernel", "vars", "_U", "param_"),
         feeds="gradflow.layouts.keras_feeds",
+        borrowed_names=True,
         framework="Keras: SimpleRNN, LSTM, GRU, CuDNNLSTM, CuDNNGRU and their cells",
         array_names="`kernel`, `recurrent_kernel`, `bias`; `vars/0`, `vars/1`, `vars/2`; "
         "`lstm_1_W_i`, `lstm_1_U_i`, `lstm_1_b_i`, …",

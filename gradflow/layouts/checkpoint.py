@@ -394,7 +394,8 @@ def _order_gates(outcomes: Sequence[_ClaimOutcome], assumptions: Assumptions) ->
     """Give the order of gates that the user says to layers with Keras' names in files of other programs."""
     kinds: set[str] = set()
     for outcome in outcomes:
-        if outcome.layout == "keras" and outcome.levels and not states_gate_order(outcome.levels):
+        borrowed = LAYOUT_SIGNS[outcome.layout].borrowed_names
+        if borrowed and outcome.levels and not states_gate_order(outcome.levels):
             kinds |= {layer.kind for level in outcome.levels for layer in level}
             outcome.levels, remarks = assume_gate_order(outcome.levels, outcome.claim.path, assumptions)
             outcome.remarks += remarks

@@ -44,6 +44,11 @@ class Feed:
     through: tuple[str, ...] = ()
     input_size: int | None = None
 
+    def describe(self) -> str:
+        """Return the sources and the layers between, for people."""
+        sources = ", ".join(source or "the input" for source in self.sources)
+        return f"{sources} through {', '.join(self.through)}" if self.through else sources
+
     def rename_sources(self, names: Mapping[str, str]) -> "Feed":
         """Return the feed with other names of its sources."""
         return replace(

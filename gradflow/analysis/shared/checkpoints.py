@@ -9,13 +9,20 @@ from typing import Any, NamedTuple, Protocol, TypeGuard, runtime_checkable
 
 import numpy as np
 
+from gradflow.analysis.shared.arguments import READ_ALREADY, refuse_without_effect
 from gradflow.cells import CELLS
 from gradflow.cells.base import Cell
 from gradflow.errors import UsageError
-from gradflow.layouts.assumptions import ASSUMABLE_OPTIONS, parse_assumptions
-from gradflow.layouts.checkpoint import Checkpoint, find_networks
+from gradflow.layouts.assumptions import (
+    ASSUMABLE_OPTIONS,
+    check_assumptions,
+    check_left_open,
+    parse_assumptions,
+)
+from gradflow.layouts.checkpoint import Checkpoint, find_networks, read_checkpoint
 from gradflow.layouts.feeds import Feed, UnknownFeed
 from gradflow.layouts.network import Network
+from gradflow.printable import describe_argument
 from gradflow.readers import CHECKPOINT_SUFFIXES
 
 CHECKPOINT_SEPARATOR = "::"
@@ -54,10 +61,8 @@ class Trained(NamedTuple):
         yield from (f"{remark}." for remark in self.remarks)
         feed = self.network.feed
         if isinstance(feed, Feed):
-            sources = ", ".join(source or "the model's input" for source in feed.sources)
-            through = f" through {', '.join(feed.through)}" if feed.through else ""
             yield (
-                f"in its model {self.network.name} receives {sources}{through}; here it receives the inputs "
+                f"in its model {self.network.name} receives {feed.describe()}; here it receives the inputs "
                 "of this call (inspect feeds it as its model does)."
             )
         elif isinstance(feed, UnknownFeed):
@@ -165,6 +170,44 @@ def open_model(
             f"{name}: state_dict() returns a {type(arrays).__name__}; expected a mapping of names to arrays"
         )
     return find_networks(arrays, name, layout, assume, _read_nonlinearities(model))
+
+
+class OpenedSource(NamedTuple):
+    """A checkpoint, and the layer or network of it that the user named; empty if it is the whole."""
+
+    checkpoint: Checkpoint
+    layer: str
+    is_named: bool
+
+
+def open_source(
+    source: str | os.PathLike[str] | Model, layout: str | None, assume: Mapping[str, Any] | None
+) -> OpenedSource:
+    """Return the checkpoint that ``FILE[::layer]`` names, or a model in memory.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read or has no recurrent layer.
+    UsageError
+        If it is something else, or if an option has no effect on it.
+    """
+    if is_model(source):
+        if is_read(source):
+            refuse_without_effect({"layout": layout, "assume": assume or None}, READ_ALREADY)
+        checkpoint = open_model(source, layout, assume)
+        if not is_read(source):
+            check_left_open(assume, checkpoint.left_open, checkpoint.source)
+        return OpenedSource(checkpoint, "", isinstance(source, Network))
+    if not isinstance(source, str | os.PathLike):
+        raise UsageError(
+            f"{describe_argument('source', source)}: expected a file, a state dict, or a module that has one"
+        )
+    name = parse_name(os.fspath(source))
+    stated = {**check_assumptions(assume), **name.assume}
+    checkpoint = read_checkpoint(name.file, layout, stated)
+    check_left_open(stated, checkpoint.left_open, name.file)
+    return OpenedSource(checkpoint, name.layer, bool(name.layer))
 
 
 def _read_nonlinearities(model: Module) -> dict[str, str]:

@@ -216,11 +216,9 @@ class NetworkFeeder:
             return None, f"the layers below give inputs of shape {values.shape}, not {expected}"
         if not np.isfinite(values).all():
             return None, "the layers below leave the range of a double"
-        names = ", ".join(source or "the input" for source in feed.sources)
-        through = f" through {', '.join(feed.through)}" if feed.through else ""
         took_input = any(given.took_input for given in sources.values())
         drawn = next((given.drawn for given in sources.values() if given.drawn), None)
-        return NetworkInputs(values, f"{names}{through}", took_input, drawn), ""
+        return NetworkInputs(values, feed.describe(), took_input, drawn), ""
 
     def _run_sources(self, feed: Feed) -> tuple[dict[str, NetworkInputs], str]:
         """Return what comes out of the sources of a feed, and the reason why a source gives nothing."""
