@@ -1,11 +1,11 @@
 """A table of a result as data: columns by name, rows by number, data frames."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from html import escape
 from operator import index
 from types import NoneType
-from typing import Any, SupportsIndex, get_args, get_origin, overload
+from typing import Any, NamedTuple, SupportsIndex, get_args, get_origin, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +31,20 @@ MAX_PRINTED_ROWS, MAX_PRINTED_WIDTH, MAX_ENTRY_WIDTH = 5, 80, 24
 MAX_HTML_ROWS = 20
 
 
+class DeferredColumn(NamedTuple):
+    """What computes a column of a table when it is first read."""
+
+    compute: Callable[[], Any]
+
+
+def defer_column(compute: Callable[[], Any]) -> Any:
+    """Return an argument for a column of a `Table` that ``compute`` makes once somebody reads the column.
+
+    For columns that take long and that few people read. ``compute`` must depend on nothing that can change.
+    """
+    return DeferredColumn(compute)
+
+
 @dataclass(frozen=True, eq=False, repr=False)
 class Table:
     """Base class of the tables of a result: a frozen dataclass whose fields are columns of the same length.
@@ -48,6 +62,29 @@ class Table:
     >>> [row["step"] for row in norms if row["norm"] == 0]
     [2]
     """
+
+    def __post_init__(self) -> None:
+        values = vars(self)
+        deferred = {name: value for name, value in values.items() if isinstance(value, DeferredColumn)}
+        for name in deferred:
+            del values[name]
+        values["_deferred"] = deferred
+
+    def __getattr__(self, name: str) -> Any:
+        """Compute a deferred column, which is not there until it is read."""
+        deferred = vars(self).get("_deferred", {})
+        if name not in deferred:
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+        column = deferred[name].compute()
+        vars(self)[name] = column
+        del deferred[name]
+        return column
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return all columns, those that were deferred included."""
+        for name in list(vars(self)["_deferred"]):
+            getattr(self, name)
+        return vars(self)
 
     @property
     def columns(self) -> list[str]:

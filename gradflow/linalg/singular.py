@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.linalg.products import transpose_matrices
+from gradflow.linalg.ritz_values import LanczosTridiagonals
 from gradflow.linalg.rounding import EPS_BY_BYTES
 
 Array = NDArray[Any]
@@ -17,8 +18,6 @@ MAX_GRAM_COLUMNS = 48  # for so few columns the Gram matrix is quicker than any 
 # Weights in the start of a search: of the last three leading vectors, because the second may overtake the
 # first, and of noise, so that the search can reach new directions.
 START_WEIGHTS, START_NOISE = np.array([1.0, 0.3, 0.1]), 0.2
-MAX_JOINT_LANCZOS_STEPS = 100  # for many operators at once
-FIRST_JUDGED_STEP = 24  # of those: the first one after which errors are checked
 MAX_LANCZOS_STEPS = 64  # for one operator, after which the Gram matrix is used instead
 
 
@@ -100,7 +99,7 @@ class LeadingSingularValue:
 
         Its error may exceed the tolerance. It bounds the distance to some singular value, unless
         ``frobenius`` proves more. With ``chance`` it also bounds the distance to the largest one, except with
-        that probability (`_hidden_excess`).
+        that probability (`LanczosTridiagonals.bound_hidden`).
         """
         rows, columns = shape
         most = min(most, rows, columns)
@@ -119,12 +118,9 @@ class LeadingSingularValue:
                 known = bidiagonal[: k + 1, : k + 1]
                 value, error, ritz = _judge_bidiagonal(known, beta, frobenius)
                 if chance is not None and error <= self.tolerance:
-                    squares = np.linalg.eigvalsh(known.T @ known)
-                    beside = np.diag(known) * np.append(np.diag(known, 1), beta)
-                    excess = _hidden_excess(
-                        squares, beside, taken, chance * least, EPS_BY_BYTES[dtype.itemsize]
-                    )
-                    error += float(excess) + (k + 1) * EPS_BY_BYTES[dtype.itemsize]
+                    rounding = EPS_BY_BYTES[dtype.itemsize]
+                    error += _bound_hidden(known, beta, value, taken, chance * least, rounding)
+                    error += (k + 1) * rounding
                 if error <= self.tolerance:
                     break
                 due = k + 1 + k // 6
@@ -165,43 +161,16 @@ def _judge_bidiagonal(bidiagonal: Array, beta: float, frobenius: float) -> tuple
     return top, min(residual, residual**2 / gap if gap > residual else np.inf) / top, leading
 
 
-def _hidden_excess(
-    squares: Array, beside: Array, taken: Array | int, part: Array | float, eps: float
-) -> Array:
-    """Return a bound of the relative excess of the largest singular value over the largest Ritz value.
-
-    It holds if the start had at least ``part`` along the singular vector. The steps so far fix the first
-    moments of the spectral measure of the start, with orthonormal polynomials p_0 … p_k. A point x above all
-    Ritz values has at most the mass 1/Σ p_j(x)² (Chebyshev, Markov & Stieltjes; Szegő 1975, section 3.41). So
-    part² Σ p_j(x)² ≤ 1. Only the term p_k(x) = ∏(x − θ_i²)/∏ e_i is used.
-
-    Parameters
-    ----------
-    squares : array (..., k)
-        θ_i², the eigenvalues of BᵀB for the bidiagonal B of the iteration, ascending.
-    beside : array (..., k)
-        e_i, the entries beside the diagonal of BᵀB. The last one belongs to the step that was not taken.
-    taken : array (...) or int
-        The number of steps, at most k, after which nothing of the start was left: later entries are 0.
-    part : array (...) or float
-    eps : float
-        The rounding of the iteration.
-    """
-    count = squares.shape[-1]
-    places, taken = np.arange(count), np.asarray(taken)[..., None]
-    top = squares[..., -1:]
-    with np.errstate(divide="ignore", invalid="ignore"):  # for an operator that is 0 the excess is 0
-        others = np.maximum((top - squares) / top, 0.0)
-        # a rest that is only rounding may be as large as eps
-        rests = np.log(np.maximum(beside / top, eps))
-    level = np.sum(np.where(places < taken, rests, 0.0), axis=-1) - np.log(part)
-    low, high = np.full(level.shape, -100.0), np.full(level.shape, 100.0)  # of ln((x − top)/top)
-    for _ in range(50):
-        middle = (low + high) / 2
-        growth = np.where(places >= count - taken, np.log(others + np.exp(middle)[..., None]), 0.0)
-        reached = growth.sum(axis=-1) >= level
-        low, high = np.where(reached, low, middle), np.where(reached, middle, high)
-    return np.where(top[..., 0] > 0, np.expm1(np.log1p(np.exp(high)) / 2), 0.0)
+def _bound_hidden(
+    bidiagonal: Array, beta: float, value: float, taken: int, part: float, rounding: float
+) -> float:
+    """Return a bound of the relative excess of the largest singular value over the largest Ritz value."""
+    size = max(float(np.abs(bidiagonal).max()), beta) or 1.0
+    alphas, betas = np.diag(bidiagonal) / size, np.append(np.diag(bidiagonal, 1), beta) / size
+    squares = LanczosTridiagonals.from_bidiagonals(alphas[:, None], betas[:, None])
+    largest = np.array([(value / size) ** 2])
+    hidden = squares.bound_hidden(largest, np.array([taken]), np.array([part]), rounding)
+    return float(np.expm1(np.log1p(hidden[0]) / 2))
 
 
 def _is_alone(value: float, error: float, frobenius: float) -> bool:
@@ -259,113 +228,3 @@ def smaller_gram(matrices: Array) -> Array:
     tall = matrices.shape[-2] > matrices.shape[-1]
     gram: Array = transpose_matrices(matrices) @ matrices if tall else matrices @ transpose_matrices(matrices)
     return gram
-
-
-class LeadingSingularValues(NamedTuple):
-    """Estimates from below of the largest singular values of p operators, and their errors."""
-
-    values: Array  # (p,)
-    residuals: Array  # (p,), relative: some singular value is within this distance
-    errors: Array  # (p,), relative bounds, each wrong with the allowed probability
-
-
-def leading_singular_values(
-    matvecs: Product,
-    rmatvecs: Product,
-    shape: tuple[int, int],
-    dtype: np.dtype[Any],
-    tolerance: float,
-    *,
-    allowed_error: float,
-    chance: float,
-    first_judged: int = FIRST_JUDGED_STEP,
-) -> LeadingSingularValues:
-    """Return the largest singular values of p operators on n numbers at once.
-
-    Golub–Kahan–Lanczos on all of them in step, without reorthogonalisation. The loss of orthogonality repeats
-    Ritz values that have converged, and leaves them right (Paige 1980). The coefficients are those of an
-    exact iteration whose start has the same weights, spread over points within rounding of the true ones
-    (Greenbaum 1989). The iteration ends once all residuals are within ``tolerance`` and all errors within
-    ``allowed_error``, or after `MAX_JOINT_LANCZOS_STEPS` steps.
-
-    Parameters
-    ----------
-    matvecs, rmatvecs : callable
-        Map vectors (n, p), as columns, to A_p v_p and A_pᵀ u_p.
-    shape : tuple of int
-        (n, p).
-    tolerance : float
-        The allowed relative residual.
-    allowed_error : float
-        The allowed relative error.
-    chance : float
-        The probability that the error of one operator is wrong: that its random start has too small a part
-        along the leading singular vector (`_hidden_excess`).
-    first_judged : int
-        The number of steps after which residuals are first checked.
-
-    References
-    ----------
-    Greenbaum, A. (1989). Behavior of slightly perturbed Lanczos and conjugate-gradient recurrences. Linear
-    Algebra and its Applications 113, 7–63.
-    """
-    eps = float(np.finfo(dtype).eps)
-    v = np.random.default_rng(0).standard_normal(shape).astype(dtype)
-    part = chance / _column_lengths(v)
-    v /= _column_lengths(v)
-    u, beta = np.zeros_like(v), np.zeros(shape[1], dtype)
-    alphas: list[Array] = []
-    betas: list[Array] = []
-    due, taken = first_judged, np.zeros(shape[1], np.int64)
-    for step in range(1, MAX_JOINT_LANCZOS_STEPS + 1):
-        taken += v.any(axis=0)
-        u = matvecs(v) - beta * u
-        alpha = _column_lengths(u)
-        u = _normalize_columns(u, alpha)
-        w = rmatvecs(u) - alpha * v
-        left = _column_lengths(w)
-        # So short a rest is half rounding and would spoil later steps: this operator stops here.
-        beta = np.where(left > np.sqrt(eps) * alpha, left, 0)
-        v = _normalize_columns(w, beta)
-        alphas.append(alpha)
-        betas.append(left)
-        if step in (due, MAX_JOINT_LANCZOS_STEPS):
-            judged = _judge_bidiagonals(
-                np.array(alphas, np.float64), np.array(betas, np.float64), taken, part, eps
-            )
-            if not np.any((judged.residuals > tolerance) | (judged.errors > allowed_error)):
-                break
-            due += due // 3
-    return judged._replace(errors=judged.errors + len(alphas) * eps)
-
-
-def _judge_bidiagonals(
-    alphas: Array, betas: Array, taken: Array, part: Array, eps: float
-) -> LeadingSingularValues:
-    """Return the singular values that bidiagonals (k, p) show; the errors leave out rounding."""
-    size = np.maximum(np.maximum(alphas, betas).max(axis=0), np.finfo(np.float64).tiny)
-    alphas, betas = (alphas / size).T, (betas / size).T  # p, k
-    count = alphas.shape[1]
-    places = np.arange(count)
-    bidiagonal = np.zeros((len(alphas), count, count))
-    bidiagonal[:, places, places] = alphas
-    bidiagonal[:, places[:-1], places[1:]] = betas[:, :-1]
-    squares, right = np.linalg.eigh(transpose_matrices(bidiagonal) @ bidiagonal)
-    top = np.sqrt(np.maximum(squares[:, -1], 0.0))
-    rest = betas[:, -1] * alphas[:, -1] * np.abs(right[:, -1, -1])
-    residuals = np.divide(rest, top**2, out=np.zeros_like(top), where=top > 0)
-    return LeadingSingularValues(
-        top * size, residuals, _hidden_excess(squares, alphas * betas, taken, part, eps)
-    )
-
-
-def _column_lengths(columns: Array) -> Array:
-    """Return the norms of columns (n, p) whose squares may under- or overflow."""
-    largest = np.abs(columns).max(axis=0)
-    scale = np.ldexp(np.ones_like(largest), np.frexp(largest)[1])
-    return np.asarray(scale * np.sqrt(np.sum((columns / scale) ** 2, axis=0)))
-
-
-def _normalize_columns(columns: Array, lengths: Array) -> Array:
-    """Return the columns at length 1. A column of zeros does not change."""
-    return np.asarray(np.divide(columns, lengths, out=np.zeros_like(columns), where=lengths > 0))

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gradflow.analysis.compare.measure import ComparisonQuestion, measure
+from gradflow.analysis.compare.step_norms import measure_step_norms
 from gradflow.analysis.shared.product_norms import View
 from gradflow.analysis.shared.trajectory import follow
 from gradflow.cells.lstm import LSTM
@@ -14,9 +15,12 @@ from gradflow.cells.rnn import RNN
 
 def run(cell, inputs, state=None):
     """The cell measured along inputs, spectral norm of the whole state at every lag."""
+    return measure([cell], [inputs], ask(inputs), state)[0]
+
+
+def ask(inputs):
     lags = tuple(range(1, len(inputs) + 1))
-    question = ComparisonQuestion(View("backward", ("state",), ("2",), lags, False))
-    return measure([cell], [inputs], question, state)[0]
+    return ComparisonQuestion(View("backward", ("state",), ("2",), lags, False))
 
 
 def norms(cell, inputs, state=None):
@@ -97,8 +101,10 @@ def test_scalar_tanh_fixed_point():
     for _ in range(60):
         fixed = math.tanh(2 * fixed)
     assert fixed == pytest.approx(0.957504024077, abs=5e-13)
-    measured = run(cell, np.zeros((40, 1)), state=np.array([fixed]))
-    assert 10 ** measured.log10_step_norms[0] == pytest.approx(0.166372087751674, rel=1e-13)
+    inputs, state = np.zeros((40, 1)), np.array([fixed])
+    measured = run(cell, inputs, state)
+    (steps,) = measure_step_norms([cell], [inputs], ask(inputs), state)
+    assert 10 ** steps.log10[0] == pytest.approx(0.166372087751674, rel=1e-13)
     assert measured.log10_norms["state", "2"][-1] * math.log(10) / 40 == pytest.approx(
         -1.793528506542228, rel=1e-13
     )

@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradflow.linalg import singular
-from gradflow.linalg.singular import LeadingSingularValue, leading_singular_values
+from gradflow.linalg import joint_lanczos, singular
+from gradflow.linalg.joint_lanczos import leading_singular_values
+from gradflow.linalg.singular import LeadingSingularValue
 
 # What the class promises when nothing else is said; n·eps of rounding is under a hundredth of it.
 TOLERANCE = 1e-11
@@ -156,7 +157,7 @@ def test_float32_is_right_to_its_own_precision():
 )
 def test_the_error_of_many_operators_holds_but_for_the_chance_allowed(monkeypatch, chance, steps, values):
     # each of 2000 has a start of its own; whether its error holds is a matter of that start alone
-    monkeypatch.setattr(singular, "MAX_JOINT_LANCZOS_STEPS", steps)
+    monkeypatch.setattr(joint_lanczos, "MAX_JOINT_LANCZOS_STEPS", steps)
     scale = values[:, None]
     leading = leading_singular_values(
         lambda v: scale * v,

@@ -1,6 +1,6 @@
 """Gradient norms by lag for several cells on the same inputs: the public function `compare`."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
@@ -10,27 +10,26 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from gradflow.analysis import BLOCKS, DTYPES, NORMS, VIEWS
+from gradflow.analysis.compare.draws import Draws
 from gradflow.analysis.compare.measure import ComparisonQuestion, DrawMeasurement, measure
 from gradflow.analysis.compare.pair_map import pair_table
 from gradflow.analysis.compare.paths import path_tables
 from gradflow.analysis.compare.record import Flow
 from gradflow.analysis.compare.report import cell_table, conclusion, lag_table, notes
+from gradflow.analysis.compare.step_norms import DeferredStepNorms
 from gradflow.analysis.shared.arguments import check_count, check_map, refuse_without_effect
 from gradflow.analysis.shared.checkpoints import Trained
 from gradflow.analysis.shared.gates import gate_step_table, gate_table, over_draws
 from gradflow.analysis.shared.inputs import Inputs
 from gradflow.analysis.shared.product_norms import View, check_combination, parse_lags
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
-from gradflow.analysis.shared.subjects import Spec, Subject, draw_cell, read_subjects, sizes, used_sizes
+from gradflow.analysis.shared.subjects import Spec, Subject, read_subjects, sizes, used_sizes
 from gradflow.analysis.shared.tasks import TaskExecutor, check_executor, run_tasks
 from gradflow.blas_threads import use_one_blas_thread
-from gradflow.cells.base import Array, Cell
 from gradflow.errors import GradflowError, UsageError
 from gradflow.layouts.assumptions import check_assumptions
 from gradflow.readers.in_memory import name_origin
 from gradflow.registry import describe_unknown
-
-MAX_BATCH_ENTRIES = 2**19  # numbers in the products of one batch
 
 
 @use_one_blas_thread
@@ -186,41 +185,6 @@ def compare(
     return _make_record(params, specs, draws, question, measurements, caveats)
 
 
-class Draws(NamedTuple):
-    """Source of weights and inputs, with the same seeds for every cell, so that variants share a draw."""
-
-    hidden: int
-    seed: int
-    seeds: int
-    inputs: Inputs
-    dtype: np.dtype[Any]
-
-    def draw_inputs(self, spec: Spec, draw: int) -> Array:
-        """Return the inputs of one draw in the order in which a cell reads them."""
-        inputs = self.inputs.draw(draw, self.dtype)
-        return inputs[::-1] if isinstance(spec, Trained) and spec.backward else inputs
-
-    def make_cell(self, spec: Spec, draw: int) -> Cell:
-        """Return a cell with the weights of one draw."""
-        return draw_cell(spec, self.hidden, self.inputs.features, self.seed, draw).astype(self.dtype)
-
-    def split_batches(self, spec: Spec, question: ComparisonQuestion) -> Iterator[range]:
-        """Yield the draws to measure together, as many as fit into one batch."""
-        size = self.make_cell(spec, 0).state_size
-        batch_size = 1
-        if question.is_batchable(size):
-            batch_size = max(MAX_BATCH_ENTRIES // (size * max(size, self.inputs.steps)), 1)
-        draws = self.count_draws(spec)
-        for first in range(0, draws, batch_size):
-            yield range(first, min(first + batch_size, draws))
-
-    def count_draws(self, spec: Spec) -> int:
-        """Return the number of different draws: of a trained network at most one for each given input."""
-        if not isinstance(spec, Trained) or self.inputs.kind == "normal":
-            return self.seeds
-        return min(self.seeds, 1 if self.inputs.data is None else len(self.inputs.data))
-
-
 class DrawBatch(NamedTuple):
     """A cell, and the numbers of the draws that are measured together."""
 
@@ -251,7 +215,11 @@ def _measure_cells(
     counter: ProgressCounter,
 ) -> dict[str, list[DrawMeasurement]]:
     """Return the measurements of each cell, one for each draw."""
-    batches = [DrawBatch(spec, numbers) for spec in specs for numbers in draws.split_batches(spec, question)]
+    batches = [
+        DrawBatch(spec, numbers)
+        for spec in specs
+        for numbers in draws.split_batches(spec, question.max_batched_state)
+    ]
     counter.begin(len(batches))
     batch_results = run_tasks(partial(measure_batch, draws, question), batches, executor, counter)
     measurements_by_cell: dict[str, list[DrawMeasurement]] = {spec.text: [] for spec in specs}
@@ -277,7 +245,8 @@ def _make_record(
         if question.gate_steps
         for course in over_draws(cell, draws_of_cell[0].gates, [draw.gate_steps for draw in draws_of_cell])
     ]
-    flow, summary = lag_table(measurements, view), cell_table(measurements, view)
+    steps = DeferredStepNorms(specs, draws, question)
+    flow, summary = lag_table(measurements, view, steps), cell_table(measurements, view, steps)
     with_sequences = [spec.text for spec in specs if isinstance(spec, Trained) and inputs.data is not None]
     means, every_step = path_tables(
         cells, [[draw.paths for draw in draws_of_cell] for draws_of_cell in measurements.values()]

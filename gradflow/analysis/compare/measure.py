@@ -1,25 +1,24 @@
 """Measurements of one cell for one or several draws of its weights: norms, bounds, gates and paths."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
+from gradflow.analysis.compare.draws import FollowedDraws, follow_draws
 from gradflow.analysis.compare.pair_map import measure_pairs
 from gradflow.analysis.compare.paths import measure_paths
 from gradflow.analysis.shared.gates import GateSummary, step_quantiles, summarize_gate
 from gradflow.analysis.shared.product_norms import (
     MAX_BATCHED_STATE,
     ProductNorms,
-    StepNorms,
     View,
     output_log10_shares,
     product_log10_norms,
     retained_log10_norms,
-    step_norms,
 )
-from gradflow.analysis.shared.trajectory import Trajectory, follow
+from gradflow.analysis.shared.trajectory import Trajectory
 from gradflow.analysis.shared.trajectory_error import TrajectoryRounding
 from gradflow.cells.base import Array, Cell
 from gradflow.errors import UsageError
@@ -70,19 +69,19 @@ class ComparisonQuestion(NamedTuple):
     paths: bool = False
     gate_steps: bool = False
 
-    def is_batchable(self, state_size: int) -> bool:
-        """Return whether draws of a cell with this state size can be measured as one batch."""
+    @property
+    def max_batched_state(self) -> int:
+        """The state size up to which draws of a cell are measured as one batch; 0 for none."""
         needs_single_draws = (
             self.view.exact or self.pair_map or self.paths or {"min", "cond"} & set(self.view.norms)
         )
-        return state_size <= MAX_BATCHED_STATE and not needs_single_draws
+        return 0 if needs_single_draws else MAX_BATCHED_STATE
 
 
 class DrawMeasurement(NamedTuple):
     """The measurements of one draw. Arrays (T,) are by lag, up to the last finite step; nan at other lags."""
 
-    log10_step_norms: Array
-    step_norm_error: float  # bound of the relative error of the norms in log10_step_norms
+    steps: int  # the number of lags, T
     log10_norms: dict[Series, Array]
     log10_shares: dict[str, Array]  # of each block by lag; nan if no product is formed
     log10_bounds: dict[Series, Array]
@@ -101,36 +100,28 @@ class DrawMeasurement(NamedTuple):
     pairs: Array | None
     pair_bounds: Array | None  # bool: where the norm in pairs is an upper bound
 
-    @property
-    def steps(self) -> int:
-        """The number of lags, T."""
-        return len(self.log10_step_norms)
-
 
 def measure(
     cells: Sequence[Cell], inputs: Sequence[Array], question: ComparisonQuestion, initial: Array | None = None
 ) -> list[DrawMeasurement]:
-    """Run draws of one cell, each along its own inputs (T, features), and return their measurements.
+    """Run draws of one cell and return their measurements; arguments as for `follow_draws`."""
+    return [
+        draw
+        for followed in follow_draws(cells, inputs, question.max_batched_state, initial)
+        for draw in _measure_draws(followed, question)
+    ]
 
-    All draws start from the state ``initial``, or from 0. Draws of a small cell run as one batch. If a state
-    of the batch overflows, each draw runs alone, as far as its own states are finite.
-    """
-    if not question.is_batchable(cells[0].state_size):
-        return [
-            _measure_draw(follow(cell, x, initial), question, draw=None)
-            for cell, x in zip(cells, inputs, strict=True)
-        ]
-    trajectory = follow(cells[0].with_weights(np.stack, cells[1:]), np.stack(inputs), initial)
-    if trajectory.blow_up is not None and len(cells) > 1:
-        return [measure([cell], [x], question, initial)[0] for cell, x in zip(cells, inputs, strict=True)]
-    norms = _measure_norms(trajectory, question)
-    return [_measure_draw(trajectory, question, draw, norms) for draw in range(len(cells))]
+
+def _measure_draws(followed: FollowedDraws, question: ComparisonQuestion) -> Iterator[DrawMeasurement]:
+    """Yield the measurements of the draws of one trajectory."""
+    norms = _measure_norms(followed.trajectory, question)
+    for place in followed.places:
+        yield _measure_draw(followed.trajectory, question, place, norms)
 
 
 class _TrajectoryNorms(NamedTuple):
     """The norms of one trajectory. Arrays are (..., T); a leading axis, if there is one, holds the draws."""
 
-    steps: StepNorms
     norms: dict[Series, Array]
     shares: dict[str, Array]
     bounds: dict[Series, Array]
@@ -181,9 +172,8 @@ def _measure_norms(trajectory: Trajectory, question: ComparisonQuestion) -> _Tra
         trajectory_errors |= {(block, norm): error for norm, error in trajectory_changes.items()}
         theory = log10_bounds(trajectory, view, block, retained)
         bounds |= {(block, norm): values for norm, values in theory.items()}
-    steps = step_norms(trajectory, view)
     return _TrajectoryNorms(
-        steps, norms, shares, bounds, errors, upper_bounds, trajectory_errors, summaries, gate_steps
+        norms, shares, bounds, errors, upper_bounds, trajectory_errors, summaries, gate_steps
     )
 
 
@@ -191,17 +181,15 @@ def _measure_draw(
     trajectory: Trajectory,
     question: ComparisonQuestion,
     draw: int | None,
-    norms: _TrajectoryNorms | None = None,
+    norms: _TrajectoryNorms,
 ) -> DrawMeasurement:
     """Return the measurements of one draw; ``draw`` is its place on the leading axis, None without one."""
-    norms = norms or _measure_norms(trajectory, question)
     view, pairs = question.view, None
     if question.pair_map:
         pairs = measure_pairs(trajectory, view.blocks[0], view.norms[0], exact=view.exact)
     place = ... if draw is None else draw
     return DrawMeasurement(
-        log10_step_norms=norms.steps.log10[place],
-        step_norm_error=norms.steps.error,
+        steps=trajectory.steps,
         log10_norms={series: values[place] for series, values in norms.norms.items()},
         log10_shares={block: values[place] for block, values in norms.shares.items()},
         log10_bounds={series: values[place] for series, values in norms.bounds.items()},

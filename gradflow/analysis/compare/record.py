@@ -26,7 +26,9 @@ class Lags(Table):
     cell: list[str] = column("the cell, as it was named")
     lag: list[int] = column("steps k that the gradient goes back", unit="step")
     log10_step_norm: NDArray[np.float64] = column(
-        "log₁₀ ‖∂s_{t+1}/∂s_t‖₂ of the single step at that lag", log10=True
+        "log₁₀ ‖∂s_{t+1}/∂s_t‖₂ of the single step at that lag, median. Measured when it is read. None for a "
+        "step of 3000 numbers or more whose norm did not settle",
+        log10=True,
     )
     log10_norm: NDArray[np.float64] = column(
         "log₁₀ of the product's norm, median", log10=True, levels=NAMED_LOG10_NORMS
@@ -119,7 +121,7 @@ class Cells(Table):
         detail=True,
     )
     step_norm_error: NDArray[np.float64] = column(
-        "bound of the relative error of the norms in log10_step_norm, rounded up. With more than 160 numbers "
+        "bound of the relative error of the norms in log10_step_norm, rounded up. With more than 64 numbers "
         "in the state, it is wrong with a probability below 1e-6",
         detail=True,
     )

@@ -8,8 +8,9 @@ import numpy as np
 
 from gradflow.analysis.compare.measure import DrawMeasurement, Series
 from gradflow.analysis.compare.record import Cells, Lags
+from gradflow.analysis.compare.step_norms import DeferredStepNorms
 from gradflow.analysis.shared.inputs import TOKENS_NOTE, Inputs, looks_like_tokens
-from gradflow.analysis.shared.product_norms import MAX_STEP_ERROR, View
+from gradflow.analysis.shared.product_norms import View
 from gradflow.analysis.shared.quantiles import MIN_INTERVAL_DRAWS, median, median_interval, quantiles
 from gradflow.analysis.shared.trajectory_error import NOTED_DECADES, rounding_note, stated_error
 from gradflow.analysis.shared.verdicts import (
@@ -25,6 +26,7 @@ from gradflow.cells.base import Array
 from gradflow.linalg.floating import TRAINING_FORMATS, is_outside
 from gradflow.linalg.scaled import from_log10
 from gradflow.printable import format_count, format_log10, format_pace, join_lines, round_up
+from gradflow.table import defer_column
 
 MeasuredCells = Mapping[str, Sequence[DrawMeasurement]]  # the draws of each cell
 
@@ -57,23 +59,31 @@ def _split_series(measurements: MeasuredCells, view: View) -> Iterator[_SeriesDr
                 yield _SeriesDraws(cell, (block, norm), draws, lags)
 
 
-def lag_table(measurements: MeasuredCells, view: View) -> Lags:
+def lag_table(measurements: MeasuredCells, view: View, step_norms: DeferredStepNorms) -> Lags:
     """Return the table of norms by lag."""
     rows = []
     for part in _split_series(measurements, view):
         low, middle, high = quantiles(part.norms())
-        steps = median(part.stack_draws([draw.log10_step_norms for draw in part.draws]))
         no_bounds = np.full(part.draws[0].steps, np.nan)
         bounds = median(
             part.stack_draws([draw.log10_bounds.get(part.series, no_bounds) for draw in part.draws])
         )
-        rows.append((part, steps, middle, low, high, bounds))
+        rows.append((part, middle, low, high, bounds))
     part_of_row = [part for part, *_ in rows for _ in part.lags]
-    steps, middle, low, high, bounds = (np.concatenate([row[k] for row in rows]) for k in range(1, 6))
+    middle, low, high, bounds = (np.concatenate([row[k] for row in rows]) for k in range(1, 5))
+
+    def list_step_norms() -> Array:
+        return np.concatenate(
+            [
+                median(part.stack_draws([draw.log10 for draw in step_norms.of_cell(part.cell)]))
+                for part, *_ in rows
+            ]
+        )
+
     return Lags(
         cell=[part.cell for part in part_of_row],
         lag=[lag for part, *_ in rows for lag in part.lags],
-        log10_step_norm=steps,
+        log10_step_norm=defer_column(list_step_norms),
         log10_norm=middle,
         log10_norm_low=low,
         log10_norm_high=high,
@@ -84,7 +94,7 @@ def lag_table(measurements: MeasuredCells, view: View) -> Lags:
     )
 
 
-def cell_table(measurements: MeasuredCells, view: View) -> Cells:
+def cell_table(measurements: MeasuredCells, view: View, step_norms: DeferredStepNorms) -> Cells:
     """Return the summary, a row for each series of each cell."""
     parts = list(_split_series(measurements, view))
     rates = [_rates(part) for part in parts]
@@ -103,6 +113,12 @@ def cell_table(measurements: MeasuredCells, view: View) -> Cells:
         for name, format_range in TRAINING_FORMATS.items()
     }
     blow_ups = [_find_smallest(draw.blow_up for draw in part.draws) for part in parts]
+
+    def list_step_norm_errors() -> Array:
+        return np.array(
+            [round_up(max(draw.error for draw in step_norms.of_cell(part.cell))) for part in parts]
+        )
+
     return Cells(
         cell=[part.cell for part in parts],
         state_size=[part.draws[0].state_size for part in parts],
@@ -128,9 +144,7 @@ def cell_table(measurements: MeasuredCells, view: View) -> Cells:
         bound_from=[
             _find_smallest(bound_lag(draw, part.series, part.lags) for draw in part.draws) for part in parts
         ],
-        step_norm_error=np.array(
-            [round_up(max(draw.step_norm_error for draw in part.draws)) for part in parts]
-        ),
+        step_norm_error=defer_column(list_step_norm_errors),
         trajectory_error=np.array(
             [stated_error(max(draw.trajectory_errors[part.series] for draw in part.draws)) for part in parts]
         ),
@@ -331,19 +345,9 @@ def notes(inputs: Inputs, measurements: MeasuredCells, seeds: int, view: View) -
 
 def _describe_problems(draws: Sequence[DrawMeasurement], view: View) -> Iterator[str]:
     """Yield notes about one cell: unknown and inexact norms, and draws whose state overflows."""
-    unknown_step_lags = [_find_unknown_lags(draw.log10_step_norms, draw, view) for draw in draws]
-    if any(unknown_step_lags):
-        count = sum(map(len, unknown_step_lags))
-        yield f"{count} norms of single steps did not settle and are left out (nan, or null)."
     norm_error = max(error for draw in draws for error in draw.errors.values())
     if norm_error > MIN_NOTED_ERROR:
         yield f"norms may be off by {norm_error:.1g}, relative (norm_error)."
-    step_norm_error = max(draw.step_norm_error for draw in draws)
-    if step_norm_error > MAX_STEP_ERROR:
-        yield (
-            f"norms of single steps may be too small by up to {step_norm_error:.1g}, relative "
-            "(step_norm_error)."
-        )
     draws_in_words = format_count(len(draws), "draw", "draws")
     for block, norm in draws[0].upper_bounds:
         bound_lags = [bound_lag(draw, (block, norm), view.lags) for draw in draws]

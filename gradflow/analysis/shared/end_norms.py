@@ -13,8 +13,8 @@ from gradflow.cells.factor import StepFactor
 from gradflow.errors import NumericalError
 from gradflow.linalg.batch import BatchNorms, batch_norms
 from gradflow.linalg.chain import describe_overflow
+from gradflow.linalg.joint_lanczos import leading_singular_values
 from gradflow.linalg.scaled import log10_of
-from gradflow.linalg.singular import leading_singular_values
 
 MAX_DENSE_STATE = 128  # state sizes up to which the products themselves are carried, and nothing is estimated
 SCALED_LOW, SCALED_HIGH = 2.0**-64, 2.0**64  # between which a product is left as it is

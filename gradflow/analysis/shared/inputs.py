@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +128,10 @@ class Inputs:
     def used_scale(self) -> float | None:
         """The scale, None where nothing is left of it to see: of zeros."""
         return None if self.kind == "zero" else self.scale
+
+    def copy_first(self, count: int) -> "Inputs":
+        """Return the same inputs with a copy of the first ``count`` sequences of their data, if any."""
+        return self if self.data is None else replace(self, data=self.data[:count].copy())
 
     def mean_square(self) -> float:
         """Return the mean over steps of |x|²: of drawn inputs the expected one."""

@@ -13,21 +13,23 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from gradflow.analysis.shared.trajectory import STRETCH_STEPS, Trajectory
+from gradflow.analysis.shared.trajectory import Trajectory
 from gradflow.cells.base import Array, Cell, Index
 from gradflow.cells.factor import StepFactor
 from gradflow.errors import UsageError
 from gradflow.linalg.batch import batch_norms
 from gradflow.linalg.chain import CHAIN_TOLERANCE, ChainNorms, chain_norms
+from gradflow.linalg.joint_lanczos import leading_singular_values
 from gradflow.linalg.matrix_free import matrix_free_norms
 from gradflow.linalg.products import UnresolvedError
 from gradflow.linalg.rounding import EPS_BY_BYTES
 from gradflow.linalg.scaled import log10_of
-from gradflow.linalg.singular import gram_values, leading_singular_values
+from gradflow.linalg.singular import gram_values
 
 MAX_BATCHED_STATE = 24  # state sizes up to which many seeds are measured as one batch
-MAX_GRAM_STATE = 160  # state sizes up to which the norm of a single Jacobian is cheapest from its Gram matrix
+MAX_GRAM_STATE = 64  # state sizes up to which the norm of a single Jacobian is cheapest from its Gram matrix
 STEP_TOLERANCE = 1e-7  # relative residual at which the norm of a single large Jacobian is taken
+JOINT_STEPS = 256  # single steps whose norms are searched for together
 MAX_STEP_ERROR = 1e-3  # largest relative error of such a norm: less than a picture shows
 STEP_ERROR_CHANCE = 1e-6  # probability that the stated error of the step norms of one run is too small
 # From this state size on, few lags are measured without forming a product, which would take too much memory.
@@ -233,11 +235,9 @@ def step_norms(trajectory: Trajectory, view: View) -> StepNorms:
         logs = np.stack(every, axis=-1) if every else np.empty((*trajectory.states.shape[:-2], 0))
         return StepNorms(np.asarray(logs[..., order]), rounding)
     logs, errors = np.full(steps, np.nan), np.full(steps, np.nan)
-    for first in sorted(
-        {order[lag - 1] // STRETCH_STEPS * STRETCH_STEPS for lag in view.lags if lag <= steps}
-    ):
-        stretch = slice(first, first + STRETCH_STEPS)
-        logs[stretch], errors[stretch] = _stretch_log10_norms(trajectory, first)
+    for first in sorted({order[lag - 1] // JOINT_STEPS * JOINT_STEPS for lag in view.lags if lag <= steps}):
+        stretch = slice(first, min(first + JOINT_STEPS, steps))
+        logs[stretch], errors[stretch] = _stretch_log10_norms(trajectory, stretch)
     asked = errors[[order[lag - 1] for lag in view.lags if lag <= steps]]
     return StepNorms(logs[order], float(np.nanmax(asked, initial=rounding)))
 
@@ -254,10 +254,10 @@ def _dense_log10_norm(factor: StepFactor, *, exact: bool) -> Array:
     return log10_of(norms, shift[..., 0, 0])
 
 
-def _stretch_log10_norms(trajectory: Trajectory, first: int) -> tuple[Array, Array]:
+def _stretch_log10_norms(trajectory: Trajectory, stretch: slice) -> tuple[Array, Array]:
     """Return log₁₀ of the norms of a stretch of Jacobians of one draw, and the errors of the norms."""
-    _, factor = trajectory.stretch(first)
-    each, count = factor.each(), min(STRETCH_STEPS, trajectory.steps - first)
+    factor = trajectory.linearize_steps(stretch.start, stretch.stop)
+    each, count = factor.each(), stretch.stop - stretch.start
     tolerance = max(STEP_TOLERANCE, CHAIN_TOLERANCE[factor.dtype.itemsize])
     shape = (factor.size, count)
     chance = STEP_ERROR_CHANCE / trajectory.steps
