@@ -229,6 +229,35 @@ class Cell(ABC):
             states[..., t + 1 : t + 2, :] = state
         return states
 
+    def run_perturbed(self, inputs: Array, initial: Array, draw_factors: Callable[[int], Array]) -> Array:
+        """Return the states of p runs side by side whose numbers are multiplied by factors near 1.
+
+        At every step the same factors multiply the state, and others the terms of the inputs in the
+        pre-activations, as if last digits of the weights were other ones.
+
+        Parameters
+        ----------
+        inputs : array (..., T, p, input_size)
+        initial : array (..., p, state_size)
+        draw_factors : callable
+            Returns factors (..., p, m) for m numbers.
+
+        Returns
+        -------
+        array (..., T + 1, p, state_size)
+        """
+        *leading, steps, runs, features = inputs.shape
+        drive = self.drive(inputs.reshape(*leading, steps * runs, features))
+        drive = drive.reshape(*leading, steps, runs, -1) * draw_factors(drive.shape[-1])[..., None, :, :]
+        factors = draw_factors(self.state_size)
+        states = np.empty((*leading, steps + 1, runs, self.state_size), drive.dtype)
+        states[..., 0, :, :] = state = initial * factors
+        for t in range(steps):
+            state = self.step(state, drive[..., t, :, :])
+            state *= factors
+            states[..., t + 1, :, :] = state
+        return states
+
 
 class Layer(Cell):
     """A cell with its own weights, not a stack. Its state is its output unless a subclass says otherwise.

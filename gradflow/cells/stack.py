@@ -238,6 +238,16 @@ class Stack(Cell):
             inputs, start = states[-1][..., 1:, : layer.output_size], start + layer.state_size
         return np.concatenate(states, axis=-1)
 
+    def run_perturbed(self, inputs: Array, initial: Array, draw_factors: Callable[[int], Array]) -> Array:
+        """Return the states of runs side by side, layer by layer as in `run`."""
+        states: list[Array] = []
+        start = 0
+        for layer in self.layers:
+            own = initial[..., start : start + layer.state_size]
+            states.append(layer.run_perturbed(inputs, own, draw_factors))
+            inputs, start = states[-1][..., 1:, :, : layer.output_size], start + layer.state_size
+        return np.concatenate(states, axis=-1)
+
     def split_layers(self, states: Array, inputs: Array) -> list[tuple[Cell, Array, Array]]:
         """Return each layer with its own states, and the output of the layer below as its inputs."""
         layers: list[tuple[Cell, Array, Array]] = []

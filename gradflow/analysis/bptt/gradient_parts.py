@@ -16,7 +16,7 @@ from gradflow.analysis.bptt.sweep import Streams, Unrolled
 from gradflow.analysis.bptt.truncation import Account, Lag, Pairs
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.analysis.shared.trajectory import Trajectory
-from gradflow.analysis.shared.trajectory_error import perturbed_states, stated_error
+from gradflow.analysis.shared.trajectory_error import perturb_states, stated_error
 from gradflow.cells.base import Array
 from gradflow.linalg.entrywise import EXTENDED_DTYPE
 from gradflow.linalg.scaled import ScaledNumber, shift_exponents
@@ -106,7 +106,7 @@ def trajectory_error(objective: Objective, apart: Apart, parameter: str) -> floa
     trajectory = objective.trajectory
     cell, inputs = trajectory.cell, trajectory.inputs
     largest = 0.0
-    for (states,) in perturbed_states(trajectory):
+    for states in perturb_states(trajectory, same_cell=True):
         if not np.isfinite(states).all():
             return math.inf
         moved_run = Trajectory(cell, inputs, states, None, trajectory.underflow)

@@ -1,8 +1,9 @@
 """How far the rounding of a trajectory moves the norms of the Jacobian products along it.
 
 Rounding moves every state a little, as if the last digits of the weights and inputs were other ones. So the
-cell runs again a few times, with every weight and input moved by one unit in the last place, up or down at
-random. Another order of summation, or another processor, might have given such states. The Jacobians of the
+cell runs again a few times, with every number of the state and of the inputs' terms moved by one unit in the
+last place, up or down at random. Another order of summation, or another processor, might have given such
+states. The Jacobians of the
 cell as it was given carry one random column along every run. The change of the norm of this column estimates
 how far rounding moves a norm of the product.
 """
@@ -14,7 +15,6 @@ from contextlib import suppress
 import numpy as np
 
 from gradflow.analysis.shared.product_norms import (
-    MIN_MATRIX_FREE_STATE,
     View,
     inverse_log10_norms,
     part_of,
@@ -28,29 +28,43 @@ from gradflow.printable import round_up
 
 PERTURBED_RUNS = 3  # with one run, one estimate in a hundred is too small by a factor of three or more
 PERTURBED_INVERSES = 1  # only one, because every step of a run takes an elimination
-UNSCALED_SIZES = 2.0**-200, 2.0**200  # columns of a size between these are not scaled
+UNSCALED_SQUARES = 2.0**-400, 2.0**400  # columns whose squared norms are between these are not scaled
 NUMBERS_AT_ONCE = 2**20  # of states that are perturbed together, to limit the memory
 NOTED_DECADES = 1e-6  # tables show six digits of a norm
 
 
-def perturbed_states(trajectory: Trajectory, at_once: int = 1) -> Iterator[Array]:
-    """Yield states that other rounding might have given, of ``at_once`` runs on a leading axis.
+def perturb_states(trajectory: Trajectory, *, same_cell: bool) -> Array:
+    """Return states that other rounding might have given, of `PERTURBED_RUNS` runs on a leading axis.
 
-    Every entry of weights, inputs and initial state moves by a relative ε of its type. An entry 0 stays 0,
-    because sums and products of zeros are exact.
+    In every run each number of the state, and of the terms of the inputs, moves by a relative ε of its type,
+    up or down, the same way at every step. A number 0 stays 0, because sums and products of zeros are exact.
+    ``same_cell`` is that of `TrajectoryRounding`.
     """
     generator = np.random.default_rng(0)
+    dtype, states, inputs = trajectory.dtype, trajectory.states, trajectory.inputs
+    eps = np.finfo(dtype).eps
+    # Sequences of the same cell stand beside the runs; the weights of draws have the leading axes themselves.
+    sequences = states.shape[:-2] if same_cell else ()
+    draws = () if same_cell else states.shape[:-2]
+    count = PERTURBED_RUNS * math.prod(sequences)
 
-    def moved(values: Array) -> Array:
-        signs = generator.integers(0, 2, (at_once, *values.shape), np.int8) * 2 - 1
-        with np.errstate(over="ignore", under="ignore"):
-            found = values * (1 + np.finfo(values.dtype).eps * signs).astype(values.dtype)
-        return np.where(np.isfinite(found), found, values)
+    def draw_factors(size: int) -> Array:
+        signs = generator.integers(0, 2, (*draws, PERTURBED_RUNS, size), np.int8) * 2 - 1
+        factors = (1 + eps * signs).astype(dtype)
+        return np.repeat(factors, count // PERTURBED_RUNS, axis=-2)
 
-    for _ in range(0, PERTURBED_RUNS, at_once):
-        cell = trajectory.cell.with_weights(lambda weights: moved(weights[0]))
-        with np.errstate(all="ignore"):
-            yield cell.run(moved(trajectory.inputs), moved(trajectory.states[..., 0, :]))
+    def lay_beside_runs(values: Array) -> Array:
+        """Return values (*draws, *sequences, T, m) as (*draws, T, runs · sequences, m)."""
+        beside = np.moveaxis(values, 0, -2) if sequences else values[..., None, :]
+        return np.tile(beside, (PERTURBED_RUNS, 1))
+
+    with np.errstate(all="ignore"):
+        found = trajectory.cell.run_perturbed(
+            lay_beside_runs(inputs), lay_beside_runs(states[..., :1, :])[..., 0, :, :], draw_factors
+        )
+    apart = found.reshape(*found.shape[:-2], PERTURBED_RUNS, *sequences, found.shape[-1])
+    # the runs first, the steps last but one
+    return np.moveaxis(np.moveaxis(apart, len(draws) + 1, 0), len(draws) + 1, -2)
 
 
 def stated_error(largest_change: float) -> float:
@@ -85,14 +99,8 @@ class TrajectoryRounding:
     """
 
     def __init__(self, trajectory: Trajectory, *, same_cell: bool = False) -> None:
-        # of a large cell, one copy of the weights
-        at_once = PERTURBED_RUNS if trajectory.size < MIN_MATRIX_FREE_STATE else 1
         self.same_cell = same_cell
-        cell = trajectory.cell
-        if same_cell:
-            cell = cell.with_weights(lambda weights: weights[0][None])
-        moving = Trajectory(cell, trajectory.inputs, trajectory.states, None, underflow=False)
-        states = np.concatenate([trajectory.states[None], *perturbed_states(moving, at_once)])
+        states = np.concatenate([trajectory.states[None], perturb_states(trajectory, same_cell=same_cell)])
         # the computed run first, on a leading axis
         self.runs = Trajectory(trajectory.cell, trajectory.inputs, states, None, underflow=False)
         if trajectory.dtype != np.float64:  # the rounding of the products is another matter
@@ -145,11 +153,12 @@ class TrajectoryRounding:
                     for _ in beside:  # the last axis first: columns are ordered (..., runs)
                         factor = factor.lay_side_by_side(-3 - len(draws))
                 points = slice((place - first) * count, (place - first + 1) * count)
-                columns, exponents = _near_one(getattr(factor.each(points), act)(columns), exponents)
-                seen, level = columns, exponents
+                columns = getattr(factor.each(points), act)(columns)
+                sizes, columns, exponents = _scale_near_one(columns, exponents)
+                level = exponents
                 if block != "state":  # it may be far smaller than the whole
-                    seen, level = _near_one(columns[..., part.rows, :], exponents)
-                squares.append(np.einsum("...ij,...ij->...j", seen, seen))
+                    sizes, _, level = _scale_near_one(columns[..., part.rows, :], exponents)
+                squares.append(sizes)
                 levels.append(level)
             norms = log10_of(np.sqrt(np.stack(squares)), np.stack(levels))
         return np.swapaxes(norms.reshape(*norms.shape[:-1], *beside[::-1]), 0, -1)
@@ -170,13 +179,17 @@ class TrajectoryRounding:
         return np.random.default_rng(1).standard_normal((self.runs.size, 1))
 
 
-def _near_one(columns: Array, exponents: Array) -> tuple[Array, Array]:
-    """Return columns (..., n, m) and their powers of two; columns are scaled if any is far from 1."""
-    largest = np.abs(columns).max(axis=-2)
-    if UNSCALED_SIZES[0] < largest.min() and largest.max() < UNSCALED_SIZES[1]:
-        return columns, exponents
-    shifts = np.frexp(largest)[1]
-    return np.ldexp(columns, -shifts[..., None, :]), exponents + shifts
+def _scale_near_one(columns: Array, exponents: Array) -> tuple[Array, Array, Array]:
+    """Return the squared norms of columns (..., n, m), the columns, and their powers of two.
+
+    The columns are scaled if any square is far from 1.
+    """
+    squares = np.einsum("...ij,...ij->...j", columns, columns)
+    if UNSCALED_SQUARES[0] < squares.min() and squares.max() < UNSCALED_SQUARES[1]:
+        return squares, columns, exponents
+    shifts = np.frexp(np.abs(columns).max(axis=-2))[1]
+    near = np.ldexp(columns, -shifts[..., None, :])
+    return np.einsum("...ij,...ij->...j", near, near), near, exponents + shifts
 
 
 def state_norm_error(trajectory: Trajectory) -> float:
