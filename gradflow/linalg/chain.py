@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -26,6 +26,7 @@ MAX_RETURNS = 3  # returns to the last full product, after which nothing is drop
 MIN_UNSCALED_SIZE, MAX_UNSCALED_SIZE = 2.0**-16, 2.0**16  # a product in between is not rescaled
 # By bytes of a number: the share of a product that may be dropped. Half its square is the error.
 MAX_DROPPED_SHARE = {8: 5e-6, 4: 2e-3}
+MAX_PART_ERROR = {8: 1e-10, 4: 1e-4}  # relative error of the norm of a part of the columns, likewise
 CHAIN_TOLERANCE = {8: 8e-11, 4: 3e-6}  # relative error of a spectral norm, by bytes of a number
 
 
@@ -36,12 +37,14 @@ class ChainNorms:
     ``two`` is nan at lags that are not wanted. The Frobenius norm bounds it there, and costs nothing.
     ``error`` bounds the relative error of all norms, rounding included, except where ``bounds`` is true.
     There rounding or underflow has left no digit, and both numbers are upper bounds.
+    ``part`` is the Frobenius norm of the columns that were named, or None if there are none.
     """
 
     two: Array
     frobenius: Array
     error: float
     bounds: Array  # of bool, (..., steps)
+    part: Array | None
 
 
 def chain_norms(
@@ -51,6 +54,7 @@ def chain_norms(
     *,
     rows: slice | Array = slice(None),
     wanted: Callable[[int], bool] = lambda lag: True,  # noqa: ARG005
+    part: slice | Array | None = None,
     exact: bool = False,
     generator: np.random.Generator | None = None,
 ) -> ChainNorms:
@@ -72,6 +76,9 @@ def chain_norms(
         The rows whose norm is measured. The product itself is computed in full.
     wanted : callable
         Whether the spectral norm at a lag (from 1) is requested. The spectral norm at other lags is nan.
+    part : slice or index array, optional
+        Columns whose Frobenius norm is requested at every lag. If shortcuts or rounding could have left few
+        digits of it, these columns are multiplied again by themselves.
     exact : bool
         Take no shortcut: drop nothing, and compute every norm from all singular values.
     generator : numpy.random.Generator, optional
@@ -88,9 +95,15 @@ def chain_norms(
     >>> float(halves.two[-1].round(6))
     -602.059991
     """
-    return _Chain(
-        act, steps, start, rows, wanted, exact, generator or np.random.default_rng(0)
-    ).measure_norms()
+    generator = generator or np.random.default_rng(0)
+    chain = _Chain(act, steps, start, rows, wanted, part, exact, generator)
+    norms = chain.measure_norms()
+    if part is None or chain.part_is_known:
+        return norms
+    alone = chain_norms(
+        act, steps, start[:, part], rows=rows, wanted=frozenset().__contains__, generator=generator
+    )
+    return replace(norms, part=alone.frobenius)
 
 
 class _Chain:
@@ -103,17 +116,19 @@ class _Chain:
         start: Array,
         rows: slice | Array,
         wanted: Callable[[int], bool],
+        part: slice | Array | None,
         exact: bool,
         generator: np.random.Generator,
     ) -> None:
         self.act, self.steps, self.rows, self.wanted = act, steps, rows, wanted
         self.exact, self.generator, self.start = exact, generator, start
-        self.product = Compressible.of(start, generator)
+        self.part_is_known = part is not None
+        self.product = Compressible.of(start, generator, part)
         self.structure = StructuralPattern(act, start)
         # Mantissas and powers of two at each lag: at the end, one call takes all logarithms.
         self.two = np.array([0.0 if wanted(lag + 1) else np.nan for lag in range(steps)])
-        self.frobenius = np.zeros(steps)
-        self.exponents = np.zeros(steps, np.int64)
+        self.frobenius, self.part = np.zeros(steps), np.zeros(steps)
+        self.exponents, self.part_exponents = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
         self.bounds = np.zeros(steps, bool)
         self.error = 0.0
         self.allowed = MAX_DROPPED_SHARE[start.dtype.itemsize]
@@ -142,9 +157,12 @@ class _Chain:
                 sizes.seen == sizes.dropped == 0.0 and self.structure.is_zero(lag + 1, self.rows)
             ):
                 self._measure_columnwise(lag)
+                self.part_is_known = False
                 break
             if sizes.dropped <= self.allowed * sizes.seen:
                 self._measure(lag, sizes)
+                if self.part_is_known:
+                    self._measure_part(lag, sizes)
                 lag += 1
                 if not MIN_UNSCALED_SIZE < sizes.whole < MAX_UNSCALED_SIZE:
                     self.product.rescale(sizes.whole)
@@ -154,7 +172,17 @@ class _Chain:
             lag, self.product = full[0], full[1].copy()
             self.leading.rights = None
         two, frobenius = log10_of(self.two, self.exponents), log10_of(self.frobenius, self.exponents)
-        return ChainNorms(two, frobenius, self.error, self.bounds)
+        part = log10_of(self.part, self.part_exponents) if self.part_is_known else None
+        return ChainNorms(two, frobenius, self.error, self.bounds, part)
+
+    def _measure_part(self, lag: int, sizes: Sizes) -> None:
+        """Store the norm of the part, unless dropped columns or rounding could be seen in it."""
+        size = self.product.measure_part(self.rows)
+        allowed = MAX_PART_ERROR[self.start.dtype.itemsize]
+        self.part_is_known = (
+            size > 0 and sizes.dropped <= allowed * size and sizes.rounding <= self.suspicious * size
+        )
+        self.part[lag], self.part_exponents[lag] = size, self.product.exponent
 
     def _compress(self, lag: int) -> int:
         """Compress the product if that saves enough columns, and return the lag at which to try again."""

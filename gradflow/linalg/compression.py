@@ -12,7 +12,7 @@ Gaussian combinations E G go through all later factors. ‖E G‖ estimates ‖E
 `DROPPED_CAUTION` with a probability below 1e-6 (for a fixed E, χ² with `PROBE_COUNT` degrees of freedom).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import hypot, sqrt
 from typing import Any, NamedTuple
 
@@ -28,6 +28,9 @@ Array = NDArray[Any]
 PROBE_COUNT = 4
 DROPPED_CAUTION = 40.0
 CUT_SHARE = 3e-3  # of the allowed share, so that the dropped columns have room to grow
+# By bytes of a number: the share below which columns are dropped if a part of the columns is measured too.
+# Its norm changes by what was dropped itself, not by the square, because dropped and kept columns are mixed.
+PART_CUT_SHARE = {8: 1e-13, 4: 1e-6}
 # Up to this many rows or columns, eigenvectors are as cheap as a pivoted QR, and leave fewer columns.
 MAX_EIGENVECTOR_SIZE = 256
 MAX_KEPT_SHARE = 0.9  # of the columns: dropping fewer of them is not worth it
@@ -50,14 +53,18 @@ class Compressible:
     width: int
     rounding: RoundingColumns
     row_norms: Array  # of the kept columns, (n,)
+    part: slice | Array | None = None  # columns of the start whose norm `measure_part` returns
+    part_turn: Array | None = None  # (width, m): the kept columns times it have the norm of the part
     exponent: int = 0
 
     @classmethod
-    def of(cls, start: Array, generator: np.random.Generator) -> "Compressible":
+    def of(
+        cls, start: Array, generator: np.random.Generator, part: slice | Array | None = None
+    ) -> "Compressible":
         """Return a product with all its columns, (n, r): nothing is dropped yet."""
         rounding = RoundingColumns(start.dtype, generator)
         nothing = np.zeros((len(start), ROUNDING_COLUMNS + 1), start.dtype)
-        return cls(np.hstack([start, nothing]), start.shape[1], rounding, row_sizes(start))
+        return cls(np.hstack([start, nothing]), start.shape[1], rounding, row_sizes(start), part)
 
     @property
     def kept_columns(self) -> Array:
@@ -76,7 +83,7 @@ class Compressible:
 
     def copy(self) -> "Compressible":
         """Return a copy that may change."""
-        return Compressible(self.block.copy(), self.width, self.rounding, self.row_norms, self.exponent)
+        return replace(self, block=self.block.copy())
 
     def advance(self, act: Action, k: int) -> None:
         """Multiply by A_{k+1}."""
@@ -93,10 +100,11 @@ class Compressible:
 
     def compress(self, allowed: float, generator: np.random.Generator) -> bool:
         """Drop columns down to ``CUT_SHARE`` times ``allowed``; return whether that saved enough columns."""
-        ordered = _order_columns(self.kept_columns)
+        ordered, rotation = _order_columns(self.kept_columns, rotated=self.part is not None)
         squares = np.asarray(np.sum(ordered**2, axis=0, dtype=np.float64))
         tails = np.sqrt(np.cumsum(squares[::-1])[::-1])
-        width = int(np.count_nonzero(tails > CUT_SHARE * allowed * tails[0]))
+        cut = CUT_SHARE * allowed if self.part is None else PART_CUT_SHARE[ordered.dtype.itemsize]
+        width = int(np.count_nonzero(tails > cut * tails[0]))
         if width > MAX_KEPT_SHARE * self.width:
             return False
         dropped = ordered[:, width:]
@@ -105,7 +113,16 @@ class Compressible:
         probes = probes + self.dropped_probes if self.dropped_probes.size else probes
         self.block = np.hstack([ordered[:, :width], probes, self.rounding_columns])
         self.width = width
+        if self.part is not None and rotation is not None:
+            kept = rotation[:, :width]
+            turn = kept[self.part].T if self.part_turn is None else kept.T @ self.part_turn
+            self.part_turn = np.linalg.qr(turn.T)[1].T  # the same norms with fewer columns
         return True
+
+    def measure_part(self, rows: slice | Array) -> float:
+        """Return the Frobenius norm of rows of the columns of the part, which later rotations have mixed."""
+        seen = self.kept_columns[rows]
+        return frobenius_norm(seen[:, self.part] if self.part_turn is None else seen @ self.part_turn)
 
     def sizes(self, rows: slice | Array) -> Sizes:
         """Return the size of the product, of its measured rows, and of their errors."""
@@ -119,16 +136,18 @@ class Compressible:
         return Sizes(hypot(kept, dropped), seen, DROPPED_CAUTION * lost / sqrt(PROBE_COUNT), rounding)
 
 
-def _order_columns(columns: Array) -> Array:
-    """Return Y Q for an orthogonal Q, such that the columns decay like the singular values."""
-    if min(columns.shape) <= MAX_EIGENVECTOR_SIZE:
+def _order_columns(columns: Array, *, rotated: bool) -> tuple[Array, Array | None]:
+    """Return Y Q for an orthogonal Q such that its columns decay like the singular values, and Q if asked."""
+    if min(columns.shape) <= MAX_EIGENVECTOR_SIZE and not rotated:
         # Squaring mixes directions below 1e-8 of the whole, but they are all dropped together.
         _, vectors = np.linalg.eigh(columns.T @ columns)
-        return np.asarray(columns @ vectors[:, ::-1])
+        return np.asarray(columns @ vectors[:, ::-1]), None
     # Imported here: smaller products need no scipy, whose import takes as long as such a product.
     from scipy.linalg import qr
 
-    triangle, order = qr(columns.T, mode="r", pivoting=True, check_finite=False)
+    *rotation, triangle, order = qr(
+        columns.T, mode="economic" if rotated else "r", pivoting=True, check_finite=False
+    )
     result = np.empty((len(columns), len(triangle)), columns.dtype)
     result[order] = triangle.T
-    return result
+    return result, rotation[0] if rotated else None

@@ -18,6 +18,7 @@ MAX_GRAM_COLUMNS = 48  # for so few columns the Gram matrix is quicker than any 
 # Weights in the start of a search: of the last three leading vectors, because the second may overtake the
 # first, and of noise, so that the search can reach new directions.
 START_WEIGHTS, START_NOISE = np.array([1.0, 0.3, 0.1]), 0.2
+LIKELY_GAP_CAUTION = 10.0  # by which a gap that is not proved is divided
 MAX_LANCZOS_STEPS = 64  # for one operator, after which the Gram matrix is used instead
 
 
@@ -33,11 +34,11 @@ class LeadingSingularValue:
 
     Golub–Kahan–Lanczos with full reorthogonalisation (Golub & Kahan 1965; Golub & Van Loan 2013, section
     10.4), started from the last leading singular vectors and a little noise. It stops when the residual ρ of
-    the singular pair is small: some singular value is within ρ of the computed one. A separate proof shows
-    that this is the largest. Either the Frobenius norm shows that no other singular value can be as large,
-    and how far below they are. Then the error is at most ρ²/gap (Parlett 1998, section 11.7). Or there is a
-    Cholesky factorization of τ² − AᵀA, which exists if no singular value is above τ. If there is none, or
-    after `MAX_LANCZOS_STEPS` steps, the result is computed from the eigenvalues of the Gram matrix.
+    the singular pair is small: the error is at most ρ²/gap if the largest singular value is alone (Parlett
+    1998, section 11.7). The Frobenius norm may show that no other singular value can be as large, and how far
+    below they are. Otherwise the gap to the second value of the search is taken, and a Cholesky factorization
+    of τ² − AᵀA proves the value: it exists if no singular value is above τ. If there is none, or after
+    `MAX_LANCZOS_STEPS` steps, the result is computed from the eigenvalues of the Gram matrix.
 
     Parameters
     ----------
@@ -74,7 +75,7 @@ class LeadingSingularValue:
             return SingularValueEstimate(gram_norm(matrix), rounding)
         shape, dtype = matrix.shape, matrix.dtype
         estimate = self.of_operator(
-            matrix.__matmul__, matrix.T.__matmul__, shape, dtype, MAX_LANCZOS_STEPS, frobenius
+            matrix.__matmul__, matrix.T.__matmul__, shape, dtype, MAX_LANCZOS_STEPS, frobenius, likely=True
         )
         if estimate.error <= self.tolerance and _is_alone(estimate.value, estimate.error, frobenius):
             return estimate
@@ -94,11 +95,14 @@ class LeadingSingularValue:
         most: int = MAX_LANCZOS_STEPS,
         frobenius: float = np.inf,
         chance: float | None = None,
+        *,
+        likely: bool = False,
     ) -> SingularValueEstimate:
         """Return the largest singular value of an operator that is given by A v and Aᵀ u alone.
 
         Its error may exceed the tolerance. It bounds the distance to some singular value, unless
-        ``frobenius`` proves more. With ``chance`` it also bounds the distance to the largest one, except with
+        ``frobenius`` proves more. With ``likely``, and without such a proof, it is what the error would be if
+        the search had seen the second singular value. With ``chance`` it also bounds the distance to the largest one, except with
         that probability (`LanczosTridiagonals.bound_hidden`).
         """
         rows, columns = shape
@@ -116,7 +120,7 @@ class LeadingSingularValue:
             # A check costs as much as several steps, so it is rare. The first is when the last search ended.
             if k >= due or k + 1 == most or beta <= self.tolerance * alpha:
                 known = bidiagonal[: k + 1, : k + 1]
-                value, error, ritz = _judge_bidiagonal(known, beta, frobenius)
+                value, error, ritz = _judge_bidiagonal(known, beta, frobenius, likely=likely)
                 if chance is not None and error <= self.tolerance:
                     rounding = EPS_BY_BYTES[dtype.itemsize]
                     error += _bound_hidden(known, beta, value, taken, chance * least, rounding)
@@ -148,7 +152,9 @@ class LeadingSingularValue:
         return np.asarray(start / length, dtype), share / length
 
 
-def _judge_bidiagonal(bidiagonal: Array, beta: float, frobenius: float) -> tuple[float, float, Array]:
+def _judge_bidiagonal(
+    bidiagonal: Array, beta: float, frobenius: float, *, likely: bool
+) -> tuple[float, float, Array]:
     """Return the largest Ritz value, its relative error, and the leading vectors' coordinates as rows."""
     squares, vectors = np.linalg.eigh(bidiagonal.T @ bidiagonal)
     leading = vectors[:, : -1 - len(START_WEIGHTS) : -1].T
@@ -157,7 +163,11 @@ def _judge_bidiagonal(bidiagonal: Array, beta: float, frobenius: float) -> tuple
         return 0.0, 0.0, leading
     residual = beta * abs(float(bidiagonal[-1, -1] * vectors[-1, -1])) / top
     others = max(frobenius**2 - top**2, 0.0)  # a bound of the square of every other singular value
-    gap = top - float(np.sqrt(others)) if others < top**2 else 0.0
+    gap = 0.0
+    if others < top**2:
+        gap = top - math.sqrt(others)
+    elif likely and len(squares) > 1:
+        gap = (top - math.sqrt(max(float(squares[-2]), 0.0))) / LIKELY_GAP_CAUTION
     return top, min(residual, residual**2 / gap if gap > residual else np.inf) / top, leading
 
 

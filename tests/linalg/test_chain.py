@@ -295,3 +295,29 @@ def test_the_same_twice_bit_for_bit():
     np.testing.assert_array_equal(one.two, two.two)
     np.testing.assert_array_equal(one.frobenius, two.frobenius)
     assert one.error == two.error
+
+
+def dense_log10_frobenius_of_columns(factors, columns):
+    """log₁₀ of the Frobenius norm of some columns of every product, multiplied by themselves."""
+    return dense_log10_norms(factors, np.eye(len(factors[0]))[:, columns])[1]
+
+
+@pytest.mark.parametrize("size", [60, 300])
+@pytest.mark.parametrize("columns", [slice(0, 20), np.r_[1:6, 30:35]], ids=["slice", "places"])
+def test_the_norm_of_some_columns_is_right_after_the_columns_were_mixed(size, columns, compressions):
+    # of the larger ones a pivoted QR orders the columns, of the smaller ones eigenvectors
+    factors = gaussian(size, 80)
+    norms = chain_norms(along(factors), 80, np.eye(size), part=columns)
+    expected = dense_log10_frobenius_of_columns(factors, columns)
+    assert relative(norms.part, expected).max() <= RELATIVE
+    assert compressions
+
+
+@pytest.mark.parametrize("share", [1e-3, 1e-8, 1e-14, 1e-30, 0.0])
+def test_the_norm_of_columns_far_smaller_than_the_others_keeps_its_digits(share):
+    # two blocks that never meet: the columns of the second are smaller by the share from the start
+    first, second = gaussian(60, 60), gaussian(30, 60, seed=1)
+    factors = [block_diagonal(a, b) for a, b in zip(first, second, strict=True)]
+    factors[0][60:] *= share
+    norms = chain_norms(along(factors), 60, np.eye(90), part=slice(60, 90))
+    assert relative(norms.part, dense_log10_frobenius_of_columns(factors, slice(60, 90))).max() <= RELATIVE

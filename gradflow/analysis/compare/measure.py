@@ -17,6 +17,7 @@ from gradflow.analysis.shared.product_norms import (
     output_log10_shares,
     product_log10_norms,
     retained_log10_norms,
+    scale_to_share,
 )
 from gradflow.analysis.shared.trajectory import Trajectory
 from gradflow.analysis.shared.trajectory_error import TrajectoryRounding
@@ -161,7 +162,12 @@ def _measure_norms(trajectory: Trajectory, question: ComparisonQuestion) -> _Tra
             products = product_log10_norms(trajectory, view, block)
         if "fro" in products:  # with the smallest singular value alone there is no verdict, and so no share
             if block == "state" and trajectory.cell.output_size < sizes["state"]:
-                shares[block] = output_log10_shares(trajectory, view)
+                output = products.get("output")
+                shares[block] = (
+                    scale_to_share(output.log10, trajectory.cell)
+                    if output
+                    else output_log10_shares(trajectory, view)
+                )
             else:
                 shares[block] = products["fro"].log10 - 0.5 * math.log10(sizes[block])
         products = {norm: products[norm] for norm in view.norms}

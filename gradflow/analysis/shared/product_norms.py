@@ -85,6 +85,12 @@ def output_part(cell: Cell, direction: str) -> ProductPart:
     return ProductPart(cell.output, everything)
 
 
+def _find_output_columns(cell: Cell, view: View, block: str) -> Index | None:
+    """Return the columns of the transposed product that hold ∂h/∂s; None if all do, or of another product."""
+    is_proper = block == "state" and view.direction == "backward" and cell.output_size < cell.state_size
+    return cell.output if is_proper else None
+
+
 class ProductNorms(NamedTuple):
     """One norm of the product at every lag, as log₁₀, shape (..., T); nan at lags not asked for."""
 
@@ -94,7 +100,10 @@ class ProductNorms(NamedTuple):
 
 
 def product_log10_norms(trajectory: Trajectory, view: View, block: str) -> dict[str, ProductNorms]:
-    """Return each requested norm, and the Frobenius norm whenever it costs nothing.
+    """Return each requested norm, and others whenever they cost nothing.
+
+    These are the Frobenius norm (``fro``) and, of the whole product backward, the Frobenius norm of ∂h/∂s for
+    the output h (``output``).
 
     −inf means that the product is 0 by its structure. The Frobenius norm is nan where no product is formed.
     The smallest singular value is nan where rounding left no digit of the inverse.
@@ -102,7 +111,10 @@ def product_log10_norms(trajectory: Trajectory, view: View, block: str) -> dict[
     part = part_of(trajectory.cell, block, view.direction)
     found: dict[str, ProductNorms] = {}
     if set(view.norms) - {"min"}:
-        norms = _forward_norms(trajectory, view, part)
+        output = _find_output_columns(trajectory.cell, view, block)
+        norms = _forward_norms(trajectory, view, part, columns=output)
+        if output is not None and norms.part is not None:
+            found["output"] = ProductNorms(norms.part, norms.error, norms.bounds)
         found["2"] = ProductNorms(norms.two, norms.error, norms.bounds)
         found["fro"] = ProductNorms(norms.frobenius, norms.error, norms.bounds)
     if {"min", "cond"} & set(view.norms):
@@ -143,11 +155,17 @@ def _forms_no_product(trajectory: Trajectory, view: View) -> bool:
 
 
 def _forward_norms(
-    trajectory: Trajectory, view: View, part: ProductPart, *, spectral: bool = True
+    trajectory: Trajectory,
+    view: View,
+    part: ProductPart,
+    *,
+    spectral: bool = True,
+    columns: Index | None = None,
 ) -> ChainNorms:
     """Return the norms of the product itself by the method that suits its size.
 
-    Without ``spectral``, only the Frobenius norms are computed.
+    Without ``spectral``, only the Frobenius norms are computed. The Frobenius norm of some of the columns is
+    the ``part`` of the result, unless no product is formed.
     """
     steps = trajectory.steps
     places = view.order(steps)
@@ -164,7 +182,7 @@ def _forward_norms(
         seeds = len(trajectory.states)
         starts = np.broadcast_to(start, (seeds, *start.shape))
         if spectral:
-            return batch_norms(along, steps, starts, rows=part.rows)
+            return batch_norms(along, steps, starts, rows=part.rows, part=columns)
         return batch_norms(
             along, steps, starts, rows=part.rows, wanted=frozenset().__contains__, part=slice(None)
         )
@@ -172,7 +190,9 @@ def _forward_norms(
     if _forms_no_product(trajectory, view):
         return matrix_free_norms(along, back, steps, lags, start, rows=part.rows)
     wanted = frozenset(lags if spectral else ())
-    return chain_norms(along, steps, start, rows=part.rows, wanted=wanted.__contains__, exact=view.exact)
+    return chain_norms(
+        along, steps, start, rows=part.rows, wanted=wanted.__contains__, part=columns, exact=view.exact
+    )
 
 
 def inverse_log10_norms(trajectory: Trajectory, view: View, start: Array) -> tuple[Array, float]:
