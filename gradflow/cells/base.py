@@ -248,7 +248,8 @@ class Cell(ABC):
         """
         *leading, steps, runs, features = inputs.shape
         drive = self.drive(inputs.reshape(*leading, steps * runs, features))
-        drive = drive.reshape(*leading, steps, runs, drive.shape[-1]) * draw_factors(drive.shape[-1])[..., None, :, :]
+        rows = drive.shape[-1]
+        drive = drive.reshape(*leading, steps, runs, rows) * draw_factors(rows)[..., None, :, :]
         factors = draw_factors(self.state_size)
         states = np.empty((*leading, steps + 1, runs, self.state_size), drive.dtype)
         states[..., 0, :, :] = state = initial * factors

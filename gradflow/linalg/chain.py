@@ -27,7 +27,7 @@ MIN_UNSCALED_SIZE, MAX_UNSCALED_SIZE = 2.0**-16, 2.0**16  # a product in between
 # By bytes of a number: the share of a product that may be dropped. Half its square is the error.
 MAX_DROPPED_SHARE = {8: 5e-6, 4: 2e-3}
 MAX_PART_ERROR = {8: 1e-10, 4: 1e-4}  # relative error of the norm of a part of the columns, likewise
-CHAIN_TOLERANCE = {8: 8e-11, 4: 3e-6}  # relative error of a spectral norm, by bytes of a number
+CHAIN_TOLERANCE = {8: 1e-11, 4: 3e-6}  # relative error of a spectral norm, by bytes of a number
 
 
 @dataclass(frozen=True, eq=False)

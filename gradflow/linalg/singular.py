@@ -18,6 +18,9 @@ MAX_GRAM_COLUMNS = 48  # for so few columns the Gram matrix is quicker than any 
 # Weights in the start of a search: of the last three leading vectors, because the second may overtake the
 # first, and of noise, so that the search can reach new directions.
 START_WEIGHTS, START_NOISE = np.array([1.0, 0.3, 0.1]), 0.2
+MAX_PROOF_STEPS = 24  # of a search: with more, a Cholesky factorization is the cheaper proof
+PACE_STEPS = 4  # the last ones, from which that number is estimated
+PROVEN_SHARE = 0.8  # of the largest square, under which the unseen ones should be for a proof
 LIKELY_GAP_CAUTION = 10.0  # by which a gap that is not proved is divided
 MAX_LANCZOS_STEPS = 64  # for one operator, after which the Gram matrix is used instead
 
@@ -35,10 +38,10 @@ class LeadingSingularValue:
     Golub–Kahan–Lanczos with full reorthogonalisation (Golub & Kahan 1965; Golub & Van Loan 2013, section
     10.4), started from the last leading singular vectors and a little noise. It stops when the residual ρ of
     the singular pair is small: the error is at most ρ²/gap if the largest singular value is alone (Parlett
-    1998, section 11.7). The Frobenius norm may show that no other singular value can be as large, and how far
-    below they are. Otherwise the gap to the second value of the search is taken, and a Cholesky factorization
-    of τ² − AᵀA proves the value: it exists if no singular value is above τ. If there is none, or after
-    `MAX_LANCZOS_STEPS` steps, the result is computed from the eigenvalues of the Gram matrix.
+    1998, section 11.7). Two proofs show that it is. The Frobenius norm, less what the search has seen, may
+    leave too little for another one as large (`_find_unseen_room`). Or there is a Cholesky factorization of
+    τ² − AᵀA, which exists if no singular value is above τ. If there is none, or after `MAX_LANCZOS_STEPS`
+    steps, the result is computed from the eigenvalues of the Gram matrix.
 
     Parameters
     ----------
@@ -58,7 +61,8 @@ class LeadingSingularValue:
         self.generator, self.tolerance = generator, tolerance
         self.rights: Array | None = None  # the last leading singular vectors, as rows
         self.lefts: Array | None = None
-        self.steps = 0
+        self.due = 1  # steps of the next search after which it is first judged
+        self.start_share = 0.0  # of the noise in the start of the last search
 
     def turn(self, matrix: Array) -> None:
         """Turn the last singular vectors to a new basis of columns; ``matrix`` is the last one in it."""
@@ -73,17 +77,21 @@ class LeadingSingularValue:
         rounding = min(matrix.shape) * EPS_BY_BYTES[matrix.dtype.itemsize]
         if min(matrix.shape) <= MAX_GRAM_COLUMNS:
             return SingularValueEstimate(gram_norm(matrix), rounding)
-        shape, dtype = matrix.shape, matrix.dtype
-        estimate = self.of_operator(
-            matrix.__matmul__, matrix.T.__matmul__, shape, dtype, MAX_LANCZOS_STEPS, frobenius, likely=True
+        found = self._search(
+            matrix.__matmul__,
+            matrix.T.__matmul__,
+            matrix.shape,
+            matrix.dtype,
+            MAX_LANCZOS_STEPS,
+            lambda bidiagonal, beta: _judge_with_norm(bidiagonal, beta, frobenius, rounding),
         )
-        if estimate.error <= self.tolerance and _is_alone(estimate.value, estimate.error, frobenius):
-            return estimate
+        if found.error <= self.tolerance and found.is_settled:
+            return SingularValueEstimate(found.value, found.error + rounding)
         gram = smaller_gram(matrix)
-        if estimate.error <= self.tolerance:
+        if found.error <= self.tolerance:
             error = self.tolerance + rounding
-            if _is_upper_bound(gram, estimate.value * (1.0 + error)):
-                return SingularValueEstimate(estimate.value, error + rounding)
+            if _is_upper_bound(gram, found.value * (1.0 + error)):
+                return SingularValueEstimate(found.value, error + rounding)
         return SingularValueEstimate(_root_of_largest(gram), rounding)
 
     def of_operator(
@@ -93,50 +101,71 @@ class LeadingSingularValue:
         shape: tuple[int, ...],
         dtype: np.dtype[Any],
         most: int = MAX_LANCZOS_STEPS,
-        frobenius: float = np.inf,
         chance: float | None = None,
-        *,
-        likely: bool = False,
     ) -> SingularValueEstimate:
         """Return the largest singular value of an operator that is given by A v and Aᵀ u alone.
 
-        Its error may exceed the tolerance. It bounds the distance to some singular value, unless
-        ``frobenius`` proves more. With ``likely``, and without such a proof, it is what the error would be if
-        the search had seen the second singular value. With ``chance`` it also bounds the distance to the largest one, except with
-        that probability (`LanczosTridiagonals.bound_hidden`).
+        Its error may exceed the tolerance. It bounds the distance to some singular value. With ``chance`` it
+        also bounds the distance to the largest one, except with that probability
+        (`LanczosTridiagonals.bound_hidden`).
         """
+        eps = EPS_BY_BYTES[dtype.itemsize]
+
+        def judge(bidiagonal: Array, beta: float) -> _RitzPair:
+            found = _judge_bidiagonal(bidiagonal, beta)
+            if chance is None or found.error > self.tolerance:
+                return found
+            hidden = _bound_hidden(bidiagonal, beta, found.value, chance * self.start_share, eps)
+            return found._replace(error=found.error + hidden + len(bidiagonal) * eps)
+
+        found = self._search(matvec, rmatvec, shape, dtype, most, judge)
+        return SingularValueEstimate(found.value, found.error)
+
+    def _search(
+        self,
+        matvec: Product,
+        rmatvec: Product,
+        shape: tuple[int, ...],
+        dtype: np.dtype[Any],
+        most: int,
+        judge: "Callable[[Array, float], _RitzPair]",
+    ) -> "_RitzPair":
+        """Return the largest Ritz value once its error is within the tolerance, or after ``most`` steps."""
         rows, columns = shape
         most = min(most, rows, columns)
         right, left = np.empty((most + 1, columns), dtype), np.empty((most, rows), dtype)
         bidiagonal = np.zeros((most, most))
-        right[0], least = self._draw_start(columns, dtype)
-        value, error, ritz = 0.0, np.inf, np.ones((1, 1))
-        due, taken = max(1, self.steps - 2), 0
+        right[0], self.start_share = self._draw_start(columns, dtype)
+        found = _RitzPair(0.0, np.inf, np.ones((1, 1)))
+        due = self.due
         for k in range(most):
             left[k], alpha = _orthogonalize(matvec(right[k]), left[:k])
             right[k + 1], beta = _orthogonalize(rmatvec(left[k]), right[: k + 1])
-            taken += bool(right[k].any())
             bidiagonal[k, k] = alpha
-            # A check costs as much as several steps, so it is rare. The first is when the last search ended.
-            if k >= due or k + 1 == most or beta <= self.tolerance * alpha:
-                known = bidiagonal[: k + 1, : k + 1]
-                value, error, ritz = _judge_bidiagonal(known, beta, frobenius, likely=likely)
-                if chance is not None and error <= self.tolerance:
-                    rounding = EPS_BY_BYTES[dtype.itemsize]
-                    error += _bound_hidden(known, beta, value, taken, chance * least, rounding)
-                    error += (k + 1) * rounding
-                if error <= self.tolerance:
+            # A check costs as much as several steps, so it is rare.
+            if k + 1 >= due or k + 1 == most or beta <= self.tolerance * alpha:
+                found = judge(bidiagonal[: k + 1, : k + 1], beta)
+                if found.error > self.tolerance:
+                    due = k + 2 + k // 6
+                elif found.is_settled or found.proof_steps > MAX_PROOF_STEPS:
                     break
-                due = k + 1 + k // 6
+                else:
+                    due = max(found.proof_steps, k + 2)
             if k + 1 < most:
                 bidiagonal[k, k + 1] = beta
-        count = ritz.shape[1]
-        self.rights = (ritz @ right[:count]).astype(dtype)
-        self.lefts = (ritz @ bidiagonal[:count, :count].T @ left[:count]).astype(dtype)
-        self.steps = count
+        count = found.leading.shape[1]
+        self.rights = (found.leading @ right[:count]).astype(dtype)
+        self.lefts = (found.leading @ bidiagonal[:count, :count].T @ left[:count]).astype(dtype)
+        self.due = self._predict_steps(found, count)
         # The image of the vector itself must agree: a bidiagonal form is no better than its bases.
-        apart = abs(_length(matvec(self.rights[0])) - value)
-        return SingularValueEstimate(value, max(error, apart / value if value else 0.0))
+        apart = abs(_length(matvec(self.rights[0])) - found.value)
+        return found._replace(error=max(found.error, apart / found.value if found.value else 0.0))
+
+    def _predict_steps(self, found: "_RitzPair", steps: int) -> int:
+        """Return how many steps a search like the last needs, if each step divides the error alike."""
+        fall = math.log(max(found.error, 1e-300)) / steps
+        needed = math.ceil(math.log(self.tolerance) / fall) if fall < 0 else steps
+        return max(min(needed, steps), found.proof_steps if found.is_settled else 0, 2)
 
     def _draw_start(self, columns: int, dtype: np.dtype[Any]) -> tuple[Array, float]:
         """Return a unit vector and s: its part along a direction is below p·s with a probability below p."""
@@ -152,41 +181,87 @@ class LeadingSingularValue:
         return np.asarray(start / length, dtype), share / length
 
 
-def _judge_bidiagonal(
-    bidiagonal: Array, beta: float, frobenius: float, *, likely: bool
-) -> tuple[float, float, Array]:
-    """Return the largest Ritz value, its relative error, and the leading vectors' coordinates as rows."""
+class _RitzPair(NamedTuple):
+    """The largest Ritz value, its relative error, and the leading vectors' coordinates as rows.
+
+    ``is_settled`` tells whether the error needs no further proof. ``proof_steps`` are the steps after which
+    the search proves it, estimated if they are not taken yet.
+    """
+
+    value: float
+    error: float
+    leading: Array
+    is_settled: bool = True
+    proof_steps: int = 0
+
+
+def _judge_bidiagonal(bidiagonal: Array, beta: float) -> _RitzPair:
+    """Return the largest Ritz value; the error is the distance to some singular value."""
     squares, vectors = np.linalg.eigh(bidiagonal.T @ bidiagonal)
+    top = math.sqrt(max(float(squares[-1]), 0.0))
     leading = vectors[:, : -1 - len(START_WEIGHTS) : -1].T
-    top = float(np.sqrt(max(squares[-1], 0.0)))
     if not top:
-        return 0.0, 0.0, leading
-    residual = beta * abs(float(bidiagonal[-1, -1] * vectors[-1, -1])) / top
-    others = max(frobenius**2 - top**2, 0.0)  # a bound of the square of every other singular value
-    gap = 0.0
-    if others < top**2:
-        gap = top - math.sqrt(others)
-    elif likely and len(squares) > 1:
-        gap = (top - math.sqrt(max(float(squares[-2]), 0.0))) / LIKELY_GAP_CAUTION
-    return top, min(residual, residual**2 / gap if gap > residual else np.inf) / top, leading
+        return _RitzPair(0.0, 0.0, leading)
+    return _RitzPair(top, beta * abs(float(bidiagonal[-1, -1] * vectors[-1, -1])) / top**2, leading)
 
 
-def _bound_hidden(
-    bidiagonal: Array, beta: float, value: float, taken: int, part: float, rounding: float
-) -> float:
+def _judge_with_norm(bidiagonal: Array, beta: float, frobenius: float, rounding: float) -> _RitzPair:
+    """Return the largest Ritz value of a matrix whose Frobenius norm is known, or inf.
+
+    The error is ρ²/gap. It is settled if the norm proves the gap. Otherwise the gap is that to the second
+    Ritz value, divided by `LIKELY_GAP_CAUTION`.
+    """
+    squares, vectors = np.linalg.eigh(bidiagonal.T @ bidiagonal)
+    square = max(float(squares[-1]), 0.0)
+    leading = vectors[:, : -1 - len(START_WEIGHTS) : -1].T
+    if not square:
+        return _RitzPair(0.0, 0.0, leading)
+    # ‖AᵀA y − θ² y‖ for every Ritz pair
+    couplings = beta * np.abs(bidiagonal[-1, -1] * vectors[-1])
+    seen = np.cumsum(np.sum(bidiagonal**2, axis=0))  # ‖A V‖_F² for the first columns of V
+    total = frobenius**2 * (1.0 + 4 * rounding)
+    unseen = total - float(seen[-1])
+    room = _find_unseen_room(squares, couplings, unseen)
+    coupling = float(couplings[-1])
+    linear = coupling / square
+    if room > 0:
+        error = min(linear, coupling**2 / (2 * square * room))
+        steps = (
+            1 + int(np.argmax(total - seen < PROVEN_SHARE * square)) if unseen < PROVEN_SHARE * square else 0
+        )
+        return _RitzPair(math.sqrt(square), error, leading, proof_steps=steps or len(seen))
+    second = float(squares[-2]) if len(squares) > 1 else square
+    gap = (square - second) / LIKELY_GAP_CAUTION
+    likely = coupling**2 / (2 * square * gap) if gap > coupling else np.inf
+    pace = float(np.mean(np.diff(seen[-1 - PACE_STEPS :], prepend=0.0)[-PACE_STEPS:]))
+    missing = (unseen - PROVEN_SHARE * square) / pace if pace else np.inf
+    steps = len(seen) + math.ceil(min(max(missing, 1.0), float(MAX_LANCZOS_STEPS)))
+    return _RitzPair(math.sqrt(square), min(linear, likely), leading, is_settled=False, proof_steps=steps)
+
+
+def _find_unseen_room(squares: Array, couplings: Array, unseen: float) -> float:
+    """Return how far θ² must stay over what the search has not seen for θ to be the largest; negative if not.
+
+    In the basis of the Ritz vectors and the rest of the space, AᵀA is [[Θ², C], [Cᵀ, R]], where C has the
+    couplings and ‖R‖ ≤ ‖A‖_F² − Σ θ_i², the unseen. λ − AᵀA is positive definite if λ − unseen >
+    Σ c_i²/(λ − θ_i²) (the Schur complement). With the room r = θ² − unseen − Σ c_i²/(θ² − θ_i²) over the
+    other pairs, that holds for λ > θ² + c²/r. So the excess of the largest singular value is at most c²/2rθ.
+    """
+    below = squares[-1] - squares[:-1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        parts = np.where(couplings[:-1] > 0, couplings[:-1] ** 2 / below, 0.0)
+    return float(squares[-1] - unseen - np.sum(parts))
+
+
+def _bound_hidden(bidiagonal: Array, beta: float, value: float, part: float, rounding: float) -> float:
     """Return a bound of the relative excess of the largest singular value over the largest Ritz value."""
     size = max(float(np.abs(bidiagonal).max()), beta) or 1.0
     alphas, betas = np.diag(bidiagonal) / size, np.append(np.diag(bidiagonal, 1), beta) / size
     squares = LanczosTridiagonals.from_bidiagonals(alphas[:, None], betas[:, None])
     largest = np.array([(value / size) ** 2])
+    taken = np.count_nonzero(np.append(1.0, betas[:-1] * alphas[:-1]))
     hidden = squares.bound_hidden(largest, np.array([taken]), np.array([part]), rounding)
     return float(np.expm1(np.log1p(hidden[0]) / 2))
-
-
-def _is_alone(value: float, error: float, frobenius: float) -> bool:
-    """Return whether no singular value but the one within ``error`` of ``value`` can be as large."""
-    least = value * (1.0 - error)
-    return frobenius**2 - least**2 < least**2
 
 
 def _is_upper_bound(gram: Array, value: float) -> bool:

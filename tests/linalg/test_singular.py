@@ -185,3 +185,34 @@ def test_errors_of_many_operators_end_where_the_iteration_does():
     )  # fmt: skip
     np.testing.assert_allclose(leading.values, [np.linalg.norm(low, 2), 0.0, 3.0], rtol=1e-12)
     assert (leading.errors < 1e-7).all()
+
+
+@pytest.mark.parametrize("size", [60, 120, 250])
+@pytest.mark.parametrize("closeness", [1e-3, 1e-6, 1e-9])
+@pytest.mark.parametrize("rest", [0.02, 0.1, 0.3])
+def test_a_frobenius_norm_proves_no_value_that_the_search_has_not_seen(size, closeness, rest):
+    # the leading vector of the last search is that of the second value now, and the rest is small
+    others = rest * np.linspace(0.1, 1, size - 3)
+    for seed in range(3):
+        leading = searcher(seed)
+        for values in (
+            np.r_[1.0, 1 - 30 * closeness, 0.7, others],
+            np.r_[1.0, 1 + closeness, 0.7, others],
+            np.r_[0.5, 0.5, 1.0, others],
+        ):
+            assert_right(leading.of(np.diag(values), np.linalg.norm(values)), values.max())
+
+
+def test_the_room_that_is_not_seen_bounds_the_largest_value():
+    # λ_max of [[Θ², c], [cᵀ, R]] with ‖R‖ = unseen, against the bound θ² + c²/room
+    generator = np.random.default_rng(0)
+    for _ in range(200):
+        squares = np.sort(generator.uniform(0.0, 1.0, 5)) ** 2
+        couplings = generator.uniform(0.0, 0.2, 5)
+        unseen = float(generator.uniform(0.0, squares[-1]))
+        room = singular._find_unseen_room(squares, couplings, unseen)
+        if room > 0:
+            whole = np.diag(np.r_[squares, unseen])
+            whole[:5, 5] = whole[5, :5] = couplings
+            bound = squares[-1] + couplings[-1] ** 2 / room
+            assert np.linalg.eigvalsh(whole)[-1] <= bound * (1 + 1e-14)
