@@ -14,7 +14,7 @@ from gradflow.linalg.compression import Compressible, Sizes
 from gradflow.linalg.norms import frobenius_norm
 from gradflow.linalg.products import Action
 from gradflow.linalg.rounding import NO_DIGIT_ERROR, SUSPICIOUS_ERROR
-from gradflow.linalg.scaled import log10_of
+from gradflow.linalg.scaled import log10_of, number
 from gradflow.linalg.singular import LeadingSingularValue, SingularValueEstimate
 from gradflow.linalg.structure import StructuralPattern
 
@@ -37,7 +37,8 @@ class ChainNorms:
     ``two`` is nan at lags that are not wanted. The Frobenius norm bounds it there, and costs nothing.
     ``error`` bounds the relative error of all norms, rounding included, except where ``bounds`` is true.
     There rounding or underflow has left no digit, and both numbers are upper bounds.
-    ``part`` is the Frobenius norm of the columns that were named, or None if there are none.
+    ``part`` is the Frobenius norm of the columns that were named, at the lag that was named and perhaps at
+    others, and else nan. It is None if no columns were named.
     """
 
     two: Array
@@ -55,6 +56,7 @@ def chain_norms(
     rows: slice | Array = slice(None),
     wanted: Callable[[int], bool] = lambda lag: True,  # noqa: ARG005
     part: slice | Array | None = None,
+    part_lag: int | None = None,
     exact: bool = False,
     generator: np.random.Generator | None = None,
 ) -> ChainNorms:
@@ -77,8 +79,8 @@ def chain_norms(
     wanted : callable
         Whether the spectral norm at a lag (from 1) is requested. The spectral norm at other lags is nan.
     part : slice or index array, optional
-        Columns whose Frobenius norm is requested at every lag. If shortcuts or rounding could have left few
-        digits of it, these columns are multiplied again by themselves.
+        Columns whose Frobenius norm is requested at ``part_lag``, by default the last one. If shortcuts or
+        rounding could have left few digits of it, these columns are multiplied again by themselves.
     exact : bool
         Take no shortcut: drop nothing, and compute every norm from all singular values.
     generator : numpy.random.Generator, optional
@@ -97,6 +99,7 @@ def chain_norms(
     """
     generator = generator or np.random.default_rng(0)
     chain = _Chain(act, steps, start, rows, wanted, part, exact, generator)
+    chain.part_lag = steps if part_lag is None else part_lag
     norms = chain.measure_norms()
     if part is None or chain.part_is_known:
         return norms
@@ -122,13 +125,13 @@ class _Chain:
     ) -> None:
         self.act, self.steps, self.rows, self.wanted = act, steps, rows, wanted
         self.exact, self.generator, self.start = exact, generator, start
-        self.part_is_known = part is not None
+        self.part_is_known, self.part_lag = False, steps
         self.product = Compressible.of(start, generator, part)
         self.structure = StructuralPattern(act, start)
         # Mantissas and powers of two at each lag: at the end, one call takes all logarithms.
         self.two = np.array([0.0 if wanted(lag + 1) else np.nan for lag in range(steps)])
-        self.frobenius, self.part = np.zeros(steps), np.zeros(steps)
-        self.exponents, self.part_exponents = np.zeros(steps, np.int64), np.zeros(steps, np.int64)
+        self.frobenius, self.exponents = np.zeros(steps), np.zeros(steps, np.int64)
+        self.part: Array | None = None if part is None else np.full(steps, np.nan)
         self.bounds = np.zeros(steps, bool)
         self.error = 0.0
         self.allowed = MAX_DROPPED_SHARE[start.dtype.itemsize]
@@ -157,12 +160,11 @@ class _Chain:
                 sizes.seen == sizes.dropped == 0.0 and self.structure.is_zero(lag + 1, self.rows)
             ):
                 self._measure_columnwise(lag)
-                self.part_is_known = False
                 break
             if sizes.dropped <= self.allowed * sizes.seen:
                 self._measure(lag, sizes)
-                if self.part_is_known:
-                    self._measure_part(lag, sizes)
+                if self.part is not None and lag + 1 == self.part_lag:
+                    self.part[lag] = self._measure_part(sizes)
                 lag += 1
                 if not MIN_UNSCALED_SIZE < sizes.whole < MAX_UNSCALED_SIZE:
                     self.product.rescale(sizes.whole)
@@ -172,17 +174,15 @@ class _Chain:
             lag, self.product = full[0], full[1].copy()
             self.leading.rights = None
         two, frobenius = log10_of(self.two, self.exponents), log10_of(self.frobenius, self.exponents)
-        part = log10_of(self.part, self.part_exponents) if self.part_is_known else None
-        return ChainNorms(two, frobenius, self.error, self.bounds, part)
+        return ChainNorms(two, frobenius, self.error, self.bounds, self.part)
 
-    def _measure_part(self, lag: int, sizes: Sizes) -> None:
-        """Store the norm of the part, unless dropped columns or rounding could be seen in it."""
-        size = self.product.measure_part(self.rows)
-        allowed = MAX_PART_ERROR[self.start.dtype.itemsize]
+    def _measure_part(self, sizes: Sizes) -> float:
+        """Return log₁₀ of the norm of the part; it is known if dropped columns and rounding hide no digit."""
+        size, allowed = self.product.measure_part(self.rows), MAX_PART_ERROR[self.start.dtype.itemsize]
         self.part_is_known = (
             size > 0 and sizes.dropped <= allowed * size and sizes.rounding <= self.suspicious * size
         )
-        self.part[lag], self.part_exponents[lag] = size, self.product.exponent
+        return number(size, self.product.exponent).log10()
 
     def _compress(self, lag: int) -> int:
         """Compress the product if that saves enough columns, and return the lag at which to try again."""

@@ -101,3 +101,20 @@ def test_the_share_of_a_block_that_is_not_square_is_that_of_its_rows():
     # of a block with P rows: ‖∂h/∂c‖_F / √P
     norm = found.flow.log10_norm[-1]
     assert found.cells.log10_share[0] == pytest.approx(norm - 0.5 * np.log10(3), abs=1e-12)
+
+
+@pytest.mark.parametrize("hidden", [5, 30])
+def test_where_a_draw_overflows_the_shares_of_the_others_are_those_at_the_lag_that_all_reach(hidden):
+    # a linear layer whose second sequence of inputs is large enough to overflow early
+    inputs = np.random.default_rng(0).standard_normal((3, STEPS, 2))
+    inputs[1] *= 1e290
+    weights = 10.0 * np.random.default_rng(1).standard_normal((hidden, hidden))
+    model = gradflow.from_state_dict(
+        {"weight_ih_l0": np.ones((hidden, 2)), "weight_hh_l0": weights}, assume={"activation": "identity"}
+    )
+    found = gradflow.compare(model.networks[0], input=inputs, seeds=3)
+    last = max(found.flow.lag)
+    assert last == found.cells.blow_up_step[0] - 1 < STEPS
+    share = math.log10(np.linalg.norm(np.linalg.matrix_power(weights, last)) / math.sqrt(hidden))
+    # one of three overflows: the median is the share of the others, as the Jacobian is the same for all
+    assert found.cells.log10_share == pytest.approx([share], abs=1e-8)

@@ -215,16 +215,30 @@ def _measure_cells(
     counter: ProgressCounter,
 ) -> dict[str, list[DrawMeasurement]]:
     """Return the measurements of each cell, one for each draw."""
-    batches = [
-        DrawBatch(spec, numbers)
+    batches = {
+        spec.text: [
+            DrawBatch(spec, numbers) for numbers in draws.split_batches(spec, question.max_batched_state)
+        ]
         for spec in specs
-        for numbers in draws.split_batches(spec, question.max_batched_state)
-    ]
-    counter.begin(len(batches))
-    batch_results = run_tasks(partial(measure_batch, draws, question), batches, executor, counter)
+    }
+    every = [batch for batches_of_cell in batches.values() for batch in batches_of_cell]
+    counter.begin(len(every))
+    batch_results = run_tasks(partial(measure_batch, draws, question), every, executor, counter)
     measurements_by_cell: dict[str, list[DrawMeasurement]] = {spec.text: [] for spec in specs}
-    for batch, measurements in zip(batches, batch_results, strict=True):
+    for batch, measurements in zip(every, batch_results, strict=True):
         measurements_by_cell[batch.spec.text] += measurements
+    for cell, measured in measurements_by_cell.items():
+        reached = sorted({draw.steps for draw in measured})
+        if len(reached) > 1 and reached[0]:
+            # A share is measured at the last lag alone, and here draws that overflow reach fewer lags.
+            view = question.view
+            common = view._replace(lags=tuple(lag for lag in view.lags if lag <= reached[0]))
+            task = partial(measure_batch, draws, question._replace(view=common))
+            again = run_tasks(task, batches[cell], executor, ProgressCounter(None))
+            shares = [draw.log10_shares for part in again for draw in part]
+            measurements_by_cell[cell] = [
+                draw._replace(log10_shares=own) for draw, own in zip(measured, shares, strict=True)
+            ]
     return measurements_by_cell
 
 

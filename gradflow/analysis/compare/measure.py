@@ -84,7 +84,7 @@ class DrawMeasurement(NamedTuple):
 
     steps: int  # the number of lags, T
     log10_norms: dict[Series, Array]
-    log10_shares: dict[str, Array]  # of each block by lag; nan if no product is formed
+    log10_shares: dict[str, Array]  # of each block at the last lag; nan at others and if no product is formed
     log10_bounds: dict[Series, Array]
     errors: dict[Series, float]  # bounds of the relative error by shortcuts, inverses and rounding
     upper_bounds: dict[

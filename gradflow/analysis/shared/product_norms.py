@@ -103,7 +103,7 @@ def product_log10_norms(trajectory: Trajectory, view: View, block: str) -> dict[
     """Return each requested norm, and others whenever they cost nothing.
 
     These are the Frobenius norm (``fro``) and, of the whole product backward, the Frobenius norm of ∂h/∂s for
-    the output h (``output``).
+    the output h at the last lag (``output``), and nan at some others.
 
     −inf means that the product is 0 by its structure. The Frobenius norm is nan where no product is formed.
     The smallest singular value is nan where rounding left no digit of the inverse.
@@ -164,8 +164,8 @@ def _forward_norms(
 ) -> ChainNorms:
     """Return the norms of the product itself by the method that suits its size.
 
-    Without ``spectral``, only the Frobenius norms are computed. The Frobenius norm of some of the columns is
-    the ``part`` of the result, unless no product is formed.
+    Without ``spectral``, only the Frobenius norms are computed. The Frobenius norm of some of the columns at
+    the last lag is the ``part`` of the result, unless no product is formed.
     """
     steps = trajectory.steps
     places = view.order(steps)
@@ -191,7 +191,14 @@ def _forward_norms(
         return matrix_free_norms(along, back, steps, lags, start, rows=part.rows)
     wanted = frozenset(lags if spectral else ())
     return chain_norms(
-        along, steps, start, rows=part.rows, wanted=wanted.__contains__, part=columns, exact=view.exact
+        along,
+        steps,
+        start,
+        rows=part.rows,
+        wanted=wanted.__contains__,
+        part=columns,
+        part_lag=lags[-1] if lags else None,
+        exact=view.exact,
     )
 
 
