@@ -30,7 +30,7 @@ DROPPED_CAUTION = 40.0
 CUT_SHARE = 3e-3  # of the allowed share, so that the dropped columns have room to grow
 # By bytes of a number: the share below which columns are dropped if a part of the columns is measured too.
 # Its norm changes by what was dropped itself, not by the square, because dropped and kept columns are mixed.
-PART_CUT_SHARE = {8: 1e-12, 4: 1e-6}
+PART_CUT_SHARE = {8: 1e-13, 4: 1e-6}
 # Up to this many rows or columns, eigenvectors are as cheap as a pivoted QR, and leave fewer columns.
 MAX_EIGENVECTOR_SIZE = 256
 MAX_KEPT_SHARE = 0.9  # of the columns: dropping fewer of them is not worth it
