@@ -22,6 +22,9 @@ from gradflow.cli.options import (
     integer,
     option,
 )
+from gradflow.cli.workers import ProcessWorkers
+
+TRIAL_SECONDS = 0.3  # a few times what the start of a process takes
 
 
 @emits("gradflow.analysis.compare.record:Flow", lists_cells=True)
@@ -110,5 +113,5 @@ def compare(
         *cells, hidden=hidden, steps=steps, seed=seed, seeds=seeds, features=features,
         assume=assumptions(assume), input=input, key=key, input_format=input_format, input_scale=input_scale,
         norm=norm, block=block, view=view, lags=lags, pair_map=pair_map, paths=paths, gate_steps=gate_steps,
-        exact=exact, dtype=dtype, progress=progress,
+        exact=exact, dtype=dtype, progress=progress, executor=ProcessWorkers(TRIAL_SECONDS),
     )  # fmt: skip

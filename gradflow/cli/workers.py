@@ -18,13 +18,25 @@ class ProcessWorkers:
 
     The processes begin when there is work for at least two of them, and end with it. A single piece of work
     runs in the calling process, where it needs no start of another.
+
+    Parameters
+    ----------
+    trial_seconds : float
+        The time that the first pieces run in the calling process, before others start for the rest. Little
+        work needs no others.
     """
+
+    def __init__(self, trial_seconds: float = 0.0) -> None:
+        self.trial_seconds = trial_seconds
 
     def map(
         self, function: Callable[[TaskInput], TaskResult], pieces: Iterable[TaskInput], /
     ) -> Iterator[TaskResult]:
         """Yield the results of a function in the order of its pieces; all of them must be picklable."""
         work = list(pieces)
+        end = time.monotonic() + self.trial_seconds
+        while len(work) > 1 and time.monotonic() < end:
+            yield function(work.pop(0))
         workers = min(len(work), os.cpu_count() or 1)
         if workers < 2:
             yield from map(function, work)

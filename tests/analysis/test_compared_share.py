@@ -32,7 +32,7 @@ def dense_shares(cell, inputs, view):
     return logs
 
 
-@pytest.mark.parametrize("hidden", [5, 30])
+@pytest.mark.parametrize("hidden", [5, 70])
 @pytest.mark.parametrize("gates", [1, 3, 4])
 def test_compare_inspect_and_the_dense_product_agree(gates, hidden):
     model = checkpoint(gates, hidden)
@@ -103,7 +103,7 @@ def test_the_share_of_a_block_that_is_not_square_is_that_of_its_rows():
     assert found.cells.log10_share[0] == pytest.approx(norm - 0.5 * np.log10(3), abs=1e-12)
 
 
-@pytest.mark.parametrize("hidden", [5, 30])
+@pytest.mark.parametrize("hidden", [5, 70])
 def test_where_a_draw_overflows_the_shares_of_the_others_are_those_at_the_lag_that_all_reach(hidden):
     # a linear layer whose second sequence of inputs is large enough to overflow early
     inputs = np.random.default_rng(0).standard_normal((3, STEPS, 2))

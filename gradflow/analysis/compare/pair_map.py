@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from gradflow.analysis.shared.product_norms import MAX_BATCHED_STATE, part_of
+from gradflow.analysis.shared.product_norms import part_of
 from gradflow.analysis.shared.quantiles import median
 from gradflow.analysis.shared.trajectory import Trajectory
 from gradflow.cells.base import Array
@@ -18,6 +18,8 @@ from gradflow.linalg.scaled import log10_of
 from gradflow.linalg.singular import gram_values
 from gradflow.record import column
 from gradflow.table import Table
+
+MAX_STACKED_STATE = 24  # state sizes up to which the products of all pairs are extended together
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -39,7 +41,7 @@ class PairNorms(NamedTuple):
 
 def measure_pairs(trajectory: Trajectory, block: str, norm: str, *, exact: bool) -> PairNorms:
     """Return the norm of ∂s_t/∂s_k for every pair of steps along the trajectory of one draw."""
-    if trajectory.cell.state_size <= MAX_BATCHED_STATE and not exact:
+    if trajectory.cell.state_size <= MAX_STACKED_STATE and not exact:
         return _measure_together(trajectory, block, norm)
     return _measure_chains(trajectory, block, norm, exact=exact)
 

@@ -26,7 +26,7 @@ from gradflow.linalg.rounding import EPS_BY_BYTES
 from gradflow.linalg.scaled import log10_of
 from gradflow.linalg.singular import gram_values
 
-MAX_BATCHED_STATE = 24  # state sizes up to which many seeds are measured as one batch
+MAX_BATCHED_STATE = 64  # state sizes up to which many seeds are measured as one batch
 MAX_GRAM_STATE = 64  # state sizes up to which the norm of a single Jacobian is cheapest from its Gram matrix
 STEP_TOLERANCE = 1e-7  # relative residual at which the norm of a single large Jacobian is taken
 JOINT_STEPS = 256  # single steps whose norms are searched for together
