@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test check format docs bench oracles clean
+.PHONY: demo test check format docs bench bench-quick oracles clean
 .DELETE_ON_ERROR:
 
 demo: .venv/core
@@ -34,6 +34,10 @@ bench: .venv/bench
 	$(BIN)/python benchmarks/lyapunov.py
 	$(BIN)/python benchmarks/bptt.py
 	$(BIN)/python benchmarks/large_file.py
+
+# Ratios of a few public functions and commands beside those of the baseline, in two minutes.
+bench-quick: .venv/core
+	$(BIN)/python benchmarks/quick.py
 
 # Reference values by real frameworks, for tests that do without them.
 oracles: .venv/oracles

@@ -16,10 +16,10 @@ from flow import Case, Contender, Outcome, error, run_once
 import gradflow
 
 CASES = (
-    Case("lstm", 128, 500, {"autograd": 20}, {}),
-    Case("rnn", 128, 500, {}, {}),
-    Case("gru", 128, 500, {}, {}),
-    Case("lstm", 32, 200, {}, {}),
+    Case("lstm", 128, 500, {"autograd": 25}),
+    Case("rnn", 128, 500),
+    Case("gru", 128, 500),
+    Case("lstm", 32, 200),
 )
 CONTENDERS = {
     "gradflow": Contender("credit.py"),

@@ -14,7 +14,10 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 FEATURES = 32
-GATES = {"rnn": 1, "rnn-orthogonal": 1, "lstm": 4, "gru": 3}
+GATES = {"rnn": 1, "lstm": 4, "gru": 3}
+# A cell, and after a dash what is special about its weights: those of torch else.
+VARIANTS = ("rnn", "rnn-orthogonal", "rnn-ginibre", "lstm", "lstm-forget", "gru")
+GINIBRE_GAIN = 1.2
 
 WARM_UP_STEPS = 10
 LONG = 15.0  # seconds: a first run this long is not repeated, its cold start being lost in it
@@ -46,14 +49,19 @@ class Problem(NamedTuple):
 Run = Callable[[], Array]
 
 
-def make_weights(cell: str, size: int) -> Weights:
-    """Return torch's default weights U(±1/√n), for rnn-orthogonal with Haar's W."""
+def make_weights(variant: str, size: int) -> Weights:
+    """Return torch's default weights U(±1/√n), or with another W or a forget bias of 1."""
     generator = np.random.default_rng(1)
+    cell = variant.partition("-")[0]
     rows, bound = GATES[cell] * size, size**-0.5
     weight_ih, weight_hh, bias_ih, bias_hh = (
         generator.uniform(-bound, bound, shape) for shape in ((rows, FEATURES), (rows, size), rows, rows)
     )
-    if cell == "rnn-orthogonal":
+    if variant == "rnn-ginibre":
+        weight_hh = GINIBRE_GAIN / np.sqrt(size) * generator.standard_normal((size, size))
+    if variant == "lstm-forget":
+        bias_ih[size : 2 * size] += 1.0
+    if variant == "rnn-orthogonal":
         Q, R = np.linalg.qr(generator.standard_normal((size, size)))
         weight_hh = Q * np.sign(np.diag(R))  # without the signs Q is not Haar's
     bias_hn = np.zeros(size)
@@ -95,14 +103,14 @@ def main(prepare: Callable[[Problem], Run], variants: Sequence[str] = ()) -> Non
     ``prepare`` does what is not counted: it converts the weights and compiles.
     """
     parser = argparse.ArgumentParser()
-    parser.add_argument("cell", choices=GATES)
+    parser.add_argument("cell", choices=VARIANTS)
     parser.add_argument("size", type=int)
     parser.add_argument("steps", type=int)
     if variants:
         parser.add_argument("variant", choices=variants)
     given = parser.parse_args()
     problem = Problem(
-        given.cell,
+        given.cell.partition("-")[0],
         make_weights(given.cell, given.size),
         make_inputs(given.steps),
         given.variant if variants else "",

@@ -52,7 +52,7 @@ def gru_step(weights: Weights, h: Array, drive: Array) -> tuple[Array, Array]:
     return (1 - z) * n + z * h, J
 
 
-STEPS: dict[str, Step] = {"rnn": rnn_step, "rnn-orthogonal": rnn_step, "lstm": lstm_step, "gru": gru_step}
+STEPS: dict[str, Step] = {"rnn": rnn_step, "lstm": lstm_step, "gru": gru_step}
 
 
 def log10_norms(problem: Problem) -> Array:

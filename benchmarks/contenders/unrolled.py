@@ -9,7 +9,6 @@ from common import Array, Problem, Run, Weights, main
 
 KINDS = {
     "rnn": torch.nn.RNNCell,
-    "rnn-orthogonal": torch.nn.RNNCell,
     "lstm": torch.nn.LSTMCell,
     "gru": torch.nn.GRUCell,
 }
