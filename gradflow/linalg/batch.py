@@ -87,7 +87,7 @@ def batch_norms(
         seen = block[:, rows]
         if every_lag or wanted(lag + 1):
             norms.gather(lag, seen, exponents, spectral=wanted(lag + 1))
-            if not seen[..., :columns].any(axis=(1, 2)).all():
+            if not (largest[:, rows] > 0).any(axis=1).all():
                 norms.zero[:, lag] = structure.is_zero(lag + 1, rows)
         far = _is_far(whole)
         if far.any():
@@ -205,22 +205,21 @@ class _BatchMeasurement:
         spectral: bool,
     ) -> None:
         """Store the norms of blocks (lags, seeds, rows, columns) for some of the seeds."""
+        places = np.ix_(np.arange(len(self.zero))[seeds], lags)
         squares = np.einsum("lsij,lsij->lsj", blocks, blocks)
         frobenius = np.sqrt(squares.sum(axis=-1))
         largest = np.sqrt(np.maximum(gram_values(blocks)[..., -1], 0.0)) if spectral else frobenius
         added, relative = _add_lost_digits(largest, rounding)
-        for row, lag in enumerate(lags):
-            if spectral:
-                self.two[seeds, lag] = log10_of(largest[row] + added[row], exponents[row])[seeds]
-            self.frobenius[seeds, lag] = log10_of(frobenius[row] + added[row], exponents[row])[seeds]
-            self.rounding[seeds, lag] = relative[row][seeds]
+        if spectral:
+            self.two[places] = log10_of(largest + added, exponents).T[seeds]
+        self.frobenius[places] = log10_of(frobenius + added, exponents).T[seeds]
+        self.rounding[places] = relative.T[seeds]
         if self.part is None:
             return
         sizes = np.sqrt(squares[..., self.part].sum(axis=-1))
         added, relative = _add_lost_digits(sizes, rounding)
-        for row, lag in enumerate(lags):
-            self.part_frobenius[seeds, lag] = log10_of(sizes[row] + added[row], exponents[row])[seeds]
-            self.part_rounding[seeds, lag] = relative[row][seeds]
+        self.part_frobenius[places] = log10_of(sizes + added, exponents).T[seeds]
+        self.part_rounding[places] = relative.T[seeds]
 
     def find_doubtful(self) -> Array:
         """Return where rounding could have left few digits, shape (seeds, steps)."""

@@ -24,6 +24,7 @@ Array = NDArray[Any]
 ROUNDING_COLUMNS = 7  # with the noise of the step there are eight, which suits the processor
 ROUNDING_CAUTION = 10.0
 SIGN_ARRAYS = 16  # that are drawn once and used in turn
+NOISE_NUMBERS = 2**12  # that are drawn at once: a call for few numbers takes longer than they do
 TERM_ERROR_UNITS = 4.0  # in eps: the rounding of a product, of its sum, and of the entries of the factor
 EPS_BY_BYTES = {8: float(np.finfo(np.float64).eps), 4: float(np.finfo(np.float32).eps)}  # by bytes
 # Several thousand times the smallest number of the type: underflow loses less than this.
@@ -60,11 +61,15 @@ class RoundingColumns:
         self.eps, self.floor = TERM_ERROR_UNITS * EPS_BY_BYTES[dtype.itemsize], NOISE_FLOOR[dtype.itemsize]
         self.generator, self.columns = generator, columns
         self._signs: Array | None = None
+        self._noise: list[Array] = []
         self._next = 0
 
     def noise(self, sizes: Array) -> Array:
         """Return a column of noise for rows of these sizes (..., n)."""
-        noise = self.generator.standard_normal(sizes.shape)
+        if not self._noise or self._noise[-1].shape != sizes.shape:
+            count = max(NOISE_NUMBERS // max(sizes.size, 1), 1)
+            self._noise = list(self.generator.standard_normal((count, *sizes.shape)))
+        noise: Array = self._noise.pop()
         noise *= self.eps * sizes + self.floor
         return noise
 
