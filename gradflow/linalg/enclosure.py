@@ -21,6 +21,7 @@ Real = NDArray[np.float64]
 # Rounding of a sum of n products, in units of √n·eps of the sum of their moduli. It exceeds this with a
 # probability below 1e-7 (Higham & Mary 2019, theorem 3.1); the certain bound is √n.
 SUM_ERROR_UNITS = 6.0
+HERMITIAN_ERROR_UNITS = 10  # backward error of LAPACK's Hermitian solvers, in units of n·eps·‖W‖
 UNEVEN_RATIO = 16.0  # of the size of a row to that of its column, from which balancing pays
 MAX_CIRCLE_SIZE = 600  # rows: no circles are tried for larger matrices
 MAX_CIRCLE_WORK = 128**3  # circles times rows squared: up to 128 rows, each eigenvalue may have a circle

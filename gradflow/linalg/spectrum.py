@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from gradflow.linalg.defective import candidate_clusters, count_eigenvectors
 from gradflow.linalg.enclosure import (
+    HERMITIAN_ERROR_UNITS,
     MAX_CIRCLE_SIZE,
     Enclosure,
     balance,
@@ -24,7 +25,6 @@ from gradflow.linalg.exact_rank import MAX_MODULAR_SIZE, exact_rank
 from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.irreducible import irreducible_blocks
 
-HERMITIAN_ERROR_UNITS = 10  # backward error of LAPACK's Hermitian solvers, in units of n·eps·‖W‖
 MAX_WHOLE_ENTRY = 2.0**20  # products of such entries, summed over 2^13 rows, are exact
 Complex = NDArray[np.complex128]
 Real = NDArray[np.float64]

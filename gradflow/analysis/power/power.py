@@ -28,12 +28,15 @@ from gradflow.errors import NumericalError, UsageError
 from gradflow.linalg.ensembles import LARGEST_SIZE, random_matrix
 from gradflow.linalg.grading import ungrade_vectors
 from gradflow.linalg.kreiss import kreiss_constant
+from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.norms import departure_from_normality, spectral_norm
-from gradflow.linalg.numerical_radius import numerical_radius
+from gradflow.linalg.numerical_radius import NumericalRadius, numerical_radius
+from gradflow.linalg.power_bounds import NORM_ERROR
 from gradflow.linalg.powers import log2_largest_walks
-from gradflow.linalg.scaled import LOG10_2, Scaled, from_log10, number, shift_exponents
+from gradflow.linalg.scaled import LOG10_2, Scaled, ScaledNumber, from_log10, number, shift_exponents
 from gradflow.linalg.spectral_radius import Radius, spectral_radius
 from gradflow.linalg.spectrum import Spectrum, spectrum
+from gradflow.linalg.supporting_lines import RadiusInterval
 from gradflow.printable import format_count, format_log10
 from gradflow.readers.arrays import read_matrix
 from gradflow.readers.in_memory import convert_array, name_origin
@@ -172,6 +175,8 @@ def _measure_powers(
     constant = _kreiss(square, regime, radius, norms, kreiss)
     vectors = ungrade_vectors(eigen.vectors, graded.grading)
     condition = float(np.linalg.cond(vectors)) if vectors is not None else None
+    norm = spectral_norm(scaled)
+    range_radius = _measure_range(scaled, radius, norm)
     route = eigen_route_error(eigen, graded, steps, norms.last)
     error = norms.relative_error
     shown = entries or len(square) <= MAX_SHOWN_SIZE
@@ -190,8 +195,9 @@ def _measure_powers(
         spectral_radius_low=number(radius.low, radius.exponent).value_or_none(),
         spectral_radius_high=number(radius.high, radius.exponent).value_or_none(),
         spectral_radius_error=_radius_error(radius),
-        norm=spectral_norm(scaled).value_or_none(),
-        numerical_radius=number(numerical_radius(scaled.array), scaled.exponent).value_or_none(),
+        norm=norm.value_or_none(),
+        numerical_radius=number(range_radius.value, scaled.exponent).value_or_none(),
+        numerical_radius_error=number(range_radius.error, scaled.exponent).value_or_none(),
         departure_from_normality=number(
             departure_from_normality(
                 scaled.array, shift_exponents(eigen.values, graded.exponent - scaled.exponent), vectors
@@ -255,6 +261,14 @@ def _square(
         if value is not None:
             raise UsageError(f"{name} {value} goes with a random ensemble: leave it out beside a matrix")
     return square_matrix(source, key)
+
+
+def _measure_range(scaled: Scaled, radius: Radius, norm: ScaledNumber) -> NumericalRadius:
+    """Return the numerical radius in units of 2 to the exponent of W, given that ρ ≤ w ≤ ‖W‖."""
+    low = shift_exponents(np.array(radius.low), radius.exponent - scaled.exponent)
+    high = shift_exponents(np.array(norm.mantissa), norm.exponent - scaled.exponent)
+    rounding = NORM_ERROR * len(scaled.array) * DOUBLE_EPS
+    return numerical_radius(scaled.array, RadiusInterval(float(low), float(high) * (1.0 + rounding)))
 
 
 def _write_power(square: NDArray[Any], steps: int, norms: PowerNorms) -> str:
