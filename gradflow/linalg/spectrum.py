@@ -1,6 +1,8 @@
 """Eigenvalues with certified errors, their conditions, and whether there is a basis of eigenvectors."""
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from gradflow.linalg.enclosure import (
     match_values,
     row_lengths,
     schur_form,
+    vector_condition,
 )
 from gradflow.linalg.exact_eigenvalues import list_candidates, place_exact_eigenvalues, sort_candidates
 from gradflow.linalg.exact_rank import MAX_MODULAR_SIZE, exact_rank
@@ -78,6 +81,11 @@ class Spectrum:
     def radius(self) -> float:
         """The spectral radius, the largest modulus."""
         return float(np.abs(self.values[0]))
+
+    @cached_property
+    def vector_condition(self) -> float:
+        """κ(Q); inf if there is no Q."""
+        return math.inf if self.vectors is None else vector_condition(self.vectors)
 
 
 def spectrum(matrix: NDArray[Any]) -> Spectrum:

@@ -25,6 +25,7 @@ from gradflow.analysis.shared.arguments import MAX_POWER, check_count, square_ma
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.blas_threads import use_one_blas_thread
 from gradflow.errors import NumericalError, UsageError
+from gradflow.linalg.enclosure import vector_condition
 from gradflow.linalg.ensembles import LARGEST_SIZE, random_matrix
 from gradflow.linalg.grading import ungrade_vectors
 from gradflow.linalg.kreiss import kreiss_constant
@@ -174,7 +175,10 @@ def _measure_powers(
     growth = transient_growth(graded, norms.steps, norms.bounds, norms.zero_from)
     constant = _kreiss(square, regime, radius, norms, kreiss)
     vectors = ungrade_vectors(eigen.vectors, graded.grading)
-    condition = float(np.linalg.cond(vectors)) if vectors is not None else None
+    condition = None
+    if vectors is not None:
+        # a grading leaves eigenvalues alone and stretches eigenvectors
+        condition = eigen.vector_condition if graded.grading is None else vector_condition(vectors)
     norm = spectral_norm(scaled)
     range_radius = _measure_range(scaled, radius, norm)
     route = eigen_route_error(eigen, graded, steps, norms.last)

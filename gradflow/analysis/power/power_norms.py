@@ -212,7 +212,7 @@ def _modal_bound(eigen: Spectrum, graded: Scaled) -> ModalBound | None:
     """Return κ(Q) and a bound of |Λ|, where Q is known to be a basis."""
     if eigen.vectors is None or not math.isfinite(eigen.perturbation) or graded.grading is not None:
         return None
-    condition = float(np.linalg.cond(eigen.vectors))
+    condition = eigen.vector_condition
     condition *= (
         1.0 + 10 * len(eigen.values) * DOUBLE_EPS * condition
     )  # how far its computed value may be off
