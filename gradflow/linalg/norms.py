@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradflow.linalg.largest_eigenvalue import largest_eigenvalue
 from gradflow.linalg.scaled import Scaled, ScaledNumber, number
 
 # Of the squared departure from normality in ‖W‖_F², from which their difference loses two bits at most.
@@ -27,7 +28,7 @@ def spectral_norm(matrix: Scaled) -> ScaledNumber:
     matrix = matrix.with_grading(None)
     array = matrix.array
     gram = array @ array.conj().T if array.shape[0] <= array.shape[1] else array.conj().T @ array
-    square = float(np.linalg.eigvalsh(gram)[-1])
+    square = largest_eigenvalue(gram)
     return number(float(np.sqrt(max(square, 0.0))), matrix.exponent)
 
 

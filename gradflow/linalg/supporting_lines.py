@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.linalg.floating import DOUBLE_EPS
+from gradflow.linalg.largest_eigenvalue import has_cholesky_factor
 from gradflow.linalg.norms import frobenius_norm
 
 Complex = NDArray[np.complex128]
@@ -20,7 +21,6 @@ LINE_GROWTH = 4.0  # of the distance of a line that was too near
 MAX_JOINT_ANGLES = 16  # whose Lanczos vectors are in memory together
 FIRST_CHECKED_STEP, CHECK_GROWTH, MAX_HEIGHT_STEPS = 24, 1.25, 200
 CHOLESKY_ERROR_UNITS = 8.0  # certain backward error of a complex factorization, in units of n·eps·trace
-MAX_NUMPY_CHOLESKY_SIZE = 500  # rows up to which loading scipy costs more than its routine saves
 
 
 class RadiusInterval(NamedTuple):
@@ -209,7 +209,7 @@ class HermitianFamily(NamedTuple):
         while distance < self.size:
             shifted = self._shift(angle, height + distance)
             trace = float(np.abs(np.diag(shifted)).sum())
-            if _has_cholesky_factor(shifted):
+            if has_cholesky_factor(shifted):
                 rounding = CHOLESKY_ERROR_UNITS * len(shifted) * DOUBLE_EPS * (trace + self.size)
                 return height + distance + rounding
             distance *= LINE_GROWTH
@@ -242,17 +242,3 @@ def _tridiagonal(diagonal: list[Real], beside: list[Real]) -> Real:
     matrices[:, places, places] = np.array(diagonal).T
     matrices[:, places[1:], places[:-1]] = np.array(beside)[:-1].T  # LAPACK reads the lower half
     return matrices
-
-
-def _has_cholesky_factor(matrix: Complex) -> bool:
-    """Return whether a Hermitian matrix, which is overwritten, is positive to rounding."""
-    if len(matrix) > MAX_NUMPY_CHOLESKY_SIZE:
-        from scipy.linalg.lapack import zpotrf  # in place, where numpy copies twice
-
-        # the transpose is the conjugate, and in the order of LAPACK
-        return bool(zpotrf(matrix.T, lower=0, clean=0, overwrite_a=1)[1] == 0)
-    try:
-        np.linalg.cholesky(matrix)
-    except np.linalg.LinAlgError:
-        return False
-    return True
