@@ -14,12 +14,14 @@ from gradflow.analysis.power.growth import transient_growth
 from gradflow.analysis.power.power_norms import (
     PowerNorms,
     agree_on_radius,
+    bound_power_norms,
+    compute_powers,
     describe_unknown_norms,
     grade,
-    measure_power_norms,
 )
 from gradflow.analysis.power.record import MAX_SHOWN_SIZE, Eigenvalues, Norms, Powers
 from gradflow.analysis.power.regime import classify, conclusion
+from gradflow.analysis.power.side_call import SideCall
 from gradflow.analysis.power.stated_decomposition import Verdict, check_claim
 from gradflow.analysis.shared.arguments import MAX_POWER, check_count, square_matrix
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
@@ -44,6 +46,7 @@ from gradflow.readers.in_memory import convert_array, name_origin
 from gradflow.record import Matrix
 
 MAX_KREISS_SIZE = 200
+MIN_SIDE_SIZE = 200  # rows from which the eigenvalues are computed beside the powers, on a second core
 HIDDEN_BITS = 400  # that an entry may be under the largest and still be among the numbers that are computed
 SMALLEST_SUBNORMAL = math.ulp(0.0)
 DEFAULT_RANDOM_SIZE = 10
@@ -167,9 +170,13 @@ def _measure_powers(
     entries: bool,
 ) -> Powers:
     scaled, graded = Scaled.of(square), grade(square)
-    eigen = spectrum(graded.array)
-    radius = spectral_radius(eigen, graded)
-    norms = measure_power_norms(square, graded, steps, eigen, radius, counter)
+    # neither of these needs the powers, and together they take as long
+    at_once = len(square) >= MIN_SIDE_SIZE
+    spectral = SideCall(lambda: _measure_spectrum(graded), at_once=at_once)
+    ranged = SideCall(lambda: _measure_range(scaled, spectral.wait()[1]), at_once=at_once)
+    powers = compute_powers(square, graded, steps, counter)
+    eigen, radius = spectral.wait()
+    norms = bound_power_norms(powers, square, graded, eigen, radius)
     radius, contradiction = agree_on_radius(norms, radius)
     regime = classify(eigen, radius)
     growth = transient_growth(graded, norms.steps, norms.bounds, norms.zero_from)
@@ -179,11 +186,10 @@ def _measure_powers(
     if vectors is not None:
         # a grading leaves eigenvalues alone and stretches eigenvectors
         condition = eigen.vector_condition if graded.grading is None else vector_condition(vectors)
-    norm = spectral_norm(scaled)
-    range_radius = _measure_range(scaled, radius, norm)
     route = eigen_route_error(eigen, graded, steps, norms.last)
     error = norms.relative_error
     shown = entries or len(square) <= MAX_SHOWN_SIZE
+    norm, range_radius = ranged.wait()
     return Powers(
         params=params,
         notes=(
@@ -267,12 +273,19 @@ def _square(
     return square_matrix(source, key)
 
 
-def _measure_range(scaled: Scaled, radius: Radius, norm: ScaledNumber) -> NumericalRadius:
-    """Return the numerical radius in units of 2 to the exponent of W, given that ρ ≤ w ≤ ‖W‖."""
+def _measure_spectrum(graded: Scaled) -> tuple[Spectrum, Radius]:
+    eigen = spectrum(graded.array)
+    return eigen, spectral_radius(eigen, graded)
+
+
+def _measure_range(scaled: Scaled, radius: Radius) -> tuple[ScaledNumber, NumericalRadius]:
+    """Return ‖W‖, and the numerical radius in units of 2 to the exponent of W, given that ρ ≤ w ≤ ‖W‖."""
+    norm = spectral_norm(scaled)
     low = shift_exponents(np.array(radius.low), radius.exponent - scaled.exponent)
     high = shift_exponents(np.array(norm.mantissa), norm.exponent - scaled.exponent)
     rounding = NORM_ERROR * len(scaled.array) * DOUBLE_EPS
-    return numerical_radius(scaled.array, RadiusInterval(float(low), float(high) * (1.0 + rounding)))
+    known = RadiusInterval(float(low), float(high) * (1.0 + rounding))
+    return norm, numerical_radius(scaled.array, known)
 
 
 def _write_power(square: NDArray[Any], steps: int, norms: PowerNorms) -> str:
