@@ -96,7 +96,7 @@ def spectral_radius(spectrum: Spectrum, matrix: Scaled) -> Radius:
 
 
 def _may_be_nearly_unitary(spectrum: Spectrum, matrix: Scaled, low: float, high: float) -> bool:
-    """Return whether σ_min(W) or ‖W‖ could bound ρ better: no |λ| is under the first, no column over the second."""
+    """Return whether σ_min(W) ≤ min |λ| or ‖W‖ ≥ the longest column could bound ρ better."""
     least = float((np.abs(spectrum.values) + spectrum.errors).min())
     longest = max(float(np.linalg.norm(block, axis=0).max()) for block in _blocks(spectrum, matrix))
     return least >= low or longest <= high

@@ -149,7 +149,9 @@ class HermitianFamily(NamedTuple):
         """Return the family of a matrix."""
         adjoint = matrix.conj().T
         factor = 0.5 if np.isrealobj(matrix) else 0.5j
-        return cls(matrix, adjoint, 0.5 * (matrix + adjoint), factor * (matrix - adjoint), frobenius_norm(matrix))
+        return cls(
+            matrix, adjoint, 0.5 * (matrix + adjoint), factor * (matrix - adjoint), frobenius_norm(matrix)
+        )
 
     def measure_heights(self, angles: Real, tolerance: float) -> tuple[Heights, float]:
         """Return h(θ) from below at each angle, and a lower bound of w by the vectors that were found."""
@@ -170,9 +172,11 @@ class HermitianFamily(NamedTuple):
         generator = np.random.default_rng(0)
         vectors = generator.standard_normal((len(self.matrix), 2 * len(angles))).view(np.complex128)
         vectors = vectors / np.linalg.norm(vectors, axis=0)
-        before, rest = np.zeros_like(vectors), np.zeros(len(angles))
+        before = np.zeros_like(vectors)
+        rest: NDArray[Any] = np.zeros(len(angles))
         basis, diagonal, beside = [], [], []
-        values, changes, due = np.zeros(len(angles)), np.zeros(len(angles)), FIRST_CHECKED_STEP
+        values, changes = np.zeros((2, len(angles)))
+        due = FIRST_CHECKED_STEP
         for step in range(1, MAX_HEIGHT_STEPS + 1):
             basis.append(vectors)
             images = self._apply(turns, vectors) - rest * before
@@ -202,7 +206,7 @@ class HermitianFamily(NamedTuple):
         return np.asarray(0.5 * (images + turns.conj() * _multiply(self.adjoint, vectors)))
 
     def prove_height(self, angle: float, height: float, distance: float) -> float:
-        """Return the first of h + distance, h + 4 distance, … that a factorization proves to be at least h(θ).
+        """Return the first of h + d, h + 4d, …, d a distance, of which a factorization proves u ≥ h(θ).
 
         If a Cholesky factorization succeeds, no eigenvalue is below its rounding (Rump 2006).
         """

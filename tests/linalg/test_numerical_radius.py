@@ -106,7 +106,8 @@ def test_numerical_radius_is_global_over_many_matrices(size):
 
 def test_numerical_radius_of_an_ellipse():
     # the range of a 2×2 matrix is an ellipse with foci at its eigenvalues 3 ± i√2 and minor axis 1
-    assert numerical_radius(np.array([[3.0, 1.0], [-2.0, 3.0]])).value == pytest.approx(np.sqrt(12.375), rel=1e-13)
+    matrix = np.array([[3.0, 1.0], [-2.0, 3.0]])
+    assert numerical_radius(matrix).value == pytest.approx(np.sqrt(12.375), rel=1e-13)
 
 
 def test_nilpotent_of_two_rows_has_a_disc_of_radius_one_half():
@@ -140,7 +141,9 @@ def test_bounds_of_a_normal_matrix_hold_its_spectral_radius(size, kind):
     elif kind == "rotation":
         matrix = 1.5 * np.kron(np.eye(size // 2), np.array([[0.6, -0.8], [0.8, 0.6]]))
     else:
-        matrix = basis @ np.diag(generator.standard_normal(size) + 1j * generator.standard_normal(size)) @ basis.T
+        matrix = (
+            basis @ np.diag(generator.standard_normal(size) + 1j * generator.standard_normal(size)) @ basis.T
+        )
     assert_bounds(matrix, np.abs(np.linalg.eigvals(matrix)).max())
 
 

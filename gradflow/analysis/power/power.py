@@ -29,9 +29,9 @@ from gradflow.blas_threads import use_one_blas_thread
 from gradflow.errors import NumericalError, UsageError
 from gradflow.linalg.enclosure import vector_condition
 from gradflow.linalg.ensembles import LARGEST_SIZE, random_matrix
+from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.grading import ungrade_vectors
 from gradflow.linalg.kreiss import kreiss_constant
-from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.norms import departure_from_normality, spectral_norm
 from gradflow.linalg.numerical_radius import NumericalRadius, numerical_radius
 from gradflow.linalg.power_bounds import NORM_ERROR

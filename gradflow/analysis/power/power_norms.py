@@ -59,7 +59,7 @@ class PowerNorms(NamedTuple):
 
 
 class ComputedPowers(NamedTuple):
-    """The powers of W at the listed steps without their matrices, the last one, and its entries if W is small."""
+    """The powers of W at the listed steps without their matrices, Wⁿ, and its entries if W is small."""
 
     steps: list[int]
     rows: list[TrackedPower]

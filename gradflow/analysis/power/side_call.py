@@ -45,5 +45,5 @@ class SideCall(Generic[Result]):
         try:
             with np.errstate(all="ignore"):  # a thread starts with the default, which warns
                 self._outcomes.append(self._function())
-        except BaseException as error:  # noqa: BLE001 - it is raised where the result is asked for
+        except BaseException as error:  # raised where the result is asked for
             self._errors.append(error)
