@@ -175,8 +175,8 @@ class HermitianFamily(NamedTuple):
         before = np.zeros_like(vectors)
         rest: NDArray[Any] = np.zeros(len(angles))
         basis, diagonal, beside = [], [], []
-        values, changes = np.zeros((2, len(angles)))
-        due = FIRST_CHECKED_STEP
+        values: NDArray[Any] = np.zeros(len(angles))
+        changes, due = values, FIRST_CHECKED_STEP
         for step in range(1, MAX_HEIGHT_STEPS + 1):
             basis.append(vectors)
             images = self._apply(turns, vectors) - rest * before
