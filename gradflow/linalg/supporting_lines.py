@@ -1,5 +1,6 @@
 """The numerical radius of a large matrix, between points of its numerical range and lines that support it."""
 
+from functools import reduce
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,8 @@ MIN_ANGLE_SHARE = 0.1  # of an arc, which a new line keeps from both of its ends
 HEIGHT_SHARE, LINE_SHARE, POLYGON_SHARE = 0.1, 0.1, 0.8
 LINE_GROWTH = 4.0  # of the distance of a line that was too near
 MAX_JOINT_ANGLES = 16  # whose Lanczos vectors are in memory together
-FIRST_CHECKED_STEP, CHECK_GROWTH, MAX_HEIGHT_STEPS = 24, 1.25, 200
+START_NOISE = 0.01  # in a start, so that the iteration can reach all directions
+FIRST_CHECKED_STEP, CHECK_GROWTH, MAX_HEIGHT_STEPS = 16, 1.25, 200
 CHOLESKY_ERROR_UNITS = 8.0  # certain backward error of a complex factorization, in units of n·eps·trace
 
 
@@ -81,9 +83,10 @@ def bound_by_supporting_lines(
     end = np.pi if np.isrealobj(matrix) else 2 * np.pi
     room = round(MAX_LINES * end / np.pi)
     new = np.linspace(0.0, end, round((FIRST_LINES - 1) * end / np.pi) + 1)
-    heights = Heights(*np.empty((3, 0)))
+    heights = Heights(*np.empty((3, 0)), np.empty((len(matrix), 0), np.complex128))
+    starts = np.zeros((len(matrix), len(new)), np.complex128)
     while True:
-        found, reached = family.measure_heights(new, HEIGHT_SHARE * tolerance)
+        found, reached = family.measure_heights(new, starts, HEIGHT_SHARE * tolerance)
         low = max(low, reached)
         heights = heights.join(found)
         far, turns = _find_vertices(heights.angles, heights.values)
@@ -94,9 +97,10 @@ def bound_by_supporting_lines(
         widths = np.diff(heights.angles)
         shares = np.clip(turns / widths, MIN_ANGLE_SHARE, 1.0 - MIN_ANGLE_SHARE)
         new = (heights.angles[:-1] + shares * widths)[open_arcs]
+        starts = heights.vectors[:, open_arcs + (shares[open_arcs] > 0.5)]
     lines = [
         family.prove_height(angle, value, max(change, LINE_SHARE * tolerance * low))
-        for angle, value, change in zip(*heights, strict=True)
+        for angle, value, change in zip(*heights[:3], strict=True)
     ]
     far, _ = _find_vertices(heights.angles, np.array(lines))
     return RadiusInterval(low, max(low, min(high, float(far.max()) * (1.0 + 8 * DOUBLE_EPS))))
@@ -123,16 +127,19 @@ def _find_vertices(angles: Real, heights: Real) -> tuple[Real, Real]:
 
 
 class Heights(NamedTuple):
-    """Angles θ (p,), ascending, estimates of h(θ) from below, and the last change of each estimate."""
+    """Angles θ (p,), ascending; estimates of h(θ) from below, their last changes, and the vectors x (n, p)."""
 
     angles: Real
     values: Real
     changes: Real
+    vectors: Complex
 
     def join(self, others: "Heights") -> "Heights":
         """Return the heights at the angles of both."""
         order = np.argsort(np.append(self.angles, others.angles))
-        return Heights(*(np.append(*both)[order] for both in zip(self, others, strict=True)))
+        return Heights(
+            *(np.concatenate(both, axis=-1)[..., order] for both in zip(self, others, strict=True))
+        )
 
 
 class HermitianFamily(NamedTuple):
@@ -153,17 +160,18 @@ class HermitianFamily(NamedTuple):
             matrix, adjoint, 0.5 * (matrix + adjoint), factor * (matrix - adjoint), frobenius_norm(matrix)
         )
 
-    def measure_heights(self, angles: Real, tolerance: float) -> tuple[Heights, float]:
-        """Return h(θ) from below at each angle, and a lower bound of w by the vectors that were found."""
-        parts = [
-            self._measure_together(angles[k : k + MAX_JOINT_ANGLES], tolerance)
-            for k in range(0, len(angles), MAX_JOINT_ANGLES)
-        ]
-        values, changes, reached = zip(*parts, strict=True)
-        return Heights(angles, np.concatenate(values), np.concatenate(changes)), max(reached)
+    def measure_heights(self, angles: Real, starts: Complex, tolerance: float) -> tuple[Heights, float]:
+        """Return h(θ) from below at each angle, and a lower bound of w by the vectors that were found.
 
-    def _measure_together(self, angles: Real, tolerance: float) -> tuple[Real, Real, float]:
-        """Return the heights at p angles by Lanczos iterations in step, each from a random vector.
+        ``starts`` (n, p) are unit vectors to start from, or 0 if none is known.
+        """
+        parts = [slice(k, k + MAX_JOINT_ANGLES) for k in range(0, len(angles), MAX_JOINT_ANGLES)]
+        found = [self._measure_together(angles[part], starts[:, part], tolerance) for part in parts]
+        heights, reached = zip(*found, strict=True)
+        return reduce(Heights.join, heights), max(reached)
+
+    def _measure_together(self, angles: Real, starts: Complex, tolerance: float) -> tuple[Heights, float]:
+        """Return the heights at p angles by Lanczos iterations in step, from the starts and some noise.
 
         There is no reorthogonalization: that repeats eigenvalues which have converged, and leaves them right
         (Paige 1980). An iteration that ends too early gives a height that is too low, and no wrong bound.
@@ -171,7 +179,9 @@ class HermitianFamily(NamedTuple):
         turns = np.exp(1j * angles)
         generator = np.random.default_rng(0)
         vectors = generator.standard_normal((len(self.matrix), 2 * len(angles))).view(np.complex128)
-        vectors = vectors / np.linalg.norm(vectors, axis=0)
+        vectors *= START_NOISE / np.linalg.norm(vectors, axis=0)
+        vectors += starts
+        vectors /= np.linalg.norm(vectors, axis=0)
         before = np.zeros_like(vectors)
         rest: NDArray[Any] = np.zeros(len(angles))
         basis, diagonal, beside = [], [], []
@@ -198,7 +208,7 @@ class HermitianFamily(NamedTuple):
         leading = leading / np.where(lengths > 0, lengths, 1.0)  # 0 where H(θ) is negative, or 0
         points = np.einsum("ij,ij->j", leading.conj(), _multiply(self.matrix, leading))
         rounding = len(self.matrix) * DOUBLE_EPS * self.size
-        return values, changes, float(np.abs(points).max()) - rounding
+        return Heights(angles, values, changes, leading), float(np.abs(points).max()) - rounding
 
     def _apply(self, turns: Complex, vectors: Complex) -> Complex:
         """Return H(θ) v for each column v (n, p) and its turn e^{iθ} (p,)."""
