@@ -21,7 +21,7 @@ HEIGHT_SHARE, LINE_SHARE, POLYGON_SHARE = 0.1, 0.1, 0.8
 LINE_GROWTH = 4.0  # of the distance of a line that was too near
 MAX_JOINT_ANGLES = 16  # whose Lanczos vectors are in memory together
 START_NOISE = 0.01  # in a start, so that the iteration can reach all directions
-FIRST_CHECKED_STEP, CHECK_GROWTH, MAX_HEIGHT_STEPS = 16, 1.25, 200
+FIRST_CHECKED_STEP, CHECK_GROWTH, MAX_HEIGHT_STEPS = 16, 1.25, 300
 CHOLESKY_ERROR_UNITS = 8.0  # certain backward error of a complex factorization, in units of n·eps·trace
 
 
@@ -83,7 +83,8 @@ def bound_by_supporting_lines(
     end = np.pi if np.isrealobj(matrix) else 2 * np.pi
     room = round(MAX_LINES * end / np.pi)
     new = np.linspace(0.0, end, round((FIRST_LINES - 1) * end / np.pi) + 1)
-    heights = Heights(*np.empty((3, 0)), np.empty((len(matrix), 0), np.complex128))
+    none = np.empty(0)
+    heights = Heights(none, none, none, np.empty((len(matrix), 0), np.complex128))
     starts = np.zeros((len(matrix), len(new)), np.complex128)
     while True:
         found, reached = family.measure_heights(new, starts, HEIGHT_SHARE * tolerance)
@@ -127,7 +128,7 @@ def _find_vertices(angles: Real, heights: Real) -> tuple[Real, Real]:
 
 
 class Heights(NamedTuple):
-    """Angles θ (p,), ascending; estimates of h(θ) from below, their last changes, and the vectors x (n, p)."""
+    """Angles θ (p,), ascending; estimates of h(θ) from below, their last changes, and vectors x (n, p)."""
 
     angles: Real
     values: Real
