@@ -2,7 +2,8 @@
 
 There are two certificates; the cheaper one is tried first. If the computed eigenvectors X have a usable
 inverse Y, the Gershgorin discs around the diagonal of Y W X hold all eigenvalues. A group of discs that touch
-each other and no other disc holds as many eigenvalues as it has discs. Otherwise a circle is certified: if
+each other and no other disc holds as many eigenvalues as it has discs; a disc far from all others can be made
+smaller. Otherwise a circle is certified: if
 the smallest singular value of W − z stays above the backward error of the computed Schur form all along it,
 the circle holds as many exact as computed eigenvalues.
 """
@@ -21,6 +22,7 @@ Real = NDArray[np.float64]
 # Rounding of a sum of n products, in units of √n·eps of the sum of their moduli. It exceeds this with a
 # probability below 1e-7 (Higham & Mary 2019, theorem 3.1); the certain bound is √n.
 SUM_ERROR_UNITS = 6.0
+HERMITIAN_ERROR_UNITS = 10  # backward error of LAPACK's Hermitian solvers, in units of n·eps·‖W‖
 UNEVEN_RATIO = 16.0  # of the size of a row to that of its column, from which balancing pays
 MAX_CIRCLE_SIZE = 600  # rows: no circles are tried for larger matrices
 MAX_CIRCLE_WORK = 128**3  # circles times rows squared: up to 128 rows, each eigenvalue may have a circle
@@ -75,8 +77,9 @@ def enclose_eigenvalues(matrix: NDArray[Any]) -> Enclosure:
     inverse = invert_vectors(vectors)
     rounding = SUM_ERROR_UNITS * np.sqrt(len(matrix)) * DOUBLE_EPS * frobenius_norm(balanced)
     radii, perturbation = np.full(len(matrix), np.inf), np.inf
-    if inverse is not None and is_inverse(vectors, inverse):
-        radii, perturbation = _gershgorin_radii(balanced, values, vectors, inverse)
+    defect = np.inf if inverse is None else _inverse_defect(vectors, inverse)
+    if inverse is not None and defect < MAX_DEFECT:
+        radii, perturbation = _gershgorin_radii(balanced, values, vectors, inverse, defect)
         conditions = np.maximum(row_lengths(inverse), 1.0)
     else:
         conditions = eigenvalue_conditions(balanced, values)
@@ -131,31 +134,83 @@ def connected_components(near: NDArray[np.bool_]) -> NDArray[np.intp]:
 
 
 def invert_vectors(vectors: NDArray[Any]) -> NDArray[Any] | None:
-    """Return X⁻¹, or None if X is singular in floating point."""
+    """Return X⁻¹, or None if X is singular in floating point.
+
+    Pairs of columns x, x̄, as a real matrix has, are replaced by Re x and Im x: inverting a real matrix takes
+    a fourth of the work.
+    """
+    first = _conjugate_columns(vectors)
+    basis = vectors
+    if first is not None:
+        basis = vectors.real.copy()
+        basis[:, first + 1] = vectors.imag[:, first]
     try:
         with np.errstate(all="ignore"):
-            inverse: NDArray[Any] = np.linalg.inv(vectors)
+            inverse: NDArray[Any] = np.linalg.inv(basis)
     except np.linalg.LinAlgError:
         return None
+    if first is not None:
+        rows = 0.5 * (inverse[first] - 1j * inverse[first + 1])
+        inverse = inverse.astype(np.complex128)
+        inverse[first], inverse[first + 1] = rows, rows.conj()
     return inverse if np.isfinite(inverse).all() else None
 
 
+def vector_condition(vectors: NDArray[Any]) -> float:
+    """Return κ(X) = σ_max/σ_min.
+
+    A pair of columns x, x̄ is √2 (Re x, Im x) times a unitary matrix, so that a real matrix has the same
+    singular values.
+
+    Examples
+    --------
+    >>> round(vector_condition(np.array([[1.0, 1.0], [2.0j, -2.0j]])), 12)
+    2.0
+    """
+    first = _conjugate_columns(vectors)
+    if first is not None:
+        basis = vectors.real.copy()
+        basis[:, first + 1] = vectors.imag[:, first]
+        basis[:, np.append(first, first + 1)] *= np.sqrt(2.0)
+        vectors = basis
+    return float(np.linalg.cond(vectors))
+
+
+def _conjugate_columns(vectors: NDArray[Any]) -> NDArray[np.intp] | None:
+    """Return the places of columns followed by their conjugates; None if not all complex columns are such."""
+    if np.isrealobj(vectors):
+        return None
+    places = np.flatnonzero(vectors.imag.any(axis=0))
+    first, second = places[::2], places[1::2]
+    if len(first) != len(second) or not np.array_equal(first + 1, second):
+        return None
+    return first if np.array_equal(vectors[:, first], vectors[:, second].conj()) else None
+
+
 def _gershgorin_radii(
-    matrix: NDArray[Any], values: Complex, vectors: NDArray[Any], inverse: NDArray[Any]
+    matrix: NDArray[Any], values: Complex, vectors: NDArray[Any], inverse: NDArray[Any], lost: float
 ) -> tuple[Real, float]:
     """Return radii of discs that hold the eigenvalues, and a bound of ‖X⁻¹WX − Λ‖.
 
     With R = W X − X Λ, W is similar to Λ + (Y X)⁻¹ Y R. The rounding of R and of Y X is added to their
     moduli. The uniform radius ‖(Y X)⁻¹ Y R‖ of Bauer & Fike (1960) is used where it is smaller than that of a
-    row.
+    row, and that of `_isolated_radii` where there is one.
+
+    Parameters
+    ----------
+    matrix, vectors, inverse : array (n, n)
+        W, X and Y.
+    values : array (n,)
+        Λ.
+    lost : float
+        `_inverse_defect` of X and Y.
     """
     size = len(values)
     unit = SUM_ERROR_UNITS * np.sqrt(size + 4.0) * DOUBLE_EPS
-    with np.errstate(over="ignore", invalid="ignore"):
+    with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
         away = np.abs(inverse)
         sizes = np.abs(vectors)
-        lost = _inverse_defect(vectors, inverse)
-        residual = np.abs(matrix @ vectors - vectors * values)
+        residual = np.abs(_multiply_by_real(matrix, vectors) - vectors * values)
         residual += unit * (np.abs(matrix) @ sizes + sizes * np.abs(values))
         perturbation = away @ residual
         rows = perturbation.sum(axis=1)
@@ -163,12 +218,43 @@ def _gershgorin_radii(
         by_rows = join_discs(values, rows + share * float(rows.max()))
         uniform = (1.0 + share * np.sqrt(size)) * frobenius_norm(perturbation)
         by_norm = join_discs(values, np.full(size, uniform))
-    return np.asarray(np.minimum(by_rows, by_norm)), float(uniform)
+        alone = _isolated_radii(values, perturbation + share * perturbation.max(axis=0))
+    return np.asarray(np.minimum(np.minimum(by_rows, by_norm), alone)), float(uniform)
 
 
-def is_inverse(vectors: NDArray[Any], inverse: NDArray[Any]) -> bool:
-    """Return whether Y is close enough to the inverse of X to prove that X is regular."""
-    return _inverse_defect(vectors, inverse) < MAX_DEFECT
+def _multiply_by_real(matrix: NDArray[Any], vectors: NDArray[Any]) -> NDArray[Any]:
+    """Return W X. A real W acts on the real and the imaginary parts of a complex X, at half of the work."""
+    if np.iscomplexobj(matrix) or np.isrealobj(vectors):
+        return np.asarray(matrix @ vectors)
+    parts = np.ascontiguousarray(vectors).view(np.float64)
+    return np.asarray((matrix @ parts).view(np.complex128))
+
+
+def _isolated_radii(values: Complex, perturbation: Real) -> Real:
+    """Return radii of discs that each hold exactly one eigenvalue of Λ + E, or inf.
+
+    If row i of E is multiplied by τ, and column i divided by it, Gershgorin's disc i shrinks to |E_ii| + τ
+    Σ_j |E_ij|, and the others grow by |E_ji|/τ (Wilkinson 1965, chapter 2, section 15). As long as disc i
+    touches no other, it holds one eigenvalue. The τ chosen here lets the others take half of the room. It is
+    about as small as E, so that the radius is the first-order error |E_ii|, up to a term of second order.
+
+    No two of these discs hold the same eigenvalue: what is left of disc j is within what disc i leaves.
+
+    Parameters
+    ----------
+    values : array (n,)
+        Λ.
+    perturbation : array (n, n)
+        A bound of |E|.
+    """
+    rows, own = perturbation.sum(axis=1), np.diag(perturbation)
+    room = np.abs(values[:, None] - values) - rows  # of each disc i beside each disc j
+    np.fill_diagonal(room, np.inf)
+    least = room.min(axis=1)
+    shares = (2.0 * perturbation.T / room).max(axis=1)  # τ; 2|E_ii|/inf is 0
+    radii = own + shares * (rows - own)
+    proved = (least > 0) & (shares <= 1.0) & (radii < 0.5 * least)
+    return np.where(proved, radii, np.inf)
 
 
 def _inverse_defect(vectors: NDArray[Any], inverse: NDArray[Any]) -> float:

@@ -79,7 +79,11 @@ def _exponents(array: NDArray[np.generic]) -> NDArray[np.int64]:
 
 def exponent_spread(array: NDArray[np.generic]) -> int:
     """Return the bits between the largest and the smallest entry that is not 0."""
-    return _measure_spread(_exponents(array), np.zeros(len(array), np.int64))
+    sizes = np.abs(array)
+    largest, least = float(sizes.max(initial=0.0)), float(sizes.min(initial=np.inf))
+    if least == 0.0:
+        least = float(sizes.min(initial=np.inf, where=sizes > 0))
+    return int(np.frexp(largest)[1]) - int(np.frexp(least)[1]) if largest else 0
 
 
 def _measure_spread(exponents: NDArray[np.int64], grading: NDArray[np.int64]) -> int:

@@ -85,13 +85,21 @@ def spectral_radius(spectrum: Spectrum, matrix: Scaled) -> Radius:
     high = float(((moduli + spectrum.errors) * (1.0 + slack)).max())
     if spectrum.errors.any():
         doublings = MAX_DOUBLINGS if high - low > SHARP_RADIUS_ERROR * high else 0
-        low, high = _narrow(
-            low, high, [_bounds_by_powers(block, doublings) for block in _blocks(spectrum, matrix)]
-        )
+        if doublings or _may_be_nearly_unitary(spectrum, matrix, low, high):
+            low, high = _narrow(
+                low, high, [_bounds_by_powers(block, doublings) for block in _blocks(spectrum, matrix)]
+            )
         if high - low > VAGUE_RADIUS_ERROR * high:
             low, high = _narrow(low, high, [_bounds_by_circles(block) for block in _blocks(spectrum, matrix)])
     value = min(max(spectrum.radius, low), high)
     return Radius(value, low, high, matrix.exponent)
+
+
+def _may_be_nearly_unitary(spectrum: Spectrum, matrix: Scaled, low: float, high: float) -> bool:
+    """Return whether σ_min(W) ≤ min |λ| or ‖W‖ ≥ the longest column could bound ρ better."""
+    least = float((np.abs(spectrum.values) + spectrum.errors).min())
+    longest = max(float(np.linalg.norm(block, axis=0).max()) for block in _blocks(spectrum, matrix))
+    return least >= low or longest <= high
 
 
 def _blocks(spectrum: Spectrum, matrix: Scaled) -> Iterator[NDArray[Any]]:

@@ -1,6 +1,8 @@
 """Eigenvalues with certified errors, their conditions, and whether there is a basis of eigenvectors."""
 
+import math
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -8,6 +10,7 @@ from numpy.typing import NDArray
 
 from gradflow.linalg.defective import candidate_clusters, count_eigenvectors
 from gradflow.linalg.enclosure import (
+    HERMITIAN_ERROR_UNITS,
     MAX_CIRCLE_SIZE,
     Enclosure,
     balance,
@@ -18,13 +21,13 @@ from gradflow.linalg.enclosure import (
     match_values,
     row_lengths,
     schur_form,
+    vector_condition,
 )
 from gradflow.linalg.exact_eigenvalues import list_candidates, place_exact_eigenvalues, sort_candidates
 from gradflow.linalg.exact_rank import MAX_MODULAR_SIZE, exact_rank
 from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.irreducible import irreducible_blocks
 
-HERMITIAN_ERROR_UNITS = 10  # backward error of LAPACK's Hermitian solvers, in units of n·eps·‖W‖
 MAX_WHOLE_ENTRY = 2.0**20  # products of such entries, summed over 2^13 rows, are exact
 Complex = NDArray[np.complex128]
 Real = NDArray[np.float64]
@@ -78,6 +81,11 @@ class Spectrum:
     def radius(self) -> float:
         """The spectral radius, the largest modulus."""
         return float(np.abs(self.values[0]))
+
+    @cached_property
+    def vector_condition(self) -> float:
+        """κ(Q); inf if there is no Q."""
+        return math.inf if self.vectors is None else vector_condition(self.vectors)
 
 
 def spectrum(matrix: NDArray[Any]) -> Spectrum:

@@ -4,8 +4,10 @@ import numpy as np
 import pytest
 
 import gradflow
-from gradflow.analysis.power.power import MAX_KREISS_SIZE
+from gradflow.analysis.power.power import MAX_KREISS_SIZE, MIN_SIDE_SIZE
+from gradflow.analysis.power.side_call import SideCall
 from gradflow.errors import DataError, UsageError
+from gradflow.linalg.ensembles import random_matrix
 from tests.slow import power_log10_norm
 from tests.truths import (
     CAT_MAP,
@@ -401,3 +403,64 @@ def test_a_rise_towards_a_limit_has_no_peak():
 def test_entries_that_read_zero_beside_the_largest_are_told(matrix, steps, lost):
     notes = [note for note in gradflow.power(matrix, steps=steps).notes if "reads 0" in note]
     assert len(notes) == lost
+
+
+def test_a_large_matrix_has_bounds_of_everything_and_they_hold():
+    matrix = random_matrix("ginibre", 220, gain=0.9, seed=1)
+    result = gradflow.power(matrix, steps=12)
+    moduli = np.abs(np.linalg.eigvals(matrix))
+    assert result.spectral_radius_low <= moduli.max() * (1 + 1e-13)
+    assert result.spectral_radius_high >= moduli.max() * (1 - 1e-13)
+    for step in (1, 5, 12):
+        norm = np.log10(np.linalg.norm(np.linalg.matrix_power(matrix, step), 2))
+        assert result.norms.log10_norm[step] == pytest.approx(norm, abs=1e-12)
+        assert result.norms.log10_norm_low[step] - 1e-14 <= norm <= result.norms.log10_norm_high[step] + 1e-14
+    assert 0.0 < result.numerical_radius_error <= 1e-6 * result.numerical_radius
+    heights = [
+        np.linalg.eigvalsh((turn * matrix + np.conj(turn) * matrix.T) / 2)[-1]
+        for turn in np.exp(1j * np.linspace(0, np.pi, 60))
+    ]
+    assert max(heights) <= result.numerical_radius + result.numerical_radius_error
+    # ‖Wᵏ‖ ≤ 2wᵏ (Berger 1965)
+    bound = np.log10(2) + np.array(result.norms.step) * np.log10(
+        result.numerical_radius + result.numerical_radius_error
+    )
+    assert (result.norms.log10_norm <= bound).all()
+
+
+def test_numerical_radius_of_a_large_orthogonal_matrix_is_its_norm():
+    # lines alone would know it to three digits only: all directions are alike
+    result = gradflow.power(random="orthogonal", size=210, steps=1)
+    assert result.numerical_radius == pytest.approx(1.0, abs=1e-12)
+    assert result.numerical_radius_error < 1e-11
+
+
+def test_a_second_thread_changes_nothing(monkeypatch):
+    matrix = random_matrix("ginibre", 205, seed=2)
+    beside = gradflow.power(matrix, steps=5)
+    monkeypatch.setattr("gradflow.analysis.power.power.MIN_SIDE_SIZE", 10**9)
+    alone = gradflow.power(matrix, steps=5)
+    assert beside.conclusion == alone.conclusion
+    assert beside.numerical_radius == alone.numerical_radius
+    assert beside.numerical_radius_error == alone.numerical_radius_error
+    for name in ("re", "im", "error", "condition"):
+        np.testing.assert_array_equal(getattr(beside.eigenvalues, name), getattr(alone.eigenvalues, name))
+    for name in ("log10_norm", "log10_norm_low", "log10_norm_high"):
+        np.testing.assert_array_equal(getattr(beside.norms, name), getattr(alone.norms, name))
+
+
+@pytest.mark.parametrize("at_once", [True, False])
+def test_what_a_side_call_raises_is_raised_where_its_result_is_asked_for(at_once):
+    call = SideCall(lambda: np.linalg.inv(np.zeros((2, 2))), at_once=at_once)
+    for _ in range(2):
+        with pytest.raises(np.linalg.LinAlgError):
+            call.wait()
+
+
+def test_progress_that_raises_ends_the_work_of_a_large_matrix():
+    def progress(done, total):
+        if done == 2:
+            raise KeyError("enough")
+
+    with pytest.raises(KeyError, match="enough"):
+        gradflow.power(random="ginibre", size=MIN_SIDE_SIZE, progress=progress)

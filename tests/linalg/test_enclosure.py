@@ -1,7 +1,12 @@
 import numpy as np
 import pytest
 
-from gradflow.linalg.enclosure import enclose_eigenvalues, smallest_singular_values
+from gradflow.linalg.enclosure import (
+    _isolated_radii,
+    enclose_eigenvalues,
+    invert_vectors,
+    smallest_singular_values,
+)
 from gradflow.linalg.scaled import Scaled
 from gradflow.linalg.spectral_radius import spectral_radius
 from gradflow.linalg.spectrum import spectrum
@@ -69,6 +74,45 @@ def test_every_eigenvalue_lies_within_an_error_and_every_error_holds_one(family)
 def test_errors_of_well_conditioned_eigenvalues_are_rounding(size):
     found = enclose_eigenvalues(np.random.default_rng(size).standard_normal((size, size)))
     assert (found.radii < 1e-11).all()
+
+
+@pytest.mark.parametrize("kind", ["real", "complex"])
+@pytest.mark.parametrize("size", [12, 40])
+def test_the_error_of_an_eigenvalue_apart_from_all_others_is_of_first_order(size, kind):
+    generator = np.random.default_rng(size)
+    matrix = generator.standard_normal((size, size)) / np.sqrt(size)
+    if kind == "complex":
+        matrix = matrix + 1j * generator.standard_normal((size, size)) / np.sqrt(size)
+    found, exact = enclose_eigenvalues(matrix), eigenvalues(matrix, 40)
+    apart = np.abs(found.values[:, None] - exact)
+    assert (apart.min(axis=1) <= found.radii).all()
+    assert sorted(np.argmin(apart, axis=1)) == list(range(size))
+    # backward error times condition (Wilkinson 1965), where a uniform radius is ‖Q⁻¹‖ times as large
+    rounding = 6 * np.sqrt(size) * np.finfo(float).eps * np.linalg.norm(matrix)
+    assert (found.radii <= 2 * rounding * found.conditions).all()
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_discs_of_a_perturbed_diagonal_matrix_hold_one_eigenvalue_each(seed):
+    generator = np.random.default_rng(seed)
+    size = 6
+    values = generator.uniform(-1, 1, size) + 1j * generator.uniform(-1, 1, size)
+    bound = 10.0 ** generator.uniform(-6, -0.5) * generator.random((size, size))
+    phases = np.exp(2j * np.pi * generator.random((size, size)))
+    exact = np.linalg.eigvals(np.diag(values) + bound * phases)
+    radii = _isolated_radii(values, bound)
+    for value, radius in zip(values, radii, strict=True):
+        if np.isfinite(radius):
+            assert np.count_nonzero(np.abs(exact - value) <= radius * (1 + 1e-12) + 1e-14) == 1
+
+
+def test_the_inverse_of_pairs_of_vectors_is_that_of_complex_arithmetic():
+    for size in (2, 7, 30):
+        _, vectors = np.linalg.eig(np.random.default_rng(size).standard_normal((size, size)))
+        rounding = 10 * size * np.finfo(float).eps * np.linalg.cond(vectors)
+        np.testing.assert_allclose(invert_vectors(vectors) @ vectors, np.eye(size), atol=rounding)
+        turned = vectors * np.exp(0.3j)  # no pairs any more
+        np.testing.assert_allclose(invert_vectors(turned) @ turned, np.eye(size), atol=rounding)
 
 
 def test_the_errors_of_a_large_jordan_block_are_the_root_of_rounding():

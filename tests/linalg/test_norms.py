@@ -3,7 +3,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
+from scipy.linalg import schur
 
+from gradflow.linalg.enclosure import vector_condition
 from gradflow.linalg.norms import departure_from_normality, spectral_norm
 from gradflow.linalg.scaled import Scaled
 from gradflow.linalg.spectrum import spectrum
@@ -56,3 +58,20 @@ def test_departure_of_a_defective_matrix():
     matrix = similar(np.array([[0.9, 1.0], [0.0, 0.9]]), 2, orthogonal=True)
     eigen = spectrum(matrix)
     assert departure_from_normality(matrix, eigen.values, eigen.vectors) == pytest.approx(1.0, rel=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_departure_of_a_large_matrix_is_the_strict_part_of_its_schur_form(seed):
+    matrix = np.random.default_rng(seed).standard_normal((80, 80))
+    triangle, _ = schur(matrix, output="complex")
+    eigen = spectrum(matrix)
+    found = departure_from_normality(matrix, eigen.values, eigen.vectors)
+    assert found == pytest.approx(np.linalg.norm(np.triu(triangle, 1)), rel=1e-12)
+
+
+@pytest.mark.parametrize("size", [2, 9, 40])
+def test_condition_of_paired_vectors_is_that_of_complex_ones(size):
+    _, vectors = np.linalg.eig(np.random.default_rng(size).standard_normal((size, size)))
+    assert vector_condition(vectors) == pytest.approx(np.linalg.cond(vectors), rel=1e-11)
+    turned = vectors * np.exp(1j * np.arange(size))  # no pairs any more
+    assert vector_condition(turned) == pytest.approx(np.linalg.cond(vectors), rel=1e-11)

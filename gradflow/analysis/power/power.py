@@ -14,32 +14,39 @@ from gradflow.analysis.power.growth import transient_growth
 from gradflow.analysis.power.power_norms import (
     PowerNorms,
     agree_on_radius,
+    bound_power_norms,
+    compute_powers,
     describe_unknown_norms,
     grade,
-    measure_power_norms,
 )
 from gradflow.analysis.power.record import MAX_SHOWN_SIZE, Eigenvalues, Norms, Powers
 from gradflow.analysis.power.regime import classify, conclusion
+from gradflow.analysis.power.side_call import SideCall
 from gradflow.analysis.power.stated_decomposition import Verdict, check_claim
 from gradflow.analysis.shared.arguments import MAX_POWER, check_count, square_matrix
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
 from gradflow.blas_threads import use_one_blas_thread
 from gradflow.errors import NumericalError, UsageError
+from gradflow.linalg.enclosure import vector_condition
 from gradflow.linalg.ensembles import LARGEST_SIZE, random_matrix
+from gradflow.linalg.floating import DOUBLE_EPS
 from gradflow.linalg.grading import ungrade_vectors
 from gradflow.linalg.kreiss import kreiss_constant
 from gradflow.linalg.norms import departure_from_normality, spectral_norm
-from gradflow.linalg.numerical_radius import numerical_radius
+from gradflow.linalg.numerical_radius import NumericalRadius, numerical_radius
+from gradflow.linalg.power_bounds import NORM_ERROR
 from gradflow.linalg.powers import log2_largest_walks
-from gradflow.linalg.scaled import LOG10_2, Scaled, from_log10, number, shift_exponents
+from gradflow.linalg.scaled import LOG10_2, Scaled, ScaledNumber, from_log10, number, shift_exponents
 from gradflow.linalg.spectral_radius import Radius, spectral_radius
 from gradflow.linalg.spectrum import Spectrum, spectrum
+from gradflow.linalg.supporting_lines import RadiusInterval
 from gradflow.printable import format_count, format_log10
 from gradflow.readers.arrays import read_matrix
 from gradflow.readers.in_memory import convert_array, name_origin
 from gradflow.record import Matrix
 
 MAX_KREISS_SIZE = 200
+MIN_SIDE_SIZE = 200  # rows from which the eigenvalues are computed beside the powers, on a second core
 HIDDEN_BITS = 400  # that an entry may be under the largest and still be among the numbers that are computed
 SMALLEST_SUBNORMAL = math.ulp(0.0)
 DEFAULT_RANDOM_SIZE = 10
@@ -163,18 +170,26 @@ def _measure_powers(
     entries: bool,
 ) -> Powers:
     scaled, graded = Scaled.of(square), grade(square)
-    eigen = spectrum(graded.array)
-    radius = spectral_radius(eigen, graded)
-    norms = measure_power_norms(square, graded, steps, eigen, radius, counter)
+    # neither of these needs the powers, and together they take as long
+    at_once = len(square) >= MIN_SIDE_SIZE
+    spectral = SideCall(lambda: _measure_spectrum(graded), at_once=at_once)
+    ranged = SideCall(lambda: _measure_range(scaled, spectral.wait()[1]), at_once=at_once)
+    powers = compute_powers(square, graded, steps, counter)
+    eigen, radius = spectral.wait()
+    norms = bound_power_norms(powers, square, graded, eigen, radius)
     radius, contradiction = agree_on_radius(norms, radius)
     regime = classify(eigen, radius)
     growth = transient_growth(graded, norms.steps, norms.bounds, norms.zero_from)
     constant = _kreiss(square, regime, radius, norms, kreiss)
     vectors = ungrade_vectors(eigen.vectors, graded.grading)
-    condition = float(np.linalg.cond(vectors)) if vectors is not None else None
+    condition = None
+    if vectors is not None:
+        # a grading leaves eigenvalues alone and stretches eigenvectors
+        condition = eigen.vector_condition if graded.grading is None else vector_condition(vectors)
     route = eigen_route_error(eigen, graded, steps, norms.last)
     error = norms.relative_error
     shown = entries or len(square) <= MAX_SHOWN_SIZE
+    norm, range_radius = ranged.wait()
     return Powers(
         params=params,
         notes=(
@@ -190,8 +205,9 @@ def _measure_powers(
         spectral_radius_low=number(radius.low, radius.exponent).value_or_none(),
         spectral_radius_high=number(radius.high, radius.exponent).value_or_none(),
         spectral_radius_error=_radius_error(radius),
-        norm=spectral_norm(scaled).value_or_none(),
-        numerical_radius=number(numerical_radius(scaled.array), scaled.exponent).value_or_none(),
+        norm=norm.value_or_none(),
+        numerical_radius=number(range_radius.value, scaled.exponent).value_or_none(),
+        numerical_radius_error=number(range_radius.error, scaled.exponent).value_or_none(),
         departure_from_normality=number(
             departure_from_normality(
                 scaled.array, shift_exponents(eigen.values, graded.exponent - scaled.exponent), vectors
@@ -255,6 +271,21 @@ def _square(
         if value is not None:
             raise UsageError(f"{name} {value} goes with a random ensemble: leave it out beside a matrix")
     return square_matrix(source, key)
+
+
+def _measure_spectrum(graded: Scaled) -> tuple[Spectrum, Radius]:
+    eigen = spectrum(graded.array)
+    return eigen, spectral_radius(eigen, graded)
+
+
+def _measure_range(scaled: Scaled, radius: Radius) -> tuple[ScaledNumber, NumericalRadius]:
+    """Return ‖W‖, and the numerical radius in units of 2 to the exponent of W, given that ρ ≤ w ≤ ‖W‖."""
+    norm = spectral_norm(scaled)
+    low = shift_exponents(np.array(radius.low), radius.exponent - scaled.exponent)
+    high = shift_exponents(np.array(norm.mantissa), norm.exponent - scaled.exponent)
+    rounding = NORM_ERROR * len(scaled.array) * DOUBLE_EPS
+    known = RadiusInterval(float(low), float(high) * (1.0 + rounding))
+    return norm, numerical_radius(scaled.array, known)
 
 
 def _write_power(square: NDArray[Any], steps: int, norms: PowerNorms) -> str:

@@ -58,15 +58,19 @@ class PowerNorms(NamedTuple):
         return 10.0**log10 if log10 < 0.0 else None
 
 
-def measure_power_norms(
-    square: NDArray[Any],
-    graded: Scaled,
-    steps: int,
-    eigen: Spectrum,
-    radius: Radius,
-    counter: ProgressCounter,
-) -> PowerNorms:
-    """Return the norms of the powers of W up to ``steps``, each between bounds that hold.
+class ComputedPowers(NamedTuple):
+    """The powers of W at the listed steps without their matrices, Wⁿ, and its entries if W is small."""
+
+    steps: list[int]
+    rows: list[TrackedPower]
+    last: Scaled
+    entries: list[list[EnclosedEntry]] | None
+
+
+def compute_powers(
+    square: NDArray[Any], graded: Scaled, steps: int, counter: ProgressCounter
+) -> ComputedPowers:
+    """Return the powers of W up to ``steps``, those of `table_steps`.
 
     Parameters
     ----------
@@ -75,10 +79,8 @@ def measure_power_norms(
     graded : Scaled
         The same, with rows and columns graded.
     steps : int
-    eigen, radius : Spectrum, Radius
-        Of ``graded``.
     counter : ProgressCounter
-        Counts the powers, those of `table_steps`, as they are computed.
+        Counts the powers as they are computed.
     """
     listed = table_steps(steps)
     rows: list[TrackedPower] = []
@@ -92,6 +94,23 @@ def measure_power_norms(
         entries = enclose_power(square, steps)
         rows[-1] = round_power(entries, square.dtype)
         last = rows[-1].value
+    return ComputedPowers(listed, rows, last, entries)
+
+
+def bound_power_norms(
+    powers: ComputedPowers, square: NDArray[Any], graded: Scaled, eigen: Spectrum, radius: Radius
+) -> PowerNorms:
+    """Return the norms of the powers of W, each between bounds that hold.
+
+    Parameters
+    ----------
+    powers : ComputedPowers
+    square, graded : array (n, n), Scaled
+        W, as for `compute_powers`.
+    eigen, radius : Spectrum, Radius
+        Of ``graded``.
+    """
+    listed, rows = powers.steps, powers.rows
     norms = np.array([row.log2_norm for row in rows])
     errors = np.array([row.log2_error for row in rows])
     underflows = np.array([row.log2_underflow for row in rows])
@@ -115,7 +134,7 @@ def measure_power_norms(
             bounds.computed[k] = rows[k].norm.log10()
         else:
             bounds.computed[k] = np.nan
-    return PowerNorms(listed, [row.norm for row in rows], bounds, last, zero, entries)
+    return PowerNorms(listed, [row.norm for row in rows], bounds, powers.last, zero, powers.entries)
 
 
 def agree_on_radius(norms: PowerNorms, radius: Radius) -> tuple[Radius, tuple[str, ...]]:
@@ -212,7 +231,7 @@ def _modal_bound(eigen: Spectrum, graded: Scaled) -> ModalBound | None:
     """Return κ(Q) and a bound of |Λ|, where Q is known to be a basis."""
     if eigen.vectors is None or not math.isfinite(eigen.perturbation) or graded.grading is not None:
         return None
-    condition = float(np.linalg.cond(eigen.vectors))
+    condition = eigen.vector_condition
     condition *= (
         1.0 + 10 * len(eigen.values) * DOUBLE_EPS * condition
     )  # how far its computed value may be off

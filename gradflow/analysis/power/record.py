@@ -85,6 +85,7 @@ class Powers(Record):
     spectral_radius_error: float | None = scalar("largest possible distance of ρ from spectral_radius")
     norm: float | None = scalar("‖W‖₂, the largest growth in one step")
     numerical_radius: float | None = scalar("w, the largest |x*Wx|: ‖Wᵏ‖ ≤ 2wᵏ")
+    numerical_radius_error: float | None = scalar("largest possible distance of w from numerical_radius")
     departure_from_normality: float | None = scalar("Henrici, Frobenius; 0: W is normal")
     diagonalizable: bool | None = scalar(
         "whether W = QΛQ⁻¹ exists, to rounding; none if rounding leaves it open"
