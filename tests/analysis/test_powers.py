@@ -5,7 +5,7 @@ import pytest
 
 import gradflow
 from gradflow.analysis.power.power import MAX_KREISS_SIZE, MIN_SIDE_SIZE
-from gradflow.analysis.power.side_call import SideCall
+from gradflow.analysis.shared.side_call import SideCall
 from gradflow.errors import DataError, UsageError
 from gradflow.linalg.ensembles import random_matrix
 from tests.slow import power_log10_norm

@@ -21,10 +21,10 @@ from gradflow.analysis.power.power_norms import (
 )
 from gradflow.analysis.power.record import MAX_SHOWN_SIZE, Eigenvalues, Norms, Powers
 from gradflow.analysis.power.regime import classify, conclusion
-from gradflow.analysis.power.side_call import SideCall
 from gradflow.analysis.power.stated_decomposition import Verdict, check_claim
 from gradflow.analysis.shared.arguments import MAX_POWER, check_count, square_matrix
 from gradflow.analysis.shared.progress import Progress, ProgressCounter
+from gradflow.analysis.shared.side_call import SideCall
 from gradflow.blas_threads import use_one_blas_thread
 from gradflow.errors import NumericalError, UsageError
 from gradflow.linalg.enclosure import vector_condition
