@@ -59,6 +59,7 @@ def chain_norms(
     part_lag: int | None = None,
     exact: bool = False,
     generator: np.random.Generator | None = None,
+    on_lag: Callable[[], object] | None = None,
 ) -> ChainNorms:
     """Return the norms of ``rows`` of every product, as log₁₀, shape (steps,).
 
@@ -85,6 +86,8 @@ def chain_norms(
         Take no shortcut: drop nothing, and compute every norm from all singular values.
     generator : numpy.random.Generator, optional
         For start vectors and probes. By default a generator with a fixed seed.
+    on_lag : callable, optional
+        Called after each lag, at most once for each.
 
     Raises
     ------
@@ -100,6 +103,7 @@ def chain_norms(
     generator = generator or np.random.default_rng(0)
     chain = _Chain(act, steps, start, rows, wanted, part, exact, generator)
     chain.part_lag = steps if part_lag is None else part_lag
+    chain.on_lag = on_lag
     norms = chain.measure_norms()
     if part is None or chain.part_is_known:
         return norms
@@ -126,6 +130,8 @@ class _Chain:
         self.act, self.steps, self.rows, self.wanted = act, steps, rows, wanted
         self.exact, self.generator, self.start = exact, generator, start
         self.part_is_known, self.part_lag = False, steps
+        self.on_lag: Callable[[], object] | None = None
+        self.reported = 0  # lags of which ``on_lag`` knows
         self.product = Compressible.of(start, generator, part)
         self.structure = StructuralPattern(act, start)
         # Mantissas and powers of two at each lag: at the end, one call takes all logarithms.
@@ -166,6 +172,9 @@ class _Chain:
                 if self.part is not None and lag + 1 == self.part_lag:
                     self.part[lag] = self._measure_part(sizes)
                 lag += 1
+                if self.on_lag is not None and lag > self.reported:
+                    self.reported = lag
+                    self.on_lag()
                 if not MIN_UNSCALED_SIZE < sizes.whole < MAX_UNSCALED_SIZE:
                     self.product.rescale(sizes.whole)
                 continue

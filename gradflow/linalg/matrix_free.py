@@ -5,7 +5,7 @@ few vectors. The product would cost n³ for each step, and n² numbers. The rema
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -36,6 +36,7 @@ def matrix_free_norms(
     *,
     rows: slice | Array = slice(None),
     generator: np.random.Generator | None = None,
+    on_lag: Callable[[], object] | None = None,
 ) -> ChainNorms:
     """Return ‖``rows`` of Y_k‖₂ as log₁₀, Y_k = A_k ⋯ A_1 Y_0, at the given lags; nan at all others.
 
@@ -53,6 +54,8 @@ def matrix_free_norms(
         The rows whose norm is measured.
     generator : numpy.random.Generator, optional
         For start vectors. By default a generator with a fixed seed.
+    on_lag : callable, optional
+        Called after each lag but the last.
 
     Raises
     ------
@@ -70,7 +73,9 @@ def matrix_free_norms(
     leading = LeadingSingularValue(generator, tolerance)
     log10_norms, bounds, error = np.full(steps, np.nan), np.zeros(steps, bool), 0.0
     shape = (len(start[:, :1][rows]), start.shape[1])
-    for lag in lags:
+    for place, lag in enumerate(lags):
+        if place and on_lag is not None:
+            on_lag()
         chain = _ScaledChain(act, react, start, rows, lag, generator)
         if not start[chain.alive[0]].any():
             log10_norms[lag - 1] = -np.inf

@@ -18,7 +18,9 @@ MAX_GRAM_COLUMNS = 48  # for so few columns the Gram matrix is quicker than any 
 # Weights in the start of a search: of the last three leading vectors, because the second may overtake the
 # first, and of noise, so that the search can reach new directions.
 START_WEIGHTS, START_NOISE = np.array([1.0, 0.3, 0.1]), 0.2
-MAX_PROOF_STEPS = 24  # of a search: with more, a Cholesky factorization is the cheaper proof
+# Steps of a search from which on a Cholesky factorization is the cheaper proof: more for many columns, each
+# step of which only reads the matrix.
+MIN_PROOF_STEPS, COLUMNS_PER_PROOF_STEP = 24, 32
 PACE_STEPS = 4  # the last ones, from which that number is estimated
 PROVEN_SHARE = 0.8  # of the largest square, under which the unseen ones should be for a proof
 LIKELY_GAP_CAUTION = 10.0  # by which a gap that is not proved is divided
@@ -137,7 +139,7 @@ class LeadingSingularValue:
         bidiagonal = np.zeros((most, most))
         right[0], self.start_share = self._draw_start(columns, dtype)
         found = _RitzPair(0.0, np.inf, np.ones((1, 1)))
-        due = self.due
+        due, max_proof_steps = self.due, max(MIN_PROOF_STEPS, columns // COLUMNS_PER_PROOF_STEP)
         for k in range(most):
             left[k], alpha = _orthogonalize(matvec(right[k]), left[:k])
             right[k + 1], beta = _orthogonalize(rmatvec(left[k]), right[: k + 1])
@@ -147,7 +149,9 @@ class LeadingSingularValue:
                 found = judge(bidiagonal[: k + 1, : k + 1], beta)
                 if found.error > self.tolerance:
                     due = k + 2 + k // 6
-                elif found.is_settled or found.proof_steps > MAX_PROOF_STEPS:
+                elif found.is_settled or found.proof_steps > max(
+                    MIN_PROOF_STEPS, columns // COLUMNS_PER_PROOF_STEP
+                ):
                     break
                 else:
                     due = max(found.proof_steps, k + 2)

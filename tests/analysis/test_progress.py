@@ -16,7 +16,12 @@ TAKING = [name for name, parameters in PARAMETERS.items() if "progress" in param
 
 CALLS = {
     "bptt": [lambda **o: gradflow.bptt("lstm", hidden=3, features=2, steps=8, pair_map=True, **o)],
-    "compare": [lambda **o: gradflow.compare("rnn", "lstm", hidden=3, steps=8, seeds=3, exact=True, **o)],
+    "compare": [
+        lambda **o: gradflow.compare("rnn", "lstm", hidden=3, steps=8, seeds=3, exact=True, **o),
+        # a single draw is counted lag by lag
+        lambda **o: gradflow.compare("lstm", hidden=40, steps=60, seeds=1, **o),
+        lambda **o: gradflow.compare("lstm", hidden=3, steps=8, seeds=1, block="direct", **o),
+    ],
     "derive": [lambda **o: gradflow.derive("jacobian", **o)],
     "init": [
         lambda **o: gradflow.init("lstm", hidden=3, features=2, horizon=20, seeds=2, **o),

@@ -1,6 +1,6 @@
 """Gradient norms by lag for several cells on the same inputs: the public function `compare`."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from os import PathLike, fspath
 from pathlib import Path
@@ -111,7 +111,7 @@ def compare(
         ``float64`` or ``float32``, for weights and all computations.
     progress : callable, optional
         Called as ``progress(done, total)`` when work begins and after each piece of work: a batch of draws
-        of one cell. An exception that it raises ends the work.
+        of one cell, or a lag if there is only one batch. An exception that it raises ends the work.
     executor : concurrent.futures.Executor, optional
         Its threads or processes measure the batches. The numbers are the same as without it. Cells and
         inputs are pickled for processes.
@@ -192,8 +192,15 @@ class DrawBatch(NamedTuple):
     draws: range
 
 
-def measure_batch(draws: Draws, question: ComparisonQuestion, batch: DrawBatch) -> list[DrawMeasurement]:
+def measure_batch(
+    draws: Draws,
+    question: ComparisonQuestion,
+    batch: DrawBatch,
+    on_lag: Callable[[], object] | None = None,
+) -> list[DrawMeasurement]:
     """Return the measurements of a batch, one for each draw. Any thread or process can run this task.
+
+    ``on_lag`` is that of `measure`.
 
     Raises
     ------
@@ -202,7 +209,8 @@ def measure_batch(draws: Draws, question: ComparisonQuestion, batch: DrawBatch) 
     """
     try:
         cells = [draws.make_cell(batch.spec, draw) for draw in batch.draws]
-        return measure(cells, [draws.draw_inputs(batch.spec, draw) for draw in batch.draws], question)
+        inputs = [draws.draw_inputs(batch.spec, draw) for draw in batch.draws]
+        return measure(cells, inputs, question, on_lag=on_lag)
     except GradflowError as error:
         raise type(error)(f"cell {batch.spec.text!r}: {error}") from None
 
@@ -222,8 +230,11 @@ def _measure_cells(
         for spec in specs
     }
     every = [batch for batches_of_cell in batches.values() for batch in batches_of_cell]
-    counter.begin(len(every))
-    batch_results = run_tasks(partial(measure_batch, draws, question), every, executor, counter)
+    if len(every) == 1 and question.view.lags:
+        batch_results = [_measure_lag_by_lag(draws, question, every[0], counter)]
+    else:
+        counter.begin(len(every))
+        batch_results = run_tasks(partial(measure_batch, draws, question), every, executor, counter)
     measurements_by_cell: dict[str, list[DrawMeasurement]] = {spec.text: [] for spec in specs}
     for batch, measurements in zip(every, batch_results, strict=True):
         measurements_by_cell[batch.spec.text] += measurements
@@ -240,6 +251,39 @@ def _measure_cells(
                 draw._replace(log10_shares=own) for draw, own in zip(measured, shares, strict=True)
             ]
     return measurements_by_cell
+
+
+class _StoppedByProgressError(BaseException):
+    """What the callback of the progress has raised, on its way out of the work."""
+
+    def __init__(self, error: BaseException) -> None:
+        super().__init__()
+        self.error = error
+
+
+def _measure_lag_by_lag(
+    draws: Draws, question: ComparisonQuestion, batch: DrawBatch, counter: ProgressCounter
+) -> list[DrawMeasurement]:
+    """Return the measurements of the only batch, whose progress is that of its lags."""
+    left = len(question.view.lags)
+    counter.begin(left)
+
+    def count_lag() -> None:
+        nonlocal left
+        if left > 1:
+            left -= 1
+            try:
+                counter.add_one()
+            except BaseException as error:
+                raise _StoppedByProgressError(error) from None
+
+    try:
+        measurements = measure_batch(draws, question, batch, count_lag)
+    except _StoppedByProgressError as stopped:
+        raise stopped.error from stopped.error.__cause__
+    for _ in range(left):
+        counter.add_one()
+    return measurements
 
 
 def _make_record(

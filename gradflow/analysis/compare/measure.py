@@ -1,7 +1,7 @@
 """Measurements of one cell for one or several draws of its weights: norms, bounds, gates and paths."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -103,19 +103,28 @@ class DrawMeasurement(NamedTuple):
 
 
 def measure(
-    cells: Sequence[Cell], inputs: Sequence[Array], question: ComparisonQuestion, initial: Array | None = None
+    cells: Sequence[Cell],
+    inputs: Sequence[Array],
+    question: ComparisonQuestion,
+    initial: Array | None = None,
+    on_lag: Callable[[], object] | None = None,
 ) -> list[DrawMeasurement]:
-    """Run draws of one cell and return their measurements; arguments as for `follow_draws`."""
+    """Run draws of one cell and return their measurements; arguments as for `follow_draws`.
+
+    ``on_lag`` is called after lags of the products of draws that are not measured together.
+    """
     return [
         draw
         for followed in follow_draws(cells, inputs, question.max_batched_state, initial)
-        for draw in _measure_draws(followed, question)
+        for draw in _measure_draws(followed, question, on_lag)
     ]
 
 
-def _measure_draws(followed: FollowedDraws, question: ComparisonQuestion) -> Iterator[DrawMeasurement]:
+def _measure_draws(
+    followed: FollowedDraws, question: ComparisonQuestion, on_lag: Callable[[], object] | None
+) -> Iterator[DrawMeasurement]:
     """Yield the measurements of the draws of one trajectory."""
-    norms = _measure_norms(followed.trajectory, question)
+    norms = _measure_norms(followed.trajectory, question, on_lag)
     for place in followed.places:
         yield _measure_draw(followed.trajectory, question, place, norms)
 
@@ -133,7 +142,9 @@ class _TrajectoryNorms(NamedTuple):
     gate_steps: list[Array]
 
 
-def _measure_norms(trajectory: Trajectory, question: ComparisonQuestion) -> _TrajectoryNorms:
+def _measure_norms(
+    trajectory: Trajectory, question: ComparisonQuestion, on_lag: Callable[[], object] | None
+) -> _TrajectoryNorms:
     view = question.view
     gates = trajectory.gates()
     summaries = [summarize_gate(gate) for gate in gates] if trajectory.steps else []
@@ -159,7 +170,7 @@ def _measure_norms(trajectory: Trajectory, question: ComparisonQuestion) -> _Tra
                 norm: ProductNorms(logs, 0.0, np.zeros(logs.shape, bool)) for norm, logs in direct.items()
             }
         else:
-            products = product_log10_norms(trajectory, view, block)
+            products = product_log10_norms(trajectory, view, block, on_lag)
         if "fro" in products:  # with the smallest singular value alone there is no verdict, and so no share
             if block == "state" and trajectory.cell.output_size < sizes["state"]:
                 output = products.get("output")

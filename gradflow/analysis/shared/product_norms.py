@@ -7,12 +7,13 @@ gradient of state k with respect to the first state.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from operator import index
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from gradflow.analysis.shared.side_call import SideCall
 from gradflow.analysis.shared.trajectory import Trajectory
 from gradflow.cells.base import Array, Cell, Index
 from gradflow.cells.factor import StepFactor
@@ -34,6 +35,7 @@ MAX_STEP_ERROR = 1e-3  # largest relative error of such a norm: less than a pict
 STEP_ERROR_CHANCE = 1e-6  # probability that the stated error of the step norms of one run is too small
 # From this state size on, few lags are measured without forming a product, which would take too much memory.
 MIN_MATRIX_FREE_STATE = 3000
+MIN_HALVED_ENTRIES = 2**20  # of a block whose product with a Jacobian takes two cores
 # An inverse with a larger relative error than this is not shown.
 MAX_INVERSE_ERROR = 1e-3
 
@@ -99,20 +101,23 @@ class ProductNorms(NamedTuple):
     bounds: Array  # of bool, (..., T): whether rounding left no digit, so that the number is an upper bound
 
 
-def product_log10_norms(trajectory: Trajectory, view: View, block: str) -> dict[str, ProductNorms]:
+def product_log10_norms(
+    trajectory: Trajectory, view: View, block: str, on_lag: Callable[[], object] | None = None
+) -> dict[str, ProductNorms]:
     """Return each requested norm, and others whenever they cost nothing.
 
     These are the Frobenius norm (``fro``) and, of the whole product backward, the Frobenius norm of ∂h/∂s for
     the output h at the last lag (``output``), and nan at some others.
 
     −inf means that the product is 0 by its structure. The Frobenius norm is nan where no product is formed.
-    The smallest singular value is nan where rounding left no digit of the inverse.
+    The smallest singular value is nan where rounding left no digit of the inverse. ``on_lag`` is called after
+    lags of the product, unless many seeds are measured together.
     """
     part = part_of(trajectory.cell, block, view.direction)
     found: dict[str, ProductNorms] = {}
     if set(view.norms) - {"min"}:
         output = _find_output_columns(trajectory.cell, view, block)
-        norms = _forward_norms(trajectory, view, part, columns=output)
+        norms = _forward_norms(trajectory, view, part, columns=output, on_lag=on_lag)
         if output is not None and norms.part is not None:
             found["output"] = ProductNorms(norms.part, norms.error, norms.bounds)
         found["2"] = ProductNorms(norms.two, norms.error, norms.bounds)
@@ -161,6 +166,7 @@ def _forward_norms(
     *,
     spectral: bool = True,
     columns: Index | None = None,
+    on_lag: Callable[[], object] | None = None,
 ) -> ChainNorms:
     """Return the norms of the product itself by the method that suits its size.
 
@@ -172,7 +178,7 @@ def _forward_norms(
     act, react = ("matmat", "rmatmat")[:: 1 if view.direction == "forward" else -1]
 
     def along(k: int, block: Array) -> Array:
-        return np.asarray(getattr(trajectory.jacobian(places[k]), act)(block))
+        return _multiply_on_two_cores(getattr(trajectory.jacobian(places[k]), act), block)
 
     def back(k: int, block: Array) -> Array:
         return np.asarray(getattr(trajectory.jacobian(places[k]), react)(block))
@@ -188,7 +194,7 @@ def _forward_norms(
         )
     lags = [lag for lag in view.lags if lag <= steps]
     if _forms_no_product(trajectory, view):
-        return matrix_free_norms(along, back, steps, lags, start, rows=part.rows)
+        return matrix_free_norms(along, back, steps, lags, start, rows=part.rows, on_lag=on_lag)
     wanted = frozenset(lags if spectral else ())
     return chain_norms(
         along,
@@ -199,7 +205,18 @@ def _forward_norms(
         part=columns,
         part_lag=lags[-1] if lags else None,
         exact=view.exact,
+        on_lag=on_lag,
     )
+
+
+def _multiply_on_two_cores(act: Callable[[Array], Array], block: Array) -> Array:
+    """Return a product with a block of columns, of a large one half by half, on any number of cores."""
+    if block.size < MIN_HALVED_ENTRIES:
+        return np.asarray(act(block))
+    middle = block.shape[-1] // 2
+    second = SideCall(lambda: act(block[..., middle:]), at_once=True)
+    first = act(block[..., :middle])
+    return np.concatenate([first, second.wait()], axis=-1)
 
 
 def inverse_log10_norms(trajectory: Trajectory, view: View, start: Array) -> tuple[Array, float]:
