@@ -149,9 +149,7 @@ class LeadingSingularValue:
                 found = judge(bidiagonal[: k + 1, : k + 1], beta)
                 if found.error > self.tolerance:
                     due = k + 2 + k // 6
-                elif found.is_settled or found.proof_steps > max(
-                    MIN_PROOF_STEPS, columns // COLUMNS_PER_PROOF_STEP
-                ):
+                elif found.is_settled or found.proof_steps > max_proof_steps:
                     break
                 else:
                     due = max(found.proof_steps, k + 2)
