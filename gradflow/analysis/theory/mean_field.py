@@ -16,10 +16,8 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.integrate import quad
-from scipy.optimize import brentq
-from scipy.special import roots_hermitenorm
 
+from gradflow.analysis.shared.root import find_root
 from gradflow.cells.activations import Activation
 from gradflow.cells.base import Array
 
@@ -45,6 +43,8 @@ class Mean(NamedTuple):
 
 @cache
 def _nodes(order: int) -> tuple[Array, Array]:
+    from scipy.special import roots_hermitenorm  # here, because its import is slow
+
     nodes, weights = roots_hermitenorm(order)
     return nodes, weights / math.sqrt(2.0 * math.pi)
 
@@ -67,6 +67,8 @@ def normal_mean(function: Callable[[Array], Array], variance: float) -> Mean:
         if error <= QUADRATURE_TOLERANCE:
             return Mean(value, QUADRATURE_ERROR)
         before = value
+    from scipy.integrate import quad  # here, because few distributions are so wide and its import is slow
+
     widths = (scale / deviation for scale in STEEP_POINTS if scale < MAX_NORMAL_DEVIATIONS * deviation)
     near = [side * width for width in widths for side in (-1, 1)]
     value, error = quad(
@@ -105,7 +107,9 @@ class MeanField(NamedTuple):
             if low < MIN_VARIANCE:
                 return 0.0
         return (
-            float(brentq(self._surplus, low, high, xtol=MIN_VARIANCE, rtol=1e-14, maxiter=1000))
+            find_root(
+                self._surplus, low, high, tolerance=MIN_VARIANCE, relative_tolerance=1e-14, steps=1000
+            )
             if low < high
             else high
         )
@@ -143,4 +147,4 @@ class MeanField(NamedTuple):
         )
         if exponent(low) * exponent(high) >= 0:
             return None
-        return math.exp(float(brentq(exponent, low, high, xtol=1e-12, maxiter=1000)))
+        return math.exp(find_root(exponent, low, high, tolerance=1e-12, steps=1000))
