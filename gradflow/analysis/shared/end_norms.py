@@ -1,5 +1,6 @@
 """Norms of Jacobian products that reach back from several ends of several runs, all measured together."""
 
+import math
 from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import NamedTuple
@@ -12,11 +13,14 @@ from gradflow.cells.base import Array, Index
 from gradflow.cells.factor import StepFactor
 from gradflow.errors import NumericalError
 from gradflow.linalg.batch import BatchNorms, batch_norms
-from gradflow.linalg.chain import describe_overflow
+from gradflow.linalg.chain import ChainNorms, chain_norms, describe_overflow
 from gradflow.linalg.scaled import log10_of
 from gradflow.linalg.singular import leading_singular_values
 
 MAX_DENSE_STATE = 128  # state sizes up to which the products themselves are carried, and nothing is estimated
+# State sizes up to which the product behind one end alone is multiplied out too: in the few columns that are
+# left of a long product this takes less time than Lanczos steps.
+MAX_LONE_STATE = 1024
 SCALED_LOW, SCALED_HIGH = 2.0**-64, 2.0**64  # between which a product is left as it is
 LANCZOS_TOLERANCE = 1e-3  # residual, relative, at which a norm that is estimated is taken
 MAX_END_NORM_ERROR = (
@@ -29,6 +33,7 @@ SHARE_PROBES = 8  # random vectors that estimate the share of each chain
 # Largest standard error of log₁₀ of a share from so many: of a product of rank 1, ‖P z‖² is χ² with as many
 # degrees of freedom, whose logarithm has variance ψ₁(4) = π²/6 − 49/36. Its bias, −0.03, is included.
 SHARE_PROBE_ERROR = 0.12
+RANGE_PROBES = 8  # random vectors that enclose the norm of one chain at every lag
 PROBE_SEED = (0x5A6E, 0x70B3)  # not a seed that anybody draws weights with
 MAX_HELD_NUMBERS = 2**23  # numbers of all states whose Jacobians are held; of more each pass makes them anew
 
@@ -38,7 +43,8 @@ class EndNorms(NamedTuple):
 
     ``log10_norms`` maps each lag k that was asked for to log₁₀ ‖P_k‖₂, (draws, ends); −inf for a product that
     is exactly 0. ``log10_frobenius`` has log₁₀ ‖P_k‖_F at the same lags if products are multiplied out, and
-    is empty otherwise. ``log10_shares`` is log₁₀ of the share ‖∂h_t/∂s_{t−k}‖_F / √H at every lag from 1,
+    is empty otherwise. ``log10_range`` has two rows between which log₁₀ ‖P_k‖₂ lies at every lag from 1 for
+    the last end of the first run, (2, lags), or none. ``log10_shares`` is log₁₀ of the share ‖∂h_t/∂s_{t−k}‖_F / √H at every lag from 1,
     (lags, draws, ends), or empty; h is the output, of size H. ``error`` is a bound of the relative error of
     all norms. Where products are multiplied out, it includes rounding. Where they are not, it leaves out the
     rounding of the products, and the probability that one norm is further off is under 1e-6. ``share_error``
@@ -49,6 +55,7 @@ class EndNorms(NamedTuple):
 
     log10_norms: dict[int, Array]
     log10_frobenius: dict[int, Array]
+    log10_range: Array
     log10_shares: Array
     error: float
     share_error: float
@@ -56,7 +63,12 @@ class EndNorms(NamedTuple):
 
 
 def measure_end_norms(
-    trajectory: Trajectory, ends: Sequence[int], lags: Sequence[int], *, shares: bool = True
+    trajectory: Trajectory,
+    ends: Sequence[int],
+    lags: Sequence[int],
+    *,
+    shares: bool = True,
+    ranged: bool = False,
 ) -> EndNorms:
     """Compute ‖∂s_t/∂s_{t−k}‖ for every end t, every lag k and every run.
 
@@ -74,6 +86,8 @@ def measure_end_norms(
         Lags k, ascending, from 1.
     shares : bool
         Whether to measure the shares, at every lag up to the largest.
+    ranged : bool
+        Whether to enclose the norms at all these lags, for the last end of the first run.
 
     Raises
     ------
@@ -94,8 +108,11 @@ def measure_end_norms(
     [[0.0625, 0.0625]]
     """
     chains = _chains(trajectory, ends, max(lags))
-    measure = _multiply_out if trajectory.size <= MAX_DENSE_STATE else _estimate_norms
-    norms = measure(chains, lags, shares=shares)
+    if _is_lone(chains):
+        norms = _multiply_lone_out(chains, lags, shares=shares)
+    else:
+        measure = _multiply_out if trajectory.size <= MAX_DENSE_STATE else _estimate_norms
+        norms = measure(chains, lags, shares=shares, ranged=len(ends) - 1 if ranged else None)
     shape = (-1, len(ends))
     return norms._replace(
         log10_norms={lag: logs.reshape(shape) for lag, logs in norms.log10_norms.items()},
@@ -140,9 +157,13 @@ def measure_end_shares(trajectory: Trajectory, ends: Sequence[int], longest: int
     [[0.0625, 0.0625]]
     """
     chains = _chains(trajectory, ends, longest)
-    if trajectory.size > MAX_DENSE_STATE:
+    if _is_lone(chains):
+        lone = _follow_product(_get_chain(chains, 0), chains.cell.output)
+        logs = scale_to_share(lone.frobenius, chains.cell)
+        error, share_error, is_bound = lone.error, 0.0, bool(lone.bounds.any())
+    elif trajectory.size > MAX_DENSE_STATE:
         operator = _ScaledProducts(chains, longest, SHARE_PROBES)
-        logs, error, share_error, is_bound = np.stack(operator.log10_shares), 0.0, SHARE_PROBE_ERROR, False
+        logs, error, share_error, is_bound = operator.log10_shares, 0.0, SHARE_PROBE_ERROR, False
     else:
         norms = _multiply_back(chains, longest, chains.cell.output)
         logs = scale_to_share(norms.frobenius.T, chains.cell)
@@ -163,17 +184,66 @@ def _chains(trajectory: Trajectory, ends: Sequence[int], longest: int) -> Trajec
     )
 
 
-def _multiply_out(chains: Trajectory, lags: Sequence[int], *, shares: bool) -> EndNorms:
+def _is_lone(chains: Trajectory) -> bool:
+    """Return whether there is one chain, whose product is small enough to be multiplied out."""
+    return len(chains.states) == 1 and chains.size <= MAX_LONE_STATE
+
+
+def _get_chain(chains: Trajectory, place: int) -> Trajectory:
+    return Trajectory(chains.cell, chains.inputs[place], chains.states[place], None, underflow=False)
+
+
+def _follow_product(chain: Trajectory, rows: Index = slice(None), lags: Sequence[int] = ()) -> ChainNorms:
+    """Return the norms of ``rows`` of one product at every lag, spectral ones at ``lags``."""
+
+    def back(lag: int, block: Array) -> Array:
+        return np.asarray(chain.jacobian(chain.steps - 1 - lag).rmatmat(block))
+
+    start = np.eye(chain.size, dtype=chain.dtype)[:, rows]
+    return chain_norms(back, chain.steps, start, wanted=frozenset(lags).__contains__)
+
+
+def _enclose_by_frobenius(norms: ChainNorms, size: int) -> Array:
+    """Return the range of log₁₀ ‖P‖₂ at every lag: ‖P‖_F is between one and √n times as large."""
+    return np.stack([norms.frobenius - 0.5 * math.log10(size), norms.frobenius])
+
+
+def _multiply_lone_out(chains: Trajectory, lags: Sequence[int], *, shares: bool) -> EndNorms:
+    """Return the norms of one product that is multiplied out; arrays are (1,)."""
+    chain, places = _get_chain(chains, 0), [lag - 1 for lag in lags]
+    norms = _follow_product(chain, lags=lags)
+    error, is_bound, logs = norms.error, bool(norms.bounds[places].any()), np.empty(0)
+    if shares:
+        output = _follow_product(chain, chain.cell.output)
+        logs = scale_to_share(output.frobenius, chain.cell)[:, None]
+        error, is_bound = max(error, output.error), is_bound or bool(output.bounds.any())
+    return EndNorms(
+        {lag: norms.two[lag - 1 : lag] for lag in lags},
+        {lag: norms.frobenius[lag - 1 : lag] for lag in lags},
+        _enclose_by_frobenius(norms, chain.size),
+        logs,
+        error,
+        0.0,
+        is_bound,
+    )
+
+
+def _multiply_out(chains: Trajectory, lags: Sequence[int], *, shares: bool, ranged: int | None) -> EndNorms:
     """Return the norms of products that are multiplied out; arrays are (chains,)."""
     norms = _multiply_back(
         chains, max(lags), slice(None), lags=lags, part=chains.cell.output if shares else None
     )
     places = [lag - 1 for lag in lags]
+    enclosed, error = np.empty((2, 0)), norms.error
+    if ranged is not None:
+        one = _follow_product(_get_chain(chains, ranged))
+        enclosed, error = _enclose_by_frobenius(one, chains.size), max(error, one.error)
     return EndNorms(
         dict(zip(lags, norms.two[:, places].T, strict=True)),
         dict(zip(lags, norms.frobenius[:, places].T, strict=True)),
+        enclosed,
         scale_to_share(norms.part.T, chains.cell) if shares else np.empty(0),
-        norms.error,
+        error,
         0.0,
         bool(norms.bounds[:, places].any() or (shares and norms.part_bounds.any())),
     )
@@ -200,9 +270,11 @@ def _multiply_back(
     )
 
 
-def _estimate_norms(chains: Trajectory, lags: Sequence[int], *, shares: bool) -> EndNorms:
+def _estimate_norms(
+    chains: Trajectory, lags: Sequence[int], *, shares: bool, ranged: int | None
+) -> EndNorms:
     """Return the norms of products that are never formed; arrays are (chains,)."""
-    operator = _ScaledProducts(chains, max(lags), SHARE_PROBES if shares else 1)
+    operator = _ScaledProducts(chains, max(lags), SHARE_PROBES if shares else 0, ranged)
     norms, error = {}, 0.0
     for lag in lags:
         leading = leading_singular_values(
@@ -218,52 +290,80 @@ def _estimate_norms(chains: Trajectory, lags: Sequence[int], *, shares: bool) ->
         norms[lag] = log10_of(leading.values, operator.exponents[lag - 1])
         error = max(error, float(leading.errors.max()))
     if not shares:
-        return EndNorms(norms, {}, np.empty(0), error, 0.0, False)
-    logs = np.stack(operator.log10_shares)
+        return EndNorms(norms, {}, operator.log10_range, np.empty(0), error, 0.0, False)
+    logs = operator.log10_shares
     for lag, two in norms.items():  # a share is at most ‖P‖₂
         logs[lag - 1] = np.minimum(logs[lag - 1], two)
-    return EndNorms(norms, {}, logs, error, SHARE_PROBE_ERROR, False)
+    return EndNorms(norms, {}, operator.log10_range, logs, error, SHARE_PROBE_ERROR, False)
 
 
 class _ScaledProducts:
     """The products of all chains as operators: each column of a block meets the Jacobians of its own chain.
 
-    Factors are scaled by powers of two, as a random vector sees them, so that vectors stay near 1.
+    Factors are scaled by powers of two, as random vectors see them, so that vectors stay near 1. The same
+    vectors estimate the shares, and enclose the norm of one chain.
+
+    Parameters
+    ----------
+    chains : Trajectory
+        Of states (chains, T + 1, n).
+    longest : int
+        The largest lag.
+    probes : int
+        Random vectors for each chain that estimate the shares; 0 to measure none.
+    ranged : int, optional
+        The chain whose norm is enclosed.
     """
 
-    def __init__(self, chains: Trajectory, longest: int, probes: int) -> None:
+    def __init__(
+        self, chains: Trajectory, longest: int, probes: int, ranged: int | None = None
+    ) -> None:
         self.chains = chains
         self.held: dict[int, StepFactor] | None = None
         if chains.states.size <= MAX_HELD_NUMBERS:
             self.held = {}
-        count = len(chains.states)
+        count, repeats = len(chains.states), max(probes, 1)
         # all probes of all chains side by side: a product with many columns costs little more than with few
-        block = (
-            np.random.default_rng(PROBE_SEED)
-            .standard_normal((chains.size, probes * count))
-            .astype(chains.dtype)
-        )
-        self.shifts: list[Array | None] = []  # None where nothing need be scaled
-        # At every lag, (chains,): powers of two that the operators leave out, and estimates of the share.
-        self.exponents: list[Array] = []
-        self.log10_shares: list[Array] = []
-        if probes > 1:  # a share is that of gradients of the output
+        owners = np.tile(np.arange(count), repeats)
+        generator = np.random.default_rng(PROBE_SEED)
+        block = generator.standard_normal((chains.size, len(owners))).astype(chains.dtype)
+        if probes:  # a share is that of gradients of the output
             rest = np.ones(chains.size, bool)
             rest[chains.cell.output] = False
             block[rest] = 0.0
+        if ranged is not None:
+            more = generator.standard_normal((chains.size, RANGE_PROBES)).astype(chains.dtype)
+            block, owners = np.hstack([block, more]), np.append(owners, [ranged] * RANGE_PROBES)
+        lengths = np.linalg.norm(block, axis=0)
+        self.shifts: list[Array | None] = []  # None where nothing need be scaled
+        self.exponents: list[Array] = []  # powers of two that the operators leave out, (chains,) at each lag
+        squares = np.empty((longest, len(owners)))
         exponents = np.zeros(count, np.int64)
-        for lag, factor in enumerate(self._factors(range(1, longest + 1), repeats=probes), 1):
+        for lag, factor in enumerate(self._factors(range(1, longest + 1), owners), 1):
             block = factor.rmatmat(block)
-            largest = np.abs(block).max(axis=0).reshape(probes, count).max(axis=0)
+            by_column = np.maximum(block.max(axis=0), -block.min(axis=0))
+            largest = by_column[: count * repeats].reshape(repeats, count).max(axis=0)
+            if ranged is not None:
+                largest[ranged] = max(largest[ranged], by_column[count * repeats :].max())
             _check_range(largest, lag)
             far = (largest > 0) & ~((largest > SCALED_LOW) & (largest < SCALED_HIGH))
-            self.shifts.append(np.where(far, np.frexp(largest)[1], 0) if far.any() else None)
-            block = self._scale_block(lag, block, repeats=probes)
-            exponents = exponents + (0 if self.shifts[-1] is None else self.shifts[-1])
+            shift = np.where(far, np.frexp(largest)[1], 0) if far.any() else None
+            if shift is not None:
+                block = np.ldexp(block, -shift[owners])
+                exponents = exponents + shift
+            self.shifts.append(shift)
             self.exponents.append(exponents)
-            squares = np.square(block).sum(axis=0).reshape(probes, count).sum(axis=0)
-            frobenius = log10_of(np.sqrt(squares / probes), exponents)
-            self.log10_shares.append(scale_to_share(frobenius, chains.cell))
+            squares[lag - 1] = np.einsum("ij,ij->j", block, block)
+        powers = np.stack(self.exponents)
+        self.log10_shares = np.empty(0)  # estimates of the share at every lag, (lags, chains)
+        if probes:
+            of_chains = squares[:, : count * probes].reshape(longest, probes, count).sum(axis=1)
+            self.log10_shares = scale_to_share(log10_of(np.sqrt(of_chains / probes), powers), chains.cell)
+        self.log10_range = np.empty((2, 0))
+        if ranged is not None:
+            self.log10_range = _enclose_by_probes(
+                squares[:, count * repeats :], lengths[count * repeats :], powers[:, ranged]
+            )
 
     def matmat(self, lag: int, block: Array) -> Array:
         """Return J_t ⋯ J_{t−lag+1} x for each column x."""
@@ -278,12 +378,15 @@ class _ScaledProducts:
             block = self._scale_block(k, factor.rmatmat(block))
         return block
 
-    def _scale_block(self, lag: int, block: Array, *, repeats: int = 1) -> Array:
+    def _scale_block(self, lag: int, block: Array) -> Array:
         shift = self.shifts[lag - 1]
-        return block if shift is None else np.asarray(np.ldexp(block, -np.tile(shift, repeats)))
+        return block if shift is None else np.asarray(np.ldexp(block, -shift))
 
-    def _factors(self, lags: range, *, repeats: int = 1) -> Iterator[StepFactor]:
-        """Yield the factor that each lag adds, for blocks that have ``repeats`` columns for each chain."""
+    def _factors(self, lags: range, owners: Array | None = None) -> Iterator[StepFactor]:
+        """Yield the factor that each lag adds, for blocks whose columns belong to the chains ``owners``.
+
+        By default there is one column for each chain.
+        """
         count = len(self.chains.states)
         current: tuple[int, StepFactor] | None = None
         for lag in lags:
@@ -300,8 +403,22 @@ class _ScaledProducts:
                     self.held[first] = stretch
             current = first, stretch
             begin = (place - first) * count
-            columns = slice(begin, begin + count)
-            yield stretch.each(columns if repeats == 1 else np.tile(np.arange(begin, begin + count), repeats))
+            yield stretch.each(slice(begin, begin + count) if owners is None else begin + owners)
+
+
+def _enclose_by_probes(squares: Array, lengths: Array, exponents: Array) -> Array:
+    """Return the range of log₁₀ ‖P‖₂ at every lag, (2, lags), from ‖Pᵀz‖² of random vectors z, (lags, m).
+
+    ‖P‖ is at least ‖Pᵀz‖/‖z‖ for each vector. With u the leading left singular vector, Σ ‖Pᵀz‖² is at least
+    ‖P‖² Σ (u·z)², and Σ (u·z)² is χ² with m degrees of freedom: under x with a probability of at most
+    (x/2)^(m/2) / Γ(m/2 + 1). The range is wrong at any lag with a probability of at most
+    `END_NORM_ERROR_CHANCE`.
+    """
+    lags, probes = squares.shape
+    chance = END_NORM_ERROR_CHANCE / lags
+    least = 2.0 * (math.gamma(probes / 2 + 1) * chance) ** (2.0 / probes)
+    low, high = (np.sqrt(squares) / lengths).max(axis=1), np.sqrt(squares.sum(axis=1) / least)
+    return np.stack([log10_of(low, exponents), log10_of(high, exponents)])
 
 
 def _check_range(largest: Array, lag: int) -> None:
