@@ -156,19 +156,20 @@ def measure_end_shares(trajectory: Trajectory, ends: Sequence[int], longest: int
     >>> np.exp2(shares.log10_shares[3] * np.log2(10)).round(9).tolist()
     [[0.0625, 0.0625]]
     """
-    chains = _chains(trajectory, ends, longest)
-    if _is_lone(chains):
-        lone = _follow_product(_get_chain(chains, 0), chains.cell.output)
-        logs = scale_to_share(lone.frobenius, chains.cell)
-        error, share_error, is_bound = lone.error, 0.0, bool(lone.bounds.any())
-    elif trajectory.size > MAX_DENSE_STATE:
+    shares = _measure_shares(_chains(trajectory, ends, longest), longest)
+    return shares._replace(log10_shares=shares.log10_shares.reshape(longest, -1, len(ends)))
+
+
+def _measure_shares(chains: Trajectory, longest: int) -> EndShares:
+    """Return the shares of all chains, (lags, chains)."""
+    if chains.size > MAX_DENSE_STATE:
         operator = _ScaledProducts(chains, longest, SHARE_PROBES)
         logs, error, share_error, is_bound = operator.log10_shares, 0.0, SHARE_PROBE_ERROR, False
     else:
         norms = _multiply_back(chains, longest, chains.cell.output)
         logs = scale_to_share(norms.frobenius.T, chains.cell)
         error, share_error, is_bound = norms.error, 0.0, bool(norms.bounds.any())
-    return EndShares(logs.reshape(longest, -1, len(ends)), error, share_error, is_bound)
+    return EndShares(logs, error, share_error, is_bound)
 
 
 def _chains(trajectory: Trajectory, ends: Sequence[int], longest: int) -> Trajectory:
@@ -213,17 +214,21 @@ def _multiply_lone_out(chains: Trajectory, lags: Sequence[int], *, shares: bool)
     chain, places = _get_chain(chains, 0), [lag - 1 for lag in lags]
     norms = _follow_product(chain, lags=lags)
     error, is_bound, logs = norms.error, bool(norms.bounds[places].any()), np.empty(0)
+    share_error = 0.0
     if shares:
-        output = _follow_product(chain, chain.cell.output)
-        logs = scale_to_share(output.frobenius, chain.cell)[:, None]
-        error, is_bound = max(error, output.error), is_bound or bool(output.bounds.any())
+        found = _measure_shares(chains, max(lags))
+        logs, share_error = found.log10_shares, found.share_error
+        error, is_bound = max(error, found.error), is_bound or found.is_bound
+        if share_error:  # a share is at most ‖P‖₂ and ‖P‖_F / √H; the former is nan at other lags
+            most = np.fmin(norms.two, scale_to_share(norms.frobenius, chain.cell))
+            logs = np.minimum(logs, most[:, None])
     return EndNorms(
         {lag: norms.two[lag - 1 : lag] for lag in lags},
         {lag: norms.frobenius[lag - 1 : lag] for lag in lags},
         _enclose_by_frobenius(norms, chain.size),
         logs,
         error,
-        0.0,
+        share_error,
         is_bound,
     )
 
