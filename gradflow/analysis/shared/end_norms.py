@@ -1,9 +1,9 @@
 """Norms of Jacobian products that reach back from several ends of several runs, all measured together."""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -11,11 +11,11 @@ from gradflow.analysis.shared.product_norms import scale_to_share
 from gradflow.analysis.shared.trajectory import STRETCH_STEPS, Trajectory
 from gradflow.cells.base import Array, Index
 from gradflow.cells.factor import StepFactor
-from gradflow.errors import NumericalError
+from gradflow.errors import DataError, NumericalError
 from gradflow.linalg.batch import BatchNorms, batch_norms
 from gradflow.linalg.chain import ChainNorms, chain_norms, describe_overflow
 from gradflow.linalg.scaled import log10_of
-from gradflow.linalg.singular import leading_singular_values
+from gradflow.linalg.singular import LeadingSingularValues, leading_singular_values
 
 MAX_DENSE_STATE = 128  # state sizes up to which the products themselves are carried, and nothing is estimated
 # State sizes up to which the product behind one end alone is multiplied out too: in the few columns that are
@@ -33,6 +33,7 @@ SHARE_PROBES = 8  # random vectors that estimate the share of each chain
 # Largest standard error of log₁₀ of a share from so many: of a product of rank 1, ‖P z‖² is χ² with as many
 # degrees of freedom, whose logarithm has variance ψ₁(4) = π²/6 − 49/36. Its bias, −0.03, is included.
 SHARE_PROBE_ERROR = 0.12
+ROUNDING_PROBES = 2  # random vectors for each chain that measure the rounding of single precision
 RANGE_PROBES = 8  # random vectors that enclose the norm of one chain at every lag
 PROBE_SEED = (0x5A6E, 0x70B3)  # not a seed that anybody draws weights with
 MAX_HELD_NUMBERS = 2**23  # numbers of all states whose Jacobians are held; of more each pass makes them anew
@@ -44,13 +45,13 @@ class EndNorms(NamedTuple):
     ``log10_norms`` maps each lag k that was asked for to log₁₀ ‖P_k‖₂, (draws, ends); −inf for a product that
     is exactly 0. ``log10_frobenius`` has log₁₀ ‖P_k‖_F at the same lags if products are multiplied out, and
     is empty otherwise. ``log10_range`` has two rows between which log₁₀ ‖P_k‖₂ lies at every lag from 1 for
-    the last end of the first run, (2, lags), or none. ``log10_shares`` is log₁₀ of the share ‖∂h_t/∂s_{t−k}‖_F / √H at every lag from 1,
-    (lags, draws, ends), or empty; h is the output, of size H. ``error`` is a bound of the relative error of
-    all norms. Where products are multiplied out, it includes rounding. Where they are not, it leaves out the
-    rounding of the products, and the probability that one norm is further off is under 1e-6. ``share_error``
-    is the largest standard error of one log₁₀ share, in decades; 0 where products are multiplied out.
-    ``is_bound`` tells whether rounding has left no digit of one of the norms, so that an upper bound stands
-    for it.
+    the last end of the first run, (2, lags), or none. ``log10_shares`` is log₁₀ of the share
+    ‖∂h_t/∂s_{t−k}‖_F / √H at every lag from 1, (lags, draws, ends), or empty; h is the output, of size H.
+    ``error`` is a bound of the relative error of all norms. Where products are multiplied out, it includes
+    rounding. Where they are not, it leaves out the rounding of products in double precision, and the
+    probability that one norm is further off is under 2e-6. ``share_error`` is the largest standard error of
+    one log₁₀ share, in decades; 0 where products are multiplied out. ``is_bound`` tells whether rounding has
+    left no digit of one of the norms, so that an upper bound stands for it.
     """
 
     log10_norms: dict[int, Array]
@@ -163,7 +164,7 @@ def measure_end_shares(trajectory: Trajectory, ends: Sequence[int], longest: int
 def _measure_shares(chains: Trajectory, longest: int) -> EndShares:
     """Return the shares of all chains, (lags, chains)."""
     if chains.size > MAX_DENSE_STATE:
-        operator = _ScaledProducts(chains, longest, SHARE_PROBES)
+        operator = _ScaledProducts(chains, [longest], SHARE_PROBES)
         logs, error, share_error, is_bound = operator.log10_shares, 0.0, SHARE_PROBE_ERROR, False
     else:
         norms = _multiply_back(chains, longest, chains.cell.output)
@@ -275,25 +276,14 @@ def _multiply_back(
     )
 
 
-def _estimate_norms(
-    chains: Trajectory, lags: Sequence[int], *, shares: bool, ranged: int | None
-) -> EndNorms:
+def _estimate_norms(chains: Trajectory, lags: Sequence[int], *, shares: bool, ranged: int | None) -> EndNorms:
     """Return the norms of products that are never formed; arrays are (chains,)."""
-    operator = _ScaledProducts(chains, max(lags), SHARE_PROBES if shares else 0, ranged)
+    operator = _ScaledProducts(chains, lags, SHARE_PROBES if shares else 0, ranged, _to_single(chains))
     norms, error = {}, 0.0
     for lag in lags:
-        leading = leading_singular_values(
-            partial(operator.matmat, lag),
-            partial(operator.rmatmat, lag),
-            (chains.size, len(chains.states)),
-            chains.dtype,
-            LANCZOS_TOLERANCE,
-            allowed_error=MAX_END_NORM_ERROR,
-            chance=END_NORM_ERROR_CHANCE,
-            first_judged=FIRST_JUDGED_END_STEP,
-        )
-        norms[lag] = log10_of(leading.values, operator.exponents[lag - 1])
-        error = max(error, float(leading.errors.max()))
+        values, errors = operator.estimate_norms(lag)
+        norms[lag] = log10_of(values, operator.exponents[lag - 1])
+        error = max(error, float(errors.max()))
     if not shares:
         return EndNorms(norms, {}, operator.log10_range, np.empty(0), error, 0.0, False)
     logs = operator.log10_shares
@@ -302,130 +292,201 @@ def _estimate_norms(
     return EndNorms(norms, {}, operator.log10_range, logs, error, SHARE_PROBE_ERROR, False)
 
 
+def _to_single(chains: Trajectory) -> Trajectory | None:
+    """Return the chains in single precision, or None if a number is out of its range."""
+    single = np.dtype(np.float32)
+    try:
+        with np.errstate(over="ignore", under="ignore"):
+            cell, inputs, states = (one.astype(single) for one in (chains.cell, chains.inputs, chains.states))
+    except DataError:
+        return None
+    if not (np.isfinite(inputs).all() and np.isfinite(states).all()):
+        return None
+    return Trajectory(cell, inputs, states, blow_up=None, underflow=False)
+
+
+class _ChainFactors:
+    """The Jacobians of all chains by lag, each a factor whose columns belong to chains."""
+
+    def __init__(self, chains: Trajectory) -> None:
+        self.chains = chains
+        self.held: dict[int, StepFactor] | None = {} if chains.states.size <= MAX_HELD_NUMBERS else None
+        self.current: tuple[int, StepFactor] | None = None
+
+    def at(self, lag: int, owners: Array | None = None) -> StepFactor:
+        """Return the factor that a lag adds, for blocks whose columns belong to the chains ``owners``.
+
+        By default there is one column for each chain.
+        """
+        place, count = self.chains.steps - lag, len(self.chains.states)
+        first = place - place % STRETCH_STEPS
+        begin = (place - first) * count
+        stretch = self._get_stretch(first)
+        return stretch.each(slice(begin, begin + count) if owners is None else begin + owners)
+
+    def _get_stretch(self, first: int) -> StepFactor:
+        """Return the factor of the stretch that begins at a place."""
+        if self.held is not None and first in self.held:
+            return self.held[first]
+        if self.current is None or self.current[0] != first:
+            last = min(first + STRETCH_STEPS, self.chains.steps)
+            self.current = first, self.chains.linearize_steps(first, last).lay_side_by_side()
+            if self.held is not None:
+                self.held[first] = self.current[1]
+        return self.current[1]
+
+
 class _ScaledProducts:
     """The products of all chains as operators: each column of a block meets the Jacobians of its own chain.
 
     Factors are scaled by powers of two, as random vectors see them, so that vectors stay near 1. The same
-    vectors estimate the shares, and enclose the norm of one chain.
+    vectors estimate the shares, enclose the norm of one chain, and measure how far products in single
+    precision, which take half the time, are from those in double precision.
 
     Parameters
     ----------
     chains : Trajectory
         Of states (chains, T + 1, n).
-    longest : int
-        The largest lag.
+    lags : sequence of int
+        The lags of the norms; the last one is the largest of all.
     probes : int
         Random vectors for each chain that estimate the shares; 0 to measure none.
     ranged : int, optional
         The chain whose norm is enclosed.
+    single : Trajectory, optional
+        The chains in single precision.
     """
 
     def __init__(
-        self, chains: Trajectory, longest: int, probes: int, ranged: int | None = None
+        self,
+        chains: Trajectory,
+        lags: Sequence[int],
+        probes: int,
+        ranged: int | None = None,
+        single: Trajectory | None = None,
     ) -> None:
-        self.chains = chains
-        self.held: dict[int, StepFactor] | None = None
-        if chains.states.size <= MAX_HELD_NUMBERS:
-            self.held = {}
-        count, repeats = len(chains.states), max(probes, 1)
-        # all probes of all chains side by side: a product with many columns costs little more than with few
-        owners = np.tile(np.arange(count), repeats)
+        self.size, self.count, longest = chains.size, len(chains.states), max(lags)
+        self.factors = _ChainFactors(chains)
+        self.single = None if single is None else _ChainFactors(single)
         generator = np.random.default_rng(PROBE_SEED)
-        block = generator.standard_normal((chains.size, len(owners))).astype(chains.dtype)
-        if probes:  # a share is that of gradients of the output
-            rest = np.ones(chains.size, bool)
-            rest[chains.cell.output] = False
-            block[rest] = 0.0
-        if ranged is not None:
-            more = generator.standard_normal((chains.size, RANGE_PROBES)).astype(chains.dtype)
-            block, owners = np.hstack([block, more]), np.append(owners, [ranged] * RANGE_PROBES)
-        lengths = np.linalg.norm(block, axis=0)
+        # all probes of all chains side by side: a product with many columns costs little more than with few
+        chosen = np.arange(self.count)
+        shown, compared = np.tile(chosen, probes), np.tile(chosen, ROUNDING_PROBES if single else 0)
+        watched = np.full(0 if ranged is None else RANGE_PROBES, ranged, np.intp)
+        if not (probes or single):  # something must tell how to scale
+            compared = chosen
+        owners = np.concatenate([shown, compared, watched])
+        block = generator.standard_normal((self.size, len(owners))).astype(chains.dtype)
+        of_shares, of_rounding = slice(len(shown)), slice(len(shown), len(shown) + len(compared))
+        of_range = slice(of_rounding.stop, len(owners))
+        rest = np.ones(self.size, bool)  # a share is that of gradients of the output
+        rest[chains.cell.output] = False
+        block[rest, of_shares] = 0.0
+        lengths = np.linalg.norm(block[:, of_range], axis=0)
+        twin = block[:, of_rounding].astype(np.float32)
         self.shifts: list[Array | None] = []  # None where nothing need be scaled
         self.exponents: list[Array] = []  # powers of two that the operators leave out, (chains,) at each lag
+        self.rounding: dict[int, Array] = {}  # bounds of the rounding of single precision, (chains,)
         squares = np.empty((longest, len(owners)))
-        exponents = np.zeros(count, np.int64)
-        for lag, factor in enumerate(self._factors(range(1, longest + 1), owners), 1):
-            block = factor.rmatmat(block)
-            by_column = np.maximum(block.max(axis=0), -block.min(axis=0))
-            largest = by_column[: count * repeats].reshape(repeats, count).max(axis=0)
-            if ranged is not None:
-                largest[ranged] = max(largest[ranged], by_column[count * repeats :].max())
-            _check_range(largest, lag)
-            far = (largest > 0) & ~((largest > SCALED_LOW) & (largest < SCALED_HIGH))
-            shift = np.where(far, np.frexp(largest)[1], 0) if far.any() else None
+        exponents = np.zeros(self.count, np.int64)
+        for lag in range(1, longest + 1):
+            block = self.factors.at(lag, owners).rmatmat(block)
+            columns = np.maximum(block.max(axis=0), -block.min(axis=0))
+            if not math.isfinite(columns.sum()):
+                raise NumericalError(describe_overflow(lag - 1))
+            shift = self._choose_shift(columns, owners)
+            if self.single is not None:
+                with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+                    twin = self.single.at(lag, compared).rmatmat(twin)
+                    twin = twin if shift is None else np.ldexp(twin, -shift[compared])
             if shift is not None:
-                block = np.ldexp(block, -shift[owners])
-                exponents = exponents + shift
+                block, exponents = np.ldexp(block, -shift[owners]), exponents + shift
             self.shifts.append(shift)
             self.exponents.append(exponents)
             squares[lag - 1] = np.einsum("ij,ij->j", block, block)
+            if self.single is not None and lag in lags:
+                apart = np.square(block[:, of_rounding] - twin).sum(axis=0).reshape(-1, self.count)
+                self.rounding[lag] = np.sqrt(
+                    apart.sum(axis=0) / _find_small_square(ROUNDING_PROBES, END_NORM_ERROR_CHANCE)
+                )
         powers = np.stack(self.exponents)
         self.log10_shares = np.empty(0)  # estimates of the share at every lag, (lags, chains)
         if probes:
-            of_chains = squares[:, : count * probes].reshape(longest, probes, count).sum(axis=1)
+            of_chains = squares[:, of_shares].reshape(longest, probes, self.count).sum(axis=1)
             self.log10_shares = scale_to_share(log10_of(np.sqrt(of_chains / probes), powers), chains.cell)
         self.log10_range = np.empty((2, 0))
         if ranged is not None:
-            self.log10_range = _enclose_by_probes(
-                squares[:, count * repeats :], lengths[count * repeats :], powers[:, ranged]
-            )
+            self.log10_range = _enclose_by_probes(squares[:, of_range], lengths, powers[:, ranged])
 
-    def matmat(self, lag: int, block: Array) -> Array:
+    def _choose_shift(self, columns: Array, owners: Array) -> Array | None:
+        """Return powers of two that bring the largest entries of chains near 1, None if all are near it."""
+        if columns.min() > SCALED_LOW and columns.max() < SCALED_HIGH:
+            return None
+        largest = np.zeros(self.count)
+        np.maximum.at(largest, owners, columns)
+        far = (largest > 0) & ~((largest > SCALED_LOW) & (largest < SCALED_HIGH))
+        return np.where(far, np.frexp(largest)[1], 0) if far.any() else None
+
+    def estimate_norms(self, lag: int) -> tuple[Array, Array]:
+        """Return the norms at a lag, without the powers of two that are left out, and their relative errors.
+
+        Products are in single precision where this leaves an error that may be stated.
+        """
+        if self.single is not None:
+            with np.errstate(all="ignore"):
+                leading = self._find_leading(self.single, lag, np.dtype(np.float32))
+                errors = leading.errors + self.rounding[lag] / leading.values
+            if (leading.residuals <= LANCZOS_TOLERANCE).all() and (errors <= MAX_END_NORM_ERROR).all():
+                return leading.values, errors
+        leading = self._find_leading(self.factors, lag, self.factors.chains.dtype)
+        return leading.values, leading.errors
+
+    def _find_leading(self, factors: _ChainFactors, lag: int, dtype: np.dtype[Any]) -> LeadingSingularValues:
+        return leading_singular_values(
+            partial(self._matmat, factors, lag),
+            partial(self._rmatmat, factors, lag),
+            (self.size, self.count),
+            dtype,
+            LANCZOS_TOLERANCE,
+            allowed_error=MAX_END_NORM_ERROR,
+            chance=END_NORM_ERROR_CHANCE,
+            first_judged=FIRST_JUDGED_END_STEP,
+        )
+
+    def _matmat(self, factors: _ChainFactors, lag: int, block: Array) -> Array:
         """Return J_t ⋯ J_{t−lag+1} x for each column x."""
-        lags = range(lag, 0, -1)
-        for k, factor in zip(lags, self._factors(lags), strict=True):
-            block = self._scale_block(k, factor.matmat(block))
+        for k in range(lag, 0, -1):
+            block = self._scale_block(k, factors.at(k).matmat(block))
         return block
 
-    def rmatmat(self, lag: int, block: Array) -> Array:
+    def _rmatmat(self, factors: _ChainFactors, lag: int, block: Array) -> Array:
         """Return its adjoint applied to each column."""
-        for k, factor in enumerate(self._factors(range(1, lag + 1)), 1):
-            block = self._scale_block(k, factor.rmatmat(block))
+        for k in range(1, lag + 1):
+            block = self._scale_block(k, factors.at(k).rmatmat(block))
         return block
 
     def _scale_block(self, lag: int, block: Array) -> Array:
         shift = self.shifts[lag - 1]
         return block if shift is None else np.asarray(np.ldexp(block, -shift))
 
-    def _factors(self, lags: range, owners: Array | None = None) -> Iterator[StepFactor]:
-        """Yield the factor that each lag adds, for blocks whose columns belong to the chains ``owners``.
-
-        By default there is one column for each chain.
-        """
-        count = len(self.chains.states)
-        current: tuple[int, StepFactor] | None = None
-        for lag in lags:
-            place = self.chains.steps - lag
-            first = place - place % STRETCH_STEPS
-            if self.held is not None and first in self.held:
-                stretch = self.held[first]
-            elif current is not None and current[0] == first:
-                stretch = current[1]
-            else:
-                last = min(first + STRETCH_STEPS, self.chains.steps)
-                stretch = self.chains.linearize_steps(first, last).lay_side_by_side()
-                if self.held is not None:
-                    self.held[first] = stretch
-            current = first, stretch
-            begin = (place - first) * count
-            yield stretch.each(slice(begin, begin + count) if owners is None else begin + owners)
-
 
 def _enclose_by_probes(squares: Array, lengths: Array, exponents: Array) -> Array:
     """Return the range of log₁₀ ‖P‖₂ at every lag, (2, lags), from ‖Pᵀz‖² of random vectors z, (lags, m).
 
     ‖P‖ is at least ‖Pᵀz‖/‖z‖ for each vector. With u the leading left singular vector, Σ ‖Pᵀz‖² is at least
-    ‖P‖² Σ (u·z)², and Σ (u·z)² is χ² with m degrees of freedom: under x with a probability of at most
-    (x/2)^(m/2) / Γ(m/2 + 1). The range is wrong at any lag with a probability of at most
-    `END_NORM_ERROR_CHANCE`.
+    ‖P‖² Σ (u·z)², and Σ (u·z)² is χ² with m degrees of freedom. The range is wrong at any lag with a
+    probability of at most `END_NORM_ERROR_CHANCE`.
     """
     lags, probes = squares.shape
-    chance = END_NORM_ERROR_CHANCE / lags
-    least = 2.0 * (math.gamma(probes / 2 + 1) * chance) ** (2.0 / probes)
+    least = _find_small_square(probes, END_NORM_ERROR_CHANCE / lags)
     low, high = (np.sqrt(squares) / lengths).max(axis=1), np.sqrt(squares.sum(axis=1) / least)
     return np.stack([log10_of(low, exponents), log10_of(high, exponents)])
 
 
-def _check_range(largest: Array, lag: int) -> None:
-    if not np.isfinite(largest).all():
-        raise NumericalError(describe_overflow(lag - 1))
+def _find_small_square(freedom: int, chance: float) -> float:
+    """Return what a χ² variable is under with a probability of at most ``chance``.
+
+    P(χ² < x) ≤ (x/2)^(m/2) / Γ(m/2 + 1) for m degrees of freedom, since its density without the factor
+    exp(−x/2) is larger.
+    """
+    return float(2.0 * (math.gamma(freedom / 2 + 1) * chance) ** (2.0 / freedom))
