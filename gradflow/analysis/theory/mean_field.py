@@ -16,12 +16,16 @@ from functools import cache
 from typing import NamedTuple
 
 import numpy as np
+from numpy.polynomial.hermite_e import hermegauss
+from numpy.polynomial.legendre import leggauss
 
 from gradflow.analysis.shared.root import find_root
 from gradflow.cells.activations import Activation
 from gradflow.cells.base import Array
 
 QUADRATURE_ORDERS = (32, 64, 128, 256, 512, 1024)  # even: no node at 0, where φ may have a kink
+MAX_NUMPY_ORDER = 256  # of Gauss–Hermite nodes: beyond, those of numpy overflow
+PANEL_ORDERS = (32, 64, 128)  # of Gauss–Legendre nodes in each panel of a wide distribution
 QUADRATURE_TOLERANCE = 1e-12  # a mean is accepted if twice the order changes it by less, relative
 # The stated relative error of such a mean. At a kink of f the error is larger than the change.
 QUADRATURE_ERROR = 1e-11
@@ -43,16 +47,25 @@ class Mean(NamedTuple):
 
 @cache
 def _nodes(order: int) -> tuple[Array, Array]:
-    from scipy.special import roots_hermitenorm  # here, because its import is slow
+    if order <= MAX_NUMPY_ORDER:
+        nodes, weights = hermegauss(order)
+    else:
+        from scipy.special import roots_hermitenorm  # here, because its import is slow
 
-    nodes, weights = roots_hermitenorm(order)
+        nodes, weights = roots_hermitenorm(order)
     return nodes, weights / math.sqrt(2.0 * math.pi)
+
+
+@cache
+def _panel_nodes(order: int) -> tuple[Array, Array]:
+    return leggauss(order)
 
 
 def normal_mean(function: Callable[[Array], Array], variance: float) -> Mean:
     """Return ⟨f(√variance z)⟩ by Gauss–Hermite quadrature; the order doubles until the mean stays the same.
 
-    A wide distribution uses adaptive Gauss–Kronrod quadrature, because f changes over a scale of 1.
+    For a wide distribution, f changes over a scale of 1. Then Gauss–Legendre quadrature is used in panels, or
+    adaptive Gauss–Kronrod quadrature if a kink within a panel keeps it from converging.
 
     Examples
     --------
@@ -67,13 +80,23 @@ def normal_mean(function: Callable[[Array], Array], variance: float) -> Mean:
         if error <= QUADRATURE_TOLERANCE:
             return Mean(value, QUADRATURE_ERROR)
         before = value
-    from scipy.integrate import quad  # here, because few distributions are so wide and its import is slow
-
     widths = (scale / deviation for scale in STEEP_POINTS if scale < MAX_NORMAL_DEVIATIONS * deviation)
-    near = [side * width for width in widths for side in (-1, 1)]
+    inner = [0.0, *(side * width for width in widths for side in (-1, 1))]
+    edges, before = np.array(sorted([-MAX_NORMAL_DEVIATIONS, *inner, MAX_NORMAL_DEVIATIONS])), math.nan
+    centers, halves = 0.5 * (edges[1:] + edges[:-1]), 0.5 * np.diff(edges)
+    for order in PANEL_ORDERS:
+        nodes, weights = _panel_nodes(order)
+        z = centers[:, None] + halves[:, None] * nodes  # panel, node
+        density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
+        value = float(halves @ ((function(deviation * z) * density) @ weights))
+        if abs(value - before) <= QUADRATURE_TOLERANCE * max(abs(value), 1e-300):
+            return Mean(value, QUADRATURE_ERROR)
+        before = value
+    from scipy.integrate import quad  # here, because few functions need it and its import is slow
+
     value, error = quad(
         lambda z: float(function(np.array(deviation * z))) * math.exp(-z * z / 2) / math.sqrt(2 * math.pi),
-        -MAX_NORMAL_DEVIATIONS, MAX_NORMAL_DEVIATIONS, points=[0.0, *near], limit=1000, epsabs=0.0,
+        -MAX_NORMAL_DEVIATIONS, MAX_NORMAL_DEVIATIONS, points=inner, limit=1000, epsabs=0.0,
         epsrel=QUADRATURE_TOLERANCE,
     )  # fmt: skip
     return Mean(value, max(error / max(abs(value), 1e-300), QUADRATURE_ERROR))
