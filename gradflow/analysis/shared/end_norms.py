@@ -187,8 +187,8 @@ def _chains(trajectory: Trajectory, ends: Sequence[int], longest: int) -> Trajec
 
 
 def _is_lone(chains: Trajectory) -> bool:
-    """Return whether there is one chain, whose product is small enough to be multiplied out."""
-    return len(chains.states) == 1 and chains.size <= MAX_LONE_STATE
+    """Return whether there is one chain, of a large state that can still be multiplied out."""
+    return len(chains.states) == 1 and MAX_DENSE_STATE < chains.size <= MAX_LONE_STATE
 
 
 def _get_chain(chains: Trajectory, place: int) -> Trajectory:
@@ -218,11 +218,9 @@ def _multiply_lone_out(chains: Trajectory, lags: Sequence[int], *, shares: bool)
     share_error = 0.0
     if shares:
         found = _measure_shares(chains, max(lags))
-        logs, share_error = found.log10_shares, found.share_error
-        error, is_bound = max(error, found.error), is_bound or found.is_bound
-        if share_error:  # a share is at most ‖P‖₂ and ‖P‖_F / √H; the former is nan at other lags
-            most = np.fmin(norms.two, scale_to_share(norms.frobenius, chain.cell))
-            logs = np.minimum(logs, most[:, None])
+        # a share is at most ‖P‖₂ and ‖P‖_F / √H; the former is nan at other lags
+        most = np.fmin(norms.two, scale_to_share(norms.frobenius, chain.cell))
+        logs, share_error = np.minimum(found.log10_shares, most[:, None]), found.share_error
     return EndNorms(
         {lag: norms.two[lag - 1 : lag] for lag in lags},
         {lag: norms.frobenius[lag - 1 : lag] for lag in lags},
@@ -297,7 +295,8 @@ def _to_single(chains: Trajectory) -> Trajectory | None:
     single = np.dtype(np.float32)
     try:
         with np.errstate(over="ignore", under="ignore"):
-            cell, inputs, states = (one.astype(single) for one in (chains.cell, chains.inputs, chains.states))
+            cell = chains.cell.astype(single)
+            inputs, states = chains.inputs.astype(single), chains.states.astype(single)
     except DataError:
         return None
     if not (np.isfinite(inputs).all() and np.isfinite(states).all()):

@@ -56,7 +56,8 @@ def report_case(
     """Return the record of all predictions of a case and their measurements; each draw is counted."""
     asked = predict(case)
     predictions = [one.evaluate() for one in asked]
-    sizes = list_sizes(case.hidden) if any(not one.exact for one in predictions) else [case.hidden]
+    asymptotic = any(not one.exact for one in predictions)
+    sizes = list_sizes(case.hidden) if draws and asymptotic else [case.hidden]
     counter.begin(len(draws) * len(sizes))
     cases = [case, *(case._replace(hidden=size) for size in sizes[1:])]
     points = [(case, predictions), *((one, _list_asymptotic(predict, one)) for one in cases[1:])]
