@@ -69,6 +69,7 @@ def measure_end_norms(
     lags: Sequence[int],
     *,
     shares: bool = True,
+    curve: bool = True,
     ranged: bool = False,
 ) -> EndNorms:
     """Compute ‖∂s_t/∂s_{t−k}‖ for every end t, every lag k and every run.
@@ -87,6 +88,8 @@ def measure_end_norms(
         Lags k, ascending, from 1.
     shares : bool
         Whether to measure the shares, at every lag up to the largest.
+    curve : bool
+        Whether shares at other lags than those asked for are needed; they are nan where this saves time.
     ranged : bool
         Whether to enclose the norms at all these lags, for the last end of the first run.
 
@@ -112,8 +115,11 @@ def measure_end_norms(
     if _is_lone(chains):
         norms = _multiply_lone_out(chains, lags, shares=shares)
     else:
-        measure = _multiply_out if trajectory.size <= MAX_DENSE_STATE else _estimate_norms
-        norms = measure(chains, lags, shares=shares, ranged=len(ends) - 1 if ranged else None)
+        one = len(ends) - 1 if ranged else None
+        if trajectory.size <= MAX_DENSE_STATE:
+            norms = _multiply_out(chains, lags, shares=shares, curve=curve, ranged=one)
+        else:
+            norms = _estimate_norms(chains, lags, shares=shares, ranged=one)
     shape = (-1, len(ends))
     return norms._replace(
         log10_norms={lag: logs.reshape(shape) for lag, logs in norms.log10_norms.items()},
@@ -232,11 +238,12 @@ def _multiply_lone_out(chains: Trajectory, lags: Sequence[int], *, shares: bool)
     )
 
 
-def _multiply_out(chains: Trajectory, lags: Sequence[int], *, shares: bool, ranged: int | None) -> EndNorms:
+def _multiply_out(
+    chains: Trajectory, lags: Sequence[int], *, shares: bool, curve: bool, ranged: int | None
+) -> EndNorms:
     """Return the norms of products that are multiplied out; arrays are (chains,)."""
-    norms = _multiply_back(
-        chains, max(lags), slice(None), lags=lags, part=chains.cell.output if shares else None
-    )
+    part = chains.cell.output if shares else None
+    norms = _multiply_back(chains, max(lags), slice(None), lags=lags, part=part, curve=curve)
     places = [lag - 1 for lag in lags]
     enclosed, error = np.empty((2, 0)), norms.error
     if ranged is not None:
@@ -254,11 +261,18 @@ def _multiply_out(chains: Trajectory, lags: Sequence[int], *, shares: bool, rang
 
 
 def _multiply_back(
-    chains: Trajectory, longest: int, rows: Index, *, lags: Sequence[int] = (), part: Index | None = None
+    chains: Trajectory,
+    longest: int,
+    rows: Index,
+    *,
+    lags: Sequence[int] = (),
+    part: Index | None = None,
+    curve: bool = True,
 ) -> BatchNorms:
     """Return the norms of ``rows`` of the products: all at ``lags``, and those of ``part`` at every lag.
 
-    Without ``lags``, the Frobenius norms are computed at every lag, and no others.
+    Without ``curve``, the norms of ``part`` are only computed at ``lags``. Without ``lags``, the Frobenius
+    norms are computed at every lag, and no others.
     """
 
     def back(lag: int, block: Array) -> Array:
@@ -271,6 +285,7 @@ def _multiply_back(
         np.broadcast_to(start, (len(chains.states), *start.shape)),
         wanted=frozenset(lags).__contains__,
         part=part if lags else slice(None),
+        part_wanted=(lambda _: True) if curve else frozenset(lags).__contains__,
     )
 
 

@@ -242,6 +242,7 @@ def measure_share(
     last_decides: bool = False,
     norms: bool = True,
     rates: bool = True,
+    curve: bool = True,
 ) -> GradientShare:
     """Return what is left of gradients ``length`` steps back from several ends of a trajectory.
 
@@ -263,6 +264,8 @@ def measure_share(
         Whether to measure norms. Shares alone take a fraction of the time.
     rates : bool
         Whether to measure the rates, and the horizon of the first run. They need ``norms``.
+    curve : bool
+        Whether shares at lags under ``length`` are needed. Without them the relative share is nan.
 
     Examples
     --------
@@ -302,7 +305,7 @@ def measure_share(
     together = rates and lags == reached
     wanted = {1, reached, half} - {0} if together else {1, reached}
     sought = rates and trajectory.size < MIN_MATRIX_FREE_STATE
-    measured = measure_end_norms(trajectory, places, sorted(wanted), ranged=sought and together)
+    measured = measure_end_norms(trajectory, places, sorted(wanted), curve=curve, ranged=sought and together)
     error, is_bound = measured.error, measured.is_bound
     growth = np.full(draws, np.nan)
     late = measured

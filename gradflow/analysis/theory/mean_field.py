@@ -130,9 +130,7 @@ class MeanField(NamedTuple):
             if low < MIN_VARIANCE:
                 return 0.0
         return (
-            find_root(
-                self._surplus, low, high, tolerance=MIN_VARIANCE, relative_tolerance=1e-14, steps=1000
-            )
+            find_root(self._surplus, low, high, tolerance=MIN_VARIANCE, relative_tolerance=1e-14, steps=1000)
             if low < high
             else high
         )
