@@ -390,7 +390,8 @@ class _ScaledProducts:
         if not (probes or single):  # something must tell how to scale
             compared = chosen
         owners = np.concatenate([shown, compared, watched])
-        block = generator.standard_normal((self.size, len(owners))).astype(chains.dtype)
+        parts = [generator.standard_normal((self.size, len(one))) for one in (shown, compared, watched)]
+        block = np.hstack(parts).astype(chains.dtype)
         of_shares, of_rounding = slice(len(shown)), slice(len(shown), len(shown) + len(compared))
         of_range = slice(of_rounding.stop, len(owners))
         rest = np.ones(self.size, bool)  # a share is that of gradients of the output
