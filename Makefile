@@ -28,6 +28,7 @@ docs: .venv/check
 
 bench: .venv/bench
 	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/inspect_large.py
 	$(BIN)/python benchmarks/powers.py
 	$(BIN)/python benchmarks/engine.py
 	$(BIN)/python benchmarks/flow.py

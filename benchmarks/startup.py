@@ -2,6 +2,7 @@
 
 import sys
 import tempfile
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -11,28 +12,43 @@ import gradflow
 from gradflow.cells.lstm import LSTM
 
 ROUNDS = 41
-GOALS = {"--version": 0.8, "completion": 0.8, "--help": 1.6, "power, 10×10 table": 2.6, "inspect": 3.0}
-UNITS, STEPS = 128, 500  # of the LSTM that is inspected
+GOALS = {
+    "--version": 0.8,
+    "completion": 0.8,
+    "--help": 1.6,
+    "power, 10×10 table": 2.6,
+    "theory, 7 values": 4.0,
+    "theory lstm": 4.0,
+    "init, 8 units": 4.0,
+    "inspect, chrono": 3.0,
+    "inspect, forget bias 5": 3.0,
+}
+SMALL_INIT = ("--hidden", "8", "--features", "4", "--horizon", "20", "--seeds", "2")
+UNITS, STEPS = 128, 500  # of the LSTMs that are inspected
 
 
-def checkpoint(folder: str) -> tuple[str, str]:
-    """Write an LSTM whose gradients are stable, as those of a trained one, and inputs for it."""
-    generator = np.random.default_rng(0)
-    cell = LSTM.random(UNITS, UNITS, generator, init="chrono", horizon=float(STEPS))
+def write_checkpoint(folder: str, name: str, cell: LSTM) -> str:
+    """Write an LSTM to a file, and return its name."""
     names = {"weight_ih_l0": cell.weight_ih, "weight_hh_l0": cell.weight_hh, "bias_ih_l0": cell.bias}
     weights = {name: array.astype(np.float32) for name, array in names.items()}
     model = gradflow.from_state_dict({**weights, "bias_hh_l0": np.zeros(4 * UNITS, np.float32)})
-    gradflow.convert(model, f"{folder}/model.safetensors")
-    np.save(f"{folder}/inputs.npy", generator.standard_normal((STEPS, UNITS)).astype(np.float32))
-    return f"{folder}/model.safetensors", f"{folder}/inputs.npy"
+    gradflow.convert(model, f"{folder}/{name}.safetensors")
+    return f"{folder}/{name}.safetensors"
 
 
 def main() -> None:
+    generator = np.random.default_rng(0)
+    # Gradients of both are stable, as those of a trained one. With equal biases, products lose their rank.
+    chrono = LSTM.random(UNITS, UNITS, generator, init="chrono", horizon=float(STEPS))
+    equal = LSTM.random(UNITS, UNITS, generator, forget_bias=5.0)
     with tempfile.TemporaryDirectory() as folder:
-        measure(*checkpoint(folder))
+        inputs = f"{folder}/inputs.npy"
+        np.save(inputs, generator.standard_normal((STEPS, UNITS)).astype(np.float32))
+        models = {"chrono": chrono, "forget bias 5": equal}
+        measure({name: write_checkpoint(folder, name, cell) for name, cell in models.items()}, inputs)
 
 
-def measure(model: str, inputs: str) -> None:
+def measure(models: Mapping[str, str], inputs: str) -> None:
     program = str(Path(sys.executable).with_name("gradflow"))
     matrix = "; ".join(" ".join(map(repr, row)) for row in gradflow.random_matrix("ginibre", 10).tolist())
     completion = {"_GRADFLOW_COMPLETE": "complete_bash", "COMP_WORDS": "gradflow po", "COMP_CWORD": "1"}
@@ -43,7 +59,13 @@ def measure(model: str, inputs: str) -> None:
             "completion": process([program], **completion),
             "--help": process([program, "--help"]),
             "power, 10×10 table": process([program, "power", "-m", matrix]),
-            "inspect": process([program, "inspect", model, "--input", inputs]),
+            "theory, 7 values": process([program, "theory", "lstm:forget_bias=0:3:0.5", "--no-measure"]),
+            "theory lstm": process([program, "theory", "lstm"]),
+            "init, 8 units": process([program, "init", "lstm", *SMALL_INIT]),
+            **{
+                f"inspect, {name}": process([program, "inspect", model, "--input", inputs])
+                for name, model in models.items()
+            },
         },
         ROUNDS,
     )

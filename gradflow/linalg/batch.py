@@ -33,6 +33,7 @@ def batch_norms(
     rows: slice | Array = slice(None),
     wanted: Callable[[int], bool] = lambda lag: True,  # noqa: ARG005
     part: slice | Array | None = None,
+    part_wanted: Callable[[int], bool] = lambda lag: True,  # noqa: ARG005
 ) -> "BatchNorms":
     """Return the norms of ``rows`` of every product as log₁₀, (seeds, steps): one product for each seed.
 
@@ -52,7 +53,9 @@ def batch_norms(
     wanted : callable
         Whether the norms at a lag (from 1) are requested. The norms at other lags are nan.
     part : slice or index array, optional
-        The columns whose Frobenius norm is requested at every lag, also where other norms are not.
+        The columns whose Frobenius norm is requested, also at lags where other norms are not.
+    part_wanted : callable
+        Whether it is requested at a lag (from 1).
 
     Raises
     ------
@@ -66,7 +69,11 @@ def batch_norms(
     [-400.0, -399.5229]
     """
     seeds, _, columns = start.shape
-    every_lag, part = part is not None, _find_proper_part(part, columns)
+    has_part, part = part is not None, _find_proper_part(part, columns)
+
+    def is_measured(lag: int) -> bool:
+        return wanted(lag) or (has_part and part_wanted(lag))
+
     rounding = RoundingColumns(start.dtype, np.random.default_rng(0))
     nothing = np.zeros((*start.shape[:-1], ROUNDING_COLUMNS + 1), start.dtype)
     block, exponents = np.concatenate([start, nothing], axis=-1), np.zeros(seeds, np.int64)
@@ -85,7 +92,7 @@ def batch_norms(
         if not np.isfinite(whole).all():
             raise NumericalError(describe_overflow(lag))
         seen = block[:, rows]
-        if every_lag or wanted(lag + 1):
+        if is_measured(lag + 1):
             norms.gather(lag, seen, exponents, spectral=wanted(lag + 1))
             if not (largest[:, rows] > 0).any(axis=1).all():
                 norms.zero[:, lag] = structure.is_zero(lag + 1, rows)
@@ -100,7 +107,7 @@ def batch_norms(
     if doubtful.any():
         first = int(np.argmax(doubtful.any(axis=0)))
         for product in columnwise_products(act, steps, start, rows, rounding.generator):
-            if product.lag > first and (every_lag or wanted(product.lag)):
+            if product.lag > first and is_measured(product.lag):
                 place = product.lag - 1
                 chosen = doubtful[:, : place + 1].any(axis=1)
                 norms.zero[chosen, place] = product.zero[chosen]
@@ -110,8 +117,9 @@ def batch_norms(
         return norms.collect_norms()
     norms.part_rounding[:] = 0.0  # of norms that are replaced
     found = norms.collect_norms()
+    nothing_else, everything = frozenset().__contains__, slice(None)
     alone = batch_norms(
-        act, steps, start[..., part], rows=rows, wanted=frozenset().__contains__, part=slice(None)
+        act, steps, start[..., part], rows=rows, wanted=nothing_else, part=everything, part_wanted=part_wanted
     )
     return replace(found, part=alone.part, part_bounds=alone.part_bounds, error=max(found.error, alone.error))
 

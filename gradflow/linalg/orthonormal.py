@@ -12,7 +12,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy.linalg import lapack
 
 from gradflow.errors import NumericalError
 from gradflow.linalg.floating import DOUBLE_EPS
@@ -276,6 +275,8 @@ class ReflectedBlock(NamedTuple):
 
     def to_triangle(self) -> Triangle:
         """Return Q and |r_ii|."""
+        from scipy.linalg import lapack  # here, because its import is slow
+
         work = 32 * self.packed.shape[1]
         columns, _, _ = lapack.dorgqr(self.packed, self.scales, lwork=work, overwrite_a=1)
         return Triangle(columns, self.diagonal)
@@ -283,6 +284,8 @@ class ReflectedBlock(NamedTuple):
 
 def reflect_block(block: Array) -> ReflectedBlock:
     """Return R of a block (n, k), k ≤ n, and the reflections that make up Q."""
+    from scipy.linalg import lapack
+
     packed, scales, _, _ = lapack.dgeqrf(block, lwork=32 * block.shape[1])
     return ReflectedBlock(packed, scales, np.abs(np.diagonal(packed)[: block.shape[1]]))
 

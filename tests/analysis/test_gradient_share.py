@@ -513,3 +513,75 @@ def test_from_every_end_the_norm_is_that_of_the_dense_product_behind_it(seed):
             product = factor.at(place).todense() @ product
         exact = np.linalg.norm(product, 2)
         assert one.log10_norm == (pytest.approx(math.log10(exact), abs=1e-9) if exact else -math.inf)
+
+
+# ---- large states, whose products are not formed
+
+
+def dense_of_end(trajectory, draw, end, longest):
+    """log₁₀ of the norms of the products behind one end, multiplied out."""
+    states, inputs = trajectory.states[draw, : end + 1], trajectory.inputs[draw, :end]
+    one = follow(trajectory.cell, inputs)
+    assert np.allclose(one.states, states, rtol=1e-12, atol=1e-13)
+    return dense_log10_norms(one)[:longest]
+
+
+@pytest.mark.parametrize("spec", ["lstm", "lstm:init=chrono,horizon=60", "gru", "rnn:gain=4"])
+def test_norms_that_are_estimated_are_within_their_error_and_range(spec):
+    cell = parse_cell(spec).make(140, 3, np.random.default_rng(4))
+    trajectory = follow(cell, np.random.default_rng(5).standard_normal((3, 60, 3)))
+    found = end_norms.measure_end_norms(trajectory, [40, 60], [1, 20, 40], ranged=True)
+    assert 0 < found.error <= end_norms.MAX_END_NORM_ERROR
+    for draw in range(3):
+        for place, end in enumerate((40, 60)):
+            logs = dense_of_end(trajectory, draw, end, 40)
+            for lag, estimates in found.log10_norms.items():
+                assert logs[lag - 1] <= estimates[draw, place] + math.log10(1 + found.error)
+                assert estimates[draw, place] == pytest.approx(logs[lag - 1], abs=1e-3)
+            if (draw, end) == (0, 60):
+                low, high = found.log10_range
+                assert (low <= logs).all()
+                assert (high >= logs).all()
+                assert (high - low < 2.5).all()
+
+
+@pytest.mark.parametrize("factor", [1e-60, 1e-30, 1e30, 1e60])
+def test_numbers_outside_single_precision_are_multiplied_in_double(factor):
+    cell = RNN(np.ones((150, 1)), factor * orthogonal(150), np.zeros(150), "identity")
+    found = end_norms.measure_end_norms(follow(cell, np.zeros((2, 4, 1))), [4], [1, 3], ranged=True)
+    for lag in (1, 3):
+        assert found.log10_norms[lag] == pytest.approx(lag * math.log10(factor), abs=1e-6)
+    low, high = found.log10_range
+    exact = math.log10(factor) * np.arange(1, 4)
+    assert (low <= exact).all()
+    assert (high >= exact).all()
+
+
+@pytest.mark.parametrize("factor", [0.3, 0.9, 1.0, 3.0])
+def test_the_horizon_of_a_large_rotation_is_the_first_power_outside_float32(factor):
+    first = next((k for k in range(1, 101) if not 2.0**-126 <= factor**k <= 3.4028234663852886e38), None)
+    matrix = factor * orthogonal(130)
+    cell = RNN(np.ones((130, 1)), matrix, np.zeros(130), "identity")
+    for draws in (1, 2):
+        found = measure_share(follow(cell, np.zeros((draws, 100, 1))), 100)
+        assert found.horizon_float32 == first
+        assert found.rate == pytest.approx(math.log(factor), abs=1e-6)
+
+
+def test_the_product_behind_one_end_of_a_large_state_is_that_of_all_jacobians():
+    cell = parse_cell("lstm").make(70, 3, np.random.default_rng(4))
+    trajectory = follow(cell, np.random.default_rng(5).standard_normal((60, 3)))
+    logs, found = dense_log10_norms(trajectory), measure_share(trajectory, 60)
+    assert found.log10_norm == pytest.approx(logs[-1], abs=1e-9)
+    assert found.rate == pytest.approx((logs[-1] - logs[29]) / 30 * math.log(10), rel=1e-9)
+    assert found.error < 1e-6
+
+
+def test_without_the_curve_the_norms_and_the_share_are_the_same():
+    cell = parse_cell("lstm").make(6, 3, np.random.default_rng(4))
+    trajectory = follow(cell, np.random.default_rng(5).standard_normal((4, 60, 3)))
+    full = measure_share(trajectory, 40, ends=2, rates=False)
+    short = measure_share(trajectory, 40, ends=2, rates=False, curve=False)
+    for one, other in zip(full.measurements, short.measurements, strict=True):
+        assert other._replace(log10_relative_share=0.0) == one._replace(log10_relative_share=0.0)
+        assert math.isnan(other.log10_relative_share)

@@ -222,7 +222,8 @@ class Task(NamedTuple):
 
     def _measure_share(self, draw: int, value: float | None, sequences: range) -> GradientShare:
         inputs = np.stack([self.inputs.draw(one) for one in sequences])
-        return measure_share(follow(self.cell(draw, value), inputs), self.inputs.steps, rates=False)
+        trajectory = follow(self.cell(draw, value), inputs)
+        return measure_share(trajectory, self.inputs.steps, rates=False, curve=False)
 
 
 def _check_holds(task: Task, value: float | None, judged: GradientShare) -> None:

@@ -6,9 +6,8 @@ from itertools import pairwise
 from statistics import median
 from typing import NamedTuple
 
-from scipy.optimize import brentq
-
 from gradflow.analysis.shared.gradient_share import EndMeasurement, GradientShare
+from gradflow.analysis.shared.root import find_root
 from gradflow.analysis.shared.verdicts import EXPLODING_DECADES
 from gradflow.cells.knob import Knob as Knob
 from gradflow.cells.spec import CellSpec, list_cell_options
@@ -192,7 +191,7 @@ def _crossing(
     """Yield values that root finding measures between two values, one on either side of the crossing."""
     known = len(tried)
     if height(one) * height(other) < 0:
-        brentq(height, one, other, xtol=1e-9, maxiter=MAX_CROSSING_STEPS, disp=False)
+        find_root(height, one, other, tolerance=1e-9, steps=MAX_CROSSING_STEPS)
     yield from list(tried)[known:]
 
 

@@ -86,7 +86,7 @@ class Layers(Table):
     )
     stable_rank: list[float] = column(
         "‖P‖_F² / ‖P‖₂² of P = ∂s_t/∂s_{t−L}: the least number of directions that carry the gradient; median "
-        "over ends (Rudelson & Vershynin 2007). None for a large layer, or if P = 0",
+        "over ends (Rudelson & Vershynin 2007). None for a large layer with several ends, or if P = 0",
         detail=True,
     )
     log10_norm_ratio: list[float] = column(

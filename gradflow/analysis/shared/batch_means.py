@@ -1,7 +1,6 @@
 """Standard errors of time averages whose terms depend on one another."""
 
 import numpy as np
-from scipy.special import stdtrit
 
 from gradflow.cells.base import Array
 
@@ -102,6 +101,8 @@ def student_quantile(freedom: Array) -> Array:
     >>> student_quantile(np.array([7.0, np.inf])).round(3).tolist()
     [2.365, 1.96]
     """
+    from scipy.special import stdtrit  # here, because its import is slow
+
     # past 1e9 degrees of freedom the quantile is that of the normal distribution in all digits of a double
     return np.asarray(stdtrit(np.clip(freedom, 0.5, 1e9), 0.5 + INTERVAL_CONFIDENCE / 2.0))
 

@@ -7,12 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from gradflow.analysis.shared.end_norms import EndNorms, measure_end_norms, measure_end_shares
-from gradflow.analysis.shared.product_norms import (
-    MIN_MATRIX_FREE_STATE,
-    ProductNorms,
-    View,
-    product_log10_norms,
-)
+from gradflow.analysis.shared.product_norms import MIN_MATRIX_FREE_STATE, View, product_log10_norms
 from gradflow.analysis.shared.quantiles import MIN_INTERVAL_DRAWS, median
 from gradflow.analysis.shared.trajectory import Trajectory
 from gradflow.analysis.shared.verdicts import STABLE_DECADES, judge_range, judge_share, judge_shares
@@ -247,6 +242,7 @@ def measure_share(
     last_decides: bool = False,
     norms: bool = True,
     rates: bool = True,
+    curve: bool = True,
 ) -> GradientShare:
     """Return what is left of gradients ``length`` steps back from several ends of a trajectory.
 
@@ -268,6 +264,8 @@ def measure_share(
         Whether to measure norms. Shares alone take a fraction of the time.
     rates : bool
         Whether to measure the rates, and the horizon of the first run. They need ``norms``.
+    curve : bool
+        Whether shares at lags under ``length`` are needed. Without them the relative share is nan.
 
     Examples
     --------
@@ -306,29 +304,27 @@ def measure_share(
     # one pass measures everything if the rate needs no more lags than the share
     together = rates and lags == reached
     wanted = {1, reached, half} - {0} if together else {1, reached}
-    measured = measure_end_norms(trajectory, places, sorted(wanted))
+    sought = rates and trajectory.size < MIN_MATRIX_FREE_STATE
+    measured = measure_end_norms(trajectory, places, sorted(wanted), curve=curve, ranged=sought and together)
     error, is_bound = measured.error, measured.is_bound
     growth = np.full(draws, np.nan)
-    bounds = None
+    late = measured
     if rates:
-        late = measured
         if not together:
-            late = measure_end_norms(trajectory, [steps], sorted({half, lags} - {0}), shares=False)
+            late = measure_end_norms(
+                trajectory, [steps], sorted({half, lags} - {0}), shares=False, ranged=sought
+            )
             error, is_bound = max(error, late.error), is_bound or late.is_bound
         growth = _rates(late.log10_norms.get(half), late.log10_norms[lags], lags)
-        if trajectory.size < MIN_MATRIX_FREE_STATE:
-            first = _last_steps(trajectory, lags)
-            frobenius = _frobenius(first)
-            bounds, error = frobenius.log10, max(error, frobenius.error)
     return GradientShare(
         _list_measurements(measured.log10_shares, measured, places, reached, is_cut=is_cut),
         measured.log10_shares[:reached].reshape(reached, -1),
         tuple(float(rate) for rate in growth),
-        horizon_float32=None if bounds is None else _horizon(first, bounds),
+        horizon_float32=_horizon(_last_steps(trajectory, lags), *late.log10_range) if sought else None,
         blow_up=trajectory.blow_up,
         error=error,
         share_error=measured.share_error,
-        horizon_sought=not rates or bounds is not None,
+        horizon_sought=not rates or sought,
         last_decides=last_decides,
         is_bound=is_bound,
     )
@@ -384,28 +380,21 @@ def _last_steps(trajectory: Trajectory, count: int) -> Trajectory:
     return Trajectory(trajectory.cell, inputs[first:], states[first:], None, underflow=False)
 
 
-def _frobenius(trajectory: Trajectory) -> ProductNorms:
-    """Return log₁₀ of the Frobenius norms at every lag."""
-    view = View("backward", ("state",), ("fro",), (), exact=False)
-    return product_log10_norms(trajectory, view, "state")["fro"]
-
-
-def _horizon(trajectory: Trajectory, bounds: Array) -> int | None:
+def _horizon(trajectory: Trajectory, low: Array, high: Array) -> int | None:
     """Return the first lag at which the spectral norm is outside float32's normal numbers.
 
-    The Frobenius norm is between one and √n times the spectral norm, so few lags need the spectral norm.
+    ``low`` and ``high`` enclose log₁₀ of the norm at every lag, so few lags need the norm itself.
     """
     ends = TRAINING_FORMATS["float32"]
-    slack = 0.5 * math.log10(trajectory.size)
-    lags = range(1, trajectory.steps + 1)
-    first = next(
-        (k for k in lags if is_outside(bounds[k - 1] - slack, ends) or is_outside(bounds[k - 1], ends)), None
-    )
-    if first is None:
+    smallest, largest = (math.log10(end) for end in ends)
+    possible = np.flatnonzero((low < smallest) | (high > largest))
+    if not len(possible):
         return None
-    low, high = (math.log10(end) for end in ends)
-    certain = (k for k in lags if bounds[k - 1] < low or bounds[k - 1] - slack > high)
-    last = next(certain, trajectory.steps)
+    first = int(possible[0]) + 1
+    certain = np.flatnonzero((high < smallest) | (low > largest))
+    last = int(certain[0]) + 1 if len(certain) else trajectory.steps
+    if first == last and len(certain):
+        return first
     view = View("backward", ("state",), ("2",), tuple(range(first, last + 1)), exact=False)
     norms = product_log10_norms(_last_steps(trajectory, last), view, "state")["2"].log10
     return next((k for k in range(first, last + 1) if is_outside(norms[k - 1], ends)), None)

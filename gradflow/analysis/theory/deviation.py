@@ -2,8 +2,6 @@
 
 import math
 
-from scipy.special import ndtri, stdtr
-
 # the smallest probability that a double holds, 5e-324, is that of 38.5 standard errors
 MIN_TAIL = math.ulp(0.0)
 
@@ -31,6 +29,8 @@ def compute_deviation(difference: float, error: float, degrees_of_freedom: float
     >>> [round(compute_deviation(3.0, 1.0, degrees), 2) for degrees in (1, 9, 1e6)]
     [1.27, 2.43, 3.0]
     """
+    from scipy.special import ndtri, stdtr  # here, because its import is slow
+
     ratio = difference / error
     tail = max(float(stdtr(degrees_of_freedom, -abs(ratio))), MIN_TAIL)
     return math.copysign(float(ndtri(tail)), ratio)

@@ -12,16 +12,18 @@ import math
 from collections.abc import Callable
 from functools import cache
 from itertools import pairwise
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
-from scipy.interpolate import CubicSpline
-from scipy.optimize import brentq
 
 from gradflow.analysis.shared.exponents import INITIAL_STATE_SPREAD
+from gradflow.analysis.shared.root import find_root
 from gradflow.analysis.theory.mean_field import MIN_VARIANCE, Mean, MeanField, normal_mean
 from gradflow.cells.activations import Activation
 from gradflow.cells.base import Array
+
+if TYPE_CHECKING:
+    from scipy.interpolate import CubicSpline
 
 # Spacings of the table points in ln q. The functions are smooth near q = 0 and for large q.
 BEND_RANGES, NODE_SPACINGS = (math.log(1e-4), 5.0, 14.0), (0.5, 0.02, 0.1, 0.5)
@@ -31,14 +33,16 @@ MAX_SIGMA_DIVISOR, MAX_SIGMA_FACTOR = 64.0, 4.0  # range of the search for a cri
 class Tables(NamedTuple):
     """ln⟨φ²⟩ and ln⟨φ′²⟩ as functions of ln q, and the largest error of the latter between its points."""
 
-    value: CubicSpline
-    slope: CubicSpline
+    value: "CubicSpline"
+    slope: "CubicSpline"
     error: float
 
 
 @cache
 def tables_of(activation: Activation, low: float, high: float) -> Tables:
     """Return tables for variances from ``low`` to ``high``."""
+    from scipy.interpolate import CubicSpline  # here, because its import is slow
+
     start, end = math.log(max(low, MIN_VARIANCE)) - 1.0, math.log(max(high, MIN_VARIANCE)) + 1.0
     edges = (-math.inf, *BEND_RANGES, math.inf)
     pieces = [
@@ -119,4 +123,4 @@ class DrivenField(NamedTuple):
         low, high = math.log(lowest), math.log(highest)
         if exponent(low) * exponent(high) >= 0:
             return None
-        return math.exp(float(brentq(exponent, low, high, xtol=1e-9)))
+        return math.exp(find_root(exponent, low, high, tolerance=1e-9))

@@ -7,9 +7,9 @@ from itertools import pairwise
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from scipy.optimize import brentq
 
 from gradflow.analysis.shared.progress import ProgressCounter
+from gradflow.analysis.shared.root import find_root
 from gradflow.analysis.shared.tasks import TaskExecutor, run_tasks
 from gradflow.analysis.shared.verdicts import verdict
 from gradflow.analysis.theory.deviation import compute_deviation
@@ -56,7 +56,8 @@ def report_case(
     """Return the record of all predictions of a case and their measurements; each draw is counted."""
     asked = predict(case)
     predictions = [one.evaluate() for one in asked]
-    sizes = list_sizes(case.hidden) if any(not one.exact for one in predictions) else [case.hidden]
+    asymptotic = any(not one.exact for one in predictions)
+    sizes = list_sizes(case.hidden) if draws and asymptotic else [case.hidden]
     counter.begin(len(draws) * len(sizes))
     cases = [case, *(case._replace(hidden=size) for size in sizes[1:])]
     points = [(case, predictions), *((one, _list_asymptotic(predict, one)) for one in cases[1:])]
@@ -296,7 +297,7 @@ def _root(
     def rate(value: float) -> float:
         return _leading(predict(value)).evaluate().predicted
 
-    return float(brentq(rate, *ends, xtol=1e-12))
+    return find_root(rate, *ends, tolerance=1e-12)
 
 
 def _crossing(values: Sequence[float], means: Sequence[float]) -> float | None:

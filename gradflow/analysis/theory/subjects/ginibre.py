@@ -3,7 +3,6 @@
 import math
 
 import numpy as np
-from scipy.special import digamma
 
 from gradflow.analysis.shared.exponents import measure_exponents
 from gradflow.analysis.shared.orbit import StreamOrbit
@@ -24,6 +23,8 @@ NEWMAN = "Newman 1986"
 
 def predictions(case: TheoryCase) -> list[Prediction]:
     """Return the radius of one matrix, and λ_i = ln(gain/√N) + ½[ln 2 + ψ((N − i + 1)/2)] of the product."""
+    from scipy.special import digamma  # here, because its import is slow
+
     size, gain = case.hidden, abs(case.gain)
     places = np.arange(1, size + 1)
     newman = log(gain / math.sqrt(size)) + 0.5 * (math.log(2.0) + digamma((size - places + 1) / 2.0))
