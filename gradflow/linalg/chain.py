@@ -13,9 +13,14 @@ from gradflow.linalg.columnwise import columnwise_products
 from gradflow.linalg.compression import Compressible, Sizes
 from gradflow.linalg.norms import frobenius_norm
 from gradflow.linalg.products import Action
-from gradflow.linalg.rounding import NO_DIGIT_ERROR, SUSPICIOUS_ERROR
+from gradflow.linalg.rounding import EPS_BY_BYTES, NO_DIGIT_ERROR, SUSPICIOUS_ERROR
 from gradflow.linalg.scaled import log10_of, number
-from gradflow.linalg.singular import LeadingSingularValue, SingularValueEstimate
+from gradflow.linalg.singular import (
+    MAX_GRAM_COLUMNS,
+    LeadingSingularValue,
+    SingularValueEstimate,
+    gram_values,
+)
 from gradflow.linalg.structure import StructuralPattern
 
 Array = NDArray[Any]
@@ -24,6 +29,11 @@ FIRST_COMPRESSION_LAG = 10
 COMPRESSION_LAG_RATIO = 1.4  # of the lag of the next compression to that of the last
 MAX_RETURNS = 3  # returns to the last full product, after which nothing is dropped any more
 MIN_UNSCALED_SIZE, MAX_UNSCALED_SIZE = 2.0**-16, 2.0**16  # a product in between is not rescaled
+WINDOW_LAGS = 16  # that are measured together once few columns are left
+WINDOW_SIZES = {
+    8: (2.0**-200, 2.0**200),
+    4: (2.0**-30, 2.0**30),
+}  # of products in a window, by bytes of a number
 # By bytes of a number: the share of a product that may be dropped. Half its square is the error.
 MAX_DROPPED_SHARE = {8: 5e-6, 4: 2e-3}
 MAX_PART_ERROR = {8: 1e-10, 4: 1e-4}  # relative error of the norm of a part of the columns, likewise
@@ -151,11 +161,18 @@ class _Chain:
         and goes on from there with fewer shortcuts.
         """
         full, lag, due, returns = (0, self.product.copy()), 0, FIRST_COMPRESSION_LAG, 0
+        alone_until = 0  # the lag up to which lags are measured one by one
         while lag < self.steps:
             if lag >= due and not self.exact:
                 if not self.product.dropped_probes.size:
                     full = (lag, self.product.copy())
                 due = self._compress(lag)
+            if lag >= alone_until and self._fits_window(lag, due):
+                if self._measure_window(lag):
+                    lag += WINDOW_LAGS
+                    self._report(lag)
+                    continue
+                alone_until = lag + WINDOW_LAGS
             self.product.advance(self.act, lag)
             sizes = self.product.sizes(self.rows)
             if not math.isfinite(sizes.whole):
@@ -172,9 +189,7 @@ class _Chain:
                 if self.part is not None and lag + 1 == self.part_lag:
                     self.part[lag] = self._measure_part(sizes)
                 lag += 1
-                if self.on_lag is not None and lag > self.reported:
-                    self.reported = lag
-                    self.on_lag()
+                self._report(lag)
                 if not MIN_UNSCALED_SIZE < sizes.whole < MAX_UNSCALED_SIZE:
                     self.product.rescale(sizes.whole)
                 continue
@@ -184,6 +199,61 @@ class _Chain:
             self.leading.rights = None
         two, frobenius = log10_of(self.two, self.exponents), log10_of(self.frobenius, self.exponents)
         return ChainNorms(two, frobenius, self.error, self.bounds, self.part)
+
+    def _report(self, lag: int) -> None:
+        """Tell ``on_lag`` of the lags that are done."""
+        while self.on_lag is not None and self.reported < lag:
+            self.reported += 1
+            self.on_lag()
+
+    def _fits_window(self, lag: int, due: int) -> bool:
+        """Return whether the next lags can be measured together: few columns, and nothing else due."""
+        end = lag + WINDOW_LAGS
+        return (
+            not self.exact
+            and self.product.width <= MAX_GRAM_COLUMNS
+            and end <= min(due, self.steps)
+            and not lag < self.part_lag <= end
+        )
+
+    def _measure_window(self, lag: int) -> bool:
+        """Store the norms at the next lags, all from one call each, unless one of them needs care.
+
+        Then nothing changes, and the result is false.
+        """
+        before, exponent = self.product.copy(), self.product.exponent
+        blocks, whole = [], np.empty(WINDOW_LAGS)
+        with np.errstate(over="ignore", invalid="ignore", under="ignore"):
+            for place in range(WINDOW_LAGS):
+                self.product.advance(self.act, lag + place)
+                blocks.append(self.product.block[self.rows])
+                whole[place] = frobenius_norm(self.product.row_norms)
+            sizes = self.product.measure_blocks(np.stack(blocks))
+        low, high = WINDOW_SIZES[self.start.dtype.itemsize]
+        if not (
+            (low < sizes.seen).all()
+            and (sizes.seen < high).all()
+            and (whole < high).all()
+            and (sizes.dropped <= self.allowed * sizes.seen).all()
+            and (sizes.rounding <= self.suspicious * sizes.seen).all()
+        ):
+            self.product = before
+            return False
+        lags = slice(lag, lag + WINDOW_LAGS)
+        self.frobenius[lags], self.exponents[lags] = sizes.seen, exponent
+        missing = (sizes.dropped / sizes.seen) ** 2 / 2
+        errors = missing + sizes.rounding / sizes.seen
+        is_wanted = ~np.isnan(self.two[lags])
+        if is_wanted.any():
+            kept = np.stack([block[:, : self.product.width] for block in blocks])
+            two = np.sqrt(gram_values(kept)[:, -1])
+            self.two[lags] = np.where(is_wanted, two, np.nan)
+            estimate = min(kept.shape[1:]) * EPS_BY_BYTES[kept.dtype.itemsize]
+            errors = np.where(is_wanted, missing + sizes.rounding / two + estimate, errors)
+        self.error = max(self.error, float(errors.max()))
+        if not MIN_UNSCALED_SIZE < whole[-1] < MAX_UNSCALED_SIZE:
+            self.product.rescale(float(whole[-1]))
+        return True
 
     def _measure_part(self, sizes: Sizes) -> float:
         """Return log₁₀ of the norm of the part; it is known if dropped columns and rounding hide no digit."""

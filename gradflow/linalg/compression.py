@@ -36,6 +36,14 @@ MAX_EIGENVECTOR_SIZE = 256
 MAX_KEPT_SHARE = 0.9  # of the columns: dropping fewer of them is not worth it
 
 
+class BlockSizes(NamedTuple):
+    """Frobenius norms of the measured rows of several products, and bounds of their errors, (k,) each."""
+
+    seen: Array
+    dropped: Array
+    rounding: Array
+
+
 class Sizes(NamedTuple):
     """Frobenius norms of the whole product and of its measured rows, and bounds of their errors."""
 
@@ -123,6 +131,19 @@ class Compressible:
         """Return the Frobenius norm of rows of the columns of the part, which later rotations have mixed."""
         seen = self.kept_columns[rows]
         return frobenius_norm(seen[:, self.part] if self.part_turn is None else seen @ self.part_turn)
+
+    def measure_blocks(self, blocks: Array) -> BlockSizes:
+        """Return the sizes of the measured rows of earlier blocks, (k, rows, columns), with the same columns.
+
+        They are those of `sizes`, if no square is out of range.
+        """
+        squares = np.einsum("kij,kij->kj", blocks, blocks)
+        probes = squares[:, self.width : -ROUNDING_COLUMNS - 1].sum(axis=1)
+        return BlockSizes(
+            np.sqrt(squares[:, : self.width].sum(axis=1)),
+            DROPPED_CAUTION / sqrt(PROBE_COUNT) * np.sqrt(probes),
+            self.rounding.sizes(blocks[..., -ROUNDING_COLUMNS - 1 :]),
+        )
 
     def sizes(self, rows: slice | Array) -> Sizes:
         """Return the size of the product, of its measured rows, and of their errors."""
