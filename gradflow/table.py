@@ -68,21 +68,23 @@ class Table:
         deferred = {name: value for name, value in values.items() if isinstance(value, DeferredColumn)}
         for name in deferred:
             del values[name]
-        values["_deferred"] = deferred
+        if deferred:
+            values["_deferred"] = deferred
 
     def __getattr__(self, name: str) -> Any:
         """Compute a deferred column, which is not there until it is read."""
         deferred = vars(self).get("_deferred", {})
         if name not in deferred:
             raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        column = deferred[name].compute()
-        vars(self)[name] = column
+        vars(self)[name] = deferred[name].compute()
         del deferred[name]
-        return column
+        if not deferred:
+            del vars(self)["_deferred"]
+        return vars(self)[name]
 
     def __getstate__(self) -> dict[str, Any]:
         """Return all columns, those that were deferred included."""
-        for name in list(vars(self)["_deferred"]):
+        for name in list(vars(self).get("_deferred", {})):
             getattr(self, name)
         return vars(self)
 

@@ -1,6 +1,8 @@
 """The tables and matrices of a record as rows of built-in Python values."""
 
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import Any
 
 from gradflow.errors import NumericalError, UsageError
 from gradflow.linalg.scaled import Scaled
@@ -19,18 +21,82 @@ from gradflow.render import SUMMARY_NAME as SUMMARY_NAME
 from gradflow.table import Table, list_entries, to_builtin
 
 
-class TableRows(NamedTuple):
-    """A table: its name and meaning, the meanings of its columns by name, and its rows."""
+class TableRows:
+    """A table: its name and meaning, the meanings of its columns by name, and its rows.
 
-    name: str
-    meaning: TableMeaning
-    columns: dict[str, ColumnMeaning]
-    rows: list[list[Any]]
+    The entries of a column are read when they are asked for: some columns take long to compute.
+
+    Parameters
+    ----------
+    name : str
+    meaning : TableMeaning
+    columns : dict
+        The meanings of the columns by name.
+    read : callable
+        Returns the entries of the column of a name.
+    places : sequence of int, optional
+        The places of the rows that the table has of these entries. Default: all.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        meaning: TableMeaning,
+        columns: dict[str, ColumnMeaning],
+        read: Callable[[str], list[Any]],
+        places: Sequence[int] | None = None,
+    ) -> None:
+        self.name, self.meaning, self.columns = name, meaning, columns
+        self.read, self.places = read, places
+
+    def __len__(self) -> int:
+        return len(self.column(next(iter(self.columns))))
+
+    @property
+    def rows(self) -> list[list[Any]]:
+        """All rows with the entries of all columns."""
+        return [list(row) for row in zip(*map(self.column, self.columns), strict=True)]
 
     def column(self, name: str) -> list[Any]:
         """Return one column."""
-        place = list(self.columns).index(name)
-        return [row[place] for row in self.rows]
+        entries = self.read(name)
+        return entries if self.places is None else [entries[place] for place in self.places]
+
+    def get_row(self, place: int) -> "TableRow":
+        """Return one row, whose entries are read by the names of their columns."""
+        return TableRow(self, place)
+
+    def select_rows(self, places: Sequence[int]) -> "TableRows":
+        """Return the same table with some of the rows."""
+        own = range(len(self)) if self.places is None else self.places
+        return TableRows(self.name, self.meaning, self.columns, self.read, [own[place] for place in places])
+
+    def replace_column(self, name: str, change: Callable[[Any], Any]) -> "TableRows":
+        """Return the same table with the entries of one column changed."""
+        changed = [change(entry) for entry in self.read(name)]
+        return TableRows(
+            self.name,
+            self.meaning,
+            self.columns,
+            lambda other: changed if other == name else self.read(other),
+            self.places,
+        )
+
+
+class TableRow(Mapping[str, Any]):
+    """One row of a table by the names of its columns."""
+
+    def __init__(self, table: TableRows, place: int) -> None:
+        self.table, self.place = table, place
+
+    def __getitem__(self, name: str) -> Any:
+        return self.table.column(name)[self.place]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.table.columns)
+
+    def __len__(self) -> int:
+        return len(self.table.columns)
 
 
 def get_tables(record: Record) -> dict[str, TableRows]:
@@ -64,7 +130,8 @@ def select_table(record: Record, name: str | None) -> TableRows | Matrix:
             key: ColumnMeaning(meaning.description)
             for key, (meaning, _) in describe_fields(record, ScalarMeaning).items()
         }
-        return TableRows(SUMMARY_NAME, TableMeaning("scalars"), columns, [list(record.summary.values())])
+        entries = {key: [value] for key, value in record.summary.items()}
+        return TableRows(SUMMARY_NAME, TableMeaning("scalars"), columns, entries.__getitem__)
     if name in tables:
         return tables[name]
     matrices = get_matrices(record)
@@ -95,11 +162,5 @@ def multiply_out(matrix: Matrix) -> list[list[Any]]:
 
 
 def _make_rows(name: str, meaning: TableMeaning, table: Table) -> TableRows:
-    fields = describe_fields(table, ColumnMeaning)
-    columns = [list_entries(entries) for _, entries in fields.values()]
-    return TableRows(
-        name,
-        meaning,
-        {key: column for key, (column, _) in fields.items()},
-        [list(row) for row in zip(*columns, strict=True)],
-    )
+    read = cache(lambda column: list_entries(getattr(table, column)))
+    return TableRows(name, meaning, get_meanings(type(table), ColumnMeaning), read)

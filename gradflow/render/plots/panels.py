@@ -134,7 +134,7 @@ AnyPanel = CurvePanel | ItemPanel | PlanePanel | ImagePanel
 
 def get_drawn_tables(record: Record) -> dict[str, TableRows]:
     """Return the tables of a record that have a picture, the main one first."""
-    return {name: table for name, table in get_tables(record).items() if table.meaning.drawn and table.rows}
+    return {name: table for name, table in get_tables(record).items() if table.meaning.drawn and len(table)}
 
 
 def make_panels(
@@ -210,14 +210,8 @@ def _rename_curves(tables: Mapping[str, TableRows], labels: Sequence[str]) -> di
     new = dict(zip(names, map(escape_unprintable, labels), strict=True))
     renamed = {}
     for name, rows in tables.items():
-        place = list(rows.columns).index(column) if column in rows.columns else None
-        renamed[name] = (
-            rows
-            if place is None
-            else rows._replace(
-                rows=[[*row[:place], new.get(row[place], row[place]), *row[place + 1 :]] for row in rows.rows]
-            )
-        )
+        has_names = column in rows.columns
+        renamed[name] = rows.replace_column(column, lambda key: new.get(key, key)) if has_names else rows
     return renamed
 
 
@@ -292,8 +286,9 @@ def _leave_out_empty_rows(table: TableRows, drawing: ItemDrawing) -> tuple[Table
         )
         if gone
     ]
-    rows = [row for row, gone in zip(table.rows, empty, strict=True) if not gone]
-    return table._replace(rows=rows), [f"not drawn without a value: {', '.join(left_out)}"]
+    return table.select_rows(np.flatnonzero(~empty).tolist()), [
+        f"not drawn without a value: {', '.join(left_out)}"
+    ]
 
 
 def _group_items(keys: Sequence[tuple[Any, ...]]) -> list[tuple[str, str]]:
@@ -365,11 +360,12 @@ _PANEL_MAKERS: Mapping[type, Any] = {
 
 def _group_rows(table: TableRows, names: Sequence[str]) -> list[tuple[tuple[Any, ...], TableRows]]:
     """Return the rows of each combination of values in the named columns, in order of appearance."""
-    groups: dict[tuple[Any, ...], list[list[Any]]] = {}
-    columns = [list(table.columns).index(name) for name in names]
-    for row in table.rows:
-        groups.setdefault(tuple(row[k] for k in columns), []).append(row)
-    return [(key, table._replace(rows=rows)) for key, rows in groups.items()]
+    if not names:
+        return [((), table)]
+    groups: dict[tuple[Any, ...], list[int]] = {}
+    for place, key in enumerate(zip(*map(table.column, names), strict=True)):
+        groups.setdefault(key, []).append(place)
+    return [(key, table.select_rows(places)) for key, places in groups.items()]
 
 
 def _name_curve(label: str, column: DrawnColumn, columns: Sequence[DrawnColumn]) -> str:
@@ -390,7 +386,7 @@ def _make_series(
     *,
     log10: bool = False,
 ) -> PlotSeries:
-    over = _read_numbers(table, x) if x else np.arange(len(table.rows), dtype=float)
+    over = _read_numbers(table, x) if x else np.arange(len(table), dtype=float)
     y = _read_numbers(table, column.name, log10=log10)
     low = high = None
     if column.low:

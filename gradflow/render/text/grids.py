@@ -114,16 +114,15 @@ def _make_summary_grid(record: Record) -> TextGrid:
 
 
 def _make_table_grid(table: TableRows, style: Style) -> TextGrid:
-    places = choose_table_rows(
-        table, style.rows if len(table.rows) > MAX_UNTHINNED_ROWS else None, style.rows
-    )
+    places = choose_table_rows(table, style.rows if len(table) > MAX_UNTHINNED_ROWS else None, style.rows)
+    every = table.rows
     return TextGrid(
         table.name,
         make_title(table),
         list(table.columns),
-        [format_row(table, table.rows[place]) for place in places],
+        [format_row(table, every[place]) for place in places],
         text_columns=frozenset(find_text_columns(table, list(table.columns))),
-        remark=describe_omission(len(places), len(table.rows)),
+        remark=describe_omission(len(places), len(table)),
     )
 
 
@@ -138,7 +137,7 @@ def choose_table_rows(table: TableRows, plain_rows: int | None, rows: int | None
     values = [table.column(meaning.value)] if meaning.value else []
     levels = table.columns[meaning.value].levels if meaning.value else ()
     steps = table.column(meaning.index) if meaning.index else None
-    return choose_rows(len(table.rows), rows if values else plain_rows, values, levels, steps)
+    return choose_rows(len(table), rows if values else plain_rows, values, levels, steps)
 
 
 def find_text_columns(table: TableRows, names: Sequence[str]) -> list[int]:

@@ -38,7 +38,7 @@ def make_main_grids(record: Record, style: Style) -> list[TextGrid]:
 def _is_shown(table: TableRows, main: TableRows) -> bool:
     """Return whether people see a table without asking for it."""
     limit = table.meaning.shown_rows
-    is_short = limit is None or len(table.rows) + len(main.rows) <= limit
+    is_short = limit is None or len(table) + len(main) <= limit
     return table is main or (table.meaning.shown and is_short)
 
 
@@ -73,7 +73,7 @@ def _make_row_grid(table: TableRows, curves: list[TableRows], style: Style) -> T
     if not table.meaning.value and style.rows is not None:
         places = places[: style.rows]
     chosen = _choose_columns(table)
-    rows = [dict(zip(table.columns, table.rows[place], strict=True)) for place in places]
+    rows = [table.get_row(place) for place in places]
     entries = [[_format_entry(table, name, row, style) for name in chosen] for row in rows]
     text_columns = {*find_text_columns(table, list(chosen))}
     for curve in curves:
@@ -87,7 +87,7 @@ def _make_row_grid(table: TableRows, curves: list[TableRows], style: Style) -> T
         [*chosen.values(), *(curve.name for curve in curves)],
         entries,
         text_columns=frozenset(text_columns),
-        remark=describe_omission(len(places), len(table.rows)),
+        remark=describe_omission(len(places), len(table)),
     )
 
 
@@ -107,8 +107,7 @@ def _choose_columns(table: TableRows) -> dict[str, str]:
 
 
 def _format_fields(table: TableRows, name: str, style: Style) -> list[str]:
-    rows = [dict(zip(table.columns, row, strict=True)) for row in table.rows]
-    return [_format_entry(table, name, row, style) for row in rows]
+    return [_format_entry(table, name, table.get_row(place), style) for place in range(len(table))]
 
 
 def _format_entry(table: TableRows, name: str, row: Mapping[str, Any], style: Style) -> str:
