@@ -90,6 +90,8 @@ class TableRow(Mapping[str, Any]):
         self.table, self.place = table, place
 
     def __getitem__(self, name: str) -> Any:
+        if name not in self.table.columns:
+            raise KeyError(name)
         return self.table.column(name)[self.place]
 
     def __iter__(self) -> Iterator[str]:
