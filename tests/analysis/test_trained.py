@@ -264,7 +264,7 @@ def test_beside_fresh_cells_each_has_what_it_has_alone():
         # paths are for a cell that has some, so a gru takes one with it
         alone = compare(*([cell] if "lstm" in cell else [cell, "lstm"]), **options, **fresh, paths=True)
         for table in ("flow", "cells", "gates", "path_means", "paths"):
-            ours, theirs = vars(getattr(beside, table)), vars(getattr(alone, table))
+            ours, theirs = getattr(beside, table).to_dict(), getattr(alone, table).to_dict()
             rows = [k for k, one in enumerate(ours["cell"]) if one == cell]
             own = [k for k, one in enumerate(theirs["cell"]) if one == cell]
             assert len(own) == len(rows)
