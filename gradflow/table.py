@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from html import escape
 from operator import index
+from threading import RLock
 from types import NoneType
 from typing import Any, NamedTuple, SupportsIndex, get_args, get_origin, overload
 
@@ -29,6 +30,7 @@ POLARS_TYPES = {bool: "Boolean", int: "Int64", float: "Float64", str: "String"}
 
 MAX_PRINTED_ROWS, MAX_PRINTED_WIDTH, MAX_ENTRY_WIDTH = 5, 80, 24
 MAX_HTML_ROWS = 20
+COMPUTING = RLock()  # held while a deferred column is computed
 
 
 class DeferredColumn(NamedTuple):
@@ -73,14 +75,22 @@ class Table:
 
     def __getattr__(self, name: str) -> Any:
         """Compute a deferred column, which is not there until it is read."""
-        deferred = vars(self).get("_deferred", {})
-        if name not in deferred:
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
-        vars(self)[name] = deferred[name].compute()
-        del deferred[name]
-        if not deferred:
-            del vars(self)["_deferred"]
-        return vars(self)[name]
+        with COMPUTING:  # so that several threads compute a column once
+            values = vars(self)
+            deferred = values.get("_deferred", {})
+            if name in deferred:
+                values[name] = deferred[name].compute()
+                rest = {other: value for other, value in deferred.items() if other != name}
+                values["_deferred"] = rest
+                if not rest:
+                    del values["_deferred"]
+            if name not in values:
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            return values[name]
+
+    def __dir__(self) -> list[str]:
+        """Return the names of the attributes, those of deferred columns included."""
+        return sorted({*super().__dir__(), *self.columns})
 
     def __getstate__(self) -> dict[str, Any]:
         """Return all columns, those that were deferred included."""

@@ -10,6 +10,7 @@ import numpy as np
 from gradflow.errors import NumericalError
 from gradflow.linalg.chain import MAX_UNSCALED_SIZE, MIN_UNSCALED_SIZE, ChainNorms, describe_overflow
 from gradflow.linalg.columnwise import columnwise_products
+from gradflow.linalg.gram_norms import spectral_norms
 from gradflow.linalg.products import Action, Array
 from gradflow.linalg.rounding import (
     EPS_BY_BYTES,
@@ -19,7 +20,6 @@ from gradflow.linalg.rounding import (
     RoundingColumns,
 )
 from gradflow.linalg.scaled import log10_of
-from gradflow.linalg.singular import gram_values
 from gradflow.linalg.structure import StructuralPattern
 
 MAX_PENDING_ENTRIES = 2**20  # stored entries after which the norms are computed
@@ -216,7 +216,7 @@ class _BatchMeasurement:
         places = np.ix_(np.arange(len(self.zero))[seeds], lags)
         squares = np.einsum("lsij,lsij->lsj", blocks, blocks)
         frobenius = np.sqrt(squares.sum(axis=-1))
-        largest = np.sqrt(np.maximum(gram_values(blocks)[..., -1], 0.0)) if spectral else frobenius
+        largest = spectral_norms(blocks) if spectral else frobenius
         added, relative = _add_lost_digits(largest, rounding)
         if spectral:
             self.two[places] = log10_of(largest + added, exponents).T[seeds]

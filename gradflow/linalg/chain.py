@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from gradflow.errors import NumericalError
 from gradflow.linalg.columnwise import columnwise_products
 from gradflow.linalg.compression import Compressible, Sizes
+from gradflow.linalg.gram_norms import spectral_norms
 from gradflow.linalg.norms import frobenius_norm
 from gradflow.linalg.products import Action
 from gradflow.linalg.rounding import EPS_BY_BYTES, NO_DIGIT_ERROR, SUSPICIOUS_ERROR
@@ -19,7 +20,6 @@ from gradflow.linalg.singular import (
     MAX_GRAM_COLUMNS,
     LeadingSingularValue,
     SingularValueEstimate,
-    gram_values,
 )
 from gradflow.linalg.structure import StructuralPattern
 
@@ -56,6 +56,7 @@ class ChainNorms:
     error: float
     bounds: Array  # of bool, (..., steps)
     part: Array | None
+    part_bounds: Array | None  # of bool, (..., steps): the same of the part
 
 
 def chain_norms(
@@ -111,16 +112,16 @@ def chain_norms(
     -602.059991
     """
     generator = generator or np.random.default_rng(0)
-    chain = _Chain(act, steps, start, rows, wanted, part, exact, generator)
-    chain.part_lag = steps if part_lag is None else part_lag
-    chain.on_lag = on_lag
+    part_lag = steps if part_lag is None else part_lag
+    chain = _Chain(act, steps, start, rows, wanted, part, part_lag, exact, generator, on_lag)
     norms = chain.measure_norms()
     if part is None or chain.part_is_known:
         return norms
     alone = chain_norms(
         act, steps, start[:, part], rows=rows, wanted=frozenset().__contains__, generator=generator
     )
-    return replace(norms, part=alone.frobenius)
+    error = max(norms.error, alone.error)
+    return replace(norms, part=alone.frobenius, part_bounds=alone.bounds, error=error)
 
 
 class _Chain:
@@ -134,13 +135,14 @@ class _Chain:
         rows: slice | Array,
         wanted: Callable[[int], bool],
         part: slice | Array | None,
+        part_lag: int,
         exact: bool,
         generator: np.random.Generator,
+        on_lag: Callable[[], object] | None,
     ) -> None:
         self.act, self.steps, self.rows, self.wanted = act, steps, rows, wanted
         self.exact, self.generator, self.start = exact, generator, start
-        self.part_is_known, self.part_lag = False, steps
-        self.on_lag: Callable[[], object] | None = None
+        self.part_is_known, self.part_lag, self.on_lag = False, part_lag, on_lag
         self.reported = 0  # lags of which ``on_lag`` knows
         self.product = Compressible.of(start, generator, part)
         self.structure = StructuralPattern(act, start)
@@ -198,7 +200,8 @@ class _Chain:
             lag, self.product = full[0], full[1].copy()
             self.leading.rights = None
         two, frobenius = log10_of(self.two, self.exponents), log10_of(self.frobenius, self.exponents)
-        return ChainNorms(two, frobenius, self.error, self.bounds, self.part)
+        part_bounds = None if self.part is None else np.zeros(self.steps, bool)
+        return ChainNorms(two, frobenius, self.error, self.bounds, self.part, part_bounds)
 
     def _report(self, lag: int) -> None:
         """Tell ``on_lag`` of the lags that are done."""
@@ -246,7 +249,7 @@ class _Chain:
         is_wanted = ~np.isnan(self.two[lags])
         if is_wanted.any():
             kept = np.stack([block[:, : self.product.width] for block in blocks])
-            two = np.sqrt(gram_values(kept)[:, -1])
+            two = spectral_norms(kept)
             self.two[lags] = np.where(is_wanted, two, np.nan)
             estimate = min(kept.shape[1:]) * EPS_BY_BYTES[kept.dtype.itemsize]
             errors = np.where(is_wanted, missing + sizes.rounding / two + estimate, errors)
@@ -261,6 +264,8 @@ class _Chain:
         self.part_is_known = (
             size > 0 and sizes.dropped <= allowed * size and sizes.rounding <= self.suspicious * size
         )
+        if self.part_is_known:
+            self.error = max(self.error, (sizes.dropped + sizes.rounding) / size)
         return number(size, self.product.exponent).log10()
 
     def _compress(self, lag: int) -> int:

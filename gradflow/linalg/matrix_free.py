@@ -92,7 +92,7 @@ def matrix_free_norms(
         )
         log10_norms[lag - 1] = number(value, chain.exponent).log10()
         error = max(error, rest + rounding / size)
-    return ChainNorms(log10_norms, np.full(steps, np.nan), error, bounds, None)
+    return ChainNorms(log10_norms, np.full(steps, np.nan), error, bounds, None, None)
 
 
 class _ScaledChain:

@@ -56,6 +56,8 @@ class LanczosTridiagonals(NamedTuple):
     def bound_hidden(self, largest: Array, taken: Array, part: Array, eps: float) -> Array:
         """Return a bound of how far the largest eigenvalue of A may lie over the Ritz value, relative to it.
 
+        It is inf if it is over exp(`HIGHEST_LOG_EXCESS`).
+
         It holds if the start had at least ``part`` along the leading eigenvector. The steps so far fix the
         first moments of the spectral measure of the start, with orthonormal polynomials p_0 … p_k. A point x
         above all Ritz values has at most the mass 1/Σ p_j(x)² (Chebyshev, Markov & Stieltjes; Szegő 1975,
@@ -77,15 +79,20 @@ class LanczosTridiagonals(NamedTuple):
         rests = np.log(np.maximum(self.beside / top, eps))
         counts = np.arange(len(rests))[:, None] < taken
         level = -np.log(part)
+
+        def reaches(log_excess: Array) -> Array:
+            pivots = np.maximum(self._list_pivots(top * (1.0 + np.exp(log_excess))) / top, eps * eps)
+            growth = np.cumsum(np.where(counts, np.log(pivots) - rests, 0.0), axis=0)
+            return np.asarray(growth.max(axis=0) >= level)
+
         low = np.full(top.shape, LOWEST_LOG_EXCESS)
         high = np.full(top.shape, HIGHEST_LOG_EXCESS)
+        is_bounded = reaches(high)
         for _ in range(EXCESS_BISECTIONS):
             middle = 0.5 * (low + high)
-            pivots = np.maximum(self._list_pivots(top * (1.0 + np.exp(middle))) / top, eps * eps)
-            growth = np.cumsum(np.where(counts, np.log(pivots) - rests, 0.0), axis=0)
-            reached = growth.max(axis=0) >= level
+            reached = reaches(middle)
             low, high = np.where(reached, low, middle), np.where(reached, middle, high)
-        return np.where(largest > 0, np.exp(high), 0.0)
+        return np.where(largest > 0, np.where(is_bounded, np.exp(high), np.inf), 0.0)
 
     def estimate_residuals(self, largest: Array) -> Array:
         """Return estimates of ‖A y − θ y‖/θ for unit vectors y near those of the largest Ritz values θ, (p,).

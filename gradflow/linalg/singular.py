@@ -91,9 +91,11 @@ class LeadingSingularValue:
             return SingularValueEstimate(found.value, found.error + rounding)
         gram = smaller_gram(matrix)
         if found.error <= self.tolerance:
-            error = self.tolerance + rounding
-            if _is_upper_bound(gram, found.value * (1.0 + error)):
-                return SingularValueEstimate(found.value, error + rounding)
+            # A factorization bounds τ² − AᵀA from below but for (n + 1)·eps times its trace, which is at most
+            # n τ² (Rump 2006, theorem 2.3). The Gram matrix has the rounding of its own.
+            proved = self.tolerance + (len(gram) + 1) * rounding / 2
+            if _is_upper_bound(gram, found.value * (1.0 + self.tolerance)):
+                return SingularValueEstimate(found.value, proved + 2 * rounding)
         return SingularValueEstimate(_root_of_largest(gram), rounding)
 
     def of_operator(
@@ -111,11 +113,11 @@ class LeadingSingularValue:
         also bounds the distance to the largest one, except with that probability
         (`LanczosTridiagonals.bound_hidden`).
         """
-        eps = EPS_BY_BYTES[dtype.itemsize]
+        eps, most = EPS_BY_BYTES[dtype.itemsize], min(most, *shape)
 
         def judge(bidiagonal: Array, beta: float) -> _RitzPair:
             found = _judge_bidiagonal(bidiagonal, beta)
-            if chance is None or found.error > self.tolerance:
+            if chance is None or (found.error > self.tolerance and len(bidiagonal) < most):
                 return found
             hidden = _bound_hidden(bidiagonal, beta, found.value, chance * self.start_share, eps)
             return found._replace(error=found.error + hidden + len(bidiagonal) * eps)
@@ -227,11 +229,9 @@ def _judge_with_norm(bidiagonal: Array, beta: float, frobenius: float, rounding:
     coupling = float(couplings[-1])
     linear = coupling / square
     if room > 0:
+        enough = np.append(np.flatnonzero(total - seen < PROVEN_SHARE * square) + 1, len(seen))
         error = min(linear, coupling**2 / (2 * square * room))
-        steps = (
-            1 + int(np.argmax(total - seen < PROVEN_SHARE * square)) if unseen < PROVEN_SHARE * square else 0
-        )
-        return _RitzPair(math.sqrt(square), error, leading, proof_steps=steps or len(seen))
+        return _RitzPair(math.sqrt(square), error, leading, proof_steps=int(enough[0]))
     second = float(squares[-2]) if len(squares) > 1 else square
     gap = (square - second) / LIKELY_GAP_CAUTION
     likely = coupling**2 / (2 * square * gap) if gap > coupling else np.inf
@@ -267,7 +267,7 @@ def _bound_hidden(bidiagonal: Array, beta: float, value: float, part: float, rou
 
 
 def _is_upper_bound(gram: Array, value: float) -> bool:
-    """Return whether value² − Gram is positive up to rounding: then no singular value is above ``value``."""
+    """Return whether there is a Cholesky factorization of value² − Gram."""
     shifted = -gram
     shifted[np.diag_indices_from(shifted)] += value**2
     try:

@@ -117,3 +117,12 @@ def test_where_a_draw_overflows_the_shares_of_the_others_are_those_at_the_lag_th
     share = math.log10(np.linalg.norm(np.linalg.matrix_power(weights, last)) / math.sqrt(hidden))
     # one of three overflows: the median is the share of the others, as the Jacobian is the same for all
     assert found.cells.log10_share == pytest.approx([share], abs=1e-8)
+
+
+def test_where_draws_overflow_before_every_requested_lag_there_are_no_rows():
+    found = gradflow.compare("rnn:activation=relu,gain=3", hidden=4, steps=1300, lags=[1280], seeds=6)
+    blow_up = found.cells.blow_up_step[0]
+    assert blow_up is not None
+    assert blow_up <= 1280
+    assert len(found.flow) == 0
+    assert np.isnan(found.cells.log10_share[0]) or np.isinf(found.cells.log10_share[0])

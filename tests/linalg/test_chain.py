@@ -1,5 +1,6 @@
 """Norms along a long product: against 60 digits, dense products, and products made to hurt the shortcuts."""
 
+import mpmath
 import numpy as np
 import pytest
 
@@ -323,3 +324,24 @@ def test_the_norm_of_columns_far_smaller_than_the_others_keeps_its_digits(share)
     norms = chain_norms(along(factors), 60, np.eye(90), part=slice(60, 90))
     expected = dense_log10_frobenius_of_columns(factors, slice(60, 90))
     assert relative(norms.part[-1], expected[-1]) <= RELATIVE
+
+
+@pytest.mark.parametrize("steps", [45, 50, 93])
+def test_a_part_that_grows_and_dies_beside_constant_columns_is_right_or_an_upper_bound(steps):
+    # rounding of the part's growth stays in its columns after the part itself has died
+    generator = np.random.default_rng(0)
+    rotation = np.linalg.qr(generator.standard_normal((20, 20)))[0]
+    mixing = np.eye(20) + 0.3 * generator.standard_normal((20, 20))
+    factors = []
+    for k in range(steps):
+        gain = 10.0 if k < 20 else 0.05
+        part = gain * (mixing if k < 20 else np.linalg.inv(mixing))
+        factors.append(block_diagonal(part, rotation))
+    norms = chain_norms(along(factors), steps, np.eye(40), part=slice(0, 20))
+    with mpmath.workdps(60):
+        product = mpmath.eye(20)
+        for factor in factors:
+            product = mpmath.matrix(factor[:20, :20].tolist()) * product
+        expected = float(mpmath.log10(mpmath.mnorm(product, "f")))
+    off = relative(norms.part[-1], expected)
+    assert off <= norms.error + 1e-12 or (norms.part_bounds[-1] and norms.part[-1] >= expected)

@@ -111,7 +111,7 @@ def compare(
         ``float64`` or ``float32``, for weights and all computations.
     progress : callable, optional
         Called as ``progress(done, total)`` when work begins and after each piece of work: a batch of draws
-        of one cell, or a lag if there is only one batch. An exception that it raises ends the work.
+        of one cell, or a lag if there is only one draw. An exception that it raises ends the work.
     executor : concurrent.futures.Executor, optional
         Its threads or processes measure the batches. The numbers are the same as without it. Cells and
         inputs are pickled for processes.
@@ -239,12 +239,13 @@ def _measure_cells(
     for batch, measurements in zip(every, batch_results, strict=True):
         measurements_by_cell[batch.spec.text] += measurements
     for cell, measured in measurements_by_cell.items():
-        reached = sorted({draw.steps for draw in measured})
-        if len(reached) > 1 and reached[0]:
-            # A share is measured at the last lag alone, and here draws that overflow reach fewer lags.
-            view = question.view
-            common = view._replace(lags=tuple(lag for lag in view.lags if lag <= reached[0]))
-            task = partial(measure_batch, draws, question._replace(view=common))
+        last = min(draw.steps for draw in measured)
+        lags = tuple(lag for lag in question.view.lags if lag <= last)
+        # A share is measured at the last lag alone, and draws that overflow reach fewer lags than the others.
+        if lags and any(
+            np.isnan(logs[lags[-1] - 1]) for draw in measured for logs in draw.log10_shares.values()
+        ):
+            task = partial(measure_batch, draws, ComparisonQuestion(question.view._replace(lags=lags)))
             again = run_tasks(task, batches[cell], executor, ProgressCounter(None))
             shares = [draw.log10_shares for part in again for draw in part]
             measurements_by_cell[cell] = [

@@ -72,11 +72,13 @@ def lag_table(measurements: MeasuredCells, view: View, step_norms: DeferredStepN
     part_of_row = [part for part, *_ in rows for _ in part.lags]
     middle, low, high, bounds = (np.concatenate([row[k] for row in rows]) for k in range(1, 5))
 
+    cells_and_places = [(part.cell, [lag - 1 for lag in part.lags]) for part, *_ in rows]
+
     def list_step_norms() -> Array:
         return np.concatenate(
             [
-                median(part.stack_draws([draw.log10 for draw in step_norms.of_cell(part.cell)]))
-                for part, *_ in rows
+                median([draw.log10[places] for draw in step_norms.of_cell(cell)])
+                for cell, places in cells_and_places
             ]
         )
 
@@ -114,10 +116,10 @@ def cell_table(measurements: MeasuredCells, view: View, step_norms: DeferredStep
     }
     blow_ups = [_find_smallest(draw.blow_up for draw in part.draws) for part in parts]
 
+    cells = [part.cell for part in parts]
+
     def list_step_norm_errors() -> Array:
-        return np.array(
-            [round_up(max(draw.error for draw in step_norms.of_cell(part.cell))) for part in parts]
-        )
+        return np.array([round_up(max(draw.error for draw in step_norms.of_cell(cell))) for cell in cells])
 
     return Cells(
         cell=[part.cell for part in parts],

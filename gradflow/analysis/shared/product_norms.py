@@ -20,12 +20,12 @@ from gradflow.cells.factor import StepFactor
 from gradflow.errors import UsageError
 from gradflow.linalg.batch import batch_norms
 from gradflow.linalg.chain import CHAIN_TOLERANCE, ChainNorms, chain_norms
+from gradflow.linalg.gram_norms import spectral_norms
 from gradflow.linalg.joint_lanczos import leading_singular_values
 from gradflow.linalg.matrix_free import matrix_free_norms
 from gradflow.linalg.products import UnresolvedError
 from gradflow.linalg.rounding import EPS_BY_BYTES
 from gradflow.linalg.scaled import log10_of
-from gradflow.linalg.singular import gram_values
 
 MAX_BATCHED_STATE = 64  # state sizes up to which many seeds are measured as one batch
 MAX_GRAM_STATE = 64  # state sizes up to which the norm of a single Jacobian is cheapest from its Gram matrix
@@ -118,8 +118,8 @@ def product_log10_norms(
     if set(view.norms) - {"min"}:
         output = _find_output_columns(trajectory.cell, view, block)
         norms = _forward_norms(trajectory, view, part, columns=output, on_lag=on_lag)
-        if output is not None and norms.part is not None:
-            found["output"] = ProductNorms(norms.part, norms.error, norms.bounds)
+        if output is not None and norms.part is not None and norms.part_bounds is not None:
+            found["output"] = ProductNorms(norms.part, norms.error, norms.part_bounds)
         found["2"] = ProductNorms(norms.two, norms.error, norms.bounds)
         found["fro"] = ProductNorms(norms.frobenius, norms.error, norms.bounds)
     if {"min", "cond"} & set(view.norms):
@@ -291,10 +291,7 @@ def _dense_log10_norm(factor: StepFactor, *, exact: bool) -> Array:
     # scaled by a power of two to near 1: squares of small entries would be 0, and sums of large ones overflow
     shift = np.frexp(np.abs(dense).max(axis=(-2, -1), keepdims=True))[1]
     near = np.ldexp(dense, -shift)
-    if exact:
-        norms = np.linalg.norm(near, 2, axis=(-2, -1))
-    else:
-        norms = np.sqrt(np.maximum(gram_values(near)[..., -1], 0.0))
+    norms = np.linalg.norm(near, 2, axis=(-2, -1)) if exact else spectral_norms(near)
     return log10_of(norms, shift[..., 0, 0])
 
 
@@ -311,7 +308,7 @@ def _stretch_log10_norms(trajectory: Trajectory, stretch: slice) -> tuple[Array,
     logs, errors = log10_of(leading.values), leading.errors
     unsettled = (leading.residuals > tolerance) | (leading.errors > MAX_STEP_ERROR)
     for k in np.flatnonzero(unsettled):
-        # the Gram matrix of a very large factor takes minutes, so its norm is left out, and a note says so
+        # The Gram matrix of a very large factor takes minutes, so its norm is left out: the column says so.
         if factor.size < MIN_MATRIX_FREE_STATE:
             logs[k] = _dense_log10_norm(factor.at(int(k)), exact=False)
             errors[k] = factor.size * EPS_BY_BYTES[factor.dtype.itemsize]
