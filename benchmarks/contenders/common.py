@@ -50,7 +50,7 @@ Run = Callable[[], Array]
 
 
 def make_weights(variant: str, size: int) -> Weights:
-    """Return torch's default weights U(±1/√n), or with another W or a forget bias of 1."""
+    """Return torch's default weights U(±1/√n), or normal or orthogonal ones, or a forget bias of 1."""
     generator = np.random.default_rng(1)
     cell = variant.partition("-")[0]
     rows, bound = GATES[cell] * size, size**-0.5
@@ -59,6 +59,7 @@ def make_weights(variant: str, size: int) -> Weights:
     )
     if variant == "rnn-ginibre":
         weight_hh = GINIBRE_GAIN / np.sqrt(size) * generator.standard_normal((size, size))
+        weight_ih = generator.standard_normal((size, FEATURES)) / np.sqrt(FEATURES)
     if variant == "lstm-forget":
         bias_ih[size : 2 * size] += 1.0
     if variant == "rnn-orthogonal":

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gradflow.errors import NumericalError
 from gradflow.linalg.columnwise import columnwise_products
-from gradflow.linalg.compression import Compressible, Sizes
+from gradflow.linalg.compression import CUT_SHARE, Compressible, Sizes
 from gradflow.linalg.gram_norms import spectral_norms
 from gradflow.linalg.norms import frobenius_norm
 from gradflow.linalg.products import Action
@@ -28,6 +28,7 @@ Array = NDArray[Any]
 FIRST_COMPRESSION_LAG = 10
 COMPRESSION_LAG_RATIO = 1.4  # of the lag of the next compression to that of the last
 MAX_RETURNS = 3  # returns to the last full product, after which nothing is dropped any more
+CUT_AFTER_RETURN = {8: 1e-3, 4: 1e-1}  # by bytes of a number: how much less is dropped after each return
 MIN_UNSCALED_SIZE, MAX_UNSCALED_SIZE = 2.0**-16, 2.0**16  # a product in between is not rescaled
 WINDOW_LAGS = 16  # that are measured together once few columns are left
 WINDOW_SIZES = {
@@ -153,6 +154,7 @@ class _Chain:
         self.bounds = np.zeros(steps, bool)
         self.error = 0.0
         self.allowed = MAX_DROPPED_SHARE[start.dtype.itemsize]
+        self.cut = CUT_SHARE * self.allowed
         self.suspicious = SUSPICIOUS_ERROR[start.dtype.itemsize]
         self.leading = LeadingSingularValue(generator, CHAIN_TOLERANCE[start.dtype.itemsize])
 
@@ -196,8 +198,9 @@ class _Chain:
                     self.product.rescale(sizes.whole)
                 continue
             returns += 1
-            due = lag + 1 if returns < MAX_RETURNS else self.steps
+            self.cut *= CUT_AFTER_RETURN[self.start.dtype.itemsize]
             lag, self.product = full[0], full[1].copy()
+            due = lag if returns < MAX_RETURNS else self.steps
             self.leading.rights = None
         two, frobenius = log10_of(self.two, self.exponents), log10_of(self.frobenius, self.exponents)
         part_bounds = None if self.part is None else np.zeros(self.steps, bool)
@@ -270,7 +273,7 @@ class _Chain:
 
     def _compress(self, lag: int) -> int:
         """Compress the product if that saves enough columns, and return the lag at which to try again."""
-        worth = self.product.compress(self.allowed, self.generator)
+        worth = self.product.compress(self.cut, self.generator)
         if worth:
             self.leading.turn(self.product.kept_columns[self.rows])
         return max(lag + 1, int(lag * (COMPRESSION_LAG_RATIO if worth else COMPRESSION_LAG_RATIO**2)))

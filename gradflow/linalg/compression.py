@@ -2,7 +2,7 @@
 
 Norms see Y (n × r) only up to an orthogonal matrix on the right. The eigenvectors of YᵀY bring Y into a form
 whose columns decay like the singular values. For a large Y, QR with column pivoting of Yᵀ does so (Golub &
-Van Loan 2013, section 5.4.2). The columns below ``CUT_SHARE`` of the whole are dropped. Dropping columns E
+Van Loan 2013, section 5.4.2). The columns below a share of the whole are dropped. Dropping columns E
 changes Y Yᵀ by E Eᵀ, so a norm changes by the *square* of what was dropped. If ‖E‖ ≤ δ‖Y‖ in the Frobenius
 norm, the relative error of that norm is at most δ²/2, and the spectral norm has at most the same absolute
 error. The caution factor below covers that up to ranks of a thousand.
@@ -28,6 +28,7 @@ Array = NDArray[Any]
 PROBE_COUNT = 4
 DROPPED_CAUTION = 40.0
 CUT_SHARE = 3e-3  # of the allowed share, so that the dropped columns have room to grow
+SQUARED_CUT = {8: 1e-8, 4: 1e-4}  # by bytes of a number: the share below which squares are only rounding
 # By bytes of a number: the share below which columns are dropped if a part of the columns is measured too.
 # Its norm changes by what was dropped itself, not by the square, because dropped and kept columns are mixed.
 PART_CUT_SHARE = {8: 1e-13, 4: 1e-6}
@@ -106,12 +107,14 @@ class Compressible:
         self.block, self.row_norms = np.ldexp(self.block, -shift), np.ldexp(self.row_norms, -shift)
         self.exponent += shift
 
-    def compress(self, allowed: float, generator: np.random.Generator) -> bool:
-        """Drop columns down to ``CUT_SHARE`` times ``allowed``; return whether that saved enough columns."""
-        ordered, rotation = _order_columns(self.kept_columns, rotated=self.part is not None)
+    def compress(self, cut: float, generator: np.random.Generator) -> bool:
+        """Drop columns down to a share ``cut`` of the whole; return whether that saved enough columns."""
+        if self.part is not None:
+            cut = min(cut, PART_CUT_SHARE[self.block.dtype.itemsize])
+        is_sharp = cut < SQUARED_CUT[self.block.dtype.itemsize]
+        ordered, rotation = _order_columns(self.kept_columns, rotated=self.part is not None, sharp=is_sharp)
         squares = np.asarray(np.sum(ordered**2, axis=0, dtype=np.float64))
         tails = np.sqrt(np.cumsum(squares[::-1])[::-1])
-        cut = CUT_SHARE * allowed if self.part is None else PART_CUT_SHARE[ordered.dtype.itemsize]
         width = int(np.count_nonzero(tails > cut * tails[0]))
         if width > MAX_KEPT_SHARE * self.width:
             return False
@@ -157,9 +160,12 @@ class Compressible:
         return Sizes(hypot(kept, dropped), seen, DROPPED_CAUTION * lost / sqrt(PROBE_COUNT), rounding)
 
 
-def _order_columns(columns: Array, *, rotated: bool) -> tuple[Array, Array | None]:
-    """Return Y Q for an orthogonal Q such that its columns decay like the singular values, and Q if asked."""
-    if min(columns.shape) <= MAX_EIGENVECTOR_SIZE and not rotated:
+def _order_columns(columns: Array, *, rotated: bool, sharp: bool) -> tuple[Array, Array | None]:
+    """Return Y Q for an orthogonal Q such that its columns decay like the singular values, and Q if asked.
+
+    ``sharp`` tells that columns of less than `SQUARED_CUT` of the whole must be in order, too.
+    """
+    if min(columns.shape) <= MAX_EIGENVECTOR_SIZE and not (rotated or sharp):
         # Squaring mixes directions below 1e-8 of the whole, but they are all dropped together.
         _, vectors = np.linalg.eigh(columns.T @ columns)
         return np.asarray(columns @ vectors[:, ::-1]), None
