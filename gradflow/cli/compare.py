@@ -24,7 +24,7 @@ from gradflow.cli.options import (
 )
 from gradflow.cli.workers import ProcessWorkers
 
-TRIAL_SECONDS = 0.3  # a few times what the start of a process takes
+TRIAL_SECONDS = 0.1  # about what the start of the processes takes
 
 
 @emits("gradflow.analysis.compare.record:Flow", lists_cells=True)
