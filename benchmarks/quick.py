@@ -51,7 +51,11 @@ def multiply(rows: int, columns: int, steps: int) -> Callable[[], None]:
 def write_model(folder: str) -> str:
     """Write an LSTM with torch's default weights and return its path."""
     draw, bound = np.random.default_rng(0).uniform, UNITS**-0.5
-    shapes = {"weight_ih_l0": (4 * UNITS, UNITS), "weight_hh_l0": (4 * UNITS, UNITS), "bias_ih_l0": 4 * UNITS}
+    shapes: dict[str, tuple[int, ...]] = {
+        "weight_ih_l0": (4 * UNITS, UNITS),
+        "weight_hh_l0": (4 * UNITS, UNITS),
+        "bias_ih_l0": (4 * UNITS,),
+    }
     arrays = {name: draw(-bound, bound, shape) for name, shape in shapes.items()}
     model = gradflow.from_state_dict(arrays | {"bias_hh_l0": np.zeros(4 * UNITS)})
     gradflow.convert(model, f"{folder}/model.npz")
