@@ -237,7 +237,8 @@ class Cell(ABC):
 
         Parameters
         ----------
-        inputs : array (..., T, p, input_size)
+        inputs : array (..., T, q, input_size)
+            Of q runs, where q divides p: all others have the same inputs as these, in turn.
         initial : array (..., p, state_size)
         draw_factors : callable
             Returns factors (..., p, m) for m numbers.
@@ -246,10 +247,12 @@ class Cell(ABC):
         -------
         array (..., T + 1, p, state_size)
         """
-        *leading, steps, runs, features = inputs.shape
-        drive = self.drive(inputs.reshape(*leading, steps * runs, features))
+        *leading, steps, own, features = inputs.shape
+        runs = initial.shape[-2]
+        drive = self.drive(inputs.reshape(*leading, steps * own, features))
         rows = drive.shape[-1]
-        drive = drive.reshape(*leading, steps, runs, rows) * draw_factors(rows)[..., None, :, :]
+        drive = np.tile(drive.reshape(*leading, steps, own, rows), (runs // own, 1))
+        drive *= draw_factors(rows)[..., None, :, :]
         factors = draw_factors(self.state_size)
         states = np.empty((*leading, steps + 1, runs, self.state_size), drive.dtype)
         states[..., 0, :, :] = state = initial * factors

@@ -53,15 +53,13 @@ def perturb_states(trajectory: Trajectory, *, same_cell: bool) -> Array:
         factors = (1 + eps * signs).astype(dtype)
         return np.repeat(factors, count // PERTURBED_RUNS, axis=-2)
 
-    def lay_beside_runs(values: Array) -> Array:
-        """Return values (*draws, *sequences, T, m) as (*draws, T, runs · sequences, m)."""
-        beside = np.moveaxis(values, 0, -2) if sequences else values[..., None, :]
-        return np.tile(beside, (PERTURBED_RUNS, 1))
+    def lay_beside(values: Array) -> Array:
+        """Return values (*draws, *sequences, T, m) as (*draws, T, sequences, m)."""
+        return np.moveaxis(values, 0, -2) if sequences else values[..., None, :]
 
     with np.errstate(all="ignore"):
-        found = trajectory.cell.run_perturbed(
-            lay_beside_runs(inputs), lay_beside_runs(states[..., :1, :])[..., 0, :, :], draw_factors
-        )
+        initial = np.tile(lay_beside(states[..., :1, :])[..., 0, :, :], (PERTURBED_RUNS, 1))
+        found = trajectory.cell.run_perturbed(lay_beside(inputs), initial, draw_factors)
     apart = found.reshape(*found.shape[:-2], PERTURBED_RUNS, *sequences, found.shape[-1])
     # the runs first, the steps last but one
     return np.moveaxis(np.moveaxis(apart, len(draws) + 1, 0), len(draws) + 1, -2)
