@@ -11,7 +11,7 @@ from gradflow.analysis.compare.measure import ComparisonQuestion, measure
 from gradflow.analysis.compare.step_norms import measure_step_norms
 from gradflow.analysis.shared.product_norms import View
 from gradflow.analysis.shared.trajectory import follow
-from gradflow.cells.rnn import RNN
+from gradflow.cells.rnn import RNN, RNNFactor
 from gradflow.cells.spec import parse_cell
 from gradflow.errors import DataError, UsageError
 
@@ -266,3 +266,14 @@ def test_step_norms_are_measured_when_they_are_read_and_along_the_same_trajector
     own = [row["log10_step_norm"] for row in result.flow if row["cell"] == result.flow.cell[0]]
     np.testing.assert_allclose(10 ** np.array(own), np.median(every, axis=0)[::-1], rtol=1e-10)
     assert (result.cells.step_norm_error < 1e-3).all()
+
+
+def test_jacobians_of_another_size_than_the_state_are_refused():
+    class ShortRNN(RNN):
+        def linearize(self, states, inputs):
+            factor = super().linearize(states, inputs)
+            return RNNFactor(factor.slope[..., :2], factor.weight_hh[:2, :2], factor.weight_ih[:2])
+
+    cell = ShortRNN(np.ones((3, 1)), 0.1 * np.eye(3), np.zeros(3))
+    with pytest.raises(UsageError, match="Jacobians of ShortRNN have 2 rows; expected 3"):
+        follow(cell, np.ones((4, 1))).jacobian(0)

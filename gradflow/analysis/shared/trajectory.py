@@ -7,6 +7,7 @@ import numpy as np
 
 from gradflow.cells.base import Array, Cell, GateValues
 from gradflow.cells.factor import StepFactor
+from gradflow.errors import UsageError
 
 # This many steps are linearized at once: enough to be quick, few enough to stay in the cache.
 STRETCH_STEPS = 64
@@ -60,9 +61,22 @@ class Trajectory:
         return self._stretch
 
     def linearize_steps(self, first: int, last: int) -> StepFactor:
-        """Return the Jacobians of the steps from ``first`` to before ``last`` as one factor with points."""
+        """Return the Jacobians of the steps from ``first`` to before ``last`` as one factor with points.
+
+        Raises
+        ------
+        UsageError
+            If the cell gives Jacobians of another size than its state.
+        """
         with np.errstate(over="ignore", under="call", call=self._note_underflow):
-            return self.cell.linearize(self.states[..., first : last + 1, :], self.inputs[..., first:last, :])
+            states, inputs = self.states[..., first : last + 1, :], self.inputs[..., first:last, :]
+            factor = self.cell.linearize(states, inputs)
+        if factor.size != self.size:
+            raise UsageError(
+                f"the Jacobians of {type(self.cell).__name__} have {factor.size} rows; expected {self.size}, "
+                "the size of its state"
+            )
+        return factor
 
     def _note_underflow(self, kind: str, flag: int) -> None:  # noqa: ARG002 - as numpy.seterrcall has it
         self.underflow = True
