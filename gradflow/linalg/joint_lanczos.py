@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradflow.linalg.ritz_values import LanczosTridiagonals
+from gradflow.linalg.rounding import SAFE_SQUARE_SUMS
 
 Array = NDArray[Any]
 Product = Callable[[Array], Array]
@@ -14,7 +15,6 @@ Product = Callable[[Array], Array]
 MAX_JOINT_LANCZOS_STEPS = 100
 FIRST_JUDGED_STEP = 24  # the first step after which errors are checked
 JUDGED_STEPS_RATIO = 8  # they are checked again after an eighth of the steps so far
-SAFE_COLUMN_SQUARES = {8: (1e-280, 1e280), 4: (1e-25, 1e30)}  # sums of squares in between are accurate
 
 
 class LeadingSingularValues(NamedTuple):
@@ -126,7 +126,7 @@ def _judge_bidiagonals(
 def _measure_columns(columns: Array) -> Array:
     """Return the norms of columns (n, p), even if their squares are out of range."""
     squares = np.einsum("ij,ij->j", columns, columns)
-    low, high = SAFE_COLUMN_SQUARES[columns.dtype.itemsize]
+    low, high = SAFE_SQUARE_SUMS[columns.dtype.itemsize]
     if low < squares.min() and squares.max() < high:
         return np.asarray(np.sqrt(squares))
     largest = np.abs(columns).max(axis=0)

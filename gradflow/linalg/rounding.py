@@ -31,14 +31,14 @@ EPS_BY_BYTES = {8: float(np.finfo(np.float64).eps), 4: float(np.finfo(np.float32
 NOISE_FLOOR = {8: 2.0**-1060, 4: 2.0**-135}
 # A larger relative error means that digits were lost beside a larger entry, so the norm is computed again.
 SUSPICIOUS_ERROR = {8: 1e-4, 4: 2e-2}
-SAFE_ROW_SQUARES = {8: (1e-280, 1e280), 4: (1e-25, 1e30)}  # sums of squares in between are accurate
+SAFE_SQUARE_SUMS = {8: (1e-280, 1e280), 4: (1e-25, 1e30)}  # sums of squares in between are accurate
 NO_DIGIT_ERROR = 0.1  # a norm with a larger relative error is reported as an upper bound
 
 
 def row_sizes(block: Array) -> Array:
     """Return the Euclidean norm of every row of a block (n, m), even if its squares are out of range."""
     squares = np.einsum("ij,ij->i", block, block)
-    low, high = SAFE_ROW_SQUARES[block.dtype.itemsize]
+    low, high = SAFE_SQUARE_SUMS[block.dtype.itemsize]
     sizes = np.sqrt(squares)
     if low < squares.min() and squares.max() < high:
         return np.asarray(sizes)

@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from gradflow.linalg.largest_eigenvalue import has_cholesky_factor
 from gradflow.linalg.products import transpose_matrices
 from gradflow.linalg.ritz_values import LanczosTridiagonals
 from gradflow.linalg.rounding import EPS_BY_BYTES
@@ -267,14 +268,10 @@ def _bound_hidden(bidiagonal: Array, beta: float, value: float, part: float, rou
 
 
 def _is_upper_bound(gram: Array, value: float) -> bool:
-    """Return whether there is a Cholesky factorization of value² − Gram."""
+    """Return whether value² − Gram is positive definite to rounding."""
     shifted = -gram
     shifted[np.diag_indices_from(shifted)] += value**2
-    try:
-        np.linalg.cholesky(shifted)
-    except np.linalg.LinAlgError:
-        return False
-    return True
+    return has_cholesky_factor(shifted)
 
 
 def _orthogonalize(vector: Array, basis: Array) -> tuple[Array, float]:
@@ -303,11 +300,6 @@ def gram_norm(matrix: Array) -> float:
 
 def _root_of_largest(gram: Array) -> float:
     return math.sqrt(max(float(np.linalg.eigvalsh(gram)[-1]), 0.0))
-
-
-def gram_values(matrices: Array) -> Array:
-    """Return the eigenvalues of the smaller Gram matrices of matrices (..., m, r), ascending."""
-    return np.linalg.eigvalsh(smaller_gram(matrices))
 
 
 def smaller_gram(matrices: Array) -> Array:

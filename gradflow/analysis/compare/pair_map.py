@@ -13,9 +13,9 @@ from gradflow.analysis.shared.quantiles import median
 from gradflow.analysis.shared.trajectory import Trajectory
 from gradflow.cells.base import Array
 from gradflow.linalg.chain import ChainNorms, chain_norms
+from gradflow.linalg.gram_norms import spectral_norms
 from gradflow.linalg.rounding import ROUNDING_COLUMNS, SUSPICIOUS_ERROR, RoundingColumns
 from gradflow.linalg.scaled import log10_of
-from gradflow.linalg.singular import gram_values
 from gradflow.record import column
 from gradflow.table import Table
 
@@ -87,7 +87,7 @@ def _measure_together(trajectory: Trajectory, block: str, norm: str) -> PairNorm
 def _compute_norms(products: Array, norm: str) -> Array:
     if norm == "fro":
         return np.asarray(np.sqrt(np.einsum("pij,pij->p", products, products)))
-    return np.sqrt(np.maximum(gram_values(products)[..., -1], 0.0))
+    return spectral_norms(products)
 
 
 def _choose_norm(norms: ChainNorms, norm: str) -> Array:

@@ -7,7 +7,6 @@ from statistics import median
 from typing import NamedTuple
 
 from gradflow.analysis.shared.gradient_share import EndMeasurement, GradientShare
-from gradflow.analysis.shared.root import find_root
 from gradflow.analysis.shared.verdicts import EXPLODING_DECADES
 from gradflow.cells.knob import Knob as Knob
 from gradflow.cells.spec import CellSpec, list_cell_options
@@ -191,7 +190,9 @@ def _crossing(
     """Yield values that root finding measures between two values, one on either side of the crossing."""
     known = len(tried)
     if height(one) * height(other) < 0:
-        find_root(height, one, other, tolerance=1e-9, steps=MAX_CROSSING_STEPS)
+        from scipy.optimize import brentq  # here, because its import is slow
+
+        brentq(height, one, other, xtol=1e-9, maxiter=MAX_CROSSING_STEPS, disp=False)
     yield from list(tried)[known:]
 
 

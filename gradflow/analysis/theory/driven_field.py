@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from gradflow.analysis.shared.exponents import INITIAL_STATE_SPREAD
-from gradflow.analysis.shared.root import find_root
 from gradflow.analysis.theory.mean_field import MIN_VARIANCE, Mean, MeanField, normal_mean
 from gradflow.cells.activations import Activation
 from gradflow.cells.base import Array
@@ -123,4 +122,6 @@ class DrivenField(NamedTuple):
         low, high = math.log(lowest), math.log(highest)
         if exponent(low) * exponent(high) >= 0:
             return None
-        return math.exp(find_root(exponent, low, high, tolerance=1e-9))
+        from scipy.optimize import brentq  # here, because its import is slow
+
+        return math.exp(float(brentq(exponent, low, high, xtol=1e-9)))

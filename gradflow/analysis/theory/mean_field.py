@@ -17,15 +17,12 @@ from typing import NamedTuple
 
 import numpy as np
 from numpy.polynomial.hermite_e import hermegauss
-from numpy.polynomial.legendre import leggauss
 
-from gradflow.analysis.shared.root import find_root
 from gradflow.cells.activations import Activation
 from gradflow.cells.base import Array
 
 QUADRATURE_ORDERS = (32, 64, 128, 256, 512, 1024)  # even: no node at 0, where φ may have a kink
 MAX_NUMPY_ORDER = 256  # of Gauss–Hermite nodes: beyond, those of numpy overflow
-PANEL_ORDERS = (32, 64, 128)  # of Gauss–Legendre nodes in each panel of a wide distribution
 QUADRATURE_TOLERANCE = 1e-12  # a mean is accepted if twice the order changes it by less, relative
 # The stated relative error of such a mean. At a kink of f the error is larger than the change.
 QUADRATURE_ERROR = 1e-11
@@ -56,16 +53,10 @@ def _nodes(order: int) -> tuple[Array, Array]:
     return nodes, weights / math.sqrt(2.0 * math.pi)
 
 
-@cache
-def _panel_nodes(order: int) -> tuple[Array, Array]:
-    return leggauss(order)
-
-
 def normal_mean(function: Callable[[Array], Array], variance: float) -> Mean:
     """Return ⟨f(√variance z)⟩ by Gauss–Hermite quadrature; the order doubles until the mean stays the same.
 
-    For a wide distribution, f changes over a scale of 1. Then Gauss–Legendre quadrature is used in panels, or
-    adaptive Gauss–Kronrod quadrature if a kink within a panel keeps it from converging.
+    A wide distribution uses adaptive Gauss–Kronrod quadrature, because f changes over a scale of 1.
 
     Examples
     --------
@@ -81,22 +72,12 @@ def normal_mean(function: Callable[[Array], Array], variance: float) -> Mean:
             return Mean(value, QUADRATURE_ERROR)
         before = value
     widths = (scale / deviation for scale in STEEP_POINTS if scale < MAX_NORMAL_DEVIATIONS * deviation)
-    inner = [0.0, *(side * width for width in widths for side in (-1, 1))]
-    edges, before = np.array(sorted([-MAX_NORMAL_DEVIATIONS, *inner, MAX_NORMAL_DEVIATIONS])), math.nan
-    centers, halves = 0.5 * (edges[1:] + edges[:-1]), 0.5 * np.diff(edges)
-    for order in PANEL_ORDERS:
-        nodes, weights = _panel_nodes(order)
-        z = centers[:, None] + halves[:, None] * nodes  # panel, node
-        density = np.exp(-z * z / 2) / math.sqrt(2 * math.pi)
-        value = float(halves @ ((function(deviation * z) * density) @ weights))
-        if abs(value - before) <= QUADRATURE_TOLERANCE * max(abs(value), 1e-300):
-            return Mean(value, QUADRATURE_ERROR)
-        before = value
+    near = [side * width for width in widths for side in (-1, 1)]
     from scipy.integrate import quad  # here, because few functions need it and its import is slow
 
     value, error = quad(
         lambda z: float(function(np.array(deviation * z))) * math.exp(-z * z / 2) / math.sqrt(2 * math.pi),
-        -MAX_NORMAL_DEVIATIONS, MAX_NORMAL_DEVIATIONS, points=inner, limit=1000, epsabs=0.0,
+        -MAX_NORMAL_DEVIATIONS, MAX_NORMAL_DEVIATIONS, points=[0.0, *near], limit=1000, epsabs=0.0,
         epsrel=QUADRATURE_TOLERANCE,
     )  # fmt: skip
     return Mean(value, max(error / max(abs(value), 1e-300), QUADRATURE_ERROR))
@@ -129,11 +110,11 @@ class MeanField(NamedTuple):
             low /= VARIANCE_STRIDE
             if low < MIN_VARIANCE:
                 return 0.0
-        return (
-            find_root(self._surplus, low, high, tolerance=MIN_VARIANCE, relative_tolerance=1e-14, steps=1000)
-            if low < high
-            else high
-        )
+        if low == high:
+            return high
+        from scipy.optimize import brentq  # here, because its import is slow
+
+        return float(brentq(self._surplus, low, high, xtol=MIN_VARIANCE, rtol=1e-14, maxiter=1000))
 
     def _surplus(self, variance: float) -> float:
         square = normal_mean(lambda z: np.square(self.activation.value(z)), variance).value
@@ -168,4 +149,6 @@ class MeanField(NamedTuple):
         )
         if exponent(low) * exponent(high) >= 0:
             return None
-        return math.exp(find_root(exponent, low, high, tolerance=1e-12, steps=1000))
+        from scipy.optimize import brentq  # here, because its import is slow
+
+        return math.exp(float(brentq(exponent, low, high, xtol=1e-12, maxiter=1000)))

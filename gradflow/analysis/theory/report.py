@@ -9,7 +9,6 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from gradflow.analysis.shared.progress import ProgressCounter
-from gradflow.analysis.shared.root import find_root
 from gradflow.analysis.shared.tasks import TaskExecutor, run_tasks
 from gradflow.analysis.shared.verdicts import verdict
 from gradflow.analysis.theory.deviation import compute_deviation
@@ -297,7 +296,9 @@ def _root(
     def rate(value: float) -> float:
         return _leading(predict(value)).evaluate().predicted
 
-    return find_root(rate, *ends, tolerance=1e-12)
+    from scipy.optimize import brentq  # here, because its import is slow
+
+    return float(brentq(rate, *ends, xtol=1e-12))
 
 
 def _crossing(values: Sequence[float], means: Sequence[float]) -> float | None:
