@@ -31,10 +31,8 @@ MAX_RETURNS = 3  # returns to the last full product, after which nothing is drop
 CUT_AFTER_RETURN = {8: 1e-3, 4: 1e-1}  # by bytes of a number: how much less is dropped after each return
 MIN_UNSCALED_SIZE, MAX_UNSCALED_SIZE = 2.0**-16, 2.0**16  # a product in between is not rescaled
 WINDOW_LAGS = 16  # that are measured together once few columns are left
-WINDOW_SIZES = {
-    8: (2.0**-200, 2.0**200),
-    4: (2.0**-30, 2.0**30),
-}  # of products in a window, by bytes of a number
+# By bytes of a number: the sizes of products in a window, whose squares stay in range.
+WINDOW_SIZES = {8: (2.0**-200, 2.0**200), 4: (2.0**-30, 2.0**30)}
 # By bytes of a number: the share of a product that may be dropped. Half its square is the error.
 MAX_DROPPED_SHARE = {8: 5e-6, 4: 2e-3}
 MAX_PART_ERROR = {8: 1e-10, 4: 1e-4}  # relative error of the norm of a part of the columns, likewise
@@ -223,9 +221,9 @@ class _Chain:
         )
 
     def _measure_window(self, lag: int) -> bool:
-        """Store the norms at the next lags, all from one call each, unless one of them needs care.
+        """Measure the next lags together, store their norms, and return whether that was possible.
 
-        Then nothing changes, and the result is false.
+        If one of them must be measured alone, nothing changes.
         """
         before, exponent = self.product.copy(), self.product.exponent
         blocks, whole = [], np.empty(WINDOW_LAGS)

@@ -92,8 +92,8 @@ class LeadingSingularValue:
             return SingularValueEstimate(found.value, found.error + rounding)
         gram = smaller_gram(matrix)
         if found.error <= self.tolerance:
-            # A factorization bounds τ² − AᵀA from below but for (n + 1)·eps times its trace, which is at most
-            # n τ² (Rump 2006, theorem 2.3). The Gram matrix has the rounding of its own.
+            # If the factorization succeeds, no eigenvalue of τ² − AᵀA is under −(n + 1)·eps times the trace,
+            # which is at most n τ² (Rump 2006, theorem 2.3). The Gram matrix adds rounding of its own.
             proved = self.tolerance + (len(gram) + 1) * rounding / 2
             if _is_upper_bound(gram, found.value * (1.0 + self.tolerance)):
                 return SingularValueEstimate(found.value, proved + 2 * rounding)
@@ -243,7 +243,7 @@ def _judge_with_norm(bidiagonal: Array, beta: float, frobenius: float, rounding:
 
 
 def _find_unseen_room(squares: Array, couplings: Array, unseen: float) -> float:
-    """Return how far θ² must stay over what the search has not seen for θ to be the largest; negative if not.
+    """Return by how much θ² exceeds all that the search has not seen; θ is the largest if that is positive.
 
     In the basis of the Ritz vectors and the rest of the space, AᵀA is [[Θ², C], [Cᵀ, R]], where C has the
     couplings and ‖R‖ ≤ ‖A‖_F² − Σ θ_i², the unseen. λ − AᵀA is positive definite if λ − unseen >
